@@ -43,7 +43,7 @@ _NOT_A_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Assignment:
     """What a program is to do: files to edit, files to read beside them, words to start it with."""
 
     source: Source
@@ -91,7 +91,7 @@ class Ran:
     remark: str = ""
 
 
-Run: TypeAlias = Callable[[Job], Awaitable[Ran]]
+Run: TypeAlias = Callable[[Assignment], Awaitable[Ran]]
 Write: TypeAlias = Callable[[Context], str | Silence]
 
 
@@ -132,12 +132,12 @@ class CommandProposer:
         reason = f"{found.reason}; {ran.remark}" if ran.remark else found.reason
         return Silence(reason=one_line(reason, _REASON_LIMIT), retry_s=retry_s, cost=ran.cost)
 
-    def _job(self, context: Context, base: Source, prompt: str) -> Job:
+    def _job(self, context: Context, base: Source, prompt: str) -> Assignment:
         program = context.brief and context.brief.program
         beside = [(PROMPT_FILE, prompt.encode("utf-8", "replace"))]
         if program and PROGRAM_FILE not in dict(base.files):
             beside.append((PROGRAM_FILE, program.encode("utf-8")))
-        return Job(source=base, beside=tuple(beside), prompt=prompt, argv=self.argv)
+        return Assignment(source=base, beside=tuple(beside), prompt=prompt, argv=self.argv)
 
     async def _judged(self, context: Context, base: Source, edited: Edited) -> Proposal | Rejected:
         source = edited.source

@@ -38,7 +38,7 @@ class Message(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class CompletionRequest:
     """A conversation to go on with, in at most `max_tokens` tokens and `timeout_s` seconds."""
 
     messages: tuple[Message, ...]
@@ -68,7 +68,7 @@ NO_COST: Final = Cost()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Completion:
     """What a model said. `is_cut`: it ran into `max_tokens`. `cost` is of all that it took."""
 
     text: str
@@ -90,4 +90,4 @@ class Fault:
     cost: Cost = Cost(calls=1)
 
 
-Complete: TypeAlias = Callable[[Question], Awaitable[Answer | Fault]]
+Complete: TypeAlias = Callable[[CompletionRequest], Awaitable[Completion | Fault]]

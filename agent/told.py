@@ -45,7 +45,7 @@ _SCALE: Final = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ToldUsage:
     """Tokens, and 1e-9 USD as the program reckons, None where it leaves that to others."""
 
     tokens_in: int = 0
@@ -65,10 +65,10 @@ class Told:
         )
 
 
-NOTHING: Final = Told(usd_nano=0)
+NOTHING: Final = ToldUsage(usd_nano=0)
 
 
-def told_by(printed: str, form: Form) -> Told | None:
+def told_by(printed: str, form: Form) -> ToldUsage | None:
     """Return what a program says that it took, None where it says nothing of it."""
     match form:
         case "claude":
@@ -100,7 +100,7 @@ def last_words(printed: str, form: Form) -> str:
     return lines[-1] if lines and not lines[-1].startswith("{") else ""
 
 
-def _claude(printed: str) -> Told | None:
+def _claude(printed: str) -> ToldUsage | None:
     result = next(_results(printed), None)
     if result is None:
         return None
@@ -116,7 +116,7 @@ def _claude(printed: str) -> Told | None:
     tokens_out = max((one for _, one in sums), default=0)
     if usd is None and not tokens_in:
         return None
-    return Told(tokens_in=tokens_in, tokens_out=tokens_out, usd_nano=usd)
+    return ToldUsage(tokens_in=tokens_in, tokens_out=tokens_out, usd_nano=usd)
 
 
 def _results(printed: str) -> Iterator[dict[str, Any]]:
@@ -136,7 +136,7 @@ def _claude_model(usage: dict[str, Any]) -> tuple[int, int]:
     return sum(_count(usage.get(name)) for name in into), _count(usage.get("outputTokens"))
 
 
-def _codex(printed: str) -> Told | None:
+def _codex(printed: str) -> ToldUsage | None:
     tokens_in, tokens_out, has_told, has_worked, fault = 0, 0, False, False, ""
     for event in _objects(printed):
         match event:
@@ -150,7 +150,7 @@ def _codex(printed: str) -> Told | None:
                 pass
     if fault:
         return NOTHING if not has_worked and _UNASKED.search(fault) else None
-    return Told(tokens_in=tokens_in, tokens_out=tokens_out) if has_told else None
+    return ToldUsage(tokens_in=tokens_in, tokens_out=tokens_out) if has_told else None
 
 
 def _message(event: dict[str, Any]) -> str | None:
@@ -166,7 +166,7 @@ def _message(event: dict[str, Any]) -> str | None:
     return None
 
 
-def _aider(printed: str) -> Told | None:
+def _aider(printed: str) -> ToldUsage | None:
     tokens_in, tokens_out, usd_nano, lines = 0, 0, 0, 0
     is_priced = True
     for found in _AIDER_TOKENS.finditer(printed):
@@ -180,7 +180,7 @@ def _aider(printed: str) -> Told | None:
         usd_nano = max(usd_nano, (usd or 0) + _usd_step(message))
     if not lines:
         return NOTHING if _AIDER_FAULT.search(printed) else None
-    return Told(
+    return ToldUsage(
         tokens_in=tokens_in, tokens_out=tokens_out, usd_nano=usd_nano if is_priced else None
     )
 

@@ -23,7 +23,7 @@ from dataclasses import field as attribute
 from typing import Annotated, Final
 
 from protocol.board_facts import (
-    Claim,
+    BoardClaim,
     Equivocation,
     Fact,
     Withdrawal,
@@ -171,12 +171,12 @@ def _rows(
     void: Collection[bytes],
 ) -> tuple[Row, ...]:
     counted = [fact for fact in facts if fact.author not in void]
-    tries = Counter(fact.author for fact in counted if isinstance(fact, Claim))
+    tries = Counter(fact.author for fact in counted if isinstance(fact, BoardClaim))
     standing = [fact for fact in counted if fact.id not in retracted]
     bases: dict[bytes, set[bytes]] = defaultdict(lambda: {manifest.baseline_tree})
     best: dict[bytes, _Candidate] = {}
     for claim in standing:
-        if isinstance(claim, Claim) and claim.gain is not None:
+        if isinstance(claim, BoardClaim) and claim.gain is not None:
             bases[claim.tree].add(claim.base)
             candidate = _Candidate.of(claim, claim.gain, tries[claim.author], manifest)
             known = best.setdefault(claim.tree, candidate)
@@ -200,7 +200,7 @@ class _Candidate:
     `lower_nano` and `upper_nano` are of the gain over the anchor that it stands by.
     """
 
-    claim: Claim
+    claim: BoardClaim
     gain: Gain
     tries: int
     claimed_lower_nano: int | None
@@ -210,7 +210,7 @@ class _Candidate:
     attested: Gain | None = None
 
     @classmethod
-    def of(cls, claim: Claim, gain: Gain, tries: int, manifest: TaskManifest) -> "_Candidate":
+    def of(cls, claim: BoardClaim, gain: Gain, tries: int, manifest: TaskManifest) -> "_Candidate":
         allowance = manifest.noise_floor_nano * luck(tries)
         beside = claim.anchor_gain
         lower_nano = None if beside is None else beside.lower_nano(allowance)

@@ -29,7 +29,7 @@ IMPLAUSIBLE: Final = "implausible"  # the flag of a gain above the task's max_st
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class BoardClaim:
     """What a board reads of one confirm result; without a gain it is only a try.
 
     `anchor_gain` is over the anchor, on the split on which less of it is sure.
@@ -67,7 +67,7 @@ class Vote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class HeadMove:
     """What a board reads of an adoption."""
 
     id: bytes
@@ -75,7 +75,7 @@ class Move:
     tree: bytes
 
 
-Fact: TypeAlias = Claim | Vote | Move
+Fact: TypeAlias = BoardClaim | Vote | HeadMove
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ def read_fact(record: Record, manifest: TaskManifest, hardware_class: str) -> Fa
         case AttestBody() as body:
             return _vote(record, body, manifest)
         case AdoptBody() as body:
-            return Move(id=record.id, author=record.author, tree=body.to_tree)
+            return HeadMove(id=record.id, author=record.author, tree=body.to_tree)
         case _:
             return None
 
@@ -127,13 +127,13 @@ def read_withdrawal(record: Record) -> Withdrawal | None:
     return Withdrawal(id=record.id, author=record.author, target=record.body.target)
 
 
-def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> Claim:
+def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> BoardClaim:
     scale = Scale.of(manifest)
     own = pairs_of(body.runs, "base", scale, secret=True)
     secret, public = (_anchor_gain(body, manifest, scale, secret=it) for it in (True, False))
     metrics = figures_of(body.runs, "candidate", scale, secret=False).values()
     gain = gain_in(own, manifest.noise_floor_nano) if body.status == "ok" else None
-    return Claim(
+    return BoardClaim(
         id=record.id,
         author=record.author,
         base=body.base,

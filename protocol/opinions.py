@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from protocol.board_facts import Claim, Fact, Move, Vote
+from protocol.board_facts import BoardClaim, Fact, HeadMove, Vote
 from protocol.evidence import GAINS, SPOKEN, least_nano
 from protocol.gains import Gain
 
@@ -62,27 +62,27 @@ def opinions_of(
         if vote.base in bases.get(vote.tree, ()):
             opinions[vote.tree].said[vote.author] = vote, is_borne_out(vote, claims)
     for fact in facts:
-        if isinstance(fact, Move):
+        if isinstance(fact, HeadMove):
             opinions[fact.tree].adopted.add(fact.author)
     return opinions
 
 
-def borne_out(facts: Iterable[Fact], claims: Mapping[bytes, Claim]) -> list[Vote]:
+def borne_out(facts: Iterable[Fact], claims: Mapping[bytes, BoardClaim]) -> list[Vote]:
     """Return the attestations that find something which their own pairs bear out."""
     return [fact for fact in facts if isinstance(fact, Vote) and is_borne_out(fact, claims)]
 
 
-def claims_of(facts: Iterable[Fact]) -> dict[bytes, Claim]:
+def claims_of(facts: Iterable[Fact]) -> dict[bytes, BoardClaim]:
     """Return the claims among these, by their id."""
-    return {fact.id: fact for fact in facts if isinstance(fact, Claim)}
+    return {fact.id: fact for fact in facts if isinstance(fact, BoardClaim)}
 
 
-def is_borne_out(vote: Vote, claims: Mapping[bytes, Claim]) -> bool:
+def is_borne_out(vote: Vote, claims: Mapping[bytes, BoardClaim]) -> bool:
     """Say whether an attestation's own pairs bear its verdict out, given the claims by their id."""
     return vote.evidence.bears_out(_claimed_nano(vote, claims)) == vote.verdict
 
 
-def _claimed_nano(vote: Vote, claims: Mapping[bytes, Claim]) -> int:
+def _claimed_nano(vote: Vote, claims: Mapping[bytes, BoardClaim]) -> int:
     """Return the gain below which what a vote answers does not hold; 0 if that claims nothing."""
     claim = claims.get(vote.target) if vote.target else None
     if claim is None or claim.gain is None:

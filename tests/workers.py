@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.completion import Message, Question
+from agent.completion import CompletionRequest, Message
+from agent.worker.messages import ModelSettings
 from agent.worker.messages import Reply as Said
-from agent.worker.messages import Settings
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms as time_of_day_ms
 from node.home.home import Home
-from node.proposing.budget import Budget, ledger_of, limits_of, passing_ledger
+from node.proposing.budget import SpendingBudget, ledger_of, limits_of, passing_ledger
 from node.proposing.choice import ModelChoice, chosen_by
 from node.proposing.keys import ApiKeys
 from node.proposing.model import Model, open_model
@@ -31,10 +31,12 @@ ONCE = Ladder(again={})
 LIMIT_S = 240  # importing litellm takes five seconds of a processor that others may use too
 
 
-def question(text: str = "?", *, max_tokens: int = 100, timeout_s: float = 60.0) -> Question:
+def question(
+    text: str = "?", *, max_tokens: int = 100, timeout_s: float = 60.0
+) -> CompletionRequest:
     """Return a question of one message."""
     message = Message(role="user", content=text)
-    return Question(messages=(message,), max_tokens=max_tokens, timeout_s=timeout_s)
+    return CompletionRequest(messages=(message,), max_tokens=max_tokens, timeout_s=timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Shared:
 def shared_worker(model: str, key: str) -> Iterator[Shared]:
     """Yield a worker that is up, over a scripted server."""
     with LlmServer(says("warm")) as server, asyncio.Runner() as runner:
-        settings = Settings(model=f"openai/{model}", api_base=server.url, api_key=key)
+        settings = ModelSettings(model=f"openai/{model}", api_base=server.url, api_key=key)
 
         async def enter() -> ModelWorker:
             worker = await ModelWorker(settings, hidden=()).__aenter__()
@@ -122,10 +124,10 @@ def own_worker() -> int:
 
 
 @contextmanager
-def passing_budget(config: Config | None = None) -> Iterator[Budget]:
+def passing_budget(config: Config | None = None) -> Iterator[SpendingBudget]:
     """A day's budget with the limits of the settings, gone afterwards."""
     with passing_ledger() as ledger:
-        yield Budget(
+        yield SpendingBudget(
             ledger,
             limits=limits_of(config or Config()),
             model="agent",

@@ -13,15 +13,15 @@ from protocol.manifest import TaskManifest
 from trainer.cards.cards import Card
 from trainer.language_model.kind import LanguageModel
 from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
-from trainer.measuring.kind import Kind, Progress
+from trainer.measuring.kind import Progress, TaskKind
 from trainer.task_folder.folder import OWN_TASKS, builtin_tasks, find_folder
 from trainer.task_folder.task import NotPreparedError, Task, read_task
 
-KINDS: Final[Mapping[str, Kind]] = {LANGUAGE_MODEL: LanguageModel()}
+KINDS: Final[Mapping[str, TaskKind]] = {LANGUAGE_MODEL: LanguageModel()}
 TRIED_WITH: Final = KINDS[LANGUAGE_MODEL].harness  # what `doctor` starts sandboxes with
 
 
-def kind_of(manifest: TaskManifest) -> Kind:
+def kind_of(manifest: TaskManifest) -> TaskKind:
     """Return a task's kind. Raises ConfigurationError if it is none that can be measured here."""
     if manifest.kind not in KINDS:
         raise ConfigurationError(

@@ -15,7 +15,7 @@ from protocol.runs import CONTENDED
 from protocol.source import Source
 from trainer.host.device import Device, processor
 from trainer.kinds import kind_of
-from trainer.measuring.cost import UNLIMITED, Cost, Pace
+from trainer.measuring.cost import UNLIMITED, Pace, StageCosts
 from trainer.measuring.host_load import HostLoad
 from trainer.measuring.kind import Prepared, Request, Scores
 from trainer.measuring.metering import RunFailed
@@ -220,7 +220,7 @@ class Runner:
         serving = pace.ceiling(share)
         return replace(request, ceiling=replace(serving, train_s=request.ceiling.train_s))
 
-    def _pace_from(self, cost: Cost, *, share: float) -> Pace:
+    def _pace_from(self, cost: StageCosts, *, share: float) -> Pace:
         return Pace(
             cost,
             share,

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from agent.knobs.changes import Change, Trial
 from agent.knobs.positions import Cube, Position
-from agent.knobs.surrogate import Difference, Surrogate
+from agent.knobs.surrogate import Surrogate, TrialDifference
 from agent.proposal import Outcome
 from agent.source.literals import Knob, Scalar
 
@@ -133,9 +133,9 @@ def expected_gain(mean: float, deviation: float) -> float:
     return round(deviation * (z * 0.5 * math.erfc(-z / math.sqrt(2)) + density), 9)
 
 
-def _difference(trial: Trial, cube: Cube) -> Difference:
+def _difference(trial: Trial, cube: Cube) -> TrialDifference:
     around = dict(trial.outcome.values)
-    return Difference(
+    return TrialDifference(
         at=cube.position({**around, **trial.step.after}),
         base=cube.position({**around, **trial.step.before}),
         loss_sd=_loss_sd(trial.outcome),

@@ -83,7 +83,7 @@ def _edit(text: str, changes: Sequence[Change]) -> Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class KnobChanges:
     """The knobs that edits change, by name: their values before and after."""
 
     before: Mapping[str, Scalar]
@@ -95,12 +95,12 @@ class Trial:
     """An own outcome of a step. `bank` numbers what it was compared with, from the latest."""
 
     outcome: Outcome
-    step: Step
+    step: KnobChanges
     bank: int
 
 
 @lru_cache(maxsize=1024)  # a history is read again for every proposal
-def read_back(edits: tuple[Edit, ...], specs: tuple[KnobSpec, ...]) -> Step | None:
+def read_back(edits: tuple[Edit, ...], specs: tuple[KnobSpec, ...]) -> KnobChanges | None:
     """Return the step that edits are if they change knobs and nothing else.
 
     None as well where they cannot be read without what is around them.
@@ -115,7 +115,7 @@ def read_back(edits: tuple[Edit, ...], specs: tuple[KnobSpec, ...]) -> Step | No
         for old, new in zip(olds, news, strict=True):
             if old.text != new.text:
                 before[old.name], after[new.name] = old.value, new.value
-    return Step(before, after) if after else None
+    return KnobChanges(before, after) if after else None
 
 
 def trials(history: Sequence[Outcome], specs: tuple[KnobSpec, ...]) -> Iterator[Trial]:

@@ -38,7 +38,7 @@ _LEAST_VARIANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TrialDifference:
     """One trial: where it was, where its base was, how much worse it came out than the base, and
     which bank it was compared with, by number: an error of that is every such trial's."""
 
@@ -57,7 +57,7 @@ class _Shape:
 class Surrogate:
     """Fitted to trials, of which there is at least one; says what others would come to."""
 
-    def __init__(self, seen: Sequence[Difference], base: Position) -> None:
+    def __init__(self, seen: Sequence[TrialDifference], base: Position) -> None:
         self._contrasts = _Contrasts(tuple(seen), base)
         self._base = base
         self._shape = _fitted(tuple(seen), base)
@@ -84,7 +84,7 @@ class _Contrasts:
     The last contrast is the base that is now, less nothing: it stands in the first half alone.
     """
 
-    def __init__(self, seen: tuple[Difference, ...], base: Position) -> None:
+    def __init__(self, seen: tuple[TrialDifference, ...], base: Position) -> None:
         self.points = np.array([*(one.at for one in seen), base, *(one.base for one in seen)])
         self.losses = np.array([*(one.loss_sd for one in seen), -_DEPTH_SD])
         self.squares = _squares(self.points, self.points)
@@ -106,7 +106,7 @@ class _Contrasts:
 
 
 @lru_cache(maxsize=4)
-def _fitted(seen: tuple[Difference, ...], base: Position) -> _Shape:
+def _fitted(seen: tuple[TrialDifference, ...], base: Position) -> _Shape:
     """Return the likeliest shape, looked for one number after the other."""
     fit = _Fit(seen, base)
     for _ in range(_SWEEPS):
@@ -123,7 +123,7 @@ def _fitted(seen: tuple[Difference, ...], base: Position) -> _Shape:
 class _Fit:
     """The best shape so far, with its scaled squared distances."""
 
-    def __init__(self, seen: tuple[Difference, ...], base: Position) -> None:
+    def __init__(self, seen: tuple[TrialDifference, ...], base: Position) -> None:
         self._contrasts = _Contrasts(seen, base)
         usual = (math.exp(_REACH_PRIOR[0]),) * len(base)
         self.shape = _Shape(usual, math.exp(_AMPLITUDE_PRIOR[0]))

@@ -8,7 +8,7 @@ beside knobs is for those who look at code first.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.knobs.changes import Change, Step, read_back
+from agent.knobs.changes import Change, KnobChanges, read_back
 from agent.proposal import Level, PeerPatch
 from agent.source.literals import Knob, Scalar, axis_of
 from protocol.ideas import KnobSpec
@@ -34,7 +34,7 @@ def transplants(
     peers: Sequence[PeerPatch],
     knobs: Mapping[str, Knob],
     specs: tuple[KnobSpec, ...],
-    done: Sequence[Step],
+    done: Sequence[KnobChanges],
 ) -> Iterator[Transplant]:
     """Yield what fits on `knobs`, the most trustworthy peers first.
 
@@ -54,13 +54,13 @@ def transplants(
                 yield Transplant(tuple(changes), peer)
 
 
-def _as_they_are(step: Step, knobs: Mapping[str, Knob]) -> dict[str, Scalar]:
+def _as_they_are(step: KnobChanges, knobs: Mapping[str, Knob]) -> dict[str, Scalar]:
     """Return the peer's values, nothing unless all of them are possible here."""
     values = dict(step.after)
     return values if all(_may_be(knobs[name], value) for name, value in values.items()) else {}
 
 
-def _by_ratio(step: Step, knobs: Mapping[str, Knob]) -> dict[str, Scalar]:
+def _by_ratio(step: KnobChanges, knobs: Mapping[str, Knob]) -> dict[str, Scalar]:
     """Return our values moved as far as the peer's were, nothing unless all can be."""
     values: dict[str, Scalar] = {}
     for name, new in step.after.items():

@@ -7,7 +7,7 @@ each question. Knows nothing of what makes an answer good.
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent.completion import Answer, Message
+from agent.completion import Completion, Message
 from agent.model.answer import THOUGHTS, Slip
 from agent.model.prompt import fence_of, prompt
 from agent.proposal import Context, Silence
@@ -48,7 +48,7 @@ class Conversation:
         self.limit_chars //= _SHRUNK
         return True
 
-    def go_on(self, answer: Answer, slip: Slip) -> None:
+    def go_on(self, answer: Completion, slip: Slip) -> None:
         """Tell the model what is wrong with its answer."""
         said = answer.text.rpartition(THOUGHTS)[2].strip() or "(nothing)"
         limit = _MAX_CUT_TURN if answer.is_cut else _MAX_TURN

@@ -39,7 +39,7 @@ _LEVELS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Section:
     """A section of a prompt. The highest `rank` is left out first where space is short."""
 
     name: str
@@ -47,7 +47,7 @@ class Part:
     rank: int
 
 
-def digest(context: Context, fence: Fence) -> tuple[Part, ...]:
+def digest(context: Context, fence: Fence) -> tuple[Section, ...]:
     """Return the sections in the order that they are read in; only those that say something."""
     writer = _Writer(context, fence)
     sections = (*writer.own(), *writer.peers())
@@ -93,11 +93,11 @@ class _Writer:
         self._known = known_names(context.source)
         self._history = context.history[-_COUNTED:]
 
-    def own(self) -> Iterator[Part]:
+    def own(self) -> Iterator[Section]:
         latest = self._history[-_LATEST:]
         earlier = self._history[:-_LATEST]
         by_gain = sorted(earlier, key=lambda one: -(one.gain_sd or 0.0))
-        yield Part(name="standing", text=self._standing(), rank=0)
+        yield Section(name="standing", text=self._standing(), rank=0)
         yield self._outcomes(
             "best",
             "kept before, by gain",
@@ -112,12 +112,12 @@ class _Writer:
             5,
         )
         yield self._outcomes("failures", "earlier failures", list(_failures(earlier)), 3)
-        yield Part(name="yields", text=self._yields(), rank=4)
-        yield Part(name="tried most", text=self._tried_most(), rank=9)
+        yield Section(name="yields", text=self._yields(), rank=4)
+        yield Section(name="tried most", text=self._tried_most(), rank=9)
         own = [insight.text for insight in self._context.insights if insight.is_own]
         yield self._words("insights", "what this node concluded earlier", own[-_INSIGHTS:], 7)
 
-    def peers(self) -> Iterator[Part]:
+    def peers(self) -> Iterator[Section]:
         ranked = sorted(self._context.peers, key=_promise)[:_PEERS]
         rows = [f"P{at}: {peer_row(patch, self._known)}" for at, patch in enumerate(ranked, 1)]
         label = "peers' patches; figures and changes as parsed here"
@@ -149,7 +149,7 @@ class _Writer:
             lines.append(f"Nothing was kept in the last {plateau}.")
         return "\n".join(lines)
 
-    def _outcomes(self, name: str, label: str, outcomes: Sequence[Outcome], rank: int) -> Part:
+    def _outcomes(self, name: str, label: str, outcomes: Sequence[Outcome], rank: int) -> Section:
         shows_unverified = self._context.show_unverified_words
         rows = [
             outcome_row(one, self._known, shows_unverified=shows_unverified) for one in outcomes
@@ -188,7 +188,7 @@ class _Writer:
     def _may_show(self, patch: PeerPatch) -> bool:
         return patch.level == "here" or self._context.show_unverified_words
 
-    def _peer_words(self, number: int, patch: PeerPatch, rank: int) -> Part:
+    def _peer_words(self, number: int, patch: PeerPatch, rank: int) -> Section:
         lines = [
             f"title: {one_line(patch.title, MAX_TITLE)}",
             f"why: {one_line(patch.why, MAX_WHY)}",
@@ -197,7 +197,7 @@ class _Writer:
         label = f"P{number} as its author wrote it, {_LEVELS[patch.level]}"
         return self._quoted(f"P{number}", "", label, lines, rank)
 
-    def _intents(self) -> Part:
+    def _intents(self) -> Section:
         titles = self._context.intents[:_INTENTS]
         if self._context.show_unverified_words:
             rows = [one_line(title, MAX_TITLE) for title in titles]
@@ -208,13 +208,15 @@ class _Writer:
                 rows.append(f"{others} more, of which only their authors know")
         return self._quoted("intents", "", "what others are trying now", rows, 8)
 
-    def _words(self, name: str, label: str, texts: Iterable[str], rank: int) -> Part:
+    def _words(self, name: str, label: str, texts: Iterable[str], rank: int) -> Section:
         rows = [f"- {one_line(text, MAX_WHY)}" for text in texts]
         return self._quoted(name, "", label, rows, rank)
 
-    def _quoted(self, name: str, heading: str, label: str, rows: Sequence[str], rank: int) -> Part:
+    def _quoted(
+        self, name: str, heading: str, label: str, rows: Sequence[str], rank: int
+    ) -> Section:
         text = "\n".join(filter(None, [heading, self._fence.quote(label, rows)])) if rows else ""
-        return Part(name=name, text=text, rank=rank)
+        return Section(name=name, text=text, rank=rank)
 
 
 def _failures(outcomes: Sequence[Outcome]) -> Iterator[Outcome]:

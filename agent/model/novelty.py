@@ -51,7 +51,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
+class ChangeSignature:
     """What a change brings in, or where it only removes, what it takes away.
 
     `written` has new names as they are called, `shingles` by the order in which they come up.
@@ -103,7 +103,7 @@ def built_on(hunks: Sequence[Hunk], peers: Sequence[PeerPatch]) -> tuple[bytes, 
     return tuple(patch for _, patch in found[:_MOST_PARENTS])
 
 
-def signature(hunks: Sequence[Hunk]) -> Signature:
+def signature(hunks: Sequence[Hunk]) -> ChangeSignature:
     """Return what a change is known by."""
     new_names = _new_names(hunks)
     removed: list[list[str]] = []
@@ -117,7 +117,7 @@ def signature(hunks: Sequence[Hunk]) -> Signature:
         added += _changed(new, [(low, high) for _, _, low, high in spans])
     is_removal = not any(added)
     stretches = removed if is_removal else added
-    return Signature(
+    return ChangeSignature(
         is_removal=is_removal,
         written=_counted(stretches),
         shingles=_counted(_renamed(stretches, new_names)),
@@ -130,7 +130,7 @@ def signature(hunks: Sequence[Hunk]) -> Signature:
     )
 
 
-def likeness(one: Signature, other: Signature) -> float:
+def likeness(one: ChangeSignature, other: ChangeSignature) -> float:
     """Return from 0 to 1 how much two changes are one idea; 0 where a number is clearly another."""
     union = (one.shingles | other.shingles).total()
     if one.is_removal != other.is_removal or union == 0:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.completion import Message
-from agent.model.digest import Part, digest
+from agent.model.digest import Section, digest
 from agent.model.quoting import (
     MAX_TITLE,
     MAX_WHY,
@@ -132,7 +132,7 @@ def prompt(context: Context, *, limit_chars: int, secret: bytes) -> tuple[Messag
     answer = _FORMAT.format(path=context.editable[0]) + (_WHOLE if is_small(source) else "")
     system = "\n\n".join([_ROLE, *_ground(brief, context.editable, fence), answer])
     if context.crash is None:
-        parts: Sequence[Part] = digest(context, fence)
+        parts: Sequence[Section] = digest(context, fence)
         before, after = (
             _shown("# The present source", source, fence),
             f"# Now\n{_AIMS[context.aim]}",
@@ -233,22 +233,22 @@ def _shown(heading: str, source: Source, fence: Fence) -> str:
     return "\n".join([heading, *files])
 
 
-def _crash_parts(crash: Crash, base: Source, fence: Fence) -> tuple[Part, ...]:
+def _crash_parts(crash: Crash, base: Source, fence: Fence) -> tuple[Section, ...]:
     words = [
         f"idea: {one_line(crash.title, MAX_TITLE)}",
         f"what happened: {one_line(crash.status, MAX_TITLE)}: {one_line(crash.reason, MAX_WHY)}",
     ]
     changes = diff_lines(unified_diff(base, crash.source))
     return (
-        Part(name="failure", text=fence.quote("how it failed", words), rank=0),
-        Part(
+        Section(name="failure", text=fence.quote("how it failed", words), rank=0),
+        Section(
             name="log", text=fence.quote("the last it printed", log_lines(crash.log_tail)), rank=1
         ),
-        Part(name="diff", text=fence.quote("the change that it was", changes), rank=2),
+        Section(name="diff", text=fence.quote("the change that it was", changes), rank=2),
     )
 
 
-def _fitting(parts: Sequence[Part], limit_chars: int) -> list[Part]:
+def _fitting(parts: Sequence[Section], limit_chars: int) -> list[Section]:
     """Return what fits, in its order, the parts of the highest rank left out first."""
     kept = list(parts)
     while kept and sum(len(part.text) + len("\n\n") for part in kept) > limit_chars:

@@ -13,7 +13,7 @@ import re
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
-from agent.completion import Answer, Complete, Cost, Fault, FaultKind, Question
+from agent.completion import Complete, Completion, CompletionRequest, Cost, Fault, FaultKind
 from agent.model.answer import Draft, Slip, parse_answer
 from agent.model.conversation import Conversation
 from agent.model.digest import outcome_row, peer_row
@@ -58,7 +58,7 @@ _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelLimits:
+class QuestionLimits:
     """What one question may be: characters of the conversation, tokens and seconds of an answer."""
 
     prompt_chars: int
@@ -76,7 +76,7 @@ class ModelProposer:
     complete: Complete
     _: KW_ONLY
     model: str
-    limits: ModelLimits
+    limits: QuestionLimits
     check: Check
     secret: bytes = field(repr=False)
     _faults: int = field(default=0, init=False)  # in a row
@@ -115,28 +115,28 @@ class ModelProposer:
         reason = f"{self.model} gave no usable answer: {one_line(slip.message, _MAX_DETAIL)}"
         return Silence(reason=reason, retry_s=_NO_IDEA_S, cost=cost)
 
-    async def _ask(self, talk: Conversation) -> tuple[Answer | Silence, Cost]:
+    async def _ask(self, talk: Conversation) -> tuple[Completion | Silence, Cost]:
         """Return the next answer, or why there is none, and what asking took."""
         cost = Cost()
         while True:
             messages = await asyncio.to_thread(talk.messages)
             if isinstance(messages, Silence):
                 return messages, cost
-            question = Question(
+            question = CompletionRequest(
                 messages=messages,
                 max_tokens=self.limits.answer_tokens,
                 timeout_s=self.limits.timeout_s,
             )
             answer = await self.complete(question)
             cost += answer.cost
-            if isinstance(answer, Answer):
+            if isinstance(answer, Completion):
                 self._faults = 0
                 return answer, cost
             if answer.kind != "overflow" or not talk.shrink():
                 self._faults += 1
                 return _silence(answer, self._faults), cost
 
-    async def _judge(self, context: Context, answer: Answer) -> Proposal | Slip:
+    async def _judge(self, context: Context, answer: Completion) -> Proposal | Slip:
         """Return the patch that an answer is, or what is wrong with it."""
         if answer.is_cut:
             return Slip(

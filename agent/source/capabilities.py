@@ -29,7 +29,7 @@ _KINDS: tuple[What, ...] = get_args(What)  # of several reasons for one mark the
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding(Mapped):
+class CapabilityMark(Mapped):
     """One thing beyond arithmetic: where (lines count from 1), which kind, the code in question."""
 
     path: Annotated[str, line(1, MAX_PATH)]
@@ -47,14 +47,14 @@ class Checked:
 
     fingerprint: bytes | None
     fault: str = ""
-    marks: tuple[Finding, ...] = ()
+    marks: tuple[CapabilityMark, ...] = ()
 
 
 # Nobody's core process parses a model's text: whoever checks it does so in a child.
 Check: TypeAlias = Callable[[Source], Awaitable[Checked]]
 
 
-def findings(source: Source) -> tuple[Finding, ...]:
+def findings(source: Source) -> tuple[CapabilityMark, ...]:
     """Return everything in the Python files of a source that is marked, in the order of lines."""
     files = [(path, data) for path, data in source.files if path.endswith(".py")]
     read = {
@@ -77,10 +77,12 @@ def findings(source: Source) -> tuple[Finding, ...]:
     )
 
 
-def beyond(found: Sequence[Finding], baseline: Sequence[Finding]) -> tuple[Finding, ...]:
+def beyond(
+    found: Sequence[CapabilityMark], baseline: Sequence[CapabilityMark]
+) -> tuple[CapabilityMark, ...]:
     """Return what is marked in a tree and not already, as often, in the task's baseline."""
     known = Counter((finding.what, finding.text) for finding in baseline)
-    new: list[Finding] = []
+    new: list[CapabilityMark] = []
     for finding in found:
         if known[finding.what, finding.text] > 0:
             known[finding.what, finding.text] -= 1
@@ -89,18 +91,18 @@ def beyond(found: Sequence[Finding], baseline: Sequence[Finding]) -> tuple[Findi
     return tuple(new)
 
 
-def _unparsed(path: str, data: bytes) -> Finding:
+def _unparsed(path: str, data: bytes) -> CapabilityMark:
     line, why = syntax_fault(data)
     text = f"not Python that can be parsed: {why}"
-    return Finding(path=path, line=line, what="uninspectable", text=text)
+    return CapabilityMark(path=path, line=line, what="uninspectable", text=text)
 
 
-def _findings_in(path: str, module: ast.Module, names: Names, own: Own) -> list[Finding]:
+def _findings_in(path: str, module: ast.Module, names: Names, own: Own) -> list[CapabilityMark]:
     kinds: dict[tuple[int, str], set[What]] = {}
     for what, node in Lint(module, names, own).run():
         kinds.setdefault((getattr(node, "lineno", 1), _text(node)), set()).add(what)
     return [
-        Finding(path=path, line=line, what=min(whats, key=_KINDS.index), text=text)
+        CapabilityMark(path=path, line=line, what=min(whats, key=_KINDS.index), text=text)
         for (line, text), whats in sorted(kinds.items())
     ]
 

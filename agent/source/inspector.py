@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeAlias
 
 from agent.source.canonical import fingerprint
-from agent.source.capabilities import MAX_PATH, MAX_TEXT, Finding, beyond, findings
+from agent.source.capabilities import MAX_PATH, MAX_TEXT, CapabilityMark, beyond, findings
 from agent.source.stripping import strip_prose
 from protocol.codecs import Codec, binary, fit_line, line, listing, pair
 from protocol.encoding import decode, encode
@@ -38,7 +38,7 @@ _Source: TypeAlias = Annotated[Source, _SOURCE]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request(Mapped):
+class InspectionRequest(Mapped):
     """A tree, the task's baseline, and the base to strip it against, if it is to be stripped."""
 
     tree: _Source
@@ -47,20 +47,20 @@ class Request(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Mapped):
+class Inspected(Mapped):
     """What the tree does that the baseline does not, its fingerprint, and it without prose."""
 
-    marks: Annotated[tuple[Finding, ...], Items(0, _MAX_MARKS)]
+    marks: Annotated[tuple[CapabilityMark, ...], Items(0, _MAX_MARKS)]
     fingerprint: Digest
     stripped: _Source | None
     refusal: Annotated[str | None, line(0, MAX_TEXT)]
 
 
-def answer(request: Request) -> Answer:
+def answer(request: InspectionRequest) -> Inspected:
     """Return what there is to say about a source."""
     marks = beyond(findings(request.tree), findings(request.baseline))
     result = None if request.base is None else strip_prose(request.tree, request.base)
-    return Answer(
+    return Inspected(
         marks=tuple(
             replace(mark, text=fit_line(mark.text, MAX_TEXT)) for mark in marks[:_MAX_MARKS]
         ),
@@ -80,7 +80,7 @@ def main() -> None:
     ):
         resource.setrlimit(limit, (most, most))
     value = decode(sys.stdin.buffer.read(MESSAGE_BYTES + 1), limit_bytes=MESSAGE_BYTES)
-    request = value if isinstance(value, Rejected) else Request.from_value(value)
+    request = value if isinstance(value, Rejected) else InspectionRequest.from_value(value)
     if isinstance(request, Rejected):
         raise SystemExit(f"not a request: {request.reason}")
     sys.stdout.buffer.write(encode(answer(request).to_value()))

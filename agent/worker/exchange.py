@@ -54,7 +54,7 @@ _PAGE: Final = re.compile(rb"\s*<(!doctype html|html|head|body)", re.IGNORECASE)
 
 
 @dataclass(slots=True, kw_only=True)
-class Exchange:
+class ModelExchange:
     """What one question met so far; filled in by the transport."""
 
     place: str = ""  # scheme and host
@@ -68,7 +68,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class FaultVerdict:
     """A fault: its kind, its words, when to come back, and whether the model may have worked."""
 
     kind: FaultKind
@@ -77,7 +77,7 @@ class Verdict:
     retry_s: float | None = None
 
 
-def judge(exchange: Exchange, *, said: str, now_s: float) -> Verdict:
+def judge(exchange: ModelExchange, *, said: str, now_s: float) -> FaultVerdict:
     """Return what went wrong with a question. `said` is what litellm makes of it.
 
     `now_s` is the time of day, for a Retry-After that is a date.
@@ -87,15 +87,15 @@ def judge(exchange: Exchange, *, said: str, now_s: float) -> Verdict:
     if not exchange.is_sent:
         return _unsent(said)
     if exchange.status is None:
-        return Verdict(kind="server", detail=f"{exchange.place}: {said}")
+        return FaultVerdict(kind="server", detail=f"{exchange.place}: {said}")
     status = exchange.status if exchange.status >= 300 else _stated_status(exchange.document)
     return _unreadable(exchange, said) if status is None else _refused(exchange, status, now_s)
 
 
-def given_up(exchange: Exchange, *, limit_s: float) -> Verdict:
+def given_up(exchange: ModelExchange, *, limit_s: float) -> FaultVerdict:
     """Return the fault of a question that was not answered in time."""
     detail = f"{exchange.place or 'the model'} did not answer within {limit_s:g} s"
-    return Verdict(kind="timeout", detail=detail)
+    return FaultVerdict(kind="timeout", detail=detail)
 
 
 def document_of(body: bytes) -> Any:
@@ -154,7 +154,7 @@ def _text_of(part: Any) -> str:
     return ""
 
 
-def states_fault(exchange: Exchange) -> bool:
+def states_fault(exchange: ModelExchange) -> bool:
     """Tell whether a body is a fault although its status is not: some gateways answer so."""
     return _stated_status(exchange.document) is not None
 
@@ -174,57 +174,57 @@ def _pieces(key: str) -> list[str]:
     return [key, *(key[at : at + _KEY_PIECE] for at in range(len(key) - _KEY_PIECE + 1))]
 
 
-def _troubled(exchange: Exchange) -> Verdict:
+def _troubled(exchange: ModelExchange) -> FaultVerdict:
     where = exchange.place
     match exchange.trouble:
         case "no_connection":
             detail = f"{where} cannot be reached: {exchange.words}"
-            return Verdict(kind="unreachable", detail=detail, may_have_cost=False)
+            return FaultVerdict(kind="unreachable", detail=detail, may_have_cost=False)
         case "too_much":
             # So much no model can have said, whoever it was.
             detail = f"{where} answered with more than an answer can be"
-            return Verdict(kind="garbage", detail=detail, may_have_cost=False)
+            return FaultVerdict(kind="garbage", detail=detail, may_have_cost=False)
         case "encoded":
             detail = f"{where} answered in an encoding that cannot be read"
-            return Verdict(kind="garbage", detail=detail)
+            return FaultVerdict(kind="garbage", detail=detail)
     detail = f"{where} broke off: {exchange.words}"
-    return Verdict(kind="server", detail=detail)
+    return FaultVerdict(kind="server", detail=detail)
 
 
-def _unsent(said: str) -> Verdict:
+def _unsent(said: str) -> FaultVerdict:
     kind: FaultKind = "garbage"
     if _NO_MODEL.search(said):
         kind = "unknown_model"
     elif _NO_KEY.search(said):
         kind = "unauthorized"
     # litellm asks some providers through programs of theirs, which nothing here sees.
-    return Verdict(kind=kind, detail=said, may_have_cost=kind == "garbage")
+    return FaultVerdict(kind=kind, detail=said, may_have_cost=kind == "garbage")
 
 
-def _unreadable(exchange: Exchange, said: str) -> Verdict:
+def _unreadable(exchange: ModelExchange, said: str) -> FaultVerdict:
     if _PAGE.match(exchange.body) or "text/html" in (exchange.headers or {}).get(
         "content-type", ""
     ):
         # A captive portal's, or a wrong address: no model was there.
         said = f"{exchange.place} answered with a web page, not as a model's API does"
-        return Verdict(kind="garbage", detail=said, may_have_cost=False)
+        return FaultVerdict(kind="garbage", detail=said, may_have_cost=False)
     if exchange.document is None:
         said = f"{exchange.place} answered with what is no JSON"
         may_be_cut = exchange.body.lstrip().startswith((b"{", b"["))
-        return Verdict(kind="garbage", detail=said, may_have_cost=may_be_cut)
+        return FaultVerdict(kind="garbage", detail=said, may_have_cost=may_be_cut)
     # What litellm says of it ends in its own traceback.
     words = said.partition("Traceback (most recent")[0].strip() or "it cannot be read"
     said = f"{exchange.place} answered with JSON that is no answer: {words}"
-    return Verdict(kind="garbage", detail=said)
+    return FaultVerdict(kind="garbage", detail=said)
 
 
-def _refused(exchange: Exchange, status: int, now_s: float) -> Verdict:
+def _refused(exchange: ModelExchange, status: int, now_s: float) -> FaultVerdict:
     words = _words(exchange.document, exchange.body)
     kind = _kind_of(status, words, is_page=bool(_PAGE.match(exchange.body)))
     detail = f"{exchange.place} answered {status}" + (f": {words}" if words else "")
     if kind == "garbage" and status < 400:
         detail = f"{detail} and points to {(exchange.headers or {}).get('location', 'nowhere')}"
-    return Verdict(
+    return FaultVerdict(
         kind=kind,
         detail=detail,
         # Elsewhere the model cannot have worked; here the answer did not get back, or not whole.

@@ -36,7 +36,7 @@ DownReason: TypeAlias = Literal["not_installed", "fault"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(Mapped):
+class ModelSettings(Mapped):
     """Which model is asked, where and with what key."""
 
     kind: ClassVar = "settings"
@@ -65,7 +65,7 @@ class Cancel(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts(Mapped):
+class ModelFacts(Mapped):
     """What is known of the model; None is not known."""
 
     kind: ClassVar = "facts"
@@ -108,10 +108,10 @@ class Failure(Mapped):
     may_have_cost: bool
 
 
-FromCore: TypeAlias = Settings | Ask | Cancel
-FromWorker: TypeAlias = Facts | Down | Reply | Failure
+FromCore: TypeAlias = ModelSettings | Ask | Cancel
+FromWorker: TypeAlias = ModelFacts | Down | Reply | Failure
 _KINDS: Final[Mapping[str, type[FromCore | FromWorker]]] = {
-    one.kind: one for one in (Settings, Ask, Cancel, Facts, Down, Reply, Failure)
+    one.kind: one for one in (ModelSettings, Ask, Cancel, ModelFacts, Down, Reply, Failure)
 }
 
 

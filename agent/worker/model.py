@@ -12,8 +12,15 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Final
 
-from agent.worker.exchange import Exchange, Verdict, given_up, harmless, judge, states_fault
-from agent.worker.messages import TEXT_BYTES, Ask, Facts, Failure, Reply, Settings
+from agent.worker.exchange import (
+    FaultVerdict,
+    ModelExchange,
+    given_up,
+    harmless,
+    judge,
+    states_fault,
+)
+from agent.worker.messages import TEXT_BYTES, Ask, Failure, ModelFacts, ModelSettings, Reply
 from agent.worker.prices import MAX_TOKENS, MAX_USD_NANO, Price, Usage, nano_of
 
 # Before the import: prices and headers are fetched otherwise, and `.env` files are read.
@@ -33,16 +40,18 @@ class LiteLlm:
         ImportError: it is not installed.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ModelSettings) -> None:
         self._settings = settings
         self._litellm = _import_quietly()
 
-    def facts(self) -> Facts:
+    def facts(self) -> ModelFacts:
         """Return what litellm's own list says; of a server that the user names it says nothing."""
         if self._settings.api_base is not None:
-            return Facts(provider="openai", price=None, context_tokens=None, answer_tokens=None)
+            return ModelFacts(
+                provider="openai", price=None, context_tokens=None, answer_tokens=None
+            )
         entry = self._entry()
-        return Facts(
+        return ModelFacts(
             provider=self._provider(),
             price=price_of(entry),
             context_tokens=_count(entry.get("max_input_tokens")),
@@ -53,7 +62,7 @@ class LiteLlm:
         """Return what the model says to a question, or why it says nothing, within its time."""
         from agent.worker.transport import current
 
-        exchange = Exchange()
+        exchange = ModelExchange()
         current.set(exchange)
         limit_s = ask.timeout_ms / 1000
         try:
@@ -74,7 +83,7 @@ class LiteLlm:
             return self._failure(ask, judge(exchange, said=str(fault), now_s=time.time()))
         return self._reply(ask, exchange, response)
 
-    def _reply(self, ask: Ask, exchange: Exchange, response: Any) -> Reply | Failure:
+    def _reply(self, ask: Ask, exchange: ModelExchange, response: Any) -> Reply | Failure:
         usage = usage_of(getattr(response, "usage", None))
         choices = getattr(response, "choices", None) or []
         if not choices and states_fault(exchange):
@@ -85,15 +94,15 @@ class LiteLlm:
             detail = f"the model said nothing ({reason})"
             if reason == "length":
                 detail = f"{ask.max_tokens} tokens were too few for a word after all thoughts"
-            return self._failure(ask, Verdict(kind="empty", detail=detail), usage)
+            return self._failure(ask, FaultVerdict(kind="empty", detail=detail), usage)
         if len(text.encode("utf-8", "replace")) > TEXT_BYTES:
             detail = f"an answer of more than {TEXT_BYTES} bytes"
-            return self._failure(ask, Verdict(kind="garbage", detail=detail), usage)
+            return self._failure(ask, FaultVerdict(kind="garbage", detail=detail), usage)
         if self._settings.api_key:
             text = text.replace(self._settings.api_key, "*" * len(self._settings.api_key))
         return Reply(id=ask.id, text=text, is_cut=reason == "length", usage=usage)
 
-    def _failure(self, ask: Ask, verdict: Verdict, usage: Usage | None = None) -> Failure:
+    def _failure(self, ask: Ask, verdict: FaultVerdict, usage: Usage | None = None) -> Failure:
         return Failure(
             id=ask.id,
             fault=verdict.kind,

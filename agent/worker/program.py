@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.worker.exchange import harmless
-from agent.worker.messages import FRAMING, Ask, Cancel, Down, FromWorker, Settings
+from agent.worker.messages import FRAMING, Ask, Cancel, Down, FromWorker, ModelSettings
 from agent.worker.model import LiteLlm
 from protocol.framing import ChannelError
 
@@ -49,7 +49,7 @@ async def serve(core: socket.socket) -> None:
     reader, writer = await asyncio.open_unix_connection(sock=core)
     try:
         match await FRAMING.receive(reader.readexactly):
-            case Settings() as settings if model := await _opened(settings, writer):
+            case ModelSettings() as settings if model := await _opened(settings, writer):
                 await Answering(model, reader, writer).run()
     except (ChannelError, OSError):
         return  # the core wants no more of it
@@ -57,7 +57,7 @@ async def serve(core: socket.socket) -> None:
         writer.transport.abort()
 
 
-async def _opened(settings: Settings, writer: asyncio.StreamWriter) -> LiteLlm | None:
+async def _opened(settings: ModelSettings, writer: asyncio.StreamWriter) -> LiteLlm | None:
     """Return the model, and say what is known of it; or say why there is none."""
     try:
         model = LiteLlm(settings)

@@ -14,7 +14,7 @@ import httpx
 
 from agent.worker.exchange import (
     BODY_BYTES,
-    Exchange,
+    ModelExchange,
     Trouble,
     document_of,
     is_bounded,
@@ -25,7 +25,7 @@ CONNECT_S: Final = 20.0
 # Some servers and what stands before them compress whatever was asked for (RFC 9110, 8.4.1).
 _WINDOWS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 # The question that a task asks; its requests are noted there.
-current: Final[ContextVar[Exchange]] = ContextVar("current")
+current: Final[ContextVar[ModelExchange]] = ContextVar("current")
 
 
 class NotingTransport(httpx.AsyncBaseTransport):
@@ -55,7 +55,7 @@ class NotingTransport(httpx.AsyncBaseTransport):
         except httpx.TransportError as fault:
             raise _noted(exchange, exchange.trouble or "broken", fault) from fault
 
-    async def _answer(self, request: httpx.Request, exchange: Exchange) -> httpx.Response:
+    async def _answer(self, request: httpx.Request, exchange: ModelExchange) -> httpx.Response:
         response = await self._inner.handle_async_request(request)
         try:
             encoding = response.headers.get("content-encoding", "identity").strip().lower()
@@ -94,7 +94,7 @@ class NotingTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def _inflated(inflate: Any, chunk: bytes, exchange: Exchange) -> bytes:
+def _inflated(inflate: Any, chunk: bytes, exchange: ModelExchange) -> bytes:
     """Return what a compressed piece says, and no more than an answer can be."""
     try:
         said: bytes = inflate.decompress(chunk, BODY_BYTES + 1)
@@ -112,6 +112,6 @@ def noting_client(*_: Any, **__: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=NotingTransport(), trust_env=False, follow_redirects=False)
 
 
-def _noted(exchange: Exchange, trouble: Trouble, fault: Exception) -> httpx.TransportError:
+def _noted(exchange: ModelExchange, trouble: Trouble, fault: Exception) -> httpx.TransportError:
     exchange.trouble, exchange.words = trouble, str(fault) or type(fault).__name__
     return httpx.TransportError(exchange.words)

@@ -28,7 +28,7 @@ _PEERS_PARTS: Final = 4  # of them: what is made of these is inspected by a proc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class CombinedPatch:
     """A patch as a step from `base` to `tree`; those of one `company` were tried together before.
 
     `claim_sd` is what it is said to gain, by its `author` if that is a peer; `worth_sd` orders.
@@ -67,7 +67,7 @@ def combination(ledger: Ledger, peers: Peers | None, *, noise_sd: float) -> Idea
     return None
 
 
-def _own_parts(ledger: Ledger) -> Iterator[Part]:
+def _own_parts(ledger: Ledger) -> Iterator[CombinedPatch]:
     """Yield own ideas that were kept; what the line has of one already, the merge will show.
 
     What others claim comes from their boards, where there is more to tell whether it holds.
@@ -82,7 +82,7 @@ def _own_parts(ledger: Ledger) -> Iterator[Part]:
         if entry.origin in (PEER, COMBINING):
             continue
         worth_sd = gains_sd.get((entry.parent, entry.tree), 0.0)
-        yield Part(
+        yield CombinedPatch(
             patch=entry.patch,
             base=ledger.source(entry.parent),
             tree=ledger.source(entry.tree),
@@ -113,12 +113,12 @@ def _taken_out(ledger: Ledger, entries: Sequence[Experiment]) -> set[bytes]:
     return found
 
 
-def _peers_parts(peers: Peers, noise_sd: float) -> Iterator[Part]:
+def _peers_parts(peers: Peers, noise_sd: float) -> Iterator[CombinedPatch]:
     offers = (offer for offer in peers.offers(peers.rates()) if offer.row.found_gain > 0)
     for number, offer in enumerate(islice(offers, _PEERS_PARTS), 1):
         if step := peers.step(offer):
             base, tree = step
-            yield Part(
+            yield CombinedPatch(
                 patch=offer.patch,
                 base=base,
                 tree=tree,
@@ -139,7 +139,7 @@ def _mark_of(ledger: Ledger, source: Source, *, is_peers: bool) -> bytes | None:
     return fingerprint(source) if is_whole else None
 
 
-def _idea(working: Source, source: Source, mark: bytes, parts: Sequence[Part]) -> Idea:
+def _idea(working: Source, source: Source, mark: bytes, parts: Sequence[CombinedPatch]) -> Idea:
     # As in any trial of claims, the authors are those of the first patches.
     parts = sorted(parts, key=lambda part: part.author is None)
     authors = tuple(part.author for part in parts if part.author is not None)

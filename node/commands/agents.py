@@ -21,7 +21,7 @@ from protocol.units import NANO, from_nano
 from trainer.task_folder.task import Task
 
 if TYPE_CHECKING:
-    from node.on_demand.trying import Answer
+    from node.on_demand.trying import TryOutcome
 
 
 @click.command()
@@ -153,7 +153,7 @@ def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: b
     raise SystemExit(answer.attempt.exit_code)
 
 
-def _document(answer: "Answer") -> dict[str, object]:
+def _document(answer: "TryOutcome") -> dict[str, object]:
     from node.commands.measure import run_json
 
     attempt, judged = answer.attempt, answer.attempt.judged

@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommandEntry:
     """Where a command is."""
 
     module: str
@@ -90,7 +90,7 @@ _SECTIONS = {
 }
 
 COMMANDS = {
-    name: Entry(
+    name: CommandEntry(
         module=module if "." in module else f"node.commands.{module}",
         attribute=f"{name}_" if iskeyword(name) else name,
     )

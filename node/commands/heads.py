@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 import click
 
-from agent.source.capabilities import Finding
+from agent.source.capabilities import CapabilityMark
 from node.commands.basics import hex_or_none, json_option, line_option, reading, short
 from node.home.control import is_running
 from node.home.home import Home
@@ -17,7 +17,7 @@ from node.store.blobs import Blobs
 from node.terminal.terminal import plain, print_json
 from node.vetting.adoption import describe, examine, marks_of
 from node.vetting.patches import PatchRecord
-from node.vetting.provenance import Evidence, Writer, WrittenLine, passages
+from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages
 from node.vetting.provenance import provenance as written_lines
 from protocol.errors import ArnodeError, SafetyError, UsageError
 
@@ -119,7 +119,7 @@ def _move(
     click.echo(f"verified head is now {short(tree)}{mark}")
 
 
-def _summary(marks: Sequence[Finding]) -> str:
+def _summary(marks: Sequence[CapabilityMark]) -> str:
     more = f", and {len(marks) - 1} more" if len(marks) > 1 else ""
     return plain(describe(marks[0])) + more
 
@@ -152,7 +152,7 @@ def _author(writer: Writer) -> str:
     return f"{writer.name} {short(writer.author)}"
 
 
-def _evidence(evidence: Evidence) -> str:
+def _evidence(evidence: LocalEvidence) -> str:
     result = "" if evidence.result is None else short(evidence.result)
     match evidence.level:
         case "stack":

@@ -8,7 +8,7 @@ from typing import Any, cast
 import click
 from rich.text import Text
 
-from agent.source.capabilities import Finding
+from agent.source.capabilities import CapabilityMark
 from node.commands.basics import hex_or_none, json_option, own_console, plain_table, reading, short
 from node.commands.foreign import foreign_json, print_foreign
 from node.commands.timeline import print_timelines, timeline_json
@@ -205,14 +205,16 @@ def _in_one_line(value: object) -> str:
     return "-" if value is None else plain(str(value))
 
 
-def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[Finding, ...] | None:
+def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityMark, ...] | None:
     """Return what the record's tree does beyond arithmetic; None without a tree that is here."""
     if not isinstance(record.body, Subject):
         return None
     return marks_of(store, blobs, record.body.task, trees_of(record.body)[1])
 
 
-def _marks_shown(record: Record, marks: tuple[Finding, ...] | None) -> str | list[str] | None:
+def _marks_shown(
+    record: Record, marks: tuple[CapabilityMark, ...] | None
+) -> str | list[str] | None:
     """Return what people read of it: no marks, no source here and no source at all differ."""
     if not isinstance(record.body, Subject):
         return None

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import click
 from rich.text import Text
 
-from agent.source.capabilities import Finding
+from agent.source.capabilities import CapabilityMark
 from node.commands.basics import (
     board_option,
     gain_json,
@@ -30,7 +30,7 @@ from protocol.manifest import TaskManifest
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import probe_devices
 
-Marks: TypeAlias = Mapping[bytes, tuple[Finding, ...] | None]
+Marks: TypeAlias = Mapping[bytes, tuple[CapabilityMark, ...] | None]
 
 _TOP = 20
 _LEVELS = ("claimed", "others", "here")
@@ -160,7 +160,7 @@ def _marks(task: bytes, rows: list[Row]) -> Marks:
         return {row.tree: marks_of(store, blobs, task, row.tree) for row in rows}
 
 
-def _marks_shown(marks: tuple[Finding, ...] | None) -> str:
+def _marks_shown(marks: tuple[CapabilityMark, ...] | None) -> str:
     if marks is None:
         return "not here"
     return f"{len(marks)} marks" if len(marks) > 1 else f"marked: {marks[0].what}" if marks else ""

@@ -12,14 +12,14 @@ from node.commands.basics import json_option, pairs_option, task_options
 from node.on_demand import replications as views
 from node.on_demand.kept_runs import KeptRun, kept_runs
 from node.on_demand.replicating import (
-    Candidate,
+    FindingCandidate,
     Replication,
     Replications,
     candidates_of,
     measure_open,
     setting_of,
 )
-from node.on_demand.replications import PAIR_HEADER, Effort, pair_line, run_line
+from node.on_demand.replications import PAIR_HEADER, ReplicationEffort, pair_line, run_line
 from node.on_demand.session import Workbench, find_workbench
 from node.settings.sandboxing import require_peer_sandbox
 from node.terminal.durations import span_words
@@ -73,7 +73,7 @@ def replicate(
         replications = Replications(manifest=bench.task.manifest, kept=kept, policy=policy)
         runs_now = _measure(bench, candidates, replications)
     found = [replications.look(one) for one in candidates]
-    effort = Effort(
+    effort = ReplicationEffort(
         runs=len({(k.tree, k.run.seed) for one in found for k in (*one.bases, *one.own)}),
         runs_now=runs_now,
         seconds=time.monotonic() - began_s,
@@ -86,7 +86,7 @@ def replicate(
 
 def _candidates(
     bench: Workbench, catalogue: Path | None, only: Sequence[str]
-) -> tuple[tuple[PublishedFinding, ...], tuple[Candidate, ...]]:
+) -> tuple[tuple[PublishedFinding, ...], tuple[FindingCandidate, ...]]:
     """Return all findings of the catalogue, and those that are asked for as sources."""
     path = catalogue or bench.task.catalogue
     if path is None:
@@ -103,7 +103,9 @@ def _candidates(
     return findings, candidates_of(path, bench.task, findings, only=only)
 
 
-def _measure(bench: Workbench, candidates: Sequence[Candidate], replications: Replications) -> int:
+def _measure(
+    bench: Workbench, candidates: Sequence[FindingCandidate], replications: Replications
+) -> int:
     """Run what is missing, telling of each pair as it lands; return how many runs ended."""
     pending = [one for one in candidates if replications.look(one).is_open]
     if not pending:
@@ -121,7 +123,7 @@ def _measure(bench: Workbench, candidates: Sequence[Candidate], replications: Re
 
 
 def _shown(
-    pending: Sequence[Candidate], replications: Replications
+    pending: Sequence[FindingCandidate], replications: Replications
 ) -> Callable[[Source, KeptRun], None]:
     """Return what tells people on stderr how much there is to do, then each run as it ends."""
     told = {one.finding.name: _state(replications.look(one)) for one in pending}
@@ -161,7 +163,7 @@ def _tell(
     hardware_class: str,
     replications: Replications,
     found: Sequence[Replication],
-    effort: Effort,
+    effort: ReplicationEffort,
     *,
     as_json: bool,
 ) -> None:

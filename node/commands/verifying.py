@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.source.capabilities import Finding
+from agent.source.capabilities import CapabilityMark
 from node.commands.basics import hex_or_none, json_option, reading, short, tell
 from node.commands.measure import EXITS, REJECTED, run_json
 from node.exchange.bundle import Bundle, Subject, read_bundle
@@ -110,7 +110,7 @@ def _tell(verified: "Verified") -> None:
         click.echo(f"signed as attestation {short(step.record)}")
 
 
-def _tell_marks(marks: Sequence[Finding] | None) -> None:
+def _tell_marks(marks: Sequence[CapabilityMark] | None) -> None:
     """Say what the code does beyond arithmetic, or that nobody looked."""
     if marks is None:
         click.echo("its code was not read for marks: not all of it is here")

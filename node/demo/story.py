@@ -50,7 +50,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(kw_only=True)
-class Facts:
+class DemoFacts:
     """What came of it. Times are seconds since the demo began, gains are in the metric's unit."""
 
     times_s: dict[str, float] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Facts:
         }
 
 
-async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool) -> Facts:
+async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool) -> DemoFacts:
     """Run the demo in a folder, which is temporary if the nodes may remove it; return its facts.
 
     Raises:
@@ -120,7 +120,7 @@ class _Story:
     """Watches the nodes' stores, which only they write, and tells each thing once."""
 
     def __init__(self, task: Task, actors: list[Actor], tell: Tell) -> None:
-        self.facts = Facts()
+        self.facts = DemoFacts()
         self._task = task
         self._bootstrap, self._liar, self._finder, self._checker = actors
         self._tell = tell

@@ -7,11 +7,11 @@ whether it is true, and what is to be run again is found here.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.source.capabilities import Finding as Mark
+from agent.source.capabilities import CapabilityMark
 from node.exchange.bundle import Bundle, Subject, trees_of
 from node.vetting.adoption import marks_beyond
 from protocol.attestation import AttestBody
-from protocol.board_facts import Claim, read_fact
+from protocol.board_facts import BoardClaim, read_fact
 from protocol.errors import Rejected, SafetyError, UsageError
 from protocol.gains import Gain
 from protocol.hygiene import check_for_task
@@ -23,7 +23,7 @@ from protocol.source import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class BundleFinding:
     """One thing that was checked, whether it holds, and what was found."""
 
     name: str
@@ -43,26 +43,36 @@ class FoundClaim:
     claimed: Gain | None
 
 
-def check_bundle(bundle: Bundle) -> list[Finding]:
+def check_bundle(bundle: Bundle) -> list[BundleFinding]:
     """Return everything that was checked; it holds if all of it is ok."""
     body = bundle.subject.body
     findings = [
-        Finding(
+        BundleFinding(
             name="records",
             ok=True,
             detail=f"{len(bundle.records)} valid, {len(bundle.blobs)} blobs whole",
         )
     ]
     if not isinstance(body, Subject):
-        about = Finding(name="subject", ok=False, detail=f"a {bundle.subject.kind}: nothing to run")
+        about = BundleFinding(
+            name="subject", ok=False, detail=f"a {bundle.subject.kind}: nothing to run"
+        )
         return [*findings, about]
     manifest = manifest_of(bundle, body.task)
     if manifest is None:
-        return [*findings, Finding(name="task", ok=False, detail="its announcement is missing")]
-    findings.append(Finding(name="task", ok=True, detail=f"{manifest.name} {body.task.hex()[:12]}"))
+        return [
+            *findings,
+            BundleFinding(name="task", ok=False, detail="its announcement is missing"),
+        ]
+    findings.append(
+        BundleFinding(name="task", ok=True, detail=f"{manifest.name} {body.task.hex()[:12]}")
+    )
     baseline = bundle.source(manifest.baseline_tree)
     if baseline is None:
-        return [*findings, Finding(name="baseline", ok=False, detail="its source is missing")]
+        return [
+            *findings,
+            BundleFinding(name="baseline", ok=False, detail="its source is missing"),
+        ]
     findings += _sources(bundle, body, manifest, baseline)
     findings += _patches(bundle, body)
     return findings
@@ -97,10 +107,10 @@ def claimed_by(record: Record, manifest: TaskManifest | None) -> Gain | None:
     if manifest is None or not isinstance(record.body, ResultBody):
         return None
     fact = read_fact(record, manifest, record.body.hardware_class)
-    return fact.gain if isinstance(fact, Claim) else None
+    return fact.gain if isinstance(fact, BoardClaim) else None
 
 
-def marks_in(bundle: Bundle) -> tuple[Mark, ...] | None:
+def marks_in(bundle: Bundle) -> tuple[CapabilityMark, ...] | None:
     """Return what its code does that the task's baseline does not; None where it is not in it.
 
     Without the baseline everything beyond arithmetic is a mark.
@@ -126,31 +136,37 @@ def _sources(
     body: Subject,
     manifest: TaskManifest,
     baseline: Source,
-) -> Iterator[Finding]:
+) -> Iterator[BundleFinding]:
     for name, tree in zip(("base", "tree"), trees_of(body), strict=True):
         source = bundle.source(tree)
         if source is None:
-            yield Finding(name=name, ok=False, detail=f"the source {tree.hex()[:12]} is missing")
+            yield BundleFinding(
+                name=name, ok=False, detail=f"the source {tree.hex()[:12]} is missing"
+            )
             continue
         fault = check_for_task(source, manifest, baseline=baseline)
         detail = f"{tree.hex()[:12]}, {sum(len(data) for _, data in source.files)} bytes"
-        yield Finding(name=name, ok=fault is None, detail=fault.reason if fault else detail)
+        yield BundleFinding(name=name, ok=fault is None, detail=fault.reason if fault else detail)
 
 
-def _patches(bundle: Bundle, body: Subject) -> Iterator[Finding]:
+def _patches(bundle: Bundle, body: Subject) -> Iterator[BundleFinding]:
     patch = body if isinstance(body, PatchBody) else None
     if isinstance(body, ResultBody) and body.patch is not None:
         record = bundle.records.get(body.patch)
         if record is None or not isinstance(record.body, PatchBody):
-            yield Finding(name="patch", ok=False, detail="the result's patch is missing")
+            yield BundleFinding(name="patch", ok=False, detail="the result's patch is missing")
             return
         patch = record.body
         if (patch.task, patch.base, patch.tree) != (body.task, body.base, body.tree):
-            yield Finding(name="patch", ok=False, detail="it is not the step that the result names")
+            yield BundleFinding(
+                name="patch", ok=False, detail="it is not the step that the result names"
+            )
             return
     if patch is not None:
         fault = _diff_fault(bundle, patch)
-        yield Finding(name="patch", ok=fault is None, detail=fault or "its diff makes the tree")
+        yield BundleFinding(
+            name="patch", ok=fault is None, detail=fault or "its diff makes the tree"
+        )
 
 
 def _diff_fault(bundle: Bundle, patch: PatchBody) -> str | None:

@@ -8,7 +8,7 @@ from node.exchange.bundle import Bundle, Subject, read_bundle, trees_of
 from node.home.clock import clock_ms
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
-from node.store.intake import Report
+from node.store.intake import IntakeReport
 from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
@@ -16,7 +16,7 @@ from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
 
 
-def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> Report:
+def take_in(store: Store, blobs: Blobs, bundle: Bundle, *, net: str) -> IntakeReport:
     """Keep a bundle's sources and records: these stay their authors' claims."""
     for data in bundle.blobs.values():
         blobs.put(data)

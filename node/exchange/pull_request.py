@@ -6,7 +6,7 @@ What its author wrote stands in code, where nothing of it is markup, a heading o
 from node.report.markdown import code_span, fenced
 from node.store.experiments import Experiment
 from node.store.store import Store
-from protocol.board_facts import Claim, read_fact
+from protocol.board_facts import BoardClaim, read_fact
 from protocol.errors import UsageError
 from protocol.kinds import ResultBody
 from protocol.records import Record
@@ -35,7 +35,7 @@ def describe(store: Store, record: Record, diff: str) -> str:
     name = manifest.metric.name if manifest else "the metric"
     fact = read_fact(record, manifest, body.hardware_class) if manifest else None
     lines += ["## Evidence", ""]
-    if isinstance(fact, Claim) and fact.gain is not None:
+    if isinstance(fact, BoardClaim) and fact.gain is not None:
         gain = fact.gain
         lines.append(
             f"- gain in {name}: {gain.value_nano / NANO:+.6f}, at least"

@@ -10,10 +10,10 @@ from typing import Annotated, Any, ClassVar
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import Told
+from node.line.kind import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import PairTrial
-from node.line.trial import ANCHOR_PAIRS, Confirmation, Pair, Reading, next_of_confirmation
+from node.line.trial import ANCHOR_PAIRS, Confirmation, MetricReading, Pair, next_of_confirmation
 from node.store.experiments import ABLATION
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
@@ -106,7 +106,7 @@ class AttestationStep(PairTrial):
     def _what(self) -> str:
         return "a part of the head" if self.part else f"claim of {self.author.hex()[:12]}"
 
-    def describe(self, store: Store, run: PlannedRun) -> Told:
+    def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if self.part is None:
             return self.about(self._what, run, "re-run")
         part = store.records.patch(self.part)
@@ -117,7 +117,7 @@ class AttestationStep(PairTrial):
         return self.author != own
 
     def weigh(
-        self, runs: list[PlannedRun], reading: Reading, manifest: TaskManifest
+        self, runs: list[PlannedRun], reading: MetricReading, manifest: TaskManifest
     ) -> Confirmation:
         """Say how far the pairs have come and what they show.
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from node.line.desk import Desk
 from node.line.drift import doubt_head, has_failed
-from node.line.kind import JobStep, Told
+from node.line.kind import JobStep, RunDescription
 from node.line.ledger import Ledger
 from node.line.remeasure import RemeasureStep
 from node.store.jobs import Job, PlannedRun
@@ -26,8 +26,8 @@ class BankStep(JobStep):
 
     KIND: ClassVar = "bank"
 
-    def describe(self, store: Store, run: PlannedRun) -> Told:
-        return Told("working line", "bank", "one more run to compare with")
+    def describe(self, store: Store, run: PlannedRun) -> RunDescription:
+        return RunDescription("working line", "bank", "one more run to compare with")
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Add its run to the bank; leave a working line that fails again and again."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import JobStep, Told, ended_runs
+from node.line.kind import JobStep, RunDescription, ended_runs
 from node.line.ledger import Ledger
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -30,8 +30,8 @@ class BaselineStep(JobStep):
     KIND: ClassVar = "baseline"
     IS_ON_ONE_SPLIT: ClassVar = True
 
-    def describe(self, store: Store, run: PlannedRun) -> Told:
-        return Told("baseline", "baseline", "measuring")
+    def describe(self, store: Store, run: PlannedRun) -> RunDescription:
+        return RunDescription("baseline", "baseline", "measuring")
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Record the baseline once it ran twice; repeat one run that failed."""

@@ -14,10 +14,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import JobStep, Told, ended_runs
+from node.line.kind import JobStep, RunDescription, ended_runs
 from node.line.ledger import Ledger
 from node.line.plateaus import REACH_SD
-from node.line.trial import Reading
+from node.line.trial import MetricReading
 from node.store.experiments import BRANCHING, is_branching
 from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
@@ -82,9 +82,9 @@ class BranchStep(JobStep):
         """Whether the line went on from there, away from its head."""
         return self.is_taken and self.where != "head"
 
-    def describe(self, store: Store, run: PlannedRun) -> Told:
+    def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         stage = "going on from another tree"
-        return Told(self.title, stage, stage)
+        return RunDescription(self.title, stage, stage)
 
     def is_of_peers(self, own: bytes) -> bool:
         return self.author is not None
@@ -243,7 +243,7 @@ def close_branch(
     return closed
 
 
-def behind_head_sd(step: BranchStep, runs: Sequence[Run], reading: Reading) -> float | None:
+def behind_head_sd(step: BranchStep, runs: Sequence[Run], reading: MetricReading) -> float | None:
     """Return how far below the head a tree measures, in standard deviations of one run.
 
     None if it does not run here, or nothing is known of the head.

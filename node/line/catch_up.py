@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
-from node.line.kind import Told
+from node.line.kind import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.trial import Confirmation
@@ -49,7 +49,7 @@ class CatchUpStep(HeadTrial):
         """What is claimed of the step, in the metric's unit."""
         return Claim(gain=self.gain_nano / NANO, lower=from_nano(self.lower_nano))
 
-    def describe(self, store: Store, run: PlannedRun) -> Told:
+    def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         return self.about(self._what, run, "catching up")
 
     def is_of_peers(self, own: bytes) -> bool:

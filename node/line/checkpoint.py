@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from node.line.branch import kept_in
 from node.line.desk import Desk
-from node.line.kind import Told
+from node.line.kind import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.publication import MAX_PARENTS
@@ -33,7 +33,7 @@ class CheckpointStep(HeadTrial):
 
     KIND: ClassVar = "checkpoint"
 
-    def describe(self, store: Store, run: PlannedRun) -> Told:
+    def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         title = "working line against verified head"
         return self.about(title, run, "checkpoint", plainly="checkpoint")
 

@@ -8,7 +8,7 @@ from node.line.activity import Activity
 from node.line.drift import note_surroundings
 from node.line.ledger import Ledger
 from node.line.session import Session
-from node.line.trial import Reading
+from node.line.trial import MetricReading
 from node.store.jobs import Job, Step
 from node.store.store import Store
 from protocol.rule import Policy
@@ -66,16 +66,16 @@ class Desk:
         """Decide what a job does next, given the runs that it has, and write it down."""
         job.step.advance(self, job, self.store.jobs.runs_of(job.id))
 
-    def reading(self) -> Reading:
+    def reading(self) -> MetricReading:
         """Return how this session's metrics are read."""
-        return Reading(
+        return MetricReading(
             sign=self.session.task.manifest.metric.sign,
             noise=self.noise.estimate,
             policy=self.policy,
             minimum_gain=2 * self.session.metric_tolerance,
         )
 
-    def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> Reading:
+    def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> MetricReading:
         """Return how pairs of a job are read, less what the candidate could know by heart."""
         sources = (self.ledger.source(one) for one in (base, tree))
         told_runs = self.store.jobs.count_runs(job.line.task, *self.on_one_split, before_job=job.id)

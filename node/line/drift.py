@@ -18,7 +18,7 @@ from node.line.surroundings import (
     meta_key,
     surroundings_of,
 )
-from node.line.trial import Reading
+from node.line.trial import MetricReading
 from node.store.jobs import Job, PlannedRun, Step
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode
@@ -86,7 +86,7 @@ def has_failed(run: Run) -> bool:
 
 
 def drift_of(
-    store: Store, job: Job[Any], head: bytes, reading: Reading, trials: Sequence[type[Step]]
+    store: Store, job: Job[Any], head: bytes, reading: MetricReading, trials: Sequence[type[Step]]
 ) -> float | None:
     """Return by how much the head measured worse (> 0) or better in a trial than in the last.
 
@@ -107,7 +107,7 @@ def drift_of(
     return None
 
 
-def _publics(runs: Sequence[PlannedRun], tree: bytes, reading: Reading) -> list[float]:
+def _publics(runs: Sequence[PlannedRun], tree: bytes, reading: MetricReading) -> list[float]:
     return [
         reading.value(one.run.metric_nano)
         for one in runs

@@ -10,9 +10,9 @@ from typing import Annotated, Any, ClassVar, Final
 from node.line.activity import Dot
 from node.line.desk import Desk
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
-from node.line.kind import JobStep, Told, ended_runs
+from node.line.kind import JobStep, RunDescription, ended_runs
 from node.line.ledger import Ledger
-from node.line.trial import Reading, next_of_trial
+from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.codecs import fit_line, fit_text, line, text
@@ -72,10 +72,10 @@ class ExperimentStep(JobStep):
         """Whose claims it tries, one for each claim; of an own idea nobody's."""
         return () if self.author is None else (self.author, *(self.co_authors or ()))
 
-    def describe(self, store: Store, run: PlannedRun) -> Told:
+    def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if run.ordinal:
-            return Told(self.title, "recheck", "second run, fresh seed")
-        return Told(self.title, "screen", "first run")
+            return RunDescription(self.title, "recheck", "second run, fresh seed")
+        return RunDescription(self.title, "screen", "first run")
 
     def is_of_peers(self, own: bytes) -> bool:
         return self.author is not None
@@ -219,7 +219,7 @@ def close_experiment(
     return RecordedExperiment(patch=patch.id, result=record.id)
 
 
-def _gain_sd(run: Run, bank_nano: tuple[int, ...], reading: Reading) -> float | None:
+def _gain_sd(run: Run, bank_nano: tuple[int, ...], reading: MetricReading) -> float | None:
     if run.metric_nano is None or not bank_nano:
         return None
     bank = reading.values(bank_nano)

@@ -15,7 +15,7 @@ from protocol.fields import Mapped
 from protocol.runs import Run
 
 
-class Told(NamedTuple):
+class RunDescription(NamedTuple):
     """What a run is about, and which stage it is: for scripts, and in words that need no manual."""
 
     title: str
@@ -38,7 +38,7 @@ class JobStep(Mapped, ABC):
         """Decide what the job does next, given its runs, and write it down."""
 
     @abstractmethod
-    def describe(self, store: Store, run: PlannedRun) -> Told:
+    def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         """Return what is told of a run while it is at work."""
 
     def is_of_peers(self, own: bytes) -> bool:

@@ -11,9 +11,15 @@ from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
 from node.line.drift import doubt_head, drift_of
-from node.line.kind import JobStep, Told, ended_runs
+from node.line.kind import JobStep, RunDescription, ended_runs
 from node.line.ledger import LEAST_RUNS, Ledger
-from node.line.trial import ANCHOR_PAIRS, Confirmation, Measured, Reading, next_of_confirmation
+from node.line.trial import (
+    ANCHOR_PAIRS,
+    Confirmation,
+    Measured,
+    MetricReading,
+    next_of_confirmation,
+)
 from node.store.jobs import Job, PlannedRun
 from protocol.fields import OPTIONAL, Digest
 from protocol.manifest import TaskManifest
@@ -48,15 +54,17 @@ class PairTrial(JobStep):
         """The rule's numbers for it; None: the session's."""
         return None
 
-    def about(self, title: str, run: PlannedRun, stage: str, *, plainly: str = "") -> Told:
+    def about(
+        self, title: str, run: PlannedRun, stage: str, *, plainly: str = ""
+    ) -> RunDescription:
         """Return what is told of a run; a stage that has no plain words is told with its role."""
         stage = f"{stage}, {run.role}"
         if plainly and run.role == "anchor":
             plainly += ", beside the baseline"
-        return Told(title, stage, plainly or stage)
+        return RunDescription(title, stage, plainly or stage)
 
     def weigh(
-        self, runs: list[PlannedRun], reading: Reading, manifest: TaskManifest
+        self, runs: list[PlannedRun], reading: MetricReading, manifest: TaskManifest
     ) -> Confirmation:
         """Say how far the pairs have come and what they show."""
         return next_of_confirmation(

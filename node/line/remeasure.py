@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
 from node.line.drift import doubt_of, forget_doubt, has_failed, is_in_doubt
-from node.line.kind import Told
+from node.line.kind import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.trial import Confirmation
@@ -41,7 +41,7 @@ class RemeasureStep(HeadTrial):
         """Those of `compare`: one question about what is there already."""
         return POWER
 
-    def describe(self, store: Store, run: PlannedRun) -> Told:
+    def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         title = "verified head against the one before it"
         return self.about(title, run, "measuring again", plainly="measuring a head in doubt again")
 

@@ -38,7 +38,7 @@ ConfirmationMove = Literal["wait", "pair", "base", "anchors", "pass", "miss", "u
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class MetricReading:
     """How metrics are read: in the task's unit, signed so that smaller is better.
 
     `memorised` is taken off a gain: what the candidate could know of the text by heart.
@@ -65,7 +65,11 @@ class Reading:
 
 
 def next_of_trial(
-    runs: Sequence[PlannedRun], bank_nano: Sequence[int], reading: Reading, *, is_current: bool
+    runs: Sequence[PlannedRun],
+    bank_nano: Sequence[int],
+    reading: MetricReading,
+    *,
+    is_current: bool,
 ) -> TrialMove:
     """Say what a proposal does next: its screen, its recheck, or what they decided.
 
@@ -172,7 +176,7 @@ class Confirmation:
 
 def next_of_confirmation(
     runs: Sequence[PlannedRun],
-    reading: Reading,
+    reading: MetricReading,
     *,
     needs_anchor: bool,
     anchor_pairs: int = ANCHOR_PAIRS,
@@ -234,7 +238,9 @@ def next_of_confirmation(
     return Confirmation(move=move, pairs=tuple(pairs), judgement=judgement, latest=latest)
 
 
-def judge_pairs(pairs: Sequence[Pair], reading: Reading, claim: Claim | None = None) -> Judgement:
+def judge_pairs(
+    pairs: Sequence[Pair], reading: MetricReading, claim: Claim | None = None
+) -> Judgement:
     """Look at these pairs once, on their secret split.
 
     What the candidate could know by heart is taken off a gain, and says nothing against a claim:
@@ -252,7 +258,7 @@ def judge_pairs(pairs: Sequence[Pair], reading: Reading, claim: Claim | None = N
     return replace(judged, verdict="unconfirmed" if is_last else None, claim="open")
 
 
-def _judged(pairs: Sequence[Pair], reading: Reading, claim: Claim | None) -> Judgement:
+def _judged(pairs: Sequence[Pair], reading: MetricReading, claim: Claim | None) -> Judgement:
     evidence = PairedEvidence(
         noise=reading.noise,
         base=tuple(reading.value(_secret(pair.base)) for pair in pairs),
@@ -264,7 +270,7 @@ def _judged(pairs: Sequence[Pair], reading: Reading, claim: Claim | None) -> Jud
 
 
 def _first_verdict(
-    pairs: Sequence[Pair], reading: Reading, claim: Claim | None
+    pairs: Sequence[Pair], reading: MetricReading, claim: Claim | None
 ) -> Judgement | None:
     """Return the first judgement with a verdict, if there is one, looking after each pair."""
     counts = range(1, len(pairs) + 1)
@@ -273,7 +279,7 @@ def _first_verdict(
 
 
 def _is_settled(
-    pairs: Sequence[Pair], judgement: Judgement, reading: Reading, for_readers: Readers | None
+    pairs: Sequence[Pair], judgement: Judgement, reading: MetricReading, for_readers: Readers | None
 ) -> bool:
     """Whether readers see the verdict in these pairs, if they are to, or there may be no more."""
     if for_readers is None or judgement.verdict not in SPOKEN:

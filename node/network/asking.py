@@ -10,7 +10,7 @@ import trio
 from node.network.errors import FrameCutError, StreamEndedError
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost
-from node.network.limits import ALLOWANCES, Allowance, Buckets, Kind, PeerId
+from node.network.limits import ALLOWANCES, Allowance, Buckets, CostKind, PeerId
 from protocol.framing import Message
 
 # Longer than from one hello to the next; half of what a peer waits for a question.
@@ -20,7 +20,7 @@ _LOOKED_S = 5.0
 # Half of what a peer allows, since its clock and what is under way differ.
 QUESTIONS, STREAMS = (
     Allowance(per_s=ALLOWANCES[kind].per_s / 2, burst=ALLOWANCES[kind].burst / 2)
-    for kind in (Kind.QUESTIONS, Kind.STREAMS)
+    for kind in (CostKind.QUESTIONS, CostKind.STREAMS)
 )
 
 _Way: TypeAlias = tuple[PeerId, str]

@@ -30,7 +30,7 @@ from node.network.frames import QUESTIONS_READ, FrameStream
 from node.network.gossip import Validator
 from node.network.host import NetworkHost
 from node.network.incidents import describe
-from node.network.limits import Kind, PeerId, Verdict
+from node.network.limits import BudgetVerdict, CostKind, PeerId
 from node.network.presence import Connected
 from protocol.errors import ArnodeError
 from protocol.framing import Message
@@ -162,13 +162,13 @@ class Bridge:
 
     async def _may_ask(self, peer: PeerId, size_bytes: int) -> bool:
         verdicts = {
-            self._host.spend(peer, Kind.QUESTIONS, 1),
-            self._host.spend(peer, Kind.BYTES, size_bytes),
+            self._host.spend(peer, CostKind.QUESTIONS, 1),
+            self._host.spend(peer, CostKind.BYTES, size_bytes),
         }
-        if Verdict.DROP in verdicts:
+        if BudgetVerdict.DROP in verdicts:
             await self._host.drop(peer)
         most = QUESTIONS if self._waiting[peer] else QUESTIONS + self._max_peers
-        return verdicts == {Verdict.ALLOWED} and len(self._open) < most
+        return verdicts == {BudgetVerdict.ALLOWED} and len(self._open) < most
 
     async def _pass_on(
         self, protocol: str, peer: PeerId, question: Message, frames: FrameStream

@@ -28,7 +28,7 @@ from multiaddr import Multiaddr
 
 from node.network.connections import HANDSHAKES
 from node.network.contract import NetworkSettings
-from node.network.limits import Allowance, Kind
+from node.network.limits import Allowance, CostKind
 from node.network.patches import apply_patches, identify_nobody
 from node.network.private import SECRET_BYTES
 from node.network.relay import RelayLimits
@@ -45,7 +45,7 @@ class HostSettings(NetworkSettings):
 
     handshake_s: Annotated[float, UNWRITTEN] = 10.0
     banned_for_s: Annotated[float, UNWRITTEN] = 3600.0
-    allowances: Annotated[dict[Kind, Allowance], UNWRITTEN] = field(default_factory=dict)
+    allowances: Annotated[dict[CostKind, Allowance], UNWRITTEN] = field(default_factory=dict)
     relay: Annotated[RelayLimits, UNWRITTEN] = field(default_factory=RelayLimits)
 
 

@@ -35,7 +35,7 @@ from multiaddr import Multiaddr
 
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
-from node.network.limits import Kind, PeerId, Verdict
+from node.network.limits import BudgetVerdict, CostKind, PeerId
 from node.network.patches import StreamHandler, dial_nobody, replace_connecting
 from node.network.private import PrivateConnection
 from node.network.streams import ByteStream, Libp2pStream
@@ -50,7 +50,7 @@ STREAMS_PER_PEER: Final = 64
 STREAMS_IN_TABLES: Final = 512
 SEVER_S: Final = 2.0
 
-Spend = Callable[[PeerId, Kind, float], Verdict]
+Spend = Callable[[PeerId, CostKind, float], BudgetVerdict]
 
 
 class Connections:
@@ -99,13 +99,13 @@ class Connections:
 
         async def limited(stream: INetStream) -> None:
             peer = peer_of(stream)
-            verdict = self._spend(peer, Kind.STREAMS, 1)
+            verdict = self._spend(peer, CostKind.STREAMS, 1)
             tables = getattr(stream.muxed_conn, "streams", ())
-            if verdict is Verdict.DROP or len(tables) > STREAMS_IN_TABLES:
+            if verdict is BudgetVerdict.DROP or len(tables) > STREAMS_IN_TABLES:
                 self._incidents.note(peer, "streams", "opened too many")
                 await self._drop(peer)
                 return
-            if verdict is Verdict.REFUSED or self._streams[peer] >= STREAMS_PER_PEER:
+            if verdict is BudgetVerdict.REFUSED or self._streams[peer] >= STREAMS_PER_PEER:
                 await reset_quietly(stream)
                 return
             self._streams[peer] += 1

@@ -29,8 +29,8 @@ from libp2p.pubsub.validators import signature_validator
 
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
-from node.network.judging import Fate, Judgement
-from node.network.limits import Kind, PeerId, Verdict
+from node.network.judging import Fate, MessageFate
+from node.network.limits import BudgetVerdict, CostKind, PeerId
 from node.network.presence import Heard
 from node.network.router import GuardedGossipSub, message_id
 from node.network.rpc import (
@@ -48,7 +48,7 @@ _MERGED_BYTES = 64 << 10  # of an RPC, from where on nothing more is put in it
 _NOT_RPC = (DecodeError, ParseError, MessageTooLarge)
 
 # Of topic, forwarder and data: what becomes of a message.
-Validator = Callable[[str, PeerId, bytes], Judgement]
+Validator = Callable[[str, PeerId, bytes], MessageFate]
 
 
 class GuardedPubsub(Pubsub):
@@ -60,7 +60,7 @@ class GuardedPubsub(Pubsub):
         router: GuardedGossipSub,
         incidents: Incidents,
         *,
-        spend: Callable[[PeerId, Kind, float], Verdict],
+        spend: Callable[[PeerId, CostKind, float], BudgetVerdict],
         drop: Callable[[PeerId], Awaitable[None]],
         deliver: Callable[[Heard], None],
         allowed_topics: frozenset[str],
@@ -120,7 +120,7 @@ class GuardedPubsub(Pubsub):
         self._readers[reader] = peer
         while self.manager.is_running:
             data = await reader.receive()
-            if await self._spend(peer, Kind.BYTES, len(data)):
+            if await self._spend(peer, CostKind.BYTES, len(data)):
                 await self._take_rpc(RPC.FromString(data), stream.muxed_conn.peer_id)
 
     async def handle_sending_messages(
@@ -171,18 +171,18 @@ class GuardedPubsub(Pubsub):
             return
         for message in rpc.publish:
             await trio.lowlevel.checkpoint()  # others have their turn between any two
-            if await self._spend(peer, Kind.RECORDS, 1):
+            if await self._spend(peer, CostKind.RECORDS, 1):
                 await self._take_message(message, peer_id)
         # The last word on each topic: every change makes tasks, and replays what is recent.
         for subscription in {one.topicid: one for one in rpc.subscriptions}.values():
-            if await self._spend(peer, Kind.RECORDS, 1):
+            if await self._spend(peer, CostKind.RECORDS, 1):
                 self.handle_subscription(peer_id, subscription)
         if rpc.HasField("control"):
             control = bounded_control(rpc.control, self.topic_ids)
             wanted = sum(len(want.messageIDs) for want in control.iwant)
             # A message that is asked for costs what one that is sent does: it may be 400 times
             # as long as what asks for it.
-            if wanted and not await self._spend(peer, Kind.RECORDS, wanted):
+            if wanted and not await self._spend(peer, CostKind.RECORDS, wanted):
                 control.ClearField("iwant")
             await self.router.handle_rpc(RPC(control=control), peer_id)
 
@@ -214,16 +214,16 @@ class GuardedPubsub(Pubsub):
             self.ignored[judgement.why] += 1
             if judgement.strays:
                 self._incidents.mention(peer, topic, f"ignored: {judgement.why}")
-                await self._spend(peer, Kind.STRAYS, judgement.strays)
+                await self._spend(peer, CostKind.STRAYS, judgement.strays)
         return judgement.fate is Fate.PASSED_ON
 
-    async def _spend(self, peer: PeerId, kind: Kind, amount: float) -> bool:
+    async def _spend(self, peer: PeerId, kind: CostKind, amount: float) -> bool:
         verdict = self._budget(peer, kind, amount)
-        if verdict is Verdict.DROP:
+        if verdict is BudgetVerdict.DROP:
             self._incidents.note(peer, "gossip", f"too many {kind.name.lower()}")
             await self._drop(peer)
             raise StreamReset("the peer was dropped")
-        return verdict is Verdict.ALLOWED
+        return verdict is BudgetVerdict.ALLOWED
 
 
 def _is_signed(message: Message) -> bool:

@@ -33,10 +33,10 @@ from node.network.frames import FrameLimits, FrameStream
 from node.network.gossip import GuardedPubsub, Validator
 from node.network.guards import guarded_service, guarding, peer_of, shielded_for
 from node.network.incidents import Incidents, quieten_libp2p
-from node.network.limits import Banned, Kind, PeerId, PeerLimits, Verdict
+from node.network.limits import Banned, BudgetVerdict, CostKind, PeerId, PeerLimits
 from node.network.patches import stream_dispatch
 from node.network.presence import Heard
-from node.network.reach import Reach
+from node.network.reach import ReachProber
 from node.network.relay import Relay, RelayLimits
 from node.network.router import make_router
 from node.network.tracking import PeerTracker
@@ -175,7 +175,7 @@ class NetworkHost:
         self._banned.add(peer)
         await self._connections.sever(peer)
 
-    def spend(self, peer: PeerId, kind: Kind, amount: float = 1) -> Verdict:
+    def spend(self, peer: PeerId, kind: CostKind, amount: float = 1) -> BudgetVerdict:
         """Take from a peer's budget and return what follows; `Verdict.DROP` asks for `drop`."""
         return self._limits.spend(peer, kind, amount)
 
@@ -280,7 +280,7 @@ class NetworkHost:
             clock=clock,
         )
         self._host.set_stream_handler(HOP, relay.handler)
-        reach = Reach(self._swarm, self._connections, report=self.report, clock=clock)
+        reach = ReachProber(self._swarm, self._connections, report=self.report, clock=clock)
         self.serve(REACH, reach.answer)
 
     def _frames(
@@ -314,7 +314,10 @@ class NetworkHost:
             await self._connections.sever(peer)
 
     def _count_fault(self, peer: PeerId) -> None:
-        if self._limits.spend(peer, Kind.FAULTS) is Verdict.DROP and peer not in self._banned:
+        if (
+            self._limits.spend(peer, CostKind.FAULTS) is BudgetVerdict.DROP
+            and peer not in self._banned
+        ):
             self._banned.add(peer)
             if peer in self.peers:
                 self._nursery.start_soon(self.drop, peer)

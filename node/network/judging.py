@@ -40,7 +40,7 @@ class Fate(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class MessageFate:
     """A message's fate, why in a few words of ours, and how many strays it counts as."""
 
     fate: Fate
@@ -48,14 +48,14 @@ class Judgement:
     strays: int = 0
 
 
-PASSED_ON: Final = Judgement(fate=Fate.PASSED_ON)
-NO_RECORD: Final = Judgement(fate=Fate.REFUSED, why="no record")
-FOREIGN: Final = Judgement(fate=Fate.IGNORED, why="of another network", strays=_FOREIGN_STRAYS)
-ELSEWHERE: Final = Judgement(fate=Fate.IGNORED, why="of another topic", strays=1)
-EARLY: Final = Judgement(fate=Fate.IGNORED, why="early", strays=1)
-EXPIRED: Final = Judgement(fate=Fate.IGNORED, why="expired", strays=1)
-LONG: Final = Judgement(fate=Fate.IGNORED, why="of an unknown kind, and long")
-MANY: Final = Judgement(fate=Fate.IGNORED, why="of an unknown kind, and too many")
+PASSED_ON: Final = MessageFate(fate=Fate.PASSED_ON)
+NO_RECORD: Final = MessageFate(fate=Fate.REFUSED, why="no record")
+FOREIGN: Final = MessageFate(fate=Fate.IGNORED, why="of another network", strays=_FOREIGN_STRAYS)
+ELSEWHERE: Final = MessageFate(fate=Fate.IGNORED, why="of another topic", strays=1)
+EARLY: Final = MessageFate(fate=Fate.IGNORED, why="early", strays=1)
+EXPIRED: Final = MessageFate(fate=Fate.IGNORED, why="expired", strays=1)
+LONG: Final = MessageFate(fate=Fate.IGNORED, why="of an unknown kind, and long")
+MANY: Final = MessageFate(fate=Fate.IGNORED, why="of an unknown kind, and too many")
 
 
 class Judge:
@@ -67,7 +67,7 @@ class Judge:
         self._of_author: Buckets[bytes] = Buckets(clock, UNKNOWN_OF_AUTHOR)
         self._of_forwarder: Buckets[PeerId] = Buckets(clock, UNKNOWN_OF_FORWARDER)
 
-    def judge(self, topic: str, forwarder: PeerId, data: bytes) -> Judgement:
+    def judge(self, topic: str, forwarder: PeerId, data: bytes) -> MessageFate:
         """Return what becomes of a message of a topic; forwarding it costs nothing yet."""
         record = parse_record(data)
         if isinstance(record, Rejected):
@@ -80,7 +80,7 @@ class Judge:
         return MANY
 
 
-def judged(record: Record, topic: str, now_ms: int) -> Judgement:
+def judged(record: Record, topic: str, now_ms: int) -> MessageFate:
     """Return what becomes of a record in a topic at a time, whoever forwarded it."""
     if record.net != net_of(topic):
         return FOREIGN

@@ -34,7 +34,7 @@ class Recent(OrderedDict[K, V]):
             self.popitem(last=False)
 
 
-class Kind(Enum):
+class CostKind(Enum):
     """Kinds of cost that a peer has a budget for."""
 
     RECORDS = auto()
@@ -47,7 +47,7 @@ class Kind(Enum):
     STRAYS = auto()  # gossip that does not belong where or when it came: ignored anyway
 
 
-class Verdict(Enum):
+class BudgetVerdict(Enum):
     """What follows for a peer that spent from its budget."""
 
     ALLOWED = auto()
@@ -65,19 +65,19 @@ class Allowance:
 
 # A network of 10,000 nodes makes 40 records/s of 1–8 KB; after a partition they come faster.
 ALLOWANCES: Final = {
-    Kind.RECORDS: Allowance(per_s=100, burst=1_000),
-    Kind.BYTES: Allowance(per_s=4 << 20, burst=64 << 20),
-    Kind.STREAMS: Allowance(per_s=20, burst=200),
+    CostKind.RECORDS: Allowance(per_s=100, burst=1_000),
+    CostKind.BYTES: Allowance(per_s=4 << 20, burst=64 << 20),
+    CostKind.STREAMS: Allowance(per_s=20, burst=200),
     # Reconciliation asks one after the other, as fast as it is answered, but not for long.
-    Kind.QUESTIONS: Allowance(per_s=50, burst=2_000),
+    CostKind.QUESTIONS: Allowance(per_s=50, burst=2_000),
     # A newcomer's pages take a second for 50,000 records, once.
-    Kind.EFFORT: Allowance(per_s=0.1, burst=20.0),
+    CostKind.EFFORT: Allowance(per_s=0.1, burst=20.0),
     # At 64 KiB each far more than any node sends; empty ones cost a tenth of a millisecond.
-    Kind.FRAMES: Allowance(per_s=1_000, burst=5_000),
+    CostKind.FRAMES: Allowance(per_s=1_000, burst=5_000),
     # No honest node makes any; a few may come of versions that differ.
-    Kind.FAULTS: Allowance(per_s=1 / 60, burst=3),
+    CostKind.FAULTS: Allowance(per_s=1 / 60, burst=3),
     # Of a clock that is wrong, or of a version that sorts otherwise, a few come; not floods.
-    Kind.STRAYS: Allowance(per_s=5, burst=300),
+    CostKind.STRAYS: Allowance(per_s=5, burst=300),
 }
 
 
@@ -90,14 +90,14 @@ class Bucket:
         self._tokens = allowance.burst
         self._at = clock()
 
-    def spend(self, amount: float = 1) -> Verdict:
+    def spend(self, amount: float = 1) -> BudgetVerdict:
         """Take `amount` and return what follows."""
         burst = self._allowance.burst
         # No deeper than what drops a peer: one that is let in again starts within reach of zero.
         self._tokens = max(self._filled() - amount, -burst)
         if self._tokens >= 0:
-            return Verdict.ALLOWED
-        return Verdict.REFUSED if self._tokens > -burst else Verdict.DROP
+            return BudgetVerdict.ALLOWED
+        return BudgetVerdict.REFUSED if self._tokens > -burst else BudgetVerdict.DROP
 
     def takes(self, amount: float = 1) -> bool:
         """Take `amount` if it is there, else nothing; tell whether it was."""
@@ -143,7 +143,7 @@ class PeerLimits:
     def __init__(
         self,
         clock: Callable[[], float],
-        allowances: dict[Kind, Allowance] | None = None,
+        allowances: dict[CostKind, Allowance] | None = None,
         *,
         peers: int = PEERS_TRACKED,
     ) -> None:
@@ -152,7 +152,7 @@ class PeerLimits:
             for kind, allowance in (ALLOWANCES | (allowances or {})).items()
         }
 
-    def spend(self, peer: PeerId, kind: Kind, amount: float = 1) -> Verdict:
+    def spend(self, peer: PeerId, kind: CostKind, amount: float = 1) -> BudgetVerdict:
         """Take `amount` from a peer's budget and return what follows."""
         return self._budgets[kind][peer].spend(amount)
 

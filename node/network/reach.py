@@ -29,7 +29,7 @@ TRIES_AT_ONCE: Final = 8
 _CLOSE_S = 1.0
 
 
-class Reach:
+class ReachProber:
     """Tries peers' hosts. `report` counts a question that is none against its peer."""
 
     def __init__(

@@ -16,7 +16,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.stream_muxer.yamux.yamux import HEADER_SIZE, Yamux
 
 from node.network.incidents import Incidents
-from node.network.limits import ALLOWANCES, Buckets, Kind, PeerId
+from node.network.limits import ALLOWANCES, Buckets, CostKind, PeerId
 from node.network.patches import reads_of, replace_reads
 
 # What honest peers may have under way: window of 256 KiB for a few dozen streams.
@@ -44,7 +44,7 @@ class Unread:
         self._incidents = incidents
         self._sever = sever
         self._partial = partial
-        self._pacers = Buckets[PeerId](trio.current_time, ALLOWANCES[Kind.FRAMES])
+        self._pacers = Buckets[PeerId](trio.current_time, ALLOWANCES[CostKind.FRAMES])
         self._being_read: WeakKeyDictionary[Yamux, int] = WeakKeyDictionary()
         self._arrived_bytes = 0  # since the last look at all of them
 

@@ -14,7 +14,7 @@ from node.home.home import Home
 from node.line.heads import the_line, tree_of
 from node.line.session import Session
 from node.line.splits import fresh_nonce, random_seed
-from node.line.trial import Confirmation, Pair, Reading, next_of_confirmation
+from node.line.trial import Confirmation, MetricReading, Pair, next_of_confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import PlannedRun, StoredOutcome
 from node.store.store import Store
@@ -184,7 +184,7 @@ def weigh(
         )
         for ordinal, (tree, run) in enumerate(runs)
     ]
-    reading = Reading(
+    reading = MetricReading(
         sign=manifest.metric.sign,
         noise=NoiseEstimate.from_class(manifest.noise_floor_nano / NANO),
         policy=policy,

@@ -48,7 +48,7 @@ NEIGHBOURS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class FindingCandidate:
     """A finding as a source. Those of one block share base runs; `refusal` says why it never runs.
 
     An empty refusal: it may.
@@ -64,7 +64,7 @@ class Candidate:
 class Replication:
     """How far a candidate has come; `own` and `bases` are the runs that its pairs consist of."""
 
-    candidate: Candidate
+    candidate: FindingCandidate
     confirmation: Confirmation
     own: tuple[KeptRun, ...]
     bases: tuple[KeptRun, ...]
@@ -98,7 +98,7 @@ class Replications:
     kept: KeptRuns
     policy: Policy
 
-    def look(self, candidate: Candidate) -> Replication:
+    def look(self, candidate: FindingCandidate) -> Replication:
         """Judge a candidate by its whole pairs, in their order, up to the first that is not."""
         kept: list[KeptRun] = []
         own: list[KeptRun] = []
@@ -125,7 +125,7 @@ class Replications:
             candidate=candidate, confirmation=confirmation, own=tuple(own), bases=tuple(bases)
         )
 
-    def missing(self, base: Source, block: Sequence[Candidate]) -> list[tuple[Source, int]]:
+    def missing(self, base: Source, block: Sequence[FindingCandidate]) -> list[tuple[Source, int]]:
         """Return the runs that the first open pair of a block lacks, each with the pair's seed.
 
         The seed decides their order. It is empty once all of the block are judged.
@@ -146,7 +146,7 @@ class Replications:
 
 def candidates_of(
     path: Path, task: Task, findings: Sequence[PublishedFinding], *, only: Collection[str]
-) -> tuple[Candidate, ...]:
+) -> tuple[FindingCandidate, ...]:
     """Return a catalogue's findings as sources of the task: those named in `only`, else all.
 
     Whose code does more than arithmetic is not run, unless it came with arnode. Raises
@@ -163,7 +163,7 @@ def candidates_of(
             fault = "its edits overlap" if source is None else "it changes nothing of the baseline"
             raise ConfigurationError(f"{path}: finding {finding.name}: {fault}", "mend its edits")
         candidates.append(
-            Candidate(
+            FindingCandidate(
                 finding=finding,
                 source=source,
                 block=0 if shares_all else number // NEIGHBOURS,
@@ -190,7 +190,7 @@ def setting_of(
 
 async def measure_open(
     bench: Workbench,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[FindingCandidate],
     replications: Replications,
     *,
     show: Callable[[Source, KeptRun], None],
@@ -214,7 +214,7 @@ async def measure_open(
 
 async def _measure_blocks(
     session: Session,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[FindingCandidate],
     replications: Replications,
     *,
     told_runs: int,

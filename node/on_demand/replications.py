@@ -26,7 +26,7 @@ _SOURCE_WIDTH, _CLAIM_WIDTH = 30, 50  # columns; longer text goes on below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
+class ReplicationEffort:
     """What it took: all runs that the verdicts rest on, those of them made now, and seconds now."""
 
     runs: int
@@ -87,7 +87,7 @@ def print_table(
             out.print(Text(f"{one.candidate.finding.name}: {plain(one.reason)}"))
 
 
-def summary(replications: Sequence[Replication], effort: Effort) -> str:
+def summary(replications: Sequence[Replication], effort: ReplicationEffort) -> str:
     """Return the last line: how many hold, and how long it took."""
     verdicts = Counter(one.verdict for one in replications)
     counts = ", ".join(f"{number} {word(verdict)}" for verdict, number in verdicts.most_common())

@@ -35,7 +35,7 @@ _STAYS = "it stays in the queue: the same `arnode try` or `arnode start` goes on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class TryOutcome:
     """What came of it on which line; `is_repeat` if nothing had to run for it."""
 
     key: LineKey
@@ -44,7 +44,7 @@ class Answer:
     is_repeat: bool
 
 
-def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -> Answer:
+def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -> TryOutcome:
     """Have a working folder's source measured and judged. Raises ArnodeError, KeyboardInterrupt."""
     home = Home.here()
     is_there = is_running(home.socket)
@@ -93,13 +93,13 @@ def _asked(home: Home, bench: Workbench | None) -> tuple[LineKey, tuple[str, ...
     raise nonsense()
 
 
-def _answer(home: Home, key: LineKey, mark: bytes) -> Answer | None:
+def _answer(home: Home, key: LineKey, mark: bytes) -> TryOutcome | None:
     with Store.open_read_only(home) as store:
         attempt = attempt_of(store, key, mark, Blobs(home.blobs).get_source, DEFAULT)
         manifest = store.records.manifest(key.task)
         if attempt is None or manifest is None:
             return None
-        return Answer(key=key, manifest=manifest, attempt=attempt, is_repeat=False)
+        return TryOutcome(key=key, manifest=manifest, attempt=attempt, is_repeat=False)
 
 
 # With a running node

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 
-from agent.source.capabilities import Finding
+from agent.source.capabilities import CapabilityMark
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of
 from node.home.control import call, is_running, nonsense
@@ -26,7 +26,7 @@ from node.line.heads import task_source
 from node.line.kind import ended_runs
 from node.line.noise import known_noise
 from node.line.session import find_task
-from node.line.trial import ANCHOR_PAIRS, Reading, judge_pairs
+from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
 from node.on_demand.session import POLL_S, be_node
 from node.running.node import Node
@@ -60,7 +60,7 @@ class Verified:
     hardware_class: str
     step: AttestationStep
     runs: tuple[Run, ...]
-    marks: tuple[Finding, ...] | None  # None where its files are no longer here
+    marks: tuple[CapabilityMark, ...] | None  # None where its files are no longer here
 
 
 def verify_claim(question: Question) -> Verified:
@@ -220,9 +220,9 @@ def _shown() -> Callable[[Store, int], bool]:
     return show
 
 
-def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) -> Reading:
+def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) -> MetricReading:
     """Return how a job's metrics are read where no session is open: to show them."""
-    return Reading(
+    return MetricReading(
         sign=manifest.metric.sign,
         noise=known_noise(store, job.line, manifest.noise_floor_nano),
         policy=job.step.policy,

@@ -32,7 +32,7 @@ FIRST_BACKOFF_S: Final = 5
 LONGEST_BACKOFF_S: Final = 1_800
 
 
-class Source(Enum):
+class AddressSource(Enum):
     """Who told an address, the most trusted first."""
 
     BOOTSTRAP = "bootstrap"  # the definition, a flag, the environment
@@ -42,9 +42,9 @@ class Source(Enum):
     EXCHANGE = "exchange"
 
 
-_TRUST = {source: rank for rank, source in enumerate(Source)}
-_HEARSAY = {Source.ITSELF, Source.EXCHANGE}
-_CHOSEN = {Source.BOOTSTRAP, Source.INVITE}  # by the user
+_TRUST = {source: rank for rank, source in enumerate(AddressSource)}
+_HEARSAY = {AddressSource.ITSELF, AddressSource.EXCHANGE}
+_CHOSEN = {AddressSource.BOOTSTRAP, AddressSource.INVITE}  # by the user
 
 
 def _peer(text: Value) -> PeerId | Rejected:
@@ -52,16 +52,16 @@ def _peer(text: Value) -> PeerId | Rejected:
     return key if isinstance(key, Rejected) else peer_id(key)
 
 
-def _source(word: Value) -> Source | Rejected:
-    return next((one for one in Source if one.value == word), Rejected("an unknown source"))
+def _source(word: Value) -> AddressSource | Rejected:
+    return next((one for one in AddressSource if one.value == word), Rejected("an unknown source"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry(Mapped):
+class AddressEntry(Mapped):
     """What is known of an address. Times are seconds since 1970, 0 for never."""
 
     address: Annotated[Address, Codec(lambda text: parse_address(str(text)), str)]
-    source: Annotated[Source, Codec(_source, lambda source: source.value)]
+    source: Annotated[AddressSource, Codec(_source, lambda source: source.value)]
     teller: Annotated[PeerId | None, Codec(_peer, str)] = None
     tried_s: Natural = 0
     success_s: Natural = 0
@@ -78,27 +78,27 @@ class Entry(Mapped):
         """Whether a stranger told it and nobody answers there: it may be anybody's machine."""
         if self.success_s and not self.failures:
             return False
-        if self.source is Source.MDNS:  # of the local network, unless its sender lies
+        if self.source is AddressSource.MDNS:  # of the local network, unless its sender lies
             return self.address.reach is Reach.PUBLIC
         return self.source in _HEARSAY
 
 
-class Book:
+class AddressBook:
     """At most 1,000 addresses. `clock`: seconds since 1970; it may jump."""
 
     def __init__(self, *, clock: Callable[[], float], chance: random.Random) -> None:
         self._clock = clock
         self._chance = chance
-        self._entries: dict[Address, Entry] = {}
+        self._entries: dict[Address, AddressEntry] = {}
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[AddressEntry, ...]:
         """All that is known, in the order in which it came."""
         return tuple(self._entries.values())
 
-    def learn(self, address: Address, source: Source) -> bool:
+    def learn(self, address: Address, source: AddressSource) -> bool:
         """Take in an address that no peer told; False if there is no room for it."""
-        return self.restore(Entry(address=address, source=source))
+        return self.restore(AddressEntry(address=address, source=source))
 
     def hear(self, address: Address, *, teller: PeerId, teller_reach: Reach | None) -> bool:
         """Take in what a peer told; False if it is refused.
@@ -107,10 +107,10 @@ class Book:
         """
         if not _may_tell(address.reach, teller_reach):
             return False
-        source = Source.ITSELF if address.peer == teller else Source.EXCHANGE
-        return self.restore(Entry(address=address, source=source, teller=teller))
+        source = AddressSource.ITSELF if address.peer == teller else AddressSource.EXCHANGE
+        return self.restore(AddressEntry(address=address, source=source, teller=teller))
 
-    def restore(self, entry: Entry) -> bool:
+    def restore(self, entry: AddressEntry) -> bool:
         """Take in an entry, as it was kept; what is known of its address already stays."""
         known = self._entries.get(entry.address)
         if known is not None and _TRUST[entry.source] >= _TRUST[known.source]:
@@ -182,7 +182,7 @@ class Book:
             entry, failures=entry.failures + 1, not_before_s=self._now() + round(wait_s)
         )
 
-    def _is_due(self, entry: Entry) -> bool:
+    def _is_due(self, entry: AddressEntry) -> bool:
         """Say whether an address may be tried again; a wait that a clock's jump made does not."""
         now = self._now()
         is_waiting = now < entry.not_before_s <= now + LONGEST_BACKOFF_S
@@ -193,7 +193,7 @@ class Book:
         entries = self._entries.values()
         return {e.address.site for e in entries if e.is_hearsay and self._is_of_late(e)}
 
-    def _is_of_late(self, entry: Entry) -> bool:
+    def _is_of_late(self, entry: AddressEntry) -> bool:
         now = self._now()
         return now - HEARSAY_INTERVAL_S < entry.tried_s <= now + HEARSAY_INTERVAL_S
 
@@ -206,20 +206,23 @@ class Book:
             entry.address
             for entry in self._entries.values()
             if entry.failures >= FAILURES_FORGOTTEN
-            and (entry.source is Source.MDNS or (entry.source in _HEARSAY and not entry.success_s))
+            and (
+                entry.source is AddressSource.MDNS
+                or (entry.source in _HEARSAY and not entry.success_s)
+            )
             and not (entry.is_hearsay and self._is_of_late(entry))
         ]
         for address in dead:
             del self._entries[address]
 
-    def _is_over_quota(self, entry: Entry) -> bool:
+    def _is_over_quota(self, entry: AddressEntry) -> bool:
         told = Counter(e.teller for e in self._entries.values() if e.source in _HEARSAY)
         if entry.source in _HEARSAY:
             return told[entry.teller] >= PER_TELLER
-        found = sum(e.source is Source.MDNS for e in self._entries.values())
-        return entry.source is Source.MDNS and found >= MAX_FROM_MDNS
+        found = sum(e.source is AddressSource.MDNS for e in self._entries.values())
+        return entry.source is AddressSource.MDNS and found >= MAX_FROM_MDNS
 
-    def _make_room(self, entry: Entry) -> bool:
+    def _make_room(self, entry: AddressEntry) -> bool:
         """Forget the worst of what is trusted no more than `entry`, if there must be room."""
         if len(self._entries) < MAX_ENTRIES:
             return True
@@ -248,7 +251,7 @@ def _may_tell(reach: Reach, teller_reach: Reach | None) -> bool:
     return reach is Reach.PUBLIC or teller_reach in (reach, Reach.LOOPBACK)
 
 
-def _rank(entry: Entry, *, is_alone: bool) -> tuple[bool, bool, bool, int]:
+def _rank(entry: AddressEntry, *, is_alone: bool) -> tuple[bool, bool, bool, int]:
     """Order: the user's own first if nobody is there; without a relay; what answered; trust."""
     answers = bool(entry.success_s) and not entry.failures
     is_relayed = entry.address.relay is not None

@@ -16,7 +16,7 @@ from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import PRIVATE_FOLDER, Home
 from node.networks.known import own_file
-from node.peering.book import MAX_ENTRIES, Book, Entry
+from node.peering.book import MAX_ENTRIES, AddressBook, AddressEntry
 from protocol.codecs import integer
 from protocol.errors import Rejected
 from protocol.fields import Items, Mapped
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File(Mapped):
     v: Annotated[int, integer(_VERSION, _VERSION)]
-    addresses: Annotated[tuple[Entry, ...], Items(0, MAX_ENTRIES)]
+    addresses: Annotated[tuple[AddressEntry, ...], Items(0, MAX_ENTRIES)]
 
 
 def book_path(home: Home, network: str) -> Path:
@@ -38,13 +38,13 @@ def book_path(home: Home, network: str) -> Path:
     return own_file(home, network).with_suffix(".addresses.json")
 
 
-def read_book(path: Path, *, clock: Callable[[], float], chance: random.Random) -> Book:
+def read_book(path: Path, *, clock: Callable[[], float], chance: random.Random) -> AddressBook:
     """Return the book that was kept, empty if there is none or none that reads.
 
     Raises:
         ConfigurationError: the file may not be read or moved.
     """
-    book = Book(clock=clock, chance=chance)
+    book = AddressBook(clock=clock, chance=chance)
     with explaining_faults(path):
         try:
             with path.open("rb") as stream:
@@ -67,7 +67,7 @@ def read_book(path: Path, *, clock: Callable[[], float], chance: random.Random) 
     return book
 
 
-def write_book(path: Path, book: Book) -> None:
+def write_book(path: Path, book: AddressBook) -> None:
     """Keep the book.
 
     Raises:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.book import TARGET_OUTBOUND, Book, Source
+from node.peering.book import TARGET_OUTBOUND, AddressBook, AddressSource
 from node.peering.messages import (
     MAX_TOLD,
     PEERS,
@@ -42,10 +42,10 @@ class Dialler:
     def __init__(
         self,
         carrier: Carrier,
-        book: Book,
+        book: AddressBook,
         misbehaviour: Misbehaviour,
         *,
-        keep: Callable[[Book], None],
+        keep: Callable[[AddressBook], None],
         chance: random.Random,
         clock: Callable[[], float],
     ) -> None:
@@ -94,7 +94,7 @@ class Dialler:
 
     def found(self, address: Address) -> None:
         """Take in where somebody on the local network says to listen."""
-        self._book.learn(address, Source.MDNS)
+        self._book.learn(address, AddressSource.MDNS)
 
     def went(self, peer: PeerId) -> None:
         """Forget what belongs to a connection; one that ended at once is not to be made again soon.

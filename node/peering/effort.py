@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from node.network.limits import PEERS_TRACKED, Allowance, Bucket, Kind, PeerId, Recent
+from node.network.limits import PEERS_TRACKED, Allowance, Bucket, CostKind, PeerId, Recent
 from node.network.messages import encode_message
 from node.peering.messages import RefusedError
 from node.peering.misbehaviour import Misbehaviour
@@ -73,7 +73,7 @@ class Effort:
         return partial(self._answer_in_turn, answer)
 
     async def _answer_in_turn(self, answer: Answer, peer: PeerId, question: Message) -> Message:
-        if not await self._misbehaviour.allows(peer, Kind.EFFORT, 0.0):
+        if not await self._misbehaviour.allows(peer, CostKind.EFFORT, 0.0):
             raise RefusedError("its questions have taken enough time")
         asked = _Asked(peer=peer, size_bytes=len(encode_message(question)))
         self._waiting.append(asked)
@@ -111,7 +111,7 @@ class Effort:
             pacer.wait_s(took_s)  # is for the next to wait
         for debtor in {str(peer), self._host(peer)}:
             self._debts[debtor] = (self._debt_s(debtor) + took_s, self._clock())
-        await self._misbehaviour.allows(peer, Kind.EFFORT, took_s)
+        await self._misbehaviour.allows(peer, CostKind.EFFORT, took_s)
 
     def _rank(self, asked: _Asked) -> tuple[bool, float, float]:
         """Return what sorts questions as they are answered; of equal ones the first comes first."""

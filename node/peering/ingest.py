@@ -7,9 +7,9 @@ from typing import Final
 
 from node.home.clock import EARLY_MS
 from node.network.limits import Allowance, Buckets, PeerId
-from node.peering.reading import Read, Reader
+from node.peering.reading import Read, RecordReader
 from node.store.extracts import Extract
-from node.store.intake import Report
+from node.store.intake import IntakeReport
 from node.store.store import Store
 from protocol.errors import Rejected
 
@@ -24,7 +24,7 @@ STRANGE_RECORDS: Final = Allowance(per_s=1, burst=2_000)
 STRANGE_BYTES: Final = Allowance(per_s=4 << 10, burst=8 << 20)
 
 # Told from whom records came of which some are new here.
-OnNew = Callable[[PeerId, Report], None]
+OnNew = Callable[[PeerId, IntakeReport], None]
 
 
 @dataclass(kw_only=True)
@@ -50,7 +50,7 @@ class Ingest:
     def __init__(
         self,
         store: Store,
-        reader: Reader,
+        reader: RecordReader,
         *,
         net: str,
         now_ms: Callable[[], int],

@@ -16,11 +16,11 @@ from node.home.home import Home
 from node.home.keyfile import NodeKeys
 from node.line.identity import version
 from node.network.contract import NetworkSettings
-from node.peering.book import Source
+from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book
 from node.peering.greeting import Acquaintance
 from node.peering.neighbours import Neighbours
-from node.peering.reading import Reader
+from node.peering.reading import RecordReader
 from node.peering.service import Peering
 from node.processes.ports import Ports
 from node.processes.process import NetworkProcess
@@ -71,7 +71,7 @@ async def taking_part(
     path = book_path(home, network.name)
     book = read_book(path, clock=time.time, chance=random.Random())
     for address in network.bootstrap:
-        book.learn(address, Source.BOOTSTRAP)
+        book.learn(address, AddressSource.BOOTSTRAP)
     settings = NetworkSettings(
         transport_seed=keys.transport_seed,
         listen=listen,
@@ -81,7 +81,7 @@ async def taking_part(
     )
     ports = Ports(listen, recall=store.meta, keep=store.set_meta)
     process = NetworkProcess(settings, hidden=[home.root], ports=ports)
-    reader = Reader()
+    reader = RecordReader()
     peering = Peering(
         process,
         store,

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from node.network.limits import Kind, PeerId, PeerLimits, Verdict
+from node.network.limits import BudgetVerdict, CostKind, PeerId, PeerLimits
 from node.peering.messages import M, RefusedError
 from node.processes.carrier import Carrier
 from protocol.errors import Rejected
@@ -25,7 +25,7 @@ class Misbehaviour:
     async def blame(self, peer: PeerId, why: str, *, times: int = 1) -> None:
         """Count so many faults against a peer; drop it if that is too many."""
         _log.info("peer %s: %s", peer, why)
-        if self._limits.spend(peer, Kind.FAULTS, times) is Verdict.DROP:
+        if self._limits.spend(peer, CostKind.FAULTS, times) is BudgetVerdict.DROP:
             await self._carrier.drop(peer, why)
 
     async def checked(self, peer: PeerId, what: str, question: M | Rejected) -> M:
@@ -35,12 +35,12 @@ class Misbehaviour:
             raise RefusedError(f"{what} that is none: {question.reason}")
         return question
 
-    async def allows(self, peer: PeerId, kind: Kind, amount: float) -> bool:
+    async def allows(self, peer: PeerId, kind: CostKind, amount: float) -> bool:
         """Take `amount` from a peer's budget of a kind; tell whether it may have more.
 
         A peer far beyond its budget is dropped.
         """
         verdict = self._limits.spend(peer, kind, amount)
-        if verdict is Verdict.DROP:
+        if verdict is BudgetVerdict.DROP:
             await self._carrier.drop(peer, f"it takes too much: {kind.name.lower()}")
-        return verdict is Verdict.ALLOWED
+        return verdict is BudgetVerdict.ALLOWED

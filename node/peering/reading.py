@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 Read = list[Extract | Rejected]
 
 
-class Reader:
+class RecordReader:
     """Reads records as `extract` does, large batches in a process beside."""
 
     def __init__(self, *, processors: int | None = None) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from node.home.clock import clock_ms
 from node.network.limits import PeerId
-from node.peering.book import Book
+from node.peering.book import AddressBook
 from node.peering.dialling import Dialler
 from node.peering.effort import Effort
 from node.peering.fetching import Fetcher
@@ -33,13 +33,13 @@ from node.peering.messages import (
 from node.peering.misbehaviour import Misbehaviour
 from node.peering.publishing import Publisher
 from node.peering.reaching import Reaching
-from node.peering.reading import Reader
+from node.peering.reading import RecordReader
 from node.peering.serving import BlobServer, RecordServer
 from node.peering.syncing import Syncer
 from node.processes.carrier import Answer, Carrier, Connected, Disconnected, Heard
 from node.settings.addresses import Address
 from node.store.blobs import Blobs
-from node.store.intake import Report
+from node.store.intake import IntakeReport
 from node.store.store import Store
 from protocol.board import RULE
 from protocol.framing import Message
@@ -71,9 +71,9 @@ class Peering:
         software: str,
         topics: tuple[str, ...],
         authors: frozenset[bytes] = frozenset(),
-        book: Book,
-        reader: Reader,
-        keep_book: Callable[[Book], None] = lambda _book: None,
+        book: AddressBook,
+        reader: RecordReader,
+        keep_book: Callable[[AddressBook], None] = lambda _book: None,
         addresses: Callable[[], Sequence[str]] | None = None,
         on_news: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -238,7 +238,7 @@ class Peering:
             wires = [one.data for one in heard]
             await self._ingest.ingest(heard[0].forwarder, wires, is_rationed=False)
 
-    def _note_new(self, peer: PeerId | None, report: Report) -> None:
+    def _note_new(self, peer: PeerId | None, report: IntakeReport) -> None:
         if self._news is None:
             loop = asyncio.get_running_loop()
             self._news = loop.call_later(_NEWS_EVERY_S, self._tell_news)

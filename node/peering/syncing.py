@@ -37,7 +37,7 @@ _log = logging.getLogger("node.peering")
 
 
 @dataclass(kw_only=True)
-class Pace:
+class SyncPace:
     """When a peer may next be synced with, in seconds of the clock.
 
     The wait doubles with each exchange that brought nothing new. It outlives a connection, so
@@ -83,15 +83,15 @@ class Syncer:
         self._misbehaviour = misbehaviour
         self._ingest = ingest
         self._clock = clock
-        self._paces: Recent[PeerId, Pace] = Recent(PEERS_TRACKED)
+        self._paces: Recent[PeerId, SyncPace] = Recent(PEERS_TRACKED)
         self._due: dict[PeerId, Mapping[str, TopicDigest]] = {}  # in the order they came
         self._busy: set[PeerId] = set()
         self._streamed: set[str] = set()
         self._is_due = asyncio.Event()
 
-    def pace_of(self, peer: PeerId) -> Pace:
+    def pace_of(self, peer: PeerId) -> SyncPace:
         """Return a peer's pace, to be changed in place."""
-        pace = self._paces[peer] = self._paces.get(peer) or Pace()
+        pace = self._paces[peer] = self._paces.get(peer) or SyncPace()
         return pace
 
     def consider(self, peer: PeerId, hello: Hello) -> None:

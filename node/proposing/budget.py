@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from agent.completion import NO_COST, Fault, Question
+from agent.completion import NO_COST, CompletionRequest, Fault
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.home import Home
 from node.settings.config import Config
 from node.store import model_calls, schema
 from node.store.database import Database
-from node.store.model_calls import Charge, Limits, Spending
+from node.store.model_calls import Charge, Spending, SpendingLimits
 from node.store.store import Store
 from protocol.units import NANO
 
@@ -45,17 +45,17 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class SpendingBudget:
     """The ledger of one home, for one model. Processes that have one each share its limits."""
 
     database: Database
     _: KW_ONLY
-    limits: Limits
+    limits: SpendingLimits
     model: str
     price: Price
     clock_ms: Callable[[], int]
 
-    def reserve(self, question: Question) -> Reservation | Fault:
+    def reserve(self, question: CompletionRequest) -> Reservation | Fault:
         """Reserve what a question can take at most, or say which limit of the day is in its way."""
         return self._reserve(self._charge(most_of(question)))
 
@@ -140,7 +140,7 @@ class Budget:
         )
 
 
-def most_of(question: Question) -> Usage:
+def most_of(question: CompletionRequest) -> Usage:
     """Return the most tokens that a question can take.
 
     No tokenizer makes more tokens of a text than it has bytes: the smallest token is one byte
@@ -153,9 +153,9 @@ def most_of(question: Question) -> Usage:
     return Usage(tokens_in=text_bytes + QUESTION_TOKENS, tokens_out=question.max_tokens)
 
 
-def limits_of(config: Config) -> Limits:
+def limits_of(config: Config) -> SpendingLimits:
     """Return the limits that the settings name."""
-    return Limits(
+    return SpendingLimits(
         calls=config.calls_per_day,
         visits=config.visits_per_day,
         tokens=config.tokens_per_day,

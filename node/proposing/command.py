@@ -18,23 +18,23 @@ from urllib.parse import urlsplit
 from agent.command import (
     NOTES,
     TITLE_NAME,
+    Assignment,
     CommandProposer,
     Edited,
-    Job,
     Write,
 )
 from agent.source.capabilities import Check
 from agent.told import NOTHING, last_words, told_by
 from agent.worker.prices import nano_per_token
 from node.home.home import Home
-from node.proposing.budget import Budget
+from node.proposing.budget import SpendingBudget
 from node.proposing.leaks import leaking_file, long_words
 from node.proposing.presets import OWN, PRESETS, Preset, is_paid
-from node.proposing.visits import Go, Terms, Visit, counted
+from node.proposing.visits import Go, Visit, VisitTerms, counted
 from node.settings.config import Config
 from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
-from trainer.workshop.at_work import Limits
+from trainer.workshop.at_work import WorkshopLimits
 from trainer.workshop.installed import behind, find_program
 from trainer.workshop.view import nameable
 from trainer.workshop.workshop import Bench, Work, require_workshop, work
@@ -56,7 +56,7 @@ class _Command:
     argv: tuple[str, ...]
     preset: Preset
     bench: Bench
-    terms: Terms
+    terms: VisitTerms
 
 
 def command_proposer(
@@ -66,7 +66,7 @@ def command_proposer(
     env: Mapping[str, str],
     prompt: Write,
     check: Check,
-    budget: Budget,
+    budget: SpendingBudget,
 ) -> CommandProposer:
     """Return the proposer that `agent` names, one of `COMMANDS`; each of its visits is counted.
 
@@ -106,7 +106,7 @@ def command_fault(config: Config, home: Home, *, env: Mapping[str, str]) -> tupl
     return f"no log-in of {command.name} was found", preset.mend
 
 
-def terms_of(config: Config, home: Home, *, env: Mapping[str, str]) -> Terms:
+def terms_of(config: Config, home: Home, *, env: Mapping[str, str]) -> VisitTerms:
     """Return what a visit of the agent that `agent` names costs.
 
     Raises ConfigurationError where program or folders are missing.
@@ -146,7 +146,7 @@ def _command(config: Config, home: Home, env: Mapping[str, str]) -> _Command:
     )
 
 
-def _terms(config: Config, preset: Preset, bench: Bench, env: Mapping[str, str]) -> Terms:
+def _terms(config: Config, preset: Preset, bench: Bench, env: Mapping[str, str]) -> VisitTerms:
     known_in, known_out = config.llm_usd_in, config.llm_usd_out
     price = preset.price
     if known_in is not None:
@@ -158,10 +158,10 @@ def _terms(config: Config, preset: Preset, bench: Bench, env: Mapping[str, str])
         or any(env.get(name) for name in preset.where)
         or is_paid(preset, user_home=bench.home, variables=bench.environment)
     )
-    return Terms(usd=config.agent_usd or _FREE_VISIT_USD, price=price, is_paid=is_charged)
+    return VisitTerms(usd=config.agent_usd or _FREE_VISIT_USD, price=price, is_paid=is_charged)
 
 
-def _within(terms: Terms, word: str) -> str:
+def _within(terms: VisitTerms, word: str) -> str:
     """Return a word of the command with what a visit may take in its place."""
     values = {
         "{usd}": f"{terms.stop_usd:g}",
@@ -223,12 +223,12 @@ def _bench(
         shown=tuple(map(named, preset.shown)),
         kept=(*map(named, preset.kept), *asked),
         environment={"PATH": os.defpath, **preset.settings, **passed, "TERM": "dumb"},
-        limits=Limits(limit_s=config.agent_limit_s),
+        limits=WorkshopLimits(limit_s=config.agent_limit_s),
     )
 
 
 def _goer(command: _Command) -> Go:
-    async def go(job: Job) -> Visit:
+    async def go(job: Assignment) -> Visit:
         given = Given(
             editable=job.source,
             beside=job.beside,
@@ -260,7 +260,7 @@ def _not_started(reason: str) -> Visit:
     return Visit(result=Rejected(reason), told=NOTHING, seconds=0.0)
 
 
-async def _result(command: _Command, job: Job, done: Work) -> tuple[Edited | Rejected, str]:
+async def _result(command: _Command, job: Assignment, done: Work) -> tuple[Edited | Rejected, str]:
     """Return what a program made of the files, and what else is to be said of it."""
     words = last_words(done.output_tail, command.preset.form)
     if isinstance(done.result, Rejected):
@@ -276,7 +276,7 @@ async def _result(command: _Command, job: Job, done: Work) -> tuple[Edited | Rej
     return edited, f"it added {', '.join(dropped)}: thrown away" if dropped else ""
 
 
-def _leak(bench: Bench, job: Job, edited: Edited) -> str | None:
+def _leak(bench: Bench, job: Assignment, edited: Edited) -> str | None:
     values = [value for name, value in bench.environment.items() if name not in _ALWAYS]
     secrets = long_words((*bench.kept, *bench.shown), values)
     name = leaking_file(edited.source, base=job.source, note=edited.note, secrets=secrets)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from agent.completion import Answer, Fault, Message, Question
+from agent.completion import Completion, CompletionRequest, Fault, Message
 from agent.worker.prices import Price
 from node.home.home import Home
 from node.proposing.budget import ledger_of, passing_ledger
@@ -28,7 +28,7 @@ from node.terminal.progress import Progress
 ANSWER_TOKENS: Final = 64  # a model that thinks first needs some
 LIMIT_S: Final = 120.0  # a server may have to load the model
 _SHOWN: Final = 5
-_QUESTION: Final = Question(
+_QUESTION: Final = CompletionRequest(
     messages=(Message(role="user", content="Answer with one word: ready?"),),
     max_tokens=ANSWER_TOKENS,
     timeout_s=LIMIT_S,
@@ -89,7 +89,7 @@ async def _model(
             began_s = time.monotonic()
             outcome = await model.complete(_QUESTION)
             took_s = time.monotonic() - began_s
-    if isinstance(outcome, Answer) or outcome.kind == "empty":
+    if isinstance(outcome, Completion) or outcome.kind == "empty":
         context = model.limits.context_tokens
         detail = f"{choice.name} answers in {took_s:.1f} s; {_costs(model.price)}"
         return Diagnosis(status="ok", detail=f"{detail}, {context} tokens of context")

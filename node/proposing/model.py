@@ -17,12 +17,12 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from agent.completion import Answer, Complete, Cost, Fault, Question
-from agent.worker.messages import Facts, Failure, Settings
+from agent.completion import Complete, Completion, CompletionRequest, Cost, Fault
+from agent.worker.messages import Failure, ModelFacts, ModelSettings
 from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_per_token
 from node.home.clock import clock_ms as time_of_day_ms
 from node.home.home import Home
-from node.proposing.budget import Budget, limits_of
+from node.proposing.budget import SpendingBudget, limits_of
 from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys, is_loopback, key_variable
 from node.proposing.retrying import Ladder, persistent
@@ -54,7 +54,7 @@ class Model:
     complete: Complete
     limits: ModelLimits
     price: Price
-    budget: Budget
+    budget: SpendingBudget
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def open_model(
                 "write it as `provider/model`; a model on a server of yours needs `llm_url`",
             )
         price = price_for(config, choice, facts)
-        budget = Budget(
+        budget = SpendingBudget(
             ledger, limits=limits_of(config), model=choice.name, price=price, clock_ms=clock_ms
         )
         complete = persistent(
@@ -103,10 +103,10 @@ async def open_model(
         )
 
 
-def budgeted(worker: ModelWorker, budget: Budget) -> Complete:
+def budgeted(worker: ModelWorker, budget: SpendingBudget) -> Complete:
     """Return a completion that asks only what the budget has room for, and counts it."""
 
-    async def complete(question: Question) -> Answer | Fault:
+    async def complete(question: CompletionRequest) -> Completion | Fault:
         reservation = budget.reserve(question)
         if isinstance(reservation, Fault):
             return reservation
@@ -128,12 +128,12 @@ def budgeted(worker: ModelWorker, budget: Budget) -> Complete:
                 retry_s=None if outcome.retry_ms is None else outcome.retry_ms / 1000,
                 cost=cost,
             )
-        return Answer(text=outcome.text, is_cut=outcome.is_cut, cost=cost)
+        return Completion(text=outcome.text, is_cut=outcome.is_cut, cost=cost)
 
     return complete
 
 
-def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> Settings:
+def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> ModelSettings:
     """Return what the worker is told, the key included.
 
     Raises ConfigurationError if there is no key where one is needed.
@@ -151,10 +151,10 @@ def settings_for(config: Config, choice: ModelChoice, keys: ApiKeys) -> Settings
             f"export {variable}=…, or name the variable that holds it with `llm_key`;"
             " a model on a server of yours needs `llm_url`",
         )
-    return Settings(model=choice.model, api_base=choice.url, api_key=key)
+    return ModelSettings(model=choice.model, api_base=choice.url, api_key=key)
 
 
-def price_for(config: Config, choice: ModelChoice, facts: Facts) -> Price:
+def price_for(config: Config, choice: ModelChoice, facts: ModelFacts) -> Price:
     """Return what tokens cost: by the settings, else the list, else nothing on this machine.
 
     Raises ConfigurationError if nobody knows, so that no limit in USD could be held.
@@ -184,7 +184,7 @@ def price_for(config: Config, choice: ModelChoice, facts: Facts) -> Price:
     return price
 
 
-def limits_for(config: Config, facts: Facts) -> ModelLimits:
+def limits_for(config: Config, facts: ModelFacts) -> ModelLimits:
     """Return how long prompts and answers may be; half of the context is the prompt's."""
     context = config.llm_context or facts.context_tokens or UNKNOWN_CONTEXT_TOKENS
     answers = (config.llm_answer, facts.answer_tokens or config.llm_answer, context // 2)

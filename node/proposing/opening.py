@@ -11,14 +11,14 @@ from typing import Final
 from agent.command import TITLE_FILE
 from agent.knobs.proposer import KnobsProposer
 from agent.model.prompt import errand
-from agent.model.proposer import ModelLimits, ModelProposer
+from agent.model.proposer import ModelProposer, QuestionLimits
 from agent.proposal import Context, Proposer, Silence, Silent, SlowProposer
 from agent.source.capabilities import Check, Checked
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.proposing.budget import Budget, ledger_of, limits_of
+from node.proposing.budget import SpendingBudget, ledger_of, limits_of
 from node.proposing.choice import NOBODY, Choice, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
@@ -79,7 +79,7 @@ async def open_slow(
                     yield ModelProposer(
                         model.complete,
                         model=model.name,
-                        limits=ModelLimits(
+                        limits=QuestionLimits(
                             prompt_chars=_CHARS_PER_TOKEN * prompt_tokens,
                             answer_tokens=limits.answer_tokens,
                             timeout_s=config.llm_timeout_s,
@@ -102,7 +102,7 @@ async def open_slow(
                 return told if isinstance(told, Silence) else _fitting(told)
 
             with ledger_of(home) as ledger:
-                budget = Budget(
+                budget = SpendingBudget(
                     ledger,
                     limits=limits_of(config),
                     model=choice.name,

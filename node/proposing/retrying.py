@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from agent.completion import Answer, Complete, Fault, FaultKind, Question
+from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind
 
 # How often each is tried again. A timeout has cost its time, and its tokens in full, already.
 _AGAIN: Final[Mapping[FaultKind, int]] = MappingProxyType(
@@ -57,12 +57,12 @@ def persistent(
     steps = ladder or Ladder()
     known: Fault | None = None
 
-    async def ask(question: Question) -> Answer | Fault:
+    async def ask(question: CompletionRequest) -> Completion | Fault:
         nonlocal known
         before: list[Fault] = []
         while True:
             outcome = await complete(question)
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, Completion):
                 known = None
                 return _with(outcome, before)
             wait_s = steps.wait_s(outcome, len(before) + 1, chance)
@@ -76,5 +76,5 @@ def persistent(
     return ask
 
 
-def _with(outcome: Answer | Fault, before: list[Fault]) -> Answer | Fault:
+def _with(outcome: Completion | Fault, before: list[Fault]) -> Completion | Fault:
     return replace(outcome, cost=sum((fault.cost for fault in before), outcome.cost))

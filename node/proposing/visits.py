@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Final, TypeAlias
 
-from agent.command import Edited, Job, Ran, Run
+from agent.command import Assignment, Edited, Ran, Run
 from agent.completion import Cost, Fault
 from agent.proposal import Silence
-from agent.told import Told
+from agent.told import ToldUsage
 from agent.worker.prices import Price, Usage, nano_of
-from node.proposing.budget import Budget, Reservation
+from node.proposing.budget import Reservation, SpendingBudget
 from node.settings.config import Config
 from node.store.model_calls import Charge
 from protocol.errors import Rejected
@@ -34,13 +34,13 @@ class Visit:
     """What came of a program, what it said that it took, and for how many seconds it was there."""
 
     result: Edited | Rejected
-    told: Told | None
+    told: ToldUsage | None
     seconds: float
     remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class VisitTerms:
     """What a visit costs: at most `usd`, and `price` where the program tells its tokens alone.
 
     Without `is_paid` it costs nothing by the token, and `usd` bounds its length alone.
@@ -80,7 +80,7 @@ class Terms:
         """What is reserved."""
         return self._charge(Usage(tokens_in=VISIT_TOKENS, tokens_out=0), nano_of(self.usd))
 
-    def charge(self, told: Told) -> Charge:
+    def charge(self, told: ToldUsage) -> Charge:
         """Return what a visit took by the program's own word."""
         usage = Usage(tokens_in=told.tokens_in, tokens_out=told.tokens_out)
         reckoned = self.price.cost_nano(usage) if told.usd_nano is None else told.usd_nano
@@ -94,13 +94,13 @@ class Terms:
         )
 
 
-Go: TypeAlias = Callable[[Job], Awaitable[Visit]]
+Go: TypeAlias = Callable[[Assignment], Awaitable[Visit]]
 
 
-def counted(go: Go, budget: Budget, terms: Terms) -> Run:
+def counted(go: Go, budget: SpendingBudget, terms: VisitTerms) -> Run:
     """Return a run each of which is one question of the day, whatever comes of it."""
 
-    async def run(job: Job) -> Ran:
+    async def run(job: Assignment) -> Ran:
         reservation = budget.reserve_visit(terms.most)
         if isinstance(reservation, Fault):
             reason = f"over budget: {reservation.detail}"
@@ -118,7 +118,7 @@ def counted(go: Go, budget: Budget, terms: Terms) -> Run:
     return run
 
 
-def _believed(visit: Visit, reservation: Reservation, terms: Terms) -> Charge | None:
+def _believed(visit: Visit, reservation: Reservation, terms: VisitTerms) -> Charge | None:
     told = visit.told
     if told is None:
         return None

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
-from agent.completion import PROMPT_BYTES, FaultKind, Question
+from agent.completion import PROMPT_BYTES, CompletionRequest, FaultKind
 from agent.worker.messages import (
     FRAMING,
     MAX_MESSAGES,
@@ -24,12 +24,12 @@ from agent.worker.messages import (
     Ask,
     Cancel,
     Down,
-    Facts,
     Failure,
     FromCore,
     FromWorker,
+    ModelFacts,
+    ModelSettings,
     Reply,
-    Settings,
 )
 from node.processes.channel import Calls, Channel
 from node.processes.child import Program
@@ -50,14 +50,14 @@ _log = logging.getLogger(__name__)
 class ModelWorker:
     """Keeps a worker as long as its block lasts, from the first question on."""
 
-    def __init__(self, settings: Settings, *, hidden: Sequence[Path]) -> None:
+    def __init__(self, settings: ModelSettings, *, hidden: Sequence[Path]) -> None:
         """`hidden`: folders that the process must not see, the node's home first."""
         self._settings = settings
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._calls: Calls[Reply | Failure] = Calls()
         self._channel: Channel[FromCore | FromWorker] | None = None
         self._is_up = asyncio.Event()
-        self._facts: asyncio.Future[Facts] = asyncio.get_running_loop().create_future()
+        self._facts: asyncio.Future[ModelFacts] = asyncio.get_running_loop().create_future()
         self._deaths = 0
         program = Program(
             name="the worker that asks models",
@@ -75,7 +75,7 @@ class ModelWorker:
         await self._supervisor.stop()
         self._facts.cancel()
 
-    async def facts(self) -> Facts:
+    async def facts(self) -> ModelFacts:
         """Return what is known of the model; this starts the worker, which takes seconds.
 
         Raises ConfigurationError without litellm, ArnodeError if the worker does not start.
@@ -83,7 +83,7 @@ class ModelWorker:
         self._supervisor.start()
         return await asyncio.shield(self._facts)
 
-    async def ask(self, question: Question) -> Reply | Failure:
+    async def ask(self, question: CompletionRequest) -> Reply | Failure:
         """Return what the model says, or why it says nothing; a little after its time at most."""
         self._supervisor.start()
         size_bytes = sum(len(one.content.encode("utf-8", "replace")) for one in question.messages)
@@ -154,7 +154,7 @@ class ModelWorker:
     def _note_up(
         self, channel: Channel[FromCore | FromWorker], first: FromCore | FromWorker
     ) -> None:
-        if not isinstance(first, Facts):
+        if not isinstance(first, ModelFacts):
             raise ChannelError(f"an unexpected frame: {first.kind}")
         if not self._facts.done():
             self._facts.set_result(first)

@@ -53,7 +53,7 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Idea:
+class ConcludedIdea:
     """A concluded experiment. `gain_sd` in standard deviations of one run, as it was decided on.
 
     `decision` tells screens from rechecks where its job is there. `authors` are peers whose claims
@@ -80,7 +80,7 @@ class Idea:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class StackedPatch:
     """A patch of a stack; `authors` are peers whose claims it takes up."""
 
     title: str
@@ -89,7 +89,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmation:
+class ConcludedTrial:
     """A concluded trial against the head: of the own stack, of a peer's tree, of the head itself.
 
     `stands`: it passed, and its result was not taken back since.
@@ -100,7 +100,7 @@ class Confirmation:
     verdict: AttestVerdict
     stands: bool
     measured: Measured | None
-    parts: tuple[Part, ...]
+    parts: tuple[StackedPatch, ...]
     author: bytes | None
     note: str
     device_ms: int
@@ -135,7 +135,7 @@ class Concluded:
             if isinstance(trial, CheckpointStep):
                 self._fates |= dict.fromkeys(trial.stack, "passed" if trial.passed else "missed")
 
-    def ideas(self, progress: Progress) -> Iterator[Idea]:
+    def ideas(self, progress: Progress) -> Iterator[ConcludedIdea]:
         """Yield the experiments, oldest first."""
         for number, entry in enumerate(self._entries):
             if entry.stage in _IDEAS and entry.origin != BRANCHING:
@@ -143,17 +143,17 @@ class Concluded:
                     progress("reading the experiments", number / len(self._entries))
                 yield self._idea(entry)
 
-    def confirmations(self) -> Iterator[Confirmation]:
+    def confirmations(self) -> Iterator[ConcludedTrial]:
         """Yield the trials against the head, oldest first."""
         for entry in self._entries:
             if entry.stage == "confirm":
                 yield self._confirmation(entry)
 
-    def _idea(self, entry: Experiment) -> Idea:
+    def _idea(self, entry: Experiment) -> ConcludedIdea:
         body, step = self._result(entry), self._steps.get((entry.parent, entry.tree))
         origin = step.origin if step else self._origin(entry.patch)
         failed = [run for run in body.runs if run.status != "ok"] if body.status != "ok" else []
-        return Idea(
+        return ConcludedIdea(
             entry=entry,
             decision=step.decision if step and step.decision else entry.decision,
             gain_sd=_sd(step.gain_milli if step else None),
@@ -168,10 +168,10 @@ class Concluded:
             fate=self._fates.get(entry.patch) if entry.patch and body.stage == "keep" else None,
         )
 
-    def _confirmation(self, entry: Experiment) -> Confirmation:
+    def _confirmation(self, entry: Experiment) -> ConcludedTrial:
         body, step = self._result(entry), self._trials.get(entry.id)
         verdict = _verdict(entry, step)
-        return Confirmation(
+        return ConcludedTrial(
             entry=entry,
             kind=type(step) if step else CheckpointStep,
             verdict=verdict,
@@ -183,11 +183,11 @@ class Concluded:
             device_ms=body.cost.device_ms,
         )
 
-    def _part(self, patch: bytes) -> Part:
+    def _part(self, patch: bytes) -> StackedPatch:
         body = self._store.records.patch(patch)
         step = self._steps.get((body.base, body.tree)) if body else None
         author = self._roots.get(patch)
-        return Part(
+        return StackedPatch(
             title=body.title if body else "",
             origin=body.origin if body else UNKNOWN,
             authors=step.authors if step else (author,) if author else (),

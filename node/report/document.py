@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from node.report.concluded import Confirmation, Idea, Part, Spend
+from node.report.concluded import ConcludedIdea, ConcludedTrial, Spend, StackedPatch
 from node.report.gains import OriginGains
 from node.report.lines import Head, LineReport, Report
 from node.report.peers import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
@@ -69,7 +69,7 @@ def _head(head: Head | None) -> _Json | None:
     return {"tree": head.tree.hex(), "metric": head.metric} if head else None
 
 
-def _idea(idea: Idea) -> _Json:
+def _idea(idea: ConcludedIdea) -> _Json:
     entry = idea.entry
     return {
         "id": entry.id.hex(),
@@ -90,7 +90,7 @@ def _idea(idea: Idea) -> _Json:
     }
 
 
-def _confirmation(one: Confirmation) -> _Json:
+def _confirmation(one: ConcludedTrial) -> _Json:
     return {
         "id": one.entry.id.hex(),
         "ts": one.entry.ts_ms,
@@ -108,7 +108,7 @@ def _confirmation(one: Confirmation) -> _Json:
     }
 
 
-def _part(part: Part) -> _Json:
+def _part(part: StackedPatch) -> _Json:
     authors = [author.hex() for author in part.authors]
     return {"title": part.title, "authors": authors, **_origin(part.origin)}
 

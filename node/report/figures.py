@@ -15,7 +15,7 @@ _PROGRAM_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class FigureWriter:
     """Writes figures of one task; times are told in `zone`, None being this machine's.
 
     `unit` is the metric's, as Markdown. Of a list `shown` items are written, None being all.

@@ -12,7 +12,7 @@ from typing import Final
 
 from node.line.catch_up import CatchUpStep
 from node.line.remeasure import RemeasureStep
-from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
+from node.report.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
 from node.store.experiments import ABLATION, CATCHING_UP, is_branching
 from protocol.kinds import Origin
 from protocol.units import NANO
@@ -53,13 +53,13 @@ class OriginGains:
         return self.gain / usd if usd else None
 
 
-def verified_nano(confirmations: Iterable[Confirmation]) -> int:
+def verified_nano(confirmations: Iterable[ConcludedTrial]) -> int:
     """Return the sum of what stands of own stacks and peers' trees that passed."""
     return sum(_gain_nano(one) for one in confirmations)
 
 
 def gains_by_origin(
-    ideas: Iterable[Idea], confirmations: Iterable[Confirmation]
+    ideas: Iterable[ConcludedIdea], confirmations: Iterable[ConcludedTrial]
 ) -> tuple[OriginGains, ...]:
     """Return a row for each origin, the largest gain first.
 
@@ -92,7 +92,7 @@ def gains_by_origin(
     return tuple(sorted(rows.values(), key=_order))
 
 
-def _origins(confirmation: Confirmation) -> Sequence[Origin]:
+def _origins(confirmation: ConcludedTrial) -> Sequence[Origin]:
     """Whose parts share a trial's gain and cost.
 
     What only simplifies claims no gain, nor does a branch's step to an own tree.
@@ -105,13 +105,13 @@ def _origins(confirmation: Confirmation) -> Sequence[Origin]:
     return origins or (UNKNOWN,)
 
 
-def _claims_gain(part: Part) -> bool:
+def _claims_gain(part: StackedPatch) -> bool:
     if is_branching(part.origin):
         return bool(part.authors)
     return part.origin.proposer != ABLATION
 
 
-def _gain_nano(confirmation: Confirmation) -> int:
+def _gain_nano(confirmation: ConcludedTrial) -> int:
     counts = confirmation.stands and confirmation.kind is not RemeasureStep
     return confirmation.gain_nano or 0 if counts else 0
 

@@ -15,9 +15,9 @@ from node.line.kind import JobStep
 from node.line.noise import known_noise
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
-from node.report.concluded import Concluded, Confirmation, Idea, Span, Spend
+from node.report.concluded import Concluded, ConcludedIdea, ConcludedTrial, Span, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
-from node.report.peers import Peers, PeersPart
+from node.report.peers import PeersPart, ReportedPeers
 from node.report.points import Point, points_of
 from node.store.experiments import Adoption, Experiment
 from node.store.imported import Imported
@@ -69,8 +69,8 @@ class LineReport:
     after: Head | None
     open_keeps: int
     gain_nano: int
-    ideas: tuple[Idea, ...]
-    confirmations: tuple[Confirmation, ...]
+    ideas: tuple[ConcludedIdea, ...]
+    confirmations: tuple[ConcludedTrial, ...]
     peers: PeersPart
     lessons: tuple[str, ...]
     device_ms: tuple[tuple[str, int], ...]
@@ -123,7 +123,7 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
     concluded = Concluded(store, line, entries)
     ideas = tuple(concluded.ideas(progress))
     confirmations = tuple(concluded.confirmations())
-    peers = Peers(store, line.key, net).part(span, ideas, confirmations)
+    peers = ReportedPeers(store, line.key, net).part(span, ideas, confirmations)
     noise_sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
     newest = store.records.get(history[-1].id) if history else None
     before = head_at(span.since_ms)
@@ -187,8 +187,8 @@ def _device_ms(
     line: Line,
     span: Span,
     entries: Iterable[Experiment],
-    ideas: Iterable[Idea],
-    confirmations: Iterable[Confirmation],
+    ideas: Iterable[ConcludedIdea],
+    confirmations: Iterable[ConcludedTrial],
     peers: PeersPart,
 ) -> tuple[tuple[str, int], ...]:
     """Return what the device was used for: runs that count, in milliseconds."""

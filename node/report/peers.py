@@ -11,12 +11,12 @@ from typing import Any, Literal, TypeAlias, cast
 from node.line.attestation import AttestationStep
 from node.line.catch_up import CatchUpStep
 from node.line.trial import Measured
-from node.report.concluded import Confirmation, Idea, Span
+from node.report.concluded import ConcludedIdea, ConcludedTrial, Span
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
 from node.store.standing import Here, measured_here
 from node.store.store import Store
-from protocol.board_facts import Claim
+from protocol.board_facts import BoardClaim
 from protocol.evidence import GAINS
 from protocol.gains import Gain
 from protocol.kinds import ResultBody
@@ -101,7 +101,7 @@ class PeersPart:
     asked_ms: int
 
 
-class Peers:
+class ReportedPeers:
     """Reads what is known of claims on one line's board."""
 
     def __init__(self, store: Store, line: LineKey, net: str) -> None:
@@ -117,7 +117,7 @@ class Peers:
         }
 
     def part(
-        self, span: Span, ideas: Iterable[Idea], confirmations: Iterable[Confirmation]
+        self, span: Span, ideas: Iterable[ConcludedIdea], confirmations: Iterable[ConcludedTrial]
     ) -> PeersPart:
         """Return peers' part in a span, given what else ended in it."""
         asked = [
@@ -152,7 +152,7 @@ class Peers:
             measured=_interval(step.measured_nano, step.from_nano, step.to_nano),
         )
 
-    def _as_heads(self, confirmations: Iterable[Confirmation]) -> Iterator[TriedClaim]:
+    def _as_heads(self, confirmations: Iterable[ConcludedTrial]) -> Iterator[TriedClaim]:
         jobs = self._store.jobs.closed_jobs(self._line, CatchUpStep)
         steps = [job.step for job in jobs]
         by_record = {step.measured.record: step for step in steps if step.measured}
@@ -169,7 +169,7 @@ class Peers:
                     measured=interval_of(one.measured),
                 )
 
-    def _as_idea(self, idea: Idea) -> TriedClaim:
+    def _as_idea(self, idea: ConcludedIdea) -> TriedClaim:
         patch = self._store.records.patch(idea.claims[0]) if len(idea.claims) == 1 else None
         word: HereWord = "no gain"
         if idea.entry.decision in ("failed", "rejected"):
@@ -195,7 +195,7 @@ class Peers:
             if vote.author != self._own_author and vote.tree in here:
                 words.setdefault(vote.tree, []).append(self._store.records.get(vote.id).ts_ms)
         for fact in self._own_facts:
-            if not isinstance(fact, Claim) or fact.gain is None:
+            if not isinstance(fact, BoardClaim) or fact.gain is None:
                 continue
             if here[fact.tree].verdict not in GAINS or self._store.records.retraction(fact.id):
                 continue

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final, Literal, TypeAlias
 
-from node.report.concluded import Confirmation, Span
+from node.report.concluded import ConcludedTrial, Span
 from node.report.peers import interval_of
 from node.store.experiments import Adoption, Experiment
 from node.views.staircase import Column, columns
@@ -43,7 +43,7 @@ def points_of(
     history: Sequence[Experiment],
     moves: Sequence[Adoption],
     span: Span,
-    confirmations: Iterable[Confirmation],
+    confirmations: Iterable[ConcludedTrial],
     *,
     noise_sd: float,
     sign: int,
@@ -65,7 +65,7 @@ def points_of(
 def _point(
     entry: Experiment,
     column: Column,
-    confirmation: Confirmation | None,
+    confirmation: ConcludedTrial | None,
     *,
     noise_sd: float,
     sign: int,
@@ -94,7 +94,7 @@ def _point(
     )
 
 
-def _mark(entry: Experiment, confirmation: Confirmation | None) -> Mark:
+def _mark(entry: Experiment, confirmation: ConcludedTrial | None) -> Mark:
     if confirmation is not None:
         if confirmation.verdict == "unrunnable":
             return "unrunnable"

@@ -6,7 +6,7 @@ Claimed, others and here are columns of their own, never one for another.
 from collections.abc import Iterator
 
 from node.report.figures import (
-    Figures,
+    FigureWriter,
     deviations,
     hours,
     program_of,
@@ -54,7 +54,7 @@ _ORIGINS = (
 )
 
 
-def peers_part(line: LineReport, figures: Figures) -> Iterator[str]:
+def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[str]:
     """Yield what came of peers' claims, what others say of own ones, what parts are worth."""
     peers = line.peers
     if peers.tried:
@@ -74,7 +74,7 @@ def peers_part(line: LineReport, figures: Figures) -> Iterator[str]:
         yield bullets([_asked(one, figures) for one in peers.asked], figures.shown)
 
 
-def cost_part(line: LineReport, figures: Figures) -> Iterator[str]:
+def cost_part(line: LineReport, figures: FigureWriter) -> Iterator[str]:
     """Yield what the device and models were used for, and what came of it by origin."""
     total_ms = sum(ms for _, ms in line.device_ms)
     if not total_ms:
@@ -90,7 +90,7 @@ def cost_part(line: LineReport, figures: Figures) -> Iterator[str]:
         yield table(_ORIGINS, (_origin(row, figures) for row in line.origins), texts=3)
 
 
-def _tried(one: TriedClaim, figures: Figures) -> tuple[str, ...]:
+def _tried(one: TriedClaim, figures: FigureWriter) -> tuple[str, ...]:
     if one.way == "idea":
         claimed, here = deviations(one.claimed_sd), deviations(one.gain_sd)
     else:
@@ -122,7 +122,7 @@ def _adopted(line: LineReport) -> str:
     )
 
 
-def _own(one: OwnClaim, figures: Figures) -> tuple[str, ...]:
+def _own(one: OwnClaim, figures: FigureWriter) -> tuple[str, ...]:
     here = word(one.here.verdict)
     gain = one.here.gain
     return (
@@ -134,7 +134,7 @@ def _own(one: OwnClaim, figures: Figures) -> tuple[str, ...]:
     )
 
 
-def _asked(one: AskedPart, figures: Figures) -> str:
+def _asked(one: AskedPart, figures: FigureWriter) -> str:
     shown = f": {figures.interval(one.measured)}" if one.measured else ""
     return f"{figures.time(one.ts_ms)} {title_of(one.title)} {word(one.verdict)}{shown}"
 
@@ -143,7 +143,7 @@ def _others(others: Others | None) -> str:
     return "–" if others is None else f"+{others.confirmed} ~{others.smaller} -{others.refuted}"
 
 
-def _origin(row: OriginGains, figures: Figures) -> tuple[str, ...]:
+def _origin(row: OriginGains, figures: FigureWriter) -> tuple[str, ...]:
     origin = row.origin
     return (
         origin.proposer,

@@ -12,9 +12,9 @@ from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
-from node.report.concluded import Confirmation, Idea, Part
+from node.report.concluded import ConcludedIdea, ConcludedTrial, StackedPatch
 from node.report.figures import (
-    Figures,
+    FigureWriter,
     by,
     deviations,
     hours,
@@ -66,7 +66,7 @@ def as_markdown(report: Report, zone: tzinfo | None, *, shown: int | None = SHOW
     parts = [f"# What happened from {since} to {until}"]
     for line in report.lines:
         unit = words(line.metric.unit)
-        parts += _line(line, Figures(unit=unit, zone=zone, shown=shown))
+        parts += _line(line, FigureWriter(unit=unit, zone=zone, shown=shown))
     if not report.lines:
         nothing = "Nothing was measured here yet: `arnode start` makes the first run."
         parts += ["## Nothing yet", nothing]
@@ -100,7 +100,7 @@ def _imported(files: Sequence[Imported], shown: int | None) -> Iterator[str]:
     yield bullets(items, shown)
 
 
-def _line(line: LineReport, figures: Figures) -> Iterator[str]:
+def _line(line: LineReport, figures: FigureWriter) -> Iterator[str]:
     yield f"## {line.task} on {line.hardware_class}"
     yield _result(line, figures)
     yield _machine(line, figures)
@@ -118,7 +118,7 @@ def _line(line: LineReport, figures: Figures) -> Iterator[str]:
 # The result
 
 
-def _result(line: LineReport, figures: Figures) -> str:
+def _result(line: LineReport, figures: FigureWriter) -> str:
     if line.before is None or line.after is None:
         return "The task's baseline is not measured yet."
     counts = Counter[str](idea.entry.decision for idea in line.ideas)
@@ -144,7 +144,7 @@ def _result(line: LineReport, figures: Figures) -> str:
     return " ".join(said)
 
 
-def _trials(line: LineReport, figures: Figures) -> list[str]:
+def _trials(line: LineReport, figures: FigureWriter) -> list[str]:
     said: list[str] = []
     for kind, one, several in (
         (CheckpointStep, "checkpoint", "checkpoints"),
@@ -165,7 +165,7 @@ def _trials(line: LineReport, figures: Figures) -> list[str]:
     return said
 
 
-def _machine(line: LineReport, figures: Figures) -> str:
+def _machine(line: LineReport, figures: FigureWriter) -> str:
     env = ", ".join(code_span(f"{name} {value}") for name, value in line.env.items)
     where = "; ".join(filter(None, (code_span(line.hardware_class), env)))
     noise = f"One run scatters by {line.noise_sd:.6f} {figures.unit} (standard deviation)."
@@ -187,14 +187,14 @@ def _progress(line: LineReport) -> Iterator[str]:
 # Trials against the head
 
 
-def _checkpoints(line: LineReport, figures: Figures) -> Iterator[str]:
+def _checkpoints(line: LineReport, figures: FigureWriter) -> Iterator[str]:
     if line.confirmations:
         yield f"### Checkpoints ({len(line.confirmations)})"
         yield _STACKS
         yield bullets([_confirmation(one, figures) for one in line.confirmations], figures.shown)
 
 
-def _confirmation(one: Confirmation, figures: Figures) -> str:
+def _confirmation(one: ConcludedTrial, figures: FigureWriter) -> str:
     said = [f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {word(one.verdict)}"]
     if one.verdict in GAINS and not one.stands:
         said.append(", taken back since")
@@ -212,14 +212,16 @@ def _confirmation(one: Confirmation, figures: Figures) -> str:
     return f"{''.join(said)} [{short(one.entry.id)}]"
 
 
-def _part(part: Part) -> str:
+def _part(part: StackedPatch) -> str:
     return f"{title_of(part.title)} ({origin_of(part.origin)}{by(part.authors)})"
 
 
 # Ideas
 
 
-def _ideas(decision: Decision, among: Iterable[Idea], figures: Figures) -> Iterator[str]:
+def _ideas(
+    decision: Decision, among: Iterable[ConcludedIdea], figures: FigureWriter
+) -> Iterator[str]:
     ideas = [idea for idea in among if idea.entry.decision == decision]
     if ideas:
         if decision == "discarded":
@@ -233,18 +235,18 @@ def _ideas(decision: Decision, among: Iterable[Idea], figures: Figures) -> Itera
         yield bullets(told, figures.shown)
 
 
-def _nearest_first(idea: Idea) -> tuple[int, float]:
+def _nearest_first(idea: ConcludedIdea) -> tuple[int, float]:
     """What almost gained is worth another look."""
     stage = {"rebased": 0, "rechecked_out": 1}
     return stage.get(idea.decision, 2), 99.0 if idea.gain_sd is None else -idea.gain_sd
 
 
-def _kept(idea: Idea) -> str:
+def _kept(idea: ConcludedIdea) -> str:
     gain = f", {deviations(idea.gain_sd)} in its second run" if idea.gain_sd is not None else ""
     return f"{gain}; {_FATES[idea.fate]}"
 
 
-def _discarded(idea: Idea) -> str:
+def _discarded(idea: ConcludedIdea) -> str:
     told = wording(idea.decision)
     gain = deviations(idea.gain_sd)
     match idea.decision:
@@ -259,11 +261,11 @@ def _discarded(idea: Idea) -> str:
     return f", {told.word}{why}"
 
 
-def _failed(idea: Idea) -> str:
+def _failed(idea: ConcludedIdea) -> str:
     return f", {code_span(idea.reason or 'no reason is known')}"
 
 
-_TOLD: Final[dict[Decision, Callable[[Idea], str]]] = {
+_TOLD: Final[dict[Decision, Callable[[ConcludedIdea], str]]] = {
     "kept": _kept,
     "discarded": _discarded,
     "failed": _failed,

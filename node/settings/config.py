@@ -17,20 +17,20 @@ from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.settings import values as take
 from node.settings.addresses import EXAMPLE
-from node.settings.setting import VARIABLES, Flag, Kind, setting, settings_of
+from node.settings.setting import VARIABLES, Flag, ValueKind, setting, settings_of
 from node.settings.values import AGENTS, NAME_LIMIT, NEAR, Given
 from protocol.errors import ConfigurationError
 
 # Not settings: where the home is, and what program tasks are told (INTERFACES, "A task folder").
 _NOT_SETTINGS = {"HOME", "SEED", "OUT", "DATA", "BUDGET_S"}
 _AMOUNT = take.number(lambda amount: 0 <= amount < 1e6)
-_COUNT = Kind(take.count, "a whole number from 1")
-_SECONDS = Kind(take.number(lambda span: 0 < span < 1e6), "a number of seconds above 0")
-_SWITCH = Kind(take.switch, "true or false")
+_COUNT = ValueKind(take.count, "a whole number from 1")
+_SECONDS = ValueKind(take.number(lambda span: 0 < span < 1e6), "a number of seconds above 0")
+_SWITCH = ValueKind(take.switch, "true or false")
 
 
-def _one_of(*words: str) -> Kind[str]:
-    return Kind(take.one_of(*words), f"one of {', '.join(words)}")
+def _one_of(*words: str) -> ValueKind[str]:
+    return ValueKind(take.one_of(*words), f"one of {', '.join(words)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Config:
 
     task: str = setting(
         "tiny",
-        Kind(take.filled, "a task's name or folder, in quotes"),
+        ValueKind(take.filled, "a task's name or folder, in quotes"),
         Flag("A built-in task's name, or a task folder (default: tiny)."),
     )
     """The task to work on: a built-in task's name (`arnode task list`) or a folder with a
@@ -47,7 +47,7 @@ class Config:
 
     text: str | None = setting(
         None,
-        Kind(take.filled, "the path of a text file, in quotes"),
+        ValueKind(take.filled, "the path of a text file, in quotes"),
         Flag("Work on this file or folder of text instead.", type=Path),
     )
     """A text file or a folder of text to work on; goes before `task`, but not before the flag
@@ -55,7 +55,9 @@ class Config:
 
     net: str = setting(
         "main",
-        Kind(take.net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"),
+        ValueKind(
+            take.net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"
+        ),
         Flag("The network to speak to, or none.", metavar="NAME|none", option="--network"),
     )
     """The network's name that records carry. `arnode join LINE` sets it."""
@@ -65,7 +67,7 @@ class Config:
 
     bootstrap: tuple[str, ...] = setting(
         (),
-        Kind(take.addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
+        ValueKind(take.addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
         Flag("A peer to begin with, more than once.", metavar="ADDR", is_repeated=True),
     )
     """Addresses of peers to begin with, beside those of the network's definition:
@@ -73,7 +75,7 @@ class Config:
 
     name: str = setting(
         "",
-        Kind(take.short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
+        ValueKind(take.short_name, f"text of at most {NAME_LIMIT} printable characters, in quotes"),
         Flag("The name this node's records carry (default: from its key)."),
     )
     """The name that this node's records carry, at most 64 characters; empty: `node-` and the
@@ -81,7 +83,7 @@ class Config:
 
     agent: str = setting(
         "knobs",
-        Kind(take.agent, f"one of {', '.join(AGENTS)}, ollama:NAME, or a model's name"),
+        ValueKind(take.agent, f"one of {', '.join(AGENTS)}, ollama:NAME, or a model's name"),
         Flag("Who proposes (default: knobs).", metavar="knobs|none"),
     )
     """Who proposes: `"knobs"` (the task's moves and constants; needs no language model), `"auto"`
@@ -92,39 +94,45 @@ class Config:
 
     llm_url: str | None = setting(
         None,
-        Kind(take.url, "the URL of an OpenAI-compatible server, like http://127.0.0.1:8080/v1"),
+        ValueKind(
+            take.url, "the URL of an OpenAI-compatible server, like http://127.0.0.1:8080/v1"
+        ),
     )
     """The URL of an OpenAI-compatible server that has the model."""
 
     llm_key: str | None = setting(
         None,
-        Kind(
+        ValueKind(
             take.variable, "the name of the variable that holds the API key, never the key itself"
         ),
     )
     """The name of the environment variable that holds the API key, never the key itself; none: the
     provider's usual one, such as `OPENAI_API_KEY`, and for a server named by `llm_url` no key."""
 
-    llm_usd_in: float | None = setting(None, Kind(_AMOUNT, "USD for a million tokens of a prompt"))
+    llm_usd_in: float | None = setting(
+        None, ValueKind(_AMOUNT, "USD for a million tokens of a prompt")
+    )
     """What a million tokens of a prompt cost, in USD, where the price is not known here: of the
     model, or of a coding agent that tells its tokens alone."""
 
     llm_usd_out: float | None = setting(
-        None, Kind(_AMOUNT, "USD for a million tokens of an answer")
+        None, ValueKind(_AMOUNT, "USD for a million tokens of an answer")
     )
     """What a million tokens of an answer cost."""
 
-    llm_context: int | None = setting(None, Kind(take.count, "how many tokens the model takes"))
+    llm_context: int | None = setting(
+        None, ValueKind(take.count, "how many tokens the model takes")
+    )
     """How many tokens the model takes, where that is not known here."""
 
-    llm_answer: int = setting(8192, Kind(take.count, "how many tokens an answer may have"))
+    llm_answer: int = setting(8192, ValueKind(take.count, "how many tokens an answer may have"))
     """How many tokens an answer may have, the model's own reasoning included."""
 
     llm_timeout_s: float = setting(300.0, _SECONDS)
     """How long an answer may take."""
 
     usd_per_day: float = setting(
-        5.0, Kind(_AMOUNT, "USD that models may cost a day (UTC); 0 for what is free only")
+        5.0, ValueKind(_AMOUNT, "USD that models may cost a day (UTC); 0 for what is free only")
     )
     """What models and coding agents may cost in a day (UTC), in USD; no question is asked and no
     visit begun that could pass a limit."""
@@ -140,18 +148,18 @@ class Config:
     subscription."""
 
     agent_command: tuple[str, ...] = setting(
-        (), Kind(take.argv, 'a command as a list: ["my-agent", "--file", "{prompt_file}"]')
+        (), ValueKind(take.argv, 'a command as a list: ["my-agent", "--file", "{prompt_file}"]')
     )
     """The command of your own coding agent, a word each: `["my-agent", "--file", "{prompt_file}"]`;
     `{prompt}` and `{folder}` are replaced too."""
 
     agent_folders: tuple[str, ...] = setting(
-        (), Kind(take.words, 'folders of the home that the command needs: ["~/.claude"]')
+        (), ValueKind(take.words, 'folders of the home that the command needs: ["~/.claude"]')
     )
     """What a coding agent sees of your home folder, such as its own log-in."""
 
     agent_variables: tuple[str, ...] = setting(
-        (), Kind(take.words, 'names of variables that the command needs: ["LANG"]')
+        (), ValueKind(take.words, 'names of variables that the command needs: ["LANG"]')
     )
     """Which environment variables a coding agent sees."""
 
@@ -159,7 +167,7 @@ class Config:
     """How long a coding agent may take for one proposal."""
 
     agent_usd: float = setting(
-        1.0, Kind(_AMOUNT, "USD that one proposal of a coding agent may cost; 0 if it is free")
+        1.0, ValueKind(_AMOUNT, "USD that one proposal of a coding agent may cost; 0 if it is free")
     )
     """What a coding agent may cost for one proposal, in USD: reserved before it is started, and
     booked if it says nothing of its cost. `0`: it costs nothing by the token."""
@@ -168,13 +176,13 @@ class Config:
     """Whether models are shown what peers wrote about patches that nobody measured here."""
 
     data_url: str | None = setting(
-        None, Kind(take.filled, "the URL or folder that has a task's shards, in quotes")
+        None, ValueKind(take.filled, "the URL or folder that has a task's shards, in quotes")
     )
     """Where a task's shards are fetched from instead of its own place: a URL or a folder."""
 
     gpus: tuple[str, ...] = setting(
         (),
-        Kind(take.words, 'NVIDIA cards by number, UUID or class: ["0"]'),
+        ValueKind(take.words, 'NVIDIA cards by number, UUID or class: ["0"]'),
         Flag("The NVIDIA cards to use, like 0,1 (default: all of a class).", metavar="LIST"),
     )
     """The NVIDIA cards to use for tasks whose budget is time, by number, UUID or class: `["0",
@@ -186,7 +194,7 @@ class Config:
 
     max_watts: int | None = setting(
         None,
-        Kind(take.count, "a whole number of watts"),
+        ValueKind(take.count, "a whole number of watts"),
         Flag("Let each NVIDIA card draw no more than this."),
     )
     """The power limit of each NVIDIA card while the node runs, at most; takes root. The former
@@ -194,7 +202,7 @@ class Config:
     home). A limit that is lower already stays."""
 
     checkpoint_hours: float = setting(
-        12.0, Kind(take.number(lambda hours: 0 < hours <= 8760), "a number of hours above 0")
+        12.0, ValueKind(take.number(lambda hours: 0 < hours <= 8760), "a number of hours above 0")
     )
     """Judge the working line at the latest so many hours after the last checkpoint."""
 
@@ -208,7 +216,7 @@ class Config:
 
     listen: tuple[str, ...] = setting(
         (),
-        Kind(take.sockets, 'addresses to listen on: ["/ip4/0.0.0.0/tcp/4001"]'),
+        ValueKind(take.sockets, 'addresses to listen on: ["/ip4/0.0.0.0/tcp/4001"]'),
         Flag("Where to listen, like /ip4/0.0.0.0/tcp/4001.", metavar="ADDR", is_repeated=True),
     )
     """Addresses to listen on for peers, `["/ip4/0.0.0.0/tcp/4001"]`; none: port 4001 on all IPv4
@@ -220,7 +228,7 @@ class Config:
     multicast DNS. What is announced is addresses under a hash of the network's name and secret."""
 
     peer_share: float = setting(
-        0.25, Kind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
+        0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
     )
     """The share of runs that go to others' patches and claims, beyond catching up with the best."""
 

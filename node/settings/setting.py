@@ -20,7 +20,7 @@ VARIABLES = "ARNODE_"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[T]):
+class ValueKind(Generic[T]):
     """How a value is read, and what people are told that a setting takes.
 
     `read` raises KeyError, TypeError or ValueError.
@@ -49,7 +49,7 @@ class Setting:
     """What is stated of one setting beside its type and default."""
 
     name: str
-    kind: Kind[Any]
+    kind: ValueKind[Any]
     flag: Flag | None
 
     @property
@@ -64,7 +64,7 @@ class Setting:
         return named or f"--{self.name.replace('_', '-')}"
 
 
-def setting(default: D, kind: Kind[T], flag: Flag | None = None) -> D | T:
+def setting(default: D, kind: ValueKind[T], flag: Flag | None = None) -> D | T:
     """Declare a field of the settings' dataclass; what stands below it says what it means."""
     return field(default=default, metadata={"kind": kind, "flag": flag})
 

@@ -7,7 +7,7 @@ in the store: the record's id and its author.
 import json
 from dataclasses import astuple
 
-from protocol.board_facts import Claim, Fact, Move, Vote
+from protocol.board_facts import BoardClaim, Fact, HeadMove, Vote
 from protocol.evidence import Evidence
 from protocol.gains import Gain
 from protocol.runs import Env
@@ -22,8 +22,8 @@ def to_text(fact: Fact) -> str:
 def from_text(record: bytes, author: bytes, text: str) -> Fact:
     """Return what `to_text` was given, of this record and author."""
     match json.loads(text):
-        case ["Claim", base, tree, metric_nano, gain, anchor_gain, size_bytes, env, flags]:
-            return Claim(
+        case ["BoardClaim", base, tree, metric_nano, gain, anchor_gain, size_bytes, env, flags]:
+            return BoardClaim(
                 id=record,
                 author=author,
                 base=bytes.fromhex(base),
@@ -49,8 +49,8 @@ def from_text(record: bytes, author: bytes, text: str) -> Fact:
                 anchor_gain=_gain(anchor_gain),
                 evidence=Evidence(pairs=pairs, total=total, scatter=scatter),
             )
-        case ["Move", tree]:
-            return Move(id=record, author=author, tree=bytes.fromhex(tree))
+        case ["HeadMove", tree]:
+            return HeadMove(id=record, author=author, tree=bytes.fromhex(tree))
     raise AssertionError("`to_text` wrote it")
 
 

@@ -16,11 +16,11 @@ import json
 from typing import Final, cast
 
 from node.store.foreign_rows import (
-    Book,
     Direction,
     ForeignLog,
     ForeignRow,
     Form,
+    RowReader,
     Segment,
     lines_of,
     shown,
@@ -59,7 +59,7 @@ def read_log(form: Form, data: bytes, name: str) -> ForeignLog:
 
 def _read_lines(data: bytes) -> ForeignLog:
     """Each configuration begins a segment, unless no run came since the last one."""
-    book, segments = Book(), [Segment(metric="metric", direction="min")]
+    book, segments = RowReader(), [Segment(metric="metric", direction="min")]
     is_used = False
     for raw, text in lines_of(data):
         value = _object(text)
@@ -108,15 +108,15 @@ def _read_records(data: bytes) -> ForeignLog:
         if text.startswith("[", start):
             book = _read_record_list(text, start)
         elif (value := _object(text[start:])) is not None:
-            book = Book(header=text[:start].encode())
+            book = RowReader(header=text[:start].encode())
             _append_record(book, text[start:].encode(), text[start:], value)
         else:
             book = _read_record_lines(data)
     return book.log("at-home", [Segment(metric="val_bpb", direction="min")])
 
 
-def _read_record_lines(data: bytes) -> Book:
-    book = Book()
+def _read_record_lines(data: bytes) -> RowReader:
+    book = RowReader()
     for raw, text in lines_of(data):
         if text.strip():
             _append_record(book, raw, text, _object(text))
@@ -125,9 +125,9 @@ def _read_record_lines(data: bytes) -> Book:
     return book
 
 
-def _read_record_list(text: str, start: int) -> Book:
+def _read_record_list(text: str, start: int) -> RowReader:
     """Read the objects of a list where they stand; from where it breaks off, the rest is text."""
-    book, decoder = Book(), json.JSONDecoder()
+    book, decoder = RowReader(), json.JSONDecoder()
     at, end = 0, start + 1
     while True:
         begin = _after(text, end, _SPACE + ",")
@@ -148,7 +148,7 @@ def _read_record_list(text: str, start: int) -> Book:
         at = end
 
 
-def _append_record(book: Book, raw: bytes, text: str, value: object) -> None:
+def _append_record(book: RowReader, raw: bytes, text: str, value: object) -> None:
     if not isinstance(value, dict) or "val_bpb" not in value or "status" not in value:
         book.append_text(raw, text, segment=0)
         return

@@ -106,7 +106,7 @@ class ForeignLog:
 
 
 @dataclass
-class Book:
+class RowReader:
     """Rows as they are read; what lies between them belongs to the row before, or to the header."""
 
     header: bytes = b""

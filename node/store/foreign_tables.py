@@ -16,10 +16,10 @@ from node.store.foreign_rows import (
     CRASHED,
     DROPPED,
     KEPT,
-    Book,
     Direction,
     ForeignLog,
     ForeignRow,
+    RowReader,
     Segment,
     lines_of,
     number,
@@ -64,7 +64,7 @@ class _Columns:
 
 def read_table(data: bytes) -> ForeignLog:
     """Return the rows and the text of a table; no rows if it is none."""
-    book = Book()
+    book = RowReader()
     segments: list[Segment] = []
     for header, lines in _blocks(lines_of(data)):
         columns = None if header is None else _columns(header, lines)
@@ -150,8 +150,8 @@ def _is_numeric(at: int, rows: Sequence[Sequence[str]]) -> bool:
     return numbers >= words
 
 
-def _rows(lines: Sequence[Line], columns: _Columns | None) -> Book:
-    book, at = Book(), 0
+def _rows(lines: Sequence[Line], columns: _Columns | None) -> RowReader:
+    book, at = RowReader(), 0
     while at < len(lines):
         raw, text = lines[at]
         at += 1

@@ -57,7 +57,7 @@ class Quotas:
 
 
 @dataclass(kw_only=True)
-class Report:
+class IntakeReport:
     """What became of a stretch of records; `claimed` are patches that new confirmations name."""
 
     new: list[bytes] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Report:
     expired: int = 0
     rejected: list[str] = field(default_factory=list)
 
-    def add(self, other: "Report") -> None:
+    def add(self, other: "IntakeReport") -> None:
         """Let this be the report of both."""
         for one in fields(self):
             setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
@@ -86,9 +86,9 @@ class Intake:
         self._topics = topics
         self.quotas = quotas
 
-    def ingest(self, wires: Iterable[bytes], *, now_ms: int, net: str = MAIN_NET) -> Report:
+    def ingest(self, wires: Iterable[bytes], *, now_ms: int, net: str = MAIN_NET) -> IntakeReport:
         """Take in anybody's records, as far as they are new, valid and within the quotas."""
-        report = Report()
+        report = IntakeReport()
         for batch in batches(wires):
             deduped = self.dedupe(batch)
             report.duplicates += deduped.duplicates
@@ -108,13 +108,13 @@ class Intake:
 
     def take(
         self, read: Sequence[Extract | Rejected], *, now_ms: int, net: str = MAIN_NET
-    ) -> Report:
+    ) -> IntakeReport:
         """Keep in one transaction what of some records is new, of this network, within quotas.
 
         Whoever read them may have taken its time, so that others brought some of it. `read` holds
         them, or why they are none.
         """
-        report, different = Report(), dict[bytes, Extract]()
+        report, different = IntakeReport(), dict[bytes, Extract]()
         for one in read:
             if isinstance(one, Rejected):
                 report.rejected.append(one.reason)
@@ -144,13 +144,13 @@ class Intake:
             self._make_room(has_unknown=any(one.sort == "unknown" for one in fresh))
         return report
 
-    def settle(self, *, now_ms: int) -> tuple[int, Report]:
+    def settle(self, *, now_ms: int) -> tuple[int, IntakeReport]:
         """Forget intents of more than a day ago, and take in what is no longer early.
 
         Return how many were forgotten, and what became of those that waited.
         """
         forgotten = self._forget_old_intents(now_ms)
-        report = Report()
+        report = IntakeReport()
         with self._database.transaction():
             early = self._database.rows(
                 "SELECT id, wire FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id",
@@ -233,7 +233,7 @@ class Intake:
             if self._topics.of(record_id):
                 self._topics.note_removed(record_id)
 
-    def _take(self, one: Extract, tally: Tally, report: Report, now_ms: int) -> None:
+    def _take(self, one: Extract, tally: Tally, report: IntakeReport, now_ms: int) -> None:
         if one.sort == "intent" and one.ts_ms < now_ms - INTENT_MS:
             self._refuse_new(one)
             report.expired += 1

@@ -28,7 +28,7 @@ class Spending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class SpendingLimits:
     """The most of each in a day; None: as much as one likes."""
 
     calls: int | None = None
@@ -94,7 +94,7 @@ def spending_in(database: Database, since_ms: int, until_ms: int) -> Spending:
 def reserve(
     database: Database,
     *,
-    limits: Limits,
+    limits: SpendingLimits,
     model: str,
     most: Charge,
     now_ms: int,

@@ -7,7 +7,7 @@ from typing import cast
 from node.store.boards import BoardKey
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
-from protocol.board_facts import Claim, Fact, Move, Vote
+from protocol.board_facts import BoardClaim, Fact, HeadMove, Vote
 from protocol.errors import UsageError
 from protocol.gains import Gain
 from protocol.manifest import TaskManifest
@@ -29,12 +29,12 @@ def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
     here: dict[bytes, Here] = {}
     for fact in facts:
         match fact:
-            case Claim(gain=gain) if gain is not None:
+            case BoardClaim(gain=gain) if gain is not None:
                 here[fact.tree] = Here(verdict="unconfirmed", gain=gain)
             case Vote():
                 word = cast("AttestVerdict", fact.verdict)  # this node signs no other words
                 here[fact.tree] = Here(verdict=word, gain=fact.gain)
-            case Move() if fact.tree in here:
+            case HeadMove() if fact.tree in here:
                 here[fact.tree] = Here(verdict="confirmed", gain=here[fact.tree].gain)
     return here
 

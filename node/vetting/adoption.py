@@ -7,7 +7,7 @@ theirs. Which evidence a head needs is `node.line.heads`' affair.
 
 from dataclasses import dataclass
 
-from agent.source.capabilities import Finding
+from agent.source.capabilities import CapabilityMark
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.inspection import Inspection, inspect
@@ -27,7 +27,7 @@ class Candidate:
     """
 
     source: Source
-    marks: tuple[Finding, ...]
+    marks: tuple[CapabilityMark, ...]
     stripped_from: PatchRecord | None
 
 
@@ -61,7 +61,9 @@ def examine(store: Store, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> 
     )
 
 
-def marks_of(store: Store, blobs: Blobs, task: bytes, tree: bytes) -> tuple[Finding, ...] | None:
+def marks_of(
+    store: Store, blobs: Blobs, task: bytes, tree: bytes
+) -> tuple[CapabilityMark, ...] | None:
     """Return what a tree does that its task's baseline does not; None where its files are not here.
 
     Without the baseline everything beyond arithmetic is a mark.
@@ -79,12 +81,12 @@ def marks_of(store: Store, blobs: Blobs, task: bytes, tree: bytes) -> tuple[Find
     return marks_beyond(source, baseline)
 
 
-def marks_beyond(source: Source, baseline: Source | None) -> tuple[Finding, ...]:
+def marks_beyond(source: Source, baseline: Source | None) -> tuple[CapabilityMark, ...]:
     """Return what a source does that the baseline does not; without one, all beyond arithmetic."""
     return inspect(source, baseline=baseline or Source.of({})).marks
 
 
-def describe(mark: Finding) -> str:
+def describe(mark: CapabilityMark) -> str:
     """Return a mark in one line: where, the code, which kind."""
     return f"{mark.path} line {mark.line}: {mark.text} ({mark.what})"
 

@@ -11,8 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from agent.source.capabilities import Finding
-from agent.source.inspector import CPU_S, MESSAGE_BYTES, Answer, Request
+from agent.source.capabilities import CapabilityMark
+from agent.source.inspector import CPU_S, MESSAGE_BYTES, Inspected, InspectionRequest
 from node.home.home import Home
 from node.processes.child import BARE, program_command
 from protocol.encoding import decode, encode
@@ -39,7 +39,7 @@ class Inspection:
     given, and a refusal where prose could not be told from code.
     """
 
-    marks: tuple[Finding, ...]
+    marks: tuple[CapabilityMark, ...]
     fingerprint: bytes | None
     stripped: Source | Rejected | None
 
@@ -61,7 +61,7 @@ def inspect(tree: Source, *, baseline: Source, base: Source | None = None) -> In
         for source in sources
     ):
         return _uninspectable(tree, "it is larger than a source may be")
-    answer = _ask(Request(tree=tree, baseline=baseline, base=base))
+    answer = _ask(InspectionRequest(tree=tree, baseline=baseline, base=base))
     if isinstance(answer, Rejected):
         return _uninspectable(tree, answer.reason)
     stripped: Source | Rejected | None = answer.stripped
@@ -70,7 +70,7 @@ def inspect(tree: Source, *, baseline: Source, base: Source | None = None) -> In
     return Inspection(marks=answer.marks, fingerprint=answer.fingerprint, stripped=stripped)
 
 
-def _ask(request: Request) -> Answer | Rejected:
+def _ask(request: InspectionRequest) -> Inspected | Rejected:
     # Files instead of pipes: neither side can block the other, and the child's limit bounds it.
     with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as reply:
         question.write(encode(request.to_value()))
@@ -80,7 +80,7 @@ def _ask(request: Request) -> Answer | Rejected:
             return Rejected(fault)
         reply.seek(0)
         value = decode(reply.read(MESSAGE_BYTES + 1), limit_bytes=MESSAGE_BYTES)
-    answer = value if isinstance(value, Rejected) else Answer.from_value(value)
+    answer = value if isinstance(value, Rejected) else Inspected.from_value(value)
     if isinstance(answer, Rejected):
         return Rejected(f"the inspector's answer does not read: {answer.reason}")
     if answer.stripped and _paths(answer.stripped) != _paths(request.tree):
@@ -117,7 +117,7 @@ def _paths(source: Source) -> list[str]:
 
 
 def _uninspectable(tree: Source, reason: str) -> Inspection:
-    mark = Finding(
+    mark = CapabilityMark(
         path=_paths(tree)[0] if tree.files else "",
         line=1,
         what="uninspectable",

@@ -22,7 +22,7 @@ Level: TypeAlias = Literal["baseline", "stack", "alone", "kept", "unverified"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class LocalEvidence:
     """What was measured here: passed in a stack of `parts`, passed alone, kept; by which result."""
 
     level: Level
@@ -39,7 +39,7 @@ class Writer:
     name: str
     patch: bytes | None
     title: str
-    evidence: Evidence
+    evidence: LocalEvidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ _BASELINE = Writer(
     name="baseline",
     patch=None,
     title="the task's baseline",
-    evidence=Evidence(level="baseline"),
+    evidence=LocalEvidence(level="baseline"),
 )
 _UNKNOWN = Writer(
     whose="unknown",
@@ -96,7 +96,7 @@ _UNKNOWN = Writer(
     name="unknown",
     patch=None,
     title="no patch here made this tree",
-    evidence=Evidence(level="unverified"),
+    evidence=LocalEvidence(level="unverified"),
 )
 
 
@@ -109,7 +109,7 @@ class _Walk:
         self._baseline = manifest.baseline_tree
         self._patches = Patches(store, manifest.id)
         self._experiments = store.experiments.listed(line)
-        self._evidence: dict[bytes, Evidence] = {}
+        self._evidence: dict[bytes, LocalEvidence] = {}
 
     def follow(self, tree: bytes) -> tuple[Source, dict[str, list[Writer]]]:
         """Return a tree's source and the writer of each line of its files."""
@@ -237,7 +237,7 @@ class _Walk:
             name="this node" if patch.is_own else self._name(patch.author),
             patch=patch.id,
             title=patch.body.title,
-            evidence=self._evidence.get(measured.id, Evidence(level="unverified")),
+            evidence=self._evidence.get(measured.id, LocalEvidence(level="unverified")),
         )
 
     def _name(self, author: bytes) -> str:
@@ -260,10 +260,10 @@ class _Walk:
         began = [tree for tree in (stack.body.base, *roots) if tree in bases]
         return bases.index(began[0]) if began else 0
 
-    def _evidence_on(self, way: list[PatchRecord]) -> dict[bytes, Evidence]:
+    def _evidence_on(self, way: list[PatchRecord]) -> dict[bytes, LocalEvidence]:
         """Return what was measured of each patch on the way, by its record id."""
         trees = [patch.body.tree for patch in way]
-        found: dict[bytes, Evidence] = {}
+        found: dict[bytes, LocalEvidence] = {}
         for entry in self._experiments:
             patch = self._patches.get(entry.patch) if entry.patch else None
             if patch is None or entry.decision != "adopted" or patch.body.tree not in trees:
@@ -272,8 +272,8 @@ class _Walk:
             parts = way[first : trees.index(patch.body.tree) + 1]
             level: Level = "alone" if len(parts) == 1 else "stack"
             for part in parts:
-                found[part.id] = Evidence(level=level, result=entry.id, parts=len(parts))
+                found[part.id] = LocalEvidence(level=level, result=entry.id, parts=len(parts))
         for entry in self._experiments:
             if entry.patch and entry.decision == "kept":
-                found.setdefault(entry.patch, Evidence(level="kept", result=entry.id))
+                found.setdefault(entry.patch, LocalEvidence(level="kept", result=entry.id))
         return found

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from node.store.boards import BoardKey
 from node.store.standing import measured_here
 from node.store.store import Store
-from protocol.board_facts import Claim, Fact, Vote
+from protocol.board_facts import BoardClaim, Fact, Vote
 from protocol.evidence import SPOKEN
 from protocol.gains import Gain
 from protocol.kinds import ResultBody
@@ -35,7 +35,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class TransferRow:
     """A tree against its base, with a cell for each class that says something of it."""
 
     base: bytes
@@ -45,10 +45,10 @@ class Step:
     cells: Mapping[str, Cell]
 
 
-def transfer_matrix(store: Store, keys: Iterable[BoardKey]) -> list[Step]:
+def transfer_matrix(store: Store, keys: Iterable[BoardKey]) -> list[TransferRow]:
     """Return the steps that these boards know, those tried on the most classes first."""
     cells: dict[tuple[bytes, bytes], dict[str, Cell]] = {}
-    claims: dict[tuple[bytes, bytes], Claim] = {}
+    claims: dict[tuple[bytes, bytes], BoardClaim] = {}
     said = {key: store.boards.facts(key) for key in keys}
     # An attestation may answer a claim that was made on other hardware.
     known = claims_of(fact for facts in said.values() for fact in facts)
@@ -62,8 +62,8 @@ def transfer_matrix(store: Store, keys: Iterable[BoardKey]) -> list[Step]:
     return sorted(found, key=lambda one: (-len(one.cells), one.title, one.tree))
 
 
-def _claims(facts: Iterable[Fact]) -> list[Claim]:
-    return [fact for fact in facts if isinstance(fact, Claim) and fact.gain is not None]
+def _claims(facts: Iterable[Fact]) -> list[BoardClaim]:
+    return [fact for fact in facts if isinstance(fact, BoardClaim) and fact.gain is not None]
 
 
 def _steps(facts: list[Fact], votes: list[Vote]) -> list[tuple[bytes, bytes]]:
@@ -80,7 +80,9 @@ def _cell(step: tuple[bytes, bytes], facts: list[Fact], votes: list[Vote], own: 
         if (vote.base, vote.tree) == step and vote.author not in authors
     }
     of_step = [
-        fact for fact in own if not isinstance(fact, Claim | Vote) or (fact.base, fact.tree) == step
+        fact
+        for fact in own
+        if not isinstance(fact, BoardClaim | Vote) or (fact.base, fact.tree) == step
     ]
     if here := measured_here(of_step).get(step[1]):
         return Cell(level="here", verdict=here.verdict, gain=here.gain, keys=len(of_others))
@@ -101,12 +103,12 @@ def _step(
     store: Store,
     step: tuple[bytes, bytes],
     cells: Mapping[str, Cell],
-    claim: Claim | None,
-) -> Step:
+    claim: BoardClaim | None,
+) -> TransferRow:
     body = store.records.get(claim.id).body if claim else None
     patch = body.patch if isinstance(body, ResultBody) else None
     known = store.records.patch(patch) if patch else None
-    return Step(
+    return TransferRow(
         base=step[0],
         tree=step[1],
         patch=patch,

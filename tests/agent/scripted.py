@@ -2,31 +2,31 @@
 
 from collections.abc import Sequence
 
-from agent.completion import Answer, Cost, Fault, Question
-from agent.model.proposer import ModelLimits, ModelProposer
+from agent.completion import Completion, CompletionRequest, Cost, Fault
+from agent.model.proposer import ModelProposer, QuestionLimits
 from agent.source.capabilities import Checked
-from agent.source.inspector import Request
+from agent.source.inspector import InspectionRequest
 from agent.source.inspector import answer as inspected
 from protocol.hygiene import check_source
 from protocol.source import Source
 from tests.agent.contexts import SECRET, TINY
 
-LIMITS = ModelLimits(prompt_chars=60_000, answer_tokens=4_000, timeout_s=60.0)
+LIMITS = QuestionLimits(prompt_chars=60_000, answer_tokens=4_000, timeout_s=60.0)
 SPENT = Cost(calls=1, tokens_in=100, tokens_out=7, usd_nano=3)
 
 
 class Model:
     """Gives its answers in turn and keeps the questions; a text is an answer of 7 tokens."""
 
-    def __init__(self, *answers: str | Answer | Fault) -> None:
+    def __init__(self, *answers: str | Completion | Fault) -> None:
         self._answers = list(answers)
-        self.asked: list[Question] = []
+        self.asked: list[CompletionRequest] = []
 
-    async def __call__(self, question: Question) -> Answer | Fault:
+    async def __call__(self, question: CompletionRequest) -> Completion | Fault:
         self.asked.append(question)
         said = self._answers.pop(0)
         if isinstance(said, str):
-            return Answer(text=said, is_cut=False, cost=SPENT)
+            return Completion(text=said, is_cut=False, cost=SPENT)
         return said
 
     @property
@@ -40,11 +40,11 @@ async def check(source: Source) -> Checked:
     rejected = check_source(source, editable=["train.py"], baseline=TINY, max_growth_bytes=8192)
     if rejected is not None:
         return Checked(fingerprint=None, fault=rejected.reason)
-    found = inspected(Request(tree=source, baseline=TINY, base=None))
+    found = inspected(InspectionRequest(tree=source, baseline=TINY, base=None))
     return Checked(fingerprint=found.fingerprint, marks=found.marks)
 
 
-def proposer(model: Model, limits: ModelLimits = LIMITS) -> ModelProposer:
+def proposer(model: Model, limits: QuestionLimits = LIMITS) -> ModelProposer:
     return ModelProposer(model, model="some/model", limits=limits, check=check, secret=SECRET)
 
 

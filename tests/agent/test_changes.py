@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.knobs.changes import (
     Change,
-    Step,
+    KnobChanges,
     edits_of,
     key_of,
     read_back,
@@ -99,7 +99,7 @@ def test_what_was_changed_is_read_back_from_the_edits_alone(names: set[str], see
     values = {name: chance.choice(OTHERS[name]) for name in sorted(names)}
     some = [Change(KNOBS[name], value) for name, value in values.items()]
     step = read_back(edits_of(SOURCE, some), SPECS)
-    assert step == Step({name: KNOBS[name].value for name in values}, values)
+    assert step == KnobChanges({name: KNOBS[name].value for name in values}, values)
     after = Source.of({"train.py": made(*some).encode()})
     assert dict(knob_values(after, ("train.py",), SPECS)).items() >= values.items()
     ast.parse(made(*some))
@@ -128,11 +128,11 @@ def test_edits_of_anything_else_are_no_step_of_knobs(search: str, replace: str) 
 
 
 def test_sources_that_differ_in_more_than_knobs_are_no_step_of_knobs() -> None:
-    def to(old: str, new: str) -> Step | None:
+    def to(old: str, new: str) -> KnobChanges | None:
         tree = SOURCE.replacing("train.py", TEXT.replace(old, new).encode())
         return read_back(edits_between(SOURCE, tree), SPECS)
 
-    assert to("DEPTH = 4", "DEPTH = 5") == Step({"DEPTH": 4}, {"DEPTH": 5})
+    assert to("DEPTH = 4", "DEPTH = 5") == KnobChanges({"DEPTH": 4}, {"DEPTH": 5})
     assert to("    0.9,\n    0.9,\n", "    0.9,\n    0.8,\n") is None  # no tuple without its lines
     assert to("return x", "return -x") is None
     assert to("the head's", "the tail's") is None

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from agent.command import (
     FIRST_RETRY_S,
     LONGEST_RETRY_S,
+    Assignment,
     CommandProposer,
     Edited,
-    Job,
     Ran,
     Write,
     summary_of,
@@ -22,7 +22,7 @@ from agent.command import (
 )
 from agent.completion import Cost
 from agent.proposal import Brief, Context, Crash, Outcome, Proposal, Silence
-from agent.source.capabilities import Checked, Finding
+from agent.source.capabilities import CapabilityMark, Checked
 from agent.source.edits import edits_between, reapply
 from protocol.codecs import line, text
 from protocol.errors import Rejected
@@ -34,7 +34,7 @@ BASE = Source.of({"train.py": b"a = 1\nb = 2\n"})
 BETTER = Source.of({"train.py": b"a = 1\nb = 3\nc = 4\n"})
 MARK = b"m" * 32
 TOOK = Cost(calls=1, tokens_in=1_000, tokens_out=50, usd_nano=7)
-SOCKET = Finding(path="train.py", line=3, what="import", text="import socket")
+SOCKET = CapabilityMark(path="train.py", line=3, what="import", text="import socket")
 REPEATED = "what it wrote was tried before, or hardly differs from what was"
 FIT = Checked(fingerprint=MARK)
 BRIEF = Brief(
@@ -50,14 +50,14 @@ CONTEXT = Context(
 def proposer(
     *done: Edited | Rejected | Silence,
     check: Checked = FIT,
-    jobs: list[Job] | None = None,
+    jobs: list[Assignment] | None = None,
     prompt: Write = lambda context: f"Seed {context.seed}.",
     remark: str = "",
 ) -> CommandProposer:
     """A proposer whose program leaves these behind, one after the other."""
     left = list(done)
 
-    async def run(job: Job) -> Ran:
+    async def run(job: Assignment) -> Ran:
         if jobs is not None:
             jobs.append(job)
         return Ran(result=left.pop(0), cost=TOOK, remark=remark)
@@ -130,7 +130,7 @@ def test_a_title_without_letters_gets_a_key_all_the_same() -> None:
 
 
 def test_the_program_and_the_prompt_lie_beside_the_files() -> None:
-    jobs: list[Job] = []
+    jobs: list[Assignment] = []
     proposed(proposer(edited(), jobs=jobs))
     (job,) = jobs
     assert job.source == BASE
@@ -139,7 +139,7 @@ def test_the_program_and_the_prompt_lie_beside_the_files() -> None:
 
 def test_a_task_that_edits_its_program_file_has_only_its_own() -> None:
     source = Source.of({"program.md": b"x"})
-    jobs: list[Job] = []
+    jobs: list[Assignment] = []
     proposed(proposer(edited(), jobs=jobs), replace(CONTEXT, source=source))
     (job,) = jobs
     assert [path for path, _ in job.beside] == [".arnode/prompt.md"]
@@ -151,7 +151,7 @@ def test_a_crash_is_laid_out_and_the_proposal_is_still_of_the_base() -> None:
         source=crashed, key="command:x", title="X", status="failed", reason="", log_tail="",
         attempt=1,
     )  # fmt: skip
-    jobs: list[Job] = []
+    jobs: list[Assignment] = []
     made = proposer(edited(), edited(crashed), edited(BASE), jobs=jobs)
     context = replace(CONTEXT, crash=crash)
     said = proposed(made, context)
@@ -223,7 +223,7 @@ def test_words_are_replaced_once_and_never_split() -> None:
         "{no}{",
         "",
     )
-    job = Job(
+    job = Assignment(
         source=Source.of({"a b.py": b"", "c.py": b""}),
         beside=(),
         prompt="{folder} '; rm -rf / #\n\\1 \\g<0>",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agent.model.digest import Part, digest, gain_words
+from agent.model.digest import Section, digest, gain_words
 from agent.model.quoting import Fence
 from agent.proposal import Context, Insight, Outcome
 from tests.agent.contexts import MOVES, context, edit, outcome, peer
@@ -12,7 +12,7 @@ from tests.agent.contexts import MOVES, context, edit, outcome, peer
 FENCE = Fence(nonce="0123456789abcdef")
 
 
-def parts(**changes: Any) -> dict[str, Part]:
+def parts(**changes: Any) -> dict[str, Section]:
     return {part.name: part for part in digest(context(**changes), FENCE)}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.completion import FaultKind
 from agent.worker.exchange import (
     MAX_PARTS,
-    Exchange,
+    ModelExchange,
     Trouble,
     document_of,
     given_up,
@@ -29,10 +29,10 @@ NOW_S = 1_800_000_000.0
 PAGE = b"<!DOCTYPE html><html>Welcome</html>"
 
 
-def met(status: int, body: object = b"", **headers: str) -> Exchange:
+def met(status: int, body: object = b"", **headers: str) -> ModelExchange:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Exchange(
+    return ModelExchange(
         place="http://host:1",
         is_sent=True,
         status=status,
@@ -46,7 +46,7 @@ def error(message: str, code: str | int | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error", "code": code}}
 
 
-CASES: tuple[tuple[Exchange, FaultKind, bool], ...] = (
+CASES: tuple[tuple[ModelExchange, FaultKind, bool], ...] = (
     (met(401, error("Incorrect API key provided")), "unauthorized", False),
     (met(403, error("not for you")), "unauthorized", False),
     (met(402, error("Insufficient credits")), "unauthorized", False),
@@ -87,7 +87,9 @@ CASES: tuple[tuple[Exchange, FaultKind, bool], ...] = (
 
 
 @pytest.mark.parametrize(("exchange", "kind", "may_have_cost"), CASES)
-def test_status_and_body_decide(exchange: Exchange, kind: FaultKind, may_have_cost: bool) -> None:
+def test_status_and_body_decide(
+    exchange: ModelExchange, kind: FaultKind, may_have_cost: bool
+) -> None:
     verdict = judge(exchange, said="litellm.InternalServerError: whatever", now_s=NOW_S)
     assert (verdict.kind, verdict.may_have_cost) == (kind, may_have_cost)
     assert "http://host:1" in verdict.detail or "litellm" in verdict.detail
@@ -121,7 +123,7 @@ def test_trouble_on_the_way_comes_before_everything(
 def test_what_was_never_sent_is_told_by_litellms_words(
     said: str, kind: FaultKind, may_have_cost: bool
 ) -> None:
-    verdict = judge(Exchange(), said=said, now_s=NOW_S)
+    verdict = judge(ModelExchange(), said=said, now_s=NOW_S)
     assert (verdict.kind, verdict.may_have_cost) == (kind, may_have_cost)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Answer, Cost, Fault, FaultKind
+from agent.completion import Completion, Cost, Fault, FaultKind
 from agent.model.proposer import MAX_TRIES, ModelProposer
 from agent.proposal import Context, Proposal, Silence
 from agent.source.canonical import fingerprint
@@ -150,7 +150,9 @@ def test_a_patch_made_from_a_peers_names_it() -> None:
 
 
 def test_an_answer_that_was_cut_is_asked_for_again_shorter() -> None:
-    cut = Answer(text="x" * 5_000, is_cut=True, cost=Cost(calls=1, tokens_in=1, tokens_out=4_000))
+    cut = Completion(
+        text="x" * 5_000, is_cut=True, cost=Cost(calls=1, tokens_in=1, tokens_out=4_000)
+    )
     model = Model(cut, DEEPER)
     assert proposed(model).source == deeper()
     assert "Your answer was cut off after 4000 tokens" in model.told

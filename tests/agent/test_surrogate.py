@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from agent.knobs.positions import Position
-from agent.knobs.surrogate import Difference, Surrogate
+from agent.knobs.surrogate import Surrogate, TrialDifference
 
 KNOBS = 4
 MIDDLE = (0.5,) * KNOBS
@@ -19,7 +19,7 @@ def bowl(at: Sequence[float]) -> float:
 
 def trials_of(
     bases: Sequence[Position], count: int, *, levels: Sequence[float] = (), seed: int = 1
-) -> list[Difference]:
+) -> list[TrialDifference]:
     """Return noisy trials around bases in turn; `levels` are errors of their banks."""
     chance = random.Random(seed)
     seen = []
@@ -28,7 +28,9 @@ def trials_of(
         base = bases[bank]
         at = tuple(min(1.0, max(0.0, place + chance.gauss(0, 0.2))) for place in base)
         error = levels[bank] if levels else 0.0
-        seen.append(Difference(at, base, bowl(at) - bowl(base) + error + chance.gauss(0, 1), bank))
+        seen.append(
+            TrialDifference(at, base, bowl(at) - bowl(base) + error + chance.gauss(0, 1), bank)
+        )
     return seen
 
 
@@ -70,9 +72,9 @@ def test_the_same_trials_say_the_same() -> None:
 
 def test_trials_that_contradict_each_other_or_are_all_one_are_noise() -> None:
     there = (0.9, 0.5, 0.5, 0.5)
-    seen = [Difference(there, MIDDLE, 5.0 * (-1) ** number, 0) for number in range(20)]
+    seen = [TrialDifference(there, MIDDLE, 5.0 * (-1) ** number, 0) for number in range(20)]
     mean, deviation = (float(one[0]) for one in Surrogate(seen, MIDDLE).losses([there]))
     assert abs(mean) < 2
     assert deviation < 2
-    nowhere = [Difference(MIDDLE, MIDDLE, 1.0, 0)] * 5
+    nowhere = [TrialDifference(MIDDLE, MIDDLE, 1.0, 0)] * 5
     assert losses(Surrogate(nowhere, MIDDLE), MIDDLE) == pytest.approx([0], abs=1e-6)

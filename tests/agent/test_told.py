@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agent.told import NOTHING, Told, last_words, told_by
+from agent.told import NOTHING, ToldUsage, last_words, told_by
 
 # Claude Code 2.1.330, `--output-format json`; shortened.
 CLAUDE = {
@@ -51,7 +51,7 @@ def lines(*events: object) -> str:
 
 
 def test_claude_tells_tokens_and_usd() -> None:
-    assert told_by(lines(CLAUDE), "claude") == Told(
+    assert told_by(lines(CLAUDE), "claude") == ToldUsage(
         tokens_in=3_000, tokens_out=150, usd_nano=15_000_000
     )
 
@@ -63,7 +63,7 @@ def test_what_is_printed_around_it_does_not_matter() -> None:
 
 def test_a_claude_that_ran_into_its_limit_tells_what_it_took_and_why_it_ended() -> None:
     told = told_by(lines(OVER), "claude")
-    assert told == Told(tokens_in=3_000, tokens_out=150, usd_nano=5_000_000)
+    assert told == ToldUsage(tokens_in=3_000, tokens_out=150, usd_nano=5_000_000)
     assert last_words(lines(OVER), "claude") == "Reached maximum budget ($0.003)"
 
 
@@ -74,7 +74,7 @@ def test_a_claude_that_was_refused_took_nothing_and_says_why() -> None:
 
 def test_codex_tells_tokens_of_each_turn() -> None:
     printed = lines(STARTED, WORDS, TURN, TURN)
-    assert told_by(printed, "codex") == Told(tokens_in=4_000, tokens_out=200, usd_nano=None)
+    assert told_by(printed, "codex") == ToldUsage(tokens_in=4_000, tokens_out=200, usd_nano=None)
     assert last_words(printed, "codex") == "Done."
 
 
@@ -91,7 +91,7 @@ def test_codex_tells_tokens_of_each_turn() -> None:
     ],
 )
 def test_a_codex_that_failed_took_nothing_only_where_no_model_was(
-    events: tuple[object, ...], told: Told | None
+    events: tuple[object, ...], told: ToldUsage | None
 ) -> None:
     assert told_by(lines(*events), "codex") == told
 
@@ -101,22 +101,22 @@ def test_a_codex_that_failed_took_nothing_only_where_no_model_was(
     [  # aider 0.86.2; half of the last digit may have been rounded away
         (
             "Tokens: 1.0k sent, 50 received. Cost: $0.0030 message, $0.0030 session.\n",
-            Told(tokens_in=1_050, tokens_out=50, usd_nano=3_050_000),
+            ToldUsage(tokens_in=1_050, tokens_out=50, usd_nano=3_050_000),
         ),
         (
             TWO_ANSWERS,
-            Told(tokens_in=12_502, tokens_out=1_253, usd_nano=65_000_000),
+            ToldUsage(tokens_in=12_502, tokens_out=1_253, usd_nano=65_000_000),
         ),
         (
             "Tokens: 1.0k sent, 50 received.\n",
-            Told(tokens_in=1_050, tokens_out=50, usd_nano=None),
+            ToldUsage(tokens_in=1_050, tokens_out=50, usd_nano=None),
         ),
         ("litellm.AuthenticationError: OpenAIException - bad key\n", NOTHING),
         ("litellm.Timeout: it took too long\n", None),
         ("hello\n", None),
     ],
 )
-def test_aider_tells_rounded_figures(printed: str, told: Told | None) -> None:
+def test_aider_tells_rounded_figures(printed: str, told: ToldUsage | None) -> None:
     assert told_by(printed, "aider") == told
 
 
@@ -129,14 +129,14 @@ def test_what_says_nothing_is_no_word(form: str, printed: str) -> None:
 @pytest.mark.parametrize("usd", [-1, "0.1", True, None, float("nan"), 1e9])
 def test_a_cost_that_is_none_is_left_to_the_tokens(usd: object) -> None:
     told = told_by(lines(CLAUDE | {"total_cost_usd": usd}), "claude")
-    assert told == Told(tokens_in=3_000, tokens_out=150, usd_nano=None)
+    assert told == ToldUsage(tokens_in=3_000, tokens_out=150, usd_nano=None)
 
 
 def test_what_no_session_of_its_length_can_take_cannot_be() -> None:
-    assert Told(tokens_in=1_100_000, tokens_out=128_000).can_be(1.0)
-    assert not Told(tokens_in=1_100_001).can_be(1.0)
-    assert not Told(tokens_out=900_000_000).can_be(900.0)
-    assert not Told(usd_nano=500 * 10**9).can_be(10.0)
+    assert ToldUsage(tokens_in=1_100_000, tokens_out=128_000).can_be(1.0)
+    assert not ToldUsage(tokens_in=1_100_001).can_be(1.0)
+    assert not ToldUsage(tokens_out=900_000_000).can_be(900.0)
+    assert not ToldUsage(usd_nano=500 * 10**9).can_be(10.0)
     huge = told_by(lines(TURN | {"usage": {"input_tokens": 10**30, "output_tokens": -5}}), "codex")
     assert huge is not None
     assert huge.tokens_out == 0

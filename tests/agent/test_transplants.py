@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.knobs.changes import Step, edits_of
+from agent.knobs.changes import KnobChanges, edits_of
 from agent.knobs.transplants import Transplant, transplants
 from agent.proposal import PeerPatch
 from agent.source.edits import reapply
@@ -57,11 +57,11 @@ def peer(
     )
 
 
-def found(*peers: PeerPatch, done: tuple[Step, ...] = ()) -> list[Transplant]:
+def found(*peers: PeerPatch, done: tuple[KnobChanges, ...] = ()) -> list[Transplant]:
     return list(transplants(peers, KNOBS, SPECS, done))
 
 
-def lines(*peers: PeerPatch, done: tuple[Step, ...] = ()) -> list[list[str]]:
+def lines(*peers: PeerPatch, done: tuple[KnobChanges, ...] = ()) -> list[list[str]]:
     """Return the lines that each transplant would change in our source."""
     results = []
     for transplant in found(*peers, done=done):
@@ -156,8 +156,8 @@ def test_the_measured_come_before_the_claimed_and_the_near_before_the_far() -> N
 
 def test_what_was_tried_on_any_base_is_not_tried_again() -> None:
     wanted = peer(edit("RATE = 0.01", "RATE = 0.005"))
-    assert lines(wanted, done=(Step({"RATE": 0.03}, {"RATE": 0.005}),)) == [["RATE = 0.01"]]
-    assert lines(wanted, done=(Step({"RATE": 0.03}, {"RATE": 0.006}),)) == lines(wanted)
+    assert lines(wanted, done=(KnobChanges({"RATE": 0.03}, {"RATE": 0.005}),)) == [["RATE = 0.01"]]
+    assert lines(wanted, done=(KnobChanges({"RATE": 0.03}, {"RATE": 0.006}),)) == lines(wanted)
     assert lines(wanted, wanted) == lines(wanted)
 
 

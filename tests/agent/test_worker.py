@@ -2,8 +2,8 @@
 
 import asyncio
 
-from agent.completion import Question
-from agent.worker.messages import Failure, Reply, Settings
+from agent.completion import CompletionRequest
+from agent.worker.messages import Failure, ModelSettings, Reply
 from agent.worker.prices import Usage
 from node.proposing.worker import ModelWorker
 from tests.llm_server import LlmServer, hangs_up, refuses, sends
@@ -20,8 +20,8 @@ MESSAGE = {
 }
 
 
-async def answers(server: LlmServer, *asked: Question) -> list[Reply | Failure]:
-    settings = Settings(
+async def answers(server: LlmServer, *asked: CompletionRequest) -> list[Reply | Failure]:
+    settings = ModelSettings(
         model="anthropic/claude-sonnet-4-5",
         api_base=server.url.removesuffix("/v1"),
         api_key=KEY,

@@ -14,12 +14,12 @@ from agent.worker.messages import (
     Ask,
     Cancel,
     Down,
-    Facts,
     Failure,
     FromCore,
     FromWorker,
+    ModelFacts,
+    ModelSettings,
     Reply,
-    Settings,
 )
 from agent.worker.prices import FREE, Price, Usage
 from protocol.encoding import encode
@@ -29,12 +29,12 @@ PRICE = Price(usd_nano_in=1, usd_nano_out=2, dear_above=3, dear_nano_in=4, dear_
 USAGE = Usage(tokens_in=1, tokens_out=2)
 TALK = (Message(role="system", content="e\u0301\0\x1b"), Message(role="user", content=""))
 MESSAGES: tuple[FromCore | FromWorker, ...] = (
-    Settings(model="openai/small", api_base="http://127.0.0.1:1/v1", api_key="sk-1"),
-    Settings(model="gpt-5"),
+    ModelSettings(model="openai/small", api_base="http://127.0.0.1:1/v1", api_key="sk-1"),
+    ModelSettings(model="gpt-5"),
     Ask(id=1, messages=TALK, max_tokens=16, timeout_ms=1000),
     Cancel(id=7),
-    Facts(provider="openai", price=PRICE, context_tokens=10, answer_tokens=5),
-    Facts(provider=None, price=None, context_tokens=None, answer_tokens=None),
+    ModelFacts(provider="openai", price=PRICE, context_tokens=10, answer_tokens=5),
+    ModelFacts(provider=None, price=None, context_tokens=None, answer_tokens=None),
     Down(reason="not_installed", detail="no module"),
     Reply(id=1, text="e\u0301 said", is_cut=True, usage=USAGE),
     Reply(id=1, text="", is_cut=False, usage=None),

@@ -32,7 +32,7 @@ from agent.source.capabilities import Checked
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.proposing import command as commands
-from node.proposing.budget import Budget
+from node.proposing.budget import SpendingBudget
 from node.proposing.command import command_proposer
 from node.settings.config import Config
 from node.store.model_calls import Spending
@@ -42,7 +42,7 @@ from tests.workers import passing_budget
 from trainer.sandbox import tier
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.tier import Tier, TierName, probe_tier
-from trainer.workshop.at_work import Limits
+from trainer.workshop.at_work import WorkshopLimits
 
 AGENT = str(Path(__file__).parent / "coding_agent.py")
 MIB = 1 << 20
@@ -77,7 +77,7 @@ class Desk:
 
     user: Path
     home: Home
-    budget: Budget
+    budget: SpendingBudget
     token: str = field(default_factory=lambda: uuid4().hex)
 
     def proposer(self, behaviour: str, *words: str, **settings: Any) -> CommandProposer:
@@ -137,7 +137,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walls: TierName) -> It
         assert probe_tier().name == "full"
     monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=walls, detail="", mend="mend"))
     small = {"scratch_bytes": 16 * MIB, "scratch_files": 2000, "threads": 64}
-    limits = partial(Limits, memory_bytes=700 * MIB, output_bytes=32 * MIB, **small)
+    limits = partial(WorkshopLimits, memory_bytes=700 * MIB, output_bytes=32 * MIB, **small)
     monkeypatch.setattr(commands, "Limits", limits)
     user, temporary = tmp_path / "user", tmp_path / "tmp"
     temporary.mkdir()

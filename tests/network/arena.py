@@ -14,7 +14,7 @@ from libp2p.peer.id import ID
 from node.network.building import HostSettings
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
-from node.network.judging import PASSED_ON, Judgement
+from node.network.judging import PASSED_ON, MessageFate
 from node.network.limits import PeerId
 from node.network.presence import Heard
 from node.network.router import GOSSIP_PROTOCOL
@@ -117,7 +117,7 @@ async def expect(inbox: Inbox, data: bytes) -> None:
             return
 
 
-def anything(_: str, __: PeerId, ___: bytes) -> Judgement:
+def anything(_: str, __: PeerId, ___: bytes) -> MessageFate:
     return PASSED_ON
 
 

@@ -14,8 +14,8 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils.varint import encode_uvarint
 
 from node.network.host import NetworkHost, running_host
-from node.network.judging import ELSEWHERE, NO_RECORD, PASSED_ON, Judgement
-from node.network.limits import Allowance, Kind, PeerId
+from node.network.judging import ELSEWHERE, NO_RECORD, PASSED_ON, MessageFate
+from node.network.limits import Allowance, CostKind, PeerId
 from node.network.router import message_id
 from node.network.rpc import MESSAGE_LIMIT_BYTES
 from tests.network.arena import TOPIC, Arena, arena, run, settings, until
@@ -120,7 +120,7 @@ def test_attackers_are_dropped_after_one_line_each_in_the_log(
 
     async def test() -> None:
         async with (
-            arena(allowances={Kind.FAULTS: Allowance(per_s=0, burst=1)}) as field,
+            arena(allowances={CostKind.FAULTS: Allowance(per_s=0, burst=1)}) as field,
             AsyncExitStack() as stack,
         ):
             attackers = [await stack.enter_async_context(running_host(settings())) for _ in ATTACKS]
@@ -139,7 +139,7 @@ def test_attackers_are_dropped_after_one_line_each_in_the_log(
 def test_a_validator_that_raises_refuses_one_message_only(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def judge(_: str, __: PeerId, data: bytes) -> Judgement:
+    def judge(_: str, __: PeerId, data: bytes) -> MessageFate:
         if data == b"poison":
             raise RuntimeError("a fault in a validator")
         return PASSED_ON
@@ -170,11 +170,11 @@ def test_a_message_that_a_validator_refuses_is_not_passed_on() -> None:
 
 
 def test_what_is_ignored_is_counted_and_only_very_much_of_it_is_held_against_a_peer() -> None:
-    def judge(_: str, __: PeerId, data: bytes) -> Judgement:
+    def judge(_: str, __: PeerId, data: bytes) -> MessageFate:
         return ELSEWHERE if data.startswith(b"stray") else PASSED_ON
 
     async def test() -> None:
-        async with arena(allowances={Kind.STRAYS: Allowance(per_s=0, burst=20)}) as field:
+        async with arena(allowances={CostKind.STRAYS: Allowance(per_s=0, burst=20)}) as field:
             field.victim._pubsub.validate_by(TOPIC, judge)
             stream = await field.stream()
             strays = [signed(field.raw, b"stray %d" % number) for number in range(41)]
@@ -206,7 +206,7 @@ def test_a_flood_of_records_is_cut_off_and_the_sender_dropped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def test() -> None:
-        async with arena(allowances={Kind.RECORDS: Allowance(per_s=1, burst=50)}) as field:
+        async with arena(allowances={CostKind.RECORDS: Allowance(per_s=1, burst=50)}) as field:
             stream = await field.stream()
             messages = [signed(field.raw, secrets.token_bytes(8)) for _ in range(60)]
             await send_rpc(stream, RPC(publish=messages))
@@ -222,7 +222,7 @@ def test_a_flood_of_records_is_cut_off_and_the_sender_dropped(
 
 def test_the_honest_record_that_an_attacker_repeats_reaches_everybody() -> None:
     async def test() -> None:
-        async with arena(allowances={Kind.RECORDS: Allowance(per_s=0, burst=20)}) as field:
+        async with arena(allowances={CostKind.RECORDS: Allowance(per_s=0, burst=20)}) as field:
             stream = await field.stream()
             await send_rpc(stream, RPC(publish=[signed(field.raw, b"%d" % n) for n in range(25)]))
             await send_rpc(stream, RPC(publish=[signed(field.raw, b"a true record")]))

@@ -14,7 +14,7 @@ from libp2p.utils.varint import encode_uvarint
 from node.network import unread
 from node.network.frames import QUESTIONS_READ, FrameStream
 from node.network.host import running_host
-from node.network.limits import Allowance, Kind, PeerId
+from node.network.limits import Allowance, CostKind, PeerId
 from node.network.messages import QUESTION_LIMIT_BYTES
 from protocol.framing import LENGTH
 from tests.network.arena import TOPIC, Arena, arena, run, settings, until
@@ -83,7 +83,7 @@ def test_over_the_bound_for_all_whoever_holds_most_is_disconnected(
 
 
 def test_a_question_is_shorter_than_an_answer_may_be() -> None:
-    few = {Kind.FAULTS: Allowance(per_s=0, burst=1)}
+    few = {CostKind.FAULTS: Allowance(per_s=0, burst=1)}
 
     async def test() -> None:
         async with arena(allowances=few) as field:
@@ -99,7 +99,7 @@ def test_a_question_is_shorter_than_an_answer_may_be() -> None:
 
 def test_what_is_wanted_costs_like_what_is_sent(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
-        async with arena(allowances={Kind.RECORDS: Allowance(per_s=0, burst=20)}) as field:
+        async with arena(allowances={CostKind.RECORDS: Allowance(per_s=0, burst=20)}) as field:
             sent: list[RPC] = []
             field.victim._router.send_rpc = lambda _, rpc, **__: sent.append(rpc)
             await field.victim.publish(TOPIC, b"wanted")

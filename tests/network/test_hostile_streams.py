@@ -13,11 +13,11 @@ from libp2p.stream_muxer.exceptions import MuxedStreamError
 from node.network.connections import STREAMS_PER_PEER
 from node.network.errors import FrameStalledError, NetworkError
 from node.network.frames import FrameLimits, FrameStream
-from node.network.limits import Allowance, Kind, PeerId
+from node.network.limits import Allowance, CostKind, PeerId
 from tests.network.arena import ECHO, Arena, arena, run, until
 
-FEW_FAULTS = {Kind.FAULTS: Allowance(per_s=0, burst=1)}
-MANY_STREAMS = {Kind.STREAMS: Allowance(per_s=10_000, burst=10_000)}
+FEW_FAULTS = {CostKind.FAULTS: Allowance(per_s=0, burst=1)}
+MANY_STREAMS = {CostKind.STREAMS: Allowance(per_s=10_000, burst=10_000)}
 
 
 def test_a_handler_that_raises_ends_one_stream_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -48,7 +48,7 @@ GARBAGE = (
 
 
 def test_garbage_on_our_protocol_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    few = {Kind.FAULTS: Allowance(per_s=0, burst=3)}
+    few = {CostKind.FAULTS: Allowance(per_s=0, burst=3)}
 
     async def test() -> None:
         async with arena(allowances=few) as field:
@@ -149,7 +149,7 @@ def test_a_peer_has_so_many_streams_at_once() -> None:
 
 def test_a_flood_of_streams_drops_the_peer(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
-        async with arena(allowances={Kind.STREAMS: Allowance(per_s=0, burst=20)}) as field:
+        async with arena(allowances={CostKind.STREAMS: Allowance(per_s=0, burst=20)}) as field:
             connection = field.raw.get_network().get_connections(field.target)[0]
             with contextlib.suppress(MuxedStreamError):
                 for _ in range(200):

@@ -19,7 +19,7 @@ from node.network.judging import (
     UNKNOWN_OF_AUTHOR,
     UNKNOWN_OF_FORWARDER,
     Judge,
-    Judgement,
+    MessageFate,
 )
 from node.network.limits import PeerId
 from protocol.encoding import encode
@@ -59,7 +59,7 @@ class Scene:
         self.clock, self.now_ms = Clock(), NOW_MS
         self._judge = Judge(self.clock, lambda: self.now_ms)
 
-    def judge(self, topic: str, wire: bytes, peer: PeerId = PEER) -> Judgement:
+    def judge(self, topic: str, wire: bytes, peer: PeerId = PEER) -> MessageFate:
         return self._judge.judge(topic, peer, wire)
 
 

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.network.limits import Allowance, Banned, Buckets, Kind, PeerId, PeerLimits, Verdict
+from node.network.limits import (
+    Allowance,
+    Banned,
+    Buckets,
+    BudgetVerdict,
+    CostKind,
+    PeerId,
+    PeerLimits,
+)
 
 PEER = PeerId("a")
 
@@ -22,56 +30,56 @@ def clock() -> Clock:
 
 
 def limits(clock: Clock, *, per_s: float = 1, burst: float = 3, peers: int = 10) -> PeerLimits:
-    every = {kind: Allowance(per_s=per_s, burst=burst) for kind in Kind}
+    every = {kind: Allowance(per_s=per_s, burst=burst) for kind in CostKind}
     return PeerLimits(clock, every, peers=peers)
 
 
 def test_a_burst_is_allowed_then_refused_then_dropped(clock: Clock) -> None:
     budget = limits(clock)
-    verdicts = [budget.spend(PEER, Kind.RECORDS) for _ in range(7)]
-    allowed, refused, drop = Verdict.ALLOWED, Verdict.REFUSED, Verdict.DROP
+    verdicts = [budget.spend(PEER, CostKind.RECORDS) for _ in range(7)]
+    allowed, refused, drop = BudgetVerdict.ALLOWED, BudgetVerdict.REFUSED, BudgetVerdict.DROP
     assert verdicts == [allowed] * 3 + [refused] * 2 + [drop] * 2
 
 
 def test_a_budget_fills_with_time_up_to_its_burst(clock: Clock) -> None:
     budget = limits(clock)
-    assert budget.spend(PEER, Kind.BYTES, 3) is Verdict.ALLOWED
+    assert budget.spend(PEER, CostKind.BYTES, 3) is BudgetVerdict.ALLOWED
     clock.now = 1
-    assert budget.spend(PEER, Kind.BYTES, 1) is Verdict.ALLOWED
-    assert budget.spend(PEER, Kind.BYTES, 1) is Verdict.REFUSED
+    assert budget.spend(PEER, CostKind.BYTES, 1) is BudgetVerdict.ALLOWED
+    assert budget.spend(PEER, CostKind.BYTES, 1) is BudgetVerdict.REFUSED
     clock.now = 1_000_000
-    assert budget.spend(PEER, Kind.BYTES, 3) is Verdict.ALLOWED
-    assert budget.spend(PEER, Kind.BYTES, 1) is Verdict.REFUSED
+    assert budget.spend(PEER, CostKind.BYTES, 3) is BudgetVerdict.ALLOWED
+    assert budget.spend(PEER, CostKind.BYTES, 1) is BudgetVerdict.REFUSED
 
 
 def test_peers_and_kinds_do_not_share(clock: Clock) -> None:
     budget = limits(clock)
-    for kind in Kind:
+    for kind in CostKind:
         for name in "ab":
-            assert budget.spend(PeerId(name), kind, 3) is Verdict.ALLOWED
+            assert budget.spend(PeerId(name), kind, 3) is BudgetVerdict.ALLOWED
 
 
 def test_one_who_was_dropped_is_let_in_again_after_twice_its_burst(clock: Clock) -> None:
     budget = limits(clock)
-    assert budget.spend(PEER, Kind.FAULTS, 1_000_000) is Verdict.DROP
+    assert budget.spend(PEER, CostKind.FAULTS, 1_000_000) is BudgetVerdict.DROP
     clock.now = 4
-    assert budget.spend(PEER, Kind.FAULTS, 1) is Verdict.ALLOWED
+    assert budget.spend(PEER, CostKind.FAULTS, 1) is BudgetVerdict.ALLOWED
 
 
 def test_a_clock_that_goes_back_gives_nothing(clock: Clock) -> None:
     budget = limits(clock)
     clock.now = 10
-    assert budget.spend(PEER, Kind.STREAMS, 3) is Verdict.ALLOWED
+    assert budget.spend(PEER, CostKind.STREAMS, 3) is BudgetVerdict.ALLOWED
     clock.now = 5
-    assert budget.spend(PEER, Kind.STREAMS, 1) is Verdict.REFUSED
+    assert budget.spend(PEER, CostKind.STREAMS, 1) is BudgetVerdict.REFUSED
 
 
 def test_the_longest_unseen_peer_is_forgotten_first(clock: Clock) -> None:
     budget = limits(clock, peers=2)
     for name in ("a", "b", "a", "c"):
-        budget.spend(PeerId(name), Kind.RECORDS, 2)
-    assert budget.spend(PeerId("a"), Kind.RECORDS, 0) is Verdict.REFUSED
-    assert budget.spend(PeerId("b"), Kind.RECORDS, 3) is Verdict.ALLOWED
+        budget.spend(PeerId(name), CostKind.RECORDS, 2)
+    assert budget.spend(PeerId("a"), CostKind.RECORDS, 0) is BudgetVerdict.REFUSED
+    assert budget.spend(PeerId("b"), CostKind.RECORDS, 3) is BudgetVerdict.ALLOWED
 
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), max_size=50))
@@ -81,7 +89,7 @@ def test_never_more_is_allowed_than_burst_and_flow(steps: list[tuple[float, floa
     allowed = 0.0
     for pause_s, amount in steps:
         clock.now += pause_s
-        if budget.spend(PEER, Kind.BYTES, amount) is Verdict.ALLOWED:
+        if budget.spend(PEER, CostKind.BYTES, amount) is BudgetVerdict.ALLOWED:
             allowed += amount
         assert allowed <= 5 + 2 * clock.now + 1e-6
 
@@ -108,7 +116,7 @@ def test_who_keeps_the_pace_is_never_refused(clock: Clock) -> None:
     pacers = Buckets(clock, Allowance(per_s=2, burst=5))
     for _ in range(50):
         clock.now += pacers[PEER].wait_s()
-        assert budget.spend(PEER, Kind.STREAMS) is Verdict.ALLOWED
+        assert budget.spend(PEER, CostKind.STREAMS) is BudgetVerdict.ALLOWED
     assert clock.now == pytest.approx((50 - 5) / 2)
 
 

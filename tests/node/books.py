@@ -25,7 +25,7 @@ from node.line.idea import Idea
 from node.line.identity import Identity
 from node.line.ledger import Ledger
 from node.line.session import Subject
-from node.line.trial import Confirmation, Reading, next_of_confirmation
+from node.line.trial import Confirmation, MetricReading, next_of_confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import Job, PlannedRun, StoredOutcome
 from node.store.store import Store
@@ -200,5 +200,5 @@ def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Reco
 
 def confirmation_of(ledger: Ledger, job: Job) -> Confirmation:
     """Return what the job's runs say, with a millibit of noise."""
-    reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
+    reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
     return next_of_confirmation(ledger.store.jobs.runs_of(job.id), reading, needs_anchor=False)

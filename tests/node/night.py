@@ -30,7 +30,7 @@ from node.line.experiment import (
 from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.line.remeasure import RemeasureStep
-from node.line.trial import Reading
+from node.line.trial import MetricReading
 from node.loop.insights import tell_insight
 from node.report.concluded import Span, Spend
 from node.report.lines import Report, report_of
@@ -189,7 +189,7 @@ class Night:
         )
         job = open_attestation(self.ledger, wanted)
         step = job.step
-        reading = Reading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
+        reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(0.001), policy=DEFAULT)
         manifest = self.ledger.publication.manifest
         while (
             weighed := step.weigh(self.store.jobs.runs_of(job.id), reading, manifest)

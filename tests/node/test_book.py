@@ -19,8 +19,8 @@ from node.peering.book import (
     MAX_ENTRIES,
     MAX_FROM_MDNS,
     PER_TELLER,
-    Book,
-    Source,
+    AddressBook,
+    AddressSource,
 )
 from node.peering.book_file import book_path, read_book, write_book
 from node.settings.addresses import Address, Reach
@@ -47,52 +47,54 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def book(clock: Clock) -> Book:
-    return Book(clock=clock, chance=random.Random(1))
+def book(clock: Clock) -> AddressBook:
+    return AddressBook(clock=clock, chance=random.Random(1))
 
 
-def dial(book: Book, *connected: PeerId, outbound: int = 0, **more: object) -> list[Address]:
+def dial(book: AddressBook, *connected: PeerId, outbound: int = 0, **more: object) -> list[Address]:
     return book.next_to_dial(connected=connected, outbound=outbound, **more)  # type: ignore[arg-type]
 
 
-def hear(book: Book, one: Address, *, teller: PeerId = LIAR, reach: Reach | None = None) -> bool:
+def hear(
+    book: AddressBook, one: Address, *, teller: PeerId = LIAR, reach: Reach | None = None
+) -> bool:
     return book.hear(one, teller=teller, teller_reach=reach or Reach.PUBLIC)
 
 
-def test_alone_the_user_s_own_addresses_come_first(book: Book) -> None:
+def test_alone_the_user_s_own_addresses_come_first(book: AddressBook) -> None:
     for number in range(20):
         hear(book, address(number), teller=peer(100 + number))
-    book.learn(address(50), Source.BOOTSTRAP)
-    book.learn(address(51), Source.INVITE)
+    book.learn(address(50), AddressSource.BOOTSTRAP)
+    book.learn(address(51), AddressSource.INVITE)
     chosen = dial(book)
     assert len(chosen) == 8
     assert set(chosen[:2]) == {address(50), address(51)}
 
 
-def test_alone_the_user_s_own_go_before_what_once_answered(book: Book) -> None:
-    book.learn(address(1), Source.MDNS)
+def test_alone_the_user_s_own_go_before_what_once_answered(book: AddressBook) -> None:
+    book.learn(address(1), AddressSource.MDNS)
     book.note_success(address(1))
-    book.learn(address(2), Source.BOOTSTRAP)
+    book.learn(address(2), AddressSource.BOOTSTRAP)
     assert dial(book, target=1) == [address(2)]
 
 
-def test_in_company_what_answered_last_comes_first(book: Book) -> None:
-    book.learn(address(1), Source.BOOTSTRAP)
+def test_in_company_what_answered_last_comes_first(book: AddressBook) -> None:
+    book.learn(address(1), AddressSource.BOOTSTRAP)
     hear(book, address(2))
     book.note_success(address(2))
     hear(book, address(3))
     assert dial(book, peer(9), outbound=1) == [address(2), address(1), address(3)]
 
 
-def test_only_missing_connections_are_dialled(book: Book) -> None:
+def test_only_missing_connections_are_dialled(book: AddressBook) -> None:
     for number in range(20):
-        book.learn(address(number), Source.MDNS)
+        book.learn(address(number), AddressSource.MDNS)
     assert len(dial(book, peer(0), outbound=6, dialling={peer(1)})) == 1
     assert dial(book, peer(0), outbound=8) == []
     assert dial(book, peer(0), outbound=30) == []
 
 
-def test_a_way_through_a_relay_is_taken_only_while_that_is_connected(book: Book) -> None:
+def test_a_way_through_a_relay_is_taken_only_while_that_is_connected(book: AddressBook) -> None:
     relay = address(1)
     several = [through(relay, number) for number in (2, 3)]
     for one in several:
@@ -102,7 +104,7 @@ def test_a_way_through_a_relay_is_taken_only_while_that_is_connected(book: Book)
     assert set(dial(book, relay.peer)) == set(several)
 
 
-def test_a_peer_s_own_address_goes_before_a_relay_s(book: Book) -> None:
+def test_a_peer_s_own_address_goes_before_a_relay_s(book: AddressBook) -> None:
     relay, direct = address(1), address(2)
     assert hear(book, through(relay, 2))
     assert hear(book, direct)
@@ -111,18 +113,18 @@ def test_a_peer_s_own_address_goes_before_a_relay_s(book: Book) -> None:
     assert dial(book, relay.peer) == [through(relay, 2)]
 
 
-def test_nobody_is_dialled_twice_nor_oneself(book: Book) -> None:
+def test_nobody_is_dialled_twice_nor_oneself(book: AddressBook) -> None:
     for number in range(4):
-        book.learn(address(number), Source.MDNS)
-        book.learn(address(number, port=4002), Source.MDNS)
+        book.learn(address(number), AddressSource.MDNS)
+        book.learn(address(number, port=4002), AddressSource.MDNS)
     chosen = dial(book, peer(0), outbound=1, dialling={peer(1)}, own=peer(2))
     assert [one.peer for one in chosen] == [peer(3)]
 
 
 def test_failures_are_waited_out_longer_and_longer_up_to_half_an_hour(
-    book: Book, clock: Clock
+    book: AddressBook, clock: Clock
 ) -> None:
-    book.learn(address(1), Source.BOOTSTRAP)
+    book.learn(address(1), AddressSource.BOOTSTRAP)
     waits: list[int] = []
     for _ in range(30):
         assert dial(book) == [address(1)]
@@ -139,16 +141,18 @@ def test_failures_are_waited_out_longer_and_longer_up_to_half_an_hour(
     assert len(set(waits[15:])) > 5
 
 
-def test_success_ends_the_waiting(book: Book) -> None:
-    book.learn(address(1), Source.BOOTSTRAP)
+def test_success_ends_the_waiting(book: AddressBook) -> None:
+    book.learn(address(1), AddressSource.BOOTSTRAP)
     for _ in range(5):
         book.note_failure(address(1))
     book.note_success(address(1))
     assert dial(book) == [address(1)]
 
 
-def test_a_clock_that_jumps_back_does_not_silence_an_address(book: Book, clock: Clock) -> None:
-    book.learn(address(1), Source.BOOTSTRAP)
+def test_a_clock_that_jumps_back_does_not_silence_an_address(
+    book: AddressBook, clock: Clock
+) -> None:
+    book.learn(address(1), AddressSource.BOOTSTRAP)
     hear(book, address(2))
     assert len(dial(book)) == 2
     book.note_failure(address(1))
@@ -156,7 +160,7 @@ def test_a_clock_that_jumps_back_does_not_silence_an_address(book: Book, clock: 
     assert set(dial(book)) == {address(1), address(2)}
 
 
-def test_hearsay_is_tried_once_an_hour(book: Book, clock: Clock) -> None:
+def test_hearsay_is_tried_once_an_hour(book: AddressBook, clock: Clock) -> None:
     hear(book, address(1))
     assert dial(book) == [address(1)]
     book.note_failure(address(1))
@@ -166,7 +170,7 @@ def test_hearsay_is_tried_once_an_hour(book: Book, clock: Clock) -> None:
     assert dial(book) == [address(1)]
 
 
-def test_hearsay_that_proved_true_is_redialled_at_once(book: Book) -> None:
+def test_hearsay_that_proved_true_is_redialled_at_once(book: AddressBook) -> None:
     hear(book, address(1))
     dial(book)
     book.note_success(address(1))
@@ -176,7 +180,7 @@ def test_hearsay_that_proved_true_is_redialled_at_once(book: Book) -> None:
 
 
 def test_one_machine_is_knocked_at_once_an_hour_whoever_tells_of_it(
-    book: Book, clock: Clock
+    book: AddressBook, clock: Clock
 ) -> None:
     for number in range(400):
         victim = address(number, host="ip4/192.0.2.1", port=1000 + number)
@@ -194,10 +198,10 @@ def test_one_machine_is_knocked_at_once_an_hour_whoever_tells_of_it(
     assert knocks.count("2001:db8::/64") <= 2
 
 
-@pytest.mark.parametrize("told", [Source.EXCHANGE, Source.ITSELF])
-def test_one_teller_fills_its_share_only(book: Book, told: Source) -> None:
+@pytest.mark.parametrize("told", [AddressSource.EXCHANGE, AddressSource.ITSELF])
+def test_one_teller_fills_its_share_only(book: AddressBook, told: AddressSource) -> None:
     def of(number: int) -> Address:
-        if told is Source.EXCHANGE:
+        if told is AddressSource.EXCHANGE:
             return address(number)
         return address(666, host=f"ip6/2001:db8:0:{number:x}::1")
 
@@ -207,8 +211,10 @@ def test_one_teller_fills_its_share_only(book: Book, told: Source) -> None:
     assert hear(book, address(500), teller=peer(7))
 
 
-def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(book: Book, clock: Clock) -> None:
-    book.learn(address(1), Source.BOOTSTRAP)
+def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(
+    book: AddressBook, clock: Clock
+) -> None:
+    book.learn(address(1), AddressSource.BOOTSTRAP)
     hear(book, address(2), teller=peer(1))
     book.note_success(address(2))
     for number in range(3 * MAX_ENTRIES):
@@ -217,11 +223,11 @@ def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(book: Book, clo
     assert len(book.entries) == MAX_ENTRIES
     known = {entry.address for entry in book.entries}
     assert {address(1), address(2)} <= known
-    assert book.learn(address(3), Source.INVITE)
+    assert book.learn(address(3), AddressSource.INVITE)
     assert len(book.entries) == MAX_ENTRIES
 
 
-def test_what_was_just_tried_is_not_forgotten_to_be_tried_again(book: Book) -> None:
+def test_what_was_just_tried_is_not_forgotten_to_be_tried_again(book: AddressBook) -> None:
     for number in range(MAX_ENTRIES):
         assert hear(book, address(1000 + number), teller=peer(5000 + number // PER_TELLER))
     tried = dial(book)
@@ -232,7 +238,9 @@ def test_what_was_just_tried_is_not_forgotten_to_be_tried_again(book: Book) -> N
     assert set(tried) <= {entry.address for entry in book.entries}
 
 
-def test_hearsay_that_never_answers_is_forgotten_in_the_end(book: Book, clock: Clock) -> None:
+def test_hearsay_that_never_answers_is_forgotten_in_the_end(
+    book: AddressBook, clock: Clock
+) -> None:
     for number in range(PER_TELLER):
         hear(book, address(number))
     for _ in range(FAILURES_FORGOTTEN):
@@ -244,10 +252,10 @@ def test_hearsay_that_never_answers_is_forgotten_in_the_end(book: Book, clock: C
     assert hear(book, address(99))
 
 
-def test_neighbours_that_left_make_room_for_others(book: Book) -> None:
+def test_neighbours_that_left_make_room_for_others(book: AddressBook) -> None:
     for number in range(MAX_FROM_MDNS):
         neighbour = address(number, host=f"ip4/192.168.0.{number + 1}")
-        book.learn(neighbour, Source.MDNS)
+        book.learn(neighbour, AddressSource.MDNS)
         book.note_success(neighbour)
     for entry in book.entries[1:]:
         for _ in range(FAILURES_FORGOTTEN):
@@ -256,15 +264,19 @@ def test_neighbours_that_left_make_room_for_others(book: Book) -> None:
     assert [entry.address for entry in book.entries] == [address(0, host="ip4/192.168.0.1")]
 
 
-def test_the_local_network_fills_its_share_only(book: Book) -> None:
-    taken = sum(book.learn(address(n, host="ip4/192.168.0.1"), Source.MDNS) for n in range(300))
+def test_the_local_network_fills_its_share_only(book: AddressBook) -> None:
+    taken = sum(
+        book.learn(address(n, host="ip4/192.168.0.1"), AddressSource.MDNS) for n in range(300)
+    )
     assert taken == MAX_FROM_MDNS
 
 
-def test_the_local_network_makes_nobody_hammer_a_public_machine(book: Book, clock: Clock) -> None:
+def test_the_local_network_makes_nobody_hammer_a_public_machine(
+    book: AddressBook, clock: Clock
+) -> None:
     for number in range(50):
         victim = address(number, host="ip4/192.0.2.1", port=1000 + number)
-        book.learn(victim, Source.MDNS)
+        book.learn(victim, AddressSource.MDNS)
     assert len(dial(book)) == 1
     clock.now_s += HOUR_S - 1
     assert dial(book) == []
@@ -295,22 +307,22 @@ LOOPBACK = "ip4/127.0.0.1"
     ],
 )
 def test_a_stranger_tells_nothing_of_this_network_s_inside(
-    book: Book, host: str, teller_reach: Reach | None, is_taken: bool
+    book: AddressBook, host: str, teller_reach: Reach | None, is_taken: bool
 ) -> None:
     assert book.hear(address(1, host=host), teller=LIAR, teller_reach=teller_reach) is is_taken
     assert len(book.entries) == is_taken
 
 
-def test_a_better_source_counts_and_hearsay_changes_nothing(book: Book) -> None:
+def test_a_better_source_counts_and_hearsay_changes_nothing(book: AddressBook) -> None:
     hear(book, address(1))
     book.note_failure(address(1))
-    book.learn(address(1), Source.BOOTSTRAP)
+    book.learn(address(1), AddressSource.BOOTSTRAP)
     hear(book, address(1), teller=peer(3))
     (entry,) = book.entries
-    assert (entry.source, entry.teller, entry.failures) == (Source.BOOTSTRAP, None, 1)
+    assert (entry.source, entry.teller, entry.failures) == (AddressSource.BOOTSTRAP, None, 1)
 
 
-def test_of_an_address_that_is_not_in_the_book_nothing_is_noted(book: Book) -> None:
+def test_of_an_address_that_is_not_in_the_book_nothing_is_noted(book: AddressBook) -> None:
     book.note_success(address(1))
     book.note_failure(address(1))
     assert book.entries == ()
@@ -319,11 +331,11 @@ def test_of_an_address_that_is_not_in_the_book_nothing_is_noted(book: Book) -> N
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), max_size=120))
 def test_whatever_happens_the_bounds_hold(steps: list[tuple[int, int]]) -> None:
     clock = Clock()
-    book = Book(clock=clock, chance=random.Random(0))
+    book = AddressBook(clock=clock, chance=random.Random(0))
     knocked: dict[str, float] = {}
     does: list[Callable[[int], object]] = [
         lambda n: hear(book, address(n), teller=peer(100 + n % 3)),
-        lambda n: book.learn(address(n), Source.MDNS),
+        lambda n: book.learn(address(n), AddressSource.MDNS),
         lambda n: book.note_failure(address(n)),
         lambda n: hear(book, address(n, host=f"ip4/192.0.2.{n % 4}"), teller=peer(n)),
         lambda n: clock.pass_by(60 * n),
@@ -345,12 +357,12 @@ def path(home: Home) -> Path:
     return book_path(home, "lab")
 
 
-def reread(path: Path, clock: Clock) -> Book:
+def reread(path: Path, clock: Clock) -> AddressBook:
     return read_book(path, clock=clock, chance=random.Random(2))
 
 
-def test_the_book_is_kept(book: Book, clock: Clock, path: Path) -> None:
-    book.learn(address(1), Source.BOOTSTRAP)
+def test_the_book_is_kept(book: AddressBook, clock: Clock, path: Path) -> None:
+    book.learn(address(1), AddressSource.BOOTSTRAP)
     book.note_success(address(1))
     hear(book, address(2))
     dial(book)
@@ -360,10 +372,10 @@ def test_the_book_is_kept(book: Book, clock: Clock, path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_full_book_of_long_names_is_kept(book: Book, clock: Clock, path: Path) -> None:
+def test_a_full_book_of_long_names_is_kept(book: AddressBook, clock: Clock, path: Path) -> None:
     name = ".".join(["a" * 63] * 3 + ["b" * 57])
     for number in range(MAX_ENTRIES):
-        book.learn(address(number, host=f"dns4/{name}{number:04}"), Source.INVITE)
+        book.learn(address(number, host=f"dns4/{name}{number:04}"), AddressSource.INVITE)
     write_book(path, book)
     assert len(reread(path, clock).entries) == MAX_ENTRIES
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.completion import Fault, Message, Question
+from agent.completion import CompletionRequest, Fault, Message
 from agent.worker.prices import Price, Usage
 from node.home.home import Home
 from node.proposing.budget import (
     MESSAGE_TOKENS,
     QUESTION_TOKENS,
-    Budget,
     Reservation,
+    SpendingBudget,
     ledger_of,
     limits_of,
     most_of,
@@ -28,13 +28,13 @@ from node.proposing.budget import (
 )
 from node.settings.config import Config
 from node.store.database import Database
-from node.store.model_calls import Limits, Spending
+from node.store.model_calls import Spending, SpendingLimits
 from node.store.store import Store
 
 DAY_MS = 24 * 3600 * 1000
 NOON_MS = 1_800_000_000_000 - 1_800_000_000_000 % DAY_MS + DAY_MS // 2
 PRICE = Price(usd_nano_in=3, usd_nano_out=10)
-QUESTION = Question(
+QUESTION = CompletionRequest(
     messages=(
         Message(role="system", content="écoute"),
         Message(role="user", content="?"),
@@ -70,11 +70,15 @@ def clock() -> Clock:
     return Clock()
 
 
-def budget_of(ledger: Database, clock: Clock, limits: Limits | None = None) -> Budget:
-    return Budget(ledger, limits=limits or Limits(), model="small", price=PRICE, clock_ms=clock)
+def budget_of(
+    ledger: Database, clock: Clock, limits: SpendingLimits | None = None
+) -> SpendingBudget:
+    return SpendingBudget(
+        ledger, limits=limits or SpendingLimits(), model="small", price=PRICE, clock_ms=clock
+    )
 
 
-def reserved(budget: Budget) -> Reservation:
+def reserved(budget: SpendingBudget) -> Reservation:
     reservation = budget.reserve(QUESTION)
     assert isinstance(reservation, Reservation)
     return reservation
@@ -154,13 +158,13 @@ def test_an_answer_longer_than_it_may_be_counts_by_its_bytes_at_most(
 @pytest.mark.parametrize(
     ("limits", "name", "words"),
     [
-        (Limits(usd_nano=2 * MOST_USD_NANO), "usd_per_day", "USD"),
-        (Limits(tokens=2 * MOST_TOKENS), "tokens_per_day", "tokens"),
-        (Limits(calls=2), "calls_per_day", "2 questions"),
+        (SpendingLimits(usd_nano=2 * MOST_USD_NANO), "usd_per_day", "USD"),
+        (SpendingLimits(tokens=2 * MOST_TOKENS), "tokens_per_day", "tokens"),
+        (SpendingLimits(calls=2), "calls_per_day", "2 questions"),
     ],
 )
 def test_a_limit_is_reached_and_never_passed(
-    ledger: Database, clock: Clock, limits: Limits, name: str, words: str
+    ledger: Database, clock: Clock, limits: SpendingLimits, name: str, words: str
 ) -> None:
     budget = budget_of(ledger, clock, limits)
     reserved(budget)
@@ -181,19 +185,21 @@ def test_a_limit_is_reached_and_never_passed(
 @pytest.mark.parametrize(
     "limits",
     [
-        Limits(usd_nano=MOST_USD_NANO - 1),
-        Limits(tokens=MOST_TOKENS - 1),
-        Limits(usd_nano=0),
+        SpendingLimits(usd_nano=MOST_USD_NANO - 1),
+        SpendingLimits(tokens=MOST_TOKENS - 1),
+        SpendingLimits(usd_nano=0),
     ],
 )
-def test_one_unit_too_much_is_too_much(ledger: Database, clock: Clock, limits: Limits) -> None:
+def test_one_unit_too_much_is_too_much(
+    ledger: Database, clock: Clock, limits: SpendingLimits
+) -> None:
     budget = budget_of(ledger, clock, limits)
     assert isinstance(budget.reserve(QUESTION), Fault)
     assert budget.spent() == Spending()
 
 
 def test_with_no_usd_at_all_what_is_free_may_be_asked(ledger: Database, clock: Clock) -> None:
-    free = Budget(
+    free = SpendingBudget(
         ledger,
         limits=limits_of(Config(usd_per_day=0.0)),
         model="small",
@@ -205,14 +211,14 @@ def test_with_no_usd_at_all_what_is_free_may_be_asked(ledger: Database, clock: C
 
 def test_the_settings_are_the_limits() -> None:
     config = Config(usd_per_day=0.1, tokens_per_day=5, calls_per_day=3)
-    assert limits_of(config) == Limits(usd_nano=10**8, tokens=5, calls=3, visits=50)
-    assert limits_of(Config()) == Limits(usd_nano=5 * 10**9, visits=50)
+    assert limits_of(config) == SpendingLimits(usd_nano=10**8, tokens=5, calls=3, visits=50)
+    assert limits_of(Config()) == SpendingLimits(usd_nano=5 * 10**9, visits=50)
 
 
 def test_each_day_begins_anew_and_keeps_what_was_reserved_in_it(
     home: Home, ledger: Database, clock: Clock
 ) -> None:
-    budget = budget_of(ledger, clock, Limits(calls=1))
+    budget = budget_of(ledger, clock, SpendingLimits(calls=1))
     clock.now_ms = NOON_MS + DAY_MS // 2 - 1
     late = reserved(budget)
     assert isinstance(budget.reserve(QUESTION), Fault)
@@ -262,7 +268,7 @@ def test_threads_that_ask_at_once_pass_no_limit(home: Home, clock: Clock) -> Non
 
     def ask() -> None:
         with ledger_of(home) as ledger:
-            budget = budget_of(ledger, clock, Limits(tokens=limit))
+            budget = budget_of(ledger, clock, SpendingLimits(tokens=limit))
             begin.wait()
             while isinstance(reservation := budget.reserve(QUESTION), Reservation):
                 accepted.append(reservation.number)

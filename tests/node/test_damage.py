@@ -16,7 +16,7 @@ from node.journal.journal import Journal
 from node.proposing.budget import ledger_of
 from node.store.blobs import Blobs
 from node.store.mirror import Mirror
-from node.store.model_calls import Charge, Limits, Spending, reserve, spending_on
+from node.store.model_calls import Charge, Spending, SpendingLimits, reserve, spending_on
 from node.store.store import Store
 from node.upkeep.fsck import examine, mend
 from protocol.errors import ArnodeError, ConfigurationError
@@ -144,7 +144,7 @@ def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: No
         for _ in range(3):
             reserve(
                 ledger,
-                limits=Limits(),
+                limits=SpendingLimits(),
                 model="small",
                 most=Charge(tokens_in=11, tokens_out=7, usd_nano=5),
                 now_ms=0,

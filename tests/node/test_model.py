@@ -15,13 +15,21 @@ from pathlib import Path
 
 import pytest
 
-from agent.completion import PROMPT_BYTES, Answer, Complete, Fault, FaultKind, Message, Question
-from agent.worker.messages import Facts
+from agent.completion import (
+    PROMPT_BYTES,
+    Complete,
+    Completion,
+    CompletionRequest,
+    Fault,
+    FaultKind,
+    Message,
+)
+from agent.worker.messages import ModelFacts
 from agent.worker.prices import FREE, Price
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.proposing import worker as node_worker
-from node.proposing.budget import Budget, ledger_of, most_of
+from node.proposing.budget import SpendingBudget, ledger_of, most_of
 from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys
 from node.proposing.model import (
@@ -35,7 +43,7 @@ from node.proposing.model import (
 from node.proposing.retrying import Ladder, persistent
 from node.settings.config import Config
 from node.store.database import Database
-from node.store.model_calls import Limits
+from node.store.model_calls import SpendingLimits
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.llm_server import (
     TOKENS_IN,
@@ -139,10 +147,10 @@ def complete(shared: Shared, home: Home) -> Iterator[Complete]:
         yield budgeted(shared.worker, budget_of(ledger))
 
 
-def budget_of(ledger: Database, limits: Limits | None = None) -> Budget:
-    return Budget(
+def budget_of(ledger: Database, limits: SpendingLimits | None = None) -> SpendingBudget:
+    return SpendingBudget(
         ledger,
-        limits=limits or Limits(),
+        limits=limits or SpendingLimits(),
         model="small",
         price=Price(usd_nano_in=IN_NANO, usd_nano_out=OUT_NANO),
         clock_ms=clock_ms,
@@ -166,7 +174,7 @@ def test_whatever_a_server_does_is_named_and_counted_to_the_token(
 
     async def test() -> None:
         outcome = await complete(SHORT if name.startswith("stalls") else ASKED)
-        found = None if isinstance(outcome, Answer) else outcome.kind
+        found = None if isinstance(outcome, Completion) else outcome.kind
         assert found == kind, outcome
         usd_nano = tokens_in * IN_NANO + tokens_out * OUT_NANO
         assert rows(home) == [(tokens_in, tokens_out, state, usd_nano)]
@@ -194,7 +202,7 @@ def test_a_question_is_sent_as_it_is_with_the_key_and_nothing_else(
     shared.script(says("fine, " + KEY))
 
     async def test() -> None:
-        outcome = await complete(Question(messages=talk, max_tokens=33, timeout_s=60.0))
+        outcome = await complete(CompletionRequest(messages=talk, max_tokens=33, timeout_s=60.0))
         (request,) = shared.server.requests
         assert request.body == {
             "model": "some/org:7b",
@@ -202,7 +210,7 @@ def test_a_question_is_sent_as_it_is_with_the_key_and_nothing_else(
             "max_tokens": 33,
         }
         assert request.headers["authorization"] == f"Bearer {KEY}"
-        assert isinstance(outcome, Answer)
+        assert isinstance(outcome, Completion)
         assert outcome.text == "fine, " + "*" * len(KEY)
 
     shared.run(test)
@@ -215,19 +223,19 @@ def test_questions_at_once_pass_no_limit(home: Home, shared: Shared) -> None:
 
     async def test() -> None:
         with ledger_of(home) as ledger:
-            budget = budget_of(ledger, Limits(tokens=3 * tokens + tokens - 1))
+            budget = budget_of(ledger, SpendingLimits(tokens=3 * tokens + tokens - 1))
             complete = budgeted(shared.worker, budget)
             asking_all = asyncio.gather(*(complete(ASKED) for _ in range(12)))
             await until(lambda: len(shared.server.questions) == 3)
             assert [state for _, _, state, _ in rows(home)] == ["reserved"] * 3
             is_let_go.set()
             outcomes = await asking_all
-            answers = [one for one in outcomes if isinstance(one, Answer)]
+            answers = [one for one in outcomes if isinstance(one, Completion)]
             assert len(answers) == len(shared.server.questions) == 3
             refusals = [one.kind for one in outcomes if isinstance(one, Fault)]
             assert refusals == ["over_budget"] * 9
             assert budget.spent().tokens == 3 * 18
-            assert isinstance(await complete(ASKED), Answer)
+            assert isinstance(await complete(ASKED), Completion)
 
     shared.run(test)
 
@@ -238,13 +246,13 @@ def test_what_passes_is_asked_again_and_each_try_is_a_call(home: Home, shared: S
     async def test() -> None:
         with ledger_of(home) as ledger:
             complete = persistent(
-                budgeted(shared.worker, budget_of(ledger, Limits(calls=3))),
+                budgeted(shared.worker, budget_of(ledger, SpendingLimits(calls=3))),
                 sleep=asyncio.sleep,
                 chance=random.Random(1),
                 ladder=Ladder(first_s=0.01),
             )
             outcome = await complete(ASKED)
-            assert isinstance(outcome, Answer)
+            assert isinstance(outcome, Completion)
             assert (outcome.cost.tokens_in, outcome.cost.tokens_out) == (11, 7)
             assert [row[:3] for row in rows(home)] == [ZERO, ZERO, (11, 7, "settled")]
             refusal = await complete(ASKED)
@@ -278,7 +286,7 @@ def test_a_question_that_nobody_waits_for_any_more_ends_and_counts_in_full(
         with pytest.raises(asyncio.CancelledError):
             await pending
         assert [row[:3] for row in rows(home)] == [ALL]
-        assert isinstance(await complete(ASKED), Answer)
+        assert isinstance(await complete(ASKED), Completion)
 
     shared.run(test)
 
@@ -296,7 +304,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_question_counts_in_full(
         assert isinstance(outcome, Fault)
         assert (outcome.kind, outcome.cost.tokens_in) == ("worker", MOST.tokens_in)
         assert [row[:3] for row in rows(home)] == [ALL]
-        assert isinstance(await complete(ASKED), Answer)
+        assert isinstance(await complete(ASKED), Completion)
 
     shared.run(test)
 
@@ -316,7 +324,7 @@ def test_a_worker_that_hangs_is_replaced(
         assert isinstance(outcome, Fault)
         assert outcome.kind == "timeout"
         assert [row[2] for row in rows(home)] == ["unknown"]
-        assert isinstance(await complete(ASKED), Answer)
+        assert isinstance(await complete(ASKED), Completion)
         assert own_worker() != hung
 
     shared.run(test)
@@ -381,7 +389,7 @@ def test_a_core_that_is_killed_in_mid_question_leaves_it_counted_in_full(home: H
             await until(lambda: not is_alive(worker))
         tokens = MOST.tokens_in + MOST.tokens_out
         with ledger_of(home) as ledger:
-            budget = budget_of(ledger, Limits(tokens=2 * tokens - 1))
+            budget = budget_of(ledger, SpendingLimits(tokens=2 * tokens - 1))
             assert budget.spent().tokens == tokens
             refusal = budget.reserve(ASKED)
             assert isinstance(refusal, Fault)
@@ -444,7 +452,7 @@ def test_a_worker_that_never_starts_is_an_error_after_a_few_tries(
 HOSTED = ModelChoice(name="gpt-5", model="gpt-5", url=None)
 HERE = ModelChoice(name="small", model="openai/small", url="http://127.0.0.1:1/v1")
 ELSEWHERE = ModelChoice(name="small", model="openai/small", url="https://example.org/v1")
-UNKNOWN = Facts(provider="openai", price=None, context_tokens=None, answer_tokens=None)
+UNKNOWN = ModelFacts(provider="openai", price=None, context_tokens=None, answer_tokens=None)
 LISTED = Price(usd_nano_in=1, usd_nano_out=2)
 
 
@@ -477,7 +485,7 @@ def test_a_server_of_the_user_s_needs_no_key() -> None:
 
 def test_prices_are_the_user_s_then_the_list_s_then_nothing_on_this_machine() -> None:
     told = Config(llm_usd_in=0.5, llm_usd_out=2)
-    listed = Facts(provider="openai", price=LISTED, context_tokens=None, answer_tokens=None)
+    listed = ModelFacts(provider="openai", price=LISTED, context_tokens=None, answer_tokens=None)
     user_s = Price(usd_nano_in=500, usd_nano_out=2000)
     assert price_for(told, HOSTED, listed) == user_s
     assert price_for(told, ELSEWHERE, UNKNOWN) == user_s
@@ -499,7 +507,7 @@ def test_where_nobody_knows_a_price_the_settings_are_named(config: Config) -> No
 
 
 def test_limits_are_the_user_s_then_the_list_s_and_leave_room_for_the_prompt() -> None:
-    known = Facts(provider="openai", price=None, context_tokens=100_000, answer_tokens=4_000)
+    known = ModelFacts(provider="openai", price=None, context_tokens=100_000, answer_tokens=4_000)
     assert limits_for(Config(), known) == ModelLimits(context_tokens=100_000, answer_tokens=4_000)
     assert limits_for(Config(llm_context=5_000), known) == ModelLimits(
         context_tokens=5_000, answer_tokens=2_500

@@ -15,7 +15,7 @@ from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.adoption import examine
-from node.vetting.provenance import Evidence, Writer, WrittenLine, passages, provenance
+from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages, provenance
 from protocol.source import Source
 from tests.node import books
 from tests.node.books import BASE_NANO, GAIN_NANO, checkpoint, conclude, finished, go_on, keep
@@ -208,7 +208,7 @@ def test_passages_are_runs_of_one_writer_in_one_file() -> None:
 
     one = Writer(
         whose="own", author=None, name="a", patch=None, title="t",
-        evidence=Evidence(level="kept"),
+        evidence=LocalEvidence(level="kept"),
     )  # fmt: skip
     two = replace(one, title="u")
     lines = [line("a", 1, one), line("a", 2, one), line("a", 3, two), line("b", 1, two)]

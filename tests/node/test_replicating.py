@@ -13,7 +13,7 @@ from node.home.home import Home
 from node.on_demand.kept_runs import KeptRun, KeptRuns, kept_runs
 from node.on_demand.replicating import (
     NEIGHBOURS,
-    Candidate,
+    FindingCandidate,
     Replication,
     Replications,
     candidates_of,
@@ -21,7 +21,7 @@ from node.on_demand.replicating import (
 )
 from node.on_demand.replications import (
     PAIR_HEADER,
-    Effort,
+    ReplicationEffort,
     as_json,
     pair_line,
     print_table,
@@ -87,7 +87,7 @@ class Bench:
     ) -> None:
         self.kept = kept
         self.memorised_nano = memorised_nano
-        self.candidate = Candidate(
+        self.candidate = FindingCandidate(
             finding=finding("lamps", gain=claim), source=BETTER, block=block, refusal=""
         )
         self.replications = Replications(manifest=MANIFEST, kept=kept, policy=POWER)
@@ -291,7 +291,9 @@ def test_what_no_source_may_contain_is_not_run_either(tiny: Task) -> None:
 
 
 def test_a_refused_finding_is_unrunnable_without_a_run(kept: KeptRuns) -> None:
-    refused = Candidate(finding=finding("x"), source=BROKEN, block=0, refusal="not run: because")
+    refused = FindingCandidate(
+        finding=finding("x"), source=BROKEN, block=0, refusal="not run: because"
+    )
     found = Replications(manifest=MANIFEST, kept=kept, policy=POWER).look(refused)
     assert (found.verdict, found.is_open, found.reason) == ("unrunnable", False, "not run: because")
 
@@ -357,5 +359,5 @@ def test_a_catalogue_s_text_is_printed_as_text(kept: KeptRuns) -> None:
 def test_the_last_line_tells_what_it_took(kept: KeptRuns) -> None:
     bench = Bench(kept)
     bench.pair(0, SD_NANO)
-    said = summary([bench.look()] * 2, Effort(runs=5, runs_now=3, seconds=125))
+    said = summary([bench.look()] * 2, ReplicationEffort(runs=5, runs_now=3, seconds=125))
     assert said == "2 findings: 2 open; 3 runs in 2 min, 2 runs from before"

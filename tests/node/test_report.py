@@ -19,7 +19,7 @@ from node.report.markdown import bullets, code_span, table, words
 from node.report.page import as_page
 from node.report.plot import progress_plot
 from node.report.words import as_markdown
-from node.store.model_calls import Charge, Limits, reserve
+from node.store.model_calls import Charge, SpendingLimits, reserve
 from node.store.store import Store
 from protocol.errors import UsageError
 from tests.node.books import BASE_NANO, GAIN_NANO
@@ -446,7 +446,7 @@ def test_what_models_were_asked_in_vain_is_told_as_well(
     with ledger_of(home) as ledger:
         for now_ms, tokens_in in ((before, 1), (within, 1_000), (within, 200)):
             charge = Charge(tokens_in=tokens_in, tokens_out=30, usd_nano=4_000_000 * tokens_in)
-            reserve(ledger, limits=Limits(), model="small", most=charge, now_ms=now_ms)
+            reserve(ledger, limits=SpendingLimits(), model="small", most=charge, now_ms=now_ms)
     report = report_of(night.store, night.span, net="main")
     assert report_json(report)["models"] == {"questions": 2, "tokens": 1_260, "usd": 4.8}
     assert "asked 2 questions, for all tasks together: 1,260 tokens and $4.80" in as_markdown(

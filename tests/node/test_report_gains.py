@@ -10,7 +10,7 @@ from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.remeasure import RemeasureStep
 from node.line.trial import Measured
-from node.report.concluded import UNKNOWN, Confirmation, Idea, Part, Spend
+from node.report.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.store.experiments import ABLATION
 from protocol.kinds import Origin
@@ -23,9 +23,9 @@ HOUR_MS = 3_600_000
 
 def stack(
     *origins: Origin, gain_nano: int = 6_000_000, device_ms: int = 0, passed: bool = True
-) -> Confirmation:
+) -> ConcludedTrial:
     """A judged stack with parts of these origins."""
-    return Confirmation(
+    return ConcludedTrial(
         entry=replace(FIRST, stage="confirm"),
         kind=CheckpointStep,
         verdict="confirmed" if passed else "unconfirmed",
@@ -33,15 +33,17 @@ def stack(
         measured=Measured(
             record=bytes(32), pairs=4, gain_nano=gain_nano, lower_nano=0, upper_nano=2 * gain_nano
         ),
-        parts=tuple(Part(title="", origin=origin, authors=()) for origin in origins),
+        parts=tuple(StackedPatch(title="", origin=origin, authors=()) for origin in origins),
         author=None,
         note="",
         device_ms=device_ms,
     )
 
 
-def idea(origin: Origin, *, kept: bool = False, device_ms: int = 0, usd_nano: int = 0) -> Idea:
-    return Idea(
+def idea(
+    origin: Origin, *, kept: bool = False, device_ms: int = 0, usd_nano: int = 0
+) -> ConcludedIdea:
+    return ConcludedIdea(
         entry=replace(FIRST, stage="screen", decision="kept" if kept else "discarded"),
         decision="",
         gain_sd=None,
@@ -56,7 +58,9 @@ def idea(origin: Origin, *, kept: bool = False, device_ms: int = 0, usd_nano: in
     )
 
 
-def rows(*confirmations: Confirmation, ideas: tuple[Idea, ...] = ()) -> dict[Origin, OriginGains]:
+def rows(
+    *confirmations: ConcludedTrial, ideas: tuple[ConcludedIdea, ...] = ()
+) -> dict[Origin, OriginGains]:
     return {row.origin: row for row in gains_by_origin(ideas, confirmations)}
 
 
@@ -138,7 +142,7 @@ STACKS = st.builds(
 
 
 @given(st.lists(STACKS, max_size=6))
-def test_nothing_is_lost_or_made_up_by_sharing_out(stacks: list[Confirmation]) -> None:
+def test_nothing_is_lost_or_made_up_by_sharing_out(stacks: list[ConcludedTrial]) -> None:
     found = gains_by_origin((), stacks)
     assert sum(row.alone_nano + row.shared_nano for row in found) == verified_nano(stacks)
     assert sum(row.device_ms for row in found) == sum(one.device_ms for one in stacks)

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from agent.completion import Answer, Cost, Fault, FaultKind, Message, Question
+from agent.completion import Completion, CompletionRequest, Cost, Fault, FaultKind, Message
 from node.proposing.retrying import Ladder, persistent
 
-QUESTION = Question(messages=(Message(role="user", content="?"),), max_tokens=1, timeout_s=1.0)
+QUESTION = CompletionRequest(
+    messages=(Message(role="user", content="?"),), max_tokens=1, timeout_s=1.0
+)
 COST = Cost(calls=1, tokens_in=3, tokens_out=2, usd_nano=10)
-ANSWER = Answer(text="yes", is_cut=False, cost=COST)
+ANSWER = Completion(text="yes", is_cut=False, cost=COST)
 
 
 def fault(kind: FaultKind, retry_s: float | None = None, tokens: int = 0) -> Fault:
@@ -25,13 +27,13 @@ def fault(kind: FaultKind, retry_s: float | None = None, tokens: int = 0) -> Fau
 
 
 def asked(
-    outcomes: Sequence[Answer | Fault], ladder: Ladder | None = None
-) -> tuple[Answer | Fault, list[float], int]:
+    outcomes: Sequence[Completion | Fault], ladder: Ladder | None = None
+) -> tuple[Completion | Fault, list[float], int]:
     """Return what came of a question, the waits between its tries, and how many were not needed."""
     waits: list[float] = []
     left = list(outcomes)
 
-    async def complete(_: Question) -> Answer | Fault:
+    async def complete(_: CompletionRequest) -> Completion | Fault:
         return left.pop(0)
 
     async def sleep(seconds: float) -> None:
@@ -103,13 +105,13 @@ def test_what_ended_the_question_before_ends_the_next_one_at_once() -> None:
     left = [*[away] * 5, busy, away, ANSWER, away, ANSWER]
     waits: list[float] = []
 
-    async def complete(_: Question) -> Answer | Fault:
+    async def complete(_: CompletionRequest) -> Completion | Fault:
         return left.pop(0)
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    async def ask_often() -> list[tuple[Answer | Fault, int]]:
+    async def ask_often() -> list[tuple[Completion | Fault, int]]:
         ask = persistent(complete, sleep=sleep, chance=random.Random(1))
         said = []
         for _ in range(5):

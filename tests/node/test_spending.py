@@ -11,7 +11,7 @@ from node.home.clock import clock_ms
 from node.home.home import Home
 from node.proposing.budget import ledger_of
 from node.store import model_calls
-from node.store.model_calls import Charge, Limits, Spending
+from node.store.model_calls import Charge, Spending, SpendingLimits
 
 MOST = Charge(tokens_in=100, tokens_out=50, usd_nano=16_200 * 10**9)
 LATE_MS = 3_600_000
@@ -26,7 +26,7 @@ def asked(home: Home, *, ago_ms: int = 0, model: str = "small", is_visit: bool =
     with ledger_of(home) as ledger:
         number = model_calls.reserve(
             ledger,
-            limits=Limits(),
+            limits=SpendingLimits(),
             model=model,
             most=MOST,
             now_ms=clock_ms() - ago_ms,
@@ -108,7 +108,7 @@ def test_a_correction_counts_and_what_was_booked_stays(
 
 def test_what_was_corrected_leaves_room_in_the_day(home: Home) -> None:
     number = settled(home)
-    limits = Limits(usd_nano=MOST.usd_nano)
+    limits = SpendingLimits(usd_nano=MOST.usd_nano)
 
     def another() -> int | str:
         with ledger_of(home) as ledger:

@@ -2,15 +2,15 @@
 
 import pytest
 
-from agent.completion import Message, Question
+from agent.completion import CompletionRequest, Message
 from agent.worker.prices import Price, Usage
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.line.checkpoint import open_checkpoint
 from node.line.ledger import Ledger
-from node.proposing.budget import Budget, Reservation, ledger_of
+from node.proposing.budget import Reservation, SpendingBudget, ledger_of
 from node.store.blobs import Blobs
-from node.store.model_calls import Limits
+from node.store.model_calls import SpendingLimits
 from node.store.store import Store
 from node.views.status import head_metrics, status_document
 from protocol.remarks import IntentBody
@@ -77,15 +77,17 @@ def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
     nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0, "visits_today": 0}
     assert status_document(store, author=None, sandbox="none")["cost"] == nothing
     with ledger_of(home) as ledger:
-        budget = Budget(
+        budget = SpendingBudget(
             ledger,
-            limits=Limits(),
+            limits=SpendingLimits(),
             model="small",
             price=Price(usd_nano_in=1_000_000, usd_nano_out=0),
             clock_ms=clock_ms,
         )
         message = Message(role="user", content="?")
-        reservation = budget.reserve(Question(messages=(message,), max_tokens=7, timeout_s=1.0))
+        reservation = budget.reserve(
+            CompletionRequest(messages=(message,), max_tokens=7, timeout_s=1.0)
+        )
         assert isinstance(reservation, Reservation)
         budget.settle(reservation, Usage(tokens_in=11, tokens_out=7))
     told = {"usd_today": 0.011, "tokens_today": 18, "calls_today": 1, "visits_today": 0}

@@ -8,7 +8,7 @@ import pytest
 from node.line.trial import (
     ANCHOR_PAIRS,
     MAX_BASE_FAILURES,
-    Reading,
+    MetricReading,
     next_of_confirmation,
     next_of_trial,
 )
@@ -21,7 +21,7 @@ from tests.node.examples import run
 SD_NANO = 10_000_000
 BASE_NANO = 2_000_000_000
 BANK = (BASE_NANO, BASE_NANO)
-READING = Reading(sign=1, noise=NoiseEstimate(ss=30 * 0.01**2, nu=30), policy=DEFAULT)
+READING = MetricReading(sign=1, noise=NoiseEstimate(ss=30 * 0.01**2, nu=30), policy=DEFAULT)
 CRASH = run(None, status="crash", reason="it fell over")
 EARLY = replace(CRASH, serve_ms=0)  # before anything was scored
 

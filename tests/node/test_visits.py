@@ -6,37 +6,37 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.command import Job, Ran
+from agent.command import Assignment, Ran
 from agent.completion import Cost
 from agent.proposal import Silence
-from agent.told import Told
+from agent.told import ToldUsage
 from agent.worker.prices import FREE, Price
 from node.home.home import Home
-from node.proposing.budget import Budget, ledger_of
-from node.proposing.visits import VISIT_TOKENS, Terms, Visit, counted
+from node.proposing.budget import SpendingBudget, ledger_of
+from node.proposing.visits import VISIT_TOKENS, Visit, VisitTerms, counted
 from node.settings.config import Config
 from node.store.database import Database
-from node.store.model_calls import Limits, Spending
+from node.store.model_calls import Spending, SpendingLimits
 from protocol.errors import Rejected
 from protocol.source import Source
 from tests.node.test_budget import Clock
 
 NANO = 10**9
-JOB = Job(source=Source.of({"train.py": b"x = 1\n"}), beside=(), prompt="", argv=("claude",))
-TERMS = Terms(usd=1.0, price=Price(usd_nano_in=5_000, usd_nano_out=30_000), is_paid=True)
-SUBSCRIBED = Terms(usd=1.0, price=TERMS.price, is_paid=False)
-TOLD = Told(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
+JOB = Assignment(source=Source.of({"train.py": b"x = 1\n"}), beside=(), prompt="", argv=("claude",))
+TERMS = VisitTerms(usd=1.0, price=Price(usd_nano_in=5_000, usd_nano_out=30_000), is_paid=True)
+SUBSCRIBED = VisitTerms(usd=1.0, price=TERMS.price, is_paid=False)
+TOLD = ToldUsage(tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
 
 
 class Agent:
     """Says each time that it took this, or breaks."""
 
-    def __init__(self, told: Told | None) -> None:
+    def __init__(self, told: ToldUsage | None) -> None:
         self.told = told
         self.visits = 0
         self.breaks = False
 
-    async def go(self, job: Job) -> Visit:
+    async def go(self, job: Assignment) -> Visit:
         self.visits += 1
         if self.breaks:
             raise OSError("gone")
@@ -49,11 +49,13 @@ def ledger(home: Home) -> Iterator[Database]:
         yield database
 
 
-def budget_of(ledger: Database, **limits: int) -> Budget:
-    return Budget(ledger, limits=Limits(**limits), model="claude", price=FREE, clock_ms=Clock())
+def budget_of(ledger: Database, **limits: int) -> SpendingBudget:
+    return SpendingBudget(
+        ledger, limits=SpendingLimits(**limits), model="claude", price=FREE, clock_ms=Clock()
+    )
 
 
-def visit(agent: Agent, budget: Budget, terms: Terms = TERMS) -> Ran:
+def visit(agent: Agent, budget: SpendingBudget, terms: VisitTerms = TERMS) -> Ran:
     return asyncio.run(counted(agent.go, budget, terms)(JOB))
 
 
@@ -66,7 +68,7 @@ def test_what_the_program_says_is_booked_and_told_on(ledger: Database) -> None:
 
 def test_tokens_alone_are_reckoned_at_their_price(ledger: Database) -> None:
     budget = budget_of(ledger)
-    visit(Agent(Told(tokens_in=1_000, tokens_out=100)), budget)
+    visit(Agent(ToldUsage(tokens_in=1_000, tokens_out=100)), budget)
     assert budget.spent().usd_nano == 1_000 * 5_000 + 100 * 30_000
 
 
@@ -81,7 +83,7 @@ def test_a_word_that_cannot_be_true_is_none(
 ) -> None:
     caplog.set_level(logging.WARNING)
     budget = budget_of(ledger)
-    visit(Agent(Told(tokens_in=900_000_000, usd_nano=4_500 * NANO)), budget)
+    visit(Agent(ToldUsage(tokens_in=900_000_000, usd_nano=4_500 * NANO)), budget)
     assert budget.spent().usd_nano == NANO
     assert "cannot have taken" in caplog.text
 
@@ -91,7 +93,7 @@ def test_a_turn_that_went_beyond_is_booked_and_said(
 ) -> None:
     caplog.set_level(logging.WARNING)
     budget = budget_of(ledger)
-    visit(Agent(Told(tokens_in=300_000, usd_nano=1_500_000_000)), budget)
+    visit(Agent(ToldUsage(tokens_in=300_000, usd_nano=1_500_000_000)), budget)
     assert budget.spent().usd_nano == 1_500_000_000
     assert "took 1.5000 USD where 1.0000 were allowed" in caplog.text
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from node.home.home import Home
-from node.peering.book import Book
-from node.peering.reading import Reader
+from node.peering.book import AddressBook
+from node.peering.reading import RecordReader
 from node.peering.service import Peering
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
@@ -81,8 +81,8 @@ def member(
                 blobs,
                 net=net,
                 author=hashlib.sha256(name.encode()).digest(),
-                book=Book(clock=clock, chance=random.Random(1)),
-                reader=Reader(processors=1),
+                book=AddressBook(clock=clock, chance=random.Random(1)),
+                reader=RecordReader(processors=1),
                 software="arnode 0.1.0",
                 topics=topics,
                 clock=clock,

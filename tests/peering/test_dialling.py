@@ -9,7 +9,7 @@ import pytest
 
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
-from node.peering.book import Book, Source
+from node.peering.book import AddressBook, AddressSource
 from node.peering.dialling import Dialler
 from node.peering.messages import MAX_TOLD, PEERS, Hello
 from node.peering.misbehaviour import Misbehaviour
@@ -35,13 +35,13 @@ class Party:
 
     carrier: MemoryCarrier
     dialler: Dialler
-    book: Book
+    book: AddressBook
     kept: list[int] = field(default_factory=list)
 
 
 def party(wires: Wires, name: str, clock: Clock) -> Party:
     carrier, chance = wires.carrier(name), random.Random(1)
-    book = Book(clock=time.time, chance=chance)
+    book = AddressBook(clock=time.time, chance=chance)
     kept: list[int] = []
     dialler = Dialler(
         carrier,
@@ -57,7 +57,7 @@ def party(wires: Wires, name: str, clock: Clock) -> Party:
 
 def test_what_nobody_answers_at_is_left_alone_for_a_while() -> None:
     one = party(Wires(), "one", Clock())
-    one.book.learn(address(1), Source.BOOTSTRAP)
+    one.book.learn(address(1), AddressSource.BOOTSTRAP)
     asyncio.run(one.dialler._dial(address(1)))
     (entry,) = one.book.entries
     assert entry.failures == 1
@@ -74,7 +74,7 @@ def dialled(one: Party, other: MemoryCarrier) -> Party:
 def test_a_peer_that_hangs_up_at_once_is_left_alone_longer_and_longer() -> None:
     wires, clock = Wires(), Clock()
     one, full = party(wires, "one", clock), wires.carrier(address(1).peer)
-    one.book.learn(address(1), Source.BOOTSTRAP)
+    one.book.learn(address(1), AddressSource.BOOTSTRAP)
     for times in range(1, 4):
         dialled(one, full)
         wires.cut(full, one.carrier)
@@ -88,7 +88,7 @@ def test_a_peer_that_hangs_up_at_once_is_left_alone_longer_and_longer() -> None:
 def test_a_peer_that_said_hello_and_stayed_is_dialled_again_at_once() -> None:
     wires, clock = Wires(), Clock()
     one, other = party(wires, "one", clock), wires.carrier(address(1).peer)
-    one.book.learn(address(1), Source.BOOTSTRAP)
+    one.book.learn(address(1), AddressSource.BOOTSTRAP)
     one.book.note_failure(address(1))
     dialled(one, other)
     for _ in range(2):
@@ -145,6 +145,6 @@ def test_whatever_a_peer_tells_the_book_holds_addresses_only(answer: Message) ->
 
 def test_the_book_is_kept_when_told_so() -> None:
     one = party(Wires(), "one", Clock())
-    one.book.learn(address(1), Source.BOOTSTRAP)
+    one.book.learn(address(1), AddressSource.BOOTSTRAP)
     one.dialler.keep()
     assert one.kept == [1]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from node.network.limits import ALLOWANCES, Kind, PeerId
+from node.network.limits import ALLOWANCES, CostKind, PeerId
 from node.peering import effort
 from node.peering.effort import BURST_S, KEPT_S, LITTLE_DEBT_S, SHARE, SMALL_BYTES, Effort
 from node.peering.messages import RefusedError
@@ -156,7 +156,7 @@ def test_small_questions_are_large_ones_to_whoever_had_much(scene: Scene) -> Non
 
 
 def test_whoever_takes_too_much_is_refused_then_dropped_and_others_are_not(scene: Scene) -> None:
-    burst_s = ALLOWANCES[Kind.EFFORT].burst
+    burst_s = ALLOWANCES[CostKind.EFFORT].burst
 
     async def ask() -> None:
         await scene.answer(ONE, burst_s + 15)  # and it waits for that to pass

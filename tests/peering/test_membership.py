@@ -15,7 +15,7 @@ from node.network.limits import PeerId
 from node.peering.book_file import book_path
 from node.peering.ingest import Ingest, Ingested
 from node.peering.membership import Membership, announced, taking_part
-from node.peering.reading import Reader
+from node.peering.reading import RecordReader
 from node.settings.addresses import Address, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store
@@ -170,7 +170,7 @@ def test_of_a_network_with_authors_nobody_elses_records_are_taken(tmp_path: Path
     async def take(store: Store) -> Ingested:
         ingest = Ingest(
             store,
-            Reader(),
+            RecordReader(),
             net=NET,
             now_ms=lambda: now_ms,
             on_new=lambda _peer, _ids: None,

@@ -12,7 +12,7 @@ import pytest
 
 from node.network.contract import FRAMING
 from node.network.errors import NetworkError
-from node.network.limits import ALLOWANCES, Kind, PeerId
+from node.network.limits import ALLOWANCES, CostKind, PeerId
 from node.processes import child, link, process
 from node.processes.carrier import Carrier, Connected, Disconnected, Heard, Message
 from node.processes.child import LineBudget, Program, printable
@@ -72,7 +72,7 @@ def test_two_networks_dial_and_ask_each_other() -> None:
 
 
 def test_more_questions_at_once_than_a_peer_allows_are_all_answered() -> None:
-    count = int(ALLOWANCES[Kind.STREAMS].burst) + 20
+    count = int(ALLOWANCES[CostKind.STREAMS].burst) + 20
 
     async def test() -> None:
         async with network() as one, network() as other:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from node.peering.reading import MANY, Reader
+from node.peering.reading import MANY, RecordReader
 from node.store.extracts import Extract, extract
 from protocol.errors import Rejected
 from tests.protocol.examples import MANIFEST
@@ -49,7 +49,7 @@ def test_a_process_beside_reads_the_same_of_batches_under_way_together() -> None
     batches = [batch(count) for count in (MANY, 300, 41, 500, MANY)]
 
     async def read() -> None:
-        async with contextlib.aclosing(Reader(processors=2)) as reader:
+        async with contextlib.aclosing(RecordReader(processors=2)) as reader:
             told = await asyncio.gather(*(reader.read(wires, TASKS) for wires in batches))
             assert len(children()) == 1
         assert told == [*map(here, batches)]
@@ -62,7 +62,7 @@ def test_a_process_beside_reads_the_same_of_batches_under_way_together() -> None
 
 def test_every_kind_of_record_comes_back_as_it_was() -> None:
     async def read() -> None:
-        async with contextlib.aclosing(Reader(processors=2)) as reader:
+        async with contextlib.aclosing(RecordReader(processors=2)) as reader:
             assert await reader.read(SESSION, TASKS) == here(SESSION)
 
     asyncio.run(read())
@@ -73,7 +73,7 @@ def test_every_kind_of_record_comes_back_as_it_was() -> None:
 
 def test_tasks_that_become_known_later_are_told_as_well() -> None:
     async def read() -> None:
-        async with contextlib.aclosing(Reader(processors=2)) as reader:
+        async with contextlib.aclosing(RecordReader(processors=2)) as reader:
             early = await reader.read(SESSION, {})
             assert early == [extract(wire, lambda _: None) for wire in SESSION]
             for _ in range(2):
@@ -88,7 +88,7 @@ def test_tasks_that_become_known_later_are_told_as_well() -> None:
 @pytest.mark.parametrize(("processors", "count"), [(1, 3 * MANY), (2, MANY - 1)])
 def test_few_records_or_a_single_processor_need_no_process(processors: int, count: int) -> None:
     async def read() -> None:
-        async with contextlib.aclosing(Reader(processors=processors)) as reader:
+        async with contextlib.aclosing(RecordReader(processors=processors)) as reader:
             assert await reader.read(batch(count), TASKS) == here(batch(count))
             assert children() == []
 
@@ -97,7 +97,7 @@ def test_few_records_or_a_single_processor_need_no_process(processors: int, coun
 
 def test_when_the_process_dies_records_are_read_here(caplog: pytest.LogCaptureFixture) -> None:
     async def read() -> None:
-        async with contextlib.aclosing(Reader(processors=2)) as reader:
+        async with contextlib.aclosing(RecordReader(processors=2)) as reader:
             assert len(await reader.read(batch(MANY), TASKS)) == MANY
             os.kill(children()[0], signal.SIGKILL)
             for told in await asyncio.gather(*(reader.read(batch(500), TASKS) for _ in range(3))):
@@ -110,7 +110,7 @@ def test_when_the_process_dies_records_are_read_here(caplog: pytest.LogCaptureFi
 
 def test_whoever_stops_waiting_does_not_disturb_the_next() -> None:
     async def read() -> None:
-        async with contextlib.aclosing(Reader(processors=2)) as reader:
+        async with contextlib.aclosing(RecordReader(processors=2)) as reader:
             hasty = asyncio.create_task(reader.read(batch(500), TASKS))
             while not children():  # noqa: ASYNC110 (of a process that starts there is no event)
                 await asyncio.sleep(0.01)

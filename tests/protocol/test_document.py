@@ -12,7 +12,7 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 
 from node.network.contract import MESSAGE_LIMIT_BYTES
 from node.network.frames import FRAME_LIMIT_BYTES, READ_TIMEOUT_S
-from node.network.limits import ALLOWANCES, Kind
+from node.network.limits import ALLOWANCES, CostKind
 from node.network.messages import PEERS_SHAPE, QUESTION_LIMIT_BYTES
 from node.network.private import NONCE_BYTES, SECRET_BYTES, hsalsa20, xsalsa20
 from node.network.router import GOSSIP_PROTOCOL, message_id
@@ -145,7 +145,7 @@ def test_what_the_network_speaks_is_what_the_node_speaks() -> None:
     assert f"{QUESTION_LIMIT_BYTES:,}" in streams
     assert f"{PEERS_SHAPE.values:,} values" in streams
     assert f"{PEERS_SHAPE.levels} levels" in streams
-    assert f"{ALLOWANCES[Kind.FRAMES].per_s:,} frames of yamux" in streams
+    assert f"{ALLOWANCES[CostKind.FRAMES].per_s:,} frames of yamux" in streams
     assert f"{READ_TIMEOUT_S:g} seconds" in streams
     message = Message(topicIDs=["/arnode/main/tasks"], data=b"a record")
     expected = sha256(b"/arnode/main/tasks" + b"\0" + b"a record").digest()

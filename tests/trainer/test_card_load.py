@@ -10,7 +10,7 @@ from trainer.cards.load import (
     HELD_BYTES,
     NOTICEABLE,
     USUAL_AT_MOST,
-    Rest,
+    RestingCard,
     Sample,
     Separation,
     State,
@@ -64,7 +64,7 @@ def test_more_load_is_never_less_contended(
 def test_a_card_that_others_keep_busy_is_contended_whatever_was_seen_before(
     before: list[Sample], found: list[Sample]
 ) -> None:
-    rest = Rest()
+    rest = RestingCard()
     for one in before:
         rest.take(one)
     busy = USUAL_AT_MOST + 2 * NOTICEABLE
@@ -73,7 +73,7 @@ def test_a_card_that_others_keep_busy_is_contended_whatever_was_seen_before(
 
 @given(st.lists(samples("ours") | samples("leaving"), max_size=40))
 def test_nothing_is_learnt_while_we_are_on_the_card(found: list[Sample]) -> None:
-    rest = Rest()
+    rest = RestingCard()
     for one in found:
         rest.take(one)
     assert (rest.is_known, rest.usual) == (False, Usual())

@@ -5,9 +5,9 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from trainer.measuring.cost import Cost
+from trainer.measuring.cost import StageCosts
 
-BASELINE = Cost(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
+BASELINE = StageCosts(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
 
 
 def test_ceilings_are_multiples_of_the_baselines_cost() -> None:

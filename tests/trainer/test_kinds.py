@@ -11,9 +11,9 @@ from trainer import kinds
 from trainer.kinds import KINDS, kind_of
 from trainer.language_model.data import TaskData
 from trainer.language_model.kind import LanguageModel
-from trainer.measuring.cost import Cost
+from trainer.measuring.cost import StageCosts
 from trainer.measuring.host_load import HostLoad
-from trainer.measuring.kind import Kind, NotThereYet, Request, Scores
+from trainer.measuring.kind import NotThereYet, Request, Scores, TaskKind
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.runner import Runner
@@ -34,7 +34,7 @@ class Lengths:
         self.asked.append("run")
         if self.asked == ["run", "score", "completed", "run"]:
             raise NotThereYet
-        meter.cost = Cost(train_s=1.0)
+        meter.cost = StageCosts(train_s=1.0)
         return request.source["train.py"]
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
@@ -109,7 +109,7 @@ def test_a_task_of_a_kind_that_is_not_here_is_refused(short_task: Task) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_the_harness_of_a_kind_is_one_that_sandboxes_show(kind: Kind) -> None:
+def test_the_harness_of_a_kind_is_one_that_sandboxes_show(kind: TaskKind) -> None:
     from trainer.sandbox.visible import HARNESSES, SHOWN_CODE
 
     assert kind.harness in HARNESSES

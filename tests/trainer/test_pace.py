@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from trainer.measuring.cost import Cost, Pace
+from trainer.measuring.cost import Pace, StageCosts
 
-COST = Cost(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
+COST = StageCosts(train_s=4.0, first_claim_s=0.1, claim_s=1.0, first_audit_s=0.1, audit_s=0.3)
 
 
 def paced(share: float) -> Pace:

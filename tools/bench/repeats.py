@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from node.line.trial import Reading, next_of_confirmation
+from node.line.trial import MetricReading, next_of_confirmation
 from node.store.jobs import PlannedRun, StoredOutcome
 from protocol.rule import DEFAULT
 from protocol.runs import CONTENDED, Role, Run, Status
@@ -106,7 +106,7 @@ def null_stacks(tries: int) -> dict[str, int]:
 
 
 def _is_confirmed(content: float, chance: random.Random) -> bool:
-    reading = Reading(sign=1, noise=NoiseEstimate(ss=30 * 1e-4, nu=30), policy=DEFAULT)
+    reading = MetricReading(sign=1, noise=NoiseEstimate(ss=30 * 1e-4, nu=30), policy=DEFAULT)
     runs: list[PlannedRun] = []
     for seed in range(99):
         luck = chance.gauss(0, 1)

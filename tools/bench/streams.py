@@ -23,7 +23,7 @@ from node.line.plateaus import (
 from node.line.trial import (
     ANCHOR_PAIRS,
     Confirmation,
-    Reading,
+    MetricReading,
     next_of_confirmation,
     next_of_trial,
 )
@@ -324,9 +324,9 @@ class Node:
         last = [pair.candidate if passed else pair.base for pair in confirmation.pairs[-2:]]
         self.bank_nano = [run.metric_nano or 0 for run in last]
 
-    def _reading(self) -> Reading:
+    def _reading(self) -> MetricReading:
         noise = NoiseEstimate.from_class(SD).with_groups(self.groups)
-        return Reading(sign=1, noise=noise, policy=self.policy)
+        return MetricReading(sign=1, noise=noise, policy=self.policy)
 
     def _run(self, role: Role, worth: float, seed: int) -> PlannedRun:
         nano = _LEVEL_NANO + round(self.machine.measure(-worth) * SD * NANO)

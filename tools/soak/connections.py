@@ -19,9 +19,9 @@ from node.home.control import ControlServer, call
 from node.home.control import Message as Answered
 from node.home.home import Home
 from node.network.errors import NetworkError
-from node.peering.book import Book
+from node.peering.book import AddressBook
 from node.peering.messages import PEERS, Known, write
-from node.peering.reading import Reader
+from node.peering.reading import RecordReader
 from node.peering.service import Peering
 from node.processes.child import LINES_PER_MINUTE
 from node.processes.process import NetworkProcess
@@ -69,7 +69,7 @@ class Node:
 @asynccontextmanager
 async def running_node(home: Home) -> AsyncIterator[Node]:
     """Yield a node that listens on loopback."""
-    reader = Reader()
+    reader = RecordReader()
     with Store.open(home) as store:
         process = NetworkProcess(settings(topics=frozenset(ALL_TOPICS)), hidden=[home.root])
         peering = Peering(
@@ -80,7 +80,7 @@ async def running_node(home: Home) -> AsyncIterator[Node]:
             author=bytes(32),
             software="fuzzed 1",
             topics=ALL_TOPICS,
-            book=Book(clock=time.time, chance=random.Random(1)),
+            book=AddressBook(clock=time.time, chance=random.Random(1)),
             reader=reader,
             now_ms=lambda: NOW_MS,
         )

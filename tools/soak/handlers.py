@@ -24,7 +24,7 @@ from node.network.building import HostSettings
 from node.network.contract import FRAMING, QUESTIONS, NetworkSettings
 from node.network.errors import FrameError
 from node.network.host import NetworkHost, running_host
-from node.network.limits import Allowance, Kind, PeerId
+from node.network.limits import Allowance, CostKind, PeerId
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC
 from node.processes.channel import Channel
 from node.processes.link import Inbox, Link
@@ -38,7 +38,7 @@ from tests.peering.wires import Wires
 PROTOCOLS: Final = (HELLO, SYNC, BLOB, PEERS)
 # The limits have tests of their own: here nobody is refused for having asked too often.
 _ENDLESS: Final = Allowance(per_s=1e9, burst=1e12)
-_ALLOWANCES: Final = dict.fromkeys((Kind.QUESTIONS, Kind.BYTES, Kind.STREAMS), _ENDLESS)
+_ALLOWANCES: Final = dict.fromkeys((CostKind.QUESTIONS, CostKind.BYTES, CostKind.STREAMS), _ENDLESS)
 _ENDED_WITHIN_S: Final = 20.0
 
 

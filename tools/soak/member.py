@@ -34,7 +34,7 @@ from node.peering.reading import Read
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs
-from node.store.intake import Report
+from node.store.intake import IntakeReport
 from node.store.store import Store
 from protocol.attestation import attestation_seed, prove_seeds
 from protocol.kinds import Origin
@@ -70,7 +70,7 @@ class Arrivals:
         self._file.writelines(noted)
         self._file.flush()
 
-    def _noting(self, read: Read, *, now_ms: int, net: str) -> Report:
+    def _noting(self, read: Read, *, now_ms: int, net: str) -> IntakeReport:
         report = self._take(read, now_ms=now_ms, net=net)
         task = asyncio.current_task()
         self.note(report.new, "gossip" if task and task.get_name() == "hearing" else "sync")

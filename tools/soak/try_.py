@@ -23,7 +23,7 @@ from node.home.home import Home
 from node.line.baseline import BaselineStep
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
-from node.line.trial import Reading, next_of_trial
+from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from protocol.kinds import ResultBody
@@ -232,7 +232,7 @@ def recomputed(home: Home) -> list[str]:
         for line in store.jobs.lines():
             for job in store.jobs.closed_jobs(line.key, ExperimentStep):
                 step = job.step
-                reading = Reading(sign=1, noise=_noise(store, job), policy=DEFAULT)
+                reading = MetricReading(sign=1, noise=_noise(store, job), policy=DEFAULT)
                 runs = store.jobs.runs_of(job.id)
                 record = store.jobs.result_of(line.task, step.fingerprint)
                 body = store.records.get(record).body if record else None

@@ -148,7 +148,7 @@ class Usual:
         )
 
 
-class Rest:
+class RestingCard:
     """What is usual of a card, from looks at it while nothing of ours is on it.
 
     The first are taken as they come; later ones if they are not contended by its measure, so that

@@ -16,7 +16,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from trainer.cards.load import CardReport, Rest, Sample, Separation, State, is_contended, report
+from trainer.cards.load import (
+    CardReport,
+    RestingCard,
+    Sample,
+    Separation,
+    State,
+    is_contended,
+    report,
+)
 from trainer.cards.nvml import CardLost, CardReader, Reading, is_library_replaced
 from trainer.host.processes import family_of
 
@@ -41,7 +49,7 @@ class _Own:
 class Window:
     """The looks at a card during one run."""
 
-    def __init__(self, rest: Rest) -> None:
+    def __init__(self, rest: RestingCard) -> None:
         self.samples: list[Sample] = []
         self._rest = rest
 
@@ -69,7 +77,7 @@ class CardWatch:
         self._reader = CardReader(uuid)
         self._clock, self._family, self._hung_s = clock, family, hung_s
         self._is_hung = False
-        self._separation, self._rest = Separation(), Rest()
+        self._separation, self._rest = Separation(), RestingCard()
         self._own: set[_Own] = set()
         self._windows: set[Window] = set()
         self._blocks: set[asyncio.Timeout] = set()  # what ends when the card is lost

@@ -10,13 +10,13 @@ from dataclasses import asdict
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.language_model.data import TaskData
-from trainer.language_model.harness.job import Job
+from trainer.language_model.harness.job import SandboxJob
 from trainer.language_model.scoring import batch_rows
 from trainer.language_model.text.vocabulary import SPLIT_PATTERN
 from trainer.sandbox.profile import Role
 
 
-def job_message(job: Job, source: Source) -> bytes:
+def job_message(job: SandboxJob, source: Source) -> bytes:
     """Return the payload of a JOB frame: this job, on these files."""
     files = {path: base64.b64encode(data).decode() for path, data in source.files}
     return json.dumps({**asdict(job), "files": files}).encode()
@@ -24,10 +24,10 @@ def job_message(job: Job, source: Source) -> bytes:
 
 def run_job(
     role: Role, seed: int, source: Source, manifest: TaskManifest, data: TaskData, parts: int
-) -> Job:
+) -> SandboxJob:
     """Return what a task's run asks for in a role; its data come in so many parts."""
     vocabulary, has_tokens = data.vocabulary, manifest.budget.unit == "tokens"
-    return Job(
+    return SandboxJob(
         role=role,
         seed=seed,
         entry=source.files[0][0],
@@ -47,5 +47,5 @@ def run_job(
 
 def program_message(code: str, role: Role) -> bytes:
     """Return the payload that runs a program of our own, which knows of no task."""
-    job = Job(role=role)
+    job = SandboxJob(role=role)
     return job_message(job, Source.of({job.entry: code.encode()}))

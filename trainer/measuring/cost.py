@@ -35,7 +35,7 @@ _BANDS = 4  # shares of a machine that are told apart, beside one that others le
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class StageCosts:
     """Seconds of one run's stages; `first_…` up to a serving script's first answer."""
 
     train_s: float = 0.0
@@ -44,14 +44,14 @@ class Cost:
     first_audit_s: float = 0.0
     audit_s: float = 0.0
 
-    def at_least(self, other: "Cost") -> "Cost":
+    def at_least(self, other: "StageCosts") -> "StageCosts":
         """The larger of the two, stage by stage."""
         mine = asdict(self)
-        return Cost(
+        return StageCosts(
             **{stage: max(mine[stage], other_s) for stage, other_s in asdict(other).items()}
         )
 
-    def ceiling(self, *, has_token_budget: bool, by_clock: bool = False) -> "Cost":
+    def ceiling(self, *, has_token_budget: bool, by_clock: bool = False) -> "StageCosts":
         """What a candidate may cost where the baseline costs this.
 
         With a budget of seconds the clock limits training; `by_clock` if no CPU seconds are counted
@@ -60,7 +60,7 @@ class Cost:
         serve_slack_s = _CLOCK_SLACK_S if by_clock else _SERVE_SLACK_S
         start_slack_s = _CLOCK_SLACK_S if by_clock else _START_SLACK_S
         training_s = _TRAIN * self.train_s + _TRAIN_SLACK_S
-        return Cost(
+        return StageCosts(
             train_s=training_s if has_token_budget else math.inf,
             first_claim_s=_START * self.first_claim_s + start_slack_s,
             claim_s=_SERVE * self.claim_s + serve_slack_s,
@@ -69,7 +69,7 @@ class Cost:
         )
 
 
-UNLIMITED = Cost(**{stage.name: math.inf for stage in fields(Cost)})
+UNLIMITED = StageCosts(**{stage.name: math.inf for stage in fields(StageCosts)})
 
 
 class Pace:
@@ -78,7 +78,9 @@ class Pace:
     `cost` is a whole calibration, taken at `share`; what is learned later is by stage.
     """
 
-    def __init__(self, cost: Cost, share: float, *, has_token_budget: bool, by_clock: bool) -> None:
+    def __init__(
+        self, cost: StageCosts, share: float, *, has_token_budget: bool, by_clock: bool
+    ) -> None:
         self._ways = {"has_token_budget": has_token_budget, "by_clock": by_clock}
         self._train_s = {_band(share): cost.train_s}
         self._serving = {_band(share): cost}
@@ -94,19 +96,19 @@ class Pace:
     def learn_training(self, share: float, train_s: float) -> None:
         self._train_s[_band(share)] = train_s
 
-    def learn_serving(self, share: float, cost: Cost) -> None:
+    def learn_serving(self, share: float, cost: StageCosts) -> None:
         self._serving[_band(share)] = cost
 
-    def at(self, share: float) -> Cost:
+    def at(self, share: float) -> StageCosts:
         """Return the most that was measured on machines no more loaded than this.
 
         A machine that is less loaded than any so far is taken for the least loaded of them.
         """
         trained = [self._train_s[band] for band in _up_to(self._train_s, share)]
         served = [self._serving[band] for band in _up_to(self._serving, share)]
-        return replace(reduce(Cost.at_least, served), train_s=max(trained))
+        return replace(reduce(StageCosts.at_least, served), train_s=max(trained))
 
-    def ceiling(self, share: float) -> Cost:
+    def ceiling(self, share: float) -> StageCosts:
         """Return what a candidate may cost on a machine that loaded."""
         return self.at(share).ceiling(**self._ways)
 

@@ -19,10 +19,10 @@ from protocol.runs import Audit
 from protocol.source import Source
 from trainer.cards.cards import Card
 from trainer.host.device import Device
-from trainer.measuring.cost import Cost
+from trainer.measuring.cost import StageCosts
 from trainer.measuring.outcome import Answers, BaselineCost, Meter
 from trainer.sandbox.compiled import CompiledCode
-from trainer.task_folder.task import NotPreparedError, Reader, Task
+from trainer.task_folder.task import KindReader, NotPreparedError, Task
 
 if TYPE_CHECKING:
     from trainer.cards.watch import CardWatch
@@ -48,7 +48,7 @@ class Request:
     split: bytes | None
     needs_audit: Callable[[int, int], bool]
     incumbent: Answers | None
-    ceiling: Cost
+    ceiling: StageCosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -137,7 +137,7 @@ class Measuring(Protocol):
         """End what waits for a run."""
 
 
-class Kind(Reader, Protocol):
+class TaskKind(KindReader, Protocol):
     """A kind of task, which a manifest's `kind` names. `harness` is as `Profile` has it."""
 
     @property

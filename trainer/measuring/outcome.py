@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from protocol.errors import ArnodeError
 from protocol.runs import Audit, Role, Run, Status
-from trainer.measuring.cost import Cost
+from trainer.measuring.cost import StageCosts
 from trainer.measuring.timeline import Part, Stage, Timeline
 from trainer.sandbox.sandbox import Sandbox
 
@@ -74,7 +74,7 @@ class BaselineCost:
     later audits against.
     """
 
-    cost: Cost
+    cost: StageCosts
     product: bytes = field(repr=False)
     audited: object = None
 
@@ -87,7 +87,7 @@ class Meter:
     processors' time; `has_rows` says whether it was shown a row to score.
     """
 
-    cost: Cost = field(default_factory=Cost)
+    cost: StageCosts = field(default_factory=StageCosts)
     wall_s: float = 0.0
     train_cpu_s: float = 0.0
     others_share: float = 0.0

@@ -25,7 +25,7 @@ _DESCRIPTORS = 1 << 20  # more than anybody has open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class ConfinementSpec:
     """What `trainer.sandbox.confined` asks for; paths are the host's.
 
     `folder` is the sandbox's own: it works in its `job`, and all of it is removed at the end.
@@ -47,7 +47,7 @@ class Spec:
 
 def main() -> None:
     """Fork, confine the child, outlive it."""
-    spec = Spec(**json.loads(sys.argv[1]))
+    spec = ConfinementSpec(**json.loads(sys.argv[1]))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
@@ -65,7 +65,7 @@ def main() -> None:
     os._exit(status)
 
 
-def _become(spec: Spec, libc: ctypes.CDLL) -> None:
+def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
     """Give up every right and execute the command. Returns only by raising."""
     from trainer.sandbox.inside.filters import load_filter
     from trainer.sandbox.landlock import Access, restrict_self

@@ -21,7 +21,7 @@ from trainer.cards import nvidia
 from trainer.host.processes import uids_in_use
 from trainer.sandbox import confine
 from trainer.sandbox.compiled import CompiledCode
-from trainer.sandbox.confine import Spec
+from trainer.sandbox.confine import ConfinementSpec
 from trainer.sandbox.enclosure import (
     Enclosure,
     boot_arguments,
@@ -112,7 +112,7 @@ def specification(
     profile: Profile,
     channel: int,
     program: list[str],
-) -> Spec:
+) -> ConfinementSpec:
     """Return what `trainer.sandbox.confine` needs to know to run a Python program in a folder."""
     interpreter = str(Path(sys.executable).resolve())
     scratch, card = [str(folder / name) for name in _SCRATCH], profile.card
@@ -122,7 +122,7 @@ def specification(
     if card is not None:
         rules |= dict.fromkeys(map(Path, nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES), READ)
         rules |= dict.fromkeys(nvidia.device_files(card), CARD)
-    return Spec(
+    return ConfinementSpec(
         command=[interpreter, "-I", "-S", "-B", *program],
         environment=environment(
             profile,
@@ -143,7 +143,7 @@ def specification(
     )
 
 
-def confining(spec: Spec) -> list[str]:
+def confining(spec: ConfinementSpec) -> list[str]:
     """Return the command of the first process."""
     return [sys.executable, "-I", "-S", "-B", confine.__file__, json.dumps(asdict(spec))]
 

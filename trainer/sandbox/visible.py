@@ -48,7 +48,7 @@ INTERPRETER = f"/python/bin/python{sys.version_info.major}.{sys.version_info.min
 
 
 @dataclass(frozen=True, slots=True)
-class Binding:
+class VisiblePath:
     """A host path and where the sandbox shows it, read-only."""
 
     host: Path
@@ -59,7 +59,7 @@ class Binding:
 class VisibleTree:
     """Read-only bindings, and the places that are covered by something empty."""
 
-    bindings: tuple[Binding, ...]
+    bindings: tuple[VisiblePath, ...]
     covered: tuple[str, ...]
 
     def host_files(self) -> list[Path]:
@@ -99,7 +99,7 @@ class VisibleTree:
                 rules |= {path: READ for path in binding.host.iterdir() if path not in covered}
         return rules
 
-    def _covered_in(self, binding: Binding) -> list[Path]:
+    def _covered_in(self, binding: VisiblePath) -> list[Path]:
         return [
             binding.host / path[len(binding.inside) + 1 :]
             for path in self.covered
@@ -116,15 +116,15 @@ def visible_tree(*, with_cuda: bool = False) -> VisibleTree:
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     inside_stdlib = f"/python/lib/{stdlib.name}"
     bindings = [
-        Binding(Path(sys.executable).resolve(), INTERPRETER),
-        Binding(stdlib, inside_stdlib),
+        VisiblePath(Path(sys.executable).resolve(), INTERPRETER),
+        VisiblePath(stdlib, inside_stdlib),
         *(
-            Binding(library, f"/python/lib/{library.name}")
+            VisiblePath(library, f"/python/lib/{library.name}")
             for library in sorted(Path(sys.base_prefix, "lib").glob("libpython3*.so*"))
         ),
         *_system_libraries(),
         *_packages(PACKAGES),
-        *(Binding(host, f"/arnode/{folder}") for folder, host in SHOWN_CODE.items()),
+        *(VisiblePath(host, f"/arnode/{folder}") for folder, host in SHOWN_CODE.items()),
         *(_cuda() if with_cuda else ()),
     ]
     covered = [f"{inside_stdlib}/{name}" for name in _HIDDEN_IN_STDLIB if (stdlib / name).is_dir()]
@@ -134,32 +134,32 @@ def visible_tree(*, with_cuda: bool = False) -> VisibleTree:
     return VisibleTree(bindings=tuple(bindings), covered=tuple(covered))
 
 
-def _system_libraries() -> list[Binding]:
+def _system_libraries() -> list[VisiblePath]:
     folders = [_LIBRARY_FOLDER, f"/usr{_LIBRARY_FOLDER}", "/lib64", "/usr/lib64", "/usr/lib"]
-    found = [Binding(Path(loader), loader) for loader in _LOADERS if Path(loader).exists()]
+    found = [VisiblePath(Path(loader), loader) for loader in _LOADERS if Path(loader).exists()]
     for name in _LIBRARIES:
         path = next((Path(folder, name) for folder in folders if Path(folder, name).exists()), None)
         if path:
-            found.append(Binding(path.resolve(), f"{_LIBRARY_FOLDER}/{name}"))
+            found.append(VisiblePath(path.resolve(), f"{_LIBRARY_FOLDER}/{name}"))
     return found
 
 
-def _cuda() -> Iterator[Binding]:
+def _cuda() -> Iterator[VisiblePath]:
     yield from _packages(nvidia.PACKAGES)
     for folder in nvidia.package_metadata():
-        yield Binding(folder, f"/packages/{folder.name}")
+        yield VisiblePath(folder, f"/packages/{folder.name}")
     for path in nvidia.driver_libraries():
         if path.is_dir():
-            yield Binding(path, str(path))
+            yield VisiblePath(path, str(path))
             continue
         # Its libraries look for one another by version as well.
         for name in dict.fromkeys((path.name, path.resolve().name)):
-            yield Binding(path.resolve(), f"{_LIBRARY_FOLDER}/{name}")
+            yield VisiblePath(path.resolve(), f"{_LIBRARY_FOLDER}/{name}")
     for host, inside in nvidia.compiler_files():
-        yield Binding(host, inside)
+        yield VisiblePath(host, inside)
 
 
-def _packages(names: Iterable[str]) -> list[Binding]:
+def _packages(names: Iterable[str]) -> list[VisiblePath]:
     if importlib.util.find_spec("torch") is None:
         raise ConfigurationError(
             "torch is not installed beside arnode",
@@ -174,7 +174,7 @@ def _packages(names: Iterable[str]) -> list[Binding]:
         else:  # `numpy.libs` is no module; `tiktoken_ext` has no __init__
             path = _beside_torch() / name
         if path.exists():
-            found.append(Binding(path, f"/packages/{path.name}"))
+            found.append(VisiblePath(path, f"/packages/{path.name}"))
     return found
 
 

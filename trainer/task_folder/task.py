@@ -77,7 +77,7 @@ class NotPreparedError(ConfigurationError):
         self.unknown = unknown
 
 
-class Reader(Protocol):
+class KindReader(Protocol):
     """Reads what only its kind of task has, in a file whose other fields are read elsewhere."""
 
     def read(
@@ -90,7 +90,7 @@ class Reader(Protocol):
         """
 
 
-def read_task(path: Path, readers: Mapping[str, Reader], *, data_dir: Path) -> Task:
+def read_task(path: Path, readers: Mapping[str, KindReader], *, data_dir: Path) -> Task:
     """Return the task of a folder; `readers` are those of the kinds of task.
 
     Raises what a reader raises.

@@ -20,7 +20,7 @@ from typing import Literal
 from trainer.host.processes import family_of, held_kib, proportional_kib, status_number
 from trainer.sandbox.enclosure import held, in_time, start_process
 from trainer.workshop import workbench
-from trainer.workshop.workbench import Spec
+from trainer.workshop.workbench import WorkshopSpec
 
 Excess = Literal["memory", "threads", "files"]
 End = Excess | Literal["exit", "killed", "time", "output"]
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class WorkshopLimits:
     """What one command may use. Sizes in bytes; `scratch_*` of each place it may write to."""
 
     limit_s: float
@@ -65,7 +65,9 @@ class Places:
 class AtWork:
     """A command at work. Make one with `AtWork.begin`, `close` it in any case."""
 
-    def __init__(self, process: asyncio.subprocess.Process, limits: Limits, places: Places) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, limits: WorkshopLimits, places: Places
+    ) -> None:
         self.end: End = "exit"
         self._process = process
         self._limits = limits
@@ -76,7 +78,7 @@ class AtWork:
         self._watched = asyncio.create_task(self._watch())
 
     @classmethod
-    async def begin(cls, spec: Spec, limits: Limits, places: Places) -> "AtWork":
+    async def begin(cls, spec: WorkshopSpec, limits: WorkshopLimits, places: Places) -> "AtWork":
         command = [sys.executable, "-I", "-S", "-B", workbench.__file__]
         process = await start_process(command, has_lifeline=True, stderr=asyncio.subprocess.PIPE)
         assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
@@ -166,7 +168,7 @@ class AtWork:
             await asyncio.sleep(_WATCH_INTERVAL_S)
 
 
-def _excess(root: int, places: Places, limits: Limits) -> Excess | None:
+def _excess(root: int, places: Places, limits: WorkshopLimits) -> Excess | None:
     """Return what the processes from `root` on, the first one outside, have too much of."""
     pids = family_of(root)
     if sum(status_number(pid, "Threads") for pid in pids) > limits.threads:
@@ -179,13 +181,13 @@ def _excess(root: int, places: Places, limits: Limits) -> Excess | None:
     return "files" if is_full or _is_memory_full(pids, places, limits) else None
 
 
-def _has_grown(folder: Path, before: tuple[float, float], limits: Limits) -> bool:
+def _has_grown(folder: Path, before: tuple[float, float], limits: WorkshopLimits) -> bool:
     most_bytes, most_files = before[0] + limits.scratch_bytes, before[1] + limits.scratch_files
     size, files = held([folder], most_bytes=most_bytes, most_files=most_files)
     return size > most_bytes or files > most_files
 
 
-def _is_memory_full(pids: list[int], places: Places, limits: Limits) -> bool:
+def _is_memory_full(pids: list[int], places: Places, limits: WorkshopLimits) -> bool:
     """Whether a folder in memory holds too many files: mounts bound only their bytes."""
     if len(pids) < 3:  # the first one, bwrap outside, process 1 inside
         return False

@@ -29,7 +29,7 @@ _DESCRIPTORS = 1 << 20  # more than anybody has open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class WorkshopSpec:
     """What `trainer.workshop.workshop` asks for; paths are the host's.
 
     `folder` is removed at the end, the command works in `worktree`. `bubblewrap` has the arguments
@@ -55,7 +55,7 @@ def main() -> None:
     told = sys.stdin.buffer.readline()
     if not told.endswith(TOLD):
         raise SystemExit("the node ended")
-    spec = Spec(**json.loads(told))
+    spec = WorkshopSpec(**json.loads(told))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
@@ -86,7 +86,7 @@ def remove_folder(folder: Path) -> None:
         subprocess.call(removing)
 
 
-def _become(spec: Spec, libc: ctypes.CDLL) -> None:
+def _become(spec: WorkshopSpec, libc: ctypes.CDLL) -> None:
     """Put on the walls and execute the command. Returns only by raising."""
     from trainer.sandbox.seccomp import workshop_program
 
@@ -107,7 +107,7 @@ def _become(spec: Spec, libc: ctypes.CDLL) -> None:
     os.execve(spec.command[0], spec.command, spec.environment)  # noqa: S606
 
 
-def _enter_namespaces(spec: Spec, arguments: list[str], program: bytes) -> None:
+def _enter_namespaces(spec: WorkshopSpec, arguments: list[str], program: bytes) -> None:
     # Not on the command line: others of this machine could read there what the folders are called.
     filters = _readable(program)
     words = _readable("\0".join([*arguments, "--seccomp", str(filters)]).encode() + b"\0")
@@ -115,7 +115,7 @@ def _enter_namespaces(spec: Spec, arguments: list[str], program: bytes) -> None:
     os.execvpe(command[0], command, spec.environment)  # noqa: S606
 
 
-def _give_up_rights(spec: Spec, libc: ctypes.CDLL, program: bytes) -> None:
+def _give_up_rights(spec: WorkshopSpec, libc: ctypes.CDLL, program: bytes) -> None:
     from trainer.sandbox.confine import keep_capabilities
     from trainer.sandbox.inside.filters import load_filter
     from trainer.sandbox.landlock import Access, restrict_self

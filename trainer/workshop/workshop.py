@@ -20,10 +20,10 @@ from trainer.sandbox import tier as tiers
 from trainer.sandbox.confined import give_to, release_uid, throwaway_uid
 from trainer.sandbox.landlock import can_scope_signals, landlock_abi
 from trainer.sandbox.tier import Tier
-from trainer.workshop.at_work import AtWork, Limits, Places
+from trainer.workshop.at_work import AtWork, Places, WorkshopLimits
 from trainer.workshop.installed import installed
 from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into
-from trainer.workshop.workbench import Spec, remove_folder
+from trainer.workshop.workbench import WorkshopSpec, remove_folder
 from trainer.workshop.worktree import Given, Taken, lay_out, note, taken
 
 NOTE_BYTES: Final = 4096
@@ -43,7 +43,7 @@ class Bench:
     shown: tuple[Path, ...]
     kept: tuple[Path, ...]
     environment: Mapping[str, str]
-    limits: Limits
+    limits: WorkshopLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,7 @@ def _furnish(
     *,
     tier: Tier,
     uid: int | None,
-) -> tuple[Spec, Places]:
+) -> tuple[WorkshopSpec, Places]:
     """Lay out a folder and say how the command is to be started in it."""
     folder = folder.resolve()
     worktree, home, temporary = (folder / name for name in ("work", "home", "tmp"))
@@ -160,7 +160,7 @@ def _furnish(
     if uid is not None:
         give_to(uid, folder)
     rules = landlock_rules(view, home=home, temporary=temporary)
-    spec = Spec(
+    spec = WorkshopSpec(
         command=[view.installed.program, *words[1:]],
         environment={**bench.environment, **own},
         folder=str(folder),

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class SandboxJob:
     """What the runner asks of this sandbox.
 
     `context` is the number of tokens of a scored row, `batch_rows` how many are scored at once,

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainer.language_model.harness.job import Job
+from trainer.language_model.harness.job import SandboxJob
 from trainer.sandbox.inside.channel import Channel
 
 _SEED_MASK = (1 << 63) - 1
 
 
 channel: Channel
-job: Job
+job: SandboxJob
 
 
 def begin(opened: Channel, payload: bytes) -> None:
@@ -26,7 +26,7 @@ def begin(opened: Channel, payload: bytes) -> None:
     global channel, job
     message = json.loads(payload)
     files = message.pop("files")
-    channel, job = opened, Job(**message)
+    channel, job = opened, SandboxJob(**message)
     for path, data in files.items():
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
