@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from agent.proposal import Context, Proposal
+from agent.proposal import Context, Proposal, Proposer
 from node.claims.choosing import Peers
 from node.home.home import Home
 from node.line.activity import Activity
@@ -163,6 +163,7 @@ class Bench:
     goal: Goal = field(default_factory=Goal)
     ideas: int = 100
     rates: Sequence[str] = ()  # instead of so many ideas
+    proposer: Proposer | None = None  # instead of rates
     pool_bytes: int | None = None
     policy: Policy = DEFAULT
     said: list[str] = field(default_factory=list)
@@ -207,7 +208,7 @@ class Bench:
             self.session().task,
             noise=RunNoise(ledger),
             peers=self.peers and self.peers(ledger),
-            proposer=Rates(self.ideas, self.rates),
+            proposer=self.proposer or Rates(self.ideas, self.rates),
             say=self.said.append,
             slow=self.slow,
             policy=self.policy,

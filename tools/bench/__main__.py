@@ -12,6 +12,7 @@ from tools.bench.attesting import run_attesting
 from tools.bench.crowding import run_crowding
 from tools.bench.decisions import run_decisions
 from tools.bench.exploring import run_explore
+from tools.bench.looping import run_looping
 from tools.bench.network import FIGURES, run_network
 from tools.bench.peers import run_peers
 from tools.bench.pipeline import run_pipeline
@@ -29,6 +30,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "swarm": run_swarm,
     "explore": run_explore,
     "repeats": run_repeats,
+    "looping": run_looping,
     "pipeline": run_pipeline,
     "records": run_records,
     "syncing": run_syncing,

@@ -1,0 +1,146 @@
+"""What an experiment costs the event loop: in a home with 3,000 experiments, beside one with ten.
+
+Runs take no time here (`tests.node.scripted`): what is left is choosing, planning, deciding and
+recording. A fifth of the experiments are peers' claims, every fortieth of its own is kept. A home
+is made once, by the loop itself, and kept under build/bench.
+"""
+
+import asyncio
+import itertools
+import random
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from agent.proposal import Context, Proposal
+from node.claims.choosing import Peers
+from node.home.home import Home
+from node.line.ledger import Ledger
+from node.loop.agenda import Goal
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.source import Source
+from tests.node.books import BASE_NANO, GAIN_NANO, proposal_of
+from tests.node.examples import BASELINE
+from tests.node.scripted import OUTCOME, Bench, ScriptedRunner
+from tests.node.strangers import SD_NANO, Stranger
+from trainer.measuring.outcome import RunOutcome
+
+SIZES = (10, 3_000)
+_MEASURED = 60  # experiments, of which one is kept
+_ROUNDS = 3
+_KEEP_EVERY = 40
+_GAIN_NANO = GAIN_NANO // 2  # 75 of them stay below the baseline's metric
+_PEERS_SHARE = 0.2
+_AUTHORS = 20
+_CLAIMED_SD = 2.0
+_OWN, _CLAIMED = 200_000, 700_000  # the first rates, in millionths: no two are the same
+
+
+def run_looping(
+    kept: Path, sizes: Sequence[int] = SIZES, *, number: int = _MEASURED, rounds: int = _ROUNDS
+) -> dict[str, object]:
+    """Return the figures: CPU milliseconds of the event loop's thread for each experiment."""
+    homes = {size: _home_with(kept, size) for size in sizes}
+    ms: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(rounds):
+        for size, home in homes.items():
+            ms[size].append(_ms_each(home, kept / "loop-at-work", number))
+    few, *_, many = (median(each) for each in ms.values())
+    return {
+        "experiments_measured": number,
+        "peers_share": _PEERS_SHARE,
+        "ms_on_the_event_loop": {str(size): [round(one, 1) for one in ms[size]] for size in sizes},
+        "ratio": round(many / few, 2),
+    }
+
+
+def _home_with(kept: Path, size: int) -> Home:
+    """Return a home with so many experiments, made unless it is there from before."""
+    home, begun = Home(kept / f"loop-{size}"), Home(kept / f"loop-{size}-begun")
+    if not home.root.exists():
+        print(f"making a home with {size} experiments …", file=sys.stderr)
+        shutil.rmtree(begun.root, ignore_errors=True)
+        begun.prepare()
+        with Store.open(begun) as store:
+            _publish_claims(store, begun, round(size * _PEERS_SHARE) + _MEASURED)
+            _work(begun, store, size)
+        begun.root.rename(home.root)
+    return home
+
+
+def _publish_claims(store: Store, home: Home, number: int) -> None:
+    """Let strangers claim gains, each of a rate of its own."""
+    blobs = Blobs(home.blobs)
+    authors = [Stranger(store, blobs, number=1 + one) for one in range(_AUTHORS)]
+    for one, author in zip(range(number), itertools.cycle(authors)):
+        author.claims(proposal_of(BASELINE, _rate(_CLAIMED + one)).source, _CLAIMED_SD)
+
+
+def _ms_each(home: Home, at_work: Path, number: int) -> float:
+    """Do so many experiments in a copy of a home; return milliseconds for each experiment."""
+    shutil.rmtree(at_work, ignore_errors=True)
+    shutil.copytree(home.root, at_work)
+    with Store.open(Home(at_work)) as store:
+        began_s = time.thread_time()
+        done = _work(Home(at_work), store, number)
+        took_s = time.thread_time() - began_s
+    shutil.rmtree(at_work)
+    return 1000 * took_s / done
+
+
+def _work(home: Home, store: Store, number: int) -> int:
+    """Let the loop do so many experiments; return how many it did."""
+    before = len(store.experiments.listed())
+    bench = Bench(
+        home=home,
+        store=store,
+        runner=_Machine(),
+        goal=Goal(max_experiments=number),
+        proposer=_Rates(before),
+        peers=_peers_of,
+    )
+    asyncio.run(bench.research().run())
+    return len(store.experiments.listed()) - before
+
+
+def _peers_of(ledger: Ledger) -> Peers:
+    return Peers(
+        ledger,
+        net="main",
+        share=_PEERS_SHARE,
+        chance=random.Random(3),
+        noise_sd=lambda: SD_NANO / 1e9,
+    )
+
+
+def _rate(millionths: int) -> str:
+    return f"0.{millionths:06}"
+
+
+class _Rates:
+    """Proposes one learning rate after another, none that this home has seen."""
+
+    def __init__(self, before: int) -> None:
+        self._numbers = itertools.count(_OWN + before)
+
+    def propose(self, context: Context) -> Proposal:
+        return proposal_of(context.source, _rate(next(self._numbers)))
+
+
+@dataclass(kw_only=True)
+class _Machine(ScriptedRunner):
+    """Measures by the rate: each fortieth of the node's own beats all before, no claim holds."""
+
+    async def run(self, source: Source, seed: int, **how: Any) -> RunOutcome:
+        number = round(float(source["train.py"].decode().split("=")[1]) * 1e6)
+        level, rest = divmod(number - _OWN, _KEEP_EVERY)
+        gains = 0 if not _OWN < number < _CLAIMED else level - (rest > 0)
+        nano = BASE_NANO - gains * _GAIN_NANO
+        self.outcomes = {source.tree: replace(OUTCOME, metric_nano=nano, secret_nano=nano)}
+        return await super().run(source, seed, **how)
