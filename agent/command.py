@@ -21,8 +21,8 @@ from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
 from protocol.codecs import fit_line
 from protocol.errors import Rejected
-from protocol.kinds import MAX_WHY
 from protocol.patches import unified_diff
+from protocol.record_kinds import MAX_WHY
 from protocol.remarks import MAX_TITLE
 from protocol.source import Source
 

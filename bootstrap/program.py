@@ -24,7 +24,7 @@ from node.store.store import Store
 from node.terminal.interrupts import until_interrupted
 from protocol.errors import ConfigurationError
 from protocol.topics import all_subscriptions
-from trainer.kinds import builtin_ids
+from trainer.task_kinds import builtin_ids
 
 _log = logging.getLogger("node")
 

@@ -22,7 +22,7 @@ from rich.terminal_theme import TerminalTheme
 
 from agent.knobs.proposer import KnobsProposer
 from node.home.home import Home
-from node.line.session import find_task
+from node.line.open_task import find_task
 from node.loop.agenda import Goal
 from node.running.live import draw
 from node.running.node import Node, open_node

@@ -19,8 +19,8 @@ from protocol.gains import (
     gain_in,
     pairs_of,
 )
-from protocol.kinds import AdoptBody, ResultBody
 from protocol.manifest import TaskManifest
+from protocol.record_kinds import AdoptBody, ResultBody
 from protocol.records import Record
 from protocol.remarks import RetractBody
 from protocol.runs import CONTENDED, Env, Role

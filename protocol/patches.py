@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from protocol.codecs import relative_path
 from protocol.errors import ArnodeError, Rejected
-from protocol.kinds import FileChange
+from protocol.record_kinds import FileChange
 from protocol.source import Source, split_lines
 
 _CONTEXT_LINES = 3

@@ -29,7 +29,7 @@ from protocol.keys import (
     SigningKey,
     is_key,
 )
-from protocol.kinds import Body, ProfileBody, UnknownBody, body_fields, body_from_value
+from protocol.record_kinds import Body, ProfileBody, UnknownBody, body_fields, body_from_value
 
 RecordId = NewType("RecordId", bytes)
 

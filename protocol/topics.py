@@ -16,7 +16,7 @@ from typing import Final
 
 from protocol.attestation import AttestBody
 from protocol.hardware import ANY, FAMILIES, family_of
-from protocol.kinds import AdoptBody, PatchBody, ResultBody, TaskBody
+from protocol.record_kinds import AdoptBody, PatchBody, ResultBody, TaskBody
 from protocol.records import Record
 from protocol.remarks import InsightBody, IntentBody, NoiseBody, ProposalsBody, ReportBody
 

@@ -223,8 +223,8 @@ def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Pa
 
 
 def test_the_example_of_a_catalogue_fits_tiny(tmp_path: Path) -> None:
-    from trainer.kinds import load_task
     from trainer.task_folder.findings import load_catalogue
+    from trainer.task_kinds import load_task
 
     page = (ROOT / "docs" / "replicate.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
@@ -235,8 +235,8 @@ def test_the_example_of_a_catalogue_fits_tiny(tmp_path: Path) -> None:
 
 
 def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
-    from trainer.kinds import load_task
     from trainer.task_folder.task import NotPreparedError
+    from trainer.task_kinds import load_task
 
     page = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
     half, shards, unpinned = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)

@@ -14,7 +14,6 @@ from protocol.errors import ArnodeError
 from protocol.runs import CONTENDED
 from protocol.source import Source
 from trainer.host.device import Device, processor
-from trainer.kinds import kind_of
 from trainer.measuring.cost import UNLIMITED, Pace, StageCosts
 from trainer.measuring.host_load import HostLoad
 from trainer.measuring.kind import Prepared, Request, Scores
@@ -25,6 +24,7 @@ from trainer.measuring.training import PATIENCE_S, Trained, Training
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
 from trainer.task_folder.task import Task
+from trainer.task_kinds import kind_of
 
 _CALIBRATIONS = 2
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias, get_args
 
 from agent.source.canonical import parse, syntax_fault
+from agent.source.imported_reach import Own, What, defined_in, reached_in
 from agent.source.lint import Lint
 from agent.source.names import Names
-from agent.source.reach import Own, What, defined_in, reached_in
 from protocol.codecs import line
 from protocol.fields import Mapped, Positive
 from protocol.source import Source

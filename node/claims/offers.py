@@ -15,9 +15,9 @@ from node.vetting.inspection import inspect
 from node.vetting.merging import merged
 from protocol.board import Row
 from protocol.errors import ArnodeError
-from protocol.kinds import ResultBody
 from protocol.patches import unified_diff
 from protocol.prospects import AuthorRate
+from protocol.record_kinds import ResultBody
 from protocol.source import Source
 from protocol.units import NANO
 

@@ -15,8 +15,8 @@ from node.line.ledger import Ledger
 from node.store.boards import BoardKey
 from node.store.standing import measured_here
 from protocol.evidence import GAINS
-from protocol.kinds import PatchBody
 from protocol.patches import unified_diff
+from protocol.record_kinds import PatchBody
 from protocol.source import Source
 from protocol.units import NANO
 

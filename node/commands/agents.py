@@ -12,7 +12,7 @@ import click
 
 from node.commands.basics import json_option, task_options, tell
 from node.home.home import Home
-from node.line.session import find_task
+from node.line.open_task import find_task
 from node.settings.config import config_of
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json

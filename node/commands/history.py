@@ -24,8 +24,8 @@ from node.terminal.vocabulary import wording
 from node.vetting.adoption import describe, marks_of
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError
-from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.patches import unified_diff, unpack_diff
+from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
 from protocol.remarks import RetractBody
 from protocol.units import from_nano

@@ -17,7 +17,7 @@ from node.terminal.terminal import plain, print_json
 from node.vetting.adoption import describe, marks_of
 from protocol.attestation import AttestBody
 from protocol.errors import SafetyError, UsageError
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 from protocol.records import Record
 from protocol.source import Source
 

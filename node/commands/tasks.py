@@ -11,9 +11,9 @@ from node.settings.config import config_of
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
 from protocol.units import NANO
-from trainer.kinds import kind_of, load_task, settled_task, text_task
 from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import NotPreparedError
+from trainer.task_kinds import kind_of, load_task, settled_task, text_task
 
 
 @click.group()

@@ -8,7 +8,7 @@ from node.commands.basics import own_console, plain_table
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
 from protocol.attestation import AttestBody
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 from protocol.records import Record
 from trainer.measuring.timeline import AHEAD
 

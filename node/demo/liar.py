@@ -13,8 +13,8 @@ from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.line.identity import identity_of
+from node.line.open_task import Subject
 from node.line.publication import Publication
-from node.line.session import Subject
 from node.networks.invites import read_invite
 from node.peering.membership import taking_part
 from node.settings.config import config_of
@@ -22,13 +22,13 @@ from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.terminal.interrupts import until_interrupted
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.runs import Role, Run
 from protocol.source import Source
 from protocol.topics import subscriptions
 from trainer.host.device import processor
-from trainer.kinds import load_task
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 # Of the noise floor: enough to be looked at before anybody else's.
 CLAIMED_SD: Final = 12

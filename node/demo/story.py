@@ -30,8 +30,8 @@ from protocol.evidence import GAINS
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.host.device import processor
-from trainer.kinds import kind_of, load_task
 from trainer.task_folder.task import Task
+from trainer.task_kinds import kind_of, load_task
 
 MOVE: Final = "own-rates"  # of the task's moves, one with a gain that four pairs confirm
 LIMIT_S: Final = 900.0

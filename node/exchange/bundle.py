@@ -23,7 +23,7 @@ from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.attestation import AttestBody
 from protocol.encoding import LIMIT_BYTES, decode
 from protocol.errors import Rejected, SafetyError, UsageError
-from protocol.kinds import AdoptBody, PatchBody, ResultBody
+from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record, parse_record
 from protocol.source import Source
 

@@ -15,9 +15,9 @@ from protocol.board_facts import BoardClaim, read_fact
 from protocol.errors import Rejected, SafetyError, UsageError
 from protocol.gains import Gain
 from protocol.hygiene import check_for_task
-from protocol.kinds import AdoptBody, PatchBody, ResultBody, TaskBody
 from protocol.manifest import TaskManifest
 from protocol.patches import apply_packed
+from protocol.record_kinds import AdoptBody, PatchBody, ResultBody, TaskBody
 from protocol.records import Record
 from protocol.source import Source
 

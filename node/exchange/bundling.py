@@ -12,7 +12,7 @@ from node.store.intake import IntakeReport
 from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
-from protocol.kinds import AdoptBody, PatchBody, ResultBody
+from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
 
 

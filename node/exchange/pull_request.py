@@ -8,7 +8,7 @@ from node.store.experiments import Experiment
 from node.store.store import Store
 from protocol.board_facts import BoardClaim, read_fact
 from protocol.errors import UsageError
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 from protocol.records import Record
 from protocol.units import NANO
 

@@ -14,8 +14,8 @@ from node.journal.gitobjects import GitObject, commit_object, source_objects
 from node.store.experiments import Adoption, Experiment
 from node.store.store import Store
 from node.terminal.terminal import plain
-from protocol.kinds import ResultBody
 from protocol.manifest import TaskManifest
+from protocol.record_kinds import ResultBody
 from protocol.records import Record
 from protocol.runs import Run
 from protocol.source import Source

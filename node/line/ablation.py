@@ -17,7 +17,7 @@ from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
 from node.store.store import Store
 from node.vetting.merging import merged
-from protocol.kinds import Origin, PatchBody
+from protocol.record_kinds import Origin, PatchBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
 

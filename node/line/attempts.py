@@ -18,7 +18,7 @@ from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import wording
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 from protocol.rule import Policy
 from protocol.runs import Run
 from protocol.source import Source

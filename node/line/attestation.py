@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import RunDescription
+from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import PairTrial
 from node.line.trial import ANCHOR_PAIRS, Confirmation, MetricReading, Pair, next_of_confirmation
@@ -24,8 +24,8 @@ from protocol.evidence import BorneOut, Evidence, least_nano
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.gains import Scale, pairs_of
 from protocol.keys import SigningKey
-from protocol.kinds import Origin
 from protocol.manifest import TaskManifest
+from protocol.record_kinds import Origin
 from protocol.rule import MIN_PAIRS, QUICK, VERIFY, Claim, Policy
 from protocol.runs import Role, Run
 from protocol.source import Source

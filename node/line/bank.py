@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from node.line.desk import Desk
 from node.line.drift import doubt_head, has_failed
-from node.line.kind import JobStep, RunDescription
+from node.line.job_step import JobStep, RunDescription
 from node.line.ledger import Ledger
 from node.line.remeasure import RemeasureStep
 from node.store.jobs import Job, PlannedRun

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import JobStep, RunDescription, ended_runs
+from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.ledger import Ledger
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.kind import JobStep, RunDescription, ended_runs
+from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.ledger import Ledger
 from node.line.plateaus import REACH_SD
 from node.line.trial import MetricReading
@@ -23,7 +23,7 @@ from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
 from protocol.codecs import choice, fit_line, line, text
 from protocol.fields import Digest, Items, Named
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.rule import Policy
 from protocol.runs import Run
 from protocol.units import NANO

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
-from node.line.kind import RunDescription
+from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.trial import Confirmation
@@ -17,7 +17,7 @@ from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.codecs import line
 from protocol.fields import OPTIONAL, Digest, Named
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.records import Record
 from protocol.rule import Claim
 from protocol.runs import Run

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from node.line.branch import kept_in
 from node.line.desk import Desk
-from node.line.kind import RunDescription
+from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.publication import MAX_PARENTS
@@ -16,7 +16,7 @@ from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import many
 from protocol.fields import Digest, Items
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.records import Record
 from protocol.runs import Run
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from node.line.activity import Activity
 from node.line.drift import note_surroundings
 from node.line.ledger import Ledger
-from node.line.session import Session
+from node.line.open_task import Session
 from node.line.trial import MetricReading
 from node.store.jobs import Job, Step
 from node.store.store import Store

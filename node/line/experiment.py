@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Final
 from node.line.activity import Dot
 from node.line.desk import Desk
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
-from node.line.kind import JobStep, RunDescription, ended_runs
+from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.ledger import Ledger
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
@@ -18,7 +18,7 @@ from node.store.store import Store
 from protocol.codecs import fit_line, fit_text, line, text
 from protocol.fields import OPTIONAL, Digest, Items, Named, Natural
 from protocol.ideas import Edit
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.runs import Run
 from protocol.units import NANO
 

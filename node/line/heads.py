@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from node.line.kinds import HEAD_TRIALS
+from node.line.job_kinds import HEAD_TRIALS
 from node.line.ledger import Ledger
 from node.store.jobs import Line
 from node.store.records import PREFIX_DIGITS
@@ -11,8 +11,8 @@ from node.store.store import Store
 from node.vetting.patches import PatchRecord
 from protocol.attestation import AttestBody
 from protocol.errors import ArnodeError, UsageError
-from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.manifest import TaskManifest
+from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
 from trainer.task_folder.task import Task
 

@@ -8,7 +8,7 @@ from node.home.keyfile import NodeKeys
 from node.settings.config import Config
 from node.store.store import Store
 from protocol.keys import bind
-from protocol.kinds import ProfileBody
+from protocol.record_kinds import ProfileBody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

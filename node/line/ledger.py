@@ -11,8 +11,8 @@ from typing import Any, Final
 from agent.proposal import Proposal
 from node.line.identity import Identity
 from node.line.intents import TTL_S, others_intents, titles_on
+from node.line.open_task import Subject
 from node.line.publication import Publication
-from node.line.session import Subject
 from node.line.splits import fresh_nonce
 from node.line.surroundings import meta_key
 from node.store.blobs import Blobs

@@ -5,7 +5,7 @@ Own runs are those that nobody selected: baselines and both sides of confirmatio
 
 from statistics import median, variance
 
-from node.line.kinds import ON_ONE_SPLIT
+from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.ledger import LEAST_RUNS, Ledger
 from node.line.surroundings import surroundings_of
 from node.store.jobs import LineKey

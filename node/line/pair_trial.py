@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
 from node.line.drift import doubt_head, drift_of
-from node.line.kind import JobStep, RunDescription, ended_runs
+from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.ledger import LEAST_RUNS, Ledger
 from node.line.trial import (
     ANCHOR_PAIRS,

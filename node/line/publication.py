@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from node.line.identity import Identity, announce_profile
-from node.line.session import Subject
+from node.line.open_task import Subject
 from node.store.blobs import Blobs
 from node.store.experiments import STRIPPING
 from node.store.store import Store
@@ -15,9 +15,18 @@ from protocol.attestation import AttestBody, AttestVerdict
 from protocol.codecs import fit_line, fit_text
 from protocol.hygiene import compress, compressed_size_bytes
 from protocol.keys import SigningKey
-from protocol.kinds import AdoptBody, Body, Diff, Origin, PatchBody, ResultBody, Stage, TaskBody
 from protocol.manifest import TaskManifest
 from protocol.patches import file_changes, unified_diff
+from protocol.record_kinds import (
+    AdoptBody,
+    Body,
+    Diff,
+    Origin,
+    PatchBody,
+    ResultBody,
+    Stage,
+    TaskBody,
+)
 from protocol.records import Record
 from protocol.remarks import InsightBody, IntentBody, NoiseBody, RetractBody
 from protocol.runs import Cost, Run

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
 from node.line.drift import doubt_of, forget_doubt, has_failed, is_in_doubt
-from node.line.kind import RunDescription
+from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.trial import Confirmation
@@ -16,7 +16,7 @@ from node.terminal.vocabulary import word
 from protocol.codecs import line
 from protocol.errors import ArnodeError
 from protocol.fields import Digest
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 from protocol.records import Record
 from protocol.rule import POWER, Policy
 from protocol.runs import Run

@@ -20,7 +20,7 @@ from node.line.desk import Desk
 from node.line.drift import is_head_failing
 from node.line.experiment import open_experiment
 from node.line.idea import Idea
-from node.line.kinds import KINDS
+from node.line.job_kinds import KINDS
 from node.line.remeasure import open_remeasure
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
@@ -168,7 +168,7 @@ class Agenda:
         jobs = self._store.jobs.open_jobs(self._ledger.key, *KINDS)
         jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
         for job in jobs:
-            if run := self._unstarted(job):
+            if run := self._unfinished(job):
                 return run
         line = self._ledger.line
         if line is None or any(job.step.IS_EXCLUSIVE for job in jobs):
@@ -192,7 +192,7 @@ class Agenda:
             return run
         has_bank_run = any(isinstance(job.step, BankStep) for job in jobs)
         if len(line.bank_nano) < self._policy.bank_size and not has_bank_run:
-            return self._unstarted(open_bank(self._ledger))
+            return self._unfinished(open_bank(self._ledger))
         # Without a bank there is nothing to screen against.
         if not line.bank_nano:
             return None
@@ -210,7 +210,8 @@ class Agenda:
             return None if jobs else self._open_next() or self._open_experiment()
         return self._open_experiment()
 
-    def _unstarted(self, job: Job[Any]) -> PlannedRun | None:
+    def _unfinished(self, job: Job[Any]) -> PlannedRun | None:
+        """Return a planned run that nobody is at, also one that a kill cut short, with its seed."""
         for run in self._store.jobs.runs_of(job.id):
             if run.outcome is None and (run.job_id, run.ordinal) not in self._running:
                 return run
@@ -342,10 +343,10 @@ class Agenda:
         if isinstance(job.step, BranchStep):
             self._activity.say(f"{job.step.why}: going {job.step.title}")
         self._desk.advance(job)
-        return self._unstarted(job)
+        return self._unfinished(job)
 
     def _open(self, idea: Idea) -> PlannedRun | None:
         self._is_waiting = False
         self._opened += 1
         self._ideas.mark_tried(idea.proposal.fingerprint)
-        return self._unstarted(open_experiment(self._ledger, idea))
+        return self._unfinished(open_experiment(self._ledger, idea))

@@ -17,7 +17,7 @@ from node.line.attempts import result_here
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.idea import SUBMITTED
-from node.line.kind import ended_runs
+from node.line.job_step import ended_runs
 from node.line.ledger import Ledger
 from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey

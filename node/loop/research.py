@@ -1,8 +1,8 @@
 """The research loop of one line: it runs what the agenda says, until that is over.
 
 Everything it must remember is in the store before it acts (`ledger`), so that a killed loop goes on
-where it was; what follows from a run that ended is its job's own (`node.line.kind`). While one run
-trains, the one before is scored and the next proposal is written.
+where it was; what follows from a run that ended is its job's own (`node.line.job_step`). While one
+run trains, the one before is scored and the next proposal is written.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from node.line.attestation import WantedClaim, open_attestation
 from node.line.baseline import BaselineStep, open_baseline
 from node.line.desk import Desk
 from node.line.handed_in import submit
-from node.line.kind import JobStep
-from node.line.kinds import KINDS
+from node.line.job_kinds import KINDS
+from node.line.job_step import JobStep
 from node.loop.agenda import Agenda, Rest
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas

@@ -36,7 +36,7 @@ from node.network.incidents import Incidents, quieten_libp2p
 from node.network.limits import Banned, BudgetVerdict, CostKind, PeerId, PeerLimits
 from node.network.patches import stream_dispatch
 from node.network.presence import Heard
-from node.network.reach import ReachProber
+from node.network.reach_prober import ReachProber
 from node.network.relay import Relay, RelayLimits
 from node.network.router import make_router
 from node.network.tracking import PeerTracker

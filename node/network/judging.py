@@ -19,7 +19,7 @@ from typing import Final
 from node.home.clock import EARLY_MS
 from node.network.limits import Allowance, Buckets, PeerId
 from protocol.errors import Rejected
-from protocol.kinds import UnknownBody
+from protocol.record_kinds import UnknownBody
 from protocol.records import Record, parse_record
 from protocol.remarks import IntentBody
 from protocol.topics import belongs, net_of

@@ -16,9 +16,9 @@ from node.settings.config import Config
 from node.settings.config_file import change_settings
 from node.settings.network_definition import NO_NETWORK, Network
 from protocol.errors import Rejected
-from trainer.kinds import builtin_ids
 from trainer.sandbox.tier import Tier
 from trainer.task_folder.task import Task
+from trainer.task_kinds import builtin_ids
 
 _KEY_DIGITS: Final = 12
 _HOW = "`arnode start` in a terminal asks, `--yes` agrees"

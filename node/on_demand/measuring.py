@@ -12,7 +12,7 @@ from typing import cast
 
 from node.home.home import Home
 from node.line.heads import the_line, tree_of
-from node.line.session import Session
+from node.line.open_task import Session
 from node.line.splits import fresh_nonce, random_seed
 from node.line.trial import Confirmation, MetricReading, Pair, next_of_confirmation
 from node.store.blobs import Blobs

@@ -18,7 +18,7 @@ from typing import Literal
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.line.session import Session
+from node.line.open_task import Session
 from node.line.surroundings import decisive
 from node.line.trial import Confirmation
 from node.on_demand.kept_runs import KeptRun, KeptRuns

@@ -10,8 +10,8 @@ from typing import Final
 
 from agent.knobs.proposer import KnobsProposer
 from node.home.home import Home
-from node.line.kinds import ON_ONE_SPLIT
-from node.line.session import Session, find_task, opened
+from node.line.job_kinds import ON_ONE_SPLIT
+from node.line.open_task import Session, find_task, opened
 from node.line.splits import random_seed
 from node.loop.agenda import Goal
 from node.running.node import Node, open_node

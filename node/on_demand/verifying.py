@@ -23,9 +23,9 @@ from node.home.keyfile import read_keys
 from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.baseline import BaselineStep
 from node.line.heads import task_source
-from node.line.kind import ended_runs
+from node.line.job_step import ended_runs
 from node.line.noise import known_noise
-from node.line.session import find_task
+from node.line.open_task import find_task
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
 from node.on_demand.session import POLL_S, be_node

@@ -22,7 +22,7 @@ from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.store.eviction import claims_of, make_room
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
-from protocol.kinds import PatchBody
+from protocol.record_kinds import PatchBody
 
 DEFAULT_QUOTA_BYTES: Final = 4 << 30
 MOST_WANTED: Final = 1_024

@@ -7,7 +7,7 @@ from typing import Final
 
 from node.home.clock import EARLY_MS
 from node.network.limits import Allowance, Buckets, PeerId
-from node.peering.reading import Read, RecordReader
+from node.peering.record_reader import Read, RecordReader
 from node.store.extracts import Extract
 from node.store.intake import IntakeReport
 from node.store.store import Store

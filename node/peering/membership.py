@@ -20,7 +20,7 @@ from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book
 from node.peering.greeting import Acquaintance
 from node.peering.neighbours import Neighbours
-from node.peering.reading import RecordReader
+from node.peering.record_reader import RecordReader
 from node.peering.service import Peering
 from node.processes.ports import Ports
 from node.processes.process import NetworkProcess

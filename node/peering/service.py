@@ -33,7 +33,7 @@ from node.peering.messages import (
 from node.peering.misbehaviour import Misbehaviour
 from node.peering.publishing import Publisher
 from node.peering.reaching import Reaching
-from node.peering.reading import RecordReader
+from node.peering.record_reader import RecordReader
 from node.peering.serving import BlobServer, RecordServer
 from node.peering.syncing import Syncer
 from node.processes.carrier import Answer, Carrier, Connected, Disconnected, Heard

@@ -27,9 +27,9 @@ from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import Rejected
 from protocol.framing import Message
-from protocol.kinds import Body, PatchBody, ResultBody, TaskBody
 from protocol.reconciliation import respond
 from protocol.record_index import RecordIndex
+from protocol.record_kinds import Body, PatchBody, ResultBody, TaskBody
 from protocol.remarks import ReportBody
 
 

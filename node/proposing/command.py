@@ -27,8 +27,8 @@ from agent.source.capabilities import Check
 from agent.told import NOTHING, last_words, told_by
 from agent.worker.prices import nano_per_token
 from node.home.home import Home
+from node.proposing.agent_secrets import leaking_file, long_words
 from node.proposing.budget import SpendingBudget
-from node.proposing.leaks import leaking_file, long_words
 from node.proposing.presets import OWN, PRESETS, Preset, is_paid
 from node.proposing.visits import Go, Visit, VisitTerms, counted
 from node.settings.config import Config

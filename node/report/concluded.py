@@ -12,7 +12,7 @@ from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
-from node.line.kinds import HEAD_TRIALS
+from node.line.job_kinds import HEAD_TRIALS
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
 from node.line.trial import Measured
@@ -22,7 +22,7 @@ from node.store.store import Store
 from node.terminal.progress import Progress
 from protocol.attestation import AttestVerdict
 from protocol.evidence import GAINS
-from protocol.kinds import Origin, ResultBody
+from protocol.record_kinds import Origin, ResultBody
 
 Fate: TypeAlias = Literal["passed", "missed", "open"]
 UNKNOWN: Final = Origin(proposer="unknown")  # of what no patch or job here tells

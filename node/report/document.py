@@ -7,7 +7,7 @@ from node.report.gains import OriginGains
 from node.report.lines import Head, LineReport, Report
 from node.report.peers import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
 from node.store.imported import Imported
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.units import NANO, from_nano
 
 _Json = dict[str, object]

@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 
 from node.report.markdown import code_span
 from node.report.peers import Interval
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.units import NANO
 
 _HOUR_MS = 3_600_000

@@ -14,7 +14,7 @@ from node.line.catch_up import CatchUpStep
 from node.line.remeasure import RemeasureStep
 from node.report.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
 from node.store.experiments import ABLATION, CATCHING_UP, is_branching
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.units import NANO
 
 _CATCH_UP: Final = Origin(proposer=CATCHING_UP)

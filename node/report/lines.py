@@ -11,7 +11,7 @@ from node.line.branch import BranchStep, kept_in
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.heads import manifest_of, the_line
-from node.line.kind import JobStep
+from node.line.job_step import JobStep
 from node.line.noise import known_noise
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
@@ -25,8 +25,8 @@ from node.store.jobs import Line
 from node.store.model_calls import Spending, spending_in
 from node.store.store import Store
 from node.terminal.progress import Progress, silent
-from protocol.kinds import ResultBody
 from protocol.manifest import MetricSpec
+from protocol.record_kinds import ResultBody
 from protocol.remarks import InsightBody
 from protocol.runs import Env
 from protocol.units import from_nano

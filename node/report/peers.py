@@ -19,8 +19,8 @@ from node.store.store import Store
 from protocol.board_facts import BoardClaim
 from protocol.evidence import GAINS
 from protocol.gains import Gain
-from protocol.kinds import ResultBody
 from protocol.opinions import borne_out, claims_of
+from protocol.record_kinds import ResultBody
 
 HereWord: TypeAlias = Literal[
     "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable", "kept", "no gain", "failed"

@@ -19,10 +19,10 @@ from node.home.home import Home
 from node.home.people import read_people
 from node.line.activity import Activity
 from node.line.desk import Desk
-from node.line.kinds import HEAD_TRIALS, ON_ONE_SPLIT
+from node.line.job_kinds import HEAD_TRIALS, ON_ONE_SPLIT
 from node.line.ledger import Ledger
 from node.line.noise import RunNoise
-from node.line.session import Session
+from node.line.open_task import Session
 from node.loop.agenda import Agenda, Goal, local_time
 from node.loop.briefing import Briefing, ProgramText
 from node.loop.exploring import Exploring

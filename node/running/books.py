@@ -15,7 +15,7 @@ from node.home.keyfile import NodeKeys, load_keys
 from node.journal.journal import Journal
 from node.line.identity import identity_of
 from node.line.ledger import Ledger
-from node.line.session import Subject
+from node.line.open_task import Subject
 from node.line.splits import random_seed
 from node.settings.config import Config
 from node.store.blobs import Blobs

@@ -18,7 +18,7 @@ from node.home.home import Home
 from node.line.activity import Activity
 from node.line.heads import remember_folder
 from node.line.noise import RunNoise
-from node.line.session import Session, opened
+from node.line.open_task import Session, opened
 from node.loop.agenda import Goal
 from node.loop.ideas import Ideas, SlowIdeas
 from node.loop.research import Research

@@ -15,7 +15,7 @@ from node.home.control import ControlServer
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
-from node.line.session import find_task
+from node.line.open_task import find_task
 from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.networks.consent import (
@@ -41,10 +41,10 @@ from node.terminal.progress import reporting
 from node.terminal.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
 from trainer.cards.cards import idle_cards
-from trainer.kinds import load_task
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 _log = logging.getLogger("node")
 _REFRESH_S = 0.5

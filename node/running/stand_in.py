@@ -18,8 +18,8 @@ from node.loop.research import Research
 from node.processes.child import printable, program_command
 from node.processes.lifeline import Lifeline
 from node.running.loading import GENTLY, NowAndThen, pauses
-from trainer.kinds import kind_of, load_task
 from trainer.task_folder.task import NotPreparedError
+from trainer.task_kinds import kind_of, load_task
 
 STAND_IN: Final = "tiny"  # needs no data from elsewhere
 

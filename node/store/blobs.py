@@ -16,8 +16,8 @@ from node.home.files import remove_temporaries, sync_folder, write_file
 from protocol.encoding import LIMIT_BYTES, Value, decode, encode
 from protocol.errors import ArnodeError, Rejected
 from protocol.fields import Items, NamedDigest, codec_of
-from protocol.kinds import PatchBody
 from protocol.manifest import MAX_FILES
+from protocol.record_kinds import PatchBody
 from protocol.source import Source, tree_id
 
 Listing: TypeAlias = tuple[NamedDigest, ...]  # paths and blobs

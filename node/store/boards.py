@@ -23,7 +23,7 @@ from protocol.board_facts import (
 )
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected, UsageError
-from protocol.kinds import TaskBody
+from protocol.record_kinds import TaskBody
 from protocol.records import MAIN_NET
 from protocol.remarks import RetractBody
 

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from node.store.database import Database
 from node.store.jobs import LineKey
 from node.store.records import Records, parsed
-from protocol.kinds import AdoptBody, Origin, PatchBody, ResultBody
+from protocol.record_kinds import AdoptBody, Origin, PatchBody, ResultBody
 from protocol.records import Record
 from protocol.runs import Role
 

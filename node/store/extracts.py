@@ -1,7 +1,7 @@
 """What a store keeps of a record beside its bytes: all that follows from the record alone.
 
 To read a record and verify it takes longer than to store it, and neither needs the other: a process
-beside may read (`node.peering.reading`), and hands over what this module makes of the bytes.
+beside may read (`node.peering.record_reader`), and hands over what this module makes of the bytes.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from node.store.facts import to_text
 from protocol.attestation import AttestBody
 from protocol.board_facts import read_by, read_fact
 from protocol.errors import Rejected
-from protocol.kinds import AdoptBody, Body, PatchBody, ResultBody, UnknownBody
 from protocol.manifest import TaskManifest
+from protocol.record_kinds import AdoptBody, Body, PatchBody, ResultBody, UnknownBody
 from protocol.records import Record, parse_record
 from protocol.remarks import IntentBody, RetractBody
 from protocol.topics import topics_of

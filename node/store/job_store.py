@@ -20,7 +20,7 @@ from node.store.jobs import (
     S,
     Step,
     StoredOutcome,
-    decode_body,
+    body_value,
     decode_outcome,
     encode_outcome,
 )
@@ -217,9 +217,9 @@ class JobStore:
         for verified, working, stack in self._database.stream(
             "SELECT verified, working, stack FROM line"
         ):
-            yield [verified, working, decode_body(stack)]
+            yield [verified, working, body_value(stack)]
         for (body,) in self._database.stream("SELECT body FROM job"):
-            yield decode_body(body)
+            yield body_value(body)
         for (tree,) in self._database.stream("SELECT DISTINCT tree FROM planned_run"):
             yield tree
 
@@ -279,7 +279,7 @@ class JobStore:
 
 
 def _read_step(kind: type[S], body: bytes) -> S:
-    step = kind.from_value(decode_body(body))
+    step = kind.from_value(body_value(body))
     if isinstance(step, Rejected):
         raise DamagedStoreError(f"a job in the store does not read: {step.reason}", DAMAGED_HINT)
     return step
@@ -299,5 +299,5 @@ def _planned(
 
 
 def _items(data: bytes) -> list[Value]:
-    value = decode_body(data)
+    value = body_value(data)
     return value if isinstance(value, list) else []

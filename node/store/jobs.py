@@ -136,7 +136,7 @@ def _stage(item: Any) -> Stage:
     return Stage(part=part, name=name, start_ms=start_ms, end_ms=end_ms)
 
 
-def decode_body(data: bytes) -> Value:
+def body_value(data: bytes) -> Value:
     """Return a job's body, with U+FFFD for what texts could once hold and may no longer."""
     value = decode(data, limit_bytes=_LIMIT_BYTES)
     if isinstance(value, Rejected):

@@ -12,8 +12,8 @@ from node.store.extracts import NO_NET, SORTS, Extract
 from node.terminal.progress import Progress
 from protocol.encoding import Value, decode
 from protocol.errors import Rejected, UsageError
-from protocol.kinds import PatchBody, TaskBody
 from protocol.manifest import TaskManifest
+from protocol.record_kinds import PatchBody, TaskBody
 from protocol.records import Record, parse_again, parse_kept, payload_id
 
 PREFIX_DIGITS = 8

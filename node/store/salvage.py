@@ -100,10 +100,10 @@ def _reads(table: str, row: Row) -> bool:
             record = parse_kept(row["wire"])
             return isinstance(record, Record) and record.id == row["id"]
         case "line":
-            jobs.decode_body(row["stack"])
-            jobs.decode_body(row["bank"])
+            jobs.body_value(row["stack"])
+            jobs.body_value(row["bank"])
         case "job":
-            jobs.decode_body(row["body"])
+            jobs.body_value(row["body"])
         case "planned_run" if row["outcome"] is not None:
             jobs.decode_outcome(row["outcome"])
     return True

@@ -26,7 +26,7 @@ from protocol.attestation import AttestBody
 from protocol.board import RULE
 from protocol.encoding import Value
 from protocol.keys import SigningKey
-from protocol.kinds import Body
+from protocol.record_kinds import Body
 from protocol.records import Record, sign_record
 
 _DEFAULT_QUOTAS = Quotas()

@@ -1,7 +1,8 @@
 """The one table of outcomes: the word, what it says and the colour, wherever people read of one.
 
 An outcome is known by the name that it has in the store, on the wire and in JSON. Those names stay;
-what people read is here alone, so that no two places tell the same decision in two words.
+what people read is here (the words of an experiment's decisions, which a proposer is told too, in
+`agent/proposal.py`), so that no two places tell the same decision in two words.
 """
 
 from collections.abc import Iterable, Mapping

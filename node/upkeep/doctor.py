@@ -23,10 +23,10 @@ from node.terminal.progress import reporting
 from protocol.errors import ArnodeError
 from trainer.cards.cards import Card, probe_cards
 from trainer.host.device import processor
-from trainer.kinds import TRIED_WITH, card_fault
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import probe_tier
+from trainer.task_kinds import TRIED_WITH, card_fault
 
 _PACKAGES = ("agent", "bootstrap", "node", "protocol", "trainer")
 _FREE_WARNING_BYTES = 2 << 30

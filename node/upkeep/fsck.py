@@ -18,8 +18,8 @@ from node.store.salvage import salvage
 from node.store.store import Store
 from node.terminal.progress import Progress, silent
 from protocol.errors import ArnodeError, Rejected
-from protocol.kinds import PatchBody
 from protocol.patches import apply_packed
+from protocol.record_kinds import PatchBody
 from protocol.records import Record, RecordId
 from protocol.source import Source
 
@@ -179,7 +179,7 @@ def _restore_sources(home: Home, store: Store, blobs: Blobs) -> list[str]:
 
 
 def _known_baseline(home: Home, store: Store, task_id: bytes) -> Source | None:
-    from trainer.kinds import load_task
+    from trainer.task_kinds import load_task
 
     manifest = store.records.manifest(task_id)
     if manifest is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node.store.store import Store
-from protocol.kinds import PatchBody
+from protocol.record_kinds import PatchBody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

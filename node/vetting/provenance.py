@@ -14,8 +14,8 @@ from node.store.experiments import BRANCHING, CATCHING_UP, STACKING, STRIPPING, 
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.vetting.patches import Patches, PatchRecord
-from protocol.kinds import ProfileBody
 from protocol.manifest import TaskManifest
+from protocol.record_kinds import ProfileBody
 from protocol.source import Source, ancestry, split_lines
 
 Level: TypeAlias = Literal["baseline", "stack", "alone", "kept", "unverified"]

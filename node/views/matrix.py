@@ -14,8 +14,8 @@ from node.store.store import Store
 from protocol.board_facts import BoardClaim, Fact, Vote
 from protocol.evidence import SPOKEN
 from protocol.gains import Gain
-from protocol.kinds import ResultBody
 from protocol.opinions import borne_out, claims_of
+from protocol.record_kinds import ResultBody
 
 Level: TypeAlias = Literal["here", "others", "claimed"]
 

@@ -8,7 +8,7 @@ from node.network.limits import PeerId
 from node.settings.addresses import transport_key
 from node.store.store import Store
 from protocol.errors import Rejected
-from protocol.kinds import ProfileBody
+from protocol.record_kinds import ProfileBody
 
 if TYPE_CHECKING:
     from node.peering.greeting import Acquaintance

@@ -13,13 +13,13 @@ from node.line.attestation import AttestationStep
 from node.line.branch import branch_of, kept_in
 from node.line.catch_up import CatchUpStep
 from node.line.intents import others_intents
-from node.line.kinds import HEAD_TRIALS
+from node.line.job_kinds import HEAD_TRIALS
 from node.proposing.budget import spent_today
 from node.store.experiments import BRANCHING, Decision, Experiment
 from node.store.jobs import Line
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
-from protocol.kinds import ProfileBody, ResultBody
+from protocol.record_kinds import ProfileBody, ResultBody
 from protocol.remarks import IntentBody
 from protocol.units import NANO
 

@@ -10,7 +10,7 @@ import pytest
 from protocol.ideas import Move
 from tests.adversarial.bench import Bench
 from tests.adversarial.honest import find_false_alarm
-from trainer.kinds import load_task
+from trainer.task_kinds import load_task
 
 _EVERY = 8
 

@@ -26,7 +26,7 @@ from agent.source.capabilities import CapabilityMark, Checked
 from agent.source.edits import edits_between, reapply
 from protocol.codecs import line, text
 from protocol.errors import Rejected
-from protocol.kinds import MAX_WHY
+from protocol.record_kinds import MAX_WHY
 from protocol.remarks import MAX_TITLE
 from protocol.source import Source
 

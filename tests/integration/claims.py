@@ -10,8 +10,8 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.hygiene import compress
 from protocol.keys import SigningKey
-from protocol.kinds import Body, Diff, Origin, PatchBody, TaskBody
 from protocol.patches import file_changes, unified_diff
+from protocol.record_kinds import Body, Diff, Origin, PatchBody, TaskBody
 from protocol.records import sign_record
 from protocol.source import Source
 from tests.protocol.examples import START_MS

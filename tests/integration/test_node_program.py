@@ -9,9 +9,9 @@ import pytest
 
 from agent.source.edits import reapply
 from node.home.home import Home
-from node.line.kinds import KINDS
+from node.line.job_kinds import KINDS
 from node.store.store import Store
-from protocol.kinds import AdoptBody
+from protocol.record_kinds import AdoptBody
 from tests.integration.nodes import (
     DEAF_FLAGS,
     TASK_FLAGS,

@@ -25,7 +25,7 @@ from node.network.limits import PeerId
 from protocol.encoding import encode
 from protocol.hardware import FAMILIES, family_of
 from protocol.keys import SigningKey, bind
-from protocol.kinds import Body, TaskBody, UnknownBody
+from protocol.record_kinds import Body, TaskBody, UnknownBody
 from protocol.records import sign_record
 from protocol.topics import family_topic, news_topic, tasks_topic
 from tests.peering.members import Clock

@@ -24,7 +24,7 @@ from node.line.experiment import RecordedExperiment, close_experiment, open_expe
 from node.line.idea import Idea
 from node.line.identity import Identity
 from node.line.ledger import Ledger
-from node.line.session import Subject
+from node.line.open_task import Subject
 from node.line.trial import Confirmation, MetricReading, next_of_confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import Job, PlannedRun, StoredOutcome

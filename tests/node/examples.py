@@ -8,7 +8,8 @@ from node.store.blobs import Blobs
 from node.store.jobs import Line, LineKey, StoredOutcome
 from node.store.store import Store
 from protocol.keys import SigningKey
-from protocol.kinds import (
+from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
+from protocol.record_kinds import (
     AdoptBody,
     Diff,
     FileChange,
@@ -18,7 +19,6 @@ from protocol.kinds import (
     Stage,
     TaskBody,
 )
-from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
 from protocol.records import Record
 from protocol.runs import Cost, Env, Role, Run, Status
 from protocol.source import Source

@@ -44,7 +44,7 @@ from node.store.jobs import StoredOutcome
 from node.store.model_calls import Spending
 from node.store.store import Store
 from protocol.attestation import AttestBody
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.records import Record
 from protocol.rule import DEFAULT
 from protocol.runs import Env, Status

@@ -13,7 +13,7 @@ from node.home.home import Home
 from node.line.activity import Activity
 from node.line.ledger import Ledger
 from node.line.noise import RunNoise
-from node.line.session import Session
+from node.line.open_task import Session
 from node.loop.agenda import Goal
 from node.loop.ideas import SlowIdeas
 from node.loop.research import Research

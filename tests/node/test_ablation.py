@@ -16,7 +16,7 @@ from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.attestation import AttestBody
-from protocol.kinds import PatchBody, ResultBody
+from protocol.record_kinds import PatchBody, ResultBody
 from protocol.source import Source
 from tests.node.books import (
     BASE_NANO,

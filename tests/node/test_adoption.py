@@ -9,7 +9,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.adoption import describe, examine, marks_of
 from protocol.errors import SafetyError
-from protocol.kinds import PatchBody
+from protocol.record_kinds import PatchBody
 from protocol.source import Source
 from tests.node.books import keep, with_baseline
 from tests.node.examples import BASELINE, LINE, MANIFEST, TASK

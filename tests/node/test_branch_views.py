@@ -16,7 +16,7 @@ from node.report.words import as_markdown
 from node.store.store import Store
 from node.views.status import status_document
 from node.views.status_text import print_status
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 from protocol.remarks import InsightBody
 from tests.node.books import (
     BASE_NANO,

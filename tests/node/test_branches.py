@@ -20,12 +20,12 @@ from node.line.branch import (
     open_return,
 )
 from node.line.heads import move_head
-from node.line.kinds import KINDS
+from node.line.job_kinds import KINDS
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store
-from protocol.kinds import Origin, PatchBody, ResultBody
+from protocol.record_kinds import Origin, PatchBody, ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
 from tests.node.books import (

@@ -18,7 +18,7 @@ from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store
 from node.vetting.provenance import provenance
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.runs import Env
 from protocol.source import Source
 from tests.node.books import (

@@ -16,7 +16,7 @@ from node.journal.journal import Journal
 from node.store import records
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 from protocol.records import Record, parse_kept
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, Notebook, patch_body
 from tests.node.steps import FreeStep

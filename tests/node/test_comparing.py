@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from node.commands import measure
 from node.home.home import Home
-from node.line import session
-from node.line.session import Session
+from node.line import open_task as session
+from node.line.open_task import Session
 from node.on_demand import measuring
 from node.on_demand import session as on_demand
 from node.store.store import Store

@@ -18,10 +18,10 @@ from node.settings.config import Config, load_config
 from node.settings.network_definition import Network
 from protocol.errors import UsageError
 from tests.node.meeting import address, key
-from trainer.kinds import builtin_ids, load_task
 from trainer.language_model.text.pin import write_pin
 from trainer.sandbox.tier import Tier, TierName
 from trainer.task_folder.task import NotPreparedError, Task
+from trainer.task_kinds import builtin_ids, load_task
 
 LAB = Network(name="lab", bootstrap=(address(1),), secret=key(9))
 

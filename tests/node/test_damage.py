@@ -20,7 +20,7 @@ from node.store.model_calls import Charge, Spending, SpendingLimits, reserve, sp
 from node.store.store import Store
 from node.upkeep.fsck import examine, mend
 from protocol.errors import ArnodeError, ConfigurationError
-from protocol.kinds import TaskBody
+from protocol.record_kinds import TaskBody
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook
 from tests.node.steps import FreeStep
 

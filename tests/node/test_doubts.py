@@ -16,14 +16,14 @@ from node.line.checkpoint import CheckpointStep
 from node.line.drift import doubt_head, has_failed, note_surroundings
 from node.line.heads import move_head
 from node.line.noise import known_noise
+from node.line.open_task import Session
 from node.line.remeasure import RemeasureStep
-from node.line.session import Session
 from node.line.surroundings import changes_between, decisive
 from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError
-from protocol.kinds import AdoptBody, ResultBody
+from protocol.record_kinds import AdoptBody, ResultBody
 from protocol.remarks import RetractBody
 from protocol.rule import has_drifted
 from protocol.runs import CONTENDED, Env

@@ -12,8 +12,8 @@ from node.store.blobs import Blobs
 from node.store.eviction import Claims, claims_of, make_room
 from node.store.store import Store
 from protocol.keys import SigningKey
-from protocol.kinds import AdoptBody, Body, PatchBody, TaskBody
 from protocol.patches import file_changes
+from protocol.record_kinds import AdoptBody, Body, PatchBody, TaskBody
 from protocol.records import sign_record
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, HARDWARE_CLASS, LINE, MANIFEST, TASK, Notebook

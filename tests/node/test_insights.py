@@ -28,7 +28,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.codecs import CLASS_PATTERN
 from protocol.errors import ArnodeError
-from protocol.kinds import Origin, ResultBody
+from protocol.record_kinds import Origin, ResultBody
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody, RetractBody
 from protocol.topics import news_topic
 from tests.node.books import BASE_NANO, GAIN_NANO

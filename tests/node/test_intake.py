@@ -24,8 +24,8 @@ from protocol.board import board_of
 from protocol.encoding import encode
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
-from protocol.kinds import TaskBody, UnknownBody
 from protocol.record_index import key_of
+from protocol.record_kinds import TaskBody, UnknownBody
 from protocol.records import Record, parse_record, sign_record
 from protocol.topics import news_topic, topics_of
 from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, START_MS, VARIANTS

@@ -12,8 +12,8 @@ from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.keys import SigningKey
-from protocol.kinds import TaskBody
 from protocol.manifest import Budget
+from protocol.record_kinds import TaskBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.source import Source
 from tests.node.books import with_baseline

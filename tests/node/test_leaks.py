@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from node.proposing.leaks import leaking_file, long_words
+from node.proposing.agent_secrets import leaking_file, long_words
 from protocol.source import Source
 
 TOKEN = "sk-ant-0123456789abcdef"

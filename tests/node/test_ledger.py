@@ -14,11 +14,11 @@ from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.heads import move_head
 from node.line.idea import Idea
-from node.line.kinds import KINDS
+from node.line.job_kinds import KINDS
 from node.line.ledger import Ledger
 from node.store.store import Store
 from protocol.errors import ArnodeError
-from protocol.kinds import AdoptBody, PatchBody, ProfileBody, ResultBody, TaskBody
+from protocol.record_kinds import AdoptBody, PatchBody, ProfileBody, ResultBody, TaskBody
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,

@@ -13,8 +13,8 @@ from node.running.loading import NowAndThen, loading_rest
 from node.running.stand_in import Preparation, is_awaited, preparing
 from node.terminal.progress import silent
 from tests.trainer.hub import Hub, served, write_unpinned
-from trainer.kinds import settled_task
 from trainer.language_model.data import TaskData, prepare
+from trainer.task_kinds import settled_task
 
 PATIENCE_S = 120.0
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from node.home.home import Home
 from node.store.mirror import Mirror
 from node.store.store import Store
-from protocol.kinds import TaskBody
+from protocol.record_kinds import TaskBody
 from tests.node.examples import KEY, MANIFEST, Notebook
 
 WIRES = st.lists(st.binary(min_size=1, max_size=300), max_size=12)

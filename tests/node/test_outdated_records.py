@@ -18,7 +18,7 @@ from node.upkeep.fsck import examine, mend, remarks
 from protocol.encoding import Value, encode
 from protocol.errors import Rejected, UsageError
 from protocol.keys import SIGNATURE_CONTEXT
-from protocol.kinds import Body, TaskBody
+from protocol.record_kinds import Body, TaskBody
 from protocol.records import Record, parse_kept, parse_record, record_id
 from protocol.topics import common_news
 from tests.node.examples import (

@@ -18,7 +18,7 @@ from node.home.home import Home
 from node.journal.journal import Journal
 from node.journal.notebook import as_prose
 from node.store.store import Store
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 from tests.node.examples import (
     BASELINE,
     BETTER,

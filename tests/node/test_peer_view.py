@@ -16,7 +16,7 @@ from node.views.status_text import print_peers
 from protocol.board import RULE
 from protocol.encoding import EncodingError
 from protocol.keys import SigningKey, bind
-from protocol.kinds import ProfileBody
+from protocol.record_kinds import ProfileBody
 from protocol.records import sign_record
 
 NOW_MS = 1_800_000_000_000

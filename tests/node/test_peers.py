@@ -18,8 +18,8 @@ from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
-from protocol.kinds import AdoptBody, PatchBody, ResultBody
 from protocol.prospects import AuthorRate
+from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
 from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline

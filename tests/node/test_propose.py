@@ -14,7 +14,7 @@ from node.store.store import Store
 from protocol.remarks import InsightBody
 from tests.llm_server import LlmServer, refuses, says
 from tests.node.strangers import Stranger
-from trainer.kinds import load_task
+from trainer.task_kinds import load_task
 
 Say = Callable[..., "Said"]
 

@@ -35,8 +35,8 @@ from protocol.runs import CONTENDED
 from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, BROKEN, MANIFEST, run
 from trainer.host.device import Device, processor
-from trainer.kinds import load_task
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 HERE = bytes(32)
 SD_NANO = MANIFEST.noise_floor_nano

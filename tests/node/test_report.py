@@ -10,7 +10,7 @@ import pytest
 
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
-from node.line.kinds import KINDS
+from node.line.job_kinds import KINDS
 from node.proposing.budget import ledger_of
 from node.report.concluded import Span, Spend
 from node.report.document import report_json

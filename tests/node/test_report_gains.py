@@ -13,7 +13,7 @@ from node.line.trial import Measured
 from node.report.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.store.experiments import ABLATION
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from tests.node.test_staircase import FIRST
 
 KNOBS = Origin(proposer="knobs")

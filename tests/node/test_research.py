@@ -21,14 +21,14 @@ from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.heads import move_head
 from node.line.idea import SUBMITTED, Idea, open_submission
-from node.line.kinds import KINDS
+from node.line.job_kinds import KINDS
 from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.store.jobs import PlannedRun
 from node.store.store import Store
 from node.terminal.durations import parse_hours
 from protocol.errors import ArnodeError
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
 from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline

@@ -13,7 +13,7 @@ from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.loop.ideas import Ideas, SlowIdeas
 from node.store.store import Store
-from protocol.kinds import PatchBody, ResultBody
+from protocol.record_kinds import PatchBody, ResultBody
 from tests.node.books import BASE_NANO, conclude, finished, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import Bench

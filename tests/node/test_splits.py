@@ -12,7 +12,7 @@ from node.line.bank import BankStep
 from node.line.baseline import BaselineStep
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep
-from node.line.kinds import ON_ONE_SPLIT
+from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.noise import known_noise
 from node.line.splits import NONCE_BYTES, split_key
 from node.loop.agenda import Goal

@@ -6,7 +6,7 @@ import pytest
 
 from node.store.experiments import Adoption, Decision, Experiment
 from node.views.staircase import columns, staircase
-from protocol.kinds import AdoptBody
+from protocol.record_kinds import AdoptBody
 
 FIRST = Experiment(
     id=bytes(32),

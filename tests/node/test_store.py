@@ -13,7 +13,7 @@ from node.store.store import Store
 from protocol.encoding import encode
 from protocol.errors import ConfigurationError, UsageError
 from protocol.keys import SigningKey
-from protocol.kinds import TaskBody
+from protocol.record_kinds import TaskBody
 from tests.node.examples import (
     BASELINE,
     BETTER,

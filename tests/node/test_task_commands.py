@@ -13,10 +13,10 @@ from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode
 from tests.trainer.hub import served, write_unpinned
-from trainer.kinds import load_task
 from trainer.language_model.text import windows
 from trainer.language_model.text.pin import PINS, write_pin
 from trainer.task_folder.task import NotPreparedError
+from trainer.task_kinds import load_task
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,8 @@ from node.store import intake
 from node.store.intake import INTENT_MS, Quotas
 from node.store.store import Store
 from protocol.keys import SigningKey, bind
-from protocol.kinds import Body, TaskBody
 from protocol.record_index import key_of
+from protocol.record_kinds import Body, TaskBody
 from protocol.records import Record, sign_record
 from protocol.topics import all_subscriptions, common_news, family_topic, news_topic, tasks_topic
 from tests.protocol.examples import (

@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 
 from node.home.home import Home
 from node.peering.book import AddressBook
-from node.peering.reading import RecordReader
+from node.peering.record_reader import RecordReader
 from node.peering.service import Peering
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.store import Store
 from protocol.keys import SigningKey
-from protocol.kinds import Body, TaskBody
+from protocol.record_kinds import Body, TaskBody
 from protocol.records import Record, sign_record
 from protocol.topics import all_subscriptions
 from tests.peering.wires import MemoryCarrier, Wires

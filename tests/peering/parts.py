@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_PARTS: Final = {"node.network.program": "network", "node.peering.reading": "reading"}
+_PARTS: Final = {"node.network.program": "network", "node.peering.record_reader": "reading"}
 
 
 def parts_of(core: int) -> Iterator[tuple[int, str]]:

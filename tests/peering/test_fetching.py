@@ -16,8 +16,8 @@ from node.peering.messages import BLOB, CHUNK_BYTES, BlobPart, write
 from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.encoding import encode
 from protocol.framing import Message
-from protocol.kinds import Diff, PatchBody, TaskBody
 from protocol.patches import file_changes
+from protocol.record_kinds import Diff, PatchBody, TaskBody
 from protocol.records import Record
 from protocol.source import Source
 from tests.node.examples import LINE

@@ -15,12 +15,12 @@ from node.network.limits import PeerId
 from node.peering.book_file import book_path
 from node.peering.ingest import Ingest, Ingested
 from node.peering.membership import Membership, announced, taking_part
-from node.peering.reading import RecordReader
+from node.peering.record_reader import RecordReader
 from node.settings.addresses import Address, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store
 from protocol.keys import SigningKey
-from protocol.kinds import TaskBody
+from protocol.record_kinds import TaskBody
 from protocol.records import sign_record
 from protocol.topics import all_subscriptions
 from tests.node.examples import MANIFEST

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from node.peering.reading import MANY, RecordReader
+from node.peering.record_reader import MANY, RecordReader
 from node.store.extracts import Extract, extract
 from protocol.errors import Rejected
 from tests.protocol.examples import MANIFEST
@@ -34,7 +34,9 @@ def here(wires: list[bytes]) -> list[Extract | Rejected]:
 def children() -> list[int]:
     """Return this process's children that read records."""
     listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
-    return [pid for pid in map(int, listed.split()) if b"node.peering.reading" in program_of(pid)]
+    return [
+        pid for pid in map(int, listed.split()) if b"node.peering.record_reader" in program_of(pid)
+    ]
 
 
 def program_of(pid: int) -> bytes:

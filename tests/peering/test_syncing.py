@@ -20,7 +20,7 @@ from node.store.intake import INTENT_MS, Quotas
 from protocol.encoding import encode
 from protocol.errors import Rejected
 from protocol.framing import Message
-from protocol.kinds import UnknownBody
+from protocol.record_kinds import UnknownBody
 from protocol.records import Record, payload_id
 from protocol.topics import subscriptions
 from tests.peering.members import (

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from protocol.attestation import AttestBody, attestation_seed, prove_seeds
 from protocol.keys import SigningKey, bind
-from protocol.kinds import (
+from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
+from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
+from protocol.record_kinds import (
     AdoptBody,
     Body,
     Diff,
@@ -18,8 +20,6 @@ from protocol.kinds import (
     ResultBody,
     TaskBody,
 )
-from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
-from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
 from protocol.remarks import (
     InsightBody,
     IntentBody,

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgpack
 
 from protocol.keys import SigningKey
-from protocol.kinds import Body, TaskBody
+from protocol.record_kinds import Body, TaskBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.remarks import NoiseBody
 from protocol.units import NANO

@@ -23,9 +23,9 @@ from protocol.errors import Rejected
 from protocol.evidence import CRITICAL, Evidence
 from protocol.gains import LUCK, T95, gain_of, luck
 from protocol.hardware import FAMILIES, family_of
-from protocol.kinds import body_fields
 from protocol.reconciliation import Initiator, respond
 from protocol.record_index import RecordIndex, key_of
+from protocol.record_kinds import body_fields
 from protocol.records import Record, parse_record
 from protocol.topics import all_subscriptions
 from tests.protocol.examples import BODIES

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from protocol.codecs import fit_line, fit_text, line, text
 from protocol.encoding import MAX_INT, Value, decode, encode
 from protocol.errors import Rejected
-from protocol.kinds import (
+from protocol.record_kinds import (
     AdoptBody,
     Body,
     Diff,

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from protocol.errors import ArnodeError, Rejected
 from protocol.hygiene import compress
-from protocol.kinds import FileChange
 from protocol.patches import (
     apply_diff,
     decompress_bounded,
     file_changes,
     unified_diff,
 )
+from protocol.record_kinds import FileChange
 from protocol.source import Source
 
 # Lines that a diff could mistake for its own, repeated so that contexts are ambiguous.

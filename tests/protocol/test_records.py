@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from protocol.encoding import LIMIT_BYTES, EncodingError, decode, encode
 from protocol.errors import Rejected
 from protocol.keys import ID_CONTEXT, SIGNATURE_CONTEXT
-from protocol.kinds import AdoptBody, Diff, TaskBody, UnknownBody
+from protocol.record_kinds import AdoptBody, Diff, TaskBody, UnknownBody
 from protocol.records import MAIN_NET, Record, parse_record, payload_id, record_id, sign_record
 from tests.protocol.examples import (
     ADOPT,

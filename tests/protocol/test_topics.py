@@ -6,7 +6,7 @@ import pytest
 
 from protocol.codecs import NAME_PATTERN
 from protocol.hardware import FAMILIES
-from protocol.kinds import Body, Stage, UnknownBody
+from protocol.record_kinds import Body, Stage, UnknownBody
 from protocol.records import Record, sign_record
 from protocol.topics import (
     MAX_TOPIC,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from protocol.attestation import AttestBody, AttestVerdict, attestation_seed, prove_seeds
 from protocol.keys import SigningKey
-from protocol.kinds import AdoptBody, Body, ResultBody
+from protocol.record_kinds import AdoptBody, Body, ResultBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.remarks import RetractBody
 from protocol.runs import Cost, Env, Role, Run

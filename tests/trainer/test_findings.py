@@ -11,11 +11,11 @@ from agent.source.canonical import fingerprint
 from agent.source.edits import is_made, reapply
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.hygiene import check_for_task
-from trainer.kinds import load_task
 from trainer.language_model.text.pin import write_pin
 from trainer.task_folder.findings import MAX_FILE_BYTES, MAX_FINDINGS, is_builtin, load_catalogue
 from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import NotPreparedError, Task
+from trainer.task_kinds import load_task
 
 TINY = """
 [[finding]]

@@ -15,11 +15,11 @@ import pytest
 
 from protocol.source import Source
 from tests.trainer.runners import SPLIT, prepare_all, runner_of
-from trainer.kinds import load_task
 from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 FORKS = Path(__file__).parents[1] / "tasks" / "forks"
 SEED = 5

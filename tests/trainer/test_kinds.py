@@ -7,8 +7,7 @@ import pytest
 
 from protocol.errors import ConfigurationError
 from protocol.source import Source
-from trainer import kinds
-from trainer.kinds import KINDS, kind_of
+from trainer import task_kinds as kinds
 from trainer.language_model.data import TaskData
 from trainer.language_model.kind import LanguageModel
 from trainer.measuring.cost import StageCosts
@@ -18,6 +17,7 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
+from trainer.task_kinds import KINDS, kind_of
 
 
 @dataclass(kw_only=True)

@@ -20,11 +20,11 @@ from protocol.ideas import Move, PublishedFinding
 from protocol.source import Source
 from tests.protocol.test_hardware import CARDS
 from tests.trainer.runners import measured, prepare_all
-from trainer.kinds import load_task
 from trainer.language_model.text.pin import write_pin
 from trainer.measuring.outcome import RunOutcome
 from trainer.task_folder.findings import load_catalogue
 from trainer.task_folder.task import NotPreparedError, Task
+from trainer.task_kinds import load_task
 
 SCRIPT = Path(__file__).parents[2] / "trainer" / "tasks" / "nanochat" / "train.py"
 # tiny's data and tokens, so that nothing is downloaded

@@ -17,11 +17,11 @@ from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.hub import documents_of, hashes_of, served, write_unpinned
 from tests.trainer.runners import prepare_all
-from trainer.kinds import load_task, settled_task
 from trainer.language_model.data import prepare
 from trainer.language_model.text import announced as announced_module
 from trainer.language_model.text import download, pinning
 from trainer.task_folder.task import NotPreparedError, Task
+from trainer.task_kinds import load_task, settled_task
 
 NAMES = ("shard_0.parquet", "shard_1.parquet", "shard_8.parquet", "shard_9.parquet")
 Unpinned = Callable[..., Path]

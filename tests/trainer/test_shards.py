@@ -17,10 +17,10 @@ from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.trainer.hub import SPLITS, documents_of, hashes_of, served
 from tests.trainer.runners import measured, prepare_all
-from trainer.kinds import load_task
 from trainer.language_model.data import TaskData, has_first, prepare
 from trainer.language_model.text import download
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 TASK = """
 extends = "tiny-short"

@@ -10,10 +10,10 @@ from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.ideas import Move
 from protocol.manifest import TaskManifest
 from trainer import tasks
-from trainer.kinds import load_task
 from trainer.language_model.text.vocabulary import parse_ranks
 from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 TINY = Path(tasks.__file__).parent / "tiny"
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from node.terminal.progress import silent
 from protocol.errors import SafetyError, UsageError
 from tests.trainer.runners import prepare_all
-from trainer.kinds import load_task, text_task
 from trainer.language_model.text.windows import shared_windows
 from trainer.language_model.text_task import task_name
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task, text_task
 from trainer.tasks.tiny import world
 
 

@@ -31,7 +31,7 @@ from node.peering.serving import RecordServer
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import ArnodeError
-from protocol.kinds import TaskBody
+from protocol.record_kinds import TaskBody
 from protocol.records import MAIN_NET, sign_record
 from protocol.topics import subscriptions
 from tests.network.arena import anything

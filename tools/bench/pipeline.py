@@ -18,11 +18,11 @@ import numpy as np
 
 from tests.trainer.counting import counted
 from tests.trainer.runners import prepare_all
-from trainer.kinds import load_task
 from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 ROUNDS = 5
 RUNS_A_ROUND = 4

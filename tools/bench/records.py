@@ -23,9 +23,9 @@ from node.store.intake import Quotas
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.keys import SIGNATURE_CONTEXT, SigningKey, verify
-from protocol.kinds import Body, TaskBody
 from protocol.reconciliation import Initiator, respond
 from protocol.record_index import RecordIndex, key_of
+from protocol.record_kinds import Body, TaskBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.topics import all_subscriptions
 from protocol.units import NANO

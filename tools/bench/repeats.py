@@ -22,9 +22,9 @@ from protocol.statistics import NoiseEstimate
 from tests.trainer.runners import prepare_all
 from tests.trainer.scripted import HONEST, Machine, Place, Script, scripted_runner, watched
 from tools.paths import TASKS
-from trainer.kinds import load_task
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 TRIES = 100
 PASSES = DEFAULT.screen_sd

@@ -31,8 +31,8 @@ from node.store.store import Store
 from node.store.topics import TopicIndex, TopicIndexes
 from protocol.framing import Message
 from protocol.hardware import FAMILIES
-from protocol.kinds import ResultBody
 from protocol.record_index import RecordIndex, key_of
+from protocol.record_kinds import ResultBody
 from protocol.records import MAIN_NET, Record
 from protocol.topics import all_subscriptions, family_topic, subscriptions, topics_of
 from tests.protocol.examples import MANIFEST

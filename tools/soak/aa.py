@@ -13,14 +13,14 @@ from agent.proposal import Context, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import line_edit, reapply
 from node.home.home import Home
-from node.line.session import find_task
+from node.line.open_task import find_task
 from node.loop.agenda import Goal
 from node.running.node import open_node
 from node.running.program import run_node
 from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.progress import reporting
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 
 _AT_ONCE = 20  # experiments of one session; it is asked in between whether there were enough runs
 

@@ -21,7 +21,7 @@ from node.home.home import Home
 from node.network.errors import NetworkError
 from node.peering.book import AddressBook
 from node.peering.messages import PEERS, Known, write
-from node.peering.reading import RecordReader
+from node.peering.record_reader import RecordReader
 from node.peering.service import Peering
 from node.processes.child import LINES_PER_MINUTE
 from node.processes.process import NetworkProcess

@@ -8,11 +8,11 @@ from typing import Any
 from node.line.attestation import AttestationStep
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import ExperimentStep
-from node.line.kinds import KINDS
+from node.line.job_kinds import KINDS
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from protocol.evidence import GAINS
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 
 _WITHOUT = ("a line without one of its parts",)
 

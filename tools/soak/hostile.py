@@ -34,10 +34,10 @@ from tests.adversarial.honest import find_false_alarm
 from tests.adversarial.hostile_table import ATTACKS
 from tests.trainer.runners import SPLIT, prepare_all
 from tools.paths import ROOT, TASKS
-from trainer.kinds import load_task
 from trainer.language_model.data import TaskData
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 SHORT_TASK = TASKS / "short"
 HERE = "here"

@@ -23,7 +23,7 @@ from node.store.store import Store
 from node.upkeep.fsck import examine
 from protocol.board import board_of
 from protocol.keys import SigningKey
-from protocol.kinds import Body, TaskBody
+from protocol.record_kinds import Body, TaskBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST, START_MS

@@ -27,13 +27,13 @@ from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
-from node.line.kinds import KINDS
+from node.line.job_kinds import KINDS
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
 from node.upkeep.fsck import examine
 from protocol.errors import ArnodeError
-from protocol.kinds import ResultBody, TaskBody
+from protocol.record_kinds import ResultBody, TaskBody
 from protocol.records import Record
 from tools.dying import dying
 from tools.paths import TASKS

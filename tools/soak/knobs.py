@@ -29,11 +29,11 @@ from tests.trainer.runners import prepare_all
 from tools.paths import TASKS
 from tools.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
 from tools.soak.warm import forked_runs
-from trainer.kinds import load_task
 from trainer.language_model.data import TaskData
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 RUNS = 40
 REPETITIONS = 10

@@ -22,8 +22,8 @@ from tools.soak.grounds import noise_of_baseline, survey, without_idle
 from tools.soak.history import Slot, contents_of, runs_by_kind, slots_of
 from tools.soak.moves import Move, judged_moves
 from tools.soak.stage import open_stage
-from trainer.kinds import load_task
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 _SLOTS = 120
 _BEFORE = 100  # slots after which the order has to know its authors

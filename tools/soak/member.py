@@ -26,18 +26,18 @@ from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.line.identity import identity_of
+from node.line.open_task import Subject
 from node.line.publication import Publication
-from node.line.session import Subject
 from node.networks.invites import read_invite
 from node.peering.membership import Membership, taking_part
-from node.peering.reading import Read
+from node.peering.record_reader import Read
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.intake import IntakeReport
 from node.store.store import Store
 from protocol.attestation import attestation_seed, prove_seeds
-from protocol.kinds import Origin
+from protocol.record_kinds import Origin
 from protocol.runs import Env, Role, Run
 from protocol.source import Source
 from protocol.topics import subscriptions

@@ -30,9 +30,9 @@ from node.store.jobs import decode_outcome
 from node.store.store import Store
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, hangs_up, says
 from tools.dying import dying
-from trainer.kinds import load_task
 from trainer.measuring.timeline import AHEAD, Stage
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 ANSWER_S = 60.0
 THERE_MINUTES = GONE_MINUTES = AGAIN_MINUTES = 10.0  # it is looked for every 5 minutes

@@ -17,7 +17,7 @@ from typing import Any
 
 from node.home.home import Home
 from node.store.store import Store
-from protocol.kinds import AdoptBody, ResultBody
+from protocol.record_kinds import AdoptBody, ResultBody
 from protocol.runs import Run
 from protocol.statistics import student_t_quantile
 from tools.dying import dying

@@ -29,8 +29,8 @@ from tools.soak.measuring import Worth, measure, noise_of, open_runner, worth_of
 from tools.soak.moves import Move, judged_moves
 from tools.soak.planted_patches import PLANTED, Planted
 from tools.soak.stage import Claimant, open_stage
-from trainer.kinds import load_task
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 _BASELINE = "baseline"
 _GOOD_SD = 4.0

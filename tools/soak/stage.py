@@ -12,8 +12,8 @@ from unittest import mock
 
 from agent.proposal import Silent
 from node.home.home import Home
-from node.line import session
-from node.line.session import Session, Subject
+from node.line import open_task as session
+from node.line.open_task import Session, Subject
 from node.loop import devices
 from node.loop.agenda import Goal
 from node.running import books
@@ -23,7 +23,7 @@ from node.settings.config import Config
 from node.settings.sandboxing import require_peer_sandbox
 from node.terminal.progress import Progress, silent
 from protocol.keys import SigningKey
-from protocol.kinds import Body
+from protocol.record_kinds import Body
 from protocol.records import sign_record
 from protocol.runs import MAX_SEED
 from protocol.source import Source

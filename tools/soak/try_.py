@@ -26,14 +26,14 @@ from node.line.experiment import ExperimentStep
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
-from protocol.kinds import ResultBody
+from protocol.record_kinds import ResultBody
 from protocol.rule import DEFAULT
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
 from tools.paths import ROOT, TASKS
-from trainer.kinds import load_task
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 TASK = TASKS / "short"
 PROGRAM = Path(__file__).parent / "program.md"

@@ -12,8 +12,8 @@ from agent.source.edits import reapply
 from protocol.errors import ArnodeError
 from tests.conftest import SHORT_TASK
 from tests.integration.claims import changed, write_claim
-from trainer.kinds import load_task
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 _MOVES = {"muon", "small-embeddings"}  # worth five to seven deviations together
 _NOTHING = "\n# nothing\n"

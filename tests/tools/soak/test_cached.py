@@ -10,11 +10,11 @@ from protocol.source import Source
 from tests.trainer.runners import SPLIT
 from tests.trainer.test_runner import Edited
 from tools.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds
-from trainer.kinds import load_task
 from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 
 def runner_of(task: Task, data: TaskData, folder: Path) -> CachedRunner:

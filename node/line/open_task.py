@@ -23,12 +23,12 @@ from protocol.manifest import TaskManifest
 from protocol.runs import Env
 from protocol.source import Source
 from trainer.host.device import Device
-from trainer.kinds import kind_of, load_task, text_task
 from trainer.measuring.kind import Prepared
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
 from trainer.task_folder.task import Task
+from trainer.task_kinds import kind_of, load_task, text_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 A kind is one class. Its fields are what a job remembers between its runs, so that a killed node
 goes on where it was. Its methods describe its runs, say whose code they run, and decide what
-follows from them. `node.line.kinds` lists all kinds.
+follows from them. `node.line.job_kinds` lists all kinds.
 """
 
 from abc import ABC, abstractmethod

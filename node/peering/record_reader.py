@@ -75,7 +75,7 @@ class _Beside:
     def __init__(self) -> None:
         program = Program(
             name="the process that reads records",
-            module="node.peering.reading",
+            module="node.peering.record_reader",
             framing=_FRAMING,
             hidden=None,
         )

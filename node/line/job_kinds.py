@@ -9,7 +9,7 @@ from node.line.branch import BranchStep
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
-from node.line.kind import JobStep
+from node.line.job_step import JobStep
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
 
