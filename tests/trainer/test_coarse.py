@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from protocol.runs import Audit
 from protocol.units import NANO
-from trainer.language_model.lm_bpb_1 import AuditStatistics, Tolerance
+from trainer.language_model.evaluator import AuditStatistics, Tolerance
 from trainer.language_model.secret_splits import coarse_audit, coarse_metric, grain_nano
 
 FLOOR_NANO = 10_400_000  # tiny's

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.language_model import lm_bpb_1 as evaluator
-from trainer.language_model.lm_bpb_1 import Tolerance
+from trainer.language_model.evaluator import Tolerance
 
 VOCABULARY, ROWS, CONTEXT = 50, 40, 16
 BOS = VOCABULARY - 1
@@ -38,7 +38,7 @@ def byte_counts() -> np.ndarray:
 
 def test_golden_metric() -> None:
     assert evaluator.EVALUATOR == "lm-bpb/1"
-    assert evaluator.bits_per_byte(fixed_claims(), fixed_rows(), byte_counts()) == GOLDEN_METRIC
+    assert evaluator.metric_nano(fixed_claims(), fixed_rows(), byte_counts()) == GOLDEN_METRIC
 
 
 def test_golden_positions() -> None:
@@ -75,23 +75,23 @@ def test_golden_log_softmax() -> None:
 def test_a_uniform_model_costs_the_logarithm_of_the_vocabulary() -> None:
     rows, counts = fixed_rows() % BOS, np.ones(VOCABULARY, dtype=np.int64)
     claims = np.full((ROWS, CONTEXT), -math.log(64), dtype=np.float32)
-    assert evaluator.bits_per_byte(claims, rows, counts) == pytest.approx(6e9, abs=500)
+    assert evaluator.metric_nano(claims, rows, counts) == pytest.approx(6e9, abs=500)
 
 
 def test_what_is_claimed_for_bos_does_not_count() -> None:
     rows, claims = fixed_rows(), fixed_claims()
     rows[:, 5] = BOS
-    before = evaluator.bits_per_byte(claims, rows, byte_counts())
+    before = evaluator.metric_nano(claims, rows, byte_counts())
     claims[:, 4] = -1000.0  # target 5 of a row is predicted at position 4
-    assert evaluator.bits_per_byte(claims, rows, byte_counts()) == before
+    assert evaluator.metric_nano(claims, rows, byte_counts()) == before
     claims[:, 5] = -1000.0
-    assert evaluator.bits_per_byte(claims, rows, byte_counts()) > before
+    assert evaluator.metric_nano(claims, rows, byte_counts()) > before
 
 
 @given(st.permutations(range(ROWS)))
 def test_the_order_of_rows_does_not_change_a_bit(order: list[int]) -> None:
-    whole = evaluator.bits_per_byte(fixed_claims(), fixed_rows(), byte_counts())
-    shuffled = evaluator.bits_per_byte(fixed_claims()[order], fixed_rows()[order], byte_counts())
+    whole = evaluator.metric_nano(fixed_claims(), fixed_rows(), byte_counts())
+    shuffled = evaluator.metric_nano(fixed_claims()[order], fixed_rows()[order], byte_counts())
     assert shuffled == whole
 
 

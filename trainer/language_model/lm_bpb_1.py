@@ -8,11 +8,11 @@ Arrays are as `trainer.language_model.text.arrays` says.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from protocol.units import NANO
+from trainer.language_model.evaluator import AuditStatistics, Tolerance
 from trainer.language_model.text.arrays import (
     AuditedAt,
     ByteCounts,
@@ -29,26 +29,7 @@ EVALUATOR = "lm-bpb/1"
 METRIC = ("val_bpb", "bits per byte", "min")  # name, unit, which way is better
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """How far a claim may lie above its audit: in the mean, and at one position (nats)."""
-
-    mean: float
-    tau: float
-
-
-@dataclass(frozen=True, slots=True)
-class AuditStatistics:
-    """`claim − audit` over k positions, in nats: mean, standard error and largest."""
-
-    k: int
-    mean: float
-    standard_error: float
-    largest: float
-    outliers: int
-
-
-def bits_per_byte(log_probabilities: LogProbs, rows: TokenRows, byte_counts: ByteCounts) -> int:
+def metric_nano(log_probabilities: LogProbs, rows: TokenRows, byte_counts: ByteCounts) -> int:
     """Return the metric in 1e-9 bits per byte. Targets without bytes (BOS) do not count."""
     targets = rows[:, 1:]
     target_bytes = byte_counts[targets]

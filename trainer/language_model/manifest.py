@@ -6,6 +6,7 @@ manifest's `evaluator` may name, and owns its metric. This knows no data.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -15,6 +16,7 @@ from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, 
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.language_model import lm_bpb_1
+from trainer.language_model.evaluator import Evaluator
 from trainer.language_model.text.pin import (
     Shard,
     find_pin,
@@ -28,7 +30,7 @@ from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import NotPreparedError, Task
 
 KIND: Final = "language-model"
-METRICS: Final = {lm_bpb_1.EVALUATOR: lm_bpb_1.METRIC}  # name, unit and direction
+EVALUATORS: Final[Mapping[str, Evaluator]] = {one.EVALUATOR: one for one in (lm_bpb_1,)}
 
 RecipeName = Literal["tiny-world", "text", "shards"]
 
@@ -80,10 +82,10 @@ def check_metric(manifest: TaskManifest) -> None:
 
     Said the other way round, its losses would be published as gains.
     """
-    if manifest.evaluator not in METRICS:
+    if manifest.evaluator not in EVALUATORS:
         raise ConfigurationError(
             f"task {manifest.name}: there is no evaluator {manifest.evaluator!r} here",
-            f"possible: {', '.join(METRICS)}; or install the version that the task comes from",
+            f"possible: {', '.join(EVALUATORS)}; or install the version that the task comes from",
         )
     if fault := _metric_fault(manifest.evaluator, manifest.metric):
         field, owned = fault
@@ -96,7 +98,9 @@ def check_metric(manifest: TaskManifest) -> None:
 
 def _metric_fault(evaluator: str, metric: MetricSpec) -> tuple[str, str] | None:
     """Return which field of a metric is not what its evaluator measures, and what that is."""
-    for field, owned in zip(("name", "unit", "direction"), METRICS[evaluator], strict=True):
+    for field, owned in zip(
+        ("name", "unit", "direction"), EVALUATORS[evaluator].METRIC, strict=True
+    ):
         if getattr(metric, field) != owned:
             return field, owned
     return None
@@ -146,7 +150,7 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
         vocabulary_size=vocabulary.size,
         context=data.whole("context", low=8, high=1 << 16),
         claim_rows=data.whole("rows", low=8, high=1 << 16),
-        evaluator=evaluator.one_of("module", tuple(METRICS)),
+        evaluator=evaluator.one_of("module", tuple(EVALUATORS)),
     )
     for section in (metric, audit, evaluator):
         section.finish()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.language_model import lm_bpb_1 as evaluator
+from trainer.language_model.evaluator import Evaluator
 from trainer.language_model.text.arrays import (
     AuditedAt,
     ByteCounts,
@@ -95,6 +95,7 @@ def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:
 
 async def ask_audit(
     sandbox: Sandbox,
+    evaluator: Evaluator,
     scored: ScoredRows,
     positions: Positions,
     random: np.random.Generator,

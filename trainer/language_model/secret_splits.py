@@ -16,8 +16,9 @@ from typing import Final
 from protocol.manifest import TaskManifest
 from protocol.runs import Audit
 from protocol.units import NANO
-from trainer.language_model import lm_bpb_1 as evaluator
 from trainer.language_model.data import TaskData
+from trainer.language_model.evaluator import AuditStatistics, Tolerance
+from trainer.language_model.manifest import EVALUATORS
 from trainer.language_model.scoring import ScoredRows, bits_per_nat
 from trainer.language_model.text.arrays import LogProbs, RowNumbers
 
@@ -54,6 +55,7 @@ class SecretSplits:
     def __init__(self, manifest: TaskManifest, data: TaskData) -> None:
         self.bits_per_nat = bits_per_nat(data.public_rows, data.byte_counts)
         self._manifest = manifest
+        self._evaluator = EVALUATORS[manifest.evaluator]
         self._data = data
         self._shared: ScoredRows | None = None
         # Twice what knowing nothing is worth. A claim may be any number where nobody audits it.
@@ -81,7 +83,7 @@ class SecretSplits:
     def metric(self, claims: LogProbs, scored: ScoredRows, split: RowNumbers) -> int:
         """Return what is told of the metric on a split, given the claims of all rows."""
         rows, byte_counts = scored.rows[split], self._data.byte_counts
-        return self.coarse(evaluator.bits_per_byte(claims[split], rows, byte_counts))
+        return self.coarse(self._evaluator.metric_nano(claims[split], rows, byte_counts))
 
     def coarse(self, nano: int) -> int:
         """Return what is told of an exact metric."""
@@ -100,7 +102,7 @@ def coarse_metric(nano: int, *, noise_floor_nano: int, worst_nano: int) -> int:
     return (2 * min(nano, worst_nano) + grain) // (2 * grain) * grain
 
 
-def coarse_audit(statistics: evaluator.AuditStatistics, tolerance: evaluator.Tolerance) -> Audit:
+def coarse_audit(statistics: AuditStatistics, tolerance: Tolerance) -> Audit:
     """Return an audit's figures in whole taus, the largest difference and the error rounded up.
 
     What passes lies within a tau everywhere: so they say that it passed, and hardly more.

@@ -19,11 +19,11 @@ import numpy as np
 from protocol.runs import Audit, Status
 from protocol.units import NANO
 from trainer.host.device import Device
-from trainer.language_model import lm_bpb_1 as evaluator
 from trainer.language_model.data import TaskData
+from trainer.language_model.evaluator import Tolerance
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import job_message, run_job
-from trainer.language_model.lm_bpb_1 import Tolerance
+from trainer.language_model.manifest import EVALUATORS
 from trainer.language_model.scoring import ScoredRows, ask_audit, ask_claims, audit_random
 from trainer.language_model.secret_splits import Claimed, SecretSplits, coarse_audit
 from trainer.language_model.supply import Supply
@@ -94,6 +94,7 @@ class Stages:
         self._task = task
         self._data = data
         self.splits = SecretSplits(task.manifest, data)
+        self._evaluator = EVALUATORS[task.manifest.evaluator]
         self._claimed = Claimed()
         self._card = device if device.cuda is not None else None
         self._compiled = compiled
@@ -297,7 +298,7 @@ class Stages:
     ) -> LogProbs:
         async with self._serving(request, weights, meter, "claim") as (sandbox, note_first):
             claims = await ask_claims(sandbox, scored.rows, on_first=note_first)
-        if fault := evaluator.find_claim_fault(claims):
+        if fault := self._evaluator.find_claim_fault(claims):
             raise RunFailed("nan" if fault.startswith("nan") else "rejected", fault)
         return claims
 
@@ -308,10 +309,11 @@ class Stages:
         caps = self._task.manifest.audit
         reference = await self._reference(request, scored, claims)
         # The process that claimed is dead; only now is it decided what will be looked at.
-        positions = evaluator.draw_positions(claims, reference, caps.k, random)
+        positions = self._evaluator.draw_positions(claims, reference, caps.k, random)
         async with self._serving(request, weights, meter, "audit") as (sandbox, note_first):
             audited = await ask_audit(
                 sandbox,
+                self._evaluator,
                 scored,
                 positions,
                 random,
@@ -323,11 +325,11 @@ class Stages:
         claimed = claims[positions[:, 0], positions[:, 1]]
         if self.baseline_cost is None:
             limit = Tolerance(caps.tolerance_nano / NANO, caps.tau_nano / NANO)
-            tolerance = evaluator.calibrate(claimed, audited, limit)
+            tolerance = self._evaluator.calibrate(claimed, audited, limit)
         else:
             tolerance = self._audited.tolerance
-        statistics = evaluator.summarise_audit(claimed, audited, tolerance)
-        if fault := evaluator.find_audit_fault(statistics, tolerance):
+        statistics = self._evaluator.summarise_audit(claimed, audited, tolerance)
+        if fault := self._evaluator.find_audit_fault(statistics, tolerance):
             raise RunFailed("rejected", fault)
         if self.baseline_cost is None:  # not before: a baseline beyond the caps measures nothing
             audited_here = Audited(tolerance=tolerance, log_probs=claims[scored.public])
