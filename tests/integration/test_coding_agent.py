@@ -138,7 +138,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walls: TierName) -> It
     monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=walls, detail="", mend="mend"))
     small = {"scratch_bytes": 16 * MIB, "scratch_files": 2000, "threads": 64}
     limits = partial(WorkshopLimits, memory_bytes=700 * MIB, output_bytes=32 * MIB, **small)
-    monkeypatch.setattr(commands, "Limits", limits)
+    monkeypatch.setattr(commands, "WorkshopLimits", limits)
     user, temporary = tmp_path / "user", tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
@@ -463,7 +463,7 @@ import asyncio, json, sys
 from pathlib import Path
 from trainer.sandbox import tier
 from trainer.sandbox.tier import Tier
-from trainer.workshop.at_work import Limits
+from trainer.workshop.at_work import WorkshopLimits
 from tests.workers import passing_budget
 from trainer.workshop.workshop import Bench, work
 from trainer.workshop.worktree import Given
@@ -471,7 +471,7 @@ from protocol.source import Source
 walls, home, *command = sys.argv[1:]
 tier.probe_tier = lambda: Tier(name=walls, detail="")
 bench = Bench(home=Path(home), hidden=(), shown=(), kept=(), environment={},
-              limits=Limits(limit_s=600))
+              limits=WorkshopLimits(limit_s=600))
 given = Given(editable=Source.of({"train.py": b"WIDTH = 64\\n"}))
 asyncio.run(work(bench, given, lambda _folder: command, note_name="title.txt"))
 """

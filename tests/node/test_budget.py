@@ -287,12 +287,12 @@ import sys
 from pathlib import Path
 from node.home.home import Home
 from node.proposing.budget import Reservation, ledger_of
-from node.store.model_calls import Limits
+from node.store.model_calls import SpendingLimits
 from tests.node.test_budget import QUESTION, Clock, budget_of
 
 home, calls = Home(Path(sys.argv[1])), int(sys.argv[2])
 with ledger_of(home) as ledger:
-    budget = budget_of(ledger, Clock(), Limits(calls=calls))
+    budget = budget_of(ledger, Clock(), SpendingLimits(calls=calls))
     print("ready", flush=True)
     sys.stdin.readline()
     while isinstance(found := budget.reserve(QUESTION), Reservation):

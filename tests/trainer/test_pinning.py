@@ -289,7 +289,7 @@ def test_a_list_that_makes_no_splits_is_refused(
 KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
-from trainer import kinds
+from trainer import task_kinds
 from trainer.language_model.text import pin, pinning, shards, vocabulary
 
 def die(*_, **__):
@@ -298,7 +298,7 @@ def die(*_, **__):
 where, folder, data_dir, url = sys.argv[1:]
 module, _, name = where.partition(".")
 setattr(globals()[module], name, die)
-kinds.settled_task(folder, data_dir=Path(data_dir), data_url=url, progress=lambda *_: None)
+task_kinds.settled_task(folder, data_dir=Path(data_dir), data_url=url, progress=lambda *_: None)
 """
 
 

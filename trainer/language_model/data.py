@@ -126,7 +126,7 @@ def prepare(
     """Return what a first run needs of the data: of shards, all that is scored and one to train on.
 
     With a budget of tokens the seed chooses among all documents, so that all are needed.
-    `TaskData.load_rest` is for the others. All else is as `trainer.measuring.kind.Kind` has it.
+    `TaskData.load_rest` is for the others. All else is as `trainer.measuring.kind.TaskKind` has it.
 
     Raises ArnodeError if shards are not to be had, ConfigurationError if the data is not what the
     task's manifest says, SafetyError for text that every sandbox can read.

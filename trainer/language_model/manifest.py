@@ -59,7 +59,7 @@ def recipe_of(task: Task) -> TextRecipe:
 def read_manifest(
     fields: Fields, folder: TaskFolder, source: Source, *, title: str, data_dir: Path
 ) -> tuple[TaskManifest, TextRecipe]:
-    """Return a task's manifest and recipe, as `trainer.task_folder.task.Reader` has it."""
+    """Return a task's manifest and recipe, as `trainer.task_folder.task.KindReader` has it."""
     data = fields.section("data")
     if data.has("shards"):
         unpinned = read_unpinned(data, task=folder.called)
