@@ -210,7 +210,7 @@ def _patient() -> Iterator[None]:
         # In a crowd training leaves room for the start of scoring, which has its own slack in it.
         of_training = 2 * _PATIENCE_S
         stack.enter_context(mock.patch.object(cost, "_TRAIN_SLACK_S", of_training))
-        for slack in ("_START_SLACK_S", "_SERVE_SLACK_S"):
+        for slack in ("_START_SLACK_S", "_AUDIT_START_SLACK_S", "_SERVE_SLACK_S"):
             stack.enter_context(mock.patch.object(cost, slack, _PATIENCE_S))
         yield
 

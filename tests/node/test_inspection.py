@@ -109,7 +109,7 @@ def test_an_answer_with_other_files_is_a_mark(monkeypatch: pytest.MonkeyPatch) -
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from agent.source.inspector import *\n"
         "files = Source.of({'evil.py': b''})\n"
-        "lie = Answer(marks=(), fingerprint=bytes(32), stripped=files, refusal=None)\n"
+        "lie = Inspected(marks=(), fingerprint=bytes(32), stripped=files, refusal=None)\n"
         "sys.stdout.buffer.write(encode(lie.to_value()))\n"
     )
     root = inspector_command()[-1]

@@ -29,6 +29,9 @@ _SERVE_SLACK_S = 0.05  # less: what a script may train on in serve role is worth
 # with a budget of tokens the start of a claim counts as training, too, and an audit has to repeat
 # in its own start what a claim did there.
 _START_SLACK_S = 0.1
+# Six programs on two cores stretched an honest audit's start by 2.5 and more, which ends a run for
+# good. There is nothing to win: who trains on there alone is contradicted by its own claims.
+_AUDIT_START_SLACK_S = 0.2
 _CLOCK_SLACK_S = 0.5  # processes start and kernels load now faster, now slower
 
 _BANDS = 4  # shares of a machine that are told apart, beside one that others leave alone
@@ -59,12 +62,13 @@ class StageCosts:
         """
         serve_slack_s = _CLOCK_SLACK_S if by_clock else _SERVE_SLACK_S
         start_slack_s = _CLOCK_SLACK_S if by_clock else _START_SLACK_S
+        audit_slack_s = _CLOCK_SLACK_S if by_clock else _AUDIT_START_SLACK_S
         training_s = _TRAIN * self.train_s + _TRAIN_SLACK_S
         return StageCosts(
             train_s=training_s if has_token_budget else math.inf,
             first_claim_s=_START * self.first_claim_s + start_slack_s,
             claim_s=_SERVE * self.claim_s + serve_slack_s,
-            first_audit_s=_START * self.first_audit_s + start_slack_s,
+            first_audit_s=_START * self.first_audit_s + audit_slack_s,
             audit_s=_SERVE * self.audit_s + serve_slack_s,
         )
 
