@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from node.line.activity import Activity
 from node.line.drift import note_surroundings
@@ -12,9 +12,7 @@ from node.line.trial import MetricReading
 from node.store.jobs import Job, Step
 from node.store.store import Store
 from protocol.rule import Policy
-
-if TYPE_CHECKING:
-    from node.line.noise import RunNoise
+from protocol.statistics import NoiseEstimate
 
 
 class Learner(Protocol):
@@ -28,6 +26,18 @@ class Learner(Protocol):
 
     def try_again(self, job: Job[Any], patch: bytes) -> None:
         """Try a promising experiment, recorded as `patch`, on the new working line."""
+
+
+class Noise(Protocol):
+    """How much one run of the line scatters, as far as this node knows."""
+
+    estimate: NoiseEstimate
+
+    def sd(self) -> float:
+        """Return the standard deviation of one run, in the metric's unit."""
+
+    def read_anew(self) -> None:
+        """Look again: runs that nobody selected have ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +54,7 @@ class Desk:
     learner: Learner
     policy: Policy
     activity: Activity
-    noise: "RunNoise"
+    noise: Noise
     head_trials: Sequence[type[Step]]
     on_one_split: Sequence[type[Step]]
     on_record: Callable[[], None]
