@@ -18,6 +18,10 @@ PRIVATE_FOLDER = 0o700
 _OTHERS = 0o077
 
 
+class InUseError(ConfigurationError):
+    """Another process holds the home's lock."""
+
+
 class _Place:
     """A file or folder of a home, by its name there."""
 
@@ -108,7 +112,7 @@ class Home:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as fault:
                 holder = self.lock_holder() or "unknown"
-                raise ConfigurationError(
+                raise InUseError(
                     f"another node (pid {holder}) runs on the home {self.root}",
                     "stop it with `arnode stop`, or set ARNODE_HOME to another folder",
                 ) from fault

@@ -273,6 +273,14 @@ def version_of(database: sqlite3.Connection) -> int:
     return int(version)
 
 
+def is_behind(path: Path) -> bool:
+    """Whether a file is there that an older arnode wrote."""
+    if not path.exists():
+        return False
+    with closing(connect(path, writing=False)) as database:
+        return version_of(database) < len(MIGRATIONS)
+
+
 def check_version(database: sqlite3.Connection, path: Path) -> None:
     """Refuse a file that this version cannot read as it is."""
     version = version_of(database)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Self
 
-from node.home.home import Home
+from node.home.faults import explaining_faults
+from node.home.home import Home, InUseError
 from node.store.boards import Boards
 from node.store.database import Database
 from node.store.experiments import Experiments
@@ -20,6 +21,7 @@ from node.store.intake import Intake, Quotas
 from node.store.job_store import JobStore
 from node.store.mirror import Mirror
 from node.store.records import Records, parsed
+from node.store.schema import is_behind
 from node.store.topics import Topics
 from node.terminal.progress import Progress, silent
 from protocol.attestation import AttestBody
@@ -72,7 +74,15 @@ class Store:
 
     @classmethod
     def open_read_only(cls, home: Home) -> "Store":
-        """Open for reading beside a running node; a home without a store reads as an empty one."""
+        """Open for reading beside a running node; a home without a store reads as an empty one.
+
+        What an older arnode wrote is brought up to date first, unless a node works with it.
+        """
+        with explaining_faults(home.store):
+            is_old = is_behind(home.store)
+        if is_old:
+            with suppress(InUseError), home.lock():
+                cls.open(home).close()
         return cls(Database.open_read_only(home.store), None, _DEFAULT_QUOTAS)
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from node.home.clock import EARLY_MS
 from node.home.home import Home
+from node.store import schema
 from node.store.boards import BoardKey
 from node.store.dedupe import BATCH, Deduped
 from node.store.extracts import Extract, extract
@@ -22,7 +23,7 @@ from node.store.store import Store
 from node.upkeep.fsck import examine, mend
 from protocol.board import board_of
 from protocol.encoding import encode
-from protocol.errors import Rejected
+from protocol.errors import ConfigurationError, Rejected
 from protocol.keys import SigningKey
 from protocol.record_index import key_of
 from protocol.record_kinds import TaskBody, UnknownBody
@@ -438,8 +439,6 @@ def test_the_second_half_of_a_proof_is_taken_in_over_the_quota(store: Store) -> 
 
 
 def test_a_store_of_the_first_format_is_derived_anew(tmp_path: Path) -> None:
-    from node.store import schema
-
     home, world = Home(tmp_path / "home"), World()
     home.prepare()
     claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
@@ -455,6 +454,18 @@ def test_a_store_of_the_first_format_is_derived_anew(tmp_path: Path) -> None:
         assert store.boards.get(KEY) == board_of([claim, ANNOUNCEMENT], MANIFEST, CLASS)
         assert store.meta("stale") is None
     assert schema.backup_path(home.store, 1).exists()
+
+
+def test_who_only_reads_a_store_of_an_older_format_brings_it_up_to_date(tmp_path: Path) -> None:
+    home, older = Home(tmp_path / "home"), len(schema.MIGRATIONS) - 1
+    home.prepare()
+    with closing(schema.connect(home.store, writing=True)) as old:
+        schema.migrate(old, home.store, schema.MIGRATIONS[:older])
+    with home.lock(), pytest.raises(ConfigurationError, match="from an older arnode"):
+        Store.open_read_only(home)  # a node works with it
+    with Store.open_read_only(home) as store:
+        assert store.experiments.listed() == []
+    assert schema.backup_path(home.store, older).exists()
 
 
 def test_a_size_breaks_a_tie(store: Store) -> None:
