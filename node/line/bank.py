@@ -25,6 +25,7 @@ class BankStep(JobStep):
     tree: Digest
 
     KIND: ClassVar = "bank"
+    TIME_SPENT_ON: ClassVar = "runs to compare with"
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         return RunDescription("working line", "bank", "one more run to compare with")

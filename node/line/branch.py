@@ -75,6 +75,7 @@ class BranchStep(JobStep):
     patch: Digest | None = None
 
     KIND: ClassVar = "branch"
+    TIME_SPENT_ON: ClassVar = "other trees to go on from"
     IS_EXCLUSIVE: ClassVar = True
 
     @property

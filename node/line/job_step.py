@@ -32,6 +32,8 @@ class JobStep(Mapped, ABC):
     IS_EXCLUSIVE: ClassVar[bool] = False
     # Its runs are compared with each other on one secret split, which it has alone.
     IS_ON_ONE_SPLIT: ClassVar[bool] = False
+    # What a report calls the device time of its runs; "": it is told with what they were for.
+    TIME_SPENT_ON: ClassVar[str] = ""
 
     @abstractmethod
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:

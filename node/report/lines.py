@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from node.line.bank import BankStep
-from node.line.branch import BranchStep, kept_in
+from node.line.branch import kept_in
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.heads import manifest_of, the_line
-from node.line.job_step import JobStep
+from node.line.job_kinds import KINDS
 from node.line.noise import known_noise
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
@@ -35,10 +34,6 @@ _CONFIRMED: Final[dict[type[HeadTrial], str]] = {
     CheckpointStep: "checkpoints",
     CatchUpStep: "peers' trees against the head",
     RemeasureStep: "the head measured again",
-}
-_MEASURED: Final[dict[type[JobStep], str]] = {
-    BankStep: "runs to compare with",
-    BranchStep: "other trees to go on from",
 }
 
 
@@ -196,11 +191,10 @@ def _device_ms(
     for entry in entries:
         body = store.records.get(entry.id).body if entry.stage == "baseline" else None
         spent["the baseline"] += body.cost.device_ms if isinstance(body, ResultBody) else 0
-    for kind, what in _MEASURED.items():
-        for job in store.jobs.closed_jobs(line.key, kind):
-            if job.created_ms in span:
-                ended = (one.outcome.run for one in store.jobs.runs_of(job.id) if one.outcome)
-                spent[what] += sum(run.ms + run.serve_ms for run in ended)
+    for job in store.jobs.closed_jobs(line.key, *(kind for kind in KINDS if kind.TIME_SPENT_ON)):
+        if job.created_ms in span:
+            ended = (one.outcome.run for one in store.jobs.runs_of(job.id) if one.outcome)
+            spent[job.step.TIME_SPENT_ON] += sum(run.ms + run.serve_ms for run in ended)
     for idea in ideas:
         spent["peers' ideas" if idea.authors else "own ideas"] += idea.device_ms
     for one in confirmations:

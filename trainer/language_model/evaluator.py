@@ -52,6 +52,9 @@ class Evaluator(Protocol):
     ) -> int:
         """Return the metric in 1e-9 units."""
 
+    def worth_of_a_nat(self, rows: TokenRows, byte_counts: ByteCounts) -> float:
+        """Return what one nat on every target of these rows changes the metric by, in its unit."""
+
     def find_claim_fault(self, log_probabilities: LogProbs) -> str | None:
         """Return what makes claims unacceptable by themselves, if anything does."""
 

@@ -39,6 +39,12 @@ def metric_nano(log_probabilities: LogProbs, rows: TokenRows, byte_counts: ByteC
     return round(total / math.log(2) / int(target_bytes.sum()) * NANO)
 
 
+def worth_of_a_nat(rows: TokenRows, byte_counts: ByteCounts) -> float:
+    """Return the bits per byte that one nat on every target of these rows is worth."""
+    target_bytes = byte_counts[rows[:, 1:]]
+    return float((target_bytes > 0).sum() / math.log(2) / target_bytes.sum())
+
+
 def find_claim_fault(log_probabilities: LogProbs) -> str | None:
     """Return what makes claims unacceptable by themselves, if anything does."""
     if not np.isfinite(log_probabilities).all():

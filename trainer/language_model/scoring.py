@@ -5,7 +5,6 @@ in a fresh process that shares nothing writable with it, at positions drawn afte
 """
 
 import hmac
-import math
 import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from trainer.language_model.evaluator import Evaluator
 from trainer.language_model.text.arrays import (
     AuditedAt,
-    ByteCounts,
     LogProbs,
     Positions,
     RowNumbers,
@@ -59,12 +57,6 @@ class ScoredRows:
             public=place[: len(public_rows)],
             secret=place[len(public_rows) :],
         )
-
-
-def bits_per_nat(rows: TokenRows, byte_counts: ByteCounts) -> float:
-    """Return the bits per byte that one nat on every target of these rows is worth."""
-    target_bytes = byte_counts[rows[:, 1:]]
-    return float((target_bytes > 0).sum() / math.log(2) / target_bytes.sum())
 
 
 def batch_rows(context: int) -> int:

@@ -19,7 +19,7 @@ from protocol.units import NANO
 from trainer.language_model.data import TaskData
 from trainer.language_model.evaluator import AuditStatistics, Tolerance
 from trainer.language_model.manifest import EVALUATORS
-from trainer.language_model.scoring import ScoredRows, bits_per_nat
+from trainer.language_model.scoring import ScoredRows
 from trainer.language_model.text.arrays import LogProbs, RowNumbers
 
 KEY_BYTES = 32
@@ -53,14 +53,14 @@ class SecretSplits:
     """Draws what runs are scored on, and says how their metrics leave."""
 
     def __init__(self, manifest: TaskManifest, data: TaskData) -> None:
-        self.bits_per_nat = bits_per_nat(data.public_rows, data.byte_counts)
-        self._manifest = manifest
         self._evaluator = EVALUATORS[manifest.evaluator]
+        self.worth_of_a_nat = self._evaluator.worth_of_a_nat(data.public_rows, data.byte_counts)
+        self._manifest = manifest
         self._data = data
         self._shared: ScoredRows | None = None
         # Twice what knowing nothing is worth. A claim may be any number where nobody audits it.
-        bits = 2 * self.bits_per_nat * math.log(data.vocabulary.size)
-        self._worst_nano = round(bits * NANO)
+        worst = 2 * self.worth_of_a_nat * math.log(data.vocabulary.size)
+        self._worst_nano = round(worst * NANO)
 
     def draw(self, key: bytes | None) -> ScoredRows:
         """Return what runs with this key are scored on; without one, rows that decide nothing.

@@ -108,10 +108,10 @@ class Stages:
 
     @property
     def metric_tolerance(self) -> float:
-        """The audit's tolerance in bits per byte; 0 before there is a baseline."""
+        """The audit's tolerance in the metric's unit; 0 before there is a baseline."""
         if self.baseline_cost is None:
             return 0.0
-        return self._audited.tolerance.mean * self.splits.bits_per_nat
+        return self._audited.tolerance.mean * self.splits.worth_of_a_nat
 
     @property
     def _audited(self) -> Audited:
