@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final, TypeAlias
 
-from agent.completion import Cost
+from agent.completion import ModelCost
 from agent.model.novelty import repeat_of
 from agent.model.quoting import one_line
 from agent.proposal import Context, Proposal, Silence, repair_key
@@ -87,7 +87,7 @@ class Ran:
     """
 
     result: Edited | Rejected | Silence
-    cost: Cost
+    cost: ModelCost
     remark: str = ""
 
 

@@ -47,7 +47,7 @@ class CompletionRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class ModelCost:
     """What asking a model took: questions, tokens, and 1e-9 USD."""
 
     calls: int = 0
@@ -55,8 +55,8 @@ class Cost:
     tokens_out: int = 0
     usd_nano: int = 0
 
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(
+    def __add__(self, other: "ModelCost") -> "ModelCost":
+        return ModelCost(
             calls=self.calls + other.calls,
             tokens_in=self.tokens_in + other.tokens_in,
             tokens_out=self.tokens_out + other.tokens_out,
@@ -64,7 +64,7 @@ class Cost:
         )
 
 
-NO_COST: Final = Cost()
+NO_COST: Final = ModelCost()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class Completion:
 
     text: str
     is_cut: bool
-    cost: Cost
+    cost: ModelCost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ class Fault:
     kind: FaultKind
     detail: str
     retry_s: float | None = None
-    cost: Cost = Cost(calls=1)
+    cost: ModelCost = ModelCost(calls=1)
 
 
 Complete: TypeAlias = Callable[[CompletionRequest], Awaitable[Completion | Fault]]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-from agent.completion import NO_COST, Cost
+from agent.completion import NO_COST, ModelCost
 from agent.source.literals import Scalar
 from protocol.codecs import fit_line
 from protocol.ideas import Edit, KnobSpec, Move
@@ -170,7 +170,7 @@ class Proposal:
     model: str | None = None
     program: bytes | None = None
     parents: tuple[bytes, ...] = ()
-    cost: Cost = NO_COST
+    cost: ModelCost = NO_COST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +179,7 @@ class Silence:
 
     reason: str
     retry_s: float
-    cost: Cost = NO_COST
+    cost: ModelCost = NO_COST
 
 
 class Proposer(Protocol):

@@ -49,7 +49,7 @@ class TrialDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class _Kernel:
     reaches: tuple[float, ...]
     amplitude_sd: float
 
@@ -106,7 +106,7 @@ class _Contrasts:
 
 
 @lru_cache(maxsize=4)
-def _fitted(seen: tuple[TrialDifference, ...], base: Position) -> _Shape:
+def _fitted(seen: tuple[TrialDifference, ...], base: Position) -> _Kernel:
     """Return the likeliest shape, looked for one number after the other."""
     fit = _Fit(seen, base)
     for _ in range(_SWEEPS):
@@ -126,11 +126,11 @@ class _Fit:
     def __init__(self, seen: tuple[TrialDifference, ...], base: Position) -> None:
         self._contrasts = _Contrasts(seen, base)
         usual = (math.exp(_REACH_PRIOR[0]),) * len(base)
-        self.shape = _Shape(usual, math.exp(_AMPLITUDE_PRIOR[0]))
+        self.shape = _Kernel(usual, math.exp(_AMPLITUDE_PRIOR[0]))
         self.exponents = _scaled(self._contrasts.squares, self.shape.reaches)
         self.score = self._score(self.shape, self.exponents)
 
-    def consider(self, shape: _Shape, exponents: Floats) -> None:
+    def consider(self, shape: _Kernel, exponents: Floats) -> None:
         """Take a shape if it is likelier."""
         score = self._score(shape, exponents)
         if score > self.score + _LEAST_VARIANCE:
@@ -144,7 +144,7 @@ class _Fit:
             tried = (*reaches[:knob], reach, *reaches[knob + 1 :])
             self.consider(replace(self.shape, reaches=tried), without + squares / reach**2)
 
-    def _score(self, shape: _Shape, exponents: Floats) -> float:
+    def _score(self, shape: _Kernel, exponents: Floats) -> float:
         """Return the logarithm of evidence times prior, but for a constant."""
         kernel = shape.amplitude_sd**2 * np.exp(-0.5 * exponents)
         root = np.linalg.cholesky(self._contrasts.covariance(kernel))
@@ -159,7 +159,7 @@ def _surprise(value: float, prior: tuple[float, float]) -> float:
     return 0.5 * ((math.log(value) - mean) / deviation) ** 2
 
 
-def _kernel(squares: Floats, shape: _Shape) -> Floats:
+def _kernel(squares: Floats, shape: _Kernel) -> Floats:
     """Return squared-exponential covariances from squared distances [knobs, rows, columns]."""
     kernel: Floats = shape.amplitude_sd**2 * np.exp(-0.5 * _scaled(squares, shape.reaches))
     return kernel

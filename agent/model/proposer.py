@@ -13,7 +13,7 @@ import re
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
-from agent.completion import Complete, Completion, CompletionRequest, Cost, Fault, FaultKind
+from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind, ModelCost
 from agent.model.answer import Draft, Slip, parse_answer
 from agent.model.conversation import Conversation
 from agent.model.digest import outcome_row, peer_row
@@ -97,7 +97,7 @@ class ModelProposer:
         talk = Conversation(
             context=context, secret=self.secret, limit_chars=self.limits.prompt_chars
         )
-        cost = Cost()
+        cost = ModelCost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
             answer, spent = await self._ask(talk)
@@ -115,9 +115,9 @@ class ModelProposer:
         reason = f"{self.model} gave no usable answer: {one_line(slip.message, _MAX_DETAIL)}"
         return Silence(reason=reason, retry_s=_NO_IDEA_S, cost=cost)
 
-    async def _ask(self, talk: Conversation) -> tuple[Completion | Silence, Cost]:
+    async def _ask(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
         """Return the next answer, or why there is none, and what asking took."""
-        cost = Cost()
+        cost = ModelCost()
         while True:
             messages = await asyncio.to_thread(talk.messages)
             if isinstance(messages, Silence):

@@ -89,7 +89,7 @@ class NetworkSettings(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ports(Mapped):
+class ReachQuestion(Mapped):
     """Asks a relay whether the asker's own host answers at one of these ports."""
 
     ports: Annotated[tuple[_Port, ...], Items(1, MAX_PORTS)]
@@ -97,7 +97,7 @@ class Ports(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached(Mapped):
-    """Answers `Ports`: the address at which the asker answered with its own key."""
+    """Answers `ReachQuestion`: the address at which the asker answered with its own key."""
 
     address: Annotated[str | None, line(1, 256)]
 

@@ -16,7 +16,7 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from node.network.connections import Connections
-from node.network.contract import Ports
+from node.network.contract import ReachQuestion
 from node.network.frames import FrameStream
 from node.network.guards import shielded_for
 from node.network.limits import PEERS_TRACKED, PeerId, Recent
@@ -49,7 +49,7 @@ class ReachProber:
 
     async def answer(self, peer: PeerId, frames: FrameStream) -> None:
         """Answer one question; one that comes too early or to a busy host gets none."""
-        question = Ports.from_value(cast("Value", await frames.receive()))
+        question = ReachQuestion.from_value(cast("Value", await frames.receive()))
         if isinstance(question, Rejected):
             self._report(peer, "a question for its reach that is none")
         elif self._may_try(peer):

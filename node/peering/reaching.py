@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
-from node.network.contract import MAX_PORTS, REACH, Ports, Reached
+from node.network.contract import MAX_PORTS, REACH, Reached, ReachQuestion
 from node.network.errors import NetworkError
 from node.network.limits import PeerId
 from node.peering.messages import ask
@@ -103,7 +103,7 @@ class Reaching:
         if not ports:
             return None
         try:
-            reached = await ask(self._carrier, peer, REACH, Ports(ports=ports), Reached)
+            reached = await ask(self._carrier, peer, REACH, ReachQuestion(ports=ports), Reached)
         except NetworkError as fault:  # it is no relay, has gone, or is asked too often
             return fault
         if isinstance(reached, Rejected):

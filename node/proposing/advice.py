@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from agent.completion import Cost
 from agent.completion import Message as Turn
+from agent.completion import ModelCost
 from agent.model.prompt import prompt
 from agent.proposal import Context, Proposal, Proposer, Silence, SlowProposer
 from node.home.control import Message
@@ -44,7 +44,7 @@ def prompt_document(home: Home, context: Context, who: str) -> Mapping[str, Mess
 def _proposed(
     context: Context, proposal: Proposal | None, silence: Silence | None
 ) -> Mapping[str, Message]:
-    cost = (proposal.cost if proposal else Cost()) + (silence.cost if silence else Cost())
+    cost = (proposal.cost if proposal else ModelCost()) + (silence.cost if silence else ModelCost())
     return {
         "proposal": None if proposal is None else _shown(context, proposal),
         "silence": silence.reason if silence else None,

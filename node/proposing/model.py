@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from agent.completion import Complete, Completion, CompletionRequest, Cost, Fault
+from agent.completion import Complete, Completion, CompletionRequest, Fault, ModelCost
 from agent.worker.messages import Failure, ModelFacts, ModelSettings
 from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_per_token
 from node.home.clock import clock_ms as time_of_day_ms
@@ -120,7 +120,7 @@ def budgeted(worker: ModelWorker, budget: SpendingBudget) -> Complete:
             usage = _NOTHING
         said = "" if isinstance(outcome, Failure) else outcome.text
         charge = budget.settle(reservation, usage, answer_bytes=len(said.encode()))
-        cost = Cost(calls=1, **asdict(charge))
+        cost = ModelCost(calls=1, **asdict(charge))
         if isinstance(outcome, Failure):
             return Fault(
                 kind=outcome.fault,

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, TypeAlias
 
 from agent.command import Assignment, Edited, Ran, Run
-from agent.completion import Cost, Fault
+from agent.completion import Fault, ModelCost
 from agent.proposal import Silence
 from agent.told import ToldUsage
 from agent.worker.prices import Price, Usage, nano_of
@@ -105,14 +105,14 @@ def counted(go: Go, budget: SpendingBudget, terms: VisitTerms) -> Run:
         if isinstance(reservation, Fault):
             reason = f"over budget: {reservation.detail}"
             later_s = reservation.retry_s or _LATER_S
-            return Ran(result=Silence(reason=reason, retry_s=later_s), cost=Cost())
+            return Ran(result=Silence(reason=reason, retry_s=later_s), cost=ModelCost())
         try:
             visit = await go(job)
         except BaseException:  # it may have been at work, and nobody hears of it any more
             budget.settle_charge(reservation, None)
             raise
         charge = budget.settle_charge(reservation, _believed(visit, reservation, terms))
-        cost = Cost(calls=1, **asdict(charge))
+        cost = ModelCost(calls=1, **asdict(charge))
         return Ran(result=visit.result, cost=cost, remark=visit.remark)
 
     return run

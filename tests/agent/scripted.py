@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.completion import Completion, CompletionRequest, Cost, Fault
+from agent.completion import Completion, CompletionRequest, Fault, ModelCost
 from agent.model.proposer import ModelProposer, QuestionLimits
 from agent.source.capabilities import Checked
 from agent.source.inspector import InspectionRequest
@@ -12,7 +12,7 @@ from protocol.source import Source
 from tests.agent.contexts import SECRET, TINY
 
 LIMITS = QuestionLimits(prompt_chars=60_000, answer_tokens=4_000, timeout_s=60.0)
-SPENT = Cost(calls=1, tokens_in=100, tokens_out=7, usd_nano=3)
+SPENT = ModelCost(calls=1, tokens_in=100, tokens_out=7, usd_nano=3)
 
 
 class Model:

@@ -20,7 +20,7 @@ from agent.command import (
     summary_of,
     words_of,
 )
-from agent.completion import Cost
+from agent.completion import ModelCost
 from agent.proposal import Brief, Context, Crash, Outcome, Proposal, Silence
 from agent.source.capabilities import CapabilityMark, Checked
 from agent.source.edits import edits_between, reapply
@@ -33,7 +33,7 @@ from protocol.source import Source
 BASE = Source.of({"train.py": b"a = 1\nb = 2\n"})
 BETTER = Source.of({"train.py": b"a = 1\nb = 3\nc = 4\n"})
 MARK = b"m" * 32
-TOOK = Cost(calls=1, tokens_in=1_000, tokens_out=50, usd_nano=7)
+TOOK = ModelCost(calls=1, tokens_in=1_000, tokens_out=50, usd_nano=7)
 SOCKET = CapabilityMark(path="train.py", line=3, what="import", text="import socket")
 REPEATED = "what it wrote was tried before, or hardly differs from what was"
 FIT = Checked(fingerprint=MARK)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Completion, Cost, Fault, FaultKind
+from agent.completion import Completion, Fault, FaultKind, ModelCost
 from agent.model.proposer import MAX_TRIES, ModelProposer
 from agent.proposal import Context, Proposal, Silence
 from agent.source.canonical import fingerprint
@@ -54,7 +54,7 @@ def test_a_sound_answer_is_a_patch_that_says_where_it_came_from() -> None:
     assert (made.key, made.title, made.why) == ("llm:deeper", "Deeper", "It holds more.")
     assert (made.proposer, made.model) == ("llm", "some/model")
     assert made.program == hashlib.sha256(BRIEF.program.encode()).digest()
-    assert made.cost == Cost(calls=1, tokens_in=100, tokens_out=7, usd_nano=3)
+    assert made.cost == ModelCost(calls=1, tokens_in=100, tokens_out=7, usd_nano=3)
 
 
 def test_a_whole_file_will_do() -> None:
@@ -68,7 +68,7 @@ def test_a_fault_goes_back_with_what_stands_there_and_the_costs_add_up() -> None
     model = Model(NO_MATCH, DEEPER)
     made = proposed(model)
     assert made.source == deeper()
-    assert made.cost == Cost(calls=2, tokens_in=200, tokens_out=14, usd_nano=6)
+    assert made.cost == ModelCost(calls=2, tokens_in=200, tokens_out=14, usd_nano=6)
     roles = [message.role for message in model.asked[1].messages]
     assert roles == ["system", "user", "assistant", "user"]
     assert model.asked[1].messages[2].content == NO_MATCH
@@ -151,7 +151,7 @@ def test_a_patch_made_from_a_peers_names_it() -> None:
 
 def test_an_answer_that_was_cut_is_asked_for_again_shorter() -> None:
     cut = Completion(
-        text="x" * 5_000, is_cut=True, cost=Cost(calls=1, tokens_in=1, tokens_out=4_000)
+        text="x" * 5_000, is_cut=True, cost=ModelCost(calls=1, tokens_in=1, tokens_out=4_000)
     )
     model = Model(cut, DEEPER)
     assert proposed(model).source == deeper()
@@ -179,7 +179,7 @@ def test_a_source_that_is_too_long_is_said_and_nobody_is_asked() -> None:
     result = asked(model, limits=replace(LIMITS, prompt_chars=4_000))
     assert isinstance(result, Silence)
     assert "more than the 4000 that the model is given" in result.reason
-    assert result.cost == Cost()
+    assert result.cost == ModelCost()
 
 
 def test_the_conversation_keeps_to_its_bound() -> None:
@@ -193,7 +193,9 @@ def test_the_conversation_keeps_to_its_bound() -> None:
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))
 def test_every_fault_is_a_silence_with_a_pause(kind: FaultKind) -> None:
-    fault = Fault(kind=kind, detail="\x1b[31mno\n", cost=Cost(calls=1, tokens_in=5, usd_nano=2))
+    fault = Fault(
+        kind=kind, detail="\x1b[31mno\n", cost=ModelCost(calls=1, tokens_in=5, usd_nano=2)
+    )
     result = silent(Model(fault, fault))
     assert result.reason == f"{kind.replace('_', ' ')}: [31mno"
     assert result.retry_s >= 30
@@ -238,7 +240,7 @@ def test_a_pause_is_as_long_as_was_asked_for_within_reason(
 
 
 def test_what_was_refused_here_is_no_question() -> None:
-    assert silent(Model(Fault(kind="over_budget", detail="", cost=Cost()))).cost.calls == 0
+    assert silent(Model(Fault(kind="over_budget", detail="", cost=ModelCost()))).cost.calls == 0
 
 
 def broken() -> Source:

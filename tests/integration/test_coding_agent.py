@@ -26,7 +26,7 @@ from uuid import uuid4
 import pytest
 
 from agent.command import CommandProposer
-from agent.completion import Cost
+from agent.completion import ModelCost
 from agent.proposal import Brief, Context, Crash, Proposal, Silence
 from agent.source.capabilities import Checked
 from agent.source.edits import reapply
@@ -264,7 +264,7 @@ def test_files_beside_a_good_edit_are_thrown_away_and_said(
 def test_what_it_says_that_it_took_is_booked(desk: Desk) -> None:
     said = desk.propose("tell")
     assert isinstance(said, Proposal), said
-    assert said.cost == Cost(calls=1, tokens_in=1_200, tokens_out=34, usd_nano=250_000_000)
+    assert said.cost == ModelCost(calls=1, tokens_in=1_200, tokens_out=34, usd_nano=250_000_000)
     spent = desk.budget.spent()
     assert spent == Spending(calls=1, visits=1, tokens=1_234, usd_nano=250_000_000)
 

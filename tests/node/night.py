@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 
-from agent.completion import Cost
+from agent.completion import ModelCost
 from agent.proposal import Proposal
 from node.home.home import Home
 from node.line.attestation import (
@@ -222,7 +222,7 @@ def whole_night(home: Home, store: Store) -> Night:
     night.conclude(night.idea(title=HOSTILE[:120]), "failed", None)
     night.conclude(night.idea(LLM), "rejected", None)
     night.keep(night.idea())
-    paid = Cost(calls=1, tokens_in=3000, tokens_out=500, usd_nano=12_000_000)
+    paid = ModelCost(calls=1, tokens_in=3000, tokens_out=500, usd_nano=12_000_000)
     night.keep(night.idea(LLM, title=HOSTILE[:120], cost=paid), gain_nano=2 * GAIN_NANO)
     first = night.checkpoint(2 * GAIN_NANO)
     said = attest(omar.key, _tree_of(first), [2 * GAIN_NANO] * 4, "confirmed", base=BASELINE.tree)

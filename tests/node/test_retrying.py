@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from agent.completion import Completion, CompletionRequest, Cost, Fault, FaultKind, Message
+from agent.completion import Completion, CompletionRequest, Fault, FaultKind, Message, ModelCost
 from node.proposing.retrying import Ladder, persistent
 
 QUESTION = CompletionRequest(
     messages=(Message(role="user", content="?"),), max_tokens=1, timeout_s=1.0
 )
-COST = Cost(calls=1, tokens_in=3, tokens_out=2, usd_nano=10)
+COST = ModelCost(calls=1, tokens_in=3, tokens_out=2, usd_nano=10)
 ANSWER = Completion(text="yes", is_cut=False, cost=COST)
 
 
@@ -22,7 +22,7 @@ def fault(kind: FaultKind, retry_s: float | None = None, tokens: int = 0) -> Fau
         kind=kind,
         detail="",
         retry_s=retry_s,
-        cost=Cost(calls=1, tokens_in=tokens, tokens_out=tokens, usd_nano=tokens),
+        cost=ModelCost(calls=1, tokens_in=tokens, tokens_out=tokens, usd_nano=tokens),
     )
 
 
@@ -53,7 +53,7 @@ def test_an_answer_is_given_back_as_it_is() -> None:
 )
 def test_what_may_pass_is_tried_a_few_times(kind: FaultKind, tries: int) -> None:
     outcome, waits, left = asked([fault(kind)] * 9)
-    expected = replace(fault(kind), cost=Cost(calls=tries))
+    expected = replace(fault(kind), cost=ModelCost(calls=tries))
     assert (outcome, len(waits), left) == (expected, tries - 1, 9 - tries)
 
 
@@ -90,9 +90,9 @@ def test_who_asks_for_too_long_a_wait_is_not_waited_for() -> None:
 def test_the_figures_of_all_tries_are_added_up() -> None:
     outcome, _, _ = asked([fault("timeout", tokens=100), ANSWER])
     assert outcome == replace(
-        ANSWER, cost=Cost(calls=2, tokens_in=103, tokens_out=102, usd_nano=110)
+        ANSWER, cost=ModelCost(calls=2, tokens_in=103, tokens_out=102, usd_nano=110)
     )
-    refused = replace(fault("over_budget"), cost=Cost())
+    refused = replace(fault("over_budget"), cost=ModelCost())
     outcome, _, _ = asked([fault("timeout", tokens=100), refused])
     assert outcome.cost.calls == 1
     assert (outcome.cost.tokens_in, outcome.cost.usd_nano) == (100, 100)
@@ -119,7 +119,7 @@ def test_what_ended_the_question_before_ends_the_next_one_at_once() -> None:
             said.append((await ask(QUESTION), len(waits)))
         return said
 
-    often = [replace(away, cost=Cost(calls=number)) for number in (4, 1, 2)]
+    often = [replace(away, cost=ModelCost(calls=number)) for number in (4, 1, 2)]
     again = replace(ANSWER, cost=replace(COST, calls=2))
     ends = [(often[0], 3), (often[1], 0), (often[2], 1), (ANSWER, 0), (again, 1)]
     assert asyncio.run(ask_often()) == ends

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from agent.completion import Cost
+from agent.completion import ModelCost
 from agent.proposal import Context, Proposal, Silence
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
@@ -185,7 +185,7 @@ def test_a_record_says_which_model_and_program_an_idea_came_from(
         proposer="llm",
         model="example/one",
         program=b"p" * 32,
-        cost=Cost(calls=2, tokens_in=900, tokens_out=100, usd_nano=1_500),
+        cost=ModelCost(calls=2, tokens_in=900, tokens_out=100, usd_nano=1_500),
     )
     job = open_experiment(ledger, Idea(proposal=proposal))
     step = job.step

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.command import Assignment, Ran
-from agent.completion import Cost
+from agent.completion import ModelCost
 from agent.proposal import Silence
 from agent.told import ToldUsage
 from agent.worker.prices import FREE, Price
@@ -62,7 +62,7 @@ def visit(agent: Agent, budget: SpendingBudget, terms: VisitTerms = TERMS) -> Ra
 def test_what_the_program_says_is_booked_and_told_on(ledger: Database) -> None:
     budget = budget_of(ledger)
     ran = visit(Agent(TOLD), budget)
-    assert ran.cost == Cost(calls=1, tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
+    assert ran.cost == ModelCost(calls=1, tokens_in=3_000, tokens_out=150, usd_nano=15_000_000)
     assert budget.spent() == Spending(calls=1, visits=1, tokens=3_150, usd_nano=15_000_000)
 
 
@@ -117,7 +117,7 @@ def test_none_begins_that_could_pass_a_limit_of_the_day(
     assert isinstance(refused, Silence)
     assert words in refused.reason
     assert refused.retry_s == 12 * 3600  # the clock stands at noon
-    assert ran[-1].cost == Cost()
+    assert ran[-1].cost == ModelCost()
     assert agent.visits == visits
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from node.network.circuits import HOP
-from node.network.contract import MAX_PORTS, REACH, Ports, Reached
+from node.network.contract import MAX_PORTS, REACH, Reached, ReachQuestion
 from node.network.relay import RelayLimits
 from node.peering.messages import (
     ANSWER_BYTES,
@@ -40,7 +40,7 @@ def test_every_field_of_a_hello_is_described() -> None:
     [
         ("Sync", (Reconcile, Reconciled, Want, Records, After, Page)),
         ("Blob", (BlobPart, Part)),
-        ("Relays", (Ports, Reached)),
+        ("Relays", (ReachQuestion, Reached)),
     ],
 )
 def test_every_question_and_answer_is_described(

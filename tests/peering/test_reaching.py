@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from node.network.contract import REACH, Ports
+from node.network.contract import REACH, ReachQuestion
 from node.network.limits import PeerId
 from node.peering.messages import read
 from node.peering.reaching import AGAIN_S, ASKED_EVERY_S, MOST_RELAYS, Reaching
@@ -57,7 +57,7 @@ class Party:
         self.chosen[carrier.peer_id] = address
 
         async def answer(_: PeerId, question: Message) -> Message:
-            ports = read(Ports, question)
+            ports = read(ReachQuestion, question)
             assert not isinstance(ports, Rejected)
             assert ports.ports == (PORT,)
             return {"address": seen}
