@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,8 +11,8 @@ from node.home.home import Home
 from node.proposing.budget import ledger_of, limits_of
 from node.settings.config import Config
 from node.store import model_calls
-from node.store.database import Database
 from node.store.model_calls import Call, Charge
+from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.units import NANO
 
@@ -32,9 +31,9 @@ class Fixed:
 
 def day_document(home: Home, config: Config, day: str) -> Mapping[str, Message]:
     """Return what a day (UTC) took, in all and question by question, and what it may."""
-    with closing(Database.open_read_only(home.store)) as database:
-        calls = model_calls.calls_on(database, day)
-        spent = model_calls.spending_on(database, day)
+    with Store.open_read_only(home) as store:
+        calls = model_calls.calls_on(store.database, day)
+        spent = model_calls.spending_on(store.database, day)
     limits = limits_of(config)
     return {
         "day": day,

@@ -273,12 +273,8 @@ def version_of(database: sqlite3.Connection) -> int:
     return int(version)
 
 
-def is_behind(path: Path) -> bool:
-    """Whether a file is there that an older arnode wrote."""
-    if not path.exists():
-        return False
-    with closing(connect(path, writing=False)) as database:
-        return version_of(database) < len(MIGRATIONS)
+class OlderStoreError(ConfigurationError):
+    """A file that this version reads once it is brought up to date."""
 
 
 def check_version(database: sqlite3.Connection, path: Path) -> None:
@@ -286,7 +282,7 @@ def check_version(database: sqlite3.Connection, path: Path) -> None:
     version = version_of(database)
     _refuse_newer(version, len(MIGRATIONS), path)
     if version < len(MIGRATIONS):
-        raise ConfigurationError(
+        raise OlderStoreError(
             f"the store {path} is from an older arnode (format {version})",
             "any command that writes brings it up to date: `arnode start`",
         )

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Self
 
-from node.home.faults import explaining_faults
 from node.home.home import Home, InUseError
 from node.store.boards import Boards
 from node.store.database import Database
@@ -21,9 +20,9 @@ from node.store.intake import Intake, Quotas
 from node.store.job_store import JobStore
 from node.store.mirror import Mirror
 from node.store.records import Records, parsed
-from node.store.schema import is_behind
+from node.store.schema import OlderStoreError
 from node.store.topics import Topics
-from node.terminal.progress import Progress, silent
+from node.terminal.progress import Progress, reporting, silent
 from protocol.attestation import AttestBody
 from protocol.board import RULE
 from protocol.encoding import Value
@@ -78,12 +77,16 @@ class Store:
 
         What an older arnode wrote is brought up to date first, unless a node works with it.
         """
-        with explaining_faults(home.store):
-            is_old = is_behind(home.store)
-        if is_old:
-            with suppress(InUseError), home.lock():
-                cls.open(home).close()
-        return cls(Database.open_read_only(home.store), None, _DEFAULT_QUOTAS)
+        try:
+            database = Database.open_read_only(home.store)
+        except OlderStoreError as fault:
+            try:
+                with home.lock(), reporting() as progress:
+                    cls.open(home, progress=progress).close()
+            except InUseError:
+                raise fault from None
+            database = Database.open_read_only(home.store)
+        return cls(database, None, _DEFAULT_QUOTAS)
 
     def close(self) -> None:
         """Close the file; an open transaction is rolled back."""

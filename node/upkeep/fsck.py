@@ -4,14 +4,11 @@ Examining only reads and works beside a running node. Mending needs the home's l
 deletes what was damaged, and says what it did.
 """
 
-from contextlib import closing
-
 from node.home.faults import DamagedStoreError
 from node.home.home import Home
 from node.home.keyfile import load_secret, read_keys
 from node.journal.journal import Journal
 from node.store.blobs import Blobs
-from node.store.database import Database
 from node.store.jobs import LineKey
 from node.store.mirror import Mirror
 from node.store.salvage import salvage
@@ -96,8 +93,8 @@ def _key_problems(home: Home) -> list[str]:
 
 def _page_problems(home: Home) -> list[str]:
     try:
-        with closing(Database.open_read_only(home.store)) as database:
-            return [f"store {home.store}: {line}" for line in database.faults()]
+        with Store.open_read_only(home) as store:
+            return [f"store {home.store}: {line}" for line in store.database.faults()]
     except DamagedStoreError as fault:
         return [fault.message]
 

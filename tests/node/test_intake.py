@@ -1,7 +1,7 @@
 """Whatever arrives, in whatever order: the store keeps the same set and shows the same boards."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from node.home.clock import EARLY_MS
 from node.home.home import Home
+from node.proposing.day import day_document
+from node.settings.config import Config
 from node.store import schema
 from node.store.boards import BoardKey
 from node.store.dedupe import BATCH, Deduped
@@ -20,6 +22,7 @@ from node.store.extracts import Extract, extract
 from node.store.intake import INTENT_MS, Quotas
 from node.store.shares import Share
 from node.store.store import Store
+from node.terminal.progress import silent
 from node.upkeep.fsck import examine, mend
 from protocol.board import board_of
 from protocol.encoding import encode
@@ -456,16 +459,37 @@ def test_a_store_of_the_first_format_is_derived_anew(tmp_path: Path) -> None:
     assert schema.backup_path(home.store, 1).exists()
 
 
-def test_who_only_reads_a_store_of_an_older_format_brings_it_up_to_date(tmp_path: Path) -> None:
-    home, older = Home(tmp_path / "home"), len(schema.MIGRATIONS) - 1
+OLDER = len(schema.MIGRATIONS) - 1
+
+
+@pytest.fixture
+def older_home(tmp_path: Path) -> Home:
+    """A home whose store an older arnode wrote."""
+    home = Home(tmp_path / "home")
     home.prepare()
     with closing(schema.connect(home.store, writing=True)) as old:
-        schema.migrate(old, home.store, schema.MIGRATIONS[:older])
-    with home.lock(), pytest.raises(ConfigurationError, match="from an older arnode"):
-        Store.open_read_only(home)  # a node works with it
-    with Store.open_read_only(home) as store:
-        assert store.experiments.listed() == []
-    assert schema.backup_path(home.store, older).exists()
+        schema.migrate(old, home.store, schema.MIGRATIONS[:OLDER])
+    return home
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda home: Store.open_read_only(home).close(),
+        lambda home: examine(home, silent),
+        lambda home: day_document(home, Config(), "2026-01-01"),
+    ],
+    ids=["store", "fsck", "spending"],
+)
+def test_who_only_reads_a_store_of_an_older_format_brings_it_up_to_date(
+    older_home: Home, read: Callable[[Home], object]
+) -> None:
+    with older_home.lock(), pytest.raises(ConfigurationError, match="from an older arnode"):
+        read(older_home)  # a node works with it
+    read(older_home)
+    assert schema.backup_path(older_home.store, OLDER).exists()
+    with closing(schema.connect(older_home.store, writing=False)) as database:
+        schema.check_version(database, older_home.store)
 
 
 def test_a_size_breaks_a_tie(store: Store) -> None:
