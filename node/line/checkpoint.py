@@ -49,10 +49,8 @@ class CheckpointStep(HeadTrial):
 
     def patch_on_trial(self, ledger: Ledger) -> bytes:
         """Return the patch of the stack; that of a stack of one is the patch in it."""
-        parts, step = (
-            [ledger.store.records.patch(one) for one in self.stack],
-            (self.base, self.tree),
-        )
+        parts = [ledger.store.records.patch(one) for one in self.stack]
+        step = (self.base, self.tree)
         if len(parts) == 1 and parts[0] and (parts[0].base, parts[0].tree) == step:
             return self.stack[0]
         root = parts[0] if parts and parts[0] and is_branching(parts[0].origin) else None

@@ -83,6 +83,7 @@ def _parse(data: bytes) -> _File | Rejected:
     if len(data) > _MAX_BYTES:
         return Rejected("too long")
     try:
-        return _File.from_value(json.loads(data))
+        value = json.loads(data)
     except (ValueError, RecursionError):
         return Rejected("no JSON")
+    return _File.from_value(value)
