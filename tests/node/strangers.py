@@ -1,9 +1,12 @@
 """A stranger who signs patches and results of the example task, for a store to keep."""
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from node.claims.choosing import Peers
+from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.hygiene import compress
@@ -16,6 +19,21 @@ from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST, TASK
 from tests.protocol.worlds import confirm
 
 SD_NANO = MANIFEST.noise_floor_nano
+
+
+def peers(share: float = 1.0) -> Callable[[Ledger], Peers]:
+    """What makes the choice among strangers' claims, which get this share of the runs."""
+
+    def make(ledger: Ledger) -> Peers:
+        return Peers(
+            ledger,
+            net="main",
+            share=share,
+            chance=random.Random(3),
+            noise_sd=lambda: SD_NANO / 1e9,
+        )
+
+    return make
 
 
 class Stranger:

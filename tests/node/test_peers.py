@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -25,23 +24,10 @@ from protocol.source import Source
 from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench, until
-from tests.node.strangers import SD_NANO, Stranger
+from tests.node.strangers import SD_NANO, Stranger, peers
 from tests.node.test_commands import arnode
 
 KEY = BoardKey(net="main", task=LINE.task, hardware_class=LINE.hardware_class)
-
-
-def peers(share: float = 1.0) -> Callable[[Ledger], Peers]:
-    def make(ledger: Ledger) -> Peers:
-        return Peers(
-            ledger,
-            net="main",
-            share=share,
-            chance=random.Random(3),
-            noise_sd=lambda: SD_NANO / 1e9,
-        )
-
-    return make
 
 
 @pytest.fixture

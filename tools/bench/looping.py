@@ -7,7 +7,6 @@ is made once, by the loop itself, and kept under build/bench.
 
 import asyncio
 import itertools
-import random
 import shutil
 import sys
 import time
@@ -18,9 +17,7 @@ from statistics import median
 from typing import Any
 
 from agent.proposal import Context, Proposal
-from node.claims.choosing import Peers
 from node.home.home import Home
-from node.line.ledger import Ledger
 from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -28,7 +25,7 @@ from protocol.source import Source
 from tests.node.books import BASE_NANO, GAIN_NANO, proposal_of
 from tests.node.examples import BASELINE
 from tests.node.scripted import OUTCOME, Bench, ScriptedRunner
-from tests.node.strangers import SD_NANO, Stranger
+from tests.node.strangers import Stranger, peers
 from trainer.measuring.outcome import RunOutcome
 
 SIZES = (10, 3_000)
@@ -103,20 +100,10 @@ def _work(home: Home, store: Store, number: int) -> int:
         runner=_Machine(),
         goal=Goal(max_experiments=number),
         proposer=_Rates(before),
-        peers=_peers_of,
+        peers=peers(_PEERS_SHARE),
     )
     asyncio.run(bench.research().run())
     return len(store.experiments.listed()) - before
-
-
-def _peers_of(ledger: Ledger) -> Peers:
-    return Peers(
-        ledger,
-        net="main",
-        share=_PEERS_SHARE,
-        chance=random.Random(3),
-        noise_sd=lambda: SD_NANO / 1e9,
-    )
 
 
 def _rate(millionths: int) -> str:
