@@ -53,8 +53,8 @@ class SecretSplits:
     """Draws what runs are scored on, and says how their metrics leave."""
 
     def __init__(self, manifest: TaskManifest, data: TaskData) -> None:
-        self._evaluator = EVALUATORS[manifest.evaluator]
-        self.worth_of_a_nat = self._evaluator.worth_of_a_nat(data.public_rows, data.byte_counts)
+        self.evaluator = EVALUATORS[manifest.evaluator]
+        self.worth_of_a_nat = self.evaluator.worth_of_a_nat(data.public_rows, data.byte_counts)
         self._manifest = manifest
         self._data = data
         self._shared: ScoredRows | None = None
@@ -83,7 +83,7 @@ class SecretSplits:
     def metric(self, claims: LogProbs, scored: ScoredRows, split: RowNumbers) -> int:
         """Return what is told of the metric on a split, given the claims of all rows."""
         rows, byte_counts = scored.rows[split], self._data.byte_counts
-        return self.coarse(self._evaluator.metric_nano(claims[split], rows, byte_counts))
+        return self.coarse(self.evaluator.metric_nano(claims[split], rows, byte_counts))
 
     def coarse(self, nano: int) -> int:
         """Return what is told of an exact metric."""

@@ -23,7 +23,6 @@ from trainer.language_model.data import TaskData
 from trainer.language_model.evaluator import Tolerance
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import job_message, run_job
-from trainer.language_model.manifest import EVALUATORS
 from trainer.language_model.scoring import ScoredRows, ask_audit, ask_claims, audit_random
 from trainer.language_model.secret_splits import Claimed, SecretSplits, coarse_audit
 from trainer.language_model.supply import Supply
@@ -94,7 +93,7 @@ class Stages:
         self._task = task
         self._data = data
         self.splits = SecretSplits(task.manifest, data)
-        self._evaluator = EVALUATORS[task.manifest.evaluator]
+        self._evaluator = self.splits.evaluator
         self._claimed = Claimed()
         self._card = device if device.cuda is not None else None
         self._compiled = compiled
