@@ -36,6 +36,7 @@ from protocol.errors import ArnodeError
 from protocol.framing import Message
 
 FAREWELL_S: Final = 5.0  # on a busy machine even a short answer takes a while to be written
+READ_S: Final = 1.0  # and to be read: js-libp2p loses what came just before a connection's end
 _log = logging.getLogger(__name__)
 
 Call = Callable[..., Awaitable[Message]]
@@ -63,6 +64,7 @@ class Bridge:
         self._open: dict[int, _Question] = {}
         self._last_answered: WeakValueDictionary[PeerId, _Question] = WeakValueDictionary()
         self._waiting: Counter[PeerId] = Counter()  # for answers
+        self._parting: set[PeerId] = set()  # who is answered no more, and disconnected soon
         self._max_peers = 0
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
         self._asking = Asking(host, nursery)
@@ -161,6 +163,8 @@ class Bridge:
         await frames.reset()
 
     async def _may_ask(self, peer: PeerId, size_bytes: int) -> bool:
+        if peer in self._parting:
+            return False
         verdicts = {
             self._host.spend(peer, CostKind.QUESTIONS, 1),
             self._host.spend(peer, CostKind.BYTES, size_bytes),
@@ -240,11 +244,14 @@ class Bridge:
 
     async def _drop(self, peer: PeerId, why: str) -> None:
         _log.warning("dropped %s: %s", peer, describe(why))
-        # It may have been told why just now: the answer that is on its way comes first.
+        # It may have been told why just now: it is given time to read that.
+        self._parting.add(peer)
         if (answered := self._last_answered.get(peer)) is not None:
             with trio.move_on_after(FAREWELL_S):
                 await answered.is_done.wait()
+        await trio.sleep(READ_S)
         await self._host.drop(peer)
+        self._parting.discard(peer)
 
     async def _ping(self) -> Message:
         await trio.lowlevel.checkpoint()

@@ -14,23 +14,37 @@ async function visit(address) {
   return { host, connection: await host.dial(multiaddr(address)) };
 }
 
-async function greet({ connection }, { hello, author, net }) {
+async function greeter({ connection }, { hello, author, net }) {
   const frames = new Frames(await connection.newStream(hello));
   const own = { v: 1, rule: 2, software: "js 1", net, author: unhex(author), addresses: [], digests: {} };
-  return { frames, answer: await frames.ask(own), own };
+  return () => frames.ask(own);
 }
 
-// Says hello as one of another network, and what comes after that.
+// Does nothing for a while, like a process on a machine with much else to do, once a question has
+// gone: its answer and the connection's end then come together.
+async function starve(turns) {
+  for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+}
+
+// Peers of another network say hello one after the other, then again; tells what comes after that.
 async function foreign() {
   const told = await hear();
-  const visitor = await visit(told.address);
-  const closed = new Promise((resolve) => visitor.connection.addEventListener("close", resolve));
-  const { frames, answer, own } = await greet(visitor, told);
-  say("told", { net: answer.net });
-  const again = await frames.ask(own).then(() => true, () => false);
-  await closed;
-  say("closed", { again });
-  await visitor.host.stop();
+  const hosts = [];
+  const closed = [];
+  for (let turns = 0; turns < told.peers; turns++) {
+    const visitor = await visit(told.address);
+    hosts.push(visitor.host);
+    closed.push(new Promise((resolve) => visitor.connection.addEventListener("close", resolve)));
+    const greet = await greeter(visitor, told);
+    const answer = greet();
+    await starve(turns);
+    say("told", { net: (await answer).net });
+    say("again", { answered: await greet().then(() => true, () => false) });
+  }
+  await Promise.all(closed);
+  say("closed");
+  for (const host of hosts) await host.stop();
 }
 
 // Some peers ask all the time for as much as they can. Another asks for little, and counts how many
@@ -51,7 +65,7 @@ async function crowd() {
   };
   const greedy = await Promise.all(Array.from({ length: told.peers }, () => visit(told.address)));
   const honest = await visit(told.address);
-  for (const visitor of [...greedy, honest]) await greet(visitor, told);
+  for (const visitor of [...greedy, honest]) await (await greeter(visitor, told))();
   const pressing = greedy.flatMap((visitor) =>
     Array.from({ length: STREAMS }, () => press(visitor).catch(() => {})),
   );
