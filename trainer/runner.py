@@ -90,9 +90,14 @@ class Runner:
             await watch.rested()
             self._stages.watch = watch
 
+    def expect_no_more(self) -> None:
+        """Start nothing ahead for a run after the next, which may be the last."""
+        self._stages.expect_no_more()
+
     def hurry(self) -> None:
         """Let no run wait for an idle minute any more: `run` raises PutOff instead."""
         self._training.hurry()
+        self.expect_no_more()
 
     def tell_waits(self, on_wait: Callable[[], None]) -> None:
         """Have somebody told whenever a run begins to wait for an idle minute."""

@@ -1,6 +1,7 @@
 """`run` and `compare`: honest numbers for any source, without a running node."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -58,8 +59,14 @@ def run(
 
     async def work() -> tuple[list[RunOutcome], float | None]:
         async with calibrated_session(bench) as session:
-            drawn = given or [random_seed() for _ in range(seeds)]
-            outcomes = await measure(session, [(wanted, seed) for seed in drawn], on_run=show)
+            *first, last = given or [random_seed() for _ in range(seeds)]
+
+            def runs() -> Iterator[tuple[Source, int]]:
+                yield from ((wanted, seed) for seed in first)
+                session.runner.expect_no_more()
+                yield wanted, last
+
+            outcomes = await measure(session, runs(), on_run=show)
             return outcomes, from_nano(session.data.floor_nano)
 
     outcomes, floor = asyncio.run(work())

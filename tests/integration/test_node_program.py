@@ -22,6 +22,7 @@ from tests.integration.nodes import (
 )
 from trainer.task_folder.task import Task
 
+MEASURING = "measuring what the baseline costs"
 RUN_FIELDS = {
     "seed", "status", "metric", "secret", "ms", "cpu_ms", "serve_ms", "tokens", "peak_mem",
     "audit", "flags", "reason",
@@ -217,23 +218,23 @@ def test_the_head_is_adopted_and_reverted_with_a_record_of_each(copied: Path) ->
 # A running node
 
 
-def test_a_running_node_is_asked_paused_resumed_and_stopped(home: Path) -> None:
-    with running_node(home) as node:
-        node.wait_for("baseline measured")
-        assert arnode_json(home, "status")["running"] is True
-        assert "another node" in fault_of(home, "start", *DEAF_FLAGS, code=6)
-        assert "running" in fault_of(home, "revert", code=1)
-        arnode(home, "pause")
+def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> None:
+    with running_node(copied) as node:
+        node.wait_for(MEASURING)
+        assert arnode_json(copied, "status")["running"] is True
+        assert "another node" in fault_of(copied, "start", *DEAF_FLAGS, code=6)
+        assert "running" in fault_of(copied, "revert", code=1)
+        arnode(copied, "pause")
         node.wait_for_status(stage="paused")
-        count = len(decisions(home))
-        arnode(home, "resume")
+        count = len(decisions(copied))
+        arnode(copied, "resume")
         # Not by what it says: an experiment may have ended between the request and the pause.
-        node.wait_until(lambda: len(decisions(home)) > count)
-        arnode(home, "stop")
+        node.wait_until(lambda: len(decisions(copied)) > count)
+        arnode(copied, "stop")
         assert node.end() == 0
-    assert "no node is running" in fault_of(home, "stop", code=3)
-    assert arnode_json(home, "fsck")["problems"] == []
-    assert "baseline measured" in arnode(home, "logs").stdout
+    assert "no node is running" in fault_of(copied, "stop", code=3)
+    assert arnode_json(copied, "fsck")["problems"] == []
+    assert node.said[0] in arnode(copied, "logs").stdout
 
 
 @pytest.mark.soak
@@ -246,7 +247,7 @@ def test_a_stop_at_a_checkpoint_judges_what_was_kept(
     kept = arnode_json(home, "try", *TASK_FLAGS, *words)
     assert kept["decision"] == "keep"
     with running_node(home, *TASK_FLAGS) as node:
-        node.wait_for("measuring what the baseline costs")
+        node.wait_for(MEASURING)
         arnode(home, "stop", "--at-checkpoint")
         assert node.end() == 0
         assert any("checkpoint of" in line for line in node.said)
@@ -255,29 +256,29 @@ def test_a_stop_at_a_checkpoint_judges_what_was_kept(
 
 
 def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_once(
-    home: Path,
+    copied: Path,
 ) -> None:
-    with running_node(home) as node:
-        node.wait_for("baseline measured")
+    with running_node(copied) as node:
+        node.wait_for_status(stage="screen")
         node.interrupt()
         node.wait_for("stopping after the run at hand")
         assert node.end() == 0
     # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
-    assert "journal is behind" not in arnode(home, "logs").stdout
-    with Store.open_read_only(Home(home)) as store:
+    assert "journal is behind" not in arnode(copied, "logs").stdout
+    with Store.open_read_only(Home(copied)) as store:
         (line,) = store.jobs.lines()
         first_jobs = store.jobs.open_jobs(line.key, *KINDS)
         first_runs = [run for job in first_jobs for run in store.jobs.runs_of(job.id)]
-    with running_node(home) as node:
+    with running_node(copied) as node:
         node.wait_for(" sd ")
         node.interrupt()
         node.wait_for("stopping after the run at hand")
         node.interrupt()
         assert node.end() == 130
-    found = decisions(home)
+    found = decisions(copied)
     assert "failed" not in found
-    with Store.open_read_only(Home(home)) as store:
+    with Store.open_read_only(Home(copied)) as store:
         for run in first_runs:
             again = store.jobs.runs_of(run.job_id)[run.ordinal]
             assert (again.seed, again.tree) == (run.seed, run.tree)
-    assert arnode_json(home, "fsck")["problems"] == []
+    assert arnode_json(copied, "fsck")["problems"] == []

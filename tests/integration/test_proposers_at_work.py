@@ -82,7 +82,8 @@ def steps_of(home: Path) -> list[ExperimentStep]:
 
 
 @pytest.mark.timeout(600)
-def test_a_model_proposes_is_corrected_mends_and_goes_away(home: Path) -> None:
+def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None:
+    before = len(steps_of(copied))
     script = [
         says(NARROWER.format(search="MLP_RATIO = 40")),  # matches nothing
         says(NARROWER.format(search="MLP_RATIO = 4")),
@@ -101,9 +102,9 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(home: Path) -> None:
     with LlmServer(reply) as server:
         settings = {"ARNODE_AGENT": "small", "ARNODE_LLM_URL": server.url}
         words = ("start", *DEAF_FLAGS, "--network", "none", "--max-experiments", "10")
-        said = arnode(home, *words, env=settings).stderr
+        said = arnode(copied, *words, env=settings).stderr
         questions = [question["messages"] for question in server.questions]
-    steps = steps_of(home)
+    steps = steps_of(copied)[before:]
     written = {step.title: step for step in steps if step.proposer == "llm"}
     # One or two ideas are written before it is known that the one before them crashed.
     first, broken, *between, mended = written
@@ -122,22 +123,22 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(home: Path) -> None:
     answer = TOKENS_IN + TOKENS_OUT
     assert written.pop(first).tokens == 2 * answer
     assert {step.tokens for step in written.values()} == {answer}
-    cost = arnode_json(home, "status")["cost"]
+    cost = arnode_json(copied, "status")["cost"]
     assert cost["tokens_today"] >= (2 + len(written)) * answer
     assert cost["usd_today"] == 0
 
 
 @pytest.mark.timeout(600)
-def test_a_coding_agent_edits_and_its_edit_is_run(home: Path, tmp_path: Path) -> None:
+def test_a_coding_agent_edits_and_its_edit_is_run(copied: Path, tmp_path: Path) -> None:
     script = tmp_path / "agent.py"
     script.write_text(AGENT)
-    (home / "config.toml").write_text(
+    (copied / "config.toml").write_text(
         f'agent = "command"\nagent_command = ["{sys.executable}", "{script}", "{{folder}}"]\n'
     )
-    arnode(home, "start", *DEAF_FLAGS, "--network", "none", "--max-experiments", "2")
-    written = [step for step in steps_of(home) if step.proposer == "command"]
+    arnode(copied, "start", *DEAF_FLAGS, "--network", "none", "--max-experiments", "2")
+    written = [step for step in steps_of(copied) if step.proposer == "command"]
     assert [(step.title, step.why) for step in written] == [("A wider block", "It may need it.")]
-    patch = arnode_json(home, "log")["experiments"]
+    patch = arnode_json(copied, "log")["experiments"]
     assert "command" in {entry["origin"] for entry in patch}
 
 

@@ -19,8 +19,8 @@ def runner_of(
     device: Device | None = None,
     compiled: CompiledCode | None = None,
 ) -> Runner:
-    """Return a runner with a secret and with seeds for audits (default: on the processor)."""
-    return Runner(
+    """Return a runner of few runs with a secret for audits (default: on the processor)."""
+    runner = Runner(
         task,
         data,
         device=device,
@@ -28,6 +28,8 @@ def runner_of(
         audit_key=b"a test's key",
         patience_s=0.0,  # the tests beside this one are a crowd that never goes
     )
+    runner.expect_no_more()
+    return runner
 
 
 def prepare_all(

@@ -230,6 +230,9 @@ class ScriptedPool:
     def warm(self, role: Role) -> None:
         return
 
+    def start_no_next(self) -> None:
+        return
+
     async def take(self, role: Role) -> Sandbox:
         made = ScriptedSandbox(self._machine, self._profiles[role], self._log_frequencies)
         return cast("Sandbox", made)

@@ -57,6 +57,9 @@ class Lengths:
     async def completed(self) -> None:
         self.asked.append("completed")
 
+    def expect_no_more(self) -> None:
+        self.asked.append("expect no more")
+
     async def close(self) -> None:
         self.asked.append("close")
 

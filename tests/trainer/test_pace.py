@@ -27,10 +27,12 @@ def test_a_degree_of_crowd_is_timed_once() -> None:
     pace = paced(0.0)
     assert pace.knows_training(0.05)
     assert not pace.knows_training(0.3)
-    pace.learn_training(0.3, 5.0)
+    pace.learn_training(0.51, 5.0)  # one busy program on two processors
     assert pace.knows_training(0.45)
-    assert not pace.knows_training(0.55)
-    assert not pace.knows_serving(0.3)
+    assert pace.knows_training(0.55)
+    assert not pace.knows_training(0.3)
+    assert not pace.knows_training(0.7)
+    assert not pace.knows_serving(0.51)
 
 
 def test_a_machine_quieter_than_any_so_far_is_taken_for_the_quietest() -> None:

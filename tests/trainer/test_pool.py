@@ -61,3 +61,16 @@ def test_a_sandbox_that_did_not_start_is_started_again_a_few_times(
     else:
         with pytest.raises(SafetyError):
             asyncio.run(run())
+
+
+def test_where_no_run_follows_no_spare_is_started_for_one() -> None:
+    async def run() -> list[str]:
+        pool = WarmPool({"serve": profile()})
+        pool.start_no_next()
+        try:
+            await (await pool.take("serve")).close()
+            return list(pool._spares)
+        finally:
+            await pool.close()
+
+    assert asyncio.run(run()) == []

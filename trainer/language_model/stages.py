@@ -122,6 +122,9 @@ class Stages:
         await self._pool.close()
         self.supply.close()
 
+    def expect_no_more(self) -> None:
+        self._pool.start_no_next()
+
     @property
     def budget_tokens(self) -> int:
         budget = self._task.manifest.budget
@@ -256,7 +259,9 @@ class Stages:
         """
         name = "scoring" if part == "claim" else "the audit"
         ceiling, sandbox = request.ceiling, await self._pool.take("serve")
-        if part == "audit":
+        if part == "claim":
+            self._pool.warm("serve")  # for its audit
+        else:
             sandbox.stop_listening()  # what it heard of the one that claimed is nobody's either
         before_s, started_s = sandbox.metered_s(), time.monotonic()
 

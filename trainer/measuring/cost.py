@@ -34,7 +34,9 @@ _START_SLACK_S = 0.1
 _AUDIT_START_SLACK_S = 0.2
 _CLOCK_SLACK_S = 0.5  # processes start and kernels load now faster, now slower
 
-_BANDS = 4  # shares of a machine that are told apart, beside one that others leave alone
+# Shares of a machine that are told apart, beside one that others leave alone. Each stands in the
+# middle of its band: one busy program of two or four processors is the same share all the time.
+_BANDS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ class Pace:
 
 
 def _band(share: float) -> int:
-    return 0 if share <= NOTICEABLE else min(_BANDS, math.ceil(share * _BANDS))
+    return 0 if share <= NOTICEABLE else min(_BANDS, max(1, round(share * _BANDS)))
 
 
 def _up_to(known: Iterable[int], share: float) -> list[int]:

@@ -133,6 +133,9 @@ class Measuring(Protocol):
     async def completed(self) -> None:
         """Wait until all data are there."""
 
+    def expect_no_more(self) -> None:
+        """Start nothing ahead for another run."""
+
     async def close(self) -> None:
         """End what waits for a run."""
 

@@ -1,7 +1,7 @@
 """Sandboxes started ahead: torch is imported while the run before still trains.
 
-One spare of each role is kept; taking it starts the next. A spare has seen no source, so it
-carries nothing from one run to another.
+One spare of each role is kept; taking it starts the next, while there will be one to take it. A
+spare has seen no source, so it carries nothing from one run to another.
 """
 
 import asyncio
@@ -20,12 +20,17 @@ class WarmPool:
 
     def __init__(self, profiles: dict[Role, Profile]) -> None:
         self._profiles = profiles
+        self._starts_next = True
         self._spares: dict[Role, asyncio.Task[Sandbox]] = {}
 
     def warm(self, role: Role) -> None:
         """Make sure that a spare of this role is starting."""
         if role not in self._spares:
             self._spares[role] = asyncio.create_task(Sandbox.launch(self._profiles[role]))
+
+    def start_no_next(self) -> None:
+        """Start no spare any more because another was taken."""
+        self._starts_next = False
 
     async def take(self, role: Role) -> Sandbox:
         """Return a warm sandbox of this role; the caller closes it.
@@ -45,7 +50,8 @@ class WarmPool:
                     raise
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            self.warm(role)
+            if self._starts_next:
+                self.warm(role)
             if not sandbox.has_ended:
                 return sandbox
             await sandbox.close()  # a spare that something killed while it waited
