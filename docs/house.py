@@ -40,8 +40,8 @@ WAYS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "gossip → candidate → adopt": (
         "node.network.gossip.GuardedPubsub",
-        "node.network.bridge.Bridge",
-        "node.processes.link.Link",
+        "node.network.core_link.CoreLink",
+        "node.processes.network_link.NetworkLink",
         "node.peering.service.Peering",
         "node.peering.ingest.Ingest",
         "node.store.intake.Intake.ingest",

@@ -159,7 +159,7 @@ def states_fault(exchange: ModelExchange) -> bool:
     return _stated_status(exchange.document) is not None
 
 
-def harmless(text: str, *, key: str | None, limit: int = MAX_DETAIL) -> str:
+def without_key(text: str, *, key: str | None, limit: int = MAX_DETAIL) -> str:
     """Return foreign words on one line, printable, cut, and without any piece of the key."""
     shown = "".join(letter if letter.isprintable() else " " for letter in text)
     line = fit_line(shown, len(shown))

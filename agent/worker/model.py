@@ -16,9 +16,9 @@ from agent.worker.exchange import (
     FaultVerdict,
     ModelExchange,
     given_up,
-    harmless,
     judge,
     states_fault,
+    without_key,
 )
 from agent.worker.messages import TEXT_BYTES, Ask, Failure, ModelFacts, ModelSettings, Reply
 from agent.worker.prices import MAX_TOKENS, MAX_USD_NANO, Price, Usage, nano_of
@@ -106,7 +106,7 @@ class LiteLlm:
         return Failure(
             id=ask.id,
             fault=verdict.kind,
-            detail=harmless(verdict.detail, key=self._settings.api_key),
+            detail=without_key(verdict.detail, key=self._settings.api_key),
             retry_ms=None if verdict.retry_s is None else int(verdict.retry_s * 1000),
             usage=usage,
             may_have_cost=verdict.may_have_cost,

@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent.worker.exchange import harmless
+from agent.worker.exchange import without_key
 from agent.worker.messages import FRAMING, Ask, Cancel, Down, FromWorker, ModelSettings
 from agent.worker.model import LiteLlm
 from protocol.framing import ChannelError
@@ -64,11 +64,11 @@ async def _opened(settings: ModelSettings, writer: asyncio.StreamWriter) -> Lite
         facts = model.facts()
     except ImportError as fault:
         is_missing = fault.name == "litellm"
-        detail = harmless(str(fault), key=settings.api_key)
+        detail = without_key(str(fault), key=settings.api_key)
         await _send(writer, Down(reason="not_installed" if is_missing else "fault", detail=detail))
         return None
     except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told, and starts another)
-        detail = harmless(f"{type(fault).__name__}: {fault}", key=settings.api_key)
+        detail = without_key(f"{type(fault).__name__}: {fault}", key=settings.api_key)
         await _send(writer, Down(reason="fault", detail=detail))
         return None
     # What is compiled of litellm may have been written until here.

@@ -13,7 +13,7 @@ from node.claims.choosing import Peers
 from node.claims.offers import Offer
 from node.line.ledger import Ledger
 from node.store.boards import BoardKey
-from node.store.standing import measured_here
+from node.store.measured_here import measured_here
 from protocol.evidence import GAINS
 from protocol.patches import unified_diff
 from protocol.record_kinds import PatchBody

@@ -20,7 +20,7 @@ from node.commands.foreign import best_json, print_best
 from node.home.home import Home
 from node.settings.config import config_of
 from node.store.imported import Imported
-from node.store.standing import Here, choose_board, measured_here
+from node.store.measured_here import Here, choose_board, measured_here
 from node.terminal.terminal import plain, print_json
 from node.terminal.vocabulary import word
 from node.vetting.adoption import describe, marks_of

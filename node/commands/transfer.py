@@ -4,7 +4,7 @@ import click
 
 from node.commands.basics import board_option, gain_json, hex_or_none, json_option, reading, short
 from node.line.heads import tree_in
-from node.store.standing import boards_of
+from node.store.measured_here import boards_of
 from node.terminal.terminal import plain, print_json
 from node.views.matrix import transfer_matrix
 from protocol.units import NANO

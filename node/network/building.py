@@ -28,8 +28,8 @@ from multiaddr import Multiaddr
 
 from node.network.connections import HANDSHAKES
 from node.network.contract import NetworkSettings
-from node.network.limits import Allowance, CostKind
 from node.network.patches import apply_patches, identify_nobody
+from node.network.peer_budgets import Allowance, CostKind
 from node.network.private import SECRET_BYTES
 from node.network.relay import RelayLimits
 from protocol.errors import ConfigurationError

@@ -35,8 +35,8 @@ from multiaddr import Multiaddr
 
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
-from node.network.limits import BudgetVerdict, CostKind, PeerId
 from node.network.patches import StreamHandler, dial_nobody, replace_connecting
+from node.network.peer_budgets import BudgetVerdict, CostKind, PeerId
 from node.network.private import PrivateConnection
 from node.network.streams import ByteStream, Libp2pStream
 from node.network.tracking import Notifee

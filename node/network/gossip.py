@@ -2,7 +2,7 @@
 
 The loop takes one RPC at a time, bounded (`node.network.rpc`), and pushes its messages in order
 instead of making a task of each: a peer that sends faster than it is served waits in its stream.
-Every message costs its forwarder something (`node.network.limits`) before its signature is
+Every message costs its forwarder something (`node.network.peer_budgets`) before its signature is
 looked at. What is delivered goes to `deliver`, not into libp2p's queue of 32.
 
 Validators are no validators of libp2p's: those know no message that is ignored, and what one
@@ -30,7 +30,7 @@ from libp2p.pubsub.validators import signature_validator
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.judging import Fate, MessageFate
-from node.network.limits import BudgetVerdict, CostKind, PeerId
+from node.network.peer_budgets import BudgetVerdict, CostKind, PeerId
 from node.network.presence import Heard
 from node.network.router import GuardedGossipSub, message_id
 from node.network.rpc import (

@@ -24,8 +24,8 @@ from libp2p.tools.anyio_service.api import ServiceAPI
 from libp2p.tools.anyio_service.trio_manager import TrioManager
 
 from node.network.incidents import Incidents
-from node.network.limits import PeerId
 from node.network.patches import StreamHandler, set_manager
+from node.network.peer_budgets import PeerId
 
 CLEAN_UP_S: Final = 2.0
 

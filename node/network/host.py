@@ -33,8 +33,8 @@ from node.network.frames import FrameLimits, FrameStream
 from node.network.gossip import GuardedPubsub, Validator
 from node.network.guards import guarded_service, guarding, peer_of, shielded_for
 from node.network.incidents import Incidents, quieten_libp2p
-from node.network.limits import Banned, BudgetVerdict, CostKind, PeerId, PeerLimits
 from node.network.patches import stream_dispatch
+from node.network.peer_budgets import Banned, BudgetVerdict, CostKind, PeerId, PeerLimits
 from node.network.presence import Heard
 from node.network.reach_prober import ReachProber
 from node.network.relay import Relay, RelayLimits

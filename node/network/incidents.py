@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from node.network.limits import PEERS_TRACKED, PeerId, Recent
+from node.network.peer_budgets import PEERS_TRACKED, PeerId, Recent
 
 LINE_EVERY_S: Final = 60.0
 _TEXT_LIMIT = 160

@@ -5,8 +5,8 @@ are unknown to this version, a few.
 
 What is no record is the fault of whoever forwarded it. All else that stays here is no proof of ill
 will: clocks and versions differ, and it may have come from somebody who could not tell. It is
-ignored and counted (`Kind.STRAYS`), and only very many are held against a peer. Nothing is lost by
-it: reconciliation brings what is to be kept.
+ignored and counted (`CostKind.STRAYS`), and only very many are held against a peer. Nothing is
+lost by it: reconciliation brings what is to be kept.
 
 Pure, but for what unknown kinds may still take (`Judge`); clocks are passed in.
 """
@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Final
 
 from node.home.clock import EARLY_MS
-from node.network.limits import Allowance, Buckets, PeerId
+from node.network.peer_budgets import Allowance, Buckets, PeerId
 from protocol.errors import Rejected
 from protocol.record_kinds import UnknownBody
 from protocol.records import Record, parse_record

@@ -13,9 +13,9 @@ from typing import Final, cast
 import trio
 
 from node.home.clock import clock_ms
-from node.network.bridge import Bridge
 from node.network.building import HostSettings
 from node.network.contract import CHANNEL_LIMIT_BYTES
+from node.network.core_link import CoreLink
 from node.network.errors import FrameError
 from node.network.frames import FrameLimits, FrameStream
 from node.network.host import running_host
@@ -53,7 +53,7 @@ async def serve_core(channel: socket.socket) -> bool:
     )
     try:
         settings = HostSettings.from_value(cast("Value", await core.receive()))
-        await bridge(settings, core)
+        await serve_host(settings, core)
     except FrameError:
         return True  # the core has gone before it said anything
     except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told, and starts another)
@@ -66,7 +66,7 @@ async def serve_core(channel: socket.socket) -> bool:
         await core.reset()
 
 
-async def bridge(settings: HostSettings | Rejected, core: FrameStream) -> None:
+async def serve_host(settings: HostSettings | Rejected, core: FrameStream) -> None:
     """Run a host, bridged to the core, until the channel ends.
 
     Raises:
@@ -76,7 +76,7 @@ async def bridge(settings: HostSettings | Rejected, core: FrameStream) -> None:
         raise ConfigurationError(f"these are no settings of a network process: {settings.reason}")
     async with running_host(settings) as host, trio.open_nursery() as nursery:
         judge = Judge(trio.current_time, clock_ms)
-        await Bridge(host, core, nursery).run(settings, judge.judge)
+        await CoreLink(host, core, nursery).run(settings, judge.judge)
         nursery.cancel_scope.cancel()
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Final
 
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.settings.addresses import Address, Reach, parse_address, peer_id, transport_key
 from protocol.codecs import Codec
 from protocol.encoding import Value

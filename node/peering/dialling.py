@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 
 from node.network.errors import NetworkError
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.book import TARGET_OUTBOUND, AddressBook, AddressSource
 from node.peering.messages import (
     MAX_TOLD,

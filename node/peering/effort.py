@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from node.network.limits import PEERS_TRACKED, Allowance, Bucket, CostKind, PeerId, Recent
 from node.network.messages import encode_message
+from node.network.peer_budgets import PEERS_TRACKED, Allowance, Bucket, CostKind, PeerId, Recent
 from node.peering.messages import RefusedError
 from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Answer

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.messages import (
     MAX_WANTED,
     SYNC,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from node.network.errors import NetworkError
-from node.network.limits import PeerId, Recent
+from node.network.peer_budgets import PeerId, Recent
 from node.peering.messages import BLOB, BlobPart, Part, ask
 from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Carrier

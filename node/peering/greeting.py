@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.network.errors import NetworkError
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.effort import wait_for
 from node.peering.messages import HELLO, Hello, ask, read, write
 from node.peering.misbehaviour import Misbehaviour

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from node.home.clock import EARLY_MS
-from node.network.limits import Allowance, Buckets, PeerId
+from node.network.peer_budgets import Allowance, Buckets, PeerId
 from node.peering.record_reader import Read, RecordReader
 from node.store.extracts import Extract
 from node.store.intake import IntakeReport

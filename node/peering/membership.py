@@ -22,8 +22,8 @@ from node.peering.greeting import Acquaintance
 from node.peering.neighbours import Neighbours
 from node.peering.record_reader import RecordReader
 from node.peering.service import Peering
+from node.processes.network_process import NetworkProcess
 from node.processes.ports import Ports
-from node.processes.process import NetworkProcess
 from node.settings.addresses import Address, parse_address, seen_at
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs

@@ -15,7 +15,7 @@ mebibyte (`ANSWER_BYTES`, with room for what is around it).
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias, TypeVar, cast
 
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.processes.carrier import Carrier
 from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, line, pair, word

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from node.network.limits import BudgetVerdict, CostKind, PeerId, PeerLimits
+from node.network.peer_budgets import BudgetVerdict, CostKind, PeerId, PeerLimits
 from node.peering.messages import M, RefusedError
 from node.processes.carrier import Carrier
 from protocol.errors import Rejected

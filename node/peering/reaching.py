@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from node.network.contract import MAX_PORTS, REACH, Reached, ReachQuestion
 from node.network.errors import NetworkError
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.messages import ask
 from node.processes.carrier import Carrier
 from node.settings.addresses import Address, make_address, parse_address

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from node.home.clock import clock_ms
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.book import AddressBook
 from node.peering.dialling import Dialler
 from node.peering.effort import Effort

@@ -6,7 +6,7 @@ if a record of this network, which whoever asks names, leads to them: by naming 
 a tree of which they are a file. So no other file of this home can be asked for, whatever its hash.
 """
 
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.messages import (
     ANSWER_BYTES,
     CHUNK_BYTES,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from node.network.errors import NetworkError
-from node.network.limits import PEERS_TRACKED, PeerId, Recent
+from node.network.peer_budgets import PEERS_TRACKED, PeerId, Recent
 from node.peering.exchange import Exchange
 from node.peering.ingest import Ingest
 from node.peering.messages import Hello, TopicDigest

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeAlias
 
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.network.presence import Connected, Disconnected, Heard
 from protocol.framing import Message
 

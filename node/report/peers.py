@@ -14,7 +14,7 @@ from node.line.trial import Measured
 from node.report.concluded import ConcludedIdea, ConcludedTrial, Span
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
-from node.store.standing import Here, measured_here
+from node.store.measured_here import Here, measured_here
 from node.store.store import Store
 from protocol.board_facts import BoardClaim
 from protocol.evidence import GAINS

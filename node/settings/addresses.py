@@ -14,7 +14,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from protocol.errors import Rejected
 
 LIMIT_CHARACTERS: Final = 400  # the longest DNS name, 253, with everything around it

@@ -54,7 +54,7 @@ class Extract(NamedTuple):
 
 
 def extract(wire: bytes, manifest_of: ManifestOf) -> Extract | Rejected:
-    """Return what is kept of the record that `wire` is, or why it is none."""
+    """Check a record's form and signature; return what is kept of it, or why it is none."""
     record = parse_record(wire)
     return record if isinstance(record, Rejected) else extract_of(record, manifest_of)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from node.store.boards import BoardKey
-from node.store.standing import measured_here
+from node.store.measured_here import measured_here
 from node.store.store import Store
 from protocol.board_facts import BoardClaim, Fact, Vote
 from protocol.evidence import SPOKEN

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from node.home.control import Message
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.settings.addresses import transport_key
 from node.store.store import Store
 from protocol.errors import Rejected

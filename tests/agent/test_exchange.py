@@ -15,11 +15,11 @@ from agent.worker.exchange import (
     Trouble,
     document_of,
     given_up,
-    harmless,
     is_bounded,
     judge,
     states_fault,
     with_texts,
+    without_key,
 )
 from agent.worker.messages import MAX_DETAIL
 from protocol.encoding import encode
@@ -200,7 +200,7 @@ def test_what_python_cannot_read_is_no_document() -> None:
 
 def test_words_have_no_controls_no_marks_and_no_key() -> None:
     said = f"bad\x1b[2J\u202e {KEY}\n{KEY[3:20]} \u200bend" + "x" * 1000
-    shown = harmless(said, key=KEY)
+    shown = without_key(said, key=KEY)
     assert shown.startswith("bad [2J ***")
     assert shown.isprintable()
     assert len(shown) == MAX_DETAIL
@@ -217,12 +217,12 @@ def test_words_have_no_controls_no_marks_and_no_key() -> None:
 def test_no_eight_characters_of_a_key_ever_get_out(
     before: str, start: int, end: int, after: str
 ) -> None:
-    shown = harmless(before + KEY[start:end] + after, key=KEY)
+    shown = without_key(before + KEY[start:end] + after, key=KEY)
     assert all(KEY[at : at + 8] not in shown for at in range(len(KEY) - 7))
     assert encode(shown)
     assert len(shown) <= MAX_DETAIL
 
 
 def test_a_short_key_is_taken_out_as_a_whole() -> None:
-    assert harmless("key abc here", key="abc") == "key *** here"
-    assert harmless("key abc here", key=None) == "key abc here"
+    assert without_key("key abc here", key="abc") == "key *** here"
+    assert without_key("key abc here", key=None) == "key abc here"

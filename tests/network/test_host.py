@@ -12,7 +12,7 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 from node.network.building import build_host
 from node.network.errors import NetworkError
 from node.network.host import NetworkHost, running_host
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.network.rpc import MESSAGE_LIMIT_BYTES
 from node.settings.addresses import transport_key
 from protocol.errors import ConfigurationError, Rejected

@@ -16,7 +16,7 @@ from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.stream_muxer.yamux.yamux import MAX_WINDOW_SIZE, YAMUX_HEADER_FORMAT
 
 from node.network.host import NetworkHost, running_host
-from node.network.limits import Allowance, Buckets
+from node.network.peer_budgets import Allowance, Buckets
 from tests.network.arena import Arena, arena, run, settings, until
 from tests.network.test_hostile_connections import open_sockets, port_of
 

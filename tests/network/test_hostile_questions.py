@@ -11,7 +11,7 @@ from protocol.framing import LENGTH
 from tests.network.arena import ECHO, run
 from tests.network.arena import settings as host_settings
 from tests.network.cores import running_core
-from tests.network.test_bridge import answering, ask
+from tests.network.test_core_link import answering, ask
 
 LEVELS = 1_025  # what msgpack reads, and does not write with a list around it
 

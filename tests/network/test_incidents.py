@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from node.network.incidents import Incidents, describe, quieten_libp2p
-from node.network.limits import PEERS_TRACKED, PeerId
+from node.network.peer_budgets import PEERS_TRACKED, PeerId
 
 
 class Clock:

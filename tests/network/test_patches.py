@@ -13,7 +13,6 @@ from libp2p.stream_muxer.yamux.yamux import DEFAULT_WINDOW_SIZE, YamuxStream
 from node.network.building import build_host
 from node.network.frames import FrameStream
 from node.network.host import running_host
-from node.network.limits import PeerId
 from node.network.patches import (
     OWN_RECORD_S,
     VERSION,
@@ -22,6 +21,7 @@ from node.network.patches import (
     read_ahead,
     release_by_halves,
 )
+from node.network.peer_budgets import PeerId
 from protocol.errors import ConfigurationError
 from tests.network.arena import ECHO, run, settings
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.settings.addresses import Address, parse_address, peer_id
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.book import (
     FAILURES_FORGOTTEN,
     HEARSAY_INTERVAL_S,

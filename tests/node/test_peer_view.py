@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.greeting import Acquaintance
 from node.peering.membership import Membership
 from node.peering.messages import Hello

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from node.network.errors import NetworkError
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.book import AddressBook, AddressSource
 from node.peering.dialling import Dialler
 from node.peering.messages import MAX_TOLD, PEERS, Hello

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from node.network.limits import ALLOWANCES, CostKind, PeerId
+from node.network.peer_budgets import ALLOWANCES, CostKind, PeerId
 from node.peering import effort
 from node.peering.effort import BURST_S, KEPT_S, LITTLE_DEBT_S, SHARE, SMALL_BYTES, Effort
 from node.peering.messages import RefusedError

@@ -11,7 +11,7 @@ import pytest
 
 from node.home.home import Home
 from node.home.keyfile import NodeKeys, load_keys
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.book_file import book_path
 from node.peering.ingest import Ingest, Ingested
 from node.peering.membership import Membership, announced, taking_part

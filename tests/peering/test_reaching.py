@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from node.network.contract import REACH, ReachQuestion
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.messages import read
 from node.peering.reaching import AGAIN_S, ASKED_EVERY_S, MOST_RELAYS, Reaching
 from node.settings.addresses import Address, make_address, peer_id

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from node.home.home import Home
 from node.network.errors import NetworkError
-from node.network.limits import Allowance
+from node.network.peer_budgets import Allowance
 from node.peering import exchange, ingest
 from node.peering.messages import HELLO, SYNC
 from node.store.intake import INTENT_MS, Quotas

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import msgpack
 
 from node.network.errors import FrameError, NetworkError
-from node.network.limits import PeerId
 from node.network.messages import (
     FRAME_LIMIT_BYTES,
     QUESTION_LIMIT_BYTES,
     decode_message,
 )
+from node.network.peer_budgets import PeerId
 from node.processes.carrier import Answer, Connected, Disconnected, Event, Heard, Message
 from protocol.errors import ArnodeError
 

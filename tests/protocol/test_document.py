@@ -12,8 +12,8 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 
 from node.network.contract import MESSAGE_LIMIT_BYTES
 from node.network.frames import FRAME_LIMIT_BYTES, READ_TIMEOUT_S
-from node.network.limits import ALLOWANCES, CostKind
 from node.network.messages import PEERS_SHAPE, QUESTION_LIMIT_BYTES
+from node.network.peer_budgets import ALLOWANCES, CostKind
 from node.network.private import NONCE_BYTES, SECRET_BYTES, hsalsa20, xsalsa20
 from node.network.router import GOSSIP_PROTOCOL, message_id
 from node.network.rpc import RPC_LIMIT_BYTES

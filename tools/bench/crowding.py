@@ -21,7 +21,7 @@ from node.home.clock import clock_ms
 from node.home.home import Home
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.messages import HELLO, SYNC, After, Hello, Reconcile, write
 from node.store.store import Store
 from protocol.board import RULE

@@ -24,7 +24,7 @@ from node.home.home import Home
 from node.network.building import HostSettings
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
-from node.network.limits import PeerId
+from node.network.peer_budgets import PeerId
 from node.peering.greeting import REPEATED_S
 from node.peering.messages import HELLO, SYNC, Hello, write
 from node.peering.serving import RecordServer

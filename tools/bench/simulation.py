@@ -16,8 +16,8 @@ from itertools import count
 from types import SimpleNamespace
 from typing import Final, cast
 
-from node.network.limits import PeerId
 from node.network.messages import encode_message
+from node.network.peer_budgets import PeerId
 from node.network.router import make_router
 from node.peering.book import TARGET_OUTBOUND
 from node.peering.greeting import REPEATED_S

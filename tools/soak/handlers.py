@@ -24,10 +24,10 @@ from node.network.building import HostSettings
 from node.network.contract import FRAMING, QUESTIONS, NetworkSettings
 from node.network.errors import FrameError
 from node.network.host import NetworkHost, running_host
-from node.network.limits import Allowance, CostKind, PeerId
+from node.network.peer_budgets import Allowance, CostKind, PeerId
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC
 from node.processes.channel import Channel
-from node.processes.link import Inbox, Link
+from node.processes.network_link import Inbox, NetworkLink
 from protocol.errors import ArnodeError
 from protocol.framing import Message
 from protocol.records import Record
@@ -141,7 +141,7 @@ def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
             await channel.send(cast("Message", settings.to_value()))
             core = Core(member=one, channel=channel, loop=asyncio.get_running_loop())
             found.append(core)
-            link = Link(channel, Inbox(), one.carrier._answers, max_questions=QUESTIONS)
+            link = NetworkLink(channel, Inbox(), one.carrier._answers, max_questions=QUESTIONS)
             try:
                 await link.run(on_up=is_up.set, on_down=is_up.clear)
             except ArnodeError as fault:

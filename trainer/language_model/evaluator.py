@@ -1,7 +1,7 @@
 """What a language model is scored by: a frozen module, which a manifest's `evaluator` names.
 
-`trainer.language_model.lm_bpb_1` is the first, `trainer.language_model.manifest` lists all. Arrays
-are as `trainer.language_model.text.arrays` says.
+`trainer.language_model.lm_bpb_1` is the first, `trainer.language_model.evaluators` lists all.
+Arrays are as `trainer.language_model.text.arrays` says.
 """
 
 from dataclasses import dataclass

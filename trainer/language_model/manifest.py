@@ -1,12 +1,10 @@
 """What a task's file says of a language model: its text, its vocabulary, its metric.
 
 A task whose shards are not known by hash has no manifest, and loads once they are
-(`trainer.language_model.text.pin`). An evaluator is frozen, one module for each string that a
-manifest's `evaluator` may name, and owns its metric. This knows no data.
+(`trainer.language_model.text.pin`). This knows no data.
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -15,8 +13,7 @@ from protocol.errors import ConfigurationError, Rejected
 from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
 from protocol.source import Source
 from protocol.units import NANO
-from trainer.language_model import lm_bpb_1
-from trainer.language_model.evaluator import Evaluator
+from trainer.language_model.evaluators import EVALUATORS
 from trainer.language_model.text.pin import (
     Shard,
     find_pin,
@@ -30,7 +27,6 @@ from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import NotPreparedError, Task
 
 KIND: Final = "language-model"
-EVALUATORS: Final[Mapping[str, Evaluator]] = {one.EVALUATOR: one for one in (lm_bpb_1,)}
 
 RecipeName = Literal["tiny-world", "text", "shards"]
 

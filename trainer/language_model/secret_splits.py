@@ -18,7 +18,7 @@ from protocol.runs import Audit
 from protocol.units import NANO
 from trainer.language_model.data import TaskData
 from trainer.language_model.evaluator import AuditStatistics, Tolerance
-from trainer.language_model.manifest import EVALUATORS
+from trainer.language_model.evaluators import EVALUATORS
 from trainer.language_model.scoring import ScoredRows
 from trainer.language_model.text.arrays import LogProbs, RowNumbers
 

@@ -12,11 +12,12 @@ import pytest
 
 from node.network.contract import FRAMING
 from node.network.errors import NetworkError
-from node.network.limits import ALLOWANCES, CostKind, PeerId
-from node.processes import child, link, process
+from node.network.peer_budgets import ALLOWANCES, CostKind, PeerId
+from node.processes import child, network_link
+from node.processes import network_process as process
 from node.processes.carrier import Carrier, Connected, Disconnected, Heard, Message
 from node.processes.child import LineBudget, Program, printable
-from node.processes.process import NetworkProcess
+from node.processes.network_process import NetworkProcess
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
 from protocol.framing import ChannelError
 from protocol.records import sign_record
@@ -197,9 +198,9 @@ def test_one_that_was_killed_comes_back_under_its_name_and_serves_again() -> Non
 def test_who_waits_for_a_network_that_just_went_down_waits_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    finish = link.Link._finish
+    finish = network_link.NetworkLink._finish
 
-    async def slowly(self: link.Link) -> None:
+    async def slowly(self: network_link.NetworkLink) -> None:
         await asyncio.sleep(0.3)
         await finish(self)
 
@@ -211,7 +212,7 @@ def test_who_waits_for_a_network_that_just_went_down_waits_for_the_next(
             assert one.peer_id is not None
             monkeypatch.undo()
 
-    monkeypatch.setattr(link.Link, "_finish", slowly)
+    monkeypatch.setattr(network_link.NetworkLink, "_finish", slowly)
     run(test)
 
 
@@ -243,8 +244,8 @@ def test_leaving_ends_the_child_whatever_its_state(state: signal.Signals) -> Non
 
 
 def test_a_child_that_runs_and_does_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "PING_EVERY_S", 0.5)
-    monkeypatch.setattr(link, "PONG_S", 5)
+    monkeypatch.setattr(network_link, "PING_EVERY_S", 0.5)
+    monkeypatch.setattr(network_link, "PONG_S", 5)
 
     async def test() -> None:
         async with network() as one:
@@ -260,7 +261,7 @@ def test_a_child_that_runs_and_does_nothing_is_replaced(monkeypatch: pytest.Monk
 def test_how_much_gossip_was_ignored_is_told_with_the_pings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(link, "PING_EVERY_S", 0.1)
+    monkeypatch.setattr(network_link, "PING_EVERY_S", 0.1)
 
     def foreign(seq: int) -> bytes:
         return sign_record(
@@ -442,7 +443,7 @@ def test_settings_that_cannot_be_are_refused_at_once() -> None:
 
 
 LOOK = """
-import sys, node.processes.process
+import sys, node.processes.network_process
 print({"libp2p", "trio", "torch", "numpy", "sqlite3"} & sys.modules.keys())
 """
 

@@ -16,8 +16,8 @@ from typing import Final, NoReturn
 
 from node.network.contract import ANSWER_S
 from node.network.errors import NetworkError
-from node.network.limits import PeerId
 from node.network.messages import FRAME_LIMIT_BYTES, encode_message
+from node.network.peer_budgets import PeerId
 from node.network.presence import Connected, Presence
 from node.processes.carrier import Answer, Event, Heard
 from node.processes.channel import Calls, Channel
@@ -83,7 +83,7 @@ class Inbox:
             await self._has_news.wait()
 
 
-class Link:
+class NetworkLink:
     """Speaks over one channel, from its first frame to its end."""
 
     def __init__(

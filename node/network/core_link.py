@@ -1,4 +1,4 @@
-"""The bridge between one host and the core: calls in, events out (`node.network.contract`).
+"""The host's end of the link with the core: calls in, events out (`node.network.contract`).
 
 One task writes to the core, and takes one frame at a time from whoever has one: what a task waits
 with is bounded by how many tasks there are. Gossip waits in a queue of its own, and what finds
@@ -30,7 +30,7 @@ from node.network.frames import QUESTIONS_READ, FrameStream
 from node.network.gossip import Validator
 from node.network.host import NetworkHost
 from node.network.incidents import describe
-from node.network.limits import BudgetVerdict, CostKind, PeerId
+from node.network.peer_budgets import BudgetVerdict, CostKind, PeerId
 from node.network.presence import Connected
 from protocol.errors import ArnodeError
 from protocol.framing import Message
@@ -51,7 +51,7 @@ class _Question:
     is_done: trio.Event = field(default_factory=trio.Event)
 
 
-class Bridge:
+class CoreLink:
     """Carries frames between a running host and the core, until the core closes the channel."""
 
     def __init__(self, host: NetworkHost, core: FrameStream, nursery: trio.Nursery) -> None:

@@ -27,12 +27,12 @@ from node.network.contract import (
     check_gossip,
 )
 from node.network.errors import NetworkError
-from node.network.limits import Banned, PeerId
 from node.network.messages import QUESTION_LIMIT_BYTES
+from node.network.peer_budgets import Banned, PeerId
 from node.processes.carrier import Answer, Carrier, Event
 from node.processes.channel import Channel
 from node.processes.child import Program
-from node.processes.link import Inbox, Link, check_size
+from node.processes.network_link import Inbox, NetworkLink, check_size
 from node.processes.ports import Ports
 from node.processes.supervisor import Supervisor
 from protocol.errors import ArnodeError
@@ -60,7 +60,7 @@ class NetworkProcess(Carrier):
         self._inbox = Inbox()
         self._banned = Banned(time.monotonic)
         self._turns: WeakValueDictionary[PeerId, asyncio.Semaphore] = WeakValueDictionary()
-        self._link: Link | None = None
+        self._link: NetworkLink | None = None
         self._is_up = asyncio.Event()
         program = Program(
             name="the network process", module=PROGRAM, framing=FRAMING, hidden=tuple(hidden)
@@ -145,7 +145,7 @@ class NetworkProcess(Carrier):
         self._banned.add(peer)
         await self._try("drop", peer, why)
 
-    def _up(self) -> Link:
+    def _up(self) -> NetworkLink:
         if self._link is None or self._link.peer_id is None:
             raise NetworkError("the network is down", "it is started again by itself")
         return self._link
@@ -161,7 +161,9 @@ class NetworkProcess(Carrier):
         if self._ports is not None:
             self._settings = replace(self._settings, listen=await self._ports.to_listen())
         max_questions = QUESTIONS + self._settings.max_peers
-        link = self._link = Link(channel, self._inbox, self._answers, max_questions=max_questions)
+        link = self._link = NetworkLink(
+            channel, self._inbox, self._answers, max_questions=max_questions
+        )
         try:
             await channel.send(self._first_frame())
             await link.run(on_up=self._note_up, on_down=self._is_up.clear)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.network.limits import (
+from node.network.peer_budgets import (
     Allowance,
     Banned,
     Buckets,

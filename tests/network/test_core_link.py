@@ -5,14 +5,14 @@ import secrets
 import pytest
 import trio
 
-from node.network import bridge
+from node.network import core_link
 from node.network import host as host_module
 from node.network.contract import QUESTIONS_PER_PEER
 from node.network.errors import FrameError
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
-from node.network.limits import PeerId
 from node.network.messages import FRAME_LIMIT_BYTES
+from node.network.peer_budgets import PeerId
 from protocol.keys import SigningKey
 from protocol.records import Record
 from tests.network.arena import ECHO, TOPIC, anything, meshed, run, until
@@ -185,7 +185,7 @@ def test_one_peers_many_questions_keep_nobody_else_waiting() -> None:
 def test_questions_over_the_bound_for_all_peers_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bridge, "QUESTIONS", 2)
+    monkeypatch.setattr(core_link, "QUESTIONS", 2)
 
     async def test() -> None:
         async with (
@@ -207,7 +207,7 @@ def test_questions_over_the_bound_for_all_peers_are_refused(
 def test_one_question_of_each_peer_is_passed_on_however_many_the_others_have(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bridge, "QUESTIONS", 2)
+    monkeypatch.setattr(core_link, "QUESTIONS", 2)
 
     async def test() -> None:
         async with (
@@ -233,7 +233,7 @@ def test_one_question_of_each_peer_is_passed_on_however_many_the_others_have(
 def test_a_question_that_the_core_refuses_or_forgets_ends_its_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bridge, "ANSWER_S", 0.5)
+    monkeypatch.setattr(core_link, "ANSWER_S", 0.5)
 
     async def test() -> None:
         async with running_core() as core, running_host(host_settings()) as host:
