@@ -1,20 +1,17 @@
 """`network`, `invite` and `join`: from a definition to a line to another home."""
 
-import asyncio
 import io
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from node.commands.cli import main
-from node.home.control import ControlServer, Message
+from node.home.control import Message
 from node.home.home import Home
 from node.networks.invites import MAX_ADDRESSES
 from node.networks.known import find_network
+from tests.node.answering import running
 from tests.node.meeting import address, key
 
 ADDRESS = str(address(1))
@@ -51,32 +48,6 @@ class Arnode:
             assert out == ""
             assert len(self.err.splitlines()) == 2
         return out
-
-
-@contextmanager
-def running(home: Home, network: Message) -> Iterator[None]:
-    """A node that answers `status` with this network."""
-    ready, done = threading.Event(), threading.Event()
-
-    async def status(_: object) -> Message:
-        return {"network": network}
-
-    async def serve() -> None:
-        async with ControlServer(home.socket, {"status": status}):
-            ready.set()
-            await asyncio.to_thread(done.wait)
-            # asyncio leaves a socket open that it accepted just before its loop ends.
-            await asyncio.sleep(0.1)
-
-    home.prepare()
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def test_a_private_network_goes_from_one_home_to_another(
