@@ -8,9 +8,10 @@ from dataclasses import replace
 import click
 
 from node.commands.basics import json_option, reading, short, tell
-from node.home.control import call, is_running
+from node.home.control import is_running
 from node.home.home import Home
 from node.home.people import People, read_people, write_people
+from node.networks.in_force import network_in_force, running_member
 from node.networks.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
 from node.networks.known import all_networks, create_network, find_network
 from node.settings.addresses import Address, Reach, parse_direct
@@ -118,24 +119,36 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
 
 
 @click.command()
-@click.option("--network", "name", help="Which network (default: the one in use).")
+@click.option(
+    "--network",
+    "named",
+    metavar="NAME",
+    help="Which network (default: the running node's, else the one in use).",
+)
 @click.option(
     "--address", "given", multiple=True, metavar="ADDR", help="Where this node is reached."
 )
 @json_option()
-def invite(name: str | None, given: tuple[str, ...], as_json: bool) -> None:
-    """Print a line that others join this network by: `arnode join LINE`.
+def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
+    """Print a line that others join a network by: `arnode join LINE`; stderr says which.
 
     It holds up to 8 addresses: those given, the running node's, those of the definition; and for
     a private network its secret.
     """
     home = Home.here()
-    name = name or config_of(home).net
+    running = running_member(home)
+    name = named or network_in_force(config_of(home), running)
     network = find_network(home, name).network
     told = [_checked_address(text, "--address") for text in given]
-    addresses = dict.fromkeys((*told, *_running_addresses(home, name), *network.bootstrap))
+    is_there = running is not None and running.network == name
+    met_at = _nearest_last(running.addresses) if running and is_there else []
+    addresses = dict.fromkeys((*told, *met_at, *network.bootstrap))
     network = replace(network, bootstrap=tuple(addresses)[:MAX_ADDRESSES])
     line = write_invite(network)
+    click.echo(f"this line invites to the network {name}", err=True)
+    if running and not is_there:
+        where = f"the network {running.network}" if running.network else "no network"
+        click.echo(f"the running node speaks to {where}: it is not met there", err=True)
     if network.secret is not None:
         click.echo("this line holds a secret: whoever has it can join", err=True)
     if all(address.reach is Reach.LOOPBACK for address in network.bootstrap):
@@ -182,16 +195,9 @@ def _checked_address(text: str, flag: str) -> Address:
     return address
 
 
-def _running_addresses(home: Home, network: str) -> list[Address]:
-    """Return where the running node says that it is reached in this network; best first."""
-    if not is_running(home.socket):
-        return []
-    match call(home.socket, "status"):
-        case {"network": {"name": str() as name, "addresses": list() as values}} if name == network:
-            pass
-        case _:  # it speaks to no network, or to another
-            return []
-    parsed = [parse_direct(value) for value in values if isinstance(value, str)]
+def _nearest_last(told: tuple[str, ...]) -> list[Address]:
+    """Return of what a running node says where others may dial it, the farthest-reaching first."""
+    parsed = map(parse_direct, told)
     addresses = [address for address in parsed if not isinstance(address, Rejected)]
     return sorted(addresses, key=lambda address: _NEARNESS[address.reach])
 

@@ -71,7 +71,7 @@ def test_a_public_network_s_invite_holds_no_secret(arnode: Arnode) -> None:
     assert document["network"] == "main"
     assert document["addresses"] == [ADDRESS]
     assert document["private"] is False
-    assert arnode.err == ""
+    assert arnode.err == "this line invites to the network main\n"
 
 
 def test_no_secret_is_ever_printed(arnode: Arnode, at_home: Home) -> None:
@@ -152,6 +152,33 @@ def test_a_node_of_another_network_has_no_addresses_to_tell(arnode: Arnode, at_h
     for told in ({"name": "lab", "addresses": [ADDRESS]}, {"name": None, "peers": 0}):
         with running(at_home, told):
             arnode("invite", code=2)
+
+
+def test_an_invite_is_to_the_running_node_s_network_unless_one_is_named(
+    arnode: Arnode, at_home: Home
+) -> None:
+    arnode("network", "init", "lab", "--private", "--bootstrap", str(address(3)))
+    with running(at_home, {"name": "lab", "addresses": [ADDRESS]}):
+        document = json.loads(arnode("invite", "--json"))
+        assert "this line invites to the network lab\n" in arnode.err
+        assert (document["network"], document["private"]) == ("lab", True)
+        assert document["addresses"] == [ADDRESS, str(address(3))]
+        asked = json.loads(arnode("invite", "--json", "--network", "main", "--address", ADDRESS))
+        assert asked["network"] == "main"
+        assert "the running node speaks to the network lab: it is not met there" in arnode.err
+    with running(at_home, {"name": None}):
+        arnode("invite", "--address", ADDRESS)
+        assert "invites to the network main\n" in arnode.err
+        assert "speaks to no network" in arnode.err
+
+
+def test_an_invite_without_a_running_node_is_to_the_network_in_force(
+    arnode: Arnode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arnode("network", "init", "lab", "--bootstrap", ADDRESS)
+    monkeypatch.setenv("ARNODE_NET", "lab")
+    assert json.loads(arnode("invite", "--json"))["network"] == "lab"
+    assert arnode.err == "this line invites to the network lab\n"
 
 
 def test_an_invite_for_this_machine_only_says_so(arnode: Arnode) -> None:
