@@ -3,6 +3,7 @@
 It loads nothing heavy before a command runs.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from node.home.home import Home
 from node.settings import values
-from node.settings.config import SETTINGS, config_of
+from node.settings.config import SETTINGS, config_of, load_config
 from node.terminal.terminal import console, print_json
 from protocol.units import NANO
 
@@ -89,6 +90,14 @@ def network_of(store: "Store", named: str | None) -> str:
 
     home = Home.here()
     return network_meant(home, config_of(home), named, also_known=store.boards.networks())
+
+
+def say_what_goes_before(home: Home, net: str) -> None:
+    """Say on stderr if a variable names another network than the one that was just remembered."""
+    in_force = load_config(home.config, env=os.environ)
+    variable = SETTINGS["net"].variable
+    if in_force.origins["net"] == variable and in_force.config.net != net:
+        click.echo(f"{variable} names another network and goes before it", err=True)
 
 
 def boards_elsewhere(store: "Store", net: str) -> str:

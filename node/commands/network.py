@@ -1,13 +1,12 @@
 """`network`, `invite`, `join`, `friends`, `block`: whom this node meets, and whom it hears."""
 
-import os
 import secrets
 import sys
 from dataclasses import replace
 
 import click
 
-from node.commands.basics import json_option, reading, short, tell
+from node.commands.basics import json_option, reading, say_what_goes_before, short, tell
 from node.home.control import is_running
 from node.home.home import Home
 from node.home.people import People, read_people, write_people
@@ -15,7 +14,7 @@ from node.networks.in_force import network_in_force, running_member
 from node.networks.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
 from node.networks.known import all_networks, create_network, find_network
 from node.settings.addresses import Address, Reach, parse_direct
-from node.settings.config import config_of, load_config
+from node.settings.config import config_of
 from node.settings.network_definition import (
     AUTHOR_BYTES,
     MAX_AUTHORS,
@@ -115,7 +114,9 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
         ),
     )
     click.echo(f"network {name} is defined in {path}")
-    click.echo(f'next: `net = "{name}"` in config.toml; `arnode invite` for the others', err=True)
+    click.echo(
+        f"next: `arnode start --network {name}`; then `arnode invite` for the others", err=True
+    )
 
 
 @click.command()
@@ -172,9 +173,7 @@ def join(line: str, as_json: bool) -> None:
         f"network {network.name} is in use here, defined in {path}",
         as_json=as_json,
     )
-    in_force = load_config(home.config, env=os.environ)
-    if in_force.config.net != network.name:
-        click.echo(f"{in_force.origins['net']} names another network and goes before it", err=True)
+    say_what_goes_before(home, network.name)
     first = "`arnode stop`, then " if is_running(home.socket) else ""
     click.echo(f"next: {first}`arnode start`", err=True)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, reading, setting_option
+from node.commands.basics import json_option, reading, say_what_goes_before, setting_option
 from node.home.home import Home
 from node.settings.config import config_of
 from node.settings.values import Given
@@ -46,11 +46,15 @@ def start(
 
     The first Ctrl-C finishes the run at hand and stops, the second stops at once; whatever
     happens, the next start goes on where this one was.
+
+    The network of --network or --join is the one in use from then on, for other commands and later
+    starts too.
     """
     from node.loop.agenda import Goal
     from node.networks.consent import Wishes
     from node.networks.invites import join_network, read_invite
     from node.running.program import start_node
+    from node.settings.network_definition import NO_NETWORK
     from node.terminal.durations import parse_duration, parse_hours, seconds_until
 
     if duration and until:
@@ -60,6 +64,8 @@ def start(
     if line is not None:
         join_network(home, read_invite(line))
     config = config_of(home, {**flags, **wishes.settings})
+    if net is not None and net != NO_NETWORK:
+        say_what_goes_before(home, net)
     duration_s = parse_duration(duration) if duration else None
     if until:
         duration_s = seconds_until(until, datetime.now().astimezone())

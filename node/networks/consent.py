@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from node.home.home import Home
+from node.networks.in_force import remember_network
 from node.networks.known import find_network
 from node.settings.addresses import parse_direct
 from node.settings.config import Config
@@ -82,7 +83,8 @@ def plan_network(
     """Return the network to speak to, with addresses of flags and settings, or why there is none.
 
     `config` has `wishes.settings` and an invite's network in it already. `ask` says some lines,
-    puts a question and returns the answer; None without a terminal. An answer is kept.
+    puts a question and returns the answer; None without a terminal. An answer is kept, and so is
+    the network that the command line names: the node's records carry its name, spoken to or not.
 
     Raises:
         UsageError: the network is not defined here.
@@ -90,6 +92,8 @@ def plan_network(
     """
     if wishes.network == NO_NETWORK:
         return Offline("the network is off: `--network none`")
+    if wishes.network is not None:
+        remember_network(home, wishes.network)
     if is_own_task:
         return Offline("the network is off: this task is your own and stays here")
     is_wanted = wishes.has_invite or wishes.network is not None

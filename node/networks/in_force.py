@@ -1,4 +1,7 @@
-"""Which network is meant where none is named: the running node's, else that of the settings."""
+"""Which network is meant where none is named: the running node's, else that of the settings.
+
+The settings remember the one that was joined or named at a start last.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,7 +9,8 @@ from dataclasses import dataclass
 from node.home.control import Message, call
 from node.home.home import Home
 from node.networks.known import find_network
-from node.settings.config import Config
+from node.settings.config import Config, load_config
+from node.settings.config_file import change_settings
 from protocol.errors import NotRunningError
 
 
@@ -58,3 +62,23 @@ def network_meant(
     if named is None:
         return network_in_force(config, running_member(home))
     return named if named in also_known else find_network(home, named).network.name
+
+
+def remember_network(home: Home, name: str) -> None:
+    """Make a network the one in use from now on, if it is not yet.
+
+    A user who said no, which was to another network, is asked again.
+
+    Raises:
+        UsageError: none of that name is defined here.
+        ConfigurationError: its definition or the settings file has a fault.
+    """
+    find_network(home, name)
+    home.prepare()
+    kept = load_config(home.config, env={}).config
+    if kept.net == name:
+        return
+    changes: dict[str, str | bool | None] = {"net": name}
+    if kept.online is False:
+        changes["online"] = None
+    change_settings(home.config, changes)

@@ -24,6 +24,7 @@ from trainer.task_folder.task import NotPreparedError, Task
 from trainer.task_kinds import builtin_ids, load_task
 
 LAB = Network(name="lab", bootstrap=(address(1),), secret=key(9))
+ANSWERED_NO = Offline("the network is off: `online = false`")
 
 
 class User:
@@ -155,6 +156,43 @@ def test_who_agreed_to_a_friend_s_network_has_not_agreed_to_the_public_one(home:
     decided = plan(home)
     assert isinstance(decided, Network)
     assert decided == LAB
+
+
+@pytest.mark.parametrize(
+    ("wishes", "ask", "own"),
+    [
+        (Wishes(network="lab"), None, False),
+        (Wishes(network="lab", agrees=True), None, False),
+        (Wishes(network="lab"), User(agrees=True), False),
+        (Wishes(network="lab"), User(agrees=False), False),
+        (Wishes(network="lab"), None, True),
+    ],
+)
+def test_the_network_that_a_start_names_is_in_use_from_then_on(
+    home: Home, wishes: Wishes, ask: User | None, own: bool
+) -> None:
+    create_network(home, LAB)
+    plan(home, wishes, ask=ask, is_own_task=own)
+    assert load_config(home.config, env={}).config.net == "lab"
+    assert plan(home, Wishes(agrees=True)) == (LAB if ask is None or ask.agrees else ANSWERED_NO)
+    plan(home, Wishes(network="none"))
+    assert load_config(home.config, env={}).config.net == "lab", "none is for one time"
+
+
+def test_a_no_to_another_network_is_no_answer_to_the_one_that_a_start_names(home: Home) -> None:
+    create_network(home, LAB)
+    plan(home, ask=User(agrees=False))
+    plan(home, Wishes(network="lab"))
+    user = User(agrees=True)
+    assert plan(home, ask=user) == LAB
+    assert user.asked == ["Join the network `lab`?"]
+
+
+@pytest.mark.parametrize("is_own_task", [True, False])
+def test_an_unknown_network_is_not_remembered(home: Home, is_own_task: bool) -> None:
+    with pytest.raises(UsageError, match="no network 'lab'"):
+        plan(home, Wishes(network="lab", agrees=True), is_own_task=is_own_task)
+    assert not home.config.exists()
 
 
 @pytest.mark.parametrize("wishes", [Wishes(has_invite=True), Wishes(network="main")])

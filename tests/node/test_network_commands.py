@@ -214,6 +214,16 @@ def test_a_variable_that_goes_before_is_named(
     assert "ARNODE_NET names another network" in arnode.err
 
 
+def test_a_start_names_a_variable_that_goes_before_its_network(
+    arnode: Arnode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.running.program.start_node", lambda *_: None)
+    monkeypatch.setenv("ARNODE_NET", "main")
+    for named, is_said in (("lab", True), ("main", False), ("none", False)):
+        arnode("start", "--network", named)
+        assert ("ARNODE_NET names another network" in arnode.err) is is_said
+
+
 def test_a_running_node_is_to_be_started_again(arnode: Arnode, at_home: Home) -> None:
     line = arnode("invite", "--address", ADDRESS)
     with running(at_home, {"name": None}):
