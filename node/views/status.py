@@ -41,14 +41,17 @@ def status_document(
     research: "Research | None" = None,
     membership: "Membership | None" = None,
 ) -> dict[str, Message]:
-    """Return the document. `author` is None while the node has no key yet."""
+    """Return the document. `author` is None while the node has no key yet.
+
+    What runs has a `research`, or as a bootstrap node a `membership` alone.
+    """
     name = ""
     if author is not None:
         for record in store.records.listed("profile", author, newest_first=True, limit=1):
             name = record.body.name if isinstance(record.body, ProfileBody) else ""
     lines: list[Message] = [_line(store, line, research, author) for line in store.jobs.lines()]
     return {
-        "running": research is not None,
+        "running": research is not None or membership is not None,
         "node": {"author": author.hex() if author else None, "name": name},
         "sandbox": sandbox,
         "lines": lines,

@@ -30,7 +30,8 @@ def print_status(document: Mapping[str, Any]) -> None:
         tokens, usd = cost["tokens_today"], cost["usd_today"]
         click.echo(f"models today (UTC): {asked}, {tokens} tokens, {usd:.4f} USD")
     if not document["lines"]:
-        click.echo("nothing was measured here yet: `arnode start`")
+        next_step = "" if document["running"] else ": `arnode start`"
+        click.echo(f"nothing was measured here yet{next_step}")
     for line in document["lines"]:
         _print_line(line)
 
