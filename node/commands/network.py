@@ -2,6 +2,7 @@
 
 import secrets
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import click
@@ -9,11 +10,12 @@ import click
 from node.commands.basics import json_option, reading, say_what_goes_before, short, tell
 from node.home.control import is_running
 from node.home.home import Home
+from node.home.keyfile import read_keys
 from node.home.people import People, read_people, write_people
-from node.networks.in_force import network_in_force, running_member
+from node.networks.in_force import RunningMember, network_in_force, running_member
 from node.networks.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
 from node.networks.known import all_networks, create_network, find_network
-from node.settings.addresses import Address, Reach, parse_direct
+from node.settings.addresses import Address, Reach, parse_direct, peer_id
 from node.settings.config import config_of
 from node.settings.network_definition import (
     AUTHOR_BYTES,
@@ -46,15 +48,18 @@ def network() -> None:
 @click.argument("name", required=False)
 @json_option()
 def show(name: str | None, as_json: bool) -> None:
-    """Show what is known of a network, or of all."""
+    """Show this node's id and addresses, and what is known of a network, or of all."""
     home = Home.here()
     config = config_of(home)
+    running = running_member(home)
+    in_force = network_in_force(config, running)
+    peer = peer_id(read_keys(home).transport.public) if home.key.exists() else None
     networks = all_networks(home) if name is None else [find_network(home, name)]
     if as_json:
         rows = [
             {
                 "name": one.network.name,
-                "in_use": one.network.name == config.net,
+                "in_use": one.network.name == in_force,
                 "file": one.place,
                 "own": one.is_own,
                 "private": one.network.secret is not None,
@@ -64,21 +69,47 @@ def show(name: str | None, as_json: bool) -> None:
             }
             for one in networks
         ]
-        print_json({"networks": rows, "online": config.online})
+        node = {
+            "peer_id": peer,
+            "running": running is not None,
+            "network": running.network if running else None,
+            "addresses": list(running.addresses) if running else [],
+        }
+        print_json({"node": node, "networks": rows, "online": config.online})
         return
+    click.echo("this node")
+    _print_lists(
+        {
+            "peer id": [peer or "none yet: the first `arnode start` makes its keys"],
+            "listening": _listening(running),
+        }
+    )
     for one in networks:
         lists = {
             "bootstrap": [str(address) for address in one.network.bootstrap] or ["nobody yet"],
             "tasks": one.network.tasks or ["all"],
             "authors": sorted(key.hex() for key in one.network.authors) or ["everybody"],
         }
-        in_use = "  (in use)" if one.network.name == config.net else ""
+        in_use = "  (in use)" if one.network.name == in_force else ""
         click.echo(f"{one.network.name}{in_use}")
         click.echo(f"  {'file':<10} {plain(one.place)}")
         click.echo(f"  {'secret':<10} {'yes: private' if one.network.secret else 'none: public'}")
-        for label, values in lists.items():
-            for number, value in enumerate(values):
-                click.echo(f"  {'' if number else label:<10} {value}")
+        _print_lists(lists)
+
+
+def _print_lists(lists: Mapping[str, Sequence[str]]) -> None:
+    """Print values below each other, the first of them beside its label."""
+    for label, values in lists.items():
+        for number, value in enumerate(values):
+            click.echo(f"  {'' if number else label:<10} {plain(value)}")
+
+
+def _listening(running: RunningMember | None) -> Sequence[str]:
+    if running is None:
+        return ["no: it is not running"]
+    if running.network is None:
+        return ["no: it speaks to no network"]
+    return running.addresses or ["not yet"]
 
 
 @network.command()

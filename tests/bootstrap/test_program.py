@@ -62,6 +62,9 @@ def test_commands_on_its_home_reach_it(tmp_path: Path) -> None:
         status = told(home, "status")
         assert (status["running"], status["network"]["name"]) == (True, "lab")
         assert status["network"]["addresses"] == [str(address)]
+        node = told(home, "network", "show")["node"]
+        assert node["addresses"] == [str(address)]
+        assert node["peer_id"] == address.peer
         assert told(home, "peers")["peers"] == []
         assert told(home, "leaderboard")["network"] == "lab"
         for words in (("pause",), ("propose", "--print-prompt")):

@@ -9,8 +9,10 @@ import pytest
 from node.commands.cli import main
 from node.home.control import Message
 from node.home.home import Home
+from node.home.keyfile import load_keys
 from node.networks.invites import MAX_ADDRESSES
 from node.networks.known import find_network
+from node.settings.addresses import peer_id
 from tests.node.answering import running
 from tests.node.meeting import address, key
 
@@ -103,6 +105,34 @@ def test_show_lists_what_is_known(arnode: Arnode) -> None:
     assert (row["tasks"], row["authors"]) == ([], [])
     names = [one["name"] for one in json.loads(arnode("network", "show", "--json"))["networks"]]
     assert names == ["lab", "main"]
+
+
+def test_show_tells_the_node_s_id_and_where_it_listens(arnode: Arnode, at_home: Home) -> None:
+    def node() -> object:
+        return json.loads(arnode("network", "show", "--json"))["node"]
+
+    silent = {"running": False, "network": None, "addresses": []}
+    assert node() == {"peer_id": None, **silent}
+    assert "none yet" in arnode("network", "show")
+    assert not at_home.root.exists()
+    own = peer_id(load_keys(at_home).transport.public)
+    assert node() == {"peer_id": own, **silent}
+    with running(at_home, {"name": "main", "addresses": [ADDRESS]}):
+        live = {"running": True, "network": "main", "addresses": [ADDRESS]}
+        assert node() == {"peer_id": own, **live}
+        first, identity, listening, *_ = arnode("network", "show", "main").splitlines()
+    assert first == "this node"
+    assert identity.split() == ["peer", "id", own]
+    assert listening.split() == ["listening", ADDRESS]
+
+
+def test_in_use_is_what_the_running_node_speaks_to(arnode: Arnode, at_home: Home) -> None:
+    arnode("network", "init", "lab")
+    with running(at_home, {"name": "lab", "addresses": []}):
+        text = arnode("network", "show")
+    assert "lab  (in use)" in text
+    assert "main  (in use)" not in text
+    assert "not yet" in text
 
 
 def test_init_does_not_overwrite(arnode: Arnode, at_home: Home) -> None:
