@@ -26,7 +26,11 @@ def handlers(
 
     async def status(_: Mapping[str, Message]) -> Message:
         return status_document(
-            store, author=author, sandbox=probe_tier().name, membership=membership
+            store,
+            author=author,
+            net=membership.network.name,
+            sandbox=probe_tier().name,
+            membership=membership,
         )
 
     async def peers(_: Mapping[str, Message]) -> Message:

@@ -106,9 +106,9 @@ def _print_lists(lists: Mapping[str, Sequence[str]]) -> None:
 
 def _listening(running: RunningMember | None) -> Sequence[str]:
     if running is None:
-        return ["no: it is not running"]
+        return ["nowhere: it is not running"]
     if running.network is None:
-        return ["no: it speaks to no network"]
+        return ["nowhere: it speaks to no network"]
     return running.addresses or ["not yet"]
 
 

@@ -135,7 +135,7 @@ def _status_document() -> dict[str, object]:
     from node.home.control import call, document, is_running
 
     home = Home.here()
-    config_of(home)  # a fault in it is told here too
+    config = config_of(home)  # a fault in it is told here too
     if is_running(home.socket):
         return dict(document(call(home.socket, "status")))
     from node.home.keyfile import read_keys
@@ -144,4 +144,5 @@ def _status_document() -> dict[str, object]:
 
     author = read_keys(home).author.public if home.key.exists() else None
     with reading() as (store, _):
-        return dict(status_document(store, author=author, sandbox=probe_tier().name))
+        sandbox = probe_tier().name
+        return dict(status_document(store, author=author, net=config.net, sandbox=sandbox))

@@ -18,10 +18,12 @@ from protocol.errors import NotRunningError
 class RunningMember:
     """What the node that runs on a home says of its part in a network.
 
-    `network`: None while it speaks to none. `addresses`: where it says that it can be dialled.
+    `network`: None while it speaks to none. `in_use`: whose name its records carry, None if it does
+    not say. `addresses`: where it says that it can be dialled.
     """
 
     network: str | None
+    in_use: str | None = None
     addresses: tuple[str, ...] = ()
 
 
@@ -39,13 +41,15 @@ def running_member(home: Home) -> RunningMember | None:
     match network:
         case {"name": str() as name, "addresses": list() as values}:
             addresses = tuple(value for value in values if isinstance(value, str))
-            return RunningMember(network=name, addresses=addresses)
+            return RunningMember(network=name, in_use=name, addresses=addresses)
+        case {"in_use": str() as in_use}:
+            return RunningMember(network=None, in_use=in_use)
     return RunningMember(network=None)
 
 
 def network_in_force(config: Config, running: RunningMember | None) -> str:
     """Return the name of the network that this home works in now."""
-    return running.network if running and running.network else config.net
+    return running.in_use if running and running.in_use else config.net
 
 
 def network_meant(

@@ -37,11 +37,12 @@ def status_document(
     store: Store,
     *,
     author: bytes | None,
+    net: str,
     sandbox: str,
     research: "Research | None" = None,
     membership: "Membership | None" = None,
 ) -> dict[str, Message]:
-    """Return the document. `author` is None while the node has no key yet.
+    """Return the document. `author` is None while the node has no key yet; `net` is in use.
 
     What runs has a `research`, or as a bootstrap node a `membership` alone.
     """
@@ -55,7 +56,7 @@ def status_document(
         "node": {"author": author.hex() if author else None, "name": name},
         "sandbox": sandbox,
         "lines": lines,
-        "network": _network(store, membership),
+        "network": _network(store, net, membership),
         "cost": _cost(store),
     }
 
@@ -71,14 +72,16 @@ def _cost(store: Store) -> Message:
     }
 
 
-def _network(store: Store, membership: "Membership | None") -> Message:
+def _network(store: Store, net: str, membership: "Membership | None") -> Message:
     """The network that this node takes part in; `name` is nil while it takes part in none.
 
+    `in_use`: the network whose name its records carry, spoken to or not.
     `reach`: `direct` if a bootstrap node has dialled it, `relay` if it is reached through one.
     """
     addresses: list[Message] = list(membership.addresses) if membership else []
     return {
         "name": membership.network.name if membership else None,
+        "in_use": net,
         "peers": len(membership.peers) if membership else 0,
         "records": store.records.count(),
         "addresses": addresses,

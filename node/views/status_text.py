@@ -24,6 +24,8 @@ def print_status(document: Mapping[str, Any]) -> None:
         count = document["network"]["peers"]
         reach = _REACH[document["network"]["reach"]]
         click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
+    elif in_use := document["network"].get("in_use"):  # a node of before does not tell it
+        click.echo(f"network {in_use}, not connected")
     cost = document["cost"]
     if calls := cost["calls_today"]:
         asked = f"{calls} {'question' if calls == 1 else 'questions'}"

@@ -126,6 +126,16 @@ def test_show_tells_the_node_s_id_and_where_it_listens(arnode: Arnode, at_home: 
     assert listening.split() == ["listening", ADDRESS]
 
 
+def test_a_node_that_speaks_to_no_network_has_one_in_use(arnode: Arnode, at_home: Home) -> None:
+    arnode("network", "init", "lab")
+    assert "network main, not connected" in arnode("status")
+    at_home.config.write_text('net = "lab"\n')
+    assert "network lab, not connected" in arnode("status")
+    with running(at_home, {"name": None, "in_use": "main"}):
+        assert "main  (in use)" in arnode("network", "show")
+        assert "speaks to no network" in arnode("network", "show")
+
+
 def test_in_use_is_what_the_running_node_speaks_to(arnode: Arnode, at_home: Home) -> None:
     arnode("network", "init", "lab")
     with running(at_home, {"name": "lab", "addresses": []}):
