@@ -9,8 +9,10 @@ import logging
 import sys
 from collections.abc import Iterator
 
+from bootstrap.handlers import handlers, refuse
 from bootstrap.page import serving
 from node.home.clock import clock_ms
+from node.home.control import ControlServer
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.line.identity import announce_profile, identity_of
@@ -57,6 +59,8 @@ def run_bootstrap(
                     mdns=config.mdns,
                 )
             )
+            answers = handlers(home, store, membership, author=keys.author.public, stop=stopped.set)
+            await stack.enter_async_context(ControlServer(home.socket, answers, otherwise=refuse))
             if http is not None:
                 await stack.enter_async_context(serving(store, membership, http))
             await membership.process.wait_up()

@@ -3,6 +3,7 @@
 It loads nothing heavy before a command runs.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from node.home.home import Home
 from node.settings import values
-from node.settings.config import SETTINGS, config_of
+from node.settings.config import SETTINGS, config_of, load_config
 from node.terminal.terminal import console, print_json
 from protocol.units import NANO
 
@@ -30,6 +31,9 @@ _ID_DIGITS = 12
 
 line_option = click.option("--task", help="Which task, when this home works on several.")
 board_option = click.option("--task", help="Which task, when there are boards of several.")
+network_option = click.option(
+    "--network", "named", metavar="NAME", help="Of which network (default: the one in use)."
+)
 pairs_option = click.option(
     "--pairs", type=click.IntRange(2, 100), help="At most so many pairs (default 16)."
 )
@@ -74,6 +78,32 @@ def reading() -> "Iterator[tuple[Store, Blobs]]":
     home = Home.here()
     with Store.open_read_only(home) as store:
         yield store, Blobs(home.blobs)
+
+
+def network_of(store: "Store", named: str | None) -> str:
+    """Return the network whose boards are meant: the named one, else the one in force here.
+
+    Raises:
+        UsageError: none of that name is defined here, nor is anything of it in the store.
+    """
+    from node.networks.in_force import network_meant
+
+    home = Home.here()
+    return network_meant(home, config_of(home), named, also_known=store.boards.networks())
+
+
+def say_what_goes_before(home: Home, net: str) -> None:
+    """Say on stderr if a variable names another network than the one that was just remembered."""
+    in_force = load_config(home.config, env=os.environ)
+    variable = SETTINGS["net"].variable
+    if in_force.origins["net"] == variable and in_force.config.net != net:
+        click.echo(f"{variable} names another network and goes before it", err=True)
+
+
+def boards_elsewhere(store: "Store", net: str) -> str:
+    """Return the end of a line that says which other networks have boards here, if any has."""
+    others = [name for name in store.boards.networks() if name != net]
+    return f"; boards are here of: {', '.join(others)} (`--network NAME`)" if others else ""
 
 
 def short(digest: bytes) -> str:

@@ -9,8 +9,11 @@ from rich.text import Text
 from agent.source.capabilities import CapabilityMark
 from node.commands.basics import (
     board_option,
+    boards_elsewhere,
     gain_json,
     json_option,
+    network_of,
+    network_option,
     own_console,
     plain_table,
     reading,
@@ -19,6 +22,7 @@ from node.commands.basics import (
 from node.commands.foreign import best_json, print_best
 from node.home.home import Home
 from node.settings.config import config_of
+from node.store.boards import BoardKey
 from node.store.imported import Imported
 from node.store.measured_here import Here, choose_board, measured_here
 from node.terminal.terminal import plain, print_json
@@ -45,6 +49,7 @@ _UNREAD = "--marks reads the rows' code."
 
 @click.command()
 @board_option
+@network_option
 @click.option("--class", "hardware_class", help="The hardware class (default: this machine's).")
 @click.option(
     "--level",
@@ -61,6 +66,7 @@ _UNREAD = "--marks reads the rows' code."
 @json_option()
 def leaderboard(
     task: str | None,
+    named: str | None,
     hardware_class: str | None,
     level: str,
     top: int,
@@ -68,7 +74,7 @@ def leaderboard(
     is_read: bool,
     as_json: bool,
 ) -> None:
-    """Show the board of a task and hardware class.
+    """Show a network's board of a task and hardware class.
 
     Rank is by the lower bound of the gain over the task's baseline, run beside the candidate: as
     claimed, on the public or the secret split, whichever is lower, and after an allowance for the
@@ -82,14 +88,17 @@ def leaderboard(
     config = config_of(Home.here())
     with reading() as (store, _):
         imported = store.imported.listed()
+        net = network_of(store, named)
         key = choose_board(
             store,
+            net=net,
             task=task,
             hardware_class=hardware_class,
             own_class=lambda manifest: probe_devices(manifest, config.gpus)[0].slug,
         )
         if key is None:
-            _show_no_board(_segments(imported), top, as_json=as_json)
+            elsewhere = boards_elsewhere(store, net)
+            _show_no_board(net, elsewhere, _segments(imported), top, as_json=as_json)
             return
         manifest = store.records.manifest(key.task)
         assert manifest is not None  # noqa: S101 -- choose_board found it
@@ -107,6 +116,7 @@ def leaderboard(
     if as_json:
         print_json(
             {
+                "network": net,
                 "task": {"id": key.task.hex(), "name": manifest.name},
                 "class": key.hardware_class,
                 "rule": RULE,
@@ -117,7 +127,7 @@ def leaderboard(
             }
         )
         return
-    _print(board, rows, here, marks, manifest, key.hardware_class)
+    _print(board, rows, here, marks, manifest, key)
     for one, segment in segments:
         print_best(one, segment, top)
 
@@ -132,15 +142,19 @@ def _segments(imported: list[Imported], metric: str | None = None) -> list[tuple
     ]
 
 
-def _show_no_board(segments: list[tuple[Imported, int]], top: int, *, as_json: bool) -> None:
-    """Say how a board comes about, and show what was imported."""
+def _show_no_board(
+    net: str, elsewhere: str, segments: list[tuple[Imported, int]], top: int, *, as_json: bool
+) -> None:
+    """Say how a board comes about and where there are some, and show what was imported."""
     if as_json:
         none = dict.fromkeys(("task", "class", "rule", "set_digest", "board_digest"))
         shown = [best_json(one, segment, top) for one, segment in segments]
-        print_json({**none, "rows": [], "imported": shown})
+        print_json({"network": net, **none, "rows": [], "imported": shown})
         return
     click.echo(
-        "no board yet: `arnode start` makes one with its first checkpoint that confirms", err=True
+        f"no board of the network {net} yet: `arnode start` makes one with its first checkpoint"
+        f" that confirms{elsewhere}",
+        err=True,
     )
     for one, segment in segments:
         print_best(one, segment, top)
@@ -213,10 +227,11 @@ def _print(
     here: Mapping[bytes, Here],
     marks: Marks | None,
     manifest: TaskManifest,
-    hardware_class: str,
+    key: BoardKey,
 ) -> None:
     out = own_console()
-    out.print(f"{manifest.name} on {hardware_class}, gain in {manifest.metric.name}", style="bold")
+    where = f"{manifest.name} on {key.hardware_class}, network {key.net}"
+    out.print(f"{where}, gain in {manifest.metric.name}", style="bold")
     if not rows:
         out.print("no row of this kind")
         return

@@ -1,20 +1,22 @@
 """`network`, `invite`, `join`, `friends`, `block`: whom this node meets, and whom it hears."""
 
-import os
 import secrets
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import click
 
-from node.commands.basics import json_option, reading, short, tell
-from node.home.control import call, is_running
+from node.commands.basics import json_option, reading, say_what_goes_before, short, tell
+from node.home.control import is_running
 from node.home.home import Home
+from node.home.keyfile import read_keys
 from node.home.people import People, read_people, write_people
+from node.networks.in_force import RunningMember, network_in_force, running_member
 from node.networks.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
 from node.networks.known import all_networks, create_network, find_network
-from node.settings.addresses import Address, Reach, parse_direct
-from node.settings.config import config_of, load_config
+from node.settings.addresses import Address, Reach, parse_direct, peer_id
+from node.settings.config import config_of
 from node.settings.network_definition import (
     AUTHOR_BYTES,
     MAX_AUTHORS,
@@ -46,15 +48,18 @@ def network() -> None:
 @click.argument("name", required=False)
 @json_option()
 def show(name: str | None, as_json: bool) -> None:
-    """Show what is known of a network, or of all."""
+    """Show this node's id and addresses, and what is known of a network, or of all."""
     home = Home.here()
     config = config_of(home)
+    running = running_member(home)
+    in_force = network_in_force(config, running)
+    peer = peer_id(read_keys(home).transport.public) if home.key.exists() else None
     networks = all_networks(home) if name is None else [find_network(home, name)]
     if as_json:
         rows = [
             {
                 "name": one.network.name,
-                "in_use": one.network.name == config.net,
+                "in_use": one.network.name == in_force,
                 "file": one.place,
                 "own": one.is_own,
                 "private": one.network.secret is not None,
@@ -64,21 +69,47 @@ def show(name: str | None, as_json: bool) -> None:
             }
             for one in networks
         ]
-        print_json({"networks": rows, "online": config.online})
+        node = {
+            "peer_id": peer,
+            "running": running is not None,
+            "network": running.network if running else None,
+            "addresses": list(running.addresses) if running else [],
+        }
+        print_json({"node": node, "networks": rows, "online": config.online})
         return
+    click.echo("this node")
+    _print_lists(
+        {
+            "peer id": [peer or "none yet: the first `arnode start` makes its keys"],
+            "listening": _listening(running),
+        }
+    )
     for one in networks:
         lists = {
             "bootstrap": [str(address) for address in one.network.bootstrap] or ["nobody yet"],
             "tasks": one.network.tasks or ["all"],
             "authors": sorted(key.hex() for key in one.network.authors) or ["everybody"],
         }
-        in_use = "  (in use)" if one.network.name == config.net else ""
+        in_use = "  (in use)" if one.network.name == in_force else ""
         click.echo(f"{one.network.name}{in_use}")
         click.echo(f"  {'file':<10} {plain(one.place)}")
         click.echo(f"  {'secret':<10} {'yes: private' if one.network.secret else 'none: public'}")
-        for label, values in lists.items():
-            for number, value in enumerate(values):
-                click.echo(f"  {'' if number else label:<10} {value}")
+        _print_lists(lists)
+
+
+def _print_lists(lists: Mapping[str, Sequence[str]]) -> None:
+    """Print values below each other, the first of them beside its label."""
+    for label, values in lists.items():
+        for number, value in enumerate(values):
+            click.echo(f"  {'' if number else label:<10} {plain(value)}")
+
+
+def _listening(running: RunningMember | None) -> Sequence[str]:
+    if running is None:
+        return ["nowhere: it is not running"]
+    if running.network is None:
+        return ["nowhere: it speaks to no network"]
+    return running.addresses or ["not yet"]
 
 
 @network.command()
@@ -114,28 +145,42 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
         ),
     )
     click.echo(f"network {name} is defined in {path}")
-    click.echo(f'next: `net = "{name}"` in config.toml; `arnode invite` for the others', err=True)
+    click.echo(
+        f"next: `arnode start --network {name}`; then `arnode invite` for the others", err=True
+    )
 
 
 @click.command()
-@click.option("--network", "name", help="Which network (default: the one in use).")
+@click.option(
+    "--network",
+    "named",
+    metavar="NAME",
+    help="Which network (default: the running node's, else the one in use).",
+)
 @click.option(
     "--address", "given", multiple=True, metavar="ADDR", help="Where this node is reached."
 )
 @json_option()
-def invite(name: str | None, given: tuple[str, ...], as_json: bool) -> None:
-    """Print a line that others join this network by: `arnode join LINE`.
+def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
+    """Print a line that others join a network by: `arnode join LINE`; stderr says which.
 
     It holds up to 8 addresses: those given, the running node's, those of the definition; and for
     a private network its secret.
     """
     home = Home.here()
-    name = name or config_of(home).net
+    running = running_member(home)
+    name = named or network_in_force(config_of(home), running)
     network = find_network(home, name).network
     told = [_checked_address(text, "--address") for text in given]
-    addresses = dict.fromkeys((*told, *_running_addresses(home, name), *network.bootstrap))
+    is_there = running is not None and running.network == name
+    met_at = _nearest_last(running.addresses) if running and is_there else []
+    addresses = dict.fromkeys((*told, *met_at, *network.bootstrap))
     network = replace(network, bootstrap=tuple(addresses)[:MAX_ADDRESSES])
     line = write_invite(network)
+    click.echo(f"this line invites to the network {name}", err=True)
+    if running and not is_there:
+        where = f"the network {running.network}" if running.network else "no network"
+        click.echo(f"the running node speaks to {where}: it is not met there", err=True)
     if network.secret is not None:
         click.echo("this line holds a secret: whoever has it can join", err=True)
     if all(address.reach is Reach.LOOPBACK for address in network.bootstrap):
@@ -159,9 +204,7 @@ def join(line: str, as_json: bool) -> None:
         f"network {network.name} is in use here, defined in {path}",
         as_json=as_json,
     )
-    in_force = load_config(home.config, env=os.environ)
-    if in_force.config.net != network.name:
-        click.echo(f"{in_force.origins['net']} names another network and goes before it", err=True)
+    say_what_goes_before(home, network.name)
     first = "`arnode stop`, then " if is_running(home.socket) else ""
     click.echo(f"next: {first}`arnode start`", err=True)
 
@@ -182,16 +225,9 @@ def _checked_address(text: str, flag: str) -> Address:
     return address
 
 
-def _running_addresses(home: Home, network: str) -> list[Address]:
-    """Return where the running node says that it is reached in this network; best first."""
-    if not is_running(home.socket):
-        return []
-    match call(home.socket, "status"):
-        case {"network": {"name": str() as name, "addresses": list() as values}} if name == network:
-            pass
-        case _:  # it speaks to no network, or to another
-            return []
-    parsed = [parse_direct(value) for value in values if isinstance(value, str)]
+def _nearest_last(told: tuple[str, ...]) -> list[Address]:
+    """Return of what a running node says where others may dial it, the farthest-reaching first."""
+    parsed = map(parse_direct, told)
     addresses = [address for address in parsed if not isinstance(address, Rejected)]
     return sorted(addresses, key=lambda address: _NEARNESS[address.reach])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, reading, setting_option
+from node.commands.basics import json_option, reading, say_what_goes_before, setting_option
 from node.home.home import Home
 from node.settings.config import config_of
 from node.settings.values import Given
@@ -46,11 +46,15 @@ def start(
 
     The first Ctrl-C finishes the run at hand and stops, the second stops at once; whatever
     happens, the next start goes on where this one was.
+
+    The network of --network or --join is the one in use from then on, for other commands and later
+    starts too.
     """
     from node.loop.agenda import Goal
     from node.networks.consent import Wishes
     from node.networks.invites import join_network, read_invite
     from node.running.program import start_node
+    from node.settings.network_definition import NO_NETWORK
     from node.terminal.durations import parse_duration, parse_hours, seconds_until
 
     if duration and until:
@@ -60,6 +64,8 @@ def start(
     if line is not None:
         join_network(home, read_invite(line))
     config = config_of(home, {**flags, **wishes.settings})
+    if net is not None and net != NO_NETWORK:
+        say_what_goes_before(home, net)
     duration_s = parse_duration(duration) if duration else None
     if until:
         duration_s = seconds_until(until, datetime.now().astimezone())
@@ -129,7 +135,7 @@ def _status_document() -> dict[str, object]:
     from node.home.control import call, document, is_running
 
     home = Home.here()
-    config_of(home)  # a fault in it is told here too
+    config = config_of(home)  # a fault in it is told here too
     if is_running(home.socket):
         return dict(document(call(home.socket, "status")))
     from node.home.keyfile import read_keys
@@ -138,4 +144,5 @@ def _status_document() -> dict[str, object]:
 
     author = read_keys(home).author.public if home.key.exists() else None
     with reading() as (store, _):
-        return dict(status_document(store, author=author, sandbox=probe_tier().name))
+        sandbox = probe_tier().name
+        return dict(status_document(store, author=author, net=config.net, sandbox=sandbox))

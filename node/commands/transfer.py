@@ -2,7 +2,17 @@
 
 import click
 
-from node.commands.basics import board_option, gain_json, hex_or_none, json_option, reading, short
+from node.commands.basics import (
+    board_option,
+    boards_elsewhere,
+    gain_json,
+    hex_or_none,
+    json_option,
+    network_of,
+    network_option,
+    reading,
+    short,
+)
 from node.line.heads import tree_in
 from node.store.measured_here import boards_of
 from node.terminal.terminal import plain, print_json
@@ -15,20 +25,24 @@ _TITLE_WIDTH = 48
 @click.command()
 @click.argument("wanted", metavar="[ID]", required=False)
 @board_option
+@network_option
 @json_option()
-def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
+def transfer(wanted: str | None, task: str | None, named: str | None, as_json: bool) -> None:
     """Show patch × hardware class: what was measured here, re-run by others, or only claimed.
 
     An effect on other hardware orders what is tried here; it is never evidence.
     """
     with reading() as (store, _):
         tree = tree_in(store.records.find(wanted)) if wanted else None
-        keys = boards_of(store, task)
+        net = network_of(store, named)
+        keys = boards_of(store, net, task)
         steps = [step for step in transfer_matrix(store, keys) if tree is None or step.tree == tree]
         manifest = store.records.manifest(keys[0].task) if keys else None
+        elsewhere = boards_elsewhere(store, net)
     if as_json:
         print_json(
             {
+                "network": net,
                 "task": manifest and {"id": manifest.id.hex(), "name": manifest.name},
                 "patches": [
                     {
@@ -52,7 +66,11 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
         )
         return
     if not steps:
-        click.echo("nobody claims or measured a gain yet: `arnode leaderboard`", err=True)
+        click.echo(
+            f"nobody claims or measured a gain in the network {net} yet: `arnode leaderboard`"
+            f"{elsewhere}",
+            err=True,
+        )
         return
     for step in steps:
         click.echo(f"{short(step.tree)}  {plain(step.title)[:_TITLE_WIDTH]}")

@@ -36,12 +36,26 @@ _NOT_RUNNING_HINT = "start it with `arnode start`"
 _log = logging.getLogger(__name__)
 
 
-class ControlServer:
-    """Answers commands while it is entered."""
+async def _unknown_command(_: Mapping[str, Message]) -> Message:
+    raise UsageError(
+        "the running node does not know this command",
+        "restart it, so that it has the version of this command: `arnode stop`, `arnode start`",
+    )
 
-    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+
+class ControlServer:
+    """Answers commands while it is entered; `otherwise` answers those that `handlers` lacks."""
+
+    def __init__(
+        self,
+        path: Path,
+        handlers: Mapping[str, Handler],
+        *,
+        otherwise: Handler = _unknown_command,
+    ) -> None:
         self._path = path
         self._handlers = handlers
+        self._otherwise = otherwise
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -81,7 +95,7 @@ class ControlServer:
     async def _answer(self, request: Message) -> Message:
         try:
             command, arguments = _checked_request(request)
-            handler = self._handlers.get(command, _unknown_command)
+            handler = self._handlers.get(command, self._otherwise)
             reply: Message = {"value": await handler(arguments)}
             _frame(reply)
         except ArnodeError as fault:
@@ -191,13 +205,6 @@ def _checked_request(request: Message) -> tuple[str, Mapping[str, Message]]:
         case {"command": str() as command, "arguments": dict() as arguments}:
             return command, arguments
     raise UsageError("that is no request to a node", "use the `arnode` command")
-
-
-async def _unknown_command(_: Mapping[str, Message]) -> Message:
-    raise UsageError(
-        "the running node does not know this command",
-        "restart it, so that it has the version of this command: `arnode stop`, `arnode start`",
-    )
 
 
 def _fault(fault: ArnodeError) -> Message:

@@ -1,7 +1,8 @@
 """Whether this node speaks to a network at all: nothing is sent before its user agreed.
 
-Asked once, at a terminal; the answer is the setting `online`. Without a terminal only a flag or
-that setting opens the network. A task of one's own, own text above all, never leaves the machine.
+Asked once, at a terminal, where there is somebody to meet; the answer is the setting `online`.
+Without a terminal only a flag or that setting opens the network. A task of one's own, own text
+above all, never leaves the machine.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from node.home.home import Home
+from node.networks.in_force import remember_network
 from node.networks.known import find_network
 from node.settings.addresses import parse_direct
 from node.settings.config import Config
@@ -77,12 +79,15 @@ def plan_network(
     *,
     terms: list[str],
     is_own_task: bool,
+    has_met: bool,
     ask: Callable[[list[str], str], bool] | None,
 ) -> Network | Offline:
     """Return the network to speak to, with addresses of flags and settings, or why there is none.
 
-    `config` has `wishes.settings` and an invite's network in it already. `ask` says some lines,
-    puts a question and returns the answer; None without a terminal. An answer is kept.
+    `config` has `wishes.settings` and an invite's network in it already. `has_met`: peers of its
+    network are known from before. `ask` says some lines, puts a question and returns the answer;
+    None without a terminal. An answer is kept, and so is
+    the network that the command line names: the node's records carry its name, spoken to or not.
 
     Raises:
         UsageError: the network is not defined here.
@@ -90,14 +95,23 @@ def plan_network(
     """
     if wishes.network == NO_NETWORK:
         return Offline("the network is off: `--network none`")
+    if wishes.network is not None:
+        remember_network(home, wishes.network)
     if is_own_task:
         return Offline("the network is off: this task is your own and stays here")
     is_wanted = wishes.has_invite or wishes.network is not None
     if config.online is False and not is_wanted:
         return Offline("the network is off: `online = false`")
-    network = with_settings(find_network(home, config.net).network, config)
+    defined = find_network(home, config.net)
+    network = with_settings(defined.network, config)
     if config.online or wishes.agrees:
         return network
+    # Of one's own network or one that was named, the user may be whom the others meet.
+    if not (is_wanted or defined.is_own or network.bootstrap or has_met):
+        return Offline(
+            f"the network is off: nobody to meet in {network.name} is known. `arnode join LINE` "
+            f"joins one by an invite, `arnode start --network {network.name}` opens this one"
+        )
     if ask is None:
         return network if wishes.has_invite else Offline(f"the network is off: {_HOW}")
     is_agreed = ask(terms, f"Join the network `{config.net}`?")

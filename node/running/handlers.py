@@ -25,6 +25,7 @@ def handlers(node: Node) -> Mapping[str, Handler]:
         return status_document(
             node.books.store,
             author=author,
+            net=node.config.net,
             sandbox=probe_tier().name,
             research=node.research,
             membership=node.membership,

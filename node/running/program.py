@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import shutil
 import sys
 import time
@@ -26,6 +27,7 @@ from node.networks.consent import (
     network_terms,
     plan_network,
 )
+from node.peering.book_file import book_path, read_book
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice, choose
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, fast_proposer, open_slow, take_means
@@ -67,7 +69,8 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
         start = _Start(home=home, config=config, goal=goal, choice=chosen.choice, means=means)
         text = Path(config.text) if config.text else None
         if text is None and is_awaited(home, config.task):
-            network = _network(home, config, wishes, is_own=config.task not in builtin_tasks())
+            is_own = config.task not in builtin_tasks()
+            network = agreed_network(home, config, wishes, is_own=is_own)
             asyncio.run(_run_awaited(replace(start, network=network)))
         else:
             with reporting() as progress:
@@ -75,7 +78,7 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
             if idle := idle_cards(task.manifest):
                 print(plain(idle), file=sys.stderr)
             is_own = is_own_task(task, data_dir=home.data)
-            network = _network(home, config, wishes, is_own=is_own)
+            network = agreed_network(home, config, wishes, is_own=is_own)
             asyncio.run(_run(replace(start, network=network), task))
     print("stopped; `arnode start` goes on from here", file=sys.stderr)
 
@@ -110,8 +113,12 @@ def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
         yield
 
 
-def _network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) -> Network | None:
-    """The network to take part in, if its user agrees; what the answer is goes into the log."""
+def agreed_network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) -> Network | None:
+    """Return the network to take part in, if its user agrees; the log and the terminal say if not.
+
+    Raises what `plan_network` does.
+    """
+    book = read_book(book_path(home, config.net), clock=time.time, chance=random.Random())
     terms = network_terms(load_keys(home).author.public, probe_tier(), config)
     plan = plan_network(
         home,
@@ -119,10 +126,13 @@ def _network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) -> Net
         wishes,
         terms=terms,
         is_own_task=is_own,
+        has_met=bool(book.entries),
         ask=ask_at_terminal if sys.stdin.isatty() and sys.stderr.isatty() else None,
     )
     if isinstance(plan, Offline):
         _log.info("%s", plan.reason)
+        if sys.stdout.isatty():  # the log is in its file alone then
+            print(plain(plan.reason), file=sys.stderr)
         return None
     found = len(plan.bootstrap)
     _log.info("network %s, %d addresses to begin with", plan.name, found)

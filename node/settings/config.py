@@ -58,9 +58,14 @@ class Config:
         ValueKind(
             take.net, "a network's name: a-z, 0-9 and -, at most 48; `online = false` for none"
         ),
-        Flag("The network to speak to, or none.", metavar="NAME|none", option="--network"),
+        Flag(
+            "The network to speak to, from now on; none: not this time.",
+            metavar="NAME|none",
+            option="--network",
+        ),
     )
-    """The network's name that records carry. `arnode join LINE` sets it."""
+    """The network in use, whose name records carry. `arnode join LINE` and `arnode start --network
+    NAME` set it."""
 
     online: bool | None = setting(None, _SWITCH)
     """Whether to speak to that network: `true`, `false`, or nothing for not asked yet."""

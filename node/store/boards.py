@@ -24,7 +24,6 @@ from protocol.board_facts import (
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected, UsageError
 from protocol.record_kinds import TaskBody
-from protocol.records import MAIN_NET
 from protocol.remarks import RetractBody
 
 _BY_ITS_AUTHORS = "author IN (SELECT author FROM fact WHERE net = ? AND task = ? AND class = ?)"
@@ -63,7 +62,12 @@ class Boards:
                 self._keep(key, board)
         return self._kept(key, limit)
 
-    def listed(self, net: str = MAIN_NET) -> list[BoardKey]:
+    def networks(self) -> list[str]:
+        """Return the networks of which there are boards, by name."""
+        rows = self._database.rows("SELECT DISTINCT net FROM fact ORDER BY net")
+        return [net for (net,) in rows]
+
+    def listed(self, net: str) -> list[BoardKey]:
         """Return the boards of a network that something was said about."""
         rows = self._database.rows(
             "SELECT DISTINCT task, class FROM fact WHERE net = ? ORDER BY task, class", (net,)

@@ -42,15 +42,16 @@ def measured_here(facts: Iterable[Fact]) -> dict[bytes, Here]:
 def choose_board(
     store: Store,
     *,
+    net: str,
     task: str | None,
     hardware_class: str | None,
     own_class: Callable[[TaskManifest], str],
 ) -> BoardKey | None:
-    """Return the one board meant: of the named task or the only one, of this machine's class.
+    """Return a network's board meant: of the named task or the only one, of this machine's class.
 
-    None if there is no board at all; UsageError if it is not clear which.
+    None if the network has no board at all; UsageError if it is not clear which.
     """
-    of_task = boards_of(store, task)
+    of_task = boards_of(store, net, task)
     if not of_task:
         return None
     manifest = store.records.manifest(of_task[0].task)
@@ -65,11 +66,15 @@ def choose_board(
     raise UsageError(f"no board of class `{wanted}` here", f"--class takes: {classes}")
 
 
-def boards_of(store: Store, task: str | None) -> list[BoardKey]:
-    """Return the boards of the named task or the only one; UsageError if it is not clear which."""
+def boards_of(store: Store, net: str, task: str | None) -> list[BoardKey]:
+    """Return a network's boards of the named task or the only one.
+
+    Raises:
+        UsageError: it is not clear which task.
+    """
     known = [
         (key, manifest.name)
-        for key in store.boards.listed()
+        for key in store.boards.listed(net)
         if (manifest := store.records.manifest(key.task))
     ]
     of_task = [(key, name) for key, name in known if task in (None, name, key.task.hex())]

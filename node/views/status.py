@@ -37,22 +37,26 @@ def status_document(
     store: Store,
     *,
     author: bytes | None,
+    net: str,
     sandbox: str,
     research: "Research | None" = None,
     membership: "Membership | None" = None,
 ) -> dict[str, Message]:
-    """Return the document. `author` is None while the node has no key yet."""
+    """Return the document. `author` is None while the node has no key yet; `net` is in use.
+
+    What runs has a `research`, or as a bootstrap node a `membership` alone.
+    """
     name = ""
     if author is not None:
         for record in store.records.listed("profile", author, newest_first=True, limit=1):
             name = record.body.name if isinstance(record.body, ProfileBody) else ""
     lines: list[Message] = [_line(store, line, research, author) for line in store.jobs.lines()]
     return {
-        "running": research is not None,
+        "running": research is not None or membership is not None,
         "node": {"author": author.hex() if author else None, "name": name},
         "sandbox": sandbox,
         "lines": lines,
-        "network": _network(store, membership),
+        "network": _network(store, net, membership),
         "cost": _cost(store),
     }
 
@@ -68,14 +72,16 @@ def _cost(store: Store) -> Message:
     }
 
 
-def _network(store: Store, membership: "Membership | None") -> Message:
+def _network(store: Store, net: str, membership: "Membership | None") -> Message:
     """The network that this node takes part in; `name` is nil while it takes part in none.
 
+    `in_use`: the network whose name its records carry, spoken to or not.
     `reach`: `direct` if a bootstrap node has dialled it, `relay` if it is reached through one.
     """
     addresses: list[Message] = list(membership.addresses) if membership else []
     return {
         "name": membership.network.name if membership else None,
+        "in_use": net,
         "peers": len(membership.peers) if membership else 0,
         "records": store.records.count(),
         "addresses": addresses,

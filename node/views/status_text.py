@@ -24,13 +24,16 @@ def print_status(document: Mapping[str, Any]) -> None:
         count = document["network"]["peers"]
         reach = _REACH[document["network"]["reach"]]
         click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
+    elif in_use := document["network"].get("in_use"):  # a node of before does not tell it
+        click.echo(f"network {in_use}, not connected")
     cost = document["cost"]
     if calls := cost["calls_today"]:
         asked = f"{calls} {'question' if calls == 1 else 'questions'}"
         tokens, usd = cost["tokens_today"], cost["usd_today"]
         click.echo(f"models today (UTC): {asked}, {tokens} tokens, {usd:.4f} USD")
     if not document["lines"]:
-        click.echo("nothing was measured here yet: `arnode start`")
+        next_step = "" if document["running"] else ": `arnode start`"
+        click.echo(f"nothing was measured here yet{next_step}")
     for line in document["lines"]:
         _print_line(line)
 

@@ -60,7 +60,7 @@ def report(ledger: Ledger) -> LineReport:
 def test_status_tells_from_which_tree_the_line_goes_on(
     ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = status_document(ledger.store, author=KEY.public, sandbox="full")
+    document = status_document(ledger.store, author=KEY.public, net="main", sandbox="full")
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
     assert line["working"] == {  # type: ignore[index, call-overload]
         "tree": ledger.known_line.working.hex(),

@@ -1,5 +1,9 @@
 """Consent: nothing speaks to a network before its user agreed, and an answer is kept."""
 
+import io
+import random
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,9 @@ from node.networks.consent import (
     plan_network,
 )
 from node.networks.known import create_network
+from node.peering.book import AddressBook, AddressSource
+from node.peering.book_file import book_path, write_book
+from node.running.program import agreed_network
 from node.settings.config import Config, load_config
 from node.settings.network_definition import Network
 from protocol.errors import UsageError
@@ -24,6 +31,7 @@ from trainer.task_folder.task import NotPreparedError, Task
 from trainer.task_kinds import builtin_ids, load_task
 
 LAB = Network(name="lab", bootstrap=(address(1),), secret=key(9))
+ANSWERED_NO = Offline("the network is off: `online = false`")
 
 
 class User:
@@ -50,13 +58,22 @@ def plan(
     *,
     ask: User | None = None,
     is_own_task: bool = False,
+    has_met: bool = True,
     **settings: object,
 ) -> Network | Offline:
-    """Decide as a start does that is given these wishes and settings."""
+    """Decide as a start does that is given these wishes and settings; peers are known of old."""
     wishes = wishes or Wishes()
     flags = {**settings, **wishes.settings}
     config = load_config(home.config, env={}, flags=flags).config  # type: ignore[arg-type]
-    return plan_network(home, config, wishes, terms=terms(config), is_own_task=is_own_task, ask=ask)
+    return plan_network(
+        home,
+        config,
+        wishes,
+        terms=terms(config),
+        is_own_task=is_own_task,
+        has_met=has_met,
+        ask=ask,
+    )
 
 
 def is_on(decided: Network | Offline) -> bool:
@@ -78,6 +95,56 @@ def test_who_does_not_is_asked_once_too(home: Home) -> None:
     assert not is_on(plan(home))
     assert len(user.asked) == 1
     assert home.config.read_text() == "online = false\n"
+
+
+def test_nobody_is_asked_to_join_a_network_where_nobody_is_known(home: Home) -> None:
+    user = User(agrees=True)
+    for ask in (user, None):
+        decided = plan(home, ask=ask, has_met=False)
+        assert isinstance(decided, Offline)
+        assert "`arnode join LINE`" in decided.reason
+        assert len(decided.reason.splitlines()) == 1
+    assert user.asked == []
+    assert not home.config.exists()
+
+
+@pytest.mark.parametrize("somebody", ["peers", "bootstrap", "own network", "named network"])
+def test_whom_to_meet_is_worth_the_question(home: Home, somebody: str) -> None:
+    user, where = User(agrees=True), {"bootstrap": (str(address(2)),)}
+    match somebody:
+        case "peers":
+            decided = plan(home, ask=user, has_met=True)
+        case "bootstrap":
+            decided = plan(home, ask=user, has_met=False, **where)
+        case "own network":
+            create_network(home, Network(name="mine"))
+            home.config.write_text('net = "mine"\n')
+            decided = plan(home, ask=user, has_met=False)
+        case _:
+            decided = plan(home, Wishes(network="main"), ask=user, has_met=False)
+    assert is_on(decided)
+    assert len(user.asked) == 1
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_start_at_a_terminal_asks_only_where_peers_are_known(
+    home: Home,
+    is_known: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    if is_known:
+        book = AddressBook(clock=time.time, chance=random.Random(1))
+        book.learn(address(4), AddressSource.MDNS)
+        home.prepare()
+        write_book(book_path(home, "main"), book)
+    assert agreed_network(home, Config(), Wishes(), is_own=False) is None
+    said = capsys.readouterr().err
+    assert ("Join the network `main`?" in said) is is_known
+    assert ("`arnode join LINE`" in said) is not is_known
 
 
 def test_four_lines_say_what_will_happen(home: Home) -> None:
@@ -157,6 +224,43 @@ def test_who_agreed_to_a_friend_s_network_has_not_agreed_to_the_public_one(home:
     assert decided == LAB
 
 
+@pytest.mark.parametrize(
+    ("wishes", "ask", "own"),
+    [
+        (Wishes(network="lab"), None, False),
+        (Wishes(network="lab", agrees=True), None, False),
+        (Wishes(network="lab"), User(agrees=True), False),
+        (Wishes(network="lab"), User(agrees=False), False),
+        (Wishes(network="lab"), None, True),
+    ],
+)
+def test_the_network_that_a_start_names_is_in_use_from_then_on(
+    home: Home, wishes: Wishes, ask: User | None, own: bool
+) -> None:
+    create_network(home, LAB)
+    plan(home, wishes, ask=ask, is_own_task=own)
+    assert load_config(home.config, env={}).config.net == "lab"
+    assert plan(home, Wishes(agrees=True)) == (LAB if ask is None or ask.agrees else ANSWERED_NO)
+    plan(home, Wishes(network="none"))
+    assert load_config(home.config, env={}).config.net == "lab", "none is for one time"
+
+
+def test_a_no_to_another_network_is_no_answer_to_the_one_that_a_start_names(home: Home) -> None:
+    create_network(home, LAB)
+    plan(home, ask=User(agrees=False))
+    plan(home, Wishes(network="lab"))
+    user = User(agrees=True)
+    assert plan(home, ask=user) == LAB
+    assert user.asked == ["Join the network `lab`?"]
+
+
+@pytest.mark.parametrize("is_own_task", [True, False])
+def test_an_unknown_network_is_not_remembered(home: Home, is_own_task: bool) -> None:
+    with pytest.raises(UsageError, match="no network 'lab'"):
+        plan(home, Wishes(network="lab", agrees=True), is_own_task=is_own_task)
+    assert not home.config.exists()
+
+
 @pytest.mark.parametrize("wishes", [Wishes(has_invite=True), Wishes(network="main")])
 def test_at_a_terminal_an_invite_does_not_answer_the_question(home: Home, wishes: Wishes) -> None:
     user = User(agrees=False)
@@ -219,8 +323,6 @@ def test_a_task_that_comes_with_arnode_is_everybody_s_once_it_is_prepared(tmp_pa
 def test_the_terminal_is_told_and_no_answer_is_a_no(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import io
-
     for typed, answer in (("y\n", True), ("\n", False), ("what\nn\n", False)):
         monkeypatch.setattr("sys.stdin", io.StringIO(typed))
         assert ask_at_terminal(["one line"], "Join?") is answer

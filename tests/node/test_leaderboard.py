@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from protocol.manifest import Budget
 from protocol.record_kinds import TaskBody
 from protocol.records import MAIN_NET, Record, sign_record
 from protocol.source import Source
+from tests.node.answering import running
 from tests.node.books import with_baseline
 from tests.node.examples import HARDWARE_CLASS
 from tests.node.strangers import Stranger
@@ -73,7 +75,7 @@ def rows(show: Show, *words: str) -> list[dict[str, Any]]:
 def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
     document = json.loads(show("--json"))
     digests = {"rule", "set_digest", "board_digest"}
-    assert set(document) == {"v", "task", "class", "rows", "imported"} | digests
+    assert set(document) == {"v", "network", "task", "class", "rows", "imported"} | digests
     assert document["task"] == {"id": MANIFEST.id.hex(), "name": "tiny"}
     promised = {
         *("rank", "tie", "tree", "author", "result", "metric", "gain_anchor", "anchor_pairs"),
@@ -151,7 +153,7 @@ def test_digests_do_not_depend_on_what_is_shown(told: World, show: Show) -> None
 def test_the_table_keeps_the_levels_apart(told: World, show: Show) -> None:
     text = show()
     heading, names, best, second = text.splitlines()[:4]
-    assert heading == f"tiny on {CLASS}, gain in val_bpb"
+    assert heading == f"tiny on {CLASS}, network main, gain in val_bpb"
     assert names.split() == [
         *("rank", "tree", "claimed", "gain", "at", "least", "val_bpb", "tries", "attested"),
         *("others", "here"),
@@ -188,8 +190,57 @@ def test_without_a_board_it_says_how_one_comes_about(
     with pytest.raises(SystemExit) as ended:
         main(["leaderboard"])
     assert ended.value.code == 0
-    assert "no board yet" in capsys.readouterr().err
+    assert "no board of the network main yet" in capsys.readouterr().err
     assert json.loads(arnode(capsys, "leaderboard", "--json"))["rows"] == []
+
+
+@pytest.fixture
+def told_in_lab(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One claim, in the network `lab` alone."""
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    bodies = (TaskBody(manifest=MANIFEST), confirm(TREES[0], STEADY))
+    wires = [
+        sign_record(KEYS[0], net="lab", seq=seq, prev=None, ts_ms=START_MS + seq, body=body).wire
+        for seq, body in enumerate(bodies)
+    ]
+    assert len(store.intake.ingest(wires, now_ms=NOW_MS, net="lab").new) == len(wires)
+
+
+@pytest.mark.parametrize("how", ["flag", "setting", "running node"])
+@pytest.mark.parametrize(("command", "shown"), [("leaderboard", "rows"), ("transfer", "patches")])
+def test_boards_are_those_of_the_network_in_force(
+    told_in_lab: None,
+    home: Home,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    shown: str,
+    how: str,
+) -> None:
+    asked: Callable[..., str] = partial(arnode, capsys, command, "--json")
+    elsewhere = json.loads(asked())
+    assert (elsewhere["network"], elsewhere[shown]) == ("main", [])
+    if how == "running node":
+        with running(home, {"name": "lab", "addresses": []}):
+            document = json.loads(asked())
+    elif how == "setting":
+        monkeypatch.setenv("ARNODE_NET", "lab")
+        document = json.loads(asked())
+    else:
+        document = json.loads(asked("--network", "lab"))
+    assert document["network"] == "lab"
+    assert [row["tree"] for row in document[shown]] == [TREES[0].hex()]
+
+
+@pytest.mark.parametrize("command", ["leaderboard", "transfer"])
+def test_a_network_without_a_board_names_those_that_have_one(
+    told_in_lab: None, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command])
+    assert "network main yet" in (said := capsys.readouterr().err)
+    assert "boards are here of: lab (`--network NAME`)" in said
+    assert "no network 'labb'" in arnode(capsys, command, "--network", "labb", code=2)
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,19 @@
 """`network`, `invite` and `join`: from a definition to a line to another home."""
 
-import asyncio
 import io
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from node.commands.cli import main
-from node.home.control import ControlServer, Message
+from node.home.control import Message
 from node.home.home import Home
+from node.home.keyfile import load_keys
 from node.networks.invites import MAX_ADDRESSES
 from node.networks.known import find_network
+from node.settings.addresses import peer_id
+from tests.node.answering import running
 from tests.node.meeting import address, key
 
 ADDRESS = str(address(1))
@@ -53,32 +52,6 @@ class Arnode:
         return out
 
 
-@contextmanager
-def running(home: Home, network: Message) -> Iterator[None]:
-    """A node that answers `status` with this network."""
-    ready, done = threading.Event(), threading.Event()
-
-    async def status(_: object) -> Message:
-        return {"network": network}
-
-    async def serve() -> None:
-        async with ControlServer(home.socket, {"status": status}):
-            ready.set()
-            await asyncio.to_thread(done.wait)
-            # asyncio leaves a socket open that it accepted just before its loop ends.
-            await asyncio.sleep(0.1)
-
-    home.prepare()
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
 def test_a_private_network_goes_from_one_home_to_another(
     arnode: Arnode, at_home: Home, other: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +73,7 @@ def test_a_public_network_s_invite_holds_no_secret(arnode: Arnode) -> None:
     assert document["network"] == "main"
     assert document["addresses"] == [ADDRESS]
     assert document["private"] is False
-    assert arnode.err == ""
+    assert arnode.err == "this line invites to the network main\n"
 
 
 def test_no_secret_is_ever_printed(arnode: Arnode, at_home: Home) -> None:
@@ -132,6 +105,44 @@ def test_show_lists_what_is_known(arnode: Arnode) -> None:
     assert (row["tasks"], row["authors"]) == ([], [])
     names = [one["name"] for one in json.loads(arnode("network", "show", "--json"))["networks"]]
     assert names == ["lab", "main"]
+
+
+def test_show_tells_the_node_s_id_and_where_it_listens(arnode: Arnode, at_home: Home) -> None:
+    def node() -> object:
+        return json.loads(arnode("network", "show", "--json"))["node"]
+
+    silent = {"running": False, "network": None, "addresses": []}
+    assert node() == {"peer_id": None, **silent}
+    assert "none yet" in arnode("network", "show")
+    assert not at_home.root.exists()
+    own = peer_id(load_keys(at_home).transport.public)
+    assert node() == {"peer_id": own, **silent}
+    with running(at_home, {"name": "main", "addresses": [ADDRESS]}):
+        live = {"running": True, "network": "main", "addresses": [ADDRESS]}
+        assert node() == {"peer_id": own, **live}
+        first, identity, listening, *_ = arnode("network", "show", "main").splitlines()
+    assert first == "this node"
+    assert identity.split() == ["peer", "id", own]
+    assert listening.split() == ["listening", ADDRESS]
+
+
+def test_a_node_that_speaks_to_no_network_has_one_in_use(arnode: Arnode, at_home: Home) -> None:
+    arnode("network", "init", "lab")
+    assert "network main, not connected" in arnode("status")
+    at_home.config.write_text('net = "lab"\n')
+    assert "network lab, not connected" in arnode("status")
+    with running(at_home, {"name": None, "in_use": "main"}):
+        assert "main  (in use)" in arnode("network", "show")
+        assert "speaks to no network" in arnode("network", "show")
+
+
+def test_in_use_is_what_the_running_node_speaks_to(arnode: Arnode, at_home: Home) -> None:
+    arnode("network", "init", "lab")
+    with running(at_home, {"name": "lab", "addresses": []}):
+        text = arnode("network", "show")
+    assert "lab  (in use)" in text
+    assert "main  (in use)" not in text
+    assert "not yet" in text
 
 
 def test_init_does_not_overwrite(arnode: Arnode, at_home: Home) -> None:
@@ -183,6 +194,33 @@ def test_a_node_of_another_network_has_no_addresses_to_tell(arnode: Arnode, at_h
             arnode("invite", code=2)
 
 
+def test_an_invite_is_to_the_running_node_s_network_unless_one_is_named(
+    arnode: Arnode, at_home: Home
+) -> None:
+    arnode("network", "init", "lab", "--private", "--bootstrap", str(address(3)))
+    with running(at_home, {"name": "lab", "addresses": [ADDRESS]}):
+        document = json.loads(arnode("invite", "--json"))
+        assert "this line invites to the network lab\n" in arnode.err
+        assert (document["network"], document["private"]) == ("lab", True)
+        assert document["addresses"] == [ADDRESS, str(address(3))]
+        asked = json.loads(arnode("invite", "--json", "--network", "main", "--address", ADDRESS))
+        assert asked["network"] == "main"
+        assert "the running node speaks to the network lab: it is not met there" in arnode.err
+    with running(at_home, {"name": None}):
+        arnode("invite", "--address", ADDRESS)
+        assert "invites to the network main\n" in arnode.err
+        assert "speaks to no network" in arnode.err
+
+
+def test_an_invite_without_a_running_node_is_to_the_network_in_force(
+    arnode: Arnode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arnode("network", "init", "lab", "--bootstrap", ADDRESS)
+    monkeypatch.setenv("ARNODE_NET", "lab")
+    assert json.loads(arnode("invite", "--json"))["network"] == "lab"
+    assert arnode.err == "this line invites to the network lab\n"
+
+
 def test_an_invite_for_this_machine_only_says_so(arnode: Arnode) -> None:
     arnode("invite", "--address", str(address(1, host="ip4/127.0.0.1")))
     assert "this machine only" in arnode.err
@@ -214,6 +252,16 @@ def test_a_variable_that_goes_before_is_named(
     monkeypatch.setenv("ARNODE_NET", "main")
     arnode("join", line)
     assert "ARNODE_NET names another network" in arnode.err
+
+
+def test_a_start_names_a_variable_that_goes_before_its_network(
+    arnode: Arnode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.running.program.start_node", lambda *_: None)
+    monkeypatch.setenv("ARNODE_NET", "main")
+    for named, is_said in (("lab", True), ("main", False), ("none", False)):
+        arnode("start", "--network", named)
+        assert ("ARNODE_NET names another network" in arnode.err) is is_said
 
 
 def test_a_running_node_is_to_be_started_again(arnode: Arnode, at_home: Home) -> None:

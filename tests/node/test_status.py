@@ -28,7 +28,7 @@ from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 
 # INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed;
-# `intents`, `now` and the network's `addresses` are ours.
+# `intents`, `now` and the network's `in_use` and `addresses` are ours.
 FIELDS = {"running", "node", "sandbox", "lines", "network", "cost"}
 LINE_FIELDS = {
     "task", "class", "devices", "head", "working", "noise_sd", "experiments", "per_hour",
@@ -49,24 +49,24 @@ def ledger(home: Home, store: Store) -> Ledger:
 
 
 def line_of(ledger: Ledger) -> dict[str, dict[str, object]]:
-    document = status_document(ledger.store, author=KEY.public, sandbox="full")
+    document = status_document(ledger.store, author=KEY.public, net="main", sandbox="full")
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
     return line  # type: ignore[return-value]
 
 
 def test_a_home_without_anything_has_a_document_too(store: Store) -> None:
-    document = status_document(store, author=None, sandbox="none")
+    document = status_document(store, author=None, net="main", sandbox="none")
     assert set(document) == FIELDS
     assert document["lines"] == []
     assert document["node"] == {"author": None, "name": ""}
 
 
 def test_the_fields_are_those_documented(ledger: Ledger) -> None:
-    document = status_document(ledger.store, author=KEY.public, sandbox="full")
+    document = status_document(ledger.store, author=KEY.public, net="lab", sandbox="full")
     assert set(document) == FIELDS
     assert document["node"] == {"author": KEY.public.hex(), "name": "a node"}
     alone = {"name": None, "peers": 0, "records": 3, "addresses": [], "reach": "unknown"}
-    assert document["network"] == alone
+    assert document["network"] == {"in_use": "lab", **alone}
     line = line_of(ledger)
     assert set(line) == LINE_FIELDS
     for name, fields in NESTED.items():
@@ -75,7 +75,7 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
 
 def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
     nothing = {"usd_today": 0, "tokens_today": 0, "calls_today": 0, "visits_today": 0}
-    assert status_document(store, author=None, sandbox="none")["cost"] == nothing
+    assert status_document(store, author=None, net="main", sandbox="none")["cost"] == nothing
     with ledger_of(home) as ledger:
         budget = SpendingBudget(
             ledger,
@@ -91,7 +91,7 @@ def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
         assert isinstance(reservation, Reservation)
         budget.settle(reservation, Usage(tokens_in=11, tokens_out=7))
     told = {"usd_today": 0.011, "tokens_today": 18, "calls_today": 1, "visits_today": 0}
-    assert status_document(store, author=None, sandbox="none")["cost"] == told
+    assert status_document(store, author=None, net="main", sandbox="none")["cost"] == told
 
 
 def test_what_others_are_trying_is_told(ledger: Ledger, store: Store, home: Home) -> None:
@@ -149,7 +149,9 @@ def test_a_running_loop_adds_what_it_does_now(home: Home, ledger: Ledger) -> Non
     research = Bench(home=home, store=ledger.store).research()
     research.activity.running("LEARNING_RATE → 0.2", "screen", "first run")
     research.activity.finished(1000)
-    document = status_document(ledger.store, author=KEY.public, sandbox="full", research=research)
+    document = status_document(
+        ledger.store, author=KEY.public, net="main", sandbox="full", research=research
+    )
     assert document["running"] is True
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
     assert line["now"] == {"title": "LEARNING_RATE → 0.2", "stage": "screen"}  # type: ignore[index, call-overload]

@@ -90,7 +90,7 @@ def _make_million(home: Home) -> None:
             for start, wires in zip(starts, pool.imap(_wires, starts), strict=True):
                 store.intake.ingest(wires, now_ms=NOW_MS)
                 print(f"  {start + _BATCH:,} of {MANY:,} records", file=sys.stderr)
-        for key in store.boards.listed():
+        for key in store.boards.listed(MAIN_NET):
             store.boards.get(key)
 
 
@@ -145,7 +145,7 @@ def _ask_million(root: Path) -> None:
         numbers = [chance.randrange(1, MANY) for _ in range(_LOOK_UPS)]
         find = "SELECT id FROM record WHERE n = ?"
         ids = [store.database.rows(find, (number,))[0][0] for number in numbers]
-        boards = store.boards.listed()
+        boards = store.boards.listed(MAIN_NET)
         figures = {
             "records": store.records.count(),
             "start_up_s": round(start_s, 3),

@@ -1,0 +1,62 @@
+"""What commands may ask of a running bootstrap node over its home's socket."""
+
+from collections.abc import Callable, Mapping
+
+from node.home.control import Handler, Message
+from node.home.home import Home
+from node.home.people import read_people
+from node.peering.membership import Membership
+from node.store.store import Store
+from node.views.peers import peers_document
+from node.views.status import status_document
+from protocol.errors import UsageError
+from protocol.prospects import AuthorRate
+from trainer.sandbox.tier import probe_tier
+
+
+def handlers(
+    home: Home,
+    store: Store,
+    membership: Membership,
+    *,
+    author: bytes,
+    stop: Callable[[], None],
+) -> Mapping[str, Handler]:
+    """Return what answers each command; `author` is this node's key, `stop` ends it."""
+
+    async def status(_: Mapping[str, Message]) -> Message:
+        return status_document(
+            store,
+            author=author,
+            net=membership.network.name,
+            sandbox=probe_tier().name,
+            membership=membership,
+        )
+
+    async def peers(_: Mapping[str, Message]) -> Message:
+        people = read_people(home.people)
+
+        def trust(author: bytes) -> str:
+            if author in people.blocked:
+                return "blocked"
+            return "friend" if author in people.friends else AuthorRate().standing
+
+        return peers_document(store, membership, trust)
+
+    async def end(_: Mapping[str, Message]) -> Message:
+        stop()
+        return None
+
+    return {"status": status, "peers": peers, "stop": end}
+
+
+async def refuse(_: Mapping[str, Message]) -> Message:
+    """Answer every other command: it is about research.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError(
+        "a bootstrap node runs on this home, which does no research",
+        "set ARNODE_HOME to the home of a node that does",
+    )
