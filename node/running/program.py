@@ -40,7 +40,7 @@ from node.terminal.interrupts import until_interrupted
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
-from trainer.cards.cards import idle_cards
+from trainer.cards.cards import chosen_cards, idle_cards
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import Task
@@ -59,6 +59,7 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
     keep_to_oneself()
     means = take_means(os.environ, config)  # before anything is started that would inherit keys
     require_sandbox(config)
+    chosen_cards(config.gpus)  # whatever the task: that they are not there is told before it loads
     with at_work(home, config, to_terminal=not sys.stdout.isatty()):
         chosen = choose(config, means.keys, means.environment)
         if config.agent == "auto":
