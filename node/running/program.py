@@ -32,7 +32,7 @@ from node.proposing.opening import Means, fast_proposer, open_slow, take_means
 from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.power import limiting_power
-from node.running.stand_in import STAND_IN, Preparation, is_awaited, preparing
+from node.running.stand_in import STAND_IN, Preparation, awaited_download, preparing, require_use
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
@@ -67,7 +67,9 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
         _say_limits(home, config, chosen.choice, means)
         start = _Start(home=home, config=config, goal=goal, choice=chosen.choice, means=means)
         text = Path(config.text) if config.text else None
-        if text is None and is_awaited(home, config.task):
+        download = awaited_download(home, config.task) if text is None else None
+        if download is not None:
+            require_use(download, config)
             network = _network(home, config, wishes, is_own=config.task not in builtin_tasks())
             asyncio.run(_run_awaited(replace(start, network=network)))
         else:
