@@ -61,7 +61,8 @@ def settled_task(
 def text_task(path: Path, *, data_dir: Path) -> Task:
     """Make the task of a text file, or of a folder of them, and return it.
 
-    Raises UsageError if there is nothing at `path`, ConfigurationError if the text cannot serve.
+    Raises UsageError if there is nothing at `path`, ConfigurationError or SafetyError if the text
+    cannot serve.
     """
     from trainer.language_model.text_task import make_text_task
 
