@@ -1,4 +1,4 @@
-"""Writes the table of settings in docs/configuration.md from the settings' own dataclass.
+"""Writes two tables from the code: settings in configuration.md, agents in llm.md.
 
 python docs/configuration.py
 """
@@ -10,14 +10,23 @@ import json
 import re
 from pathlib import Path
 
+from node.settings.agents import FORMS
 from node.settings.config import Config
 
-TARGET = Path(__file__).with_name("configuration.md")
+_FOLDER = Path(__file__).parent
+_AGENTS = re.compile(r"^\| `agent` \| who proposes \|.*?(?=^\n)", re.MULTILINE | re.DOTALL)
 _TABLE = re.compile(r"^\| setting \|.*?(?=^\n)", re.MULTILINE | re.DOTALL)
 
 
-def written(page: str) -> str:
-    """Return the page with the table as it is now."""
+def with_agents(page: str) -> str:
+    """Return the page on language models with the table of what `agent` takes as it is now."""
+    lines = ["| `agent` | who proposes |", "|---|---|"]
+    lines += [f"| {', '.join(f'`{w}`' for w in form.words)} | {form.meaning} |" for form in FORMS]
+    return _AGENTS.sub(lambda _: "".join(f"{line}\n" for line in lines), page, count=1)
+
+
+def with_settings(page: str) -> str:
+    """Return the page on configuration with the table of settings as it is now."""
     meanings = _meanings()
     lines = ["| setting | default | meaning |", "|---|---|---|"]
     for field in dataclasses.fields(Config):
@@ -43,4 +52,6 @@ def _meanings() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(written(TARGET.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, anew in (("configuration.md", with_settings), ("llm.md", with_agents)):
+        page = _FOLDER / name
+        page.write_text(anew(page.read_text(encoding="utf-8")), encoding="utf-8")

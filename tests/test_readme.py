@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.configuration import written
+from docs.configuration import with_agents, with_settings
 from node.commands.cli import COMMANDS
 from node.settings.config import SETTINGS, Config, load_config
 from tests.conftest import DEAF_TASK
@@ -173,7 +173,7 @@ def test_the_picture_loads_nothing_from_a_host() -> None:
 
 def test_the_page_on_configuration_lists_exactly_the_settings() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert page == written(page), "python docs/configuration.py writes it anew"
+    assert page == with_settings(page), "python docs/configuration.py writes it anew"
     rows = dict(re.findall(r"^\| `(\w+)` \| `?([^`|]+?)`? \|", page, re.MULTILINE))
     defaults = {field.name: field.default for field in dataclasses.fields(Config)}
     assert rows == {
@@ -203,7 +203,7 @@ def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Pa
     from node.proposing.choice import ModelChoice, ProgramChoice, chosen_by
     from node.proposing.keys import ApiKeys
     from node.proposing.model import settings_for
-    from node.settings.values import AGENTS
+    from node.settings.agents import AGENTS
 
     page = (ROOT / "docs" / "llm.md").read_text(encoding="utf-8")
     examples = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
@@ -220,6 +220,12 @@ def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Pa
     for agent in re.findall(r'`"([^"…]+)"`', page):
         choice = chosen_by(Config(agent=agent, agent_command=("my-agent",)))
         assert isinstance(choice, ProgramChoice if agent in AGENTS else ModelChoice)
+
+
+def test_the_page_on_language_models_lists_exactly_what_agent_takes() -> None:
+    page = (ROOT / "docs" / "llm.md").read_text(encoding="utf-8")
+    assert page == with_agents(page), "python docs/configuration.py writes it anew"
+    assert with_agents(page.replace("| `none` |", "| `nobody` |")) == page
 
 
 def test_the_example_of_a_catalogue_fits_tiny(tmp_path: Path) -> None:

@@ -3,14 +3,14 @@
 Whoever uses a task comes through here: no other module outside a kind's own folder names one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
-from trainer.cards.cards import Card
+from trainer.cards.cards import Card, chosen_cards, probe_cards
 from trainer.language_model.kind import LanguageModel
 from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
 from trainer.measuring.kind import Progress, TaskKind
@@ -61,7 +61,8 @@ def settled_task(
 def text_task(path: Path, *, data_dir: Path) -> Task:
     """Make the task of a text file, or of a folder of them, and return it.
 
-    Raises UsageError if there is nothing at `path`, ConfigurationError if the text cannot serve.
+    Raises UsageError if there is nothing at `path`, ConfigurationError or SafetyError if the text
+    cannot serve.
     """
     from trainer.language_model.text_task import make_text_task
 
@@ -80,3 +81,20 @@ def builtin_ids(data_dir: Path) -> dict[str, bytes]:
 def card_fault(card: Card) -> ArnodeError | None:
     """Return why runs cannot use a card, with what to mend; None if they can."""
     return next(filter(None, (kind.card_fault(card) for kind in KINDS.values())), None)
+
+
+def card_to_be_had(gpus: Sequence[str]) -> ArnodeError | None:
+    """Return why no card is to be had of those that `gpus` names, or of all; None if one is.
+
+    Tries each one that stands in a sandbox, which takes seconds.
+    """
+    found = probe_cards()
+    chosen = {one.cuda for one in chosen_cards(gpus)}
+    cards = [card for card in found.cards if not chosen or card.uuid in chosen]
+    if not cards:
+        return ConfigurationError(
+            found.fault or "there is none here",
+            "if there is a card, `arnode doctor` says what it lacks",
+        )
+    faults = [card_fault(card) for card in cards]
+    return None if None in faults else faults[0]

@@ -14,6 +14,7 @@ from node.line.trial import Pair
 from node.on_demand.measuring import Comparison, find_source, measure, pair_json, pair_words
 from node.on_demand.measuring import compare as compare_sources
 from node.on_demand.session import calibrated_session, find_workbench
+from node.terminal.figures import told_mean
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 from protocol.rule import POWER, Judgement
@@ -86,10 +87,10 @@ def run(
             }
         )
     elif metrics:
-        spread = f" ± {stdev(metrics):.6f}" if len(metrics) > 1 else ""
+        told = f" ({told_mean(len(metrics), stdev(metrics))})" if len(metrics) > 1 else ""
         known = f"  (the generator's entropy is {floor:.6f})" if floor else ""
         metric = manifest.metric
-        click.echo(f"{metric.name} {fmean(metrics):.6f}{spread} {metric.unit}{known}")
+        click.echo(f"{metric.name} {fmean(metrics):.6f} {metric.unit}{told}{known}")
     if any(outcome.status == "rejected" for outcome in outcomes):
         raise SystemExit(REJECTED)
     if len(metrics) < len(outcomes):

@@ -8,6 +8,7 @@ from node.commands.basics import json_option, short, tell
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.settings.config import config_of
+from node.terminal.figures import told_sd
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
 from protocol.units import NANO
@@ -75,7 +76,7 @@ def show(name: str, as_json: bool) -> None:
         "metric": f"{manifest.metric.name} in {manifest.metric.unit}, {better} is better",
         "budget": f"{manifest.budget.amount:,} {manifest.budget.unit}",
         "limits": f"{limits.limit_s} s, {limits.memory_mb} MB, weights {limits.weights_mb} MB",
-        "noise": f"{manifest.noise_floor_nano / NANO:.4f} (standard deviation of one run)",
+        "noise": f"{told_sd(manifest.noise_floor_nano / NANO, digits=4)} of one run",
         "editable": ", ".join(one.editable),
         "baseline": short(manifest.baseline_tree),
         "evaluator": manifest.evaluator,

@@ -20,7 +20,7 @@ from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_sandbox
 from node.store.store import Store
 from node.terminal.progress import reporting
-from trainer.cards.cards import probe_devices
+from trainer.cards.cards import chosen_cards, probe_devices
 from trainer.measuring.training import WAITS
 from trainer.task_folder.task import Task
 
@@ -51,6 +51,7 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
     home = Home.here()
     config = config_of(home, {"task": task, "text": text})
     require_sandbox(config)
+    chosen_cards(config.gpus)
     wanted = Path(config.text) if config.text and task is None else None
     home.prepare()
     with reporting() as progress:

@@ -11,11 +11,11 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 
 from node.proposing.keys import ApiKeys, is_key
 from node.proposing.servers import OLLAMA_URL, models_at, ollama_models
+from node.settings.agents import model_at_ollama
 from node.settings.config import Config
 from protocol.errors import ConfigurationError
 
 Program: TypeAlias = Literal["claude", "codex", "aider"]
-_OLLAMA: Final = ("ollama:", "ollama/", "ollama_chat/")
 _SHOWN: Final = 5  # models in a reason
 
 
@@ -88,13 +88,11 @@ def chosen_by(config: Config) -> Choice:
 
 
 def _model(name: str, url: str | None) -> ModelChoice:
-    for prefix in _OLLAMA:
-        if name.startswith(prefix):
-            return ModelChoice(
-                name=f"ollama:{name.removeprefix(prefix)}",
-                model=f"openai/{name.removeprefix(prefix)}",
-                url=url or OLLAMA_URL,
-            )
+    at_ollama = model_at_ollama(name)
+    if at_ollama is not None:
+        return ModelChoice(
+            name=f"ollama:{at_ollama}", model=f"openai/{at_ollama}", url=url or OLLAMA_URL
+        )
     # The server is given the name as it is written, whatever stands before a slash in it.
     return ModelChoice(name=name, model=name if url is None else f"openai/{name}", url=url)
 

@@ -31,6 +31,7 @@ from node.report.tables import cost_part, peers_part
 from node.store.experiments import Decision
 from node.store.imported import Imported
 from node.store.model_calls import Spending
+from node.terminal.figures import told_sd
 from node.terminal.vocabulary import counted, many, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
@@ -168,7 +169,7 @@ def _trials(line: LineReport, figures: FigureWriter) -> list[str]:
 def _machine(line: LineReport, figures: FigureWriter) -> str:
     env = ", ".join(code_span(f"{name} {value}") for name, value in line.env.items)
     where = "; ".join(filter(None, (code_span(line.hardware_class), env)))
-    noise = f"One run scatters by {line.noise_sd:.6f} {figures.unit} (standard deviation)."
+    noise = f"One run has {told_sd(line.noise_sd)} {figures.unit}, its standard deviation."
     return f"Machine: {where}. {noise}"
 
 

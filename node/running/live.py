@@ -22,6 +22,7 @@ from node.line.branch import branch_of, kept_in
 from node.line.trial import Confirmation
 from node.store.experiments import Experiment
 from node.store.jobs import Line
+from node.terminal.figures import told_sd
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import many, wording
 from node.views.staircase import Column, columns, legend, staircase
@@ -160,7 +161,9 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     for width in (len("verified head"), 6, 8):
         table.add_column(no_wrap=True, min_width=width)
     table.add_column(style="bright_black", no_wrap=True, ratio=1, overflow="ellipsis")
-    table.add_row("baseline", _number(baseline), "", f"{unit}, ± {noise_sd:.4f} from run to run")
+    table.add_row(
+        "baseline", _number(baseline), "", f"{unit}, {told_sd(noise_sd, digits=4)} of one run"
+    )
     table.add_row(
         Text("verified head", "bold green"),
         Text(_number(head), "bold green"),

@@ -34,7 +34,7 @@ from node.proposing.opening import Means, fast_proposer, open_slow, take_means
 from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.power import limiting_power
-from node.running.stand_in import STAND_IN, Preparation, is_awaited, preparing
+from node.running.stand_in import STAND_IN, Preparation, awaited_download, preparing, require_use
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
@@ -42,7 +42,7 @@ from node.terminal.interrupts import until_interrupted
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, wants_color
 from protocol.errors import ArnodeError, ConfigurationError
-from trainer.cards.cards import idle_cards
+from trainer.cards.cards import chosen_cards, idle_cards
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import Task
@@ -61,6 +61,7 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
     keep_to_oneself()
     means = take_means(os.environ, config)  # before anything is started that would inherit keys
     require_sandbox(config)
+    chosen_cards(config.gpus)  # whatever the task: that they are not there is told before it loads
     with at_work(home, config, to_terminal=not sys.stdout.isatty()):
         chosen = choose(config, means.keys, means.environment)
         if config.agent == "auto":
@@ -68,7 +69,9 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
         _say_limits(home, config, chosen.choice, means)
         start = _Start(home=home, config=config, goal=goal, choice=chosen.choice, means=means)
         text = Path(config.text) if config.text else None
-        if text is None and is_awaited(home, config.task):
+        download = awaited_download(home, config.task) if text is None else None
+        if download is not None:
+            require_use(download, config)
             is_own = config.task not in builtin_tasks()
             network = agreed_network(home, config, wishes, is_own=is_own)
             asyncio.run(_run_awaited(replace(start, network=network)))

@@ -18,21 +18,63 @@ from node.loop.research import Research
 from node.processes.child import printable, program_command
 from node.processes.lifeline import Lifeline
 from node.running.loading import GENTLY, NowAndThen, pauses
-from trainer.task_folder.task import NotPreparedError
-from trainer.task_kinds import kind_of, load_task
+from node.settings.config import Config
+from node.terminal.durations import span_words
+from protocol.errors import ConfigurationError
+from trainer.task_folder.task import Download, NotPreparedError
+from trainer.task_kinds import card_to_be_had, kind_of, load_task
 
 STAND_IN: Final = "tiny"  # needs no data from elsewhere
+_LINE_MBIT_S: Final = 100  # a line that many have
 
 _log = logging.getLogger("node")
 
 
-def is_awaited(home: Home, wanted: str) -> bool:
-    """Say whether a task's data have to come before it can run. Raises what `load_task` does."""
+def awaited_download(home: Home, wanted: str) -> Download | None:
+    """Return what has to come before a task can run, None if all of that is here.
+
+    Raises what `load_task` does.
+    """
     try:
         task = load_task(wanted, data_dir=home.data)
-        return not kind_of(task.manifest).has_first(task, data_dir=home.data)
-    except NotPreparedError:
-        return True
+    except NotPreparedError as unsettled:
+        return unsettled.download
+    if kind_of(task.manifest).has_first(task, data_dir=home.data):
+        return None
+    return task.recipe.download
+
+
+def require_use(download: Download, config: Config) -> None:
+    """Raise ConfigurationError if all that would be fetched is for a card that is not to be had.
+
+    The cards are those that `gpus` names. Who wants the data all the same prepares the task first.
+    """
+    fault = card_to_be_had(config.gpus) if download.needs_card else None
+    if fault is None:
+        return
+    raise ConfigurationError(
+        f"task {config.task} is made for an NVIDIA card, and {fault.message}: nothing was loaded."
+        f" It would be {_told(download)}",
+        "`arnode start` works on `tiny` on the processor, `arnode start --text FILE` on your own"
+        f" text; {fault.hint}; for a model of toy size on the processor: `arnode task prepare"
+        f" {config.task}`, then start again",
+    )
+
+
+def _told(download: Download) -> str:
+    """Return how much a download is and how long it takes, as far as the task tells."""
+    file_mb = download.file_mb
+    if file_mb is None:
+        return f"{download.files} files, of which the task does not say how large they are"
+
+    def part(files: int) -> str:
+        size_mb = files * file_mb
+        return f"{size_mb / 1e3:.1f} GB in {files} files ({span_words(size_mb * 8 / _LINE_MBIT_S)})"
+
+    return (
+        f"about {part(download.files)} at {_LINE_MBIT_S} Mbit/s, before the first run"
+        f" {part(download.first_files)}; turning text into tokens comes on top"
+    )
 
 
 class Preparation:

@@ -15,10 +15,11 @@ from typing import Any
 
 from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.settings import agents
 from node.settings import values as take
 from node.settings.addresses import EXAMPLE
 from node.settings.setting import VARIABLES, Flag, ValueKind, setting, settings_of
-from node.settings.values import AGENTS, NAME_LIMIT, NEAR, Given
+from node.settings.values import NAME_LIMIT, NEAR, Given
 from protocol.errors import ConfigurationError
 
 # Not settings: where the home is, and what program tasks are told (INTERFACES, "A task folder").
@@ -86,16 +87,9 @@ class Config:
     """The name that this node's records carry, at most 64 characters; empty: `node-` and the
     beginning of its key. Never the host's name."""
 
-    agent: str = setting(
-        "knobs",
-        ValueKind(take.agent, f"one of {', '.join(AGENTS)}, ollama:NAME, or a model's name"),
-        Flag("Who proposes (default: knobs).", metavar="knobs|none"),
-    )
-    """Who proposes: `"knobs"` (the task's moves and constants; needs no language model), `"auto"`
-    (a model or a coding agent if one is found here), a model (`"ollama:qwen3"`,
-    `"anthropic/claude-opus-4-1"`), a coding agent (`"claude"`, `"codex"`, `"aider"`), `"command"`
-    for your own, or `"none"`: the node only tries what others claim and what is handed in. Beside a
-    model or an agent knobs fill the gaps. See [Language models](llm.md)."""
+    agent: str = setting("knobs", agents.AGENT, Flag(agents.HELP, metavar=agents.METAVAR))
+    """Who proposes: knobs, a model, a coding agent or nobody, by one of the words in
+    [Language models](llm.md#who-proposes). Beside a model or an agent knobs fill the gaps."""
 
     llm_url: str | None = setting(
         None,
@@ -191,8 +185,9 @@ class Config:
         Flag("The NVIDIA cards to use, like 0,1 (default: all of a class).", metavar="LIST"),
     )
     """The NVIDIA cards to use for tasks whose budget is time, by number, UUID or class: `["0",
-    "2"]`. None named: all of the first card's class. Cards of one class share a node; for another
-    class start another node with an `ARNODE_HOME` of its own."""
+    "2"]`. None named: all of the first card's class; one that is not there is refused at the start.
+    Cards of one class share a node; for another class start another node with an `ARNODE_HOME` of
+    its own."""
 
     max_experiments: int | None = setting(None, _COUNT, Flag("Stop after so many experiments."))
     """Stop a session after so many experiments."""

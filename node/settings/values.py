@@ -4,7 +4,6 @@ A value that is wrong raises KeyError, TypeError or ValueError; who reads the se
 it stood and what is taken there (`node.settings.setting`).
 """
 
-import difflib
 import json
 import re
 from collections.abc import Callable
@@ -16,13 +15,11 @@ from node.settings.network_definition import NO_NETWORK
 from protocol.codecs import NAME_PATTERN, line
 from protocol.errors import Rejected
 
-AGENTS = ("knobs", "none", "auto", "claude", "codex", "aider", "command")  # else a model's name
 NAME_LIMIT = 64  # what a profile record holds
 NEAR = 0.75  # similarity above which an unknown word is taken for a misspelling
 _SOCKET = re.compile(r"/ip4/[0-9.]{7,15}/tcp/[0-9]{1,5}|/ip6/[0-9a-f:]{2,39}/tcp/[0-9]{1,5}")
 _NAME = line(0, NAME_LIMIT)
 _SWITCH = {"true": True, "1": True, "false": False, "0": False}
-_MODEL = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")
 
 Given: TypeAlias = str | int | float | tuple[str, ...] | list[str] | None
 
@@ -54,12 +51,6 @@ def one_of(*words: str) -> Callable[[Given], str]:
     return text_if(words.__contains__)
 
 
-def _is_agent(name: str) -> bool:
-    # One of ours misspelled, rather than a model: their names have a digit or a provider.
-    is_near = name.isalpha() and difflib.get_close_matches(name.lower(), AGENTS, 1, NEAR)
-    return name in AGENTS or bool(not is_near and _MODEL.fullmatch(name))
-
-
 def _is_server(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
@@ -69,7 +60,6 @@ filled = text_if(bool)
 short_name = text_if(lambda name: name.isprintable() and name == _NAME.read(name))
 net = text_if(lambda name: name != NO_NETWORK and re.fullmatch(NAME_PATTERN, name))
 variable = text_if(re.compile(r"[A-Z][A-Z0-9_]{0,63}").fullmatch)
-agent = text_if(_is_agent)
 url = text_if(_is_server)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from node.terminal.figures import told_mean
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import counted
 from node.views.status import DECISIONS, VERDICTS
@@ -60,10 +61,9 @@ def print_peers(document: Mapping[str, Any]) -> None:
 def _print_line(line: Mapping[str, Any]) -> None:
     head, counts, verified = line["head"], line["experiments"], line["verification"]
     metric = "–" if head["metric"] is None else f"{head['metric']:.6f}"
-    spread = "" if head["metric_sd"] is None else f" ± {head['metric_sd']:.6f}"
     click.echo(f"\n{plain(line['task']['name'])} on {line['class']}")
-    runs = f"mean of {head['runs']} runs"
-    click.echo(f"  verified head  {head['tree'][:12]}  {metric}{spread} ({runs})")
+    runs = told_mean(head["runs"], head["metric_sd"])
+    click.echo(f"  verified head  {head['tree'][:12]}  {metric} ({runs})")
     working = line["working"]
     click.echo(f"  working line   {working['tree'][:12]}  {_on_top(working)}")
     click.echo(f"  experiments    {counts['total']}: {counted(counts, DECISIONS)}")

@@ -11,9 +11,14 @@ COMMAND = ["bootstrap", "run"]
 
 
 def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's instructions, with continued lines joined."""
-    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    """The Dockerfile's instructions."""
+    return instructions_in((DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
+
+
+def instructions_in(text: str) -> list[tuple[str, str]]:
+    """What an image is built by, with continued lines joined."""
+    lines = text.replace("\\\n", " ").splitlines()
+    lines = [line for line in lines if line and not line.startswith("#")]
     pairs = [line.split(None, 1) for line in lines]
     return [(word, " ".join(rest.split())) for word, rest in pairs]
 

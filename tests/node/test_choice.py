@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from node.commands.node_control import start
 from node.proposing.choice import (
     Choice,
     Chosen,
@@ -16,7 +18,8 @@ from node.proposing.choice import (
 )
 from node.proposing.keys import ApiKeys
 from node.proposing.servers import OLLAMA_URL, models_at, ollama_models
-from node.settings.config import Config
+from node.settings.agents import AGENTS, FORMS
+from node.settings.config import Config, load_config
 from protocol.errors import ConfigurationError
 from tests.llm_server import LlmServer, says
 
@@ -55,6 +58,31 @@ LAN = "http://192.0.2.1:8080/v1"
 def test_a_setting_is_one_choice(config: Config, choice: Choice) -> None:
     assert chosen_by(config) == choice
     assert choose(config, NO_KEYS, {}).choice == choice
+
+
+def test_the_help_the_error_and_the_choice_know_the_same_agents(tmp_path: Path) -> None:
+    words = [word for form in FORMS for word in form.words]
+    shown = CliRunner().invoke(start, ["--help"]).output
+    _, _, told = " ".join(shown.split()).partition(" --agent ")
+    assert told.split()[0].split("|") == words
+    for form in FORMS:
+        assert form.meaning in told.replace("- ", "-")
+    with pytest.raises(ConfigurationError) as fault:
+        load_config(tmp_path / "none.toml", env={}, flags={"agent": "cluade"})
+    assert fault.value.hint is not None
+    assert all(word in fault.value.hint for word in words)
+    programs = {"claude", "codex", "aider", "command"}
+    assert set(AGENTS) == {"knobs", "none", "auto", *programs}
+    for word in AGENTS:
+        chosen = choose(Config(agent=word, agent_command=("x",)), NO_KEYS, {}, ollama_url=NOWHERE)
+        expected = ProgramChoice if word in programs else OwnChoice
+        assert isinstance(chosen.choice, expected), word
+
+
+@pytest.mark.parametrize("wrong", ["ollama:", "ollama/", "ollama:NAME", "MODEL", "Claude", ""])
+def test_what_names_no_agent_is_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match="`agent` is"):
+        load_config(tmp_path / "none.toml", env={"ARNODE_AGENT": wrong})
 
 
 def test_a_command_must_be_there() -> None:

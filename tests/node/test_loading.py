@@ -4,16 +4,23 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from node.home.home import Home
 from node.running import loading
 from node.running.loading import NowAndThen, loading_rest
-from node.running.stand_in import Preparation, is_awaited, preparing
+from node.running.stand_in import Preparation, awaited_download, preparing, require_use
+from node.settings.config import Config
 from node.terminal.progress import silent
+from protocol.errors import ConfigurationError
 from tests.trainer.hub import Hub, served, write_unpinned
+from tests.trainer.nvml import FakeCard, FakeDriver
+from trainer.language_model import card_checks
 from trainer.language_model.data import TaskData, prepare
+from trainer.language_model.kind import LanguageModel
+from trainer.task_folder.task import Download
 from trainer.task_kinds import settled_task
 
 PATIENCE_S = 120.0
@@ -113,14 +120,14 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_task_is_awaited_until_a_first_run_has_all_that_it_needs(
+def test_a_task_awaited_download_until_a_first_run_has_all_that_it_needs(
     home: Home, shards: Path, tmp_path: Path
 ) -> None:
-    assert not is_awaited(home, "tiny")
-    assert is_awaited(home, "nanochat")
+    assert not awaited_download(home, "tiny")
+    assert awaited_download(home, "nanochat")
     with served(shards) as hub:
         wanted = str(write_unpinned(tmp_path / "unpinned", hub.url))
-        assert is_awaited(home, wanted)
+        assert awaited_download(home, wanted)
         hub.missing.add("shard_9.parquet")
         said: list[str] = []
 
@@ -135,9 +142,9 @@ def test_a_task_is_awaited_until_a_first_run_has_all_that_it_needs(
             assert preparation._ready.is_set()
 
         asyncio.run(work())
-        assert not is_awaited(home, wanted)
+        assert not awaited_download(home, wanted)
         shutil.rmtree(home.data / "tokens")
-        assert is_awaited(home, wanted)
+        assert awaited_download(home, wanted)
     (why,) = said  # once, however often it failed
     assert "unpinned's data are not to be had" in why
     assert "answers 404" in why
@@ -161,3 +168,54 @@ def test_the_end_of_the_node_ends_the_child(home: Home, shards: Path, tmp_path: 
 
 def fail_if_waiting(what: str, _share: float) -> None:
     assert "waiting" not in what
+
+
+def settings(**given: Any) -> Config:
+    return Config(task="nanochat", **given)
+
+
+def test_what_is_made_for_a_card_is_not_fetched_without_one(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeDriver().install(monkeypatch)
+    download = awaited_download(home, "nanochat")
+    assert download is not None
+    with pytest.raises(ConfigurationError) as caught:
+        require_use(download, settings())
+    said, mend = caught.value.message, caught.value.hint
+    assert "task nanochat is made for an NVIDIA card, and there is none here" in said
+    assert "about 1.3 GB in 13 files (2 min) at 100 Mbit/s" in said
+    assert "before the first run 0.4 GB in 4 files (32 s)" in said
+    for way in ("`arnode start` works on `tiny`", "--text", "`arnode task prepare nanochat`"):
+        assert way in mend
+    assert not home.data.exists() or not any(home.data.iterdir())
+
+
+def test_what_is_made_for_a_card_that_cannot_be_used_is_not_fetched_for_it(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeDriver(cards=[FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288)]).install(monkeypatch)
+    monkeypatch.setattr(card_checks, "torch_cuda", lambda: None)
+    download = awaited_download(home, "nanochat")
+    assert download is not None
+    with pytest.raises(ConfigurationError, match="torch here is built for the CPU alone") as caught:
+        require_use(download, settings())
+    assert "pip install --force-reinstall torch" in caught.value.hint
+    with pytest.raises(ConfigurationError, match="here are: 0 is rtx3060-12g"):
+        require_use(download, settings(gpus=("1",)))
+
+
+def test_what_is_made_for_a_card_is_fetched_with_one_and_what_is_not_is_fetched_without(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = FakeDriver(cards=[FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288)])
+    driver.install(monkeypatch)
+    monkeypatch.setattr(LanguageModel, "card_fault", staticmethod(lambda _card: None))
+    wanted = awaited_download(home, "nanochat")
+    assert wanted is not None
+    require_use(wanted, settings())
+    driver.cards = []
+    folder = write_unpinned(tmp_path / "unpinned", "http://127.0.0.1:1")
+    plain = awaited_download(home, str(folder))
+    assert plain == Download(files=4, first_files=3, file_mb=None, needs_card=False)
+    require_use(plain, settings())

@@ -1,7 +1,10 @@
 """The status document: exactly the documented fields, from the store alone or beside a loop."""
 
+from pathlib import Path
+
 import pytest
 
+import node
 from agent.completion import CompletionRequest, Message
 from agent.worker.prices import Price, Usage
 from node.home.clock import clock_ms
@@ -13,6 +16,7 @@ from node.store.blobs import Blobs
 from node.store.model_calls import SpendingLimits
 from node.store.store import Store
 from node.views.status import head_metrics, status_document
+from node.views.status_text import print_status
 from protocol.remarks import IntentBody
 from tests.node.books import (
     BASE_NANO,
@@ -157,3 +161,26 @@ def test_a_running_loop_adds_what_it_does_now(home: Home, ledger: Ledger) -> Non
     assert line["now"] == {"title": "LEARNING_RATE → 0.2", "stage": "screen"}  # type: ignore[index, call-overload]
     assert line["per_hour"] > 0  # type: ignore[index, call-overload, operator]
     assert line_of(ledger)["now"] is None
+
+
+@pytest.mark.parametrize(
+    ("runs", "sd", "told"),
+    [(2, 0.0078, "1.250000 (mean of 2 runs, sd 0.007800)"), (1, None, "1.250000 (mean of 1 run)")],
+)
+def test_a_standard_deviation_is_called_one(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str], runs: int, sd: float | None, told: str
+) -> None:
+    document = status_document(ledger.store, author=KEY.public, sandbox="full")
+    (line,) = document["lines"]  # type: ignore[misc, union-attr]
+    line["head"] |= {"metric": 1.25, "metric_sd": sd, "runs": runs}
+    print_status(document | {"running": False})
+    said = capsys.readouterr().out
+    assert told in said
+    assert "±" not in said
+
+
+def test_no_spread_is_told_in_two_ways() -> None:
+    """What follows ± is read as an interval or as a deviation, so nothing is written so."""
+    root = Path(node.__file__).parent
+    users = [path.name for path in root.rglob("*.py") if "±" in path.read_text(encoding="utf-8")]
+    assert users == ["figures.py"]  # which says so

@@ -5,10 +5,11 @@ import os
 import pynvml
 import pytest
 
+from protocol.errors import ConfigurationError
 from protocol.runs import Env
 from tests.protocol.test_hardware import CARDS
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeSlice
-from trainer.cards.cards import Cards, probe_cards
+from trainer.cards.cards import Cards, chosen_cards, probe_cards
 
 A100 = FakeCard(
     name="NVIDIA A100-SXM4-40GB",
@@ -129,3 +130,46 @@ def test_a_driver_that_does_not_answer_is_a_fault(
     found = probed(monkeypatch, FakeDriver(fault=fault))
     assert found.cards == ()
     assert "does not answer" in str(found.fault)
+
+
+RTX = FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288)
+
+
+@pytest.mark.parametrize("wanted", ["3", "zero", "-1", "GPU-another"])
+def test_a_card_that_is_not_there_is_answered_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    FakeDriver(cards=[RTX]).install(monkeypatch)
+    with pytest.raises(ConfigurationError) as caught:
+        chosen_cards(["0", wanted])
+    assert caught.value.message == (
+        f"`gpus` names the NVIDIA card {wanted!r}; here are: 0 is rtx3060-12g"
+    )
+    assert "by these numbers or classes" in caught.value.hint
+    (same,) = {one.cuda for name in ("0", "rtx3060-12g") for one in chosen_cards([name])}
+    assert chosen_cards(["0", str(same)]) == chosen_cards(["0"])
+
+
+@pytest.mark.parametrize(
+    ("driver", "why"),
+    [
+        (FakeDriver(), "no NVIDIA card is found here"),
+        (FakeDriver(fault=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND), "no NVIDIA card is found here"),
+        (FakeDriver(fault=pynvml.NVML_ERROR_DRIVER_NOT_LOADED), "driver does not answer"),
+    ],
+    ids=["no card", "no driver", "driver not loaded"],
+)
+def test_a_card_named_where_there_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, driver: FakeDriver, why: str
+) -> None:
+    driver.install(monkeypatch)
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        chosen_cards(["0"])
+    assert "leave `--gpus`" in caught.value.hint
+    assert chosen_cards([]) == ()
+
+
+def test_cards_of_several_classes_are_not_one_node_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeDriver(cards=[RTX, WSL2]).install(monkeypatch)
+    with pytest.raises(ConfigurationError, match="cards of several classes: rtx3060-12g, rtx3070"):
+        chosen_cards(["0", "1"])

@@ -19,12 +19,13 @@ import pytest
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
 from trainer.language_model.job import program_message
 from trainer.sandbox import sandbox as sandbox_module
-from trainer.sandbox.confined import THROWAWAY_UIDS, Confined
+from trainer.sandbox.confined import THROWAWAY_UIDS, Confined, _link_visible
 from trainer.sandbox.enclosure import Enclosure
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import _probe_weaker
+from trainer.sandbox.visible import visible_tree
 
 pytestmark = pytest.mark.skipif(
     not can_scope_signals(), reason="the kernel's Landlock cannot keep signals inside"
@@ -194,3 +195,14 @@ asyncio.run(main())
 def test_the_end_of_a_device_without_memory_is_told_from_others() -> None:
     assert ran_out_of_memory("import torch\nraise torch.OutOfMemoryError('none is free')")
     assert not ran_out_of_memory("raise ValueError('none is free')")
+
+
+def test_another_user_passes_through_the_box_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        _link_visible(tmp_path, visible_tree())
+    finally:
+        os.umask(before)
+    made = [Path(folder) for folder, _, _ in os.walk(tmp_path) if Path(folder) != tmp_path]
+    assert {folder.relative_to(tmp_path).parts[0] for folder in made} == {"packages", "arnode"}
+    assert {folder.stat().st_mode & 0o777 for folder in made} == {0o755}

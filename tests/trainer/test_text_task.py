@@ -2,6 +2,8 @@
 
 import random
 import shutil
+import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +125,42 @@ def test_text_that_sandboxes_can_read_is_refused(diary: Path, tmp_path: Path) ->
     copy.write_bytes(b"Intro. " + diary.read_bytes())
     with pytest.raises(SafetyError, match="lies in files that every sandbox can read"):
         prepare_all(task, data_dir=tmp_path, progress=silent, visible=[copy])
+
+
+# A text that the installation brings along
+
+
+def library() -> Path:
+    """Files of the interpreter's own library, more than a text needs."""
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def test_the_interpreter_s_own_text_is_refused_before_anything_is_made_of_it(
+    tmp_path: Path,
+) -> None:
+    home, torch = tmp_path / "home", find_spec("torch")
+    assert torch is not None
+    assert torch.origin is not None
+    docs = Path(torch.origin).with_name("_torch_docs.py")
+    copy = tmp_path / "notes.txt"
+    shutil.copy(docs, copy)
+    for path in (docs, copy):
+        with pytest.raises(SafetyError, match=r"100% of it .* sandbox can read.*_torch_docs\.py"):
+            text_task(path, data_dir=home)
+    folder = shutil.copytree(
+        library() / "asyncio", tmp_path / "notes", ignore=lambda _at, _all: ["__pycache__"]
+    )
+    with pytest.raises(SafetyError, match="every sandbox can read"):
+        text_task(folder, data_dir=home)
+    assert not home.exists()
+
+
+def test_a_little_of_what_is_installed_does_no_harm(diary: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    shutil.copy(diary, folder)
+    own_bytes = diary.stat().st_size
+    for number, file in enumerate(("textwrap.py", "bisect.py")):
+        assert (library() / file).stat().st_size < own_bytes / 10
+        shutil.copy(library() / file, folder / f"{number}.txt")
+    assert text_task(folder, data_dir=tmp_path).is_private

@@ -99,24 +99,30 @@ def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Dev
     """Return the devices that a task's runs are measured on here, all of one class.
 
     Tokens are counted on the processor, seconds on cards where there are some: those that `gpus`
-    names by number, UUID or class, else all of the first one's class. Raises ConfigurationError if
-    there are no such cards, or of several classes.
+    names, else all of the first one's class. Raises what `chosen_cards` does.
     """
     if manifest.budget.unit == "tokens":
         return (processor(),)
+    if gpus:
+        return chosen_cards(gpus)
+    devices = [card.device for card in probe_cards().cards]
+    return tuple(one for one in devices if one.slug == devices[0].slug) or (processor(),)
+
+
+def chosen_cards(gpus: Sequence[str]) -> tuple[Device, ...]:
+    """Return the cards that the setting `gpus` names by number, UUID or class, all of one class.
+
+    Raises ConfigurationError if there are no such cards, or of several classes.
+    """
+    if not gpus:
+        return ()
     found = probe_cards()
     devices = [card.device for card in found.cards]
-    if not gpus:
-        return tuple(one for one in devices if one.slug == devices[0].slug) or (processor(),)
     chosen: dict[str | None, Device] = {}
     for wanted in gpus:
         named = [d for n, d in enumerate(devices) if wanted in (str(n), d.cuda, d.slug)]
         if not named:
-            known = ", ".join(f"{number} is {one.slug}" for number, one in enumerate(devices))
-            raise ConfigurationError(
-                f"there is no NVIDIA card {wanted!r} here",
-                known or found.fault or "`arnode doctor` shows what is found",
-            )
+            raise _no_such_card(wanted, devices, found.fault)
         chosen |= {one.cuda: one for one in named}
     classes = sorted({one.slug for one in chosen.values()})
     if len(classes) > 1:
@@ -125,6 +131,22 @@ def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Dev
             "start a node for each class, each with an ARNODE_HOME of its own",
         )
     return tuple(chosen.values())
+
+
+def _no_such_card(wanted: str, devices: Sequence[Device], fault: str | None) -> ConfigurationError:
+    what = f"`gpus` names the NVIDIA card {wanted!r}"
+    if not devices:
+        return ConfigurationError(
+            f"{what}, and {fault or 'no NVIDIA card is found here'}",
+            "leave `--gpus` and the setting `gpus` out, and runs are on the processor; or make the"
+            " card be found: `nvidia-smi` must list it",
+        )
+    there = ", ".join(f"{number} is {one.slug}" for number, one in enumerate(devices))
+    return ConfigurationError(
+        f"{what}; here are: {there}",
+        "name cards by these numbers or classes, or by UUID as `nvidia-smi -L` lists them; without"
+        " `gpus` all of the first one's class are used",
+    )
 
 
 def _devices() -> Iterator[Card]:

@@ -18,13 +18,14 @@ from trainer.language_model.text.pin import (
     Shard,
     find_pin,
     listed_shards,
+    read_download,
     read_unpinned,
     with_pin,
 )
 from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import TaskFolder
-from trainer.task_folder.task import NotPreparedError, Task
+from trainer.task_folder.task import Download, NotPreparedError, Task
 
 KIND: Final = "language-model"
 
@@ -35,7 +36,8 @@ RecipeName = Literal["tiny-world", "text", "shards"]
 class TextRecipe:
     """Where the data comes from: the generated world, the text at `path`, or shards at `url`.
 
-    `shards` are in the manifest's order; `vocabulary` turns all of it into tokens.
+    `shards` are in the manifest's order, `download` says what fetching them takes; `vocabulary`
+    turns all of it into tokens.
     """
 
     name: RecipeName
@@ -43,6 +45,7 @@ class TextRecipe:
     path: Path | None = None
     url: str = ""
     shards: tuple[Shard, ...] = ()
+    download: Download | None = None
 
 
 def recipe_of(task: Task) -> TextRecipe:
@@ -61,7 +64,13 @@ def read_manifest(
         unpinned = read_unpinned(data, task=folder.called)
         pin = find_pin(unpinned, data_dir)
         if pin is None:
-            raise NotPreparedError(kind=KIND, task=unpinned.task, title=title, unknown=unpinned)
+            raise NotPreparedError(
+                kind=KIND,
+                task=unpinned.task,
+                title=title,
+                unknown=unpinned,
+                download=unpinned.download,
+            )
         folder, data = folder.with_nearer(pin), with_pin(data, pin)
     vocabulary_name = data.text("vocabulary")
     vocabulary = parse_ranks(
@@ -109,7 +118,8 @@ def _recipe(data: Fields, vocabulary: Vocabulary) -> TextRecipe:
         return replace(recipe, path=Path(data.text("path")))
     if name == "shards":
         shards = listed_shards(data.section("sha256"))
-        return replace(recipe, url=data.text("url"), shards=shards)
+        download = read_download(data, [shard.split for shard in shards])
+        return replace(recipe, url=data.text("url"), shards=shards, download=download)
     return recipe
 
 

@@ -13,7 +13,8 @@ from typing import Final
 
 from protocol.errors import UsageError
 from trainer.language_model.data import tokens_of
-from trainer.language_model.text.splits import TextSplits, read_splits
+from trainer.language_model.text.copies import refuse_installed
+from trainer.language_model.text.splits import TextSplits, read_texts, split_texts
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.language_model.text.vocabulary import Vocabulary, train_vocabulary
 from trainer.language_model.text.windows import MAX_SEEN_SHARE
@@ -49,12 +50,15 @@ text = "{digest}"
 def make_text_task(path: Path, *, data_dir: Path) -> str:
     """Make the task of a text file, or of a folder of them, and return its name.
 
-    Raises UsageError if there is nothing at `path`, ConfigurationError if the text cannot serve.
+    Raises UsageError if there is nothing at `path`, ConfigurationError if the text cannot serve,
+    SafetyError if it is installed here and so is open to every sandbox.
     """
     path = path.expanduser().resolve()
     if not path.exists():
         raise UsageError(f"{path}: there is nothing", "give a text file or a folder of them")
-    splits = read_splits(path)
+    texts = read_texts(path)
+    refuse_installed(path, texts)
+    splits = split_texts(path, texts)
     vocabulary = train_vocabulary(_beginning(splits.training), _VOCABULARY_SIZE)
     name = task_name(path, splits.digest)
     folder = data_dir / OWN_TASKS / name

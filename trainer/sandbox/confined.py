@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 from dataclasses import asdict
+from itertools import takewhile
 from pathlib import Path
 
 from protocol.errors import SafetyError
@@ -168,7 +169,9 @@ def _link_visible(folder: Path, tree: VisibleTree) -> None:
     for binding in tree.bindings:
         if binding.inside.startswith(("/packages/", "/arnode/")):
             link = folder / binding.inside[1:]
-            link.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            for made in takewhile(lambda above: above != folder, link.parents):
+                made.chmod(0o755)  # whatever the umask: another user passes through
             link.symlink_to(binding.host)
 
 

@@ -19,12 +19,30 @@ from trainer.task_folder.folder import TaskFolder, with_inherited
 from trainer.task_folder.moves import read_knobs, read_moves
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """What a task fetches, as its file tells it before anything is fetched.
+
+    `files` in all, `first_files` of them before a first run, each of about `file_mb` million bytes
+    (None: not told). `needs_card`: whether all of that is for an NVIDIA card.
+    """
+
+    files: int
+    first_files: int
+    file_mb: int | None
+    needs_card: bool
+
+
 class Recipe(Protocol):
-    """How a kind of task makes a task's data. Others know its name alone."""
+    """How a kind of task makes a task's data. Others know its name and what it fetches alone."""
 
     @property
     def name(self) -> str:
         """Which of the kind's recipes it is."""
+
+    @property
+    def download(self) -> Download | None:
+        """What it fetches, None where data are made or read here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +82,13 @@ class Task:
 class NotPreparedError(ConfigurationError):
     """A task whose data are not known by hash here: it has no manifest, so no id.
 
-    `task` is what commands call it; `unknown` is what its kind has to find out first.
+    `task` is what commands call it; `unknown` is what its kind has to find out first, `download`
+    what it fetches for that.
     """
 
-    def __init__(self, *, kind: str, task: str, title: str, unknown: object) -> None:
+    def __init__(
+        self, *, kind: str, task: str, title: str, unknown: object, download: Download
+    ) -> None:
         super().__init__(
             f"task {task} is not prepared yet: what its data are, by hash, is not known here",
             f"fetch them: arnode task prepare {task}",
@@ -75,6 +96,7 @@ class NotPreparedError(ConfigurationError):
         self.kind = kind
         self.title = title
         self.unknown = unknown
+        self.download = download
 
 
 class KindReader(Protocol):

@@ -13,7 +13,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -21,6 +21,7 @@ from typing import Final, Literal, get_args
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.language_model.text.vocabulary import Vocabulary
 from trainer.task_folder.fields import Fields, TomlTable, read_toml
+from trainer.task_folder.task import Download
 
 PINS: Final = "pins"  # the folder under `data_dir`
 
@@ -29,6 +30,7 @@ _VOCABULARY_FILE = "vocabulary.tiktoken"
 _HOW = "1"  # raised when the same shards would make another vocabulary
 _KEY_DIGITS = 16
 _MAX_VOCABULARY = 1 << 16  # tokens are kept in 16 bits
+_MAX_MB = 1_000_000
 
 Split = Literal["training", "public", "secret"]
 
@@ -57,6 +59,7 @@ class Unpinned:
     url: str
     shards: tuple[tuple[Split, str], ...]
     vocabulary_size: int
+    download: Download
 
     @property
     def key(self) -> str:
@@ -107,11 +110,24 @@ def read_unpinned(data: Fields, *, task: str) -> Unpinned:
                 raise lists.error(split, f"names {name} again", "a shard belongs to one split")
             shards.append((split, name))
     lists.finish()
+    ordered = tuple(sorted(shards))
     return Unpinned(
         task=task,
         url=data.text("url"),
-        shards=tuple(sorted(shards)),
+        shards=ordered,
         vocabulary_size=data.whole("vocabulary_size", low=257, high=_MAX_VOCABULARY),
+        download=read_download(data, [split for split, _ in ordered]),
+    )
+
+
+def read_download(data: Fields, splits: Sequence[Split]) -> Download:
+    """Read what a `[data]` section says of fetching shards; `splits` is each shard's."""
+    scored = sum(split != "training" for split in splits)
+    return Download(
+        files=len(splits),
+        first_files=scored + 1,
+        file_mb=data.whole("shard_mb", low=1, high=_MAX_MB) if data.has("shard_mb") else None,
+        needs_card=data.has("needs_card") and data.flag("needs_card"),
     )
 
 

@@ -5,7 +5,7 @@ block of one split occurs in another. It knows no tokens.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,7 +34,11 @@ class TextSplits:
 
 def read_splits(path: Path) -> TextSplits:
     """Read and split a file or a folder. Raises ConfigurationError if it cannot be used."""
-    texts = read_texts(path)
+    return split_texts(path, read_texts(path))
+
+
+def split_texts(path: Path, texts: Sequence[tuple[str, bytes]]) -> TextSplits:
+    """Split the texts of a file or folder. Raises ConfigurationError if they are too few."""
     total = sum(len(text) for _, text in texts)
     size = max(_MIN_BLOCK_BYTES, min(_MAX_BLOCK_BYTES, total // _BLOCKS))
     blocks = {
@@ -133,7 +137,7 @@ def _character_start(text: bytes, position: int) -> int:
     return position
 
 
-def _digest(texts: list[tuple[str, bytes]]) -> bytes:
+def _digest(texts: Sequence[tuple[str, bytes]]) -> bytes:
     whole = hashlib.sha256()
     for name, content in texts:
         whole.update(hashlib.sha256(name.encode()).digest())
