@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from node.store.blobs import Blobs
+    from node.store.jobs import Line
     from node.store.store import Store
     from protocol.gains import Gain
 
@@ -74,6 +75,16 @@ def reading() -> "Iterator[tuple[Store, Blobs]]":
     home = Home.here()
     with Store.open_read_only(home) as store:
         yield store, Blobs(home.blobs)
+
+
+def shown_line(store: "Store", task: str | None) -> "Line":
+    """Return the line that is to be shown; where there are others, stderr says which it is."""
+    from node.line.heads import line_to_show
+
+    line, told = line_to_show(store, task)
+    if told:
+        click.echo(told, err=True)
+    return line
 
 
 def short(digest: bytes) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, line_option, reading, short, tell
+from node.commands.basics import json_option, line_option, reading, short, shown_line, tell
 from node.commands.history import diff_of, experiment_json
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
@@ -35,13 +35,12 @@ def export() -> None:
 def results(task: str | None, imported: str | None) -> None:
     """Write the experiments to stdout as autoresearch's results.tsv."""
     from node.journal.journal import Journal
-    from node.line.heads import the_line
 
     with reading() as (store, blobs):
         if imported is not None:
             sys.stdout.buffer.write(_imported_data(store, imported))
             return
-        journal = Journal(Home.here(), store, blobs, the_line(store, task).key)
+        journal = Journal(Home.here(), store, blobs, shown_line(store, task).key)
         sys.stdout.write(journal.expected_table())
 
 
@@ -113,10 +112,9 @@ def branch(repository: Path, name: str, task: str | None) -> None:
     """Bring the verified head's history into a git repository as a branch."""
     from node.journal.journal import Journal
     from node.journal.notebook import MAIN
-    from node.line.heads import the_line
 
     with reading() as (store, blobs):
-        journal = Journal(Home.here(), store, blobs, the_line(store, task).key)
+        journal = Journal(Home.here(), store, blobs, shown_line(store, task).key)
     if not (journal.path / ".git").is_dir():
         raise ArnodeError("there is no journal yet", "start the node: `arnode start`")
     fetched = subprocess.run(
@@ -147,12 +145,12 @@ def _imported_data(store: Store, wanted: str) -> bytes:
 
 def _diff(store: Store, blobs: Blobs, wanted: str | None, task: str | None) -> tuple[str, Record]:
     """Return a diff and the record that says most about it."""
-    from node.line.heads import manifest_of, the_line
+    from node.line.heads import manifest_of
 
     if wanted is not None:
         record = store.records.find(wanted)
         return diff_of(store, blobs, record), record
-    line = the_line(store, task)
+    line = shown_line(store, task)
     baseline = blobs.get_source(manifest_of(store, line).baseline_tree)
     evidence = store.experiments.evidence_for(line.key, line.verified)
     if line.verified == baseline.tree or evidence is None:

@@ -1,6 +1,7 @@
 """`log`, `show`, `diff`: what this node did, from its store alone."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
@@ -18,6 +19,8 @@ from node.settings.config import config_of
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.imported import named
+from node.store.jobs import LineKey
+from node.store.named_tasks import labels, task_named
 from node.store.store import Store
 from node.terminal.terminal import plain, print_json, to_json, wants_color
 from node.terminal.vocabulary import wording
@@ -36,13 +39,16 @@ _SHOWN = 30
 
 @click.command()
 @click.option("-n", "--limit", type=click.IntRange(1), help=f"How many, newest first [{_SHOWN}].")
+@click.option("--task", help="Of one task only, without what was imported.")
 @json_option("All of them (or the limit) as JSON.")
-def log(limit: int | None, as_json: bool) -> None:
+def log(limit: int | None, task: str | None, as_json: bool) -> None:
     """List this node's experiments, newest first, and what was imported."""
     with reading() as (store, _):
+        lines = store.experiments.lines()
+        named_task = None if task is None else task_named(store, task, (one.task for one in lines))
         wanted = limit if as_json or limit else _SHOWN
-        experiments = store.experiments.listed(newest_first=True, limit=wanted)
-        imported = store.imported.listed()
+        experiments = store.experiments.listed(task=named_task, newest_first=True, limit=wanted)
+        imported = store.imported.listed() if named_task is None else []
         if as_json:
             print_json(
                 {
@@ -52,7 +58,9 @@ def log(limit: int | None, as_json: bool) -> None:
             )
             return
         if experiments:
-            _print_table(store, experiments)
+            _print_table(
+                store, experiments, [one for one in lines if named_task in (None, one.task)]
+            )
         elif not imported:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
@@ -161,13 +169,21 @@ def experiment_json(experiment: Experiment) -> dict[str, object]:
     }
 
 
-def _print_table(store: Store, experiments: list[Experiment]) -> None:
-    manifest = store.records.manifest(experiments[0].task)
+def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[LineKey]) -> None:
+    """Print experiments of these lines; what differs between the lines has a column."""
+    tasks = labels(store, (line.task for line in lines))
+    has_classes = len({line.hardware_class for line in lines}) > 1
+    manifests = [store.records.manifest(task) for task in tasks]
+    metrics = {manifest.metric.name for manifest in manifests if manifest}
     table = plain_table()
     table.add_column("id", no_wrap=True)
     table.add_column("time", no_wrap=True)
+    if len(tasks) > 1:
+        table.add_column("task", no_wrap=True)
+    if has_classes:
+        table.add_column("class", no_wrap=True)
     table.add_column("decision", no_wrap=True)
-    table.add_column(manifest.metric.name if manifest else "metric", justify="right")
+    table.add_column(metrics.pop() if len(metrics) == 1 else "metric", justify="right")
     table.add_column("gain", justify="right")
     table.add_column("title", overflow="fold")
     for experiment in experiments:
@@ -176,6 +192,8 @@ def _print_table(store: Store, experiments: list[Experiment]) -> None:
         table.add_row(
             short(experiment.id),
             _time(experiment.ts_ms, "%m-%d %H:%M"),
+            *([Text(plain(tasks[experiment.task]))] if len(tasks) > 1 else []),
+            *([experiment.hardware_class] if has_classes else []),
             Text(told.word, told.style),
             "" if metric is None else f"{metric:.6f}",
             "" if gain is None else f"{gain:+.6f}",

@@ -1,11 +1,11 @@
 """The verified head is moved by hand: what may be adopted, on which evidence."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.ledger import Ledger
 from node.store.jobs import Line
+from node.store.named_tasks import labels, line_of_session, task_named
 from node.store.records import PREFIX_DIGITS
 from node.store.store import Store
 from node.vetting.patches import PatchRecord
@@ -14,28 +14,54 @@ from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
-from trainer.task_folder.task import Task
-
-_FOLDER = "task-folder/"
 
 
-def the_line(store: Store, task_name: str | None = None) -> Line:
-    """Return the one line meant: that of the named task, else the only one there is."""
+def the_line(store: Store, task: str | None = None) -> Line:
+    """Return the one line meant: that of the named task, else the only task's.
+
+    Of a task on several classes it is the line that was worked on last.
+    """
+    lines = _lines(store, task)
+    if len({line.task for line in lines}) > 1:
+        names = ", ".join(sorted(labels(store, (line.task for line in lines)).values()))
+        raise UsageError(f"this home works on several tasks: {names}", "choose one with --task")
+    return _latest(store, lines)
+
+
+def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
+    """Return the line of the named task, else of the running or last session; and what to say.
+
+    That is empty where the home has one line, or else which line it is.
+    """
+    line = _latest(store, _lines(store, task))
+    others = [one for one in store.jobs.lines() if one.key != line.key]
+    if not others:
+        return line, ""
+    shown = labels(store, (one.task for one in [line, *others]))
+    told = f"this is of task {shown[line.task]} on {line.hardware_class}"
+    names = sorted({shown[one.task] for one in others} - {shown[line.task]})
+    return line, f"{told}; --task takes: {', '.join(names)}" if names and task is None else told
+
+
+def _lines(store: Store, task: str | None) -> list[Line]:
     lines = store.jobs.lines()
     if not lines:
         raise UsageError("nothing was measured here yet", "start the node: `arnode start`")
-    named = {line.task: store.records.manifest(line.task) for line in lines}
-    chosen = [
-        line
-        for line in lines
-        if task_name is None or ((task := named[line.task]) and task.name == task_name)
-    ]
-    if len(chosen) == 1:
-        return chosen[0]
-    names = ", ".join(sorted(task.name for task in named.values() if task))
-    if chosen:
-        raise UsageError(f"this home works on several tasks: {names}", "choose one with --task")
-    raise UsageError(f"no line of task `{task_name}` here", f"there are: {names}")
+    if task is None:
+        return lines
+    wanted = task_named(store, task, (line.task for line in lines))
+    return [line for line in lines if line.task == wanted]
+
+
+def _latest(store: Store, lines: list[Line]) -> Line:
+    """Return the line that a session worked on last, else the one that was measured last."""
+    session = line_of_session(store)
+
+    def number(line: Line) -> int:
+        newest = store.experiments.listed(line.key, newest_first=True, limit=1)
+        return newest[0].n if newest else 0
+
+    return max(lines, key=lambda line: (line.key == session, number(line)))
 
 
 def manifest_of(store: Store, line: Line) -> TaskManifest:
@@ -44,21 +70,6 @@ def manifest_of(store: Store, line: Line) -> TaskManifest:
     if manifest is None:
         raise ArnodeError("the line's task is not recorded here", "run `arnode fsck`")
     return manifest
-
-
-def remember_folder(store: Store, task: Task, wanted: str) -> None:
-    """Keep where a task's folder is, if `wanted` names one: its name alone would not find it."""
-    folder = Path(wanted)
-    if folder.is_dir() and task.recipe.name != "text":
-        store.set_meta(_FOLDER + task.id.hex(), str(folder.resolve()).encode())
-
-
-def task_source(store: Store, task_id: bytes) -> str | None:
-    """Return what `--task` takes for a task of this home: its folder, else its name."""
-    if folder := store.meta(_FOLDER + task_id.hex()):
-        return folder.decode()
-    manifest = store.records.manifest(task_id)
-    return manifest.name if manifest else None
 
 
 def tree_of(store: Store, line: Line, wanted: str) -> bytes:

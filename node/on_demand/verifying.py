@@ -22,7 +22,6 @@ from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.baseline import BaselineStep
-from node.line.heads import task_source
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
 from node.line.open_task import find_task
@@ -36,6 +35,7 @@ from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey
+from node.store.named_tasks import task_source
 from node.store.store import Store
 from node.terminal.durations import span_words
 from node.terminal.progress import Progress, reporting

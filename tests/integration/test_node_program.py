@@ -10,6 +10,7 @@ import pytest
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.line.job_kinds import KINDS
+from node.store.named_tasks import line_of_session
 from node.store.store import Store
 from protocol.record_kinds import AdoptBody
 from tests.integration.nodes import (
@@ -69,6 +70,8 @@ def test_a_session_ends_by_itself_with_what_it_announced(worked: Path) -> None:
     stages = [entry["stage"] for entry in reversed(entries)]
     assert stages[0] == "baseline"
     assert stages[1:] == ["screen"] * 3
+    with Store.open_read_only(Home(worked)) as store:
+        assert line_of_session(store) == store.jobs.lines()[0].key
 
 
 def test_the_records_form_a_chain_of_verified_signatures(worked: Path) -> None:
