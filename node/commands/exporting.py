@@ -14,7 +14,7 @@ from node.exchange.bundling import gather
 from node.exchange.pull_request import describe
 from node.home.home import Home
 from node.store.blobs import Blobs
-from node.store.imported import named
+from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, UsageError
@@ -114,13 +114,13 @@ def branch(repository: Path, name: str, task: str | None) -> None:
     from node.journal.notebook import MAIN
 
     with reading() as (store, blobs):
-        journal = Journal(Home.here(), store, blobs, shown_line(store, task).key)
-    if not (journal.path / ".git").is_dir():
+        journal = Journal(Home.here(), store, blobs, shown_line(store, task).key).path
+    if not (journal / ".git").is_dir():
         raise ArnodeError("there is no journal yet", "start the node: `arnode start`")
     fetched = subprocess.run(
         [
             *("git", "-C", str(repository), "fetch", "--quiet", "--no-tags"),
-            *(str(journal.path), f"{MAIN}:refs/heads/{name}"),
+            *(str(journal), f"{MAIN}:refs/heads/{name}"),
         ],
         capture_output=True,
         text=True,
@@ -136,11 +136,12 @@ def branch(repository: Path, name: str, task: str | None) -> None:
 
 
 def _imported_data(store: Store, wanted: str) -> bytes:
-    everything = store.imported.listed()
-    if (found := named(everything, wanted)) is None:
-        known = ", ".join(short(one.id) for one in everything) or "none"
-        raise UsageError(f"`{plain(wanted)}` names no single imported file", f"there are: {known}")
-    return found.log.data
+    everything = {one.id: one for one in store.imported.listed()}
+    found = only_one(wanted, [one for one in everything if begins(one, wanted)])
+    if found is None:
+        known = ", ".join(map(short, everything)) or "none"
+        raise UsageError(f"no imported file's id begins with `{wanted}`", f"there are: {known}")
+    return everything[found].log.data
 
 
 def _diff(store: Store, blobs: Blobs, wanted: str | None, task: str | None) -> tuple[str, Record]:

@@ -18,13 +18,14 @@ from node.home.home import Home
 from node.settings.config import config_of
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
-from node.store.imported import named
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named
+from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.terminal import plain, print_json, to_json, wants_color
 from node.terminal.vocabulary import wording
 from node.vetting.adoption import describe, marks_of
+from protocol.attestation import AttestBody
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError
 from protocol.patches import unified_diff, unpack_diff
@@ -33,7 +34,6 @@ from protocol.records import Record
 from protocol.remarks import RetractBody
 from protocol.units import from_nano
 
-_LEAST_DIGITS = 8
 _SHOWN = 30
 
 
@@ -73,15 +73,17 @@ def log(limit: int | None, task: str | None, as_json: bool) -> None:
 def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
     """Show one record with everything about it, or an imported file.
 
-    ID is 8 or more of its first digits.
+    ID is the first digits of its id, as many as are needed, four at least; that of a source that
+    was measured here means its latest result.
     """
     with reading() as (store, blobs):
-        imported = named(store.imported.listed(), id) if len(id) >= _LEAST_DIGITS else None
-        if imported is not None:
+        imported = {one.id: one for one in store.imported.listed() if begins(one.id, id)}
+        meant = only_one(id, imported.keys() | store.records.matching(id).keys())
+        if meant in imported:
             if as_json:
-                print_json({"imported": foreign_json(imported)})
+                print_json({"imported": foreign_json(imported[meant])})
             else:
-                print_foreign(imported)
+                print_foreign(imported[meant])
             return
         record = store.records.find(id)
         marks = _marks(store, blobs, record)
@@ -135,8 +137,13 @@ def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
     body = record.body
     if isinstance(body, AdoptBody):
         return unified_diff(blobs.get_source(body.from_tree), blobs.get_source(body.to_tree))
-    if isinstance(body, ResultBody) and body.patch is not None:
-        body = store.records.get(body.patch).body
+    if isinstance(body, ResultBody | AttestBody):
+        patch = (
+            store.records.patch(body.patch) if isinstance(body, ResultBody) and body.patch else None
+        )
+        if patch is None and body.base != body.tree:  # its author's patch need not be here
+            return unified_diff(blobs.get_source(body.base), blobs.get_source(body.tree))
+        body = patch or body
     if not isinstance(body, PatchBody):
         raise UsageError(
             f"{short(record.id)} is a {record.kind} without a patch",

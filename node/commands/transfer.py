@@ -3,7 +3,7 @@
 import click
 
 from node.commands.basics import board_option, gain_json, hex_or_none, json_option, reading, short
-from node.line.heads import tree_in
+from node.line.heads import tree_meant
 from node.store.measured_here import boards_of
 from node.terminal.terminal import plain, print_json
 from node.views.matrix import transfer_matrix
@@ -22,9 +22,11 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
     An effect on other hardware orders what is tried here; it is never evidence.
     """
     with reading() as (store, _):
-        tree = tree_in(store.records.find(wanted)) if wanted else None
         keys = boards_of(store, task)
-        steps = [step for step in transfer_matrix(store, keys) if tree is None or step.tree == tree]
+        steps = transfer_matrix(store, keys)
+        if wanted is not None:
+            tree = tree_meant(store, {step.tree for step in steps}, wanted)
+            steps = [step for step in steps if step.tree == tree]
         manifest = store.records.manifest(keys[0].task) if keys else None
     if as_json:
         print_json(

@@ -1,12 +1,13 @@
 """The verified head is moved by hand: what may be adopted, on which evidence."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.ledger import Ledger
 from node.store.jobs import Line
 from node.store.named_tasks import labels, line_of_session, task_named
-from node.store.records import PREFIX_DIGITS
+from node.store.records import begins, only_one
 from node.store.store import Store
 from node.vetting.patches import PatchRecord
 from protocol.attestation import AttestBody
@@ -74,15 +75,19 @@ def manifest_of(store: Store, line: Line) -> TaskManifest:
 
 def tree_of(store: Store, line: Line, wanted: str) -> bytes:
     """Return the tree that an id means: a record's, or a tree of this line itself."""
-    trees = {
-        line.verified,
-        line.working,
-        *(entry.tree for entry in store.experiments.listed(line.key)),
-    }
-    if len(wanted) >= PREFIX_DIGITS:
-        matching = {tree for tree in trees if tree.hex().startswith(wanted.lower())}
-        if len(matching) == 1:
-            return matching.pop()
+    own = (entry.tree for entry in store.experiments.listed(line.key))
+    return tree_meant(store, {line.verified, line.working, *own}, wanted)
+
+
+def tree_meant(store: Store, trees: Collection[bytes], wanted: str) -> bytes:
+    """Return the tree that the first digits of an id mean: one of these, or a record's.
+
+    Raises UsageError if they mean none or several.
+    """
+    of_trees = {tree for tree in trees if begins(tree, wanted)}
+    meant = only_one(wanted, of_trees | store.records.matching(wanted).keys())
+    if meant is not None and meant in of_trees:
+        return meant
     return tree_in(store.records.find(wanted))
 
 
