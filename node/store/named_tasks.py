@@ -9,6 +9,7 @@ from node.store.records import PREFIX_DIGITS
 from node.store.store import Store
 from protocol.errors import UsageError
 from trainer.task_folder.fields import nearest
+from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import Task
 
 _FOLDER = "task-folder/"
@@ -76,11 +77,15 @@ def task_named(store: Store, wanted: str, among: Iterable[bytes]) -> bytes:
     if matching:
         ids = ", ".join(shown[task] for task in matching)
         raise UsageError(f"several tasks are meant by {wanted!r}: {ids}", "--task takes these ids")
-    there = ", ".join(sorted(shown.values()))
-    if not there:
-        raise UsageError(f"there is no task {wanted!r} here", "none was worked on yet")
+    there = f", there are: {', '.join(sorted(shown.values()))}" if shown else ""
+    if wanted in builtin_tasks():
+        raise UsageError(
+            f"nothing was measured of task {wanted!r} here yet{there}",
+            f"`arnode start --task {wanted}` works on it",
+        )
     raise UsageError(
-        f"there is no task {wanted!r} here, there are: {there}", nearest(wanted, shown.values())
+        f"there is no task {wanted!r} here{there}",
+        nearest(wanted, list(shown.values()) or builtin_tasks()),
     )
 
 

@@ -121,7 +121,13 @@ def test_one_line_needs_no_word(
     assert arnode(capsysbinary, "head")[1] == ""
 
 
-@pytest.mark.parametrize("words", [("head",), ("log",), ("report",), ("export", "results.tsv")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("head",), ("log",), ("report",), ("leaderboard",), ("transfer",)),
+        ("export", "results.tsv"),
+    ],
+)
 def test_a_misspelt_task_is_named(
     two: Store, capsysbinary: pytest.CaptureFixture[bytes], words: tuple[str, ...]
 ) -> None:
@@ -129,6 +135,33 @@ def test_a_misspelt_task_is_named(
     assert out == ""
     assert "there is no task 'tinny' here, there are: my-text, tiny" in err
     assert "did you mean 'tiny'?" in err
+
+
+def test_a_misspelt_class_is_named(two: Store, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    err = arnode(capsysbinary, "leaderboard", "--class", "cpu-x86_46", code=2)[1]
+    assert f"no board of class 'cpu-x86_46' here, there are: {HARDWARE_CLASS}" in err
+    assert f"did you mean '{HARDWARE_CLASS}'?" in err
+
+
+def test_a_task_without_a_board_is_no_misspelling(
+    two: Store, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    words = ("leaderboard", "--task", "my-text", "--class", HARDWARE_CLASS)
+    assert "no board yet" in arnode(capsysbinary, *words)[1]
+    err = arnode(capsysbinary, "leaderboard", "--task", "nanochat", code=2)[1]
+    assert "nothing was measured of task 'nanochat' here yet, there are: my-text, tiny" in err
+
+
+def test_an_empty_home_knows_the_tasks_that_come_with_it(
+    home: Home,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    err = arnode(capsysbinary, "leaderboard", "--task", "tinny", code=2)[1]
+    assert "there is no task 'tinny' here" in err
+    assert "did you mean 'tiny" in err
 
 
 def test_tasks_of_one_name_are_told_by_their_ids(two: Store, notebook: Notebook) -> None:
