@@ -12,6 +12,7 @@ from rich.text import Text
 from agent.source.capabilities import CapabilityMark
 from node.commands.basics import hex_or_none, json_option, own_console, plain_table, reading, short
 from node.commands.foreign import foreign_json, print_foreign
+from node.commands.record_text import fields_for_people, print_fields
 from node.commands.timeline import print_timelines, timeline_json
 from node.exchange.bundle import Subject, trees_of
 from node.home.home import Home
@@ -28,8 +29,9 @@ from node.vetting.adoption import describe, marks_of
 from protocol.attestation import AttestBody
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError
+from protocol.manifest import MetricSpec
 from protocol.patches import unified_diff, unpack_diff
-from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
+from protocol.record_kinds import AdoptBody, PatchBody, ResultBody, TaskBody
 from protocol.records import Record
 from protocol.remarks import RetractBody
 from protocol.units import from_nano
@@ -87,6 +89,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
             return
         record = store.records.find(id)
         marks = _marks(store, blobs, record)
+        metric = _metric(store, record)
         document: dict[str, object] = {
             "id": record.id.hex(),
             "kind": record.kind,
@@ -104,12 +107,13 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
     if as_json:
         print_json(document)
         return
-    body, runs = document.pop("body"), document.pop("timeline")
+    del document["body"]
+    runs = document.pop("timeline")
     document["marks"] = _marks_shown(record, marks)
     document["time"] = _time(record.ts_ms, "%Y-%m-%d %H:%M:%S")
-    _print_fields(document, indent="")
+    print_fields(document)
     click.echo()
-    _print_fields({"body": body}, indent="")
+    print_fields({"body": fields_for_people(record.body, metric)})
     if runs:
         print_timelines(cast("list[dict[str, Any]]", runs))
 
@@ -209,25 +213,13 @@ def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[Li
     own_console().print(table)
 
 
-def _print_fields(fields: dict[str, object], *, indent: str) -> None:
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            click.echo(f"{indent}{name}:")
-            _print_fields(value, indent=indent + "  ")
-        elif isinstance(value, list) and value:
-            click.echo(f"{indent}{name}:")
-            for item in value:
-                click.echo(f"{indent}  {_in_one_line(item)}")
-        else:
-            click.echo(f"{indent}{name}: {_in_one_line(value)}")
-
-
-def _in_one_line(value: object) -> str:
-    if isinstance(value, dict):
-        return "  ".join(f"{name}={_in_one_line(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return "[" + ", ".join(_in_one_line(item) for item in value) + "]"
-    return "-" if value is None else plain(str(value))
+def _metric(store: Store, record: Record) -> MetricSpec | None:
+    """Return what a record's figures are of, if its task is known here."""
+    if isinstance(record.body, TaskBody):
+        return record.body.manifest.metric
+    task = getattr(record.body, "task", None)
+    manifest = store.records.manifest(task) if isinstance(task, bytes) else None
+    return manifest.metric if manifest else None
 
 
 def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityMark, ...] | None:
