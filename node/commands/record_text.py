@@ -6,16 +6,16 @@ from decimal import Decimal
 import click
 
 from node.terminal.terminal import plain, to_json
-from protocol.fields import Mapped, Valued
+from protocol.fields import Mapped
 from protocol.manifest import MetricSpec
-from protocol.record_kinds import TaskBody
+from protocol.record_kinds import Body, TaskBody
 
 _NANO_DIGITS = 9
 _MILLIONTH_DIGITS = 6
 _LEAST_DIGITS = 6  # as tables have them
 
 
-def fields_for_people(body: Valued, metric: MetricSpec | None) -> object:
+def fields_for_people(body: Body | Mapped, metric: MetricSpec | None) -> object:
     """Return what a record says as `to_json` has it, with its whole numbers as figures.
 
     Figures of `metric` have its unit; None where the task is not known here, and with it the scale.

@@ -9,8 +9,6 @@ from node.terminal.terminal import plain, print_json
 from node.views.matrix import transfer_matrix
 from protocol.units import NANO
 
-_TITLE_WIDTH = 48
-
 
 @click.command()
 @click.argument("wanted", metavar="[ID]", required=False)
@@ -57,7 +55,7 @@ def transfer(wanted: str | None, task: str | None, as_json: bool) -> None:
         click.echo("nobody claims or measured a gain yet: `arnode leaderboard`", err=True)
         return
     for step in steps:
-        click.echo(f"{short(step.tree)}  {plain(step.title)[:_TITLE_WIDTH]}")
+        click.echo(f"{short(step.tree)}  {plain(step.title)}")
         for name, cell in step.cells.items():
             gain = f"{cell.gain.value_nano / NANO:+.6f}" if cell.gain else "–"
             more = f", {cell.keys} other keys re-ran it" if cell.keys else ""

@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from node.running.program import run_node
 from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_sandbox
 from node.store.store import Store
+from node.terminal.interrupts import STOPPING
 from node.terminal.progress import reporting
 from trainer.cards.cards import probe_devices
 from trainer.measuring.training import WAITS
@@ -92,7 +94,7 @@ async def be_node(
             show = hand_in(node)
             following = asyncio.create_task(_repeat(show))
             try:
-                await run_node(node)
+                await run_node(node, on_interrupt=partial(print, STOPPING, file=sys.stderr))
                 show()
             finally:
                 following.cancel()
