@@ -45,7 +45,7 @@ def explaining_faults(place: Path) -> Iterator[None]:
 def _database_error(fault: sqlite3.Error, place: Path) -> ArnodeError | None:
     # The low byte is the primary result code: https://sqlite.org/rescode.html
     code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code == sqlite3.SQLITEFULL:
+    if code == sqlite3.SQLITE_FULL:
         return DiskFullError(f"the disk is full: {place} could not be written", DISKFULL_HINT)
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return DamagedStoreError(f"the store {place} is damaged: {fault}", DAMAGED_HINT)

@@ -61,8 +61,13 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
 
 
 @contextlib.asynccontextmanager
-async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
-    """Open a session and measure what the baseline costs, which ceilings and tolerances follow."""
+async def calibrated_session(
+    bench: Workbench, takes: Callable[[float], str] | None = None
+) -> AsyncIterator[Session]:
+    """Open a session and measure what the baseline costs, which ceilings and tolerances follow.
+
+    `takes` words how long the rest will take, given the seconds of a run; it is said on stderr.
+    """
     devices = probe_devices(bench.task.manifest, bench.config.gpus)[:1]
     with reporting() as progress:
         async with opened(
@@ -70,7 +75,10 @@ async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
         ) as session:
             session.runner.tell_waits(_say_wait)
             progress("measuring what the baseline costs here", 1.0)
-            await session.runner.calibrate(random_seed())
+            outcome = await session.runner.calibrate(random_seed())
+            if takes is not None:
+                said = takes((outcome.ms + outcome.serve_ms) / 1000)
+                print(f"  {said}", file=sys.stderr, flush=True)
             yield session
 
 
