@@ -12,7 +12,7 @@ from pathlib import Path
 
 from protocol.errors import ArnodeError, ConfigurationError
 
-DISKFULL_HINT = "free some space there and start again; everything committed before is whole"
+DISK_FULL_HINT = "free some space there and start again; everything committed before is whole"
 DAMAGED_HINT = "run `arnode fsck`, then `arnode fsck --rebuild` (it keeps the damaged file aside)"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -46,7 +46,7 @@ def _database_error(fault: sqlite3.Error, place: Path) -> ArnodeError | None:
     # The low byte is the primary result code: https://sqlite.org/rescode.html
     code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return DiskFullError(f"the disk is full: {place} could not be written", DISKFULL_HINT)
+        return DiskFullError(f"the disk is full: {place} could not be written", DISK_FULL_HINT)
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return DamagedStoreError(f"the store {place} is damaged: {fault}", DAMAGED_HINT)
     if code == sqlite3.SQLITE_BUSY:
@@ -69,7 +69,7 @@ def _database_error(fault: sqlite3.Error, place: Path) -> ArnodeError | None:
 
 def _file_error(fault: OSError, place: Path) -> ArnodeError | None:
     if fault.errno in FULL:
-        return DiskFullError(f"the disk is full: {place} could not be written", DISKFULL_HINT)
+        return DiskFullError(f"the disk is full: {place} could not be written", DISK_FULL_HINT)
     if fault.errno in _DENIED:
         return ConfigurationError(
             f"{place}: {(fault.strerror or 'refused').lower()}",
