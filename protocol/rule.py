@@ -18,6 +18,12 @@ ClaimWord = Literal["holds", "smaller", "does_not_hold", "open"]
 
 # One pair has no spread of its own: neither a gain nor a lie is ever settled by it.
 MIN_PAIRS = 2
+# What the trials of a line may err in all, from one adoption to the next, however many they are.
+LINE_ALPHA = 0.05
+# Of that what trials of peers' trees have: false claims, however many, cost own stacks nothing.
+_PEERS_SHARE = 0.2
+_SPENDING = 1.5  # the exponent of the series by which it is spent
+_SPENT_IN_ALL = 2.612375348685488  # ζ(1.5), the sum of that series
 # A claim is refuted at the usual 1 in 20, whatever alpha adoption asks for.
 REFUTED_LOG_E = math.log(20)
 # A claim this large is either there or soon refuted, so giving up on it early gains nothing. Below
@@ -82,6 +88,7 @@ class Judgement:
 
     `confirmed`: a gain is there; `smaller`: a gain is there, but not what was claimed; `refuted`:
     what was claimed is not there, nor was any gain shown; `unconfirmed`: neither was shown.
+    `evidence_share` is how much of the evidence that a confirmation needs is there, from 0 to 1.
     """
 
     verdict: Verdict | None
@@ -90,11 +97,26 @@ class Judgement:
     lower: float
     upper: float
     claim: ClaimWord | None
+    evidence_share: float
 
     @property
     def is_gain(self) -> bool:
         """Whether a gain is there, of whatever size."""
         return self.verdict in ("confirmed", "smaller")
+
+
+def trial_alpha(number: int, *, is_peers: bool) -> float:
+    """Return the alpha of a line's `number`-th trial since it last adopted something, from 1.
+
+    Own stacks and peers' trees (`is_peers`) are counted apart. ``α_k = w k^-1.5 / ζ(1.5)``, whose
+    sums over both are `LINE_ALPHA`. A single trial passes a null with at most its alpha, so a line
+    on which nothing is ever a gain adopts anything at all with at most `LINE_ALPHA`, whatever its
+    length, and any line has at most `LINE_ALPHA` × (adoptions + 1) false ones on average. Source:
+    LORD 1 of Javanmard & Montanari, *Online rules for control of FDR and FDX* (2018); alpha
+    investing of Foster & Stine (2008).
+    """
+    wealth = LINE_ALPHA * (_PEERS_SHARE if is_peers else 1 - _PEERS_SHARE)
+    return wealth * float(number**-_SPENDING) / _SPENT_IN_ALL
 
 
 def passes_screen(x: float, bank: Sequence[float], sd: float, policy: Policy) -> bool:
@@ -136,6 +158,7 @@ def judge(
         lower=lower,
         upper=upper,
         claim=None if claim is None else _claim_word(claim, verdict, upper),
+        evidence_share=policy.evidence_share(evidence.log_e),
     )
 
 

@@ -10,6 +10,7 @@ from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.publication import MAX_PARENTS
+from node.line.spending import draw_alpha, note_adoption
 from node.line.trial import Confirmation
 from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job, PlannedRun
@@ -82,6 +83,7 @@ class CheckpointStep(HeadTrial):
             ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
         if passed:
             ledger.publication.adoption(self.base, self.tree, evidence=record.id)
+            note_adoption(ledger)
         return replace(self, passed=passed)
 
 
@@ -89,4 +91,5 @@ def open_checkpoint(ledger: Ledger) -> Job[CheckpointStep]:
     """Put the working line's stack on trial against the verified head."""
     line = ledger.known_line
     step = CheckpointStep(base=line.verified, tree=line.working, stack=line.stack)
-    return ledger.open_job(step)
+    with ledger.store.transaction():
+        return ledger.open_job(replace(step, alpha_nano=draw_alpha(ledger, "own")))

@@ -21,11 +21,13 @@ from node.line.trial import (
     next_of_confirmation,
 )
 from node.store.jobs import Job, PlannedRun
-from protocol.fields import OPTIONAL, Digest
+from protocol.codecs import integer
+from protocol.fields import OPTIONAL, Digest, Named
 from protocol.manifest import TaskManifest
 from protocol.records import Record
 from protocol.rule import Claim, Policy
 from protocol.runs import Run
+from protocol.units import NANO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +102,22 @@ class PairTrial(JobStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadTrial(PairTrial):
-    """A tree on trial with the verified head; what came of it is filled in when it is closed."""
+    """A tree on trial with the verified head; what came of it is filled in when it is closed.
+
+    `alpha_nano` is how often it may pass a null, in 1e-9 units (`node.line.spending`). None: it is
+    the session's, as for a head that is measured again.
+    """
 
     measured: Annotated[Measured | None, OPTIONAL] = None
+    alpha_nano: Annotated[int | None, integer(1, NANO), Named("alpha"), OPTIONAL] = None
+
+    def weigh(
+        self, runs: list[PlannedRun], reading: MetricReading, manifest: TaskManifest
+    ) -> Confirmation:
+        if self.alpha_nano is not None:
+            alpha = self.alpha_nano / NANO
+            reading = replace(reading, policy=replace(reading.policy, alpha=alpha))
+        return PairTrial.weigh(self, runs, reading, manifest)  # no `super()`: it has slots
 
     @abstractmethod
     def patch_on_trial(self, ledger: Ledger) -> bytes:

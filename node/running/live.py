@@ -27,7 +27,6 @@ from node.terminal.terminal import plain
 from node.terminal.vocabulary import many, wording
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
-from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import idle_cards
 
@@ -247,7 +246,7 @@ def _now(activity: Activity) -> RenderableType:
 def _evidence(confirmation: Confirmation) -> RenderableType:
     """How far the checkpoint has come: the working line against the verified head, in pairs."""
     latest = confirmation.latest
-    share = DEFAULT.evidence_share(latest.log_e) if latest else 0.0
+    share = latest.evidence_share if latest else 0.0
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, width=24)

@@ -1,157 +1,119 @@
-"""`arnode spending`: the day's questions, and the correction of one, which takes nothing away."""
+"""Each trial of a line draws an alpha; what they may err in all is bounded, over restarts."""
 
-import json
-import sqlite3
-from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
-from node.commands.cli import main
-from node.home.clock import clock_ms
 from node.home.home import Home
-from node.proposing.budget import ledger_of
-from node.store import model_calls
-from node.store.model_calls import Charge, Spending, SpendingLimits
-
-MOST = Charge(tokens_in=100, tokens_out=50, usd_nano=16_200 * 10**9)
-LATE_MS = 3_600_000
-
-
-@pytest.fixture(autouse=True)
-def home_of_command(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ARNODE_HOME", str(home.root))
-
-
-def asked(home: Home, *, ago_ms: int = 0, model: str = "small", is_visit: bool = False) -> int:
-    with ledger_of(home) as ledger:
-        number = model_calls.reserve(
-            ledger,
-            limits=SpendingLimits(),
-            model=model,
-            most=MOST,
-            now_ms=clock_ms() - ago_ms,
-            is_visit=is_visit,
-        )
-    assert isinstance(number, int)
-    return number
-
-
-def settled(home: Home) -> int:
-    number = asked(home)
-    with ledger_of(home) as ledger:
-        assert model_calls.settle(ledger, number, MOST)
-    return number
-
-
-def run(*words: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(["spending", *words])
-    return int(ended.value.code or 0)
-
-
-def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
-    assert run(*words, "--json") == 0
-    document: dict[str, object] = json.loads(capsys.readouterr().out)
-    return document
-
-
-def spent(home: Home) -> Spending:
-    with ledger_of(home) as ledger:
-        return model_calls.spending_on(ledger, model_calls.day_of(clock_ms()))
-
-
-def test_a_day_is_listed_with_its_sums_and_limits(
-    home: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settled(home)
-    asked(home, model="claude\x1b[31m", is_visit=True)
-    document = told(capsys)
-    assert document["spent"] == {"usd": 32_400.0, "calls": 2, "visits": 1, "tokens": 300}
-    assert document["limits"] == {"usd": 5.0, "calls": None, "visits": 50, "tokens": None}
-    calls = document["calls"]
-    assert isinstance(calls, list)
-    assert [(one["id"], one["visit"], one["state"]) for one in calls] == [
-        (1, False, "settled"),
-        (2, True, "reserved"),
-    ]
-    assert run() == 0
-    shown = capsys.readouterr().out
-    assert "32400.0000 of 5.0000 USD; 2 of any number of questions; 1 of 50 visits" in shown
-    assert "\x1b" not in shown
-
-
-def test_an_empty_day_and_a_home_that_is_not_there_are_empty(
-    home: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert told(capsys, "2026-01-31")["calls"] == []
-    assert not home.store.exists()
-
-
-def test_a_correction_counts_and_what_was_booked_stays(
-    home: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
-    number = settled(home)
-    document = told(capsys, "--correct", str(number), "--usd", "0.25", "--why", "a liar")
-    assert (document["usd"], document["tokens_in"], document["why"]) == (0.25, 100, "a liar")
-    assert document["booked"] == {"tokens_in": 100, "tokens_out": 50, "usd": 16_200.0}
-    assert spent(home) == Spending(calls=1, tokens=150, usd_nano=250_000_000)
-    told(capsys, "--correct", str(number), "--tokens-in", "7", "--tokens-out", "0")
-    assert spent(home) == Spending(calls=1, tokens=7, usd_nano=250_000_000)
-    with closing(sqlite3.connect(home.store)) as database:
-        kept = database.execute("SELECT usd_nano FROM model_call").fetchall()
-        fixes = database.execute("SELECT usd_nano, tokens_in FROM model_correction").fetchall()
-    assert kept == [(MOST.usd_nano,)]
-    assert fixes == [(250_000_000, 100), (250_000_000, 7)]
-    assert run() == 0
-    assert "corrected from 100 + 50 tokens, 16200.000000 USD" in capsys.readouterr().out
-
-
-def test_what_was_corrected_leaves_room_in_the_day(home: Home) -> None:
-    number = settled(home)
-    limits = SpendingLimits(usd_nano=MOST.usd_nano)
-
-    def another() -> int | str:
-        with ledger_of(home) as ledger:
-            return model_calls.reserve(
-                ledger, limits=limits, model="small", most=MOST, now_ms=clock_ms()
-            )
-
-    assert another() == "usd_per_day"
-    assert run("--correct", str(number), "--usd", "0") == 0
-    assert another() == number + 1
-
-
-def test_a_question_that_may_still_be_asked_is_not_corrected(
-    home: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
-    open_one = asked(home)
-    assert run("--correct", str(open_one), "--usd", "0") == 1
-    assert f"question {open_one} may still be asked" in capsys.readouterr().err
-    assert spent(home).usd_nano == MOST.usd_nano
-    left_by_a_kill = asked(home, ago_ms=LATE_MS)
-    assert run("--correct", str(left_by_a_kill), "--usd", "0") == 0
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "message"),
-    [
-        (["--correct", "9", "--usd", "0"], 1, "there is no question 9"),
-        (["--correct", "1"], 2, "a correction names a question"),
-        (["--usd", "1"], 2, "a correction names a question"),
-        (["--correct", "1", "--usd", "-1"], 2, "-1"),
-        (["--correct", "1", "--usd", "nan"], 2, "nan"),
-        (["--correct", "0", "--usd", "1"], 2, "0"),
-        (["yesterday"], 2, "yesterday"),
-    ],
+from node.line.catch_up import CatchUpStep, open_catch_up
+from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.ledger import Ledger
+from node.line.spending import draw_alpha
+from node.line.trial import MetricReading
+from node.store.store import Store
+from protocol.rule import DEFAULT, LINE_ALPHA, trial_alpha
+from protocol.statistics import NoiseEstimate
+from protocol.units import NANO
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    checkpoint,
+    end,
+    keep,
+    ledger_of,
+    with_baseline,
 )
-def test_what_makes_no_sense_is_refused(
-    home: Home,
-    capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    code: int,
-    message: str,
-) -> None:
-    settled(home)
-    assert run(*words) == code
-    assert message in capsys.readouterr().err
-    assert spent(home).usd_nano == MOST.usd_nano
+from tests.node.examples import MANIFEST
+from tests.node.strangers import SD_NANO
+
+RATES = (f"0.0{number}" for number in range(101, 999))
+
+
+def tried(ledger: Ledger, gain_nano: int) -> int | None:
+    """Return the alpha of a checkpoint of something kept, which gains so much."""
+    keep(ledger, next(RATES))
+    checkpoint(ledger, gain_nano=gain_nano)
+    *_, last = ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)
+    return last.step.alpha_nano
+
+
+def nano(number: int, *, is_peers: bool = False) -> int:
+    return int(trial_alpha(number, is_peers=is_peers) * NANO)
+
+
+def test_all_trials_together_spend_what_a_line_has_and_no_more() -> None:
+    own, peers = (
+        sum(trial_alpha(number, is_peers=is_peers) for number in range(1, 100_000))
+        for is_peers in (False, True)
+    )
+    assert 0.99 * LINE_ALPHA < own + peers < LINE_ALPHA
+    assert own == pytest.approx(4 * peers)
+    levels = [trial_alpha(number, is_peers=False) for number in range(1, 100)]
+    assert levels == sorted(levels, reverse=True)
+
+
+def test_each_trial_draws_less_until_one_passes(home: Home, store: Store) -> None:
+    ledger = with_baseline(home, store)
+    assert [tried(ledger, -GAIN_NANO) for _ in range(3)] == [nano(1), nano(2), nano(3)]
+    assert tried(ledger, GAIN_NANO) == nano(4)
+    assert tried(ledger, -GAIN_NANO) == nano(1)
+
+
+def test_what_was_spent_is_spent_after_a_restart(home: Home) -> None:
+    with Store.open(home) as store:
+        assert tried(with_baseline(home, store), -GAIN_NANO) == nano(1)
+    with Store.open(home) as store:
+        assert tried(ledger_of(home, store), -GAIN_NANO) == nano(2)
+
+
+def test_a_trial_that_was_not_opened_spends_nothing(home: Home, store: Store) -> None:
+    ledger = with_baseline(home, store)
+
+    def begin() -> None:
+        with store.transaction():
+            draw_alpha(ledger, "own")
+            raise RuntimeError("it ends before the job is in the queue")
+
+    with pytest.raises(RuntimeError):
+        begin()
+    assert tried(ledger, -GAIN_NANO) == nano(1)
+
+
+def test_peers_trees_spend_what_is_theirs(home: Home, store: Store) -> None:
+    ledger = with_baseline(home, store)
+    keep(ledger, next(RATES))
+    line = ledger.known_line
+    theirs = CatchUpStep(
+        base=line.verified,
+        tree=line.working,
+        theirs=line.working,
+        patch=line.stack[0],
+        target=bytes(32),
+        author=bytes(32),
+        gain_nano=GAIN_NANO,
+    )
+    opened = [open_catch_up(ledger, theirs) for _ in range(40)]
+    drawn = [job.step.alpha_nano for job in opened]
+    assert drawn == [nano(number, is_peers=True) for number in range(1, 41)]
+    assert open_checkpoint(ledger).step.alpha_nano == nano(1)
+
+
+def test_a_trial_is_judged_by_the_alpha_that_it_drew(home: Home, store: Store) -> None:
+    """What convinces one that may err once in fifty does not convince one in ten million."""
+    ledger = with_baseline(home, store)
+    keep(ledger, next(RATES))
+    job = open_checkpoint(ledger)
+    for _ in range(4):
+        ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
+    for planned in store.jobs.runs_of(job.id):
+        gained = 3 * SD_NANO if planned.role == "candidate" else 0
+        end(store, planned, BASE_NANO - gained + planned.ordinal)
+    runs = store.jobs.runs_of(job.id)
+    noise = NoiseEstimate.from_class(SD_NANO / NANO)
+    reading = MetricReading(sign=1, noise=noise, policy=DEFAULT)
+
+    def move(alpha: float | None) -> str:
+        step = replace(job.step, alpha_nano=None if alpha is None else round(alpha * NANO))
+        return step.weigh(runs, reading, MANIFEST).move
+
+    assert [move(None), move(0.02), move(1e-7)] == ["pass", "pass", "pair"]

@@ -25,3 +25,25 @@ def student(degrees: int) -> Noise:
 def skewed(sign: int) -> Noise:
     """Return a scatter with one long tail, of variance 1."""
     return lambda chance: sign * (chance.expovariate(1.0) - 1)
+
+
+def scaled(sd: float) -> Noise:
+    """Return a scatter of another size than is thought."""
+    return lambda chance: chance.gauss(0, sd)
+
+
+def lasting(correlation: float) -> Noise:
+    """Return a scatter that stays for a while: each run's is correlated with the one before (AR 1).
+
+    Of variance 1. It remembers the last run, so that every stream needs one of its own.
+    """
+    now: list[float] = []
+
+    def draw(chance: random.Random) -> float:
+        fresh = chance.gauss(0, 1)
+        last = now.pop() if now else None
+        rest = (1 - correlation**2) ** 0.5
+        now.append(fresh if last is None else correlation * last + rest * fresh)
+        return now[0]
+
+    return draw

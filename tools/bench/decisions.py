@@ -16,7 +16,7 @@ from statistics import fmean
 
 from protocol.rule import DEFAULT, VERIFY, Claim, Judgement, Policy, judge
 from protocol.statistics import NoiseEstimate, PairedEvidence
-from tests.protocol.scatter import Noise, normal, skewed, student
+from tests.protocol.scatter import Noise, lasting, normal, scaled, skewed, student
 from tools.bench.followers import Author, Follower
 from tools.bench.rivals import Progress, bootstrap, keep_if_lower, t_test
 from tools.bench.streams import Node
@@ -94,10 +94,34 @@ CLAIMS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """Lines on which nothing is ever a gain; each stream has noise of its own."""
+
+    runs: int = 1_000
+    streams: int = 2_000
+    noise: Callable[[], Noise] = lambda: normal
+    candidate_scale: float = 1.0
+
+
+IDLE = {
+    "1000 runs": Idle(),
+    "10000 runs": Idle(runs=10_000),
+    "candidates twice as noisy": Idle(candidate_scale=2.0),
+    "noise that stays for a while": Idle(noise=lambda: lasting(0.7)),
+    "half the noise that its class has": Idle(noise=lambda: scaled(0.5)),
+    "twice the noise that its class has": Idle(noise=lambda: scaled(2.0)),
+    "heavy tails": Idle(noise=lambda: student(3)),
+}
+
+
 def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
     """Return the figures."""
     count = 400 if small else 10_000
     streams = {"night": 60, "week": 10, "2000": 4} if small else STREAMS
+    null_streams = (
+        {"1000 runs": 25} if small else {name: idle.streams for name, idle in IDLE.items()}
+    )
     with get_context("spawn").Pool(os.cpu_count()) as pool:
         _tell("nulls")
         nulls = pool.map(_null, [(name, count) for name in NULLS], chunksize=1)
@@ -110,12 +134,17 @@ def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
         shares = (0.0, 0.3, 0.6)
         crowds = pool.map(_crowd, [(share, 4 if small else 60) for share in shares], chunksize=1)
         _tell("streams of nulls")
-        idle = pool.map(_idle, [(number, 2 if small else 20) for number in range(6)], chunksize=1)
+        idle = {
+            name: sum(pool.map(_idle, [(name, at, 25) for at in range(0, many, 25)], chunksize=1))
+            for name, many in null_streams.items()
+        }
     return {
         "nulls_confirmed": dict(zip(NULLS, nulls, strict=True)),
         "claims": dict(zip(CLAIMS, claims, strict=True)),
         "streams": {name: _beside(worked, name, streams[name]) for name in HORIZONS},
-        "all_null_1000_runs_with_an_adoption": share_of(sum(idle), 6 * (2 if small else 20)),
+        "null_streams_with_an_adoption": {
+            name: share_of(adopted, null_streams[name]) for name, adopted in idle.items()
+        },
         "liars": {f"{share:.0%}": crowd for share, crowd in zip(shares, crowds, strict=True)},
     }
 
@@ -165,13 +194,14 @@ def _beside(
     return shown
 
 
-def _idle(job: tuple[int, int]) -> int:
+def _idle(job: tuple[str, int, int]) -> int:
     """Return how many streams in which nothing is ever a gain adopt something all the same."""
-    number, count = job
-    adopted = 0
-    for stream in range(count):
-        machine = Machine(random.Random(1000 * number + stream))
-        adopted += Node(machine, propose=lambda _chance: 0.0).work(1_000).adopted > 0
+    name, first, count = job
+    idle, adopted = IDLE[name], 0
+    for stream in range(first, first + count):
+        machine = Machine(random.Random(f"{name} {stream}"), noise=idle.noise())
+        node = Node(machine, propose=lambda _: 0.0, candidate_scale=idle.candidate_scale)
+        adopted += node.work(idle.runs).adopted > 0
     return adopted
 
 

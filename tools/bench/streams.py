@@ -28,7 +28,7 @@ from node.line.trial import (
     next_of_trial,
 )
 from node.store.jobs import PlannedRun, StoredOutcome
-from protocol.rule import DEFAULT, POWER, Claim, Policy, has_drifted
+from protocol.rule import DEFAULT, POWER, Claim, Policy, has_drifted, trial_alpha
 from protocol.runs import Role, Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -83,6 +83,8 @@ class Node:
     branch: "Branch | None" = None
     tried_roots: Counter[tuple[int, int]] = field(default_factory=Counter)
     branches: int = 0
+    candidate_scale: float = 1.0  # times the noise of other runs
+    trials: Counter[bool] = field(default_factory=Counter)  # since the last adoption, by `is_peers`
 
     def work(self, runs: int) -> Progress:
         """Spend so many runs."""
@@ -226,7 +228,7 @@ class Node:
         if self.machine.share_of_session >= self.policy.session_share:
             self.judged_in = self.machine.session
         worth = self._worth
-        confirmation = self._confirm(worth)
+        confirmation = self._confirm(worth, policy=self.next_policy(is_peers=False))
         passed = confirmation.move == "pass"
         self.judged(passed=passed, confirmation=confirmation)
         if passed:
@@ -246,6 +248,7 @@ class Node:
         self.last_stack = [worth - self.progress.gain]
         self.parts = [*([] if self.branch else self.parts), *self.stack]
         self.progress.adopt(worth - self.progress.gain)
+        self.trials.clear()
         self.heads.append(worth)
         self.branch, self.is_asked, self.trend = None, False, Trend()
 
@@ -282,6 +285,11 @@ class Node:
         if confirmation.latest and confirmation.latest.gain <= 0:
             self.taken_out.append(part)
             self.bank_nano = [pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]]
+
+    def next_policy(self, *, is_peers: bool) -> Policy:
+        """Return the rule's numbers for the next trial, which draws its alpha."""
+        self.trials[is_peers] += 1
+        return replace(self.policy, alpha=trial_alpha(self.trials[is_peers], is_peers=is_peers))
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         """Hear what came of the stack, before it is taken over or dropped."""
@@ -329,7 +337,8 @@ class Node:
         return MetricReading(sign=1, noise=noise, policy=self.policy)
 
     def _run(self, role: Role, worth: float, seed: int) -> PlannedRun:
-        nano = _LEVEL_NANO + round(self.machine.measure(-worth) * SD * NANO)
+        scale = self.candidate_scale if role == "candidate" else 1.0
+        nano = _LEVEL_NANO + round(self.machine.measure(-worth, scale=scale) * SD * NANO)
         run = replace(_RUN, role=role, seed=seed, metric_nano=nano, secret_nano=nano)
         outcome = StoredOutcome(run=run, log_tail="")
         return PlannedRun(job_id=0, ordinal=seed, role=role, tree=_TREE, seed=seed, outcome=outcome)

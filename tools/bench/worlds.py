@@ -33,12 +33,15 @@ class Machine:
     runs: int = 0
     offset: float = 0.0
 
-    def measure(self, value: float) -> float:
-        """Return what one run of a tree says that is truly worth `value`; lower is better."""
+    def measure(self, value: float, *, scale: float = 1.0) -> float:
+        """Return what one run of a tree says that is truly worth `value`; lower is better.
+
+        It scatters `scale` times as much as others.
+        """
         if self.runs % self.runs_a_session == 0:
             self.offset = self.chance.gauss(0, self.session_sd)
         self.runs += 1
-        return value + self.offset + self.noise(self.chance)
+        return value + self.offset + scale * self.noise(self.chance)
 
     @property
     def session(self) -> int:
