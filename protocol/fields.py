@@ -16,7 +16,7 @@ Limits of text count code points. Whatever is accepted once must be accepted for
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from types import NoneType
 from typing import (
@@ -104,6 +104,11 @@ class Mapped:
             for entry, item in attributes
             if not (entry.optional and item is None)
         }
+
+    def parts(self) -> Iterator[tuple[str, str, object]]:
+        """Yield of each field its name in the map, its attribute's, and what the attribute is."""
+        for entry in self._FIELDS:
+            yield entry.name, entry.attribute, getattr(self, entry.attribute)
 
     @classmethod
     def from_value(cls, value: Value) -> Self | Rejected:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from node.store.blobs import Blobs
+    from node.store.jobs import Line
     from node.store.store import Store
     from protocol.gains import Gain
 
@@ -104,6 +105,16 @@ def boards_elsewhere(store: "Store", net: str) -> str:
     """Return the end of a line that says which other networks have boards here, if any has."""
     others = [name for name in store.boards.networks() if name != net]
     return f"; boards are here of: {', '.join(others)} (`--network NAME`)" if others else ""
+
+
+def shown_line(store: "Store", task: str | None) -> "Line":
+    """Return the line that is to be shown; where there are others, stderr says which it is."""
+    from node.line.heads import line_to_show
+
+    line, told = line_to_show(store, task)
+    if told:
+        click.echo(told, err=True)
+    return line
 
 
 def short(digest: bytes) -> str:

@@ -5,6 +5,7 @@ stderr, what is wrong and how to mend it, and its exit code.
 """
 
 import difflib
+import errno
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ import click
 from protocol.errors import ArnodeError, UsageError
 
 EXIT_INTERRUPTED = 130
+# Of a write that no file is named for: standard output.
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +179,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         code = _report("interrupted", "", EXIT_INTERRUPTED, is_debugging)
     except BrokenPipeError:
-        # Whoever read our output has had enough; flushing again at exit must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has had enough
         code = 0
+    except OSError as fault:
+        if fault.errno not in _UNWRITABLE or fault.filename is not None:
+            code = _report_bug(fault, is_debugging)
+        else:
+            _drop_output()
+            what = f"the output could not be written: {(fault.strerror or 'refused').lower()}"
+            hint = "what is there of it is not whole: free some space, or write it elsewhere"
+            code = _report(what, hint, 1, is_debugging)
     except Exception as fault:  # noqa: BLE001 (the outermost supervisor)
-        what = f"this should not have happened: {type(fault).__name__}: {fault}"
-        code = _report(what, "run it again with --debug and report what it prints", 1, is_debugging)
+        code = _report_bug(fault, is_debugging)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_output() -> None:
+    """Let nothing more be written: flushing again at exit must not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _heed_signals() -> None:
@@ -197,6 +211,11 @@ def _interrupt(*_: object) -> None:
     if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL):
         raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)
+
+
+def _report_bug(fault: Exception, is_debugging: bool) -> int:
+    what = f"this should not have happened: {type(fault).__name__}: {fault}"
+    return _report(what, "run it again with --debug and report what it prints", 1, is_debugging)
 
 
 def _report(message: str, hint: str, code: int, is_debugging: bool) -> int:

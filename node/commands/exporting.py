@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, line_option, reading, short, tell
+from node.commands.basics import json_option, line_option, reading, short, shown_line, tell
 from node.commands.history import diff_of, experiment_json
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
 from node.exchange.pull_request import describe
 from node.home.home import Home
 from node.store.blobs import Blobs
-from node.store.imported import named
+from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, UsageError
@@ -35,13 +35,12 @@ def export() -> None:
 def results(task: str | None, imported: str | None) -> None:
     """Write the experiments to stdout as autoresearch's results.tsv."""
     from node.journal.journal import Journal
-    from node.line.heads import the_line
 
     with reading() as (store, blobs):
         if imported is not None:
             sys.stdout.buffer.write(_imported_data(store, imported))
             return
-        journal = Journal(Home.here(), store, blobs, the_line(store, task).key)
+        journal = Journal(Home.here(), store, blobs, shown_line(store, task).key)
         sys.stdout.write(journal.expected_table())
 
 
@@ -113,16 +112,15 @@ def branch(repository: Path, name: str, task: str | None) -> None:
     """Bring the verified head's history into a git repository as a branch."""
     from node.journal.journal import Journal
     from node.journal.notebook import MAIN
-    from node.line.heads import the_line
 
     with reading() as (store, blobs):
-        journal = Journal(Home.here(), store, blobs, the_line(store, task).key)
-    if not (journal.path / ".git").is_dir():
+        journal = Journal(Home.here(), store, blobs, shown_line(store, task).key).path
+    if not (journal / ".git").is_dir():
         raise ArnodeError("there is no journal yet", "start the node: `arnode start`")
     fetched = subprocess.run(
         [
             *("git", "-C", str(repository), "fetch", "--quiet", "--no-tags"),
-            *(str(journal.path), f"{MAIN}:refs/heads/{name}"),
+            *(str(journal), f"{MAIN}:refs/heads/{name}"),
         ],
         capture_output=True,
         text=True,
@@ -138,21 +136,22 @@ def branch(repository: Path, name: str, task: str | None) -> None:
 
 
 def _imported_data(store: Store, wanted: str) -> bytes:
-    everything = store.imported.listed()
-    if (found := named(everything, wanted)) is None:
-        known = ", ".join(short(one.id) for one in everything) or "none"
-        raise UsageError(f"`{plain(wanted)}` names no single imported file", f"there are: {known}")
-    return found.log.data
+    everything = {one.id: one for one in store.imported.listed()}
+    found = only_one(wanted, [one for one in everything if begins(one, wanted)])
+    if found is None:
+        known = ", ".join(map(short, everything)) or "none"
+        raise UsageError(f"no imported file's id begins with `{wanted}`", f"there are: {known}")
+    return everything[found].log.data
 
 
 def _diff(store: Store, blobs: Blobs, wanted: str | None, task: str | None) -> tuple[str, Record]:
     """Return a diff and the record that says most about it."""
-    from node.line.heads import manifest_of, the_line
+    from node.line.heads import manifest_of
 
     if wanted is not None:
         record = store.records.find(wanted)
         return diff_of(store, blobs, record), record
-    line = the_line(store, task)
+    line = shown_line(store, task)
     baseline = blobs.get_source(manifest_of(store, line).baseline_tree)
     evidence = store.experiments.evidence_for(line.key, line.verified)
     if line.verified == baseline.tree or evidence is None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 import click
 
 from agent.source.capabilities import CapabilityMark
-from node.commands.basics import hex_or_none, json_option, line_option, reading, short
+from node.commands.basics import hex_or_none, json_option, line_option, reading, short, shown_line
 from node.home.control import is_running
 from node.home.home import Home
 from node.line.heads import manifest_of, move_head, previous_head, the_line, tree_of
@@ -28,11 +28,14 @@ from protocol.errors import ArnodeError, SafetyError, UsageError
 @click.option("--provenance", is_flag=True, help="Who wrote each line, and what was measured.")
 @json_option("With --provenance: every line as JSON.")
 def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> None:
-    """Print the verified head's source: `arnode head > train.py`."""
+    """Print the verified head's source: `arnode head > train.py`.
+
+    Where this home works on several tasks, it is that of the running or last session.
+    """
     if as_json and not provenance:
         raise UsageError("the source itself is no JSON", "use --json with --provenance")
     with reading() as (store, blobs):
-        line = the_line(store, task)
+        line = shown_line(store, task)
         tree = line.working if working else line.verified
         source = blobs.get_source(tree)
         marks = marks_of(store, blobs, line.task, tree)

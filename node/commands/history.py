@@ -1,6 +1,7 @@
 """`log`, `show`, `diff`: what this node did, from its store alone."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
@@ -11,38 +12,45 @@ from rich.text import Text
 from agent.source.capabilities import CapabilityMark
 from node.commands.basics import hex_or_none, json_option, own_console, plain_table, reading, short
 from node.commands.foreign import foreign_json, print_foreign
+from node.commands.record_text import fields_for_people, print_fields
 from node.commands.timeline import print_timelines, timeline_json
 from node.exchange.bundle import Subject, trees_of
 from node.home.home import Home
 from node.settings.config import config_of
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
-from node.store.imported import named
+from node.store.jobs import LineKey
+from node.store.named_tasks import labels, task_named
+from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.terminal import plain, print_json, to_json, wants_color
 from node.terminal.vocabulary import wording
 from node.vetting.adoption import describe, marks_of
+from protocol.attestation import AttestBody
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError
+from protocol.manifest import MetricSpec
 from protocol.patches import unified_diff, unpack_diff
-from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
+from protocol.record_kinds import AdoptBody, PatchBody, ResultBody, TaskBody
 from protocol.records import Record
 from protocol.remarks import RetractBody
 from protocol.units import from_nano
 
-_LEAST_DIGITS = 8
 _SHOWN = 30
 
 
 @click.command()
 @click.option("-n", "--limit", type=click.IntRange(1), help=f"How many, newest first [{_SHOWN}].")
+@click.option("--task", help="Of one task only, without what was imported.")
 @json_option("All of them (or the limit) as JSON.")
-def log(limit: int | None, as_json: bool) -> None:
+def log(limit: int | None, task: str | None, as_json: bool) -> None:
     """List this node's experiments, newest first, and what was imported."""
     with reading() as (store, _):
+        lines = store.experiments.lines()
+        named_task = None if task is None else task_named(store, task, (one.task for one in lines))
         wanted = limit if as_json or limit else _SHOWN
-        experiments = store.experiments.listed(newest_first=True, limit=wanted)
-        imported = store.imported.listed()
+        experiments = store.experiments.listed(task=named_task, newest_first=True, limit=wanted)
+        imported = store.imported.listed() if named_task is None else []
         if as_json:
             print_json(
                 {
@@ -52,7 +60,9 @@ def log(limit: int | None, as_json: bool) -> None:
             )
             return
         if experiments:
-            _print_table(store, experiments)
+            _print_table(
+                store, experiments, [one for one in lines if named_task in (None, one.task)]
+            )
         elif not imported:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
@@ -65,18 +75,21 @@ def log(limit: int | None, as_json: bool) -> None:
 def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
     """Show one record with everything about it, or an imported file.
 
-    ID is 8 or more of its first digits.
+    ID is the first digits of its id, as many as are needed, four at least; that of a source that
+    was measured here means its latest result.
     """
     with reading() as (store, blobs):
-        imported = named(store.imported.listed(), id) if len(id) >= _LEAST_DIGITS else None
-        if imported is not None:
+        imported = {one.id: one for one in store.imported.listed() if begins(one.id, id)}
+        meant = only_one(id, imported.keys() | store.records.matching(id).keys())
+        if meant in imported:
             if as_json:
-                print_json({"imported": foreign_json(imported)})
+                print_json({"imported": foreign_json(imported[meant])})
             else:
-                print_foreign(imported)
+                print_foreign(imported[meant])
             return
         record = store.records.find(id)
         marks = _marks(store, blobs, record)
+        metric = _metric(store, record)
         document: dict[str, object] = {
             "id": record.id.hex(),
             "kind": record.kind,
@@ -94,12 +107,13 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
     if as_json:
         print_json(document)
         return
-    body, runs = document.pop("body"), document.pop("timeline")
+    del document["body"]
+    runs = document.pop("timeline")
     document["marks"] = _marks_shown(record, marks)
     document["time"] = _time(record.ts_ms, "%Y-%m-%d %H:%M:%S")
-    _print_fields(document, indent="")
+    print_fields(document)
     click.echo()
-    _print_fields({"body": body}, indent="")
+    print_fields({"body": fields_for_people(record.body, metric)})
     if runs:
         print_timelines(cast("list[dict[str, Any]]", runs))
 
@@ -127,8 +141,13 @@ def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
     body = record.body
     if isinstance(body, AdoptBody):
         return unified_diff(blobs.get_source(body.from_tree), blobs.get_source(body.to_tree))
-    if isinstance(body, ResultBody) and body.patch is not None:
-        body = store.records.get(body.patch).body
+    if isinstance(body, ResultBody | AttestBody):
+        patch = (
+            store.records.patch(body.patch) if isinstance(body, ResultBody) and body.patch else None
+        )
+        if patch is None and body.base != body.tree:  # its author's patch need not be here
+            return unified_diff(blobs.get_source(body.base), blobs.get_source(body.tree))
+        body = patch or body
     if not isinstance(body, PatchBody):
         raise UsageError(
             f"{short(record.id)} is a {record.kind} without a patch",
@@ -161,13 +180,21 @@ def experiment_json(experiment: Experiment) -> dict[str, object]:
     }
 
 
-def _print_table(store: Store, experiments: list[Experiment]) -> None:
-    manifest = store.records.manifest(experiments[0].task)
+def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[LineKey]) -> None:
+    """Print experiments of these lines; what differs between the lines has a column."""
+    tasks = labels(store, (line.task for line in lines))
+    has_classes = len({line.hardware_class for line in lines}) > 1
+    manifests = [store.records.manifest(task) for task in tasks]
+    metrics = {manifest.metric.name for manifest in manifests if manifest}
     table = plain_table()
     table.add_column("id", no_wrap=True)
     table.add_column("time", no_wrap=True)
+    if len(tasks) > 1:
+        table.add_column("task", no_wrap=True)
+    if has_classes:
+        table.add_column("class", no_wrap=True)
     table.add_column("decision", no_wrap=True)
-    table.add_column(manifest.metric.name if manifest else "metric", justify="right")
+    table.add_column(metrics.pop() if len(metrics) == 1 else "metric", justify="right")
     table.add_column("gain", justify="right")
     table.add_column("title", overflow="fold")
     for experiment in experiments:
@@ -176,6 +203,8 @@ def _print_table(store: Store, experiments: list[Experiment]) -> None:
         table.add_row(
             short(experiment.id),
             _time(experiment.ts_ms, "%m-%d %H:%M"),
+            *([Text(plain(tasks[experiment.task]))] if len(tasks) > 1 else []),
+            *([experiment.hardware_class] if has_classes else []),
             Text(told.word, told.style),
             "" if metric is None else f"{metric:.6f}",
             "" if gain is None else f"{gain:+.6f}",
@@ -184,25 +213,13 @@ def _print_table(store: Store, experiments: list[Experiment]) -> None:
     own_console().print(table)
 
 
-def _print_fields(fields: dict[str, object], *, indent: str) -> None:
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            click.echo(f"{indent}{name}:")
-            _print_fields(value, indent=indent + "  ")
-        elif isinstance(value, list) and value:
-            click.echo(f"{indent}{name}:")
-            for item in value:
-                click.echo(f"{indent}  {_in_one_line(item)}")
-        else:
-            click.echo(f"{indent}{name}: {_in_one_line(value)}")
-
-
-def _in_one_line(value: object) -> str:
-    if isinstance(value, dict):
-        return "  ".join(f"{name}={_in_one_line(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return "[" + ", ".join(_in_one_line(item) for item in value) + "]"
-    return "-" if value is None else plain(str(value))
+def _metric(store: Store, record: Record) -> MetricSpec | None:
+    """Return what a record's figures are of, if its task is known here."""
+    if isinstance(record.body, TaskBody):
+        return record.body.manifest.metric
+    task = getattr(record.body, "task", None)
+    manifest = store.records.manifest(task) if isinstance(task, bytes) else None
+    return manifest.metric if manifest else None
 
 
 def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityMark, ...] | None:

@@ -79,7 +79,7 @@ def leaderboard(
     Rank is by the lower bound of the gain over the task's baseline, run beside the candidate: as
     claimed, on the public or the secret split, whichever is lower, and after an allowance for the
     luckiest of the author's tries; as another key measured it on its own secret split, once one
-    has.
+    has. Each row has the id of its claim: `show`, `diff`, `verify`, `adopt` and `replay` take it.
 
     With --marks the code of the rows is read, half a second each: a mark is what a row's code does
     beyond arithmetic that the task's baseline does not.
@@ -236,8 +236,8 @@ def _print(
         out.print("no row of this kind")
         return
     table = plain_table()
-    for name in ("rank", "tree", "claimed gain", "at least", manifest.metric.name, "tries"):
-        table.add_column(name, no_wrap=True, justify="left" if name == "tree" else "right")
+    for name in ("rank", "id", "claimed gain", "at least", manifest.metric.name, "tries"):
+        table.add_column(name, no_wrap=True, justify="left" if name == "id" else "right")
     table.add_column("attested", no_wrap=True, justify="right")
     table.add_column("others", no_wrap=True)
     table.add_column("here", no_wrap=True)
@@ -250,7 +250,7 @@ def _print(
         rank = "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}"
         table.add_row(
             rank,
-            short(row.tree),
+            short(row.result),
             _signed(row.gain_anchor_nano),
             _signed(row.gain_anchor_lower_nano),
             f"{row.metric_nano / NANO:.6f}",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -14,6 +15,7 @@ from node.line.trial import Pair
 from node.on_demand.measuring import Comparison, find_source, measure, pair_json, pair_words
 from node.on_demand.measuring import compare as compare_sources
 from node.on_demand.session import calibrated_session, find_workbench
+from node.on_demand.takes import pairs_take, runs_take
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
@@ -59,8 +61,8 @@ def run(
         click.echo(f"  seed {outcome.seed:>10}  {outcome.status}  {plain(str(figure))}", err=True)
 
     async def work() -> tuple[list[RunOutcome], float | None]:
-        async with calibrated_session(bench) as session:
-            *first, last = given or [random_seed() for _ in range(seeds)]
+        *first, last = given or [random_seed() for _ in range(seeds)]
+        async with calibrated_session(bench, partial(runs_take, len(first) + 1)) as session:
 
             def runs() -> Iterator[tuple[Source, int]]:
                 yield from ((wanted, seed) for seed in first)
@@ -122,7 +124,7 @@ def compare(
         click.echo(f"  {pair_words(pair, policy.evidence_share(judgement.log_e))}", err=True)
 
     async def work() -> Comparison:
-        async with calibrated_session(bench) as session:
+        async with calibrated_session(bench, partial(pairs_take, policy.max_pairs)) as session:
             click.echo("  A         B         (secret split)", err=True)
             return await compare_sources(
                 session,

@@ -12,7 +12,7 @@ from node.commands.basics import json_option, reading
 from node.exchange.bundle import Subject, read_bundle, trees_of
 from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
 from node.home.faults import explaining_faults
-from node.line.heads import task_source
+from node.store.named_tasks import task_source
 from node.terminal.terminal import plain, print_json
 from node.vetting.adoption import describe, marks_of
 from protocol.attestation import AttestBody

@@ -13,13 +13,11 @@ from node.commands.basics import (
     reading,
     short,
 )
-from node.line.heads import tree_in
+from node.line.heads import tree_meant
 from node.store.measured_here import boards_of
 from node.terminal.terminal import plain, print_json
 from node.views.matrix import transfer_matrix
 from protocol.units import NANO
-
-_TITLE_WIDTH = 48
 
 
 @click.command()
@@ -33,10 +31,12 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
     An effect on other hardware orders what is tried here; it is never evidence.
     """
     with reading() as (store, _):
-        tree = tree_in(store.records.find(wanted)) if wanted else None
         net = network_of(store, named)
         keys = boards_of(store, net, task)
-        steps = [step for step in transfer_matrix(store, keys) if tree is None or step.tree == tree]
+        steps = transfer_matrix(store, keys)
+        if wanted is not None:
+            tree = tree_meant(store, {step.tree for step in steps}, wanted)
+            steps = [step for step in steps if step.tree == tree]
         manifest = store.records.manifest(keys[0].task) if keys else None
         elsewhere = boards_elsewhere(store, net)
     if as_json:
@@ -73,7 +73,7 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
         )
         return
     for step in steps:
-        click.echo(f"{short(step.tree)}  {plain(step.title)[:_TITLE_WIDTH]}")
+        click.echo(f"{short(step.tree)}  {plain(step.title)}")
         for name, cell in step.cells.items():
             gain = f"{cell.gain.value_nano / NANO:+.6f}" if cell.gain else "–"
             more = f", {cell.keys} other keys re-ran it" if cell.keys else ""

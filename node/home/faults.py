@@ -14,7 +14,7 @@ from protocol.errors import ArnodeError, ConfigurationError
 
 DISK_FULL_HINT = "free some space there and start again; everything committed before is whole"
 DAMAGED_HINT = "run `arnode fsck`, then `arnode fsck --rebuild` (it keeps the damaged file aside)"
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -68,7 +68,7 @@ def _database_error(fault: sqlite3.Error, place: Path) -> ArnodeError | None:
 
 
 def _file_error(fault: OSError, place: Path) -> ArnodeError | None:
-    if fault.errno in _FULL:
+    if fault.errno in FULL:
         return DiskFullError(f"the disk is full: {place} could not be written", DISK_FULL_HINT)
     if fault.errno in _DENIED:
         return ConfigurationError(

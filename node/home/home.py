@@ -6,12 +6,13 @@ flock, so it dies with the process, however that ends.
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.home.faults import explaining_faults
+from node.home.faults import FULL, explaining_faults
 from protocol.errors import ConfigurationError
 
 PRIVATE_FOLDER = 0o700
@@ -20,6 +21,27 @@ _OTHERS = 0o077
 
 class InUseError(ConfigurationError):
     """Another process holds the home's lock."""
+
+
+@contextmanager
+def _naming_the_mend(root: Path) -> Iterator[None]:
+    """Raise what is wrong with a home's path as a ConfigurationError; full disks pass through."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as fault:
+        file = next((one for one in (root, *root.parents) if one.is_file()), root)
+        what = f"{file} is not one" if file != root else "there is a file"
+        raise ConfigurationError(
+            f"the home {root} is not a folder: {what}", "set ARNODE_HOME to a folder"
+        ) from fault
+    except OSError as fault:
+        if fault.errno in FULL:
+            raise
+        reason = (fault.strerror or "refused").lower()
+        raise ConfigurationError(
+            f"the home {root} cannot be used: {reason}",
+            "set ARNODE_HOME to a folder that is yours to write to",
+        ) from fault
 
 
 class _Place:
@@ -50,8 +72,18 @@ class Home:
 
     @classmethod
     def here(cls) -> "Home":
-        """Return the home that this process's own environment means."""
-        return cls.locate(os.environ)
+        """Return the home that this process's own environment means.
+
+        Raises ConfigurationError if there can be none.
+        """
+        home = cls.locate(os.environ)
+        with _naming_the_mend(home.root):
+            try:
+                if not stat.S_ISDIR(home.root.stat().st_mode):
+                    raise NotADirectoryError
+            except FileNotFoundError:
+                pass  # not made yet
+        return home
 
     store = _Place("records.db")  # SQLite
     mirror = _Place("own-records.log")  # a second copy of this node's own records
@@ -73,12 +105,8 @@ class Home:
     def prepare(self) -> None:
         """Create the folder for this user alone, or check that it is one."""
         with explaining_faults(self.root):
-            try:
+            with _naming_the_mend(self.root):
                 self.root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as fault:
-                raise ConfigurationError(
-                    f"the home {self.root} is not a folder", "set ARNODE_HOME to a folder"
-                ) from fault
             self._make_private()
             for folder in (self.blobs, self.journal, self.data):
                 folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)

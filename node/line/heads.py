@@ -1,12 +1,13 @@
 """The verified head is moved by hand: what may be adopted, on which evidence."""
 
+from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
 
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.ledger import Ledger
 from node.store.jobs import Line
-from node.store.records import PREFIX_DIGITS
+from node.store.named_tasks import labels, line_of_session, task_named
+from node.store.records import begins, only_one
 from node.store.store import Store
 from node.vetting.patches import PatchRecord
 from protocol.attestation import AttestBody
@@ -14,28 +15,54 @@ from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
-from trainer.task_folder.task import Task
-
-_FOLDER = "task-folder/"
 
 
-def the_line(store: Store, task_name: str | None = None) -> Line:
-    """Return the one line meant: that of the named task, else the only one there is."""
+def the_line(store: Store, task: str | None = None) -> Line:
+    """Return the one line meant: that of the named task, else the only task's.
+
+    Of a task on several classes it is the line that was worked on last.
+    """
+    lines = _lines(store, task)
+    if len({line.task for line in lines}) > 1:
+        names = ", ".join(sorted(labels(store, (line.task for line in lines)).values()))
+        raise UsageError(f"this home works on several tasks: {names}", "choose one with --task")
+    return _latest(store, lines)
+
+
+def line_to_show(store: Store, task: str | None = None) -> tuple[Line, str]:
+    """Return the line of the named task, else of the running or last session; and what to say.
+
+    That is empty where the home has one line, or else which line it is.
+    """
+    line = _latest(store, _lines(store, task))
+    others = [one for one in store.jobs.lines() if one.key != line.key]
+    if not others:
+        return line, ""
+    shown = labels(store, (one.task for one in [line, *others]))
+    told = f"this is of task {shown[line.task]} on {line.hardware_class}"
+    names = sorted({shown[one.task] for one in others} - {shown[line.task]})
+    return line, f"{told}; --task takes: {', '.join(names)}" if names and task is None else told
+
+
+def _lines(store: Store, task: str | None) -> list[Line]:
     lines = store.jobs.lines()
     if not lines:
         raise UsageError("nothing was measured here yet", "start the node: `arnode start`")
-    named = {line.task: store.records.manifest(line.task) for line in lines}
-    chosen = [
-        line
-        for line in lines
-        if task_name is None or ((task := named[line.task]) and task.name == task_name)
-    ]
-    if len(chosen) == 1:
-        return chosen[0]
-    names = ", ".join(sorted(task.name for task in named.values() if task))
-    if chosen:
-        raise UsageError(f"this home works on several tasks: {names}", "choose one with --task")
-    raise UsageError(f"no line of task `{task_name}` here", f"there are: {names}")
+    if task is None:
+        return lines
+    wanted = task_named(store, task, (line.task for line in lines))
+    return [line for line in lines if line.task == wanted]
+
+
+def _latest(store: Store, lines: list[Line]) -> Line:
+    """Return the line that a session worked on last, else the one that was measured last."""
+    session = line_of_session(store)
+
+    def number(line: Line) -> int:
+        newest = store.experiments.listed(line.key, newest_first=True, limit=1)
+        return newest[0].n if newest else 0
+
+    return max(lines, key=lambda line: (line.key == session, number(line)))
 
 
 def manifest_of(store: Store, line: Line) -> TaskManifest:
@@ -46,32 +73,21 @@ def manifest_of(store: Store, line: Line) -> TaskManifest:
     return manifest
 
 
-def remember_folder(store: Store, task: Task, wanted: str) -> None:
-    """Keep where a task's folder is, if `wanted` names one: its name alone would not find it."""
-    folder = Path(wanted)
-    if folder.is_dir() and task.recipe.name != "text":
-        store.set_meta(_FOLDER + task.id.hex(), str(folder.resolve()).encode())
-
-
-def task_source(store: Store, task_id: bytes) -> str | None:
-    """Return what `--task` takes for a task of this home: its folder, else its name."""
-    if folder := store.meta(_FOLDER + task_id.hex()):
-        return folder.decode()
-    manifest = store.records.manifest(task_id)
-    return manifest.name if manifest else None
-
-
 def tree_of(store: Store, line: Line, wanted: str) -> bytes:
     """Return the tree that an id means: a record's, or a tree of this line itself."""
-    trees = {
-        line.verified,
-        line.working,
-        *(entry.tree for entry in store.experiments.listed(line.key)),
-    }
-    if len(wanted) >= PREFIX_DIGITS:
-        matching = {tree for tree in trees if tree.hex().startswith(wanted.lower())}
-        if len(matching) == 1:
-            return matching.pop()
+    own = (entry.tree for entry in store.experiments.listed(line.key))
+    return tree_meant(store, {line.verified, line.working, *own}, wanted)
+
+
+def tree_meant(store: Store, trees: Collection[bytes], wanted: str) -> bytes:
+    """Return the tree that the first digits of an id mean: one of these, or a record's.
+
+    Raises UsageError if they mean none or several.
+    """
+    of_trees = {tree for tree in trees if begins(tree, wanted)}
+    meant = only_one(wanted, of_trees | store.records.matching(wanted).keys())
+    if meant is not None and meant in of_trees:
+        return meant
     return tree_in(store.records.find(wanted))
 
 

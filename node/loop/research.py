@@ -19,6 +19,7 @@ from node.loop.agenda import Agenda, Rest
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
+from node.terminal.interrupts import STOPPING
 from protocol.source import Source
 from trainer.measuring.outcome import Answers
 from trainer.measuring.training import WAITS, PutOff
@@ -49,6 +50,7 @@ class Research:
         self._foreign_in_flight: set[tuple[int, int]] = set()
         self._paused = False
         self._is_stopped = False
+        self.is_interrupted = False
         self.has_given_way = False
         self._incumbent: dict[bytes, Answers] = {}
         for runner in session.runners:
@@ -76,8 +78,13 @@ class Research:
                 self._paused = False
         else:
             self._end()
-            self.activity.say("stopping after the run at hand")
+            self.activity.say(STOPPING if self.is_interrupted else "stopping after the run at hand")
         self._wake.set()
+
+    def interrupt(self) -> None:
+        """Finish the run at hand and end, for whoever sits in front of it: again ends it now."""
+        self.is_interrupted = True
+        self.stop()
 
     def give_way(self, why: str) -> None:
         """Finish the run at hand and end for another session's sake, unless it ends anyway.

@@ -60,7 +60,7 @@ def find_source(home: Home, task: Task, wanted: str) -> Source:
     if "/" in wanted or wanted.endswith(".py"):
         raise UsageError(f"there is no file {wanted}", "give a file, a tree or an id")
     with Store.open_read_only(home) as store:
-        line = the_line(store, task.name)
+        line = the_line(store, task.id.hex())
         if wanted in WORDS:
             tree = line.verified if wanted == "head" else line.working
         else:

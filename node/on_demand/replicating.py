@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import itertools
 import random
+import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from node.line.trial import Confirmation
 from node.on_demand.kept_runs import KeptRun, KeptRuns
 from node.on_demand.measuring import measure, weigh
 from node.on_demand.session import Workbench, calibrated_session
-from node.terminal.interrupts import until_interrupted
+from node.terminal.interrupts import STOPPING, until_interrupted
 from node.vetting.adoption import describe
 from node.vetting.inspection import inspect
 from protocol.attestation import AttestVerdict
@@ -209,7 +210,12 @@ async def measure_open(
             stopping=stopping,
             show=show,
         )
-        await until_interrupted(work, first=stopping.set)
+
+        def interrupted() -> None:
+            stopping.set()
+            print(STOPPING, file=sys.stderr)
+
+        await until_interrupted(work, first=interrupted)
 
 
 async def _measure_blocks(

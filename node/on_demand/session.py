@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from node.running.program import run_node
 from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_sandbox
 from node.store.store import Store
+from node.terminal.interrupts import STOPPING
 from node.terminal.progress import reporting
 from trainer.cards.cards import chosen_cards, probe_devices
 from trainer.measuring.training import WAITS
@@ -60,8 +62,13 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
 
 
 @contextlib.asynccontextmanager
-async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
-    """Open a session and measure what the baseline costs, which ceilings and tolerances follow."""
+async def calibrated_session(
+    bench: Workbench, takes: Callable[[float], str] | None = None
+) -> AsyncIterator[Session]:
+    """Open a session and measure what the baseline costs, which ceilings and tolerances follow.
+
+    `takes` words how long the rest will take, given the seconds of a run; it is said on stderr.
+    """
     devices = probe_devices(bench.task.manifest, bench.config.gpus)[:1]
     with reporting() as progress:
         async with opened(
@@ -69,7 +76,10 @@ async def calibrated_session(bench: Workbench) -> AsyncIterator[Session]:
         ) as session:
             session.runner.tell_waits(_say_wait)
             progress("measuring what the baseline costs here", 1.0)
-            await session.runner.calibrate(random_seed())
+            outcome = await session.runner.calibrate(random_seed())
+            if takes is not None:
+                said = takes((outcome.ms + outcome.serve_ms) / 1000)
+                print(f"  {said}", file=sys.stderr, flush=True)
             yield session
 
 
@@ -93,7 +103,7 @@ async def be_node(
             show = hand_in(node)
             following = asyncio.create_task(_repeat(show))
             try:
-                await run_node(node)
+                await run_node(node, on_interrupt=partial(print, STOPPING, file=sys.stderr))
                 show()
             finally:
                 following.cancel()

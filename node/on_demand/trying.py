@@ -19,6 +19,7 @@ from node.home.home import Home
 from node.line.attempts import Attempt, attempt_of, told_again
 from node.line.handed_in import check_submission, read_folder, title_of
 from node.on_demand.session import POLL_S, Workbench, be_node, find_workbench
+from node.on_demand.takes import experiment_takes, run_seconds
 from node.running.node import Node
 from node.running.program import at_work
 from node.store.blobs import Blobs
@@ -65,9 +66,9 @@ def try_folder(folder: Path, why: str, *, task: str | None, text: Path | None) -
     has_ended = False
     with contextlib.suppress(KeyboardInterrupt):
         if is_there:
-            has_ended = _hand_over(home, mark, source, title=title, why=why)
+            has_ended = hand_over(home, key, mark, source, title=title, why=why)
         elif bench:
-            _work_alone(bench, source, title=title, why=why)
+            work_alone(bench, source, title=title, why=why)
     answer = _answer(home, key, mark)
     if answer is None and has_ended:
         raise NotRunningError("the node ended before it decided this experiment", _STAYS)
@@ -105,13 +106,17 @@ def _answer(home: Home, key: LineKey, mark: bytes) -> TryOutcome | None:
 # With a running node
 
 
-def _hand_over(home: Home, mark: bytes, source: Source, *, title: str, why: str) -> bool:
+def hand_over(
+    home: Home, key: LineKey, mark: bytes, source: Source, *, title: str, why: str
+) -> bool:
     """Queue a source with the running node and wait until it is decided.
 
     Return whether the node ended meanwhile: it may have decided just before.
     """
     files: dict[str, Message] = dict(source.files)
     call(home.socket, "submit", {"files": files, "title": title, "why": why})
+    with Store.open_read_only(home) as store:
+        _say_takes(run_seconds(store, key), "after the run at hand; ")
     show = _shown()
     with contextlib.suppress(NotRunningError):
         while True:
@@ -127,16 +132,31 @@ def _hand_over(home: Home, mark: bytes, source: Source, *, title: str, why: str)
 # Without one
 
 
-def _work_alone(bench: Workbench, source: Source, *, title: str, why: str) -> None:
+def work_alone(bench: Workbench, source: Source, *, title: str, why: str) -> None:
     """Be the node until this source is decided."""
 
     def hand_in(node: Node) -> Callable[[], None]:
         node.research.submit(source, title=title, why=why)
         show, activity = _shown(), node.research.activity
-        return lambda: show(activity.stage, activity.title)
+        is_told = False
+
+        def tell() -> None:
+            nonlocal is_told
+            run_s = run_seconds(node.books.store, node.books.ledger.key)
+            if run_s is not None and not is_told:  # the baseline, which is first, takes as long
+                is_told = True
+                _say_takes(run_s)
+            show(activity.stage, activity.title)
+
+        return tell
 
     with at_work(bench.home, bench.config, to_terminal=True):
         asyncio.run(be_node(bench.home, bench.config, bench.task, hand_in))
+
+
+def _say_takes(run_s: float | None, before: str = "") -> None:
+    if run_s is not None:
+        print(f"  {before}{experiment_takes(run_s)}", file=sys.stderr, flush=True)
 
 
 def _shown() -> Callable[[str, str], None]:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from statistics import fmean
 
 from agent.source.capabilities import CapabilityMark
 from node.exchange.bundle_check import claim_in
@@ -21,14 +20,13 @@ from node.home.control import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.line.attestation import AttestationStep, asked_before, step_of
-from node.line.baseline import BaselineStep
-from node.line.heads import task_source
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
 from node.line.open_task import find_task
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
 from node.on_demand.session import POLL_S, be_node
+from node.on_demand.takes import USUAL_PAIRS, pairs_take, run_seconds
 from node.running.node import Node
 from node.running.program import at_work
 from node.running.questions import Question
@@ -36,8 +34,8 @@ from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey
+from node.store.named_tasks import task_source
 from node.store.store import Store
-from node.terminal.durations import span_words
 from node.terminal.progress import Progress, reporting
 from node.vetting.adoption import marks_of
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
@@ -46,9 +44,7 @@ from protocol.runs import Run
 from trainer.cards.cards import probe_devices
 from trainer.task_folder.task import NotPreparedError, Task
 
-# What a gain of two standard deviations takes on average: until it is known here, and until its
-# record shows it by itself.
-_USUAL_PAIRS, _USUAL_FOR_OTHERS = 5.5, 7.5
+_USUAL_FOR_OTHERS = 7.5  # pairs, as `USUAL_PAIRS`, until its record shows it by itself
 _STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` goes on with it"
 
 
@@ -196,7 +192,7 @@ def _shown() -> Callable[[Store, int], bool]:
         if job is None or manifest is None:
             return False
         step = job.step
-        if not told_cost and (run_s := _run_seconds(store, job)) is not None:
+        if not told_cost and (run_s := run_seconds(store, job.line)) is not None:
             told_cost = True
             print(f"  {_cost(step, run_s)}", file=sys.stderr)
             print("  base      candidate (secret split)", file=sys.stderr, flush=True)
@@ -229,24 +225,10 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) ->
     )
 
 
-def _run_seconds(store: Store, job: Job[AttestationStep]) -> float | None:
-    """Return what a run took here lately, in seconds."""
-    kinds = (BaselineStep, AttestationStep)
-    before = [
-        run
-        for kind in kinds
-        for known in store.jobs.closed_jobs(job.line, kind)[-3:]
-        for run in ended_runs(store.jobs.runs_of(known.id))
-    ]
-    return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
-
-
 def _cost(step: AttestationStep, run_s: float) -> str:
     """Say what it will take: what is usual, and the most."""
     beside = ANCHOR_PAIRS if step.is_published else 0  # runs of the baseline, if a gain is found
-    usual = _USUAL_FOR_OTHERS if step.is_published else _USUAL_PAIRS
-    takes = f"at most {span_words((step.max_pairs * 2 + beside) * run_s)}"
-    if step.max_pairs > usual:
-        takes = f"about {span_words(usual * 2 * run_s)}, {takes}"
+    usual = _USUAL_FOR_OTHERS if step.is_published else USUAL_PAIRS
+    takes = pairs_take(step.max_pairs, run_s, usual=usual, beside=beside)
     ways = "; --quick can only refute, or find less than claimed" if step.is_quick else ""
     return f"{takes}; own research pauses{ways}"

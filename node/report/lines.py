@@ -30,6 +30,16 @@ from protocol.remarks import InsightBody
 from protocol.runs import Env
 from protocol.units import from_nano
 
+# The first and the last of everything that has a time, in the span.
+_MOMENTS: Final = tuple(
+    f"SELECT min({column}), max({column}) FROM {table} WHERE {column} BETWEEN ? AND ?"  # noqa: S608 (constants)
+    for table, column in (
+        ("record", "ts_ms"),
+        ("job", "created_ms"),
+        ("model_call", "ts_ms"),
+        ("imported", "at_ms"),
+    )
+)
 _CONFIRMED: Final[dict[type[HeadTrial], str]] = {
     CheckpointStep: "checkpoints",
     CatchUpStep: "peers' trees against the head",
@@ -78,7 +88,8 @@ class LineReport:
 class Report:
     """A home's report; `asked` is all that models were asked in the span, whatever came of it.
 
-    `imported` is what other tools wrote and was taken in during the span.
+    `span` is the part of what was asked for that there is anything of. `imported` is what other
+    tools wrote and was taken in during it.
     """
 
     span: Span
@@ -96,13 +107,28 @@ def report_of(
     """
     lines = store.jobs.lines() if task is None else [the_line(store, task)]
     return Report(
-        span=span,
+        span=_eventful(store, span),
         asked=spending_in(store.database, span.since_ms, span.until_ms),
         lines=tuple(_line_report(store, line, span, net, progress) for line in lines),
         imported=tuple(
             one for one in store.imported.listed() if span.since_ms <= one.at_ms <= span.until_ms
         ),
     )
+
+
+def _eventful(store: Store, span: Span) -> Span:
+    """Return from the first to the last thing in a span that anything here tells of.
+
+    A node that ran for a quarter of an hour has no report of a day. Without anything it stays.
+    """
+    moments = [
+        moment
+        for statement in _MOMENTS
+        for row in store.database.rows(statement, (span.since_ms, span.until_ms))
+        for moment in row
+        if moment is not None
+    ]
+    return Span(since_ms=min(moments), until_ms=max(moments)) if moments else span
 
 
 def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progress) -> LineReport:

@@ -23,6 +23,7 @@ from node.line.trial import Confirmation
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.figures import told_sd
+from node.terminal.interrupts import STOPPING
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import many, wording
 from node.views.staircase import Column, columns, legend, staircase
@@ -40,6 +41,8 @@ _TABLE_SHARE = 10  # lines that the plot leaves to the table before it grows
 _FRAME = 4  # lines: the border and its padding
 _EVENTS = 2
 _ID_DIGITS = 8
+_RUNNING = Text("Ctrl-C finishes the run at hand and stops; nothing is lost", "dim")
+_STOPPING = Text(STOPPING, "bold yellow")
 
 
 def draw(node: "Node") -> RenderableType:
@@ -51,7 +54,7 @@ def draw(node: "Node") -> RenderableType:
     return Panel(
         _opening(_now(node.research.activity)) if line is None else _picture(node, line),
         title=title,
-        subtitle=Text("Ctrl-C finishes the run at hand and stops; nothing is lost", "dim"),
+        subtitle=_STOPPING if node.research.is_interrupted else _RUNNING,
         border_style="blue",
         box=box.ROUNDED,
         padding=(1, 2),
@@ -211,15 +214,35 @@ def _head_metric(node: "Node", line: Line, entries: Sequence[Experiment]) -> flo
     return _mean(head_metrics(node.books.store, line, line.verified))
 
 
+@dataclass(frozen=True, slots=True)
+class _OneLine:
+    """What runs now on one line; what gives way in a narrow terminal is the title."""
+
+    before: Text
+    title: Text
+    after: Text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        left = options.max_width - self.after.cell_len
+        before = _cut(self.before, left)
+        title = _cut(self.title, left - before.cell_len)
+        yield Text.assemble(before, title, self.after, no_wrap=True, overflow="crop")
+
+
+def _cut(text: Text, width: int) -> Text:
+    if width < 1:
+        return Text("")
+    cut = text.copy()
+    cut.truncate(width, overflow="ellipsis")
+    return cut
+
+
 def _now(activity: Activity) -> RenderableType:
     seconds = time.monotonic() - activity.stage_started_s
-    return Text.assemble(
-        ("▶ ", "bold cyan"),
-        (f"{activity.stage_plainly}  ", "cyan"),
-        plain(activity.title),
-        (f"  {seconds:.0f} s", "bright_black"),
-        no_wrap=True,
-        overflow="ellipsis",
+    return _OneLine(
+        Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_plainly}  ", "cyan")),
+        Text(plain(activity.title)),
+        Text(f"  {seconds:.0f} s", "bright_black"),
     )
 
 

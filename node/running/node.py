@@ -16,7 +16,6 @@ from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of, take_in
 from node.home.home import Home
 from node.line.activity import Activity
-from node.line.heads import remember_folder
 from node.line.noise import RunNoise
 from node.line.open_task import Session, opened
 from node.loop.agenda import Goal
@@ -30,6 +29,7 @@ from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_peer_sandbox
 from node.store.intake import Quotas
+from node.store.named_tasks import remember_folder, remember_session
 from node.store.store import Store
 from node.terminal.progress import Progress
 from protocol.errors import UsageError
@@ -110,6 +110,8 @@ async def open_node(
         )
         books = Books.of(home, config, store, session.subject)
         books.ledger.announce()
+        if not goal.is_on_demand:  # a claim that is run again does not change what one works on
+            remember_session(store, books.ledger.key)
         books.keep_journal()
         activity, news = Activity(_log.info), asyncio.Event()
         await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))

@@ -8,7 +8,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -209,31 +209,40 @@ async def _run(
             if is_paused:
                 node.research.pause()
             if sys.stdout.isatty():
-                await _run_watched(node, config)
+                await run_watched(node, config)
             else:
                 await run_node(node)
             return node.research
 
 
-async def run_node(node: Node) -> None:
+async def run_node(node: Node, *, on_interrupt: Callable[[], object] = lambda: None) -> None:
     """Work and answer commands over the socket, until the goal is reached or somebody stops it.
 
-    The first interrupt ends it after the run at hand, the second at once.
+    The first interrupt ends it after the run at hand, of which `on_interrupt` tells; the second at
+    once.
     """
+
+    def interrupted() -> None:
+        node.research.interrupt()
+        on_interrupt()
 
     async def work() -> None:
         async with ControlServer(node.home.socket, handlers(node)):
             await node.research.run()
 
-    if await until_interrupted(work(), first=node.research.stop) > 1:
+    if await until_interrupted(work(), first=interrupted) > 1:
         raise KeyboardInterrupt
 
 
-async def _run_watched(node: Node, config: Config) -> None:
+async def run_watched(node: Node, config: Config) -> None:
+    """Run a node as `run_node` does, below a picture of it that is drawn anew all the time."""
     from rich.live import Live
 
     from node.running.live import draw
     from node.terminal.terminal import console
+
+    def redraw() -> None:
+        live.update(draw(node), refresh=True)
 
     with Live(
         draw(node),
@@ -245,14 +254,14 @@ async def _run_watched(node: Node, config: Config) -> None:
         async def refresh() -> None:
             while True:
                 await asyncio.sleep(_REFRESH_S)
-                live.update(draw(node), refresh=True)
+                redraw()
 
         drawing = asyncio.create_task(refresh())
         try:
-            await run_node(node)
+            await run_node(node, on_interrupt=redraw)
         finally:
             drawing.cancel()
-            live.update(draw(node), refresh=True)
+            redraw()
 
 
 @contextlib.contextmanager

@@ -94,13 +94,20 @@ class Experiments:
         self,
         line: LineKey | None = None,
         *,
+        task: bytes | None = None,
         after: int = 0,
         newest_first: bool = False,
         limit: int | None = None,
     ) -> list[Experiment]:
-        """Return rows in the order they were recorded, from number `after` on."""
+        """Return rows in the order they were recorded, of a line, of a task or all of them.
+
+        `after`: those with a greater number only.
+        """
         values: dict[str, object] = {"after": after, "limit": -1 if limit is None else limit}
         where = ""
+        if task is not None:
+            values["task"] = task
+            where = " AND task = :task"
         if line is not None:
             values |= {"task": line.task, "class": line.hardware_class}
             where = " AND task = :task AND class = :class"
@@ -112,6 +119,11 @@ class Experiments:
         )
         names = [field.name for field in fields(Experiment)]
         return [Experiment(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def lines(self) -> list[LineKey]:
+        """Return the tasks and classes that rows are of."""
+        rows = self._database.rows("SELECT DISTINCT task, class FROM experiment")
+        return [LineKey(task=task, hardware_class=name) for task, name in rows]
 
     def adoptions(self, line: LineKey, *, after: int = 0) -> list[Adoption]:
         """Return this node's moves of the verified head of a line, in order."""

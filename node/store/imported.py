@@ -7,7 +7,7 @@ The source of a row is kept if the file, or the git branch beside it, has it.
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -132,12 +132,6 @@ class Imports:
             ForeignRow(**dict(zip(_COLUMNS, columns, strict=True)), raw=raw, is_read=bool(is_read))
             for *columns, raw, is_read in rows
         )
-
-
-def named(everything: Sequence[Imported], wanted: str) -> Imported | None:
-    """Return the imported file whose id begins with these hex digits; None if no single one."""
-    matching = [one for one in everything if one.id.hex().startswith(wanted.lower())]
-    return matching[0] if len(matching) == 1 else None
 
 
 def sources_on_branch(

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from node.store.boards import BoardKey
+from node.store.named_tasks import labels, task_named
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
 from protocol.board_facts import BoardClaim, Fact, HeadMove, Vote
 from protocol.errors import UsageError
 from protocol.gains import Gain
 from protocol.manifest import TaskManifest
+from trainer.task_folder.fields import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,15 @@ def choose_board(
     None if the network has no board at all; UsageError if it is not clear which.
     """
     of_task = boards_of(store, net, task)
+    classes = {key.hardware_class for key in of_task}
+    if hardware_class is not None and hardware_class not in classes:
+        known = classes or {line.hardware_class for line in store.jobs.lines()}
+        if known and (of_task or hardware_class not in known):
+            raise UsageError(
+                f"there is no board of class {hardware_class!r} here,"
+                f" there are: {', '.join(sorted(known))}",
+                nearest(hardware_class, known),
+            )
     if not of_task:
         return None
     manifest = store.records.manifest(of_task[0].task)
@@ -60,28 +71,25 @@ def choose_board(
     for key in of_task:
         if key.hardware_class == wanted:
             return key
-    classes = ", ".join(key.hardware_class for key in of_task)
-    if hardware_class is None and len(of_task) == 1:
+    if len(of_task) == 1:
         return of_task[0]
-    raise UsageError(f"no board of class `{wanted}` here", f"--class takes: {classes}")
+    raise UsageError(
+        f"there is no board of class {wanted!r} here",
+        f"--class takes: {', '.join(sorted(classes))}",
+    )
 
 
 def boards_of(store: Store, net: str, task: str | None) -> list[BoardKey]:
-    """Return a network's boards of the named task or the only one.
+    """Return a network's boards of the named task or the only one, none if it has none yet.
 
-    Raises:
-        UsageError: it is not clear which task.
+    UsageError if no task here is called so, or it is not clear which is meant.
     """
-    known = [
-        (key, manifest.name)
-        for key in store.boards.listed(net)
-        if (manifest := store.records.manifest(key.task))
-    ]
-    of_task = [(key, name) for key, name in known if task in (None, name, key.task.hex())]
-    if known and not of_task:
-        names = ", ".join(sorted({name for _, name in known}))
-        raise UsageError(f"no board of task `{task}` here", f"there are: {names}")
-    if len({key.task for key, _ in of_task}) > 1:
-        names = ", ".join(sorted({f"{name} ({key.task.hex()[:12]})" for key, name in of_task}))
+    known = [key for key in store.boards.listed(net) if store.records.manifest(key.task)]
+    tasks = {key.task for key in known}
+    if task is not None:
+        meant = task_named(store, task, tasks | {line.task for line in store.experiments.lines()})
+        return [key for key in known if key.task == meant]
+    if len(tasks) > 1:
+        names = ", ".join(sorted(labels(store, tasks).values()))
         raise UsageError(f"boards of several tasks are here: {names}", "choose one with --task")
-    return [key for key, _ in of_task]
+    return known

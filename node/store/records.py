@@ -3,7 +3,7 @@
 Bytes that came out of the database are parsed like anybody's; what no longer reads is damage.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
@@ -16,11 +16,14 @@ from protocol.manifest import TaskManifest
 from protocol.record_kinds import PatchBody, TaskBody
 from protocol.records import Record, parse_again, parse_kept, payload_id
 
-PREFIX_DIGITS = 8
+PREFIX_DIGITS = 4
 # Which records bear an author's number ?1, ?2: with the sorts, an index finds them.
 BEARING = f"author = ?1 AND seq = ?2 AND sort IN {SORTS}"
 _SHOWN_EVERY = 1_000
 _ID_DIGITS = 64
+_SHOWN_DIGITS = 12
+_SHOWN_IDS = 5
+_AN_ID = ("an id", "ids are hex digits: see `arnode log`")
 
 
 def parsed(wire: bytes, *, is_verified: bool = False) -> Record:
@@ -65,6 +68,21 @@ def _bounds(prefix: str, what: str, hint: str) -> tuple[bytes, bytes]:
         )
     low, high = (bytes.fromhex(digits.ljust(_ID_DIGITS, filler)) for filler in "0f")
     return low, high
+
+
+def begins(digest: bytes, prefix: str) -> bool:
+    """Say whether an id begins with these hex digits. Raises UsageError if they are no id's."""
+    low, high = _bounds(prefix, *_AN_ID)
+    return low <= digest <= high
+
+
+def only_one(prefix: str, matching: Collection[bytes], what: str = "ids") -> bytes | None:
+    """Return the one id that matches, None if there is none. Raises UsageError if several do."""
+    if len(matching) <= 1:
+        return next(iter(matching), None)
+    shown = ", ".join(one.hex()[:_SHOWN_DIGITS] for one in sorted(matching)[:_SHOWN_IDS])
+    more = " and others" if len(matching) > _SHOWN_IDS else ""
+    raise UsageError(f"`{prefix}` fits several {what}: {shown}{more}", "give more of its digits")
 
 
 class Records:
@@ -173,17 +191,30 @@ class Records:
         )
         return [row[0] for row in rows]
 
-    def find(self, prefix: str) -> Record:
-        """Return the one record whose id begins with these hex digits."""
-        bounds = _bounds(prefix, "an id", "ids are hex digits: see `arnode log`")
+    def matching(self, prefix: str) -> dict[bytes, bytes]:
+        """Return the ids that begin with these hex digits, each with the record that it means.
+
+        An id is a record's, or that of a source that was measured here, which means the latest
+        result. Of many ids some are returned.
+        """
+        bounds = _bounds(prefix, *_AN_ID)
         rows = self._database.rows(
-            "SELECT wire FROM record WHERE id BETWEEN ? AND ? LIMIT 2", bounds
+            "SELECT id FROM record WHERE id BETWEEN ? AND ? LIMIT ?", (*bounds, _SHOWN_IDS + 1)
         )
-        if len(rows) == 1:
-            return parsed(rows[0][0])
-        if rows:
-            raise UsageError(f"`{prefix}` fits several records", "give more of its digits")
-        raise UsageError(f"no record begins with `{prefix}`", "see `arnode log` for ids")
+        # SQLite takes `id` from the row that has the greatest `n`.
+        trees = self._database.rows(
+            "SELECT tree, id, max(n) FROM experiment WHERE tree BETWEEN ? AND ?"
+            " GROUP BY tree LIMIT ?",
+            (*bounds, _SHOWN_IDS + 1),
+        )
+        return {tree: record for tree, record, _ in trees} | {row[0]: row[0] for row in rows}
+
+    def find(self, prefix: str) -> Record:
+        """Return the one record that is meant by the first hex digits of an id."""
+        found = self.matching(prefix)
+        if (one := only_one(prefix, found)) is None:
+            raise UsageError(f"no record begins with `{prefix}`", "see `arnode log` for ids")
+        return self.get(found[one])
 
     def find_author(self, prefix: str) -> bytes:
         """Return the author whose key begins with these hex digits; a whole key may be unknown."""
@@ -191,15 +222,15 @@ class Records:
         if low == high:
             return low
         rows = self._database.rows(
-            "SELECT DISTINCT author FROM record WHERE author BETWEEN ? AND ? LIMIT 2", (low, high)
+            "SELECT DISTINCT author FROM record WHERE author BETWEEN ? AND ? LIMIT ?",
+            (low, high, _SHOWN_IDS + 1),
         )
-        if len(rows) == 1:
-            return bytes(rows[0][0])
-        if rows:
-            raise UsageError(f"`{prefix}` fits several keys", "give more of its digits")
-        raise UsageError(
-            f"nobody whose key begins with `{prefix}` is known here", "give the whole key"
-        )
+        author = only_one(prefix, [bytes(row[0]) for row in rows], "keys")
+        if author is None:
+            raise UsageError(
+                f"nobody whose key begins with `{prefix}` is known here", "give the whole key"
+            )
+        return author
 
     def listed(
         self,

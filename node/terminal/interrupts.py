@@ -4,8 +4,9 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
+STOPPING: Final = "stopping after the run at hand; again to end now"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

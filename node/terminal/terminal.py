@@ -4,12 +4,14 @@ A title or a log line can hold escape sequences that rewrite the screen or the c
 text that this program did not write goes through `plain`.
 """
 
+import io
 import json
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from protocol.encoding import Value
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 # Controls, formatting (bidi overrides), surrogates, private use, and line separators.
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+# Spaces at the end of a line, before the codes that end its colours.
+_PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
+_ENDLESS = 100_000  # columns: more than a table has
 
 
 def plain(text: str, *, lines: bool = False) -> str:
@@ -65,18 +70,30 @@ def wants_color(color: str, env: Mapping[str, str]) -> bool:
     return sys.stdout.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
 
+class _Unpadded(io.TextIOBase):
+    """Standard output without the spaces with which a table fills its lines up."""
+
+    def write(self, text: str) -> int:
+        sys.stdout.write(_PADDING.sub(r"\1", text))
+        return len(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
 def console(color: str = "auto") -> "Console":
-    """Return a rich console for stdout; wide and bare when nobody looks."""
+    """Return a rich console for stdout; bare and as wide as what is printed when nobody looks."""
     from rich.console import Console
 
-    coloured = wants_color(color, os.environ)
+    coloured, is_seen = wants_color(color, os.environ), sys.stdout.isatty()
     return Console(
+        file=None if is_seen else cast("IO[str]", _Unpadded()),
         force_terminal=coloured,
         no_color=not coloured,
         color_system="auto" if coloured else None,
         highlight=False,
         markup=False,
         emoji=False,
-        soft_wrap=not sys.stdout.isatty(),
-        width=None if sys.stdout.isatty() else 200,
+        soft_wrap=not is_seen,
+        width=None if is_seen else _ENDLESS,
     )

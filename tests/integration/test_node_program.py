@@ -10,6 +10,7 @@ import pytest
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.line.job_kinds import KINDS
+from node.store.named_tasks import line_of_session
 from node.store.store import Store
 from protocol.record_kinds import AdoptBody
 from tests.integration.nodes import (
@@ -69,6 +70,8 @@ def test_a_session_ends_by_itself_with_what_it_announced(worked: Path) -> None:
     stages = [entry["stage"] for entry in reversed(entries)]
     assert stages[0] == "baseline"
     assert stages[1:] == ["screen"] * 3
+    with Store.open_read_only(Home(worked)) as store:
+        assert line_of_session(store) == store.jobs.lines()[0].key
 
 
 def test_the_records_form_a_chain_of_verified_signatures(worked: Path) -> None:
@@ -261,7 +264,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     with running_node(copied) as node:
         node.wait_for_status(stage="screen")
         node.interrupt()
-        node.wait_for("stopping after the run at hand")
+        node.wait_for("stopping after the run at hand; again to end now")
         assert node.end() == 0
     # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
     assert "journal is behind" not in arnode(copied, "logs").stdout
@@ -272,7 +275,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
     with running_node(copied) as node:
         node.wait_for(" sd ")
         node.interrupt()
-        node.wait_for("stopping after the run at hand")
+        node.wait_for("stopping after the run at hand; again to end now")
         node.interrupt()
         assert node.end() == 130
     found = decisions(copied)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.commands.cli import main
+from node.commands.record_text import fields_for_people
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.journal.journal import Journal
@@ -18,7 +19,7 @@ from node.store.jobs import StoredOutcome
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.records import Record, parse_kept
-from tests.node.examples import BASELINE, BETTER, KEY, LINE, Notebook, patch_body
+from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook, patch_body, run
 from tests.node.steps import FreeStep
 from tests.protocol.worlds import KEYS, START_MS, TREES, World, adopt, attest, retract
 from trainer.measuring.timeline import Stage
@@ -97,6 +98,28 @@ def test_show_tells_everything_about_a_record(
     assert document["signature_ok"] is True
     assert document["level"] == "here"
     assert record.id.hex() in arnode(capsys, "show", record.id.hex())
+
+
+def test_show_tells_people_figures_in_the_unit_and_scripts_the_record(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, task = (session[name].id.hex() for name in ("kept", "task"))
+    text = arnode(capsys, "show", kept)
+    assert "metric=1.480000001 bpb  secret=1.480001001 bpb  ms=5000" in text
+    assert "1480000001" not in text
+    document = json.loads(arnode(capsys, "show", kept, "--json"))
+    assert document["body"]["runs"][0]["metric"] == 1_480_000_001
+    text = arnode(capsys, "show", task)
+    assert "\n  noise_floor: 0.001000 bpb\n" in text
+    assert "\n    max_step: 0.100000 bpb\n" in text
+    assert "\n  vocabulary: 512\n" in text
+
+
+def test_figures_go_by_the_scale_of_a_programs_metric() -> None:
+    metric = replace(MANIFEST.metric, unit="s", scale=3)
+    said = fields_for_people(run(1_500_250), metric)
+    assert isinstance(said, dict)
+    assert (said["metric"], said["ms"]) == ("1500.250 s", 5000)
 
 
 def test_show_says_where_the_seconds_of_own_runs_went(

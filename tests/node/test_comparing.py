@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -53,7 +54,8 @@ def compare(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Compar
         bench = Bench(home=home, store=store, runner=Mishaps(at=at, outcomes=outcomes))
 
         @contextlib.asynccontextmanager
-        async def opened(_bench: object) -> AsyncIterator[Session]:
+        async def opened(_bench: object, takes: Callable[[float], str]) -> AsyncIterator[Session]:
+            print(takes(30.0), file=sys.stderr)
             yield bench.session()
 
         class Workbench:
@@ -75,7 +77,8 @@ def compare(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Compar
 def test_a_gain_is_confirmed_and_shown_pair_by_pair(compare: Compare) -> None:
     ended = compare(at={})
     assert ended.exit_code == 0
-    first, *rest = ended.stderr.splitlines()
+    takes, first, *rest = ended.stderr.splitlines()
+    assert takes == "about 6 min, at most 16 min"
     assert first == "  A         B         (secret split)"
     assert rest[0].startswith("  1.499997  1.479997  evidence ")
     assert rest[-1].endswith("evidence 100% " + "█" * 20)
@@ -144,11 +147,16 @@ def test_a_session_says_when_a_run_waits_for_a_quiet_minute(
             task=SimpleNamespace(manifest=MANIFEST),
             config=SimpleNamespace(gpus=(), data_url=None),
         )
-        async with on_demand.calibrated_session(bench):  # type: ignore[arg-type]
+        async with on_demand.calibrated_session(
+            bench,  # type: ignore[arg-type]
+            lambda run_s: f"a run takes {run_s:.1f} s",
+        ):
             runner.on_wait()
 
     device = SimpleNamespace(cuda=None)
     monkeypatch.setattr(on_demand, "probe_devices", lambda _manifest, _gpus: [device])
     monkeypatch.setattr(session, "open_session", lambda *_words, **_named: Opened())
     asyncio.run(work())
-    assert "waits for a quiet minute" in capsys.readouterr().err
+    before, _, after = capsys.readouterr().err.partition("waits for a quiet minute")
+    assert "a run takes " in before
+    assert after

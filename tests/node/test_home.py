@@ -1,5 +1,6 @@
 """A home is private, and one node's at a time."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -83,3 +84,38 @@ def test_the_lock_dies_with_its_process_even_if_its_children_live_on(home: Home)
             pass
     finally:
         os.kill(int(done.stdout), 9)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("file", "there is a file"),
+        ("file/below", "file is not one"),
+        ("file/below/more", "file is not one"),
+        ("a" * 300, "file name too long"),
+    ],
+)
+def test_a_home_that_cannot_be_is_named_whatever_is_asked_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, said: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ARNODE_HOME", str(tmp_path / place))
+    for use in (Home.here, Home.locate(os.environ).prepare):
+        with pytest.raises(ConfigurationError) as caught:
+            use()
+        assert said in caught.value.message
+        assert "ARNODE_HOME" in caught.value.hint
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOENT, errno.ELOOP])
+def test_a_home_that_the_system_refuses_to_make_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ConfigurationError) as caught:
+        Home(tmp_path / "home").prepare()
+    assert os.strerror(number).lower() in caught.value.message
+    assert "ARNODE_HOME" in caught.value.hint

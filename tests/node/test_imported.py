@@ -275,6 +275,6 @@ def test_a_missing_branch_or_file_is_named(
     assert "there is no file" in arnode(
         capsys, "import", "autoresearch", str(tmp_path / "nowhere"), code=2
     )
-    assert "names no single imported file" in arnode(
-        capsys, "export", "results.tsv", "--imported", "00", code=2
+    assert "no imported file's id begins with `0000`" in arnode(
+        capsys, "export", "results.tsv", "--imported", "0000", code=2
     )

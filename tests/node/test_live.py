@@ -1,6 +1,11 @@
 """The live view draws a node at any moment, in any terminal, and never prints foreign controls."""
 
+import asyncio
 import io
+import os
+import signal
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -15,6 +20,7 @@ from node.line.ledger import Ledger
 from node.running.books import Books
 from node.running.live import draw
 from node.running.node import Node
+from node.running.program import run_watched
 from node.settings.config import Config
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -98,6 +104,46 @@ def test_it_fits_any_terminal(home: Home, store: Store, width: int, height: int)
     worked(home, store)
     shown = drawn(node_of(home, store), width=width, height=height)
     assert all(len(line) <= width for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("width", [24, 40, 80])
+def test_the_elapsed_time_stays_and_the_title_gives_way(
+    home: Home, store: Store, width: int
+) -> None:
+    worked(home, store)
+    node = node_of(home, store)
+    node.research.activity.running("a title of many words " * 5, "screen", "first run")
+    node.research.activity.stage_started_s = time.monotonic() - 1234
+    (line,) = (line for line in drawn(node, width=width).splitlines() if "▶" in line)
+    assert "  1234 s" in line
+    assert "…" in line
+    whole = next(one for one in drawn(node, width=300).splitlines() if "▶" in one)
+    assert "words   1234 s" in whole
+
+
+def test_an_interrupt_shows_at_once(
+    home: Home,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    worked(home, store)
+    node = node_of(home, store)
+    shown: list[str] = []
+
+    async def work() -> None:
+        capsys.readouterr()
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.1)  # less than passes from one picture to the next
+        shown.append(capsys.readouterr().out)
+
+    monkeypatch.setattr(node.research, "run", work)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    home.prepare()
+    asyncio.run(run_watched(node, Config(color="always")))
+    assert "stopping after the run at hand; again to end now" in shown[0]
+    assert "again to end now" in list(node.research.activity.messages)[-1]
 
 
 def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -> None:

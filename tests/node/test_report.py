@@ -203,6 +203,17 @@ def test_before_the_baseline_there_is_little_to_say(home: Home, store: Store) ->
     assert (line.after, line.points, line.device_ms) == (None, (), ())
 
 
+def test_a_report_spans_what_there_is(night: Night) -> None:
+    day_ms = 86_400_000
+    asked = Span(since_ms=EVENING_MS - day_ms, until_ms=night.clock.now_ms + day_ms)
+    told_span = report_of(night.store, asked, net="main").span
+    records = night.store.records.listed()
+    assert told_span.since_ms == min(record.ts_ms for record in records)
+    assert told_span.until_ms == max(record.ts_ms for record in records)
+    nothing = Span(since_ms=0, until_ms=1)
+    assert report_of(night.store, nothing, net="main").span == nothing
+
+
 # The page
 
 

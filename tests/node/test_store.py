@@ -90,12 +90,12 @@ def test_records_of_others_are_stored_once_and_bad_bytes_are_refused(
 
 def test_records_are_found_by_a_unique_prefix(notebook: Notebook) -> None:
     record = notebook.task_and_baseline()
-    for digits in (8, 9, 64):
+    for digits in (4, 5, 8, 64):
         assert notebook.store.records.find(record.id.hex()[:digits]) == record
     assert notebook.store.records.find(record.id.hex()[:12].upper()) == record
 
 
-@pytest.mark.parametrize("prefix", ["", "0123456", "01234567zz", "0" * 65, "../../etc"])
+@pytest.mark.parametrize("prefix", ["", "012", "01234567zz", "0" * 65, "../../etc"])
 def test_what_cannot_be_an_id_is_a_usage_error(store: Store, prefix: str) -> None:
     with pytest.raises(UsageError):
         store.records.find(prefix)
@@ -114,8 +114,17 @@ def test_unknown_and_ambiguous_prefixes_are_told_apart(home: Home, notebook: Not
         (twin, record.id),
     )
     database.close()
-    with pytest.raises(UsageError, match="several"):
+    with pytest.raises(UsageError, match="several") as caught:
         notebook.store.records.find(record.id.hex()[:8])
+    assert record.id.hex()[:12] in caught.value.message
+    assert twin.hex()[:12] in caught.value.message
+
+
+def test_the_source_of_a_measurement_means_its_latest_result(notebook: Notebook) -> None:
+    notebook.task_and_baseline()
+    notebook.kept()
+    latest = notebook.unconfirmed()
+    assert notebook.store.records.find(BETTER.tree.hex()[:6]) == latest
 
 
 def test_records_are_listed_by_kind_author_and_time(notebook: Notebook) -> None:

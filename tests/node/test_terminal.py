@@ -1,13 +1,15 @@
 """Foreign text cannot drive a terminal, and colour is for people."""
 
 import json
+import re
 import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.table import Table
 
-from node.terminal.terminal import plain, print_json, to_json, wants_color
+from node.terminal.terminal import console, plain, print_json, to_json, wants_color
 
 
 @given(st.text())
@@ -59,3 +61,35 @@ def test_colour_is_for_terminals_that_want_it(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     assert wants_color(color, env) is wanted
+
+
+def table() -> Table:
+    """Two columns: a long title that must not wrap, a short word."""
+    made = Table(box=None, pad_edge=False)
+    made.add_column("title", no_wrap=True)
+    made.add_column("word", no_wrap=True)
+    made.add_row("t" * 300, "kept")
+    made.add_row("short", "failed")
+    return made
+
+
+@pytest.mark.parametrize("color", ["never", "always"])
+def test_nothing_is_cut_or_filled_up_where_nobody_looks(
+    color: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console(color).print(table())
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert [line.split() for line in lines[1:]] == [["t" * 300, "kept"], ["short", "failed"]]
+    assert lines[1].index("kept") == lines[2].index("failed")
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_what_a_terminal_cuts_ends_in_an_ellipsis(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    console("never").print(table())
+    lines = capsys.readouterr().out.splitlines()
+    assert "tt… " in lines[1]
+    assert max(map(len, lines)) <= 40

@@ -1,0 +1,75 @@
+"""A record's fields in lines for people: figures in their unit, foreign text without escapes."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import click
+
+from node.terminal.terminal import plain, to_json
+from protocol.fields import Mapped
+from protocol.manifest import MetricSpec
+from protocol.record_kinds import Body, TaskBody
+
+_NANO_DIGITS = 9
+_MILLIONTH_DIGITS = 6
+_LEAST_DIGITS = 6  # as tables have them
+
+
+def fields_for_people(body: Body | Mapped, metric: MetricSpec | None) -> object:
+    """Return what a record says as `to_json` has it, with its whole numbers as figures.
+
+    Figures of `metric` have its unit; None where the task is not known here, and with it the scale.
+    """
+    said = body.manifest if isinstance(body, TaskBody) else body
+    return _told(said, to_json(body.to_value()), metric)
+
+
+def _told(value: object, document: object, metric: MetricSpec | None) -> object:
+    if isinstance(value, Mapped) and isinstance(document, Mapping):
+        known = {name: (attribute, item) for name, attribute, item in value.parts()}
+        return {
+            name: _figure(*known[name], shown, metric) if name in known else shown
+            for name, shown in document.items()
+        }
+    if isinstance(value, tuple) and isinstance(document, list) and len(value) == len(document):
+        return [_told(one, shown, metric) for one, shown in zip(value, document, strict=True)]
+    return document
+
+
+def _figure(attribute: str, value: object, document: object, metric: MetricSpec | None) -> object:
+    """Return one field; its attribute's name says in what it counts."""
+    if isinstance(value, int) and attribute.endswith("_nano") and metric is not None:
+        digits = _NANO_DIGITS if metric.scale is None else metric.scale
+        return f"{_decimal(value, digits, least=min(digits, _LEAST_DIGITS))} {metric.unit}".rstrip()
+    if isinstance(value, int) and attribute.endswith("_millionths"):
+        return _decimal(value, _MILLIONTH_DIGITS)
+    return _told(value, document, metric)
+
+
+def _decimal(number: int, digits: int, *, least: int = 0) -> str:
+    """Return number / 10^digits, exactly, with `least` digits or more behind the point."""
+    exact = Decimal(number).scaleb(-digits)
+    short = f"{exact:.{least}f}"
+    return short if Decimal(short) == exact else f"{exact.normalize():f}"
+
+
+def print_fields(fields: Mapping[str, object], *, indent: str = "") -> None:
+    """Print fields, those of a map or a list indented below its name."""
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            click.echo(f"{indent}{name}:")
+            print_fields(value, indent=indent + "  ")
+        elif isinstance(value, list) and value:
+            click.echo(f"{indent}{name}:")
+            for item in value:
+                click.echo(f"{indent}  {_in_one_line(item)}")
+        else:
+            click.echo(f"{indent}{name}: {_in_one_line(value)}")
+
+
+def _in_one_line(value: object) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{name}={_in_one_line(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return "[" + ", ".join(_in_one_line(item) for item in value) + "]"
+    return "-" if value is None else plain(str(value))

@@ -1,0 +1,44 @@
+"""About how long it will take: what a command that works for minutes says beforehand."""
+
+from statistics import fmean
+from typing import Final
+
+from node.line.attestation import AttestationStep
+from node.line.baseline import BaselineStep
+from node.line.job_step import ended_runs
+from node.store.jobs import LineKey
+from node.store.store import Store
+from node.terminal.durations import span_words
+
+# Pairs that a gain of two standard deviations takes on average, until it is known.
+USUAL_PAIRS: Final = 5.5
+
+
+def run_seconds(store: Store, line: LineKey) -> float | None:
+    """Return what a run took here lately, in seconds; None before the first."""
+    before = [
+        run
+        for kind in (BaselineStep, AttestationStep)
+        for known in store.jobs.closed_jobs(line, kind)[-3:]
+        for run in ended_runs(store.jobs.runs_of(known.id))
+    ]
+    return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
+
+
+def runs_take(runs: int, run_s: float) -> str:
+    """Say how long so many runs take."""
+    return f"about {span_words(runs * run_s)}"
+
+
+def pairs_take(most: int, run_s: float, *, usual: float = USUAL_PAIRS, beside: int = 0) -> str:
+    """Say how long a trial in pairs takes: what is usual, and the most.
+
+    `beside`: runs that may follow the pairs.
+    """
+    takes = f"at most {span_words((most * 2 + beside) * run_s)}"
+    return f"about {span_words(usual * 2 * run_s)}, {takes}" if most > usual else takes
+
+
+def experiment_takes(run_s: float) -> str:
+    """Say how long a source takes to be judged by one run, and by another if that is good."""
+    return f"about {span_words(run_s)}, twice that if the first run looks like a gain"

@@ -1,0 +1,94 @@
+"""What `--task` means of what is in a home: a task's name, its folder, or an id's first digits."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from node.store.jobs import LineKey
+from node.store.records import PREFIX_DIGITS
+from node.store.store import Store
+from protocol.errors import UsageError
+from trainer.task_folder.fields import nearest
+from trainer.task_folder.folder import builtin_tasks
+from trainer.task_folder.task import Task
+
+_FOLDER = "task-folder/"
+_SESSION = "session-line"
+_TASK_ID_BYTES = 32
+_SHOWN_DIGITS = 8
+
+
+def remember_folder(store: Store, task: Task, wanted: str) -> None:
+    """Keep where a task's folder is, if `wanted` names one: its name alone would not find it."""
+    folder = Path(wanted)
+    if folder.is_dir() and task.recipe.name != "text":
+        store.set_meta(_FOLDER + task.id.hex(), str(folder.resolve()).encode())
+
+
+def task_source(store: Store, task_id: bytes) -> str | None:
+    """Return what `--task` takes for a task of this home: its folder, else its name."""
+    if folder := store.meta(_FOLDER + task_id.hex()):
+        return folder.decode()
+    manifest = store.records.manifest(task_id)
+    return manifest.name if manifest else None
+
+
+def remember_session(store: Store, line: LineKey) -> None:
+    """Keep which line the node works on: commands that are told of none mean that one."""
+    store.set_meta(_SESSION, line.task + line.hardware_class.encode())
+
+
+def line_of_session(store: Store) -> LineKey | None:
+    """Return the line of the running session, or of the last one; None before the first."""
+    kept = store.meta(_SESSION)
+    if kept is None:
+        return None
+    return LineKey(task=kept[:_TASK_ID_BYTES], hardware_class=kept[_TASK_ID_BYTES:].decode())
+
+
+def labels(store: Store, tasks: Iterable[bytes]) -> dict[bytes, str]:
+    """Return what people read, and `--task` takes, for each task: its name if that is enough.
+
+    Where several have one name (a text that was edited), each is told by its id.
+    """
+    names = {task: _name(store, task) for task in tasks}
+    times = Counter(names.values())
+    return {
+        task: name if name and times[name] == 1 else task.hex()[:_SHOWN_DIGITS]
+        for task, name in names.items()
+    }
+
+
+def task_named(store: Store, wanted: str, among: Iterable[bytes]) -> bytes:
+    """Return the one of these tasks that is meant by a name, a folder or an id's first digits.
+
+    Raises UsageError, which names those there are, if it is none of them or several.
+    """
+    known = sorted(set(among))
+    shown = labels(store, known)
+    matching = [task for task in known if _name(store, task) == wanted]
+    if not matching and Path(wanted).is_dir():
+        folder = str(Path(wanted).resolve()).encode()
+        matching = [task for task in known if store.meta(_FOLDER + task.hex()) == folder]
+    if not matching and len(wanted) >= PREFIX_DIGITS:
+        matching = [task for task in known if task.hex().startswith(wanted.lower())]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        ids = ", ".join(shown[task] for task in matching)
+        raise UsageError(f"several tasks are meant by {wanted!r}: {ids}", "--task takes these ids")
+    there = f", there are: {', '.join(sorted(shown.values()))}" if shown else ""
+    if wanted in builtin_tasks():
+        raise UsageError(
+            f"nothing was measured of task {wanted!r} here yet{there}",
+            f"`arnode start --task {wanted}` works on it",
+        )
+    raise UsageError(
+        f"there is no task {wanted!r} here{there}",
+        nearest(wanted, list(shown.values()) or builtin_tasks()),
+    )
+
+
+def _name(store: Store, task: bytes) -> str:
+    manifest = store.records.manifest(task)
+    return manifest.name if manifest else ""

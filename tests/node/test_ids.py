@@ -1,0 +1,106 @@
+"""Ids: what a command prints of one, every command that takes an id takes back."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from node.commands.cli import main
+from node.home.home import Home
+from node.line.ledger import Ledger
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.hardware import HardwareClass
+from tests.node.books import keep, proposal_of, with_baseline
+from tests.node.examples import BASELINE, HARDWARE_CLASS
+from tests.node.strangers import Stranger
+from trainer.host.device import Device
+
+IDEA = proposal_of(BASELINE, "0.5").source
+TSV = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n0000000\t1.5\t0.1\tkeep\tbaseline\n"
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    here = Device(hardware_class=HardwareClass(HARDWARE_CLASS, "cuda-other"))
+    monkeypatch.setattr("node.running.books.probe_devices", lambda *_: (here,))
+    return with_baseline(home, store)
+
+
+def arnode(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    """Run a command line in this process; return stdout, or stderr where it fails."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    captured = capsys.readouterr()
+    assert caught.value.code == code, captured.err
+    return captured.out if code == 0 else captured.err
+
+
+def test_the_id_of_a_row_of_the_board_is_taken_everywhere(
+    home: Home, ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ada = Stranger(ledger.store, Blobs(home.blobs), number=50)
+    claim = ada.claims(IDEA, 6.0, title="a better rate")
+    board = arnode(capsys, "leaderboard", "--class", HARDWARE_CLASS).splitlines()
+    shown = board[2].split()[1]
+    assert claim.hex().startswith(shown)
+    assert f"id: {claim.hex()}" in arnode(capsys, "show", shown)
+    assert "+LEARNING_RATE = 0.5" in arnode(capsys, "diff", shown)
+    assert "claims a gain" in arnode(capsys, "verify", shown, "--check-only")
+    again = tmp_path / "again"
+    arnode(capsys, "replay", shown, str(again))
+    assert (again / "train.py").read_bytes() == IDEA["train.py"]
+    assert "verified head is now" in arnode(capsys, "adopt", shown, "--unverified")
+    transfer = arnode(capsys, "transfer", shown)
+    assert transfer == arnode(capsys, "transfer", transfer.split()[0])
+
+
+def test_a_claim_whose_patch_is_not_here_has_a_diff(
+    home: Home, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ada = Stranger(ledger.store, Blobs(home.blobs), number=50)
+    claim = ada.claims(IDEA, 6.0)
+    record = ledger.store.records.get(claim)
+    with ledger.store.transaction():
+        ledger.store.database.rows("DELETE FROM record WHERE id = ?", (record.body.patch,))
+    assert "+LEARNING_RATE = 0.5" in arnode(capsys, "diff", claim.hex())
+
+
+def test_four_digits_do(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = keep(ledger, "0.2")
+    assert f"id: {kept.result.hex()}" in arnode(capsys, "show", kept.result.hex()[:4])
+    assert "has 3 digits" in arnode(capsys, "show", kept.result.hex()[:3], code=2)
+    assert "give 4 to 64" in arnode(capsys, "diff", kept.result.hex()[:3], code=2)
+
+
+def test_several_that_an_id_may_mean_are_listed(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(7):
+        ledger.store.database.rows(
+            "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire) VALUES (?,?,?,?,?,0,?)",
+            (b"\xab\xcd" + bytes([number]) * 30, "patch", bytes(32), number, 1, b""),
+        )
+    said = arnode(capsys, "show", "abcd", code=2)
+    first = ", ".join("abcd" + f"{number:02x}" * 4 for number in range(5))
+    assert f"`abcd` fits several ids: {first} and others" in said
+    assert "more of its digits" in said
+
+
+def test_an_imported_file_and_a_record_are_told_apart(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "results.tsv"
+    path.write_text(TSV)
+    arnode(capsys, "import", "autoresearch", str(path))
+    (imported,) = json.loads(arnode(capsys, "log", "--json"))["imported"]
+    digits = imported["id"][:4]
+    assert "unsigned" in arnode(capsys, "show", digits)
+    assert arnode(capsys, "export", "results.tsv", "--imported", digits) == TSV
+    twin = bytes.fromhex(digits) + bytes(30)
+    ledger.store.database.rows(
+        "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire) VALUES (?,?,?,?,?,0,?)",
+        (twin, "patch", bytes(32), 7, 1, b""),
+    )
+    assert twin.hex()[:12] in arnode(capsys, "show", digits, code=2)

@@ -1,0 +1,67 @@
+"""What is said beforehand of how long a command will take."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from node.home.home import Home
+from node.on_demand import trying
+from node.on_demand.takes import experiment_takes, pairs_take, run_seconds, runs_take
+from node.store.store import Store
+from tests.node.books import with_baseline
+from tests.node.examples import BASELINE, LINE
+
+HandIn = Callable[[object], Callable[[], None]]
+RUN_S = 5.8  # of the examples
+
+
+def test_how_long_is_said_in_rounded_words() -> None:
+    assert runs_take(1, 40.4) == "about 40 s"
+    assert runs_take(20, 30.0) == "about 10 min"
+    assert pairs_take(16, 30.0) == "about 6 min, at most 16 min"
+    assert pairs_take(4, 30.0) == "at most 4 min"
+    assert pairs_take(20, 30.0, usual=7.5, beside=4) == "about 8 min, at most 22 min"
+    assert experiment_takes(30.0) == "about 30 s, twice that if the first run looks like a gain"
+
+
+def test_a_run_takes_what_it_took_here_lately(home: Home, store: Store) -> None:
+    assert run_seconds(store, LINE) is None
+    with_baseline(home, store)
+    assert run_seconds(store, LINE) == pytest.approx(RUN_S)
+
+
+def test_try_says_how_long_beside_a_running_node(
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_baseline(home, store)
+    monkeypatch.setattr(trying, "call", lambda *_: {"decided": True})
+    trying.hand_over(home, LINE, b"mark", BASELINE, title="", why="")
+    assert f"after the run at hand; {experiment_takes(RUN_S)}" in capsys.readouterr().err
+
+
+def test_try_alone_says_how_long_once_it_is_known(
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    research = SimpleNamespace(
+        submit=lambda *_, **__: None, activity=SimpleNamespace(stage="screen", title="")
+    )
+    node = SimpleNamespace(
+        research=research,
+        books=SimpleNamespace(store=store, ledger=SimpleNamespace(key=LINE)),
+    )
+
+    async def be_node(_home: Home, _config: object, _task: object, hand_in: HandIn) -> None:
+        tell = hand_in(node)
+        tell()
+        assert "about" not in capsys.readouterr().err  # the baseline is measured first
+        with_baseline(home, store)
+        tell()
+        tell()
+
+    monkeypatch.setattr(trying, "at_work", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(trying, "be_node", be_node)
+    bench = SimpleNamespace(home=home, config=None, task=None)
+    trying.work_alone(bench, BASELINE, title="", why="")  # type: ignore[arg-type]
+    assert capsys.readouterr().err.count(experiment_takes(RUN_S)) == 1
