@@ -170,7 +170,7 @@ def test_a_running_loop_adds_what_it_does_now(home: Home, ledger: Ledger) -> Non
 def test_a_standard_deviation_is_called_one(
     ledger: Ledger, capsys: pytest.CaptureFixture[str], runs: int, sd: float | None, told: str
 ) -> None:
-    document = status_document(ledger.store, author=KEY.public, sandbox="full")
+    document = status_document(ledger.store, author=KEY.public, net="main", sandbox="full")
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
     line["head"] |= {"metric": 1.25, "metric_sd": sd, "runs": runs}
     print_status(document | {"running": False})
