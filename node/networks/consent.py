@@ -86,8 +86,8 @@ def plan_network(
 
     `config` has `wishes.settings` and an invite's network in it already. `has_met`: peers of its
     network are known from before. `ask` says some lines, puts a question and returns the answer;
-    None without a terminal. An answer is kept, and so is
-    the network that the command line names: the node's records carry its name, spoken to or not.
+    None without a terminal. An answer is kept, and so is the network that the command line names:
+    the node's records carry its name, spoken to or not.
 
     Raises:
         UsageError: the network is not defined here.
