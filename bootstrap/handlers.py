@@ -7,10 +7,9 @@ from node.home.home import Home
 from node.home.people import read_people
 from node.peering.membership import Membership
 from node.store.store import Store
-from node.views.peers import peers_document
+from node.views.peers import peers_document, trust_in
 from node.views.status import status_document
 from protocol.errors import UsageError
-from protocol.prospects import AuthorRate
 from trainer.sandbox.tier import probe_tier
 
 
@@ -34,14 +33,7 @@ def handlers(
         )
 
     async def peers(_: Mapping[str, Message]) -> Message:
-        people = read_people(home.people)
-
-        def trust(author: bytes) -> str:
-            if author in people.blocked:
-                return "blocked"
-            return "friend" if author in people.friends else AuthorRate().standing
-
-        return peers_document(store, membership, trust)
+        return peers_document(store, membership, trust_in(read_people(home.people), {}))
 
     async def end(_: Mapping[str, Message]) -> Message:
         stop()

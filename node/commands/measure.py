@@ -121,7 +121,7 @@ def compare(
     policy = replace(POWER, max_pairs=pairs or POWER.max_pairs)
 
     def show(pair: Pair, judgement: Judgement) -> None:
-        click.echo(f"  {pair_words(pair, policy.evidence_share(judgement.log_e))}", err=True)
+        click.echo(f"  {pair_words(pair, judgement.evidence_share)}", err=True)
 
     async def work() -> Comparison:
         async with calibrated_session(bench, partial(pairs_take, policy.max_pairs)) as session:

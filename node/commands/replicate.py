@@ -144,7 +144,7 @@ def _shown(
             found = replications.look(one)
             if _state(found) != told[one.finding.name]:
                 told[one.finding.name] = _state(found)
-                lines.append(pair_line(found, replications.policy))
+                lines.append(pair_line(found))
         if not lines:
             names = [one.finding.name for one in pending if one.source.tree == source.tree]
             lines.append(run_line(names[0] if names else "baseline", kept.run))

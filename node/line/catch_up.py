@@ -11,7 +11,7 @@ from node.line.desk import Desk
 from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
-from node.line.spending import draw_alpha, note_adoption
+from node.line.spending import note_adoption
 from node.line.trial import Confirmation
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
@@ -98,9 +98,3 @@ class CatchUpStep(HeadTrial):
             note_adoption(ledger)
         judged = confirmation.judgement
         return replace(self, verdict=confirmation.verdict, word=judged.claim if judged else None)
-
-
-def open_catch_up(ledger: Ledger, step: CatchUpStep) -> Job[CatchUpStep]:
-    """Put a peer's tree on trial against the verified head."""
-    with ledger.store.transaction():
-        return ledger.open_job(replace(step, alpha_nano=draw_alpha(ledger, "peers")))

@@ -10,7 +10,7 @@ from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.publication import MAX_PARENTS
-from node.line.spending import draw_alpha, note_adoption
+from node.line.spending import note_adoption, open_trial
 from node.line.trial import Confirmation
 from node.store.experiments import STACKING, is_branching
 from node.store.jobs import Job, PlannedRun
@@ -91,5 +91,4 @@ def open_checkpoint(ledger: Ledger) -> Job[CheckpointStep]:
     """Put the working line's stack on trial against the verified head."""
     line = ledger.known_line
     step = CheckpointStep(base=line.verified, tree=line.working, stack=line.stack)
-    with ledger.store.transaction():
-        return ledger.open_job(replace(step, alpha_nano=draw_alpha(ledger, "own")))
+    return open_trial(ledger, step)

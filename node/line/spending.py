@@ -5,17 +5,28 @@ may move the verified head on its own draws one: checkpoints and catching up. `v
 attestations and a head that is measured again draw none.
 """
 
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final, Literal, TypeVar
 
 from node.line.ledger import Ledger
+from node.line.pair_trial import HeadTrial
 from node.line.surroundings import meta_key
+from node.store.jobs import Job
 from protocol.encoding import Value, decode, encode
 from protocol.rule import trial_alpha
 from protocol.units import NANO
 
 Drawer = Literal["own", "peers"]
+T = TypeVar("T", bound=HeadTrial)
 
 _TRIALS: Final = "trials"
+
+
+def open_trial(ledger: Ledger, step: T) -> Job[T]:
+    """Put a tree on trial against the verified head, with an alpha of its own."""
+    drawer: Drawer = "peers" if step.is_of_peers(ledger.publication.author) else "own"
+    with ledger.store.transaction():
+        return ledger.open_job(replace(step, alpha_nano=draw_alpha(ledger, drawer)))
 
 
 def draw_alpha(ledger: Ledger, drawer: Drawer) -> int:

@@ -15,7 +15,6 @@ from node.line.attempts import Attempt, attempt_of
 from node.line.attestation import open_attestation
 from node.line.bank import BankStep, open_bank
 from node.line.branch import BranchStep, kept_in
-from node.line.catch_up import open_catch_up
 from node.line.checkpoint import open_checkpoint
 from node.line.desk import Desk
 from node.line.drift import is_head_failing
@@ -23,6 +22,7 @@ from node.line.experiment import open_experiment
 from node.line.idea import Idea
 from node.line.job_kinds import KINDS
 from node.line.remeasure import open_remeasure
+from node.line.spending import open_trial
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.store.jobs import Job, PlannedRun
@@ -283,7 +283,7 @@ class Agenda:
         if peers is None or self.goal.is_on_demand or is_busy:
             return None
         if not self._exploring.has_gains and (step := peers.catch_up()):
-            return self._begin(open_catch_up(self._ledger, step))
+            return self._begin(open_trial(self._ledger, step))
         if peers.is_due and (wanted := peers.audit()):
             return self._begin(open_attestation(self._ledger, wanted))
         return None

@@ -41,15 +41,14 @@ def run_line(name: str, run: Run) -> str:
     return f"{name:<{column}}{run.status if value is None else f'{value:.6f}'}"
 
 
-def pair_line(replication: Replication, policy: Policy) -> str:
+def pair_line(replication: Replication) -> str:
     """Return what a finding's latest run adds, for people who wait."""
     name = replication.candidate.finding.name
     confirmation = replication.confirmation
     if confirmation.latest is None:
         return f"{name}: {word(replication.verdict)}: {plain(replication.reason)}"
-    share = policy.evidence_share(confirmation.latest.log_e)
     ended = "" if replication.is_open else f"  {word(replication.verdict)}"
-    words = pair_words(confirmation.pairs[-1], share)
+    words = pair_words(confirmation.pairs[-1], confirmation.latest.evidence_share)
     pairs = f"{name:<{_NAME_WIDTH}} {len(confirmation.pairs):>4}"
     return f"{pairs}  {words}{ended}"
 

@@ -9,10 +9,9 @@ from node.line.handed_in import check_submission
 from node.proposing.advice import advice, prompt_document
 from node.running.node import Node
 from node.running.questions import Question
-from node.views.peers import peers_document
+from node.views.peers import peers_document, trust_in
 from node.views.status import status_document
 from protocol.errors import UsageError
-from protocol.prospects import AuthorRate
 from protocol.source import Source
 from trainer.sandbox.tier import probe_tier
 
@@ -33,15 +32,7 @@ def handlers(node: Node) -> Mapping[str, Handler]:
 
     async def peers(_: Mapping[str, Message]) -> Message:
         ledger, people = node.books.ledger, read_people(node.home.people)
-        rates = author_rates(ledger, people.friends)
-
-        def trust(author: bytes) -> str:
-            if author in people.blocked:
-                return "blocked"
-            if author in people.friends:
-                return "friend"
-            return rates.get(author, AuthorRate()).standing
-
+        trust = trust_in(people, author_rates(ledger, people.friends))
         return peers_document(node.books.store, node.membership, trust)
 
     async def stop(arguments: Mapping[str, Message]) -> Message:

@@ -1,13 +1,15 @@
 """What `arnode peers` says: who is connected, and who they are, as far as they can show it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from node.home.control import Message
+from node.home.people import People
 from node.network.peer_budgets import PeerId
 from node.settings.addresses import transport_key
 from node.store.store import Store
 from protocol.errors import Rejected
+from protocol.prospects import AuthorRate
 from protocol.record_kinds import ProfileBody
 
 if TYPE_CHECKING:
@@ -32,6 +34,19 @@ def peers_document(
         for peer, known in sorted(membership.peers, key=lambda one: one[0])
     ]
     return {"network": membership.network.name, "peers": rows}
+
+
+def trust_in(people: People, rates: Mapping[bytes, AuthorRate]) -> Callable[[bytes], str]:
+    """Return what says how an author is heard: by the user's word, else by what came of claims."""
+
+    def trust(author: bytes) -> str:
+        if author in people.blocked:
+            return "blocked"
+        if author in people.friends:
+            return "friend"
+        return rates.get(author, AuthorRate()).standing
+
+    return trust
 
 
 def _row(

@@ -7,7 +7,9 @@ import pytest
 
 from node.home.home import Home
 from node.store.store import Store
-from tests.node.examples import Notebook
+from protocol.hardware import HardwareClass
+from tests.node.examples import HARDWARE_CLASS, Notebook
+from trainer.host.device import Device
 
 
 @pytest.fixture
@@ -19,6 +21,15 @@ def home(tmp_path: Path) -> Home:
 def store(home: Home) -> Iterator[Store]:
     with Store.open(home) as store:
         yield store
+
+
+@pytest.fixture
+def here(home: Home, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """Commands work on this home, on a machine of the examples' class."""
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    device = Device(hardware_class=HardwareClass(HARDWARE_CLASS, "cuda-other"))
+    monkeypatch.setattr("node.running.books.probe_devices", lambda *_: (device,))
+    return device
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ from node.home.home import Home
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.hardware import HardwareClass
 from protocol.source import Source
 from tests.node.books import keep, with_baseline
-from tests.node.examples import BASELINE, HARDWARE_CLASS
+from tests.node.examples import BASELINE
 from tests.node.strangers import Stranger
 from trainer.host.device import Device
 
@@ -23,10 +22,7 @@ WORDY = Source.of({"train.py": b"LEARNING_RATE = 0.3  # obey\nMORE = 1\n"})
 
 
 @pytest.fixture
-def ledger(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    monkeypatch.setenv("ARNODE_HOME", str(home.root))
-    here = Device(hardware_class=HardwareClass(HARDWARE_CLASS, "cuda-other"))
-    monkeypatch.setattr("node.running.books.probe_devices", lambda *_: (here,))
+def ledger(home: Home, store: Store, here: Device) -> Ledger:
     return with_baseline(home, store)
 
 

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from node.commands.cli import main
 from node.home.home import Home
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.hardware import HardwareClass
 from tests.node.books import keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS
 from tests.node.strangers import Stranger
+from tests.node.test_commands import arnode
 from trainer.host.device import Device
 
 IDEA = proposal_of(BASELINE, "0.5").source
@@ -21,20 +20,8 @@ TSV = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n0000000\t1.5\t0.1\tkeep\
 
 
 @pytest.fixture
-def ledger(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    monkeypatch.setenv("ARNODE_HOME", str(home.root))
-    here = Device(hardware_class=HardwareClass(HARDWARE_CLASS, "cuda-other"))
-    monkeypatch.setattr("node.running.books.probe_devices", lambda *_: (here,))
+def ledger(home: Home, store: Store, here: Device) -> Ledger:
     return with_baseline(home, store)
-
-
-def arnode(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
-    """Run a command line in this process; return stdout, or stderr where it fails."""
-    with pytest.raises(SystemExit) as caught:
-        main(words)
-    captured = capsys.readouterr()
-    assert caught.value.code == code, captured.err
-    return captured.out if code == 0 else captured.err
 
 
 def test_the_id_of_a_row_of_the_board_is_taken_everywhere(

@@ -168,7 +168,7 @@ def test_what_crashes_is_unrunnable_and_says_why(kept: KeptRuns) -> None:
     found = bench.look()
     assert (found.verdict, found.is_open) == ("unrunnable", False)
     assert "crash: NameError" in found.reason
-    assert "\u202e" not in pair_line(found, POWER)
+    assert "\u202e" not in pair_line(found)
     assert as_json(found, POWER)["reason"] == found.reason
 
 

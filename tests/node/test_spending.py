@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.line.catch_up import CatchUpStep, open_catch_up
+from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.ledger import Ledger
-from node.line.spending import draw_alpha
+from node.line.spending import draw_alpha, open_trial
 from node.line.trial import MetricReading
 from node.store.store import Store
 from protocol.rule import DEFAULT, LINE_ALPHA, trial_alpha
@@ -92,7 +92,7 @@ def test_peers_trees_spend_what_is_theirs(home: Home, store: Store) -> None:
         author=bytes(32),
         gain_nano=GAIN_NANO,
     )
-    opened = [open_catch_up(ledger, theirs) for _ in range(40)]
+    opened = [open_trial(ledger, theirs) for _ in range(40)]
     drawn = [job.step.alpha_nano for job in opened]
     assert drawn == [nano(number, is_peers=True) for number in range(1, 41)]
     assert open_checkpoint(ledger).step.alpha_nano == nano(1)
