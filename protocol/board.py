@@ -2,7 +2,7 @@
 
 A pure function of the set: no clock, no order of arrival, no trust, no floats. It reads
 
-- results of the stage confirm: with 2 pairs a row, with 4 pairs beside the anchor (the task's
+- results of the stage confirm: with 3 pairs a row, with 4 pairs beside the anchor (the task's
   baseline tree) a ranked one; all of them, retracted ones too, are their author's tries N
 - attestations, adoptions, retractions, and equivocations by whoever wrote one of these
 
@@ -41,7 +41,7 @@ from protocol.runs import Env
 
 # Which rule rows follow by: raised with every change of it. Boards by different rules differ with
 # the same records, so the number is in both digests, and peers tell each other theirs.
-RULE: Final = 2
+RULE: Final = 3
 _BOARD_CONTEXT = b"arnode/board/%d\0" % RULE
 _SET_CONTEXT = b"arnode/set/%d\0" % RULE
 
@@ -66,7 +66,7 @@ class Row(Mapped):
     attested_pairs: Natural
     gain_attested_nano: Annotated[int | None, Named("gain_attested")]
     gain_attested_lower_nano: Annotated[int | None, Named("gain_attested_lower")]
-    pairs: Annotated[int, integer(2)]
+    pairs: Annotated[int, integer(3)]
     gain_nano: Annotated[int, Named("gain")]
     gain_lower_nano: Annotated[int, Named("gain_lower")]
     tries: Positive
@@ -178,7 +178,7 @@ def _rows(
     for claim in standing:
         if isinstance(claim, BoardClaim) and claim.gain is not None:
             bases[claim.tree].add(claim.base)
-            candidate = _Candidate.of(claim, claim.gain, tries[claim.author], manifest)
+            candidate = _Candidate.of(claim, claim.gain, tries[claim.author])
             known = best.setdefault(claim.tree, candidate)
             best[claim.tree] = min(known, candidate, key=_Candidate.precedence)
     opinions = opinions_of(standing, bases)
@@ -210,8 +210,8 @@ class _Candidate:
     attested: Gain | None = None
 
     @classmethod
-    def of(cls, claim: BoardClaim, gain: Gain, tries: int, manifest: TaskManifest) -> "_Candidate":
-        allowance = manifest.noise_floor_nano * luck(tries)
+    def of(cls, claim: BoardClaim, gain: Gain, tries: int) -> "_Candidate":
+        allowance = claim.noise_nano * luck(tries)
         beside = claim.anchor_gain
         lower_nano = None if beside is None else beside.lower_nano(allowance)
         return cls(

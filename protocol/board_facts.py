@@ -5,7 +5,7 @@ can keep them beside the records. What follows from many of them is in protocol/
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from protocol.attestation import AttestBody
@@ -16,7 +16,7 @@ from protocol.gains import (
     Gain,
     Scale,
     figures_of,
-    gain_in,
+    gain_of,
     pairs_of,
 )
 from protocol.manifest import TaskManifest
@@ -32,7 +32,8 @@ IMPLAUSIBLE: Final = "implausible"  # the flag of a gain above the task's max_st
 class BoardClaim:
     """What a board reads of one confirm result; without a gain it is only a try.
 
-    `anchor_gain` is over the anchor, on the split on which less of it is sure.
+    `anchor_gain` is over the anchor, on the split on which less of it is sure; `noise_nano` how
+    much one of its runs scatters.
     """
 
     id: bytes
@@ -42,6 +43,7 @@ class BoardClaim:
     metric_nano: int
     gain: Gain | None
     anchor_gain: Gain | None
+    noise_nano: int
     size_bytes: int
     env: Env
     flags: tuple[str, ...]
@@ -132,7 +134,8 @@ def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> BoardCla
     own = pairs_of(body.runs, "base", scale, secret=True)
     secret, public = (_anchor_gain(body, manifest, scale, secret=it) for it in (True, False))
     metrics = figures_of(body.runs, "candidate", scale, secret=False).values()
-    gain = gain_in(own, manifest.noise_floor_nano) if body.status == "ok" else None
+    evidence = Evidence.of(own, manifest.noise_floor_nano)
+    gain = evidence.gain if body.status == "ok" else None
     return BoardClaim(
         id=record.id,
         author=record.author,
@@ -141,6 +144,7 @@ def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> BoardCla
         metric_nano=sum(metrics) // len(metrics) if metrics else 0,
         gain=gain,
         anchor_gain=_lower_of(secret, public),
+        noise_nano=max(evidence.noise_nano, manifest.noise_floor_nano),
         size_bytes=MAX_INT if body.size_bytes is None else body.size_bytes,
         env=body.env,
         flags=tuple(_flags(body, gain, manifest)),
@@ -157,10 +161,14 @@ def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
 def _anchor_gain(
     body: ResultBody | AttestBody, manifest: TaskManifest, scale: Scale, *, secret: bool
 ) -> Gain | None:
-    # Against the baseline itself the pairs are the anchor's.
+    # Against the baseline itself the pairs are the anchor's, and end where they say enough.
     anchor: Role = "base" if body.base == manifest.baseline_tree else "anchor"
-    pairs = pairs_of(body.runs, anchor, scale, secret=secret)
-    return gain_in(pairs, manifest.noise_floor_nano, least_pairs=MIN_ANCHOR_PAIRS)
+    pairs, noise_nano = pairs_of(body.runs, anchor, scale, secret=secret), manifest.noise_floor_nano
+    if len(pairs) < MIN_ANCHOR_PAIRS:
+        return None
+    if anchor == "base" and (gain := Evidence.of(pairs, noise_nano).gain):
+        return replace(gain, estimate=gain.mean)  # as others are told, in one column
+    return gain_of([against - candidate for against, candidate in pairs], noise_nano)
 
 
 def _flags(body: ResultBody, gain: Gain | None, manifest: TaskManifest) -> Iterator[str]:
@@ -173,6 +181,7 @@ def _flags(body: ResultBody, gain: Gain | None, manifest: TaskManifest) -> Itera
 def _vote(record: Record, body: AttestBody, manifest: TaskManifest) -> Vote:
     scale = Scale.of(manifest)
     pairs = pairs_of(body.runs, "base", scale, secret=True)
+    evidence = Evidence.of(pairs, manifest.noise_floor_nano)
     return Vote(
         id=record.id,
         author=record.author,
@@ -181,7 +190,7 @@ def _vote(record: Record, body: AttestBody, manifest: TaskManifest) -> Vote:
         tree=body.tree,
         target=body.target,
         verdict=body.verdict,
-        gain=gain_in(pairs, manifest.noise_floor_nano),
+        gain=evidence.gain,
         anchor_gain=_anchor_gain(body, manifest, scale, secret=True),
-        evidence=Evidence.of(pairs, manifest.noise_floor_nano),
+        evidence=evidence,
     )

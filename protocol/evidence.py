@@ -5,9 +5,12 @@ they know of their machine's noise. A reader knows neither, so a board computes 
 from the record's own pairs: at alpha = 0.05, with no noise known before, and without floats. It may
 be looked at after any pair, so no way of stopping makes it confirm more than 5 % of nulls.
 
-    D       = Σ base - Σ candidate (the other way round where more is better) - n · gain
-    scatter = max(n·Σc² - (Σc)² + n·Σb² - (Σb)², n·Σd² - (Σd)², 2·s²·n·(n-1))
-    shown   = D > 0 and 10^6 · D² ≥ 2 · C[n] · scatter
+    D        = Σ base - Σ candidate (the other way round where more is better) - n · gain
+    scatter  = max(n·Σc² - (Σc)² + n·Σb² - (Σb)², n·Σd² - (Σd)², 2·s²·n·(n-1))
+    shown    = D > 0 and 10^6 · D² ≥ 2 · C[n] · scatter
+    reach    = 1 + isqrt(floor(2·10^6 · C[n] · scatter / n²))
+    estimate = floor(10^6 · (Σd ∓ min(|Σd|, floor(noise / 2))) / n), towards zero
+    noise    = isqrt(floor(scatter / (2·n·(n-1))))
 
 C[n] is the value of h·Z²/SS, in millionths and rounded up, at which ln E(Z) reaches ln 20 with
 h = n/2 and 2·(n-1) degrees of freedom. The scatter of the differences stands in for that of the
@@ -15,11 +18,12 @@ runs where it is larger (a seed that is lucky for one and unlucky for the other)
 noise floor, below which no spread is believed.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from protocol.gains import MILLION, Pair
+from protocol.gains import MILLION, Gain, Pair
 
 BorneOut: TypeAlias = Literal["confirmed", "smaller", "refuted"]
 
@@ -59,6 +63,26 @@ class Evidence:
             ),
         )
 
+    @property
+    def noise_nano(self) -> int:
+        """How much one run scatters here: a standard deviation, rounded down; 0 of one pair."""
+        n = self.pairs
+        return 0 if n < 2 else math.isqrt(self.scatter // (2 * n * (n - 1)))
+
+    @property
+    def gain(self) -> Gain | None:
+        """The gain that they show, with bounds that hold wherever they stop; None of two."""
+        if not self._are_enough:
+            return None
+        n, critical = self.pairs, CRITICAL[self.pairs - FEWEST_PAIRS]
+        luck = min(abs(self.total), self.noise_nano // 2)
+        return Gain(
+            pairs=n,
+            mean=MILLION * self.total // n,
+            reach=1 + math.isqrt(2 * MILLION * critical * self.scatter // n**2),
+            estimate=MILLION * (self.total - luck if self.total > 0 else self.total + luck) // n,
+        )
+
     def is_above(self, gain_nano: int) -> bool:
         """Whether they show that the gain is larger than this."""
         return self._is_shown(self.total - self.pairs * gain_nano)
@@ -75,10 +99,14 @@ class Evidence:
         return "refuted" if is_less else None
 
     def _is_shown(self, difference: int) -> bool:
-        if not FEWEST_PAIRS <= self.pairs < FEWEST_PAIRS + len(CRITICAL) or difference <= 0:
+        if not self._are_enough or difference <= 0:
             return False
         critical = CRITICAL[self.pairs - FEWEST_PAIRS]
         return MILLION * difference**2 >= 2 * critical * self.scatter
+
+    @property
+    def _are_enough(self) -> bool:
+        return FEWEST_PAIRS <= self.pairs < FEWEST_PAIRS + len(CRITICAL)
 
 
 def least_nano(gain_nano: int, lower_nano: int) -> int:

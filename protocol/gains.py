@@ -1,8 +1,9 @@
 """Gains in whole numbers, so that every reader of a result computes the same bounds.
 
-A gain is the mean of paired differences, its bound what a t interval leaves of it; floats are
-not used, because their sums depend on the order. All figures are in 1e-9 units of the metric,
-tables and intermediate reaches in millionths of those. Other languages need big integers.
+A gain is the mean of paired differences, or what selection leaves of it; its bounds are what pairs
+leave of it. All figures are in 1e-9 units of the metric, tables and intermediate reaches in
+millionths of those; floats are not used, because their sums depend on the order. Other languages
+need big integers. Over the anchor, whose pairs are of a number that was fixed before:
 
     mean  = floor(10^6 · Σd / n)
     reach = 1 + isqrt(floor(T95[n-1]² · max(n·Σd² - (Σd)², 2s²·n·(n-1)) / (n²·(n-1))))
@@ -11,7 +12,9 @@ tables and intermediate reaches in millionths of those. Other languages need big
 
 T95 is Student's one-sided 95 % quantile and L[N] = √(2 ln N), both in millionths and rounded
 up: of N results with no gain the luckiest is expected at most L[N] standard deviations up. s is
-the task's noise floor, below which no spread is believed. What exceeds 2^53 - 1 is held there.
+the task's noise floor, below which no spread is believed; for luck what the result's own pairs
+scatter, where that is more. What exceeds 2^53 - 1 is held there.
+Over the base, whose pairs end where they say enough, the bounds are those of `protocol.evidence`.
 """
 
 import bisect
@@ -25,7 +28,6 @@ from protocol.manifest import TaskManifest
 from protocol.runs import MAX_RUNS, Role, Run
 
 MILLION: Final = 10**6
-MIN_PAIRS: Final = 2
 MIN_ANCHOR_PAIRS: Final = 4
 _LANGUAGE_MODELS: Final = "lm-bpb/"
 
@@ -59,16 +61,20 @@ def luck(tries: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """A mean of paired differences and its reach, in millionths of 1e-9 units of the metric."""
+    """A mean of paired differences, its reach and what is told of it, the `estimate`.
+
+    All in millionths of 1e-9 units of the metric.
+    """
 
     pairs: int
     mean: int
     reach: int
+    estimate: int
 
     @property
     def value_nano(self) -> int:
         """The gain, rounded down."""
-        return _held(self.mean // MILLION)
+        return _held(self.estimate // MILLION)
 
     @property
     def upper_nano(self) -> int:
@@ -81,15 +87,19 @@ class Gain:
 
 
 def gain_of(differences: Sequence[int], noise_nano: int) -> Gain | None:
-    """Return the gain that 2 … 32 paired differences show, or None of fewer."""
+    """Return the gain that 4 … 32 paired differences show, or None of fewer.
+
+    For pairs of which there are so many whatever they say.
+    """
     n = len(differences)
-    if n < MIN_PAIRS:
+    if n < MIN_ANCHOR_PAIRS:
         return None
     total = sum(differences)
     spread = n * sum(d * d for d in differences) - total * total
     floor = 2 * noise_nano * noise_nano * n * (n - 1)
     variance_of_mean = T95[n - 2] ** 2 * max(spread, floor) // (n * n * (n - 1))
-    return Gain(pairs=n, mean=MILLION * total // n, reach=1 + math.isqrt(variance_of_mean))
+    mean = MILLION * total // n
+    return Gain(pairs=n, mean=mean, reach=1 + math.isqrt(variance_of_mean), estimate=mean)
 
 
 def _held(nano: int) -> int:
@@ -134,10 +144,3 @@ def pairs_of(runs: Sequence[Run], against: Role, scale: Scale, *, secret: bool) 
     others = figures_of(runs, against, scale, secret=secret)
     own = figures_of(runs, "candidate", scale, secret=secret)
     return tuple((sign * others[seed], sign * own[seed]) for seed in own if seed in others)
-
-
-def gain_in(pairs: Sequence[Pair], noise_nano: int, *, least_pairs: int = MIN_PAIRS) -> Gain | None:
-    """Return what the candidate gains in these pairs, or None of fewer than `least_pairs`."""
-    if len(pairs) < least_pairs:
-        return None
-    return gain_of([against - candidate for against, candidate in pairs], noise_nano)

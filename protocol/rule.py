@@ -92,17 +92,41 @@ class Judgement:
     """
 
     verdict: Verdict | None
-    log_e: float
-    gain: float
-    lower: float
-    upper: float
+    evidence: PairedEvidence
     claim: ClaimWord | None
     evidence_share: float
+
+    @property
+    def log_e(self) -> float:
+        """ln E: the evidence that there is a gain."""
+        return self.evidence.log_e
+
+    @property
+    def gain(self) -> float:
+        """What is told of the gain, less what selection adds to it."""
+        return self.evidence.estimate
+
+    @property
+    def lower(self) -> float | None:
+        """The lower end of its 95 % interval, true wherever the trial stops; None of too few pairs.
+
+        Above zero exactly if the evidence for a gain reaches 1 in 20.
+        """
+        return _finite(self.evidence.interval()[0])
+
+    @property
+    def upper(self) -> float | None:
+        """The upper end."""
+        return _finite(self.evidence.interval()[1])
 
     @property
     def is_gain(self) -> bool:
         """Whether a gain is there, of whatever size."""
         return self.verdict in ("confirmed", "smaller")
+
+
+def _finite(end: float) -> float | None:
+    return end if math.isfinite(end) else None
 
 
 def trial_alpha(number: int, *, is_peers: bool) -> float:
@@ -149,15 +173,11 @@ def judge(
 
     A gain below `minimum_gain` (twice the audit's tolerance) is never confirmed.
     """
-    lower, upper = evidence.interval()
     verdict = _verdict(evidence, policy, claim, minimum_gain)
     return Judgement(
         verdict=verdict,
-        log_e=evidence.log_e,
-        gain=evidence.gain,
-        lower=lower,
-        upper=upper,
-        claim=None if claim is None else _claim_word(claim, verdict, upper),
+        evidence=evidence,
+        claim=None if claim is None else _claim_word(claim, verdict, evidence),
         evidence_share=policy.evidence_share(evidence.log_e),
     )
 
@@ -199,7 +219,7 @@ def _is_futile(evidence: PairedEvidence, policy: Policy, claim: Claim | None) ->
     return chance < policy.futility_probability
 
 
-def _claim_word(claim: Claim, verdict: Verdict | None, upper: float) -> ClaimWord:
+def _claim_word(claim: Claim, verdict: Verdict | None, evidence: PairedEvidence) -> ClaimWord:
     match verdict:
         case "refuted":
             return "does_not_hold"
@@ -208,4 +228,4 @@ def _claim_word(claim: Claim, verdict: Verdict | None, upper: float) -> ClaimWor
         case None:
             return "open"
     # A gain may be there and its size be open.
-    return "holds" if claim.gain <= upper else "open"
+    return "holds" if claim.gain <= evidence.interval()[1] else "open"

@@ -12,3 +12,12 @@ def from_nano(nano: None) -> None: ...
 def from_nano(nano: int | None) -> float | None:
     """Return the figure to show or to compute with."""
     return None if nano is None else nano / NANO
+
+
+@overload
+def to_nano(figure: float) -> int: ...
+@overload
+def to_nano(figure: None) -> None: ...
+def to_nano(figure: float | None) -> int | None:
+    """Return the figure to keep."""
+    return None if figure is None else round(figure * NANO)

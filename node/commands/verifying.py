@@ -15,7 +15,7 @@ from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, ma
 from node.exchange.bundling import bundle_of
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import wording
+from node.terminal.vocabulary import interval_words, wording
 from node.vetting.adoption import describe
 from protocol.errors import SafetyError
 from protocol.rule import VERIFY_MOST_PAIRS
@@ -99,10 +99,10 @@ def _tell(verified: "Verified") -> None:
         claimed = f"{step.gain_nano / NANO:+.6f} {metric.unit}{least}"
         click.echo(f"key {author} claims a gain of {claimed}")
     if step.measured_nano is not None:
-        low, high = (step.from_nano or 0) / NANO, (step.to_nano or 0) / NANO
+        interval = interval_words(from_nano(step.from_nano), from_nano(step.to_nano))
         click.echo(
-            f"measured here: {step.measured_nano / NANO:+.6f}, 95 % interval {low:+.6f} to "
-            f"{high:+.6f}, {len(verified.runs)} runs on {verified.hardware_class}"
+            f"measured here: {step.measured_nano / NANO:+.6f}, {interval}, "
+            f"{len(verified.runs)} runs on {verified.hardware_class}"
         )
     click.echo(f"{wording(step.verdict).word}: {plain(_meaning(verified))}")
     _tell_marks(verified.marks)

@@ -29,7 +29,7 @@ from protocol.record_kinds import Origin
 from protocol.rule import MIN_PAIRS, QUICK, VERIFY, Claim, Policy
 from protocol.runs import Role, Run
 from protocol.source import Source
-from protocol.units import NANO, from_nano
+from protocol.units import NANO, from_nano, to_nano
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,9 +221,9 @@ def close_attestation(
         verdict=confirmation.verdict,
         reason=confirmation.reason,
         word=judged.claim or "" if judged else "",
-        measured_nano=round(judged.gain * NANO) if judged else None,
-        from_nano=round(judged.lower * NANO) if judged else None,
-        to_nano=round(judged.upper * NANO) if judged else None,
+        measured_nano=to_nano(judged.gain) if judged else None,
+        from_nano=to_nano(judged.lower) if judged else None,
+        to_nano=to_nano(judged.upper) if judged else None,
         log_e_milli=round(judged.log_e * 1000) if judged else None,
         record=record,
     )

@@ -21,6 +21,7 @@ from node.line.trial import (
     next_of_confirmation,
 )
 from node.store.jobs import Job, PlannedRun
+from node.terminal.vocabulary import interval_words
 from protocol.codecs import integer
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.manifest import TaskManifest
@@ -185,5 +186,5 @@ def note_of(confirmation: Confirmation) -> str:
         return confirmation.reason
     return (
         f"{judgement.verdict} after {len(confirmation.pairs)} pairs on the secret split: gain "
-        f"{latest.gain:.6f}, 95 % interval {latest.lower:.6f} to {latest.upper:.6f}"
+        f"{latest.gain:+.6f}, {interval_words(latest.lower, latest.upper)}"
     )

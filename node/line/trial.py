@@ -28,7 +28,7 @@ from protocol.fields import OPTIONAL, Digest, Mapped, Named, Natural
 from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
 from protocol.runs import MAX_REASON, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
-from protocol.units import NANO
+from protocol.units import NANO, to_nano
 
 ANCHOR_PAIRS = 4
 MAX_BASE_FAILURES = 2  # of one trial: one may be an accident, two are the base's own
@@ -107,7 +107,8 @@ Readers: TypeAlias = Callable[[Sequence[Pair]], BorneOut | None]
 class Measured(Mapped):
     """What a trial against the head measured, and the own result that says so.
 
-    The gain and its 95 % interval are in 1e-9 units, positive if better; None without a pair.
+    The gain and its 95 % interval are in 1e-9 units, positive if better; None without a pair, its
+    interval also with too few.
     """
 
     record: Digest
@@ -167,9 +168,9 @@ class Confirmation:
         return Measured(
             record=record,
             pairs=len(self.pairs),
-            gain_nano=round(latest.gain * NANO) if latest else None,
-            lower_nano=round(latest.lower * NANO) if latest else None,
-            upper_nano=round(latest.upper * NANO) if latest else None,
+            gain_nano=to_nano(latest.gain) if latest else None,
+            lower_nano=to_nano(latest.lower) if latest else None,
+            upper_nano=to_nano(latest.upper) if latest else None,
             bases_fault=True if self.is_bases_fault else None,
         )
 

@@ -22,10 +22,10 @@ from node.line.ledger import Ledger
 from node.store.experiments import ABLATION, BRANCHING
 from node.store.jobs import Job, LineKey
 from node.store.store import Store
-from node.terminal.vocabulary import many
+from node.terminal.vocabulary import interval_words, many
 from protocol.records import Record
 from protocol.remarks import MAX_EVIDENCE, MAX_INSIGHT, InsightBody
-from protocol.units import NANO
+from protocol.units import NANO, from_nano
 
 KNOBS: Final = "knobs"  # the proposer whose ideas have names of their own
 _NAMED = (8, 6, 4, 3, 2, 1)  # how many of a list are, as far as there is room
@@ -243,13 +243,10 @@ def _verdict(series: Series, named: int) -> str:
     what = f"a stack of {many(len(step.stack), 'patch', 'patches')} ({_list(names, named)})"
     if measured is None or measured.gain_nano is None:
         return f"Checkpoint missed: {what} does not run here."
-    bounds = [
-        "?" if nano is None else f"{nano / NANO:.6f}"
-        for nano in (measured.lower_nano, measured.upper_nano)
-    ]
+    interval = interval_words(from_nano(measured.lower_nano), from_nano(measured.upper_nano))
     figures = (
-        f"{measured.gain_nano / NANO:.6f} {series.unit}, 95 % interval {bounds[0]} to {bounds[1]}"
-        f" in {many(measured.pairs, 'pair')}"
+        f"{measured.gain_nano / NANO:+.6f} {series.unit}, {interval} in "
+        f"{many(measured.pairs, 'pair')}"
     )
     if step.passed:
         return f"Checkpoint passed: {what} gains {figures}."

@@ -13,7 +13,7 @@ from node.on_demand.replicating import Replication
 from node.terminal.durations import span_words
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import many, word, wording
-from protocol.rule import Policy
+from protocol.rule import Judgement, Policy
 from protocol.runs import Run
 from protocol.units import from_nano
 
@@ -76,7 +76,7 @@ def print_table(
             Text(plain(finding.source)),
             Text(plain(finding.claimed)),
             f"{judged.gain:+.4f}" if judged else "–",
-            f"{judged.lower:+.4f} to {judged.upper:+.4f}" if judged else "",
+            _interval(judged),
             Text(_verdict_words(one), style=wording(one.verdict).style),
             str(len(one.confirmation.pairs)),
         )
@@ -94,6 +94,12 @@ def summary(replications: Sequence[Replication], effort: ReplicationEffort) -> s
     known = f", {before} runs from before" if before else ""
     findings = many(len(replications), "finding")
     return f"{findings}: {counts}; {effort.runs_now} runs in {span_words(effort.seconds)}{known}"
+
+
+def _interval(judged: Judgement | None) -> str:
+    if judged is None or judged.lower is None or judged.upper is None:
+        return "–"
+    return f"{judged.lower:+.4f} to {judged.upper:+.4f}"
 
 
 def as_json(replication: Replication, policy: Policy) -> dict[str, object]:

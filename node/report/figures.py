@@ -6,8 +6,9 @@ from datetime import datetime, tzinfo
 
 from node.report.markdown import code_span
 from node.report.peers import Interval
+from node.terminal.vocabulary import interval_words
 from protocol.record_kinds import Origin
-from protocol.units import NANO
+from protocol.units import NANO, from_nano
 
 _HOUR_MS = 3_600_000
 _ID_DIGITS = 12
@@ -39,8 +40,8 @@ class FigureWriter:
 
     def interval(self, interval: Interval) -> str:
         """Return a gain and how far off it may be."""
-        low, high = interval.lower_nano / NANO, interval.upper_nano / NANO
-        return f"{self.gain(interval.gain_nano)}, 95 % interval {low:+.6f} to {high:+.6f}"
+        ends = from_nano(interval.lower_nano), from_nano(interval.upper_nano)
+        return f"{self.gain(interval.gain_nano)}, {interval_words(*ends)}"
 
 
 def time_of(ts_ms: int, zone: tzinfo | None) -> str:

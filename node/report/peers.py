@@ -29,11 +29,14 @@ HereWord: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A gain that was measured here and its 95 % interval, positive if better."""
+    """A gain that was measured here and its 95 % interval, positive if better.
+
+    Without ends there were too few pairs for one.
+    """
 
     gain_nano: int
-    lower_nano: int
-    upper_nano: int
+    lower_nano: int | None
+    upper_nano: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +266,6 @@ def interval_of(measured: Measured | None) -> Interval | None:
 
 
 def _interval(gain: int | None, lower: int | None, upper: int | None) -> Interval | None:
-    if gain is None or lower is None or upper is None:
+    if gain is None:
         return None
     return Interval(gain_nano=gain, lower_nano=lower, upper_nano=upper)

@@ -78,8 +78,9 @@ def _point(
         ends = [
             metric + sign * (interval.gain_nano - end) / NANO
             for end in (interval.lower_nano, interval.upper_nano)
+            if end is not None
         ]
-        low, high = min(ends), max(ends)
+        low, high = min(ends, default=None), max(ends, default=None)
     elif metric is not None and confirmation is None:
         runs = _BASELINE_RUNS if entry.stage == "baseline" else 1
         reach = NINETY_FIVE * noise_sd / sqrt(runs)

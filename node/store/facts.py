@@ -22,7 +22,8 @@ def to_text(fact: Fact) -> str:
 def from_text(record: bytes, author: bytes, text: str) -> Fact:
     """Return what `to_text` was given, of this record and author."""
     match json.loads(text):
-        case ["BoardClaim", base, tree, metric_nano, gain, anchor_gain, size_bytes, env, flags]:
+        case ["BoardClaim", base, tree, metric_nano, gain, anchor_gain, noise_nano, *rest]:
+            size_bytes, env, flags = rest
             return BoardClaim(
                 id=record,
                 author=author,
@@ -31,6 +32,7 @@ def from_text(record: bytes, author: bytes, text: str) -> Fact:
                 metric_nano=metric_nano,
                 gain=_gain(gain),
                 anchor_gain=_gain(anchor_gain),
+                noise_nano=noise_nano,
                 size_bytes=size_bytes,
                 env=Env.of(dict(*env)),
                 flags=tuple(flags),
@@ -57,5 +59,5 @@ def from_text(record: bytes, author: bytes, text: str) -> Fact:
 def _gain(values: list[int] | None) -> Gain | None:
     if values is None:
         return None
-    pairs, mean, reach = values
-    return Gain(pairs=pairs, mean=mean, reach=reach)
+    pairs, mean, reach, estimate = values
+    return Gain(pairs=pairs, mean=mean, reach=reach, estimate=estimate)

@@ -12,6 +12,13 @@ from agent.proposal import DECISION_WORDS
 from node.terminal.terminal import plain
 
 
+def interval_words(lower: float | None, upper: float | None, *, spec: str = "+.6f") -> str:
+    """Tell a gain's interval, each end with this format; None where pairs are too few for it."""
+    if lower is None or upper is None:
+        return "too few pairs for an interval"
+    return f"95 % interval {lower:{spec}} to {upper:{spec}}"
+
+
 class Wording(NamedTuple):
     """How an outcome is told: its word, what that says, a terminal's colour in rich's words."""
 

@@ -173,7 +173,7 @@ class Notebook:
         patch = self.write(patch_body(BASELINE, BETTER, title="Checkpoint"))
         pairs = tuple(
             one
-            for seed in (11, 12)
+            for seed in (11, 12, 13)
             for one in (
                 run(1_480_000_000, seed=seed),
                 run(1_500_000_000, seed=seed, role="base"),

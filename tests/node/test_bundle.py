@@ -238,10 +238,10 @@ def test_it_is_exported_checked_imported_and_replayed(
     monkeypatch.setenv("ARNODE_HOME", str(tmp_path / "elsewhere"))
     checked = json.loads(arnode(capsys, "verify", str(path), "--check-only", "--json"))
     assert checked["ok"]
-    assert checked["claimed"]["gain"] == pytest.approx(0.02)
+    assert checked["claimed"]["gain"] == pytest.approx(0.019833333)
     assert not (tmp_path / "elsewhere").exists(), "checking needs no home"
     text = arnode(capsys, "verify", str(path), "--check-only")
-    assert "claims a gain of +0.020000" in text
+    assert "claims a gain of +0.019833" in text
     assert "nothing was run" in text
     assert checked["marks"] == []
     assert "marked" not in text
@@ -323,7 +323,7 @@ def test_a_pull_request_says_what_was_measured_and_by_whom(
     session: Session, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = arnode(capsys, "export", "pr")
-    assert "gain in val_bpb: +0.020000" in text
+    assert "gain in val_bpb: +0.019833" in text
     assert session["confirmed"].id.hex() in text
     assert "vouches for the stack, not for its parts" in text
     assert "```diff\n--- a/train.py" in text

@@ -82,7 +82,7 @@ def test_a_gain_is_confirmed_and_shown_pair_by_pair(compare: Compare) -> None:
     assert first == "  A         B         (secret split)"
     assert rest[0].startswith("  1.499997  1.479997  evidence ")
     assert rest[-1].endswith("evidence 100% " + "█" * 20)
-    assert ended.stdout.startswith("confirmed: gain 0.020000, 95 % interval 0.0")
+    assert ended.stdout.startswith("confirmed: gain +0.019796, 95 % interval +0.0")
     assert f" {len(rest)} pairs in 0 s" in ended.stdout
 
 
@@ -101,7 +101,8 @@ def test_a_candidate_that_crashes_ends_it_with_what_was_measured(compare: Compar
     for base in (OUTCOME, EARLY):
         ended = compare(at={3: base, 4: replace(CRASHED, reason=reason)})
         assert ended.exit_code == 1
-        assert ended.stdout.startswith("unrunnable: gain 0.020000, 95 % interval ")
+        assert ended.stdout.startswith("unrunnable: gain +0.0195")
+        assert ", too few pairs for an interval" in ended.stdout
         assert ", 1 pairs in " in ended.stdout
         assert ended.stderr.endswith(f"unrunnable: the candidate ended with crash: {reason}\n")
 

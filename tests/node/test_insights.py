@@ -77,8 +77,8 @@ def test_a_passed_checkpoint_is_told_with_its_gain_and_its_evidence(night: Night
     record = night.checkpoint(GAIN_NANO)
     (body,) = told(night.store)
     assert body.message == (
-        "Checkpoint passed: a stack of 1 patch (LEARNING_RATE up) gains 0.020000 bpb, 95 % "
-        "interval 0.019004 to 0.020996 in 4 pairs. Of 3 experiments kept: knobs 1 of 3. "
+        "Checkpoint passed: a stack of 1 patch (LEARNING_RATE up) gains +0.019921 bpb, 95 % "
+        "interval +0.018530 to +0.021470 in 4 pairs. Of 3 experiments kept: knobs 1 of 3. "
         "Failed: LEARNING_RATE up (crash)."
     )
     assert body.evidence == (record.id, kept.result, crashed.result)
@@ -91,7 +91,7 @@ def test_a_missed_one_shows_no_gain_and_one_that_does_not_run_says_so(night: Nig
     night.keep(night.idea())
     night.checkpoint(None)
     missed, broken = (body.message for body in told(night.store))
-    assert "missed: a stack of 1 patch (LEARNING_RATE up) measured -0.020000 bpb" in missed
+    assert "missed: a stack of 1 patch (LEARNING_RATE up) measured -0.019921 bpb" in missed
     assert "which shows no gain" in missed
     assert "missed: a stack of 1 patch (LEARNING_RATE up) does not run here" in broken
 

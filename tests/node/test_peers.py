@@ -413,7 +413,7 @@ def test_what_trusted_authors_claim_joins_the_next_checkpoint_as_one_stack(
     work(stacking)
     (step,) = peer_trials(stacking)
     assert set(step.authors) == {ada.key.public, omar.key.public}
-    assert (step.tree, step.decision, step.claim_milli) == (BOTH.tree, "kept", 6000)
+    assert (step.tree, step.decision, step.claim_milli) == (BOTH.tree, "kept", 5750)
     assert heads(stacking)[0] == BOTH.tree, "judged together with the node's own keep"
     made = next(
         body

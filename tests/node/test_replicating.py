@@ -135,7 +135,7 @@ def test_a_large_gain_is_confirmed_as_soon_as_the_rule_knows(kept: KeptRuns) -> 
     assert found.verdict == "confirmed"
     assert 2 <= len(found.confirmation.pairs) == number < 10
     assert found.confirmation.judgement is not None
-    assert found.confirmation.judgement.gain == pytest.approx(6 * SD_NANO / 1e9)
+    assert found.confirmation.judgement.evidence.gain == pytest.approx(6 * SD_NANO / 1e9)
 
 
 def test_nothing_stays_unconfirmed_and_is_not_run_on(kept: KeptRuns) -> None:
@@ -353,7 +353,7 @@ def test_a_catalogue_s_text_is_printed_as_text(kept: KeptRuns) -> None:
     assert "\x1b" not in shown.getvalue()
     assert "\u202e" not in shown.getvalue()
     assert "\\x1b[2J[bold]me[/bold]" in shown.getvalue()
-    assert "+0.0010" in shown.getvalue()
+    assert "+0.0005" in shown.getvalue()
 
 
 def test_the_last_line_tells_what_it_took(kept: KeptRuns) -> None:

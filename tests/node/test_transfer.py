@@ -36,7 +36,7 @@ def test_a_claim_is_only_a_claim(store: Store, ada: Stranger) -> None:
     cell = step.cells[HARDWARE_CLASS]
     assert (cell.level, cell.verdict, cell.keys) == ("claimed", "untested", 0)
     assert cell.gain is not None
-    assert cell.gain.value_nano == pytest.approx(6 * SD_NANO, rel=0.01)
+    assert cell.gain.value_nano == pytest.approx(6 * SD_NANO, rel=0.03)
 
 
 def says(author: Stranger, gain_sd: float, verdict: str, hardware_class: str, claim: bytes) -> None:
@@ -102,4 +102,4 @@ def test_it_is_shown(
     (patch,) = document["patches"]
     cell = patch["classes"][HARDWARE_CLASS]
     assert (cell["verdict"], cell["keys"]) == ("untested", 0)
-    assert cell["gain"] == pytest.approx(6 * SD_NANO / NANO, rel=0.01)
+    assert cell["gain"] == pytest.approx(6 * SD_NANO / NANO, rel=0.03)

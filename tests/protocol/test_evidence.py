@@ -62,6 +62,27 @@ def test_it_is_the_e_process_of_the_runs(pairs: list[Pair], least: int) -> None:
             assert is_shown == (log_e > math.log(20))
 
 
+@given(
+    st.lists(st.tuples(*[st.integers(-(10**9), 10**9)] * 2), min_size=3, max_size=32),
+    st.integers(0, 2),
+)
+def test_what_lies_beyond_its_bounds_is_shown_and_nothing_else(pairs: list[Pair], far: int) -> None:
+    shown = Evidence.of(pairs, SD)
+    gain = shown.gain
+    assert gain is not None
+    assert shown.is_above(gain.lower_nano() - far)
+    assert not shown.is_above(gain.lower_nano() + 2 + far)
+    assert shown.is_below(gain.upper_nano + 1 + far)
+    assert not shown.is_below(gain.upper_nano - 1 - far)
+    assert abs(gain.estimate) <= abs(gain.mean)
+    assert abs(gain.mean - gain.estimate) <= MILLION * (shown.noise_nano // 2) // len(pairs) + 1
+    assert shown.noise_nano >= SD - 1
+
+
+def test_two_pairs_have_no_bounds() -> None:
+    assert Evidence.of([(10**9, 0)] * 2, SD).gain is None
+
+
 def squares(values: list[float] | list[int]) -> float:
     """Return the sum of squares about the mean."""
     mean = fmean(values)
