@@ -42,7 +42,7 @@ class Policy:
 
     screen_sd: float = 0.75
     recheck_sd: float = 0.25
-    bank_size: int = 2
+    bank_size: int = 1
     keeps_per_checkpoint: int = 8
     alpha: float = 0.02
     max_pairs: int = 20
@@ -143,14 +143,17 @@ def trial_alpha(number: int, *, is_peers: bool) -> float:
     return wealth * float(number**-_SPENDING) / _SPENT_IN_ALL
 
 
-def passes_screen(x: float, bank: Sequence[float], sd: float, policy: Policy) -> bool:
-    """Say whether one run is low enough to be worth a second; it is discarded afterwards."""
-    return x <= fmean(bank) - policy.screen_sd * sd
+def passes_screen(x: float, level: float, sd: float, policy: Policy) -> bool:
+    """Say whether one run is low enough to be worth a second; it is discarded afterwards.
+
+    `level` is what the base measures on average, as far as that is known.
+    """
+    return x <= level - policy.screen_sd * sd
 
 
-def passes_recheck(y: float, bank: Sequence[float], sd: float, policy: Policy) -> bool:
+def passes_recheck(y: float, level: float, sd: float, policy: Policy) -> bool:
     """Say whether a fresh second run lets the working line keep the patch."""
-    return y <= fmean(bank) - policy.recheck_sd * sd
+    return y <= level - policy.recheck_sd * sd
 
 
 def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> bool:

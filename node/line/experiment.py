@@ -5,6 +5,7 @@ If it passes against a base that has moved on meanwhile, it is tried again on th
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final
 
 from node.line.activity import Dot
@@ -12,6 +13,7 @@ from node.line.desk import Desk
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.ledger import Ledger
+from node.line.level import LATEST, level_of
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -20,21 +22,23 @@ from protocol.fields import OPTIONAL, Digest, Items, Named, Natural
 from protocol.ideas import Edit
 from protocol.record_kinds import Origin
 from protocol.runs import Run
-from protocol.units import NANO
+from protocol.units import NANO, to_nano
 
 PEER: Final = "peer"  # the proposer of what somebody else's record claims
 COMBINING: Final = "combination"  # the proposer of two patches that were never tried together
 
 _MAX_EDITS: Final = 64
+_LOOKED_BACK: Final = 4 * LATEST  # jobs, among which those of a bank and of peers' claims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentStep(JobStep):
     """A proposal as it was made. `bank_nano` is what its base measured when it was proposed.
 
-    `decision`, `gain_milli` (base − candidate in thousandths of a standard deviation) and the
-    bank that it was judged against are filled in when it is closed: they are what proposers
-    learn from, and the decision follows from them again. What was handed in has no `edits`. A
+    `decision`, `gain_milli` (base − candidate in thousandths of a standard deviation), the bank
+    and the level (`node.line.level`) that it was judged against and what its screen measured are
+    filled in when it is closed: they are what proposers learn from, and the decision follows from
+    them again. What was handed in has no `edits`. A
     peer's patch has its `author` and what they say it gains, in thousandths of a deviation; a
     stack of several claims has `co_authors`, one for each claim after the first. `model` and
     `program` say where a model's idea came from, `tokens` and `usd_nano` what it cost to write.
@@ -59,6 +63,8 @@ class ExperimentStep(JobStep):
     program: Annotated[Digest | None, OPTIONAL] = None
     tokens: Annotated[Natural | None, OPTIONAL] = None
     usd_nano: Annotated[Natural | None, Named("usd"), OPTIONAL] = None
+    level_nano: Annotated[int | None, Named("level"), OPTIONAL] = None
+    screen_nano: Annotated[int | None, Named("screen"), OPTIONAL] = None
 
     KIND: ClassVar = "experiment"
 
@@ -72,6 +78,11 @@ class ExperimentStep(JobStep):
         """Whose claims it tries, one for each claim; of an own idea nobody's."""
         return () if self.author is None else (self.author, *(self.co_authors or ()))
 
+    @property
+    def known_level_nano(self) -> float:
+        """The level of its base when it was decided."""
+        return fmean(self.bank_nano) if self.level_nano is None else self.level_nano
+
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if run.ordinal:
             return RunDescription(self.title, "recheck", "second run, fresh seed")
@@ -82,20 +93,24 @@ class ExperimentStep(JobStep):
 
     def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
         """Whether a run is audited: a screen is not, if its claim does not pass."""
-        return run.ordinal > 0 or desk.reading().is_promising(public_nano, self._bank(desk.ledger))
+        if run.ordinal > 0:
+            return True
+        reading = desk.reading()
+        return reading.is_promising(public_nano, self._level(desk.ledger, reading))
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Recheck what passed its screen; record what is decided."""
-        reading, bank = desk.reading(), self._bank(desk.ledger)
+        reading = desk.reading()
+        level_nano = self._level(desk.ledger, reading)
         is_current = self.base == desk.ledger.known_line.working
-        move = next_of_trial(runs, bank, reading, is_current=is_current)
+        move = next_of_trial(runs, level_nano, reading, is_current=is_current)
         if move == "wait":
             return
         if move == "run":
             desk.ledger.plan(job, role="candidate", tree=self.tree)
             return
         ended = ended_runs(runs)
-        gain = _gain_sd(ended[-1], bank, reading)
+        gain = _gain_sd(ended[-1], level_nano, reading)
         decision = {
             "keep": "kept",
             "rebase": "rebased",
@@ -104,7 +119,14 @@ class ExperimentStep(JobStep):
         }[move]
         note = _note(decision, ended, gain)
         gain_milli = None if gain is None else round(gain * 1000)
-        step = replace(self, decision=decision, gain_milli=gain_milli, bank_nano=bank)
+        step = replace(
+            self,
+            decision=decision,
+            gain_milli=gain_milli,
+            bank_nano=self._bank(desk.ledger),
+            level_nano=level_nano,
+            screen_nano=ended[0].metric_nano,
+        )
         record = close_experiment(desk.ledger, job, step, ended, note=note)
         closed = replace(job, step=step)
         desk.learner.learn(closed)
@@ -121,6 +143,9 @@ class ExperimentStep(JobStep):
             )
         )
         desk.on_record()
+
+    def _level(self, ledger: Ledger, reading: MetricReading) -> int:
+        return level_on(ledger, self.base, self._bank(ledger), reading.noise.sd)
 
     def _bank(self, ledger: Ledger) -> tuple[int, ...]:
         line = ledger.known_line
@@ -219,14 +244,29 @@ def close_experiment(
     return RecordedExperiment(patch=patch.id, result=record.id)
 
 
-def _gain_sd(run: Run, bank_nano: tuple[int, ...], reading: MetricReading) -> float | None:
-    if run.metric_nano is None or not bank_nano:
+def level_on(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:
+    """Return the level of a tree by this bank of it and what was screened against that since.
+
+    In 1e-9 units of the metric; `sd` is of one run.
+    """
+    sign = ledger.publication.manifest.metric.sign
+    after = ledger.store.jobs.last_job() - _LOOKED_BACK
+    screened = [
+        sign * job.step.screen_nano / NANO
+        for job in ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep, after=after)
+        if job.step.screen_nano is not None
+        and (job.step.base, job.step.bank_nano) == (base, bank_nano)
+    ]
+    return sign * to_nano(level_of([sign * nano / NANO for nano in bank_nano], screened, sd))
+
+
+def _gain_sd(run: Run, level_nano: int, reading: MetricReading) -> float | None:
+    if run.metric_nano is None:
         return None
-    bank = reading.values(bank_nano)
-    return (sum(bank) / len(bank) - reading.value(run.metric_nano)) / reading.noise.sd
+    return reading.value(level_nano - run.metric_nano) / reading.noise.sd
 
 
 def _note(decision: str, runs: list[Run], gain_sd: float | None) -> str:
     if gain_sd is None:
         return f"{decision}: {runs[-1].reason}"
-    return f"{decision}: {gain_sd:+.2f} noise sd against the bank in run {len(runs)}"
+    return f"{decision}: {gain_sd:+.2f} noise sd against its base in run {len(runs)}"

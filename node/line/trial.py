@@ -1,8 +1,8 @@
 """A change on trial, from its first run to the head: what its runs say, and what comes next.
 
-1. Screen (`next_of_trial`). One run of the candidate is compared with the bank, which holds runs
-   of its base, on the public split. Without a clear gain the candidate is discarded.
-2. Recheck (`next_of_trial`). A fresh run with another seed is compared with the bank. With a gain
+1. Screen (`next_of_trial`). One run of the candidate is compared with the level of its base
+   (`node.line.level`), on the public split. Without a clear gain the candidate is discarded.
+2. Recheck (`next_of_trial`). A fresh run with another seed is compared with the same. With a gain
    the candidate is kept: the working line goes on from it.
 3. Confirm (`next_of_confirmation`). Base and candidate run in fresh pairs, one seed a pair, on a
    secret split that nobody saw before, until `protocol.rule` gives a verdict.
@@ -58,23 +58,23 @@ class MetricReading:
         """Metrics in their unit, smaller being better."""
         return [self.value(nano) for nano in nanos]
 
-    def is_promising(self, public_nano: int, bank_nano: Sequence[int]) -> bool:
-        """Say whether a screen on the public split passes against this bank."""
-        bank = self.values(bank_nano)
-        return passes_screen(self.value(public_nano), bank, self.noise.sd, self.policy)
+    def is_promising(self, public_nano: int, level_nano: int) -> bool:
+        """Say whether a screen on the public split passes against this level."""
+        level = self.value(level_nano)
+        return passes_screen(self.value(public_nano), level, self.noise.sd, self.policy)
 
 
 def next_of_trial(
     runs: Sequence[PlannedRun],
-    bank_nano: Sequence[int],
+    level_nano: int,
     reading: MetricReading,
     *,
     is_current: bool,
 ) -> TrialMove:
     """Say what a proposal does next: its screen, its recheck, or what they decided.
 
-    `is_current` tells whether its base still is the working line: a proposal that passes against
-    a base that has moved on is tried again on the new one.
+    `level_nano` is its base's; `is_current` tells whether its base still is the working line: a
+    proposal that passes against a base that has moved on is tried again on the new one.
     """
     for planned, passes in zip(runs, (passes_screen, passes_recheck), strict=False):
         run = planned.run
@@ -82,8 +82,8 @@ def next_of_trial(
             return "wait"
         if run.metric_nano is None:
             return "fail"
-        bank = reading.values(bank_nano)
-        if not passes(reading.value(run.metric_nano), bank, reading.noise.sd, reading.policy):
+        level, own = reading.value(level_nano), reading.value(run.metric_nano)
+        if not passes(own, level, reading.noise.sd, reading.policy):
             return "discard"
     if runs and not is_current:
         return "rebase"

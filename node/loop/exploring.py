@@ -4,7 +4,7 @@ Everything follows from what is in the store, so that a killed node goes on wher
 evidence is counted from the last move of the head; a branch that ended leaves most of it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final
@@ -23,7 +23,7 @@ from node.line.branch import (
     trees_gone_on_from,
 )
 from node.line.checkpoint import CheckpointStep
-from node.line.experiment import COMBINING, ExperimentStep
+from node.line.experiment import COMBINING, ExperimentStep, level_on
 from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.line.plateaus import (
@@ -86,7 +86,7 @@ class Exploring:
         self._noise_sd = noise_sd
         self._bank_size = bank_size
         self._spell_then: tuple[_State, Spell] | None = None
-        self._banks_then: tuple[_State, list[tuple[int, ...]]] | None = None
+        self._levels_then: tuple[_State, list[float]] | None = None
         self._looked: tuple[int, int] | None = None  # in which spell, after how many experiments
 
     @property
@@ -168,27 +168,26 @@ class Exploring:
         return branch_of(self._store, self._ledger.line) if self._ledger.line else None
 
     def _climb(self, branch: Job[BranchStep]) -> Climb:
-        """Return how far a branch has come, by what its bank said at each of its experiments."""
+        """Return how far a branch has come, by its level at each of its experiments."""
         state = self._state()
-        if self._banks_then is None or self._banks_then[0] != state:
+        if self._levels_then is None or self._levels_then[0] != state:
             jobs = self._store.jobs.closed_jobs(self._ledger.key, ExperimentStep, after=branch.id)
-            banks = [job.step.bank_nano for job in jobs]
-            self._banks_then = (state, banks)
-        banks, now = self._banks_then[1], self._ledger.known_line.bank_nano
+            self._levels_then = (state, [job.step.known_level_nano for job in jobs])
+        levels, line = self._levels_then[1], self._ledger.known_line
         lead_sd: float | None = None
-        if len(now) >= self._bank_size and branch.step.bank_nano:
-            lead_sd = self._height_sd(now) - self._height_sd(branch.step.bank_nano)
-        whole = [bank for bank in banks if len(bank) >= self._bank_size]
+        if len(line.bank_nano) >= self._bank_size and branch.step.bank_nano:
+            now = level_on(self._ledger, line.working, line.bank_nano, self._noise_sd())
+            lead_sd = self._height_sd(now) - self._height_sd(fmean(branch.step.bank_nano))
         return Climb(
-            experiments=len(banks),
-            since_rise=since_rise([self._height_sd(bank) for bank in whole]),
+            experiments=len(levels),
+            since_rise=since_rise([self._height_sd(level) for level in levels]),
             lead_sd=lead_sd,
             has_gains=self.has_gains,
         )
 
-    def _height_sd(self, bank_nano: Sequence[int]) -> float:
+    def _height_sd(self, level_nano: float) -> float:
         sign = self._ledger.publication.manifest.metric.sign
-        return -sign * fmean(bank_nano) / NANO / self._noise_sd()
+        return -sign * level_nano / NANO / self._noise_sd()
 
     # The spell
 

@@ -54,7 +54,7 @@ def test_the_defaults_are_those_of_the_published_grid() -> None:
     assert Policy() == Policy(
         screen_sd=0.75,
         recheck_sd=0.25,
-        bank_size=2,
+        bank_size=1,
         keeps_per_checkpoint=8,
         alpha=0.02,
         max_pairs=20,
@@ -68,17 +68,15 @@ def test_the_defaults_are_those_of_the_published_grid() -> None:
     assert (POWER.futility_probability, POWER.futility_sd) == (0.1, 0.5)
 
 
-def test_a_screen_passes_three_quarters_of_a_deviation_below_the_bank_and_no_higher() -> None:
-    bank = [10.0, 12.0]
-    assert passes_screen(9.5, bank, 2.0, DEFAULT)
-    assert not passes_screen(9.51, bank, 2.0, DEFAULT)
-    assert not passes_screen(math.nan, bank, 2.0, DEFAULT)
+def test_a_screen_passes_three_quarters_of_a_deviation_below_its_base_and_no_higher() -> None:
+    assert passes_screen(9.5, 11.0, 2.0, DEFAULT)
+    assert not passes_screen(9.51, 11.0, 2.0, DEFAULT)
+    assert not passes_screen(math.nan, 11.0, 2.0, DEFAULT)
 
 
-def test_a_recheck_passes_a_quarter_of_a_deviation_below_the_bank_and_no_higher() -> None:
-    bank = [10.0, 12.0]
-    assert passes_recheck(10.5, bank, 2.0, DEFAULT)
-    assert not passes_recheck(10.51, bank, 2.0, DEFAULT)
+def test_a_recheck_passes_a_quarter_of_a_deviation_below_its_base_and_no_higher() -> None:
+    assert passes_recheck(10.5, 11.0, 2.0, DEFAULT)
+    assert not passes_recheck(10.51, 11.0, 2.0, DEFAULT)
 
 
 def test_no_pairs_and_one_overwhelming_pair_ask_for_another() -> None:

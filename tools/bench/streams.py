@@ -6,11 +6,12 @@ ablations and branches) is that of `node.loop`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import fmean
 
+from node.line.level import level_of
 from node.line.plateaus import (
     REACH_SD,
     BranchMove,
@@ -68,6 +69,7 @@ class Node:
     progress: Progress = field(default_factory=Progress)
     stack: list[float] = field(default_factory=list)
     bank_nano: list[int] = field(default_factory=list)
+    screened_nano: list[int] = field(default_factory=list)  # what was tried against this bank
     looks_back: bool = True
     explores: bool = True
     groups: list[list[float]] = field(default_factory=list)
@@ -97,14 +99,14 @@ class Node:
         """Measure the baseline."""
         baseline = [self._value(self._run("base", 0.0, 0)) for _ in range(2)]
         self.groups.append(baseline)
-        self.bank_nano = [round(value * NANO) for value in baseline]
+        self._have_bank([round(value * NANO) for value in baseline])
 
     def go_on(self) -> None:
         """Do what comes next: a checkpoint, a run for the bank, or an experiment."""
         if self._is_checkpoint_due():
             self._checkpoint()
         elif self._bank_needs_a_run():
-            self.bank_nano.append(self._measured(self._run("base", self._worth, 0)))
+            self._have_bank([*self.bank_nano, self._measured(self._run("base", self._worth, 0))])
         elif not self._goes_elsewhere():
             self._experiment()
 
@@ -117,7 +119,8 @@ class Node:
     def _bank_needs_a_run(self) -> bool:
         if self.machine.session != self.session:
             # Another session measures everything a little off: what the last one said is stale.
-            self.session, self.bank_nano = self.machine.session, []
+            self.session = self.machine.session
+            self._have_bank([])
         return len(self.bank_nano) < self.policy.bank_size
 
     def _is_checkpoint_due(self) -> bool:
@@ -183,21 +186,31 @@ class Node:
 
     def _measure_bank(self) -> None:
         runs = [self._run("candidate", self._worth, 0) for _ in range(self.policy.bank_size)]
-        self.bank_nano = [self._measured(run) for run in runs]
+        self._have_bank([self._measured(run) for run in runs])
 
     def _next_of_branch(self, branch: Branch, *, is_asked: bool) -> BranchMove:
         is_measured = not self._bank_needs_a_run()
         climb = Climb(
             experiments=branch.experiments,
             since_rise=since_rise(branch.heights_sd),
-            lead_sd=self._height_sd() - self._height_sd(branch.head_nano) if is_measured else None,
+            lead_sd=self._height_sd(self._level_nano()) - self._height_sd(fmean(branch.head_nano))
+            if is_measured
+            else None,
             has_gains=bool(self.stack) or branch.is_peers,
         )
         return next_of_branch(climb, is_asked=is_asked)
 
-    def _height_sd(self, bank_nano: Sequence[int] | None = None) -> float:
+    def _height_sd(self, level_nano: float) -> float:
+        return -level_nano / NANO / self._reading().noise.sd
+
+    def _level_nano(self) -> int:
+        """Return the level of the working line, by its bank and what was tried against that."""
         reading = self._reading()
-        return -fmean(reading.values(bank_nano or self.bank_nano)) / reading.noise.sd
+        bank, screened = reading.values(self.bank_nano), reading.values(self.screened_nano)
+        return round(level_of(bank, screened, reading.noise.sd) * NANO)
+
+    def _have_bank(self, bank_nano: list[int]) -> None:
+        self.bank_nano, self.screened_nano = bank_nano, []
 
     def _note(self, event: Event) -> None:
         self.trend = self.trend.after(event)
@@ -207,18 +220,18 @@ class Node:
     def _experiment(self) -> None:
         gain = self.propose(self.machine.chance)
         runs: list[PlannedRun] = []
-        reading, bank = self._reading(), self.bank_nano
-        while (move := next_of_trial(runs, bank, reading, is_current=True)) == "run":
+        reading, level_nano = self._reading(), self._level_nano()
+        while (move := next_of_trial(runs, level_nano, reading, is_current=True)) == "run":
             runs.append(self._run("candidate", self._worth + gain, len(runs)))
         if self.branch:
             self.branch.experiments += 1
-            if len(bank) == self.policy.bank_size:
-                self.branch.heights_sd.append(self._height_sd(bank))
+            self.branch.heights_sd.append(self._height_sd(level_nano))
         self._note("kept" if move == "keep" else "in_vain")
+        self.screened_nano.append(self._measured(runs[0]))
         if move == "keep":
             self.stack.append(gain)
-            self.bank_nano = [self._measured(runs[-1])]
-        below = fmean(reading.values(bank)) - reading.value(self._measured(runs[-1]))
+            self._have_bank([self._measured(runs[-1])])
+        below = reading.value(level_nano - self._measured(runs[-1]))
         self.decided(is_kept=move == "keep", gain_sd=below / reading.noise.sd, runs=len(runs))
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
@@ -284,7 +297,7 @@ class Node:
         self.progress.gain = verified
         if confirmation.latest and confirmation.latest.gain <= 0:
             self.taken_out.append(part)
-            self.bank_nano = [pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]]
+            self._have_bank([pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]])
 
     def next_policy(self, *, is_peers: bool) -> Policy:
         """Return the rule's numbers for the next trial, which draws its alpha."""
@@ -330,7 +343,7 @@ class Node:
         """Let the last pairs be the bank of whatever is the head now."""
         passed = confirmation.move == "pass"
         last = [pair.candidate if passed else pair.base for pair in confirmation.pairs[-2:]]
-        self.bank_nano = [run.metric_nano or 0 for run in last]
+        self._have_bank([run.metric_nano or 0 for run in last])
 
     def _reading(self) -> MetricReading:
         noise = NoiseEstimate.from_class(SD).with_groups(self.groups)

@@ -7,7 +7,6 @@ when its runs are spent. Of a run they learn what the public split says, None if
 import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from agent.knobs.changes import Change, edits_of
@@ -16,6 +15,7 @@ from agent.proposal import Context, Decision, Outcome
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from agent.source.literals import Axis, Knob, Scalar, axis_of, find_knobs, knob_values
+from node.line.level import level_of
 from protocol.rule import DEFAULT, passes_recheck, passes_screen
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
@@ -103,16 +103,19 @@ class KnobsSearch(Search):
             for _ in range(DEFAULT.bank_size)
             if (value := await measure(self.head)) is not None
         ]
+        screened: list[float] = []
         self._noise = self._noise.with_groups([bank])
         proposer = KnobsProposer()
         while (proposal := proposer.propose(self._context())) is not None:
             self.proposed.append(proposal.fingerprint)
-            decision, last = await self._trial(measure, proposal.source, bank)
+            level = level_of(bank, screened, self._noise.sd)
+            decision, screen, last = await self._trial(measure, proposal.source, level)
+            screened += [] if screen is None else [screen]
             self.history.append(
                 Outcome(
                     key=proposal.key,
                     decision=decision,
-                    gain_sd=None if last is None else (fmean(bank) - last) / self._noise.sd,
+                    gain_sd=None if last is None else (level - last) / self._noise.sd,
                     title=proposal.title,
                     edits=proposal.edits,
                     metric=last,
@@ -121,22 +124,22 @@ class KnobsSearch(Search):
             )
             if decision == "kept" and last is not None:
                 self.head = proposal.source
-                again = await measure(self.head)
-                bank = [last] if again is None else [last, again]
+                bank, screened = [last], []
 
     async def _trial(
-        self, measure: Measure, source: Source, bank: list[float]
-    ) -> tuple[Decision, float | None]:
+        self, measure: Measure, source: Source, level: float
+    ) -> tuple[Decision, float | None, float | None]:
+        """Return what was decided, what the screen measured and what the last run did."""
         screen = await measure(source)
         if screen is None:
-            return "failed", None
-        if not passes_screen(screen, bank, self._noise.sd, DEFAULT):
-            return "screened_out", screen
+            return "failed", None, None
+        if not passes_screen(screen, level, self._noise.sd, DEFAULT):
+            return "screened_out", screen, screen
         recheck = await measure(source)
         if recheck is None:
-            return "failed", None
-        is_kept = passes_recheck(recheck, bank, self._noise.sd, DEFAULT)
-        return ("kept" if is_kept else "rechecked_out"), recheck
+            return "failed", screen, None
+        is_kept = passes_recheck(recheck, level, self._noise.sd, DEFAULT)
+        return ("kept" if is_kept else "rechecked_out"), screen, recheck
 
     def _context(self) -> Context:
         return Context(
