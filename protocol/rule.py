@@ -38,7 +38,11 @@ _DRIFT_ERRORS = 2.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rule's numbers; those ending in `_sd` are in standard deviations of one run."""
+    """The rule's numbers; those ending in `_sd` are in standard deviations of one run.
+
+    `can_refute`: a trial without a claim may end in `refuted` as well, once the candidate is shown
+    to be worse than the base.
+    """
 
     screen_sd: float = 0.75
     recheck_sd: float = 0.25
@@ -51,6 +55,7 @@ class Policy:
     checkpoint_hours: float = 12.0
     session_share: float = 0.85
     can_confirm: bool = True
+    can_refute: bool = False
 
     def evidence_share(self, log_e: float) -> float:
         """How much of the evidence that a confirmation needs is there, from 0 to 1."""
@@ -65,6 +70,9 @@ POWER = Policy(alpha=0.05, max_pairs=16, futility_probability=0.1, futility_sd=0
 VERIFY = replace(POWER, max_pairs=20)
 # With a base that is run once more and runs of the anchor they fit into one record.
 VERIFY_MOST_PAIRS = 29
+# A head that is measured again goes only if it is shown to be worse than the one before it, and a
+# trial that is given up as soon as a gain is unlikely hardly ever shows that.
+AGAIN = replace(VERIFY, can_refute=True, futility_probability=0.0)
 # `verify --quick`: enough to see that something large is not there, or not all of it.
 QUICK = replace(VERIFY, max_pairs=4, can_confirm=False)
 
@@ -87,7 +95,8 @@ class Judgement:
     """What the pairs say so far. A verdict of None means: run another pair.
 
     `confirmed`: a gain is there; `smaller`: a gain is there, but not what was claimed; `refuted`:
-    what was claimed is not there, nor was any gain shown; `unconfirmed`: neither was shown.
+    what was claimed is not there, nor was any gain shown, or, without a claim and if the policy can
+    refute, the candidate is worse; `unconfirmed`: neither was shown.
     `evidence_share` is how much of the evidence that a confirmation needs is there, from 0 to 1.
     """
 
@@ -194,7 +203,7 @@ def _verdict(
         # At one look confirmed goes before refuted.
         if is_there and policy.can_confirm:
             return "confirmed"
-        if claim is not None and _is_shown(evidence.log_e_worse):
+        if (claim is not None or policy.can_refute) and _is_shown(evidence.log_e_worse):
             return "refuted"
         # A few pairs that miss a smaller gain which is likely do not say that there is none.
         if is_less and ((is_last and policy.can_confirm) or _is_unlikely(evidence)):

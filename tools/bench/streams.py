@@ -28,7 +28,7 @@ from node.line.trial import (
     next_of_trial,
 )
 from node.store.jobs import PlannedRun, StoredOutcome
-from protocol.rule import DEFAULT, POWER, Claim, Policy, has_drifted, trial_alpha
+from protocol.rule import AGAIN, DEFAULT, POWER, Claim, Policy, has_drifted, trial_alpha
 from protocol.runs import Role, Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -266,14 +266,15 @@ class Node:
     def _remeasure(self) -> None:
         worth = self.progress.gain
         self.progress.gain -= sum(self.last_stack)
-        again = self._confirm(worth, policy=POWER)
-        if again.move == "pass":
+        again = self._confirm(worth, policy=AGAIN)
+        stays = again.verdict != "refuted"
+        if stays:
             self.progress.gain = worth
         else:
             self.parts, self.last_stack, self.trend = [], [], Trend()
             self.heads.pop()
             self.arrived(len(self.heads) - 1)
-        self._bank_from(again)
+        self._bank_from(again, is_candidate=stays)
 
     def _ablate(self) -> None:
         """Ask what the newest part of the head is worth, and go on without it if nothing."""
@@ -326,10 +327,13 @@ class Node:
             self.groups.append([self._value(run) for run in of_role])
         return confirmation
 
-    def _bank_from(self, confirmation: Confirmation) -> None:
-        """Let the last pairs be the bank of whatever is the head now."""
-        passed = confirmation.move == "pass"
-        last = [pair.candidate if passed else pair.base for pair in confirmation.pairs[-2:]]
+    def _bank_from(self, confirmation: Confirmation, *, is_candidate: bool | None = None) -> None:
+        """Let the last pairs be the bank of whatever is the head now: the candidate if it passed.
+
+        `is_candidate`: whether it is the candidate where that is no question of passing.
+        """
+        of_candidate = confirmation.move == "pass" if is_candidate is None else is_candidate
+        last = [pair.candidate if of_candidate else pair.base for pair in confirmation.pairs[-2:]]
         self.bank_nano = [run.metric_nano or 0 for run in last]
 
     def _reading(self) -> MetricReading:
