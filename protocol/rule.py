@@ -138,18 +138,31 @@ def _finite(end: float) -> float | None:
     return end if math.isfinite(end) else None
 
 
-def trial_alpha(number: int, *, is_peers: bool) -> float:
+def trial_alpha(number: int, *, introducer: int | None = None) -> float:
     """Return the alpha of a line's `number`-th trial since it last adopted something, from 1.
 
-    Own stacks and peers' trees (`is_peers`) are counted apart. ``α_k = w k^-1.5 / ζ(1.5)``, whose
-    sums over both are `LINE_ALPHA`. A single trial passes a null with at most its alpha, so a line
-    on which nothing is ever a gain adopts anything at all with at most `LINE_ALPHA`, whatever its
-    length, and any line has at most `LINE_ALPHA` × (adoptions + 1) false ones on average. Source:
-    LORD 1 of Javanmard & Montanari, *Online rules for control of FDR and FDX* (2018); alpha
-    investing of Foster & Stine (2008).
+    Of own stacks (`introducer` is None) it is ``α_k = w k^-1.5 / ζ(1.5)``. Peers' trees have a
+    wealth v of their own, shared by who introduced them: the network neighbour from whom this node
+    first got the claim. The k-th trial of the j-th of them (both from 1) has ``α_jk = v j^-1.5
+    k^-1.5 / ζ(1.5)²``. All sums, over however many trials and introducers, are `LINE_ALPHA`. A
+    single trial passes a null with at most its alpha, so a line on which nothing is ever a gain
+    adopts anything at all with at most `LINE_ALPHA`, whatever its length, and any line has at most
+    `LINE_ALPHA` × (adoptions + 1) false ones on average. Source: LORD 1 of Javanmard & Montanari,
+    *Online rules for control of FDR and FDX* (2018); alpha investing of Foster & Stine (2008).
+
+    So a flood of claims through one neighbour, of however many authors, costs what others introduce
+    nothing. It does not help against many identities, which are cheap, where each is a neighbour:
+    the shares of those that come later shrink as the trials of one purse would. Nor does it help an
+    honest claim that came through the neighbour who also passed on the lies.
     """
-    wealth = LINE_ALPHA * (_PEERS_SHARE if is_peers else 1 - _PEERS_SHARE)
-    return wealth * float(number**-_SPENDING) / _SPENT_IN_ALL
+    if introducer is None:
+        return LINE_ALPHA * (1 - _PEERS_SHARE) * _part(number)
+    return LINE_ALPHA * _PEERS_SHARE * _part(introducer) * _part(number)
+
+
+def _part(number: int) -> float:
+    """Return the `number`-th part, from 1, of a series whose sum is 1."""
+    return float(number**-_SPENDING) / _SPENT_IN_ALL
 
 
 def passes_screen(x: float, bank: Sequence[float], sd: float, policy: Policy) -> bool:

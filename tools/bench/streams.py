@@ -84,7 +84,9 @@ class Node:
     tried_roots: Counter[tuple[int, int]] = field(default_factory=Counter)
     branches: int = 0
     candidate_scale: float = 1.0  # times the noise of other runs
-    trials: Counter[bool] = field(default_factory=Counter)  # since the last adoption, by `is_peers`
+    # Since the last adoption, of own stacks (None) and by introducer, in the order of their places.
+    trials: Counter[int | None] = field(default_factory=Counter)
+    first: int | None = None  # the introducer that has the first place
 
     def work(self, runs: int) -> Progress:
         """Spend so many runs."""
@@ -228,7 +230,7 @@ class Node:
         if self.machine.share_of_session >= self.policy.session_share:
             self.judged_in = self.machine.session
         worth = self._worth
-        confirmation = self._confirm(worth, policy=self.next_policy(is_peers=False))
+        confirmation = self._confirm(worth, policy=self.next_policy())
         passed = confirmation.move == "pass"
         self.judged(passed=passed, confirmation=confirmation)
         if passed:
@@ -248,7 +250,7 @@ class Node:
         self.last_stack = [worth - self.progress.gain]
         self.parts = [*([] if self.branch else self.parts), *self.stack]
         self.progress.adopt(worth - self.progress.gain)
-        self.trials.clear()
+        self.spend_anew()
         self.heads.append(worth)
         self.branch, self.is_asked, self.trend = None, False, Trend()
 
@@ -287,10 +289,17 @@ class Node:
             self.taken_out.append(part)
             self.bank_nano = [pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]]
 
-    def next_policy(self, *, is_peers: bool) -> Policy:
+    def next_policy(self, introducer: int | None = None) -> Policy:
         """Return the rule's numbers for the next trial, which draws its alpha."""
-        self.trials[is_peers] += 1
-        return replace(self.policy, alpha=trial_alpha(self.trials[is_peers], is_peers=is_peers))
+        self.trials[introducer] += 1
+        places = [one for one in self.trials if one is not None]
+        place = None if introducer is None else places.index(introducer) + 1
+        return replace(self.policy, alpha=trial_alpha(self.trials[introducer], introducer=place))
+
+    def spend_anew(self, introducer: int | None = None) -> None:
+        """Count trials anew, as one passed; `introducer`: of the peer's tree that did."""
+        self.first = self.first if introducer is None else introducer
+        self.trials = Counter() if self.first is None else Counter({self.first: 0})
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         """Hear what came of the stack, before it is taken over or dropped."""
