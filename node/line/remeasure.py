@@ -125,10 +125,10 @@ def open_doubt(store: Store, line: Line) -> str | None:
     """Return why a line's head is not re-confirmed yet; None: no doubt is left about it.
 
     It waits to be measured again, or is being measured, or the pairs of the last time showed
-    neither a gain nor a loss.
+    neither a gain nor a loss. A head that pairs never confirmed has nothing to be confirmed again.
     """
     if doubt := doubt_kept(store, line):
-        return str(doubt.get("because"))
+        return str(doubt.get("because")) if _vouching(store, line) else None
     since_it_moved = moved_at_job(store, line.key)
     jobs = store.jobs.closed_jobs(line.key, RemeasureStep, after=since_it_moved)
     last = [*jobs, *store.jobs.open_jobs(line.key, RemeasureStep)][-1:]
@@ -137,18 +137,29 @@ def open_doubt(store: Store, line: Line) -> str | None:
 
 def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
     """Return the trial of the step that the head's own evidence is about; None without evidence."""
-    head = ledger.known_line.verified
-    evidence = ledger.store.experiments.evidence_for(ledger.key, head)
-    body = ledger.store.records.get(evidence).body if evidence else None
-    if evidence is None or not isinstance(body, ResultBody) or body.patch is None:
-        return None  # the baseline, or what the user adopted at their own risk
+    vouching = _vouching(ledger.store, ledger.known_line)
+    if vouching is None:
+        return None
+    evidence, patch, base = vouching
     return RemeasureStep(
-        base=body.base,
-        tree=head,
-        patch=body.patch,
+        base=base,
+        tree=ledger.known_line.verified,
+        patch=patch,
         evidence=evidence,
         because=because,
     )
+
+
+def _vouching(store: Store, line: Line) -> tuple[bytes, bytes, bytes] | None:
+    """Return the own result that vouches for a line's head, the patch it is about, and its base.
+
+    None of the baseline, and of what the user adopted at their own risk.
+    """
+    evidence = store.experiments.evidence_for(line.key, line.verified)
+    body = store.records.get(evidence).body if evidence else None
+    if evidence is None or not isinstance(body, ResultBody) or body.patch is None:
+        return None
+    return evidence, body.patch, body.base
 
 
 def _replace(ledger: Ledger) -> None:

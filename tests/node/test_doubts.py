@@ -33,7 +33,15 @@ from protocol.remarks import RetractBody
 from protocol.rule import AGAIN, Claim, has_drifted
 from protocol.runs import CONTENDED, Env
 from protocol.statistics import CLASS_DEGREES_OF_FREEDOM, NoiseEstimate
-from tests.node.books import BASE_NANO, GAIN_NANO, checkpoint, keep, ledger_of, proposal_of
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    checkpoint,
+    keep,
+    ledger_of,
+    proposal_of,
+    with_baseline,
+)
 from tests.node.examples import BASELINE, LINE, run
 from tests.node.scripted import CRASHED, OUTCOME, Bench, better
 
@@ -207,6 +215,18 @@ def test_a_head_is_not_re_confirmed_until_pairs_confirm_it_or_another_passes(
     line = bench.store.jobs.line(LINE)
     assert line is not None
     assert open_doubt(bench.store, line) is None
+
+
+def test_a_head_that_pairs_never_confirmed_is_not_told_as_not_re_confirmed(
+    home: Home, store: Store
+) -> None:
+    ledger = with_baseline(home, store)
+    doubt_head(ledger, "to see")
+    assert open_doubt(store, ledger.known_line) is None
+    keep(ledger, "0.7")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    doubt_head(ledger, "to see")
+    assert open_doubt(store, ledger.known_line) == "to see"
 
 
 def test_what_a_head_could_know_by_heart_is_no_evidence_against_it() -> None:
