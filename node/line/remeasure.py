@@ -128,7 +128,8 @@ def open_doubt(store: Store, line: Line) -> str | None:
     neither a gain nor a loss. A head that pairs never confirmed has nothing to be confirmed again.
     """
     if doubt := doubt_kept(store, line):
-        return str(doubt.get("because")) if _vouching(store, line) else None
+        has_passed = store.experiments.has_passed(line.key, line.verified)
+        return str(doubt.get("because")) if has_passed else None
     since_it_moved = moved_at_job(store, line.key)
     jobs = store.jobs.closed_jobs(line.key, RemeasureStep, after=since_it_moved)
     last = [*jobs, *store.jobs.open_jobs(line.key, RemeasureStep)][-1:]
@@ -137,29 +138,18 @@ def open_doubt(store: Store, line: Line) -> str | None:
 
 def _step(ledger: Ledger, because: str) -> RemeasureStep | None:
     """Return the trial of the step that the head's own evidence is about; None without evidence."""
-    vouching = _vouching(ledger.store, ledger.known_line)
-    if vouching is None:
-        return None
-    evidence, patch, base = vouching
+    head = ledger.known_line.verified
+    evidence = ledger.store.experiments.evidence_for(ledger.key, head)
+    body = ledger.store.records.get(evidence).body if evidence else None
+    if evidence is None or not isinstance(body, ResultBody) or body.patch is None:
+        return None  # the baseline, or what the user adopted at their own risk
     return RemeasureStep(
-        base=base,
-        tree=ledger.known_line.verified,
-        patch=patch,
+        base=body.base,
+        tree=head,
+        patch=body.patch,
         evidence=evidence,
         because=because,
     )
-
-
-def _vouching(store: Store, line: Line) -> tuple[bytes, bytes, bytes] | None:
-    """Return the own result that vouches for a line's head, the patch it is about, and its base.
-
-    None of the baseline, and of what the user adopted at their own risk.
-    """
-    evidence = store.experiments.evidence_for(line.key, line.verified)
-    body = store.records.get(evidence).body if evidence else None
-    if evidence is None or not isinstance(body, ResultBody) or body.patch is None:
-        return None
-    return evidence, body.patch, body.base
 
 
 def _replace(ledger: Ledger) -> None:
