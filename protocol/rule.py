@@ -38,7 +38,11 @@ _DRIFT_ERRORS = 2.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rule's numbers; those ending in `_sd` are in standard deviations of one run."""
+    """The rule's numbers; those ending in `_sd` are in standard deviations of one run.
+
+    `can_refute`: a trial without a claim may end in `refuted` as well, once the candidate is shown
+    to be worse than the base.
+    """
 
     screen_sd: float = 0.75
     recheck_sd: float = 0.25
@@ -51,6 +55,7 @@ class Policy:
     checkpoint_hours: float = 12.0
     session_share: float = 0.85
     can_confirm: bool = True
+    can_refute: bool = False
 
     def evidence_share(self, log_e: float) -> float:
         """How much of the evidence that a confirmation needs is there, from 0 to 1."""
@@ -65,6 +70,9 @@ POWER = Policy(alpha=0.05, max_pairs=16, futility_probability=0.1, futility_sd=0
 VERIFY = replace(POWER, max_pairs=20)
 # With a base that is run once more and runs of the anchor they fit into one record.
 VERIFY_MOST_PAIRS = 29
+# A head that is measured again goes only if it is shown to be worse than the one before it, and a
+# trial that is given up as soon as a gain is unlikely hardly ever shows that.
+AGAIN = replace(VERIFY, can_refute=True, futility_probability=0.0)
 # `verify --quick`: enough to see that something large is not there, or not all of it.
 QUICK = replace(VERIFY, max_pairs=4, can_confirm=False)
 
@@ -87,7 +95,8 @@ class Judgement:
     """What the pairs say so far. A verdict of None means: run another pair.
 
     `confirmed`: a gain is there; `smaller`: a gain is there, but not what was claimed; `refuted`:
-    what was claimed is not there, nor was any gain shown; `unconfirmed`: neither was shown.
+    what was claimed is not there, nor was any gain shown, or, without a claim and if the policy can
+    refute, the candidate is worse; `unconfirmed`: neither was shown.
     `evidence_share` is how much of the evidence that a confirmation needs is there, from 0 to 1.
     """
 
@@ -129,18 +138,31 @@ def _finite(end: float) -> float | None:
     return end if math.isfinite(end) else None
 
 
-def trial_alpha(number: int, *, is_peers: bool) -> float:
+def trial_alpha(number: int, *, introducer: int | None = None) -> float:
     """Return the alpha of a line's `number`-th trial since it last adopted something, from 1.
 
-    Own stacks and peers' trees (`is_peers`) are counted apart. ``α_k = w k^-1.5 / ζ(1.5)``, whose
-    sums over both are `LINE_ALPHA`. A single trial passes a null with at most its alpha, so a line
-    on which nothing is ever a gain adopts anything at all with at most `LINE_ALPHA`, whatever its
-    length, and any line has at most `LINE_ALPHA` × (adoptions + 1) false ones on average. Source:
-    LORD 1 of Javanmard & Montanari, *Online rules for control of FDR and FDX* (2018); alpha
-    investing of Foster & Stine (2008).
+    Of own stacks (`introducer` is None) it is ``α_k = w k^-1.5 / ζ(1.5)``. Peers' trees have a
+    wealth v of their own, shared by who introduced them: the network neighbour from whom this node
+    first got the claim. The k-th trial of the j-th of them (both from 1) has ``α_jk = v j^-1.5
+    k^-1.5 / ζ(1.5)²``. All sums, over however many trials and introducers, are `LINE_ALPHA`. A
+    single trial passes a null with at most its alpha, so a line on which nothing is ever a gain
+    adopts anything at all with at most `LINE_ALPHA`, whatever its length, and any line has at most
+    `LINE_ALPHA` × (adoptions + 1) false ones on average. Source: LORD 1 of Javanmard & Montanari,
+    *Online rules for control of FDR and FDX* (2018); alpha investing of Foster & Stine (2008).
+
+    So a flood of claims through one neighbour, of however many authors, costs what others introduce
+    nothing. It does not help against many identities, which are cheap, where each is a neighbour:
+    the shares of those that come later shrink as the trials of one purse would. Nor does it help an
+    honest claim that came through the neighbour who also passed on the lies.
     """
-    wealth = LINE_ALPHA * (_PEERS_SHARE if is_peers else 1 - _PEERS_SHARE)
-    return wealth * float(number**-_SPENDING) / _SPENT_IN_ALL
+    if introducer is None:
+        return LINE_ALPHA * (1 - _PEERS_SHARE) * _part(number)
+    return LINE_ALPHA * _PEERS_SHARE * _part(introducer) * _part(number)
+
+
+def _part(number: int) -> float:
+    """Return the `number`-th part, from 1, of a series whose sum is 1."""
+    return float(number**-_SPENDING) / _SPENT_IN_ALL
 
 
 def passes_screen(x: float, level: float, sd: float, policy: Policy) -> bool:
@@ -197,7 +219,7 @@ def _verdict(
         # At one look confirmed goes before refuted.
         if is_there and policy.can_confirm:
             return "confirmed"
-        if claim is not None and _is_shown(evidence.log_e_worse):
+        if (claim is not None or policy.can_refute) and _is_shown(evidence.log_e_worse):
             return "refuted"
         # A few pairs that miss a smaller gain which is likely do not say that there is none.
         if is_less and ((is_last and policy.can_confirm) or _is_unlikely(evidence)):

@@ -11,10 +11,12 @@ from node.commands.basics import hex_or_none, json_option, line_option, reading,
 from node.home.control import is_running
 from node.home.home import Home
 from node.line.heads import manifest_of, move_head, previous_head, the_line, tree_of
+from node.line.remeasure import open_doubt
 from node.running.books import Books, open_books
 from node.settings.config import config_of
 from node.store.blobs import Blobs
 from node.terminal.terminal import plain, print_json
+from node.terminal.vocabulary import word
 from node.vetting.adoption import describe, examine, marks_of
 from node.vetting.patches import PatchRecord
 from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages
@@ -39,9 +41,12 @@ def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> No
         tree = line.working if working else line.verified
         source = blobs.get_source(tree)
         marks = marks_of(store, blobs, line.task, tree)
+        in_doubt = open_doubt(store, line) if tree == line.verified else None
         if provenance:
             lines = written_lines(store, blobs, manifest_of(store, line), line.key, tree)
-            _print_provenance(lines, tree, as_json=as_json)
+            _print_provenance(lines, tree, in_doubt, as_json=as_json)
+    if in_doubt:
+        click.echo(f"{word('in_doubt')}: {plain(in_doubt)}", err=True)
     if marks:
         click.echo(f"marked: this source does more than arithmetic: {_summary(marks)}", err=True)
     if provenance:
@@ -127,10 +132,13 @@ def _summary(marks: Sequence[CapabilityMark]) -> str:
     return plain(describe(marks[0])) + more
 
 
-def _print_provenance(lines: Sequence[WrittenLine], tree: bytes, *, as_json: bool) -> None:
+def _print_provenance(
+    lines: Sequence[WrittenLine], tree: bytes, in_doubt: str | None, *, as_json: bool
+) -> None:
     """Print runs of lines of one writer, or as JSON every line."""
     if as_json:
-        print_json({"tree": tree.hex(), "lines": [_line_json(line) for line in lines]})
+        written = [_line_json(line) for line in lines]
+        print_json({"tree": tree.hex(), "in_doubt": in_doubt, "lines": written})
         return
     has_files = len({line.path for line in lines}) > 1
     rows = [

@@ -21,9 +21,11 @@ from node.commands.basics import (
 )
 from node.commands.foreign import best_json, print_best
 from node.home.home import Home
+from node.line.remeasure import open_doubt
 from node.settings.config import config_of
 from node.store.boards import BoardKey
 from node.store.imported import Imported
+from node.store.jobs import LineKey
 from node.store.measured_here import Here, choose_board, measured_here
 from node.terminal.terminal import plain, print_json
 from node.terminal.vocabulary import word
@@ -104,6 +106,8 @@ def leaderboard(
         assert manifest is not None  # noqa: S101 -- choose_board found it
         board = store.boards.get(key)
         here = measured_here(store.boards.own_facts(key))
+        line = store.jobs.line(LineKey(task=key.task, hardware_class=key.hardware_class))
+        in_doubt = line.verified if line and open_doubt(store, line) else None
     segments = _segments(imported, manifest.metric.name)
     rows = [
         row
@@ -122,12 +126,15 @@ def leaderboard(
                 "rule": RULE,
                 "set_digest": board.set_digest.hex(),
                 "board_digest": board.board_digest.hex(),
-                "rows": [_as_json(row, here.get(row.tree), marks) for row in rows],
+                "rows": [
+                    _as_json(row, here.get(row.tree), marks, is_in_doubt=row.tree == in_doubt)
+                    for row in rows
+                ],
                 "imported": [best_json(one, segment, top) for one, segment in segments],
             }
         )
         return
-    _print(board, rows, here, marks, manifest, key)
+    _print(board, rows, here, marks, manifest, key, in_doubt)
     for one, segment in segments:
         print_best(one, segment, top)
 
@@ -180,7 +187,9 @@ def _marks_shown(marks: tuple[CapabilityMark, ...] | None) -> str:
     return f"{len(marks)} marks" if len(marks) > 1 else f"marked: {marks[0].what}" if marks else ""
 
 
-def _as_json(row: Row, here: Here | None, marks: Marks | None) -> dict[str, object]:
+def _as_json(
+    row: Row, here: Here | None, marks: Marks | None, *, is_in_doubt: bool
+) -> dict[str, object]:
     read: dict[str, object] = {}
     if marks is not None:
         found = marks[row.tree]
@@ -214,6 +223,7 @@ def _as_json(row: Row, here: Here | None, marks: Marks | None) -> dict[str, obje
             "verdict": here.verdict,
             **gain_json(here.gain),
             "pairs": here.gain.pairs if here.gain else 0,
+            "in_doubt": is_in_doubt,
         },
         "env": dict(row.env.items),
         "flags": list(row.flags),
@@ -228,6 +238,7 @@ def _print(
     marks: Marks | None,
     manifest: TaskManifest,
     key: BoardKey,
+    in_doubt: bytes | None,
 ) -> None:
     out = own_console()
     where = f"{manifest.name} on {key.hardware_class}, network {key.net}"
@@ -257,7 +268,7 @@ def _print(
             str(row.tries),
             _signed(row.gain_attested_lower_nano),
             _others_shown(row),
-            Text(_here_shown(here.get(row.tree))),
+            Text(_here_shown(here.get(row.tree), is_in_doubt=row.tree == in_doubt)),
             *([] if marks is None else [_marks_shown(marks[row.tree])]),
             *([Text(plain(", ".join(row.flags)))] if has_flags else []),
         )
@@ -276,8 +287,9 @@ def _others_shown(row: Row) -> str:
     return f"{said} ?{row.unsupported}" if row.unsupported else said
 
 
-def _here_shown(here: Here | None) -> str:
+def _here_shown(here: Here | None, *, is_in_doubt: bool) -> str:
+    """What was measured here last; of the verified head in doubt that it still stands."""
     if here is None:
         return "not measured"
-    told = word(here.verdict)
+    told = word("in_doubt" if is_in_doubt else here.verdict)
     return told if here.gain is None else f"{told} {_signed(here.gain.value_nano)}"

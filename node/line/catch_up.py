@@ -11,7 +11,7 @@ from node.line.desk import Desk
 from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
-from node.line.spending import note_adoption
+from node.line.spending import introducer_of, note_adoption
 from node.line.trial import Confirmation
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
@@ -52,6 +52,10 @@ class CatchUpStep(HeadTrial):
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         return self.about(self._what, run, "catching up")
+
+    @property
+    def claim_on_trial(self) -> bytes:
+        return self.target
 
     def is_of_peers(self, own: bytes) -> bool:
         return True
@@ -95,6 +99,6 @@ class CatchUpStep(HeadTrial):
         if confirmation.move == "pass":
             ledger.move_to(self.tree, [pair.candidate for pair in confirmation.pairs[-2:]])
             ledger.publication.adoption(self.base, self.tree, evidence=record.id)
-            note_adoption(ledger)
+            note_adoption(ledger, introducer=introducer_of(ledger, self.target))
         judged = confirmation.judgement
         return replace(self, verdict=confirmation.verdict, word=judged.claim if judged else None)

@@ -19,7 +19,7 @@ from node.line.surroundings import (
     surroundings_of,
 )
 from node.line.trial import MetricReading
-from node.store.jobs import Job, PlannedRun, Step
+from node.store.jobs import Job, Line, PlannedRun, Step
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode
 from protocol.rule import has_drifted
@@ -73,9 +73,14 @@ def forget_doubt(ledger: Ledger) -> None:
 
 def doubt_of(ledger: Ledger) -> dict[str, Value] | None:
     """Return the doubt about the present head, if the store keeps one."""
-    kept = ledger.store.meta(meta_key("doubt", ledger.key))
+    return doubt_kept(ledger.store, ledger.known_line)
+
+
+def doubt_kept(store: Store, line: Line) -> dict[str, Value] | None:
+    """Return the doubt about a line's head that waits to be measured, if there is one."""
+    kept = store.meta(meta_key("doubt", line.key))
     doubt = decode(kept) if kept else None
-    if not isinstance(doubt, dict) or doubt.get("tree") != ledger.known_line.verified:
+    if not isinstance(doubt, dict) or doubt.get("tree") != line.verified:
         return None
     return doubt
 

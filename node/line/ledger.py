@@ -142,9 +142,7 @@ class Ledger:
     @property
     def moved_at_job(self) -> int:
         """The number of the last job before the verified head last moved; 0 if it never did."""
-        kept = self.store.meta(meta_key("moved", self.key))
-        value = decode(kept) if kept else 0
-        return value if isinstance(value, int) else 0
+        return moved_at_job(self.store, self.key)
 
     def note_move(self) -> None:
         """Remember that the verified head moves now."""
@@ -187,6 +185,13 @@ class Ledger:
         """Remember where the line stands."""
         self.store.jobs.save_line(line)
         self.line = line
+
+
+def moved_at_job(store: Store, line: LineKey) -> int:
+    """Return the number of the last job before a line's head last moved; 0 if it never did."""
+    kept = store.meta(meta_key("moved", line))
+    value = decode(kept) if kept else 0
+    return value if isinstance(value, int) else 0
 
 
 def _public(runs: Sequence[Run]) -> tuple[int, ...]:

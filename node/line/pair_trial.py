@@ -120,6 +120,11 @@ class HeadTrial(PairTrial):
             reading = replace(reading, policy=replace(reading.policy, alpha=alpha))
         return PairTrial.weigh(self, runs, reading, manifest)  # no `super()`: it has slots
 
+    @property
+    def claim_on_trial(self) -> bytes | None:
+        """The peer's result whose tree is on trial; None: it is this node's own."""
+        return None
+
     @abstractmethod
     def patch_on_trial(self, ledger: Ledger) -> bytes:
         """Return the patch from the base to the tree, recorded if nobody did before."""

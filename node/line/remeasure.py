@@ -1,16 +1,21 @@
-"""A head in doubt is tried again against the one before it, which follows if it does not hold."""
+"""A head in doubt is tried again against the one before it, which follows on evidence against it.
+
+Pairs that show neither a gain nor a loss leave it standing, not re-confirmed yet: most true gains
+are too small for one trial to prove them twice. The next doubt has it measured again; another head
+settles it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
 from node.line.desk import Desk
-from node.line.drift import doubt_of, forget_doubt, has_failed, is_in_doubt
+from node.line.drift import doubt_kept, doubt_of, forget_doubt, has_failed, is_in_doubt
 from node.line.job_step import RunDescription
-from node.line.ledger import Ledger
+from node.line.ledger import Ledger, moved_at_job
 from node.line.pair_trial import HeadTrial, note_of
 from node.line.trial import Confirmation
-from node.store.jobs import Job, PlannedRun
+from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
 from node.terminal.vocabulary import word
 from protocol.codecs import line
@@ -18,7 +23,7 @@ from protocol.errors import ArnodeError
 from protocol.fields import Digest
 from protocol.record_kinds import ResultBody
 from protocol.records import Record
-from protocol.rule import POWER, Policy
+from protocol.rule import AGAIN, Policy
 from protocol.runs import Run
 
 
@@ -38,8 +43,8 @@ class RemeasureStep(HeadTrial):
 
     @property
     def policy(self) -> Policy:
-        """Those of `compare`: one question about what is there already."""
-        return POWER
+        """It may end in evidence against the head."""
+        return AGAIN
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         title = "verified head against the one before it"
@@ -51,8 +56,12 @@ class RemeasureStep(HeadTrial):
         """Settle it, and tell of it."""
         note = f"measured again, {self.because}: {note_of(confirmation)}"
         record = self.close(desk.ledger, job, runs, confirmation, note=note)
-        is_back = desk.ledger.known_line.verified != self.tree
-        outcome = "does not hold: back to the one before it" if is_back else "stays"
+        line = desk.ledger.known_line
+        if line.verified != self.tree:
+            outcome = "does not hold: back to the one before it"
+        else:
+            is_open = open_doubt(desk.store, line) is not None
+            outcome = f"stays, {word('in_doubt')}" if is_open else "stays"
         pairs = len(confirmation.pairs)
         desk.activity.judged(
             f"the head in doubt {outcome} ({word(confirmation.verdict)} after {pairs} pairs)",
@@ -65,18 +74,19 @@ class RemeasureStep(HeadTrial):
     def settle(
         self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:
-        """Adopt a head that holds anew; else adopt the one before it.
+        """Adopt a head that holds anew; adopt the one before it if it is worse, or does not run.
 
-        If the pairs could not tell, as the head before it fails here, nothing moves.
+        If the pairs could not tell, or the head before it fails here, nothing moves.
         """
         pairs = confirmation.pairs[-2:]
         does_not_run = any(run.role == "candidate" and has_failed(run) for run in runs)
         line = ledger.known_line  # with a stack, if the head failed: that does not wait for it
         if confirmation.move == "pass":
             ledger.publication.adoption(self.base, self.tree, evidence=record.id)
+        if confirmation.verdict in ("confirmed", "unconfirmed"):
             if not line.stack:
                 ledger.move_to(self.tree, [pair.candidate for pair in pairs])
-        elif confirmation.move == "miss" or does_not_run:
+        elif confirmation.verdict == "refuted" or does_not_run:
             ledger.publication.retraction(self.evidence, f"measured again: {note_of(confirmation)}")
             vouching = ledger.store.experiments.evidence_for(ledger.key, self.base)
             ledger.publication.adoption(self.tree, self.base, evidence=vouching)
@@ -109,6 +119,21 @@ def open_remeasure(ledger: Ledger) -> Job[RemeasureStep] | None:
             "`arnode log` shows how its runs ended, `arnode doctor` looks at this machine",
         )
     return None
+
+
+def open_doubt(store: Store, line: Line) -> str | None:
+    """Return why a line's head is not re-confirmed yet; None: no doubt is left about it.
+
+    It waits to be measured again, or is being measured, or the pairs of the last time showed
+    neither a gain nor a loss. A head that pairs never confirmed has nothing to be confirmed again.
+    """
+    if doubt := doubt_kept(store, line):
+        has_passed = store.experiments.has_passed(line.key, line.verified)
+        return str(doubt.get("because")) if has_passed else None
+    since_it_moved = moved_at_job(store, line.key)
+    jobs = store.jobs.closed_jobs(line.key, RemeasureStep, after=since_it_moved)
+    last = [*jobs, *store.jobs.open_jobs(line.key, RemeasureStep)][-1:]
+    return next((job.step.because for job in last if job.step.verdict != "confirmed"), None)
 
 
 def _step(ledger: Ledger, because: str) -> RemeasureStep | None:

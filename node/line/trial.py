@@ -25,7 +25,7 @@ from protocol.attestation import AttestVerdict
 from protocol.codecs import fit_line
 from protocol.evidence import SPOKEN, BorneOut
 from protocol.fields import OPTIONAL, Digest, Mapped, Named, Natural
-from protocol.rule import Claim, Judgement, Policy, judge, passes_recheck, passes_screen
+from protocol.rule import Claim, Judgement, Policy, Verdict, judge, passes_recheck, passes_screen
 from protocol.runs import MAX_REASON, Run
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from protocol.units import NANO, to_nano
@@ -256,7 +256,8 @@ def judge_pairs(
     if judged.verdict == "smaller":
         return replace(judged, verdict=plain.verdict, claim=plain.claim)
     is_last = len(pairs) >= reading.policy.max_pairs
-    return replace(judged, verdict="unconfirmed" if is_last else None, claim="open")
+    verdict: Verdict | None = "unconfirmed" if is_last else None
+    return replace(judged, verdict=verdict, claim=None if claim is None else "open")
 
 
 def _judged(pairs: Sequence[Pair], reading: MetricReading, claim: Claim | None) -> Judgement:

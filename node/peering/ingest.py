@@ -82,7 +82,9 @@ class Ingest:
             ingested.left_out, read = len(read) - len(rationed), rationed
         for start in range(0, len(read), _STORED_AT_ONCE):
             some = read[start : start + _STORED_AT_ONCE]
-            report = self._store.intake.take(some, now_ms=self._now_ms(), net=self._net)
+            report = self._store.intake.take(
+                some, now_ms=self._now_ms(), net=self._net, introducer=peer
+            )
             ingested.new += len(report.new)
             ingested.rejected += report.rejected
             if report.new:

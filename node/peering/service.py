@@ -233,10 +233,13 @@ class Peering:
             heard = [await self._heard.get()]
             while len(heard) < _HEARD_AT_ONCE and not self._heard.empty():
                 heard.append(self._heard.get_nowait())
+            of_forwarder: dict[PeerId, list[bytes]] = {}
+            for one in heard:
+                of_forwarder.setdefault(one.forwarder, []).append(one.data)
             # Whoever forwarded it need not have been able to see what is wrong with it; and of what
             # is strange the network process let through so much of each.
-            wires = [one.data for one in heard]
-            await self._ingest.ingest(heard[0].forwarder, wires, is_rationed=False)
+            for forwarder, wires in of_forwarder.items():
+                await self._ingest.ingest(forwarder, wires, is_rationed=False)
 
     def _note_new(self, peer: PeerId | None, report: IntakeReport) -> None:
         if self._news is None:

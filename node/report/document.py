@@ -66,7 +66,9 @@ def _line(line: LineReport) -> _Json:
 
 
 def _head(head: Head | None) -> _Json | None:
-    return {"tree": head.tree.hex(), "metric": head.metric} if head else None
+    if head is None:
+        return None
+    return {"tree": head.tree.hex(), "metric": head.metric, "in_doubt": head.in_doubt}
 
 
 def _idea(idea: ConcludedIdea) -> _Json:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -13,7 +13,7 @@ from node.line.heads import manifest_of, the_line
 from node.line.job_kinds import KINDS
 from node.line.noise import known_noise
 from node.line.pair_trial import HeadTrial
-from node.line.remeasure import RemeasureStep
+from node.line.remeasure import RemeasureStep, open_doubt
 from node.report.concluded import Concluded, ConcludedIdea, ConcludedTrial, Span, Spend
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.report.peers import PeersPart, ReportedPeers
@@ -49,10 +49,14 @@ _CONFIRMED: Final[dict[type[HeadTrial], str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """The verified head at a moment, and what its latest baseline or confirmation measured."""
+    """The verified head at a moment, and what its latest baseline or confirmation measured.
+
+    `in_doubt`: why it is not re-confirmed yet, told of the one that is the head now.
+    """
 
     tree: bytes
     metric: float | None
+    in_doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +151,9 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
     peers = ReportedPeers(store, line.key, net).part(span, ideas, confirmations)
     noise_sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
     newest = store.records.get(history[-1].id) if history else None
-    before = head_at(span.since_ms)
+    before, after = head_at(span.since_ms), head_at(span.until_ms)
+    if after and after.tree == line.verified:
+        after = replace(after, in_doubt=open_doubt(store, line))
     return LineReport(
         task=manifest.name,
         task_id=line.task,
@@ -157,7 +163,7 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
         noise_sd=noise_sd,
         is_new=before is None,
         before=before or (head_at(measured[0].ts_ms) if measured else None),
-        after=head_at(span.until_ms),
+        after=after,
         open_keeps=kept_in(store, line.stack),
         gain_nano=verified_nano(confirmations),
         ideas=ideas,

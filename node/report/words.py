@@ -132,6 +132,8 @@ def _result(line: LineReport, figures: FigureWriter) -> str:
         if moved
         else f"The verified head stays at {after} ({line.metric.name}, {order})."
     )
+    if line.after.in_doubt:
+        said.append(f"It is {word('in_doubt')} ({code_span(line.after.in_doubt)}).")
     said.append(f"{many(len(line.ideas), 'experiment')}: {counted(counts, _DECISIONS)}.")
     said += _trials(line, figures)
     device = f"It took {hours(sum(ms for _, ms in line.device_ms))} device hours"

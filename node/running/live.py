@@ -19,13 +19,14 @@ from rich.text import Text
 
 from node.line.activity import Activity, Dot
 from node.line.branch import branch_of, kept_in
+from node.line.remeasure import open_doubt
 from node.line.trial import Confirmation
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.figures import told_sd
 from node.terminal.interrupts import STOPPING
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import interval_words, many, wording
+from node.terminal.vocabulary import interval_words, many, word, wording
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
 from protocol.rule import Judgement
@@ -195,7 +196,8 @@ def _standing(node: "Node", line: Line, entries: Sequence[Experiment]) -> str:
     is_confirmed = any(
         entry.tree == line.verified and entry.decision == "adopted" for entry in entries
     ) or node.books.store.experiments.evidence_for(line.key, line.verified)
-    return "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
+    told = "confirmed in paired runs" if is_confirmed else "moved by hand, not confirmed"
+    return f"{told}, {word('in_doubt')}" if open_doubt(node.books.store, line) else told
 
 
 def _start(node: "Node", line: Line, entries: Sequence[Experiment]) -> float | None:

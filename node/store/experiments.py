@@ -137,6 +137,16 @@ class Experiments:
             and (body.task, body.hardware_class) == (line.task, line.hardware_class)
         ]
 
+    def has_passed(self, line: LineKey, tree: bytes) -> bool:
+        """Say whether a tree ever passed a trial here; of one that did lately, at once."""
+        return bool(
+            self._database.rows(
+                "SELECT 1 FROM experiment WHERE task = ? AND class = ? AND tree = ?"
+                " AND stage = 'confirm' AND decision = 'adopted' ORDER BY n DESC LIMIT 1",
+                (line.task, line.hardware_class, tree),
+            )
+        )
+
     def evidence_for(self, line: LineKey, tree: bytes) -> bytes | None:
         """Return the latest own result that vouches for a tree and was not taken back.
 

@@ -107,12 +107,17 @@ class Intake:
         return [record_id for record_id in record_ids if record_id not in seen]
 
     def take(
-        self, read: Sequence[Extract | Rejected], *, now_ms: int, net: str = MAIN_NET
+        self,
+        read: Sequence[Extract | Rejected],
+        *,
+        now_ms: int,
+        net: str = MAIN_NET,
+        introducer: str | None = None,
     ) -> IntakeReport:
         """Keep in one transaction what of some records is new, of this network, within quotas.
 
         Whoever read them may have taken its time, so that others brought some of it. `read` holds
-        them, or why they are none.
+        them, or why they are none; `introducer` is the neighbour they came from, None if from none.
         """
         report, different = IntakeReport(), dict[bytes, Extract]()
         for one in read:
@@ -134,10 +139,11 @@ class Intake:
             with Tally.of(self._database) as tally:
                 for one in fresh:
                     if one.ts_ms <= now_ms + EARLY_MS:
-                        self._take(one, tally, report, now_ms)
+                        self._take(one, tally, report, now_ms, introducer)
             report.quarantined = keep_early(
                 self._database,
                 early,
+                introducer=introducer,
                 of_author=self.quotas.early,
                 in_all=self.quotas.early_in_all,
             )
@@ -153,17 +159,17 @@ class Intake:
         report = IntakeReport()
         with self._database.transaction():
             early = self._database.rows(
-                "SELECT id, wire FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id",
+                "SELECT id, wire, introducer FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id",
                 (now_ms + EARLY_MS,),
             )
             with Tally.of(self._database) as tally:
-                for record_id, wire in early:
+                for record_id, wire, introducer in early:
                     self._database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
                     record = parse_kept(wire)
                     if isinstance(record, Rejected) or record.is_outdated:
                         continue  # it waited while the rules became stricter
                     one = extract_of(record, self._records.manifest)
-                    self._take(one, tally, report, now_ms)
+                    self._take(one, tally, report, now_ms, introducer)
             self._make_room()
         return forgotten, report
 
@@ -233,12 +239,19 @@ class Intake:
             if self._topics.of(record_id):
                 self._topics.note_removed(record_id)
 
-    def _take(self, one: Extract, tally: Tally, report: IntakeReport, now_ms: int) -> None:
+    def _take(
+        self,
+        one: Extract,
+        tally: Tally,
+        report: IntakeReport,
+        now_ms: int,
+        introducer: str | None,
+    ) -> None:
         if one.sort == "intent" and one.ts_ms < now_ms - INTENT_MS:
             self._refuse_new(one)
             report.expired += 1
         elif self._admit(one, tally):
-            self._records.insert(one, own=False)
+            self._records.insert(one, own=False, introducer=introducer)
             self._derive(one)
             report.new.append(one.id)
             if one.sort == "news" and one.patch is not None:

@@ -93,17 +93,21 @@ class Records:
         self._tasks: dict[bytes, TaskManifest] = {}
         database.follow(rolled_back=self._tasks.clear)
 
-    def insert(self, one: Extract, *, own: bool) -> bool:
-        """Keep a record and say whether it is new; one that is there stays where it is."""
+    def insert(self, one: Extract, *, own: bool, introducer: str | None = None) -> bool:
+        """Keep a record and say whether it is new; one that is there stays where it is.
+
+        `introducer`: the neighbour that it came from, which is kept of results alone.
+        """
         if own:
             self._database.rows("UPDATE record SET own = 1 WHERE id = ?", (one.id,))
         number = self._database.insert(
             "INSERT OR IGNORE INTO record"
-            " (id, kind, author, seq, ts_ms, own, wire, net, sort, patch, about)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            " (id, kind, author, seq, ts_ms, own, wire, net, sort, patch, about, introducer)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 *(one.id, one.kind, one.author, one.seq, one.ts_ms),
                 *(own, one.wire, one.net, one.sort, one.patch, one.about),
+                introducer if one.patch is not None else None,
             ),
         )
         return number > 0
@@ -134,6 +138,11 @@ class Records:
     def has(self, record_id: bytes) -> bool:
         """Say whether a record with this id is here."""
         return bool(self._database.rows("SELECT 1 FROM record WHERE id = ?", (record_id,)))
+
+    def introducer(self, record_id: bytes) -> str | None:
+        """Return the neighbour from whom a result first came, by its libp2p id, if it is known."""
+        rows = self._database.rows("SELECT introducer FROM record WHERE id = ?", (record_id,))
+        return rows[0][0] if rows else None
 
     def is_own(self, record_id: bytes) -> bool:
         """Say whether this node made the record with this id."""

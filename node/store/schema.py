@@ -248,9 +248,14 @@ _TWELFTH = (
     "CREATE INDEX record_about ON record (about) WHERE about IS NOT NULL",
     "CREATE INDEX experiment_patch ON experiment (patch) WHERE patch IS NOT NULL",
 )
+# Which neighbour a result first came from, by its libp2p id; NULL: from none, or nobody kept it.
+_THIRTEENTH = (
+    "ALTER TABLE record ADD COLUMN introducer TEXT",
+    "ALTER TABLE quarantine ADD COLUMN introducer TEXT",
+)
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH, _SEVENTH, _EIGHTH, _NINTH, _TENTH),
-    *(_ELEVENTH, _TWELFTH),
+    *(_ELEVENTH, _TWELFTH, _THIRTEENTH),
 )
 
 

@@ -27,13 +27,21 @@ EARLY_IN_ALL: Final = Share(records=10_000, size_bytes=32 << 20)
 
 
 def keep_early(
-    database: Database, early: Sequence[Extract], *, of_author: Share, in_all: Share
+    database: Database,
+    early: Sequence[Extract],
+    *,
+    introducer: str | None,
+    of_author: Share,
+    in_all: Share,
 ) -> int:
-    """Keep what is early as far as there is room; return how many of it that were."""
+    """Keep what is early as far as there is room; return how many of it that were.
+
+    `introducer`: the neighbour that it came from.
+    """
     for one in early:
         database.rows(
-            "INSERT INTO quarantine (id, ts_ms, wire, author) VALUES (?,?,?,?)",
-            (one.id, one.ts_ms, one.wire, one.author),
+            "INSERT INTO quarantine (id, ts_ms, wire, author, introducer) VALUES (?,?,?,?,?)",
+            (one.id, one.ts_ms, one.wire, one.author, introducer),
         )
     kept = {one.id for one in early}
     for author in {one.author for one in early}:

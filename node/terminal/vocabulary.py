@@ -59,6 +59,10 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "refuted": Wording("refuted", "what was claimed is not there, nor any gain that shows", "red"),
     "unrunnable": Wording("unrunnable", "it does not run here, which says nothing of it", "yellow"),
     "open": Wording("open", "interrupted before it was known", _DIM),
+    # The verified head, since it was last put in doubt.
+    "in_doubt": Wording(
+        "not re-confirmed yet", "it was put in doubt, and no pairs settled that since", "yellow"
+    ),
     # Other names of the same outcomes: of the result that the head moved by, of a stack's end,
     # of a peer's idea that was not kept.
     "adopted": _CONFIRMED,

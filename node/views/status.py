@@ -14,6 +14,7 @@ from node.line.branch import branch_of, kept_in
 from node.line.catch_up import CatchUpStep
 from node.line.intents import others_intents
 from node.line.job_kinds import HEAD_TRIALS
+from node.line.remeasure import open_doubt
 from node.proposing.budget import spent_today
 from node.store.experiments import BRANCHING, Decision, Experiment
 from node.store.jobs import Line
@@ -138,12 +139,14 @@ def _working(store: Store, line: Line) -> Message:
 
 
 def _head(store: Store, line: Line) -> Message:
+    """`in_doubt`: why it is not re-confirmed yet, nil if nothing put it in doubt."""
     metrics = head_metrics(store, line, line.verified)
     return {
         "tree": line.verified.hex(),
         "metric": fmean(metrics) if metrics else None,
         "metric_sd": stdev(metrics) if len(metrics) > 1 else None,
         "runs": len(metrics),
+        "in_doubt": open_doubt(store, line),
     }
 
 

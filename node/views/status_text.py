@@ -7,7 +7,7 @@ import click
 
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import counted
+from node.terminal.vocabulary import counted, word
 from node.views.status import DECISIONS, VERDICTS
 from protocol.board import RULE
 
@@ -63,7 +63,8 @@ def _print_line(line: Mapping[str, Any]) -> None:
     metric = "–" if head["metric"] is None else f"{head['metric']:.6f}"
     click.echo(f"\n{plain(line['task']['name'])} on {line['class']}")
     runs = told_mean(head["runs"], head["metric_sd"])
-    click.echo(f"  verified head  {head['tree'][:12]}  {metric} ({runs})")
+    in_doubt = f", {word('in_doubt')}" if head.get("in_doubt") else ""  # a node of before: none
+    click.echo(f"  verified head  {head['tree'][:12]}  {metric} ({runs}){in_doubt}")
     working = line["working"]
     click.echo(f"  working line   {working['tree'][:12]}  {_on_top(working)}")
     click.echo(f"  experiments    {counts['total']}: {counted(counts, DECISIONS)}")

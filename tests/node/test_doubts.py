@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -17,31 +17,49 @@ from node.line.drift import doubt_head, has_failed, note_surroundings
 from node.line.heads import move_head
 from node.line.noise import known_noise
 from node.line.open_task import Session
-from node.line.remeasure import RemeasureStep
+from node.line.remeasure import RemeasureStep, open_doubt
 from node.line.surroundings import changes_between, decisive
+from node.line.trial import MetricReading, Pair, judge_pairs
 from node.loop.agenda import Goal
+from node.report.concluded import Span
+from node.report.document import report_json
+from node.report.lines import report_of
+from node.report.words import as_markdown
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.record_kinds import AdoptBody, ResultBody
 from protocol.remarks import RetractBody
-from protocol.rule import has_drifted
+from protocol.rule import AGAIN, Claim, has_drifted
 from protocol.runs import CONTENDED, Env
-from protocol.statistics import CLASS_DEGREES_OF_FREEDOM
-from tests.node.books import BASE_NANO, GAIN_NANO, keep, ledger_of, proposal_of
+from protocol.statistics import CLASS_DEGREES_OF_FREEDOM, NoiseEstimate
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    checkpoint,
+    keep,
+    ledger_of,
+    proposal_of,
+    with_baseline,
+)
 from tests.node.examples import BASELINE, LINE, run
 from tests.node.scripted import CRASHED, OUTCOME, Bench, better
 
 HEAD = proposal_of(BASELINE, "0.201").source.tree
 NEWER = Env.of({"torch": "2.14.0"})
+_WORSE_NANO = BASE_NANO + GAIN_NANO
+WORSE = replace(OUTCOME, metric_nano=_WORSE_NANO, secret_nano=_WORSE_NANO)  # than the baseline
 
 
+@dataclass(kw_only=True)
 class Changed(Bench):
     """The same home on a machine with another torch."""
 
+    env: Env = NEWER
+
     def session(self) -> Session:
         session = super().session()
-        return replace(session, subject=replace(session.subject, env=NEWER))
+        return replace(session, subject=replace(session.subject, env=self.env))
 
 
 @pytest.fixture
@@ -55,9 +73,10 @@ def bench(home: Home, store: Store) -> Bench:
     return bench
 
 
-def changed(bench: Bench) -> Changed:
+def changed(bench: Bench, env: Env = NEWER) -> Changed:
     """Return the node after its machine changed; it proposes nothing new."""
     return Changed(
+        env=env,
         home=bench.home,
         store=bench.store,
         runner=bench.runner,
@@ -71,6 +90,12 @@ def journal_is_whole(bench: Bench) -> bool:
     journal = Journal(bench.home, bench.store, Blobs(bench.home.blobs), LINE)
     journal.catch_up()
     return journal.check() == []
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit):
+        main(list(words))
+    return capsys.readouterr().out
 
 
 def verdicts(store: Store) -> list[str]:
@@ -96,21 +121,21 @@ def test_another_torch_has_the_head_measured_again_and_it_holds(bench: Bench) ->
     assert verdicts(bench.store) == ["confirmed"]  # a change is looked into once
 
 
-@pytest.mark.parametrize("ending", [OUTCOME, CRASHED])
+@pytest.mark.parametrize("ending", [WORSE, CRASHED])
 def test_a_head_that_does_not_hold_is_rolled_back_and_its_claim_taken_back(
     bench: Bench,
     ending: object,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert ending in (OUTCOME, CRASHED)
-    bench.runner.outcomes = {HEAD: OUTCOME if ending is OUTCOME else CRASHED}
+    assert ending in (WORSE, CRASHED)
+    bench.runner.outcomes = {HEAD: WORSE if ending is WORSE else CRASHED}
     evidence = bench.store.experiments.evidence_for(LINE, HEAD)
     asyncio.run(changed(bench).research().run())
     line = bench.store.jobs.line(LINE)
     assert line is not None
     assert (line.verified, line.working, line.stack) == (BASELINE.tree, BASELINE.tree, ())
-    assert verdicts(bench.store) == ["unconfirmed" if ending is OUTCOME else "unrunnable"]
+    assert verdicts(bench.store) == ["refuted" if ending is WORSE else "unrunnable"]
     assert bench.store.experiments.evidence_for(LINE, HEAD) is None
     taken_back = [record.body for record in bench.store.records.listed("retract")]
     assert [body.target for body in taken_back if isinstance(body, RetractBody)] == [evidence]
@@ -131,6 +156,93 @@ def test_a_head_that_does_not_hold_is_rolled_back_and_its_claim_taken_back(
     assert "retract" in {record.kind for record in bundle.records.values()}
 
 
+def test_a_head_that_pairs_neither_confirm_nor_refute_stays_and_is_told_of(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Most true gains are too small for one trial to prove them twice."""
+    evidence = bench.store.experiments.evidence_for(LINE, HEAD)
+    moves = heads(bench.store)
+    bench.runner.outcomes = {HEAD: OUTCOME}
+    asyncio.run(changed(bench).research().run())
+    line = bench.store.jobs.line(LINE)
+    assert line is not None
+    assert (line.verified, line.working, verdicts(bench.store)) == (HEAD, HEAD, ["unconfirmed"])
+    assert (heads(bench.store), bench.store.records.listed("retract")) == (moves, [])
+    assert bench.store.experiments.evidence_for(LINE, HEAD) == evidence
+    assert sum("the head in doubt stays, not re-confirmed yet" in said for said in bench.said) == 1
+    assert journal_is_whole(bench)
+    asyncio.run(changed(bench).research().run())
+    assert verdicts(bench.store) == ["unconfirmed"], "the same question is not asked again"
+
+    bench.store.close()
+    monkeypatch.setenv("ARNODE_HOME", str(bench.home.root))
+    why = "torch 2.13.0 → 2.14.0"
+    assert "not re-confirmed yet" in printed(capsys, "status")
+    assert json.loads(printed(capsys, "status", "--json"))["lines"][0]["head"]["in_doubt"] == why
+    assert json.loads(printed(capsys, "head", "--provenance", "--json"))["in_doubt"] == why
+    (row,) = json.loads(printed(capsys, "leaderboard", "--json"))["rows"]
+    assert (row["tree"], row["here"]["in_doubt"]) == (HEAD.hex(), True)
+    assert "not re-confirmed yet" in printed(capsys, "leaderboard")
+    with Store.open_read_only(bench.home) as store:
+        report = report_of(store, Span(since_ms=0, until_ms=10**14), net="main")
+    assert f"It is not re-confirmed yet (`{why}`)." in as_markdown(report, None)
+    assert '"in_doubt": "' + why in json.dumps(report_json(report), ensure_ascii=False)
+    with pytest.raises(SystemExit):
+        main(["head"])
+    assert capsys.readouterr().err == f"not re-confirmed yet: {why}\n"
+
+
+@pytest.mark.parametrize("settles", ["the next doubt", "another head"])
+def test_a_head_is_not_re_confirmed_until_pairs_confirm_it_or_another_passes(
+    bench: Bench, settles: str
+) -> None:
+    fine = bench.runner.outcomes
+    bench.runner.outcomes = {HEAD: OUTCOME}
+    asyncio.run(changed(bench).research().run())
+    ledger = ledger_of(bench.home, bench.store)
+    assert open_doubt(bench.store, ledger.known_line)
+    if settles == "another head":
+        keep(ledger, "0.7")
+        checkpoint(ledger, gain_nano=GAIN_NANO)
+        assert ledger.known_line.verified != HEAD
+    else:
+        newest = Env.of({"torch": "2.15.0"})
+        note_surroundings(ledger, newest)
+        assert open_doubt(bench.store, ledger.known_line) == "torch 2.14.0 → 2.15.0"
+        bench.runner.outcomes = fine
+        asyncio.run(changed(bench, newest).research().run())
+        assert verdicts(bench.store) == ["unconfirmed", "confirmed"]
+    line = bench.store.jobs.line(LINE)
+    assert line is not None
+    assert open_doubt(bench.store, line) is None
+
+
+def test_a_head_that_pairs_never_confirmed_is_not_told_as_not_re_confirmed(
+    home: Home, store: Store
+) -> None:
+    ledger = with_baseline(home, store)
+    doubt_head(ledger, "to see")
+    assert open_doubt(store, ledger.known_line) is None
+    keep(ledger, "0.7")
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    doubt_head(ledger, "to see")
+    assert open_doubt(store, ledger.known_line) == "to see"
+
+
+def test_what_a_head_could_know_by_heart_is_no_evidence_against_it() -> None:
+    """It is taken off what it gains; alone it must not take back a head that measures the same."""
+    pairs = [
+        Pair(seed=seed, base=run(BASE_NANO + off), candidate=run(BASE_NANO - off))
+        for seed, off in enumerate([100, -100, 50, -50])
+    ]
+    noise = NoiseEstimate.from_class(1e-6)
+    reading = MetricReading(sign=1, noise=noise, policy=AGAIN)
+    assert judge_pairs(pairs, reading).verdict is None
+    judged = judge_pairs(pairs, replace(reading, memorised=1e-4))
+    assert (judged.verdict, judged.claim) == (None, None)
+    assert judge_pairs(pairs, replace(reading, memorised=1e-4), Claim(gain=1e-6)).claim == "open"
+
+
 def test_a_head_whose_predecessor_fails_here_stays(bench: Bench) -> None:
     bench.runner.outcomes = {**bench.runner.outcomes, BASELINE.tree: CRASHED}
     asyncio.run(changed(bench).research().run())
@@ -138,13 +250,14 @@ def test_a_head_whose_predecessor_fails_here_stays(bench: Bench) -> None:
     assert line is not None
     assert (line.verified, verdicts(bench.store)) == (HEAD, ["unrunnable"])
     assert not bench.store.records.listed("retract")
+    assert open_doubt(bench.store, line) == "torch 2.13.0 → 2.14.0"
 
 
 def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Bench) -> None:
     """What was adopted by luck, or by a fault since mended, does not last."""
     bench.said.clear()
     lucky = proposal_of(ledger_of(bench.home, bench.store).explored, "0.203").source.tree
-    plain = {HEAD: OUTCOME, lucky: OUTCOME}
+    plain = {HEAD: WORSE, lucky: WORSE}
     lower = replace(OUTCOME, metric_nano=BASE_NANO - 2 * GAIN_NANO)
     bench.runner.outcomes = {**bench.runner.outcomes, lucky: lower}
 
@@ -159,7 +272,7 @@ def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Ben
     assert any("worse than before" in said for said in bench.said)
     line = bench.store.jobs.line(LINE)
     assert line is not None
-    assert (line.verified, verdicts(bench.store)) == (BASELINE.tree, ["unconfirmed"])
+    assert (line.verified, verdicts(bench.store)) == (BASELINE.tree, ["refuted"])
 
 
 def test_a_doubt_waits_for_the_stack_and_ends_with_the_head(bench: Bench) -> None:

@@ -182,6 +182,30 @@ def test_of_what_is_early_an_author_has_a_share_and_the_furthest_ahead_goes_firs
     assert store.intake.ingest([flood[0].wire], now_ms=NOW_MS + 5_400_000).new == [flood[0].id]
 
 
+def test_who_first_brought_a_result_is_kept_with_it_and_of_nothing_else(store: Store) -> None:
+    world = World()
+    claim, other, attested = (
+        world.say(KEYS[0], confirm(TREES[0], STEADY)),
+        world.say(KEYS[0], confirm(TREES[1], STEADY)),
+        world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed")),
+    )
+
+    def bring(*records: Record, now_ms: int, neighbour: str | None) -> None:
+        read = [extract(one.wire, lambda _: None) for one in records]
+        store.intake.take(read, now_ms=now_ms, introducer=neighbour)
+
+    bring(claim, attested, now_ms=NOW_MS, neighbour="one")
+    bring(claim, now_ms=NOW_MS, neighbour="two")  # as everybody passes it on
+    bring(other, now_ms=other.ts_ms - EARLY_MS - 1, neighbour="two")
+    assert not store.records.has(other.id)
+    store.intake.settle(now_ms=NOW_MS)
+    told = [store.records.introducer(one.id) for one in (claim, other, attested)]
+    assert told == ["one", "two", None]
+    assert store.records.introducer(bytes(32)) is None
+    store.rebuild()
+    assert store.records.introducer(claim.id) == "one"
+
+
 def test_of_what_is_early_an_author_has_a_share_in_bytes(store: Store) -> None:
     size = len(early(20).wire)
     store.intake.quotas = Quotas(early=Share(records=100, size_bytes=2 * size + size // 2))
@@ -456,6 +480,7 @@ def test_a_store_of_the_first_format_is_derived_anew(tmp_path: Path) -> None:
     with Store.open(home) as store:
         assert store.boards.get(KEY) == board_of([claim, ANNOUNCEMENT], MANIFEST, CLASS)
         assert store.meta("stale") is None
+        assert store.records.introducer(claim.id) is None
     assert schema.backup_path(home.store, 1).exists()
 
 

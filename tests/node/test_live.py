@@ -16,6 +16,7 @@ from node.home.home import Home
 from node.journal.journal import Journal
 from node.line.activity import Dot
 from node.line.checkpoint import open_checkpoint
+from node.line.drift import doubt_head
 from node.line.ledger import Ledger
 from node.running.books import Books
 from node.running.live import draw
@@ -97,6 +98,13 @@ def test_a_node_that_worked_shows_head_and_experiments(home: Home, store: Store)
     shown = drawn(node_of(home, store))
     for word in ("verified head", "LEARNING_RATE → 0.8", "failed", "1.4800"):
         assert word in shown
+
+
+def test_a_head_in_doubt_is_told_as_not_re_confirmed_yet(home: Home, store: Store) -> None:
+    ledger = worked(home, store)
+    assert "not re-confirmed" not in drawn(node_of(home, store))
+    doubt_head(ledger, "to see")
+    assert "confirmed in paired runs, not re-confirmed yet" in drawn(node_of(home, store))
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 10), (60, 20), (80, 24), (300, 100)])

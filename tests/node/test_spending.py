@@ -3,14 +3,19 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.ledger import Ledger
-from node.line.spending import draw_alpha, open_trial
+from node.line.spending import draw_alpha, note_adoption, open_trial
+from node.line.surroundings import meta_key
 from node.line.trial import MetricReading
+from node.store.extracts import extract
 from node.store.store import Store
+from protocol.encoding import Value, encode
 from protocol.rule import DEFAULT, LINE_ALPHA, trial_alpha
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -25,6 +30,7 @@ from tests.node.books import (
 )
 from tests.node.examples import MANIFEST
 from tests.node.strangers import SD_NANO
+from tests.protocol.worlds import KEYS, TREES, World, confirm
 
 RATES = (f"0.0{number}" for number in range(101, 999))
 
@@ -37,19 +43,52 @@ def tried(ledger: Ledger, gain_nano: int) -> int | None:
     return last.step.alpha_nano
 
 
-def nano(number: int, *, is_peers: bool = False) -> int:
-    return int(trial_alpha(number, is_peers=is_peers) * NANO)
+def nano(number: int, *, introducer: int | None = None) -> int:
+    return max(1, int(trial_alpha(number, introducer=introducer) * NANO))
+
+
+def caught_up(ledger: Ledger, target: bytes = bytes(32)) -> int | None:
+    """Return the alpha of the trial of a peer's tree, of which that result says something."""
+    line = ledger.known_line
+    step = CatchUpStep(
+        base=line.verified,
+        tree=line.working,
+        theirs=line.working,
+        patch=bytes(32),
+        target=target,
+        author=bytes(32),
+        gain_nano=GAIN_NANO,
+    )
+    return open_trial(ledger, step).step.alpha_nano
+
+
+def introduced(ledger: Ledger, *neighbours: str) -> list[int]:
+    """Return what trials of claims draw that these brought, in nano."""
+    with ledger.store.transaction():
+        return [draw_alpha(ledger, one) for one in neighbours]
 
 
 def test_all_trials_together_spend_what_a_line_has_and_no_more() -> None:
-    own, peers = (
-        sum(trial_alpha(number, is_peers=is_peers) for number in range(1, 100_000))
-        for is_peers in (False, True)
-    )
+    numbers = range(1, 100_000)
+    own = sum(trial_alpha(number) for number in numbers)
+    first = sum(trial_alpha(number, introducer=1) for number in numbers)
+    places = sum(trial_alpha(1, introducer=place) for place in numbers)
+    peers = places / trial_alpha(1, introducer=1) * first
     assert 0.99 * LINE_ALPHA < own + peers < LINE_ALPHA
-    assert own == pytest.approx(4 * peers)
-    levels = [trial_alpha(number, is_peers=False) for number in range(1, 100)]
+    assert own == pytest.approx(4 * peers, rel=0.01)
+    levels = [trial_alpha(number) for number in range(1, 100)]
     assert levels == sorted(levels, reverse=True)
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=300))
+def test_whoever_introduces_how_much_it_stays_within_what_peers_have(trials: list[int]) -> None:
+    """`trials` are how many each introducer has, in the order of their places."""
+    spent = sum(
+        trial_alpha(number, introducer=place)
+        for place, count in enumerate(trials, start=1)
+        for number in (*range(1, min(count, 4)), count)
+    )
+    assert spent < LINE_ALPHA / 5
 
 
 def test_each_trial_draws_less_until_one_passes(home: Home, store: Store) -> None:
@@ -71,7 +110,7 @@ def test_a_trial_that_was_not_opened_spends_nothing(home: Home, store: Store) ->
 
     def begin() -> None:
         with store.transaction():
-            draw_alpha(ledger, "own")
+            draw_alpha(ledger, None)
             raise RuntimeError("it ends before the job is in the queue")
 
     with pytest.raises(RuntimeError):
@@ -82,20 +121,102 @@ def test_a_trial_that_was_not_opened_spends_nothing(home: Home, store: Store) ->
 def test_peers_trees_spend_what_is_theirs(home: Home, store: Store) -> None:
     ledger = with_baseline(home, store)
     keep(ledger, next(RATES))
+    drawn = [caught_up(ledger) for _ in range(40)]
+    assert drawn == [nano(number, introducer=1) for number in range(1, 41)]
+    assert open_checkpoint(ledger).step.alpha_nano == nano(1)
+
+
+def test_what_one_neighbour_floods_costs_what_others_introduce_nothing(
+    home: Home, store: Store
+) -> None:
+    ledger = with_baseline(home, store)
+    flood = introduced(ledger, *["flood"] * 30)
+    assert flood == [nano(number, introducer=1) for number in range(1, 31)]
+    assert introduced(ledger, "honest", "flood", "", "honest") == [
+        nano(1, introducer=2),
+        nano(31, introducer=1),
+        nano(1, introducer=3),
+        nano(2, introducer=2),
+    ]
+    assert nano(1, introducer=2) > 50 * nano(31, introducer=1)
+
+
+def test_who_introduced_what_passed_last_keeps_the_first_place(home: Home, store: Store) -> None:
+    ledger = with_baseline(home, store)
+    introduced(ledger, "flood", "honest")
+    with store.transaction():
+        note_adoption(ledger, introducer="honest")
+    assert introduced(ledger, "flood", "honest") == [nano(1, introducer=2), nano(1, introducer=1)]
+    assert tried(ledger, GAIN_NANO) == nano(1)  # an own stack passes
+    assert introduced(ledger, *"abc", "honest")[-1] == nano(1, introducer=1)
+
+
+def test_identities_without_end_are_not_counted_without_end(home: Home, store: Store) -> None:
+    ledger = with_baseline(home, store)
+    drawn = introduced(ledger, *(f"{number:052}" for number in range(300)))
+    assert drawn[:64] == [nano(1, introducer=place) for place in range(1, 65)]
+    assert drawn[64:] == [nano(number, introducer=65) for number in range(1, 237)]
+    assert introduced(ledger, f"{0:052}") == [nano(2, introducer=1)]
+
+
+def test_what_a_version_before_drew_for_all_peers_together_is_spent(
+    home: Home, store: Store
+) -> None:
+    """Its k-th trial had what is the whole share of the k-th place now."""
+    ledger = with_baseline(home, store)
+    before: Value = {"own": 2, "peers": 3}
+    store.set_meta(meta_key("trials", ledger.key), encode(before))
+    assert introduced(ledger, "one", "other") == [nano(1, introducer=4), nano(1, introducer=5)]
+    assert tried(ledger, -GAIN_NANO) == nano(3)
+
+
+def test_a_claim_draws_on_the_share_of_the_neighbour_who_first_brought_it(
+    home: Home, store: Store
+) -> None:
+    ledger, world = with_baseline(home, store), World()
+    by_one, by_other, bundled = (world.say(KEYS[0], confirm(tree, [10])) for tree in TREES[:3])
+    for claim, neighbour in ((by_one, "one"), (by_other, "other"), (by_other, "one")):
+        read = [extract(claim.wire, store.records.manifest)]
+        store.intake.take(read, now_ms=claim.ts_ms, introducer=neighbour)
+    store.intake.ingest([bundled.wire], now_ms=bundled.ts_ms)
+    claims = [by_one.id, by_one.id, by_other.id, bundled.id, bytes(32)]
+    assert [caught_up(ledger, claim) for claim in claims] == [
+        nano(1, introducer=1),
+        nano(2, introducer=1),
+        nano(1, introducer=2),
+        nano(1, introducer=3),
+        nano(2, introducer=3),  # nobody knows of that any more
+    ]
+
+
+def test_who_introduced_what_becomes_the_head_has_the_first_place(home: Home, store: Store) -> None:
+    ledger, world = with_baseline(home, store), World()
+    claim = world.say(KEYS[0], confirm(TREES[0], [10]))
+    read = [extract(claim.wire, store.records.manifest)]
+    store.intake.take(read, now_ms=claim.ts_ms, introducer="honest")
+    introduced(ledger, "flood")
+    keep(ledger, next(RATES))
     line = ledger.known_line
-    theirs = CatchUpStep(
+    step = CatchUpStep(
         base=line.verified,
         tree=line.working,
         theirs=line.working,
         patch=line.stack[0],
-        target=bytes(32),
-        author=bytes(32),
+        target=claim.id,
+        author=KEYS[0].public,
         gain_nano=GAIN_NANO,
     )
-    opened = [open_trial(ledger, theirs) for _ in range(40)]
-    drawn = [job.step.alpha_nano for job in opened]
-    assert drawn == [nano(number, is_peers=True) for number in range(1, 41)]
-    assert open_checkpoint(ledger).step.alpha_nano == nano(1)
+    job = open_trial(ledger, step)
+    for _ in range(4):
+        ledger.plan_fresh_pair(job, step.base, step.tree)
+    for planned in store.jobs.runs_of(job.id):
+        end(store, planned, BASE_NANO - GAIN_NANO * (planned.role == "candidate"))
+    runs = store.jobs.runs_of(job.id)
+    reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(SD_NANO / NANO), policy=DEFAULT)
+    confirmation = job.step.weigh(runs, reading, MANIFEST)
+    assert confirmation.move == "pass"
+    job.step.close(ledger, job, [one.run for one in runs if one.run], confirmation, note="")
+    assert introduced(ledger, "flood", "honest") == [nano(1, introducer=2), nano(1, introducer=1)]
 
 
 def test_a_trial_is_judged_by_the_alpha_that_it_drew(home: Home, store: Store) -> None:

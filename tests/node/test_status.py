@@ -32,7 +32,7 @@ from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 
 # INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed;
-# `intents`, `now` and the network's `in_use` and `addresses` are ours.
+# `intents`, `now`, the head's `in_doubt` and the network's `in_use` and `addresses` are ours.
 FIELDS = {"running", "node", "sandbox", "lines", "network", "cost"}
 LINE_FIELDS = {
     "task", "class", "devices", "head", "working", "noise_sd", "experiments", "per_hour",
@@ -40,7 +40,7 @@ LINE_FIELDS = {
 }  # fmt: skip
 NESTED = {
     "task": {"id", "name"},
-    "head": {"tree", "metric", "metric_sd", "runs"},
+    "head": {"tree", "metric", "metric_sd", "runs", "in_doubt"},
     "working": {"tree", "keeps", "branch"},
     "experiments": {"total", "kept", "discarded", "failed", "rejected"},
     "verification": {"queued", "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable"},

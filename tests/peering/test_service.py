@@ -80,6 +80,8 @@ def test_nodes_in_a_row_end_with_the_same_records_and_sources(scene: Scene) -> N
 
     asyncio.run(talk())
     assert one.carrier.dropped == two.carrier.dropped == three.carrier.dropped == {}
+    told = [node.store.records.introducer(claim.id) for node in (one, two, three)]
+    assert told == [None, "one", "two"], "from whom it came, who need not be its author"
 
 
 def test_own_records_are_gossiped_once_in_each_of_their_topics(scene: Scene) -> None:
@@ -127,6 +129,24 @@ def test_what_is_heard_is_taken_in_and_garbage_is_not_the_forwarders_fault(scene
 
     asyncio.run(talk())
     assert one.carrier.dropped == {}
+
+
+def test_of_what_is_heard_at_once_each_result_has_who_forwarded_it(scene: Scene) -> None:
+    one, two, three = scene.one, scene.two, scene.three
+    results = [signed(key, 0, RESULT) for key in KEYS[:2]]
+
+    async def talk() -> None:
+        everyone = await running(scene, one)
+        for other in (two, three):
+            scene.wires.connect(other.carrier, one.carrier)
+        for other, result in zip((two, three), results, strict=True):
+            await other.carrier.publish("/arnode/main/tasks", result.wire)
+        await until(lambda: one.ids() == {result.id for result in results})
+        everyone.cancel()
+
+    asyncio.run(talk())
+    told = [one.store.records.introducer(result.id) for result in results]
+    assert told == ["two", "three"]
 
 
 def test_a_part_that_fails_is_counted_and_started_again(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.rule import (
+    AGAIN,
     DEFAULT,
     POWER,
     QUICK,
@@ -102,6 +103,16 @@ def test_a_gain_below_the_minimum_is_never_confirmed() -> None:
 
 def test_without_a_claim_a_worse_candidate_is_unconfirmed() -> None:
     assert judge(pairs_with_gain(-6, 2), DEFAULT).verdict == "unconfirmed"
+
+
+def test_a_policy_that_can_refute_needs_no_claim_for_it_but_evidence() -> None:
+    slightly, clearly = pairs_with_gain(-0.5, 19), pairs_with_gain(-6, 2)
+    assert (judge(slightly, AGAIN).verdict, judge(clearly, AGAIN).verdict) == (None, "refuted")
+    assert judge(pairs_with_gain(-50, 1), AGAIN).verdict is None, "one pair is no evidence"
+    judgement = judge(clearly, AGAIN)
+    assert (judgement.claim, judgement.is_gain) == (None, False)
+    assert judge(pairs_with_gain(-0.5, 20), AGAIN).verdict == "unconfirmed"
+    assert judge(pairs_with_gain(6, 2), AGAIN).verdict == "confirmed"
 
 
 def test_a_claim_on_a_worse_candidate_is_refuted_but_not_by_one_pair() -> None:

@@ -9,12 +9,12 @@ import os
 import random
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 
-from protocol.rule import DEFAULT, VERIFY, Claim, Judgement, Policy, judge
+from protocol.rule import AGAIN, DEFAULT, POWER, VERIFY, Claim, Judgement, Policy, judge
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from tests.protocol.scatter import Noise, lasting, normal, scaled, skewed, student
 from tools.bench.followers import Author, Follower
@@ -92,6 +92,17 @@ CLAIMS = {
     "sixteen_sd_of_which_three": Question(gain=3.0, claim=16.0),
     "newcomer_six_sd_behind": Question(gain=6.0, claim=6.0, policy=DEFAULT),
 }
+# How much better than the one before it a head truly is that is measured again, in sds of one run.
+AGAIN_GAINS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+# A changed machine knows its class's standard deviation only.
+_CHANGED = Question(gain=0.0, policy=AGAIN, known_degrees=4)
+AGAIN_NOISES = {
+    "normal": _CHANGED,
+    "offsets_of_1_sd": replace(_CHANGED, pair_sd=1.0),
+    "heavy_tails_t3": replace(_CHANGED, noise=student(3)),
+    "known_sd_half": replace(_CHANGED, known_sd=0.5),
+    "known_sd_double": replace(_CHANGED, known_sd=2.0),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +138,8 @@ def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
         nulls = pool.map(_null, [(name, count) for name in NULLS], chunksize=1)
         _tell("claims")
         claims = pool.map(_claim, [(name, count // 5) for name in CLAIMS], chunksize=1)
+        _tell("heads measured again")
+        again = pool.map(_again, [(name, count // 5) for name in AGAIN_NOISES], chunksize=1)
         _tell("streams")
         jobs = [(rule, name, streams[name]) for name in HORIZONS for rule in RULES]
         worked = dict(zip(jobs, pool.map(_streams, jobs, chunksize=1), strict=True))
@@ -141,6 +154,7 @@ def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
     return {
         "nulls_confirmed": dict(zip(NULLS, nulls, strict=True)),
         "claims": dict(zip(CLAIMS, claims, strict=True)),
+        "heads_measured_again": dict(zip(AGAIN_NOISES, again, strict=True)),
         "streams": {name: _beside(worked, name, streams[name]) for name in HORIZONS},
         "null_streams_with_an_adoption": {
             name: share_of(adopted, null_streams[name]) for name, adopted in idle.items()
@@ -167,6 +181,26 @@ def _claim(job: tuple[str, int]) -> dict[str, object]:
         "refuted": share_of(verdicts.count("refuted"), count),
         "runs": round(fmean(2 * pairs for _, pairs in answers), 1),
     }
+
+
+def _again(job: tuple[str, int]) -> dict[str, object]:
+    """Return by true gain how often a head is taken back, and is by asking for a proof anew."""
+    name, count = job
+    shown: dict[str, object] = {}
+    for gain in AGAIN_GAINS:
+        question = replace(AGAIN_NOISES[name], gain=gain)
+        anew = replace(question, policy=POWER)
+        chance, other = random.Random(f"{name} {gain}"), random.Random(f"{name} {gain}")
+        answers = [ask(question, chance) for _ in range(count)]
+        verdicts = [judgement.verdict for judgement, _ in answers]
+        proven = sum(ask(anew, other)[0].verdict == "confirmed" for _ in range(count))
+        shown[f"{gain:+g}"] = {
+            "taken_back": share_of(verdicts.count("refuted"), count),
+            "confirmed": share_of(verdicts.count("confirmed"), count),
+            "runs": round(fmean(2 * pairs for _, pairs in answers), 1),
+            "taken_back_unless_proven_anew": share_of(count - proven, count),
+        }
+    return shown
 
 
 def _streams(job: tuple[str, str, int]) -> list[Progress]:

@@ -146,14 +146,14 @@ class Member(Node):
         lead_sd, sure_sd = offer.anchor_sd - self.anchor_sd, offer.bound_sd - self.anchor_sd
         self.tries += 1
         claim = Claim(gain=lead_sd * SD, lower=sure_sd * SD)
-        confirmation = self._confirm(worth, claim, self.next_policy(is_peers=True))
+        confirmation = self._confirm(worth, claim, self.next_policy(offer.author))
         verdict = confirmation.judgement.verdict if confirmation.judgement else None
         if verdict is not None:
             outcome = "unconfirmed" if verdict == "smaller" else verdict
             self.rates[offer.author] = self._rate(offer).after(outcome)
         if confirmation.move == "pass":
             self.progress.adopt(worth - self.progress.gain)
-            self.trials.clear()
+            self.spend_anew(offer.author)
             self.head = offer.head
             self._note_anchor()
         self._bank_from(confirmation)

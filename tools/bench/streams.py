@@ -29,7 +29,7 @@ from node.line.trial import (
     next_of_trial,
 )
 from node.store.jobs import PlannedRun, StoredOutcome
-from protocol.rule import DEFAULT, POWER, Claim, Policy, has_drifted, trial_alpha
+from protocol.rule import AGAIN, DEFAULT, POWER, Claim, Policy, has_drifted, trial_alpha
 from protocol.runs import Role, Run
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -86,7 +86,9 @@ class Node:
     tried_roots: Counter[tuple[int, int]] = field(default_factory=Counter)
     branches: int = 0
     candidate_scale: float = 1.0  # times the noise of other runs
-    trials: Counter[bool] = field(default_factory=Counter)  # since the last adoption, by `is_peers`
+    # Since the last adoption, of own stacks (None) and by introducer, in the order of their places.
+    trials: Counter[int | None] = field(default_factory=Counter)
+    first: int | None = None  # the introducer that has the first place
 
     def work(self, runs: int) -> Progress:
         """Spend so many runs."""
@@ -241,7 +243,7 @@ class Node:
         if self.machine.share_of_session >= self.policy.session_share:
             self.judged_in = self.machine.session
         worth = self._worth
-        confirmation = self._confirm(worth, policy=self.next_policy(is_peers=False))
+        confirmation = self._confirm(worth, policy=self.next_policy())
         passed = confirmation.move == "pass"
         self.judged(passed=passed, confirmation=confirmation)
         if passed:
@@ -261,7 +263,7 @@ class Node:
         self.last_stack = [worth - self.progress.gain]
         self.parts = [*([] if self.branch else self.parts), *self.stack]
         self.progress.adopt(worth - self.progress.gain)
-        self.trials.clear()
+        self.spend_anew()
         self.heads.append(worth)
         self.branch, self.is_asked, self.trend = None, False, Trend()
 
@@ -279,14 +281,15 @@ class Node:
     def _remeasure(self) -> None:
         worth = self.progress.gain
         self.progress.gain -= sum(self.last_stack)
-        again = self._confirm(worth, policy=POWER)
-        if again.move == "pass":
+        again = self._confirm(worth, policy=AGAIN)
+        stays = again.verdict != "refuted"
+        if stays:
             self.progress.gain = worth
         else:
             self.parts, self.last_stack, self.trend = [], [], Trend()
             self.heads.pop()
             self.arrived(len(self.heads) - 1)
-        self._bank_from(again)
+        self._bank_from(again, is_candidate=stays)
 
     def _ablate(self) -> None:
         """Ask what the newest part of the head is worth, and go on without it if nothing."""
@@ -299,10 +302,17 @@ class Node:
             self.taken_out.append(part)
             self._have_bank([pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]])
 
-    def next_policy(self, *, is_peers: bool) -> Policy:
+    def next_policy(self, introducer: int | None = None) -> Policy:
         """Return the rule's numbers for the next trial, which draws its alpha."""
-        self.trials[is_peers] += 1
-        return replace(self.policy, alpha=trial_alpha(self.trials[is_peers], is_peers=is_peers))
+        self.trials[introducer] += 1
+        places = [one for one in self.trials if one is not None]
+        place = None if introducer is None else places.index(introducer) + 1
+        return replace(self.policy, alpha=trial_alpha(self.trials[introducer], introducer=place))
+
+    def spend_anew(self, introducer: int | None = None) -> None:
+        """Count trials anew, as one passed; `introducer`: of the peer's tree that did."""
+        self.first = self.first if introducer is None else introducer
+        self.trials = Counter() if self.first is None else Counter({self.first: 0})
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         """Hear what came of the stack, before it is taken over or dropped."""
@@ -339,10 +349,13 @@ class Node:
             self.groups.append([self._value(run) for run in of_role])
         return confirmation
 
-    def _bank_from(self, confirmation: Confirmation) -> None:
-        """Let the last pairs be the bank of whatever is the head now."""
-        passed = confirmation.move == "pass"
-        last = [pair.candidate if passed else pair.base for pair in confirmation.pairs[-2:]]
+    def _bank_from(self, confirmation: Confirmation, *, is_candidate: bool | None = None) -> None:
+        """Let the last pairs be the bank of whatever is the head now: the candidate if it passed.
+
+        `is_candidate`: whether it is the candidate where that is no question of passing.
+        """
+        of_candidate = confirmation.move == "pass" if is_candidate is None else is_candidate
+        last = [pair.candidate if of_candidate else pair.base for pair in confirmation.pairs[-2:]]
         self._have_bank([run.metric_nano or 0 for run in last])
 
     def _reading(self) -> MetricReading:

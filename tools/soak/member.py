@@ -70,8 +70,8 @@ class Arrivals:
         self._file.writelines(noted)
         self._file.flush()
 
-    def _noting(self, read: Read, *, now_ms: int, net: str) -> IntakeReport:
-        report = self._take(read, now_ms=now_ms, net=net)
+    def _noting(self, read: Read, *, now_ms: int, net: str, introducer: str | None) -> IntakeReport:
+        report = self._take(read, now_ms=now_ms, net=net, introducer=introducer)
         task = asyncio.current_task()
         self.note(report.new, "gossip" if task and task.get_name() == "hearing" else "sync")
         return report

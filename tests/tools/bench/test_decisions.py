@@ -1,11 +1,12 @@
 """The short form of `make bench PART=decisions`: what the rule promises of streams of runs."""
 
 import random
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
 
-from tools.bench.decisions import CLAIMS, NULLS, ask
+from tools.bench.decisions import AGAIN_NOISES, CLAIMS, NULLS, ask
 from tools.bench.followers import Author, Follower
 from tools.bench.rivals import keep_if_lower
 from tools.bench.streams import Node
@@ -69,6 +70,20 @@ def test_no_kind_of_noise_makes_nulls_pass(name: str) -> None:
     chance, count = random.Random(name), 200
     confirmed = sum(ask(NULLS[name], chance)[0].verdict == "confirmed" for _ in range(count))
     assert confirmed <= 0.09 * count
+
+
+@pytest.mark.parametrize("name", AGAIN_NOISES)
+def test_a_head_is_taken_back_on_evidence_against_it_and_hardly_ever_for_a_lack_of_it(
+    name: str,
+) -> None:
+    chance, count = random.Random(name), 60
+
+    def taken_back(gain: float) -> int:
+        questions = (replace(AGAIN_NOISES[name], gain=gain) for _ in range(count))
+        return sum(ask(one, chance)[0].verdict == "refuted" for one in questions)
+
+    assert taken_back(0.5) <= 0.05 * count
+    assert taken_back(-2.0) >= 0.9 * count
 
 
 def test_forged_claims_are_refuted_and_true_ones_confirmed() -> None:
