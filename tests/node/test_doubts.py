@@ -262,7 +262,9 @@ def test_a_head_that_measures_worse_beside_a_missed_stack_is_in_doubt(bench: Ben
     bench.runner.outcomes = {**bench.runner.outcomes, lucky: lower}
 
     def tell_truth(_count: int) -> None:
-        if bench.runner.started.count(lucky) == 3:  # in the checkpoint
+        started = bench.runner.started
+        if started.count(lucky) == 3 or (started.count(lucky), started[-1]) == (2, HEAD):
+            # in the checkpoint, whichever of its first pair begins
             bench.runner.outcomes = plain
 
     bench.runner.on_start = tell_truth

@@ -20,7 +20,7 @@ from tests.node.examples import run
 
 SD_NANO = 10_000_000
 BASE_NANO = 2_000_000_000
-BANK = (BASE_NANO, BASE_NANO)
+LEVEL = BASE_NANO
 READING = MetricReading(sign=1, noise=NoiseEstimate(ss=30 * 0.01**2, nu=30), policy=DEFAULT)
 CRASH = run(None, status="crash", reason="it fell over")
 EARLY = replace(CRASH, serve_ms=0)  # before anything was scored
@@ -69,18 +69,18 @@ def gaining(gain_sd: float, count: int) -> list[tuple[Run | None, Run | None]]:
 
 
 def test_a_proposal_begins_with_its_screen() -> None:
-    assert next_of_trial([], BANK, READING, is_current=True) == "run"
-    assert next_of_trial(trial(None), BANK, READING, is_current=True) == "wait"
+    assert next_of_trial([], LEVEL, READING, is_current=True) == "run"
+    assert next_of_trial(trial(None), LEVEL, READING, is_current=True) == "wait"
 
 
 def test_a_screen_fails_below_three_quarters_of_a_standard_deviation() -> None:
-    assert next_of_trial(trial(measured(0.7)), BANK, READING, is_current=True) == "discard"
-    assert next_of_trial(trial(measured(0.8)), BANK, READING, is_current=True) == "run"
+    assert next_of_trial(trial(measured(0.7)), LEVEL, READING, is_current=True) == "discard"
+    assert next_of_trial(trial(measured(0.8)), LEVEL, READING, is_current=True) == "run"
 
 
 def test_a_recheck_decides_on_its_own_run_alone() -> None:
     def move(recheck: Run | None) -> str:
-        return next_of_trial(trial(measured(5), recheck), BANK, READING, is_current=True)
+        return next_of_trial(trial(measured(5), recheck), LEVEL, READING, is_current=True)
 
     assert move(None) == "wait"
     assert move(measured(0.2)) == "discard"
@@ -88,26 +88,26 @@ def test_a_recheck_decides_on_its_own_run_alone() -> None:
 
 
 def test_a_passed_screen_against_a_base_that_moved_on_is_tried_again_on_the_new_one() -> None:
-    assert next_of_trial(trial(measured(2)), BANK, READING, is_current=False) == "rebase"
-    assert next_of_trial(trial(measured(0)), BANK, READING, is_current=False) == "discard"
+    assert next_of_trial(trial(measured(2)), LEVEL, READING, is_current=False) == "rebase"
+    assert next_of_trial(trial(measured(0)), LEVEL, READING, is_current=False) == "discard"
 
 
 def test_a_failed_recheck_is_not_tried_again_because_the_base_moved_on() -> None:
     runs = trial(measured(5), measured(0.2))
-    assert next_of_trial(runs, BANK, READING, is_current=False) == "discard"
+    assert next_of_trial(runs, LEVEL, READING, is_current=False) == "discard"
     runs = trial(measured(5), measured(0.3))
-    assert next_of_trial(runs, BANK, READING, is_current=False) == "rebase"
+    assert next_of_trial(runs, LEVEL, READING, is_current=False) == "rebase"
 
 
 @pytest.mark.parametrize("outcomes", [(CRASH,), (measured(2), CRASH)])
 def test_a_crash_fails_the_proposal(outcomes: tuple[Run, ...]) -> None:
-    assert next_of_trial(trial(*outcomes), BANK, READING, is_current=True) == "fail"
+    assert next_of_trial(trial(*outcomes), LEVEL, READING, is_current=True) == "fail"
 
 
 def test_a_maximised_metric_is_read_with_its_sign_turned() -> None:
     reading = replace(READING, sign=-1)
-    assert next_of_trial(trial(measured(-2)), BANK, reading, is_current=True) == "run"
-    assert next_of_trial(trial(measured(2)), BANK, reading, is_current=True) == "discard"
+    assert next_of_trial(trial(measured(-2)), LEVEL, reading, is_current=True) == "run"
+    assert next_of_trial(trial(measured(2)), LEVEL, reading, is_current=True) == "discard"
 
 
 # A confirmation
