@@ -49,7 +49,6 @@ class Policy:
     futility_probability: float = 0.3
     futility_sd: float = 0.75
     checkpoint_hours: float = 12.0
-    session_share: float = 0.85
     can_confirm: bool = True
 
     def evidence_share(self, log_e: float) -> float:

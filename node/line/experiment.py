@@ -122,6 +122,26 @@ class ExperimentStep(JobStep):
         )
         desk.on_record()
 
+    def is_void(self, runs: list[PlannedRun]) -> bool:
+        """Always, as what its base measured is."""
+        return True
+
+    def open_again(self, ledger: Ledger) -> Job[Any] | None:
+        """Open it without a bank, for which it waits; not on a base that nobody measures any more.
+
+        What somebody handed in is then queued for the working line.
+        """
+        if self.base == ledger.known_line.working:
+            again = replace(self, bank_nano=())
+            return ledger.open_runs(again, role="candidate", tree=self.tree)
+        if self.proposer != SUBMITTED:
+            return None
+        return ledger.open_job(
+            SubmissionStep(
+                tree=self.tree, fingerprint=self.fingerprint, title=self.title, why=self.why
+            )
+        )
+
     def _bank(self, ledger: Ledger) -> tuple[int, ...]:
         line = ledger.known_line
         is_current = self.base == line.working and line.bank_nano

@@ -25,7 +25,7 @@ _TRIALS: Final = "trials"
 def open_trial(ledger: Ledger, step: T) -> Job[T]:
     """Put a tree on trial against the verified head, with an alpha of its own."""
     drawer: Drawer = "peers" if step.is_of_peers(ledger.publication.author) else "own"
-    with ledger.store.transaction():
+    with ledger.store.database.writing():
         return ledger.open_job(replace(step, alpha_nano=draw_alpha(ledger, drawer)))
 
 
