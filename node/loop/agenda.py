@@ -15,7 +15,6 @@ from node.line.anew import has_bank
 from node.line.attempts import Attempt, attempt_of
 from node.line.attestation import open_attestation
 from node.line.bank import BankStep, open_bank
-from node.line.baseline import BASELINE_RUNS
 from node.line.branch import BranchStep, kept_in
 from node.line.checkpoint import open_checkpoint
 from node.line.desk import Desk
@@ -101,7 +100,7 @@ class Agenda:
         self._checkpoint_wanted = False
         self._are_experiments_judged = False  # those of a session of so many
         self._ends_at_checkpoint = False
-        self._is_told_to_judge = False
+        self._baseline = desk.session.task.manifest.baseline_tree
         self._is_waiting = False
         self._opened = 0
         self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
@@ -127,15 +126,10 @@ class Agenda:
 
     def begin(self) -> None:
         """Tell the plan what this session finds, before its first run."""
-        line = self._ledger.line
-        if line is None:
-            self.plan.begin(Opening(runs=BASELINE_RUNS))
-        elif not self._store.jobs.open_jobs(self._ledger.key, *HEAD_TRIALS):
-            has_stack = bool(line.stack)
-            bank = 0 if has_stack else self._policy.bank_size
-            runs = 1 + bank  # one says what the baseline costs
+        if not self._store.jobs.open_jobs(self._ledger.key, *HEAD_TRIALS):
+            baseline, bank_size = self._baseline, self._policy.bank_size
             self.plan.begin(
-                Opening(runs=runs, has_stack=has_stack, needs_anchor=self._needs_anchor)
+                Opening.of(self._ledger.line, baseline_tree=baseline, bank_size=bank_size)
             )
 
     def took(self, run_s: float) -> None:
@@ -143,23 +137,13 @@ class Agenda:
         if (told := self.plan.took(run_s)) and not self.goal.is_on_demand:
             self._activity.say(told)
 
-    @property
-    def ends_s(self) -> float:
-        """When this session ends, or tonight's hours, by `time.monotonic`; infinite: never."""
-        return time.monotonic() + self.plan.left_s(with_hours=not self._is_told_to_judge)
-
-    @property
-    def may_begin_runs(self) -> bool:
-        """Whether the clock lets a run begin."""
-        is_night_over = self.plan.rests_until is not None and not self._is_told_to_judge
-        return not (self.plan.is_over or is_night_over)
-
     def end_at_checkpoint(self) -> bool:
         """End after a checkpoint of the working line, at once if it has nothing to confirm.
 
-        Return whether there will be one. It does not wait for the hours in which runs start.
+        Return whether there will be one. Neither waits for the hours in which runs start.
         """
-        self._is_told_to_judge = True
+        self.plan.forget_hours()
+        self._idle = None
         return self._judge_and_end()
 
     def _judge_and_end(self) -> bool:
@@ -178,8 +162,6 @@ class Agenda:
 
     def rest(self) -> Rest | None:
         """Say why nothing new starts now, None if it may."""
-        if self._is_told_to_judge:
-            return None
         if (begins := self.plan.rests_until) is not None:
             left_s = (begins - self.plan.now()).total_seconds()
             return Rest(why=f"resting until {begins:%H:%M}", left_s=left_s)
@@ -259,16 +241,11 @@ class Agenda:
             kept_in(self._store, line.stack) >= self._policy.keeps_per_checkpoint
             or self._checkpoint_wanted
             or elapsed_h >= self._policy.checkpoint_hours
-            or self.plan.is_last_chance(needs_anchor=self._needs_anchor)
+            or self.plan.is_last_chance(needs_anchor=line.verified != self._baseline)
             or (self._are_all_opened and not self._are_experiments_judged)
             or (not self.goal.is_on_demand and self._exploring.is_on_plateau)
         )
         return self._exploring.may_be_judged(is_asked=is_asked)
-
-    @property
-    def _needs_anchor(self) -> bool:
-        line = self._ledger.known_line
-        return line.verified != self._ledger.publication.manifest.baseline_tree
 
     @property
     def _are_all_opened(self) -> bool:

@@ -197,7 +197,7 @@ class Research:
                 self._tell_open()
             self.activity.say(rest.why)  # else a terminal would show nothing for hours
         self.activity.idle("paused" if self._paused else rest.why if rest else "nothing to do")
-        left_s = min(self._agenda.plan.left_s(), rest.left_s if rest else math.inf)
+        left_s = min(self._agenda.plan.left_s, rest.left_s if rest else math.inf)
         try:
             async with asyncio.timeout(left_s if math.isfinite(left_s) else None):
                 await self._wake.wait()
@@ -270,7 +270,7 @@ class Research:
         self.activity.running(*step.describe(self._store, run))
         source = self._ledger.source(run.tree)
         await lane.get_ready(source)
-        if not self._agenda.may_begin_runs:  # the session ended while it waited for its turn
+        if not self._agenda.plan.may_begin_runs:  # the session ended while it waited for its turn
             raise PutOff
         began_s = self._agenda.plan.clock_s()
         outcome = await lane.runner.run(
@@ -280,7 +280,7 @@ class Research:
             needs_audit=lambda public, _secret: step.needs_audit(desk, run, public),
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
             on_trained=lane.free.set,
-            session_ends_s=self._agenda.ends_s,
+            session_ends_s=self._agenda.plan.ends_s,
         )
         if outcome.status == "ok":
             self._agenda.took(self._agenda.plan.clock_s() - began_s)

@@ -7,14 +7,17 @@ seconds; what a run takes is measured.
 """
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
-from typing import Final
+from typing import Final, Self
 
+from node.line.baseline import BASELINE_RUNS
 from node.line.trial import ANCHOR_PAIRS
+from node.store.jobs import Line
 from node.terminal.durations import Hours, duration_text, span_words
 
 LEAST_RUNS: Final = 2 * ANCHOR_PAIRS  # of a checkpoint that passes; one that misses may take fewer
@@ -41,6 +44,15 @@ class Opening:
     runs: int
     has_stack: bool = False
     needs_anchor: bool = False
+
+    @classmethod
+    def of(cls, line: Line | None, *, baseline_tree: bytes, bank_size: int) -> Self:
+        """Return what a session finds where its line stands."""
+        if line is None:
+            return cls(runs=BASELINE_RUNS)
+        needs_anchor, has_stack = line.verified != baseline_tree, bool(line.stack)
+        runs = 1 + (0 if has_stack else bank_size)  # one says what the baseline costs
+        return cls(runs=runs, has_stack=has_stack, needs_anchor=needs_anchor)
 
     @property
     def least_runs(self) -> int:
@@ -97,23 +109,29 @@ class SessionPlan:
 
     # When it ends
 
-    def left_s(self, *, with_hours: bool = False) -> float:
-        """Return how long a session of so many seconds still lasts; infinite if it is none.
+    def forget_hours(self) -> None:
+        """Have no hours any more: somebody wants something now."""
+        self._hours = None
 
-        `with_hours`: or what is left of the hours, if that is less.
-        """
-        left_s = math.inf
-        if self._duration_s is not None:
-            left_s = self._began_s + self._duration_s - self.clock_s()
-        if with_hours and self._hours is not None:
-            now = self.now()
-            left_s = min(left_s, (self._hours.next(now)[1] - now).total_seconds())
-        return left_s
+    @property
+    def left_s(self) -> float:
+        """How long until the nearer end; infinite for a session without one."""
+        return self.span.left_s if self.span else math.inf
+
+    @property
+    def ends_s(self) -> float:
+        """When that is, by `time.monotonic`."""
+        return time.monotonic() + self.left_s
 
     @property
     def is_over(self) -> bool:
         """Whether a session of so many seconds has ended."""
-        return self.left_s() <= 0
+        return self._duration_s is not None and self._duration_left_s(self._duration_s) <= 0
+
+    @property
+    def may_begin_runs(self) -> bool:
+        """Whether a run may begin: the session has not ended, and it is in its hours."""
+        return not self.is_over and self.rests_until is None
 
     @property
     def rests_until(self) -> datetime | None:
@@ -132,13 +150,18 @@ class SessionPlan:
         """
         spans = []
         if self._duration_s is not None:
-            spans.append(Span(left_s=self.left_s(), whole_s=self._duration_s))
+            spans.append(
+                Span(left_s=self._duration_left_s(self._duration_s), whole_s=self._duration_s)
+            )
         if self._hours is not None:
             now = self.now()
             begins, ends = self._hours.next(now)
             whole_s = (ends - max(begins, self._began)).total_seconds()
             spans.append(Span(left_s=(ends - now).total_seconds(), whole_s=whole_s))
         return min(spans, key=lambda span: span.left_s, default=None)
+
+    def _duration_left_s(self, duration_s: float) -> float:
+        return self._began_s + duration_s - self.clock_s()
 
     def is_last_chance(self, *, needs_anchor: bool) -> bool:
         """Say whether its last checkpoint begins now, if there is anything to judge."""

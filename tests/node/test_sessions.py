@@ -131,7 +131,7 @@ def test_the_nearer_end_counts_and_a_night_is_what_is_left_of_it(time: Time) -> 
     assert plan.span == Span(left_s=5 * 3600.0, whole_s=5 * 3600.0)
     time.now_s = 5.5 * 3600
     assert plan.rests_until == MIDNIGHT + timedelta(hours=23)
-    assert plan.left_s() == 2.5 * 3600
+    assert plan.left_s == 2.5 * 3600
     time.now_s = 8 * 3600.0
     assert plan.is_over
 
