@@ -241,7 +241,7 @@ class Agenda:
             kept_in(self._store, line.stack) >= self._policy.keeps_per_checkpoint
             or self._checkpoint_wanted
             or elapsed_h >= self._policy.checkpoint_hours
-            or self.plan.is_last_chance(needs_anchor=line.verified != self._baseline)
+            or self.plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
             or (self._are_all_opened and not self._are_experiments_judged)
             or (not self.goal.is_on_demand and self._exploring.is_on_plateau)
         )

@@ -22,6 +22,7 @@ from node.terminal.durations import Hours, duration_text, span_words
 
 LEAST_RUNS: Final = 2 * ANCHOR_PAIRS  # of a checkpoint that passes; one that misses may take fewer
 _ROOM: Final = 2  # runs: what ends before is rarely at hand when it should begin
+_BEFORE: Final = 4  # runs: the fewest before anything may be judged, in a line's first session
 _TRIED: Final = 2  # a screen and a recheck, without which nothing is kept
 _RECENT: Final = 10
 
@@ -163,12 +164,12 @@ class SessionPlan:
     def _duration_left_s(self, duration_s: float) -> float:
         return self._began_s + duration_s - self.clock_s()
 
-    def is_last_chance(self, *, needs_anchor: bool) -> bool:
-        """Say whether its last checkpoint begins now, if there is anything to judge."""
+    def is_time_to_judge(self, *, needs_anchor: bool) -> bool:
+        """Say whether its checkpoint begins now, if there is anything to judge."""
         span, run_s = self.span, self.run_s
         if span is None or run_s is None:
             return False
-        return is_last_chance(span, run_s, needs_anchor=needs_anchor)
+        return is_time_to_judge(span, run_s, needs_anchor=needs_anchor)
 
 
 def runs_of_checkpoint(*, needs_anchor: bool) -> int:
@@ -176,14 +177,17 @@ def runs_of_checkpoint(*, needs_anchor: bool) -> int:
     return LEAST_RUNS + (ANCHOR_PAIRS if needs_anchor else 0)
 
 
-def is_last_chance(span: Span, run_s: float, *, needs_anchor: bool) -> bool:
-    """Say whether a session's last checkpoint begins now, if there is anything to judge.
+def is_time_to_judge(span: Span, run_s: float, *, needs_anchor: bool) -> bool:
+    """Say whether a session's checkpoint begins now, if there is anything to judge.
 
     It begins so early that it fits: two runs before it must, but not before the session is half
     over, unless it does not fit any more then. What is kept later than that waits for the next
-    session, which can judge it together with more.
+    session, which can judge it together with more. A session too short for one of its own begins
+    with what earlier ones kept; there is no bank to measure for that, and it goes on in the next.
     """
     least = runs_of_checkpoint(needs_anchor=needs_anchor)
+    if span.whole_s < (least + _BEFORE) * run_s:
+        return span.left_s >= span.whole_s - 1.5 * run_s  # one says what the baseline costs
     begins_s = max((least + 1) * run_s, min((least + _ROOM) * run_s, span.whole_s / 2))
     # The last of its runs may begin as late as the session's last moment.
     return (least - 1) * run_s < span.left_s <= begins_s

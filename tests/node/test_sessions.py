@@ -20,7 +20,7 @@ from node.line.job_kinds import KINDS
 from node.line.remeasure import RemeasureStep
 from node.line.voided import VoidedPairsStep, VoidedStep
 from node.loop.agenda import Goal
-from node.loop.session_plan import Opening, SessionPlan, Span, is_last_chance, too_short
+from node.loop.session_plan import Opening, SessionPlan, Span, is_time_to_judge, too_short
 from node.store.jobs import Job, StoredOutcome
 from node.store.store import Store
 from node.terminal.durations import duration_text, parse_duration, parse_hours
@@ -105,7 +105,7 @@ def test_the_last_checkpoint_begins_so_early_that_it_fits(
 ) -> None:
     def is_due(left: float) -> bool:
         span = Span(left_s=left * RUN_S, whole_s=whole * RUN_S)
-        return is_last_chance(span, RUN_S, needs_anchor=needs_anchor)
+        return is_time_to_judge(span, RUN_S, needs_anchor=needs_anchor)
 
     assert not is_due(begins + 0.01)
     assert is_due(begins)
@@ -113,10 +113,22 @@ def test_the_last_checkpoint_begins_so_early_that_it_fits(
     assert not is_due(no_more)
 
 
+@pytest.mark.parametrize(("whole", "needs_anchor"), [(6, False), (11, False), (15, True)])
+def test_a_session_too_short_for_a_checkpoint_begins_with_one(
+    whole: int, needs_anchor: bool
+) -> None:
+    def is_due(left: float) -> bool:
+        span = Span(left_s=left * RUN_S, whole_s=whole * RUN_S)
+        return is_time_to_judge(span, RUN_S, needs_anchor=needs_anchor)
+
+    assert is_due(whole - 1)
+    assert not any(is_due(left) for left in range(whole - 1))
+
+
 def test_what_a_run_takes_is_what_the_latest_took(time: Time) -> None:
     plan = SessionPlan(duration_s=1e6, hours=None, now=time.now, clock_s=time)
     assert plan.run_s is None
-    assert not plan.is_last_chance(needs_anchor=False)
+    assert not plan.is_time_to_judge(needs_anchor=False)
     for took_s in [40.0] * 9 + [1800.0]:  # one waited for a quiet minute
         plan.took(took_s)
     assert plan.run_s == 40.0
@@ -254,6 +266,14 @@ def test_a_session_in_which_nothing_can_be_verified_says_so_once(bench: Bench) -
     bench.said.clear()
     for_runs(bench, 12)
     assert any("`--for 1h5m`" in line for line in bench.said)  # it measures its bank anew
+
+
+def test_short_sessions_verify_together_what_none_of_them_could(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
+    for _ in range(5):
+        for_runs(bench, 6)
+    assert bench.decisions().count("adopted") == 1
+    assert sum("goes on in the next session: the checkpoint" in line for line in bench.said) == 1
 
 
 def test_out_of_ideas_a_session_ends_on_time_all_the_same(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -235,11 +235,11 @@ def _sessions(asked: Sessions) -> dict[str, object]:
     }
 
 
+@dataclass
 class _Dated(Node):
     """Remembers in which sessions it adopted something."""
 
-    def __post_init__(self) -> None:
-        self.verified_in: set[int] = set()
+    verified_in: set[int] = field(default_factory=set)
 
     def _adopt(self, worth: float) -> None:
         # The run that decided is the last one: a checkpoint may have begun a session earlier.

@@ -29,7 +29,7 @@ from node.line.trial import (
     next_of_confirmation,
     next_of_trial,
 )
-from node.loop.session_plan import is_last_chance
+from node.loop.session_plan import is_time_to_judge
 from node.store.jobs import PlannedRun, StoredOutcome
 from protocol.rule import DEFAULT, POWER, Claim, Policy, has_drifted, trial_alpha
 from protocol.runs import Role, Run
@@ -131,7 +131,7 @@ class Node:
 
     def _is_checkpoint_due(self) -> bool:
         needs_anchor = self.progress.adopted > 0
-        is_late = is_last_chance(self.machine.span, 1.0, needs_anchor=needs_anchor)
+        is_late = is_time_to_judge(self.machine.span, 1.0, needs_anchor=needs_anchor)
         is_full = len(self.stack) >= self.policy.keeps_per_checkpoint
         if self.branch:
             return self._next_of_branch(self.branch, is_asked=is_full or is_late) == "judge"
