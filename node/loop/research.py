@@ -272,18 +272,26 @@ class Research:
         await lane.get_ready(source)
         if not self._agenda.plan.may_begin_runs:  # the session ended while it waited for its turn
             raise PutOff
-        began_s = self._agenda.plan.clock_s()
+        clock_s = self._agenda.plan.clock_s
+        began_s = trained_s = clock_s()
+
+        def on_trained() -> None:
+            nonlocal trained_s
+            trained_s = clock_s()
+            lane.free.set()
+
         outcome = await lane.runner.run(
             source,
             run.seed,
             split=self._session.split(job.split) if job.split else None,
             needs_audit=lambda public, _secret: step.needs_audit(desk, run, public),
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
-            on_trained=lane.free.set,
+            on_trained=on_trained,
             session_ends_s=self._agenda.plan.ends_s,
         )
         if outcome.status == "ok":
-            self._agenda.took(self._agenda.plan.clock_s() - began_s)
+            # Of a pair the second trains while the first is scored: half of what both take.
+            self._agenda.took((trained_s + clock_s()) / 2 - began_s)
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)
         record = outcome.to_run(

@@ -92,7 +92,7 @@ class SessionPlan:
         self._opening = opening
 
     def took(self, run_s: float) -> str | None:
-        """Take note of what a run took that came through, from when it was asked for.
+        """Take note of what a run took that came through, as one of a pair.
 
         Return what to say, once, if it leaves this session too short to verify anything.
         """
