@@ -53,7 +53,6 @@ class Policy:
     futility_probability: float = 0.3
     futility_sd: float = 0.75
     checkpoint_hours: float = 12.0
-    session_share: float = 0.85
     can_confirm: bool = True
     can_refute: bool = False
 

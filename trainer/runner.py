@@ -5,6 +5,7 @@ What the stages cost the task's baseline tree here decides what they may cost a 
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -140,6 +141,7 @@ class Runner:
         needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
         incumbent: Answers | None = None,
         on_trained: Callable[[], None] = lambda: None,
+        session_ends_s: float = math.inf,
     ) -> RunOutcome:
         """Train a source with a seed and score it.
 
@@ -147,8 +149,9 @@ class Runner:
         other run sees. `needs_audit` is asked with (public, secret) in 1e-9 units once the claims
         are known; `incumbent` are answers of the public split to aim the audit with (default: the
         baseline's); `on_trained` is called when the next run may train. Nothing is repeated once a
-        row was shown. Raises ValueError before `calibrate`, PutOff if `hurry` was called while it
-        waited.
+        row was shown. At `session_ends_s` of `time.monotonic` it waits for no quiet minute any
+        more. Raises ValueError before `calibrate`, PutOff if it would wait then, or if `hurry` was
+        called while it waited.
         """
         if self.baseline_cost is None and source.tree != self.task.source.tree:
             raise ValueError("a session measures its baseline before anything else")
@@ -162,7 +165,9 @@ class Runner:
         )
         aside = Timeline()
         try:
-            trained = await self._training.run(request, self._pace, on_trained, aside)
+            trained = await self._training.run(
+                request, self._pace, on_trained, aside, session_ends_s=session_ends_s
+            )
         finally:
             on_trained()
         outcome = await self._scored_outcome(trained, aside)

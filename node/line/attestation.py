@@ -150,6 +150,10 @@ class AttestationStep(PairTrial):
         told = closed.told(len(confirmation.pairs))
         desk.activity.judged(f"{self._what} {told}", record=closed.record)
 
+    def open_again(self, ledger: Ledger) -> Job[Any]:
+        """Open it on another split; its seeds stay, which follow from the claim and this key."""
+        return ledger.open_job(self)
+
     def told(self, pairs: int) -> str:
         """Return what was found in so many pairs, in words."""
         gain = "" if self.measured_nano is None else f", gain {self.measured_nano / NANO:.4f}"

@@ -58,6 +58,9 @@ class BaselineStep(JobStep):
         desk.activity.say(f"baseline measured twice: {mean:.4f}", record=record.id)
         desk.on_record()
 
+    def open_again(self, ledger: Ledger) -> Job[Any]:
+        return ledger.open_runs(self, role="base", tree=self.tree, count=BASELINE_RUNS)
+
 
 def open_baseline(ledger: Ledger) -> Job[BaselineStep]:
     """Queue the baseline's two runs."""

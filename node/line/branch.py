@@ -90,6 +90,10 @@ class BranchStep(JobStep):
     def is_of_peers(self, own: bytes) -> bool:
         return self.author is not None
 
+    def is_void(self, runs: list[PlannedRun]) -> bool:
+        """Always, as what the head measured is: another branch is due soon."""
+        return True
+
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Go on from the tree once it is measured, if it is close enough to the head."""
         ended = ended_runs(runs)

@@ -11,7 +11,7 @@ from node.line.desk import Desk
 from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
-from node.line.spending import introducer_of, note_adoption
+from node.line.spending import introducer_of, note_adoption, open_trial
 from node.line.trial import Confirmation
 from node.store.experiments import CATCHING_UP
 from node.store.jobs import Job, PlannedRun
@@ -91,6 +91,9 @@ class CatchUpStep(HeadTrial):
             parents=(self.patch,),
             origin=Origin(proposer=CATCHING_UP),
         ).id
+
+    def open_again(self, ledger: Ledger) -> Job[Any]:
+        return open_trial(ledger, self)
 
     def settle(
         self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record

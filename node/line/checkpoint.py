@@ -69,6 +69,9 @@ class CheckpointStep(HeadTrial):
             origin=Origin(proposer=STACKING),
         ).id
 
+    def open_again(self, ledger: Ledger) -> Job[Any]:
+        return open_trial(ledger, self)
+
     def settle(
         self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:

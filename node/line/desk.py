@@ -45,7 +45,8 @@ class Desk:
     """Where the jobs of one line are decided.
 
     `head_trials` are the kinds of job that try a tree against the head, `on_one_split` those whose
-    runs share a secret split. `on_record` is called after each record; `on_stack` after a stack of
+    runs share a secret split. `begin_anew` is told how the machine has changed, and returns what to
+    say of what is open. `on_record` is called after each record; `on_stack` after a stack of
     own patches was judged, and when a session begins, as the last one may have ended before that.
     """
 
@@ -57,6 +58,7 @@ class Desk:
     noise: Noise
     head_trials: Sequence[type[Step]]
     on_one_split: Sequence[type[Step]]
+    begin_anew: Callable[[str], Sequence[str]]
     on_record: Callable[[], None]
     on_stack: Callable[[], None]
 
@@ -66,11 +68,23 @@ class Desk:
         return self.ledger.store
 
     def begin(self) -> None:
-        """Compare the surroundings with the last session's; a change puts the head in doubt."""
-        if changes := note_surroundings(self.ledger, self.session.subject.env):
-            self.activity.say(f"this machine has changed ({changes}): old figures are only a guess")
-            self.noise.read_anew()
+        """Look whether this machine has changed since the last session, and what that taught."""
+        self.notice_change()
         self.on_stack()
+
+    def notice_change(self) -> None:
+        """Compare the surroundings with the last session's.
+
+        A change puts the head in doubt, and what is open begins anew.
+        """
+        with self.store.transaction():
+            changes = note_surroundings(self.ledger, self.session.subject.env)
+            begun_anew = self.begin_anew(changes) if changes else []
+        if changes:
+            self.activity.say(f"this machine has changed ({changes}): old figures are only a guess")
+            for told in begun_anew:
+                self.activity.say(told)
+            self.noise.read_anew()
 
     def advance(self, job: Job[Any]) -> None:
         """Decide what a job does next, given the runs that it has, and write it down."""

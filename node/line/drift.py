@@ -36,12 +36,13 @@ def note_surroundings(ledger: Ledger, env: Env) -> str | None:
     if before and before.env == now:
         return None
     changes = changes_between(before.env, now) if before else None
-    with store.transaction():
+    with store.database.writing():
         after_job = store.jobs.last_job() if before else 0
         keep_surroundings(store, line, Surroundings(env=now, after_job=after_job))
         if changes:
             ledger.forget_bank()
-            doubt_head(ledger, changes)
+            if ledger.line is not None:
+                doubt_head(ledger, changes)
     return changes
 
 

@@ -101,6 +101,8 @@ class ExperimentStep(JobStep):
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Recheck what passed its screen; record what is decided."""
         reading = desk.reading()
+        if not self._bank(desk.ledger):
+            return  # it was opened anew and waits for one
         level_nano = self._level(desk.ledger, reading)
         is_current = self.base == desk.ledger.known_line.working
         move = next_of_trial(runs, level_nano, reading, is_current=is_current)
@@ -146,6 +148,26 @@ class ExperimentStep(JobStep):
 
     def _level(self, ledger: Ledger, reading: MetricReading) -> int:
         return level_on(ledger, self.base, self._bank(ledger), reading.noise.sd)
+
+    def is_void(self, runs: list[PlannedRun]) -> bool:
+        """Always, as what its base measured is."""
+        return True
+
+    def open_again(self, ledger: Ledger) -> Job[Any] | None:
+        """Open it without a bank, for which it waits; not on a base that nobody measures any more.
+
+        What somebody handed in is then queued for the working line.
+        """
+        if self.base == ledger.known_line.working:
+            again = replace(self, bank_nano=())
+            return ledger.open_runs(again, role="candidate", tree=self.tree)
+        if self.proposer != SUBMITTED:
+            return None
+        return ledger.open_job(
+            SubmissionStep(
+                tree=self.tree, fingerprint=self.fingerprint, title=self.title, why=self.why
+            )
+        )
 
     def _bank(self, ledger: Ledger) -> tuple[int, ...]:
         line = ledger.known_line

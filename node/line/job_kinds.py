@@ -12,6 +12,7 @@ from node.line.experiment import ExperimentStep
 from node.line.job_step import JobStep
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
+from node.line.voided import VoidedPairsStep, VoidedStep
 
 # Those whose runs go first come first.
 KINDS: Final[tuple[type[JobStep], ...]] = (
@@ -23,6 +24,8 @@ KINDS: Final[tuple[type[JobStep], ...]] = (
     BranchStep,
     BankStep,
     ExperimentStep,
+    VoidedStep,
+    VoidedPairsStep,
 )
 # In these a tree meets the verified head in fresh pairs.
 HEAD_TRIALS: Final = tuple(kind for kind in KINDS if issubclass(kind, HeadTrial))

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 from node.line.desk import Desk
+from node.line.ledger import Ledger
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
 from protocol.fields import Mapped
@@ -42,6 +43,14 @@ class JobStep(Mapped, ABC):
     @abstractmethod
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         """Return what is told of a run while it is at work."""
+
+    def is_void(self, runs: list[PlannedRun]) -> bool:
+        """Whether what the job has is worth nothing on a machine that has changed."""
+        return any(run.outcome for run in runs)
+
+    def open_again(self, ledger: Ledger) -> Job[Any] | None:
+        """Open it with nothing measured; None: it is dropped. Callers hold the transaction."""
+        return None
 
     def is_of_peers(self, own: bytes) -> bool:
         """Whether the job is about a peer's claim, so that its runs are of the peers' share.

@@ -157,7 +157,7 @@ class Ledger:
 
     def open_runs(self, step: S, *, role: Role, tree: bytes, count: int = 1) -> Job[S]:
         """Put a job into the queue and commit to its first runs, which are of one tree."""
-        with self.store.transaction():
+        with self.store.database.writing():
             job = self.open_job(step)
             for _ in range(count):
                 self.plan(job, role=role, tree=tree)

@@ -21,15 +21,15 @@ BranchMove: TypeAlias = Literal["climb", "judge", "return"]
 
 # How often simulated lines keep an experiment and miss a checkpoint: with good patches to find (5 %
 # of them), and with none.
-_KEPT: Final = (0.06, 0.025)
-_MISSED: Final = (0.2, 0.97)
+_KEPT: Final = (0.07, 0.027)
+_MISSED: Final = (0.17, 0.97)
 _EVIDENCE: Final[dict[Event, float]] = {
     "kept": log(_KEPT[1] / _KEPT[0]),
     "in_vain": log((1 - _KEPT[1]) / (1 - _KEPT[0])),
     "missed": log(_MISSED[1] / _MISSED[0]),
 }
-# The evidence of three stacks missed in a row, or of 150 experiments of which none was kept.
-# Reached without cause once in 4,000 runs that get on; below 4 that is three times as often.
+# The evidence of three stacks missed in a row, or of 120 experiments of which none was kept.
+# Reached without cause once in 5,000 runs that get on.
 ENOUGH: Final = 5.4
 # What is left of it after a branch in vain: another is soon due (Lucas & Crosier's head start).
 _LEFT_AFTER_BRANCH: Final = 0.7

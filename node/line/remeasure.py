@@ -71,6 +71,10 @@ class RemeasureStep(HeadTrial):
     def patch_on_trial(self, ledger: Ledger) -> bytes:
         return self.patch
 
+    def open_again(self, ledger: Ledger) -> Job[Any]:
+        forget_doubt(ledger)  # the change put the head in doubt, which is settled here
+        return ledger.open_job(self)
+
     def settle(
         self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:

@@ -33,7 +33,7 @@ def open_trial(ledger: Ledger, step: T) -> Job[T]:
     """Put a tree on trial against the verified head, with an alpha of its own."""
     claim = step.claim_on_trial
     introducer = None if claim is None else introducer_of(ledger, claim)
-    with ledger.store.transaction():
+    with ledger.store.database.writing():
         return ledger.open_job(replace(step, alpha_nano=draw_alpha(ledger, introducer)))
 
 

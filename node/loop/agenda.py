@@ -11,6 +11,7 @@ from typing import Any
 
 from node.claims.choosing import Peers
 from node.line.ablation import open_ablation
+from node.line.anew import has_bank
 from node.line.attempts import Attempt, attempt_of
 from node.line.attestation import open_attestation
 from node.line.bank import BankStep, open_bank
@@ -20,11 +21,12 @@ from node.line.desk import Desk
 from node.line.drift import is_head_failing
 from node.line.experiment import open_experiment
 from node.line.idea import Idea
-from node.line.job_kinds import KINDS
+from node.line.job_kinds import HEAD_TRIALS, KINDS
 from node.line.remeasure import open_remeasure
 from node.line.spending import open_trial
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
+from node.loop.session_plan import Opening, SessionPlan
 from node.store.jobs import Job, PlannedRun
 from node.terminal.durations import Hours
 from trainer.measuring.host_load import LOOKED_S, Idle
@@ -77,6 +79,7 @@ class Agenda:
         has_company: bool,
         idle: Idle | None,
         now: Callable[[], datetime] = local_time,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.goal = goal
         self.is_over = False
@@ -91,13 +94,13 @@ class Agenda:
         self._has_company = has_company
         self._idle = idle
         self._running: Collection[tuple[int, int]] = ()
-        self._now = now
-        self._started = now()
-        self._started_s = time.monotonic()
+        self.plan = SessionPlan(
+            duration_s=goal.duration_s, hours=goal.hours, now=now, clock_s=clock_s
+        )
         self._checkpoint_wanted = False
-        self._session_checkpoint_done = False
-        self._night: datetime | None = None  # when the hours began to which that belongs
+        self._are_experiments_judged = False  # those of a session of so many
         self._ends_at_checkpoint = False
+        self._baseline = desk.session.task.manifest.baseline_tree
         self._is_waiting = False
         self._opened = 0
         self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
@@ -121,11 +124,29 @@ class Agenda:
         """Begin nothing more."""
         self.is_over = True
 
+    def begin(self) -> None:
+        """Tell the plan what this session finds, before its first run."""
+        if not self._store.jobs.open_jobs(self._ledger.key, *HEAD_TRIALS):
+            baseline, bank_size = self._baseline, self._policy.bank_size
+            self.plan.begin(
+                Opening.of(self._ledger.line, baseline_tree=baseline, bank_size=bank_size)
+            )
+
+    def took(self, run_s: float) -> None:
+        """Take note of what a run took, and say so if this session is too short for such."""
+        if (told := self.plan.took(run_s)) and not self.goal.is_on_demand:
+            self._activity.say(told)
+
     def end_at_checkpoint(self) -> bool:
         """End after a checkpoint of the working line, at once if it has nothing to confirm.
 
-        Return whether there will be one.
+        Return whether there will be one. Neither waits for the hours in which runs start.
         """
+        self.plan.forget_hours()
+        self._idle = None
+        return self._judge_and_end()
+
+    def _judge_and_end(self) -> bool:
         if self._ledger.line and self._exploring.may_be_judged(is_asked=True):
             self._checkpoint_wanted = self._ends_at_checkpoint = True
             self._activity.say("stopping after a checkpoint of the working line")
@@ -139,23 +160,11 @@ class Agenda:
         ledger = self._ledger
         return attempt_of(ledger.store, ledger.key, mark, ledger.source, self._policy)
 
-    @property
-    def left_s(self) -> float | None:
-        """How long an announced session still lasts."""
-        if not self.goal.duration_s:
-            return None
-        return self._started_s + self.goal.duration_s - time.monotonic()
-
     def rest(self) -> Rest | None:
         """Say why nothing new starts now, None if it may."""
-        if self._ends_at_checkpoint:
-            return None
-        if self.goal.hours is not None:
-            now = self._now()
-            begins, _ = self.goal.hours.next(now)
-            if begins > now:
-                left_s = (begins - now).total_seconds()
-                return Rest(why=f"resting until {begins:%H:%M}", left_s=left_s)
+        if (begins := self.plan.rests_until) is not None:
+            left_s = (begins - self.plan.now()).total_seconds()
+            return Rest(why=f"resting until {begins:%H:%M}", left_s=left_s)
         if self._idle is not None and not self._idle.is_idle():
             return Rest(why="waiting while others use this machine", left_s=LOOKED_S)
         return None
@@ -166,7 +175,12 @@ class Agenda:
         These are told by their job and ordinal.
         """
         self._running = running
+        if self.plan.is_over:  # whatever is open: it goes on in the next session
+            self.is_over = True
+            return None
         jobs = self._store.jobs.open_jobs(self._ledger.key, *KINDS)
+        bank_size = self._policy.bank_size
+        jobs = [job for job in jobs if has_bank(self._ledger, job, bank_size)]
         jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
         for job in jobs:
             if run := self._unfinished(job):
@@ -202,7 +216,7 @@ class Agenda:
             return self._open(idea)
         if self.goal.is_on_demand:
             return None
-        if self._share() >= 1.0:
+        if self._are_all_opened:
             self.is_over = not jobs
             return None
         if self._ideas.has_unfinished_business and jobs:
@@ -220,8 +234,6 @@ class Agenda:
 
     def _is_checkpoint_due(self) -> bool:
         line = self._ledger.known_line
-        if self.goal.hours and (begins := self.goal.hours.next(self._now())[0]) != self._night:
-            self._night, self._session_checkpoint_done = begins, False
         if not line.stack:
             return False
         elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
@@ -229,32 +241,16 @@ class Agenda:
             kept_in(self._store, line.stack) >= self._policy.keeps_per_checkpoint
             or self._checkpoint_wanted
             or elapsed_h >= self._policy.checkpoint_hours
-            or (not self._session_checkpoint_done and self._is_late)
+            or self.plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
+            or (self._are_all_opened and not self._are_experiments_judged)
             or (not self.goal.is_on_demand and self._exploring.is_on_plateau)
         )
         return self._exploring.may_be_judged(is_asked=is_asked)
 
     @property
-    def _is_late(self) -> bool:
-        """Whether an announced session, or what tonight has of one, is nearly over."""
-        return max(self._share(), self._share_of_night()) >= self._policy.session_share
-
-    def _share_of_night(self) -> float:
-        if self.goal.hours is None:
-            return 0.0
-        now = self._now()
-        begins, ends = self.goal.hours.next(now)
-        begins = max(begins, self._started)
-        return (now - begins) / (ends - begins)
-
-    def _share(self) -> float:
-        """How much of an announced session is over."""
-        shares = [0.0]
-        if self.goal.max_experiments:
-            shares.append(self._opened / self.goal.max_experiments)
-        if self.goal.duration_s:
-            shares.append((time.monotonic() - self._started_s) / self.goal.duration_s)
-        return max(shares)
+    def _are_all_opened(self) -> bool:
+        """Whether a session of so many experiments has begun them all."""
+        return bool(self.goal.max_experiments) and self._opened >= (self.goal.max_experiments or 0)
 
     def _is_all_answered(self) -> bool:
         """Whether this session is for what was handed in, and all of it is decided."""
@@ -269,7 +265,7 @@ class Agenda:
 
     def _open_checkpoint(self) -> PlannedRun | None:
         self._checkpoint_wanted = False
-        self._session_checkpoint_done = self._is_late
+        self._are_experiments_judged = self._are_all_opened
         return self._begin(open_checkpoint(self._ledger))
 
     def _open_remeasure(self) -> PlannedRun | None:
@@ -312,7 +308,7 @@ class Agenda:
         """Judge what is kept, as nothing is left to try; then end, or wait for others' claims."""
         if not self._has_company:
             self._activity.say("out of ideas: every proposal was tried before")
-            return self._open_checkpoint() if self.end_at_checkpoint() else None
+            return self._open_checkpoint() if self._judge_and_end() else None
         if self._exploring.may_be_judged(is_asked=True):
             return self._open_checkpoint()
         if not self._is_waiting:

@@ -7,6 +7,7 @@ run trains, the one before is scored and the next proposal is written.
 
 import asyncio
 import contextlib
+import math
 
 from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, open_attestation
@@ -15,6 +16,7 @@ from node.line.desk import Desk
 from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep
+from node.line.open_work import open_work
 from node.loop.agenda import Agenda, Rest
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
@@ -112,6 +114,7 @@ class Research:
 
     def attest(self, wanted: WantedClaim) -> int:
         """Queue a claim to be run again; return the job's number."""
+        self._desk.notice_change()  # else it might join a job whose pairs are void
         job = open_attestation(self._ledger, wanted)
         self._agenda.want_job(job)
         if job.state == "open":
@@ -159,6 +162,8 @@ class Research:
                 elif not self._agenda.is_over:
                     await self._idle(rest)
                 self._wake.clear()
+            if not self.has_given_way:
+                self._tell_open()
         finally:
             for task in self._in_flight.values():
                 task.cancel()
@@ -167,6 +172,7 @@ class Research:
 
     async def _begin(self) -> None:
         self._desk.begin()
+        self._agenda.begin()
         jobs = self._store.jobs.open_jobs(self._ledger.key, *KINDS)
         if self._ledger.line is None and not any(
             isinstance(job.step, BaselineStep) for job in jobs
@@ -180,23 +186,29 @@ class Research:
                 self._ledger.forget_bank()
             self.activity.say("measuring what the baseline costs here in this session")
             self.activity.running("baseline", "calibrating", "timing on this machine")
+            began_s = self._agenda.plan.clock_s()
             await self._lanes.calibrate()
+            self._agenda.took(self._agenda.plan.clock_s() - began_s)
 
     async def _idle(self, rest: Rest | None) -> None:
         """Wait for a word from outside, at most until an announced session or a rest is over."""
         if rest and self.activity.stage != rest.why and not self._paused:
+            if self._agenda.plan.rests_until is not None:
+                self._tell_open()
             self.activity.say(rest.why)  # else a terminal would show nothing for hours
         self.activity.idle("paused" if self._paused else rest.why if rest else "nothing to do")
-        waits = (self._agenda.left_s, None if rest is None else rest.left_s)
+        left_s = min(self._agenda.plan.left_s, rest.left_s if rest else math.inf)
         try:
-            async with asyncio.timeout(
-                min((one for one in waits if one is not None), default=None)
-            ):
+            async with asyncio.timeout(left_s if math.isfinite(left_s) else None):
                 await self._wake.wait()
         except TimeoutError:
-            left_s = self._agenda.left_s
-            if left_s is not None and left_s <= 0:  # a stop at the same moment stays one
+            if self._agenda.plan.is_over:  # a stop at the same moment stays one
                 self._agenda.end()
+
+    def _tell_open(self) -> None:
+        """Say what goes on in the next session, or in the next night of this one."""
+        if not self._agenda.goal.is_on_demand and (told := open_work(self._store, self.line_key)):
+            self.activity.say(told)
 
     # Runs
 
@@ -258,14 +270,28 @@ class Research:
         self.activity.running(*step.describe(self._store, run))
         source = self._ledger.source(run.tree)
         await lane.get_ready(source)
+        if not self._agenda.plan.may_begin_runs:  # the session ended while it waited for its turn
+            raise PutOff
+        clock_s = self._agenda.plan.clock_s
+        began_s = trained_s = clock_s()
+
+        def on_trained() -> None:
+            nonlocal trained_s
+            trained_s = clock_s()
+            lane.free.set()
+
         outcome = await lane.runner.run(
             source,
             run.seed,
             split=self._session.split(job.split) if job.split else None,
             needs_audit=lambda public, _secret: step.needs_audit(desk, run, public),
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
-            on_trained=lane.free.set,
+            on_trained=on_trained,
+            session_ends_s=self._agenda.plan.ends_s,
         )
+        if outcome.status == "ok":
+            # Of a pair the second trains while the first is scored: half of what both take.
+            self._agenda.took((trained_s + clock_s()) / 2 - began_s)
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)
         record = outcome.to_run(

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from node.claims.peer_patches import MOST_FRESH, PeerPatches
 from node.home.home import Home
 from node.home.people import read_people
 from node.line.activity import Activity
+from node.line.anew import begin_anew
 from node.line.desk import Desk
 from node.line.job_kinds import HEAD_TRIALS, ON_ONE_SPLIT
 from node.line.ledger import Ledger
@@ -119,6 +121,7 @@ class Thinking:
         idle: Idle | None,
         news: asyncio.Event | None = None,
         now: Callable[[], datetime] = local_time,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> Research:
         """Return the loop that runs what is thought of.
 
@@ -133,6 +136,7 @@ class Thinking:
             noise=self.noise,
             head_trials=HEAD_TRIALS,
             on_one_split=ON_ONE_SPLIT,
+            begin_anew=partial(begin_anew, self.ledger),
             on_record=on_record,
             on_stack=partial(tell_insight, self.ledger),
         )
@@ -145,6 +149,7 @@ class Thinking:
             has_company=has_company,
             idle=idle,
             now=now,
+            clock_s=clock_s,
         )
         return Research(desk=desk, ideas=self.ideas, agenda=agenda, news=news)
 

@@ -109,6 +109,13 @@ class JobStore:
             for since in self._closed_since.values():
                 since.append(job_id)
 
+    def close_as(self, job: Job[Step], step: Step) -> None:
+        """Take a job out of the queue as one of another kind; its runs and its split stay."""
+        values = (step.KIND, encode(step.to_value()), job.id)
+        with self._database.writing():
+            self._database.rows("UPDATE job SET kind = ?, body = ? WHERE id = ?", values)
+            self.close_job(job.id)
+
     def open_jobs(self, line: LineKey, *kinds: type[S]) -> list[Job[S]]:
         """Return a line's jobs of these kinds in the queue, oldest first."""
         return self._of_line(line, "state = 'open'", kinds)

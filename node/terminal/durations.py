@@ -1,5 +1,6 @@
 """Spans and times as people write them: `45m`, `1h30m`, `07:00`, `23:00-08:00`, `2026-03-01`."""
 
+import math
 import re
 from datetime import datetime, time, timedelta
 from typing import NamedTuple
@@ -10,6 +11,7 @@ _LONGEST_S = 1000 * 86_400
 _HOURS = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
 _DAY_TIME = re.compile(r"\d\d?:\d\d")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d)?")
+_STEPS = ((60, 1), (300, 10), (7200, 60), (36_000, 300))  # seconds: up to where, how coarsely
 _PARTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -94,6 +96,15 @@ def seconds_until(text: str, now: datetime) -> float:
     if target <= now:
         target += timedelta(days=1)
     return (target - now).total_seconds()
+
+
+def duration_text(seconds: float) -> str:
+    """Return a span as `parse_duration` reads it, rounded up to what people would write."""
+    step = next((step for below, step in _STEPS if seconds < below), 900)
+    minutes, rest = divmod(math.ceil(seconds / step) * step, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = zip((hours, minutes, rest), "hms", strict=True)
+    return "".join(f"{count}{unit}" for count, unit in parts if count)
 
 
 def span_words(seconds: float) -> str:

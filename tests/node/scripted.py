@@ -1,7 +1,9 @@
 """The research loop with a scripted runner, which stands in for sandboxes and torch only."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +68,7 @@ class ScriptedRunner:
 
     `gate` holds back the scoring of every run while it is not set, `training` its training.
     Where there is `disturbed`, every run waits for a quiet minute until somebody is in a hurry.
+    `takes` is called when a run was trained: time passes. `ends_s` are when their sessions end.
     """
 
     outcomes: Mapping[bytes, RunOutcome] = field(default_factory=dict)
@@ -81,9 +84,13 @@ class ScriptedRunner:
     on_wait: Callable[[], None] = lambda: None
     calibrations: int = 0
     splits: list[bytes | None] = field(default_factory=list)  # of the runs started
+    seeds: list[int] = field(default_factory=list)  # likewise
+    takes: Callable[[], None] = lambda: None
+    ends_s: list[float] = field(default_factory=list)
 
     async def calibrate(self, seed: int) -> RunOutcome:
         self.calibrations += 1
+        self.takes()
         return OUTCOME
 
     async def run(
@@ -95,9 +102,12 @@ class ScriptedRunner:
         needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
         incumbent: object = None,
         on_trained: Callable[[], None] = lambda: None,
+        session_ends_s: float = math.inf,
     ) -> RunOutcome:
         self.started.append(source.tree)
         self.splits.append(split)
+        self.seeds.append(seed)
+        self.ends_s.append(session_ends_s)
         self.on_start(len(self.started))
         try:
             await asyncio.sleep(0)
@@ -109,6 +119,7 @@ class ScriptedRunner:
                 raise PutOff
             if len(self.started) >= self.is_broken_from:
                 raise ArnodeError("the sandbox went away", "bring it back")
+            self.takes()
         finally:
             on_trained()
         await asyncio.sleep(0)
@@ -172,6 +183,8 @@ class Bench:
     has_company: bool = False
     idle: Idle | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock_s: Callable[[], float] = time.monotonic
+    seeds: Iterator[int] | None = None  # that the ledger draws
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def session(self) -> Session:
@@ -188,7 +201,7 @@ class Bench:
     def research(self) -> Research:
         """Open the books anew, as a start does."""
         self.news = asyncio.Event()
-        return self.thinking(ledger_of(self.home, self.store)).research(
+        return self.thinking(ledger_of(self.home, self.store, seeds=self.seeds)).research(
             self.session(),
             self.goal,
             Activity(self.said.append),
@@ -197,6 +210,7 @@ class Bench:
             idle=self.idle,
             news=self.news,
             now=self.now,
+            clock_s=self.clock_s,
         )
 
     def thinking(self, ledger: Ledger) -> Thinking:

@@ -255,35 +255,6 @@ def test_the_run_at_hand_ends_and_the_rest_waits_for_the_next_night(bench: Bench
     assert len(bench.runner.started) == 4
 
 
-def test_what_a_night_kept_is_judged_before_it_ends(bench: Bench) -> None:
-    wall = Wall("01:00")
-    bench.goal, bench.now, bench.ideas = Goal(hours=parse_hours("23:00-08:00")), wall, 400
-    bench.runner.outcomes = dict([better("0.201"), better("0.230", gain_nano=2 * GAIN_NANO)])
-    research = bench.research()
-
-    def judged() -> int:
-        return bench.decisions().count("adopted")
-
-    async def night(number: int) -> None:
-        wall.shows("01:00", day=number)
-        await until(lambda: bench.decisions().count("kept") == number)
-        runs = research.activity.runs
-        await until(lambda: research.activity.runs > runs + 5)
-        assert judged() == number - 1
-        wall.shows("07:30", day=number)  # 93 % of what the hours had from the start on
-        await until(lambda: judged() == number)
-
-    async def nights() -> None:
-        async with running(research) as working:
-            await night(1)
-            await night(2)
-            assert not working.done()
-            research.stop()
-            await working
-
-    settled(nights())
-
-
 def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) -> None:
     bench.runner.outcomes = dict([better("0.200")])
     bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)

@@ -62,7 +62,6 @@ def test_the_defaults_are_those_of_the_published_grid() -> None:
         futility_probability=0.3,
         futility_sd=0.75,
         checkpoint_hours=12.0,
-        session_share=0.85,
     )
     assert (POWER.alpha, POWER.max_pairs) == (0.05, 16)
     assert replace(POWER, max_pairs=20) == VERIFY

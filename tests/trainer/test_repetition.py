@@ -4,6 +4,7 @@ Sandboxes are scripted (`tests.trainer.scripted`), all around them is real.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -244,6 +245,30 @@ def test_a_session_that_ends_puts_off_what_waits(calibrated: Calibrated, machine
         with pytest.raises(PutOff):
             await runner.run(Script(train_s=5.9).source(runner.task), 2, on_trained=free.set)
         assert free.is_set()
+
+    calibrated(work)
+
+
+@pytest.mark.parametrize("left_s", [0.2, 0.0])
+def test_no_run_waits_beyond_the_end_of_its_session(
+    calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch, left_s: float
+) -> None:
+    """Nor does it train again then, in a minute as quiet as it may be."""
+    monkeypatch.setattr("trainer.measuring.host_load.IDLE_S", 60.0 if left_s else 0.0)
+
+    async def work(runner: Runner) -> None:
+        machine.is_crowded, machine.stretch = True, 1.3
+        runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
+        waits: list[float] = []
+        runner.tell_waits(lambda: waits.append(time.monotonic()))
+        began_s = time.monotonic()
+        with pytest.raises(PutOff):
+            await runner.run(
+                Script(train_s=5.9).source(runner.task), 2, session_ends_s=began_s + left_s
+            )
+        assert len(machine.luck) == 1
+        assert len(waits) == (1 if left_s else 0)
+        assert time.monotonic() < began_s + 30  # its patience is half an hour
 
     calibrated(work)
 

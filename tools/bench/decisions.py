@@ -9,7 +9,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -126,6 +126,30 @@ IDLE = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sessions:
+    """Sessions of so many runs, so many of them in a row on one line, from its first on."""
+
+    runs: int
+    streams: int
+    in_a_row: int = 7
+
+
+# The longest take a minute a stream: they are few, and of one session each.
+SESSIONS = {
+    "30 min, runs of 5 min": Sessions(runs=6, streams=1_000),
+    "1 h, runs of 5 min": Sessions(runs=12, streams=1_000),
+    "2 h, runs of 5 min": Sessions(runs=24, streams=600),
+    "4 h, runs of 5 min": Sessions(runs=48, streams=400),
+    "8 h, runs of 5 min": Sessions(runs=96, streams=300),
+    "30 min, runs of 4 s": Sessions(runs=450, streams=120, in_a_row=2),
+    "1 h, runs of 4 s": Sessions(runs=900, streams=60, in_a_row=2),
+    "2 h, runs of 4 s": Sessions(runs=1_800, streams=40, in_a_row=1),
+    "4 h, runs of 4 s": Sessions(runs=3_600, streams=20, in_a_row=1),
+    "8 h, runs of 4 s": Sessions(runs=7_200, streams=10, in_a_row=1),
+}
+
+
 def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
     """Return the figures."""
     count = 400 if small else 10_000
@@ -143,6 +167,12 @@ def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
         _tell("streams")
         jobs = [(rule, name, streams[name]) for name in HORIZONS for rule in RULES]
         worked = dict(zip(jobs, pool.map(_streams, jobs, chunksize=1), strict=True))
+        _tell("sessions")
+        chosen = SESSIONS
+        if small:
+            chosen = {name: replace(one, streams=6) for name, one in SESSIONS.items()}
+            chosen = {name: one for name, one in chosen.items() if one.runs < 100}
+        in_sessions = pool.map(_sessions, chosen.values(), chunksize=1)
         _tell("liars")
         shares = (0.0, 0.3, 0.6)
         crowds = pool.map(_crowd, [(share, 4 if small else 60) for share in shares], chunksize=1)
@@ -159,6 +189,7 @@ def run_decisions(_kept: Path, *, small: bool = False) -> dict[str, object]:
         "null_streams_with_an_adoption": {
             name: share_of(adopted, null_streams[name]) for name, adopted in idle.items()
         },
+        "sessions": dict(zip(chosen, in_sessions, strict=True)),
         "liars": {f"{share:.0%}": crowd for share, crowd in zip(shares, crowds, strict=True)},
     }
 
@@ -208,6 +239,46 @@ def _streams(job: tuple[str, str, int]) -> list[Progress]:
     runs = HORIZONS[horizon]
     # The same seeds for every rule: the same proposals come first, on the same machine.
     return [RULES[rule](Machine(random.Random(number)), runs) for number in range(count)]
+
+
+def _sessions(asked: Sessions) -> dict[str, object]:
+    """Return in which share of sessions something was verified, and what was truly gained."""
+    runs, first = asked.runs * asked.in_a_row, 0
+    verified: list[bool] = []
+    overruns: list[int] = []
+    gains: list[float] = []
+    believed: list[float] = []
+    for number in range(asked.streams):
+        machine = Machine(random.Random(number), runs_a_session=asked.runs)
+        node = _Dated(machine)
+        node.work(runs)
+        verified += [at in node.verified_in for at in range(asked.in_a_row)]
+        first += 0 in node.verified_in
+        overruns.append(machine.runs - runs)
+        gains.append(node.progress.gain)
+        alike = Machine(random.Random(number), runs_a_session=asked.runs)
+        believed.append(keep_if_lower(alike, runs).gain)
+    return {
+        "runs": asked.runs,
+        "sessions_in_a_row": asked.in_a_row,
+        "first_with_something_verified": share_of(first, asked.streams),
+        "all_with_something_verified": share_of(sum(verified), len(verified)),
+        "gain_sd_of_all": round(fmean(gains), 2),
+        "keep_if_lower_gain_sd": round(fmean(believed), 2),
+        "most_runs_after_the_end": max(overruns),
+    }
+
+
+@dataclass
+class _Dated(Node):
+    """Remembers in which sessions it adopted something."""
+
+    verified_in: set[int] = field(default_factory=set)
+
+    def _adopt(self, worth: float) -> None:
+        # The run that decided is the last one: a checkpoint may have begun a session earlier.
+        self.verified_in.add((self.machine.runs - 1) // self.machine.runs_a_session)
+        super()._adopt(worth)
 
 
 def _beside(

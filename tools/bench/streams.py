@@ -5,6 +5,8 @@ the runs are invented. The course (bank, experiments, checkpoints, a head in dou
 ablations and branches) is that of `node.loop`.
 """
 
+import contextlib
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -28,6 +30,7 @@ from node.line.trial import (
     next_of_confirmation,
     next_of_trial,
 )
+from node.loop.session_plan import is_time_to_judge
 from node.store.jobs import PlannedRun, StoredOutcome
 from protocol.rule import AGAIN, DEFAULT, POWER, Claim, Policy, has_drifted, trial_alpha
 from protocol.runs import Role, Run
@@ -39,6 +42,10 @@ from tools.bench.worlds import Machine, draw_gain
 SD = 0.001  # of one run, in the metric's unit
 _LEVEL_NANO = NANO
 _TREE = bytes(32)
+
+
+class Ended(Exception):  # noqa: N818 -- an event: what was under way goes on in another session
+    """All the runs of a stream are spent."""
 
 
 @dataclass
@@ -73,7 +80,7 @@ class Node:
     looks_back: bool = True
     explores: bool = True
     groups: list[list[float]] = field(default_factory=list)
-    judged_in: int = -1  # the session in which the stack was last judged near its end
+    runs: float = math.inf  # after which nothing more begins, whatever is open
     session: int = 0
     earlier: list[float] = field(default_factory=list)  # what the head measured in its last trial
     last_stack: list[float] = field(default_factory=list)  # what the head was adopted for
@@ -91,10 +98,12 @@ class Node:
     first: int | None = None  # the introducer that has the first place
 
     def work(self, runs: int) -> Progress:
-        """Spend so many runs."""
-        self.begin()
-        while self.machine.runs < runs:
-            self.go_on()
+        """Spend so many runs. What is open at a session's end goes on in the next one."""
+        self.runs = runs
+        with contextlib.suppress(Ended):
+            self.begin()
+            while True:
+                self.go_on()
         return self.progress
 
     def begin(self) -> None:
@@ -126,13 +135,13 @@ class Node:
         return len(self.bank_nano) < self.policy.bank_size
 
     def _is_checkpoint_due(self) -> bool:
-        late = self.machine.share_of_session >= self.policy.session_share
-        is_last_chance = late and self.judged_in != self.machine.session
+        needs_anchor = self.progress.adopted > 0
+        is_late = is_time_to_judge(self.machine.span, 1.0, needs_anchor=needs_anchor)
         is_full = len(self.stack) >= self.policy.keeps_per_checkpoint
         if self.branch:
-            return self._next_of_branch(self.branch, is_asked=is_full or is_last_chance) == "judge"
+            return self._next_of_branch(self.branch, is_asked=is_full or is_late) == "judge"
         is_leaving = self.explores and self.trend.is_plateau
-        return bool(self.stack) and (is_full or is_last_chance or is_leaving)
+        return bool(self.stack) and (is_full or is_late or is_leaving)
 
     # Elsewhere
 
@@ -240,8 +249,6 @@ class Node:
         """Hear what came of the last proposal."""
 
     def _checkpoint(self) -> None:
-        if self.machine.share_of_session >= self.policy.session_share:
-            self.judged_in = self.machine.session
         worth = self._worth
         confirmation = self._confirm(worth, policy=self.next_policy())
         passed = confirmation.move == "pass"
@@ -279,13 +286,11 @@ class Node:
             self._remeasure()
 
     def _remeasure(self) -> None:
-        worth = self.progress.gain
-        self.progress.gain -= sum(self.last_stack)
-        again = self._confirm(worth, policy=AGAIN)
+        worth, before = self.progress.gain, self.progress.gain - sum(self.last_stack)
+        again = self._confirm(worth, base=before, policy=AGAIN)
         stays = again.verdict != "refuted"
-        if stays:
-            self.progress.gain = worth
-        else:
+        if not stays:
+            self.progress.gain = before
             self.parts, self.last_stack, self.trend = [], [], Trend()
             self.heads.pop()
             self.arrived(len(self.heads) - 1)
@@ -294,10 +299,8 @@ class Node:
     def _ablate(self) -> None:
         """Ask what the newest part of the head is worth, and go on without it if nothing."""
         part = self.parts.pop()
-        verified, self.progress.gain = self.progress.gain, self._worth - part
-        policy = replace(POWER, alpha=DEFAULT.alpha)
-        confirmation = self._confirm(self.progress.gain + part, policy=policy, anchor_pairs=0)
-        self.progress.gain = verified
+        policy, worth = replace(POWER, alpha=DEFAULT.alpha), self._worth
+        confirmation = self._confirm(worth, base=worth - part, policy=policy, anchor_pairs=0)
         if confirmation.latest and confirmation.latest.gain <= 0:
             self.taken_out.append(part)
             self._have_bank([pair.base.metric_nano or 0 for pair in confirmation.pairs[-2:]])
@@ -323,8 +326,10 @@ class Node:
         claim: Claim | None = None,
         policy: Policy | None = None,
         anchor_pairs: int = ANCHOR_PAIRS,
+        base: float | None = None,
     ) -> Confirmation:
-        """Put what is truly worth so much on trial against the verified head."""
+        """Put what is truly worth so much on trial against a base, the verified head by default."""
+        base = self.progress.gain if base is None else base
         runs: list[PlannedRun] = []
         reading = replace(self._reading(), policy=policy or self.policy)
         needs_anchor = anchor_pairs > 0 and self.progress.adopted > 0
@@ -338,7 +343,7 @@ class Node:
             )
             if confirmation.move == "pair":
                 seed = len(runs)
-                runs.append(self._run("base", self.progress.gain, seed))
+                runs.append(self._run("base", base, seed))
                 runs.append(self._run("candidate", worth, seed))
             elif confirmation.move == "anchors":
                 runs += [self._run("anchor", 0.0, seed) for seed in range(ANCHOR_PAIRS)]
@@ -363,6 +368,10 @@ class Node:
         return MetricReading(sign=1, noise=noise, policy=self.policy)
 
     def _run(self, role: Role, worth: float, seed: int) -> PlannedRun:
+        if 0 < self.machine.runs < self.runs and self.machine.is_at_beginning:
+            self.machine.measure(0.0)  # what the baseline costs here in this session
+        if self.machine.runs >= self.runs:
+            raise Ended
         scale = self.candidate_scale if role == "candidate" else 1.0
         nano = _LEVEL_NANO + round(self.machine.measure(-worth, scale=scale) * SD * NANO)
         run = replace(_RUN, role=role, seed=seed, metric_nano=nano, secret_nano=nano)

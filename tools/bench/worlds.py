@@ -7,6 +7,7 @@ try is VERIFICATION's model: few patches are good, most do nothing, many harm.
 import random
 from dataclasses import dataclass
 
+from node.loop.session_plan import Span
 from tests.protocol.scatter import Noise, normal
 
 GOOD_SHARE, BAD_SHARE = 0.05, 0.35
@@ -38,7 +39,7 @@ class Machine:
 
         It scatters `scale` times as much as others.
         """
-        if self.runs % self.runs_a_session == 0:
+        if self.is_at_beginning:
             self.offset = self.chance.gauss(0, self.session_sd)
         self.runs += 1
         return value + self.offset + scale * self.noise(self.chance)
@@ -49,6 +50,12 @@ class Machine:
         return self.runs // self.runs_a_session
 
     @property
-    def share_of_session(self) -> float:
-        """How much of the session is over."""
-        return self.runs % self.runs_a_session / self.runs_a_session
+    def is_at_beginning(self) -> bool:
+        """Whether the next run is the first of its session."""
+        return self.runs % self.runs_a_session == 0
+
+    @property
+    def span(self) -> Span:
+        """What is left of the session, and how long it is: a run takes a second."""
+        left = self.runs_a_session - self.runs % self.runs_a_session
+        return Span(left_s=left, whole_s=self.runs_a_session)

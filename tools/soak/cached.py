@@ -6,6 +6,7 @@ so a kept run is a real one. What its audit drew and what it cost are those of t
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -137,6 +138,7 @@ class CachedRunner(Runner):
         needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
         incumbent: Answers | None = None,
         on_trained: Callable[[], None] = lambda: None,
+        session_ends_s: float = math.inf,
     ) -> RunOutcome:
         """Return the run of this source with the pool's seed for `seed`, made now if it is new."""
         drawn, source = self._seeds.of(seed), self._program_of(source)
@@ -148,7 +150,12 @@ class CachedRunner(Runner):
                 await self.calibrate(SEED_POOL[0])
             # Audited whatever is asked now: another reader of this run may want its audit.
             kept = await super().run(
-                source, drawn, split=self._split, incumbent=incumbent, on_trained=on_trained
+                source,
+                drawn,
+                split=self._split,
+                incumbent=incumbent,
+                on_trained=on_trained,
+                session_ends_s=session_ends_s,
             )
             self.kept.put(source.tree, kept)
         if kept.metric_nano is None or kept.secret_nano is None:

@@ -7,6 +7,7 @@ bit by bit: that shows what a source costs where nobody disturbs it, and draws n
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,7 +27,19 @@ WAITS: Final = "a run that others disturbed waits for a quiet minute"  # for peo
 
 
 class PutOff(Exception):  # noqa: N818 -- an event: the run has no outcome, and is made later
-    """A run was waiting for an idle minute when somebody asked for the end of the session."""
+    """A run was waiting for an idle minute, or its turn, when the session ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Patience:
+    """Until when a run waits, by `time.monotonic`: at most, and for its session's sake."""
+
+    ends_s: float
+    session_ends_s: float = math.inf
+
+    @property
+    def is_session_over(self) -> bool:
+        return time.monotonic() >= self.session_ends_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,35 +103,44 @@ class Training:
         self._is_hurried.set()
 
     async def run(
-        self, request: Request, pace: Pace | None, on_trained: Callable[[], None], aside: Timeline
+        self,
+        request: Request,
+        pace: Pace | None,
+        on_trained: Callable[[], None],
+        aside: Timeline,
+        *,
+        session_ends_s: float = math.inf,
     ) -> Trained:
         """Train a source; `aside` is told of what does not stand.
 
-        `on_trained` is called whenever another run may train. Raises PutOff.
+        `on_trained` is called whenever another run may train. Raises PutOff, also for a run that
+        would wait at `session_ends_s` of `time.monotonic`.
         """
         if request.source.tree != self._baseline.tree:
             # A script could ask for more than is there, and so choose to be repeated.
             await self._stages.completed()
-        ends_s = time.monotonic() + self._patience_s
+        patience = _Patience(
+            ends_s=time.monotonic() + self._patience_s, session_ends_s=session_ends_s
+        )
         if self._is_card_used():
-            await self._wait_for_card(ends_s, on_trained)
+            await self._wait_for_card(patience, on_trained)
         trained = await self._once(request, on_trained)
         for _ in range(_REPETITIONS):
             if trained.failed or not trained.meter.is_contended:
                 break
-            if not await self._wait_for_card(ends_s, on_trained):
+            if not await self._wait_for_card(patience, on_trained):
                 break
             aside.add("train", "attempt", *trained.span_s)
             trained = await self._once(request, on_trained)
         if pace is None or trained.failed or not trained.is_over:
             return trained
-        return await self._excused(trained, pace, ends_s, on_trained, aside)
+        return await self._excused(trained, pace, patience, on_trained, aside)
 
     async def _excused(
         self,
         first: Trained,
         pace: Pace,
-        ends_s: float,
+        patience: _Patience,
         on_trained: Callable[[], None],
         aside: Timeline,
     ) -> Trained:
@@ -128,7 +150,7 @@ class Training:
             return first
         alone, last = replace(first.request, ceiling=pace.ceiling(0.0)), first
         for _ in range(_REPETITIONS):
-            if not await self._wait(Idle(), ends_s, on_trained):
+            if not await self._wait(Idle(), patience, on_trained):
                 break
             aside.add("train", "attempt", *last.span_s)
             last = await self._once(alone, on_trained)
@@ -170,7 +192,7 @@ class Training:
                 failed=failed,
             )
 
-    async def _wait_for_card(self, ends_s: float, on_trained: Callable[[], None]) -> bool:
+    async def _wait_for_card(self, patience: _Patience, on_trained: Callable[[], None]) -> bool:
         """Wait until others leave the card alone.
 
         After a wait in vain none is begun: they may use it for days, and runs go on beside them.
@@ -178,16 +200,22 @@ class Training:
         if self._was_in_vain and self._is_card_used():
             return False
         idle = Idle(others=lambda: 0.0, is_card_used=self._is_card_used)
-        is_idle = await self._wait(idle, ends_s, on_trained)
+        is_idle = await self._wait(idle, patience, on_trained)
         self._was_in_vain = not is_idle
         return is_idle
 
-    async def _wait(self, idle: Idle, ends_s: float, on_trained: Callable[[], None]) -> bool:
-        """Let other runs train until an idle minute has passed, or the patience has."""
+    async def _wait(self, idle: Idle, patience: _Patience, on_trained: Callable[[], None]) -> bool:
+        """Let other runs train until an idle minute has passed, or the patience has.
+
+        Raises PutOff once the session is over, idle or not: what is trained again begins then.
+        """
+        if patience.is_session_over:
+            raise PutOff
         on_trained()
         self.on_wait()
+        ends_s = min(patience.ends_s, patience.session_ends_s)
         is_idle = await idle_minute(idle, ends_s, self._is_hurried)
-        if self._is_hurried.is_set():
+        if self._is_hurried.is_set() or patience.is_session_over:
             raise PutOff
         return is_idle
 

@@ -1,0 +1,62 @@
+"""What is open begins anew once this machine has changed: nothing is compared across that.
+
+Of whatever else evidence is about a change cannot pass unseen: the queue is the line's, which is a
+task (with its evaluator) on a hardware class, and the head is not moved by hand during a trial.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from node.line.experiment import ExperimentStep
+from node.line.job_kinds import KINDS
+from node.line.ledger import Ledger
+from node.line.open_work import is_told_of, progress_of
+from node.line.voided import VoidedPairsStep, VoidedStep
+from node.store.jobs import Job
+
+_MOVED_ON = "what it was compared with is gone"
+
+
+def begin_anew(ledger: Ledger, because: str) -> list[str]:
+    """Put aside what open jobs measured in other surroundings, and open them again.
+
+    Each has a fresh split, fresh seeds and, if it draws one, another alpha: the trial that ends
+    here was looked at, and could have passed. Return what to say of each. Callers hold the
+    transaction.
+    """
+    told: list[str] = []
+    for job in ledger.store.jobs.open_jobs(ledger.key, *KINDS):
+        runs = ledger.store.jobs.runs_of(job.id)
+        if not job.step.is_void(runs):
+            continue
+        _put_aside(ledger, job, because)
+        is_again = job.step.open_again(ledger) is not None
+        if is_told_of(job) and any(run.outcome for run in runs):
+            what = "begins anew" if is_again else "is dropped"
+            told.append(f"{progress_of(job, runs)} {what}: nothing is compared across a change")
+    return told
+
+
+def has_bank(ledger: Ledger, job: Job[Any], bank_size: int) -> bool:
+    """Say whether there is something to compare a job's runs with; an experiment may wait for it.
+
+    One that began anew takes the bank once that has so many runs. If the working line is not its
+    base by then, it is dropped; what somebody handed in is queued again.
+    """
+    step = job.step
+    if not isinstance(step, ExperimentStep) or step.bank_nano:
+        return True
+    line = ledger.known_line
+    if step.base != line.working:
+        with ledger.store.transaction():
+            _put_aside(ledger, job, _MOVED_ON)
+            step.open_again(ledger)
+    elif len(line.bank_nano) >= bank_size:
+        ledger.store.jobs.update_step(job, replace(step, bank_nano=line.bank_nano))
+        return True
+    return False
+
+
+def _put_aside(ledger: Ledger, job: Job[Any], because: str) -> None:
+    kind = VoidedPairsStep if job.step.IS_ON_ONE_SPLIT else VoidedStep
+    ledger.store.jobs.close_as(job, kind(was=job.step.KIND, because=because[:200]))

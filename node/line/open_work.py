@@ -1,0 +1,65 @@
+"""What is open when a session ends, in words: nothing of it is lost."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from node.line.attestation import AttestationStep
+from node.line.baseline import BaselineStep
+from node.line.branch import BranchStep, kept_in
+from node.line.catch_up import CatchUpStep
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
+from node.line.job_kinds import KINDS
+from node.line.job_step import JobStep
+from node.line.pair_trial import PairTrial
+from node.line.remeasure import RemeasureStep
+from node.store.jobs import Job, LineKey, PlannedRun
+from node.store.store import Store
+from node.terminal.vocabulary import many
+
+# A run to compare with is not named: it says nothing yet.
+_NAMES: Final[dict[type[JobStep], str]] = {
+    BaselineStep: "the baseline",
+    RemeasureStep: "the head in doubt",
+    CheckpointStep: "the checkpoint",
+    CatchUpStep: "the best tree of a peer",
+    AttestationStep: "the claim",
+    BranchStep: "the tree to go on from",
+    ExperimentStep: "an experiment",
+}
+
+
+def open_work(store: Store, line: LineKey) -> str:
+    """Return what goes on in the next session and what waits to be verified; "" if nothing does."""
+    told = [
+        progress_of(job, store.jobs.runs_of(job.id))
+        for job in store.jobs.open_jobs(line, *KINDS)
+        if is_told_of(job)
+    ]
+    words = f"goes on in the next session: {', '.join(told)}" if told else ""
+    stands = store.jobs.line(line)
+    kept = kept_in(store, stands.stack) if stands else 0
+    if not kept or store.jobs.open_jobs(line, CheckpointStep):
+        return words
+    waits = f"{many(kept, 'patch', 'patches')} kept and not verified yet: a later session does"
+    return f"{words}; {waits}" if words else waits
+
+
+def is_told_of(job: Job[Any]) -> bool:
+    """Whether people are told how far a job is."""
+    return type(job.step) in _NAMES
+
+
+def progress_of(job: Job[Any], runs: Sequence[PlannedRun]) -> str:
+    """Return what a job is, and after how much."""
+    return f"{_NAMES[type(job.step)]} {_how_far(job, runs)}"
+
+
+def _how_far(job: Job[Any], runs: Sequence[PlannedRun]) -> str:
+    ended = [run for run in runs if run.outcome is not None]
+    if not isinstance(job.step, PairTrial):
+        return f"after {many(len(ended), 'run')}"
+    roles = {"base": set[int](), "candidate": set[int](), "anchor": set[int]()}
+    for run in ended:
+        roles[run.role].add(run.seed)
+    return f"after {many(len(roles['base'] & roles['candidate']), 'pair')}"

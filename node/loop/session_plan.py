@@ -1,0 +1,207 @@
+"""A session that has an end is planned from it: when its last checkpoint begins, and what it is too
+short for.
+
+A session ends by the clock, whatever is open: a job stays in the store and goes on in the next one
+with its evidence. So a plan that is wrong costs a verdict tonight, never its runs. Spans are in
+seconds; what a run takes is measured.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import Final, Self
+
+from node.line.baseline import BASELINE_RUNS
+from node.line.trial import ANCHOR_PAIRS
+from node.store.jobs import Line
+from node.terminal.durations import Hours, duration_text, span_words
+
+LEAST_RUNS: Final = 2 * ANCHOR_PAIRS  # of a checkpoint that passes; one that misses may take fewer
+_ROOM: Final = 2  # runs: what ends before is rarely at hand when it should begin
+_BEFORE: Final = 4  # runs: the fewest before anything may be judged, in a line's first session
+_TRIED: Final = 2  # a screen and a recheck, without which nothing is kept
+_RECENT: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """How long a session still lasts, and lasts in all."""
+
+    left_s: float
+    whole_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What a session finds when it begins: how many runs it takes before it can try anything.
+
+    `has_stack`: something waits to be judged; `needs_anchor`: its head is not the task's baseline.
+    """
+
+    runs: int
+    has_stack: bool = False
+    needs_anchor: bool = False
+
+    @classmethod
+    def of(cls, line: Line | None, *, baseline_tree: bytes, bank_size: int) -> Self:
+        """Return what a session finds where its line stands."""
+        if line is None:
+            return cls(runs=BASELINE_RUNS)
+        needs_anchor, has_stack = line.verified != baseline_tree, bool(line.stack)
+        runs = 1 + (0 if has_stack else bank_size)  # one says what the baseline costs
+        return cls(runs=runs, has_stack=has_stack, needs_anchor=needs_anchor)
+
+    @property
+    def least_runs(self) -> int:
+        """The fewest runs after which something may be verified."""
+        tried = 0 if self.has_stack else _TRIED
+        return self.runs + tried + runs_of_checkpoint(needs_anchor=self.needs_anchor)
+
+
+class SessionPlan:
+    """When a session ends: after so many seconds, or with the hours in which it may work.
+
+    `duration_s` None and no `hours`: it has no end. `now` is the time of day, `clock_s` counts
+    seconds from anywhere.
+    """
+
+    def __init__(
+        self,
+        *,
+        duration_s: float | None,
+        hours: Hours | None,
+        now: Callable[[], datetime],
+        clock_s: Callable[[], float],
+    ) -> None:
+        self.now, self.clock_s = now, clock_s
+        self._duration_s = duration_s
+        self._hours = hours
+        self._began = now()
+        self._began_s = clock_s()
+        self._opening: Opening | None = None
+        self._latest_s: deque[float] = deque(maxlen=_RECENT)
+
+    # What it learns
+
+    def begin(self, opening: Opening) -> None:
+        """Take note of what it finds, before its first run."""
+        self._opening = opening
+
+    def took(self, run_s: float) -> str | None:
+        """Take note of what a run took that came through, as one of a pair.
+
+        Return what to say, once, if it leaves this session too short to verify anything.
+        """
+        self._latest_s.append(run_s)
+        opening, self._opening = self._opening, None
+        return too_short(self.span, run_s, opening) if self.span and opening else None
+
+    @property
+    def run_s(self) -> float | None:
+        """What a run takes here; None before the first.
+
+        The median of the latest: one that waited for a quiet minute says nothing of the next.
+        """
+        return median(self._latest_s) if self._latest_s else None
+
+    # When it ends
+
+    def forget_hours(self) -> None:
+        """Have no hours any more: somebody wants something now."""
+        self._hours = None
+
+    @property
+    def left_s(self) -> float:
+        """How long until the nearer end; infinite for a session without one."""
+        return self.span.left_s if self.span else math.inf
+
+    @property
+    def ends_s(self) -> float:
+        """When that is, by `time.monotonic`."""
+        return time.monotonic() + self.left_s
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a session of so many seconds has ended."""
+        return self._duration_s is not None and self._duration_left_s(self._duration_s) <= 0
+
+    @property
+    def may_begin_runs(self) -> bool:
+        """Whether a run may begin: the session has not ended, and it is in its hours."""
+        return not self.is_over and self.rests_until is None
+
+    @property
+    def rests_until(self) -> datetime | None:
+        """When its hours begin again; None within them, and for a session without."""
+        if self._hours is None:
+            return None
+        now = self.now()
+        begins, _ = self._hours.next(now)
+        return begins if begins > now else None
+
+    @property
+    def span(self) -> Span | None:
+        """What is left until the nearer end of the two; None for a session without an end.
+
+        Of hours, what they had from the session's beginning on is the whole.
+        """
+        spans = []
+        if self._duration_s is not None:
+            spans.append(
+                Span(left_s=self._duration_left_s(self._duration_s), whole_s=self._duration_s)
+            )
+        if self._hours is not None:
+            now = self.now()
+            begins, ends = self._hours.next(now)
+            whole_s = (ends - max(begins, self._began)).total_seconds()
+            spans.append(Span(left_s=(ends - now).total_seconds(), whole_s=whole_s))
+        return min(spans, key=lambda span: span.left_s, default=None)
+
+    def _duration_left_s(self, duration_s: float) -> float:
+        return self._began_s + duration_s - self.clock_s()
+
+    def is_time_to_judge(self, *, needs_anchor: bool) -> bool:
+        """Say whether its checkpoint begins now, if there is anything to judge."""
+        span, run_s = self.span, self.run_s
+        if span is None or run_s is None:
+            return False
+        return is_time_to_judge(span, run_s, needs_anchor=needs_anchor)
+
+
+def runs_of_checkpoint(*, needs_anchor: bool) -> int:
+    """Return the fewest runs in which a stack is adopted: boards want the baseline beside it."""
+    return LEAST_RUNS + (ANCHOR_PAIRS if needs_anchor else 0)
+
+
+def is_time_to_judge(span: Span, run_s: float, *, needs_anchor: bool) -> bool:
+    """Say whether a session's checkpoint begins now, if there is anything to judge.
+
+    It begins so early that it fits: two runs before it must, but not before the session is half
+    over, unless it does not fit any more then. What is kept later than that waits for the next
+    session, which can judge it together with more. A session too short for one of its own begins
+    with what earlier ones kept; there is no bank to measure for that, and it goes on in the next.
+    """
+    least = runs_of_checkpoint(needs_anchor=needs_anchor)
+    if span.whole_s < (least + _BEFORE) * run_s:
+        return span.left_s >= span.whole_s - 1.5 * run_s  # one says what the baseline costs
+    begins_s = max((least + 1) * run_s, min((least + _ROOM) * run_s, span.whole_s / 2))
+    # The last of its runs may begin as late as the session's last moment.
+    return (least - 1) * run_s < span.left_s <= begins_s
+
+
+def too_short(span: Span, run_s: float, opening: Opening) -> str | None:
+    """Return what to say of a session in which nothing can be verified; None of any other."""
+    least = opening.least_runs
+    if span.whole_s >= least * run_s:
+        return None
+    runs = math.floor(span.whole_s / run_s)  # as no run takes no time
+    shortest = duration_text(least * run_s)
+    return (
+        f"{span_words(span.whole_s)} are too short to verify anything: {runs} runs of "
+        f"{span_words(run_s)}, where {least} are the fewest (`--for {shortest}`); what is kept is "
+        "judged in a later session"
+    )

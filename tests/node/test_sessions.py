@@ -1,0 +1,556 @@
+"""Sessions with an end: planned from it, bounded by it, and carried on where they ended."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from node.home.home import Home
+from node.line.attestation import AttestationStep, WantedClaim, open_attestation
+from node.line.catch_up import CatchUpStep
+from node.line.checkpoint import CheckpointStep, open_checkpoint
+from node.line.experiment import ExperimentStep, open_experiment
+from node.line.idea import SUBMITTED, Idea, SubmissionStep
+from node.line.job_kinds import KINDS
+from node.line.remeasure import RemeasureStep
+from node.line.voided import VoidedPairsStep, VoidedStep
+from node.loop.agenda import Goal
+from node.loop.session_plan import Opening, SessionPlan, Span, is_time_to_judge, too_short
+from node.store.jobs import Job, StoredOutcome
+from node.store.store import Store
+from node.terminal.durations import duration_text, parse_duration, parse_hours
+from protocol.rule import trial_alpha
+from protocol.runs import Env
+from protocol.units import NANO
+from tests.node.books import BASE_NANO, GAIN_NANO, end, keep, ledger_of, proposal_of, with_baseline
+from tests.node.examples import BASELINE, LINE, run
+from tests.node.scripted import Bench, better, until
+
+RUN_S = 300.0
+MIDNIGHT = datetime(2026, 3, 1, 23, tzinfo=UTC)
+
+
+@dataclass
+class Time:
+    """A clock that the runs move: each takes so long."""
+
+    run_s: float = RUN_S
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def passes(self) -> None:
+        self.now_s += self.run_s
+
+    def now(self) -> datetime:
+        return MIDNIGHT + timedelta(seconds=self.now_s)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def bench(home: Home, store: Store, time: Time) -> Bench:
+    bench = Bench(home=home, store=store, ideas=400, clock_s=time, now=time.now)
+    bench.seeds = count(1000)  # none of a session is one of another's
+    bench.runner.takes = time.passes
+    return bench
+
+
+def settled(bench: Bench) -> None:
+    """Run one session to its end, which is a matter of milliseconds."""
+
+    async def within() -> None:
+        async with asyncio.timeout(20):
+            await bench.research().run()
+
+    asyncio.run(within())
+
+
+def for_runs(bench: Bench, runs: float) -> int:
+    """Run a session that has time for so many runs; return how many it began."""
+    before = len(bench.runner.started) + bench.runner.calibrations
+    bench.goal = Goal(duration_s=runs * RUN_S)
+    settled(bench)
+    return len(bench.runner.started) + bench.runner.calibrations - before
+
+
+def open_jobs(bench: Bench) -> list[Job[Any]]:
+    return bench.store.jobs.open_jobs(LINE, *KINDS)
+
+
+# The plan
+
+
+@pytest.mark.parametrize(
+    ("whole", "needs_anchor", "begins", "no_more"),
+    [
+        (96, False, 10, 7),
+        (96, True, 14, 11),
+        (24, False, 10, 7),
+        (24, True, 13, 11),  # not more than a run before it must: half of it is 12
+        (14, False, 9, 7),
+    ],
+)
+def test_the_last_checkpoint_begins_so_early_that_it_fits(
+    whole: int, needs_anchor: bool, begins: int, no_more: int
+) -> None:
+    def is_due(left: float) -> bool:
+        span = Span(left_s=left * RUN_S, whole_s=whole * RUN_S)
+        return is_time_to_judge(span, RUN_S, needs_anchor=needs_anchor)
+
+    assert not is_due(begins + 0.01)
+    assert is_due(begins)
+    assert is_due(no_more + 0.01)
+    assert not is_due(no_more)
+
+
+@pytest.mark.parametrize(("whole", "needs_anchor"), [(6, False), (11, False), (15, True)])
+def test_a_session_too_short_for_a_checkpoint_begins_with_one(
+    whole: int, needs_anchor: bool
+) -> None:
+    def is_due(left: float) -> bool:
+        span = Span(left_s=left * RUN_S, whole_s=whole * RUN_S)
+        return is_time_to_judge(span, RUN_S, needs_anchor=needs_anchor)
+
+    assert is_due(whole - 1)
+    assert not any(is_due(left) for left in range(whole - 1))
+
+
+def test_what_a_run_takes_is_what_the_latest_took(time: Time) -> None:
+    plan = SessionPlan(duration_s=1e6, hours=None, now=time.now, clock_s=time)
+    assert plan.run_s is None
+    assert not plan.is_time_to_judge(needs_anchor=False)
+    for took_s in [40.0] * 9 + [1800.0]:  # one waited for a quiet minute
+        plan.took(took_s)
+    assert plan.run_s == 40.0
+    for _ in range(10):
+        plan.took(90.0)
+    assert plan.run_s == 90.0
+
+
+def test_the_nearer_end_counts_and_a_night_is_what_is_left_of_it(time: Time) -> None:
+    hours = parse_hours("22:00-04:00")
+    plan = SessionPlan(duration_s=8 * 3600.0, hours=hours, now=time.now, clock_s=time)
+    assert plan.span == Span(left_s=5 * 3600.0, whole_s=5 * 3600.0)
+    time.now_s = 5.5 * 3600
+    assert plan.rests_until == MIDNIGHT + timedelta(hours=23)
+    assert plan.left_s == 2.5 * 3600
+    time.now_s = 8 * 3600.0
+    assert plan.is_over
+
+
+@pytest.mark.parametrize(
+    ("opening", "least"),
+    [
+        (Opening(runs=2), 12),
+        (Opening(runs=3), 13),
+        (Opening(runs=3, needs_anchor=True), 17),
+        (Opening(runs=1, has_stack=True), 9),
+    ],
+)
+def test_a_session_is_too_short_below_the_fewest_runs_that_verify(
+    opening: Opening, least: int
+) -> None:
+    long, short = (Span(left_s=1.0, whole_s=(least - less) * RUN_S) for less in (0, 0.01))
+    assert too_short(long, RUN_S, opening) is None
+    assert f"--for {duration_text(least * RUN_S)}" in (too_short(short, RUN_S, opening) or "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(50, "50s"), (61, "1m10s"), (3600, "1h"), (3900, "1h5m"), (3901, "1h6m"), (40_000, "11h15m")],
+)
+def test_a_span_is_told_as_it_is_read(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+    assert parse_duration(text) >= seconds
+
+
+# At work
+
+
+def test_what_was_kept_is_judged_within_the_session(bench: Bench, time: Time) -> None:
+    bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
+    begun: list[float] = []
+
+    def note(_: int) -> None:
+        if any(isinstance(job.step, CheckpointStep) for job in open_jobs(bench)):
+            begun.append(time.now_s / RUN_S)
+
+    bench.runner.on_start = note
+    assert for_runs(bench, 24) == 24
+    assert "adopted" in bench.decisions()
+    assert 13 <= begun[0] <= 15  # ten runs before the end
+    assert len(begun) == 8
+    assert not any("too short" in line for line in bench.said)
+
+
+@pytest.mark.parametrize("runs", [1, 6, 11, 12, 17, 18, 40])
+def test_nothing_begins_after_the_end(bench: Bench, runs: int) -> None:
+    """Whatever is under way by then; the last run begins before the end."""
+    bench.runner.outcomes = dict(
+        [better(f"0.{n}", gain_nano=GAIN_NANO) for n in range(203, 230, 3)]
+    )
+    assert for_runs(bench, runs) <= runs + 1
+    assert for_runs(bench, runs) <= runs + 1
+
+
+def test_a_checkpoint_goes_on_in_the_next_session_with_its_pairs(bench: Bench) -> None:
+    with_baseline(bench.home, bench.store)
+    ledger = ledger_of(bench.home, bench.store)
+    keep(ledger, "0.201")
+    job = open_checkpoint(ledger)
+    bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
+    for_runs(bench, 6)  # one of them says what the baseline costs
+    assert [one.id for one in open_jobs(bench)] == [job.id]
+    planned = bench.store.jobs.runs_of(job.id)
+    assert [run.outcome is None for run in planned] == [False] * 5 + [True]
+    assert bench.said[-1] == "goes on in the next session: the checkpoint after 2 pairs"
+    assert not any("too short" in line for line in bench.said)  # it has only to be ended
+    for_runs(bench, 6)
+    again = bench.store.jobs.runs_of(job.id)
+    assert [(run.seed, run.role) for run in again[:6]] == [(run.seed, run.role) for run in planned]
+    assert [run.outcome for run in again[:5]] == [run.outcome for run in planned[:5]]
+    assert bench.store.jobs.closed_jobs(LINE, CheckpointStep)[0].step.passed
+    assert len(again) == 8
+
+
+def test_a_kill_costs_the_run_at_hand_of_a_checkpoint(bench: Bench) -> None:
+    with_baseline(bench.home, bench.store)
+    keep(ledger_of(bench.home, bench.store), "0.201")
+    job = open_checkpoint(ledger_of(bench.home, bench.store))
+    bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
+    bench.goal = Goal(duration_s=1e6)
+
+    async def killed() -> None:
+        task = asyncio.create_task(bench.research().run())
+        await until(lambda: len(bench.runner.started) == 4)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(killed())
+    before = bench.store.jobs.runs_of(job.id)
+    for_runs(bench, 12)
+    after = bench.store.jobs.runs_of(job.id)
+    assert len(after) == 8
+    assert [run.seed for run in after[: len(before)]] == [run.seed for run in before]
+    assert "adopted" in bench.decisions()
+
+
+def test_what_is_kept_too_late_waits_for_the_next_session(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.210")])
+    for_runs(bench, 16)
+    assert bench.decisions().count("kept") == 1
+    assert bench.store.jobs.closed_jobs(LINE, CheckpointStep) == []
+    assert "1 patch kept and not verified yet: a later session does" in bench.said[-1]
+    for_runs(bench, 16)
+    assert "adopted" in bench.decisions()
+
+
+def test_a_session_in_which_nothing_can_be_verified_says_so_once(bench: Bench) -> None:
+    for_runs(bench, 6)
+    (said,) = (line for line in bench.said if "too short" in line)
+    assert said == (
+        "30 min are too short to verify anything: 6 runs of 5 min, where 12 are the fewest "
+        "(`--for 1h`); what is kept is judged in a later session"
+    )
+    assert bench.said.index(said) == 0
+    bench.said.clear()
+    for_runs(bench, 12)
+    assert any("`--for 1h5m`" in line for line in bench.said)  # it measures its bank anew
+
+
+def test_short_sessions_verify_together_what_none_of_them_could(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
+    for _ in range(5):
+        for_runs(bench, 6)
+    assert bench.decisions().count("adopted") == 1
+    assert sum("goes on in the next session: the checkpoint" in line for line in bench.said) == 1
+
+
+def test_out_of_ideas_a_session_ends_on_time_all_the_same(bench: Bench) -> None:
+    bench.ideas, bench.runner.outcomes = 1, dict([better("0.200")])
+    assert for_runs(bench, 8) <= 9
+    assert "adopted" not in bench.decisions()
+    assert "the checkpoint after" in bench.said[-1]
+    for_runs(bench, 12)
+    assert "adopted" in bench.decisions()
+
+
+def test_so_many_experiments_are_judged_after_the_last(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
+    bench.goal = Goal(max_experiments=10)
+    settled(bench)
+    decisions = bench.decisions()
+    assert decisions[-1] == "adopted"
+    assert len(decisions) == 1 + 10 + 1
+
+
+def test_runs_are_told_when_their_session_ends(bench: Bench) -> None:
+    for_runs(bench, 4)
+    assert all(math.isfinite(ends_s) for ends_s in bench.runner.ends_s)
+    bench.goal = Goal(max_experiments=1)
+    settled(bench)
+    assert bench.runner.ends_s[-1] == math.inf
+
+
+# Nights
+
+
+def test_every_night_is_planned_from_its_end_and_bounded_by_it(bench: Bench, time: Time) -> None:
+    bench.goal = Goal(hours=parse_hours("23:00-01:30"))  # 30 runs
+    bench.runner.outcomes = dict(
+        [better("0.201", gain_nano=3 * GAIN_NANO), better("0.222", gain_nano=6 * GAIN_NANO)]
+    )
+    research = bench.research()
+
+    async def night(number: int) -> None:
+        time.now_s = number * 24 * 3600.0
+        started = len(bench.runner.started)
+        research._wake.set()
+        await until(lambda: len(bench.runner.started) > started)
+        await until(lambda: research.activity.stage == "resting until 23:00")
+        assert time.now_s == number * 24 * 3600 + 9000
+        assert bench.decisions().count("adopted") == number + 1
+
+    async def nights() -> None:
+        task = asyncio.create_task(research.run())
+        await night(0)
+        await night(1)
+        assert not task.done()
+        research.stop()
+        await task
+
+    asyncio.run(within_seconds(nights))
+
+
+def test_what_a_night_leaves_open_goes_on_in_the_next(bench: Bench, time: Time) -> None:
+    with_baseline(bench.home, bench.store)
+    keep(ledger_of(bench.home, bench.store), "0.201")
+    job = open_checkpoint(ledger_of(bench.home, bench.store))
+    bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
+    bench.goal = Goal(hours=parse_hours("23:00-23:30"))
+    research = bench.research()
+
+    async def nights() -> None:
+        task = asyncio.create_task(research.run())
+        await until(lambda: research.activity.stage == "resting until 23:00")
+        assert bench.said[-2:] == [
+            "goes on in the next session: the checkpoint after 2 pairs",
+            "resting until 23:00",
+        ]
+        runs = [run for run in bench.store.jobs.runs_of(job.id) if run.outcome]
+        assert len(runs) == 5
+        time.now_s = 24 * 3600.0
+        research._wake.set()
+        await until(lambda: "adopted" in bench.decisions())
+        research.stop()
+        await task
+
+    asyncio.run(within_seconds(nights))
+
+
+async def within_seconds(work: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        await work()
+
+
+# A machine that has changed
+
+NEWER = Env.of({"torch": "2.14.0"})
+
+
+class Changed(Bench):
+    """The same home on a machine with another torch."""
+
+    def session(self) -> Any:
+        session = super().session()
+        return replace(session, subject=replace(session.subject, env=NEWER))
+
+
+def changed(bench: Bench) -> Changed:
+    return Changed(
+        home=bench.home,
+        store=bench.store,
+        runner=bench.runner,
+        goal=bench.goal,
+        ideas=bench.ideas,
+        clock_s=bench.clock_s,
+        now=bench.now,
+        seeds=bench.seeds,
+    )
+
+
+def begun(bench: Bench) -> None:
+    """Have the surroundings noted, and a baseline measured."""
+    bench.goal = Goal(max_experiments=1)
+    settled(bench)
+    bench.runner.started.clear()
+
+
+def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench) -> None:
+    begun(bench)
+    ledger = ledger_of(bench.home, bench.store)
+    keep(ledger, "0.201")
+    job = open_checkpoint(ledger)
+    bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
+    for_runs(bench, 6)
+    old = [run for run in bench.store.jobs.runs_of(job.id) if run.outcome]
+    assert len(old) == 5
+    again = changed(bench)
+    for_runs(again, 3)
+    assert any(
+        line.startswith("the checkpoint after 2 pairs begins anew") for line in again.said
+    ), again.said
+    (trial,) = open_jobs(again)
+    assert isinstance(trial.step, CheckpointStep)
+    assert trial.split not in (None, job.split)
+    assert not {run.seed for run in old} & {run.seed for run in bench.store.jobs.runs_of(trial.id)}
+    # The one that ended was looked at: the next draws the second alpha of the line.
+    first, second = (max(1, int(trial_alpha(n, is_peers=False) * NANO)) for n in (1, 2))
+    assert (job.step.alpha_nano, trial.step.alpha_nano) == (first, second)
+    # What was measured stays, where nobody looks for a verdict.
+    (voided,) = bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)
+    assert (voided.id, voided.step.was, voided.split) == (job.id, "checkpoint", job.split)
+    assert [run for run in bench.store.jobs.runs_of(voided.id) if run.outcome] == old
+    assert bench.store.jobs.closed_jobs(LINE, CheckpointStep) == []
+    for_runs(again, 20)
+    (closed,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
+    assert closed.step.passed
+    assert closed.step.measured is not None
+    assert closed.step.measured.pairs == 4
+    assert len(bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)) == 1
+
+
+def test_a_trial_that_has_no_run_yet_stays_as_it_is(bench: Bench) -> None:
+    begun(bench)
+    keep(ledger_of(bench.home, bench.store), "0.201")
+    job = open_checkpoint(ledger_of(bench.home, bench.store))
+    bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
+    again = changed(bench)
+    for_runs(again, 3)
+    (trial,) = open_jobs(again)
+    assert (trial.id, trial.split) == (job.id, job.split)
+
+
+def test_a_claim_that_is_run_again_loses_its_pairs_and_keeps_the_seeds_of_its_proof(
+    bench: Bench,
+) -> None:
+    begun(bench)
+    ledger = ledger_of(bench.home, bench.store)
+    wanted = WantedClaim(
+        base=BASELINE,
+        candidate=proposal_of(BASELINE, "0.201").source,
+        author=b"a" * 32,
+        gain_nano=GAIN_NANO,
+    )
+    job = open_attestation(ledger, wanted)
+    for_runs(bench, 4)
+    seeds = [run.seed for run in bench.store.jobs.runs_of(job.id)]
+    again = changed(bench)
+    research = again.research()
+    number = research.attest(wanted)  # before the loop has begun
+    assert number != job.id
+    trial = bench.store.jobs.get(number, AttestationStep)
+    assert trial is not None
+    assert trial.step == job.step
+    assert trial.split != job.split
+    for_runs(again, 4)
+    assert [run.seed for run in bench.store.jobs.runs_of(number)][:3] == seeds[:3]
+
+
+def test_a_head_that_is_measured_again_is_so_once(bench: Bench) -> None:
+    bench.runner.outcomes = dict([better("0.201", gain_nano=3 * GAIN_NANO)])
+    for_runs(bench, 24)
+    assert "adopted" in bench.decisions()
+    bench.ideas = 0
+    for_runs(changed(bench), 4)  # torch has changed: the head is in doubt
+    (job,) = open_jobs(bench)
+    assert isinstance(job.step, RemeasureStep)
+    bench.goal = Goal(max_experiments=1)
+    settled(bench)  # and back
+    assert len(bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)) == 1
+    assert len(bench.store.jobs.closed_jobs(LINE, RemeasureStep)) == 1
+
+
+def test_a_peers_tree_is_tried_with_another_alpha_of_the_peers(bench: Bench) -> None:
+    begun(bench)
+    ledger = ledger_of(bench.home, bench.store)
+    tree = ledger.blobs.put_source(proposal_of(BASELINE, "0.201").source)
+    step = CatchUpStep(
+        base=BASELINE.tree,
+        tree=tree,
+        theirs=tree,
+        patch=b"p" * 32,
+        target=b"t" * 32,
+        author=b"a" * 32,
+        gain_nano=GAIN_NANO,
+        alpha_nano=7,
+    )
+    job = ledger.open_job(step)
+    ledger.plan_fresh_pair(job, step.base, step.tree)
+    end(bench.store, bench.store.jobs.runs_of(job.id)[0], BASE_NANO)
+    bench.goal = Goal(duration_s=1.0)
+    settled(changed(bench))
+    (trial,) = open_jobs(bench)
+    assert isinstance(trial.step, CatchUpStep)
+    assert trial.step == replace(step, alpha_nano=max(1, int(trial_alpha(1, is_peers=True) * NANO)))
+
+
+def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench) -> None:
+    begun(bench)
+    ledger = ledger_of(bench.home, bench.store)
+    idea = proposal_of(BASELINE, "0.399")
+    job = open_experiment(ledger, Idea(proposal=replace(idea, proposer=SUBMITTED)))
+    (screen,) = bench.store.jobs.runs_of(job.id)
+    ended = replace(run(BASE_NANO - GAIN_NANO), role=screen.role, seed=screen.seed)
+    bench.store.jobs.finish_run(screen, StoredOutcome(run=ended, log_tail=""))
+    # With the new torch everything measures a lot better, this one no better than its base.
+    lower = {BASELINE.tree: better("0.200", gain_nano=9 * GAIN_NANO)[1]}
+    lower[idea.source.tree] = lower[BASELINE.tree]
+    bench.runner.outcomes = lower
+    again = changed(bench)
+    again.goal, again.ideas = Goal(max_experiments=1), 1
+    settled(again)
+    assert bench.runner.started[:2] == [BASELINE.tree] * 2  # the bank goes before it
+    closed = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
+    (tried,) = (one.step for one in closed if one.step.tree == idea.source.tree)
+    assert tried.decision == "screened_out"
+    assert min(tried.bank_nano) < BASE_NANO - 8 * GAIN_NANO
+    assert [one.step.was for one in bench.store.jobs.closed_jobs(LINE, VoidedStep)] == [
+        "experiment"
+    ]
+
+
+def test_what_was_handed_in_is_queued_again_if_its_base_is_gone(bench: Bench) -> None:
+    begun(bench)
+    ledger = ledger_of(bench.home, bench.store)
+    for name, proposer in (("0.398", SUBMITTED), ("0.399", "knobs")):
+        open_experiment(
+            ledger, Idea(proposal=replace(proposal_of(BASELINE, name), proposer=proposer))
+        )
+    keep(ledger, "0.201")
+    bench.goal = Goal(duration_s=0.0)
+    settled(changed(bench))
+    assert open_jobs(bench) == []
+    (queued,) = bench.store.jobs.open_jobs(LINE, SubmissionStep)
+    assert queued.step.tree == proposal_of(BASELINE, "0.398").source.tree
+
+
+def test_a_baseline_that_was_interrupted_begins_anew_on_a_changed_machine(bench: Bench) -> None:
+    for_runs(bench, 1)
+    (job,) = open_jobs(bench)
+    assert len([run for run in bench.store.jobs.runs_of(job.id) if run.outcome]) == 1
+    again = changed(bench)
+    again.goal = Goal(max_experiments=1)
+    settled(again)
+    assert bench.decisions() == ["baseline", "discarded"]
+    assert len(bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)) == 1
