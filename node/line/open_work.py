@@ -1,5 +1,6 @@
 """What is open when a session ends, in words: nothing of it is lost."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -36,7 +37,8 @@ def open_work(store: Store, line: LineKey) -> str:
         for job in store.jobs.open_jobs(line, *KINDS)
         if is_told_of(job)
     ]
-    words = f"goes on in the next session: {', '.join(told)}" if told else ""
+    counted = [one if n == 1 else f"{one} ×{n}" for one, n in Counter(told).items()]
+    words = f"goes on in the next session: {', '.join(counted)}" if told else ""
     stands = store.jobs.line(line)
     kept = kept_in(store, stands.stack) if stands else 0
     if not kept or store.jobs.open_jobs(line, CheckpointStep):
