@@ -123,7 +123,7 @@ def test_each_part_is_asked_about_once_and_one_that_cannot_be_taken_out_never(
 def test_on_a_plateau_a_part_is_asked_about_now_and_then(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.line.plateaus.ENOUGH", 0.36)  # of ten experiments without a keep
+    monkeypatch.setattr("node.line.plateaus.ENOUGH", 0.45)  # of ten experiments without a keep
     bench.runner.outcomes = {WIDER.tree: gains(nano=GAIN_NANO)}
     bench.ideas, bench.goal = 100, Goal(max_experiments=9)
     asyncio.run(bench.research().run())

@@ -264,8 +264,8 @@ def test_a_session_in_which_nothing_can_be_verified_says_so_once(bench: Bench) -
     )
     assert bench.said.index(said) == 0
     bench.said.clear()
-    for_runs(bench, 12)
-    assert any("`--for 1h5m`" in line for line in bench.said)  # it measures its bank anew
+    for_runs(bench, 11)
+    assert any("`--for 1h`" in line for line in bench.said)  # it measures its bank anew
 
 
 def test_short_sessions_verify_together_what_none_of_them_could(bench: Bench) -> None:
@@ -415,7 +415,7 @@ def test_a_trial_of_pairs_begins_anew_where_the_machine_has_changed(bench: Bench
     assert trial.split not in (None, job.split)
     assert not {run.seed for run in old} & {run.seed for run in bench.store.jobs.runs_of(trial.id)}
     # The one that ended was looked at: the next draws the second alpha of the line.
-    first, second = (max(1, int(trial_alpha(n, is_peers=False) * NANO)) for n in (1, 2))
+    first, second = (max(1, int(trial_alpha(n) * NANO)) for n in (1, 2))
     assert (job.step.alpha_nano, trial.step.alpha_nano) == (first, second)
     # What was measured stays, where nobody looks for a verdict.
     (voided,) = bench.store.jobs.closed_jobs(LINE, VoidedPairsStep)
@@ -502,7 +502,7 @@ def test_a_peers_tree_is_tried_with_another_alpha_of_the_peers(bench: Bench) -> 
     settled(changed(bench))
     (trial,) = open_jobs(bench)
     assert isinstance(trial.step, CatchUpStep)
-    assert trial.step == replace(step, alpha_nano=max(1, int(trial_alpha(1, is_peers=True) * NANO)))
+    assert trial.step == replace(step, alpha_nano=max(1, int(trial_alpha(1, introducer=1) * NANO)))
 
 
 def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench) -> None:
@@ -520,7 +520,7 @@ def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench)
     again = changed(bench)
     again.goal, again.ideas = Goal(max_experiments=1), 1
     settled(again)
-    assert bench.runner.started[:2] == [BASELINE.tree] * 2  # the bank goes before it
+    assert bench.runner.started[0] == BASELINE.tree  # the bank goes before it
     closed = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     (tried,) = (one.step for one in closed if one.step.tree == idea.source.tree)
     assert tried.decision == "screened_out"

@@ -80,6 +80,7 @@ class Node:
     looks_back: bool = True
     explores: bool = True
     groups: list[list[float]] = field(default_factory=list)
+    noise_then: tuple[int, NoiseEstimate | None] = (0, None)  # of so many groups
     runs: float = math.inf  # after which nothing more begins, whatever is open
     session: int = 0
     earlier: list[float] = field(default_factory=list)  # what the head measured in its last trial
@@ -364,7 +365,10 @@ class Node:
         self._have_bank([run.metric_nano or 0 for run in last])
 
     def _reading(self) -> MetricReading:
-        noise = NoiseEstimate.from_class(SD).with_groups(self.groups)
+        known, noise = self.noise_then
+        if noise is None or known != len(self.groups):
+            noise = NoiseEstimate.from_class(SD).with_groups(self.groups)
+            self.noise_then = len(self.groups), noise
         return MetricReading(sign=1, noise=noise, policy=self.policy)
 
     def _run(self, role: Role, worth: float, seed: int) -> PlannedRun:
