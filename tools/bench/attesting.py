@@ -22,8 +22,8 @@ from protocol.prospects import AuthorRate, Outcome, audit_order
 from protocol.rule import MIN_PAIRS, POWER, QUICK, VERIFY, Claim, Judgement, Policy, judge
 from protocol.statistics import NoiseEstimate, PairedEvidence
 from tests.protocol.scatter import Noise, normal, skewed, student
-from tools.bench.decisions import share_of
 from tools.bench.ranking import ranked
+from tools.bench.shares import share_of
 
 SD = 10_000_000  # the task's noise floor
 _ROUNDING = SD // 8  # what leaves scoring of a secret figure

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 from protocol.statistics import student_t_cdf
-from tools.bench.worlds import Machine, draw_gain
+from tools.bench.worlds import Machine, Propose, draw_gain
 
 _RESAMPLES = 200
 
@@ -25,11 +25,11 @@ class Progress:
         self.false += gain <= 0
 
 
-def keep_if_lower(machine: Machine, runs: int) -> Progress:
+def keep_if_lower(machine: Machine, runs: int, propose: Propose = draw_gain) -> Progress:
     """Keep whatever measured lower than the last that was kept (autoresearch's loop)."""
     progress, best = Progress(), machine.measure(0.0)
     while machine.runs < runs:
-        gain = draw_gain(machine.chance)
+        gain = propose(machine.chance)
         measured = machine.measure(-(progress.gain + gain))
         if measured < best:
             best = measured

@@ -5,7 +5,9 @@ try is VERIFICATION's model: few patches are good, most do nothing, many harm.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from node.loop.session_plan import Span
 from tests.protocol.scatter import Noise, normal
@@ -13,6 +15,9 @@ from tests.protocol.scatter import Noise, normal
 GOOD_SHARE, BAD_SHARE = 0.05, 0.35
 RUNS_A_NIGHT = 96
 SESSION_SD = 0.5
+
+
+Propose: TypeAlias = Callable[[random.Random], float]  # what a proposal truly gains
 
 
 def draw_gain(chance: random.Random) -> float:
@@ -31,6 +36,7 @@ class Machine:
     noise: Noise = normal
     session_sd: float = SESSION_SD
     runs_a_session: int = RUNS_A_NIGHT
+    drift_sd: float = 0.0  # by which a session's offset walks from run to run
     runs: int = 0
     offset: float = 0.0
 
@@ -41,6 +47,8 @@ class Machine:
         """
         if self.is_at_beginning:
             self.offset = self.chance.gauss(0, self.session_sd)
+        elif self.drift_sd:
+            self.offset += self.chance.gauss(0, self.drift_sd)
         self.runs += 1
         return value + self.offset + scale * self.noise(self.chance)
 
