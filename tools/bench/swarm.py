@@ -1,4 +1,8 @@
-"""Many nodes that hear of each other: how soon the typical one is as far as one alone."""
+"""Many nodes that hear of each other: how soon the typical one is as far as one alone.
+
+What this assumes flatters a swarm, and stands beside the figures: gains add up, no two nodes have
+the same idea, and what one finds the others hear of at once.
+"""
 
 import os
 import random
@@ -8,6 +12,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from tools.bench.members import Member, Swarm
+from tools.bench.shares import ratio_of
 from tools.bench.worlds import Machine
 
 SIZES = (1, 4, 8, 16, 32)
@@ -25,20 +30,23 @@ def run_swarm(_kept: Path) -> dict[str, object]:
     with get_context("spawn").Pool(os.cpu_count()) as pool:
         reached = dict(zip(jobs, pool.map(_reach, jobs, chunksize=1), strict=True))
     swarms = dict.fromkeys((nodes, share) for nodes, share, _ in jobs)
-    means = {
-        swarm: [
-            fmean(of_target)
-            for of_target in zip(*(reached[*swarm, seed] for seed in range(_SEEDS)), strict=True)
-        ]
+    spent = {
+        (*swarm, target): [reached[*swarm, seed][at] for seed in range(_SEEDS)]
         for swarm in swarms
+        for at, target in enumerate(TARGETS_SD)
     }
-    alone = means[1, 0.0]
     return {
-        f"{nodes} nodes, {share:.0%} liars": {
-            f"to_{target:.0f}_sd": {"runs": round(runs), "times_alone": round(one / runs, 2)}
-            for target, runs, one in zip(TARGETS_SD, spent, alone, strict=True)
-        }
-        for (nodes, share), spent in means.items()
+        "assumed": "gains add up, no two nodes have the same idea, boards are heard at once",
+        **{
+            f"{nodes} nodes, {share:.0%} liars": {
+                f"to_{target:.0f}_sd": {
+                    "runs": round(fmean(spent[nodes, share, target])),
+                    "times_alone": ratio_of(spent[1, 0.0, target], spent[nodes, share, target]),
+                }
+                for target in TARGETS_SD
+            }
+            for nodes, share in swarms
+        },
     }
 
 
