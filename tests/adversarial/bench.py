@@ -25,6 +25,7 @@ from trainer.sandbox.sandbox import _TAIL_BYTES, Sandbox
 from trainer.task_folder.task import Task
 
 HONEST_SEED = 2
+ATTEMPTS = 4
 _KEEP = Sandbox._keep
 
 # Roomy for an honest run of a second even on a crowded machine.
@@ -145,6 +146,13 @@ class Bench:
         )
         assert self.watch.left_behind == []
         return outcome
+
+    def run_uncrowded(self, train: str) -> RunOutcome:
+        """Run a source that takes no longer than it may, again where a crowd stretched that."""
+        for _ in range(ATTEMPTS - 1):
+            if (outcome := self.run(train)).status != "timeout":
+                return outcome
+        return self.run(train)
 
     @property
     def baseline(self) -> str:

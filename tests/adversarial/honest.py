@@ -10,7 +10,7 @@ def find_false_alarm(move: Move, bench: Bench) -> str | None:
     for edit in move.edits:
         assert source.count(edit.search) == 1, (move.name, edit.search)
         source = source.replace(edit.search, edit.replace)
-    outcome = bench.run(source)
+    outcome = bench.run_uncrowded(source)
     if outcome.status != "ok" or outcome.audit is None or outcome.metric_nano is None:
         return f"ended as {outcome.status}, {outcome.reason}: {outcome.log_tail}"
     return None if outcome.audit.k == 256 else f"audited at {outcome.audit.k} places"

@@ -30,7 +30,6 @@ from trainer.language_model.text.arrays import LogProbs
 TINY_NOISE_SD = 0.0104
 NEXT_SPLIT = b"the key of the next secret split"
 CHANNELS = ("Files", "Memory", "AccessTimes", "PageCache", "AbsentNames")
-ATTEMPTS = 4
 CHANCE = 12  # of 64 bits, beyond what guessing the same bit always gets
 
 
@@ -46,12 +45,8 @@ def test_a_cheat_is_refused(cheat: Cheat, bench: Bench) -> None:
 
 
 def check_refused(cheat: Cheat, bench: Bench) -> None:
-    outcome = bench.run(cheat.source(bench.baseline))
-    for _ in range(ATTEMPTS - 1):
-        if outcome.status != "timeout" or cheat.ends == "timeout":
-            break
-        # In a crowd its start takes too long before anything has looked at what it claims.
-        outcome = bench.run(cheat.source(bench.baseline))
+    source = cheat.source(bench.baseline)
+    outcome = bench.run(source) if cheat.ends == "timeout" else bench.run_uncrowded(source)
     assert outcome.status == cheat.ends, (outcome.reason, outcome.metric_nano, outcome.log_tail)
     assert outcome.reason is not None
     assert outcome.reason.startswith(cheat.reason), outcome.reason

@@ -42,24 +42,24 @@ HEADS = 0
 HEADS = 2
 >>>>>>> REPLACE
 """
-WIDER = """\
-TITLE: A wider model
-WHY: It may be too small.
+SLIMMER = """\
+TITLE: A slimmer model
+WHY: It may be too large.
 train.py
 <<<<<<< SEARCH
 WIDTH = 64
 =======
-WIDTH = 96
+WIDTH = 48
 >>>>>>> REPLACE
 """
-DEEPER = """\
-TITLE: A deeper model
-WHY: It may be too shallow.
+SHALLOWER = """\
+TITLE: A shallower model
+WHY: It may be too deep.
 train.py
 <<<<<<< SEARCH
 LAYERS = 2
 =======
-LAYERS = 3
+LAYERS = 1
 >>>>>>> REPLACE
 """
 AGENT = """\
@@ -88,8 +88,8 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
         says(NARROWER.format(search="MLP_RATIO = 40")),  # matches nothing
         says(NARROWER.format(search="MLP_RATIO = 4")),
         says(BROKEN),
-        says(WIDER),
-        says(DEEPER),
+        says(SLIMMER),  # cheaper than the baseline: in a crowd none ends at a ceiling
+        says(SHALLOWER),
     ]
 
     async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
@@ -109,7 +109,7 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
     # One or two ideas are written before it is known that the one before them crashed.
     first, broken, *between, mended = written
     assert (first, broken, mended) == ("A narrower block", "No heads at all", "Two heads")
-    assert between == ["A wider model", "A deeper model"][: len(between)]
+    assert between == ["A slimmer model", "A shallower model"][: len(between)]
     assert {step.model for step in written.values()} == {"small"}
     assert written["No heads at all"].decision == "failed"
     assert written["Two heads"].key == "repair:1:llm:no-heads-at-all"
