@@ -166,8 +166,9 @@ def _anchor_gain(
     pairs, noise_nano = pairs_of(body.runs, anchor, scale, secret=secret), manifest.noise_floor_nano
     if len(pairs) < MIN_ANCHOR_PAIRS:
         return None
-    if anchor == "base" and (gain := Evidence.of(pairs, noise_nano).gain):
-        return replace(gain, estimate=gain.mean)  # as others are told, in one column
+    if anchor == "base":
+        gain = Evidence.of(pairs, noise_nano).gain
+        return gain and replace(gain, estimate=gain.mean)  # as others are told, in one column
     return gain_of([against - candidate for against, candidate in pairs], noise_nano)
 
 

@@ -15,7 +15,9 @@ be looked at after any pair, so no way of stopping makes it confirm more than 5 
 C[n] is the value of h·Z²/SS, in millionths and rounded up, at which ln E(Z) reaches ln 20 with
 h = n/2 and 2·(n-1) degrees of freedom. The scatter of the differences stands in for that of the
 runs where it is larger (a seed that is lucky for one and unlucky for the other); s is the task's
-noise floor, below which no spread is believed.
+noise floor, below which no spread is believed. What is not shown to be above or below the gain lies
+within its reach, which so is true wherever the pairs stop; the estimate is the mean less what
+selection adds to it on average (`protocol.statistics.PairedEvidence.estimate`).
 """
 
 import math

@@ -112,7 +112,7 @@ def compare(
 
     A and B are files, trees, ids, or the words baseline, head and working.
     """
-    from node.terminal.vocabulary import interval_words, word
+    from node.terminal.vocabulary import gain_words, word
 
     bench = find_workbench(task, text)
     base, candidate = (find_source(bench.home, bench.task, name) for name in (a, b))
@@ -142,8 +142,7 @@ def compare(
         print_json(_comparison_json(base, candidate, result, policy.alpha))
     elif judged:
         click.echo(
-            f"{told}: gain {judged.gain:+.6f}, {interval_words(judged.lower, judged.upper)}, "
-            f"{len(ended.pairs)} pairs in {result.seconds:.0f} s"
+            f"{told}: {gain_words(judged)}, {len(ended.pairs)} pairs in {result.seconds:.0f} s"
         )
     if ended.failure:
         click.echo(f"{told}: {plain(ended.failure)}", err=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.line.trial import Confirmation
-from node.terminal.vocabulary import interval_words, word
+from node.terminal.vocabulary import gain_words, word
 from protocol.codecs import fit_line
 
 _RECENT = 400
@@ -93,11 +93,7 @@ class Activity:
     def confirmed(self, what: str, confirmation: Confirmation, *, record: bytes) -> None:
         """A trial of the head by `what` is recorded."""
         latest, verdict = confirmation.latest, word(confirmation.verdict)
-        gain = (
-            f", gain {latest.gain:+.4f}, {interval_words(latest.lower, latest.upper, spec='+.4f')}"
-            if latest
-            else ""
-        )
+        gain = f", {gain_words(latest, spec='+.4f')}" if latest else ""
         adopted = ": the head from now on" if confirmation.move == "pass" else ""
         told = f"{what} {verdict} after {len(confirmation.pairs)} pairs{gain}{adopted}"
         self.judged(told, record=record)

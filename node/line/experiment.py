@@ -95,15 +95,16 @@ class ExperimentStep(JobStep):
         """Whether a run is audited: a screen is not, if its claim does not pass."""
         if run.ordinal > 0:
             return True
-        reading = desk.reading()
-        return reading.is_promising(public_nano, self._level(desk.ledger, reading))
+        reading, bank = desk.reading(), self._bank(desk.ledger)
+        level_nano = level_on(desk.ledger, self.base, bank, reading.noise.sd)
+        return reading.is_promising(public_nano, level_nano)
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Recheck what passed its screen; record what is decided."""
-        reading = desk.reading()
-        if not self._bank(desk.ledger):
+        reading, bank = desk.reading(), self._bank(desk.ledger)
+        if not bank:
             return  # it was opened anew and waits for one
-        level_nano = self._level(desk.ledger, reading)
+        level_nano = level_on(desk.ledger, self.base, bank, reading.noise.sd)
         is_current = self.base == desk.ledger.known_line.working
         move = next_of_trial(runs, level_nano, reading, is_current=is_current)
         if move == "wait":
@@ -125,7 +126,7 @@ class ExperimentStep(JobStep):
             self,
             decision=decision,
             gain_milli=gain_milli,
-            bank_nano=self._bank(desk.ledger),
+            bank_nano=bank,
             level_nano=level_nano,
             screen_nano=ended[0].metric_nano,
         )
@@ -146,9 +147,6 @@ class ExperimentStep(JobStep):
         )
         desk.on_record()
 
-    def _level(self, ledger: Ledger, reading: MetricReading) -> int:
-        return level_on(ledger, self.base, self._bank(ledger), reading.noise.sd)
-
     def is_void(self, runs: list[PlannedRun]) -> bool:
         """Always, as what its base measured is."""
         return True
@@ -163,10 +161,16 @@ class ExperimentStep(JobStep):
             return ledger.open_runs(again, role="candidate", tree=self.tree)
         if self.proposer != SUBMITTED:
             return None
-        return ledger.open_job(
-            SubmissionStep(
-                tree=self.tree, fingerprint=self.fingerprint, title=self.title, why=self.why
-            )
+        return ledger.open_job(self.handed_in_again())
+
+    def handed_in_again(self, *parents: bytes) -> SubmissionStep:
+        """Return what queues a source that was handed in for the working line."""
+        return SubmissionStep(
+            tree=self.tree,
+            fingerprint=self.fingerprint,
+            title=self.title,
+            why=self.why,
+            parents=parents,
         )
 
     def _bank(self, ledger: Ledger) -> tuple[int, ...]:
@@ -253,15 +257,7 @@ def close_experiment(
         if kept:
             ledger.go_on_from(step.tree, patch.id, runs[1:])
         if step.decision == "rebased" and step.proposer == SUBMITTED:
-            ledger.open_job(
-                SubmissionStep(
-                    tree=step.tree,
-                    fingerprint=step.fingerprint,
-                    title=step.title,
-                    why=step.why,
-                    parents=(patch.id,),
-                )
-            )
+            ledger.open_job(step.handed_in_again(patch.id))
         ledger.close_job(job, step)
     return RecordedExperiment(patch=patch.id, result=record.id)
 

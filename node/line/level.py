@@ -19,7 +19,7 @@ _REACH_SD: Final = 3.0
 _GRID: Final = np.linspace(-_REACH_SD, _REACH_SD, 121)
 _FAR_SD: Final = 15.0
 # Of proposals so many do nothing, harm by up to 2 and up to 10 deviations, and gain 1 to 3.
-# Nights of six other mixes lose by this less than 5 % of what they would with the mix known.
+# Of five sets of shares that were simulated, in nights of five mixes, these got furthest overall.
 _NOTHING, _HARM, _RUIN, _GAIN = 0.3, 0.3, 0.35, 0.05
 
 

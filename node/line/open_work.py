@@ -61,7 +61,7 @@ def _how_far(job: Job[Any], runs: Sequence[PlannedRun]) -> str:
     ended = [run for run in runs if run.outcome is not None]
     if not isinstance(job.step, PairTrial):
         return f"after {many(len(ended), 'run')}"
-    roles = {"base": set[int](), "candidate": set[int](), "anchor": set[int]()}
-    for run in ended:
-        roles[run.role].add(run.seed)
-    return f"after {many(len(roles['base'] & roles['candidate']), 'pair')}"
+    base, candidate = (
+        {run.seed for run in ended if run.role == it} for it in ("base", "candidate")
+    )
+    return f"after {many(len(base & candidate), 'pair')}"

@@ -21,7 +21,7 @@ from node.line.trial import (
     next_of_confirmation,
 )
 from node.store.jobs import Job, PlannedRun
-from node.terminal.vocabulary import interval_words
+from node.terminal.vocabulary import gain_words
 from protocol.codecs import integer
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.manifest import TaskManifest
@@ -190,6 +190,6 @@ def note_of(confirmation: Confirmation) -> str:
     if latest is None or judgement is None:
         return confirmation.reason
     return (
-        f"{judgement.verdict} after {len(confirmation.pairs)} pairs on the secret split: gain "
-        f"{latest.gain:+.6f}, {interval_words(latest.lower, latest.upper)}"
+        f"{judgement.verdict} after {len(confirmation.pairs)} pairs on the secret split: "
+        f"{gain_words(latest)}"
     )

@@ -3,6 +3,7 @@
 Knows nothing of how runs are run. Whatever it opens is in the store before its first run starts.
 """
 
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -250,7 +251,7 @@ class Agenda:
     @property
     def _are_all_opened(self) -> bool:
         """Whether a session of so many experiments has begun them all."""
-        return bool(self.goal.max_experiments) and self._opened >= (self.goal.max_experiments or 0)
+        return self._opened >= (self.goal.max_experiments or math.inf)
 
     def _is_all_answered(self) -> bool:
         """Whether this session is for what was handed in, and all of it is decided."""

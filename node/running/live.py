@@ -26,10 +26,9 @@ from node.store.jobs import Line
 from node.terminal.figures import told_sd
 from node.terminal.interrupts import STOPPING
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import interval_words, many, word, wording
+from node.terminal.vocabulary import gain_words, many, word, wording
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
-from protocol.rule import Judgement
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import idle_cards
 
@@ -261,13 +260,9 @@ def _evidence(confirmation: Confirmation) -> RenderableType:
         Text("  evidence", "cyan"),
         ProgressBar(total=1.0, completed=share, width=24, complete_style="cyan"),
         f"{share:.0%} after {many(len(confirmation.pairs), 'pair')}"
-        + (f", gain {latest.gain:+.4f}, {_interval(latest)}" if latest else ""),
+        + (f", {gain_words(latest, spec='+.4f')}" if latest else ""),
     )
     return table
-
-
-def _interval(judged: Judgement) -> str:
-    return interval_words(judged.lower, judged.upper, spec="+.4f")
 
 
 def _events(activity: Activity, idle_cards: str) -> list[Text]:

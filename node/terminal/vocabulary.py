@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from agent.proposal import DECISION_WORDS
 from node.terminal.terminal import plain
+from protocol.rule import Judgement
 
 
 def interval_words(lower: float | None, upper: float | None, *, spec: str = "+.6f") -> str:
@@ -17,6 +18,11 @@ def interval_words(lower: float | None, upper: float | None, *, spec: str = "+.6
     if lower is None or upper is None:
         return "too few pairs for an interval"
     return f"95 % interval {lower:{spec}} to {upper:{spec}}"
+
+
+def gain_words(judged: Judgement, *, spec: str = "+.6f") -> str:
+    """Tell what pairs show of a gain, with its interval."""
+    return f"gain {judged.gain:{spec}}, {interval_words(judged.lower, judged.upper, spec=spec)}"
 
 
 class Wording(NamedTuple):
