@@ -55,7 +55,9 @@ class Bubblewrap(Enclosure):
         command += [boot, *boot_arguments(self.profile, channel)]
         try:
             self._process = await start_process(
-                command, pass_fds=(channel, program, arguments), has_lifeline=False
+                self.giving_way(command),
+                pass_fds=(channel, program, arguments),
+                has_lifeline=False,
             )
         except FileNotFoundError as error:
             raise SafetyError(

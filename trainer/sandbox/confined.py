@@ -72,7 +72,9 @@ class Confined(Enclosure):
             channel=channel,
             program=[str(boot), *boot_arguments(self.profile, channel)],
         )
-        self._process = await start_process(confining(spec), pass_fds=(channel,), has_lifeline=True)
+        self._process = await start_process(
+            self.giving_way(confining(spec)), pass_fds=(channel,), has_lifeline=True
+        )
         return self._process
 
     def attach(self, pid: int) -> None:

@@ -8,9 +8,11 @@ import asyncio
 import contextlib
 import math
 import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from pathlib import Path
+from typing import Final
 
 from protocol.errors import SafetyError
 from trainer.cards import nvidia
@@ -18,6 +20,7 @@ from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import path_program
 
+_NICE: Final = 5  # the node, its network and a desktop go first; what is loaded meanwhile does not
 _END_TIMEOUT_S = 60.0  # milliseconds, if there is no full folder to be cleared on a busy disk
 
 
@@ -32,6 +35,18 @@ class Enclosure(ABC):
     @abstractmethod
     async def start(self, channel: int) -> asyncio.subprocess.Process:
         """Start the harness inside, with this descriptor as its channel. Raises SafetyError."""
+
+    def giving_way(self, command: list[str]) -> list[str]:
+        """Return a command whose processes let go first whatever else wants the processor.
+
+        Where the clock counts and not the CPU's, they do not.
+        """
+        nice = shutil.which("nice", path=os.defpath)
+        is_there = shutil.which(command[0], path=os.defpath)  # else that is what is told
+        if not (self.profile.single_process and nice and is_there):
+            return command
+        # From its first process on: what that has started by now would keep its own.
+        return [nice, "-n", str(_NICE), *command]
 
     @abstractmethod
     def attach(self, pid: int) -> None:
