@@ -116,7 +116,7 @@ class Runner:
         self.baseline_cost = None
         tree = visible_tree(with_cuda=self.device.cuda is not None)
         warming_up = asyncio.create_task(asyncio.to_thread(tree.warm_up))
-        load = HostLoad()
+        load = HostLoad(self._stages.work)
         try:
             for _ in range(_CALIBRATIONS):
                 outcome = await self.run(self.task.source, seed, split=split)
@@ -129,7 +129,7 @@ class Runner:
                 f"the task's own baseline failed here ({outcome.status}): {outcome.reason}",
                 "`arnode doctor` looks at this machine, `arnode task check` at an own task",
             )
-        self._pace = self._pace_from(self.baseline_cost.cost, share=load.share())
+        self._pace = self._pace_from(self.baseline_cost.cost, share=load.share_with_lanes())
         return outcome
 
     async def run(
@@ -171,6 +171,10 @@ class Runner:
         finally:
             on_trained()
         outcome = await self._scored_outcome(trained, aside)
+        if self._pace is None and self.baseline_cost is not None:
+            # The first run of a new line: what comes after it is held against it, too.
+            share = trained.meter.others_share
+            self._pace = self._pace_from(self.baseline_cost.cost, share=share)
         return replace(outcome, stages=in_order((*aside.stages, *outcome.stages)))
 
     async def _scored_outcome(self, trained: Trained, aside: Timeline) -> RunOutcome:
@@ -220,12 +224,13 @@ class Runner:
         if pace is None or self.baseline_cost is None or self.device.cuda is not None:
             return request
         if not pace.knows_serving(share) and self.baseline_cost.product:
-            meter, load, began_s = Meter(), HostLoad(), time.monotonic()
+            meter, load = Meter(), HostLoad(self._stages.work)
+            began_s = time.monotonic()
             timed = replace(request, source=self.task.source, split=None, ceiling=UNLIMITED)
             timed = replace(timed, needs_audit=lambda _public, _secret: True, incumbent=None)
             with contextlib.suppress(RunFailed):
                 await self._stages.score(timed, self.baseline_cost.product, meter)
-                pace.learn_serving(load.share(), meter.cost)
+                pace.learn_serving(load.share_with_lanes(), meter.cost, wanted=share)
             aside.add("train", "baseline", began_s, time.monotonic())
         serving = pace.ceiling(share)
         return replace(request, ceiling=replace(serving, train_s=request.ceiling.train_s))

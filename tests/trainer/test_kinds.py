@@ -11,7 +11,7 @@ from trainer import task_kinds as kinds
 from trainer.language_model.data import TaskData
 from trainer.language_model.kind import LanguageModel
 from trainer.measuring.cost import StageCosts
-from trainer.measuring.host_load import HostLoad
+from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.kind import NotThereYet, Request, Scores, TaskKind
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import BaselineCost, Meter
@@ -29,6 +29,7 @@ class Lengths:
     budget_tokens: int = 1
     metric_tolerance: float = 0.0
     asked: list[str] = field(default_factory=list)
+    work: LaneWork = field(default_factory=LaneWork)
 
     async def run(self, request: Request, meter: Meter) -> bytes:
         self.asked.append("run")

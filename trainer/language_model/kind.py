@@ -11,7 +11,7 @@ from protocol.errors import ArnodeError
 from trainer.cards.cards import Card
 from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
-from trainer.language_model.manifest import check_metric, read_manifest
+from trainer.language_model.manifest import check_metric, may_stand_beside, read_manifest
 from trainer.language_model.text.pin import Unpinned
 from trainer.measuring.kind import Measuring, Prepared, Progress
 from trainer.sandbox.compiled import CompiledCode
@@ -25,6 +25,7 @@ class LanguageModel:
 
     read = staticmethod(read_manifest)
     check = staticmethod(check_metric)
+    may_stand_beside = staticmethod(may_stand_beside)
 
     def settle(
         self,

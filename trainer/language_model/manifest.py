@@ -101,6 +101,14 @@ def check_metric(manifest: TaskManifest) -> None:
         )
 
 
+def may_stand_beside(manifest: TaskManifest) -> bool:
+    """Say whether runs may stand beside each other on one processor, with a budget of tokens.
+
+    A metric is the same bits then whatever else the machine does.
+    """
+    return manifest.budget.unit == "tokens"
+
+
 def _metric_fault(evaluator: str, metric: MetricSpec) -> tuple[str, str] | None:
     """Return which field of a metric is not what its evaluator measures, and what that is."""
     for field, owned in zip(

@@ -29,7 +29,7 @@ from trainer.language_model.supply import Supply
 from trainer.language_model.text.arrays import LogProbs
 from trainer.language_model.weights import MAX_HEADER_BYTES, check_weights
 from trainer.measuring.cost import OVERTIME, UNLIMITED
-from trainer.measuring.host_load import HostLoad
+from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.kind import Request, Scores
 from trainer.measuring.metering import (
     RunFailed,
@@ -90,6 +90,7 @@ class Stages:
     ) -> None:
         self.watch: CardWatch | None = None  # while there is one
         self.baseline_cost: BaselineCost | None = None
+        self.work = LaneWork()
         self._task = task
         self._data = data
         self.splits = SecretSplits(task.manifest, data)
@@ -181,7 +182,8 @@ class Stages:
         first = await self.supply.part(request.seed, 0)
         sandbox = await self._pool.take("train")
         self._pool.warm("serve")
-        host_load, ceiling_s = HostLoad(), request.ceiling.train_s
+        self.work.begin(sandbox)
+        host_load, ceiling_s = HostLoad(self.work), request.ceiling.train_s
 
         def overtime_s() -> float:
             """On a loaded machine its end is awaited: a fair ceiling is known after it only."""
@@ -215,7 +217,9 @@ class Stages:
             meter.wall_s = 0.0 if started_s is None else time.monotonic() - started_s
             meter.cost = replace(meter.cost, train_s=sandbox.metered_s() - before_s)
             meter.train_cpu_s = sandbox.cpu_s() - before_cpu_s
-            meter.others_share = host_load.share()
+            meter.strangers_share = host_load.share()
+            meter.others_share = host_load.share_with_lanes()
+            self.work.end(sandbox)
             await sandbox.close()
             meter.note(sandbox, "train")
         if fault := check_weights(weights, limit_bytes=limits.weights_mb * 1_000_000):
@@ -263,6 +267,7 @@ class Stages:
             self._pool.warm("serve")  # for its audit
         else:
             sandbox.stop_listening()  # what it heard of the one that claimed is nobody's either
+        self.work.begin(sandbox)
         before_s, started_s = sandbox.metered_s(), time.monotonic()
 
         def note_start(*, has_rows: bool) -> None:
@@ -290,6 +295,7 @@ class Stages:
                 finally:
                     used_s = sandbox.metered_s() - before_s
                     meter.cost = replace(meter.cost, **{f"{part}_s": used_s})
+                    self.work.end(sandbox)
                     await sandbox.close()
                     meter.note(sandbox, part)
         finally:

@@ -102,8 +102,15 @@ class Pace:
     def learn_training(self, share: float, train_s: float) -> None:
         self._train_s[_band(share)] = train_s
 
-    def learn_serving(self, share: float, cost: StageCosts) -> None:
+    def learn_serving(self, share: float, cost: StageCosts, *, wanted: float = 1.0) -> None:
+        """Take in what scoring cost at a share.
+
+        It is as much as known of the share that it was `wanted` for, if that is no larger: how busy
+        other lanes are is another share at every look.
+        """
         self._serving[_band(share)] = cost
+        if wanted <= share:
+            self._serving.setdefault(_band(wanted), cost)
 
     def at(self, share: float) -> StageCosts:
         """Return the most that was measured on machines no more loaded than this.

@@ -10,7 +10,8 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
+from weakref import WeakSet
 
 from trainer.sandbox.sandbox import Sandbox
 
@@ -20,21 +21,61 @@ LOOKED_S: Final = 5.0
 _IDLE_FIELDS = (3, 4)  # idle, iowait
 
 
-class HostLoad:
-    """Watches from its making on."""
+class LaneWork:
+    """CPU seconds that one lane's scripts used: to the runs of other lanes it is one of the others.
+
+    What starts ahead, before there is a script, is no lane's.
+    """
+
+    _all: ClassVar[WeakSet["LaneWork"]] = WeakSet()
 
     def __init__(self) -> None:
+        self._ended_s = 0.0
+        self._began_s: dict[Sandbox, float] = {}
+        self._all.add(self)
+
+    def begin(self, sandbox: Sandbox) -> None:
+        """Count a sandbox from now on."""
+        self._began_s[sandbox] = sandbox.cpu_s()
+
+    def end(self, sandbox: Sandbox) -> None:
+        """Count it no longer, before it is closed: its number may then be another's."""
+        self._ended_s += sandbox.cpu_s() - self._began_s.pop(sandbox)
+
+    def used_s(self) -> float:
+        """What it used so far."""
+        open_s = sum(sandbox.cpu_s() - began_s for sandbox, began_s in self._began_s.items())
+        return self._ended_s + open_s
+
+    def others_s(self) -> float:
+        """What all other lanes of this process used so far."""
+        return sum(lane.used_s() for lane in self._all if lane is not self)
+
+
+class HostLoad:
+    """Watches from its making on. `lane`: whose run it is that others may disturb."""
+
+    def __init__(self, lane: LaneWork | None = None) -> None:
+        self._lane = lane
+        self._lanes_s = 0.0 if lane is None else lane.others_s()
         self._busy_s, self._own_s, self._wall_s = _busy_s(), _own_s(), time.monotonic()
 
     def share(self) -> float:
-        """What others used since then, as a share of all processors' time."""
-        capacity_s = (time.monotonic() - self._wall_s) * (os.cpu_count() or 1)
-        foreign_s = _busy_s() - self._busy_s - (_own_s() - self._own_s)
-        return max(0.0, foreign_s / capacity_s) if capacity_s > 0 else 0.0
+        """What strangers to this node used since then, as a share of all processors' time."""
+        return self._of_capacity(_busy_s() - self._busy_s - (_own_s() - self._own_s))
+
+    def share_with_lanes(self) -> float:
+        """The same with what other lanes used: caches and cores are shared with them as well."""
+        lanes_s = 0.0 if self._lane is None else self._lane.others_s() - self._lanes_s
+        return self.share() + self._of_capacity(lanes_s)
 
     def is_noticeable(self) -> bool:
-        """Whether others used so much that our CPU seconds may have stretched."""
+        """Whether strangers used so much that our CPU seconds may have stretched."""
         return self.share() > NOTICEABLE
+
+    def _of_capacity(self, used_s: float) -> float:
+        capacity_s = (time.monotonic() - self._wall_s) * (os.cpu_count() or 1)
+        return max(0.0, used_s / capacity_s) if capacity_s > 0 else 0.0
 
 
 class Idle:

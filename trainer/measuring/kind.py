@@ -20,6 +20,7 @@ from protocol.source import Source
 from trainer.cards.cards import Card
 from trainer.host.device import Device
 from trainer.measuring.cost import StageCosts
+from trainer.measuring.host_load import LaneWork
 from trainer.measuring.outcome import Answers, BaselineCost, Meter
 from trainer.sandbox.compiled import CompiledCode
 from trainer.task_folder.task import KindReader, NotPreparedError, Task
@@ -100,11 +101,13 @@ class Measuring(Protocol):
     """Runs sources of one task on one device, and scores what they made.
 
     `watch` is the card's, while there is one. `baseline_cost` is None until the first scored run,
-    the baseline's; `budget_tokens` is 0 where the budget is one of seconds.
+    the baseline's; `budget_tokens` is 0 where the budget is one of seconds. `work` is what its
+    scripts used, for others that measure beside it.
     """
 
     watch: "CardWatch | None"
     baseline_cost: BaselineCost | None
+    work: LaneWork
 
     @property
     def budget_tokens(self) -> int:
@@ -180,6 +183,12 @@ class TaskKind(KindReader, Protocol):
 
     def check(self, manifest: TaskManifest) -> None:
         """Raise ConfigurationError for a task that cannot be measured here."""
+
+    def may_stand_beside(self, manifest: TaskManifest) -> bool:
+        """Say whether runs of a task may stand beside each other on one processor.
+
+        They may if nothing that counts depends on how fast they are let run.
+        """
 
     def measuring(
         self,

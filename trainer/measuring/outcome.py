@@ -83,14 +83,16 @@ class BaselineCost:
 class Meter:
     """Fills up while a run goes on; whatever ends the run, these figures stand.
 
-    `cost` are the seconds that count; `others_share` is what others used while it trained, of all
-    processors' time; `has_rows` says whether it was shown a row to score.
+    `cost` are the seconds that count; `others_share` is what others used while it trained, other
+    lanes among them, of all processors' time, `strangers_share` what strangers to this node did;
+    `has_rows` says whether it was shown a row to score.
     """
 
     cost: StageCosts = field(default_factory=StageCosts)
     wall_s: float = 0.0
     train_cpu_s: float = 0.0
     others_share: float = 0.0
+    strangers_share: float = 0.0
     has_rows: bool = False
     claim_wall_s: float = 0.0
     peak_mem_bytes: int = 0

@@ -66,11 +66,11 @@ class Trained:
     def is_over(self) -> bool:
         """Whether it took more than its ceiling.
 
-        Where others disturbed it, also if it left the start of scoring, which counts as training,
-        less room there than that may take: after a row it is too late to try again.
+        Where strangers disturbed it, also if it left the start of scoring, which counts as
+        training, less room there than that may take: after a row it is too late to try again.
         """
         ceiling, start_s = self.request.ceiling, 0.0
-        if self.meter.others_share > NOTICEABLE:
+        if self.meter.strangers_share > NOTICEABLE:
             start_s = ceiling.first_claim_s
         return self.meter.cost.train_s + start_s > ceiling.train_s
 
