@@ -17,6 +17,7 @@ from protocol.errors import UsageError
 @setting_option("task")
 @setting_option("text")
 @setting_option("gpus")
+@setting_option("lanes")
 @setting_option("agent")
 @setting_option("max_experiments")
 @click.option("--for", "duration", metavar="SPAN", help="Stop after this long, like 8h or 45m.")

@@ -56,6 +56,7 @@ class Cast:
                 env={
                     **own,
                     "ARNODE_HOME": str(home.root),
+                    "ARNODE_LANES": "1",  # they share a machine
                     "ARNODE_LISTEN": _LISTEN,
                     "ARNODE_MDNS": "false",
                     "ARNODE_NAME": name,

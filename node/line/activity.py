@@ -36,10 +36,12 @@ class Activity:
         self.stage = self.stage_plainly = "starting"
         self.stage_started_s = self.started_s
         self.dots: deque[Dot] = deque(maxlen=_RECENT)
+        self.lanes = 1
         self.runs = 0
         self.counted_ms = 0
         self.confirmation: Confirmation | None = None
         self.messages: deque[str] = deque(maxlen=_RECENT)
+        self._at_work: dict[object, tuple[str, str, str, float]] = {}  # oldest first
         self._log = log
 
     @property
@@ -54,8 +56,13 @@ class Activity:
 
     @property
     def counted_share(self) -> float:
-        """Share of the session's wall-clock in which a counted training ran."""
-        return self.counted_ms / 1000 / max(1.0, self.elapsed_s)
+        """Share of the session's wall-clock in which a counted training ran, of a lane."""
+        return self.counted_ms / 1000 / max(1.0, self.elapsed_s) / self.lanes
+
+    @property
+    def beside(self) -> int:
+        """How many more runs are at work than the one that is told."""
+        return max(0, len(self._at_work) - 1)
 
     def say(self, text: str, *, record: bytes | None = None) -> None:
         """Tell something once, in the log and in the view."""
@@ -63,10 +70,24 @@ class Activity:
         self.messages.append(line)
         self._log(line)
 
-    def running(self, title: str, stage: str, plainly: str) -> None:
-        """A run begins."""
-        self.title, self.stage, self.stage_plainly = title, stage, plainly
-        self.stage_started_s = time.monotonic()
+    def running(self, title: str, stage: str, plainly: str, *, run: object = None) -> None:
+        """A run begins, which is told of until another does, or it has ended and another has not.
+
+        Without a `run` it is something else that is done.
+        """
+        told = (title, stage, plainly, time.monotonic())
+        if run is not None:
+            self._at_work[run] = told
+        self._tell(told)
+
+    def ended(self, run: object) -> None:
+        """A run has ended, whatever came of it; the latest of the others is told of."""
+        self._at_work.pop(run, None)
+        if self._at_work:
+            self._tell(list(self._at_work.values())[-1])
+
+    def _tell(self, told: tuple[str, str, str, float]) -> None:
+        self.title, self.stage, self.stage_plainly, self.stage_started_s = told
 
     def idle(self, reason: str) -> None:
         """Nothing runs."""

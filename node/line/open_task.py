@@ -58,7 +58,8 @@ class Subject:
 class Session:
     """Everything that stays the same while a node works on one task on devices of one class.
 
-    `secret` is the node's; `others` are the runners of the devices after the first.
+    `secret` is the node's; `others` are the runners of the devices after the first. `is_shared`:
+    all of them are the processor.
     """
 
     task: Task
@@ -67,10 +68,11 @@ class Session:
     runner: Runner
     secret: bytes = field(repr=False)
     others: tuple[Runner, ...] = ()
+    is_shared: bool = False
 
     @property
     def runners(self) -> tuple[Runner, ...]:
-        """One for each device."""
+        """One for each device, or lane of the processor."""
         return (self.runner, *self.others)
 
     @property
@@ -132,7 +134,7 @@ async def opened(
     devices: Sequence[Device],
     needs_all: bool,
 ) -> AsyncIterator[Session]:
-    """Open a task on devices of this machine while the block lasts.
+    """Open a task on devices of this machine while the block lasts; one for each lane.
 
     `needs_all`: with all of its training text, and not only what a first run needs.
     """
@@ -187,6 +189,7 @@ def open_session(
         runner=runner,
         secret=secret,
         others=tuple(others),
+        is_shared=bool(others) and devices[0].cuda is None,
     )
 
 

@@ -95,6 +95,7 @@ class Agenda:
         self._has_company = has_company
         self._idle = idle
         self._running: Collection[tuple[int, int]] = ()
+        self._is_foreign_barred = False
         self.plan = SessionPlan(
             duration_s=goal.duration_s, hours=goal.hours, now=now, clock_s=clock_s
         )
@@ -170,12 +171,15 @@ class Agenda:
             return Rest(why="waiting while others use this machine", left_s=LOOKED_S)
         return None
 
-    def next_run(self, running: Collection[tuple[int, int]]) -> PlannedRun | None:
+    def next_run(
+        self, running: Collection[tuple[int, int]], *, is_foreign_barred: bool = False
+    ) -> PlannedRun | None:
         """Return the run to start now; None to wait for one of those that are `running`.
 
-        These are told by their job and ordinal.
+        These are told by their job and ordinal. `is_foreign_barred`: it is to be of no stranger's
+        code, as another one is.
         """
-        self._running = running
+        self._running, self._is_foreign_barred = running, is_foreign_barred
         if self.plan.is_over:  # whatever is open: it goes on in the next session
             self.is_over = True
             return None
@@ -217,20 +221,21 @@ class Agenda:
             return self._open(idea)
         if self.goal.is_on_demand:
             return None
+        if idea := self._ideas.again():
+            return self._open(idea, is_new=False)
         if self._are_all_opened:
             self.is_over = not jobs
             return None
-        if self._ideas.has_unfinished_business and jobs:
-            return None
-        if self._exploring.is_due and not self._ideas.has_unfinished_business:
+        if self._exploring.is_due:
             return None if jobs else self._open_next() or self._open_experiment()
         return self._open_experiment()
 
     def _unfinished(self, job: Job[Any]) -> PlannedRun | None:
         """Return a planned run that nobody is at, also one that a kill cut short, with its seed."""
+        own = self._ledger.publication.author
         for run in self._store.jobs.runs_of(job.id):
             if run.outcome is None and (run.job_id, run.ordinal) not in self._running:
-                return run
+                return None if self._is_foreign_barred and job.step.is_foreign(run, own) else run
         return None
 
     def _is_checkpoint_due(self) -> bool:
@@ -243,10 +248,19 @@ class Agenda:
             or self._checkpoint_wanted
             or elapsed_h >= self._policy.checkpoint_hours
             or self.plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
-            or (self._are_all_opened and not self._are_experiments_judged)
+            or self._is_time_to_judge_all
             or (not self.goal.is_on_demand and self._exploring.is_on_plateau)
         )
         return self._exploring.may_be_judged(is_asked=is_asked)
+
+    @property
+    def _is_time_to_judge_all(self) -> bool:
+        """Whether a session of so many experiments has begun them all, and judges them now.
+
+        One whose base moved on is not over yet.
+        """
+        is_waiting = self._ideas.has_unfinished_business
+        return self._are_all_opened and not (self._are_experiments_judged or is_waiting)
 
     @property
     def _are_all_opened(self) -> bool:
@@ -294,7 +308,8 @@ class Agenda:
         return self._open(stack) if stack else None
 
     def _open_experiment(self) -> PlannedRun | None:
-        if self._peers and self._peers.is_due and (theirs := self._peers.idea()):
+        may_be_theirs = self._peers and self._peers.is_due and not self._is_foreign_barred
+        if self._peers and may_be_theirs and (theirs := self._peers.idea()):
             return self._open(theirs)
         idea = self._ideas.take()
         if idea is None:
@@ -343,8 +358,8 @@ class Agenda:
         self._desk.advance(job)
         return self._unfinished(job)
 
-    def _open(self, idea: Idea) -> PlannedRun | None:
+    def _open(self, idea: Idea, *, is_new: bool = True) -> PlannedRun | None:
         self._is_waiting = False
-        self._opened += 1
+        self._opened += is_new
         self._ideas.mark_tried(idea.proposal.fingerprint)
         return self._unfinished(open_experiment(self._ledger, idea))

@@ -1,6 +1,8 @@
-"""The devices of one class that a loop has: which one a run goes to, and when it may train there.
+"""The lanes of a loop: which one a run goes to, when it may train there, and how many there are.
 
-Runs of one job stay on one device, so that pairs differ by their sources alone.
+A lane is a device of one class, or a share of the processor. Runs of one job stay on one lane: on
+one device, so that pairs differ by their sources alone, and one after the other, so that no two
+processes that know a secret split live on two lanes at once.
 """
 
 import asyncio
@@ -12,41 +14,91 @@ from trainer.runner import Runner
 
 
 class Lane:
-    """One device. `free`: the next run may train there."""
+    """One runner. `free`: the next run may train there; `in_flight`: so many runs are there."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
+        self.in_flight = 0
         self.free = asyncio.Event()
         self.free.set()
 
-    async def get_ready(self, source: Source) -> None:
-        """Measure what the baseline costs on this device, before anything else is."""
-        runner = self.runner
-        if runner.baseline_cost is None and source.tree != runner.task.source.tree:
-            await runner.calibrate(random_seed())
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is known what the baseline costs there in this session."""
+        return self.runner.baseline_cost is not None
+
+    def is_baseline(self, source: Source) -> bool:
+        """Whether a source is the task's own."""
+        return source.tree == self.runner.task.source.tree
+
+    def begin(self) -> None:
+        """Take note of a run that begins to train."""
+        self.in_flight += 1
+        self.free.clear()
+
+    def end(self) -> None:
+        """Take note of a run that has ended."""
+        self.in_flight -= 1
+        self.free.set()
 
 
 class Lanes:
-    """All devices of a session."""
+    """All lanes of a session. `share_processor`: they are no devices of their own."""
 
-    def __init__(self, runners: Sequence[Runner]) -> None:
+    def __init__(self, runners: Sequence[Runner], *, share_processor: bool = False) -> None:
         self._lanes = [Lane(runner) for runner in runners]
+        self._share_processor = share_processor and len(self._lanes) > 1
         self._of_job: dict[int, Lane] = {}
+        self._calibrating = asyncio.Lock()
 
     @property
     def count(self) -> int:
         """How many runs may train at once."""
         return len(self._lanes)
 
+    @property
+    def most_beside(self) -> int:
+        """How many runs may be in flight when another one begins.
+
+        One run is scored while the next trains on its device: a second one waiting would only make
+        bases stale. Where lanes share the processor each core has a run already, and the sandboxes
+        that are started ahead fill its pauses: one more would cost memory and stretch CPU seconds
+        beyond those of a baseline timed on all lanes. So a lane overlaps its runs only while
+        another has none, as in a confirmation, whose runs stay on one.
+        """
+        return self.count - self._share_processor
+
     async def calibrate(self) -> None:
         """Measure what the baseline costs in this session, on all of them at once."""
-        await asyncio.gather(*(lane.runner.calibrate(random_seed()) for lane in self._lanes))
+        await _together([lane.runner for lane in self._lanes])
+
+    async def get_ready(self, lane: Lane, source: Source) -> None:
+        """Measure what the baseline costs on a lane before anything else is measured there.
+
+        Of lanes that share the processor it is measured on all at once, so that each is timed as
+        busy as they are from then on.
+        """
+        if not self._share_processor:
+            if not (lane.is_timed or lane.is_baseline(source)):
+                await _together([lane.runner])
+            return
+        async with self._calibrating:
+            timed = [one.is_timed for one in self._lanes]
+            # A new line's baseline comes first, and says what it costs itself.
+            if not (all(timed) or (not any(timed) and lane.is_baseline(source))):
+                await self.calibrate()
 
     def of(self, job: int) -> Lane:
-        """Return the lane of a job; a new job's is one that is free, if any is."""
+        """Return the lane of a job; a new job's is one that is free, the least busy of those."""
         if job not in self._of_job:
-            self._of_job[job] = next((x for x in self._lanes if x.free.is_set()), self._lanes[0])
+            self._of_job[job] = min(
+                self._lanes, key=lambda lane: (not lane.free.is_set(), lane.in_flight)
+            )
         return self._of_job[job]
+
+    def forget(self, job: int) -> None:
+        """Let go of a job that has no more runs."""
+        self._of_job.pop(job, None)
 
     async def one_free(self) -> None:
         """Wait until some run may train."""
@@ -56,3 +108,14 @@ class Lanes:
         finally:
             for wait in waits:
                 wait.cancel()
+
+
+async def _together(runners: Sequence[Runner]) -> None:
+    """Calibrate them at once; if one fails, none goes on."""
+    calibrations = [asyncio.create_task(runner.calibrate(random_seed())) for runner in runners]
+    try:
+        await asyncio.gather(*calibrations)
+    finally:
+        for calibration in calibrations:
+            calibration.cancel()
+        await asyncio.gather(*calibrations, return_exceptions=True)

@@ -103,8 +103,8 @@ class Ideas:
 
     @property
     def has_unfinished_business(self) -> bool:
-        """Whether an idea waits to be tried again on the new working line."""
-        return bool(self._again)
+        """Whether an idea waits to be tried again on the present working line."""
+        return self._waiting() is not None
 
     def submitted(self, wanted: Collection[bytes]) -> Idea | None:
         """Return the oldest source that was handed in, as a patch of the working line.
@@ -129,6 +129,17 @@ class Ideas:
                 )
                 return Idea(proposal=proposal, parents=step.parents, submission=job)
         return None
+
+    def again(self) -> Idea | None:
+        """Return what showed promise on a line that moved on meanwhile, on the present one.
+
+        It is no new experiment, but one that goes on.
+        """
+        idea = self._waiting()
+        if idea is not None:
+            self._again.pop(0)
+            self._tried.add(idea.proposal.fingerprint)
+        return idea
 
     def take(self) -> Idea | None:
         """Return something new to try on the working line, None when there is nothing."""
@@ -162,21 +173,18 @@ class Ideas:
     def try_again(self, job: Job[ExperimentStep], patch: bytes) -> None:
         """Put a promising experiment whose base moved on in front, on the new working line."""
         step = job.step
-        working = self._ledger.source(self._ledger.known_line.working)
-        source = reapply(step.edits, working)
-        if source is None:
-            return
-        proposal = Proposal(
-            parent=working.tree,
-            source=source,
+        tried = Proposal(
+            parent=step.base,
+            source=self._ledger.source(step.tree),
             edits=step.edits,
             key=step.key,
             title=step.title,
             why=step.why,
             proposer=step.proposer,
-            fingerprint=fingerprint(source),
+            fingerprint=step.fingerprint,
         )
-        self._again.append(Idea(proposal=proposal, parents=(patch,)))
+        if (proposal := self._on_working(tried)) is not None:
+            self._again.append(Idea(proposal=proposal, parents=(patch,)))
 
     async def close(self) -> None:
         """Let go of a proposal that is being written."""
@@ -186,11 +194,19 @@ class Ideas:
             self._prepared.cancel()
             await asyncio.gather(self._prepared, return_exceptions=True)
 
-    def _next(self) -> Idea | None:
+    def _waiting(self) -> Idea | None:
+        """Return the first that waits to be tried again; those that cannot be are let go."""
         while self._again:
-            idea = self._again.pop(0)
-            if self._is_new(idea.proposal):
-                return idea
+            idea = self._again[0]
+            # The line may have moved on once more since.
+            proposal = self._on_working(idea.proposal)
+            if proposal is not None and self._is_new(proposal):
+                self._again[0] = replace(idea, proposal=proposal)
+                return self._again[0]
+            self._again.pop(0)
+        return None
+
+    def _next(self) -> Idea | None:
         if written := self._written():
             return Idea(proposal=written, parents=written.parents)
         prepared, self._prepared = self._prepared, None
@@ -204,15 +220,19 @@ class Ideas:
     def _written(self) -> Proposal | None:
         """Return what a slow proposer has written, on the present working line, if it is new."""
         written = self._slow.take() if self._slow else None
+        moved = self._on_working(written) if written else None
+        return moved if moved and self._is_new(moved) else None
+
+    def _on_working(self, proposal: Proposal) -> Proposal | None:
+        """Return a proposal on the present working line, None if its edits do not fit that."""
         working = self._ledger.known_line.working
-        if written is not None and written.parent != working:
-            source = reapply(written.edits, self._ledger.source(working)) if written.edits else None
-            if source is None:
-                return None
-            written = replace(
-                written, parent=working, source=source, fingerprint=fingerprint(source)
-            )
-        return written if written and self._is_new(written) else None
+        if proposal.parent == working:
+            return proposal
+        if not proposal.edits or not (
+            source := reapply(proposal.edits, self._ledger.source(working))
+        ):
+            return None
+        return replace(proposal, parent=working, source=source, fingerprint=fingerprint(source))
 
     def _untaken(self, taken: Collection[str]) -> Proposal | None:
         """Return something that nobody else is trying; if there is nothing, what somebody is."""

@@ -47,7 +47,8 @@ class Research:
         self._ideas = ideas
         self._agenda = agenda
         self._wake = news or asyncio.Event()
-        self._lanes = Lanes(session.runners)
+        self._lanes = Lanes(session.runners, share_processor=session.is_shared)
+        activity.lanes = self._lanes.count
         self._in_flight: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._foreign_in_flight: set[tuple[int, int]] = set()
         self._paused = False
@@ -154,7 +155,7 @@ class Research:
             while self._in_flight or not self._agenda.is_over:
                 rest = self._agenda.rest()
                 may_start = not (self._agenda.is_over or self._paused or rest)
-                run = self._agenda.next_run(self._in_flight.keys()) if may_start else None
+                run = self._next_run() if may_start else None
                 if run is not None and self._lanes.of(run.job_id).free.is_set():
                     await self._start(run)
                 elif self._in_flight:
@@ -212,6 +213,16 @@ class Research:
 
     # Runs
 
+    def _next_run(self) -> PlannedRun | None:
+        """Ask the agenda; with several lanes for no stranger's code beside a stranger's.
+
+        With one there is nothing to do meanwhile but what `_start` does, which waits.
+        """
+        is_foreign_running = bool(self._foreign_in_flight & self._in_flight.keys())
+        return self._agenda.next_run(
+            self._in_flight.keys(), is_foreign_barred=is_foreign_running and self._lanes.count > 1
+        )
+
     async def _start(self, run: PlannedRun) -> None:
         """Start a run and return when the next one may train."""
         key, job = (run.job_id, run.ordinal), self._store.jobs.get(run.job_id, *KINDS)
@@ -224,7 +235,7 @@ class Research:
         if is_foreign:
             self._foreign_in_flight = {key}
         lane = self._lanes.of(run.job_id)
-        lane.free.clear()
+        lane.begin()
         self._in_flight[key] = asyncio.create_task(self._measure(job, run, lane))
         self._agenda.count(is_peers=job.step.is_of_peers(own))
         if not self._agenda.goal.is_on_demand:
@@ -233,8 +244,7 @@ class Research:
         await asyncio.wait({waiting, self._in_flight[key]}, return_when="FIRST_COMPLETED")
         waiting.cancel()
         self._reap()
-        # One run is scored at a time; a second one waiting would only make bases stale.
-        while len(self._in_flight) > self._lanes.count:
+        while len(self._in_flight) > self._lanes.most_beside:
             await self._finish_one()
 
     async def _finish_one(self) -> None:
@@ -263,13 +273,14 @@ class Research:
             with contextlib.suppress(PutOff):
                 await self._measure_on(job, run, lane)
         finally:
-            lane.free.set()
+            self.activity.ended(run)
+            lane.end()
 
     async def _measure_on(self, job: Job[JobStep], run: PlannedRun, lane: Lane) -> None:
         step, desk = job.step, self._desk
-        self.activity.running(*step.describe(self._store, run))
+        self.activity.running(*step.describe(self._store, run), run=run)
         source = self._ledger.source(run.tree)
-        await lane.get_ready(source)
+        await self._lanes.get_ready(lane, source)
         if not self._agenda.plan.may_begin_runs:  # the session ended while it waited for its turn
             raise PutOff
         clock_s = self._agenda.plan.clock_s
@@ -303,6 +314,8 @@ class Research:
         if outcome.fault is not None:
             raise outcome.fault
         self._desk.advance(job)
+        if job.id not in self._store.jobs.open_ids(self.line_key):
+            self._lanes.forget(job.id)
 
     def _remember_answers(self, tree: bytes, answers: Answers) -> None:
         line = self._ledger.line

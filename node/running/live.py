@@ -49,8 +49,10 @@ _STOPPING = Text(STOPPING, "bold yellow")
 def draw(node: "Node") -> RenderableType:
     """Return the picture of this moment."""
     session, line = node.session, node.books.ledger.line
+    lanes = f", {len(session.runners)} lanes" if len(session.runners) > 1 else ""
     title = Text.assemble(
-        ("arnode", "bold"), f" · {plain(session.task.name)} on {session.subject.hardware_class}"
+        ("arnode", "bold"),
+        f" · {plain(session.task.name)} on {session.subject.hardware_class}{lanes}",
     )
     return Panel(
         _opening(_now(node.research.activity)) if line is None else _picture(node, line),
@@ -241,10 +243,11 @@ def _cut(text: Text, width: int) -> Text:
 
 def _now(activity: Activity) -> RenderableType:
     seconds = time.monotonic() - activity.stage_started_s
+    beside = f", {activity.beside} more" if activity.beside else ""
     return _OneLine(
         Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_plainly}  ", "cyan")),
         Text(plain(activity.title)),
-        Text(f"  {seconds:.0f} s", "bright_black"),
+        Text(f"  {seconds:.0f} s{beside}", "bright_black"),
     )
 
 

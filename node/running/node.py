@@ -23,6 +23,7 @@ from node.loop.ideas import Ideas, SlowIdeas
 from node.loop.research import Research
 from node.running.assembly import Thinking, open_peers
 from node.running.books import Books
+from node.running.lanes import lanes_here
 from node.running.loading import loading_rest
 from node.running.questions import Question
 from node.settings.config import Config
@@ -35,7 +36,6 @@ from node.terminal.progress import Progress
 from protocol.errors import UsageError
 from protocol.rule import Policy
 from protocol.topics import subscriptions
-from trainer.cards.cards import probe_devices
 from trainer.measuring.host_load import Idle
 from trainer.task_folder.task import Task
 
@@ -98,13 +98,14 @@ async def open_node(
         quotas = Quotas(total=config.max_records)
         store = stack.enter_context(Store.open(home, quotas=quotas, progress=progress))
         remember_folder(store, task, config.task)
+        lanes = lanes_here(task.manifest, config, is_on_demand=goal.is_on_demand)
         session = await stack.enter_async_context(
             opened(
                 home,
                 config,
                 task,
                 progress,
-                devices=probe_devices(task.manifest, config.gpus),
+                devices=lanes.devices,
                 needs_all=goal.is_on_demand,  # what somebody asks for is answered on all of it
             )
         )
@@ -114,6 +115,8 @@ async def open_node(
             remember_session(store, books.ledger.key)
         books.keep_journal()
         activity, news = Activity(_log.info), asyncio.Event()
+        if lanes.told:
+            activity.say(lanes.told)
         await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
         membership: Membership | None = None
         if network is not None:

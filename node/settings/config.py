@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from node.home.faults import explaining_faults
 from node.home.home import Home
@@ -188,6 +188,15 @@ class Config:
     "2"]`. None named: all of the first card's class; one that is not there is refused at the start.
     Cards of one class share a node; for another class start another node with an `ARNODE_HOME` of
     its own."""
+
+    lanes: int | Literal["auto"] = setting(
+        "auto",
+        ValueKind(take.auto_or_count, '"auto" or a whole number from 1'),
+        Flag("How many runs stand beside each other on the CPU (default: auto).", metavar="N|auto"),
+    )
+    """How many runs stand beside each other on the CPU, where a task has a budget of tokens:
+    `"auto"`, as many as there are cores and memory for; or a number, no larger than that of the
+    cores. Whatever else the machine does goes before them."""
 
     max_experiments: int | None = setting(None, _COUNT, Flag("Stop after so many experiments."))
     """Stop a session after so many experiments."""

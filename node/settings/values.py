@@ -7,7 +7,7 @@ it stood and what is taken there (`node.settings.setting`).
 import json
 import re
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from node.settings.addresses import parse_direct
@@ -94,6 +94,11 @@ def count(value: Given) -> int:
     if type(number) is not int or number < 1:
         raise ValueError
     return number
+
+
+def auto_or_count(value: Given) -> int | Literal["auto"]:
+    """`auto`, or a whole number from 1."""
+    return "auto" if value == "auto" else count(value)
 
 
 def argv(value: Given) -> tuple[str, ...]:

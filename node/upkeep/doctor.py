@@ -20,8 +20,10 @@ from node.proposing.diagnosis import Diagnosis, diagnose
 from node.proposing.keys import take_keys
 from node.settings.config import config_of, load_config
 from node.terminal.progress import reporting
+from node.terminal.vocabulary import many
 from protocol.errors import ArnodeError
 from trainer.cards.cards import Card, probe_cards
+from trainer.host.capacity import usable_cores
 from trainer.host.device import processor
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
@@ -138,7 +140,7 @@ def _device(_: Home) -> Diagnosis:
         mend = f"`nvidia-smi` may tell more; until then runs are on the CPU ({slug})"
         return Diagnosis(status="warning", detail=found.fault, mend=mend)
     if not found.cards:
-        return _fine(f"{slug}, no NVIDIA card")
+        return _fine(f"{slug}, cores for {many(usable_cores(), 'lane')}, no NVIDIA card")
     detail = "; ".join(map(_described, found.cards))
     for card in found.cards:
         if fault := card_fault(card):

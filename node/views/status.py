@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from node.home.clock import clock_ms
 from node.home.control import Message
+from node.line.activity import Activity
 from node.line.attestation import AttestationStep
 from node.line.branch import branch_of, kept_in
 from node.line.catch_up import CatchUpStep
@@ -116,6 +117,7 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
         "task": {"id": line.task.hex(), "name": manifest.name if manifest else ""},
         "class": line.hardware_class,
         "devices": ["cpu"],
+        "lanes": activity.lanes if activity else 0,
         "head": _head(store, line),
         "working": _working(store, line),
         "noise_sd": live.noise_sd if live else floor,
@@ -124,8 +126,13 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
         "counted_share": round(activity.counted_share, 3) if activity else 0,
         "verification": _verification(store, line, entries),
         "intents": _intents(store, line, author),
-        "now": {"title": activity.title, "stage": activity.stage} if activity else None,
+        "now": _now(activity) if activity else None,
     }
+
+
+def _now(activity: Activity) -> Message:
+    """What is told of what runs; `beside`: how many more runs are at work."""
+    return {"title": activity.title, "stage": activity.stage, "beside": activity.beside}
 
 
 def _working(store: Store, line: Line) -> Message:

@@ -61,7 +61,8 @@ def print_peers(document: Mapping[str, Any]) -> None:
 def _print_line(line: Mapping[str, Any]) -> None:
     head, counts, verified = line["head"], line["experiments"], line["verification"]
     metric = "–" if head["metric"] is None else f"{head['metric']:.6f}"
-    click.echo(f"\n{plain(line['task']['name'])} on {line['class']}")
+    lanes = f", {count} lanes" if (count := line.get("lanes", 0)) > 1 else ""
+    click.echo(f"\n{plain(line['task']['name'])} on {line['class']}{lanes}")
     runs = told_mean(head["runs"], head["metric_sd"])
     in_doubt = f", {word('in_doubt')}" if head.get("in_doubt") else ""  # a node of before: none
     click.echo(f"  verified head  {head['tree'][:12]}  {metric} ({runs}){in_doubt}")

@@ -33,7 +33,8 @@ READERS = frozenset({"fsck", "key", "log", "peers", "show", "status"})  # they s
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a command that works on this home."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ARNODE_")}
-    return {**kept, "ARNODE_HOME": str(home), "ARNODE_MDNS": "0", "NO_COLOR": "1", **(extra or {})}
+    own = {"ARNODE_HOME": str(home), "ARNODE_LANES": "1", "ARNODE_MDNS": "0", "NO_COLOR": "1"}
+    return {**kept, **own, **(extra or {})}
 
 
 def arnode(

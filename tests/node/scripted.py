@@ -171,6 +171,7 @@ class Bench:
     store: Store
     runner: ScriptedRunner = field(default_factory=ScriptedRunner)
     others: Sequence[ScriptedRunner] = ()  # of more devices
+    is_shared: bool = False  # they are lanes of the processor
     goal: Goal = field(default_factory=Goal)
     ideas: int = 100
     rates: Sequence[str] = ()  # instead of so many ideas
@@ -196,6 +197,7 @@ class Bench:
             runner=cast("Runner", self.runner),
             secret=b"a node's secret",
             others=tuple(cast("Runner", runner) for runner in self.others),
+            is_shared=self.is_shared,
         )
 
     def research(self) -> Research:

@@ -154,7 +154,7 @@ def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(home: Home, ledg
     ledger.save(replace(ledger.known_line, working=other.tree))
     ideas.try_again(job, b"p" * 32)
     assert ideas.has_unfinished_business
-    idea = ideas.take()
+    idea = ideas.again()
     assert idea is not None
     assert idea.parents == (b"p" * 32,)
     assert idea.proposal.parent == other.tree

@@ -8,7 +8,7 @@ import pytest
 
 from node.home.home import Home
 from node.loop.agenda import Goal
-from node.loop.devices import Lane, Lanes
+from node.loop.devices import Lanes
 from node.store.store import Store
 from tests.node.books import proposal_of
 from tests.node.examples import BASELINE
@@ -94,13 +94,14 @@ def test_a_device_measures_the_baseline_before_anything_else() -> None:
 
     runner = Fresh(baseline_cost=None)  # type: ignore[arg-type]
     runner.task = Task()  # type: ignore[attr-defined]
-    lane = Lane(cast("Runner", runner))
+    lanes = Lanes([cast("Runner", runner)])
+    lane = lanes.of(1)
 
     async def prepare() -> None:
-        await lane.get_ready(BASELINE)
+        await lanes.get_ready(lane, BASELINE)
         assert runner.calibrations == 0
-        await lane.get_ready(CANDIDATE)
-        await lane.get_ready(CANDIDATE)
+        await lanes.get_ready(lane, CANDIDATE)
+        await lanes.get_ready(lane, CANDIDATE)
 
     asyncio.run(prepare())
     assert runner.calibrations == 1
@@ -109,18 +110,18 @@ def test_a_device_measures_the_baseline_before_anything_else() -> None:
 def test_a_job_keeps_its_lane_and_a_new_one_takes_a_free_one() -> None:
     lanes = Lanes([cast("Runner", ScriptedRunner()) for _ in range(2)])
     first = lanes.of(1)
-    first.free.clear()
+    first.begin()
     second = lanes.of(2)
     assert second is not first
     assert lanes.of(1) is first
-    second.free.clear()
+    second.begin()
     assert lanes.of(3) in (first, second)
 
     async def wait() -> None:
         waiting = asyncio.create_task(lanes.one_free())
         await asyncio.sleep(0)
         assert not waiting.done()
-        second.free.set()
+        second.end()
         await waiting
 
     asyncio.run(wait())

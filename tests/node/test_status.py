@@ -32,10 +32,10 @@ from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 
 # INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed;
-# `intents`, `now`, the head's `in_doubt` and the network's `in_use` and `addresses` are ours.
+# `intents`, `lanes`, `now`, the head's `in_doubt`, the network's `in_use` and `addresses` are ours.
 FIELDS = {"running", "node", "sandbox", "lines", "network", "cost"}
 LINE_FIELDS = {
-    "task", "class", "devices", "head", "working", "noise_sd", "experiments", "per_hour",
+    "task", "class", "devices", "lanes", "head", "working", "noise_sd", "experiments", "per_hour",
     "counted_share", "verification", "intents", "now",
 }  # fmt: skip
 NESTED = {
@@ -151,14 +151,17 @@ def test_the_heads_metric_comes_from_its_latest_confirmation(ledger: Ledger) -> 
 
 def test_a_running_loop_adds_what_it_does_now(home: Home, ledger: Ledger) -> None:
     research = Bench(home=home, store=ledger.store).research()
-    research.activity.running("LEARNING_RATE → 0.2", "screen", "first run")
+    research.activity.lanes = 2
+    research.activity.running("LEARNING_RATE → 0.1", "screen", "first run", run=1)
+    research.activity.running("LEARNING_RATE → 0.2", "screen", "first run", run=2)
     research.activity.finished(1000)
     document = status_document(
         ledger.store, author=KEY.public, net="main", sandbox="full", research=research
     )
     assert document["running"] is True
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
-    assert line["now"] == {"title": "LEARNING_RATE → 0.2", "stage": "screen"}  # type: ignore[index, call-overload]
+    now = {"title": "LEARNING_RATE → 0.2", "stage": "screen", "beside": 1}
+    assert (line["now"], line["lanes"]) == (now, 2)  # type: ignore[index, call-overload]
     assert line["per_hour"] > 0  # type: ignore[index, call-overload, operator]
     assert line_of(ledger)["now"] is None
 

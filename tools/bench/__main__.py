@@ -12,6 +12,7 @@ from tools.bench.attesting import run_attesting
 from tools.bench.crowding import run_crowding
 from tools.bench.decisions import run_decisions
 from tools.bench.exploring import run_explore
+from tools.bench.lanes import run_lanes
 from tools.bench.looping import run_looping
 from tools.bench.network import FIGURES, run_network
 from tools.bench.peers import run_peers
@@ -31,6 +32,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "explore": run_explore,
     "repeats": run_repeats,
     "looping": run_looping,
+    "lanes": run_lanes,
     "pipeline": run_pipeline,
     "records": run_records,
     "syncing": run_syncing,

@@ -1,0 +1,62 @@
+"""How many runs of a task stand beside each other here, and on which devices.
+
+Where nothing that counts depends on how fast runs are let run, they share the processor: a lane
+for each core. Else each device is one run's alone.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from node.settings.config import Config
+from protocol.errors import ConfigurationError
+from protocol.manifest import TaskManifest
+from trainer.cards.cards import probe_devices
+from trainer.host.capacity import available_bytes, usable_cores
+from trainer.host.device import Device
+from trainer.task_kinds import kind_of
+
+# Beside what a run may use: its two sandboxes that wait, with torch imported.
+SPARES_BYTES: Final = 512 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanesHere:
+    """A device for each lane, of which several may be the processor. `told`: what to say of it."""
+
+    devices: tuple[Device, ...]
+    told: str = ""
+
+
+def lanes_here(manifest: TaskManifest, config: Config, *, is_on_demand: bool) -> LanesHere:
+    """Return the lanes of a task here; one is enough for what somebody waits for.
+
+    Raises ConfigurationError for more lanes than there are cores, and what `probe_devices` does.
+    """
+    devices = probe_devices(manifest, config.gpus)
+    is_shared = kind_of(manifest).may_stand_beside(manifest)
+    if is_on_demand or devices[0].cuda is not None or not is_shared:
+        told = ""
+        if not (is_on_demand or is_shared or config.lanes in ("auto", 1)):
+            told = f"one lane, not {config.lanes}: {manifest.name} has a budget of seconds"
+        return LanesHere(devices=devices, told=told)
+    count, told = _count(manifest, config.lanes)
+    return LanesHere(devices=devices * count, told=told)
+
+
+def _count(manifest: TaskManifest, wanted: int | Literal["auto"]) -> tuple[int, str]:
+    cores = usable_cores()
+    if wanted != "auto":
+        if wanted > cores:
+            raise ConfigurationError(
+                f"`lanes` is {wanted}, and there are {cores} cores for them here",
+                'take "auto", or a number no larger than that',
+            )
+        return wanted, ""
+    each = (manifest.limits.memory_mb << 20) + SPARES_BYTES
+    fitting = max(1, available_bytes() // each)
+    if fitting >= cores:
+        return cores, ""
+    return fitting, (
+        f"{fitting} of {cores} lanes: each may take {each / 2**30:.1f} GB of memory; with `lanes` "
+        "there are as many as you say"
+    )

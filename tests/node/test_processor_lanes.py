@@ -1,0 +1,361 @@
+"""Lanes that share the processor: what stands beside what, and what goes on after a kill."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+
+from agent.source.edits import reapply
+from node.home.home import Home
+from node.line.activity import Activity
+from node.line.attestation import WantedClaim
+from node.line.experiment import ExperimentStep
+from node.loop.agenda import Goal
+from node.loop.devices import Lanes
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.errors import ArnodeError
+from protocol.source import Source
+from tests.node.books import GAIN_NANO, proposal_of, with_baseline
+from tests.node.examples import BASELINE, LINE
+from tests.node.scripted import OUTCOME, Bench, ExampleTask, ScriptedRunner, better, until
+from tests.node.strangers import Stranger, peers
+from tests.node.test_ideas import good_job
+from trainer.measuring.outcome import RunOutcome
+from trainer.runner import Runner
+
+COUNT = 4
+
+
+@dataclass(kw_only=True)
+class Watched:
+    """What is alive on all lanes, and what was so at once."""
+
+    alive: list[tuple[int, bytes | None, bytes]] = field(default_factory=list)  # lane, split, tree
+    most: int = 0
+    shared: list[bytes] = field(default_factory=list)  # splits known on two lanes at once
+    strangers: int = 0
+    beside: Counter[bytes] = field(default_factory=Counter)  # what stood beside a stranger's
+    foreign: set[bytes] = field(default_factory=set)
+
+    def begin(self, one: tuple[int, bytes | None, bytes]) -> None:
+        lane, split, _ = one
+        if split is not None and any(
+            split == other and lane != its for its, other, _ in self.alive
+        ):
+            self.shared.append(split)
+        self.alive.append(one)
+        self.most = max(self.most, len(self.alive))
+        theirs = [tree for _, _, tree in self.alive if tree in self.foreign]
+        self.strangers = max(self.strangers, len(theirs))
+        if theirs:
+            self.beside.update(tree for _, _, tree in self.alive if tree not in self.foreign)
+
+
+@dataclass(kw_only=True)
+class WatchedLane(ScriptedRunner):
+    """A lane whose runs are seen by one who sees those of all lanes; each takes a few turns."""
+
+    number: int = 0
+    watched: Watched = field(default_factory=Watched)
+    turns: int = 40
+
+    async def run(self, source: Source, seed: int, **how: Any) -> RunOutcome:
+        one = (self.number, how["split"], source.tree)
+        self.watched.begin(one)
+        try:
+            for _ in range(self.turns + self.number):
+                await asyncio.sleep(0)
+            return await super().run(source, seed, **how)
+        finally:
+            self.watched.alive.remove(one)
+
+
+def settled(work: Coroutine[Any, Any, None]) -> None:
+    """Let it run to its end, which it must come to."""
+    asyncio.run(asyncio.wait_for(work, 60))
+
+
+def laned(home: Home, store: Store, watched: Watched | None = None, **changes: Any) -> Bench:
+    seen = watched or Watched()
+    lanes = [WatchedLane(number=number, watched=seen) for number in range(COUNT)]
+    return Bench(
+        home=home, store=store, runner=lanes[0], others=lanes[1:], is_shared=True, **changes
+    )
+
+
+def lanes_of(bench: Bench) -> list[WatchedLane]:
+    return cast("list[WatchedLane]", [bench.runner, *bench.others])
+
+
+def test_each_lane_has_a_run_and_none_has_two(home: Home, store: Store) -> None:
+    bench = laned(home, store, watched := Watched(), goal=Goal(max_experiments=40))
+    settled(bench.research().run())
+    assert watched.most == COUNT
+    assert all(len(lane.started) > 5 for lane in lanes_of(bench))
+    assert bench.decisions().count("discarded") == 40
+
+
+def test_no_run_waits_in_a_lane_while_another_is_empty(home: Home, store: Store) -> None:
+    """A lane whose run is being scored gets no other one, though it may train there."""
+    bench = laned(home, store, goal=Goal(max_experiments=2))
+    settled(bench.research().run())
+    lanes = lanes_of(bench)
+    for lane in lanes:
+        lane.started.clear()
+        lane.gate = asyncio.Event()
+    bench.goal = Goal(max_experiments=8)
+
+    async def work() -> None:
+        lanes[0].gate = None  # for the bank
+        lanes[0].on_start = lambda count: setattr(lanes[0], "gate", count > 1 and asyncio.Event())
+        loop = asyncio.create_task(bench.research().run())
+        await until(lambda: [len(lane.started) for lane in lanes] == [2, 1, 1, 1])
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert [len(lane.started) for lane in lanes] == [2, 1, 1, 1]
+        for lane in lanes:
+            if lane.gate:
+                lane.gate.set()
+            lane.gate, lane.on_start = None, lambda _count: None
+        await loop
+
+    settled(work())
+
+
+def test_what_runs_beside_a_confirmation_is_its_other_run_alone(home: Home, store: Store) -> None:
+    """Its runs stay on one lane, where one trains while the one before is scored."""
+    bench = laned(home, store, watched := Watched(), ideas=1)
+    for lane in lanes_of(bench):
+        lane.outcomes = dict([better("0.200")])
+    settled(bench.research().run())
+    assert bench.decisions() == ["baseline", "kept", "adopted"]
+    confirming = [
+        lane
+        for lane in lanes_of(bench)
+        if any(count > 2 for split, count in Counter(lane.splits).items() if split)
+    ]
+    assert len(confirming) == 1
+    assert watched.shared == []
+
+
+def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: Store) -> None:
+    """A whole night: bank, screens, rechecks, confirmations, peers' trees, audits of claims."""
+    watched = Watched()
+    blobs = Blobs(home.blobs)
+    for number in range(3):
+        ada = Stranger(store, blobs, number=60 + number)
+        for claim in range(6):
+            tree = proposal_of(BASELINE, f"0.{700 + 10 * number + claim}").source
+            watched.foreign.add(tree.tree)
+            ada.claims(tree, 3.0 + claim)
+    bench = laned(home, store, watched, goal=Goal(max_experiments=60), peers=peers(0.3))
+    gains = {
+        proposal_of(BASELINE, f"0.{rate}").source.tree: replace(
+            OUTCOME, metric_nano=OUTCOME.metric_nano - gain, secret_nano=OUTCOME.metric_nano - gain
+        )
+        for rate, gain in ((205, GAIN_NANO), (215, GAIN_NANO), (230, 2 * GAIN_NANO))
+        if OUTCOME.metric_nano is not None
+    }
+    for lane in lanes_of(bench):
+        lane.outcomes = gains
+    research = bench.research()
+    claimed = proposal_of(BASELINE, "0.9").source
+    wanted = WantedClaim(
+        base=BASELINE,
+        candidate=claimed,
+        target=Stranger(store, blobs, number=70).claims(claimed, 30.0),
+        author=bytes(32),
+        gain_nano=GAIN_NANO,
+        lower_nano=None,
+        alpha=0.05,
+        max_pairs=4,
+        is_quick=False,
+        is_published=False,
+    )
+    watched.foreign.add(claimed.tree)
+    # While experiments are at work on all lanes.
+    bench.runner.on_start = lambda count: research.attest(wanted) if count == 9 else None
+    settled(research.run())
+    bench.goal = Goal(max_experiments=8)
+    settled(bench.research().run())  # another session, which begins with a bank
+    kinds = {
+        row[0]
+        for row in store.database.rows(
+            "SELECT DISTINCT kind FROM job JOIN planned_run ON job = job.id", ()
+        )
+    }
+    assert {"baseline", "bank", "experiment", "checkpoint", "attestation"} <= kinds
+    assert watched.shared == []
+    splits = [split for lane in lanes_of(bench) for split in set(lane.splits) if split]
+    assert len(splits) > 2
+    assert len(splits) == len(set(splits))  # nor one after the other
+    assert watched.strangers == 1
+
+
+def test_strangers_code_bars_no_lane_from_own_ideas(home: Home, store: Store) -> None:
+    watched = Watched()
+    ada = Stranger(store, Blobs(home.blobs), number=60)
+    with_baseline(home, store)
+    for claim in range(8):
+        tree = proposal_of(BASELINE, f"0.{700 + claim}").source
+        watched.foreign.add(tree.tree)
+        ada.claims(tree, 2.0)
+    bench = laned(home, store, watched, goal=Goal(max_experiments=30), peers=peers(1.0))
+    settled(bench.research().run())
+    assert watched.strangers == 1
+    assert watched.beside
+    own = [job.step.author is None for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
+    assert own.count(True) > 5
+    assert own.count(False) > 2
+
+
+def test_all_lanes_are_timed_at_once_after_a_new_lines_baseline(home: Home, store: Store) -> None:
+    """Each is as busy then as it will be; before that only the baseline itself may run."""
+    at_once: list[int] = []
+    calibrating = 0
+
+    @dataclass(kw_only=True)
+    class Fresh(WatchedLane):
+        task: Any = field(default_factory=ExampleTask)
+        untimed: list[bytes] = field(default_factory=list)
+
+        async def calibrate(self, seed: int) -> RunOutcome:
+            nonlocal calibrating
+            calibrating += 1
+            at_once.append(calibrating)
+            await asyncio.sleep(0.001)
+            calibrating -= 1
+            self.baseline_cost = "timed here"
+            return await super().calibrate(seed)
+
+        async def run(self, source: Source, seed: int, **how: Any) -> RunOutcome:
+            if self.baseline_cost is None:
+                self.untimed.append(source.tree)
+            outcome = await super().run(source, seed, **how)
+            if source.tree == BASELINE.tree and self.baseline_cost is None:
+                self.baseline_cost = "as its baseline's audit said"
+            return outcome
+
+    watched = Watched()
+    lanes = [
+        Fresh(number=number, watched=watched, baseline_cost=cast("str", None))
+        for number in range(COUNT)
+    ]
+    bench = Bench(
+        home=home, store=store, runner=lanes[0], others=lanes[1:], is_shared=True,
+        goal=Goal(max_experiments=9),
+    )  # fmt: skip
+    settled(bench.research().run())
+    assert sorted(at_once) == list(range(1, COUNT + 1))
+    assert [lane.calibrations for lane in lanes] == [1] * COUNT
+    assert {tree for lane in lanes for tree in lane.untimed} == {BASELINE.tree}
+
+
+def test_a_lane_that_cannot_be_timed_ends_the_session_with_its_word() -> None:
+    ended: list[str] = []
+
+    @dataclass(kw_only=True)
+    class Broken(ScriptedRunner):
+        is_bad: bool = False
+
+        async def calibrate(self, seed: int) -> RunOutcome:
+            if self.is_bad:
+                raise ArnodeError("the baseline failed", "look at it")
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                ended.append("let go")
+            raise AssertionError
+
+    lanes = Lanes(
+        [cast("Runner", Broken()), cast("Runner", Broken(is_bad=True))], share_processor=True
+    )
+    with pytest.raises(ArnodeError, match="the baseline failed"):
+        asyncio.run(lanes.calibrate())
+    assert ended == ["let go"]
+
+
+def test_what_a_kill_cut_off_on_all_lanes_is_made_again_with_its_seeds(
+    home: Home, store: Store
+) -> None:
+    bench = laned(home, store, goal=Goal(max_experiments=20))
+    with_baseline(home, store)
+    held = [asyncio.Event() for _ in range(COUNT)]
+
+    async def killed() -> None:
+        for lane, event in zip(lanes_of(bench), held, strict=True):
+            lane.training = event
+        lanes_of(bench)[0].training = None  # for the bank
+        lanes_of(bench)[0].on_start = lambda count: (
+            setattr(lanes_of(bench)[0], "training", held[0]) if count > 1 else None
+        )
+        loop = asyncio.create_task(bench.research().run())
+        await until(lambda: sum(len(lane.started) for lane in lanes_of(bench)) == COUNT + 1)
+        loop.cancel()  # nothing is written at a kill
+        await asyncio.gather(loop, return_exceptions=True)
+
+    settled(killed())
+    cut_off = [
+        run
+        for job in store.jobs.open_jobs(LINE, ExperimentStep)
+        for run in store.jobs.runs_of(job.id)
+        if run.outcome is None
+    ]
+    assert len(cut_off) == COUNT
+    again = laned(home, store, goal=Goal(max_experiments=1))
+    settled(again.research().run())
+    for run in cut_off:
+        made = store.jobs.runs_of(run.job_id)[run.ordinal]
+        assert made.outcome is not None
+        assert (made.seed, made.tree, made.outcome.run.seed) == (run.seed, run.tree, run.seed)
+    assert {run.seed for run in cut_off} <= {s for one in lanes_of(again) for s in one.seeds}
+
+
+def test_an_idea_is_tried_again_on_whatever_the_working_line_is_by_then(
+    home: Home, store: Store
+) -> None:
+    ledger = with_baseline(home, store)
+    bench = laned(home, store)
+    ideas = bench.thinking(ledger).ideas
+    job = good_job(ledger, "0.5")
+    text = BASELINE["train.py"]
+    for line in (b"FIRST = 1\n", b"SECOND = 1\n"):  # the line moves once more before it is taken
+        text += line
+        moved = BASELINE.replacing("train.py", text)
+        ledger.blobs.put_source(moved)
+        ledger.save(replace(ledger.known_line, working=moved.tree))
+        if line.startswith(b"FIRST"):
+            ideas.try_again(job, b"p" * 32)
+    idea = ideas.again()
+    assert idea is not None
+    assert ideas.again() is None
+    assert idea.parents == (b"p" * 32,)
+    assert idea.proposal.source == reapply(idea.proposal.edits, moved)
+    assert idea.proposal.parent == moved.tree
+
+
+def test_what_runs_is_told_until_it_has_ended_and_how_many_more() -> None:
+    activity = Activity(lambda _told: None)
+    activity.running("baseline", "calibrating", "timing")
+    assert activity.beside == 0
+    activity.running("one", "screen", "first run", run=1)
+    activity.running("two", "recheck", "second run", run=2)
+    assert (activity.title, activity.beside) == ("two", 1)
+    activity.ended(2)
+    assert (activity.title, activity.stage, activity.beside) == ("one", "screen", 0)
+    activity.ended(1)
+    assert activity.title == "one"  # until something else begins
+
+
+def test_pace_is_of_all_lanes_and_the_share_of_training_of_one() -> None:
+    activity = Activity(lambda _told: None)
+    activity.lanes = 4
+    activity.started_s -= 100
+    for _ in range(40):
+        activity.finished(5_000)
+    assert activity.runs_per_hour == pytest.approx(1440, rel=0.01)
+    assert activity.counted_share == pytest.approx(0.5, rel=0.01)

@@ -1,0 +1,261 @@
+"""Lanes of one processor: what many of them do beside one, with devices that sleep.
+
+Everything but the runs is the node's own loop. Two questions: whether its throughput grows with
+the lanes, and what a run costs the node's process then; and whether a night decides the same,
+where proposals are made on a line that moves before they have run.
+"""
+
+import asyncio
+import itertools
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from statistics import fmean, stdev
+
+from agent.proposal import Context, Proposal
+from agent.source.canonical import fingerprint
+from agent.source.edits import reapply
+from node.home.home import Home
+from node.line.experiment import ExperimentStep
+from node.loop.agenda import Goal
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.ideas import Edit
+from protocol.source import Source
+from tests.node.books import BASE_NANO
+from tests.node.examples import LINE, MANIFEST
+from tests.node.scripted import OUTCOME, Bench, ScriptedRunner
+from tools.bench.worlds import draw_gain
+from trainer.measuring.outcome import RunOutcome
+
+COUNTS = (1, 2, 4, 8, 16)
+SESSIONS = 200
+MANY = 8
+_TRAIN_S, _SCORE_S = 1.0, 0.3
+_MEASURED_S = 15.0
+_EXPERIMENTS = 40
+_ANCHOR = "LEARNING_RATE = 0.1\n"
+_SPREAD = 0.5  # of a run's length, where sessions are played: no two take the same
+
+
+def run_lanes(
+    _: Path,
+    counts: Sequence[int] = COUNTS,
+    *,
+    measured_s: float = _MEASURED_S,
+    sessions: int = SESSIONS,
+) -> dict[str, object]:
+    """Return the figures of both questions."""
+    return {
+        "throughput": {str(count): _throughput(count, measured_s) for count in counts},
+        "same_night": same_night(sessions),
+    }
+
+
+@dataclass(kw_only=True)
+class World:
+    """What lines of a source are worth, in standard deviations of one run, and how runs scatter."""
+
+    seed: int
+    propose: Callable[[Random], float] = draw_gain
+
+    def worth(self, number: int) -> float:
+        """Return what the line of a proposal truly gains."""
+        return self.propose(Random(f"{self.seed}:{number}"))
+
+    def gain(self, source: Source) -> float:
+        """Return what all lines of a source gain."""
+        lines = source["train.py"].decode().splitlines()
+        return sum(self.worth(int(line[1:].split()[0])) for line in lines if line[0] == "K")
+
+    def measured_nano(self, source: Source, seed: int) -> int:
+        """Return what a run says, in 1e-9 units of the metric."""
+        scatter = Random(f"{self.seed}:{seed}:{source.tree.hex()}").gauss(0.0, 1.0)
+        return BASE_NANO + round((scatter - self.gain(source)) * MANIFEST.noise_floor_nano)
+
+
+@dataclass(kw_only=True)
+class Sleeper(ScriptedRunner):
+    """A lane that sleeps while it trains and scores, and then says what its world does."""
+
+    world: World
+    train_s: float
+    score_s: float
+    spread: float = 0.0
+    most: list[int] = field(default_factory=lambda: [0, 0])  # in flight now, and at most
+    ended: int = 0
+
+    async def run(  # type: ignore[override]
+        self, source: Source, seed: int, *, on_trained: Callable[[], None], **_: object
+    ) -> RunOutcome:
+        length = 1.0 + self.spread * (Random(seed).random() - 0.5)
+        self.most[0] += 1
+        self.most[1] = max(self.most)
+        try:
+            await asyncio.sleep(self.train_s * length)
+            on_trained()
+            await asyncio.sleep(self.score_s * length)
+        finally:
+            self.most[0] -= 1
+        self.ended += 1
+        nano = self.world.measured_nano(source, seed)
+        return replace(OUTCOME, seed=seed, metric_nano=nano, secret_nano=nano)
+
+
+class Insertions:
+    """Proposes one more line, which fits whatever others have been inserted meanwhile."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+
+    def propose(self, context: Context) -> Proposal | None:
+        number = next(self._numbers)
+        edit = Edit(path="train.py", search=_ANCHOR, replace=f"{_ANCHOR}K{number} = 1\n")
+        source = reapply((edit,), context.source)
+        if source is None:
+            return None
+        return Proposal(
+            parent=context.source.tree,
+            source=source,
+            edits=(edit,),
+            key=f"K{number}",
+            title=f"K{number}",
+            why="a line more",
+            proposer="knobs",
+            fingerprint=fingerprint(source),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """What one session came to. Gains are true ones, in standard deviations of one run."""
+
+    experiments: int
+    kept: int
+    kept_in_vain: int
+    rebased: int
+    passed: int
+    head_gain: float
+    runs: int
+
+
+def _sleepers(
+    count: int, world: World, *, train_s: float, score_s: float, spread: float = 0.0
+) -> list[Sleeper]:
+    most = [0, 0]
+    return [
+        Sleeper(world=world, train_s=train_s, score_s=score_s, spread=spread, most=most)
+        for _ in range(count)
+    ]
+
+
+def _bench(root: Path, store: Store, lanes: list[Sleeper], goal: Goal) -> Bench:
+    return Bench(
+        home=Home(root),
+        store=store,
+        runner=lanes[0],
+        others=lanes[1:],
+        is_shared=len(lanes) > 1,
+        goal=goal,
+        proposer=Insertions(),
+    )
+
+
+def _throughput(count: int, measured_s: float) -> dict[str, object]:
+    """Return what so many lanes do where nothing is ever a gain, beside that many alone.
+
+    One lane overlaps its runs, on two cores; several do not, on one each.
+    """
+    world = World(seed=0, propose=lambda _: 0.0)
+    with tempfile.TemporaryDirectory() as folder, Store.open(_prepared(Path(folder))) as store:
+        lanes = _sleepers(count, world, train_s=_TRAIN_S, score_s=_SCORE_S)
+        began_s = 0.0
+        cpu_s = 0.0
+        done = 0
+
+        async def work() -> None:
+            nonlocal began_s, cpu_s, done
+            research = _bench(Path(folder), store, lanes, Goal()).research()
+            loop = asyncio.create_task(research.run())
+            # The baseline, and the first round, in which all lanes begin at once.
+            await asyncio.sleep(4 * (_TRAIN_S + _SCORE_S))
+            done, began_s, cpu_s = sum(one.ended for one in lanes), time.monotonic(), _cpu_s()
+            await asyncio.sleep(measured_s)
+            done = sum(one.ended for one in lanes) - done
+            began_s, cpu_s = time.monotonic() - began_s, _cpu_s() - cpu_s
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+
+        asyncio.run(work())
+    linear = count / (_TRAIN_S + _SCORE_S)
+    figures: dict[str, object] = {
+        "runs_a_minute": round(60 * done / began_s, 1),
+        "of_linear": round(done / began_s / linear, 3),
+        "most_in_flight": lanes[0].most[1],
+        "core_cpu_ms_a_run": round(1000 * cpu_s / max(1, done), 1),
+    }
+    print(f"  {count:2} lanes  {figures}", file=sys.stderr)
+    return figures
+
+
+def _prepared(root: Path) -> Home:
+    home = Home(root)
+    home.prepare()
+    return home
+
+
+def _cpu_s() -> float:
+    return time.process_time()
+
+
+def same_night(sessions: int, *, experiments: int = _EXPERIMENTS) -> dict[str, object]:
+    """Play sessions with one lane and with many, in the same worlds; return what they come to.
+
+    `apart` is how far the two are apart, in standard errors of the mean difference.
+    """
+    nights = [
+        (play(1, seed, experiments=experiments), play(MANY, seed, experiments=experiments))
+        for seed in range(sessions)
+    ]
+    figures: dict[str, object] = {"sessions": sessions, "experiments": experiments, "lanes": MANY}
+    for name in Night.__slots__:
+        pairs = [(float(getattr(one, name)), float(getattr(many, name))) for one, many in nights]
+        figures[name] = {
+            "one": round(fmean(one for one, _ in pairs), 3),
+            "many": round(fmean(many for _, many in pairs), 3),
+            "apart": round(_apart(pairs), 2),
+        }
+    return figures
+
+
+def _apart(pairs: list[tuple[float, float]]) -> float:
+    differences = [many - one for one, many in pairs]
+    scatter = stdev(differences) if len(differences) > 1 else 0.0
+    return fmean(differences) / (scatter / math.sqrt(len(differences))) if scatter else 0.0
+
+
+def play(count: int, seed: int, *, experiments: int) -> Night:
+    """Play one session of so many experiments, whose last is judged."""
+    world = World(seed=seed)
+    with tempfile.TemporaryDirectory() as folder, Store.open(_prepared(Path(folder))) as store:
+        lanes = _sleepers(count, world, train_s=0.004, score_s=0.002, spread=_SPREAD)
+        bench = _bench(Path(folder), store, lanes, Goal(max_experiments=experiments))
+        asyncio.run(bench.research().run())
+        line = store.jobs.line(LINE)
+        assert line is not None
+        steps = [job.step for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
+        kept = [step for step in steps if step.decision == "kept"]
+        return Night(
+            experiments=len(steps),
+            kept=len(kept),
+            kept_in_vain=sum(world.worth(int(step.title[1:])) <= 0 for step in kept),
+            rebased=sum(step.decision == "rebased" for step in steps),
+            passed=bench.decisions().count("adopted"),
+            head_gain=world.gain(Blobs(Home(Path(folder)).blobs).get_source(line.verified)),
+            runs=sum(one.ended for one in lanes),
+        )
