@@ -1,12 +1,15 @@
 """Whose CPU seconds are whose."""
 
 import os
+from typing import cast
+from weakref import WeakSet
 
 import pytest
 
 from tests.trainer.inside import inside
 from trainer.measuring import host_load as crowd
-from trainer.measuring.host_load import HostLoad
+from trainer.measuring.host_load import HostLoad, LaneWork
+from trainer.sandbox.sandbox import Sandbox
 
 
 def test_what_our_own_sandboxes_use_is_ours() -> None:
@@ -33,3 +36,41 @@ def test_what_others_use_is_their_share_of_all_processors(monkeypatch: pytest.Mo
     assert watch.is_noticeable()
     clock["busy"] = 102.0  # clocks tick apart
     assert watch.share() == 0.0
+
+
+class Lane:
+    """Stands for a sandbox of which only the CPU seconds are asked."""
+
+    def __init__(self) -> None:
+        self.used_s = 5.0  # importing torch, before anybody's script is in it
+
+    def cpu_s(self) -> float:
+        return self.used_s
+
+
+def test_other_lanes_are_others_to_a_run_and_no_strangers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = {"busy": 0.0, "own": 0.0, "wall": 0.0}
+    monkeypatch.setattr(crowd, "_busy_s", lambda: clock["busy"])
+    monkeypatch.setattr(crowd, "_own_s", lambda: clock["own"])
+    monkeypatch.setattr(crowd.time, "monotonic", lambda: clock["wall"])
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(LaneWork, "_all", WeakSet())  # those of other tests
+    mine, other, idle = LaneWork(), LaneWork(), LaneWork()
+    sandboxes = [Lane(), Lane()]
+    for lane, sandbox in zip((mine, other), sandboxes, strict=True):
+        lane.begin(cast("Sandbox", sandbox))
+    load = HostLoad(mine)
+    assert load.share_with_lanes() == 0.0
+    # Of 40 s of four processors each lane used 10, strangers 2.
+    clock.update(busy=22.0, own=20.0, wall=10.0)
+    for sandbox in sandboxes:
+        sandbox.used_s += 10.0
+    other.end(cast("Sandbox", sandboxes[1]))  # what has ended counts as well
+    assert load.share() == pytest.approx(0.05)
+    assert load.share_with_lanes() == pytest.approx(0.3)
+    assert not load.is_noticeable()
+    assert HostLoad().share_with_lanes() == 0.0
+    assert idle.used_s() == 0.0
+    assert mine.used_s() == other.used_s() == 10.0

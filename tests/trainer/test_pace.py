@@ -40,3 +40,15 @@ def test_a_machine_quieter_than_any_so_far_is_taken_for_the_quietest() -> None:
     assert pace.at(0.0) == COST
     pace.learn_serving(0.0, replace(COST, claim_s=0.7))
     assert (pace.at(0.0).claim_s, pace.at(0.0).train_s) == (0.7, 4.0)
+
+
+def test_what_is_timed_in_a_greater_crowd_is_known_of_the_one_it_was_wanted_for() -> None:
+    """Lanes are another crowd at every look: no degree of it is timed again and again."""
+    pace, dear = paced(0.0), replace(COST, claim_s=1.4)
+    pace.learn_serving(0.6, dear, wanted=0.3)
+    assert pace.knows_serving(0.3)
+    assert pace.at(0.3).claim_s == 1.4
+    pace.learn_serving(0.0, replace(COST, claim_s=0.5), wanted=0.9)  # the crowd was gone by then
+    assert not pace.knows_serving(0.9)
+    pace.learn_serving(0.9, replace(COST, claim_s=2.0), wanted=0.3)
+    assert pace.at(0.3).claim_s == 1.4  # what was timed there stands

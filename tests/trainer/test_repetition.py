@@ -25,6 +25,7 @@ from tests.trainer.scripted import (
     watched,
 )
 from trainer.language_model.data import TaskData
+from trainer.measuring.host_load import HostLoad
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import PutOff
 from trainer.runner import Runner
@@ -343,3 +344,54 @@ def test_an_error_of_our_own_ends_a_run_that_saw_a_row(
         assert outcome.reason == "cut off while scored: the sandbox did not start"
 
     calibrated(work)
+
+
+def test_other_lanes_disturb_no_run(
+    calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is full of this node's own runs is as it was when the baseline was timed."""
+    monkeypatch.setattr(HostLoad, "share_with_lanes", lambda load: load.share() + 0.9)
+    waits: list[str] = []
+
+    async def work(runner: Runner) -> list[RunOutcome]:
+        runner.tell_waits(lambda: waits.append("waits"))
+        await runner.calibrate(1)
+        honest, slow = HONEST.source(runner.task), replace(HONEST, train_s=8.0).source(runner.task)
+        outcomes = [await runner.run(honest, seed) for seed in (2, 3, 4)]
+        return [*outcomes, await runner.run(slow, 5)]
+
+    *honest, slow = calibrated(work)
+    assert [(one.status, one.flags) for one in honest] == [("ok", ())] * 3
+    # No overtime, no second try in a quiet minute: it is slower than the baseline beside lanes.
+    assert (slow.status, slow.flags, waits) == ("timeout", (), [])
+    assert len(machine.luck) == 5
+    assert machine.served == 4  # nor was the baseline scored anew
+
+
+def test_a_crowd_beside_lanes_excuses_a_run_as_it_does_beside_one(
+    calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HostLoad, "share_with_lanes", lambda load: load.share() + 0.4)
+
+    async def work(runner: Runner) -> RunOutcome:
+        await runner.calibrate(1)
+        machine.is_crowded, machine.stretch = True, 1.8
+        return await runner.run(HONEST.source(runner.task), 2)
+
+    outcome = calibrated(work)
+    assert (outcome.status, outcome.flags) == ("ok", (CONTENDED,))
+
+
+def test_what_follows_a_new_lines_baseline_is_held_against_it(
+    short_task: Task, short_data: TaskData, machine: Machine
+) -> None:
+    """Nothing else says what the baseline costs in that session."""
+
+    async def session() -> list[RunOutcome]:
+        runner = scripted_runner(short_task, short_data, machine)
+        first = await runner.run(short_task.source, 1)
+        slow = replace(HONEST, train_s=8.0).source(short_task)
+        return [first, await runner.run(slow, 2)]
+
+    first, slow = asyncio.run(session())
+    assert (first.status, slow.status) == ("ok", "timeout")

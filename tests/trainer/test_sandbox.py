@@ -14,7 +14,7 @@ import pytest
 
 from protocol.errors import SafetyError
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
-from trainer.host.processes import proportional_kib, status_number
+from trainer.host.processes import family_of, proportional_kib, status_number
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import program_message
 from trainer.sandbox.inside.channel import JOB
@@ -523,3 +523,30 @@ def test_behind_a_shut_gate_no_name_can_be_looked_up() -> None:
 def test_the_end_of_a_device_without_memory_is_told_from_others() -> None:
     assert ran_out_of_memory("import torch\nraise torch.OutOfMemoryError('none is free')")
     assert not ran_out_of_memory("raise ValueError('none is free')")
+
+
+@pytest.mark.parametrize("counts_cpu", [True, False])
+def test_what_is_charged_by_the_cpu_gives_way_and_what_runs_by_the_clock_does_not(
+    *, counts_cpu: bool
+) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+
+    async def run() -> set[int]:
+        sandbox = await Sandbox.launch(profile(single_process=counts_cpu))
+        try:
+            return {os.getpriority(os.PRIO_PROCESS, pid) for pid in family_of(sandbox.root)}
+        finally:
+            await sandbox.close()
+
+    assert asyncio.run(run()) == {own + 5 if counts_cpu else own}
+
+
+def test_no_program_inside_raises_its_priority_again() -> None:
+    said = inside("""
+import os
+try:
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+except OSError:
+    print("refused")
+""")
+    assert said.strip() == "refused"
