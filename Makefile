@@ -47,7 +47,7 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# PART=decisions|attesting|swarm|explore|repeats|looping|pipeline|records|syncing|peers|
+# PART=decisions|attesting|swarm|explore|repeats|looping|lanes|pipeline|records|syncing|peers|
 # crowding|network, else all; figures are kept in docs/bench.json.
 bench: setup
 	@$(BIN)/python -m tools.bench $(PART)

@@ -7,7 +7,7 @@ could confirm, so it waits for the next stack.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agent.source.canonical import fingerprint, parse
 from node.line.attestation import AttestationStep, WantedClaim, step_of
@@ -22,8 +22,23 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartLess:
+    """A part of the head's, and the line with and without it."""
+
+    part: bytes
+    rest: Source
+    working: Source
+
+
 def open_ablation(ledger: Ledger) -> Job[AttestationStep] | None:
     """Queue the trial of the next part; return None if none is left that can be taken out."""
+    found = next_part(ledger)
+    return _open(ledger, found.part, found.rest, found.working) if found else None
+
+
+def next_part(ledger: Ledger) -> PartLess | None:
+    """Return what `open_ablation` would ask about."""
     jobs = ledger.store.jobs.closed_jobs(ledger.key, AttestationStep)
     asked = {(job.step.part, job.step.tree) for job in jobs}
     working = ledger.explored
@@ -33,7 +48,7 @@ def open_ablation(ledger: Ledger) -> Job[AttestationStep] | None:
         patch = ledger.store.records.patch(part)
         rest = _without(ledger, working, patch) if patch else None
         if rest is not None:
-            return _open(ledger, part, rest, working)
+            return PartLess(part=part, rest=rest, working=working)
     return None
 
 

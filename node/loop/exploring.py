@@ -12,10 +12,11 @@ from typing import Any, Final
 from agent.proposal import Aim
 from node.claims.choosing import Peers
 from node.claims.combining import combination
-from node.line.ablation import only_simplifies, open_ablation
+from node.line.ablation import next_part, only_simplifies, open_ablation
 from node.line.attestation import AttestationStep
 from node.line.branch import (
     BranchStep,
+    Root,
     branch_of,
     older_root,
     open_branch,
@@ -88,6 +89,7 @@ class Exploring:
         self._spell_then: tuple[_State, Spell] | None = None
         self._levels_then: tuple[_State, list[float]] | None = None
         self._looked: tuple[int, int] | None = None  # in which spell, after how many experiments
+        self._is_found = False  # what `open_next` would open
 
     @property
     def has_gains(self) -> bool:
@@ -122,19 +124,29 @@ class Exploring:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time for something else, once nothing is under way."""
+        """Whether it is time for something else, once nothing is under way.
+
+        There is something, as it is looked for before: what is under way on many lanes is much to
+        wait for.
+        """
         if branch := self._branch():
             return next_of_branch(self._climb(branch), is_asked=False) == "return"
         spell = self._spell()
         since, experiments = self._looked or (-1, 0)
         is_resting = spell.since == since and spell.experiments < experiments + _LOOKED_EVERY
-        return spell.trend.is_plateau and not is_resting
+        if is_resting or not spell.trend.is_plateau:
+            return False
+        self._is_found = self._is_found or self._has_next(spell)
+        if not self._is_found:
+            self._looked = (spell.since, spell.experiments)
+        return self._is_found
 
     def open_next(self) -> Job[Any] | Idea | None:
         """Open what has its turn, or return it if it is an experiment; None if there is nothing.
 
         In turn: two patches together, a part less, another tree to go on from.
         """
+        self._is_found = False
         if (branch := self._branch()) is not None:
             return self.open_return(self._climb(branch).reason)
         spell = self._spell()
@@ -155,11 +167,24 @@ class Exploring:
             return None
         return open_return(self._ledger, branch, why=why, runs=self._bank_size)
 
-    def _open_branch(self, why: str) -> Job[BranchStep] | None:
-        """Go on from a peer's tree that no branch began with; else from an older head."""
+    def _has_next(self, spell: Spell) -> bool:
+        """Whether there is anything to open in any turn."""
+        if spell.combined < _COMBINED_A_TURN and combination(
+            self._ledger, self._peers, noise_sd=self._noise_sd()
+        ):
+            return True
+        may_simplify = spell.simplified < _SIMPLIFIED_A_TURN
+        return bool((may_simplify and next_part(self._ledger)) or self._root())
+
+    def _root(self) -> Root | None:
+        """Return a peer's tree that no branch began with; else an older head."""
         avoided = trees_gone_on_from(self._ledger)
         root = self._peers and self._peers.elsewhere(avoided=avoided, reach_sd=REACH_SD)
-        root = root or older_root(self._ledger, reach_sd=REACH_SD, noise_sd=self._noise_sd())
+        return root or older_root(self._ledger, reach_sd=REACH_SD, noise_sd=self._noise_sd())
+
+    def _open_branch(self, why: str) -> Job[BranchStep] | None:
+        """Go on from another tree."""
+        root = self._root()
         return open_branch(self._ledger, root, why=why, runs=self._bank_size) if root else None
 
     # The branch

@@ -19,7 +19,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.source import Source
-from tests.node.books import GAIN_NANO, proposal_of, with_baseline
+from tests.node.books import GAIN_NANO, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench, ExampleTask, ScriptedRunner, better, until
 from tests.node.strangers import Stranger, peers
@@ -36,6 +36,7 @@ class Watched:
 
     alive: list[tuple[int, bytes | None, bytes]] = field(default_factory=list)  # lane, split, tree
     most: int = 0
+    emptied: int = 0  # how often all lanes were empty before
     shared: list[bytes] = field(default_factory=list)  # splits known on two lanes at once
     strangers: int = 0
     beside: Counter[bytes] = field(default_factory=Counter)  # what stood beside a stranger's
@@ -47,6 +48,7 @@ class Watched:
             split == other and lane != its for its, other, _ in self.alive
         ):
             self.shared.append(split)
+        self.emptied += not self.alive
         self.alive.append(one)
         self.most = max(self.most, len(self.alive))
         theirs = [tree for _, _, tree in self.alive if tree in self.foreign]
@@ -211,6 +213,16 @@ def test_strangers_code_bars_no_lane_from_own_ideas(home: Home, store: Store) ->
     own = [job.step.author is None for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
     assert own.count(True) > 5
     assert own.count(False) > 2
+
+
+def test_on_a_plateau_with_nothing_else_to_do_no_lane_waits_for_the_others(
+    home: Home, store: Store
+) -> None:
+    bench = laned(home, store, watched := Watched(), ideas=300, goal=Goal(max_experiments=200))
+    research = bench.research()
+    settled(research.run())
+    assert bench.thinking(ledger_of(home, store)).exploring.is_on_plateau
+    assert watched.emptied <= 3  # at the beginning, and after each of the baseline's
 
 
 def test_all_lanes_are_timed_at_once_after_a_new_lines_baseline(home: Home, store: Store) -> None:

@@ -37,10 +37,10 @@ COUNTS = (1, 2, 4, 8, 16)
 SESSIONS = 200
 MANY = 8
 _TRAIN_S, _SCORE_S = 1.0, 0.3
-_MEASURED_S = 15.0
+_MEASURED_S = 30.0
 _EXPERIMENTS = 40
 _ANCHOR = "LEARNING_RATE = 0.1\n"
-_SPREAD = 0.5  # of a run's length, where sessions are played: no two take the same
+_SPREAD = 0.5  # of a run's length: no two take the same
 
 
 def run_lanes(
@@ -89,6 +89,7 @@ class Sleeper(ScriptedRunner):
     spread: float = 0.0
     most: list[int] = field(default_factory=lambda: [0, 0])  # in flight now, and at most
     ended: int = 0
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # one training at a time
 
     async def run(  # type: ignore[override]
         self, source: Source, seed: int, *, on_trained: Callable[[], None], **_: object
@@ -97,7 +98,8 @@ class Sleeper(ScriptedRunner):
         self.most[0] += 1
         self.most[1] = max(self.most)
         try:
-            await asyncio.sleep(self.train_s * length)
+            async with self.alone:
+                await asyncio.sleep(self.train_s * length)
             on_trained()
             await asyncio.sleep(self.score_s * length)
         finally:
@@ -167,13 +169,14 @@ def _bench(root: Path, store: Store, lanes: list[Sleeper], goal: Goal) -> Bench:
 
 
 def _throughput(count: int, measured_s: float) -> dict[str, object]:
-    """Return what so many lanes do where nothing is ever a gain, beside that many alone.
+    """Return what so many lanes do where nothing is ever a gain, and how much of linear that is.
 
-    One lane overlaps its runs, on two cores; several do not, on one each.
+    Linear is a core that does one run after the other, times the lanes. One lane does more than
+    that, since it overlaps its runs, on two cores; several do not, on one each.
     """
     world = World(seed=0, propose=lambda _: 0.0)
     with tempfile.TemporaryDirectory() as folder, Store.open(_prepared(Path(folder))) as store:
-        lanes = _sleepers(count, world, train_s=_TRAIN_S, score_s=_SCORE_S)
+        lanes = _sleepers(count, world, train_s=_TRAIN_S, score_s=_SCORE_S, spread=_SPREAD)
         began_s = 0.0
         cpu_s = 0.0
         done = 0
@@ -251,7 +254,7 @@ def play(count: int, seed: int, *, experiments: int) -> Night:
         steps = [job.step for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
         kept = [step for step in steps if step.decision == "kept"]
         return Night(
-            experiments=len(steps),
+            experiments=sum(step.decision != "rebased" for step in steps),
             kept=len(kept),
             kept_in_vain=sum(world.worth(int(step.title[1:])) <= 0 for step in kept),
             rebased=sum(step.decision == "rebased" for step in steps),
