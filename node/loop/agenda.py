@@ -234,8 +234,10 @@ class Agenda:
         """Return a planned run that nobody is at, also one that a kill cut short, with its seed."""
         own = self._ledger.publication.author
         for run in self._store.jobs.runs_of(job.id):
-            if run.outcome is None and (run.job_id, run.ordinal) not in self._running:
-                return None if self._is_foreign_barred and job.step.is_foreign(run, own) else run
+            is_barred = self._is_foreign_barred and job.step.is_foreign(run, own)
+            is_open = run.outcome is None and (run.job_id, run.ordinal) not in self._running
+            if is_open and not is_barred:
+                return run
         return None
 
     def _is_checkpoint_due(self) -> bool:

@@ -52,3 +52,12 @@ def test_what_is_timed_in_a_greater_crowd_is_known_of_the_one_it_was_wanted_for(
     assert not pace.knows_serving(0.9)
     pace.learn_serving(0.9, replace(COST, claim_s=2.0), wanted=0.3)
     assert pace.at(0.3).claim_s == 1.4  # what was timed there stands
+
+
+def test_a_crowd_that_is_gone_whenever_it_is_looked_at_is_given_up() -> None:
+    pace = paced(0.0)
+    for _ in range(3):
+        assert not pace.knows_serving(0.9)
+        pace.learn_serving(0.5, COST, wanted=0.9)
+    assert pace.knows_serving(0.9)
+    assert not pace.knows_serving(0.3)

@@ -9,6 +9,7 @@ is nobody in a sandbox decides.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import reduce
@@ -37,6 +38,7 @@ _CLOCK_SLACK_S = 0.5  # processes start and kernels load now faster, now slower
 # Shares of a machine that are told apart, beside one that others leave alone. Each stands in the
 # middle of its band: one busy program of two or four processors is the same share all the time.
 _BANDS = 4
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,25 +92,32 @@ class Pace:
         self._ways = {"has_token_budget": has_token_budget, "by_clock": by_clock}
         self._train_s = {_band(share): cost.train_s}
         self._serving = {_band(share): cost}
+        self._tries: Counter[int] = Counter()  # to time scoring, by the band it was wanted for
 
     def knows_training(self, share: float) -> bool:
         """Whether training was timed on a machine as loaded."""
         return _band(share) in self._train_s
 
     def knows_serving(self, share: float) -> bool:
-        """Whether scoring was timed on a machine as loaded."""
-        return _band(share) in self._serving
+        """Whether scoring was timed on a machine as loaded, or tried to often enough.
+
+        Others may be gone whenever it is timed: then what they cost is not to be had.
+        """
+        return _band(share) in self._serving or self._tries[_band(share)] >= _TRIES
 
     def learn_training(self, share: float, train_s: float) -> None:
         self._train_s[_band(share)] = train_s
 
-    def learn_serving(self, share: float, cost: StageCosts, *, wanted: float = 1.0) -> None:
+    def learn_serving(self, share: float, cost: StageCosts, *, wanted: float | None = None) -> None:
         """Take in what scoring cost at a share.
 
         It is as much as known of the share that it was `wanted` for, if that is no larger: how busy
         other lanes are is another share at every look.
         """
         self._serving[_band(share)] = cost
+        if wanted is None:
+            return
+        self._tries[_band(wanted)] += 1
         if wanted <= share:
             self._serving.setdefault(_band(wanted), cost)
 
