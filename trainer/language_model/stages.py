@@ -386,17 +386,19 @@ class Stages:
     def profile(self, role: Role) -> Profile:
         """What a sandbox of this role may use."""
         manifest = self._task.manifest
-        with_card = {"threads": _CARD_THREADS, "scratch_bytes": _CARD_SCRATCH_BYTES}
-        return Profile(
+        profile = Profile(
             role=role,
             harness=HARNESS,
             memory_bytes=manifest.limits.memory_mb << 20,
+            scratch_bytes=_SCRATCH_BYTES,
             # Scoring is eager and its CPU seconds are those of one process: were more allowed, a
             # script of a task with a budget of seconds could train on in a child unmetered.
             single_process=role == "serve" or manifest.budget.unit == "tokens",
             card=self._card,
-            **(with_card if self._card else {"scratch_bytes": _SCRATCH_BYTES}),
         )
+        if self._card is None:
+            return profile
+        return replace(profile, threads=_CARD_THREADS, scratch_bytes=_CARD_SCRATCH_BYTES)
 
     def _job(self, role: Role, request: Request) -> bytes:
         parts = 1 if self.budget_tokens else self.supply.count
