@@ -58,7 +58,8 @@ class Subject:
 class Session:
     """Everything that stays the same while a node works on one task on devices of one class.
 
-    `secret` is the node's; `others` are the runners of the devices after the first.
+    `secret` is the node's; `others` are the runners of the devices after the first;
+    `forks_strangers` is the setting `fork`.
     """
 
     task: Task
@@ -67,6 +68,7 @@ class Session:
     runner: Runner
     secret: bytes = field(repr=False)
     others: tuple[Runner, ...] = ()
+    forks_strangers: bool = True
 
     @property
     def runners(self) -> tuple[Runner, ...]:
@@ -136,7 +138,14 @@ async def opened(
 
     `needs_all`: with all of its training text, and not only what a first run needs.
     """
-    opening = partial(open_session, home, task, devices=devices, data_url=config.data_url)
+    opening = partial(
+        open_session,
+        home,
+        task,
+        devices=devices,
+        data_url=config.data_url,
+        forks_strangers=config.fork == "all",
+    )
     session = await in_thread(opening, progress)
     try:
         if needs_all:
@@ -156,10 +165,12 @@ def open_session(
     *,
     devices: Sequence[Device],
     data_url: str | None,
+    forks_strangers: bool,
 ) -> Session:
     """Prepare what a first run needs of a task's data, and a runner for each device.
 
-    `data_url` is the setting; `session.data.load_rest` is for the other training text.
+    `data_url` and `forks_strangers` are settings; `session.data.load_rest` is for the other
+    training text.
     """
     with explaining_faults(home.data):
         data = kind_of(task.manifest).prepare(
@@ -187,6 +198,7 @@ def open_session(
         runner=runner,
         secret=secret,
         others=tuple(others),
+        forks_strangers=forks_strangers,
     )
 
 

@@ -25,7 +25,7 @@ from trainer.cards.cards import Card, probe_cards
 from trainer.host.device import processor
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
-from trainer.sandbox.tier import probe_tier
+from trainer.sandbox.tier import probe_tier, why_nothing_is_forked
 from trainer.task_kinds import TRIED_WITH, card_fault
 
 _PACKAGES = ("agent", "bootstrap", "node", "protocol", "trainer")
@@ -115,7 +115,13 @@ def _sandbox(_: Home) -> Diagnosis:
 
     asyncio.run(launch())
     took_s = time.monotonic() - started_s
-    detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s"
+    detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s; "
+    if why := why_nothing_is_forked():
+        detail += f"each run imports it anew, since none can be forked ({why})"
+    else:
+        started_s = time.monotonic()
+        asyncio.run(launch())
+        detail += f"once: a run's is a fork, {1000 * (time.monotonic() - started_s):.0f} ms"
     status: Literal["ok", "warning"] = "ok" if tier.name == "full" else "warning"
     return Diagnosis(status=status, detail=detail, mend=tier.mend)
 

@@ -179,8 +179,8 @@ class Stages:
     async def _train(self, request: Request, meter: Meter) -> bytes:
         limits, timeline = self._task.manifest.limits, meter.timeline
         first = await self.supply.part(request.seed, 0)
-        sandbox = await self._pool.take("train")
-        self._pool.warm("serve")
+        sandbox = await self._pool.take("train", is_fresh=request.is_fresh)
+        self._pool.warm("serve", is_fresh=request.is_fresh)
         host_load, ceiling_s = HostLoad(), request.ceiling.train_s
 
         def overtime_s() -> float:
@@ -258,9 +258,10 @@ class Stages:
         Raises SlowStart from here, what its end and its ceilings mean from the block.
         """
         name = "scoring" if part == "claim" else "the audit"
-        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
+        ceiling = request.ceiling
+        sandbox = await self._pool.take("serve", is_fresh=request.is_fresh)
         if part == "claim":
-            self._pool.warm("serve")  # for its audit
+            self._pool.warm("serve", is_fresh=request.is_fresh)  # for its audit
         else:
             sandbox.stop_listening()  # what it heard of the one that claimed is nobody's either
         before_s, started_s = sandbox.metered_s(), time.monotonic()

@@ -110,6 +110,7 @@ class Zygote:
         for zygote in [one for one in cls._retired if one.has_ended]:
             cls._retired.remove(zygote)
             cls._ended_cpu_s += zygote.cpu_s()
+            zygote._close()
         return cls._ended_cpu_s + sum(one.cpu_s() for one in [*cls._fit.values(), *cls._retired])
 
     @classmethod
@@ -139,28 +140,35 @@ class Zygote:
             self._retired.append(self)
         self._control.close()
 
+    def _close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
     async def fork(self, request: ForkRequest, channel: int) -> ForkedProcess:
         """Have a sandbox forked that speaks on a channel. Raises SafetyError if it is not there."""
         await self._until_warm()
         message = json.dumps(asdict(request)).encode()
         assert len(message) <= MOST_REQUEST_BYTES  # noqa: S101 -- filters of a few kilobytes
-        output, printed = os.pipe()
-        end, told = os.pipe()
-        try:
-            socket.send_fds(self._control, [message], [channel, printed, told])
-        except OSError as error:
-            os.close(end)
-            os.close(output)
-            self.is_broken = True
-            raise _not_there("it ended") from error
-        finally:
-            os.close(printed)
-            os.close(told)
+        with contextlib.ExitStack() as kept, contextlib.ExitStack() as handed:
+            output, printed = os.pipe()
+            handed.callback(os.close, printed)
+            lines = os.fdopen(output, "rb")
+            end, told = os.pipe()
+            kept.callback(os.close, end)
+            handed.callback(os.close, told)
+            stdout = asyncio.StreamReader()
+            reading, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(stdout), lines
+            )
+            kept.callback(reading.close)
+            try:
+                socket.send_fds(self._control, [message], [channel, printed, told])
+            except OSError as error:
+                self.is_broken = True
+                raise _not_there("it ended") from error
+            kept.pop_all()
         self._forks += 1
-        stdout = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(stdout), os.fdopen(output, "rb")
-        )
         return ForkedProcess(stdout, end)
 
     async def _until_warm(self) -> None:
