@@ -110,7 +110,7 @@ class Zygote:
         for zygote in [one for one in cls._retired if one.has_ended]:
             cls._retired.remove(zygote)
             cls._ended_cpu_s += zygote.cpu_s()
-            zygote._close()
+            zygote.close_pipes()
         return cls._ended_cpu_s + sum(one.cpu_s() for one in [*cls._fit.values(), *cls._retired])
 
     @classmethod
@@ -140,7 +140,8 @@ class Zygote:
             self._retired.append(self)
         self._control.close()
 
-    def _close(self) -> None:
+    def close_pipes(self) -> None:
+        """Let go of what its first process outside read and printed."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
