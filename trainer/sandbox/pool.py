@@ -22,13 +22,13 @@ class WarmPool:
     def __init__(self, profiles: dict[Role, Profile]) -> None:
         self._profiles = profiles
         self._starts_next = True
-        self._spares: dict[Profile, asyncio.Task[Sandbox]] = {}
+        self._spares: dict[tuple[Role, bool], asyncio.Task[Sandbox]] = {}
 
     def warm(self, role: Role, *, is_fresh: bool = False) -> None:
         """Make sure that a spare of this role is starting; `is_fresh` one that is not forked."""
-        profile = replace(self._profiles[role], is_fresh=is_fresh)
-        if profile not in self._spares:
-            self._spares[profile] = asyncio.create_task(Sandbox.launch(profile))
+        if (role, is_fresh) not in self._spares:
+            profile = replace(self._profiles[role], is_fresh=is_fresh)
+            self._spares[role, is_fresh] = asyncio.create_task(Sandbox.launch(profile))
 
     def start_no_next(self) -> None:
         """Start no spare any more because another was taken."""
@@ -39,11 +39,11 @@ class WarmPool:
 
         Raises SafetyError when it does not start, several times in a row.
         """
-        failures, profile = 0, replace(self._profiles[role], is_fresh=is_fresh)
+        failures = 0
         while True:
             self.warm(role, is_fresh=is_fresh)
             try:
-                sandbox = await self._spares.pop(profile)
+                sandbox = await self._spares.pop((role, is_fresh))
             except SafetyError:
                 # A run beside it may have used up what the kernel counts by user; on a crowded
                 # machine anything may be late for once. A night must not end for that.
