@@ -119,6 +119,20 @@ class Zygote:
         for zygote in list(cls._fit.values()):
             zygote.retire()
 
+    @classmethod
+    def living(cls) -> list["Zygote"]:
+        """Those that sandboxes are forked from now, warm or not."""
+        return list(cls._fit.values())
+
+    @property
+    def pid(self) -> int:
+        """Its process, 0 until it is warm."""
+        return self._pid
+
+    def grown_kib(self) -> int:
+        """How much more memory it holds than when it was warm."""
+        return status_number(self._pid, "VmRSS") - self._first_kib
+
     @property
     def has_ended(self) -> bool:
         """Whether its first process outside is gone."""
@@ -130,8 +144,7 @@ class Zygote:
             return False
         if not self._pid:  # still importing
             return True
-        grown_kib = status_number(self._pid, "VmRSS") - self._first_kib
-        return self._forks < _MOST_FORKS and grown_kib <= _MOST_GROWTH_KIB
+        return self._forks < _MOST_FORKS and self.grown_kib() <= _MOST_GROWTH_KIB
 
     def retire(self) -> None:
         """Ask it for nothing more: it ends when what it has forked has ended."""
