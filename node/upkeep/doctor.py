@@ -115,13 +115,14 @@ def _sandbox(_: Home) -> Diagnosis:
 
     asyncio.run(launch())
     took_s = time.monotonic() - started_s
-    detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s; "
+    detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s, "
     if why := why_nothing_is_forked():
-        detail += f"each run imports it anew, since none can be forked ({why})"
+        detail += f"anew for each run, since none can be forked: {why}"
     else:
         started_s = time.monotonic()
         asyncio.run(launch())
-        detail += f"once: a run's is a fork, {1000 * (time.monotonic() - started_s):.0f} ms"
+        forked_ms = 1000 * (time.monotonic() - started_s)
+        detail += f"once: runs are forked from there, in {forked_ms:.0f} ms"
     status: Literal["ok", "warning"] = "ok" if tier.name == "full" else "warning"
     return Diagnosis(status=status, detail=detail, mend=tier.mend)
 
