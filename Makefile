@@ -57,7 +57,7 @@ bench: setup
 gpu:
 	@$(PYTHON) -m tools.gpu $(PART) $(ARGS)
 
-# PART=tests|night|text|aa|kills|ingest|hostile|fuzz|gossip|traffic|try|verify|planted|liars|knobs|
-# model; figures are appended to docs/soak.jsonl.
+# PART=tests|night|text|aa|kills|ingest|hostile|forks|bits|fuzz|gossip|traffic|try|verify|planted|
+# liars|knobs|model; figures are appended to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tools.soak $(PART)

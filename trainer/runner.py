@@ -142,6 +142,7 @@ class Runner:
         incumbent: Answers | None = None,
         on_trained: Callable[[], None] = lambda: None,
         session_ends_s: float = math.inf,
+        is_fresh: bool = False,
     ) -> RunOutcome:
         """Train a source with a seed and score it.
 
@@ -150,8 +151,8 @@ class Runner:
         are known; `incumbent` are answers of the public split to aim the audit with (default: the
         baseline's); `on_trained` is called when the next run may train. Nothing is repeated once a
         row was shown. At `session_ends_s` of `time.monotonic` it waits for no quiet minute any
-        more. Raises ValueError before `calibrate`, PutOff if it would wait then, or if `hurry` was
-        called while it waited.
+        more. `is_fresh`: none of its sandboxes is forked. Raises ValueError before `calibrate`,
+        PutOff if it would wait then, or if `hurry` was called while it waited.
         """
         if self.baseline_cost is None and source.tree != self.task.source.tree:
             raise ValueError("a session measures its baseline before anything else")
@@ -161,6 +162,7 @@ class Runner:
             split=split,
             needs_audit=needs_audit,
             incumbent=incumbent,
+            is_fresh=is_fresh,
             ceiling=UNLIMITED if self._pace is None else self._pace.ceiling(0.0),
         )
         aside = Timeline()

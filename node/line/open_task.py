@@ -59,7 +59,7 @@ class Session:
     """Everything that stays the same while a node works on one task on devices of one class.
 
     `secret` is the node's; `others` are the runners of the devices after the first. `is_shared`:
-    all of them are the processor.
+    all of them are the processor. `forks_strangers` is the setting `fork`.
     """
 
     task: Task
@@ -69,6 +69,7 @@ class Session:
     secret: bytes = field(repr=False)
     others: tuple[Runner, ...] = ()
     is_shared: bool = False
+    forks_strangers: bool = True
 
     @property
     def runners(self) -> tuple[Runner, ...]:
@@ -138,7 +139,14 @@ async def opened(
 
     `needs_all`: with all of its training text, and not only what a first run needs.
     """
-    opening = partial(open_session, home, task, devices=devices, data_url=config.data_url)
+    opening = partial(
+        open_session,
+        home,
+        task,
+        devices=devices,
+        data_url=config.data_url,
+        forks_strangers=config.fork == "all",
+    )
     session = await in_thread(opening, progress)
     try:
         if needs_all:
@@ -158,10 +166,12 @@ def open_session(
     *,
     devices: Sequence[Device],
     data_url: str | None,
+    forks_strangers: bool,
 ) -> Session:
     """Prepare what a first run needs of a task's data, and a runner for each device.
 
-    `data_url` is the setting; `session.data.load_rest` is for the other training text.
+    `data_url` and `forks_strangers` are settings; `session.data.load_rest` is for the other
+    training text.
     """
     with explaining_faults(home.data):
         data = kind_of(task.manifest).prepare(
@@ -190,6 +200,7 @@ def open_session(
         secret=secret,
         others=tuple(others),
         is_shared=bool(others) and devices[0].cuda is None,
+        forks_strangers=forks_strangers,
     )
 
 

@@ -29,13 +29,14 @@ class Outcomes:
         self._task = task
         self._all: list[Outcome] = []
         self.crash: Crash | None = None
+        self._open_then = 0  # the latest experiment that was there when the crash was known
         jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
         for number, job in enumerate(jobs):
             step = job.step
             if number < len(jobs) - IN_FULL:
                 self._add(_decided(step))
             else:
-                self.learn(job)
+                self._learn(job, open_then=job.id)
 
     @property
     def all(self) -> tuple[Outcome, ...]:
@@ -44,6 +45,10 @@ class Outcomes:
 
     def learn(self, job: Job[ExperimentStep]) -> None:
         """Take in what came of an experiment; one that is tried again says nothing yet."""
+        beside = self._ledger.store.jobs.open_ids(self._ledger.key)
+        self._learn(job, open_then=max({job.id, *beside}))
+
+    def _learn(self, job: Job[ExperimentStep], *, open_then: int) -> None:
         step = job.step
         decided = _decided(step)
         if decided is None:
@@ -51,9 +56,12 @@ class Outcomes:
         runs = [one.outcome for one in self._ledger.store.jobs.runs_of(job.id) if one.outcome]
         last = runs[-1] if runs else None
         self._add(self._in_full(decided, step, last.run if last else None))
-        if step.proposer in _SLOW:
-            failed = step.decision == "failed" and last is not None
-            self.crash = self._crash(step, last.run, last.log_tail) if failed and last else None
+        if step.proposer not in _SLOW:
+            return
+        if step.decision == "failed" and last is not None:
+            self.crash, self._open_then = self._crash(step, last.run, last.log_tail), open_then
+        elif job.id > self._open_then:  # what ran beside it, and ends later, says nothing of it
+            self.crash = None
 
     def forget_crash(self) -> None:
         """Let go of the crash that was worth a mend: somebody is asked to mend it."""

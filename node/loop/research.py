@@ -291,9 +291,11 @@ class Research:
             trained_s = clock_s()
             lane.free.set()
 
+        is_foreign = step.is_foreign(run, self._ledger.publication.author)
         outcome = await lane.runner.run(
             source,
             run.seed,
+            is_fresh=is_foreign and not self._session.forks_strangers,
             split=self._session.split(job.split) if job.split else None,
             needs_audit=lambda public, _secret: step.needs_audit(desk, run, public),
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
@@ -305,9 +307,7 @@ class Research:
             self._agenda.took((trained_s + clock_s()) / 2 - began_s)
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)
-        record = outcome.to_run(
-            run.role, quoting=not step.is_foreign(run, self._ledger.publication.author)
-        )
+        record = outcome.to_run(run.role, quoting=not is_foreign)
         stored = StoredOutcome(run=record, log_tail=outcome.log_tail, stages=outcome.stages)
         self._store.jobs.finish_run(run, stored)
         self.activity.finished(outcome.ms)

@@ -251,6 +251,11 @@ class Config:
     """Run others' code where only tier container can be had: no namespaces, a user and a filter per
     run, see the [threat model](threat-model.md)."""
 
+    fork: str = setting("all", _one_of("all", "own"))
+    """Whose sandboxes are forked from a process that has imported torch, which takes milliseconds:
+    `"all"`, or `"own"` for those of your own experiments alone. What is forked shares the layout of
+    its memory with others, see the [threat model](threat-model.md)."""
+
     color: str = setting("auto", _one_of("auto", "always", "never"))
     """Coloured output: `auto`, `always` or `never`. `NO_COLOR` is honoured."""
 

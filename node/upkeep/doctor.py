@@ -27,7 +27,7 @@ from trainer.host.capacity import usable_cores
 from trainer.host.device import processor
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
-from trainer.sandbox.tier import probe_tier
+from trainer.sandbox.tier import probe_tier, why_nothing_is_forked
 from trainer.task_kinds import TRIED_WITH, card_fault
 
 _PACKAGES = ("agent", "bootstrap", "node", "protocol", "trainer")
@@ -117,7 +117,14 @@ def _sandbox(_: Home) -> Diagnosis:
 
     asyncio.run(launch())
     took_s = time.monotonic() - started_s
-    detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s"
+    detail = f"tier {tier.name} ({tier.detail}), torch imported inside in {took_s:.1f} s, "
+    if why := why_nothing_is_forked():
+        detail += f"anew for each run, since none can be forked: {why}"
+    else:
+        started_s = time.monotonic()
+        asyncio.run(launch())
+        forked_ms = 1000 * (time.monotonic() - started_s)
+        detail += f"once: runs are forked from there, in {forked_ms:.0f} ms"
     status: Literal["ok", "warning"] = "ok" if tier.name == "full" else "warning"
     return Diagnosis(status=status, detail=detail, mend=tier.mend)
 

@@ -106,6 +106,12 @@ ATTACKS: tuple[Attack, ...] = (
         group="reaching out",
     ),
     Attack(
+        name="siblings",
+        refused=("parent", "children"),
+        said=("looked in memory",),
+        group="reaching out",
+    ),
+    Attack(
         name="write_outside",
         refused=("key", "core-pattern", "init", "chmod", "fchmod", "acl", "remove", "mknod"),
         group="changing the host",

@@ -87,6 +87,7 @@ class ScriptedRunner:
     seeds: list[int] = field(default_factory=list)  # likewise
     takes: Callable[[], None] = lambda: None
     ends_s: list[float] = field(default_factory=list)
+    fresh: set[bytes] = field(default_factory=set)  # trees of runs whose sandboxes are not forked
 
     async def calibrate(self, seed: int) -> RunOutcome:
         self.calibrations += 1
@@ -103,11 +104,13 @@ class ScriptedRunner:
         incumbent: object = None,
         on_trained: Callable[[], None] = lambda: None,
         session_ends_s: float = math.inf,
+        is_fresh: bool = False,
     ) -> RunOutcome:
         self.started.append(source.tree)
         self.splits.append(split)
         self.seeds.append(seed)
         self.ends_s.append(session_ends_s)
+        self.fresh |= {source.tree} if is_fresh else set()
         self.on_start(len(self.started))
         try:
             await asyncio.sleep(0)
@@ -182,6 +185,7 @@ class Bench:
     peers: Callable[[Ledger], Peers] | None = None
     slow: SlowIdeas | None = None
     has_company: bool = False
+    forks_strangers: bool = True
     idle: Idle | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock_s: Callable[[], float] = time.monotonic
@@ -198,6 +202,7 @@ class Bench:
             secret=b"a node's secret",
             others=tuple(cast("Runner", runner) for runner in self.others),
             is_shared=self.is_shared,
+            forks_strangers=self.forks_strangers,
         )
 
     def research(self) -> Research:

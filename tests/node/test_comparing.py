@@ -19,6 +19,7 @@ from node.line import open_task as session
 from node.line.open_task import Session
 from node.on_demand import measuring
 from node.on_demand import session as on_demand
+from node.settings.config import Config
 from node.store.store import Store
 from protocol.source import Source
 from tests.node.books import proposal_of
@@ -146,7 +147,7 @@ def test_a_session_says_when_a_run_waits_for_a_quiet_minute(
         bench = SimpleNamespace(
             home=home,
             task=SimpleNamespace(manifest=MANIFEST),
-            config=SimpleNamespace(gpus=(), data_url=None),
+            config=Config(),
         )
         async with on_demand.calibrated_session(
             bench,  # type: ignore[arg-type]

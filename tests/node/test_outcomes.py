@@ -11,7 +11,7 @@ from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.loop import outcomes as module
 from node.loop.outcomes import Outcomes
-from node.store.jobs import StoredOutcome
+from node.store.jobs import Job, StoredOutcome
 from node.store.store import Store
 from protocol.units import NANO
 from tests.node.books import BASE_NANO, conclude, proposal_of, with_baseline
@@ -103,6 +103,39 @@ def test_a_crash_of_a_model_s_idea_is_offered_for_a_mend(home: Home, ledger: Led
     )
     assert crash.log_tail.splitlines() == [f"line {n}" for n in range(30, 80)]
     assert crash.source == proposal_of(BASELINE, "0.7").source
+
+
+def test_a_crash_is_offered_until_an_idea_that_knows_of_it_has_ended(
+    home: Home, ledger: Ledger
+) -> None:
+    """What was begun before it was known may end later: a crash is often the first to end."""
+    learning = outcomes_of(ledger, home)
+
+    def begun(rate: str) -> int:
+        proposal = replace(proposal_of(BASELINE, rate), proposer="llm")
+        return open_experiment(ledger, Idea(proposal=proposal)).id
+
+    def ended(number: int) -> None:
+        job = ledger.store.jobs.get(number, ExperimentStep)
+        assert job is not None
+        close_experiment(
+            ledger, job, replace(job.step, decision="screened_out"), [run(BASE_NANO)], note=""
+        )
+        learning.learn(job_of(number))
+
+    def job_of(number: int) -> Job[ExperimentStep]:
+        closed = ledger.store.jobs.closed_jobs(LINE, ExperimentStep)
+        return next(one for one in closed if one.id == number)
+
+    before, beside = begun("0.5"), begun("0.6")
+    crashed(ledger)
+    learning.learn(ledger.store.jobs.closed_jobs(LINE, ExperimentStep)[-1])
+    ended(before)
+    ended(beside)
+    assert learning.crash is not None
+    ended(begun("0.8"))
+    assert learning.crash is None
+    assert outcomes_of(ledger, home).crash is None
 
 
 def test_a_crash_of_a_knob_is_not(home: Home, ledger: Ledger) -> None:

@@ -227,13 +227,13 @@ class ScriptedPool:
         self._machine, self._profiles = machine, profiles
         self._log_frequencies = log_frequencies
 
-    def warm(self, role: Role) -> None:
+    def warm(self, role: Role, *, is_fresh: bool = False) -> None:
         return
 
     def start_no_next(self) -> None:
         return
 
-    async def take(self, role: Role) -> Sandbox:
+    async def take(self, role: Role, *, is_fresh: bool = False) -> Sandbox:
         made = ScriptedSandbox(self._machine, self._profiles[role], self._log_frequencies)
         return cast("Sandbox", made)
 

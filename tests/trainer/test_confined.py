@@ -19,13 +19,15 @@ import pytest
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
 from trainer.language_model.job import program_message
 from trainer.sandbox import sandbox as sandbox_module
-from trainer.sandbox.confined import THROWAWAY_UIDS, Confined, _link_visible
+from trainer.sandbox.confined import BOXES, THROWAWAY_UIDS, Confined, _link_visible
 from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.forked import ForkedConfined
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import _probe_weaker
 from trainer.sandbox.visible import visible_tree
+from trainer.sandbox.zygote import Zygote
 
 pytestmark = pytest.mark.skipif(
     not can_scope_signals(), reason="the kernel's Landlock cannot keep signals inside"
@@ -33,17 +35,35 @@ pytestmark = pytest.mark.skipif(
 IS_CONTAINER = _probe_weaker().name == "container"
 
 
-def confine(profile: Profile) -> Enclosure:
+def own_or_forked(profile: Profile) -> Enclosure:
+    walls = ForkedConfined if profile.may_be_forked else Confined
+    return walls(profile, as_throwaway=IS_CONTAINER)
+
+
+def own(profile: Profile) -> Enclosure:
     return Confined(profile, as_throwaway=IS_CONTAINER)
 
 
-@pytest.fixture(autouse=True)
-def _confined(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every sandbox of these tests; none may leave its folder behind."""
-    monkeypatch.setattr(sandbox_module, "enclose", confine)
-    before = set(Path(tempfile.gettempdir()).glob("arnode-*"))
+def folders() -> set[Path]:
+    """Those of sandboxes, beside those of what they are forked from."""
+    made = set(Path(tempfile.gettempdir()).glob("arnode-*"))
+    zygotes = {one.folder for one in Zygote._fit.values() if one.folder is not None}
+    return (made - zygotes) | {box for one in zygotes for box in (one / BOXES).iterdir()}
+
+
+@pytest.fixture(autouse=True, params=[own_or_forked, own], ids=["forked", "own"])
+def _confined(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every sandbox of these tests, forked where it may be or not; none leaves its folder."""
+    monkeypatch.setattr(sandbox_module, "enclose", request.param)
+    before = folders()
     yield
-    assert set(Path(tempfile.gettempdir()).glob("arnode-*")) <= before
+    assert folders() <= before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_zygote_stays() -> Iterator[None]:
+    yield
+    Zygote.retire_all()
 
 
 ATTEMPTS = """
@@ -155,9 +175,10 @@ def test_a_full_or_deep_folder_ends_the_run_and_goes_away() -> None:
     assert ended(deep, profile()).end == "files"
 
 
-def test_everything_dies_with_a_killed_node() -> None:
+@pytest.mark.parametrize("walls", ["Confined", "ForkedConfined"])
+def test_everything_dies_with_a_killed_node(walls: str) -> None:
     node = subprocess.Popen(
-        [sys.executable, "-c", KILLED_NODE, str(IS_CONTAINER or "")],
+        [sys.executable, "-c", KILLED_NODE, str(IS_CONTAINER or ""), walls],
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],
         text=True,
@@ -180,13 +201,17 @@ KILLED_NODE = """
 import asyncio, os, sys
 from trainer.sandbox import sandbox
 from trainer.sandbox.confined import Confined
+from trainer.sandbox.forked import ForkedConfined
 from trainer.sandbox.profile import Profile
-sandbox.enclose = lambda profile: Confined(profile, as_throwaway=bool(sys.argv[1]))
+from trainer.sandbox.zygote import Zygote
+walls = globals()[sys.argv[2]]
+sandbox.enclose = lambda profile: walls(profile, as_throwaway=bool(sys.argv[1]))
 async def main():
     box = await sandbox.Sandbox.launch(
         Profile(role="serve", harness="trainer/language_model/harness",
                 memory_bytes=1 << 30, scratch_bytes=1 << 20))
-    print(box._pid, box._process.pid, flush=True)
+    zygotes = [one._process.pid for one in Zygote._fit.values()]
+    print(box._pid, *(zygotes or [box._process.pid]), flush=True)
     await asyncio.Event().wait()
 asyncio.run(main())
 """

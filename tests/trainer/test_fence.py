@@ -9,7 +9,7 @@ import pytest
 from protocol.errors import SafetyError
 from trainer.sandbox import tier
 from trainer.sandbox.fence import fenced
-from trainer.sandbox.landlock import landlock_abi
+from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.tier import Tier, probe_tier
 
 LOOK = """

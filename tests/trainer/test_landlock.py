@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.sandbox.landlock import Access, everything_but, landlock_abi
+from trainer.sandbox.inside.landlock import landlock_abi
+from trainer.sandbox.landlock import Access, everything_but
 
 pytestmark = pytest.mark.skipif(not landlock_abi(), reason="the kernel has no Landlock")
 

@@ -18,7 +18,7 @@ def test_a_spare_that_was_killed_while_it_waited_is_not_handed_out() -> None:
         pool = WarmPool({"serve": profile()})
         try:
             pool.warm("serve")
-            spare = await pool._spares["serve"]
+            spare = await pool._spares["serve", False]
             os.kill(spare._pid, signal.SIGKILL)
             await spare._process.wait()
             taken = await pool.take("serve")

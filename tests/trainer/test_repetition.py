@@ -326,7 +326,7 @@ def test_an_error_of_our_own_ends_a_run_that_saw_a_row(
         assert isinstance(pool, ScriptedPool)
         left, take = [takes], pool.take
 
-        async def failing(role: Role) -> Sandbox:
+        async def failing(role: Role, **_asked: bool) -> Sandbox:
             left[0] -= 1
             if not left[0]:
                 raise SafetyError("the sandbox did not start", "look")

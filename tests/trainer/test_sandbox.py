@@ -21,6 +21,7 @@ from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.sandbox import Sandbox, SandboxEnded
 from trainer.sandbox.seccomp import path_program
 from trainer.sandbox.visible import SHOWN_CODE
+from trainer.sandbox.zygote import Zygote
 
 WALK = """
 import os, stat, json
@@ -465,9 +466,11 @@ def test_a_sandbox_whose_node_is_gone_before_it_is_warm_ends_by_itself() -> None
 
 def test_a_sandbox_that_cannot_start_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "defpath", "/nowhere")
-    with pytest.raises(SafetyError) as failed:
-        asyncio.run(Sandbox.launch(profile()))
-    assert failed.value.hint
+    Zygote.retire_all()
+    for wanted in (profile(), profile(is_fresh=True)):
+        with pytest.raises(SafetyError) as failed:
+            asyncio.run(Sandbox.launch(wanted))
+        assert failed.value.hint
 
 
 LOOKUPS = """

@@ -1,6 +1,7 @@
 """Which tier is found, and what is said where a better one could be had."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from trainer.language_model.harness import HARNESS
 from trainer.sandbox import tier
 from trainer.sandbox.bubblewrap import Bubblewrap
 from trainer.sandbox.confined import Confined
+from trainer.sandbox.forked import ForkedConfined, ForkedInNamespaces
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.tier import Tier, TierName, enclose, probe_tier
@@ -53,12 +55,22 @@ def test_a_tier_that_does_not_hold_is_none(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.parametrize(
-    ("name", "walls"), [("full", Bubblewrap), ("container", Confined), ("partial", Confined)]
+    ("name", "walls", "forked"),
+    [
+        ("full", Bubblewrap, ForkedInNamespaces),
+        ("container", Confined, ForkedConfined),
+        ("partial", Confined, ForkedConfined),
+    ],
 )
 def test_each_tier_has_its_walls(
-    name: TierName, walls: type, monkeypatch: pytest.MonkeyPatch
+    name: TierName, walls: type, forked: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tier, "probe_tier", lambda: Tier(name=name, detail=""))
+    monkeypatch.setattr(tier, "why_nothing_is_forked", lambda: "")
+    assert isinstance(enclose(PROFILE), forked)
+    for own in ({"is_fresh": True}, {"single_process": False}):
+        assert isinstance(enclose(replace(PROFILE, **own)), walls)
+    monkeypatch.setattr(tier, "why_nothing_is_forked", lambda: "no clone3")
     assert isinstance(enclose(PROFILE), walls)
 
 

@@ -2,14 +2,18 @@
 
 The plain process is what anybody would write: import torch, train, score the public split, with
 no sandbox, no secret split and no audit. Both are measured in turns, so that a machine whose
-speed drifts does not decide; the figure is the ratio of the medians.
+speed drifts does not decide; the figure is the ratio of the medians. Beside it stands what a
+sandbox costs from the request until it waits for a source, and what a waiting one holds.
 """
 
 import asyncio
+import math
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -18,15 +22,32 @@ import numpy as np
 
 from tests.trainer.counting import counted
 from tests.trainer.runners import prepare_all
+from trainer.host.processes import proportional_kib
 from trainer.language_model.data import TaskData
+from trainer.language_model.harness import HARNESS
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox
+from trainer.sandbox.tier import why_nothing_is_forked
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
 ROUNDS = 5
 RUNS_A_ROUND = 4
 PLAIN = Path(__file__).parent / "plain.py"
+SANDBOXES, WAITING = 200, 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one run takes."""
+
+    wall_s: float
+    cpu_s: float
+
+    def __str__(self) -> str:
+        return f"{self.wall_s:.2f} s, {self.cpu_s:.2f} CPU s"
 
 
 def run_pipeline(_: Path) -> dict[str, object]:
@@ -44,31 +65,60 @@ async def _measure(task: Task, data: TaskData, root: Path) -> dict[str, object]:
         data,
         audit_key=b"a test's key",
     )
-    plain_s: list[float] = []
-    pipeline_s: list[float] = []
+    plain: list[Cost] = []
+    pipeline: list[Cost] = []
     shares: list[float] = []
     try:
         await runner.calibrate(0)
         for turn in range(ROUNDS):
-            plain_s.append(_plain(task, data, root, seed=turn))
-            print(f"  plain process   {plain_s[-1]:.2f} s", file=sys.stderr)
-            took_s, share = await _pipeline(runner, task, first_seed=1 + turn * RUNS_A_ROUND)
-            pipeline_s.append(took_s)
+            plain.append(_plain(task, data, root, seed=turn))
+            print(f"  plain process   {plain[-1]}", file=sys.stderr)
+            cost, share = await _pipeline(runner, task, first_seed=1 + turn * RUNS_A_ROUND)
+            pipeline.append(cost)
             shares.append(share)
-            print(f"  pipeline a run  {took_s:.2f} s, {share:.0%} of it counted", file=sys.stderr)
+            print(f"  pipeline a run  {cost}, {share:.0%} of it counted", file=sys.stderr)
     finally:
         await runner.close()
+    turns = list(zip(plain, pipeline, strict=True))
     return {
-        "plain_process_s": round(median(plain_s), 2),
-        "pipeline_per_run_s": round(median(pipeline_s), 2),
-        "ratio": round(median(pipeline_s) / median(plain_s), 2),
-        "runs_per_hour": round(3600 / median(pipeline_s)),
+        "plain_process_s": round(median(one.wall_s for one in plain), 2),
+        "plain_process_cpu_s": round(median(one.cpu_s for one in plain), 2),
+        "pipeline_per_run_s": round(median(one.wall_s for one in pipeline), 2),
+        "pipeline_per_run_cpu_s": round(median(one.cpu_s for one in pipeline), 2),
+        "ratio": round(median(ours.wall_s / its.wall_s for its, ours in turns), 2),
+        "cpu_ratio": round(median(ours.cpu_s / its.cpu_s for its, ours in turns), 2),
+        "runs_per_hour": round(3600 / median(one.wall_s for one in pipeline)),
         "counted_share": round(median(shares), 3),
-        "turns": [[round(a, 2), round(b, 2)] for a, b in zip(plain_s, pipeline_s, strict=True)],
+        "sandbox": await _sandboxes(),
+        "turns": [[str(its), str(ours)] for its, ours in turns],
     }
 
 
-def _plain(task: Task, data: TaskData, root: Path, *, seed: int) -> float:
+async def _sandboxes() -> dict[str, object]:
+    """Milliseconds from the request until a sandbox waits for its source, and what one holds."""
+    profile = Profile(role="serve", harness=HARNESS, memory_bytes=1 << 30, scratch_bytes=8 << 20)
+    ready_ms: list[float] = []
+    for _ in range(SANDBOXES):
+        began_s = time.perf_counter()
+        sandbox = await Sandbox.launch(profile)
+        ready_ms.append(1000 * (time.perf_counter() - began_s))
+        await sandbox.close()
+    ready_ms.sort()
+    waiting = [await Sandbox.launch(profile) for _ in range(WAITING)]
+    held = [proportional_kib(one.root) >> 10 for one in waiting]
+    cpu_ms = [1000 * one.cpu_s() for one in waiting]
+    for sandbox in waiting:
+        await sandbox.close()
+    return {
+        "ready_ms_median": round(median(ready_ms), 1),
+        "ready_ms_p99": round(ready_ms[math.ceil(0.99 * SANDBOXES) - 1], 1),
+        "cpu_ms": round(median(cpu_ms), 1),
+        "waiting_mib": median(held),
+        "forked": not why_nothing_is_forked(),
+    }
+
+
+def _plain(task: Task, data: TaskData, root: Path, *, seed: int) -> Cost:
     folder = root / "plain"
     folder.mkdir(exist_ok=True)
     (folder / "train.py").write_bytes(task.source["train.py"])
@@ -79,25 +129,28 @@ def _plain(task: Task, data: TaskData, root: Path, *, seed: int) -> float:
         rows=data.public_rows,
         byte_counts=data.byte_counts,
     )
-    started_s = time.monotonic()
+    started_s, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "train.py", str(seed)], cwd=folder, check=True, stdout=subprocess.DEVNULL
     )
-    return time.monotonic() - started_s
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(wall_s=time.monotonic() - started_s, cpu_s=cpu_s)
 
 
 def _is_fourth(number: int, _public: float, _secret: float) -> bool:
     return number % 4 == 0
 
 
-async def _pipeline(runner: Runner, task: Task, *, first_seed: int) -> tuple[float, float]:
-    """Seconds a run at steady state, training of one beside the scoring of the one before, and the
-    share of the time in which one trained.
+async def _pipeline(runner: Runner, task: Task, *, first_seed: int) -> tuple[Cost, float]:
+    """What a run takes at steady state, training of one beside the scoring of the one before.
+
+    And the share of the time in which one trained.
 
     Most runs of a night are screens, of which those that fail on their claim are not audited:
     three in four here.
     """
-    started_s = time.monotonic()
+    started_s, cpu_s = time.monotonic(), _own_cpu_s()
     scoring: list[asyncio.Task[RunOutcome]] = []
     for number in range(RUNS_A_ROUND):
         trained = asyncio.Event()
@@ -113,7 +166,15 @@ async def _pipeline(runner: Runner, task: Task, *, first_seed: int) -> tuple[flo
     for outcome in outcomes:
         if outcome.status != "ok":
             raise SystemExit(f"a run of the baseline failed: {outcome.reason}")
-    took_s = (time.monotonic() - started_s) / RUNS_A_ROUND
+    cost = Cost(
+        wall_s=(time.monotonic() - started_s) / RUNS_A_ROUND,
+        cpu_s=(_own_cpu_s() - cpu_s) / RUNS_A_ROUND,
+    )
     found = counted(stage for outcome in outcomes for stage in outcome.stages)
     assert found is not None
-    return took_s, found.share
+    return cost, found.share
+
+
+def _own_cpu_s() -> float:
+    """CPU seconds of this process and all that its sandboxes are made of."""
+    return time.process_time() + Sandbox.cpu_s_of_all()

@@ -14,6 +14,7 @@ from pathlib import Path
 from tools.figures import provenance
 from tools.paths import ROOT
 from tools.soak.aa import run_aa
+from tools.soak.forks import run_bits, run_forks
 from tools.soak.fuzz import run_fuzz
 from tools.soak.gossip import run_gossip
 from tools.soak.hostile import run_hostile
@@ -40,6 +41,8 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "kills": lambda home: run_kills(home / "home", 200, seed=3, longest_s=8.0, aim_every=10),
     "ingest": lambda home: run_ingest(home / "home", 200, seed=4),
     "hostile": run_hostile,
+    "forks": run_forks,
+    "bits": run_bits,
     "fuzz": run_fuzz,
     "try": lambda home: run_try(home, 20),
     "verify": run_verify,

@@ -139,6 +139,7 @@ class CachedRunner(Runner):
         incumbent: Answers | None = None,
         on_trained: Callable[[], None] = lambda: None,
         session_ends_s: float = math.inf,
+        is_fresh: bool = False,
     ) -> RunOutcome:
         """Return the run of this source with the pool's seed for `seed`, made now if it is new."""
         drawn, source = self._seeds.of(seed), self._program_of(source)
@@ -156,6 +157,7 @@ class CachedRunner(Runner):
                 incumbent=incumbent,
                 on_trained=on_trained,
                 session_ends_s=session_ends_s,
+                is_fresh=is_fresh,
             )
             self.kept.put(source.tree, kept)
         if kept.metric_nano is None or kept.secret_nano is None:

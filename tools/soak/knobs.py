@@ -4,10 +4,9 @@
 measured with seeds that it never saw, on the secret split, against the baseline with the same
 seeds: that gain, or 0 where it is a loss and would not be adopted, is its verified head.
 
-The runs are the production runner's on warm processes without walls (`tools.soak.warm`), which is
-three times as fast; that they measure what sandboxed ones do, to the bit, is looked at first. Every
-run is written down as it ends, and every search is played again from what is written, which goes on
-only if it asks for the same sources in the same order.
+The runs are the production runner's. Every run is written down as it ends, and every search is
+played again from what is written, which goes on only if it asks for the same sources in the same
+order.
 """
 
 import asyncio
@@ -28,7 +27,6 @@ from protocol.units import NANO
 from tests.trainer.runners import prepare_all
 from tools.paths import TASKS
 from tools.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
-from tools.soak.warm import forked_runs
 from trainer.language_model.data import TaskData
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.runner import Runner
@@ -152,24 +150,13 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(folder: Path) -> AsyncIterator[Bench]:
-    """A bench whose notes are in a folder. Raises ArnodeError where walls change a metric."""
+    """A bench whose notes are in a folder."""
     kept = folder.parent / "kept"
     task = load_task(TASK, data_dir=kept / "data")
     data = prepare_all(task, data_dir=kept / "data", progress=lambda _what, _share: None)
-    async with _runner(task, data) as walled:
-        behind_walls = await walled.calibrate(0, split=_SPLIT)
-    with forked_runs():
-        async with _runner(task, data) as runner:
-            without = await runner.calibrate(0, split=_SPLIT)
-            if (without.metric_nano, without.secret_nano) != (
-                behind_walls.metric_nano,
-                behind_walls.secret_nano,
-            ):
-                raise ArnodeError(
-                    "the baseline measures otherwise in a sandbox than without",
-                    "compare what each imports: `tools/soak/warm.py`",
-                )
-            yield Bench(task, runner, folder)
+    async with _runner(task, data) as runner:
+        await runner.calibrate(0, split=_SPLIT)
+        yield Bench(task, runner, folder)
 
 
 @asynccontextmanager

@@ -180,8 +180,8 @@ class Stages:
     async def _train(self, request: Request, meter: Meter) -> bytes:
         limits, timeline = self._task.manifest.limits, meter.timeline
         first = await self.supply.part(request.seed, 0)
-        sandbox = await self._pool.take("train")
-        self._pool.warm("serve")
+        sandbox = await self._pool.take("train", is_fresh=request.is_fresh)
+        self._pool.warm("serve", is_fresh=request.is_fresh)
         self.work.begin(sandbox)
         host_load, ceiling_s = HostLoad(self.work), request.ceiling.train_s
 
@@ -262,9 +262,10 @@ class Stages:
         Raises SlowStart from here, what its end and its ceilings mean from the block.
         """
         name = "scoring" if part == "claim" else "the audit"
-        ceiling, sandbox = request.ceiling, await self._pool.take("serve")
+        ceiling = request.ceiling
+        sandbox = await self._pool.take("serve", is_fresh=request.is_fresh)
         if part == "claim":
-            self._pool.warm("serve")  # for its audit
+            self._pool.warm("serve", is_fresh=request.is_fresh)  # for its audit
         else:
             sandbox.stop_listening()  # what it heard of the one that claimed is nobody's either
         self.work.begin(sandbox)
@@ -392,17 +393,19 @@ class Stages:
     def profile(self, role: Role) -> Profile:
         """What a sandbox of this role may use."""
         manifest = self._task.manifest
-        with_card = {"threads": _CARD_THREADS, "scratch_bytes": _CARD_SCRATCH_BYTES}
-        return Profile(
+        profile = Profile(
             role=role,
             harness=HARNESS,
             memory_bytes=manifest.limits.memory_mb << 20,
+            scratch_bytes=_SCRATCH_BYTES,
             # Scoring is eager and its CPU seconds are those of one process: were more allowed, a
             # script of a task with a budget of seconds could train on in a child unmetered.
             single_process=role == "serve" or manifest.budget.unit == "tokens",
             card=self._card,
-            **(with_card if self._card else {"scratch_bytes": _SCRATCH_BYTES}),
         )
+        if self._card is None:
+            return profile
+        return replace(profile, threads=_CARD_THREADS, scratch_bytes=_CARD_SCRATCH_BYTES)
 
     def _job(self, role: Role, request: Request) -> bytes:
         parts = 1 if self.budget_tokens else self.supply.count

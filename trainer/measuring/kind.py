@@ -41,7 +41,7 @@ class Request:
 
     `split` is the key of the secret split that it shares with others, None for one of its own.
     `needs_audit` is asked with (public, secret) in 1e-9 units; `incumbent` is what an audit holds
-    answers against, None for the baseline's.
+    answers against, None for the baseline's; `is_fresh` asks for sandboxes that are not forked.
     """
 
     source: Source
@@ -50,6 +50,7 @@ class Request:
     needs_audit: Callable[[int, int], bool]
     incumbent: Answers | None
     ceiling: StageCosts
+    is_fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

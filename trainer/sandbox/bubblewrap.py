@@ -8,6 +8,8 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from protocol.errors import SafetyError
@@ -26,9 +28,11 @@ from trainer.sandbox.enclosure import (
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.visible import INTERPRETER, visible_tree
+from trainer.sandbox.zygote import Started
 
 _COMPILED = "/compiled"
-_SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
+CPUINFO = "/cpuinfo"  # where a zygote's children find what they show in their `/proc`
+SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
 
 
 class Bubblewrap(Enclosure):
@@ -47,26 +51,19 @@ class Bubblewrap(Enclosure):
         if self.profile.compiles:
             self.compiled = make_folder()
         program = _readable(filters)
-        # Not on the command line: a candidate could read there what the host's folders are called.
-        words = _arguments(self.profile, program=program, compiled=self.compiled)
-        arguments = _readable("\0".join(words).encode() + b"\0")
-        command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, "-I", "-S", "-B"]
+        words = _arguments(self.profile, compiled=self.compiled)
         boot = f"/arnode/{self.profile.harness}/boot.py"
-        command += [boot, *boot_arguments(self.profile, channel)]
-        try:
-            self._process = await start_process(
-                self.giving_way(command),
-                pass_fds=(channel, program, arguments),
-                has_lifeline=False,
-            )
-        except FileNotFoundError as error:
-            raise SafetyError(
-                "bubblewrap (bwrap) is not installed, so nothing can be run safely",
-                "install your distribution's package `bubblewrap`, then `arnode doctor`",
-            ) from error
-        finally:
-            os.close(program)
-            os.close(arguments)
+        with _command(
+            [*words, "--seccomp", str(program)], [boot, *boot_arguments(self.profile, channel)]
+        ) as (command, arguments):
+            try:
+                self._process = await start_process(
+                    self.giving_way(command),
+                    pass_fds=(channel, program, arguments),
+                    has_lifeline=False,
+                )
+            finally:
+                os.close(program)
         return self._process
 
     def attach(self, pid: int) -> None:
@@ -102,13 +99,63 @@ class Bubblewrap(Enclosure):
             self.compiled = None
 
     def is_overfull(self) -> bool:
-        """Whether a scratch folder holds too many files: tmpfs bounds only their bytes."""
-        for folder in _SCRATCH:
-            with contextlib.suppress(OSError):  # it has just ended
-                space = os.statvfs(self._root + folder)
-                if space.f_files - space.f_ffree > self.profile.scratch_files:
-                    return True
+        """Whether a scratch folder holds too many files."""
+        if is_scratch_overfull(self._root, self.profile):
+            return True
         return self.compiled is not None and holds_too_much(self.profile, [self.compiled])
+
+
+def start_zygote(profile: Profile, control: int, program: list[str]) -> Started:
+    """Start a program that forks, in namespaces in which others can be made.
+
+    It has no capability: its children make themselves users of their own. Its `/proc` says what
+    the host's folders are called, and is shown to none of these.
+    """
+    with _command(_arguments(profile, compiled=None, forks=True), program) as (command, arguments):
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"PATH": os.defpath},
+            cwd="/",
+            start_new_session=True,
+            pass_fds=(control, arguments),
+        )
+    return Started(process=process)
+
+
+def is_scratch_overfull(root: str, profile: Profile) -> bool:
+    """Whether a scratch folder holds too many files: tmpfs bounds only their bytes.
+
+    `root` is where the sandbox's files can be seen from here.
+    """
+    for folder in SCRATCH:
+        with contextlib.suppress(OSError):  # it has just ended
+            space = os.statvfs(root + folder)
+            if space.f_files - space.f_ffree > profile.scratch_files:
+                return True
+    return False
+
+
+@contextlib.contextmanager
+def _command(words: list[str], program: list[str]) -> Iterator[tuple[list[str], int]]:
+    """Yield what starts a Python program behind walls, and the descriptor that it reads them from.
+
+    They are not on the command line: a candidate could read there what the host's folders are
+    called. Raises SafetyError where bubblewrap is not installed.
+    """
+    arguments = _readable("\0".join(words).encode() + b"\0")
+    try:
+        command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, "-I", "-S", "-B"]
+        yield [*command, *program], arguments
+    except FileNotFoundError as error:
+        raise SafetyError(
+            "bubblewrap (bwrap) is not installed, so nothing can be run safely",
+            "install your distribution's package `bubblewrap`, then `arnode doctor`",
+        ) from error
+    finally:
+        os.close(arguments)
 
 
 def _readable(data: bytes) -> int:
@@ -119,9 +166,10 @@ def _readable(data: bytes) -> int:
     return reader
 
 
-def _arguments(profile: Profile, *, program: int, compiled: Path | None) -> list[str]:
+def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) -> list[str]:
     arguments = [
-        "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent",
+        *([] if forks else ["--disable-userns"]),
+        "--unshare-all", "--unshare-user", "--die-with-parent",
         "--new-session", "--clearenv", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000",
         "--hostname", "sandbox",
     ]  # fmt: skip
@@ -130,7 +178,7 @@ def _arguments(profile: Profile, *, program: int, compiled: Path | None) -> list
         home="/job",
         temporary="/tmp",  # noqa: S108
         libraries="/python/lib",
-        compiled=_COMPILED if profile.compiles else _SCRATCH[1],
+        compiled=_COMPILED if profile.compiles else SCRATCH[1],
         has_shared_memory=True,
     ).items():
         arguments += ["--setenv", name, value]
@@ -139,7 +187,9 @@ def _arguments(profile: Profile, *, program: int, compiled: Path | None) -> list
         arguments += ["--ro-bind", str(binding.host), binding.inside]
     for path in tree.covered:
         arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
-    if profile.single_process and profile.card is None:
+    if forks:
+        arguments += ["--ro-bind", "/proc/cpuinfo", CPUINFO, "--proc", "/proc"]
+    elif profile.single_process and profile.card is None:
         # It needs no /proc, whose mount table names the host's folders.
         arguments += ["--ro-bind", "/proc/cpuinfo", "/proc/cpuinfo"]
     else:
@@ -154,10 +204,9 @@ def _arguments(profile: Profile, *, program: int, compiled: Path | None) -> list
         for folder in nvidia.SYSTEM_FOLDERS:
             arguments += ["--ro-bind", folder, folder]
         arguments += ["--symlink", "usr/bin", "/bin"]
-    for path in _SCRATCH:
+    for path in SCRATCH:
         arguments += ["--size", str(profile.scratch_bytes), "--tmpfs", path]
     if compiled is not None:
         arguments += ["--bind", str(compiled), _COMPILED]
     # `/` and `/dev` are writable and unbounded unless they are sealed last.
-    arguments += ["--chdir", "/job", "--remount-ro", "/dev", "--remount-ro", "/"]
-    return [*arguments, "--seccomp", str(program)]
+    return [*arguments, "--chdir", "/job", "--remount-ro", "/dev", "--remount-ro", "/"]

@@ -12,14 +12,12 @@ import os
 import resource
 import select
 import signal
-import struct
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 _SET_CHILD_SUBREAPER, _SET_DEATH_SIGNAL = 36, 1  # prctl(2)
-_CAPSET, _CAPABILITY_VERSION_3 = {"x86_64": 126, "aarch64": 91}, 0x20080522  # capset(2)
 _POLL_MS = 50
 _DESCRIPTORS = 1 << 20  # more than anybody has open
 
@@ -30,7 +28,8 @@ class ConfinementSpec:
 
     `folder` is the sandbox's own: it works in its `job`, and all of it is removed at the end.
     `uid` is None to stay who we are (tier partial). `rules` are Landlock's, of what may be done
-    beneath which path; `channel` is the one descriptor that is handed on.
+    beneath which path; `channel` is the one descriptor that is handed on. What `forks` sandboxes
+    keeps some capabilities for that and has no filter of its own: each of these gets one.
     """
 
     command: list[str]
@@ -43,6 +42,8 @@ class ConfinementSpec:
     has_card: bool
     processes: int
     file_bytes: int
+    forks: bool = False
+    kept_capabilities: int = 0
 
 
 def main() -> None:
@@ -68,6 +69,7 @@ def main() -> None:
 def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
     """Give up every right and execute the command. Returns only by raising."""
     from trainer.sandbox.inside.filters import load_filter
+    from trainer.sandbox.inside.rights import become_user, keep_capabilities
     from trainer.sandbox.landlock import Access, restrict_self
     from trainer.sandbox.seccomp import seccomp_program
 
@@ -80,11 +82,8 @@ def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
     )
     os.umask(0o077)
     if spec.uid is not None:
-        resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
-        os.setgroups([])
-        os.setresgid(spec.uid, spec.uid, spec.uid)
-        os.setresuid(spec.uid, spec.uid, spec.uid)
-    keep_capabilities(libc, 0)
+        become_user(spec.uid, processes=spec.processes)
+    keep_capabilities(spec.kept_capabilities)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (spec.file_bytes, spec.file_bytes))
     os.chdir(Path(spec.folder, "job"))
@@ -95,16 +94,9 @@ def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
     os.set_inheritable(spec.channel, True)
     os.closerange(3, spec.channel)
     os.closerange(spec.channel + 1, _DESCRIPTORS)
-    load_filter(program)
+    if not spec.forks:
+        load_filter(program)
     os.execve(spec.command[0], spec.command, spec.environment)  # noqa: S606
-
-
-def keep_capabilities(libc: ctypes.CDLL, kept: int) -> None:
-    """Give up all but these, also as a root that stays root; no_new_privs keeps them away."""
-    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    sets = struct.pack("=6I", kept, kept, kept, 0, 0, 0)  # effective, permitted, inheritable
-    if libc.syscall(_CAPSET[os.uname().machine], header, sets):
-        raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
 
 
 def outlive(child: int) -> int:

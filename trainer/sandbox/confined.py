@@ -9,11 +9,13 @@ there are, and its disk is watched instead of bounded; see docs/threat-model.md.
 import asyncio
 import json
 import os
+import resource
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -34,11 +36,15 @@ from trainer.sandbox.enclosure import (
 from trainer.sandbox.landlock import CARD, DEVICE, READ, WRITE
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.visible import VisibleTree, visible_tree
+from trainer.sandbox.zygote import Started
 
 # systemd's range for users that exist only as long as a service runs: nobody else's.
 THROWAWAY_UIDS = range(61184, 65520)
+# CAP_KILL, CAP_SETGID and CAP_SETUID: what a zygote keeps of root.
+_KEPT = 1 << 5 | 1 << 6 | 1 << 7
+BOXES = "boxes"  # in a zygote's folder: those of the sandboxes that it forks
 _COMPILED = "compiled"
-_SCRATCH = ("job", "tmp", _COMPILED)
+SCRATCH = ("job", "tmp", _COMPILED)
 _DEVICES = ("/dev/null",)
 _DEVICES_TO_READ = ("/dev/urandom", "/proc/cpuinfo")
 
@@ -104,7 +110,47 @@ class Confined(Enclosure):
         """Whether the scratch folders hold too much; looked at ten times a second, not bounded."""
         if self._folder is None:
             return False
-        return holds_too_much(self.profile, [self._folder / name for name in _SCRATCH])
+        return holds_too_much(self.profile, [self._folder / name for name in SCRATCH])
+
+
+def start_zygote(
+    profile: Profile, control: int, program: list[str], *, as_throwaway: bool
+) -> Started:
+    """Start a program that forks, whose name in its folder comes first, as the user we are.
+
+    Of root's rights it keeps those to take on other users and to signal them.
+    """
+    folder = make_box(None)
+    (folder / BOXES).mkdir(mode=0o711)
+    tree = visible_tree()
+    _link_visible(folder, tree)
+    script, *arguments = program
+    spec = specification(
+        folder,
+        tree,
+        uid=None,
+        profile=profile,
+        channel=control,
+        program=[str(folder / script), *arguments],
+    )
+    spec = replace(
+        spec,
+        forks=True,
+        kept_capabilities=_KEPT if as_throwaway else 0,
+        rules={**spec.rules, str(folder / BOXES): int(WRITE)},
+        file_bytes=resource.RLIM_INFINITY,
+    )
+    process = subprocess.Popen(
+        confining(spec),
+        stdin=subprocess.PIPE,  # the line that it lives on
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={"PATH": os.defpath},
+        cwd="/",
+        start_new_session=True,
+        pass_fds=(control,),
+    )
+    return Started(process=process, folder=folder)
 
 
 def specification(
@@ -118,7 +164,7 @@ def specification(
 ) -> ConfinementSpec:
     """Return what `trainer.sandbox.confine` needs to know to run a Python program in a folder."""
     interpreter = str(Path(sys.executable).resolve())
-    scratch, card = [str(folder / name) for name in _SCRATCH], profile.card
+    scratch, card = [str(folder / name) for name in SCRATCH], profile.card
     libraries = str(Path(sys.base_prefix, "lib"))
     rules = tree.rules() | dict.fromkeys((folder, *map(Path, _DEVICES_TO_READ)), READ)
     rules |= dict.fromkeys(map(Path, scratch), WRITE) | dict.fromkeys(map(Path, _DEVICES), DEVICE)
@@ -151,12 +197,12 @@ def confining(spec: ConfinementSpec) -> list[str]:
     return [sys.executable, "-I", "-S", "-B", confine.__file__, json.dumps(asdict(spec))]
 
 
-def make_box(uid: int | None) -> Path:
+def make_box(uid: int | None, *, within: Path | None = None) -> Path:
     """Make a sandbox's folder, with folders to write in."""
-    folder = Path(tempfile.mkdtemp(prefix="arnode-"))
+    folder = Path(tempfile.mkdtemp(prefix="arnode-", dir=within))
     try:
         folder.chmod(0o711)
-        for name in _SCRATCH:
+        for name in SCRATCH:
             (folder / name).mkdir(mode=0o700)
             if uid is not None:
                 os.chown(folder / name, uid, uid)

@@ -12,16 +12,32 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from protocol.errors import SafetyError
 from trainer.cards import nvidia
 from trainer.sandbox.compiled import CompiledCode
+from trainer.sandbox.inside.channel import FORKS
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import path_program
 
-_NICE: Final = 5  # the node, its network and a desktop go first; what is loaded meanwhile does not
+NICE: Final = 5  # the node, its network and a desktop go first; what is loaded meanwhile does not
 _END_TIMEOUT_S = 60.0  # milliseconds, if there is no full folder to be cleared on a busy disk
+
+
+class Program(Protocol):
+    """A sandbox's first process as seen from outside: `asyncio.subprocess.Process`, or like it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...
+
+    async def wait(self) -> int: ...
 
 
 class Enclosure(ABC):
@@ -33,7 +49,7 @@ class Enclosure(ABC):
         self.compiled: Path | None = None  # the host's name of its folder for a compiler
 
     @abstractmethod
-    async def start(self, channel: int) -> asyncio.subprocess.Process:
+    async def start(self, channel: int) -> Program:
         """Start the harness inside, with this descriptor as its channel. Raises SafetyError."""
 
     def giving_way(self, command: list[str]) -> list[str]:
@@ -46,11 +62,14 @@ class Enclosure(ABC):
         if not (self.profile.single_process and nice and is_there):
             return command
         # From its first process on: what that has started by now would keep its own.
-        return [nice, "-n", str(_NICE), *command]
+        return [nice, "-n", str(NICE), *command]
 
     @abstractmethod
     def attach(self, pid: int) -> None:
         """Take note of the sandboxed process. Raises OSError when it has died since."""
+
+    def note_failed_start(self) -> None:  # noqa: B027 -- most walls have nothing to note
+        """Take note that the harness never got ready."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -115,8 +134,13 @@ async def in_time(end: Awaitable[object]) -> None:
         ) from error
 
 
-def boot_arguments(profile: Profile, channel: int) -> list[str]:
-    """The harness's arguments: its channel, its role and, if it is gated, the gate's filter."""
+def boot_arguments(profile: Profile, channel: int, *, forks: bool = False) -> list[str]:
+    """The harness's arguments: its channel, its role and, if it is gated, the gate's filter.
+
+    What forks gets the descriptor that it is asked on for a channel, and no gate.
+    """
+    if forks:
+        return [str(channel), profile.role, FORKS]
     return [str(channel), profile.role, *([path_program().hex()] if profile.is_gated else [])]
 
 

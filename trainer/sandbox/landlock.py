@@ -2,24 +2,16 @@
 
 For sandboxes where no mount namespace can be had (`trainer.sandbox.confine`). Rights hold for what
 lies beneath a path, whatever name leads there; what is not named cannot be opened, listed, written
-or executed, though its existence and size can still be asked for. Three system calls, no library.
+or executed, though its existence and size can still be asked for.
 Source: landlock(7), linux/landlock.h, the kernel's Documentation/userspace-api/landlock.rst.
 """
 
-import ctypes
-import os
-import stat
-import struct
 from collections.abc import Iterable, Mapping
 from enum import IntFlag
 from pathlib import Path
 
 from protocol.errors import SafetyError
-
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # on every architecture
-_ASK_VERSION = 1
-_RULE_PATH_BENEATH = 1
-_NO_NEW_PRIVILEGES = 38  # prctl(2)
+from trainer.sandbox.inside.landlock import Ruleset, give_up, landlock_abi
 
 _SCOPED_ABI = 6  # since then signals and abstract sockets can be kept inside
 _SCOPED = 0b11
@@ -68,43 +60,41 @@ _OF_FILES = (
 )
 
 
-def landlock_abi() -> int:
-    """Return the kernel's Landlock version, 0 where there is none."""
-    return max(0, _call(_CREATE_RULESET, None, 0, _ASK_VERSION))
-
-
 def can_scope_signals() -> bool:
     """Whether this kernel can keep a process of our own uid from signalling us."""
     return landlock_abi() >= _SCOPED_ABI
 
 
-def restrict_self(allowed: Mapping[Path, Access], *, is_networked: bool = False) -> None:
-    """Give up everything not in `allowed`; paths that do not exist are left out.
+def ruleset(allowed: Mapping[Path, Access], *, is_networked: bool = False) -> Ruleset:
+    """Return what gives up everything not in `allowed`, as far as this kernel can refuse it.
 
-    Holds for this thread and what it starts, which then signal nobody else and reach no abstract
-    socket of others. `is_networked` leaves TCP alone.
-    Raises SafetyError where the kernel refuses.
+    Whoever gives it up also signals nobody but what it starts, and reaches no abstract socket of
+    others. `is_networked` leaves TCP alone. Raises SafetyError without Landlock.
     """
     abi = landlock_abi()
     if not abi:
         raise SafetyError("the kernel has no Landlock", "use Linux 5.13 or newer with Landlock on")
-    handled = Access.known_to(abi)
-    attributes = struct.pack(
-        "=QQQ",
-        handled,
-        _NET if abi >= _NET_ABI and not is_networked else 0,
-        _SCOPED if abi >= _SCOPED_ABI else 0,
+    return Ruleset(
+        handled=Access.known_to(abi),
+        network=_NET if abi >= _NET_ABI and not is_networked else 0,
+        scoped=_SCOPED if abi >= _SCOPED_ABI else 0,
+        of_files=_OF_FILES,
+        rules={str(path): int(access) for path, access in allowed.items()},
     )
-    # Older kernels know a shorter structure and refuse what follows it unless it is zero.
-    ruleset = _checked(_CREATE_RULESET, attributes, len(attributes), 0)
+
+
+def restrict_self(allowed: Mapping[Path, Access], *, is_networked: bool = False) -> None:
+    """Give up everything not in `allowed`; paths that do not exist are left out.
+
+    Holds for this thread and what it starts. Raises SafetyError where the kernel refuses.
+    """
+    wanted = ruleset(allowed, is_networked=is_networked)
     try:
-        for path, access in allowed.items():
-            _allow(ruleset, path, access & handled)
-        if _libc().prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
-            raise _refused("no_new_privs")
-        _checked(_RESTRICT_SELF, ruleset, 0)
-    finally:
-        os.close(ruleset)
+        give_up(wanted)
+    except OSError as error:
+        raise SafetyError(
+            f"Landlock cannot be used: {error.strerror}", "see `arnode doctor`"
+        ) from error
 
 
 def everything_but(
@@ -124,37 +114,3 @@ def everything_but(
         elif folder not in hidden:
             waiting += [path for path in folder.iterdir() if not path.is_symlink()]
     return rules
-
-
-def _allow(ruleset: int, path: Path, access: Access) -> None:
-    try:
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            access &= _OF_FILES
-        rule = struct.pack("=Qi", access, descriptor)
-        _checked(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, rule, 0)
-    finally:
-        os.close(descriptor)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _call(number: int, *arguments: bytes | int | None) -> int:
-    return int(_libc().syscall(number, *arguments))
-
-
-def _checked(number: int, *arguments: bytes | int | None) -> int:
-    result = _call(number, *arguments)
-    if result < 0:
-        raise _refused(f"system call {number}")
-    return result
-
-
-def _refused(what: str) -> SafetyError:
-    reason = os.strerror(ctypes.get_errno())
-    return SafetyError(f"Landlock cannot be used: {what}: {reason}", "see `arnode doctor`")

@@ -1,4 +1,4 @@
-"""Sandboxes started ahead: torch is imported while the run before still trains.
+"""Sandboxes started ahead: one that is not forked imports torch while the run before still trains.
 
 One spare of each role is kept; taking it starts the next, while there will be one to take it. A
 spare has seen no source, so it carries nothing from one run to another.
@@ -6,6 +6,7 @@ spare has seen no source, so it carries nothing from one run to another.
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 from protocol.errors import SafetyError
 from trainer.sandbox.profile import Profile, Role
@@ -21,27 +22,28 @@ class WarmPool:
     def __init__(self, profiles: dict[Role, Profile]) -> None:
         self._profiles = profiles
         self._starts_next = True
-        self._spares: dict[Role, asyncio.Task[Sandbox]] = {}
+        self._spares: dict[tuple[Role, bool], asyncio.Task[Sandbox]] = {}
 
-    def warm(self, role: Role) -> None:
-        """Make sure that a spare of this role is starting."""
-        if role not in self._spares:
-            self._spares[role] = asyncio.create_task(Sandbox.launch(self._profiles[role]))
+    def warm(self, role: Role, *, is_fresh: bool = False) -> None:
+        """Make sure that a spare of this role is starting; `is_fresh` one that is not forked."""
+        if (role, is_fresh) not in self._spares:
+            profile = replace(self._profiles[role], is_fresh=is_fresh)
+            self._spares[role, is_fresh] = asyncio.create_task(Sandbox.launch(profile))
 
     def start_no_next(self) -> None:
         """Start no spare any more because another was taken."""
         self._starts_next = False
 
-    async def take(self, role: Role) -> Sandbox:
+    async def take(self, role: Role, *, is_fresh: bool = False) -> Sandbox:
         """Return a warm sandbox of this role; the caller closes it.
 
         Raises SafetyError when it does not start, several times in a row.
         """
         failures = 0
         while True:
-            self.warm(role)
+            self.warm(role, is_fresh=is_fresh)
             try:
-                sandbox = await self._spares.pop(role)
+                sandbox = await self._spares.pop((role, is_fresh))
             except SafetyError:
                 # A run beside it may have used up what the kernel counts by user; on a crowded
                 # machine anything may be late for once. A night must not end for that.
@@ -50,7 +52,7 @@ class WarmPool:
                     raise
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            if self._starts_next:
+            if self._starts_next:  # whose run that is will be known then
                 self.warm(role)
             if not sandbox.has_ended:
                 return sandbox

@@ -15,7 +15,8 @@ class Profile:
     `harness` is the folder of a kind of task whose `boot.py` is the first program inside, as
     `trainer.sandbox.visible` names it.
     `scratch_files` bounds the files and folders that it may make in its scratch folders; `card` is
-    the NVIDIA card that it may use.
+    the NVIDIA card that it may use; `is_fresh` asks for a process that shares not even the layout
+    of its memory with others.
     """
 
     role: Role
@@ -27,11 +28,17 @@ class Profile:
     threads: int = 64
     single_process: bool = True
     card: Device | None = None
+    is_fresh: bool = False
 
     @property
     def compiles(self) -> bool:
         """Whether it has a folder of its own for a compiler (`trainer.sandbox.compiled`)."""
         return self.card is not None and self.role == "train"
+
+    @property
+    def may_be_forked(self) -> bool:
+        """Whether it may be a fork of a process that is there (`trainer.sandbox.zygote`)."""
+        return self.single_process and self.card is None and not self.is_fresh
 
     @property
     def is_gated(self) -> bool:

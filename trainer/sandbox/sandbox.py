@@ -25,15 +25,15 @@ from trainer.host.processes import (
     used_cpu_s,
 )
 from trainer.sandbox.compiled import CompiledCode
-from trainer.sandbox.enclosure import Enclosure, until_ready
+from trainer.sandbox.enclosure import Enclosure, Program, until_ready
 from trainer.sandbox.gate import Gate
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
 from trainer.sandbox.profile import Profile, Start
 from trainer.sandbox.tier import enclose
+from trainer.sandbox.zygote import START_TIMEOUT_S, Zygote
 
 End = Literal["exit", "killed", "memory", "output", "threads", "files"]
 
-_START_TIMEOUT_S = 120.0  # importing torch from a cold disk on a laptop
 _WATCH_INTERVAL_S = 0.1
 _SETTLE_TIMEOUT_S = 2.0
 _TAIL_BYTES = 16 * 1024
@@ -57,7 +57,7 @@ class Sandbox:
     def __init__(
         self,
         enclosure: Enclosure,
-        process: asyncio.subprocess.Process,
+        process: Program,
         channel: socket.socket,
         *,
         asked_s: float,
@@ -80,11 +80,12 @@ class Sandbox:
 
     @classmethod
     def cpu_s_of_all(cls) -> float:
-        """CPU seconds of all sandboxes of this process so far.
+        """CPU seconds of all sandboxes of this process so far, and of what they are forked from.
 
         The kernel does not add to ours what a killed namespace has used.
         """
-        return cls._closed_cpu_s + sum(map(cls._cpu_s_so_far, cls._open))
+        sandboxes_s = cls._closed_cpu_s + sum(map(cls._cpu_s_so_far, cls._open))
+        return sandboxes_s + Zygote.cpu_s_of_all()
 
     def _cpu_s_so_far(self) -> float:
         """Also of one that is still importing torch and has not said who it is."""
@@ -108,9 +109,11 @@ class Sandbox:
             theirs.close()
         sandbox = cls(enclosure, process, ours, asked_s=asked_s)
         try:
-            async with asyncio.timeout(_START_TIMEOUT_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 await sandbox._await_ready()
         except (TimeoutError, SandboxEnded, ForgedFrame, asyncio.CancelledError) as error:
+            if not isinstance(error, asyncio.CancelledError):
+                enclosure.note_failed_start()
             await sandbox.close()
             if isinstance(error, asyncio.CancelledError):
                 raise

@@ -18,7 +18,10 @@ from trainer.sandbox.confined import (
     throwaway_uid,
 )
 from trainer.sandbox.enclosure import Enclosure
-from trainer.sandbox.landlock import READ, can_scope_signals, landlock_abi
+from trainer.sandbox.fork_probe import fork_once
+from trainer.sandbox.forked import ForkedConfined, ForkedInNamespaces
+from trainer.sandbox.inside.landlock import landlock_abi
+from trainer.sandbox.landlock import READ, can_scope_signals
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.visible import INSIDE, SHOWN_CODE, visible_tree
 
@@ -43,9 +46,27 @@ def enclose(profile: Profile) -> Enclosure:
     tier = probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
+    is_forked = profile.may_be_forked and not why_nothing_is_forked()
     if tier.name == "full":
-        return Bubblewrap(profile)
-    return Confined(profile, as_throwaway=tier.name == "container")
+        return ForkedInNamespaces(profile) if is_forked else Bubblewrap(profile)
+    walls = ForkedConfined if is_forked else Confined
+    return walls(profile, as_throwaway=tier.name == "container")
+
+
+@functools.cache
+def why_nothing_is_forked() -> str:
+    """Say why this machine's sandboxes are processes of their own; empty if they are forked.
+
+    Found by trying it. Call it from the main thread.
+    """
+    tier = probe_tier()
+    if tier.name == "none":
+        return "there is no sandbox"
+    try:
+        said = fork_once(in_namespaces=tier.name == "full", as_throwaway=tier.name == "container")
+    except (OSError, ArnodeError) as fault:
+        return str(fault)
+    return "" if said == "contained" else said or "nothing was forked"
 
 
 @functools.cache

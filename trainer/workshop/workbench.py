@@ -116,13 +116,13 @@ def _enter_namespaces(spec: WorkshopSpec, arguments: list[str], program: bytes) 
 
 
 def _give_up_rights(spec: WorkshopSpec, libc: ctypes.CDLL, program: bytes) -> None:
-    from trainer.sandbox.confine import keep_capabilities
     from trainer.sandbox.inside.filters import load_filter
+    from trainer.sandbox.inside.rights import keep_capabilities
     from trainer.sandbox.landlock import Access, restrict_self
 
     resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
     if spec.uid is None:
-        keep_capabilities(libc, 0)
+        keep_capabilities()
     else:
         # Its files and the user's are root's. It passes over their modes, and Landlock, which
         # knows no root, holds it to those that are named.
@@ -130,7 +130,7 @@ def _give_up_rights(spec: WorkshopSpec, libc: ctypes.CDLL, program: bytes) -> No
         os.setgroups([])
         os.setresgid(spec.uid, spec.uid, spec.uid)
         os.setresuid(spec.uid, spec.uid, spec.uid)
-        keep_capabilities(libc, 1 << _CAP_DAC_OVERRIDE)
+        keep_capabilities(1 << _CAP_DAC_OVERRIDE)
         if libc.prctl(_AMBIENT, _AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0):
             raise OSError(ctypes.get_errno(), "the right to pass over modes cannot be kept")
     _die_with_parent(libc)

@@ -18,7 +18,8 @@ from protocol.errors import Rejected, SafetyError
 from trainer.host.processes import status_number
 from trainer.sandbox import tier as tiers
 from trainer.sandbox.confined import give_to, release_uid, throwaway_uid
-from trainer.sandbox.landlock import can_scope_signals, landlock_abi
+from trainer.sandbox.inside.landlock import landlock_abi
+from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.tier import Tier
 from trainer.workshop.at_work import AtWork, Places, WorkshopLimits
 from trainer.workshop.installed import installed

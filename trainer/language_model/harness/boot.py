@@ -1,8 +1,10 @@
 """The sandbox's first program: import torch, say that the sandbox is warm, wait for the source.
 
 Run as `python -I -S boot.py DESCRIPTOR ROLE [GATE]`, GATE being a system-call filter in hex whose
-listener we hand out (`trainer.sandbox.gate`). Up to the source's arrival only our own code has
-run here, so the limits that it sets on its own process hold for the candidate as well.
+listener we hand out (`trainer.sandbox.gate`). With `forks` for a gate it is a zygote, which imports
+torch once and goes on here in each sandbox that it forks (`trainer.sandbox.inside.zygote`). Up to
+the source's arrival only our own code has run here, so the limits that it sets on its own process
+hold for the candidate as well.
 """
 
 import gc
@@ -18,12 +20,18 @@ sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
 
 def main() -> None:
     """Warm up, announce it, receive the job, become the candidate's script."""
-    from trainer.sandbox.inside.channel import JOB, OUT_OF_MEMORY, READY, Channel
+    from trainer.sandbox.inside.channel import FORKS, JOB, OUT_OF_MEMORY, READY, Channel
     from trainer.sandbox.inside.filters import load_filter
+    from trainer.sandbox.inside.zygote import serve
 
-    channel = Channel(int(sys.argv[1]))
-    _warm(with_optimiser=sys.argv[2] == "train")
-    gate = load_filter(bytes.fromhex(sys.argv[3]), with_listener=True) if sys.argv[3:] else None
+    descriptor, (role, *filters) = int(sys.argv[1]), sys.argv[2:]
+    _warm(with_optimiser=role == "train")
+    if filters == [FORKS]:
+        forked = serve(descriptor)
+        descriptor, filters = forked.channel, forked.filters
+        _draw_seeds_anew()
+    channel = Channel(descriptor)
+    gate = load_filter(bytes.fromhex(filters[0]), with_listener=True) if filters else None
     channel.send(READY, descriptor=gate)
     # Not before: descriptors on their way count by user against the sender's own limit, and a
     # candidate in another sandbox may have as many on their way as its limit lets it.
@@ -90,8 +98,20 @@ def _warm(*, with_optimiser: bool) -> None:
     if with_optimiser:  # the first optimiser imports torch._dynamo: 0.7 CPU-s
         parameter.grad = torch.ones(2, 2)
         torch.optim.AdamW([parameter]).step()
+    # What every run imports next; `prepare` is made for one job.
+    from trainer.language_model.harness import kernels, serving, session  # noqa: F401
+
     gc.freeze()
     gc.enable()
+
+
+def _draw_seeds_anew() -> None:
+    """Let no two forks draw alike; Python's own generator sees to that itself."""
+    import numpy as np
+    import torch
+
+    np.random.seed()
+    torch.seed()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ WEIGHTS = b"W"  # from train: the export; to serve: a descriptor holding it
 SERVING = b"S"  # weights are loaded
 CLAIM, LOGITS, ANSWER = b"C", b"L", b"A"
 
+FORKS = "forks"  # the argument of a harness that only imports, and forks sandboxes
+
 # How the harness's process ends when a device had no more memory: a script that ends so by itself
 # is as much of a failure.
 OUT_OF_MEMORY = 77

@@ -1,0 +1,307 @@
+"""Sandboxes that are forked: what they share and what not, and when they are forked from another.
+
+Attacks on what they are forked from and on each other: `tests/adversarial/hostile/siblings.txt`.
+"""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import SafetyError
+from tests.trainer.inside import inside, profile
+from tests.trainer.runners import SPLIT, runner_of
+from trainer.host.processes import status_number
+from trainer.language_model.data import TaskData
+from trainer.language_model.job import program_message
+from trainer.measuring.outcome import RunOutcome
+from trainer.sandbox import zygote as module
+from trainer.sandbox.forked import Forked
+from trainer.sandbox.inside.channel import JOB
+from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.tier import probe_tier, why_nothing_is_forked
+from trainer.sandbox.zygote import Zygote
+from trainer.task_folder.task import Task
+
+WAITS = "print('there', flush=True)\nimport time\ntime.sleep(600)\n"
+
+
+@pytest.fixture(autouse=True)
+def _forking() -> None:
+    if why := why_nothing_is_forked():
+        pytest.skip(why)
+
+
+def _needs_namespaces() -> None:
+    if probe_tier().name != "full":
+        pytest.skip("there are no namespaces here")
+
+
+@pytest.fixture
+def _no_zygote() -> Iterator[None]:
+    """Sandboxes of this test are forked from zygotes of its own."""
+    Zygote.retire_all()
+    yield
+    Zygote.retire_all()
+
+
+def zygote_of(sandbox: Sandbox) -> Zygote:
+    walls = sandbox._enclosure
+    assert isinstance(walls, Forked)
+    assert walls.zygote is not None
+    return walls.zygote
+
+
+@asynccontextmanager
+async def running(code: str) -> AsyncIterator[Sandbox]:
+    """A sandbox whose program has said its first word."""
+    sandbox = await Sandbox.launch(profile())
+    try:
+        await sandbox.send(JOB, program_message(code, "serve"))
+        async with asyncio.timeout(60):
+            while not sandbox.output_tail():  # noqa: ASYNC110 -- output raises no event
+                await asyncio.sleep(0.01)
+        yield sandbox
+    finally:
+        await sandbox.close()
+
+
+DRAWS = """
+import random, torch, numpy, os, json
+seeded = torch.rand(1).item()
+torch.seed()
+print(json.dumps([random.random(), numpy.random.rand(), torch.rand(1).item(), seeded]))
+"""
+
+
+def test_generators_of_forks_draw_apart_until_they_are_seeded() -> None:
+    drawn = [json.loads(inside(DRAWS)) for _ in range(2)]
+    assert all(one != other for one, other in zip(drawn[0][:3], drawn[1][:3], strict=True))
+    assert drawn[0][3] == drawn[1][3], "a run's seed decides what its script draws"
+
+
+FOUND = """
+import json, os, threading
+def opened():
+    for fd in range(512):
+        try:
+            os.fstat(fd)
+            yield fd
+        except OSError:
+            pass
+print(json.dumps({
+    "open": len(list(opened())), "uid": os.getuid(), "parent": os.getppid(), "cwd": os.getcwd(),
+    "files": os.listdir("."), "proc": os.listdir("/proc"), "mounts": os.path.exists("/proc/mounts"),
+    "threads": threading.active_count(), "written": open("x", "w").write("x"),
+}))
+"""
+
+
+def test_in_namespaces_a_fork_sees_nothing_but_itself() -> None:
+    _needs_namespaces()
+    found = json.loads(inside(FOUND))
+    assert found.pop("open") <= 4  # standard ones and the channel
+    assert found == {
+        "uid": 1000, "parent": 0, "cwd": "/job", "files": ["train.py"], "proc": ["cpuinfo"],
+        "mounts": False, "threads": 1, "written": 1,
+    }  # fmt: skip
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines)
+
+
+def test_a_fork_has_no_right_left() -> None:
+    async def run() -> dict[str, str]:
+        async with running(WAITS) as sandbox:
+            return status_of(sandbox._pid)
+
+    status = asyncio.run(run())
+    for capabilities in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        assert int(status[capabilities], 16) == 0
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    if probe_tier().name == "full":
+        assert int(status["CapBnd"], 16) == 0
+
+
+WRITES = """
+for folder in ("/job", "/tmp", "/dev/shm"):
+    open(folder + "/mine", "w").write("x")
+print("written", flush=True)
+import time
+time.sleep(600)
+"""
+LOOKS = """
+import os
+print([name for folder in ("/job", "/tmp", "/dev/shm") for name in os.listdir(folder)])
+"""
+
+
+def test_scratch_folders_are_a_forks_own() -> None:
+    _needs_namespaces()
+
+    async def run() -> str:
+        async with running(WRITES) as first, running(LOOKS) as second:
+            assert zygote_of(first) is zygote_of(second)
+            return second.output_tail()
+
+    assert asyncio.run(run()).strip() == "['train.py']"
+
+
+@pytest.mark.usefixtures("_no_zygote")
+@pytest.mark.parametrize("why", ["so many forks", "growth", "an upgrade", "a failed start"])
+def test_a_zygote_is_replaced(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> bool:
+        first = await Sandbox.launch(profile())
+        zygote = zygote_of(first)
+        if why == "so many forks":
+            monkeypatch.setattr(module, "_MOST_FORKS", 1)
+        elif why == "growth":
+            monkeypatch.setattr(module, "_MOST_GROWTH_KIB", -1)
+        elif why == "an upgrade":
+            monkeypatch.setattr(module, "_packages", list)
+        else:
+            first._enclosure.note_failed_start()
+        second = await Sandbox.launch(profile())
+        try:
+            assert not first.has_ended, "what was forked before lives on"
+            return zygote_of(second) is not zygote
+        finally:
+            await first.close()
+            await second.close()
+            await asyncio.to_thread(zygote._process.wait, 30)
+
+    assert asyncio.run(run())
+
+
+@pytest.mark.usefixtures("_no_zygote")
+def test_what_it_forked_ends_with_a_killed_zygote_and_the_next_is_forked_from_another() -> None:
+    async def run() -> tuple[Zygote, Zygote]:
+        async with running(WAITS) as sandbox:
+            first = zygote_of(sandbox)
+            os.kill(first._pid, signal.SIGKILL)
+            async with asyncio.timeout(30):
+                with pytest.raises(SandboxEnded):
+                    await sandbox.receive(b"?")
+        async with running(WAITS) as sandbox:
+            return first, zygote_of(sandbox)
+
+    first, second = asyncio.run(run())
+    assert first is not second
+
+
+@pytest.mark.usefixtures("_no_zygote")
+def test_a_zygote_killed_while_it_imports_is_named() -> None:
+    before_s = Zygote.cpu_s_of_all()
+
+    async def run() -> None:
+        launched = asyncio.create_task(Sandbox.launch(profile()))
+        # Killed sooner, bubblewrap has not yet tied what it started to itself.
+        while Zygote.cpu_s_of_all() < before_s + 0.2:  # noqa: ASYNC110 -- a clock raises no event
+            await asyncio.sleep(0.01)
+        (zygote,) = Zygote.living()
+        zygote._process.kill()
+        with pytest.raises(SafetyError, match="forked from did not start"):
+            await launched
+        await (await Sandbox.launch(profile())).close()
+
+    asyncio.run(run())
+
+
+def test_forks_leave_nothing_behind() -> None:
+    """No descriptor, no zombie, no memory; the soak does it ten thousand times."""
+
+    def opened(pid: int) -> int:
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+    def held(pid: int) -> tuple[int, int, int]:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return opened(pid), len(children), status_number(pid, "VmRSS")
+
+    async def run() -> tuple[tuple[int, int, int], tuple[int, int, int], int]:
+        async with AsyncExitStack() as stack:
+            for _ in range(3):
+                stack.push_async_callback((await Sandbox.launch(profile())).close)
+        sandbox = await Sandbox.launch(profile())
+        pid = zygote_of(sandbox)._pid
+        await sandbox.close()
+        before, open_before = held(pid), opened(os.getpid())
+        for _ in range(20):
+            await (await Sandbox.launch(profile())).close()
+        return before, held(pid), opened(os.getpid()) - open_before
+
+    before, after, ours = asyncio.run(run())
+    assert before[:2] == after[:2]
+    assert after[2] - before[2] < 4096
+    assert ours == 0
+
+
+def test_a_fork_measures_what_a_process_of_its_own_does(
+    short_task: Task, short_data: TaskData
+) -> None:
+    async def run() -> list[RunOutcome]:
+        runner = runner_of(short_task, short_data)
+        try:
+            return [
+                await runner.run(short_task.source, 3, split=SPLIT, is_fresh=is_fresh)
+                for is_fresh in (True, False)
+            ]
+        finally:
+            await runner.close()
+
+    fresh, forked = asyncio.run(run())
+    assert (fresh.status, forked.status) == ("ok", "ok")
+    assert (fresh.metric_nano, fresh.secret_nano) == (forked.metric_nano, forked.secret_nano)
+    assert fresh.answers is not None
+    assert (fresh.answers == forked.answers).all()  # type: ignore[attr-defined]
+
+
+BOMBS = """
+import os, threading, time
+for _ in range(200):
+    try:
+        os.fork()
+    except OSError:
+        pass
+def spin():
+    while True:
+        pass
+try:
+    for _ in range(30):
+        threading.Thread(target=spin, daemon=True).start()
+except RuntimeError:
+    pass
+for pid in range(1, 30):
+    try:
+        if pid != os.getpid():
+            os.kill(pid, 19)
+    except OSError:
+        pass
+print("at it", flush=True)
+time.sleep(600)
+"""
+
+
+def test_an_honest_run_beside_a_hostile_fork_comes_to_the_same(
+    short_task: Task, short_data: TaskData
+) -> None:
+    async def run() -> tuple[RunOutcome, RunOutcome]:
+        runner = runner_of(short_task, short_data)
+        try:
+            alone = await runner.run(short_task.source, 3, split=SPLIT)
+            async with running(BOMBS) as hostile:
+                beside = await runner.run(short_task.source, 3, split=SPLIT)
+                assert not hostile.has_ended
+            return alone, beside
+        finally:
+            await runner.close()
+
+    alone, beside = asyncio.run(run())
+    assert (alone.status, beside.status) == ("ok", "ok")
+    assert (alone.metric_nano, alone.secret_nano) == (beside.metric_nano, beside.secret_nano)

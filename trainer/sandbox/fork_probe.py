@@ -1,0 +1,79 @@
+"""Whether sandboxes can be forked here as safely as they are started: one is, and attacks us.
+
+A kernel may allow namespaces to bubblewrap alone, or know no clone3: then every sandbox is a
+process of its own.
+"""
+
+import contextlib
+import json
+import os
+import socket
+from dataclasses import asdict
+from pathlib import Path
+
+from trainer.sandbox import bubblewrap, confined
+from trainer.sandbox.confined import BOXES, make_box, release_uid, throwaway_uid
+from trainer.sandbox.forked import confined_request, namespace_request
+from trainer.sandbox.inside.channel import FORKS
+from trainer.sandbox.inside.zygote import READY, ForkRequest
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.visible import INSIDE
+from trainer.sandbox.zygote import Started
+
+_TIMEOUT_S = 20.0
+_PROFILE = Profile(role="serve", harness=INSIDE, memory_bytes=1 << 30, scratch_bytes=1 << 20)
+
+
+def fork_once(*, in_namespaces: bool, as_throwaway: bool) -> str:
+    """Return what a forked sandbox says of its walls: `contained`, or what got through.
+
+    Nothing if it does not come to that. Raises OSError, and SafetyError where no user is free.
+    """
+    uid = throwaway_uid() if as_throwaway else None
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with ours, theirs:
+            ours.settimeout(_TIMEOUT_S)
+            started = _start(
+                theirs.fileno(), in_namespaces=in_namespaces, as_throwaway=as_throwaway
+            )
+            theirs.close()
+            with started.process:  # which ends when it is let go of
+                if ours.recv(len(READY)) != READY:
+                    return ""
+                said = _said(ours, _request(started, uid))
+                ours.close()
+                return said
+    finally:
+        if uid is not None:
+            release_uid(uid)
+
+
+def _start(control: int, *, in_namespaces: bool, as_throwaway: bool) -> Started:
+    arguments = [str(control), FORKS, str(Path.home())]
+    program = f"arnode/{INSIDE}/selftest.py"
+    if in_namespaces:
+        return bubblewrap.start_zygote(_PROFILE, control, [f"/{program}", *arguments])
+    return confined.start_zygote(
+        _PROFILE, control, [program, *arguments], as_throwaway=as_throwaway
+    )
+
+
+def _request(started: Started, uid: int | None) -> ForkRequest:
+    if started.folder is None:
+        return namespace_request(_PROFILE)
+    folder = make_box(uid, within=started.folder / BOXES)
+    return confined_request(_PROFILE, folder, started.folder, uid=uid)
+
+
+def _said(control: socket.socket, request: ForkRequest) -> str:
+    output, printed = os.pipe()
+    with os.fdopen(output, "rb") as lines, contextlib.ExitStack() as stack:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (nothing, printed):
+            stack.callback(os.close, descriptor)
+        socket.send_fds(
+            control, [json.dumps(asdict(request)).encode()], [nothing, printed, nothing]
+        )
+        stack.close()
+        return lines.read().decode(errors="replace").strip().rpartition("\n")[2]

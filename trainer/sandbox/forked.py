@@ -1,0 +1,183 @@
+"""Walls of a sandbox that is forked from a zygote, in namespaces and without.
+
+For programs of one process without a card: these need no `/proc`, and leave nobody to look for.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from abc import abstractmethod
+from dataclasses import asdict
+from pathlib import Path
+
+from trainer.sandbox import bubblewrap, confined
+from trainer.sandbox.bubblewrap import CPUINFO, SCRATCH, is_scratch_overfull
+from trainer.sandbox.confined import BOXES, make_box, release_uid, specification, throwaway_uid
+from trainer.sandbox.enclosure import (
+    NICE,
+    Enclosure,
+    boot_arguments,
+    holds_too_much,
+    in_time,
+    until_ready,
+)
+from trainer.sandbox.inside.landlock import landlock_abi
+from trainer.sandbox.inside.zygote import ForkRequest
+from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, ruleset
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.seccomp import path_program, seccomp_program
+from trainer.sandbox.visible import visible_tree
+from trainer.sandbox.zygote import ForkedProcess, Started, Zygote
+
+
+class Forked(Enclosure):
+    """A sandbox that a zygote forks. `pidfd` is its only process's, once that is known."""
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__(profile)
+        self.zygote: Zygote | None = None
+        self._process: ForkedProcess | None = None
+        self._pidfd: int | None = None
+
+    async def start(self, channel: int) -> ForkedProcess:
+        """Ask this process's zygote, which is started if there is none."""
+        key = type(self), self.profile.role, self.profile.harness
+        self.zygote = Zygote.of(key, self._start_zygote)
+        self._process = await self.zygote.fork(self._request(self.zygote), channel)
+        return self._process
+
+    @abstractmethod
+    def _start_zygote(self, control: int) -> Started:
+        """Start what forks, with the descriptor that it is asked on."""
+
+    @abstractmethod
+    def _request(self, zygote: Zygote) -> ForkRequest:
+        """What is asked of it."""
+
+    def attach(self, pid: int) -> None:
+        """Remember the process, which is all that there is inside."""
+        assert self._process is not None  # noqa: S101 -- it has just spoken
+        self._process.pid = pid
+        self._pidfd = os.pidfd_open(pid)
+
+    def note_failed_start(self) -> None:
+        """Fork nothing more from a zygote of which something came to nothing."""
+        if self.zygote is not None:
+            self.zygote.is_broken = True
+
+    def kill(self) -> None:
+        """Kill the process. One that is not known yet has no stranger's code, and ends by itself
+        when its channel does."""
+        if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def emptied(self) -> None:
+        """Wait for its end, and for the zygote to bury it."""
+        if self._process is not None:
+            await in_time(self._process.wait())
+        if self._pidfd is not None:
+            pidfd, self._pidfd = self._pidfd, None
+            try:
+                await in_time(until_ready(pidfd))
+            finally:
+                os.close(pidfd)
+
+    def _gate(self) -> str:
+        return path_program().hex() if self.profile.is_gated else ""
+
+
+class ForkedInNamespaces(Forked):
+    """Tier full: in namespaces of its own, with Landlock where the kernel has it."""
+
+    def _start_zygote(self, control: int) -> Started:
+        boot = f"/arnode/{self.profile.harness}/boot.py"
+        program = [boot, *boot_arguments(self.profile, control, forks=True)]
+        return bubblewrap.start_zygote(self.profile, control, program)
+
+    def _request(self, zygote: Zygote) -> ForkRequest:
+        return namespace_request(self.profile, gate=self._gate())
+
+    def is_overfull(self) -> bool:
+        """Whether a scratch folder holds too many files."""
+        assert self._process is not None  # noqa: S101 -- it is watched once it runs
+        return is_scratch_overfull(f"/proc/{self._process.pid}/root", self.profile)
+
+
+class ForkedConfined(Forked):
+    """Tiers container and partial: in a folder of its own, as a throw-away user or as ourselves."""
+
+    def __init__(self, profile: Profile, *, as_throwaway: bool) -> None:
+        super().__init__(profile)
+        self._as_throwaway = as_throwaway
+        self._uid: int | None = None
+        self._folder: Path | None = None
+
+    def _start_zygote(self, control: int) -> Started:
+        boot = f"arnode/{self.profile.harness}/boot.py"
+        program = [boot, *boot_arguments(self.profile, control, forks=True)]
+        return confined.start_zygote(
+            self.profile, control, program, as_throwaway=self._as_throwaway
+        )
+
+    def _request(self, zygote: Zygote) -> ForkRequest:
+        assert zygote.folder is not None  # noqa: S101 -- `confined.start_zygote` has made one
+        self._uid = throwaway_uid() if self._as_throwaway else None
+        self._folder = make_box(self._uid, within=zygote.folder / BOXES)
+        return confined_request(
+            self.profile, self._folder, zygote.folder, uid=self._uid, gate=self._gate()
+        )
+
+    async def emptied(self) -> None:
+        """Wait for its end, then clear its folder away."""
+        await super().emptied()
+        if self._folder is not None:
+            folder, self._folder = self._folder, None
+            # As deep and as full as a candidate can make it: `rm` does not recurse by the stack.
+            remover = await asyncio.create_subprocess_exec("rm", "-rf", "--", folder)
+            await remover.wait()
+        if self._uid is not None:
+            release_uid(self._uid)
+            self._uid = None
+
+    def is_overfull(self) -> bool:
+        """Whether the scratch folders hold too much; looked at ten times a second, not bounded."""
+        if self._folder is None:
+            return False
+        return holds_too_much(self.profile, [self._folder / name for name in confined.SCRATCH])
+
+
+def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
+    """Ask for a sandbox in namespaces; its rules of files are a second wall."""
+    rules: dict[Path, Access] = {Path("/"): READ, Path(os.devnull): DEVICE}
+    rules |= dict.fromkeys(map(Path, SCRATCH), WRITE)
+    return ForkRequest(
+        folder="/job",
+        program=seccomp_program(single_process=True).hex(),
+        gate=gate,
+        nice=NICE,
+        scratch=dict.fromkeys(SCRATCH, profile.scratch_bytes),
+        shown={CPUINFO: "/proc/cpuinfo"},
+        ruleset=asdict(ruleset(rules)) if landlock_abi() else None,
+    )
+
+
+def confined_request(
+    profile: Profile, folder: Path, zygotes: Path, *, uid: int | None, gate: str = ""
+) -> ForkRequest:
+    """Ask for a sandbox in a folder, whose code is read from a zygote's."""
+    spec = specification(folder, visible_tree(), uid=uid, profile=profile, channel=-1, program=[])
+    rules = {Path(path): Access(allowed) for path, allowed in spec.rules.items()}
+    rules |= {zygotes / name: READ for name in ("arnode", "packages")}
+    return ForkRequest(
+        folder=str(folder / "job"),
+        program=seccomp_program(single_process=True, is_confined=True).hex(),
+        gate=gate,
+        nice=NICE,
+        environment=spec.environment,
+        uid=uid,
+        processes=spec.processes,
+        file_bytes=spec.file_bytes,
+        ruleset=asdict(ruleset(rules)),
+    )

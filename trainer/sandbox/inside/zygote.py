@@ -1,0 +1,246 @@
+"""A zygote: a process that has imported what runs need, and forks a sandbox for each of them.
+
+It lives behind walls of its own, has one thread, and has seen no source, no data and no secret. It
+reads requests of the node, never a byte of what it forked: of a child it learns only how that
+ended. Each child makes itself namespaces, or takes on a user of its own where there are none, gives
+up every right, and only then is handed to the caller of `serve`, which receives a source.
+
+The name is Android's. Source: clone(2), user_namespaces(7), pid_namespaces(7), the CPython C API's
+"Initialization, Finalization, and Threads" on forking.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trainer.sandbox.inside.filters import load_filter
+from trainer.sandbox.inside.landlock import Ruleset, give_up
+from trainer.sandbox.inside.rights import become_user, forbid_new_privileges, keep_capabilities
+
+READY = b"ready"  # all is imported
+MOST_REQUEST_BYTES = 1 << 17
+FORKED = 3  # descriptors beside a request: the sandbox's channel, its output, its end
+_KILLED = 1  # what a sandbox that a signal ended counts as, to who asks for its status
+
+_NAMESPACES = (  # of mounts, cgroups, uts, ipc, users, pids, network
+    0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+)
+_SET_TID, _CLEAR_TID = 0x01000000, 0x00200000
+_CLONE3, _CLONE_ARGUMENTS = 435, struct.Struct("=11Q")  # struct clone_args
+_SET_DUMPABLE, _DROP_BOUNDING, _GET_TID_ADDRESS = 4, 24, 40  # prctl(2)
+_LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
+_NOSUID, _NODEV, _READ_ONLY, _REMOUNT, _BIND = 2, 4, 1, 32, 4096  # mount(2)
+_UID = 1000  # inside
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkRequest:
+    """What the node asks of a zygote for one sandbox, in JSON.
+
+    `scratch` are folders to mount in memory and their bytes; without any it stays in our
+    namespaces. `shown` are files that appear in an otherwise empty `/proc`, by where they are
+    bound. `folder` is where it works; `program` is its system-call filter, `gate` what the caller
+    of `serve` gets, both in hex. Without namespaces `uid` is a throw-away user's, None to stay who
+    we are, and `processes` and `file_bytes` are that user's limits.
+    """
+
+    folder: str
+    program: str
+    gate: str = ""
+    nice: int = 0
+    scratch: dict[str, int] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    uid: int | None = None
+    processes: int = 0
+    file_bytes: int = 0
+    ruleset: dict[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forked:
+    """What a child finds once it stands behind its walls: its channel, and filters to load later.
+
+    These are in hex, as on a command line: a gate's, or none.
+    """
+
+    channel: int
+    filters: list[str]
+
+
+def serve(descriptor: int) -> Forked:
+    """Fork for whoever holds the other end of a socket; returns in the children alone.
+
+    The zygote ends when nobody holds that end any more and its children have ended.
+    """
+    _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)  # its memory is nobody's to look at
+    control = socket.socket(fileno=descriptor)
+    control.send(READY)
+    waiting = select.poll()
+    waiting.register(control, select.POLLIN)
+    ends: dict[int, tuple[int, int]] = {}  # pidfd of a child → its pid, where its end is told
+    is_asked = True
+    while is_asked or ends:
+        for ready, _ in waiting.poll():
+            if ready in ends:
+                waiting.unregister(ready)
+                _bury(ready, *ends.pop(ready))
+                continue
+            text, descriptors, _, _ = socket.recv_fds(control, MOST_REQUEST_BYTES, FORKED)
+            if not text:
+                waiting.unregister(control)
+                is_asked = False
+            elif (child := _fork(text, control, descriptors, ends)) is not None:
+                return child
+            elif ends:
+                waiting.register(next(reversed(ends)), select.POLLIN)
+    os._exit(0)
+
+
+def _fork(
+    text: bytes, control: socket.socket, descriptors: list[int], ends: dict[int, tuple[int, int]]
+) -> Forked | None:
+    """Return in the child what it was given; in the zygote None, with the child among `ends`."""
+    request = ForkRequest(**json.loads(text))
+    channel, output, end = descriptors
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        pid = _clone() if request.scratch else os.fork()
+    except OSError as error:
+        os.write(output, f"{error.strerror}\n".encode())
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return None
+    if pid:
+        os.close(channel)
+        os.close(output)
+        ends[os.pidfd_open(pid)] = pid, end
+        return None
+    try:
+        control.detach()
+        _keep_only(request, channel, output)
+        if request.scratch:
+            _enter_namespaces(request, uid, gid)
+        else:
+            _change_user(request)
+        _give_up_rights(request)
+        return Forked(channel=channel, filters=[request.gate] if request.gate else [])
+    except BaseException as error:  # noqa: BLE001 -- a child must never go on as the zygote
+        os.write(1, f"{type(error).__name__}: {error}\n".encode())
+        os._exit(1)
+
+
+def _bury(pidfd: int, pid: int, end: int) -> None:
+    """Tell how a child ended, unless nobody wants to know."""
+    _, status = os.waitpid(pid, 0)
+    os.close(pidfd)
+    told = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
+    try:
+        os.write(end, bytes([told]))
+    except BrokenPipeError:
+        pass
+    finally:
+        os.close(end)
+
+
+def _clone() -> int:
+    """Fork into new namespaces, as their first process; fork(2) knows no flags.
+
+    The child's thread id is noted where libc looks for it, as libc's own fork has it done.
+    Raises OSError.
+    """
+    thread_id = ctypes.c_uint64()
+    _checked(_libc.prctl(_GET_TID_ADDRESS, ctypes.byref(thread_id), 0, 0, 0), "the thread's id")
+    arguments = _CLONE_ARGUMENTS.pack(
+        _NAMESPACES | _SET_TID | _CLEAR_TID, 0, thread_id.value, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, 0
+    )  # fmt: skip
+    python = ctypes.pythonapi
+    syscall = ctypes.PyDLL(None, use_errno=True).syscall  # one that keeps the interpreter's lock
+    python.PyOS_BeforeFork()
+    pid = int(syscall(_CLONE3, arguments, len(arguments)))
+    if pid == 0:
+        python.PyOS_AfterFork_Child()
+    else:
+        python.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(ctypes.get_errno(), f"no namespaces: {os.strerror(ctypes.get_errno())}")
+    return pid
+
+
+def _keep_only(request: ForkRequest, channel: int, output: int) -> None:
+    """Become a session of its own with its own output, and close whatever else is open."""
+    os.setsid()
+    os.nice(request.nice)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.closerange(3, channel)
+    os.closerange(channel + 1, 1 << 20)
+
+
+def _enter_namespaces(request: ForkRequest, uid: int, gid: int) -> None:
+    """Furnish the namespaces that this process is the first one of, then leave no right in them."""
+    _show_to_node()
+    own = Path("/proc/self")
+    (own / "setgroups").write_text("deny")
+    (own / "uid_map").write_text(f"{_UID} {uid} 1")
+    (own / "gid_map").write_text(f"{_UID} {gid} 1")
+    last_capability = int(_LAST_CAPABILITY.read_text())
+    for folder, size in request.scratch.items():
+        _mount("tmpfs", folder, _NOSUID | _NODEV, f"mode=0755,size={size}")
+    _mount(
+        "tmpfs", "/proc", _NOSUID | _NODEV, "mode=0755,size=4096"
+    )  # whose table names the host's
+    for bound, shown in request.shown.items():
+        Path(shown).touch()
+        _mount(bound, shown, _BIND)
+    _mount("", "/proc", _REMOUNT | _BIND | _READ_ONLY | _NOSUID | _NODEV)
+    for capability in range(last_capability + 1):
+        _checked(_libc.prctl(_DROP_BOUNDING, capability, 0, 0, 0), "a capability")
+    keep_capabilities()
+    os.chdir(request.folder)  # the zygote's folder of that name lies beneath
+
+
+def _change_user(request: ForkRequest) -> None:
+    """Take on a user of its own, and that user's limits."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (request.file_bytes, request.file_bytes))
+    if request.uid is not None:
+        become_user(request.uid, processes=request.processes)
+    keep_capabilities()
+    _show_to_node()  # a change of user has hidden it again
+    os.environ.update(request.environment)
+    os.chdir(request.folder)
+
+
+def _show_to_node() -> None:
+    """Let the node watch what this process holds; to sandboxes the calls that read are refused."""
+    _checked(_libc.prctl(_SET_DUMPABLE, 1, 0, 0, 0), "to be watched")
+
+
+def _give_up_rights(request: ForkRequest) -> None:
+    """Load what holds for good: rules of files first, since the filter may refuse to load them."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if request.ruleset is not None:
+        give_up(Ruleset(**request.ruleset))  # type: ignore[arg-type]
+    else:
+        forbid_new_privileges()
+    load_filter(bytes.fromhex(request.program))
+
+
+def _mount(source: str, target: str, flags: int, data: str = "") -> None:
+    kind = b"tmpfs" if source == "tmpfs" else None
+    _checked(_libc.mount(source.encode(), target.encode(), kind, flags, data.encode()), target)
+
+
+def _checked(result: int, what: str) -> None:
+    if result:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")

@@ -1,0 +1,245 @@
+"""The zygotes of this process: what outside knows of them, asks of them, and when one is replaced.
+
+A zygote (`trainer.sandbox.inside.zygote`) has imported what the sandboxes of one role need, once;
+each sandbox is a fork of it. All lanes and tasks of a process share them. Nothing is lost with one:
+whoever finds none that is fit starts another.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar, Final
+
+from protocol.errors import SafetyError
+from trainer.host.processes import family_of, status_number, used_cpu_s
+from trainer.sandbox.enclosure import until_ready
+from trainer.sandbox.inside.zygote import MOST_REQUEST_BYTES, READY, ForkRequest
+from trainer.sandbox.visible import visible_tree
+
+START_TIMEOUT_S: Final = 120.0  # importing torch from a cold disk on a laptop
+_MOST_FORKS = 1000
+_MOST_GROWTH_KIB = 64 << 10
+_CPU_CLOCK = 2  # CPUCLOCK_SCHED of clock_getcpuclockid(3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A zygote's first process outside, and where there are no namespaces the folder of its own."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path | None = None
+
+
+class ForkedProcess:
+    """A process that a zygote forked, with what is used here of `asyncio.subprocess.Process`.
+
+    Its `pid` is 0 until somebody notes it.
+    """
+
+    def __init__(self, stdout: asyncio.StreamReader, end: int) -> None:
+        self.pid = 0
+        self.stdout = stdout
+        self.returncode: int | None = None
+        self._ended = asyncio.create_task(self._until_buried(end))
+
+    async def wait(self) -> int:
+        """Wait until it has ended and its zygote has buried it; return its exit status."""
+        return await asyncio.shield(self._ended)
+
+    async def _until_buried(self, end: int) -> int:
+        try:
+            await until_ready(end)
+            told = os.read(end, 1)
+        finally:
+            os.close(end)
+        # A zygote that is gone tells nothing, and takes along what it forked.
+        self.returncode = told[0] if told else 1
+        return self.returncode
+
+
+class Zygote:
+    """One of them. Make one with `Zygote.of`."""
+
+    _fit: ClassVar[dict[Hashable, "Zygote"]] = {}
+    _retired: ClassVar[list["Zygote"]] = []  # until what they forked has ended
+    _ended_cpu_s: ClassVar[float] = 0.0
+
+    def __init__(self, start: Callable[[int], Started]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with contextlib.ExitStack() as stack, theirs:
+            stack.enter_context(ours)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            ours.setblocking(False)
+            started = start(theirs.fileno())
+            stack.pop_all()
+        self._control = ours
+        self.folder = started.folder
+        self.is_broken = False
+        self._process = started.process
+        self._pid = 0
+        self._forks = 0
+        self._first_kib = 0
+        self._cpu_s = 0.0
+        self._packages = _packages()
+
+    @classmethod
+    def of(cls, key: Hashable, start: Callable[[int], Started]) -> "Zygote":
+        """Return the fit zygote of a key; `start` starts one, with the descriptor it is asked on.
+
+        Call it from the main thread: the kernel ties its life to the thread that started it.
+        """
+        zygote = cls._fit.get(key)
+        if zygote is not None and not zygote.is_fit():
+            zygote.retire()
+            zygote = None
+        if zygote is None:
+            zygote = cls._fit[key] = cls(start)
+        return zygote
+
+    @classmethod
+    def cpu_s_of_all(cls) -> float:
+        """CPU seconds of all zygotes of this process so far, without what they forked."""
+        for zygote in [one for one in cls._retired if one.has_ended]:
+            cls._retired.remove(zygote)
+            cls._ended_cpu_s += zygote.cpu_s()
+            zygote.close_pipes()
+        return cls._ended_cpu_s + sum(one.cpu_s() for one in [*cls._fit.values(), *cls._retired])
+
+    @classmethod
+    def retire_all(cls) -> None:
+        """Let every zygote end with what it has forked."""
+        for zygote in list(cls._fit.values()):
+            zygote.retire()
+
+    @classmethod
+    def living(cls) -> list["Zygote"]:
+        """Those that sandboxes are forked from now, warm or not."""
+        return list(cls._fit.values())
+
+    @property
+    def pid(self) -> int:
+        """Its process, 0 until it is warm."""
+        return self._pid
+
+    def grown_kib(self) -> int:
+        """How much more memory it holds than when it was warm."""
+        return status_number(self._pid, "VmRSS") - self._first_kib
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its first process outside is gone."""
+        return self._process.poll() is not None
+
+    def is_fit(self) -> bool:
+        """Whether another sandbox may be forked from it."""
+        if self.is_broken or self.has_ended or self._packages != _packages():
+            return False
+        if not self._pid:  # still importing
+            return True
+        return self._forks < _MOST_FORKS and self.grown_kib() <= _MOST_GROWTH_KIB
+
+    def retire(self) -> None:
+        """Ask it for nothing more: it ends when what it has forked has ended."""
+        for key in [key for key, one in self._fit.items() if one is self]:
+            del self._fit[key]
+            self._retired.append(self)
+        self._control.close()
+
+    def close_pipes(self) -> None:
+        """Let go of what its first process outside read and printed."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    async def fork(self, request: ForkRequest, channel: int) -> ForkedProcess:
+        """Have a sandbox forked that speaks on a channel. Raises SafetyError if it is not there."""
+        await self._until_warm()
+        message = json.dumps(asdict(request)).encode()
+        assert len(message) <= MOST_REQUEST_BYTES  # noqa: S101 -- filters of a few kilobytes
+        with contextlib.ExitStack() as kept, contextlib.ExitStack() as handed:
+            output, printed = os.pipe()
+            handed.callback(os.close, printed)
+            lines = os.fdopen(output, "rb")
+            end, told = os.pipe()
+            kept.callback(os.close, end)
+            handed.callback(os.close, told)
+            stdout = asyncio.StreamReader()
+            reading, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(stdout), lines
+            )
+            kept.callback(reading.close)
+            try:
+                socket.send_fds(self._control, [message], [channel, printed, told])
+            except OSError as error:
+                self.is_broken = True
+                raise _not_there("it ended") from error
+            kept.pop_all()
+        self._forks += 1
+        return ForkedProcess(stdout, end)
+
+    async def _until_warm(self) -> None:
+        """Wait until it has imported everything, beside others who may wait for the same."""
+        if self._pid:
+            return
+        waiting = os.dup(self._control.fileno())
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await until_ready(waiting)
+        except TimeoutError as error:
+            self.is_broken = True
+            raise _not_there(f"no answer in {START_TIMEOUT_S:.0f} s") from error
+        finally:
+            os.close(waiting)
+        if not self._pid:
+            self._note_warm()
+
+    def _note_warm(self) -> None:
+        said, ancillary, _, _ = self._control.recvmsg(len(READY), socket.CMSG_SPACE(12))
+        if said != READY:
+            self.is_broken = True
+            raise _not_there(self._last_words())
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                self._pid = struct.unpack("3i", data[:12])[0]
+        self._first_kib = status_number(self._pid, "VmRSS")
+        if status_number(self._pid, "Threads") != 1:  # a fork has only the thread that asked for it
+            self.is_broken = True
+            raise _not_there("it has more than one thread")
+
+    def _last_words(self) -> str:
+        assert self._process.stdout is not None  # noqa: S101 -- PIPE was asked for
+        return self._process.stdout.read().decode(errors="replace").strip().rpartition("\n")[2]
+
+    def cpu_s(self) -> float:
+        """CPU seconds that it has used so far (its last reading once it has ended)."""
+        if not self._pid:
+            self._cpu_s = max(self._cpu_s, used_cpu_s(family_of(self._process.pid)))
+        with contextlib.suppress(OSError):
+            if self._pid:
+                self._cpu_s = time.clock_gettime((~self._pid << 3) | _CPU_CLOCK)
+        return self._cpu_s
+
+
+def _not_there(why: str) -> SafetyError:
+    return SafetyError(
+        f"the process that sandboxes are forked from did not start: {why or 'no answer'}",
+        "`arnode doctor` names what is missing and how to mend it",
+    )
+
+
+def _packages() -> list[tuple[int, int]]:
+    """What tells whether something shown was exchanged since: an upgrade makes new files."""
+    found = []
+    for binding in visible_tree().bindings:
+        with contextlib.suppress(FileNotFoundError):  # in the middle of one
+            seen = binding.host.stat()
+            found.append((seen.st_ino, seen.st_mtime_ns))
+    return found
