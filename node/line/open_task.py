@@ -146,6 +146,7 @@ async def opened(
         devices=devices,
         data_url=config.data_url,
         forks_strangers=config.fork == "all",
+        patience_s=60 * config.quiet_minutes,
     )
     session = await in_thread(opening, progress)
     try:
@@ -167,11 +168,12 @@ def open_session(
     devices: Sequence[Device],
     data_url: str | None,
     forks_strangers: bool,
+    patience_s: float,
 ) -> Session:
     """Prepare what a first run needs of a task's data, and a runner for each device.
 
-    `data_url` and `forks_strangers` are settings; `session.data.load_rest` is for the other
-    training text.
+    `data_url`, `forks_strangers` and `patience_s`, how long a disturbed run may wait, are settings;
+    `session.data.load_rest` is for the other training text.
     """
     with explaining_faults(home.data):
         data = kind_of(task.manifest).prepare(
@@ -189,6 +191,7 @@ def open_session(
             device=device,
             compiled=_compiled(home, task, device),
             audit_key=hmac.digest(secret, b"arnode/audits/1", "sha256"),
+            patience_s=patience_s,
         )
         for device in devices
     ]

@@ -251,6 +251,12 @@ class Config:
     """Run others' code where only tier container can be had: no namespaces, a user and a filter per
     run, see the [threat model](threat-model.md)."""
 
+    quiet_minutes: float = setting(
+        30.0, ValueKind(take.number(lambda span: 0 <= span < 1e6), "a number of minutes from 0")
+    )
+    """How long a run that others on this machine disturbed may wait for a quiet minute, to show
+    that it is no slower than it may be; `0`: it ends as it stands."""
+
     fork: str = setting("all", _one_of("all", "own"))
     """Whose sandboxes are forked from a process that has imported torch, which takes milliseconds:
     `"all"`, or `"own"` for those of your own experiments alone. What is forked shares the layout of

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,7 @@ from trainer.sandbox.zygote import Zygote
 pytestmark = pytest.mark.skipif(
     not can_scope_signals(), reason="the kernel's Landlock cannot keep signals inside"
 )
+MakeWalls = Callable[[Profile], Enclosure]
 IS_CONTAINER = _probe_weaker().name == "container"
 
 
@@ -52,11 +53,11 @@ def folders() -> set[Path]:
 
 
 @pytest.fixture(autouse=True, params=[own_or_forked, own], ids=["forked", "own"])
-def _confined(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWalls]:
     """Every sandbox of these tests, forked where it may be or not; none leaves its folder."""
     monkeypatch.setattr(sandbox_module, "enclose", request.param)
     before = folders()
-    yield
+    yield request.param
     assert folders() <= before
 
 
@@ -175,10 +176,10 @@ def test_a_full_or_deep_folder_ends_the_run_and_goes_away() -> None:
     assert ended(deep, profile()).end == "files"
 
 
-@pytest.mark.parametrize("walls", ["Confined", "ForkedConfined"])
-def test_everything_dies_with_a_killed_node(walls: str) -> None:
+def test_everything_dies_with_a_killed_node(walls: MakeWalls) -> None:
+    name = "ForkedConfined" if walls is own_or_forked else "Confined"
     node = subprocess.Popen(
-        [sys.executable, "-c", KILLED_NODE, str(IS_CONTAINER or ""), walls],
+        [sys.executable, "-c", KILLED_NODE, str(IS_CONTAINER or ""), name],
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],
         text=True,

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -214,6 +215,14 @@ def test_a_zygote_killed_while_it_imports_is_named() -> None:
     asyncio.run(run())
 
 
+def _until_it_waits(pid: int) -> None:
+    """A zygote tells of an end before it lets go of the descriptor that it tells it on."""
+    deadline = time.monotonic() + 60
+    while ") S " not in Path(f"/proc/{pid}/stat").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_forks_leave_nothing_behind() -> None:
     """No descriptor, no zombie, no memory; the soak does it ten thousand times."""
 
@@ -231,9 +240,11 @@ def test_forks_leave_nothing_behind() -> None:
         sandbox = await Sandbox.launch(profile())
         pid = zygote_of(sandbox)._pid
         await sandbox.close()
+        _until_it_waits(pid)
         before, open_before = held(pid), opened(os.getpid())
         for _ in range(20):
             await (await Sandbox.launch(profile())).close()
+        _until_it_waits(pid)
         return before, held(pid), opened(os.getpid()) - open_before
 
     before, after, ours = asyncio.run(run())

@@ -1,8 +1,8 @@
-"""Figures with how sure they are: shares with Wilson's 95 % interval, ratios with a bootstrap's."""
+"""Figures with how sure they are: shares with Wilson's 95 % interval, others with a bootstrap's."""
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from protocol.rule import Judgement
@@ -31,15 +31,33 @@ def share_of(part: int, whole: int) -> dict[str, object]:
 
 
 def ratio_of(gains: Sequence[float], other: Sequence[float]) -> dict[str, float]:
-    """The ratio of two means with a bootstrap's 95 % interval."""
-    chance, count = random.Random(1), len(gains)
-    ratios: list[float] = []
-    for _ in range(1_000):
-        drawn = chance.choices(range(count), k=count)
-        ratios.append(sum(gains[i] for i in drawn) / sum(other[i] for i in drawn))
-    ratios.sort()
-    return {
-        "ratio": round(fmean(gains) / fmean(other), 3),
-        "from": round(ratios[25], 3),
-        "to": round(ratios[974], 3),
-    }
+    """The ratio of two means of the same streams, with its interval."""
+    ratio = _figure(len(gains), lambda drawn: _sum(gains, drawn) / _sum(other, drawn))
+    return {"ratio": round(fmean(gains) / fmean(other), 3), **ratio}
+
+
+def mean_of(values: Sequence[float]) -> dict[str, float]:
+    """A mean with its interval."""
+    mean = _figure(len(values), lambda drawn: _sum(values, drawn) / len(drawn))
+    return {"mean": round(fmean(values), 3), **mean}
+
+
+def quantile_of(values: Sequence[float], share: float) -> dict[str, float]:
+    """What so many do not exceed, with its interval."""
+
+    def at(drawn: Sequence[int]) -> float:
+        ordered = sorted(values[i] for i in drawn)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+    return {"quantile": at(range(len(values))), **_figure(len(values), at)}
+
+
+def _sum(values: Sequence[float], drawn: Sequence[int]) -> float:
+    return sum(values[i] for i in drawn)
+
+
+def _figure(count: int, of: Callable[[Sequence[int]], float]) -> dict[str, float]:
+    """A bootstrap's 95 % interval of a figure of so many streams, told by their numbers."""
+    chance = random.Random(1)
+    found = sorted(of(chance.choices(range(count), k=count)) for _ in range(1_000))
+    return {"from": round(found[25], 3), "to": round(found[974], 3)}

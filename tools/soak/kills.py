@@ -135,6 +135,7 @@ def _start(home: Path, task: Path, *words: str) -> "subprocess.Popen[bytes]":
             **os.environ,
             "ARNODE_HOME": str(home),
             "ARNODE_CHECKPOINT_HOURS": _CHECKPOINT_HOURS,
+            "ARNODE_QUIET_MINUTES": "0",  # what else works here may never end
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

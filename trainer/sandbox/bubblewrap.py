@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,14 +20,13 @@ from trainer.sandbox.enclosure import (
     boot_arguments,
     environment,
     holds_too_much,
-    in_time,
     start_process,
-    until_ready,
+    until_gone,
 )
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.visible import INTERPRETER, visible_tree
-from trainer.sandbox.zygote import Started
+from trainer.sandbox.zygote import Started, spawn
 
 _COMPILED = "/compiled"
 CPUINFO = "/cpuinfo"  # where a zygote's children find what they show in their `/proc`
@@ -90,10 +88,7 @@ class Bubblewrap(Enclosure):
             await self._process.wait()
         if self._init is not None:
             init, self._init = self._init, None
-            try:
-                await in_time(until_ready(init))
-            finally:
-                os.close(init)
+            await until_gone(init)
         if self.compiled is not None:
             await asyncio.to_thread(shutil.rmtree, self.compiled, ignore_errors=True)
             self.compiled = None
@@ -112,17 +107,7 @@ def start_zygote(profile: Profile, control: int, program: list[str]) -> Started:
     the host's folders are called, and is shown to none of these.
     """
     with _command(_arguments(profile, compiled=None, forks=True), program) as (command, arguments):
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={"PATH": os.defpath},
-            cwd="/",
-            start_new_session=True,
-            pass_fds=(control, arguments),
-        )
-    return Started(process=process)
+        return Started(process=spawn(command, has_lifeline=False, pass_fds=(control, arguments)))
 
 
 def is_scratch_overfull(root: str, profile: Profile) -> bool:

@@ -12,7 +12,6 @@ import os
 import resource
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, replace
@@ -36,7 +35,7 @@ from trainer.sandbox.enclosure import (
 from trainer.sandbox.landlock import CARD, DEVICE, READ, WRITE
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.visible import VisibleTree, visible_tree
-from trainer.sandbox.zygote import Started
+from trainer.sandbox.zygote import Started, spawn
 
 # systemd's range for users that exist only as long as a service runs: nobody else's.
 THROWAWAY_UIDS = range(61184, 65520)
@@ -140,16 +139,7 @@ def start_zygote(
         rules={**spec.rules, str(folder / BOXES): int(WRITE)},
         file_bytes=resource.RLIM_INFINITY,
     )
-    process = subprocess.Popen(
-        confining(spec),
-        stdin=subprocess.PIPE,  # the line that it lives on
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={"PATH": os.defpath},
-        cwd="/",
-        start_new_session=True,
-        pass_fds=(control,),
-    )
+    process = spawn(confining(spec), has_lifeline=True, pass_fds=(control,))
     return Started(process=process, folder=folder)
 
 

@@ -134,6 +134,14 @@ async def in_time(end: Awaitable[object]) -> None:
         ) from error
 
 
+async def until_gone(pidfd: int) -> None:
+    """Wait for the end of a process, which is due, and let go of its descriptor."""
+    try:
+        await in_time(until_ready(pidfd))
+    finally:
+        os.close(pidfd)
+
+
 def boot_arguments(profile: Profile, channel: int, *, forks: bool = False) -> list[str]:
     """The harness's arguments: its channel, its role and, if it is gated, the gate's filter.
 

@@ -4,7 +4,6 @@ A kernel may allow namespaces to bubblewrap alone, or know no clone3: then every
 process of its own.
 """
 
-import contextlib
 import json
 import os
 import socket
@@ -68,12 +67,12 @@ def _request(started: Started, uid: int | None) -> ForkRequest:
 
 def _said(control: socket.socket, request: ForkRequest) -> str:
     output, printed = os.pipe()
-    with os.fdopen(output, "rb") as lines, contextlib.ExitStack() as stack:
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (nothing, printed):
-            stack.callback(os.close, descriptor)
-        socket.send_fds(
-            control, [json.dumps(asdict(request)).encode()], [nothing, printed, nothing]
-        )
-        stack.close()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    with os.fdopen(output, "rb") as lines:
+        try:
+            asked = json.dumps(asdict(request)).encode()
+            socket.send_fds(control, [asked], [nothing, printed, nothing])
+        finally:
+            os.close(nothing)
+            os.close(printed)
         return lines.read().decode(errors="replace").strip().rpartition("\n")[2]

@@ -20,7 +20,7 @@ from trainer.sandbox.enclosure import (
     boot_arguments,
     holds_too_much,
     in_time,
-    until_ready,
+    until_gone,
 )
 from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.inside.zygote import ForkRequest
@@ -79,10 +79,7 @@ class Forked(Enclosure):
             await in_time(self._process.wait())
         if self._pidfd is not None:
             pidfd, self._pidfd = self._pidfd, None
-            try:
-                await in_time(until_ready(pidfd))
-            finally:
-                os.close(pidfd)
+            await until_gone(pidfd)
 
     def _gate(self) -> str:
         return path_program().hex() if self.profile.is_gated else ""

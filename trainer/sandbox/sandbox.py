@@ -18,6 +18,7 @@ from typing import ClassVar, Literal
 
 from protocol.errors import SafetyError
 from trainer.host.processes import (
+    exact_cpu_s,
     family_of,
     held_kib,
     proportional_kib,
@@ -37,7 +38,6 @@ End = Literal["exit", "killed", "memory", "output", "threads", "files"]
 _WATCH_INTERVAL_S = 0.1
 _SETTLE_TIMEOUT_S = 2.0
 _TAIL_BYTES = 16 * 1024
-_CPU_CLOCK = 2  # CPUCLOCK_SCHED of clock_getcpuclockid(3)
 
 
 class SandboxEnded(Exception):  # noqa: N818 -- an event the runner turns into a run's status
@@ -203,7 +203,7 @@ class Sandbox:
         """CPU seconds of the sandboxed process so far (its last reading once it has ended)."""
         with contextlib.suppress(OSError):
             if self._pid:
-                self._cpu_s = time.clock_gettime((~self._pid << 3) | _CPU_CLOCK)
+                self._cpu_s = exact_cpu_s(self._pid)
         return self._cpu_s
 
     def metered_s(self) -> float:

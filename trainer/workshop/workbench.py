@@ -117,19 +117,17 @@ def _enter_namespaces(spec: WorkshopSpec, arguments: list[str], program: bytes) 
 
 def _give_up_rights(spec: WorkshopSpec, libc: ctypes.CDLL, program: bytes) -> None:
     from trainer.sandbox.inside.filters import load_filter
-    from trainer.sandbox.inside.rights import keep_capabilities
+    from trainer.sandbox.inside.rights import become_user, keep_capabilities
     from trainer.sandbox.landlock import Access, restrict_self
 
-    resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
     if spec.uid is None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (spec.processes, spec.processes))
         keep_capabilities()
     else:
         # Its files and the user's are root's. It passes over their modes, and Landlock, which
         # knows no root, holds it to those that are named.
         libc.prctl(_SET_KEEPCAPS, 1, 0, 0, 0)
-        os.setgroups([])
-        os.setresgid(spec.uid, spec.uid, spec.uid)
-        os.setresuid(spec.uid, spec.uid, spec.uid)
+        become_user(spec.uid, processes=spec.processes)
         keep_capabilities(1 << _CAP_DAC_OVERRIDE)
         if libc.prctl(_AMBIENT, _AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0):
             raise OSError(ctypes.get_errno(), "the right to pass over modes cannot be kept")

@@ -83,6 +83,7 @@ def serve(descriptor: int) -> Forked:
     The zygote ends when nobody holds that end any more and its children have ended.
     """
     _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)  # its memory is nobody's to look at
+    uid, gid = os.getuid(), os.getgid()  # in new namespaces nobody knows them
     control = socket.socket(fileno=descriptor)
     control.send(READY)
     waiting = select.poll()
@@ -99,44 +100,45 @@ def serve(descriptor: int) -> Forked:
             if not text:
                 waiting.unregister(control)
                 is_asked = False
-            elif (child := _fork(text, control, descriptors, ends)) is not None:
-                return child
-            elif ends:
-                waiting.register(next(reversed(ends)), select.POLLIN)
+                continue
+            request, (channel, output, end) = ForkRequest(**json.loads(text)), descriptors
+            pid = _split(request, output)
+            if pid == 0:
+                control.detach()
+                return _behind_walls(request, channel, output, uid, gid)
+            os.close(channel)
+            os.close(output)
+            if pid is None:
+                os.close(end)
+                continue
+            pidfd = os.pidfd_open(pid)
+            ends[pidfd] = pid, end
+            waiting.register(pidfd, select.POLLIN)
     os._exit(0)
 
 
-def _fork(
-    text: bytes, control: socket.socket, descriptors: list[int], ends: dict[int, tuple[int, int]]
-) -> Forked | None:
-    """Return in the child what it was given; in the zygote None, with the child among `ends`."""
-    request = ForkRequest(**json.loads(text))
-    channel, output, end = descriptors
-    uid, gid = os.getuid(), os.getgid()
+def _split(request: ForkRequest, output: int) -> int | None:
+    """Fork; return 0 in the child, None where the kernel refuses, which is told on its output."""
     try:
-        pid = _clone() if request.scratch else os.fork()
+        return _clone() if request.scratch else os.fork()
     except OSError as error:
         os.write(output, f"{error.strerror}\n".encode())
-        for descriptor in descriptors:
-            os.close(descriptor)
         return None
-    if pid:
-        os.close(channel)
-        os.close(output)
-        ends[os.pidfd_open(pid)] = pid, end
-        return None
+
+
+def _behind_walls(request: ForkRequest, channel: int, output: int, uid: int, gid: int) -> Forked:
+    """Give up everything in a child of a zygote that is such a user; a child that cannot ends."""
     try:
-        control.detach()
         _keep_only(request, channel, output)
         if request.scratch:
             _enter_namespaces(request, uid, gid)
         else:
             _change_user(request)
         _give_up_rights(request)
-        return Forked(channel=channel, filters=[request.gate] if request.gate else [])
     except BaseException as error:  # noqa: BLE001 -- a child must never go on as the zygote
         os.write(1, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
+    return Forked(channel=channel, filters=[request.gate] if request.gate else [])
 
 
 def _bury(pidfd: int, pid: int, end: int) -> None:

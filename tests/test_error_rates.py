@@ -1,0 +1,43 @@
+"""The README's error rates are those of the simulations it names, as docs/bench.json has them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+README = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+BENCH = json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))
+
+
+def figures(part: str) -> Any:
+    return BENCH[part]["figures"]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def test_lines_on_which_nothing_is_a_gain() -> None:
+    nulls = figures("decisions")["null_streams_with_an_adoption"]
+    few, many = nulls["1000 runs"], nulls["10000 runs"]
+    assert few["of"] == many["of"] == 2_000
+    said = f"of 2,000 simulated lines of 1,000 runs {percent(few['share'])} adopt something"
+    assert said in README
+    assert f"of 10,000 runs {percent(many['share'])}" in README
+    assert all(one["to"] <= 0.05 for one in nulls.values()), "whatever the noise"
+
+
+def test_intervals_hold_what_is_truly_there() -> None:
+    told = figures("decisions")["told_of_gains"]["first_trial"]
+    least = min(one["intervals_that_hold"]["share"] for one in told.values())
+    small = told["0.5"]["of_confirmed"]["share"]
+    assert f"holds it in {percent(least)} of simulated trials" in README
+    assert f"in {percent(small)} of those of half a standard deviation that pass" in README
+
+
+def test_made_up_claims_are_refuted() -> None:
+    claims = figures("attesting")["claims"]
+    assert "is refuted in nine re-runs of ten, of four and more in 98 of 100" in README
+    assert claims["forged_three_sd"]["refuted"]["share"] >= 0.9
+    larger = (claims[name]["refuted"]["share"] for name in ("forged_four_sd", "forged_six_sd"))
+    assert min(larger) >= 0.98
