@@ -2,8 +2,9 @@
 
 The plain process is what anybody would write: import torch, train, score the public split, with
 no sandbox, no secret split and no audit. Both are measured in turns, so that a machine whose
-speed drifts does not decide; the figure is the ratio of the medians. Beside it stands what a
-sandbox costs from the request until it waits for a source, and what a waiting one holds.
+speed drifts does not decide; the figure is the ratio of the medians. Beside it stands what lanes
+do, a core each, what a sandbox costs from the request until it waits for a source, and what a
+waiting one holds.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ import numpy as np
 
 from tests.trainer.counting import counted
 from tests.trainer.runners import prepare_all
+from trainer.host.capacity import usable_cores
 from trainer.host.processes import proportional_kib
 from trainer.language_model.data import TaskData
 from trainer.language_model.harness import HARNESS
@@ -35,6 +37,7 @@ from trainer.task_kinds import load_task
 
 ROUNDS = 5
 RUNS_A_ROUND = 4
+RUNS_A_LANE = 8
 PLAIN = Path(__file__).parent / "plain.py"
 SANDBOXES, WAITING = 200, 4
 
@@ -89,9 +92,45 @@ async def _measure(task: Task, data: TaskData, root: Path) -> dict[str, object]:
         "cpu_ratio": round(median(ours.cpu_s / its.cpu_s for its, ours in turns), 2),
         "runs_per_hour": round(3600 / median(one.wall_s for one in pipeline)),
         "counted_share": round(median(shares), 3),
+        "lanes": await _lanes(task, data),
         "sandbox": await _sandboxes(),
         "turns": [[str(its), str(ours)] for its, ours in turns],
     }
+
+
+async def _lanes(task: Task, data: TaskData) -> dict[str, object]:
+    """Runs an hour of a lane for each core, on each of which one run follows the other.
+
+    `of_the_cores`: how much of all cores' time the runs used.
+    """
+    count = usable_cores()
+    runners = [Runner(task, data, audit_key=b"a test's key") for _ in range(count)]
+    try:
+        await asyncio.gather(*(runner.calibrate(0) for runner in runners))
+        cpu_s, started_s = _own_cpu_s(), time.monotonic()
+        hourly = await asyncio.gather(
+            *(_runs_an_hour(runner, first_seed=1000 * lane) for lane, runner in enumerate(runners))
+        )
+        cpu_s, wall_s = _own_cpu_s() - cpu_s, time.monotonic() - started_s
+    finally:
+        for runner in runners:
+            await runner.close()
+    return {
+        "count": count,
+        "runs_per_hour": round(sum(hourly)),
+        "cpu_s_a_run": round(cpu_s / (count * RUNS_A_LANE), 2),
+        "of_the_cores": round(cpu_s / wall_s / count, 3),
+    }
+
+
+async def _runs_an_hour(runner: Runner, *, first_seed: int) -> float:
+    started_s = time.monotonic()
+    for number in range(RUNS_A_LANE):
+        outcome = await runner.run(
+            runner.task.source, first_seed + number, needs_audit=partial(_is_fourth, number)
+        )
+        _check(outcome)
+    return 3600 * RUNS_A_LANE / (time.monotonic() - started_s)
 
 
 async def _sandboxes() -> dict[str, object]:
@@ -164,8 +203,7 @@ async def _pipeline(runner: Runner, task: Task, *, first_seed: int) -> tuple[Cos
         await trained.wait()
     outcomes = await asyncio.gather(*scoring)
     for outcome in outcomes:
-        if outcome.status != "ok":
-            raise SystemExit(f"a run of the baseline failed: {outcome.reason}")
+        _check(outcome)
     cost = Cost(
         wall_s=(time.monotonic() - started_s) / RUNS_A_ROUND,
         cpu_s=(_own_cpu_s() - cpu_s) / RUNS_A_ROUND,
@@ -173,6 +211,11 @@ async def _pipeline(runner: Runner, task: Task, *, first_seed: int) -> tuple[Cos
     found = counted(stage for outcome in outcomes for stage in outcome.stages)
     assert found is not None
     return cost, found.share
+
+
+def _check(outcome: RunOutcome) -> None:
+    if outcome.status != "ok":
+        raise SystemExit(f"a run of the baseline failed: {outcome.reason}")
 
 
 def _own_cpu_s() -> float:
