@@ -182,6 +182,23 @@ def test_a_zygote_is_replaced(why: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("_no_zygote")
+def test_a_replaced_zygote_is_buried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_FORKS", 1)
+
+    async def run() -> list[Zygote]:
+        zygotes = []
+        for _ in range(3):
+            sandbox = await Sandbox.launch(profile())
+            zygotes.append(zygote_of(sandbox))
+            await sandbox.close()
+        return zygotes
+
+    first, second, _ = asyncio.run(run())
+    assert first is not second
+    assert first._process.returncode is not None, "nobody asks for CPU seconds here"
+
+
+@pytest.mark.usefixtures("_no_zygote")
 def test_what_it_forked_ends_with_a_killed_zygote_and_the_next_is_forked_from_another() -> None:
     async def run() -> tuple[Zygote, Zygote]:
         async with running(WAITS) as sandbox:

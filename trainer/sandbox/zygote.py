@@ -115,17 +115,22 @@ class Zygote:
             zygote.retire()
             zygote = None
         if zygote is None:
+            cls._bury_retired()
             zygote = cls._fit[key] = cls(start)
         return zygote
 
     @classmethod
     def cpu_s_of_all(cls) -> float:
         """CPU seconds of all zygotes of this process so far, without what they forked."""
+        cls._bury_retired()
+        return cls._ended_cpu_s + sum(one.cpu_s() for one in [*cls._fit.values(), *cls._retired])
+
+    @classmethod
+    def _bury_retired(cls) -> None:
         for zygote in [one for one in cls._retired if one.has_ended]:
             cls._retired.remove(zygote)
             cls._ended_cpu_s += zygote.cpu_s()
             zygote.close_pipes()
-        return cls._ended_cpu_s + sum(one.cpu_s() for one in [*cls._fit.values(), *cls._retired])
 
     @classmethod
     def retire_all(cls) -> None:
