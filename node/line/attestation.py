@@ -82,6 +82,7 @@ class AttestationStep(PairTrial):
     record: Digest | None = None
 
     KIND: ClassVar = "attestation"
+    LETS_EXPLORE: ClassVar = True
 
     @property
     def question(self) -> "AttestationStep":

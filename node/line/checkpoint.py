@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from node.line.branch import kept_in
 from node.line.desk import Desk
+from node.line.experiment import ExperimentStep
 from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
@@ -33,6 +34,7 @@ class CheckpointStep(HeadTrial):
     passed: bool = False
 
     KIND: ClassVar = "checkpoint"
+    LETS_EXPLORE: ClassVar = True
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         title = "working line against verified head"
@@ -43,8 +45,11 @@ class CheckpointStep(HeadTrial):
     ) -> None:
         """Settle it, and tell what it taught."""
         self.watch_head(desk, job, confirmation)
+        newer = self.kept_meanwhile(desk.ledger)
         record = self.close(desk.ledger, job, runs, confirmation, note=note_of(confirmation))
         desk.on_stack()
+        if desk.ledger.known_line.working == self.base:
+            _try_again(desk, job, newer)
         what = f"checkpoint of {many(kept_in(desk.store, self.stack), 'patch', 'patches')}"
         desk.activity.confirmed(what, confirmation, record=record.id)
 
@@ -72,22 +77,39 @@ class CheckpointStep(HeadTrial):
     def open_again(self, ledger: Ledger) -> Job[Any]:
         return open_trial(ledger, self)
 
+    def kept_meanwhile(self, ledger: Ledger) -> tuple[bytes, ...]:
+        """Return the patches by which the working line went on from the tree on trial."""
+        stack = ledger.known_line.stack
+        return stack[len(self.stack) :] if stack[: len(self.stack)] == self.stack else ()
+
     def settle(
         self, ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation, record: Record
     ) -> Self:
-        """If it passed, adopt the working line as the verified head; else return to the head.
+        """If it passed, adopt its tree as the verified head; else return to the head.
 
-        The patches stay as records. If the head failed, nothing moves: the stack waits until the
-        head runs, or is another one.
+        What was kept on it meanwhile is what the next stack begins with, or goes with it. The
+        patches stay as records. If the head failed, nothing moves: the stack waits until the head
+        runs, or is another one.
         """
         passed, pairs = confirmation.move == "pass", confirmation.pairs[-2:]
         head = self.tree if passed else self.base
-        if not confirmation.is_bases_fault:
+        if passed and (newer := self.kept_meanwhile(ledger)):
+            ledger.verify_up_to(head, newer)
+        elif not confirmation.is_bases_fault:
             ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
         if passed:
             ledger.publication.adoption(self.base, self.tree, evidence=record.id)
             note_adoption(ledger)
         return replace(self, passed=passed)
+
+
+def _try_again(desk: Desk, job: Job[Any], patches: Sequence[bytes]) -> None:
+    """Try on the head what was kept on a stack that did not pass, which says nothing of it."""
+    found = [(patch, desk.store.records.patch(patch)) for patch in patches]
+    patch_of = {(body.base, body.tree): patch for patch, body in found if body}
+    for one in desk.store.jobs.closed_jobs(job.line, ExperimentStep, after=job.id):
+        if patch := patch_of.get((one.step.base, one.step.tree)):
+            desk.learner.try_again(one, patch)
 
 
 def open_checkpoint(ledger: Ledger) -> Job[CheckpointStep]:

@@ -31,6 +31,8 @@ class JobStep(Mapped, ABC):
     KIND: ClassVar[str]  # its word in the store
     # It decides only when all its runs have ended; meanwhile nothing else begins.
     IS_EXCLUSIVE: ClassVar[bool] = False
+    # Yet own experiments do, on other lanes: what it decides holds wherever these have led.
+    LETS_EXPLORE: ClassVar[bool] = False
     # Its runs are compared with each other on one secret split, which it has alone.
     IS_ON_ONE_SPLIT: ClassVar[bool] = False
     # What a report calls the device time of its runs; "": it is told with what they were for.

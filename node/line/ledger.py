@@ -139,6 +139,12 @@ class Ledger:
             )
         )
 
+    def verify_up_to(self, tree: bytes, newer: tuple[bytes, ...]) -> None:
+        """Move the verified head to a tree from which the working line has gone on since."""
+        self.note_move()
+        checkpoint_ms = self._clock_ms()
+        self.save(replace(self.known_line, verified=tree, stack=newer, checkpoint_ms=checkpoint_ms))
+
     @property
     def moved_at_job(self) -> int:
         """The number of the last job before the verified head last moved; 0 if it never did."""

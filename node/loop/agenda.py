@@ -96,6 +96,7 @@ class Agenda:
         self._idle = idle
         self._running: Collection[tuple[int, int]] = ()
         self._is_foreign_barred = False
+        self._is_settling = False  # after a trial, until what went on beside it has ended
         self.plan = SessionPlan(
             duration_s=goal.duration_s, hours=goal.hours, now=now, clock_s=clock_s
         )
@@ -172,12 +173,18 @@ class Agenda:
         return None
 
     def next_run(
-        self, running: Collection[tuple[int, int]], *, is_foreign_barred: bool = False
+        self,
+        running: Collection[tuple[int, int]],
+        *,
+        has_lanes: bool = False,
+        is_foreign_barred: bool = False,
+        passing_over: Collection[int] = (),
     ) -> PlannedRun | None:
         """Return the run to start now; None to wait for one of those that are `running`.
 
-        These are told by their job and ordinal. `is_foreign_barred`: it is to be of no stranger's
-        code, as another one is.
+        These are told by their job and ordinal. `has_lanes`: runs stand beside each other.
+        `is_foreign_barred`: it is to be of no stranger's code, as another one is. `passing_over`:
+        of none of these jobs, which wait for their lane.
         """
         self._running, self._is_foreign_barred = running, is_foreign_barred
         if self.plan.is_over:  # whatever is open: it goes on in the next session
@@ -188,11 +195,17 @@ class Agenda:
         jobs = [job for job in jobs if has_bank(self._ledger, job, bank_size)]
         jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
         for job in jobs:
-            if run := self._unfinished(job):
+            if job.id not in passing_over and (run := self._unfinished(job)):
                 return run
         line = self._ledger.line
-        if line is None or any(job.step.IS_EXCLUSIVE for job in jobs):
+        if line is None:
             return None
+        if any(job.step.IS_EXCLUSIVE for job in jobs):
+            self._is_settling = True
+            return self._open_beside(jobs) if has_lanes else None
+        if self._is_settling and jobs:
+            return None
+        self._is_settling = False
         if is_head_failing(self._ledger):
             if jobs:
                 return None
@@ -210,9 +223,8 @@ class Agenda:
             return run
         if run := self._open_peers_claim(is_busy=bool(jobs)):
             return run
-        has_bank_run = any(isinstance(job.step, BankStep) for job in jobs)
-        if len(line.bank_nano) < self._policy.bank_size and not has_bank_run:
-            return self._unfinished(open_bank(self._ledger))
+        if run := self._open_bank(jobs):
+            return run
         # Without a bank there is nothing to screen against.
         if not line.bank_nano:
             return None
@@ -280,6 +292,27 @@ class Agenda:
 
     # What is opened
 
+    def _open_beside(self, jobs: list[Job[Any]]) -> PlannedRun | None:
+        """Go on with own experiments beside a trial, where it lets them; None: only with that."""
+        is_closed = self.goal.is_on_demand or self._ends_at_checkpoint or self._are_all_opened
+        lets_explore = all(job.step.LETS_EXPLORE for job in jobs if job.step.IS_EXCLUSIVE)
+        if is_closed or not lets_explore or is_head_failing(self._ledger):
+            return None
+        if run := self._open_bank(jobs):
+            return run
+        if not self._ledger.known_line.bank_nano:
+            return None
+        if idea := self._ideas.again():
+            return self._open(idea, is_new=False)
+        return self._open_own()
+
+    def _open_bank(self, jobs: list[Job[Any]]) -> PlannedRun | None:
+        """Measure the working line once more, if screens still lack that and nobody is at it."""
+        has_run = any(isinstance(job.step, BankStep) for job in jobs)
+        if has_run or len(self._ledger.known_line.bank_nano) >= self._policy.bank_size:
+            return None
+        return self._unfinished(open_bank(self._ledger))
+
     def _open_checkpoint(self) -> PlannedRun | None:
         self._checkpoint_wanted = False
         self._are_experiments_judged = self._are_all_opened
@@ -313,10 +346,14 @@ class Agenda:
         may_be_theirs = self._peers and self._peers.is_due and not self._is_foreign_barred
         if self._peers and may_be_theirs and (theirs := self._peers.idea()):
             return self._open(theirs)
+        if (own := self._open_own()) or self._running:  # what runs may still move the working line
+            return own
+        return self._open_ablation() or self._open_return() or self._open_last()
+
+    def _open_own(self) -> PlannedRun | None:
+        """Try what this node proposes; None: it has nothing new."""
         idea = self._ideas.take()
         if idea is None:
-            if not self._running:  # what runs may still move the working line
-                return self._open_ablation() or self._open_return() or self._open_last()
             return None
         if self._has_company:
             self._ledger.intend(idea.proposal)

@@ -64,7 +64,7 @@ class Lanes:
         bases stale. Where lanes share the processor each core has a run already, and the sandboxes
         that are started ahead fill its pauses: one more would cost memory and stretch CPU seconds
         beyond those of a baseline timed on all lanes. So a lane overlaps its runs only while
-        another has none, as in a confirmation, whose runs stay on one.
+        another has none, as in a trial that nothing goes on beside.
         """
         return self.count - self._share_processor
 
@@ -95,6 +95,15 @@ class Lanes:
                 self._lanes, key=lambda lane: (not lane.free.is_set(), lane.in_flight)
             )
         return self._of_job[job]
+
+    def is_free(self, job: int) -> bool:
+        """Whether a run of this job may train now."""
+        return self.of(job).free.is_set()
+
+    @property
+    def has_free(self) -> bool:
+        """Whether any run may train now."""
+        return any(lane.free.is_set() for lane in self._lanes)
 
     def forget(self, job: int) -> None:
         """Let go of a job that has no more runs."""

@@ -8,6 +8,7 @@ run trains, the one before is scored and the next proposal is written.
 import asyncio
 import contextlib
 import math
+from functools import partial
 
 from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, open_attestation
@@ -156,7 +157,7 @@ class Research:
                 rest = self._agenda.rest()
                 may_start = not (self._agenda.is_over or self._paused or rest)
                 run = self._next_run() if may_start else None
-                if run is not None and self._lanes.of(run.job_id).free.is_set():
+                if run is not None and self._lanes.is_free(run.job_id):
                     await self._start(run)
                 elif self._in_flight:
                     await self._settle_one(run)
@@ -216,12 +217,22 @@ class Research:
     def _next_run(self) -> PlannedRun | None:
         """Ask the agenda; with several lanes for no stranger's code beside a stranger's.
 
-        With one there is nothing to do meanwhile but what `_start` does, which waits.
+        With one there is nothing to do meanwhile but what `_start` does, which waits. What waits
+        for its lane is passed over while another one is free.
         """
-        is_foreign_running = bool(self._foreign_in_flight & self._in_flight.keys())
-        return self._agenda.next_run(
-            self._in_flight.keys(), is_foreign_barred=is_foreign_running and self._lanes.count > 1
+        has_lanes = self._lanes.count > 1
+        ask = partial(
+            self._agenda.next_run,
+            self._in_flight.keys(),
+            has_lanes=has_lanes,
+            is_foreign_barred=has_lanes and bool(self._foreign_in_flight & self._in_flight.keys()),
         )
+        first = run = ask()
+        waiting: set[int] = set()
+        while run is not None and self._lanes.has_free and not self._lanes.is_free(run.job_id):
+            waiting.add(run.job_id)
+            run = ask(passing_over=waiting)
+        return run or first
 
     async def _start(self, run: PlannedRun) -> None:
         """Start a run and return when the next one may train."""

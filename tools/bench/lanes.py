@@ -26,6 +26,7 @@ from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.ideas import Edit
+from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
 from tests.node.books import BASE_NANO
 from tests.node.examples import LINE, MANIFEST
@@ -38,7 +39,8 @@ SESSIONS = 200
 MANY = 8
 _TRAIN_S, _SCORE_S = 1.0, 0.3
 _MEASURED_S = 30.0
-_EXPERIMENTS = 40
+_EXPERIMENTS = 60
+_KEEPS_A_CHECKPOINT = 3  # so that a night has several, with experiments beside them
 _ANCHOR = "LEARNING_RATE = 0.1\n"
 _SPREAD = 0.5  # of a run's length: no two take the same
 
@@ -156,7 +158,9 @@ def _sleepers(
     ]
 
 
-def _bench(root: Path, store: Store, lanes: list[Sleeper], goal: Goal) -> Bench:
+def _bench(
+    root: Path, store: Store, lanes: list[Sleeper], goal: Goal, policy: Policy = DEFAULT
+) -> Bench:
     return Bench(
         home=Home(root),
         store=store,
@@ -165,6 +169,7 @@ def _bench(root: Path, store: Store, lanes: list[Sleeper], goal: Goal) -> Bench:
         is_shared=len(lanes) > 1,
         goal=goal,
         proposer=Insertions(),
+        policy=policy,
     )
 
 
@@ -247,7 +252,8 @@ def play(count: int, seed: int, *, experiments: int) -> Night:
     world = World(seed=seed)
     with tempfile.TemporaryDirectory() as folder, Store.open(_prepared(Path(folder))) as store:
         lanes = _sleepers(count, world, train_s=0.004, score_s=0.002, spread=_SPREAD)
-        bench = _bench(Path(folder), store, lanes, Goal(max_experiments=experiments))
+        policy = replace(DEFAULT, keeps_per_checkpoint=_KEEPS_A_CHECKPOINT)
+        bench = _bench(Path(folder), store, lanes, Goal(max_experiments=experiments), policy)
         asyncio.run(bench.research().run())
         line = store.jobs.line(LINE)
         assert line is not None

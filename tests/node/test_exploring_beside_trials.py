@@ -1,0 +1,178 @@
+"""Own experiments go on beside a trial, on lanes of which it needs one."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from node.home.home import Home
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
+from node.loop.agenda import Goal
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.rule import DEFAULT
+from protocol.source import Source
+from tests.node.books import BASE_NANO, GAIN_NANO
+from tests.node.examples import BASELINE, LINE
+from tests.node.scripted import OUTCOME, Bench, ScriptedRunner, until
+from tools.bench.lanes import Insertions
+from trainer.measuring.outcome import RunOutcome
+
+AT_ONCE = replace(DEFAULT, keeps_per_checkpoint=1)
+
+
+@dataclass(kw_only=True)
+class Beside:
+    """How many runs of pairs are alive, how many screens began meanwhile, and on which lanes."""
+
+    pairs: int = 0
+    screens: int = 0
+    lanes: set[int] = field(default_factory=set)
+    lanes_of_pairs: set[int] = field(default_factory=set)
+
+
+@dataclass(kw_only=True)
+class Hill(ScriptedRunner):
+    """Lines of `good` numbers gain, in pairs only if they are `true`.
+
+    Pairs end when `is_enough` has been decided beside them.
+    """
+
+    good: frozenset[int]
+    true: bool = True
+    number: int = 0
+    beside: Beside
+    is_enough: Callable[[], bool]
+
+    async def run(self, source: Source, seed: int, **how: Any) -> RunOutcome:
+        is_pair = how["split"] is not None
+        lines = source["train.py"].decode().splitlines()
+        good = sum(int(line[1:].split()[0]) in self.good for line in lines if line[0] == "K")
+        nano = BASE_NANO - GAIN_NANO * good * (self.true or not is_pair)
+        self.outcomes = {source.tree: replace(OUTCOME, metric_nano=nano, secret_nano=nano)}
+        if not is_pair and self.beside.pairs:
+            self.beside.screens += 1
+            self.beside.lanes.add(self.number)
+        self.beside.pairs += is_pair
+        if is_pair and len(lines) > 1:
+            self.beside.lanes_of_pairs.add(self.number)
+        try:
+            if is_pair:
+                await until(self.is_enough)
+            return await super().run(source, seed, **how)
+        finally:
+            self.beside.pairs -= is_pair
+
+
+def night(
+    home: Home,
+    store: Store,
+    *,
+    lanes: int,
+    true: bool = True,
+    good: frozenset[int],
+    killed_after: int | None = None,
+) -> Beside:
+    """Work; `killed_after` so many screens beside a pair, from when on nothing is written."""
+    beside = Beside()
+
+    def is_enough() -> bool:
+        is_baseline = store.jobs.line(LINE) is None  # is measured on a split, too
+        decided = len(store.jobs.closed_jobs(LINE, ExperimentStep))
+        return is_baseline or lanes == 1 or decided >= 10
+
+    runners = [
+        Hill(good=good, true=true, number=number, beside=beside, is_enough=is_enough)
+        for number in range(lanes)
+    ]
+    bench = Bench(
+        home=home, store=store, runner=runners[0], others=runners[1:], is_shared=lanes > 1,
+        proposer=Insertions(), policy=AT_ONCE, goal=Goal(max_experiments=12),
+    )  # fmt: skip
+
+    async def work() -> None:
+        loop = asyncio.create_task(bench.research().run())
+        if killed_after is not None:
+            await until(lambda: beside.screens >= killed_after)
+            loop.cancel()
+        await asyncio.gather(loop, return_exceptions=killed_after is not None)
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+    return beside
+
+
+def checkpoints(store: Store) -> list[CheckpointStep]:
+    return [job.step for job in store.jobs.closed_jobs(LINE, CheckpointStep)]
+
+
+def test_other_lanes_explore_while_one_has_a_checkpoint(home: Home, store: Store) -> None:
+    beside = night(home, store, lanes=4, good=frozenset({0}))
+    assert beside.screens > 4
+    assert len(beside.lanes_of_pairs) == 1
+    assert beside.lanes.isdisjoint(beside.lanes_of_pairs)
+    assert [step.passed for step in checkpoints(store)] == [True]
+
+
+def test_with_one_lane_nothing_is_beside_a_checkpoint(home: Home, store: Store) -> None:
+    beside = night(home, store, lanes=1, good=frozenset({0}))
+    assert beside.screens == 0
+    assert [step.passed for step in checkpoints(store)] == [True]
+
+
+def test_what_was_kept_beside_a_checkpoint_that_passed_is_judged_from_there(
+    home: Home, store: Store
+) -> None:
+    beside = night(home, store, lanes=4, good=frozenset({0, 5}))
+    first, second = checkpoints(store)
+    assert (first.passed, second.passed) == (True, True)
+    assert (first.base, second.base) == (BASELINE.tree, first.tree)
+    assert (len(first.stack), len(second.stack)) == (1, 1)
+    line = store.jobs.line(LINE)
+    assert line is not None
+    assert (line.verified, line.working, line.stack) == (second.tree, second.tree, ())
+    head = Blobs(home.blobs).get_source(line.verified)["train.py"].decode()
+    assert "K0 = 1" in head
+    assert "K5 = 1" in head
+    assert beside.screens
+
+
+def test_what_was_kept_beside_one_that_did_not_pass_is_tried_again_on_the_head(
+    home: Home, store: Store
+) -> None:
+    night(home, store, lanes=4, good=frozenset(range(12)), true=False)
+    assert {step.passed for step in checkpoints(store)} == {False}
+    line = store.jobs.line(LINE)
+    assert line is not None
+    assert (line.verified, line.working) == (BASELINE.tree, BASELINE.tree)
+    stack = checkpoints(store)[0]
+    steps = [job.step for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
+    kept = next(step for step in steps if (step.base, step.decision) == (stack.tree, "kept"))
+    bases = [step.base for step in steps if step.title == kept.title]
+    assert bases[:2] == [stack.tree, BASELINE.tree]
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_all_that_was_opened_is_decided(home: Home, store: Store, lanes: int) -> None:
+    night(home, store, lanes=lanes, good=frozenset({0, 3, 5, 7}))
+    steps = [job.step for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
+    assert len({step.title for step in steps}) == 12
+    assert not store.jobs.open_ids(LINE)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_what_a_kill_cut_off_beside_a_checkpoint_goes_on(
+    home: Home, store: Store, lanes: int
+) -> None:
+    night(home, store, lanes=4, good=frozenset({0, 5}), killed_after=3)
+    (trial,) = store.jobs.open_jobs(LINE, CheckpointStep)
+    cut_off = store.jobs.open_jobs(LINE, ExperimentStep)
+    assert cut_off
+    night(home, store, lanes=lanes, good=frozenset({0, 5}))
+    assert not store.jobs.open_ids(LINE)
+    first, *_ = checkpoints(store)
+    assert (first.tree, first.stack, first.passed) == (trial.step.tree, trial.step.stack, True)
+    decided = {job.id for job in store.jobs.closed_jobs(LINE, ExperimentStep)}
+    assert {job.id for job in cut_off} <= decided
