@@ -24,6 +24,7 @@ from protocol.runs import Run
 
 _TITLES_SHOWN: Final = 3
 _MAX_STACK: Final = 256
+_BEGUN_BEFORE: Final = 1000  # jobs, of which those that were at work when it was opened are some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def _try_again(desk: Desk, job: Job[Any], patches: Sequence[bytes]) -> None:
     """Try on the head what was kept on a stack that did not pass, which says nothing of it."""
     found = [(patch, desk.store.records.patch(patch)) for patch in patches]
     patch_of = {(body.base, body.tree): patch for patch, body in found if body}
-    for one in desk.store.jobs.closed_jobs(job.line, ExperimentStep, after=job.id):
+    for one in desk.store.jobs.closed_jobs(job.line, ExperimentStep, after=job.id - _BEGUN_BEFORE):
         if patch := patch_of.get((one.step.base, one.step.tree)):
             desk.learner.try_again(one, patch)
 

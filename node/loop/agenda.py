@@ -19,7 +19,7 @@ from node.line.bank import BankStep, open_bank
 from node.line.branch import BranchStep, kept_in
 from node.line.checkpoint import open_checkpoint
 from node.line.desk import Desk
-from node.line.drift import is_head_failing
+from node.line.drift import is_head_failing, is_in_doubt
 from node.line.experiment import open_experiment
 from node.line.idea import Idea
 from node.line.job_kinds import HEAD_TRIALS, KINDS
@@ -203,7 +203,7 @@ class Agenda:
         if any(job.step.IS_EXCLUSIVE for job in jobs):
             self._is_settling = True
             return self._open_beside(jobs) if has_lanes else None
-        if self._is_settling and jobs:
+        if self._is_settling and jobs and (self._peers or is_in_doubt(self._ledger)):
             return None
         self._is_settling = False
         if is_head_failing(self._ledger):
@@ -214,7 +214,10 @@ class Agenda:
                 return run
             line = self._ledger.known_line  # nothing vouched for the head: it is replaced
         if self._is_checkpoint_due():
-            return None if jobs else self._open_peers_stack() or self._open_checkpoint()
+            is_last = self._ends_at_checkpoint or self._are_all_opened
+            if jobs and (is_last or self._peers or not has_lanes):
+                return None
+            return self._open_peers_stack() or self._open_checkpoint()
         if self._ends_at_checkpoint or self._is_all_answered():
             self.is_over = self._ends_at_checkpoint or not jobs
             return None
