@@ -1,6 +1,7 @@
 """The research loop with a scripted runner, which stands in for sandboxes and torch only."""
 
 import asyncio
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import cast
 
 from agent.proposal import Context, Proposal, Proposer
+from agent.source.canonical import fingerprint
+from agent.source.edits import reapply
 from node.claims.choosing import Peers
 from node.home.home import Home
 from node.line.activity import Activity
@@ -23,6 +26,7 @@ from node.running.assembly import Thinking
 from node.settings.config import Config
 from node.store.store import Store
 from protocol.errors import ArnodeError
+from protocol.ideas import Edit
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
@@ -60,6 +64,9 @@ CRASHED = replace(
     reason="it fell over",
     unquoted="it ended",
 )
+
+
+_ANCHOR = "LEARNING_RATE = 0.1\n"
 
 
 @dataclass(kw_only=True)
@@ -158,6 +165,30 @@ class Rates:
     def propose(self, context: Context) -> Proposal | None:
         proposals = (proposal_of(context.source, rate) for rate in self._rates)
         return next((one for one in proposals if not context.tried(one.fingerprint)), None)
+
+
+class Insertions:
+    """Proposes one more line, which fits whatever others have been inserted meanwhile."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+
+    def propose(self, context: Context) -> Proposal | None:
+        number = next(self._numbers)
+        edit = Edit(path="train.py", search=_ANCHOR, replace=f"{_ANCHOR}K{number} = 1\n")
+        source = reapply((edit,), context.source)
+        if source is None:
+            return None
+        return Proposal(
+            parent=context.source.tree,
+            source=source,
+            edits=(edit,),
+            key=f"K{number}",
+            title=f"K{number}",
+            why="a line more",
+            proposer="knobs",
+            fingerprint=fingerprint(source),
+        )
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -17,8 +17,7 @@ from protocol.rule import DEFAULT
 from protocol.source import Source
 from tests.node.books import BASE_NANO, GAIN_NANO
 from tests.node.examples import BASELINE, LINE
-from tests.node.scripted import OUTCOME, Bench, ScriptedRunner, until
-from tools.bench.lanes import Insertions
+from tests.node.scripted import OUTCOME, Bench, Insertions, ScriptedRunner, until
 from trainer.measuring.outcome import RunOutcome
 
 AT_ONCE = replace(DEFAULT, keeps_per_checkpoint=1)

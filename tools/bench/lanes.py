@@ -6,7 +6,6 @@ where proposals are made on a line that moves before they have run.
 """
 
 import asyncio
-import itertools
 import math
 import sys
 import tempfile
@@ -17,20 +16,16 @@ from pathlib import Path
 from random import Random
 from statistics import fmean, stdev
 
-from agent.proposal import Context, Proposal
-from agent.source.canonical import fingerprint
-from agent.source.edits import reapply
 from node.home.home import Home
 from node.line.experiment import ExperimentStep
 from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.ideas import Edit
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
 from tests.node.books import BASE_NANO
 from tests.node.examples import LINE, MANIFEST
-from tests.node.scripted import OUTCOME, Bench, ScriptedRunner
+from tests.node.scripted import OUTCOME, Bench, Insertions, ScriptedRunner
 from tools.bench.worlds import draw_gain
 from trainer.measuring.outcome import RunOutcome
 
@@ -41,7 +36,6 @@ _TRAIN_S, _SCORE_S = 1.0, 0.3
 _MEASURED_S = 30.0
 _EXPERIMENTS = 60
 _KEEPS_A_CHECKPOINT = 3  # so that a night has several, with experiments beside them
-_ANCHOR = "LEARNING_RATE = 0.1\n"
 _SPREAD = 0.5  # of a run's length: no two take the same
 
 
@@ -109,30 +103,6 @@ class Sleeper(ScriptedRunner):
         self.ended += 1
         nano = self.world.measured_nano(source, seed)
         return replace(OUTCOME, seed=seed, metric_nano=nano, secret_nano=nano)
-
-
-class Insertions:
-    """Proposes one more line, which fits whatever others have been inserted meanwhile."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count()
-
-    def propose(self, context: Context) -> Proposal | None:
-        number = next(self._numbers)
-        edit = Edit(path="train.py", search=_ANCHOR, replace=f"{_ANCHOR}K{number} = 1\n")
-        source = reapply((edit,), context.source)
-        if source is None:
-            return None
-        return Proposal(
-            parent=context.source.tree,
-            source=source,
-            edits=(edit,),
-            key=f"K{number}",
-            title=f"K{number}",
-            why="a line more",
-            proposer="knobs",
-            fingerprint=fingerprint(source),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
