@@ -5,6 +5,7 @@ go; else tier partial. `make soak PART=hostile` runs all attacks in both.
 """
 
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -164,6 +165,16 @@ def test_close_leaves_no_process_of_many_that_hide() -> None:
     pids = asyncio.run(run())
     assert len(pids) == 6
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_variables_name_its_own_folders_alone() -> None:
+    said = inside(
+        "import os\n"
+        "own = os.path.dirname(os.environ['HOME'])\n"
+        "print([v for v in os.environ.values() if 'arnode-' in v and not v.startswith(own)])",
+        dataclasses.replace(profile(), role="train"),
+    )
+    assert said.strip() == "[]"
 
 
 def test_a_full_or_deep_folder_ends_the_run_and_goes_away() -> None:

@@ -219,6 +219,7 @@ def _change_user(request: ForkRequest) -> None:
         become_user(request.uid, processes=request.processes)
     keep_capabilities()
     _show_to_node()  # a change of user has hidden it again
+    os.environ.clear()  # imports left where the zygote has its scratch
     os.environ.update(request.environment)
     os.chdir(request.folder)
 
