@@ -39,7 +39,8 @@ class Attack:
 
     `refused` and `said`: what its log must show. `group`: refused, it goes on honestly, so that
     in the fast form it may share a run with the others of its group. `hangs_at`: the stage that
-    only a limit of time ends. `confined`: how else it may end where there are no namespaces.
+    only a limit of time ends. `confined`: how else it may end where there are no namespaces;
+    `as_first_process`: how it ends where there are, forked as the first process of one of pids.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Attack:
     with_processes: bool = False
     hangs_at: str = ""
     confined: tuple[tuple[Status, str], ...] = ()
+    as_first_process: tuple[Status, str | None] | None = None
 
     @property
     def label(self) -> str:
@@ -238,6 +240,9 @@ def find_fault(attack: Attack, outcome: RunOutcome, honest: RunOutcome) -> str |
             (end for end in attack.confined if end[0] == outcome.status), attack.confined[0]
         )
         attack = replace(attack, status=status, reason=reason, refused=())
+    elif attack.as_first_process and has_namespaces:
+        status, ended = attack.as_first_process
+        attack = replace(attack, status=status, reason=ended)
     log = outcome.log_tail
     escaped = [line for line in log.splitlines() if line.startswith(f"ESCAPED {attack.name}/")]
     if escaped or SECRET.decode() in log:

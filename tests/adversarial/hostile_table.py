@@ -60,6 +60,19 @@ _FAST_DEATHS = {
 }
 
 
+def _as_first_process(stage: str, way: str) -> tuple[Status, str | None] | None:
+    """How it ends where the kernel lets no signal of its own namespace kill or stop it."""
+    if way not in ("kill", "stop"):
+        return None
+    ended, hung = _STAGES[stage]
+    match stage:
+        case "within the export":
+            return "crash", ended  # it ends with half of it sent
+        case "within an answer":
+            return "timeout", hung  # half of it is sent, and the next question awaited
+    return "ok", None
+
+
 def _deaths() -> Iterator[Attack]:
     for stage, (ended, hung) in _STAGES.items():
         for way in (*_DEATHS, *_HANGS):
@@ -72,6 +85,7 @@ def _deaths() -> Iterator[Attack]:
                 is_fast=(stage, way) in _FAST_DEATHS,
                 is_audited=stage == "auditing",
                 hangs_at="" if way in (*_DEATHS, "close") else stage,
+                as_first_process=_as_first_process(stage, way),
             )
     yield Attack(name="die", values={"STAGE": "after the export", "WAY": "hang"}, is_fast=False)
 
@@ -265,9 +279,9 @@ ATTACKS: tuple[Attack, ...] = (
             "no request but a text": ("rejected", "in training: a frame of 5 bytes"),
             "an escape for a tag": ("rejected", "in training: expected frame N, got b'\\x1b'"),
             "a job for the node": ("rejected", "in training: expected frame N, got b'J'"),
-            "data asked for again": ("rejected", "in training: expected frame W, got b'N'"),
+            "data asked for again": ("ok", None),  # as whoever reads all parts and begins again
             "a length of 2**63": ("rejected", f"in training: a frame of {1 << 63} bytes"),
-            "a million empty frames": ("rejected", "in training: expected frame W, got b'S'"),
+            "a million empty frames": ("rejected", "in training: expected frame N or W, got b'S'"),
             "half a header": ("crash", "in training: "),
             "byte by byte": ("ok", None),
             "weights again and again": ("ok", None),
@@ -296,11 +310,11 @@ ATTACKS: tuple[Attack, ...] = (
             "beyond the end": ("rejected", _MALFORMED),
             "huge header": ("rejected", _MALFORMED),
             "overflowing shape": ("rejected", _MALFORMED),
-            "the same name twice": ("crash", "in scoring: "),
+            "the same name twice": ("rejected", _MALFORMED),
             "deep": ("rejected", _MALFORMED),
             "not utf-8": ("rejected", _MALFORMED),
             "a name of escapes": ("nan", "nan: weight "),
-            "many": ("crash", "in scoring: "),
+            "many": ("rejected", _MALFORMED),
             "cut": ("rejected", _MALFORMED),
             "noise": ("rejected", _MALFORMED),
         },
