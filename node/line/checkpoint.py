@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 from node.line.branch import kept_in
 from node.line.desk import Desk
 from node.line.experiment import ExperimentStep
+from node.line.idea import SUBMITTED
 from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial, note_of
@@ -24,7 +25,6 @@ from protocol.runs import Run
 
 _TITLES_SHOWN: Final = 3
 _MAX_STACK: Final = 256
-_BEGUN_BEFORE: Final = 1000  # jobs, of which those that were at work when it was opened are some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,8 @@ class CheckpointStep(HeadTrial):
         record = self.close(desk.ledger, job, runs, confirmation, note=note_of(confirmation))
         desk.on_stack()
         if desk.ledger.known_line.working == self.base:
-            _try_again(desk, job, newer)
+            for patch, one in _experiments_of(desk.ledger, newer):
+                desk.learner.try_again(one, patch)
         what = f"checkpoint of {many(kept_in(desk.store, self.stack), 'patch', 'patches')}"
         desk.activity.confirmed(what, confirmation, record=record.id)
 
@@ -88,29 +89,40 @@ class CheckpointStep(HeadTrial):
     ) -> Self:
         """If it passed, adopt its tree as the verified head; else return to the head.
 
-        What was kept on it meanwhile is what the next stack begins with, or goes with it. The
-        patches stay as records. If the head failed, nothing moves: the stack waits until the head
-        runs, or is another one.
+        What was kept on it meanwhile is what the next stack begins with, or goes with it: edits are
+        then tried on the head, and what was handed in is queued for that. The patches stay as
+        records. If the head failed, nothing moves: the stack waits until the head runs, or is
+        another one.
         """
         passed, pairs = confirmation.move == "pass", confirmation.pairs[-2:]
-        head = self.tree if passed else self.base
-        if passed and (newer := self.kept_meanwhile(ledger)):
+        head, newer = self.tree if passed else self.base, self.kept_meanwhile(ledger)
+        if passed and newer:
             ledger.verify_up_to(head, newer)
         elif not confirmation.is_bases_fault:
             ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
+            for patch, one in _experiments_of(ledger, newer):
+                if one.step.proposer == SUBMITTED:
+                    ledger.open_job(one.step.handed_in_again(patch))
         if passed:
             ledger.publication.adoption(self.base, self.tree, evidence=record.id)
             note_adoption(ledger)
         return replace(self, passed=passed)
 
 
-def _try_again(desk: Desk, job: Job[Any], patches: Sequence[bytes]) -> None:
-    """Try on the head what was kept on a stack that did not pass, which says nothing of it."""
-    found = [(patch, desk.store.records.patch(patch)) for patch in patches]
-    patch_of = {(body.base, body.tree): patch for patch, body in found if body}
-    for one in desk.store.jobs.closed_jobs(job.line, ExperimentStep, after=job.id - _BEGUN_BEFORE):
-        if patch := patch_of.get((one.step.base, one.step.tree)):
-            desk.learner.try_again(one, patch)
+def _experiments_of(
+    ledger: Ledger, patches: Sequence[bytes]
+) -> list[tuple[bytes, Job[ExperimentStep]]]:
+    """Return each of these patches with the experiment that it was kept in.
+
+    Kept on a stack that did not pass, which says nothing of them, they are tried on the head.
+    """
+    if not patches:
+        return []
+    closed = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
+    jobs = {(job.step.base, job.step.tree): job for job in closed}
+    bodies = [(patch, ledger.store.records.patch(patch)) for patch in patches]
+    kept = [(patch, jobs.get((body.base, body.tree))) for patch, body in bodies if body]
+    return [(patch, job) for patch, job in kept if job]
 
 
 def open_checkpoint(ledger: Ledger) -> Job[CheckpointStep]:

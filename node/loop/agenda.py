@@ -27,7 +27,7 @@ from node.line.remeasure import open_remeasure
 from node.line.spending import open_trial
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
-from node.loop.session_plan import Opening, SessionPlan
+from node.loop.session_plan import Opening, Rest, SessionPlan, local_time
 from node.store.jobs import Job, PlannedRun
 from node.terminal.durations import Hours
 from trainer.measuring.host_load import LOOKED_S, Idle
@@ -47,18 +47,6 @@ class Goal:
     hours: Hours | None = None
     when_idle: bool = False
     is_on_demand: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rest:
-    """Why nothing new starts now, and when to look again."""
-
-    why: str
-    left_s: float
-
-
-def local_time() -> datetime:
-    return datetime.now().astimezone()
 
 
 class Agenda:

@@ -18,9 +18,10 @@ from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep
 from node.line.open_work import open_work
-from node.loop.agenda import Agenda, Rest
+from node.loop.agenda import Agenda
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
+from node.loop.session_plan import Rest
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.terminal.interrupts import STOPPING
 from protocol.source import Source

@@ -28,6 +28,14 @@ _RECENT: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """Why nothing new starts now, and when to look again."""
+
+    why: str
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """How long a session still lasts, and lasts in all."""
 
@@ -60,6 +68,10 @@ class Opening:
         """The fewest runs after which something may be verified."""
         tried = 0 if self.has_stack else _TRIED
         return self.runs + tried + runs_of_checkpoint(needs_anchor=self.needs_anchor)
+
+
+def local_time() -> datetime:
+    return datetime.now().astimezone()
 
 
 class SessionPlan:

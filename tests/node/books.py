@@ -19,7 +19,7 @@ from node.line.branch import (
     open_branch,
     open_return,
 )
-from node.line.checkpoint import open_checkpoint
+from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.identity import Identity
@@ -29,6 +29,7 @@ from node.line.trial import Confirmation, MetricReading, next_of_confirmation
 from node.store.blobs import Blobs
 from node.store.jobs import Job, PlannedRun, StoredOutcome
 from node.store.store import Store
+from protocol.ideas import Edit
 from protocol.keys import SigningKey
 from protocol.records import Record
 from protocol.rule import DEFAULT
@@ -128,16 +129,27 @@ def proposal_of(base: Source, rate: str, *, title: str = "") -> Proposal:
 
     text = base["train.py"].decode()
     edit = line_edit("train.py", text, text.index("= ") + 2, len(text) - 1, rate)
+    title = title or f"LEARNING_RATE → {rate}"
+    proposal = proposal_by(edit, base, key="knob:LEARNING_RATE:up", title=title)
+    assert proposal is not None
+    return proposal
+
+
+def proposal_by(
+    edit: Edit, base: Source, *, key: str, title: str, proposer: str = "knobs"
+) -> Proposal | None:
+    """Return the proposal to make this edit, None where it does not fit."""
     source = reapply((edit,), base)
-    assert source is not None
+    if source is None:
+        return None
     return Proposal(
         parent=base.tree,
         source=source,
         edits=(edit,),
-        key="knob:LEARNING_RATE:up",
-        title=title or f"LEARNING_RATE → {rate}",
+        key=key,
+        title=title,
         why="a local step",
-        proposer="knobs",
+        proposer=proposer,
         fingerprint=fingerprint(source),
     )
 
@@ -184,7 +196,13 @@ def end_branch(ledger: Ledger, job: Job, *metrics_nano: int | None) -> BranchSte
 
 def checkpoint(ledger: Ledger, *, gain_nano: int | None, pairs: int = 4) -> Record:
     """Confirm the working line with pairs that gain so much; None lets the candidate crash."""
-    job = open_checkpoint(ledger)
+    return end_checkpoint(ledger, open_checkpoint(ledger), gain_nano=gain_nano, pairs=pairs)
+
+
+def end_checkpoint(
+    ledger: Ledger, job: Job[CheckpointStep], *, gain_nano: int | None, pairs: int = 4
+) -> Record:
+    """Let the pairs of a checkpoint end likewise, and settle it."""
     for _ in range(pairs):
         ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
     for planned in ledger.store.jobs.runs_of(job.id):

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import cast
 
 from agent.proposal import Context, Proposal, Proposer
-from agent.source.canonical import fingerprint
-from agent.source.edits import reapply
 from node.claims.choosing import Peers
 from node.home.home import Home
 from node.line.activity import Activity
@@ -30,7 +28,7 @@ from protocol.ideas import Edit
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
-from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_of
+from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_by, proposal_of
 from tests.node.examples import BASELINE, MANIFEST
 from trainer.language_model.data import TaskData
 from trainer.measuring.host_load import Idle
@@ -176,19 +174,7 @@ class Insertions:
     def propose(self, context: Context) -> Proposal | None:
         number = next(self._numbers)
         edit = Edit(path="train.py", search=_ANCHOR, replace=f"{_ANCHOR}K{number} = 1\n")
-        source = reapply((edit,), context.source)
-        if source is None:
-            return None
-        return Proposal(
-            parent=context.source.tree,
-            source=source,
-            edits=(edit,),
-            key=f"K{number}",
-            title=f"K{number}",
-            why="a line more",
-            proposer="knobs",
-            fingerprint=fingerprint(source),
-        )
+        return proposal_by(edit, context.source, key=f"K{number}", title=f"K{number}")
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -8,14 +8,23 @@ from typing import Any
 import pytest
 
 from node.home.home import Home
-from node.line.checkpoint import CheckpointStep
+from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep
+from node.line.idea import SUBMITTED, SubmissionStep
 from node.loop.agenda import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.source import Source
-from tests.node.books import BASE_NANO, GAIN_NANO
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    conclude,
+    end_checkpoint,
+    keep,
+    proposal_of,
+    with_baseline,
+)
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench, Insertions, ScriptedRunner, until
 from trainer.measuring.outcome import RunOutcome
@@ -151,6 +160,24 @@ def test_what_was_kept_beside_one_that_did_not_pass_is_tried_again_on_the_head(
     kept = next(step for step in steps if (step.base, step.decision) == (stack.tree, "kept"))
     bases = [step.base for step in steps if step.title == kept.title]
     assert bases[:2] == [stack.tree, BASELINE.tree]
+
+
+@pytest.mark.parametrize(("gain_nano", "queued"), [(GAIN_NANO, 0), (-GAIN_NANO, 1), (None, 1)])
+def test_what_was_handed_in_and_kept_on_a_stack_that_does_not_pass_is_queued_for_the_head(
+    home: Home, store: Store, gain_nano: int | None, queued: int
+) -> None:
+    ledger = with_baseline(home, store)
+    keep(ledger, "0.2")
+    trial = open_checkpoint(ledger)
+    mine = proposal_of(ledger.source(ledger.known_line.working), "0.3", title="mine")
+    mine = replace(mine, edits=(), proposer=SUBMITTED)
+    kept = conclude(ledger, mine, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    keep(ledger, "0.4")  # has edits, by which its proposer tries it again
+    end_checkpoint(ledger, trial, gain_nano=gain_nano)
+    waiting = [job.step for job in store.jobs.open_jobs(LINE, SubmissionStep)]
+    assert len(waiting) == queued
+    for step in waiting:
+        assert (step.tree, step.title, step.parents) == (mine.source.tree, "mine", (kept.patch,))
 
 
 @pytest.mark.parametrize("lanes", [1, 4])

@@ -10,8 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from agent.proposal import Context, Proposal
-from agent.source.canonical import fingerprint
-from agent.source.edits import line_edit, reapply
+from agent.source.edits import line_edit
 from node.home.home import Home
 from node.line.open_task import find_task
 from node.loop.agenda import Goal
@@ -21,6 +20,7 @@ from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.progress import reporting
 from protocol.record_kinds import ResultBody
+from tests.node.books import proposal_by
 
 _AT_ONCE = 20  # experiments of one session; it is asked in between whether there were enough runs
 
@@ -35,18 +35,12 @@ class NullProposer:
         at = text.index("\nimport ") + 1
         for number in range(1_000_000):
             edit = line_edit(path, text, at, at, f"NOTHING_{number} = {number}\n")
-            source = reapply((edit,), context.source)
-            if source is not None and not context.tried(mark := fingerprint(source)):
-                return Proposal(
-                    parent=context.source.tree,
-                    source=source,
-                    edits=(edit,),
-                    key=f"nothing:{number}",
-                    title=f"Change nothing, for the {number}th time",
-                    why="An A/A measurement.",
-                    proposer="null",
-                    fingerprint=mark,
-                )
+            title = f"Change nothing, for the {number}th time"
+            proposal = proposal_by(
+                edit, context.source, key=f"nothing:{number}", title=title, proposer="null"
+            )
+            if proposal and not context.tried(proposal.fingerprint):
+                return proposal
         return None
 
 

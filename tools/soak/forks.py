@@ -61,14 +61,10 @@ async def _forks(home: Path) -> Row:
         if not number % 1000:
             zygotes.append(_grown_kib())
             print(f"  {number} forks, {_held()}", file=sys.stderr)
-    after = _held()
-    runs, stayed_of_runs = await _runs(home)
-    stayed = {name: after[name] - before[name] for name in before}
+    stayed = _stayed(before)
+    runs = await _runs(home)
     return {
-        "holds": max(zygotes) <= _MOST_GROWTH_KIB
-        and _is_little(stayed)
-        and _is_little(stayed_of_runs)
-        and runs["differing"] == 0,
+        "holds": max(zygotes) <= _MOST_GROWTH_KIB and _is_little(stayed) and runs["holds"],
         "forks": _FORKS,
         "ready_ms": {f"p{share:g}": _quantile_ms(ready_s, share) for share in (50, 90, 99, 99.9)},
         "growth_of_a_zygote_kib": max(zygotes),
@@ -95,8 +91,8 @@ async def _fork(ready_s: list[float]) -> None:
         await sandbox.close()
 
 
-async def _runs(home: Path) -> tuple[Row, dict[str, int]]:
-    """Return the figures of whole runs, and what was more after them than before."""
+async def _runs(home: Path) -> Row:
+    """Return the figures of whole runs."""
     task = load_task(str(TASKS / "short"), data_dir=home / "data")
     data = prepare_all(task, data_dir=home / "data", progress=lambda _what, _share: None)
     runner = Runner(task, data, audit_key=b"a test's key")
@@ -111,16 +107,16 @@ async def _runs(home: Path) -> tuple[Row, dict[str, int]]:
             if not number % 50:
                 print(f"  {number} runs, {_held()}", file=sys.stderr)
         took_s = time.monotonic() - began_s
-        after = _held()
+        stayed = _stayed(before)
     finally:
         await runner.close()
-    stayed = {name: after[name] - before[name] for name in before}
     return {
+        "holds": _is_little(stayed) and differing == 0,
         "runs": _RUNS,
         "differing": differing,
         "seconds_each": round(took_s / _RUNS, 2),
         "stayed": stayed,
-    }, stayed
+    }
 
 
 async def _differing(home: Path, name: str) -> int:
@@ -141,6 +137,12 @@ async def _differing(home: Path, name: str) -> int:
     finally:
         await runner.close()
     return differing
+
+
+def _stayed(before: Mapping[str, int]) -> dict[str, int]:
+    """Return what is more now than before."""
+    now = _held()
+    return {name: now[name] - before[name] for name in before}
 
 
 def _held() -> dict[str, int]:
