@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where this is set, each of the many processes of a node compiles all of arnode for itself.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup start test check suite durations demo bench soak gpu
+.PHONY: setup start test check suite durations demo bench soak gpu fake-gpu
 
 setup: $(VENV)/.installed
 	@./setup-system
@@ -56,6 +56,11 @@ bench: setup
 # at toy size. No environment: where a card is lent there may be no network to fill one from.
 gpu:
 	@$(PYTHON) -m tools.gpu $(PART) $(ARGS)
+
+# PART=sizes|attention|changes|scripts, else all: scripts on cards that are not there, in an environment
+# of its own (3 GB to fetch, once); figures are kept in docs/fake-gpu.json.
+fake-gpu: setup
+	@$(BIN)/python -m tools.fake_gpu $(PART) $(ARGS)
 
 # PART=tests|night|text|aa|kills|ingest|hostile|forks|bits|fuzz|gossip|traffic|try|verify|planted|
 # liars|knobs|model; figures are appended to docs/soak.jsonl.

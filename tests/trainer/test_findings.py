@@ -11,10 +11,10 @@ from agent.source.canonical import fingerprint
 from agent.source.edits import is_made, reapply
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.hygiene import check_for_task
-from trainer.language_model.text.pin import write_pin
+from tests.trainer.pinned import load_pinned
 from trainer.task_folder.findings import MAX_FILE_BYTES, MAX_FINDINGS, is_builtin, load_catalogue
 from trainer.task_folder.folder import builtin_tasks
-from trainer.task_folder.task import NotPreparedError, Task
+from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
 TINY = """
@@ -44,17 +44,7 @@ LEAST_FINDINGS = 12
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
     """The built-in tasks; shards that nobody has looked at yet are pinned with invented hashes."""
     folder = tmp_path_factory.mktemp("data")
-    tiny = load_task("tiny", data_dir=folder)
-    found = {}
-    for name in builtin_tasks():
-        try:
-            found[name] = load_task(name, data_dir=folder)
-        except NotPreparedError as fault:
-            names = fault.unknown.names
-            digests = {shard: bytes([at]) * 32 for at, shard in enumerate(names)}
-            write_pin(fault.unknown, digests, tiny.recipe.vocabulary, data_dir=folder)
-            found[name] = load_task(name, data_dir=folder)
-    return found
+    return {name: load_pinned(name, folder) for name in builtin_tasks()}
 
 
 @pytest.fixture(scope="module")

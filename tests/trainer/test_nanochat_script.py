@@ -19,8 +19,8 @@ from protocol.hygiene import check_for_task
 from protocol.ideas import Move, PublishedFinding
 from protocol.source import Source
 from tests.protocol.test_hardware import CARDS
+from tests.trainer.pinned import load_pinned
 from tests.trainer.runners import measured, prepare_all
-from trainer.language_model.text.pin import write_pin
 from trainer.measuring.outcome import RunOutcome
 from trainer.task_folder.findings import load_catalogue
 from trainer.task_folder.task import NotPreparedError, Task
@@ -152,11 +152,7 @@ def nanochat(tmp_path_factory: pytest.TempPathFactory) -> Task:
     with pytest.raises(NotPreparedError, match="task nanochat is not prepared") as caught:
         load_task("nanochat", data_dir=folder)
     assert caught.value.hint == "fetch them: arnode task prepare nanochat"
-    unpinned = caught.value.unknown
-    digests = {name: bytes([at]) * 32 for at, name in enumerate(unpinned.names)}
-    vocabulary = load_task("tiny", data_dir=folder).recipe.vocabulary
-    write_pin(unpinned, digests, vocabulary, data_dir=folder)
-    return load_task("nanochat", data_dir=folder)
+    return load_pinned("nanochat", folder)
 
 
 def test_nanochat_is_autoresearchs_data_with_two_shards_that_nobody_trains_on(

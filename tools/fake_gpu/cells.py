@@ -1,0 +1,169 @@
+"""What is played on cards that are not there: sizes, attention, changes, scripts of others.
+
+A cell is one script on one card, in one role, compiled or not.
+"""
+
+import ast
+import base64
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.knobs.changes import Change, edits_of
+from agent.source.edits import reapply
+from agent.source.literals import find_knobs
+from protocol.ideas import Edit
+from protocol.source import Source
+from tests.trainer.pinned import load_pinned
+from tools.fake_gpu.environment import ARCHITECTURES, FakeCard
+from tools.paths import ROOT
+from trainer.task_folder.findings import load_catalogue
+from trainer.task_folder.task import Task
+
+# Cards that were made, in GB: the smallest and the largest of an architecture, slices aside.
+MADE: Final = {
+    75: (4, 48), 80: (24, 80), 86: (4, 48), 89: (6, 48), 90: (80, 144), 100: (180, 192),
+    120: (8, 96),
+}  # fmt: skip
+_SMALLEST_GIB: Final = 4.0  # where the table says 0
+_ATTENTIONS: Final = {"flex": ("varlen",), "masked": ("varlen", "flex")}  # without which
+_FORKS: Final = ROOT / "tests" / "tasks" / "forks"
+_OTHER_SCRIPTS: Final = {
+    "autoresearch": ROOT / "tools" / "gpu" / "autoresearch" / "train.py",
+    "karpathy's structure": _FORKS / "karpathy.py",
+    "at-home's structure": _FORKS / "at_home.py",
+    "win-rtx's structure": _FORKS / "win_rtx.py",
+}
+_OTHER_SECONDS: Final = 0.001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One script on one card. `without` are kinds of attention that it cannot import there."""
+
+    part: str
+    name: str
+    script: bytes
+    card: FakeCard
+    compiles: bool
+    without: tuple[str, ...] = ()
+    is_scored: bool = True
+    budget_tokens: int = 1
+    budget_seconds: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """What tells it from others."""
+        how = "compiled" if self.compiles else "eager"
+        return f"{self.part}/{self.name}/sm{self.card.sm}/{self.card.memory_gib:g}/{how}"
+
+    def request(self, role: str, weights: Path) -> dict[str, object]:
+        """Return what is asked inside (`tools.fake_gpu.inside.play.Request`)."""
+        return {
+            "files": {"train.py": base64.b64encode(self.script).decode()},
+            "role": role,
+            "weights": str(weights),
+            "compiles": self.compiles and role == "train",  # scoring never is
+            "without": list(self.without),
+            "budget_tokens": self.budget_tokens,
+            "budget_seconds": self.budget_seconds,
+        }
+
+
+def table_of_sizes(script: bytes) -> tuple[float, ...]:
+    """Return from how much memory on, in GiB, each size of a script is taken."""
+    for node in ast.parse(script).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SIZES":
+            return tuple(
+                float(least) or _SMALLEST_GIB for least, *_ in ast.literal_eval(node.value)
+            )
+    raise ValueError("the script has no table SIZES")
+
+
+def sizes(task: Task, architectures: Sequence[int] = ARCHITECTURES) -> Iterator[Cell]:
+    """Every size on every architecture, with just as much memory as it is taken from on."""
+    script = task.source["train.py"]
+    for least in table_of_sizes(script):
+        for sm in architectures:
+            for compiles in (False, True):
+                card = FakeCard.of(sm, least)
+                yield Cell(
+                    part="sizes", name="baseline", script=script, card=card, compiles=compiles
+                )
+
+
+def attentions(task: Task) -> Iterator[Cell]:
+    """Every size with each kind of attention that it falls back to."""
+    script = task.source["train.py"]
+    for least in table_of_sizes(script):
+        sm = next(sm for sm in (90, 80, 86) if MADE[sm][0] - 4 <= least < MADE[sm][1])
+        for kind, without in _ATTENTIONS.items():
+            for compiles in (False, True):
+                yield Cell(
+                    part="attention", name=kind, script=script, card=FakeCard.of(sm, least),
+                    compiles=compiles, without=without,
+                )  # fmt: skip
+
+
+def changes(task: Task) -> Iterator[Cell]:
+    """Every move, every published finding, and each knob at its ends, at one size."""
+    card = FakeCard.of(86, 24)
+    for name, edits in _changes(task):
+        source = reapply(edits, task.source)
+        if source is None:
+            raise ValueError(f"{name} does not fit the baseline")
+        yield Cell(
+            part="changes", name=name, script=source["train.py"], card=card, compiles=False,
+            is_scored=False,
+        )  # fmt: skip
+
+
+def other_scripts(_task: Task) -> Iterator[Cell]:
+    """Scripts of autoresearch's structure and of its forks', on a large card and an old one."""
+    for name, path in _OTHER_SCRIPTS.items():
+        for card in (FakeCard.of(90, 80), FakeCard.of(86, 24), FakeCard.of(75, 16)):
+            for compiles in (False, True):
+                yield Cell(
+                    part="scripts", name=name, script=path.read_bytes(), card=card,
+                    compiles=compiles, budget_tokens=0, budget_seconds=_OTHER_SECONDS,
+                )  # fmt: skip
+
+
+PARTS: Final = {
+    "sizes": sizes,
+    "attention": attentions,
+    "changes": changes,
+    "scripts": other_scripts,
+}
+
+
+def cells(parts: Sequence[str]) -> list[Cell]:
+    """Return the cells of these parts, all without any."""
+    with tempfile.TemporaryDirectory() as folder:
+        task = load_pinned("nanochat", Path(folder))
+    return [cell for part in parts or PARTS for cell in PARTS[part](task)]
+
+
+def _changes(task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
+    known = set()
+    for move in task.moves:
+        known.add(move.edits)
+        yield f"move {move.name}", move.edits
+    if task.catalogue is not None:
+        for finding in load_catalogue(task.catalogue, task):
+            if finding.edits not in known:
+                yield f"finding {finding.name}", finding.edits
+    yield from _knob_ends(task.source, task)
+
+
+def _knob_ends(source: Source, task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:
+    for knob in find_knobs(source, task.editable, task.knobs):
+        if knob.spec is None:
+            continue
+        ends = [end for end in (knob.spec.low, knob.spec.high) if end is not None]
+        for value in knob.choices or ends:
+            change = Change(knob, value)
+            if not change.does_nothing:
+                yield f"{knob.name} = {change.literal}", edits_of(source, [change])

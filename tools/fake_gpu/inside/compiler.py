@@ -1,0 +1,106 @@
+"""Lets Inductor and Triton compile for a card that is not there, and run nothing of it.
+
+Kernels become machine code by ptxas, so that what does not fit a card's shared memory or registers
+is refused as on the card. The code that calls them then runs on fakes: it allocates and frees as it
+would, and a launch does nothing. Found in torch 2.13 and triton 3.7; their private names are used.
+"""
+
+import os
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Final
+
+import torch
+import triton
+from torch._subclasses import fake_impls
+from torch._subclasses.fake_tensor import FakeTensorMode
+from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.driver import CudaDriver
+
+_WARP: Final = 32
+_MOST_THREADS: Final = 1024
+
+
+@dataclass
+class Kernels:
+    """What was compiled: how many configurations of kernels, and the most shared memory of one."""
+
+    count: int = 0
+    shared_bytes: int = 0
+    names: set[str] = field(default_factory=set)
+
+
+class _Driver(CudaDriver):  # type: ignore[misc]
+    """Tells Triton what the card is; Inductor looks for its class."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        def load_binary(name: str, binary: bytes, shared: int, device: int) -> tuple[int, ...]:
+            kernels.count += 1
+            kernels.names.add(name)
+            kernels.shared_bytes = max(kernels.shared_bytes, shared)
+            return 1, 1, 0, 0, _MOST_THREADS  # module, function, registers, spills, threads
+
+        shared = int(os.environ["FAKE_GPU_SHARED"])
+        self.utils = SimpleNamespace(
+            get_device_properties=lambda _device: {"max_shared_mem": shared},
+            load_binary=load_binary,
+            unload_module=lambda _module: None,
+        )
+        self.launcher_cls = lambda _source, _metadata: lambda *_: None
+        self.get_device_capability = torch.cuda.get_device_capability
+        self.get_current_stream = lambda _device: 0
+        self.get_current_device = lambda: 0
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", int(os.environ["FAKE_GPU_SM"]), _WARP)
+
+
+def compile_for_nothing() -> Kernels:
+    """Have whatever is compiled from now on noted here, and never launched."""
+    from torch._inductor import config
+    from torch._inductor.fx_passes import joint_graph, post_grad
+    from torch._inductor.runtime import triton_heuristics
+
+    kernels = Kernels()
+    triton.runtime.driver.set_active(_Driver(kernels))
+    config.compile_threads = 1  # others would look for the card themselves
+    config.use_static_cuda_launcher = False  # it loads what it compiled
+    config.joint_graph_constant_folding = False  # computes constants on the card
+    config.shape_padding = False  # asks the card's clock whether it pays
+    for passes in (joint_graph, post_grad):
+        _look_for_patterns_on_cpu(passes)
+    heuristics: Any = triton_heuristics.CachingAutotuner
+    heuristics.run = lambda *_args, **_options: None
+    _allocate_fakes()
+    return kernels
+
+
+def _look_for_patterns_on_cpu(passes: Any) -> None:
+    """Patterns of operations are traced once on tensors that are none of the script's."""
+    init = passes.lazy_init
+    passes.lazy_init = lambda *_: init(torch.device("cpu"))
+
+
+def _allocate_fakes() -> None:
+    """What compiled code calls by its C++ names, for fakes."""
+    guards: Any = torch._C._dynamo.guards
+    guards._empty_strided_cuda = lambda size, stride, dtype: torch.empty_strided(
+        size, stride, dtype=dtype, device="cuda"
+    )
+    guards._reinterpret_tensor = lambda tensor, size, stride, offset=0: torch.as_strided(
+        tensor, size, stride, tensor.storage_offset() + offset
+    )
+    torch._C._cuda_getCurrentRawStream = lambda device: 0
+    # Numbers that lie in tensors of the processor are handed to kernels.
+    implementations: Any = fake_impls.op_implementations_dict
+    implementations[torch.ops.aten._local_scalar_dense.default] = _some_number
+    # Else nothing is compiled while it is on.
+    FakeTensorMode.ignore_compile_internals = classmethod(  # type: ignore[method-assign,assignment]
+        lambda _cls: True
+    )
+
+
+def _some_number(_mode: object, _function: object, tensor: torch.Tensor) -> float | int | bool:
+    if tensor.dtype is torch.bool:
+        return False
+    return 1.0 if tensor.dtype.is_floating_point else 1

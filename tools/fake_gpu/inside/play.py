@@ -1,0 +1,179 @@
+"""One script under the harness, with a node at the other end that has tokens and no numbers to ask.
+
+The harness is the sandbox's own: `prepare`, `kernels`, serving, the export. What differs is the
+tensors, which are fakes, and the channel, which ends in this process.
+"""
+
+import json
+import os
+import struct
+import sys
+import types
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch._subclasses import fake_tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from tools.fake_gpu.inside.compiler import Kernels, compile_for_nothing
+from tools.fake_gpu.inside.peak import Peak
+from trainer.language_model.harness import session
+from trainer.sandbox.inside.channel import (
+    CLAIM,
+    DATA,
+    LOGITS,
+    WEIGHTS,
+)
+
+_TOKENS: Final = 1 << 20  # of training, of which a batch is a part
+_SHAPE: Final = struct.Struct(">II")
+# Attention that a script falls back from when it cannot be imported.
+_ATTENTION: Final = {
+    "varlen": "torch.nn.attention.varlen",
+    "flex": "torch.nn.attention.flex_attention",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to play: a source as `SandboxJob` wants it, in a role.
+
+    `files` are the source's in base64; `weights` is the file that a training leaves its export in,
+    and that scoring begins with. `without` are kinds of attention that cannot be imported.
+    """
+
+    files: dict[str, str]
+    role: str
+    weights: str
+    compiles: bool = True
+    without: list[str] = field(default_factory=list)
+    vocabulary_size: int = 8192
+    context: int = 2048
+    batch_rows: int = 8
+    budget_tokens: int = 1
+    budget_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """How a script ended and what it held of the card.
+
+    `ended` is `exported`, `answered` or why it came to neither.
+    """
+
+    ended: str
+    peak_bytes: int = 0
+    weights_bytes: int = 0
+    attention: str = ""
+    kernels: int = 0  # configurations that were compiled
+    shared_bytes: int = 0  # the most that one of them wants
+
+
+def play(request: Request) -> Played:
+    """Run it to its end. Raises whatever the script, torch or Triton raise."""
+    _fake_the_card()
+    for kind in request.without:
+        sys.modules[_ATTENTION[kind]] = None  # type: ignore[assignment]
+    kernels = compile_for_nothing() if request.compiles else Kernels()
+    node = _Node(request)
+    _begin(request, node)
+    with FakeTensorMode(allow_non_fake_inputs=True), Peak() as peak:
+        try:
+            session.run_script()
+        except SystemExit as error:
+            if error.code:
+                raise RuntimeError(error.code) from error
+    attention = getattr(sys.modules["__main__"], "attention", None)
+    return Played(
+        ended=node.ended,
+        peak_bytes=peak.most_bytes,
+        weights_bytes=os.stat(request.weights).st_size,  # noqa: PTH116 -- a file of the caller's
+        attention=getattr(attention, "__name__", ""),
+        kernels=kernels.count,
+        shared_bytes=kernels.shared_bytes,
+    )
+
+
+def _fake_the_card() -> None:
+    """Let nobody look for the card, and fakes be handed out as zeros."""
+    fake_tensor.init_gpu_context = lambda *_: None  # type: ignore[assignment]
+    # A module moves to the card by swapping, which it refuses wherever somebody looks at a tensor
+    # weakly, as the mode does.
+    utils: Any = torch.utils
+    utils.weakref = types.SimpleNamespace(getweakrefs=lambda _: [])
+    FakeTensor.numpy = _zeros  # type: ignore[method-assign,assignment]
+
+
+def _zeros(tensor: torch.Tensor, **_: object) -> np.ndarray[Any, Any]:
+    kind = "float32" if tensor.dtype is torch.bfloat16 else str(tensor.dtype).removeprefix("torch.")
+    return np.zeros(tuple(tensor.shape), dtype=kind)
+
+
+class _Node:
+    """The node's end of the channel: hands over tokens or weights, asks once for each answer."""
+
+    def __init__(self, request: Request) -> None:
+        self.ended = "it ended without an export"
+        self._request = request
+        self._questions = iter([_claim(request), _look(request)])
+
+    def send(
+        self, tag: bytes, payload: bytes | memoryview = b"", *, descriptor: int | None = None
+    ) -> None:
+        del descriptor
+        if tag == WEIGHTS:
+            Path(self._request.weights).write_bytes(payload)
+            self.ended = "exported"
+
+    def receive(self) -> tuple[bytes, bytes, int | None]:
+        if self._request.role == "train":
+            return DATA, b"", _held(np.zeros(_TOKENS, dtype=np.uint16).tobytes())
+        if not self._is_serving:
+            self._is_serving = True
+            return WEIGHTS, b"", os.open(self._request.weights, os.O_RDONLY)
+        question = next(self._questions, None)
+        if question is None:
+            self.ended = "answered"
+            raise SystemExit(0)
+        return question
+
+    _is_serving = False
+
+
+def _held(data: bytes) -> int:
+    descriptor = os.memfd_create("tokens")
+    os.write(descriptor, data)
+    return descriptor
+
+
+def _claim(request: Request) -> tuple[bytes, bytes, None]:
+    """Ask for the log-probabilities of a batch of rows."""
+    shape = request.batch_rows, request.context
+    return CLAIM, _SHAPE.pack(*shape) + bytes(2 * 2 * shape[0] * shape[1]), None
+
+
+def _look(request: Request) -> tuple[bytes, bytes, None]:
+    """Ask for the logits at a position of each row."""
+    shape = request.batch_rows, request.context
+    return LOGITS, _SHAPE.pack(*shape) + bytes(2 * shape[0] * shape[1] + 2 * shape[0]), None
+
+
+def _begin(request: Request, node: _Node) -> None:
+    message = {
+        "role": request.role,
+        "files": request.files,
+        "context": request.context,
+        "batch_rows": request.batch_rows,
+        "vocabulary_size": request.vocabulary_size,
+        "bos": request.vocabulary_size - 1,
+        "budget_tokens": request.budget_tokens,
+        "budget_seconds": request.budget_seconds,
+        "vocabulary": {"ranks": [], "pattern": ""},
+    }
+    session.begin(node, json.dumps(message).encode())  # type: ignore[arg-type]
+    from trainer.language_model.harness import kernels, prepare
+
+    sys.modules["prepare"], sys.modules["kernels"] = prepare, kernels
