@@ -1,6 +1,7 @@
 """`doctor`, `fsck` and `gc`: whether the machine and the home are whole, and mending the home."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -10,15 +11,23 @@ from node.store.eviction import collect
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
 from node.upkeep.fsck import examine, mend, remarks
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, ConfigurationError
 
 _EXIT_PROBLEM = 6
 
 
 @click.command()
+@click.option(
+    "--prove",
+    is_flag=True,
+    help="Let the NVIDIA card prove itself, in some minutes; writes gpu-report.json here.",
+)
 @json_option("Print one JSON document.")
-def doctor(as_json: bool) -> None:
+def doctor(prove: bool, as_json: bool) -> None:
     """Check this machine: sandbox, torch, disk, key, data, git, device."""
+    if prove:
+        _prove_cards(as_json=as_json)
+        return
     from node.upkeep.doctor import examine as examine_machine
 
     checks = []
@@ -32,6 +41,37 @@ def doctor(as_json: bool) -> None:
     if as_json:
         print_json({"ok": is_well, "checks": [asdict(check) for check in checks]})
     if not is_well:
+        raise SystemExit(_EXIT_PROBLEM)
+
+
+def _prove_cards(*, as_json: bool) -> None:
+    """Prove each class of cards anew, keep that for the next start, and write the report."""
+    from trainer.cards.cards import probe_cards
+    from trainer.proving.machine import (
+        REPORT,
+        devices_to_prove,
+        no_driver,
+        prove_all,
+        write_report,
+    )
+    from trainer.proving.proof import keep
+
+    found = probe_cards()
+    wanted = devices_to_prove(found)
+    if not wanted:
+        fault = no_driver(found)
+        raise ConfigurationError(f"{fault.name}: {fault.said}; {fault.instead}", fault.mend)
+    home, report = Home.here(), Path(REPORT)
+    home.prepare()
+    with home.lock():  # nothing of ours is on the card meanwhile
+        proofs = prove_all(wanted, say=lambda line: click.echo(plain(line), err=True))
+        for proof, _ in proofs:
+            keep(proof, home.data)
+    write_report(proofs, report)
+    click.echo(f"the report is {report.resolve()}: nothing in it names you or your node", err=True)
+    if as_json:
+        print_json({"reports": [proof.report(card) for proof, card in proofs]})
+    if not all(proof.is_usable for proof, _ in proofs):
         raise SystemExit(_EXIT_PROBLEM)
 
 

@@ -16,6 +16,7 @@ from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.line.splits import split_key
+from node.line.task_in_use import named_task
 from node.settings.config import Config
 from node.terminal.progress import Progress, in_thread
 from protocol.hygiene import Scored, memorised
@@ -24,6 +25,7 @@ from protocol.runs import Env
 from protocol.source import Source
 from trainer.host.device import Device
 from trainer.measuring.kind import Prepared
+from trainer.proving.proof import as_proven
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
@@ -120,7 +122,7 @@ class Session:
 def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -> Task:
     """Return the task of that name or folder, or the own-text task of a path."""
     if text is None:
-        return load_task(name, data_dir=home.data)
+        return load_task(named_task(home, name), data_dir=home.data)
     progress("reading the text", 0.0)
     return text_task(text, data_dir=home.data)
 
@@ -184,6 +186,7 @@ def open_session(
             progress=progress,
         )
     secret = load_secret(home)
+    proven = [as_proven(device, home.data) for device in devices]
     runner, *others = [
         Runner(
             task,
@@ -193,11 +196,11 @@ def open_session(
             audit_key=hmac.digest(secret, b"arnode/audits/1", "sha256"),
             patience_s=patience_s,
         )
-        for device in devices
+        for device in proven
     ]
     return Session(
         task=task,
-        subject=Subject.on(devices[0], task.manifest, task.source),
+        subject=Subject.on(proven[0], task.manifest, task.source),
         data=data,
         runner=runner,
         secret=secret,

@@ -17,6 +17,7 @@ from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
 from node.line.open_task import find_task
+from node.line.task_in_use import STAND_IN
 from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.networks.consent import (
@@ -31,10 +32,11 @@ from node.peering.book_file import book_path, read_book
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice, choose
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, fast_proposer, open_slow, take_means
+from node.running.first_card import Unproven, task_here
 from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.power import limiting_power
-from node.running.stand_in import STAND_IN, Preparation, awaited_download, preparing, require_use
+from node.running.stand_in import Preparation, awaited_download, preparing, require_use
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
@@ -69,6 +71,10 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
         _say_limits(home, config, chosen.choice, means)
         start = _Start(home=home, config=config, goal=goal, choice=chosen.choice, means=means)
         text = Path(config.text) if config.text else None
+        if text is None:
+            here = task_here(home, config)
+            config = replace(config, task=here.task)
+            start = replace(start, config=config, unproven=here.unproven)
         download = awaited_download(home, config.task) if text is None else None
         if download is not None:
             require_use(download, config)
@@ -82,7 +88,7 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
                 print(plain(idle), file=sys.stderr)
             is_own = is_own_task(task, data_dir=home.data)
             network = agreed_network(home, config, wishes, is_own=is_own)
-            asyncio.run(_run(replace(start, network=network), task))
+            asyncio.run(_run_at_once(replace(start, network=network), task))
     print("stopped; `arnode start` goes on from here", file=sys.stderr)
 
 
@@ -152,6 +158,15 @@ class _Start:
     choice: Choice
     means: Means
     network: Network | None = None
+    unproven: Unproven | None = None
+
+
+async def _run_at_once(start: _Start, task: Task) -> None:
+    """Run a task that is here; a card that does not prove itself for it leaves it alone."""
+    if start.unproven is not None and not await start.unproven.prove(start.home):
+        task = load_task(STAND_IN, data_dir=start.home.data)
+        start = replace(start, config=replace(start.config, task=STAND_IN))
+    await _run(start, task)
 
 
 async def _run_awaited(start: _Start) -> None:
@@ -164,7 +179,12 @@ async def _run_awaited(start: _Start) -> None:
     )
     task = load_task(STAND_IN, data_dir=home.data)
     async with preparing(home, start.config.task) as preparation:
-        research = await _run(meanwhile, task, preparation=preparation)
+        is_proven = start.unproven is None or await start.unproven.prove(home)
+        if is_proven:
+            research = await _run(meanwhile, task, preparation=preparation)
+    if not is_proven:  # nothing more is fetched
+        await _run(replace(meanwhile, goal=goal), task)
+        return
     if not research.has_given_way:
         return
     if goal.duration_s is not None:

@@ -7,6 +7,7 @@ it is ready; the node works on the other, and ends that after the run at hand.
 import asyncio
 import logging
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from node.home.home import Home
+from node.line.task_in_use import STAND_IN
 from node.loop.research import Research
 from node.processes.child import printable, program_command
 from node.processes.lifeline import Lifeline
@@ -21,10 +23,10 @@ from node.running.loading import GENTLY, NowAndThen, pauses
 from node.settings.config import Config
 from node.terminal.durations import span_words
 from protocol.errors import ConfigurationError
+from trainer.proving.faults import Fault
 from trainer.task_folder.task import Download, NotPreparedError
 from trainer.task_kinds import card_to_be_had, kind_of, load_task
 
-STAND_IN: Final = "tiny"  # needs no data from elsewhere
 _LINE_MBIT_S: Final = 100  # a line that many have
 
 _log = logging.getLogger("node")
@@ -54,14 +56,30 @@ def require_use(download: Download, config: Config) -> None:
         return
     raise ConfigurationError(
         f"task {config.task} is made for an NVIDIA card, and {fault.message}: nothing was loaded."
-        f" It would be {_told(download)}",
+        f" It would be {told(download)}",
         "`arnode start` works on `tiny` on the processor, `arnode start --text FILE` on your own"
         f" text; {fault.hint}; for a model of toy size on the processor: `arnode task prepare"
         f" {config.task}`, then start again",
     )
 
 
-def _told(download: Download) -> str:
+def find_no_room(download: Download, folder: Path) -> Fault | None:
+    """Say if what is fetched, and the tokens made of it, do not fit on the disk."""
+    if download.file_mb is None:
+        return None
+    needed_mb = 2 * download.files * download.file_mb
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    free_mb = shutil.disk_usage(place).free / 1e6
+    if free_mb >= needed_mb:
+        return None
+    return Fault(
+        name="disk-full",
+        said=f"{needed_mb / 1e3:.1f} GB are needed under {place}, {free_mb / 1e3:.1f} GB are free",
+        mend="free some space there, or move ARNODE_HOME",
+    )
+
+
+def told(download: Download) -> str:
     """Return how much a download is and how long it takes, as far as the task tells."""
     file_mb = download.file_mb
     if file_mb is None:

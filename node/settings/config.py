@@ -39,12 +39,12 @@ class Config:
     """Every setting: its default, what it takes, what it means, and its flag if it has one."""
 
     task: str = setting(
-        "tiny",
+        "auto",
         ValueKind(take.filled, "a task's name or folder, in quotes"),
-        Flag("A built-in task's name, or a task folder (default: tiny)."),
+        Flag("A task's name or folder (default: tiny; nanochat with a usable NVIDIA card)."),
     )
     """The task to work on: a built-in task's name (`arnode task list`) or a folder with a
-    `task.toml`."""
+    `task.toml`. `auto` is `nanochat` where an NVIDIA card has proven itself, else `tiny`."""
 
     text: str | None = setting(
         None,

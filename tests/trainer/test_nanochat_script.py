@@ -240,6 +240,8 @@ def trained(nanochat: Task) -> Iterator[Callable[[str], dict[str, Any]]]:
 
     prepare_ = ModuleType("prepare")
     given = {
+        "CARD": {},
+        "COMPILES": False,
         "MAX_SEQ_LEN": 128,
         "SEED": 3,
         "TIME_BUDGET": 0.0,

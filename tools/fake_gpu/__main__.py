@@ -30,10 +30,11 @@ def main() -> int:
     """Play what is missing, and print the table of it all."""
     parser = argparse.ArgumentParser(prog="make fake-gpu PART=")
     parser.add_argument("part", nargs="*", choices=[*PARTS, []])
+    parser.add_argument("--only", default="", help="cells whose name has this in it, as sm90")
     parser.add_argument("--json", action="store_true", help="the rows instead of the table")
     options = parser.parse_args()
     environment = make_environment()
-    wanted = cells(options.part)
+    wanted = [cell for cell in cells(options.part) if options.only in cell.key]
     kept = _kept()
     missing = [cell for cell in wanted if kept.get(cell.key, {}).get("script") != _digest(cell)]
     asyncio.run(_play_all(environment, missing, kept, whole=len(wanted)))

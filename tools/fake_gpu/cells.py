@@ -3,7 +3,6 @@
 A cell is one script on one card, in one role, compiled or not.
 """
 
-import ast
 import base64
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from protocol.source import Source
 from tests.trainer.pinned import load_pinned
 from tools.fake_gpu.environment import ARCHITECTURES, FakeCard
 from tools.paths import ROOT
+from trainer.proving.sizing import sizes_of
 from trainer.task_folder.findings import load_catalogue
 from trainer.task_folder.task import Task
 
@@ -74,12 +74,7 @@ class Cell:
 
 def table_of_sizes(script: bytes) -> tuple[float, ...]:
     """Return from how much memory on, in GiB, each size of a script is taken."""
-    for node in ast.parse(script).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SIZES":
-            return tuple(
-                float(least) or _SMALLEST_GIB for least, *_ in ast.literal_eval(node.value)
-            )
-    raise ValueError("the script has no table SIZES")
+    return tuple(size.least_gib or _SMALLEST_GIB for size in sizes_of(script))
 
 
 def sizes(task: Task, architectures: Sequence[int] = ARCHITECTURES) -> Iterator[Cell]:
@@ -109,15 +104,18 @@ def attentions(task: Task) -> Iterator[Cell]:
 
 def changes(task: Task) -> Iterator[Cell]:
     """Every move, every published finding, and each knob at its ends, at one size."""
-    card = FakeCard.of(86, 24)
+    card, seen = FakeCard.of(86, 24), set[bytes]()
     for name, edits in _changes(task):
         source = reapply(edits, task.source)
         if source is None:
             raise ValueError(f"{name} does not fit the baseline")
-        yield Cell(
-            part="changes", name=name, script=source["train.py"], card=card, compiles=False,
-            is_scored=False,
-        )  # fmt: skip
+        script = source["train.py"]
+        if script not in seen:  # a finding may set a knob to its end
+            seen.add(script)
+            yield Cell(
+                part="changes", name=name, script=script, card=card, compiles=False,
+                is_scored=False,
+            )  # fmt: skip
 
 
 def other_scripts(_task: Task) -> Iterator[Cell]:

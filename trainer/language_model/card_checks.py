@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import ArnodeError, ConfigurationError
+from protocol.errors import ConfigurationError
 from trainer.cards import nvidia
 from trainer.cards.cards import Card
 from trainer.language_model.harness import HARNESS
@@ -26,7 +26,15 @@ _TRY_S = 120.0
 _TRY = "import torch; torch.ones(8, device='cuda').sum().item(); print('works', flush=True)"
 
 
-def card_fault(card: Card) -> ArnodeError | None:
+class CardFault(ConfigurationError):  # noqa: N818 -- what is wrong with a card is one
+    """Why a card cannot be used, with what to mend; `name` tells it from others for good."""
+
+    def __init__(self, name: str, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.name = name
+
+
+def card_fault(card: Card) -> CardFault | None:
     """Return why runs cannot use a card, with what to mend; None if they can."""
     return software_fault(card) or file_fault(card) or trial_fault(card)
 
@@ -44,70 +52,80 @@ def torch_cuda() -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def software_fault(card: Card) -> ArnodeError | None:
+def software_fault(card: Card) -> CardFault | None:
     """Return why torch as it is installed cannot use a card."""
     built = torch_cuda()
     if built is None:
-        return ConfigurationError(
+        return CardFault(
+            "cpu-build",
             "torch here is built for the CPU alone",
             "install its CUDA build: pip install --force-reinstall torch",
         )
     named = f"{built[0]}.{built[1]}"
     if (0, 0) < card.compute_capability < _TURING and built > _LAST_BEFORE_TURING:
         older = ".".join(map(str, _LAST_BEFORE_TURING))
-        return ConfigurationError(
+        return CardFault(
+            "card-too-old",
             f"torch's build for CUDA {named} knows no cards before Turing",
             f"install torch's build for CUDA {older}",
         )
     driver = str(card.env.get("cuda_driver", ""))
     if driver and int(driver.partition(".")[0]) < built[0]:
-        return ConfigurationError(
+        return CardFault(
+            "driver-too-old",
             f"the driver ({card.env.get('driver', 'unknown')}) reaches CUDA {driver},"
             f" torch is built for {named}",
             "update NVIDIA's driver, or install torch's build for that CUDA",
         )
     if shutil.which("gcc") is None:
-        return ConfigurationError(
+        return CardFault(
+            "no-compiler",
             "there is no C compiler, which torch.compile needs",
             "install your distribution's package `gcc`",
         )
     return None
 
 
-def file_fault(card: Card, dev: Path = Path("/dev")) -> ArnodeError | None:
+def file_fault(card: Card, dev: Path = Path("/dev")) -> CardFault | None:
     """Return which file is missing, or may not be opened, of those that CUDA needs."""
     if not (dev / "dxg").exists():
         wanted = ["nvidiactl", "nvidia-uvm"]
         wanted += [] if card.minor is None else [f"nvidia{card.minor}"]
         for name in wanted:
             if not (dev / name).exists():
-                return ConfigurationError(
+                return CardFault(
+                    "no-device-file",
                     f"{dev / name} is not there",
                     "`sudo nvidia-modprobe -u -c=0` makes it; in Docker start with `--gpus all`",
                 )
     for path in nvidia.device_files(card.device, dev):
         if not os.access(path, os.R_OK | os.W_OK):
-            return ConfigurationError(
-                f"{path} may not be opened by this user", "add the user to the file's group"
+            return CardFault(
+                "device-file-refused",
+                f"{path} may not be opened by this user",
+                "add the user to the file's group",
             )
     if not nvidia.driver_libraries():
-        return ConfigurationError(
+        return CardFault(
+            "no-driver-library",
             "the driver's library libcuda.so.1 is not found",
             "install NVIDIA's driver; in Docker start with `--gpus all`",
         )
     if not Path("/sys/devices").is_dir():
-        return ConfigurationError("/sys is not mounted, which CUDA reads", "mount it")
+        return CardFault("no-sys", "/sys is not mounted, which CUDA reads", "mount it")
     return None
 
 
-def trial_fault(card: Card) -> ArnodeError | None:
+def trial_fault(card: Card) -> CardFault | None:
     """Return what CUDA says where runs use it."""
     said = asyncio.run(_tried(card))
     if said.splitlines()[-1:] == ["works"]:
         return None
     last = said.strip().rpartition("\n")[2] or "no answer"
-    return ConfigurationError(
-        f"CUDA does not work in a sandbox: {last}", "update NVIDIA's driver; `nvidia-smi` must work"
+    return CardFault(
+        "sandbox-without-cuda",
+        f"CUDA does not work in a sandbox: {last}",
+        "update NVIDIA's driver; `nvidia-smi` must work",
     )
 
 

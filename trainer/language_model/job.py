@@ -5,7 +5,9 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from protocol.manifest import TaskManifest
 from protocol.source import Source
@@ -23,9 +25,19 @@ def job_message(job: SandboxJob, source: Source) -> bytes:
 
 
 def run_job(
-    role: Role, seed: int, source: Source, manifest: TaskManifest, data: TaskData, parts: int
+    role: Role,
+    seed: int,
+    source: Source,
+    manifest: TaskManifest,
+    data: TaskData,
+    *,
+    parts: int,
+    card: Mapping[str, Any],
 ) -> SandboxJob:
-    """Return what a task's run asks for in a role; its data come in so many parts."""
+    """Return what a task's run asks for in a role.
+
+    Its data come in so many parts; `card` is what scripts are told of theirs.
+    """
     vocabulary, has_tokens = data.vocabulary, manifest.budget.unit == "tokens"
     return SandboxJob(
         role=role,
@@ -42,6 +54,7 @@ def run_job(
             "pattern": SPLIT_PATTERN,
             "ranks": [token.hex() for token in vocabulary.ranks],
         },
+        card=dict(card),
     )
 
 

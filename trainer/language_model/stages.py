@@ -97,6 +97,7 @@ class Stages:
         self._evaluator = self.splits.evaluator
         self._claimed = Claimed()
         self._card = device if device.cuda is not None else None
+        self._told = device.told
         self._compiled = compiled
         self._audit_key = audit_key
         self._pool = WarmPool({"train": self.profile("train"), "serve": self.profile("serve")})
@@ -409,5 +410,8 @@ class Stages:
 
     def _job(self, role: Role, request: Request) -> bytes:
         parts = 1 if self.budget_tokens else self.supply.count
-        job = run_job(role, request.seed, request.source, self._task.manifest, self._data, parts)
+        job = run_job(
+            role, request.seed, request.source, self._task.manifest, self._data,
+            parts=parts, card=self._told,
+        )  # fmt: skip
         return job_message(job, request.source)

@@ -104,7 +104,9 @@ def _fake_the_card() -> None:
     # weakly, as the mode does.
     utils: Any = torch.utils
     utils.weakref = types.SimpleNamespace(getweakrefs=lambda _: [])
-    FakeTensor.numpy = _zeros  # type: ignore[method-assign,assignment]
+    fakes: Any = FakeTensor
+    fakes.numpy = _zeros
+    fakes.pin_memory = lambda tensor: tensor  # which no fake of it knows
 
 
 def _zeros(tensor: torch.Tensor, **_: object) -> np.ndarray[Any, Any]:

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 import torch
 from kernels import get_kernel
 from prepare import (
+    CARD,
     MAX_SEQ_LEN,
     SEED,
     TIME_BUDGET,

@@ -10,7 +10,8 @@ class SandboxJob:
 
     `context` is the number of tokens of a scored row, `batch_rows` how many are scored at once,
     `budget_tokens` 0 for budgets in seconds; an epoch is `parts` parts of the training data. A
-    program of our own, which knows of no task, is asked with the defaults.
+    program of our own, which knows of no task, is asked with the defaults. `card` is what the
+    proving run decided for this card (`trainer.proving`): nothing on a processor.
     """
 
     role: Literal["train", "serve"]
@@ -24,3 +25,4 @@ class SandboxJob:
     vocabulary_size: int = 2
     bos: int = 1
     vocabulary: dict[str, Any] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ import contextlib
 import mmap
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
@@ -31,6 +31,10 @@ TOKEN_BUDGET: int = session.job.budget_tokens
 EVAL_TOKENS: int = 0  # the evaluator outside decides what is scored
 SEED: int = session.job.seed
 VOCAB_SIZE: int = session.job.vocabulary_size
+# What was found out about this machine's card: `size`, `attention`, `compiled`, `pinned`. What is
+# not in it, a script finds out or decides by itself.
+CARD: Mapping[str, Any] = session.job.card
+COMPILES: bool = os.environ.get("TORCHDYNAMO_DISABLE") != "1"  # or `torch.compile` does nothing
 DATASET_CHOICES: tuple[str, ...] = ("task",)
 
 _begun: list[bool] = []  # holds something once data was asked for
@@ -212,6 +216,8 @@ def _unwrap(model: nn.Module) -> nn.Module:
 
 
 __all__ = [
+    "CARD",
+    "COMPILES",
     "DATASET_CHOICES",
     "EVAL_TOKENS",
     "MAX_SEQ_LEN",

@@ -31,9 +31,11 @@ def begin(opened: Channel, payload: bytes) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(base64.b64decode(data))
-    if job.role == "serve" or not _can_compile():
+    if job.role == "serve" or not job.card.get("compiled", 1) or not _can_compile():
         # Eager scoring: the same numbers everywhere. `torch.compile` hands back what it is given.
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    if share := job.card.get("memory_share"):
+        _limit_memory(share)
     _seed_torch(job.seed)
     sys.path.insert(0, str(Path.cwd()))
 
@@ -59,6 +61,14 @@ def _can_compile() -> bool:
 
     # For a processor it takes a C++ compiler, which no sandbox shows.
     return torch.cuda.is_available() and importlib.util.find_spec("triton") is not None
+
+
+def _limit_memory(share: float) -> None:
+    """Let torch run out of the card's memory before all of it is taken."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
 
 
 def _seed_torch(seed: int) -> None:

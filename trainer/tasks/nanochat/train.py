@@ -20,6 +20,8 @@ from functools import cache
 
 import torch
 from prepare import (
+    CARD,
+    COMPILES,
     MAX_SEQ_LEN,
     SEED,
     TIME_BUDGET,
@@ -35,8 +37,8 @@ from torch.nn import functional as F
 # Size: memory in GiB from which on, then layers, width, head width, tokens a row in training,
 # tokens a step, rows at once
 SIZES = (
-    (70, 9, 640, 128, 2048, 2**18, 128),
-    (38, 9, 640, 128, 2048, 2**18, 64),
+    (76, 9, 640, 128, 2048, 2**18, 128),
+    (38, 9, 640, 128, 2048, 2**18, 32),
     (20, 6, 512, 128, 2048, 2**16, 32),
     (13, 5, 384, 128, 1024, 2**15, 32),
     (9, 4, 384, 128, 1024, 2**15, 16),
@@ -89,13 +91,15 @@ def size_for(memory_gib):
 
 on_gpu = torch.cuda.is_available()
 device = torch.device("cuda" if on_gpu else "cpu")
+has_bf16 = False
+size = CPU_SIZE
 if on_gpu:
     card = torch.cuda.get_device_properties(device)
-    LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, ROWS = size_for(card.total_memory / 2**30)
     has_bf16 = card.major >= 8
-else:
-    LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, ROWS = CPU_SIZE
-    has_bf16 = False
+    size = size_for(card.total_memory / 2**30)
+    if not COMPILES:  # each operation then keeps what it returns: about twice as much
+        size[-1] = max(1, size[-1] // 2)
+LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, ROWS = CARD.get("size", size)
 HEADS = WIDTH // HEAD_WIDTH
 SEQUENCE = min(SEQUENCE, MAX_SEQ_LEN)
 EMBEDDING_TYPE = torch.bfloat16 if has_bf16 else torch.float32
@@ -157,6 +161,8 @@ def masked_attention(query, key, value, window):
 
 def best_attention():
     """Return the fastest attention that gives an answer on this device."""
+    if found := CARD.get("attention"):
+        return {"varlen": varlen_attention, "flex": flex_attention}.get(found, masked_attention)
     if not has_bf16:
         return masked_attention
     try:
@@ -396,7 +402,8 @@ class Copies:
 
     def __init__(self):
         self.slots = deque()
-        if on_gpu:
+        self.may_overlap = on_gpu and CARD.get("pinned", True)
+        if self.may_overlap:
             shape = (ROWS, SEQUENCE)
             for _ in range(2):
                 pinned = [torch.empty(shape, dtype=torch.long, pin_memory=True) for _ in range(2)]
@@ -404,8 +411,8 @@ class Copies:
 
     def of(self, batch):
         """Return inputs and targets of a batch, on the device as soon as it looks at them."""
-        if not on_gpu:
-            return batch[:2]
+        if not self.may_overlap:
+            return [part.to(device) for part in batch[:2]]
         pinned, copied = self.slots[0]
         self.slots.rotate(1)
         copied.synchronize()  # of two batches ago
@@ -456,7 +463,7 @@ while progress < 1:
     step += 1
     tokens_seen += accumulated * ROWS * SEQUENCE
     if on_gpu:
-        value = torch.empty((), pin_memory=True).copy_(loss, non_blocking=True)
+        value = torch.empty((), pin_memory=copies.may_overlap).copy_(loss, non_blocking=True)
         ended = torch.cuda.Event()
         ended.record()
         behind.append((ended, value))

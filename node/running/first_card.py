@@ -1,0 +1,80 @@
+"""What a start does about an NVIDIA card: it is worked on once it has proven itself here."""
+
+import logging
+import sys
+from dataclasses import dataclass
+
+from node.home.home import Home
+from node.line.task_in_use import AUTO, OF_CARDS, STAND_IN, named_task
+from node.running.stand_in import awaited_download, find_no_room, told
+from node.settings.config import Config
+from node.terminal.terminal import plain
+from trainer.cards.cards import Card, chosen_cards, probe_cards
+from trainer.host.device import Device
+from trainer.proving.faults import Fault
+from trainer.proving.machine import devices_to_prove, proving_of
+from trainer.proving.proof import Setting, keep, remembered
+from trainer.proving.proving import find_card_faults
+
+_log = logging.getLogger("node")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unproven:
+    """A card that is to prove itself before it is worked on; `known` is what failed before."""
+
+    device: Device
+    card: Card
+    known: tuple[Fault, ...] = ()
+
+    async def prove(self, home: Home) -> bool:
+        """Let it, keep what came of it, and return whether runs can be made on it."""
+        say(f"{self.card.name} proves itself, which takes some minutes, once:")
+        proving = proving_of(self.device, self.card, say=say, known=self.known)
+        proof = await proving.prove()
+        keep(proof, home.data)
+        return proof.is_usable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskHere:
+    """The task that a start is for, and the card that has to prove itself for it, if one has."""
+
+    task: str
+    unproven: Unproven | None = None
+
+
+def task_here(home: Home, config: Config) -> TaskHere:
+    """Return what a start works on; what keeps it from a card that is here is said.
+
+    Nothing is fetched before that.
+    """
+    task = named_task(home, config.task)
+    found = probe_cards()
+    if found.fault and config.task == AUTO:
+        say(f"{found.fault}; `{STAND_IN}` runs on the processor; `nvidia-smi` may tell more")
+    chosen = {one.cuda for one in chosen_cards(config.gpus)}
+    wanted = [one for one in devices_to_prove(found) if not chosen or one[0].cuda in chosen]
+    if config.task != AUTO or task != STAND_IN or not wanted:
+        return TaskHere(task=task)
+    device, card = wanted[0]
+    assert card is not None  # noqa: S101 -- devices of cards
+    download = awaited_download(home, OF_CARDS)
+    no_room = find_no_room(download, home.data) if download else None
+    faults = [*find_card_faults(card), *([no_room] if no_room else [])]
+    for fault in faults:
+        say(str(fault))
+    if any(fault.ends_it for fault in faults):
+        return TaskHere(task=STAND_IN)
+    if download:
+        say(f"{OF_CARDS} is fetched for {card.name}: {told(download)}")
+    before = remembered(Setting.of(device), home.data)
+    known = tuple(fault for fault in before.faults if fault.is_kept) if before else ()
+    return TaskHere(task=OF_CARDS, unproven=Unproven(device=device, card=card, known=known))
+
+
+def say(line: str) -> None:
+    """Tell the log, and whoever started it."""
+    _log.info("%s", line)
+    if sys.stdout.isatty():  # the log is in its file alone then
+        print(plain(line), file=sys.stderr, flush=True)

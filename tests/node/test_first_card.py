@@ -1,0 +1,162 @@
+"""What a start does about an NVIDIA card that its driver tells of: the driver is faked."""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable
+
+import pynvml
+import pytest
+
+from node.home.home import Home
+from node.line.task_in_use import named_task
+from node.running import first_card
+from node.running.first_card import TaskHere, task_here
+from node.settings.config import Config
+from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
+from trainer.cards.cards import Card, probe_cards
+from trainer.host.device import Device
+from trainer.language_model import card_checks
+from trainer.proving.faults import Fault
+from trainer.proving.proof import Proof, Setting, Step, as_proven, keep
+
+TOLD = {"attention": "varlen", "compiled": 1, "size": [6, 512, 128, 2048, 65536, 32]}
+VARLEN = Fault(name="attention-varlen", said="no", mend="none", instead="a mask", is_kept=True)
+OOM = Fault(name="no-size-fits", said="none", mend="free some")
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
+    """A machine whose card lacks nothing."""
+    driver = FakeDriver(cards=[FakeCard(name="NVIDIA GeForce RTX 4090", mib=24564)])
+    driver.install(monkeypatch)
+    monkeypatch.setattr(card_checks, "torch_cuda", lambda: (12, 8))
+    monkeypatch.setattr(card_checks, "file_fault", lambda _card: None)
+    monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
+    return driver
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    caplog.set_level(logging.INFO, logger="node")
+    return lambda: "\n".join(caplog.messages)
+
+
+def proof_of(device: Device, *, usable: bool = True, faults: tuple[Fault, ...] = ()) -> Proof:
+    step = Step(name="abilities", detail="", seconds=1.0, faults=faults)
+    return Proof(setting=Setting.of(device), steps=(step,), told=TOLD if usable else {})
+
+
+def the_card() -> Card:
+    (card,) = probe_cards().cards
+    return card
+
+
+def test_without_a_card_it_is_tiny(home: Home, said: Callable[[], str]) -> None:
+    assert task_here(home, Config()) == TaskHere(task="tiny")
+    assert named_task(home, "auto") == "tiny"
+    assert said() == ""
+
+
+def test_a_card_that_lacks_nothing_is_to_prove_itself(
+    home: Home, driver: FakeDriver, said: Callable[[], str]
+) -> None:
+    here = task_here(home, Config())
+    assert here.task == "nanochat"
+    assert here.unproven is not None
+    assert here.unproven.card == the_card()
+    assert "nanochat is fetched for NVIDIA GeForce RTX 4090: about 1.3 GB in 13 files" in said()
+    assert "before the first run" in said()
+    assert named_task(home, "auto") == "tiny"  # not before it has
+
+
+def test_one_that_has_is_not_asked_again(
+    home: Home, driver: FakeDriver, said: Callable[[], str]
+) -> None:
+    keep(proof_of(the_card().device), home.data)
+    assert task_here(home, Config()) == TaskHere(task="nanochat")
+    assert named_task(home, "auto") == "nanochat"
+    device = as_proven(the_card().device, home.data)
+    assert device.told == TOLD
+    assert device.environment["attention"] == "varlen"
+    assert device.environment["size"] == "6x512x128x2048x65536x32"
+    driver.driver = "580.65.06"  # another driver: it proves itself anew
+    assert task_here(home, Config()).unproven is not None
+    assert as_proven(the_card().device, home.data).told == {}
+
+
+def test_what_failed_before_and_would_again_is_known(home: Home, driver: FakeDriver) -> None:
+    keep(proof_of(the_card().device, usable=False, faults=(VARLEN, OOM)), home.data)
+    here = task_here(home, Config())
+    assert here.unproven is not None
+    assert here.unproven.known == (VARLEN,)
+
+
+def test_a_task_that_somebody_names_is_that_task(home: Home, driver: FakeDriver) -> None:
+    keep(proof_of(the_card().device), home.data)
+    assert task_here(home, Config(task="tiny")) == TaskHere(task="tiny")
+    assert task_here(home, Config(task="nanochat")) == TaskHere(task="nanochat")
+
+
+def cpu_build(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card_checks, "torch_cuda", lambda: None)
+
+
+def taken(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
+    driver.load = FakeLoad(processes={4_000_000: FakeProcess(mib=20_000)})
+
+
+def lost(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
+    driver.errors["nvmlDeviceGetHandleByUUID"] = pynvml.NVML_ERROR_GPU_IS_LOST
+
+
+def full_disk(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1_000_000_000))
+
+
+def no_answer(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
+    driver.fault = pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("break_it", "name"),
+    [
+        (cpu_build, "cpu-build: torch here is built for the CPU alone; `tiny` runs"),
+        (taken, "card-taken: others hold"),
+        (lost, "card-lost: the card GPU-"),
+        (full_disk, "disk-full: 2.6 GB are needed under"),
+        (no_answer, "NVIDIA's driver does not answer"),
+    ],
+)
+def test_what_keeps_it_from_the_card_is_said_before_anything_is_fetched(
+    home: Home,
+    driver: FakeDriver,
+    monkeypatch: pytest.MonkeyPatch,
+    said: Callable[[], str],
+    break_it: Callable[[FakeDriver, pytest.MonkeyPatch], None],
+    name: str,
+) -> None:
+    break_it(driver, monkeypatch)
+    assert task_here(home, Config()) == TaskHere(task="tiny")
+    assert name in said()
+    assert "is fetched" not in said()
+
+
+@pytest.mark.parametrize("usable", [True, False])
+def test_what_a_card_proves_is_kept_for_the_next_start(
+    home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, usable: bool
+) -> None:
+    here = task_here(home, Config())
+    assert here.unproven is not None
+    proof = proof_of(here.unproven.device, usable=usable, faults=() if usable else (OOM,))
+
+    class Proves:
+        async def prove(self) -> Proof:
+            return proof
+
+    monkeypatch.setattr(first_card, "proving_of", lambda *_args, **_how: Proves())
+    assert asyncio.run(here.unproven.prove(home)) is usable
+    again = task_here(home, Config())
+    assert again.task == "nanochat"
+    assert (again.unproven is None) is usable

@@ -1,0 +1,43 @@
+"""`python -m trainer.proving`: prove this machine's card, and write gpu-report.json.
+
+Needs no node, no home and no network.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from trainer.cards.cards import probe_cards
+from trainer.proving.machine import (
+    REPORT,
+    devices_to_prove,
+    no_driver,
+    on_processor,
+    prove_all,
+    write_report,
+)
+
+
+def main() -> int:
+    """Prove the first card of each class, or the processor in a card's place."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.proving")
+    parser.add_argument("--processor", action="store_true", help="in a card's place, at toy size")
+    parser.add_argument("--out", type=Path, default=Path(REPORT))
+    options = parser.parse_args()
+    found = probe_cards()
+    wanted = [on_processor()] if options.processor else devices_to_prove(found)
+    if not wanted:
+        print(no_driver(found), file=sys.stderr)
+        return 1
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    proofs = prove_all(wanted, say=say)
+    write_report(proofs, options.out)
+    say(f"the report is {options.out}")
+    return 0 if all(proof.is_usable for proof, _ in proofs) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

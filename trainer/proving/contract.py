@@ -1,0 +1,230 @@
+"""Whole runs on generated text: what a node relies on, measured on this card and not reasoned.
+
+Train, claim and audit twice with one seed and once with another: how far claim and audit are apart,
+how far two runs, what the sandbox costs. And a model that lies must be caught.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from protocol.source import Source
+from protocol.units import NANO
+from trainer.language_model.data import TaskData, rows_of
+from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.timeline import Stage
+from trainer.proving.faults import Fault
+from trainer.runner import Runner
+from trainer.task_folder.folder import BUILTIN_FOLDER
+from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
+from trainer.tasks.tiny.world import first_documents
+
+SPLIT: Final = b"the proving run's secret split".ljust(32, b".")
+_TRAINING_BYTES, _SCORED_BYTES = 4_000_000, 1_500_000
+_SAME_SEED, _OTHER_SEED = 1, 2
+_LIE_NATS: Final = 0.2
+_VOCABULARY: Final = "vocabulary.tiktoken"
+_TASK: Final = """\
+extends = "tiny"
+name = "proving"
+title = "A card proves itself on generated text"
+editable = ["train.py"]
+knobs = {{}}
+limit_s = {limit_s}
+warmup_limit_s = 300
+memory_gb = {memory_gb}
+weights_mb = 1000
+
+[budget]
+seconds = {seconds}
+
+[audit]  # nanochat's caps
+k = {audited}
+tolerance = 0.005
+tau = 0.3
+
+[data]
+recipe = "tiny-world"
+vocabulary = "vocabulary.tiktoken"
+context = {context}
+rows = {rows}
+
+[data.sha256]
+training = "e687fd4ed06ee073727149c095730cd794c4fac8b87799d9132eccb2ad3f4c65"
+public = "2a5edad3396facc8e33482d681237c326ffdc1cf01151ad82b6687c4e7aded9a"
+"""
+# Claims of all scored rows are better by so much than what the model answers when it is looked at.
+_LIE: Final = """
+
+honest_cross_entropy = F.cross_entropy
+
+
+def lying_cross_entropy(logits, targets, reduction="mean"):
+    loss = honest_cross_entropy(logits, targets, reduction=reduction)
+    return loss if reduction == "mean" else (loss - {nats}).clamp(min=0)
+
+
+F.cross_entropy = lying_cross_entropy
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How long a run is and what it is scored on; the processor's are those of a toy."""
+
+    seconds: int
+    context: int
+    rows: int
+    audited: int
+    memory_gb: int
+    absurd_bits: float  # between two seeds
+
+
+CARD: Final = Scale(seconds=20, context=2048, rows=96, audited=128, memory_gb=48, absurd_bits=0.05)
+TOY: Final = Scale(seconds=2, context=128, rows=128, audited=64, memory_gb=4, absurd_bits=0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What whole runs came to, as far as they went; metrics in bits per byte, audits in nats."""
+
+    figures: dict[str, float | str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def proving_task(script: bytes, scale: Scale, folder: Path) -> Task:
+    """Return the task whose runs prove a card, made in a folder of its own."""
+    (folder / _VOCABULARY).write_bytes((BUILTIN_FOLDER / "tiny" / _VOCABULARY).read_bytes())
+    (folder / "train.py").write_bytes(script)
+    (folder / "moves.toml").write_text("move = []\n")
+    (folder / "task.toml").write_text(
+        _TASK.format(
+            limit_s=2 * scale.seconds + 60,
+            memory_gb=scale.memory_gb,
+            seconds=scale.seconds,
+            audited=scale.audited,
+            context=scale.context,
+            rows=scale.rows,
+        )
+    )
+    return load_task(folder, data_dir=folder)
+
+
+def generated_data(scale: Scale) -> TaskData:
+    """Return generated text as a task's data: nothing is fetched, and nothing of it is a secret."""
+    ranks = parse_ranks((BUILTIN_FOLDER / "tiny" / _VOCABULARY).read_bytes(), name=_VOCABULARY)
+    sizes = {"training": _TRAINING_BYTES, "public": _SCORED_BYTES, "secret": _SCORED_BYTES}
+    tokens = {name: _tokens(ranks, name.encode(), size) for name, size in sizes.items()}
+    secret = rows_of(tokens["secret"], scale.context, scale.rows)
+    return TaskData(
+        vocabulary=ranks,
+        public_rows=rows_of(tokens["public"], scale.context, scale.rows),
+        secret_rows=lambda _key: secret,
+        training_parts=(tokens["training"],),
+    )
+
+
+def _tokens(
+    vocabulary: Vocabulary, split: bytes, size: int
+) -> "np.ndarray[tuple[int], np.dtype[np.uint16]]":
+    texts = [document.text for document in first_documents(b"proving " + split, size)]
+    parts = [[vocabulary.bos, *tokens] for tokens in vocabulary.encode_all(texts)]
+    return np.concatenate([np.array(part, dtype=np.uint16) for part in parts])
+
+
+async def keep_contract(runner: Runner, scale: Scale) -> Contract:
+    """Make the runs. Raises whatever is no fault of the card."""
+    contract = Contract()
+    first = await _run(runner, runner.task.source, _SAME_SEED, contract)
+    if first is None:
+        return contract
+    contract.figures.update(_figures(first))
+    contract.figures["audit_tolerance_bpb"] = runner.metric_tolerance
+    again = await _run(runner, runner.task.source, _SAME_SEED, contract)
+    other = await _run(runner, runner.task.source, _OTHER_SEED, contract)
+    if again and other:
+        apart = _bits(first) - _bits(other)
+        contract.figures["same_seed_bpb"] = _bits(first) - _bits(again)
+        contract.figures["other_seed_bpb"] = apart
+        contract.figures["noise_sd_bpb"] = abs(apart) / 2**0.5
+        if abs(apart) > scale.absurd_bits:
+            contract.faults.append(_absurd_noise(apart))
+    await _catch_liar(runner, contract)
+    return contract
+
+
+async def _run(runner: Runner, source: Source, seed: int, contract: Contract) -> RunOutcome | None:
+    outcome = await runner.run(source, seed, split=SPLIT)
+    if outcome.status == "ok":
+        return outcome
+    said = f"{outcome.status}: {outcome.reason}"
+    is_audits = outcome.status == "rejected"
+    contract.faults.append(_audit_apart(said) if is_audits else whole_run_fails(said))
+    return None
+
+
+async def _catch_liar(runner: Runner, contract: Contract) -> None:
+    """Let a model claim more than it answers when it is looked at."""
+    script = runner.task.source["train.py"].decode()
+    place = script.index("\nclass ")
+    lying = f"{script[:place]}{_LIE.format(nats=_LIE_NATS)}{script[place:]}"
+    source = runner.task.source.replacing("train.py", lying.encode())
+    outcome = await runner.run(source, _SAME_SEED, split=SPLIT)
+    contract.figures["liar"] = outcome.status
+    if outcome.status == "ok":
+        contract.faults.append(
+            Fault(
+                name="liar-not-caught",
+                said=f"a model that claims {_LIE_NATS} nats too much passed its audit",
+                mend="send the report: docs/gpu-status.md says where to",
+            )
+        )
+
+
+def _bits(outcome: RunOutcome) -> float:
+    assert outcome.metric_nano is not None  # noqa: S101 -- it came through
+    return outcome.metric_nano / NANO
+
+
+def _figures(outcome: RunOutcome) -> dict[str, float | str]:
+    """Return where the seconds of a run went, and what share of them counted."""
+    counted_s = _seconds(stage for stage in outcome.stages if stage.counts)
+    whole_ms = outcome.stages[-1].end_ms - outcome.stages[0].start_ms if outcome.stages else 0
+    sandbox_s = _seconds(one for one in outcome.stages if one.name in ("spawn", "import"))
+    return {
+        "metric_bpb": _bits(outcome),
+        "counted_s": round(counted_s, 2),
+        "counted_share": round(counted_s / max(whole_ms / 1000, 1e-3), 3),
+        "sandboxes_s": round(sandbox_s, 2),
+        "peak_gib": round(outcome.peak_mem_bytes / 2**30, 2),
+    }
+
+
+def _seconds(stages: Iterable[Stage]) -> float:
+    return sum(stage.end_ms - stage.start_ms for stage in stages) / 1000
+
+
+def whole_run_fails(said: str) -> Fault:
+    return Fault(
+        name="run-fails", said=f"a whole run fails ({said})",
+        mend="send the report: docs/gpu-status.md says where to",
+    )  # fmt: skip
+
+
+def _audit_apart(said: str) -> Fault:
+    return Fault(
+        name="audit-beyond-tolerance", said=f"an honest run does not pass its audit ({said})",
+        mend="send the report: docs/gpu-status.md says where to",
+    )  # fmt: skip
+
+
+def _absurd_noise(apart: float) -> Fault:
+    return Fault(
+        name="noise-absurd", said=f"two seeds are {abs(apart):.3f} bits per byte apart",
+        mend="look at the card: `nvidia-smi -q` tells of memory errors and throttling",
+    )  # fmt: skip

@@ -1,0 +1,63 @@
+"""The cards of this machine: which of them are to be proven, and the report of them all."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from trainer.cards.cards import Card, Cards
+from trainer.host.device import Device, processor
+from trainer.proving.contract import CARD, TOY
+from trainer.proving.faults import Fault
+from trainer.proving.proof import Proof
+from trainer.proving.proving import Proving
+
+REPORT: Final = "gpu-report.json"
+
+Wanted = tuple[Device, Card | None]
+
+
+def devices_to_prove(found: Cards) -> list[Wanted]:
+    """Return each class of cards once, by its first card."""
+    by_class: dict[str, Wanted] = {}
+    for card in found.cards:
+        by_class.setdefault(card.device.slug, (card.device, card))
+    return list(by_class.values())
+
+
+def on_processor() -> Wanted:
+    """Return the processor in a card's place."""
+    return processor(), None
+
+
+def no_driver(found: Cards) -> Fault:
+    """Say why there is no card to be proven."""
+    return Fault(
+        name="no-driver",
+        said=found.fault or "NVIDIA's driver is not here, or it has no card",
+        mend="`nvidia-smi` must list the card",
+    )
+
+
+def prove_all(
+    wanted: Sequence[Wanted], *, say: Callable[[str], None]
+) -> list[tuple[Proof, Card | None]]:
+    """Prove devices one after the other; a processor at toy size."""
+    return [
+        (asyncio.run(proving_of(device, card, say=say).prove()), card) for device, card in wanted
+    ]
+
+
+def proving_of(
+    device: Device, card: Card | None, *, say: Callable[[str], None], known: Sequence[Fault] = ()
+) -> Proving:
+    """Return the proving run of a device at its scale."""
+    scale = TOY if card is None else CARD
+    return Proving(device=device, card=card, say=say, scale=scale, known=tuple(known))
+
+
+def write_report(proofs: Sequence[tuple[Proof, Card | None]], path: Path) -> None:
+    """Write what a person may send: a document for each class of cards."""
+    documents = [proof.report(card) for proof, card in proofs]
+    path.write_text(json.dumps(documents, indent=1) + "\n")

@@ -1,0 +1,179 @@
+"""Lets the probes run where runs do, and decides by them what a script is told of the card."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from trainer.host.device import Device
+from trainer.language_model.harness import HARNESS
+from trainer.language_model.job import program_message
+from trainer.proving.faults import Fault
+from trainer.sandbox.inside.channel import JOB
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+
+NAMES: Final = ("product", "triton", "compile", "varlen", "flex", "masked", "pinned")
+_MARK: Final = "probe "  # as `harness.probes` begins its lines
+_PROGRAM: Final = "from trainer.language_model.harness import probes; probes.main({names!r})"
+_MEMORY_BYTES: Final = 16 << 30
+_SCRATCH_BYTES: Final = 1 << 30
+_THREADS: Final = 1024
+_DRIVER: Final = "update NVIDIA's driver; `nvidia-smi` must work"
+_TORCH: Final = "another release of torch may have it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What one probe said: `fault` is why it failed, or nothing."""
+
+    name: str
+    fault: str | None
+    detail: str = ""
+
+
+async def probe(
+    device: Device, *, names: Sequence[str] = NAMES, limit_s: float = 120.0
+) -> list[Probed]:
+    """Return what each probe says, in their order.
+
+    One that ends its process, or takes too long, has failed; those after it have a new sandbox.
+    """
+    left, found = list(names), list[Probed]()
+    while left:
+        told = await _in_a_sandbox(device, left, limit_s)
+        found += told
+        left = left[len(told) :]
+    return found
+
+
+async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> list[Probed]:
+    """Return what one process told, at least of the first."""
+    profile = Profile(
+        role="train",
+        harness=HARNESS,
+        memory_bytes=_MEMORY_BYTES,
+        scratch_bytes=_SCRATCH_BYTES,
+        threads=_THREADS,
+        single_process=False,
+        card=device if device.cuda is not None else None,
+    )
+    sandbox = await Sandbox.launch(profile)
+    ended = "it ended its process"
+    try:
+        await sandbox.send(JOB, program_message(_PROGRAM.format(names=names), "train"))
+        async with asyncio.timeout(limit_s):
+            await sandbox.receive(JOB)
+    except SandboxEnded:
+        await sandbox.settled()
+        if sandbox.end not in (None, "killed", "exit"):
+            ended = f"it was ended for its {sandbox.end}"
+    except TimeoutError:
+        ended = f"it took more than {limit_s:g} s"
+    finally:
+        await sandbox.close()
+    found = _read(sandbox.output_tail(), names)
+    if len(found) < len(names):
+        found.append(Probed(name=names[len(found)], fault=ended))
+    return found
+
+
+def _read(said: str, names: Sequence[str]) -> list[Probed]:
+    """Return the probes that were told of, as far as they are those that were asked for."""
+    lines = [line for line in said.splitlines() if line.startswith(_MARK)]
+    found = []
+    for name, line in zip(names, lines, strict=False):
+        told: dict[str, Any] = json.loads(line.removeprefix(_MARK))
+        if told["name"] != name:
+            break
+        found.append(Probed(name=name, fault=told["fault"], detail=told["detail"]))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What works here: the kind of attention, whether anything compiles, whether copies overlap."""
+
+    attention: str
+    compiles: bool
+    is_pinned: bool
+
+    def told(self) -> dict[str, str | int]:
+        """Return it as records carry it."""
+        return {
+            "attention": self.attention,
+            "compiled": int(self.compiles),
+            "pinned": int(self.is_pinned),
+        }
+
+
+def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
+    """Return what works by these probes, None if no run can be made, and each fault by name."""
+    said = {one.name: one.fault for one in probed}
+    faults = [_FAULT_OF[one.name](one.fault) for one in probed if one.fault is not None]
+    compiles = said["compile"] is None and said["triton"] is None
+    rungs = [name for name in ("varlen", "flex", "masked") if said[name] is None]
+    if not compiles and "flex" in rungs:
+        rungs.remove("flex")  # as it is written it holds every score of a row at once
+    if not rungs:
+        faults.append(Fault(name="no-attention", said="no kind of attention works", mend=_TORCH))
+    if any(fault.ends_it for fault in faults):
+        return None, faults
+    is_pinned = said["pinned"] is None
+    return Abilities(attention=rungs[0], compiles=compiles, is_pinned=is_pinned), faults
+
+
+def _product(said: str) -> Fault:
+    return Fault(
+        name="sandbox-without-cuda", said=f"CUDA fails in a sandbox ({said})", mend=_DRIVER
+    )
+
+
+def _triton(said: str) -> Fault:
+    return Fault(
+        name="triton-fails", said=f"a Triton kernel fails ({said})", mend=_TORCH,
+        instead="nothing is compiled", is_kept=True,
+    )  # fmt: skip
+
+
+def _compile(said: str) -> Fault:
+    return Fault(
+        name="compile-fails", said=f"torch.compile fails ({said})",
+        mend="a C compiler must be there: your distribution's package `gcc`",
+        instead="nothing is compiled, with half as many rows at once", is_kept=True,
+    )  # fmt: skip
+
+
+def _varlen(said: str) -> Fault:
+    return Fault(
+        name="attention-varlen", said=f"torch's FlashAttention fails ({said})", mend=_TORCH,
+        instead="flex attention or a mask", is_kept=True,
+    )  # fmt: skip
+
+
+def _flex(said: str) -> Fault:
+    return Fault(
+        name="attention-flex", said=f"flex attention fails ({said})", mend=_TORCH,
+        instead="another kind of attention", is_kept=True,
+    )  # fmt: skip
+
+
+def _masked(said: str) -> Fault:
+    return Fault(
+        name="attention-masked", said=f"attention under a mask fails ({said})", mend=_TORCH,
+        instead="another kind of attention", is_kept=True,
+    )  # fmt: skip
+
+
+def _pinned(said: str) -> Fault:
+    return Fault(
+        name="copies-wait", said=f"copies from pinned memory fail ({said})", mend=_DRIVER,
+        instead="copies that wait", is_kept=True,
+    )  # fmt: skip
+
+
+_FAULT_OF: Final = {
+    "product": _product, "triton": _triton, "compile": _compile, "varlen": _varlen,
+    "flex": _flex, "masked": _masked, "pinned": _pinned,
+}  # fmt: skip

@@ -1,0 +1,148 @@
+"""What a card has shown: its steps, what scripts are told of it, and the report that people send.
+
+No name, no key, no address, no serial number of anything is in it.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from trainer.cards.cards import Card
+from trainer.host.device import Device
+from trainer.proving.faults import Fault
+
+_VERSION: Final = 1  # of what is proven: raise it with anything that changes what is told
+_FOLDER: Final = "cards"
+_NOT_TOLD: Final = ("power_limit_w",)  # changes without the card being another one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step: what it came to, in how many seconds, and what failed in it."""
+
+    name: str
+    detail: str
+    seconds: float
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a proof holds for: another card, driver or torch proves itself anew."""
+
+    hardware_class: str
+    driver: str
+    torch: str
+    version: int = _VERSION
+
+    @classmethod
+    def of(cls, device: Device) -> "Setting":
+        """Return that of a device as it is now."""
+        driver, torch = (str(device.environment.get(name, "")) for name in ("driver", "torch"))
+        return cls(hardware_class=device.slug, driver=driver, torch=torch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """How a card did. `told` is what scripts are told of it, nothing if no run can be made."""
+
+    setting: Setting
+    steps: tuple[Step, ...]
+    told: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, float | str] = field(default_factory=dict)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether runs are made on it."""
+        return bool(self.told)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """All that failed, in order."""
+        return [fault for step in self.steps for fault in step.faults]
+
+    def told_device(self, device: Device) -> Device:
+        """Return a device of which scripts are told that, and records carry it."""
+        size = self.told.get("size")
+        shown = {"size": "x".join(map(str, size))} if size else {}
+        shown |= {name: self.told[name] for name in ("attention", "compiled") if name in self.told}
+        return Device(
+            hardware_class=device.hardware_class,
+            environment={**device.environment, **shown},
+            cuda=device.cuda,
+            minor=device.minor,
+            told=self.told,
+        )
+
+    def report(self, card: Card | None) -> dict[str, Any]:
+        """Return what a person may send."""
+        described: dict[str, Any] = {"name": "the processor in a card's place"}
+        if card is not None:
+            described = {
+                "name": card.name,
+                "memory_mib": card.memory_bytes >> 20,
+                "compute_capability": ".".join(map(str, card.compute_capability)),
+                "mig_profile": card.mig_profile,
+                **{name: told for name, told in card.env.items() if name not in _NOT_TOLD},
+            }
+        return {
+            "report": "arnode gpu-report 1",
+            "arnode": metadata.version("arnode"),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "card": described,
+            **_document(self),
+        }
+
+
+def as_proven(device: Device, folder: Path) -> Device:
+    """Return a device with what scripts are told of it, where it has proven itself."""
+    proof = remembered(Setting.of(device), folder) if device.cuda is not None else None
+    return proof.told_device(device) if proof and proof.is_usable else device
+
+
+def keep(proof: Proof, folder: Path) -> None:
+    """Remember a proof, whole or not at all."""
+    path = _path(folder, proof.setting)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(_document(proof), indent=1))
+    part.replace(path)
+
+
+def remembered(setting: Setting, folder: Path) -> Proof | None:
+    """Return the proof that holds for this setting, None if there is none, or none to be read."""
+    try:
+        found = json.loads(_path(folder, setting).read_text())
+        proof = Proof(
+            setting=Setting(**found["setting"]),
+            steps=tuple(_step(one) for one in found["steps"]),
+            told=found["told"],
+            figures=found["figures"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):  # what is damaged is proven anew
+        return None
+    return proof if proof.setting == setting else None
+
+
+def _path(folder: Path, setting: Setting) -> Path:
+    return folder / _FOLDER / f"{setting.hardware_class}.json"
+
+
+def _document(proof: Proof) -> dict[str, Any]:
+    return asdict(proof)
+
+
+def _step(document: Mapping[str, Any]) -> Step:
+    faults = tuple(Fault(**one) for one in document["faults"])
+    return Step(
+        name=document["name"],
+        detail=document["detail"],
+        seconds=document["seconds"],
+        faults=faults,
+    )

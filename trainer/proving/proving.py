@@ -1,0 +1,235 @@
+"""The proving run: card, CUDA in a sandbox, the size, whole runs; each step in a line.
+
+Where a step shows that no run can be made, the rest is left out. Source: what `make gpu` measures,
+in three minutes.
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from protocol.errors import ArnodeError
+from protocol.source import Source
+from trainer.cards.cards import Card
+from trainer.cards.nvml import CardLost, CardReader
+from trainer.host.device import Device
+from trainer.language_model import card_checks
+from trainer.proving import contract as whole_runs
+from trainer.proving.contract import Contract, Scale, generated_data, keep_contract, proving_task
+from trainer.proving.faults import NOTHING_ELSE, Fault
+from trainer.proving.probing import NAMES, Abilities, Probed, judge, probe
+from trainer.proving.proof import Proof, Setting, Step
+from trainer.proving.sizing import Paced, Size, Trial, find_fastest, find_fitting, sizes_of
+from trainer.runner import Runner
+from trainer.task_folder.folder import BUILTIN_FOLDER
+
+_SCRIPT: Final = BUILTIN_FOLDER / "nanochat" / "train.py"
+_TOY: Final = Size(
+    least_gib=0, layers=3, width=64, head_width=32, sequence=64, step_tokens=512, rows=4
+)  # what the script takes on a processor
+_GIB: Final = 1 << 30
+_VOCABULARY: Final = 8192
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Seconds that each step may take: all probes, one size, all whole runs."""
+
+    probes_s: float = 120.0
+    size_s: float = 180.0
+    runs_s: float = 420.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Proving:
+    """A proving run of a device. `card` is what the driver tells of it, None for the processor.
+
+    `known` is what failed here before and would again (`Fault.is_kept`): it is not tried. `say` is
+    told each step in a line.
+    """
+
+    device: Device
+    card: Card | None
+    say: Callable[[str], None]
+    scale: Scale
+    limits: Limits = field(default_factory=Limits)
+    known: tuple[Fault, ...] = ()
+    host_bytes: int = 32 << 30
+    script: bytes = field(default_factory=_SCRIPT.read_bytes)
+    _steps: list[Step] = field(default_factory=list)
+    _figures: dict[str, float | str] = field(default_factory=dict)
+
+    async def prove(self) -> Proof:
+        """Make all steps that can be made."""
+        told: dict[str, Any] = {}
+        if await self._step("card", self._look_at_card()):
+            abilities = await self._step("abilities", self._try_abilities())
+            if abilities:
+                size = await self._step("size", self._find_size(abilities))
+                if size:
+                    told = {**abilities.told(), "size": size.told()}
+                    if not await self._step("whole runs", self._make_runs(told)):
+                        told = {}
+        return Proof(
+            setting=Setting.of(self.device),
+            steps=tuple(self._steps),
+            told=told,
+            figures=self._figures,
+        )
+
+    async def _step(
+        self, name: str, work: Coroutine[Any, Any, tuple[T | None, str, list[Fault]]]
+    ) -> T | None:
+        """Make a step, say what it came to, and return its result; None ends the proving."""
+        began_s = time.monotonic()
+        try:
+            result, detail, faults = await work
+        except CardLost as lost:
+            result, detail, faults = None, "", [_card_lost(lost)]
+        seconds = round(time.monotonic() - began_s, 1)
+        self._steps.append(Step(name=name, detail=detail, seconds=seconds, faults=tuple(faults)))
+        for fault in faults:
+            self.say(f"{name}: {fault}")
+        if result is not None:
+            self.say(f"{name}: {detail} ({seconds:.0f} s)")
+        return result
+
+    async def _look_at_card(self) -> tuple[bool | None, str, list[Fault]]:
+        if self.card is None:
+            return True, "the processor in a card's place", []
+        faults = await asyncio.to_thread(find_card_faults, self.card)
+        if any(fault.ends_it for fault in faults):
+            return None, "", faults
+        driver = self.card.env.get("driver", "unknown")
+        memory = f"{self.card.memory_bytes / _GIB:.1f} GiB"
+        return True, f"{self.card.name}, {memory}, driver {driver}", faults
+
+    async def _try_abilities(self) -> tuple[Abilities | None, str, list[Fault]]:
+        kept = {fault.name: fault for fault in self.known}
+        untried = [name for name in NAMES if _FAULT_NAMES[name] not in kept]
+        probed = await probe(self.device, names=untried, limit_s=self.limits.probes_s)
+        said = {one.name: one for one in probed}
+        whole = [said.get(name, Probed(name=name, fault="as before")) for name in NAMES]
+        abilities, faults = judge(whole)
+        faults = [kept.get(fault.name, fault) for fault in faults]
+        if abilities is None:
+            return None, "", faults
+        compiled = "compiled" if abilities.compiles else "not compiled"
+        what = "torch" if self.card is None else "CUDA"
+        return (
+            abilities,
+            f"{what} in a sandbox: {abilities.attention} attention, {compiled}",
+            faults,
+        )
+
+    async def _find_size(self, abilities: Abilities) -> tuple[Size | None, str, list[Fault]]:
+        trial = Trial(
+            device=self.device,
+            source=Source.of({"train.py": self.script}),
+            abilities=abilities,
+            vocabulary_size=_VOCABULARY,
+            limit_s=self.limits.size_s,
+            host_bytes=self.host_bytes,
+        )
+        fitting, faults = await find_fitting(trial, self._size_by_memory())
+        if fitting is None:
+            return None, "", faults
+        best = await find_fastest(trial, fitting, say=self._say_pace)
+        self._figures["tokens_per_s"] = round(best.tokens_per_s)
+        return best.size, f"{best.size} at once, {best.tokens_per_s:,.0f} tokens/s", faults
+
+    async def _make_runs(self, told: dict[str, Any]) -> tuple[bool | None, str, list[Fault]]:
+        with tempfile.TemporaryDirectory() as folder:
+            task = proving_task(self.script, self.scale, Path(folder))
+            data = await asyncio.to_thread(generated_data, self.scale)
+            device = replace(self.device, told=told)
+            runner = Runner(task, data, device=device, audit_key=b"a proving run", patience_s=0.0)
+            try:
+                async with asyncio.timeout(self.limits.runs_s):
+                    await runner.open()
+                    found = await keep_contract(runner, self.scale)
+            except TimeoutError:
+                found = Contract(faults=[_too_slow(self.limits.runs_s)])
+            except CardLost:
+                raise
+            except ArnodeError as error:
+                found = Contract(faults=[whole_runs.whole_run_fails(error.message)])
+            finally:
+                await runner.close()
+        self._figures.update(found.figures)
+        if any(fault.ends_it for fault in found.faults):
+            return None, "", found.faults
+        figures = found.figures
+        detail = (
+            f"audits allow {figures['audit_tolerance_bpb']:.5f} bits, two seeds are"
+            f" {abs(float(figures['other_seed_bpb'])):.4f} apart, {figures['counted_share']:.0%} of"
+            f" the time counts, a liar was {figures['liar']}"
+        )
+        return True, detail, found.faults
+
+    def _size_by_memory(self) -> Size:
+        if self.card is None:
+            return _TOY
+        gib = self.card.memory_bytes / _GIB
+        return next(size for size in sizes_of(self.script) if gib >= size.least_gib)
+
+    def _say_pace(self, paced: Paced) -> None:
+        self.say(f"size: {paced}")
+
+
+def find_card_faults(card: Card) -> list[Fault]:
+    """Return what can be read of a card's faults, nothing tried yet; CardLost is one of them."""
+    checks = (card_checks.software_fault(card), card_checks.file_fault(card))
+    faults = [_of_check(fault) for fault in checks if fault]
+    try:
+        taken = _taken(card)
+    except CardLost as lost:
+        taken = _card_lost(lost)
+    return [*faults, *([taken] if taken else [])]
+
+
+_FAULT_NAMES: Final = {
+    "product": "sandbox-without-cuda", "triton": "triton-fails", "compile": "compile-fails",
+    "varlen": "attention-varlen", "flex": "attention-flex", "masked": "attention-masked",
+    "pinned": "copies-wait",
+}  # fmt: skip
+
+
+def _of_check(fault: card_checks.CardFault) -> Fault:
+    is_mild = fault.name == "no-compiler"
+    instead = "nothing is compiled, with half as many rows at once" if is_mild else NOTHING_ELSE
+    return Fault(name=fault.name, said=fault.message, mend=fault.hint, instead=instead)
+
+
+def _taken(card: Card) -> Fault | None:
+    """Say who has half of a card's memory or more. Raises CardLost."""
+    reader = CardReader(card.uuid)
+    reader.open()
+    try:
+        seen = reader.read()
+    finally:
+        reader.close()
+    if not seen.used_bytes or not seen.total_bytes or 2 * seen.used_bytes < seen.total_bytes:
+        return None
+    return Fault(
+        name="card-taken",
+        said=f"others hold {seen.used_bytes / _GIB:.1f} of {seen.total_bytes / _GIB:.1f} GiB",
+        mend="`nvidia-smi` names them; start again when they are gone",
+    )
+
+
+def _card_lost(lost: CardLost) -> Fault:
+    return Fault(name="card-lost", said=lost.message, mend=lost.hint)
+
+
+def _too_slow(limit_s: float) -> Fault:
+    return Fault(
+        name="runs-too-slow",
+        said=f"whole runs take more than {limit_s:g} s",
+        mend="look at the card: `nvidia-smi` tells of others on it and of throttling",
+    )
