@@ -14,12 +14,12 @@ from agent.source import operators
 from agent.source.operators import listed
 
 # What a script may use of `prepare.py` and `kernels.py` of `trainer/language_model/harness/`:
-# autoresearch's names.
+# autoresearch's names, and what is told of a card.
 HARNESS: Final = {
     "prepare": listed(
         """
-        DATASET_CHOICES EVAL_TOKENS MAX_SEQ_LEN SEED TIME_BUDGET TOKEN_BUDGET Tokenizer VOCAB_SIZE
-        evaluate_bpb get_token_bytes make_dataloader warmup_batch
+        CARD COMPILES DATASET_CHOICES EVAL_TOKENS MAX_SEQ_LEN SEED TIME_BUDGET TOKEN_BUDGET
+        Tokenizer VOCAB_SIZE evaluate_bpb get_token_bytes make_dataloader warmup_batch
         """
     ),
     "kernels": listed("flash_attn_func get_kernel"),

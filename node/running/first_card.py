@@ -9,6 +9,7 @@ from node.line.task_in_use import AUTO, OF_CARDS, STAND_IN, named_task
 from node.running.stand_in import awaited_download, find_no_room, told
 from node.settings.config import Config
 from node.terminal.terminal import plain
+from protocol.errors import ConfigurationError
 from trainer.cards.cards import Card, chosen_cards, probe_cards
 from trainer.host.device import Device
 from trainer.proving.faults import Fault
@@ -47,28 +48,34 @@ class TaskHere:
 def task_here(home: Home, config: Config) -> TaskHere:
     """Return what a start works on; what keeps it from a card that is here is said.
 
-    Nothing is fetched before that.
+    Nothing is fetched before that. Raises ConfigurationError where that keeps it from a task that
+    somebody named.
     """
     task = named_task(home, config.task)
+    if config.task not in (AUTO, OF_CARDS):
+        return TaskHere(task=task)
     found = probe_cards()
     if found.fault and config.task == AUTO:
         say(f"{found.fault}; `{STAND_IN}` runs on the processor; `nvidia-smi` may tell more")
     chosen = {one.cuda for one in chosen_cards(config.gpus)}
     wanted = [one for one in devices_to_prove(found) if not chosen or one[0].cuda in chosen]
-    if config.task != AUTO or task != STAND_IN or not wanted:
+    if not wanted:
         return TaskHere(task=task)
     device, card = wanted[0]
-    assert card is not None  # noqa: S101 -- devices of cards
+    before = remembered(Setting.of(device), home.data)
+    if card is None or (before and before.is_usable):
+        return TaskHere(task=OF_CARDS)
     download = awaited_download(home, OF_CARDS)
     no_room = find_no_room(download, home.data) if download else None
     faults = [*find_card_faults(card), *([no_room] if no_room else [])]
     for fault in faults:
+        if fault.ends_it and config.task == OF_CARDS:
+            raise ConfigurationError(f"{fault.name}: {fault.said}", fault.mend)
         say(str(fault))
     if any(fault.ends_it for fault in faults):
         return TaskHere(task=STAND_IN)
     if download:
         say(f"{OF_CARDS} is fetched for {card.name}: {told(download)}")
-    before = remembered(Setting.of(device), home.data)
     known = tuple(fault for fault in before.faults if fault.is_kept) if before else ()
     return TaskHere(task=OF_CARDS, unproven=Unproven(device=device, card=card, known=known))
 

@@ -13,7 +13,8 @@ from node.line.task_in_use import named_task
 from node.running import first_card
 from node.running.first_card import TaskHere, task_here
 from node.settings.config import Config
-from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
+from protocol.errors import ConfigurationError
+from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess, working_driver
 from trainer.cards.cards import Card, probe_cards
 from trainer.host.device import Device
 from trainer.language_model import card_checks
@@ -28,12 +29,7 @@ OOM = Fault(name="no-size-fits", said="none", mend="free some")
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
     """A machine whose card lacks nothing."""
-    driver = FakeDriver(cards=[FakeCard(name="NVIDIA GeForce RTX 4090", mib=24564)])
-    driver.install(monkeypatch)
-    monkeypatch.setattr(card_checks, "torch_cuda", lambda: (12, 8))
-    monkeypatch.setattr(card_checks, "file_fault", lambda _card: None)
-    monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
-    return driver
+    return working_driver(monkeypatch, FakeCard(name="NVIDIA GeForce RTX 4090", mib=24564))
 
 
 @pytest.fixture
@@ -93,8 +89,21 @@ def test_what_failed_before_and_would_again_is_known(home: Home, driver: FakeDri
 
 
 def test_a_task_that_somebody_names_is_that_task(home: Home, driver: FakeDriver) -> None:
+    unproven = task_here(home, Config(task="nanochat"))
+    assert (unproven.task, unproven.unproven is None) == ("nanochat", False)
     keep(proof_of(the_card().device), home.data)
     assert task_here(home, Config(task="tiny")) == TaskHere(task="tiny")
+    assert task_here(home, Config(task="nanochat")) == TaskHere(task="nanochat")
+
+
+def test_one_that_somebody_names_and_that_cannot_run_is_refused(
+    home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_disk(driver, monkeypatch)
+    with pytest.raises(ConfigurationError, match=r"^disk-full: 2\.6 GB are needed") as caught:
+        task_here(home, Config(task="nanochat"))
+    assert "free some space" in caught.value.hint
+    driver.cards = ()
     assert task_here(home, Config(task="nanochat")) == TaskHere(task="nanochat")
 
 

@@ -164,7 +164,7 @@ async def _run(runner: Runner, source: Source, seed: int, contract: Contract) ->
         return outcome
     said = f"{outcome.status}: {outcome.reason}"
     is_audits = outcome.status == "rejected"
-    contract.faults.append(_audit_apart(said) if is_audits else whole_run_fails(said))
+    contract.faults.append(_audit_apart(said) if is_audits else _whole_run_fails(said))
     return None
 
 
@@ -209,7 +209,7 @@ def _seconds(stages: Iterable[Stage]) -> float:
     return sum(stage.end_ms - stage.start_ms for stage in stages) / 1000
 
 
-def whole_run_fails(said: str) -> Fault:
+def _whole_run_fails(said: str) -> Fault:
     return Fault(
         name="run-fails", said=f"a whole run fails ({said})",
         mend="send the report: docs/gpu-status.md says where to",

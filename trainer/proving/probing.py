@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trainer.host.device import Device
@@ -14,7 +14,6 @@ from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox, SandboxEnded
 
-NAMES: Final = ("product", "triton", "compile", "varlen", "flex", "masked", "pinned")
 _MARK: Final = "probe "  # as `harness.probes` begins its lines
 _PROGRAM: Final = "from trainer.language_model.harness import probes; probes.main({names!r})"
 _MEMORY_BYTES: Final = 16 << 30
@@ -22,6 +21,38 @@ _SCRATCH_BYTES: Final = 1 << 30
 _THREADS: Final = 1024
 _DRIVER: Final = "update NVIDIA's driver; `nvidia-smi` must work"
 _TORCH: Final = "another release of torch may have it"
+# What it means that a probe fails, which says why.
+FAULTS: Final = {
+    "product": Fault(
+        name="sandbox-without-cuda", said="CUDA fails in a sandbox ({why})", mend=_DRIVER
+    ),
+    "triton": Fault(
+        name="triton-fails", said="a Triton kernel fails ({why})", mend=_TORCH,
+        instead="nothing is compiled", is_kept=True,
+    ),
+    "compile": Fault(
+        name="compile-fails", said="torch.compile fails ({why})",
+        mend="a C compiler must be there: your distribution's package `gcc`",
+        instead="nothing is compiled, with half as many rows at once", is_kept=True,
+    ),
+    "varlen": Fault(
+        name="attention-varlen", said="torch's FlashAttention fails ({why})", mend=_TORCH,
+        instead="flex attention or a mask", is_kept=True,
+    ),
+    "flex": Fault(
+        name="attention-flex", said="flex attention fails ({why})", mend=_TORCH,
+        instead="another kind of attention", is_kept=True,
+    ),
+    "masked": Fault(
+        name="attention-masked", said="attention under a mask fails ({why})", mend=_TORCH,
+        instead="another kind of attention", is_kept=True,
+    ),
+    "pinned": Fault(
+        name="copies-wait", said="copies from pinned memory fail ({why})", mend=_DRIVER,
+        instead="copies that wait", is_kept=True,
+    ),
+}  # fmt: skip
+NAMES: Final = tuple(FAULTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +142,7 @@ class Abilities:
 def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
     """Return what works by these probes, None if no run can be made, and each fault by name."""
     said = {one.name: one.fault for one in probed}
-    faults = [_FAULT_OF[one.name](one.fault) for one in probed if one.fault is not None]
+    faults = [_failed(one.name, one.fault) for one in probed if one.fault is not None]
     compiles = said["compile"] is None and said["triton"] is None
     rungs = [name for name in ("varlen", "flex", "masked") if said[name] is None]
     if not compiles and "flex" in rungs:
@@ -124,56 +155,6 @@ def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
     return Abilities(attention=rungs[0], compiles=compiles, is_pinned=is_pinned), faults
 
 
-def _product(said: str) -> Fault:
-    return Fault(
-        name="sandbox-without-cuda", said=f"CUDA fails in a sandbox ({said})", mend=_DRIVER
-    )
-
-
-def _triton(said: str) -> Fault:
-    return Fault(
-        name="triton-fails", said=f"a Triton kernel fails ({said})", mend=_TORCH,
-        instead="nothing is compiled", is_kept=True,
-    )  # fmt: skip
-
-
-def _compile(said: str) -> Fault:
-    return Fault(
-        name="compile-fails", said=f"torch.compile fails ({said})",
-        mend="a C compiler must be there: your distribution's package `gcc`",
-        instead="nothing is compiled, with half as many rows at once", is_kept=True,
-    )  # fmt: skip
-
-
-def _varlen(said: str) -> Fault:
-    return Fault(
-        name="attention-varlen", said=f"torch's FlashAttention fails ({said})", mend=_TORCH,
-        instead="flex attention or a mask", is_kept=True,
-    )  # fmt: skip
-
-
-def _flex(said: str) -> Fault:
-    return Fault(
-        name="attention-flex", said=f"flex attention fails ({said})", mend=_TORCH,
-        instead="another kind of attention", is_kept=True,
-    )  # fmt: skip
-
-
-def _masked(said: str) -> Fault:
-    return Fault(
-        name="attention-masked", said=f"attention under a mask fails ({said})", mend=_TORCH,
-        instead="another kind of attention", is_kept=True,
-    )  # fmt: skip
-
-
-def _pinned(said: str) -> Fault:
-    return Fault(
-        name="copies-wait", said=f"copies from pinned memory fail ({said})", mend=_DRIVER,
-        instead="copies that wait", is_kept=True,
-    )  # fmt: skip
-
-
-_FAULT_OF: Final = {
-    "product": _product, "triton": _triton, "compile": _compile, "varlen": _varlen,
-    "flex": _flex, "masked": _masked, "pinned": _pinned,
-}  # fmt: skip
+def _failed(name: str, why: str) -> Fault:
+    fault = FAULTS[name]
+    return replace(fault, said=fault.said.format(why=why))

@@ -18,10 +18,9 @@ from trainer.cards.cards import Card
 from trainer.cards.nvml import CardLost, CardReader
 from trainer.host.device import Device
 from trainer.language_model import card_checks
-from trainer.proving import contract as whole_runs
 from trainer.proving.contract import Contract, Scale, generated_data, keep_contract, proving_task
 from trainer.proving.faults import NOTHING_ELSE, Fault
-from trainer.proving.probing import NAMES, Abilities, Probed, judge, probe
+from trainer.proving.probing import FAULTS, NAMES, Abilities, Probed, judge, probe
 from trainer.proving.proof import Proof, Setting, Step
 from trainer.proving.sizing import Paced, Size, Trial, find_fastest, find_fitting, sizes_of
 from trainer.runner import Runner
@@ -66,21 +65,26 @@ class Proving:
 
     async def prove(self) -> Proof:
         """Make all steps that can be made."""
-        told: dict[str, Any] = {}
-        if await self._step("card", self._look_at_card()):
-            abilities = await self._step("abilities", self._try_abilities())
-            if abilities:
-                size = await self._step("size", self._find_size(abilities))
-                if size:
-                    told = {**abilities.told(), "size": size.told()}
-                    if not await self._step("whole runs", self._make_runs(told)):
-                        told = {}
+        told = await self._told()
         return Proof(
             setting=Setting.of(self.device),
             steps=tuple(self._steps),
             told=told,
             figures=self._figures,
         )
+
+    async def _told(self) -> dict[str, Any]:
+        """Return what scripts are told, nothing if no run can be made."""
+        if not await self._step("card", self._look_at_card()):
+            return {}
+        abilities = await self._step("abilities", self._try_abilities())
+        if abilities is None:
+            return {}
+        size = await self._step("size", self._find_size(abilities))
+        if size is None:
+            return {}
+        told = {**abilities.told(), "size": size.told()}
+        return told if await self._step("whole runs", self._make_runs(told)) else {}
 
     async def _step(
         self, name: str, work: Coroutine[Any, Any, tuple[T | None, str, list[Fault]]]
@@ -91,6 +95,8 @@ class Proving:
             result, detail, faults = await work
         except CardLost as lost:
             result, detail, faults = None, "", [_card_lost(lost)]
+        except ArnodeError as error:
+            result, detail, faults = None, "", [_no_sandbox(error)]
         seconds = round(time.monotonic() - began_s, 1)
         self._steps.append(Step(name=name, detail=detail, seconds=seconds, faults=tuple(faults)))
         for fault in faults:
@@ -110,8 +116,9 @@ class Proving:
         return True, f"{self.card.name}, {memory}, driver {driver}", faults
 
     async def _try_abilities(self) -> tuple[Abilities | None, str, list[Fault]]:
+        self.say("abilities: trying products, compilers, attention and copies in a sandbox …")
         kept = {fault.name: fault for fault in self.known}
-        untried = [name for name in NAMES if _FAULT_NAMES[name] not in kept]
+        untried = [name for name in NAMES if FAULTS[name].name not in kept]
         probed = await probe(self.device, names=untried, limit_s=self.limits.probes_s)
         said = {one.name: one for one in probed}
         whole = [said.get(name, Probed(name=name, fault="as before")) for name in NAMES]
@@ -121,11 +128,8 @@ class Proving:
             return None, "", faults
         compiled = "compiled" if abilities.compiles else "not compiled"
         what = "torch" if self.card is None else "CUDA"
-        return (
-            abilities,
-            f"{what} in a sandbox: {abilities.attention} attention, {compiled}",
-            faults,
-        )
+        detail = f"{what} in a sandbox: {abilities.attention} attention, {compiled}"
+        return abilities, detail, faults
 
     async def _find_size(self, abilities: Abilities) -> tuple[Size | None, str, list[Fault]]:
         trial = Trial(
@@ -136,7 +140,9 @@ class Proving:
             limit_s=self.limits.size_s,
             host_bytes=self.host_bytes,
         )
-        fitting, faults = await find_fitting(trial, self._size_by_memory())
+        wanted = self._size_by_memory()
+        self.say(f"size: trying {wanted.layers} layers of {wanted.width} …")
+        fitting, faults = await find_fitting(trial, wanted)
         if fitting is None:
             return None, "", faults
         best = await find_fastest(trial, fitting, say=self._say_pace)
@@ -144,6 +150,7 @@ class Proving:
         return best.size, f"{best.size} at once, {best.tokens_per_s:,.0f} tokens/s", faults
 
     async def _make_runs(self, told: dict[str, Any]) -> tuple[bool | None, str, list[Fault]]:
+        self.say(f"whole runs: four of {self.scale.seconds} s on generated text, each scored …")
         with tempfile.TemporaryDirectory() as folder:
             task = proving_task(self.script, self.scale, Path(folder))
             data = await asyncio.to_thread(generated_data, self.scale)
@@ -155,10 +162,6 @@ class Proving:
                     found = await keep_contract(runner, self.scale)
             except TimeoutError:
                 found = Contract(faults=[_too_slow(self.limits.runs_s)])
-            except CardLost:
-                raise
-            except ArnodeError as error:
-                found = Contract(faults=[whole_runs.whole_run_fails(error.message)])
             finally:
                 await runner.close()
         self._figures.update(found.figures)
@@ -193,13 +196,6 @@ def find_card_faults(card: Card) -> list[Fault]:
     return [*faults, *([taken] if taken else [])]
 
 
-_FAULT_NAMES: Final = {
-    "product": "sandbox-without-cuda", "triton": "triton-fails", "compile": "compile-fails",
-    "varlen": "attention-varlen", "flex": "attention-flex", "masked": "attention-masked",
-    "pinned": "copies-wait",
-}  # fmt: skip
-
-
 def _of_check(fault: card_checks.CardFault) -> Fault:
     is_mild = fault.name == "no-compiler"
     instead = "nothing is compiled, with half as many rows at once" if is_mild else NOTHING_ELSE
@@ -225,6 +221,10 @@ def _taken(card: Card) -> Fault | None:
 
 def _card_lost(lost: CardLost) -> Fault:
     return Fault(name="card-lost", said=lost.message, mend=lost.hint)
+
+
+def _no_sandbox(error: ArnodeError) -> Fault:
+    return Fault(name="no-sandbox", said=error.message, mend=error.hint)
 
 
 def _too_slow(limit_s: float) -> Fault:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
+from protocol.errors import SafetyError
+from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess, working_driver
 from trainer.cards.cards import Card, Cards, probe_cards
 from trainer.cards.nvml import CardLost
 from trainer.host.device import processor
@@ -23,6 +24,7 @@ from trainer.proving.proof import Proof, Setting, Step, keep, remembered
 from trainer.proving.proving import Limits, Proving
 from trainer.proving.sizing import Size, sizes_of
 from trainer.runner import Runner
+from trainer.sandbox.sandbox import Sandbox
 
 SCRIPT = proving_module._SCRIPT.read_text()
 IMPORTS = "import gc\nimport time\n"
@@ -215,12 +217,7 @@ def test_a_card_that_is_lost_during_runs_is_told(monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
-    driver = FakeDriver(cards=[FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288)])
-    driver.install(monkeypatch)
-    monkeypatch.setattr(card_checks, "torch_cuda", lambda: (12, 8))
-    monkeypatch.setattr(card_checks, "file_fault", lambda _card: None)
-    monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
-    return driver
+    return working_driver(monkeypatch, FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288))
 
 
 def faults_of_card(driver: FakeDriver, card: Card | None = None) -> list[Fault]:
@@ -290,6 +287,18 @@ def test_a_fault_of_the_card_is_named_with_its_mend(
     (fault,) = faults_of_card(driver, card)
     assert (fault.name, fault.ends_it, fault.is_kept) == (name, ends_it, False)
     assert fault.mend
+
+
+def test_a_sandbox_that_does_not_start_is_a_fault_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_: object) -> None:
+        raise SafetyError("the sandbox did not start: no answer", "`arnode doctor` tells")
+
+    monkeypatch.setattr(Sandbox, "launch", refuse)
+    proving, said = proving_of(SCRIPT.encode())
+    proof = asyncio.run(proving.prove())
+    assert [fault.name for fault in proof.faults] == ["no-sandbox"]
+    assert "`arnode doctor` tells" in said[-1]
+    assert not proof.is_usable
 
 
 def test_each_class_of_cards_is_proven_once(monkeypatch: pytest.MonkeyPatch) -> None:
