@@ -1,13 +1,16 @@
 """What a start does about an NVIDIA card that its driver tells of: the driver is faked."""
 
 import asyncio
+import json
 import logging
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pynvml
 import pytest
 
+from node.commands.upkeep import _prove_cards
 from node.home.home import Home
 from node.line.task_in_use import named_task
 from node.running import first_card
@@ -18,6 +21,7 @@ from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess, work
 from trainer.cards.cards import Card, probe_cards
 from trainer.host.device import Device
 from trainer.language_model import card_checks
+from trainer.proving import machine
 from trainer.proving.faults import Fault
 from trainer.proving.proof import Proof, Setting, Step, as_proven, keep
 
@@ -169,3 +173,27 @@ def test_what_a_card_proves_is_kept_for_the_next_start(
     again = task_here(home, Config())
     assert again.task == "nanochat"
     assert (again.unproven is None) is usable
+
+
+def test_doctor_proves_anew_keeps_it_and_writes_a_report_that_names_nobody(
+    home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Home, "here", lambda: home)
+    device = the_card().device
+    card = the_card()
+    monkeypatch.setattr(
+        machine, "prove_all", lambda _wanted, say: [(proof_of(device, faults=(VARLEN,)), card)]
+    )
+    _prove_cards(as_json=False)
+    (report,) = json.loads((tmp_path / "gpu-report.json").read_text())
+    assert report["card"]["name"] == "NVIDIA GeForce RTX 4090"
+    assert report["steps"][0]["faults"][0]["name"] == "attention-varlen"
+    assert card.uuid not in json.dumps(report)
+    assert named_task(home, "auto") == "nanochat"
+
+
+def test_doctor_without_a_card_names_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeDriver().install(monkeypatch)
+    with pytest.raises(ConfigurationError, match=r"^no-driver: .*`tiny` runs on the processor"):
+        _prove_cards(as_json=False)
