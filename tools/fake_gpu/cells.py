@@ -30,11 +30,13 @@ MADE: Final = {
 _SMALLEST_GIB: Final = 4.0  # where the table says 0
 _ATTENTIONS: Final = {"flex": ("varlen",), "masked": ("varlen", "flex")}  # without which
 _FORKS: Final = ROOT / "tests" / "tasks" / "forks"
+_CONTEXT: Final = 2048  # tokens, of autoresearch and of ours
+_TOY_CONTEXT: Final = 128  # of the forks' task in the tests
 _OTHER_SCRIPTS: Final = {
-    "autoresearch": ROOT / "tools" / "gpu" / "autoresearch" / "train.py",
-    "karpathy's structure": _FORKS / "karpathy.py",
-    "at-home's structure": _FORKS / "at_home.py",
-    "win-rtx's structure": _FORKS / "win_rtx.py",
+    "autoresearch": (ROOT / "tools" / "gpu" / "autoresearch" / "train.py", _CONTEXT),
+    "karpathy's structure": (_FORKS / "karpathy.py", _TOY_CONTEXT),
+    "at-home's structure": (_FORKS / "at_home.py", _TOY_CONTEXT),
+    "win-rtx's structure": (_FORKS / "win_rtx.py", _TOY_CONTEXT),
 }
 _OTHER_SECONDS: Final = 0.001
 
@@ -50,6 +52,7 @@ class Cell:
     compiles: bool
     without: tuple[str, ...] = ()
     is_scored: bool = True
+    context: int = _CONTEXT
     budget_tokens: int = 1
     budget_seconds: float = 0.0
 
@@ -67,6 +70,7 @@ class Cell:
             "weights": str(weights),
             "compiles": self.compiles and role == "train",  # scoring never is
             "without": list(self.without),
+            "context": self.context,
             "budget_tokens": self.budget_tokens,
             "budget_seconds": self.budget_seconds,
         }
@@ -120,12 +124,13 @@ def changes(task: Task) -> Iterator[Cell]:
 
 def other_scripts(_task: Task) -> Iterator[Cell]:
     """Scripts of autoresearch's structure and of its forks', on a large card and an old one."""
-    for name, path in _OTHER_SCRIPTS.items():
+    for name, (path, context) in _OTHER_SCRIPTS.items():
         for card in (FakeCard.of(90, 80), FakeCard.of(86, 24), FakeCard.of(75, 16)):
             for compiles in (False, True):
                 yield Cell(
                     part="scripts", name=name, script=path.read_bytes(), card=card,
-                    compiles=compiles, budget_tokens=0, budget_seconds=_OTHER_SECONDS,
+                    compiles=compiles, context=context, budget_tokens=0,
+                    budget_seconds=_OTHER_SECONDS,
                 )  # fmt: skip
 
 

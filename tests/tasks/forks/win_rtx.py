@@ -187,7 +187,7 @@ def train(runtime, tokenizer, config, batch_size):
     model = build(runtime, config)
     autocast_ctx = torch.amp.autocast(device_type=runtime.device.type, dtype=runtime.amp_dtype)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, betas=(0.9, 0.95))
-    grad_accum_steps = TOTAL_BATCH_SIZE // (batch_size * MAX_SEQ_LEN)
+    grad_accum_steps = max(1, TOTAL_BATCH_SIZE // (batch_size * MAX_SEQ_LEN))  # one on a card
     train_loader = make_dataloader(
         tokenizer,
         batch_size,

@@ -6,7 +6,7 @@ would, and a launch does nothing. Found in torch 2.13 and triton 3.7; their priv
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -27,7 +27,6 @@ class Kernels:
 
     count: int = 0
     shared_bytes: int = 0
-    names: set[str] = field(default_factory=set)
 
 
 class _Driver(CudaDriver):  # type: ignore[misc]
@@ -36,7 +35,6 @@ class _Driver(CudaDriver):  # type: ignore[misc]
     def __init__(self, kernels: Kernels) -> None:
         def load_binary(name: str, binary: bytes, shared: int, device: int) -> tuple[int, ...]:
             kernels.count += 1
-            kernels.names.add(name)
             kernels.shared_bytes = max(kernels.shared_bytes, shared)
             return 1, 1, 0, 0, _MOST_THREADS  # module, function, registers, spills, threads
 

@@ -9,18 +9,19 @@ import os
 import struct
 import sys
 import types
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
-from torch._subclasses import fake_tensor
+from torch._subclasses import fake_impls, fake_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from tools.fake_gpu.inside.compiler import Kernels, compile_for_nothing
 from tools.fake_gpu.inside.peak import Peak
 from trainer.language_model.harness import session
+from trainer.language_model.harness.job import SandboxJob
 from trainer.sandbox.inside.channel import (
     CLAIM,
     DATA,
@@ -46,12 +47,12 @@ class Request:
     """
 
     files: dict[str, str]
-    role: str
+    role: Literal["train", "serve"]
     weights: str
     compiles: bool = True
     without: list[str] = field(default_factory=list)
     vocabulary_size: int = 8192
-    context: int = 2048
+    context: int
     batch_rows: int = 8
     budget_tokens: int = 1
     budget_seconds: float = 0.0
@@ -90,7 +91,7 @@ def play(request: Request) -> Played:
     return Played(
         ended=node.ended,
         peak_bytes=peak.most_bytes,
-        weights_bytes=os.stat(request.weights).st_size,  # noqa: PTH116 -- a file of the caller's
+        weights_bytes=Path(request.weights).stat().st_size,
         attention=getattr(attention, "__name__", ""),
         kernels=kernels.count,
         shared_bytes=kernels.shared_bytes,
@@ -106,7 +107,19 @@ def _fake_the_card() -> None:
     utils.weakref = types.SimpleNamespace(getweakrefs=lambda _: [])
     fakes: Any = FakeTensor
     fakes.numpy = _zeros
-    fakes.pin_memory = lambda tensor: tensor  # which no fake of it knows
+    tensors: Any = torch.Tensor
+    tensors.pin_memory = lambda tensor: tensor  # which no fake knows
+    # It asks by making a number; a card of any age can hold them (`is_bf16_supported`).
+    torch.cuda._check_bf16_tensor_supported = lambda _: True  # type: ignore[assignment]
+    # A number that it knows it would send to the card for real.
+    fake_tensor.CONSTANT_NUMEL_LIMIT = 0
+    for read in (torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default):
+        fake_impls.op_implementations_dict[read] = _one
+
+
+def _one(_mode: FakeTensorMode, _operator: object, tensor: torch.Tensor) -> float | bool:
+    """Return what a number on the card is read as: one, as steps are divided by; no test holds."""
+    return False if tensor.dtype is torch.bool else torch.ones((), dtype=tensor.dtype).item()
 
 
 def _zeros(tensor: torch.Tensor, **_: object) -> np.ndarray[Any, Any]:
@@ -121,6 +134,7 @@ class _Node:
         self.ended = "it ended without an export"
         self._request = request
         self._questions = iter([_claim(request), _look(request)])
+        self._is_serving = False
 
     def send(
         self, tag: bytes, payload: bytes | memoryview = b"", *, descriptor: int | None = None
@@ -142,8 +156,6 @@ class _Node:
             raise SystemExit(0)
         return question
 
-    _is_serving = False
-
 
 def _held(data: bytes) -> int:
     descriptor = os.memfd_create("tokens")
@@ -164,17 +176,17 @@ def _look(request: Request) -> tuple[bytes, bytes, None]:
 
 
 def _begin(request: Request, node: _Node) -> None:
-    message = {
-        "role": request.role,
-        "files": request.files,
-        "context": request.context,
-        "batch_rows": request.batch_rows,
-        "vocabulary_size": request.vocabulary_size,
-        "bos": request.vocabulary_size - 1,
-        "budget_tokens": request.budget_tokens,
-        "budget_seconds": request.budget_seconds,
-        "vocabulary": {"ranks": [], "pattern": ""},
-    }
+    job = SandboxJob(
+        role=request.role,
+        context=request.context,
+        batch_rows=request.batch_rows,
+        vocabulary_size=request.vocabulary_size,
+        bos=request.vocabulary_size - 1,
+        budget_tokens=request.budget_tokens,
+        budget_seconds=request.budget_seconds,
+        vocabulary={"ranks": [], "pattern": ""},
+    )
+    message = {**asdict(job), "files": request.files}
     session.begin(node, json.dumps(message).encode())  # type: ignore[arg-type]
     from trainer.language_model.harness import kernels, prepare
 
