@@ -1,6 +1,7 @@
-"""`make gpu PART=compare|noise|pipeline`: figures of this machine's card, in build/gpu/PART.json.
+"""`make gpu [PART=compare|noise|pipeline]`: figures of this machine's card, in build/gpu/PART.json.
 
-Without a card the same runs at toy size on the CPU, and its figures are of no card.
+The first one begins with the proving run, whose report stands beside them. Without a card the same
+runs at toy size on the CPU, and its figures are of no card.
 """
 
 import argparse
@@ -17,7 +18,7 @@ def main() -> int:
     from tools.gpu.parts import PARTS, Options, measure
 
     parser = argparse.ArgumentParser(prog="python -m tools.gpu")
-    parser.add_argument("part", choices=[*PARTS], metavar="|".join(PARTS))
+    parser.add_argument("part", nargs="?", default="compare", choices=[*PARTS])
     parser.add_argument("--seconds", type=int, help="training budget of a run")
     parser.add_argument("--minutes", type=float, help="for the whole part (8.5; at toy size 2)")
     parser.add_argument("--out", type=Path, help="where the figures go (build/gpu/PART.json)")

@@ -20,6 +20,7 @@ from tools.gpu.card import Machine
 from tools.gpu.ground import Ground
 from tools.gpu.progress import told
 from tools.gpu.sources import Shape
+from trainer.host.device import Device
 from trainer.language_model.stages import Audited
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.timeline import Stage
@@ -42,9 +43,10 @@ class Report:
 class Session:
     """A calibrated runner and the time that is left. Make one with `begin`, end it with `close`."""
 
-    def __init__(self, ground: Ground, machine: Machine, *, ends_s: float, compiled: Path) -> None:
+    def __init__(
+        self, ground: Ground, machine: Machine, *, device: Device, ends_s: float, compiled: Path
+    ) -> None:
         self.task, self.data, self.machine = ground.task, ground.data, machine
-        device = machine.device
         code = CompiledCode(
             compiled,
             baseline=ground.task.source.tree,

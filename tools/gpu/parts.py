@@ -18,6 +18,7 @@ from tools.gpu.measuring import Report, Session
 from tools.gpu.noise import run_noise
 from tools.gpu.pipeline import run_pipeline
 from tools.gpu.progress import say
+from tools.gpu.proving import proven_device
 from trainer.sandbox.tier import probe_tier
 from trainer.sandbox.visible import visible_tree
 
@@ -146,9 +147,11 @@ def _measure(
         document["text"] = ground.account
         if tier.name == "none":
             raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
+        device = proven_device(machine, report, options.home)
         session = Session(
             ground,
             machine,
+            device=device,
             ends_s=started_s + 60 * minutes,
             compiled=options.home / "compiled",
         )

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,15 @@ import pytest
 import torch
 
 from tools.gpu.bare import make_bare
+from tools.gpu.card import probe_machine
+from tools.gpu.measuring import Report
 from tools.gpu.parts import Options, measure
+from tools.gpu.proving import proven_device
 from tools.paths import ROOT
+from trainer.host.device import processor
+from trainer.proving import machine
+from trainer.proving.machine import Wanted
+from trainer.proving.proof import Proof, Setting, Step
 from trainer.sandbox import tier
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="takes minutes on a card")
@@ -38,6 +46,7 @@ def measured(python: Path, home: Path, part: str, *options: str) -> dict[str, An
     assert json.loads(ran.stdout) == document
     assert document["device"] == "cpu"
     assert document["text"]["found_mb"] >= 1
+    assert "the proving run: the package nvidia-ml-py is not here" in document["skipped"]
     return document
 
 
@@ -87,6 +96,26 @@ def test_a_pipeline_says_where_the_seconds_go(python: Path, home: Path) -> None:
         assert all(experiment["stages_s"]["train"].values())
     assert figures["sandbox"]["training_ratio"] > 0
     assert "MFU: no card" in document["skipped"]
+
+
+def test_a_part_begins_with_the_proving_run_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, proven = processor(), []
+    step = Step(name="abilities", detail="", seconds=1.0, faults=())
+
+    def prove(wanted: Sequence[Wanted], *, say: object) -> list[tuple[Proof, None]]:
+        proven.extend(wanted)
+        told = {"attention": "masked"}
+        return [(Proof(setting=Setting.of(device), steps=(step,), told=told), None)]
+
+    monkeypatch.setattr(machine, "prove_all", prove)
+    for _ in range(2):
+        report = Report()
+        assert proven_device(probe_machine(), report, home).told == {"attention": "masked"}
+        assert report.figures["proving"]["steps"][0]["name"] == "abilities"  # type: ignore[index]
+    assert proven == [(device, None)]
+    assert json.loads((home / "gpu-report.json").read_text())[0]["told"] == {"attention": "masked"}
 
 
 def test_without_walls_nothing_runs_and_the_document_says_what_is_known(
