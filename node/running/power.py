@@ -15,7 +15,7 @@ from node.home.files import write_file
 from node.home.home import Home
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import probe_cards
-from trainer.cards.power import Lowering, lower, plan_lowering, restore
+from trainer.cards.power import Lowering, lowered, plan_lowering, restore
 
 _log = logging.getLogger("node")
 
@@ -43,10 +43,10 @@ def limiting_power(home: Home, max_watts: int | None) -> Iterator[None]:
         return
     _write(home.power, plan)
     try:
-        lower(plan)
-        for uuid, limits in plan.items():
-            _log.info("card %s: %d W instead of %d", uuid, max_watts, limits.former_mw // 1000)
-        yield
+        with lowered(plan):
+            for uuid, limits in plan.items():
+                _log.info("card %s: %d W instead of %d", uuid, max_watts, limits.former_mw // 1000)
+            yield
     finally:
         try:
             _give_back(home.power)

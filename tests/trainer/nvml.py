@@ -39,6 +39,7 @@ class FakeCard:
     sm_mhz: int | None = 3105
     memory_mhz: int | None = 10501
     cores: int | None = 16384
+    minor: int | None = None
     is_lost: bool = False
     slices: Sequence[FakeSlice] = ()
 
@@ -166,15 +167,18 @@ class FakeDriver:
     def nvmlDeviceGetMemoryInfo(self, handle: FakeCard | FakeSlice) -> SimpleNamespace:
         return SimpleNamespace(total=_told(handle.mib) * MIB, used=self.load.used_mib * MIB)
 
-    def nvmlDeviceGetComputeRunningProcesses(
+    def nvmlDeviceGetComputeRunningProcesses_v3(
         self, _: FakeCard | FakeSlice
     ) -> list[SimpleNamespace]:
         return self._listed(draws=False)
 
-    def nvmlDeviceGetGraphicsRunningProcesses(
+    def nvmlDeviceGetGraphicsRunningProcesses_v3(
         self, _: FakeCard | FakeSlice
     ) -> list[SimpleNamespace]:
         return self._listed(draws=True)
+
+    nvmlDeviceGetComputeRunningProcesses_v2 = nvmlDeviceGetComputeRunningProcesses_v3
+    nvmlDeviceGetGraphicsRunningProcesses_v2 = nvmlDeviceGetGraphicsRunningProcesses_v3
 
     def _listed(self, *, draws: bool) -> list[SimpleNamespace]:
         return [
@@ -224,6 +228,9 @@ class FakeDriver:
 
     def nvmlDeviceGetCudaComputeCapability(self, handle: FakeCard) -> tuple[int, int]:
         return handle.capability
+
+    def nvmlDeviceGetMinorNumber(self, handle: FakeCard) -> int:
+        return _told(handle.minor)
 
     def nvmlDeviceGetMigMode(self, handle: FakeCard) -> list[int]:
         if handle.capability < (8, 0):

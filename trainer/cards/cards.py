@@ -86,13 +86,24 @@ def probe_cards() -> Cards:
     try:
         with initialised():
             try:
-                return Cards(cards=tuple(_devices()))
+                cards = tuple(_devices())
+                return Cards(cards=cards, fault=None if cards else _why_none())
             except pynvml.NVMLError as error:  # as when a card has fallen off the bus
                 return Cards(fault=f"NVIDIA's driver does not tell of its cards: {error}")
     except pynvml.NVMLError_LibraryNotFound:
         return Cards()
     except pynvml.NVMLError as error:
         return Cards(fault=f"NVIDIA's driver does not answer: {error}")
+
+
+def probe_wanted(gpus: Sequence[str]) -> Cards:
+    """Return what `probe_cards` does, of the cards that `gpus` names alone, if it names some.
+
+    Raises what `chosen_cards` does.
+    """
+    found, chosen = probe_cards(), {one.cuda for one in chosen_cards(gpus)}
+    cards = tuple(card for card in found.cards if not chosen or card.uuid in chosen)
+    return replace(found, cards=cards)
 
 
 def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Device, ...]:
@@ -158,12 +169,29 @@ def _devices() -> Iterator[Card]:
         handle = told(pynvml.nvmlDeviceGetHandleByIndex, index)
         if handle is None:  # another container's
             continue
-        mode = told(pynvml.nvmlDeviceGetMigMode, handle)
-        if mode is not None and mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
-            # The card itself is no device then.
+        if _is_divided(handle):  # the card itself is no device then
             yield from _slices(handle, system)
         elif (card := _card(handle, system)) is not None:
             yield card
+
+
+def _why_none() -> str | None:
+    """Return why no card of the driver's is a device, None if it has no card.
+
+    Raises pynvml.NVMLError if it does not tell of one that it has.
+    """
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        pynvml.nvmlDeviceGetUUID(handle)
+        name = pynvml.nvmlDeviceGetName(handle)
+        if _is_divided(handle):
+            return f"{name} is in MIG mode, and has no slice"
+    return None
+
+
+def _is_divided(card: Any) -> bool:
+    mode = told(pynvml.nvmlDeviceGetMigMode, card)
+    return mode is not None and mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE
 
 
 def _slices(whole: Any, system: dict[str, str | int]) -> Iterator[Card]:

@@ -6,7 +6,7 @@ that ran. Source: NVML's reference, by way of `nvidia-ml-py`.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,7 @@ _ENDS: Final = {
 }
 # Also an answer for "not here" from single calls: it means an end only from one that worked before.
 _AMBIGUOUS: Final = pynvml.NVML_ERROR_UNKNOWN
+_NOWHERE: Final = (pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_GPU_NOT_FOUND)
 _PERCENT: Final = 100
 _NOBODY = (pynvml.NVML_SUCCESS, pynvml.NVML_ERROR_NOT_FOUND)  # nobody used the card since
 # Slowed down from outside the card's own budget of power, which every busy card sits at.
@@ -98,6 +99,11 @@ def told(call: Callable[..., T], *arguments: object) -> T | None:
 def is_end(error: pynvml.NVMLError) -> bool:
     """Whether an answer means that the card or its driver is gone, whichever call it is to."""
     return error.value in _ENDS and error.value != _AMBIGUOUS
+
+
+def is_gone(error: pynvml.NVMLError) -> bool:
+    """Whether an answer to who looks for a card means that it, or its driver, is not there."""
+    return error.value in _ENDS or error.value in _NOWHERE
 
 
 @contextmanager
@@ -197,11 +203,20 @@ class CardReader:
         return memory
 
     def _held(self) -> dict[int, int | None] | None:
+        # By version: drivers before 510 know the second one only, and what the binding has without
+        # a version raises no NVMLError then.
         kinds = (
-            pynvml.nvmlDeviceGetComputeRunningProcesses,
-            pynvml.nvmlDeviceGetGraphicsRunningProcesses,
+            (
+                pynvml.nvmlDeviceGetComputeRunningProcesses_v3,
+                pynvml.nvmlDeviceGetComputeRunningProcesses_v2,
+            ),
+            (
+                pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3,
+                pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2,
+            ),
         )
-        lists = [found for kind in kinds if (found := self._told(kind, self._handle)) is not None]
+        answers = (self._first_told(versions, self._handle) for versions in kinds)
+        lists = [found for found in answers if found is not None]
         if not lists:
             return None
         return {process.pid: process.usedGpuMemory for found in lists for process in found}
@@ -223,14 +238,17 @@ class CardReader:
 
     def _is_slowed(self) -> bool | None:
         # The newer name of one call; drivers before 535 know the older one only.
-        for call in (
+        names = (
             pynvml.nvmlDeviceGetCurrentClocksEventReasons,
             pynvml.nvmlDeviceGetCurrentClocksThrottleReasons,
-        ):
-            reasons = self._of_card(call)
-            if reasons is not None:
-                return bool(reasons & _SLOWED)
-        return None
+        )
+        reasons = None if self._card is None else self._first_told(names, self._card)
+        return None if reasons is None else bool(reasons & _SLOWED)
+
+    def _first_told(self, calls: Iterable[Callable[[Any], T]], handle: Any) -> T | None:
+        """Return what the first of these calls answers that the driver has."""
+        answers = (self._told(call, handle) for call in calls)
+        return next((found for found in answers if found is not None), None)
 
     def _of_card(self, call: Callable[..., T], *arguments: object) -> T | None:
         return None if self._card is None else self._told(call, self._card, *arguments)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pynvml
 
 from protocol.errors import ConfigurationError
-from trainer.cards.nvml import CardLost, initialised, is_end
+from trainer.cards.nvml import CardLost, initialised, is_end, is_gone
 
 _MILLIWATTS: Final = 1_000
 
@@ -48,11 +48,19 @@ def plan_lowering(uuids: Iterable[str], max_watts: int) -> dict[str, Lowering]:
     return plan
 
 
-def lower(plan: Mapping[str, Lowering]) -> None:
-    """Set the limits of a plan. Raises ConfigurationError where that is refused."""
-    for uuid, limits in plan.items():
-        with _card(uuid, limits.lowered_mw) as card:
-            pynvml.nvmlDeviceSetPowerManagementLimit(card, limits.lowered_mw)
+@contextlib.contextmanager
+def lowered(plan: Mapping[str, Lowering]) -> Iterator[None]:
+    """Set the limits of a plan, and have its cards open while the block lasts.
+
+    Without persistence mode a driver that nobody has open is unloaded, and its limits with it.
+    Raises ConfigurationError where a limit is refused. It is for `restore` to set them back.
+    """
+    with contextlib.ExitStack() as held:
+        for uuid, limits in plan.items():
+            held.enter_context(_found(uuid, limits.lowered_mw))
+            with _card(uuid, limits.lowered_mw) as card:
+                pynvml.nvmlDeviceSetPowerManagementLimit(card, limits.lowered_mw)
+        yield
 
 
 def restore(plan: Mapping[str, Lowering]) -> None:
@@ -69,16 +77,29 @@ def restore(plan: Mapping[str, Lowering]) -> None:
 @contextlib.contextmanager
 def _card(uuid: str, limit_mw: int) -> Iterator[Any]:
     """Find a card whose limit is asked for, or set to this; refusals are ConfigurationError."""
+    with _found(uuid, limit_mw) as card:
+        try:
+            yield card
+        except pynvml.NVMLError as error:
+            raise _refusal(error, uuid, limit_mw) from error
+
+
+@contextlib.contextmanager
+def _found(uuid: str, limit_mw: int) -> Iterator[Any]:
+    """Have a card open. Raises CardLost when it is gone, ConfigurationError if it is not to be had
+    now, as from a busy driver: its limit may stand then."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(initialised())
             card = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         except pynvml.NVMLError as error:
-            raise CardLost.by(error, uuid) from error
-        try:
-            yield card
-        except pynvml.NVMLError as error:
-            raise _refusal(error, uuid, limit_mw) from error
+            lost = CardLost.by(error, uuid)
+            if is_gone(error):
+                raise lost from error
+            if error.value == pynvml.NVML_ERROR_NO_PERMISSION:
+                raise _refusal(error, uuid, limit_mw) from error
+            raise ConfigurationError(lost.message, lost.hint) from error
+        yield card
 
 
 def _refusal(error: pynvml.NVMLError, uuid: str, limit_mw: int) -> ConfigurationError:
