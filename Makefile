@@ -12,7 +12,8 @@ export PYTHONDONTWRITEBYTECODE :=
 setup: $(VENV)/.installed
 	@./setup-system
 
-# Runtime and test dependencies at the versions of constraints.txt, in one place beside the code.
+# Runtime and test dependencies at the versions of constraints.txt, in one place beside the code. With
+# an NVIDIA driver the build of torch that fits comes first; without one the first of the two says nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "arnode needs Python 3.11 or newer; $(PYTHON) is older."; \
@@ -20,7 +21,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -d $(VENV) || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); } || \
 	  { echo "Install your distribution's package python3-venv, then try again."; exit 1; }
 	@echo "Installing the versions of constraints.txt (one to three minutes) …"
-	@$(BIN)/python -m pip install --quiet --progress-bar on --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m trainer.cards.install_torch --constraints constraints.txt --kept $(VENV)/constraints.txt
+	@$(BIN)/python -m pip install --quiet --progress-bar on --constraint $(VENV)/constraints.txt --editable '.[dev]'
 	@touch $@
 
 start: setup
@@ -52,8 +54,9 @@ check: setup
 bench: setup
 	@$(BIN)/python -m tools.bench $(PART)
 
-# PART=compare|noise|pipeline, figures of this machine's card in build/gpu/PART.json; without a card
-# at toy size. No environment: where a card is lent there may be no network to fill one from.
+# PART=compare|noise|pipeline, figures of this machine's card in build/gpu/PART.json, after the
+# proving run; compare if none is named; without a card at toy size. No environment: where a card
+# is lent there may be no network to fill one from.
 gpu:
 	@$(PYTHON) -m tools.gpu $(PART) $(ARGS)
 

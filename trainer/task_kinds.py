@@ -10,7 +10,7 @@ from typing import Final
 
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
-from trainer.cards.cards import Card, chosen_cards, probe_cards
+from trainer.cards.cards import Card, probe_wanted
 from trainer.language_model.kind import LanguageModel
 from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
 from trainer.measuring.kind import Progress, TaskKind
@@ -88,13 +88,11 @@ def card_to_be_had(gpus: Sequence[str]) -> ArnodeError | None:
 
     Tries each one that stands in a sandbox, which takes seconds.
     """
-    found = probe_cards()
-    chosen = {one.cuda for one in chosen_cards(gpus)}
-    cards = [card for card in found.cards if not chosen or card.uuid in chosen]
-    if not cards:
+    found = probe_wanted(gpus)
+    if not found.cards:
         return ConfigurationError(
             found.fault or "there is none here",
             "if there is a card, `arnode doctor` says what it lacks",
         )
-    faults = [card_fault(card) for card in cards]
+    faults = [card_fault(card) for card in found.cards]
     return None if None in faults else faults[0]

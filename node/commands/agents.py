@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.commands.basics import json_option, task_options, tell
+from node.commands.basics import OTHERWISE, json_option, task_options, tell
 from node.home.home import Home
 from node.line.open_task import find_task
 from node.settings.config import config_of
@@ -75,7 +75,7 @@ def instructions(task: Task, flags: str) -> str:
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Ask nobody: show what would be asked.")
 @click.option("--print-prompt", is_flag=True, help="Print the prompt, whole; asks nobody.")
-@task_options("the running node's, else tiny")
+@task_options(f"the running node's, else {OTHERWISE}")
 @json_option("Print one JSON document.")
 def propose(
     dry_run: bool, print_prompt: bool, task: str | None, text: Path | None, as_json: bool
@@ -133,7 +133,7 @@ def _print_proposal(document: Mapping[str, Any]) -> None:
 @click.option(
     "--folder", type=Path, default=Path(), help="The folder with the source (default: this one)."
 )
-@task_options("the running node's, else tiny")
+@task_options(f"the running node's, else {OTHERWISE}")
 @json_option("Print one JSON document.")
 def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: bool) -> None:
     """Measure and judge the edited source in this folder against the working line.

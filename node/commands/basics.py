@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ID_DIGITS = 12
+OTHERWISE: Final = "nanochat with a proven card, else tiny"  # the task that nobody names
+_ID_DIGITS: Final = 12
 
 line_option = click.option("--task", help="Which task, when this home works on several.")
 board_option = click.option("--task", help="Which task, when there are boards of several.")
@@ -45,7 +46,7 @@ def json_option(help: str = "One JSON document.") -> Callable[[F], F]:  # noqa: 
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
-def task_options(otherwise: str = "tiny") -> Callable[[F], F]:
+def task_options(otherwise: str = OTHERWISE) -> Callable[[F], F]:
     """Return `--task` and `--text` of what works on any task; `otherwise` names the default."""
     task = click.option("--task", help=f"The task (default: {otherwise}).")
     text = click.option("--text", type=Path, help="The task of this file or folder of text.")

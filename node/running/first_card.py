@@ -5,12 +5,12 @@ import sys
 from dataclasses import dataclass
 
 from node.home.home import Home
-from node.line.task_in_use import AUTO, OF_CARDS, STAND_IN, named_task
+from node.line.task_in_use import AUTO, OF_CARDS, STAND_IN
 from node.running.stand_in import awaited_download, find_no_room, told
 from node.settings.config import Config
 from node.terminal.terminal import plain
 from protocol.errors import ConfigurationError
-from trainer.cards.cards import Card, chosen_cards, probe_cards
+from trainer.cards.cards import Card, probe_wanted
 from trainer.host.device import Device
 from trainer.proving.faults import Fault
 from trainer.proving.machine import devices_to_prove, proving_of
@@ -51,16 +51,14 @@ def task_here(home: Home, config: Config) -> TaskHere:
     Nothing is fetched before that. Raises ConfigurationError where that keeps it from a task that
     somebody named.
     """
-    task = named_task(home, config.task)
     if config.task not in (AUTO, OF_CARDS):
-        return TaskHere(task=task)
-    found = probe_cards()
+        return TaskHere(task=config.task)
+    found = probe_wanted(config.gpus)
     if found.fault and config.task == AUTO:
         say(f"{found.fault}; `{STAND_IN}` runs on the processor; `nvidia-smi` may tell more")
-    chosen = {one.cuda for one in chosen_cards(config.gpus)}
-    wanted = [one for one in devices_to_prove(found) if not chosen or one[0].cuda in chosen]
+    wanted = devices_to_prove(found)
     if not wanted:
-        return TaskHere(task=task)
+        return TaskHere(task=STAND_IN if config.task == AUTO else OF_CARDS)
     device, card = wanted[0]
     before = remembered(Setting.of(device), home.data)
     if card is None or (before and before.is_usable):

@@ -77,7 +77,8 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
             start = replace(start, config=config, unproven=here.unproven)
         download = awaited_download(home, config.task) if text is None else None
         if download is not None:
-            require_use(download, config)
+            if start.unproven is None:  # else the card says so itself, and `tiny` runs
+                require_use(download, config)
             is_own = config.task not in builtin_tasks()
             network = agreed_network(home, config, wishes, is_own=is_own)
             asyncio.run(_run_awaited(replace(start, network=network)))

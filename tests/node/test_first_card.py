@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import pytest
 from node.commands.upkeep import _prove_cards
 from node.home.home import Home
 from node.line.task_in_use import named_task
-from node.running import first_card
+from node.loop.agenda import Goal
+from node.networks.consent import Wishes
+from node.running import first_card, program, stand_in
 from node.running.first_card import TaskHere, task_here
 from node.settings.config import Config
 from protocol.errors import ConfigurationError
@@ -68,6 +71,37 @@ def test_a_card_that_lacks_nothing_is_to_prove_itself(
     assert "nanochat is fetched for NVIDIA GeForce RTX 4090: about 1.3 GB in 13 files" in said()
     assert "before the first run" in said()
     assert named_task(home, "auto") == "tiny"  # not before it has
+
+
+def test_of_two_cards_the_one_that_is_named_proves_itself(home: Home, driver: FakeDriver) -> None:
+    driver.cards = (*driver.cards, FakeCard(name="NVIDIA GeForce RTX 4090", mib=24564))
+    first, second = probe_cards().cards
+    for named, card in (((), first), (("0",), first), (("1",), second)):
+        unproven = task_here(home, Config(gpus=named)).unproven
+        assert unproven is not None
+        assert unproven.card == card
+
+
+def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
+    home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether CUDA works in a sandbox is the proving run's to say: `tiny` runs if it does not."""
+    started = []
+
+    async def run(start: program._Start) -> None:
+        started.append((start.config.task, start.unproven is not None))
+
+    monkeypatch.setattr(program, "_run_awaited", run)
+    monkeypatch.setattr(program, "keep_to_oneself", lambda: None)  # of this process, for good
+    monkeypatch.setattr(
+        stand_in, "card_to_be_had", lambda _gpus: ConfigurationError("CUDA fails", "mend it")
+    )
+    goal, offline = Goal(), Wishes(network="none")
+    program.start_node(home, Config(agent="knobs"), goal, offline)
+    assert started == [("nanochat", True)]
+    keep(proof_of(the_card().device), home.data)
+    with pytest.raises(ConfigurationError, match="CUDA fails"):
+        program.start_node(home, Config(agent="knobs"), goal, offline)
 
 
 def test_one_that_has_is_not_asked_again(
@@ -136,6 +170,7 @@ def no_answer(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
     ("break_it", "name"),
     [
         (cpu_build, "cpu-build: torch here is built for the CPU alone; `tiny` runs"),
+        (cpu_build, f"run `{sys.executable} -m trainer.cards.install_torch cu1"),
         (taken, "card-taken: others hold"),
         (lost, "card-lost: the card GPU-"),
         (full_disk, "disk-full: 2.6 GB are needed under"),

@@ -200,7 +200,7 @@ def test_what_is_made_for_a_card_that_cannot_be_used_is_not_fetched_for_it(
     assert download is not None
     with pytest.raises(ConfigurationError, match="torch here is built for the CPU alone") as caught:
         require_use(download, settings())
-    assert "pip install --force-reinstall torch" in caught.value.hint
+    assert " -m trainer.cards.install_torch cu1" in caught.value.hint
     with pytest.raises(ConfigurationError, match="here are: 0 is rtx3060-12g"):
         require_use(download, settings(gpus=("1",)))
 

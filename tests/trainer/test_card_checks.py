@@ -1,5 +1,7 @@
 """Why a card cannot be used, by what is missing, and what mends it."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,64 +20,103 @@ ADA = Card(
     minor=0,
     env={"driver": "570.133.20", "cuda_driver": "12.8"},
 )
-PASCAL = Card(
-    uuid="GPU-2",
-    name="NVIDIA GeForce GTX 1060 6GB",
-    memory_bytes=6 << 30,
-    compute_capability=(6, 1),
-    env={"driver": "570.133.20", "cuda_driver": "12.8"},
-)
 
 
 def said(fault: ArnodeError | None) -> str:
     return "" if fault is None else f"{fault.message} | {fault.hint}"
 
 
+def card_of(capability: tuple[int, int], cuda_driver: str) -> Card:
+    driver = {"13.0": "580.95.05", "12.8": "570.133.20", "12.2": "535.183.01", "11.4": "470.256.02"}
+    return replace(
+        ADA,
+        compute_capability=capability,
+        env={"driver": driver[cuda_driver], "cuda_driver": cuda_driver},
+    )
+
+
 @pytest.mark.parametrize(
-    ("card", "built", "expected"),
+    ("capability", "cuda_driver", "built", "name", "mend"),
     [
-        (ADA, (12, 8), ""),
-        (ADA, (12, 9), ""),  # drivers of one major version reach all of its toolkits
-        (ADA, (13, 0), "the driver (570.133.20) reaches CUDA 12.8, torch is built for 13.0"),
-        (PASCAL, (12, 6), ""),
-        (PASCAL, (12, 8), "install torch's build for CUDA 12.6"),
-        (ADA, None, "built for the CPU alone"),
+        ((8, 9), "12.8", (12, 8), "", ""),
+        ((8, 9), "12.8", (12, 9), "", ""),  # drivers of one major version reach all its toolkits
+        ((8, 9), "12.8", (13, 0), "driver-too-old", "cu126"),
+        ((8, 9), "13.0", (13, 2), "", ""),
+        ((8, 9), "13.0", None, "cpu-build", "cu130"),
+        ((8, 6), "12.2", None, "cpu-build", "cu126"),
+        ((6, 1), "12.8", (12, 6), "", ""),
+        ((6, 1), "12.8", (12, 8), "card-too-old", "cu126"),
+        ((6, 1), "13.0", (13, 0), "card-too-old", "cu126"),
+        ((7, 0), "12.8", (13, 0), "card-too-old", "cu126"),
+        ((7, 0), "13.0", None, "cpu-build", "cu126"),
+        ((12, 0), "12.8", (13, 0), "driver-too-old", "cu128"),
+        ((12, 0), "12.8", (12, 6), "card-too-new", "cu128"),
+        ((12, 0), "13.0", (12, 6), "card-too-new", "cu130"),
+        ((8, 0), "11.4", (13, 0), "driver-too-old", "cu118"),
     ],
 )
 def test_driver_build_and_card_must_fit(
-    monkeypatch: pytest.MonkeyPatch, card: Card, built: tuple[int, int] | None, expected: str
+    monkeypatch: pytest.MonkeyPatch,
+    capability: tuple[int, int],
+    cuda_driver: str,
+    built: tuple[int, int] | None,
+    name: str,
+    mend: str,
 ) -> None:
     monkeypatch.setattr(card_checks, "torch_cuda", lambda: built)
+    monkeypatch.setattr(card_checks, "torch_codes", tuple)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
-    found = said(software_fault(card))
-    assert expected in found
-    assert bool(expected) == bool(found)
+    fault = software_fault(card_of(capability, cuda_driver))
+    assert (fault.name if fault else "") == name
+    command = f"`{sys.executable} -m trainer.cards.install_torch {mend}`"
+    assert fault is None or command in fault.hint
+
+
+def test_what_the_build_has_code_for_counts_where_it_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card_checks, "torch_cuda", lambda: (12, 8))
+    monkeypatch.setattr(card_checks, "torch_codes", lambda: ("sm_70", "sm_75"))
+    monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
+    assert software_fault(card_of((7, 0), "12.8")) is None  # as torch 2.8 to 2.10 have it
+    monkeypatch.setattr(card_checks, "torch_codes", lambda: ("sm_75", "sm_80"))
+    assert said(software_fault(card_of((7, 0), "12.8"))).startswith(
+        "torch's build for CUDA 12.8 has no machine code for cards of compute capability 7.0,"
+        " only sm_75 sm_80 | run `"
+    )
+
+
+@pytest.mark.parametrize("built", [None, (13, 0), (12, 6)])
+def test_a_card_that_no_build_serves_is_not_to_be_mended(
+    monkeypatch: pytest.MonkeyPatch, built: tuple[int, int] | None
+) -> None:
+    monkeypatch.setattr(card_checks, "torch_cuda", lambda: built)
+    fault = software_fault(card_of((3, 5), "11.4"))
+    assert fault is not None
+    assert fault.name == "card-too-old"
+    assert fault.message == "no build of torch serves cards of compute capability 3.5 any more"
+    assert "another card is needed" in fault.hint
+
+
+def test_a_driver_that_no_build_fits_is_to_be_updated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card_checks, "torch_cuda", lambda: (13, 0))
+    monkeypatch.setattr(card_checks, "torch_codes", tuple)
+    card = replace(ADA, env={"driver": "390.157"})
+    assert said(software_fault(card)) == (
+        "the driver (390.157) reaches CUDA 10 at most, torch is built for 13.0"
+        " | update NVIDIA's driver to 580 or newer"
+    )
+
+
+def test_a_card_that_tells_nothing_of_itself_has_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card_checks, "torch_cuda", lambda: (13, 0))
+    monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
+    assert software_fault(replace(ADA, compute_capability=(0, 0), env={})) is None
 
 
 def test_a_compiler_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(card_checks, "torch_cuda", lambda: (12, 8))
     monkeypatch.setattr("shutil.which", lambda _name: None)
     assert "no C compiler" in said(software_fault(ADA))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("cuda: Optional[str] = '13.0'\n", (13, 0)),
-        ("cuda = '12.8'\nhip = None\n", (12, 8)),
-        ("cuda: Optional[str] = None\n", None),
-    ],
-)
-def test_the_build_is_read_without_importing_torch(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, expected: tuple[int, int] | None
-) -> None:
-    (tmp_path / "version.py").write_text(text)
-
-    class Found:
-        origin = str(tmp_path / "__init__.py")
-
-    monkeypatch.setattr(card_checks, "find_spec", lambda _name: Found)
-    assert torch_cuda() == expected
 
 
 def test_each_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

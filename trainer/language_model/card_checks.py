@@ -5,23 +5,23 @@ What can be read is looked at first, as it names its own mend; then CUDA is trie
 
 import asyncio
 import os
-import re
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError
 from trainer.cards import nvidia
 from trainer.cards.cards import Card
+from trainer.cards.install_torch import mend
+from trainer.cards.torch_build import codes_of, cuda_reached, fitting_build, installed, serves
+from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import program_message
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox, SandboxEnded
 
-_TURING: Final = (7, 5)
-_LAST_BEFORE_TURING: Final = (12, 6)  # the newest CUDA whose torch builds know older cards
+_TURING: Final = (7, 5)  # of which builds for every CUDA since 11 know
 _TRY_S = 120.0
 _TRY = "import torch; torch.ones(8, device='cuda').sum().item(); print('works', flush=True)"
 
@@ -39,43 +39,33 @@ def card_fault(card: Card) -> CardFault | None:
     return software_fault(card) or file_fault(card) or trial_fault(card)
 
 
-def torch_cuda() -> tuple[int, int] | None:
-    """Return the CUDA version that the installed torch was built for, None for none.
-
-    Read from its version file: importing torch takes a second.
-    """
-    spec = find_spec("torch")
-    if spec is None or spec.origin is None:
-        return None
-    text = Path(spec.origin).with_name("version.py").read_text()
-    found = re.search(r"^cuda\b.*= '(\d+)\.(\d+)'", text, re.MULTILINE)
-    return (int(found[1]), int(found[2])) if found else None
-
-
 def software_fault(card: Card) -> CardFault | None:
     """Return why torch as it is installed cannot use a card."""
+    reached = _cuda_reached(card)
+    mended = mend(reached, card.compute_capability)
+    if fitting_build(None, [card.compute_capability]) is None:
+        return CardFault(
+            "card-too-old", f"no build of torch serves {_named(card)} any more", mended
+        )
     built = torch_cuda()
     if built is None:
-        return CardFault(
-            "cpu-build",
-            "torch here is built for the CPU alone",
-            "install its CUDA build: pip install --force-reinstall torch",
-        )
+        return CardFault("cpu-build", "torch here is built for the CPU alone", mended)
     named = f"{built[0]}.{built[1]}"
-    if (0, 0) < card.compute_capability < _TURING and built > _LAST_BEFORE_TURING:
-        older = ".".join(map(str, _LAST_BEFORE_TURING))
+    codes = torch_codes() or codes_of(built)
+    if not serves(codes, card.compute_capability):
+        age = "old" if card.compute_capability < _TURING else "new"
         return CardFault(
-            "card-too-old",
-            f"torch's build for CUDA {named} knows no cards before Turing",
-            f"install torch's build for CUDA {older}",
+            f"card-too-{age}",
+            f"torch's build for CUDA {named} has no machine code for {_named(card)}, only "
+            + " ".join(codes),
+            mended,
         )
-    driver = str(card.env.get("cuda_driver", ""))
-    if driver and int(driver.partition(".")[0]) < built[0]:
+    if reached is not None and reached < built[0]:
         return CardFault(
             "driver-too-old",
-            f"the driver ({card.env.get('driver', 'unknown')}) reaches CUDA {driver},"
-            f" torch is built for {named}",
-            "update NVIDIA's driver, or install torch's build for that CUDA",
+            f"the driver ({card.env.get('driver', 'unknown')}) reaches CUDA"
+            f" {card.env.get('cuda_driver', reached or '10 at most')}, torch is built for {named}",
+            mended,
         )
     if shutil.which("gcc") is None:
         return CardFault(
@@ -84,6 +74,30 @@ def software_fault(card: Card) -> CardFault | None:
             "install your distribution's package `gcc`",
         )
     return None
+
+
+def torch_cuda() -> tuple[int, int] | None:
+    """Return the CUDA version that the installed torch was built for, None for none."""
+    found = installed()
+    return found.cuda if found else None
+
+
+def torch_codes() -> tuple[str, ...]:
+    """Return what the installed torch has machine code for; empty where that cannot be read."""
+    found = installed()
+    return found.codes if found else ()
+
+
+def _cuda_reached(card: Card) -> int | None:
+    """Return the newest CUDA major version that a card's driver runs, None if it does not tell."""
+    if cuda := card.env.get("cuda_driver"):
+        return int(str(cuda).partition(".")[0])
+    return cuda_reached(str(driver)) if (driver := card.env.get("driver")) else None
+
+
+def _named(card: Card) -> str:
+    major, minor = card.compute_capability
+    return f"cards of compute capability {major}.{minor}"
 
 
 def file_fault(card: Card, dev: Path = Path("/dev")) -> CardFault | None:
@@ -129,18 +143,22 @@ def trial_fault(card: Card) -> CardFault | None:
     )
 
 
-async def _tried(card: Card) -> str:
-    """Return what a program said that uses the card in a sandbox."""
-    profile = Profile(
+def profile_of(device: Device, *, memory_bytes: int = 16 << 30) -> Profile:
+    """Return what a program of our own may use that tries a device as training does."""
+    return Profile(
         role="train",
         harness=HARNESS,
-        memory_bytes=16 << 30,
+        memory_bytes=memory_bytes,
         scratch_bytes=1 << 30,
         threads=1024,
         single_process=False,
-        card=card.device,
+        card=device if device.cuda is not None else None,
     )
-    sandbox = await Sandbox.launch(profile)
+
+
+async def _tried(card: Card) -> str:
+    """Return what a program said that uses the card in a sandbox."""
+    sandbox = await Sandbox.launch(profile_of(card.device))
     try:
         await sandbox.send(JOB, program_message(_TRY, "train"))
         async with asyncio.timeout(_TRY_S):

@@ -7,18 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trainer.host.device import Device
-from trainer.language_model.harness import HARNESS
+from trainer.language_model.card_checks import profile_of
 from trainer.language_model.job import program_message
 from trainer.proving.faults import Fault
 from trainer.sandbox.inside.channel import JOB
-from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox, SandboxEnded
 
 _MARK: Final = "probe "  # as `harness.probes` begins its lines
 _PROGRAM: Final = "from trainer.language_model.harness import probes; probes.main({names!r})"
-_MEMORY_BYTES: Final = 16 << 30
-_SCRATCH_BYTES: Final = 1 << 30
-_THREADS: Final = 1024
 _DRIVER: Final = "update NVIDIA's driver; `nvidia-smi` must work"
 _TORCH: Final = "another release of torch may have it"
 # What it means that a probe fails, which says why.
@@ -81,16 +77,7 @@ async def probe(
 
 async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> list[Probed]:
     """Return what one process told, at least of the first."""
-    profile = Profile(
-        role="train",
-        harness=HARNESS,
-        memory_bytes=_MEMORY_BYTES,
-        scratch_bytes=_SCRATCH_BYTES,
-        threads=_THREADS,
-        single_process=False,
-        card=device if device.cuda is not None else None,
-    )
-    sandbox = await Sandbox.launch(profile)
+    sandbox = await Sandbox.launch(profile_of(device))
     ended = "it ended its process"
     try:
         await sandbox.send(JOB, program_message(_PROGRAM.format(names=names), "train"))

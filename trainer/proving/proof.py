@@ -7,13 +7,14 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from trainer.cards.cards import Card
 from trainer.host.device import Device
+from trainer.language_model.text.token_cache import write_atomically
 from trainer.proving.faults import Fault
 
 _VERSION: Final = 1  # of what is proven: raise it with anything that changes what is told
@@ -71,13 +72,7 @@ class Proof:
         size = self.told.get("size")
         shown = {"size": "x".join(map(str, size))} if size else {}
         shown |= {name: self.told[name] for name in ("attention", "compiled") if name in self.told}
-        return Device(
-            hardware_class=device.hardware_class,
-            environment={**device.environment, **shown},
-            cuda=device.cuda,
-            minor=device.minor,
-            told=self.told,
-        )
+        return replace(device, environment={**device.environment, **shown}, told=self.told)
 
     def report(self, card: Card | None) -> dict[str, Any]:
         """Return what a person may send."""
@@ -96,7 +91,7 @@ class Proof:
             "python": platform.python_version(),
             "cores": os.cpu_count(),
             "card": described,
-            **_document(self),
+            **asdict(self),
         }
 
 
@@ -110,9 +105,7 @@ def keep(proof: Proof, folder: Path) -> None:
     """Remember a proof, whole or not at all."""
     path = _path(folder, proof.setting)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(_document(proof), indent=1))
-    part.replace(path)
+    write_atomically(path, json.dumps(asdict(proof), indent=1).encode())
 
 
 def remembered(setting: Setting, folder: Path) -> Proof | None:
@@ -132,10 +125,6 @@ def remembered(setting: Setting, folder: Path) -> Proof | None:
 
 def _path(folder: Path, setting: Setting) -> Path:
     return folder / _FOLDER / f"{setting.hardware_class}.json"
-
-
-def _document(proof: Proof) -> dict[str, Any]:
-    return asdict(proof)
 
 
 def _step(document: Mapping[str, Any]) -> Step:

@@ -13,21 +13,18 @@ from typing import Any, Final
 
 from protocol.source import Source
 from trainer.host.device import Device
-from trainer.language_model.harness import HARNESS
+from trainer.language_model.card_checks import profile_of
 from trainer.language_model.harness.job import SandboxJob
 from trainer.language_model.job import job_message
 from trainer.proving.faults import Fault
 from trainer.proving.probing import Abilities
 from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA, WEIGHTS
-from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import ForgedFrame, Sandbox, SandboxEnded
-from trainer.sandbox.sealed import Sealed
+from trainer.sandbox.sealed import sealed
 
 SHARE: Final = 0.9  # of a card's memory that a step may take
 _STEPS: Final = 12
 _GIB: Final = 1 << 30
-_SCRATCH_BYTES: Final = 1 << 30
-_THREADS: Final = 1024
 _HOST_BYTES: Final = 32 << 30
 
 
@@ -117,13 +114,12 @@ class Trial:
     async def paced(self, size: Size) -> Paced:
         """Take some steps at a size, after those that the script warms up with."""
         tokens = bytes(2 * (_STEPS + 1) * size.step_tokens)
-        sandbox = await Sandbox.launch(self._profile())
-        fault = ""
+        sandbox = await Sandbox.launch(profile_of(self.device, memory_bytes=self.host_bytes))
         try:
             async with asyncio.timeout(self.limit_s):
                 await sandbox.send(JOB, job_message(self._job(size), self.source))
                 await sandbox.receive(NEED_DATA)
-                with Sealed([memoryview(tokens)]).opened() as descriptor:
+                with sealed(tokens) as descriptor:
                     await sandbox.send(DATA, descriptor=descriptor)
                 began_s = time.monotonic()
                 took_s = await _until_exported(sandbox, began_s)
@@ -139,17 +135,6 @@ class Trial:
             await sandbox.close()
         is_too_large = sandbox.ran_out_of_memory or sandbox.end == "memory"
         return Paced(size=size, why=fault[:300], is_too_large=is_too_large)
-
-    def _profile(self) -> Profile:
-        return Profile(
-            role="train",
-            harness=HARNESS,
-            memory_bytes=self.host_bytes,
-            scratch_bytes=_SCRATCH_BYTES,
-            threads=_THREADS,
-            single_process=False,
-            card=self.device if self.device.cuda is not None else None,
-        )
 
     def _job(self, size: Size) -> SandboxJob:
         told: dict[str, Any] = {**self.abilities.told(), "size": size.told()}

@@ -1,0 +1,261 @@
+"""`python -m trainer.cards.install_torch [BUILD]`: put the build of torch here that fits the cards.
+
+Builds are found by name by `uv`, which knows where each is kept; it is fetched if it is not here.
+`make setup` runs this before everything else, so nothing that is installed is needed.
+"""
+
+import argparse
+import importlib
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ArnodeError, ConfigurationError
+from trainer.cards.torch_build import (
+    BUILDS,
+    LAST_DRIVER_BEFORE_TURING,
+    Build,
+    Capability,
+    Installed,
+    cuda_reached,
+    fitting_build,
+    installed,
+    least_driver,
+)
+
+_TURING: Final = (7, 5)
+_NAME = "trainer.cards.install_torch"
+_WSL_SMI = Path("/usr/lib/wsl/lib/nvidia-smi")  # not on every PATH there
+_DRIVER_VERSION = Path("/proc/driver/nvidia/version")
+_ASK_S: Final = 30.0  # the driver may have to be loaded
+_BOUND: Final = "torch>=2.6"  # as in pyproject.toml
+_PIPS: Final = BUILDS[0]  # what `pip install torch` brings on x86-64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """NVIDIA's driver, and the compute capabilities of its cards, as far as it tells them."""
+
+    version: str
+    capabilities: tuple[Capability, ...] = ()
+
+    def __str__(self) -> str:
+        cards = ", ".join(f"{major}.{minor}" for major, minor in sorted(set(self.capabilities)))
+        return f"NVIDIA driver {self.version}" + (f", compute capability {cards}" if cards else "")
+
+
+def find_driver(
+    constraints: Path | None = None,
+    *,
+    wsl_smi: Path = _WSL_SMI,
+    driver_version: Path = _DRIVER_VERSION,
+) -> Driver | None:
+    """Return what the driver tells of itself, None without one.
+
+    Where `nvidia-smi` tells too little, the driver's library is asked by nvidia-ml-py, which is
+    fetched at the version of `constraints` if it is not here.
+    """
+    smi = shutil.which("nvidia-smi") or (str(wsl_smi) if wsl_smi.exists() else None)
+    driver = _asked(smi) if smi else None
+    if driver is None and driver_version.exists():
+        said = re.search(r"\s(\d{3,}\.[\d.]+)\s", driver_version.read_text())
+        driver = Driver(version=said[1]) if said else None
+    if driver is None or driver.capabilities:
+        return driver
+    return replace(driver, capabilities=_library_capabilities(constraints))
+
+
+def _asked(smi: str) -> Driver | None:
+    for fields in ("driver_version,compute_cap", "driver_version"):  # older ones know one field
+        argv = [smi, f"--query-gpu={fields}", "--format=csv,noheader"]
+        try:
+            said = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_ASK_S)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        rows = re.findall(r"^(\d+\.[\d.]+)(?:, *(?:(\d+)\.(\d+)|.*))?$", said.stdout, re.MULTILINE)
+        if said.returncode == 0 and rows:
+            capabilities = tuple((int(major), int(minor)) for _, major, minor in rows if major)
+            return Driver(version=rows[0][0], capabilities=capabilities)
+    return None
+
+
+def _library_capabilities(constraints: Path | None) -> tuple[Capability, ...]:
+    """Return what the driver's library tells of compute capabilities; empty if it does not."""
+    if find_spec("pynvml") is None and not _fetched("nvidia-ml-py", constraints):
+        return ()
+    importlib.invalidate_caches()
+    import pynvml
+
+    from trainer.cards.nvml import initialised, told
+
+    try:
+        with initialised():
+            handles = [
+                told(pynvml.nvmlDeviceGetHandleByIndex, number)
+                for number in range(pynvml.nvmlDeviceGetCount())
+            ]
+            found = [told(pynvml.nvmlDeviceGetCudaComputeCapability, one) for one in handles if one]
+    except pynvml.NVMLError:
+        return ()
+    return tuple((major, minor) for major, minor in filter(None, found))
+
+
+def install_command(build: Build) -> str:
+    """Return the command that installs a build for the Python that runs this."""
+    return shlex.join([sys.executable, "-m", _NAME, build.name])
+
+
+def mend(reached: int | None, capability: Capability) -> str:
+    """Return what makes torch fit a driver that reaches a CUDA major version, and a card."""
+    build = fitting_build(reached, [capability])
+    if build is not None:
+        return f"run `{install_command(build)}`: torch's build for CUDA {build.version} fits"
+    with_newer_driver = fitting_build(None, [capability])
+    if with_newer_driver is None:
+        return "no build of torch serves this card any more: another card is needed"
+    least = least_driver(with_newer_driver.cuda[0])
+    if capability < _TURING:
+        return (
+            f"update NVIDIA's driver to {least} or newer, up to {LAST_DRIVER_BEFORE_TURING}, the"
+            " last one for this card"
+        )
+    return f"update NVIDIA's driver to {least} or newer"
+
+
+def install(build: Build, pinned: str | None, constraints: Path | None = None) -> None:
+    """Put a build here in the place of what is installed: of the pinned release, if that has one.
+
+    Raises ConfigurationError if it does not come.
+    """
+    argv = [
+        *_uv(constraints), "pip", "install", "--python", sys.executable,
+        "--torch-backend", build.name,
+        "--reinstall-package", "torch",  # without a pin uv would leave what is there
+        f"torch=={pinned}+{build.name}" if pinned and build.has_release(pinned) else _BOUND,
+    ]  # fmt: skip
+    code = subprocess.run(argv, check=False).returncode
+    found = installed()
+    if code or found is None or found.cuda != build.cuda:
+        raise ConfigurationError(
+            f"torch's build for CUDA {build.version} could not be installed, for what stands above",
+            f"`{install_command(build)}` tries again",
+        )
+
+
+def _uv(constraints: Path | None) -> list[str]:
+    """Return how uv is called here, fetched if need be. Raises ConfigurationError without it."""
+    module = [sys.executable, "-m", "uv"]
+    if find_spec("uv"):
+        return module
+    if path := shutil.which("uv"):
+        return [path]
+    if _fetched("uv", constraints):
+        return module
+    raise ConfigurationError(
+        "the package uv, which finds torch's builds by name, could not be installed",
+        f"install it, then run `{shlex.join([sys.executable, '-m', _NAME])}`",
+    )
+
+
+def _fetched(package: str, constraints: Path | None) -> bool:
+    """Install a package by pip, and return whether that worked."""
+    argv = [sys.executable, "-m", "pip", "install", "--quiet", package]
+    argv += ["--constraint", str(constraints)] if constraints else []
+    return find_spec("pip") is not None and subprocess.run(argv, check=False).returncode == 0
+
+
+def prepare(constraints: Path, kept: Path, driver: Driver | None) -> None:
+    """Before everything else is installed: put the build here that fits, where pip's does not.
+
+    `kept` becomes the constraints for the rest, in which another release of torch stays if it alone
+    fits. What fails is said and left to pip: `arnode doctor` names it again.
+    """
+    text = constraints.read_text()
+    kept.write_text(text)
+    if driver is None:
+        return
+    build = fitting_build(cuda_reached(driver.version), driver.capabilities)
+    if build is None:
+        newest = max(driver.capabilities, default=(0, 0))
+        _say(f"{driver}: {mend(cuda_reached(driver.version), newest)}; runs are on the processor")
+        return
+    fits = f"{driver}: torch's build for CUDA {build.version} fits"
+    line = re.search(r"^torch==(\S+)$", text, re.MULTILINE)
+    pinned = line[1] if line else None
+    if _needs_no_help(installed(), build, pinned, driver):
+        _say(fits)
+    else:
+        _say(f"{fits} and is installed first (about 3 GB) …")
+        try:
+            install(build, pinned, constraints)
+        except ConfigurationError as error:
+            _say(f"{error.message}; {error.hint}. What pip brings is installed instead.")
+            return
+    found = installed()
+    if found is not None and line and not build.has_release(line[1]):
+        kept.write_text(text.replace(line[0], f"torch=={found.version}"))
+
+
+def _needs_no_help(
+    found: Installed | None, build: Build, pinned: str | None, driver: Driver
+) -> bool:
+    """Whether torch is right already, or will be by pip alone."""
+    is_pips = build is _PIPS and platform.machine() == "x86_64"
+    if found is None:
+        return is_pips
+    served = [capability for capability in driver.capabilities if build.serves(capability)]
+    if not found.fits(cuda_reached(driver.version), served):
+        return False  # pip leaves it, as its release is the pinned one
+    return is_pips or found.version == pinned or not (pinned and build.has_release(pinned))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main() -> int:
+    """Install the named build, or the one that fits; with --constraints a part of `make setup`."""
+    parser = argparse.ArgumentParser(prog=f"python -m {_NAME}")
+    names = [build.name for build in BUILDS]
+    parser.add_argument("build", nargs="?", choices=names, help="else the one that fits the cards")
+    parser.add_argument("--constraints", type=Path, help="for `make setup`: the pinned versions")
+    parser.add_argument("--kept", type=Path, help="... and where those go that the rest keeps to")
+    options = parser.parse_args()
+    try:
+        if options.constraints:
+            prepare(options.constraints, options.kept, find_driver(options.constraints))
+            return 0
+        build = next((one for one in BUILDS if one.name == options.build), None) or _fitting()
+        found = installed()
+        install(build, found.version if found else None)
+    except ArnodeError as error:
+        print(f"{error.message}: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    _say(f"torch's build for CUDA {build.version} is installed; `arnode doctor` tells of the rest.")
+    return 0
+
+
+def _fitting() -> Build:
+    """Return the build that fits here. Raises ConfigurationError if there is none."""
+    driver = find_driver()
+    if driver is None:
+        raise ConfigurationError(
+            "no NVIDIA driver is found here",
+            "`nvidia-smi` must list the cards; else name a build, as `cu126`",
+        )
+    build = fitting_build(cuda_reached(driver.version), driver.capabilities)
+    if build is None:
+        newest = max(driver.capabilities, default=(0, 0))
+        raise ConfigurationError(str(driver), mend(cuda_reached(driver.version), newest))
+    return build
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""Which build of torch fits NVIDIA's driver and cards, and what the installed one was built for.
+
+`pip install torch` brings a build for a new CUDA, which older drivers do not reach and which has no
+code for cards before Turing. Nothing that is installed is needed: `make setup` asks at its start.
+Sources: NVIDIA's "CUDA Compatibility", table of minor version compatibility (drivers); torch 2.13's
+torch/cuda/__init__.py, PYTORCH_RELEASES_CODE_CC, and RELEASE.md of torch 2.7, 2.11 and 2.13 (what a
+build has machine code for); CUDA's "Best Practices Guide", binary compatibility.
+"""
+
+import importlib
+import mmap
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+Capability = tuple[int, int]
+
+# CUDA's major version, and the first driver that runs all of its toolkits.
+_DRIVERS: Final = {13: 580, 12: 525, 11: 450}
+LAST_DRIVER_BEFORE_TURING: Final = 580  # newer ones do not tell of older cards at all
+_CODES = re.compile(rb"\0((?:sm|compute)_\d+[af]?(?: (?:sm|compute)_\d+[af]?)*)\0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A build of torch that can be had.
+
+    `name` is what uv calls it; `codes` is what it has machine code for, by platform.machine(), as
+    `torch.cuda.get_arch_list()` has it. `last` is the last torch with such a build, None if that is
+    not out yet.
+    """
+
+    name: str
+    cuda: tuple[int, int]
+    codes: dict[str, str]
+    last: tuple[int, ...] | None = None
+
+    @property
+    def version(self) -> str:
+        """Its CUDA version."""
+        return ".".join(map(str, self.cuda))
+
+    def has_release(self, release: str) -> bool:
+        """Whether there is such a build of a release of torch, as `2.13.0`."""
+        return self.last is None or tuple(map(int, release.split(".")[:2])) <= self.last
+
+    def serves(self, capability: Capability) -> bool:
+        """Whether its machine code runs on a card. What is not known of a card is no obstacle."""
+        return serves(self.codes.get(platform.machine(), "").split(), capability)
+
+
+# The first that fits is taken: new before old, and what is still made before what is not.
+BUILDS: Final = (
+    Build(
+        name="cu130",
+        cuda=(13, 0),
+        codes={
+            "x86_64": "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120",
+            "aarch64": "sm_80 sm_90 sm_100 sm_110 sm_120",
+        },
+    ),
+    Build(
+        name="cu126",
+        cuda=(12, 6),
+        codes={
+            "x86_64": "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90",
+            "aarch64": "sm_80 sm_90",
+        },
+        last=(2, 14),
+    ),
+    # For Blackwell with a driver before 580.
+    Build(
+        name="cu128",
+        cuda=(12, 8),
+        codes={"x86_64": "sm_75 sm_80 sm_86 sm_90 sm_100 sm_120"},
+        last=(2, 11),
+    ),
+    Build(
+        name="cu118",
+        cuda=(11, 8),
+        codes={"x86_64": "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90"},
+        last=(2, 7),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """The torch that is installed: its version without what names the build, and that build's CUDA.
+
+    `codes` is what it has machine code for; empty where that cannot be read.
+    """
+
+    version: str
+    cuda: tuple[int, int] | None
+    codes: tuple[str, ...] = ()
+
+    def fits(self, reached: int | None, capabilities: Sequence[Capability]) -> bool:
+        """Whether a driver that reaches a CUDA major version, and all cards, can use it."""
+        if self.cuda is None or (reached is not None and self.cuda[0] > reached):
+            return False
+        codes = self.codes or codes_of(self.cuda)
+        return all(serves(codes, capability) for capability in capabilities)
+
+
+def installed() -> Installed | None:
+    """Return what is installed, None for nothing.
+
+    Read from files: importing torch takes a second.
+    """
+    importlib.invalidate_caches()
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent
+    try:
+        text = (folder / "version.py").read_text()
+    except FileNotFoundError:  # what an installation left that was broken off
+        return None
+    version = re.search(r"^__version__\b.*= '([^'+]+)", text, re.MULTILINE)
+    cuda = re.search(r"^cuda\b.*= '(\d+)\.(\d+)'", text, re.MULTILINE)
+    return Installed(
+        version=version[1] if version else "",
+        cuda=(int(cuda[1]), int(cuda[2])) if cuda else None,
+        codes=_codes_in(folder / "lib" / "libtorch_python.so") if cuda else (),
+    )
+
+
+def _codes_in(library: Path) -> tuple[str, ...]:
+    """Return what `torch.cuda.get_arch_list()` would: a text in the library that answers it."""
+    try:
+        with library.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+            found = max(_CODES.findall(data), key=len, default=b"")
+    except (FileNotFoundError, ValueError):  # ValueError: an empty file
+        return ()
+    return tuple(found.decode().split())
+
+
+def codes_of(cuda: tuple[int, int]) -> tuple[str, ...]:
+    """Return what builds for a CUDA version have machine code for, as far as is known here."""
+    known = min((build for build in BUILDS if build.cuda <= cuda), default=BUILDS[-1], key=_newness)
+    return tuple(known.codes.get(platform.machine(), "").split())
+
+
+def _newness(build: Build) -> tuple[int, int]:
+    return -build.cuda[0], -build.cuda[1]
+
+
+def serves(codes: Iterable[str], capability: Capability) -> bool:
+    """Whether machine code runs on a card; (0, 0) is a card of which that is not known.
+
+    `sm_86` runs on its major version from its minor one on, `compute_86` (compiled by the driver)
+    on all that came later.
+    """
+    if capability == (0, 0):
+        return True
+    for code in codes:
+        kind, _, digits = code.partition("_")
+        have = divmod(int(digits.rstrip("af")), 10)
+        if have <= capability and (kind == "compute" or have[0] == capability[0]):
+            return True
+    return False
+
+
+def cuda_reached(driver: str) -> int:
+    """Return the newest CUDA major version that a driver, as `550.144.03`, runs; 0 for none."""
+    branch = int(driver.partition(".")[0])
+    return next((cuda for cuda, least in _DRIVERS.items() if branch >= least), 0)
+
+
+def least_driver(cuda: int) -> int:
+    """Return the branch of the first driver that runs a CUDA major version."""
+    return _DRIVERS[cuda]
+
+
+def fitting_build(reached: int | None, capabilities: Sequence[Capability]) -> Build | None:
+    """Return the build for a driver that reaches a CUDA major version, and for cards.
+
+    It serves all the cards; where none does, the newest of them; None if nothing fits. What is not
+    known (None, (0, 0)) is no obstacle.
+    """
+    usable = [build for build in BUILDS if reached is None or build.cuda[0] <= reached]
+    for wanted in (capabilities, [max(capabilities, default=(0, 0))]):
+        for build in usable:
+            if all(build.serves(capability) for capability in wanted):
+                return build
+    return None
