@@ -30,7 +30,7 @@ def test_doctor_shows_the_card_and_names_its_fault(
     said = arnode(tmp_path, "doctor", env=env).stdout
     card = "NVIDIA GeForce RTX 4090 (rtx4090-24g), driver 570.133.20, 320 of 450 W"
     assert f"warning  device     {card}; {CPU_BUILD}\n" in said
-    assert "mend: install its CUDA build: pip install" in said
+    assert "-m trainer.cards.install_torch cu126`: torch's build for CUDA 12.6 fits" in said
 
 
 def test_doctor_tells_programs_the_same(
@@ -45,7 +45,7 @@ def test_doctor_tells_programs_the_same(
     slices = [f"(a100-80g-mig-{part})" in device["detail"] for part in ("3g40g", "1g10g")]
     assert (slices, "H100" in device["detail"]) == ([True, True], False)
     assert device["detail"].endswith(CPU_BUILD)
-    assert "CUDA build" in device["mend"]
+    assert "trainer.cards.install_torch cu126" in device["mend"]
 
 
 def test_a_card_that_cannot_be_proven_is_reported(
@@ -81,7 +81,8 @@ def test_start_says_why_tiny_runs_and_gives_the_limit_back(
                 node.send_signal(signal.SIGINT)
     text = "".join(said)
     assert f"card {uuid_of(0)}: 300 W instead of 320" in text
-    assert f"cpu-build: {CPU_BUILD}; `tiny` runs on the processor; install its CUDA" in text
+    assert f"cpu-build: {CPU_BUILD}; `tiny` runs on the processor; run `" in text
+    assert "trainer.cards.install_torch cu126" in text
     assert (node.returncode, said[-1]) == (130, "arnode: interrupted\n")
     assert "Traceback" not in text
     assert machine.limit_mw() == 320_000
