@@ -22,15 +22,19 @@ _log = logging.getLogger("node")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unproven:
-    """A card that is to prove itself before it is worked on; `known` is what failed before."""
+    """A card that is to prove itself before it is worked on; `known` is what failed before.
+
+    Without a card it is the processor in a card's place, at toy size.
+    """
 
     device: Device
-    card: Card
+    card: Card | None
     known: tuple[Fault, ...] = ()
 
     async def prove(self, home: Home) -> bool:
         """Let it, keep what came of it, and return whether runs can be made on it."""
-        say(f"{self.card.name} proves itself, which takes some minutes, once:")
+        name = self.card.name if self.card else "the processor"
+        say(f"{name} proves itself, which takes some minutes, once:")
         proving = proving_of(self.device, self.card, say=say, known=self.known)
         proof = await proving.prove()
         keep(proof, home.data)

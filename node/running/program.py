@@ -181,17 +181,19 @@ async def _run_awaited(start: _Start) -> None:
     task = load_task(STAND_IN, data_dir=home.data)
     async with preparing(home, start.config.task) as preparation:
         is_proven = start.unproven is None or await start.unproven.prove(home)
-        if is_proven:
+        research = None
+        if is_proven and not preparation.is_done:
             research = await _run(meanwhile, task, preparation=preparation)
     if not is_proven:  # nothing more is fetched
         await _run(replace(meanwhile, goal=goal), task)
         return
-    if not research.has_given_way:
+    if research is not None and not research.has_given_way:
         return
     if goal.duration_s is not None:
         goal = replace(goal, duration_s=max(0.0, goal.duration_s - time.monotonic() + began_s))
     task = load_task(start.config.task, data_dir=home.data)
-    await _run(replace(start, goal=goal), task, is_paused=research.is_paused)
+    is_paused = research is not None and research.is_paused
+    await _run(replace(start, goal=goal), task, is_paused=is_paused)
 
 
 async def _run(

@@ -107,6 +107,11 @@ class Preparation:
         self._state = "beginning"
         self._now_and_then = NowAndThen(self._tell)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether a first run has all that it needs."""
+        return self._ready.is_set()
+
     def _tell(self, line: str) -> None:
         self._say(line)
 
@@ -173,7 +178,11 @@ class Preparation:
             await process.wait()
         # A command ends with what is wrong and how to mend it.
         said = " ".join(lines)
-        return said.partition("arnode: ")[2] or said or f"exit {process.returncode}"
+        return (
+            said.partition("arnode: ")[2].replace(" mend: ", "; ")
+            or said
+            or f"exit {process.returncode}"
+        )
 
 
 @asynccontextmanager

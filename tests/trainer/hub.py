@@ -3,6 +3,7 @@ cuts, changes and refuses.
 """
 
 import hashlib
+import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +21,7 @@ import pyarrow.parquet as pq
 from trainer.tasks.tiny import world
 
 _LOOKED_S = 0.05
+_PIECE = 1 << 18  # bytes
 
 SPLITS = {  # the number of each shard, and how many bytes of text it has at least
     "training/shard_0.parquet": (0, 480_000),
@@ -99,7 +102,8 @@ class Hub:
 
     `announces`: it tells hashes by the header of hubs, with a redirect to another path.
     `missing` are the names it does not have; `cuts` in how many bytes a name's next answer ends;
-    to be asked for what is `stalled` takes for ever.
+    to be asked for what is `stalled` takes for ever. `mbit_s`: what goes over its line, if that is
+    bounded.
     """
 
     url: str = ""
@@ -109,6 +113,18 @@ class Hub:
     stalled: set[str] = field(default_factory=set)
     cuts: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    mbit_s: float = math.inf
+    line: Lock = field(default_factory=Lock)
+
+    def carry(self, content: bytes, target: IO[bytes]) -> None:
+        """Write some bytes as fast as the line carries them, whoever else has some for it."""
+        for start in range(0, len(content), _PIECE):
+            piece = content[start : start + _PIECE]
+            with self.line:
+                began_s = time.monotonic()
+                target.write(piece)
+                over_s = began_s + len(piece) * 8e-6 / self.mbit_s - time.monotonic()
+                time.sleep(max(0.0, over_s))
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -150,17 +166,17 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def copyfile(self, source: object, outputfile: object) -> None:
+    def copyfile(self, source: Any, outputfile: IO[bytes]) -> None:
         cut = self._hub.cuts.pop(self.path.rpartition("/")[2], None)
-        content = source.read()  # type: ignore[attr-defined]
+        content = source.read()
         with suppress(ConnectionError):  # whoever asked is gone
-            outputfile.write(content if cut is None else content[:cut])  # type: ignore[attr-defined]
+            self._hub.carry(content[:cut], outputfile)
         if cut is not None:
             self.close_connection = True
 
 
 @contextmanager
-def served(folder: Path, **given: bool) -> Iterator[Hub]:
+def served(folder: Path, **given: float) -> Iterator[Hub]:
     """Serve a folder while the block lasts; whatever of the hub is changed takes effect at once."""
     hub = Hub(**given)  # type: ignore[arg-type]
     handler = partial(_Handler, hub=hub, directory=str(folder))

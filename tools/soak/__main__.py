@@ -14,6 +14,7 @@ from pathlib import Path
 from tools.figures import provenance
 from tools.paths import ROOT
 from tools.soak.aa import run_aa
+from tools.soak.first import run_first
 from tools.soak.forks import run_bits, run_forks
 from tools.soak.fuzz import run_fuzz
 from tools.soak.gossip import run_gossip
@@ -52,6 +53,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "traffic": run_traffic,
     "knobs": run_knobs,
     "model": run_model,
+    "first": run_first,
     "tests": run_marked,
 }
 

@@ -1,0 +1,27 @@
+"""`arnode start` on a machine whose card has not proven itself, with the processor in its place.
+
+`python -m tools.soak.first_start TASK`: all but the driver's word for the card is the node's own.
+"""
+
+import sys
+
+from node.home.home import Home
+from node.loop.agenda import Goal
+from node.networks.consent import Wishes
+from node.running import program
+from node.running.first_card import TaskHere, Unproven
+from node.settings.config import Config
+from trainer.host.device import processor
+
+
+def main() -> None:
+    """Start a node in the home that the environment names, and let it measure once."""
+    home = Home.here()
+    task = sys.argv[1]
+    here = TaskHere(task=task, unproven=Unproven(device=processor(), card=None))
+    vars(program)["task_here"] = lambda *_: here
+    program.start_node(home, Config(task=task, agent="knobs"), Goal(), Wishes(network="none"))
+
+
+if __name__ == "__main__":
+    main()
