@@ -7,7 +7,14 @@ from typing import Final
 
 from protocol.units import NANO
 from tools.gpu.measuring import Figures, Report, Session, figures_of, metrics_of, pooled_sd
-from tools.gpu.sources import on_smaller_card, ours, size_of_ours, with_constants
+from tools.gpu.sources import (
+    constants_of,
+    moved,
+    on_smaller_card,
+    ours,
+    size_of_ours,
+    with_constants,
+)
 from trainer.measuring.outcome import RunOutcome
 
 # Steps in depth and in doublings of the batch from the sized baseline, the nearest first
@@ -81,11 +88,11 @@ async def _sweep(
         if not session.has_time_for():
             report.skipped.append(f"sweep: no time for {len(grid) - number} of its points")
             break
-        size = base.moved(deeper, doublings)
+        size = moved(base, deeper, doublings)
         what = f"{size.layers} layers, width {size.width}, {size.step_tokens} tokens a step"
         outcome = await session.run(
             what,
-            with_constants(source, {**size.constants, "TIME_BUDGET": str(seconds)}),
+            with_constants(source, {**constants_of(size), "TIME_BUDGET": str(seconds)}),
             1,
             audited=False,
         )

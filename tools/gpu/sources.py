@@ -6,12 +6,13 @@ Everything here is text and arithmetic: nothing of a script is run but its const
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from protocol.source import Source
 from tools.gpu.ground import SCRIPT
+from trainer.proving.sizing import Size, sizes_of
 
 RIVAL: Final = Path(__file__).parent / "autoresearch" / "train.py"
 
@@ -63,39 +64,28 @@ class Shape:
         return 6 * weights + 12 * self.width * sum(self.windows)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """How our script is sized: a row of its table."""
+def moved(size: Size, deeper: int, doublings: int) -> Size:
+    """Return a size of a third more layers or fewer, as wide in proportion, and of a batch that is
+    doubled so many times."""
+    layers = size.layers + deeper * max(1, size.layers // 3)
+    heads = max(1, round(size.width * layers / size.layers / size.head_width))
+    step_tokens = int(size.step_tokens * 2.0**doublings)
+    return replace(
+        size,
+        layers=layers,
+        width=heads * size.head_width,
+        step_tokens=step_tokens,
+        rows=min(size.rows, step_tokens // size.sequence),
+    )
 
-    layers: int
-    width: int
-    head_width: int
-    sequence: int
-    step_tokens: int
-    rows: int
 
-    def moved(self, deeper: int, doublings: int) -> "Size":
-        """Return a size of a third more layers or fewer, as wide in proportion, and of a batch
-        that is doubled so many times."""
-        layers = self.layers + deeper * max(1, self.layers // 3)
-        heads = max(1, round(self.width * layers / self.layers / self.head_width))
-        step_tokens = int(self.step_tokens * 2.0**doublings)
-        return replace(
-            self,
-            layers=layers,
-            width=heads * self.head_width,
-            step_tokens=step_tokens,
-            rows=min(self.rows, step_tokens // self.sequence),
-        )
-
-    @property
-    def constants(self) -> dict[str, str]:
-        """The constants that give our script this size."""
-        return {
-            "LAYERS, WIDTH": f"{self.layers}, {self.width}",
-            "STEP_TOKENS": str(self.step_tokens),
-            "ROWS": str(self.rows),
-        }
+def constants_of(size: Size) -> dict[str, str]:
+    """Return the constants that give our script a size."""
+    return {
+        "LAYERS, WIDTH": f"{size.layers}, {size.width}",
+        "STEP_TOKENS": str(size.step_tokens),
+        "ROWS": str(size.rows),
+    }
 
 
 def ours() -> Source:
@@ -151,11 +141,9 @@ def on_smaller_card(source: Source, memory_gib: float) -> Source:
 
 def size_of_ours(memory_gib: float | None) -> Size:
     """Return the size that our script takes on a card of that much memory, or on a CPU."""
-    known = _constants(SCRIPT.read_text())
-    row = known["CPU_SIZE"]
-    if memory_gib is not None:
-        row = next(size for least, *size in known["SIZES"] if memory_gib >= least)
-    return Size(**dict(zip((field.name for field in fields(Size)), row, strict=True)))
+    if memory_gib is None:
+        return Size.of(0, *_constants(SCRIPT.read_text())["CPU_SIZE"])
+    return next(size for size in sizes_of(SCRIPT.read_bytes()) if memory_gib >= size.least_gib)
 
 
 def shape_of_ours(memory_gib: float, *, vocabulary: int, context: int) -> Shape:

@@ -40,6 +40,15 @@ class Size:
     step_tokens: int
     rows: int
 
+    @classmethod
+    def of(cls, least_gib: float, *row: int) -> "Size":
+        """Return what a row of a script's table says, in its order."""
+        layers, width, head_width, sequence, step_tokens, rows = row
+        return cls(
+            least_gib=least_gib, layers=layers, width=width, head_width=head_width,
+            sequence=sequence, step_tokens=step_tokens, rows=rows,
+        )  # fmt: skip
+
     def at_once(self, rows: int) -> "Size":
         """Return it with so many rows at once."""
         return replace(self, rows=rows)
@@ -58,7 +67,7 @@ def sizes_of(script: bytes) -> list[Size]:
     """Return a script's table `SIZES`, the largest first. Raises ValueError if it has none."""
     for node in ast.parse(script).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SIZES":
-            return [_size(*row) for row in _literal(node.value)]
+            return [Size.of(*row) for row in _literal(node.value)]
     raise ValueError("the script has no table SIZES")
 
 
@@ -70,14 +79,6 @@ def _literal(node: ast.expr) -> Any:
         case ast.BinOp(left=base, op=ast.Pow(), right=exponent):
             return _literal(base) ** _literal(exponent)
     return ast.literal_eval(node)
-
-
-def _size(least: float, *row: int) -> Size:
-    layers, width, head_width, sequence, step_tokens, rows = row
-    return Size(
-        least_gib=least, layers=layers, width=width, head_width=head_width, sequence=sequence,
-        step_tokens=step_tokens, rows=rows,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ from tools.gpu.measuring import pooled_sd, tokens_per_s
 from tools.gpu.sources import (
     ABLATIONS,
     Shape,
+    constants_of,
+    moved,
     on_smaller_card,
     ours,
     shape_of_ours,
@@ -99,11 +101,11 @@ def test_sizes_around_the_sized_baseline_are_ones_that_run(
     memory_gib: float | None, deeper: int, doublings: int
 ) -> None:
     base = size_of_ours(memory_gib)
-    size = base.moved(deeper, doublings)
+    size = moved(base, deeper, doublings)
     assert (size == base) == (deeper == doublings == 0)
     assert size.width % size.head_width == 0
     assert size.step_tokens % (size.rows * size.sequence) == 0
-    compile(with_constants(ours(), size.constants)["train.py"], "train.py", "exec")
+    compile(with_constants(ours(), constants_of(size))["train.py"], "train.py", "exec")
 
 
 def test_a_smaller_card_is_one_in_size_and_in_memory() -> None:
