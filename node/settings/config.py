@@ -185,9 +185,9 @@ class Config:
         Flag("The NVIDIA cards to use, like 0,1 (default: all of a class).", metavar="LIST"),
     )
     """The NVIDIA cards to use for tasks whose budget is time, by number, UUID or class: `["0",
-    "2"]`. None named: all of the first card's class; one that is not there is refused at the start.
-    Cards of one class share a node; for another class start another node with an `ARNODE_HOME` of
-    its own."""
+    "2"]`. None named: the class with most cards, of as many the one with most memory; one that is
+    not there is refused at the start. Cards of one class share a node; for another class start
+    another node with an `ARNODE_HOME` of its own."""
 
     lanes: int | Literal["auto"] = setting(
         "auto",

@@ -41,6 +41,7 @@ class FakeCard:
     cores: int | None = 16384
     minor: int | None = None
     is_lost: bool = False
+    draws: bool = False
     slices: Sequence[FakeSlice] = ()
 
 
@@ -265,6 +266,11 @@ class FakeDriver:
 
     def nvmlDeviceGetMaxClockInfo(self, handle: FakeCard, kind: int) -> int:
         return _told(handle.sm_mhz if kind == pynvml.NVML_CLOCK_SM else handle.memory_mhz)
+
+    def nvmlDeviceGetDisplayActive(self, handle: FakeCard) -> int:
+        return int(handle.draws)
+
+    nvmlDeviceGetDisplayMode = nvmlDeviceGetDisplayActive
 
     def nvmlDeviceGetNumGpuCores(self, handle: FakeCard) -> int:
         return _told(handle.cores)

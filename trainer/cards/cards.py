@@ -96,28 +96,41 @@ def probe_cards() -> Cards:
         return Cards(fault=f"NVIDIA's driver does not answer: {error}")
 
 
-def probe_wanted(gpus: Sequence[str]) -> Cards:
-    """Return what `probe_cards` does, of the cards that `gpus` names alone, if it names some.
+def by_class(found: Cards) -> list[tuple[Card, ...]]:
+    """Return the cards of each class, in the order in which a node prefers classes.
 
-    Raises what `chosen_cards` does.
+    That with most cards is first; of those with as many, that with most memory.
+    """
+    classes: dict[str, list[Card]] = {}
+    for card in found.cards:
+        classes.setdefault(card.hardware_class.slug, []).append(card)
+    preferred = sorted(classes.values(), key=lambda cards: (-len(cards), -cards[0].memory_bytes))
+    return [tuple(cards) for cards in preferred]
+
+
+def probe_wanted(gpus: Sequence[str]) -> Cards:
+    """Return what `probe_cards` does, of the cards that a node works on alone.
+
+    Those are the ones that `gpus` names, else the class that comes first (`by_class`). Raises what
+    `chosen_cards` does.
     """
     found, chosen = probe_cards(), {one.cuda for one in chosen_cards(gpus)}
-    cards = tuple(card for card in found.cards if not chosen or card.uuid in chosen)
-    return replace(found, cards=cards)
+    if not gpus:
+        return replace(found, cards=next(iter(by_class(found)), ()))
+    return replace(found, cards=tuple(card for card in found.cards if card.uuid in chosen))
 
 
 def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Device, ...]:
     """Return the devices that a task's runs are measured on here, all of one class.
 
     Tokens are counted on the processor, seconds on cards where there are some: those that `gpus`
-    names, else all of the first one's class. Raises what `chosen_cards` does.
+    names, else those of the class that comes first (`by_class`). Raises what `chosen_cards` does.
     """
     if manifest.budget.unit == "tokens":
         return (processor(),)
     if gpus:
         return chosen_cards(gpus)
-    devices = [card.device for card in probe_cards().cards]
-    return tuple(one for one in devices if one.slug == devices[0].slug) or (processor(),)
+    return tuple(card.device for card in probe_wanted(()).cards) or (processor(),)
 
 
 def chosen_cards(gpus: Sequence[str]) -> tuple[Device, ...]:
@@ -156,7 +169,7 @@ def _no_such_card(wanted: str, devices: Sequence[Device], fault: str | None) -> 
     return ConfigurationError(
         f"{what}; here are: {there}",
         "name cards by these numbers or classes, or by UUID as `nvidia-smi -L` lists them; without"
-        " `gpus` all of the first one's class are used",
+        " `gpus` the class with most cards is used",
     )
 
 

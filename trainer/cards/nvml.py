@@ -191,6 +191,11 @@ class CardReader:
             sm_mhz=self._of_card(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM),
         )
 
+    def draws(self) -> bool:
+        """Whether the card draws a desktop, as far as the driver tells."""
+        calls = (pynvml.nvmlDeviceGetDisplayActive, pynvml.nvmlDeviceGetDisplayMode)
+        return any(self._of_card(call) == pynvml.NVML_FEATURE_ENABLED for call in calls)
+
     def _memory(self) -> Any:
         try:
             memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle)

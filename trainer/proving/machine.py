@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from trainer.cards.cards import Card, Cards
+from trainer.cards.cards import Card, Cards, by_class
+from trainer.cards.nvml import CardLost
+from trainer.cards.room import room_of
 from trainer.host.device import Device, processor
 from trainer.proving.contract import CARD, TOY
 from trainer.proving.faults import Fault
@@ -19,11 +22,19 @@ Wanted = tuple[Device, Card | None]
 
 
 def devices_to_prove(found: Cards) -> list[Wanted]:
-    """Return each class of cards once, by its first card."""
-    by_class: dict[str, Wanted] = {}
-    for card in found.cards:
-        by_class.setdefault(card.device.slug, (card.device, card))
-    return list(by_class.values())
+    """Return each class of cards once, in the order in which a node prefers them.
+
+    The card with the least room proves: what is decided holds for all of the class.
+    """
+    least = [min(cards, key=_room) if len(cards) > 1 else cards[0] for cards in by_class(found)]
+    return [(card.device, card) for card in least]
+
+
+def _room(card: Card) -> float:
+    try:
+        return room_of(card).usable_bytes
+    except CardLost:  # it is the next one's to prove, where there is one
+        return math.inf
 
 
 def on_processor() -> Wanted:

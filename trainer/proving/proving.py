@@ -16,13 +16,23 @@ from protocol.errors import ArnodeError
 from protocol.source import Source
 from trainer.cards.cards import Card
 from trainer.cards.nvml import CardLost, CardReader
+from trainer.cards.room import Room, room_of
 from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.proving.contract import Contract, Scale, generated_data, keep_contract, proving_task
 from trainer.proving.faults import NOTHING_ELSE, Fault
 from trainer.proving.probing import FAULTS, NAMES, Abilities, Probed, judge, probe
 from trainer.proving.proof import Proof, Setting, Step
-from trainer.proving.sizing import Paced, Size, Trial, find_fastest, find_fitting, sizes_of
+from trainer.proving.sizing import (
+    SHARE,
+    Paced,
+    Size,
+    Trial,
+    find_fastest,
+    find_fitting,
+    sizes_of,
+    sizes_within,
+)
 from trainer.runner import Runner
 from trainer.task_folder.folder import BUILTIN_FOLDER
 
@@ -132,17 +142,23 @@ class Proving:
         return abilities, detail, faults
 
     async def _find_size(self, abilities: Abilities) -> tuple[Size | None, str, list[Fault]]:
+        sizes, share = [_TOY], SHARE
+        if self.card is not None:
+            room = await asyncio.to_thread(room_of, self.card)
+            self._say_room(room)
+            sizes = sizes_within(sizes_of(self.script), room)
+            share = SHARE * room.usable_bytes / room.total_bytes
         trial = Trial(
             device=self.device,
             source=Source.of({"train.py": self.script}),
             abilities=abilities,
             vocabulary_size=_VOCABULARY,
             limit_s=self.limits.size_s,
+            share=share,
             host_bytes=self.host_bytes,
         )
-        wanted = self._size_by_memory()
-        self.say(f"size: trying {wanted.layers} layers of {wanted.width} …")
-        fitting, faults = await find_fitting(trial, wanted)
+        self.say(f"size: trying {sizes[0].layers} layers of {sizes[0].width} …")
+        fitting, faults = await find_fitting(trial, sizes)
         if fitting is None:
             return None, "", faults
         best = await find_fastest(trial, fitting, say=self._say_pace)
@@ -175,11 +191,15 @@ class Proving:
         )
         return True, detail, found.faults
 
-    def _size_by_memory(self) -> Size:
-        if self.card is None:
-            return _TOY
-        gib = self.card.memory_bytes / _GIB
-        return next(size for size in sizes_of(self.script) if gib >= size.least_gib)
+    def _say_room(self, room: Room) -> None:
+        free, total = room.free_bytes / _GIB, room.total_bytes / _GIB
+        self.say(f"size: {free:.1f} of {total:.1f} GiB are free")
+        if room.kept_bytes:
+            self.say(
+                f"size: the card draws the desktop too, for which {room.kept_bytes >> 20} MiB are"
+                " kept free; with `arnode start --when-idle` runs start only while others leave"
+                " the card alone"
+            )
 
     def _say_pace(self, paced: Paced) -> None:
         self.say(f"size: {paced}")

@@ -1,17 +1,20 @@
 """Which size of a script's own table fits a card: a few steps, with a tenth of memory to spare.
 
-Rows at once are halved until it fits, which changes no result: the tokens of a step stay. Then more
-and fewer at once are timed. What is decided is told to training and scoring alike.
+Which sizes are tried is decided by memory that is free. Rows at once are halved until it fits,
+which changes no result: the tokens of a step stay; where not even one fits, the table's next size
+is tried. Then more and fewer at once are timed. What is decided is told to training and scoring
+alike.
 """
 
 import ast
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from protocol.source import Source
+from trainer.cards.room import Room
 from trainer.host.device import Device
 from trainer.language_model.card_checks import profile_of
 from trainer.language_model.harness.job import SandboxJob
@@ -22,7 +25,7 @@ from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA, WEIGHTS
 from trainer.sandbox.sandbox import ForgedFrame, Sandbox, SandboxEnded
 from trainer.sandbox.sealed import sealed
 
-SHARE: Final = 0.9  # of a card's memory that a step may take
+SHARE: Final = 0.9  # of the memory that is there for runs, which a step may take
 _STEPS: Final = 12
 _GIB: Final = 1 << 30
 _HOST_BYTES: Final = 32 << 30
@@ -49,6 +52,11 @@ class Size:
             sequence=sequence, step_tokens=step_tokens, rows=rows,
         )  # fmt: skip
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What results depend on: all but the rows at once."""
+        return tuple(self.told()[:-1])
+
     def at_once(self, rows: int) -> "Size":
         """Return it with so many rows at once."""
         return replace(self, rows=rows)
@@ -69,6 +77,19 @@ def sizes_of(script: bytes) -> list[Size]:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SIZES":
             return [Size.of(*row) for row in _literal(node.value)]
     raise ValueError("the script has no table SIZES")
+
+
+def sizes_within(sizes: Sequence[Size], room: Room) -> list[Size]:
+    """Return those sizes of a table that the table has for a card and that have room on it now.
+
+    A step takes at most SHARE of the memory from which on its size is taken (`make fake-gpu`).
+    """
+    return [
+        size
+        for size in sizes
+        if room.total_bytes >= size.least_gib * _GIB
+        and room.usable_bytes >= SHARE * size.least_gib * _GIB
+    ]
 
 
 def _literal(node: ast.expr) -> Any:
@@ -101,8 +122,8 @@ class Paced:
 class Trial:
     """What sizes are tried with: a script on a device, as far as that can do things.
 
-    `limit_s` is for one size, compiling included; `host_bytes` what it may take of the machine's
-    own memory.
+    `limit_s` is for one size, compiling included; `share` is of the card's memory, all of it;
+    `host_bytes` what it may take of the machine's own.
     """
 
     device: Device
@@ -110,6 +131,7 @@ class Trial:
     abilities: Abilities
     vocabulary_size: int
     limit_s: float
+    share: float = SHARE
     host_bytes: int = _HOST_BYTES
 
     async def paced(self, size: Size) -> Paced:
@@ -146,7 +168,7 @@ class Trial:
             budget_tokens=_STEPS * size.step_tokens,
             vocabulary_size=self.vocabulary_size,
             bos=self.vocabulary_size - 1,
-            card={**told, "memory_share": SHARE},
+            card={**told, "memory_share": self.share},
         )
 
 
@@ -162,24 +184,24 @@ async def _until_exported(sandbox: Sandbox, began_s: float) -> float:
     return ended_s[0] - began_s
 
 
-async def find_fitting(trial: Trial, size: Size) -> tuple[Paced | None, list[Fault]]:
-    """Return the first that fits of a size and its halves of rows, and what did not.
+async def find_fitting(trial: Trial, sizes: Sequence[Size]) -> tuple[Paced | None, list[Fault]]:
+    """Return the first that fits of sizes, each with its halves of rows, and what did not.
 
     Nothing is compiled: it holds about twice as much, and begins with half.
     """
     faults: list[Fault] = []
-    for rows in _halves(size.rows if trial.abilities.compiles else max(1, size.rows // 2)):
-        paced = await trial.paced(size.at_once(rows))
+    for size in _candidates(sizes, compiles=trial.abilities.compiles):
+        paced = await trial.paced(size)
         if not paced.why:
             return paced, faults
         if not paced.is_too_large:
             faults.append(_broken(paced))
             return None, faults
-        faults.append(_too_large(paced))
+        faults.append(_too_large(paced, trial.share))
     faults.append(
         Fault(
             name="no-size-fits",
-            said=f"not even one row of {size.sequence} tokens at once fits this card",
+            said=f"not even one row of {sizes[-1].sequence} tokens at once fits this card",
             mend="free memory of the card (`nvidia-smi` names who has it)",
         )
     )
@@ -199,18 +221,22 @@ async def find_fastest(trial: Trial, fitting: Paced, *, say: Callable[[Paced], N
     return best
 
 
-def _halves(rows: int) -> Iterator[int]:
-    while rows:
-        yield rows
-        rows //= 2
+def _candidates(sizes: Sequence[Size], *, compiles: bool) -> Iterator[Size]:
+    """Yield each shape of the table once, with its rows at once, half of them and so on to one."""
+    by_shape = {size.shape: size for size in reversed(sizes)}  # the largest number of rows stays
+    for size in reversed(by_shape.values()):
+        rows = size.rows if compiles else max(1, size.rows // 2)
+        while rows:
+            yield size.at_once(rows)
+            rows //= 2
 
 
-def _too_large(paced: Paced) -> Fault:
+def _too_large(paced: Paced, share: float) -> Fault:
     return Fault(
         name="out-of-memory",
-        said=f"{paced.size} at once is more than {SHARE:.0%} of the memory ({paced.why})",
+        said=f"{paced.size} at once is more than {share:.0%} of the memory ({paced.why})",
         mend="close what else has memory of the card (`nvidia-smi` names it)",
-        instead="half as many rows at once",
+        instead="half as many rows at once" if paced.size.rows > 1 else "the next smaller size",
         is_kept=True,
     )
 

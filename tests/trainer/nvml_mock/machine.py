@@ -36,6 +36,7 @@ class Profile:
     minor: int | None = 0
     slices: Sequence[tuple[str, int, int]] | None = None
     is_divided: bool = False
+    draws: bool = False
 
     def answers(self, card: int) -> dict[tuple[str, str], str]:
         """Return what is answered, by the function and what it is asked of."""
@@ -49,6 +50,8 @@ class Profile:
             "GetMemoryInfo": None if self.mib is None else f"{self.mib * MIB} {300 * MIB}",
             "GetCudaComputeCapability": "{} {}".format(*self.capability),
             "GetMinorNumber": self.minor,
+            "GetDisplayActive": int(self.draws),
+            "GetDisplayMode": int(self.draws),
             "GetNumGpuCores": self.cores,
             "GetMaxClockInfo.sm": self.sm_mhz,
             "GetMaxClockInfo.memory": self.memory_mhz,

@@ -214,6 +214,8 @@ nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned room) {
 NUMBER(nvmlDeviceGetMinorNumber)
 NUMBER(nvmlDeviceGetNumGpuCores)
 NUMBER(nvmlDeviceGetMaxMigDeviceCount)
+NUMBER(nvmlDeviceGetDisplayActive)
+NUMBER(nvmlDeviceGetDisplayMode)
 PAIR(nvmlDeviceGetMigMode)
 nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor) {
   const char *const function = "nvmlDeviceGetCudaComputeCapability";

@@ -11,14 +11,13 @@ import pytest
 
 from protocol.errors import SafetyError
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess, working_driver
-from trainer.cards.cards import Card, Cards, probe_cards
+from trainer.cards.cards import Card, probe_cards
 from trainer.cards.nvml import CardLost
 from trainer.host.device import processor
 from trainer.language_model import card_checks
 from trainer.proving import proving as proving_module
 from trainer.proving.contract import TOY
 from trainer.proving.faults import Fault
-from trainer.proving.machine import devices_to_prove
 from trainer.proving.probing import Abilities, Probed
 from trainer.proving.proof import Proof, Setting, Step, keep, remembered
 from trainer.proving.proving import Limits, Proving
@@ -299,13 +298,6 @@ def test_a_sandbox_that_does_not_start_is_a_fault_by_name(monkeypatch: pytest.Mo
     assert [fault.name for fault in proof.faults] == ["no-sandbox"]
     assert "`arnode doctor` tells" in said[-1]
     assert not proof.is_usable
-
-
-def test_each_class_of_cards_is_proven_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    cards = [FakeCard(name=f"NVIDIA GeForce RTX {n}", mib=24576) for n in (4090, 4090, 3090)]
-    FakeDriver(cards=cards).install(monkeypatch)
-    assert len(devices_to_prove(probe_cards())) == 2
-    assert devices_to_prove(Cards()) == []
 
 
 # What is remembered

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 MARK: Final = "probe "  # begins a line that tells of one
-_LENGTH, _HEADS, _WIDTH, _WINDOW = 256, 2, 64, 32
+_LENGTH, _HEADS, _WIDTH, _WINDOW = 256, 2, 128, 32  # heads as wide as scripts have them
 _TOLERANCE: Final = 0.05  # half floats of numbers near one
 _ELEMENTS: Final = 1 << 16
 _BLOCK: Final = 1024
