@@ -6,6 +6,8 @@ size, so fewer rows are scored, and `tiny` has no processor to itself meanwhile.
 """
 
 import hashlib
+import json
+import math
 import os
 import re
 import shutil
@@ -38,7 +40,7 @@ _STEPS: Final = {
     "size": r" size: .*\(\d+ s\)$",
     "whole runs": r" whole runs: .*\(\d+ s\)$",
     "task open": r" task mirrored on ",
-    "first counted run": r" baseline measured",
+    "two runs": r" baseline measured .*\[([0-9a-f]+)\]",
 }
 
 Figures = Mapping[str, object]
@@ -51,14 +53,19 @@ def run_first(folder: Path) -> Figures:
     shutil.rmtree(home, ignore_errors=True)
     with _mirrored(folder / "mirror") as hub:
         task = _task_of(hub, folder / "mirrored")
-        seconds = dict(_ended(home, task))
+        began_s = time.time()
+        steps = list(_ended(home, task))
+    seconds = {name: passed_s for name, passed_s, _ in steps}
+    if "two runs" in seconds:
+        record = steps[-1][2]
+        seconds |= {name: at_s - began_s for name, at_s in _first_run(home, record).items()}
     return {
-        "holds": list(seconds)[-1:] == ["first counted run"] and max(seconds.values()) <= _MOST_S,
+        "holds": seconds.get("first counted run", math.inf) <= _MOST_S,
         "megabytes": round(
             sum((folder / "mirror" / name).stat().st_size for name in _SHARDS) / 1e6
         ),
         "mbit_s": _MBIT_S,
-        "seconds": {name: round(seconds_, 1) for name, seconds_ in seconds.items()},
+        "seconds": {name: round(passed_s, 1) for name, passed_s in seconds.items()},
     }
 
 
@@ -90,21 +97,43 @@ def _task_of(hub: Hub, folder: Path) -> Path:
     return folder
 
 
-def _ended(home: Path, task: Path) -> Iterator[tuple[str, float]]:
-    """Yield each step and how many seconds after the start it was over."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ARNODE_")}
-    environment = {**kept, "ARNODE_HOME": str(home), "ARNODE_MDNS": "0", "NO_COLOR": "1"}
+def _ended(home: Path, task: Path) -> Iterator[tuple[str, float, str]]:
+    """Yield each step, how many seconds after the start it was over, and the record it made."""
     command = dying([sys.executable, "-m", "tools.soak.first_start", str(task)])
     began_s, awaited = time.monotonic(), list(_STEPS)
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True,
+        command, cwd=ROOT, env=_environment(home), text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ) as node:  # fmt: skip
         assert node.stderr is not None
         for line in node.stderr:
             passed_s = time.monotonic() - began_s
             print(f"{passed_s:7.1f} s  {line.rstrip()}", file=sys.stderr, flush=True)
-            if awaited and re.search(_STEPS[awaited[0]], line):
-                yield awaited.pop(0), passed_s
+            if awaited and (found := re.search(_STEPS[awaited[0]], line)):
+                yield awaited.pop(0), passed_s, "".join(found.groups())
             if not awaited or passed_s > 2 * _MOST_S:
-                node.terminate()
+                node.kill()
+
+
+def _first_run(home: Path, record: str) -> dict[str, float]:
+    """Return when the first of a record's runs was through its stages, in seconds since 1970."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "node", "show", record, "--json"],
+        env=_environment(home), cwd=ROOT, capture_output=True, check=True,
+    )  # fmt: skip
+    run = min(json.loads(shown.stdout)["timeline"], key=lambda run: run["began_ms"])
+    ended = {
+        (one["sandbox"], one["stage"]): (run["began_ms"] + one["at_ms"] + one["ms"]) / 1000
+        for one in run["stages"]
+    }
+    return {
+        "built": ended["train", "build"],
+        "trained": ended["train", "train"],
+        "scored": ended["claim", "score"],
+        "first counted run": max(ended.values()),
+    }
+
+
+def _environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ARNODE_")}
+    return {**kept, "ARNODE_HOME": str(home), "ARNODE_MDNS": "0", "NO_COLOR": "1"}
