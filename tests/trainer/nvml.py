@@ -249,6 +249,13 @@ class FakeDriver:
     def nvmlDeviceGetAttributes_v2(self, handle: FakeSlice) -> SimpleNamespace:
         return SimpleNamespace(memorySizeMB=handle.mib, gpuInstanceSliceCount=handle.slices)
 
+    def nvmlDeviceGetGpuInstanceId(self, handle: FakeSlice) -> int:
+        card = self.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
+        return 1 + card.slices.index(handle)
+
+    def nvmlDeviceGetComputeInstanceId(self, _: FakeSlice) -> int:
+        return 0
+
     def nvmlDeviceGetPowerManagementLimit(self, handle: FakeCard | FakeSlice) -> int:
         card = _whole(handle)
         return self.limits_mw.get(card.name, round(1_000 * _told(card.power_w)))

@@ -131,6 +131,35 @@ def test_each_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert file_fault(ADA, tmp_path) is None
 
 
+def test_a_file_that_does_not_open_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever asks: what is a folder, root cannot open either, as in a container."""
+    monkeypatch.setattr(nvidia, "driver_libraries", lambda: (Path("/lib/libcuda.so.1"),))
+    for name in ("nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    (tmp_path / "nvidia0").mkdir()
+    fault = file_fault(ADA, tmp_path)
+    assert fault is not None
+    assert (fault.name, fault.message) == (
+        "device-file-refused", f"{tmp_path / 'nvidia0'} cannot be opened (Is a directory)",
+    )  # fmt: skip
+    assert "`--gpus all`" in fault.hint
+
+
+def test_rights_on_slices_are_only_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A program that runs is read by all and written by nobody, as these files are."""
+    monkeypatch.setattr(nvidia, "driver_libraries", lambda: (Path("/lib/libcuda.so.1"),))
+    (tmp_path / "nvidia-caps").mkdir()
+    for name in ("nvidiactl", "nvidia-uvm", "nvidia0"):
+        (tmp_path / name).touch()
+    (tmp_path / "nvidia-caps" / "nvidia-cap1").symlink_to(Path(sys.executable).resolve())
+    assert file_fault(replace(ADA, mig_profile="1g.5gb"), tmp_path) is None
+    (tmp_path / "nvidia0").unlink()
+    (tmp_path / "nvidia0").symlink_to(Path(sys.executable).resolve())
+    assert "nvidia0 cannot be opened (Text file busy)" in said(file_fault(ADA, tmp_path))
+
+
 def test_wsl_needs_no_files_but_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "dxg").touch()
     monkeypatch.setattr(nvidia, "driver_libraries", lambda: (Path("/usr/lib/wsl/lib"),))

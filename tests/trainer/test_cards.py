@@ -58,6 +58,16 @@ def test_a_card_is_classed_whatever_its_driver_leaves_out(
     assert found.uuid == f"GPU-{card.name}"
 
 
+def test_a_laptops_limit_is_not_told_as_it_moves_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else every charger would make another environment, whose baseline is measured anew."""
+    laptop = FakeCard(name="NVIDIA GeForce RTX 4090 Laptop GPU", mib=16376, power_w=80)
+    (found,) = probed(monkeypatch, FakeDriver(cards=[laptop])).cards
+    assert "power_limit_w" not in found.env
+    assert found.env["power_default_w"] == 450
+
+
 def test_what_shifts_timings_is_told_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     limited = FakeCard(name="NVIDIA GeForce RTX 4090", mib=24564, power_w=320.4)
     (found,) = probed(monkeypatch, FakeDriver(cards=[limited])).cards

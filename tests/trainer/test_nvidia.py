@@ -210,4 +210,31 @@ def test_a_card_has_its_own_device_files(
     assert [str(path.relative_to(tmp_path)) for path in found] == expected
 
 
+def test_a_slice_has_its_own_rights_and_no_others(tmp_path: Path) -> None:
+    """As the driver of an A100 tells it: each GPU instance, and each compute instance in it."""
+    rights, files = tmp_path / "rights", ["nvidiactl", "nvidia-uvm", "nvidia0"]
+    (tmp_path / "nvidia-caps").mkdir()
+    for part, number in ("gi1", 12), ("gi1/ci0", 13), ("gi2", 21), ("gi2/ci0", 22), ("gi2/ci1", 23):
+        folder = rights / "gpu0" / "mig" / part
+        folder.mkdir(parents=True)
+        (folder / "access").write_text(f"DeviceFileMinor: {number}\nDeviceFileMode: 292\n")
+        files.append(f"nvidia-caps/nvidia-cap{number}")
+    for name in files:
+        (tmp_path / name).touch()
+    whole = cuda_class("A100", 40 << 30, compute_capability=(8, 0), mig_profile="3g.20gb")
+    part = Device(hardware_class=whole, cuda="MIG-1", minor=0, instance=(2, 1))
+
+    def caps(device: Device) -> list[str]:
+        found = DEVICE_FILES(device, tmp_path, rights)
+        return [path.name.removeprefix("nvidia-cap") for path in found if "cap" in path.name]
+
+    assert caps(part) == ["21", "23"]
+    assert caps(replace(part, instance=(1, 0))) == ["12", "13"]
+    # Where the driver does not tell, a slice has what there is, as it would not run otherwise.
+    assert len(caps(replace(part, instance=None))) == 5
+    assert len(caps(replace(part, instance=(3, 0)))) == 5
+    (rights / "gpu0" / "mig" / "gi1" / "access").write_text("nothing that reads\n")
+    assert len(caps(replace(part, instance=(1, 0)))) == 5
+
+
 DEVICE_FILES = nvidia.device_files

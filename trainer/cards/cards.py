@@ -22,6 +22,8 @@ from trainer.host.device import Device, processor, software
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
 _MILLIWATTS: Final = 1_000
+# In names of cards whose limit of power moves by itself with load, charger and battery.
+_MOBILE: Final = ("Laptop", "Mobile", "Max-Q")
 _PHYSICAL_BYTES: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -29,8 +31,9 @@ _PHYSICAL_BYTES: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"
 class Card:
     """A card, or a slice of one, that CUDA takes for a device.
 
-    `memory_bytes` is that of the whole card, `minor` the number of its device file; `env` is what
-    may shift timings, by the names under which records carry it.
+    `memory_bytes` is that of the whole card, `minor` the number of its device file, `instance` the
+    numbers of a slice's GPU and compute instances; `env` is what may shift timings, by the names
+    under which records carry it.
     """
 
     uuid: str
@@ -39,6 +42,7 @@ class Card:
     compute_capability: tuple[int, int]
     mig_profile: str | None = None
     minor: int | None = None
+    instance: tuple[int, int] | None = None
     env: dict[str, str | int] = field(default_factory=dict)
 
     @property
@@ -58,6 +62,7 @@ class Card:
             environment={**software(), **self.env},
             cuda=self.uuid,
             minor=self.minor,
+            instance=self.instance,
         )
 
 
@@ -217,7 +222,14 @@ def _slices(whole: Any, system: dict[str, str | int]) -> Iterator[Card]:
             continue
         if (uuid := _text(pynvml.nvmlDeviceGetUUID, handle)) is not None:
             named = _PROFILE.search(_text(pynvml.nvmlDeviceGetName, handle) or "")
-            yield replace(card, uuid=uuid, mig_profile=named[1] if named else _profile(handle))
+            profile = named[1] if named else _profile(handle)
+            yield replace(card, uuid=uuid, mig_profile=profile, instance=_instance(handle))
+
+
+def _instance(handle: Any) -> tuple[int, int] | None:
+    calls = (pynvml.nvmlDeviceGetGpuInstanceId, pynvml.nvmlDeviceGetComputeInstanceId)
+    whole, part = (told(call, handle) for call in calls)
+    return None if whole is None or part is None else (whole, part)
 
 
 def _profile(handle: Any) -> str:
@@ -234,8 +246,10 @@ def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
     capability = told(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
     if uuid is None or name is None:
         return None
+    is_mobile = any(word in str(name) for word in _MOBILE)
+    limit = None if is_mobile else told(pynvml.nvmlDeviceGetPowerManagementLimit, handle)
     env = _known(
-        power_limit_w=_watts(told(pynvml.nvmlDeviceGetPowerManagementLimit, handle)),
+        power_limit_w=_watts(limit),
         power_default_w=_watts(told(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)),
         sm_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
         mem_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),

@@ -30,6 +30,7 @@ _DRIVER_LIBRARIES = (
 _LINKED = ("crti.o", "crtn.o", "libc.so", "libc_nonshared.a", "libm.so", "libmvec.so.1")
 _WSL = Path("/usr/lib/wsl")
 _DEV = Path("/dev")
+_RIGHTS = Path("/proc/driver/nvidia/capabilities")
 _CONTROL = ("nvidiactl", "nvidia-uvm")
 # Read by the driver's library when it starts; without /sys it answers 304.
 SYSTEM_FOLDERS: Final = ("/sys",)
@@ -41,8 +42,11 @@ _MULTIARCH = f"{platform.machine()}-linux-gnu"
 _ABI = {"x86_64": "x86-64", "aarch64": "AArch64"}.get(platform.machine(), "libc6")  # not 32 bits
 
 
-def device_files(device: Device, dev: Path = _DEV) -> tuple[Path, ...]:
-    """Return the device files that are there for a card, itself and what drives it."""
+def device_files(device: Device, dev: Path = _DEV, rights: Path = _RIGHTS) -> tuple[Path, ...]:
+    """Return the device files that are there for a card, itself and what drives it.
+
+    `rights`: where the driver tells which file is the right to which slice.
+    """
     if (dev / "dxg").exists():  # WSL2 has one for all cards
         return (dev / "dxg",)
     wanted = [dev / name for name in _CONTROL]
@@ -50,9 +54,32 @@ def device_files(device: Device, dev: Path = _DEV) -> tuple[Path, ...]:
         wanted += sorted(one for one in dev.glob("nvidia*") if re.fullmatch(r"nvidia\d+", one.name))
     else:
         wanted.append(dev / f"nvidia{device.minor}")
-    if "-mig-" in device.slug:  # rights on slices are files there
-        wanted += sorted((dev / "nvidia-caps").glob("nvidia-cap*"))
+    if "-mig-" in device.slug:
+        own = _own_rights(device, rights)
+        wanted += (
+            sorted((dev / "nvidia-caps").glob("nvidia-cap*"))
+            if own is None
+            else [dev / "nvidia-caps" / f"nvidia-cap{number}" for number in own]
+        )
     return tuple(path for path in wanted if path.exists())
+
+
+def _own_rights(device: Device, rights: Path) -> list[int] | None:
+    """Return the numbers of a slice's own rights, None if the driver does not tell them.
+
+    Source: NVIDIA's "Multi-Instance GPU User Guide", "Device Nodes and Capabilities".
+    """
+    if device.minor is None or device.instance is None:
+        return None
+    gpu, compute = device.instance
+    slice_ = rights / f"gpu{device.minor}" / "mig" / f"gi{gpu}"
+    try:
+        told = [(folder / "access").read_text() for folder in (slice_, slice_ / f"ci{compute}")]
+    except OSError:
+        return None
+    found = [re.search(r"^DeviceFileMinor: (\d+)$", text, re.MULTILINE) for text in told]
+    numbers = [int(one[1]) for one in found if one]
+    return numbers if len(numbers) == len(told) else None
 
 
 def environment(device: Device, *, compiled: str, has_shared_memory: bool) -> dict[str, str]:

@@ -18,15 +18,17 @@ from protocol.hardware import HardwareClass, cpu_class
 class Device:
     """What runs are measured on: the processor, or the NVIDIA card whose UUID is `cuda`.
 
-    `minor` numbers the card's device file, None if the driver does not tell. `environment` is what
-    may shift timings or last digits here: columns and filters, never keys. `told` is what scripts
-    are told of a card that has proven itself, by the kind of task that it did so with.
+    `minor` numbers the card's device file, `instance` a slice's GPU and compute instances, None if
+    the driver does not tell. `environment` is what may shift timings or last digits here: columns
+    and filters, never keys. `told` is what scripts are told of a card that has proven itself, by
+    the kind of task that it did so with.
     """
 
     hardware_class: HardwareClass
     environment: Mapping[str, str | int] = field(default_factory=dict)
     cuda: str | None = None
     minor: int | None = None
+    instance: tuple[int, int] | None = None
     told: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -113,11 +113,12 @@ def file_fault(card: Card, dev: Path = Path("/dev")) -> CardFault | None:
                     "`sudo nvidia-modprobe -u -c=0` makes it; in Docker start with `--gpus all`",
                 )
     for path in nvidia.device_files(card.device, dev):
-        if not os.access(path, os.R_OK | os.W_OK):
+        if why := _refused(path):
             return CardFault(
                 "device-file-refused",
-                f"{path} may not be opened by this user",
-                "add the user to the file's group",
+                f"{path} cannot be opened ({why})",
+                "add the user to the file's group; in a container or pod, ask for the card when it"
+                " is started: in Docker `--gpus all`",
             )
     if not nvidia.driver_libraries():
         return CardFault(
@@ -128,6 +129,19 @@ def file_fault(card: Card, dev: Path = Path("/dev")) -> CardFault | None:
     if not Path("/sys/devices").is_dir():
         return CardFault("no-sys", "/sys is not mounted, which CUDA reads", "mount it")
     return None
+
+
+def _refused(path: Path) -> str:
+    """Return why a device file does not open; a container may refuse it to root as well.
+
+    Rights on slices are files that nobody writes.
+    """
+    way = os.O_RDONLY if path.name.startswith("nvidia-cap") else os.O_RDWR
+    try:
+        os.close(os.open(path, way | os.O_CLOEXEC))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def trial_fault(card: Card) -> CardFault | None:

@@ -77,6 +77,8 @@ class Profile:
                 "GetDeviceHandleFromMigDeviceHandle": THERE,
                 "GetUUID": uuid_of(card, number),
                 "GetName": name,
+                "GetGpuInstanceId": str(number + 1),
+                "GetComputeInstanceId": "0",
                 "GetMemoryInfo": f"{mib * MIB} {30 * MIB}",
                 "GetAttributes_v2": f"{sevenths} {mib}",
                 "GetComputeRunningProcesses_v3": "",

@@ -212,6 +212,8 @@ nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned room) {
   return text("nvmlDeviceGetName", device, name, room);
 }
 NUMBER(nvmlDeviceGetMinorNumber)
+NUMBER(nvmlDeviceGetGpuInstanceId)
+NUMBER(nvmlDeviceGetComputeInstanceId)
 NUMBER(nvmlDeviceGetNumGpuCores)
 NUMBER(nvmlDeviceGetMaxMigDeviceCount)
 NUMBER(nvmlDeviceGetDisplayActive)

@@ -105,6 +105,7 @@ def test_slices_are_devices_beside_whole_cards(child: Child, machine: Machine) -
         (uuid_of(1), "h100-80g"),
     ]
     assert cards[0].env["power_limit_w"] == 400  # its card's
+    assert [card.device.instance for card in cards] == [(1, 0), (2, 0), None]
     reading = child(read, uuid_of(0, 0))
     assert (reading.total_bytes, reading.used_bytes) == (40192 * MIB, 30 * MIB)
     assert (reading.shares, reading.busy, reading.sm_mhz) == (None, None, 1410)
