@@ -3,6 +3,7 @@
 import logging
 import sys
 from dataclasses import dataclass
+from shlex import quote
 
 from node.home.home import Home
 from node.line.task_in_use import AUTO, OF_CARDS, STAND_IN
@@ -10,7 +11,7 @@ from node.running.stand_in import awaited_download, find_no_room, told
 from node.settings.config import Config
 from node.terminal.terminal import plain
 from protocol.errors import ConfigurationError
-from trainer.cards.cards import Card, probe_wanted
+from trainer.cards.cards import Card, by_class, probe_cards, probe_wanted
 from trainer.host.device import Device
 from trainer.proving.faults import Fault
 from trainer.proving.machine import devices_to_prove, proving_of
@@ -63,6 +64,8 @@ def task_here(home: Home, config: Config) -> TaskHere:
     wanted = devices_to_prove(found)
     if not wanted:
         return TaskHere(task=STAND_IN if config.task == AUTO else OF_CARDS)
+    if not config.gpus:
+        _say_other_classes(home)
     device, card = wanted[0]
     before = remembered(Setting.of(device), home.data)
     if card is None or (before and before.is_usable):
@@ -80,6 +83,15 @@ def task_here(home: Home, config: Config) -> TaskHere:
         say(f"{OF_CARDS} is fetched for {card.name}: {told(download)}")
     known = tuple(fault for fault in before.faults if fault.is_kept) if before else ()
     return TaskHere(task=OF_CARDS, unproven=Unproven(device=device, card=card, known=known))
+
+
+def _say_other_classes(home: Home) -> None:
+    """Say how cards get a node that this one leaves alone: a node works on one class."""
+    used, *others = by_class(probe_cards())
+    for cards in others:
+        slug = cards[0].hardware_class.slug
+        command = f"ARNODE_HOME={quote(f'{home.root}-{slug}')} arnode start --gpus {slug}"
+        say(f"this node works on {used[0].name}; for {cards[0].name} start another: `{command}`")
 
 
 def say(line: str) -> None:

@@ -82,6 +82,26 @@ def test_of_two_cards_the_one_that_is_named_proves_itself(home: Home, driver: Fa
         assert unproven.card == card
 
 
+def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_told_of(
+    home: Home, driver: FakeDriver, said: Callable[[], str]
+) -> None:
+    older = FakeCard(name="NVIDIA GeForce RTX 3090", mib=24576, capability=(8, 6))
+    driver.cards = (older, *driver.cards, *driver.cards)
+    unproven = task_here(home, Config()).unproven
+    assert unproven is not None
+    assert unproven.device.slug == "rtx4090-24g"
+    command = f"ARNODE_HOME={home.root}-rtx3090-24g arnode start --gpus rtx3090-24g"
+    line = (
+        f"this node works on NVIDIA GeForce RTX 4090; for NVIDIA GeForce RTX 3090 start another:"
+        f" `{command}`"
+    )
+    assert line in said()
+    unproven = task_here(home, Config(gpus=("rtx3090-24g",))).unproven
+    assert unproven is not None
+    assert unproven.device.slug == "rtx3090-24g"
+    assert said().count("start another") == 1  # whoever names cards knows of them
+
+
 def test_a_card_that_is_to_prove_itself_keeps_no_start_from_its_task(
     home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
