@@ -53,9 +53,9 @@ def software_fault(card: Card) -> CardFault | None:
     named = f"{built[0]}.{built[1]}"
     codes = torch_codes() or codes_of(built)
     if not serves(codes, card.compute_capability):
-        age = "old" if card.compute_capability < _TURING else "new"
+        is_old = card.compute_capability < _TURING
         return CardFault(
-            f"card-too-{age}",
+            "card-too-old" if is_old else "card-too-new",
             f"torch's build for CUDA {named} has no machine code for {_named(card)}, only "
             + " ".join(codes),
             mended,
