@@ -115,9 +115,40 @@ def stop(at_checkpoint: bool) -> None:
 
 
 @click.command()
-def pause() -> None:
-    """Let the running node finish the run at hand and wait."""
-    _call("pause", {})
+@click.option("--for", "duration", metavar="SPAN", help="Go on by itself after this long, like 2h.")
+@click.option("--at-end", is_flag=True, help="Let the run at hand come to its end first.")
+@json_option("Print one JSON document.")
+def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
+    """Let the running node leave its device alone, at once, until `arnode resume`.
+
+    The run at hand is ended, and made again after the pause: nothing that was recorded is lost.
+    """
+    from node.home.control import call, document, nonsense
+    from node.loop.in_flight import Lost
+    from node.terminal.durations import parse_duration
+
+    wanted: dict[str, bool | float] = {"at_end": at_end}
+    if duration:
+        wanted["for_s"] = parse_duration(duration)
+    answer = document(call(Home.here().socket, "pause", wanted))
+    if as_json:
+        print_json(answer)
+        return
+    match answer:
+        case {
+            "until": until,
+            "runs_ended": int() as runs,
+            "seconds_lost": int() | float() as seconds,
+        }:
+            told = (
+                f"{datetime.fromisoformat(until):%H:%M}"
+                if isinstance(until, str)
+                else "`arnode resume`"
+            )
+            lost = "the run at hand ends first" if at_end else Lost(runs=runs, seconds=seconds)
+            click.echo(f"paused until {told}; {lost}", err=True)
+        case _:
+            raise nonsense()
 
 
 @click.command()

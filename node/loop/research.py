@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import math
 from functools import partial
+from typing import Final
 
 from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, open_attestation
@@ -21,12 +22,16 @@ from node.line.open_work import open_work
 from node.loop.agenda import Agenda
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
+from node.loop.in_flight import InFlight, Lost
+from node.loop.pausing import Pause
 from node.loop.session_plan import Rest
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.terminal.interrupts import STOPPING
 from protocol.source import Source
 from trainer.measuring.outcome import Answers
 from trainer.measuring.training import WAITS, PutOff
+
+_CALIBRATION: Final = (0, 0)  # in flight as a run of no job
 
 
 class Research:
@@ -51,9 +56,9 @@ class Research:
         self._wake = news or asyncio.Event()
         self._lanes = Lanes(session.runners, share_processor=session.is_shared)
         activity.lanes = self._lanes.count
-        self._in_flight: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._in_flight = InFlight()
         self._foreign_in_flight: set[tuple[int, int]] = set()
-        self._paused = False
+        self.pausing = Pause()
         self._is_stopped = False
         self.is_interrupted = False
         self.has_given_way = False
@@ -63,15 +68,28 @@ class Research:
 
     # Said from outside
 
-    def pause(self) -> None:
-        """Finish what runs and start nothing new."""
-        self._paused = True
-        self.activity.say("paused: the run at hand ends, nothing new starts")
+    def pause(self, *, for_s: float | None = None) -> None:
+        """Finish what runs and start nothing new, until `resume` or for so many seconds."""
+        self.pausing.begin(for_s, self.resume)
+        self.activity.say(f"{self.pausing.stage}: the run at hand ends, nothing new starts")
         self._wake.set()
+
+    def pause_as(self, other: "Research") -> None:
+        """Go on with a pause of the session before."""
+        if other.is_paused:
+            self.pause(for_s=other.pausing.left_s)
+
+    async def pause_at_once(self, *, for_s: float | None = None) -> Lost:
+        """Pause, and return once no device is used; what ran is made again after that."""
+        self.pausing.begin(for_s, self.resume)
+        lost = await self._in_flight.end_all()
+        self.activity.say(f"{self.pausing.stage}: {lost}")
+        self._wake.set()
+        return lost
 
     def resume(self) -> None:
         """Go on after a pause."""
-        self._paused = False
+        self.pausing.end()
         self.activity.say("resumed")
         self._wake.set()
 
@@ -80,7 +98,7 @@ class Research:
         self._is_stopped, self.has_given_way = True, False
         if at_checkpoint:
             if self._agenda.end_at_checkpoint():
-                self._paused = False
+                self.pausing.end()
         else:
             self._end()
             self.activity.say(STOPPING if self.is_interrupted else "stopping after the run at hand")
@@ -131,8 +149,8 @@ class Research:
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing new starts until somebody says `resume`."""
-        return self._paused
+        """Whether nothing new starts until somebody says `resume`, or the pause is over."""
+        return self.pausing.is_on
 
     @property
     def line_key(self) -> LineKey:
@@ -156,7 +174,7 @@ class Research:
                 await self._begin()
             while self._in_flight or not self._agenda.is_over:
                 rest = self._agenda.rest()
-                may_start = not (self._agenda.is_over or self._paused or rest)
+                may_start = not (self._agenda.is_over or self.pausing.is_on or rest)
                 run = self._next_run() if may_start else None
                 if run is not None and self._lanes.is_free(run.job_id):
                     await self._start(run)
@@ -168,10 +186,9 @@ class Research:
             if not self.has_given_way:
                 self._tell_open()
         finally:
-            for task in self._in_flight.values():
-                task.cancel()
+            self.pausing.close()
+            await self._in_flight.end_all()
             await self._ideas.close()
-            await asyncio.gather(*self._in_flight.values(), return_exceptions=True)
 
     async def _begin(self) -> None:
         self._desk.begin()
@@ -187,19 +204,33 @@ class Research:
         if self._ledger.line is not None:
             if not self._agenda.goal.is_on_demand:  # one answer is not worth two runs of its own
                 self._ledger.forget_bank()
+            await self._calibrate()
+
+    async def _calibrate(self) -> None:
+        """Measure what the baseline costs; a pause ends that, and it is done anew after it."""
+        while not self._agenda.is_over:
+            if self.pausing.is_on:
+                await self._idle(None)
+                self._wake.clear()
+                continue
             self.activity.say("measuring what the baseline costs here in this session")
             self.activity.running("baseline", "calibrating", "timing on this machine")
             began_s = self._agenda.plan.clock_s()
-            await self._lanes.calibrate()
-            self._agenda.took(self._agenda.plan.clock_s() - began_s)
+            task = self._in_flight.begin(_CALIBRATION, self._lanes.calibrate())
+            await asyncio.wait({task})
+            self._in_flight.reap()
+            if not task.cancelled():
+                self._agenda.took(self._agenda.plan.clock_s() - began_s)
+                return
 
     async def _idle(self, rest: Rest | None) -> None:
         """Wait for a word from outside, at most until an announced session or a rest is over."""
-        if rest and self.activity.stage != rest.why and not self._paused:
+        if rest and self.activity.stage != rest.why and not self.pausing.is_on:
             if self._agenda.plan.rests_until is not None:
                 self._tell_open()
             self.activity.say(rest.why)  # else a terminal would show nothing for hours
-        self.activity.idle("paused" if self._paused else rest.why if rest else "nothing to do")
+        why = rest.why if rest else "nothing to do"
+        self.activity.idle(self.pausing.stage if self.pausing.is_on else why)
         left_s = min(self._agenda.plan.left_s, rest.left_s if rest else math.inf)
         try:
             async with asyncio.timeout(left_s if math.isfinite(left_s) else None):
@@ -224,9 +255,9 @@ class Research:
         has_lanes = self._lanes.count > 1
         ask = partial(
             self._agenda.next_run,
-            self._in_flight.keys(),
+            self._in_flight.keys,
             has_lanes=has_lanes,
-            is_foreign_barred=has_lanes and bool(self._foreign_in_flight & self._in_flight.keys()),
+            is_foreign_barred=has_lanes and self._is_foreign_in_flight,
         )
         first = run = ask()
         waiting: set[int] = set()
@@ -242,43 +273,40 @@ class Research:
         own = self._ledger.publication.author
         is_foreign = job.step.is_foreign(run, own)
         # Two scripts in league could tell each other what one of them is scored on.
-        while is_foreign and self._foreign_in_flight & self._in_flight.keys():
+        while is_foreign and self._is_foreign_in_flight:
             await self._finish_one()
+        if self.pausing.is_on:  # since it was asked for
+            return
         if is_foreign:
             self._foreign_in_flight = {key}
         lane = self._lanes.of(run.job_id)
         lane.begin()
-        self._in_flight[key] = asyncio.create_task(self._measure(job, run, lane))
+        task = self._in_flight.begin(key, self._measure(job, run, lane))
         self._agenda.count(is_peers=job.step.is_of_peers(own))
         if not self._agenda.goal.is_on_demand:
             self._ideas.prepare()
         waiting = asyncio.create_task(self._lanes.one_free())
-        await asyncio.wait({waiting, self._in_flight[key]}, return_when="FIRST_COMPLETED")
+        await asyncio.wait({waiting, task}, return_when="FIRST_COMPLETED")
         waiting.cancel()
-        self._reap()
+        self._in_flight.reap()
         while len(self._in_flight) > self._lanes.most_beside:
             await self._finish_one()
 
+    @property
+    def _is_foreign_in_flight(self) -> bool:
+        return not self._foreign_in_flight.isdisjoint(self._in_flight.keys)
+
     async def _finish_one(self) -> None:
-        await asyncio.wait(self._in_flight.values(), return_when="FIRST_COMPLETED")
-        self._reap()
+        await self._in_flight.one_ended()
+        self._in_flight.reap()
 
     async def _settle_one(self, following: PlannedRun | None) -> None:
         """Wait until a run ends, or a word comes, or the device of the run to follow is free."""
         events = [self._wake]
         if following is not None:
             events.append(self._lanes.of(following.job_id).free)
-        waits = [asyncio.create_task(event.wait()) for event in events]
-        await asyncio.wait({*self._in_flight.values(), *waits}, return_when="FIRST_COMPLETED")
-        for wait in waits:
-            wait.cancel()
-        self._reap()
-
-    def _reap(self) -> None:
-        for key, task in list(self._in_flight.items()):
-            if task.done():
-                del self._in_flight[key]
-                task.result()
+        await self._in_flight.one_ended(*events)
+        self._in_flight.reap()
 
     async def _measure(self, job: Job[JobStep], run: PlannedRun, lane: Lane) -> None:
         try:

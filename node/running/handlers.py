@@ -6,6 +6,7 @@ from node.claims.authors import author_rates
 from node.home.control import Handler, Message
 from node.home.people import read_people
 from node.line.handed_in import check_submission
+from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
 from node.running.node import Node
 from node.running.questions import Question
@@ -39,9 +40,22 @@ def handlers(node: Node) -> Mapping[str, Handler]:
         node.research.stop(at_checkpoint=bool(arguments.get("at_checkpoint")))
         return None
 
-    async def pause(_: Mapping[str, Message]) -> Message:
-        node.research.pause()
-        return None
+    async def pause(arguments: Mapping[str, Message]) -> Message:
+        research, lost = node.research, Lost()
+        seconds = arguments.get("for_s")
+        for_s = float(seconds) if isinstance(seconds, int | float) else None
+        if arguments.get("at_end"):
+            research.pause(for_s=for_s)
+        else:
+            lost = await research.pause_at_once(for_s=for_s)
+        until = research.pausing.until
+        return {
+            "v": 1,
+            "paused": True,
+            "until": until.isoformat(timespec="seconds") if until else None,
+            "runs_ended": lost.runs,
+            "seconds_lost": round(lost.seconds, 1),
+        }
 
     async def resume(_: Mapping[str, Message]) -> Message:
         node.research.resume()

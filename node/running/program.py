@@ -192,8 +192,7 @@ async def _run_awaited(start: _Start) -> None:
     if goal.duration_s is not None:
         goal = replace(goal, duration_s=max(0.0, goal.duration_s - time.monotonic() + began_s))
     task = load_task(start.config.task, data_dir=home.data)
-    is_paused = research is not None and research.is_paused
-    await _run(replace(start, goal=goal), task, is_paused=is_paused)
+    await _run(replace(start, goal=goal), task, before=research)
 
 
 async def _run(
@@ -201,7 +200,7 @@ async def _run(
     task: Task,
     *,
     preparation: Preparation | None = None,
-    is_paused: bool = False,
+    before: Research | None = None,
 ) -> Research:
     """Run a node to its end, which may be to make way for the task that is being prepared."""
     home, config = start.home, start.config
@@ -229,8 +228,8 @@ async def _run(
                 _log.info("%s proposes, knobs fill the gaps", slow.name)
             if preparation is not None:
                 await stack.enter_async_context(preparation.heard(node.research))
-            if is_paused:
-                node.research.pause()
+            if before is not None:
+                node.research.pause_as(before)
             if sys.stdout.isatty():
                 await run_watched(node, config)
             else:

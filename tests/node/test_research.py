@@ -35,6 +35,7 @@ from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_basel
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import CRASHED, Bench, better, until
 from trainer.measuring.host_load import Idle
+from trainer.measuring.outcome import RunOutcome
 
 
 @pytest.fixture
@@ -266,7 +267,7 @@ def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) 
         )
 
     def pause_in_a_checkpoint(_: int) -> None:
-        if is_confirming() and not research._paused:
+        if is_confirming() and not research.is_paused:
             research.pause()
 
     bench.runner.on_start = pause_in_a_checkpoint
@@ -282,6 +283,77 @@ def test_nothing_new_starts_while_paused_not_even_in_a_checkpoint(bench: Bench) 
             bench.runner.on_start = lambda _: None
             research.resume()
             await until(lambda: "adopted" in bench.decisions())
+            research.stop()
+            await loop
+
+    settled(work())
+
+
+def test_a_pause_ends_what_runs_and_it_is_made_again(bench: Bench) -> None:
+    research = bench.research()
+    bench.runner.training = asyncio.Event()
+
+    async def work() -> None:
+        async with running(research) as loop:
+            await until(lambda: len(bench.runner.started) == 1)
+            lost = await research.pause_at_once()
+            assert (lost.runs, len(research._in_flight)) == (1, 0)
+            await until(lambda: research.activity.stage == "paused")
+            nothing = await research.pause_at_once(for_s=3600)
+            assert str(nothing) == "nothing was running"
+            await until(lambda: research.activity.stage.startswith("paused until "))
+            assert len(bench.runner.started) == 1
+            bench.runner.training = None
+            research.resume()
+            await until(lambda: "kept" in bench.decisions() or "discarded" in bench.decisions())
+            research.stop()
+            await loop
+
+    settled(work())
+    assert bench.runner.seeds[0] == bench.runner.seeds[1]
+    assert bench.runner.started[0] == bench.runner.started[1]
+
+
+def test_a_pause_goes_over_by_itself(bench: Bench) -> None:
+    research = bench.research()
+
+    async def work() -> None:
+        async with running(research) as loop:
+            await until(lambda: bench.runner.started != [])
+            await research.pause_at_once(for_s=0.05)
+            assert research.is_paused
+            await until(lambda: not research.is_paused)
+            count = len(bench.runner.started)
+            await until(lambda: len(bench.runner.started) > count)
+            research.stop()
+            await loop
+
+    settled(work())
+
+
+def test_a_pause_while_the_baseline_is_timed_does_that_anew(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=1)
+    settled(bench.research().run())
+    bench.goal = Goal()
+    research, timing = bench.research(), asyncio.Event()
+    calibrate, begun = bench.runner.calibrate, list[int]()
+
+    async def slow(seed: int) -> RunOutcome:
+        begun.append(seed)
+        if len(begun) == 1:
+            await timing.wait()
+        return await calibrate(seed)
+
+    bench.runner.calibrate = slow  # type: ignore[method-assign]
+
+    async def work() -> None:
+        async with running(research) as loop:
+            await until(lambda: begun != [])
+            assert (await research.pause_at_once()).runs == 1
+            await until(lambda: research.activity.stage == "paused")
+            before = bench.runner.calibrations
+            research.resume()
+            await until(lambda: bench.runner.calibrations > before)
             research.stop()
             await loop
 
