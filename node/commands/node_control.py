@@ -26,6 +26,7 @@ from protocol.errors import UsageError
 @click.option(
     "--when-idle", is_flag=True, help="Start runs only while others need the machine little."
 )
+@setting_option("battery")
 @setting_option("max_watts")
 @setting_option("name")
 @click.option("--join", "line", metavar="LINE", help="Join a network by an `arnode invite` line.")

@@ -54,7 +54,7 @@ class Agenda:
 
     `has_company`: others are there, to hear what this node is about to try and to wait for when it
     has nothing left to try itself. `idle`: says whether others leave the machine alone; None: runs
-    start whatever they do.
+    start whatever they do. `is_on_battery`: says whether it rests for its battery's sake.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Agenda:
         goal: Goal,
         has_company: bool,
         idle: Idle | None,
+        is_on_battery: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = local_time,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,6 +83,7 @@ class Agenda:
         self._peers = peers
         self._has_company = has_company
         self._idle = idle
+        self._is_on_battery = is_on_battery
         self._running: Collection[tuple[int, int]] = ()
         self._is_foreign_barred = False
         self._is_settling = False  # after a trial, until what went on beside it has ended
@@ -135,6 +137,7 @@ class Agenda:
         """
         self.plan.forget_hours()
         self._idle = None
+        self._is_on_battery = lambda: False
         return self._judge_and_end()
 
     def _judge_and_end(self) -> bool:
@@ -156,6 +159,8 @@ class Agenda:
         if (begins := self.plan.rests_until) is not None:
             left_s = (begins - self.plan.now()).total_seconds()
             return Rest(why=f"resting until {begins:%H:%M}", left_s=left_s)
+        if self._is_on_battery():
+            return Rest(why="resting while this machine runs on its battery", left_s=LOOKED_S)
         if self._idle is not None and not self._idle.is_idle():
             return Rest(why="waiting while others use this machine", left_s=LOOKED_S)
         return None

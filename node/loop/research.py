@@ -26,9 +26,11 @@ from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
 from node.loop.session_plan import Rest
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
+from node.terminal.durations import span_words
 from node.terminal.interrupts import STOPPING
 from protocol.source import Source
 from trainer.measuring.outcome import Answers
+from trainer.measuring.steady import Steady
 from trainer.measuring.training import WAITS, PutOff
 
 _CALIBRATION: Final = (0, 0)  # in flight as a run of no job
@@ -321,6 +323,7 @@ class Research:
         self.activity.running(*step.describe(self._store, run), run=run)
         source = self._ledger.source(run.tree)
         await self._lanes.get_ready(lane, source)
+        steady = Steady()
         if not self._agenda.plan.may_begin_runs:  # the session ended while it waited for its turn
             raise PutOff
         clock_s = self._agenda.plan.clock_s
@@ -342,6 +345,12 @@ class Research:
             on_trained=on_trained,
             session_ends_s=self._agenda.plan.ends_s,
         )
+        if slept_s := steady.slept_s:  # nothing of it is looked at
+            slept = span_words(slept_s)
+            self.activity.say(
+                f"the machine was suspended for {slept} during a run, which is made again"
+            )
+            raise PutOff
         if outcome.status == "ok":
             # Of a pair the second trains while the first is scored: half of what both take.
             self._agenda.took((trained_s + clock_s()) / 2 - began_s)

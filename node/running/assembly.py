@@ -120,6 +120,7 @@ class Thinking:
         on_record: Callable[[], None],
         has_company: bool,
         idle: Idle | None,
+        is_on_battery: Callable[[], bool] = lambda: False,
         news: asyncio.Event | None = None,
         now: Callable[[], datetime] = local_time,
         clock_s: Callable[[], float] = time.monotonic,
@@ -149,6 +150,7 @@ class Thinking:
             goal=goal,
             has_company=has_company,
             idle=idle,
+            is_on_battery=is_on_battery,
             now=now,
             clock_s=clock_s,
         )

@@ -36,6 +36,7 @@ from node.terminal.progress import Progress
 from protocol.errors import UsageError
 from protocol.rule import Policy
 from protocol.topics import subscriptions
+from trainer.host.battery import is_on_battery
 from trainer.measuring.host_load import Idle
 from trainer.task_folder.task import Task
 
@@ -150,6 +151,7 @@ async def open_node(
             on_record=books.keep_journal,
             has_company=network is not None,
             idle=Idle(is_card_used=session.is_used_by_others) if goal.when_idle else None,
+            is_on_battery=_resting_on_battery(config, session),
             news=news,
         )
         yield Node(
@@ -163,6 +165,13 @@ async def open_node(
             research=research,
             membership=membership,
         )
+
+
+def _resting_on_battery(config: Config, session: Session) -> Callable[[], bool]:
+    """Return what says whether the battery is spared: by itself where a card would empty it."""
+    is_card = session.runners[0].device.cuda is not None
+    spares = config.battery == "rest" or (config.battery == "auto" and is_card)
+    return is_on_battery if spares else lambda: False
 
 
 def _membership(

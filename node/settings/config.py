@@ -198,6 +198,14 @@ class Config:
     `"auto"`, as many as there are cores and memory for; or a number, no larger than that of the
     cores. Whatever else the machine does goes before them."""
 
+    battery: str = setting(
+        "auto",
+        _one_of("auto", "rest", "work"),
+        Flag("What to do while the machine runs on its battery (default: auto).", metavar="HOW"),
+    )
+    """What runs do while the machine runs on its battery: `"work"`; `"rest"`, once the run at hand
+    has ended, until it is charged; or `"auto"`, which is to rest where they are a card's."""
+
     max_experiments: int | None = setting(None, _COUNT, Flag("Stop after so many experiments."))
     """Stop a session after so many experiments."""
 

@@ -314,6 +314,46 @@ def test_a_pause_ends_what_runs_and_it_is_made_again(bench: Bench) -> None:
     assert bench.runner.started[0] == bench.runner.started[1]
 
 
+def test_a_run_that_spans_a_suspend_is_made_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = iter([0.0, 7200.0])
+
+    class Suspended:
+        @property
+        def slept_s(self) -> float:
+            return next(slept, 0.0)
+
+    monkeypatch.setattr("node.loop.research.Steady", Suspended)
+    bench.goal = Goal(max_experiments=1)
+    research = bench.research()
+    settled(research.run())
+    assert bench.decisions() == ["baseline", "discarded"]
+    assert bench.runner.seeds[1] == bench.runner.seeds[2]
+    assert research.activity.runs == len(bench.runner.started) - 1
+    (line,) = [line for line in research.activity.messages if "suspended" in line]
+    assert line == "the machine was suspended for 2 h 00 during a run, which is made again"
+
+
+def test_a_session_rests_on_its_battery(bench: Bench) -> None:
+    research = bench.research()
+    on_battery = True
+    research._agenda._is_on_battery = lambda: on_battery
+
+    async def work() -> None:
+        nonlocal on_battery
+        async with running(research) as loop:
+            await until(lambda: research.activity.stage.startswith("resting while this machine"))
+            assert bench.runner.started == []
+            on_battery = False
+            research._wake.set()
+            await until(lambda: bench.runner.started != [])
+            research.stop()
+            await loop
+
+    settled(work())
+
+
 def test_a_pause_goes_over_by_itself(bench: Bench) -> None:
     research = bench.research()
 
