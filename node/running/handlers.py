@@ -9,6 +9,7 @@ from node.line.handed_in import check_submission
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
 from node.running.node import Node
+from node.running.proving import pause_document, seconds_in
 from node.running.questions import Question
 from node.views.peers import peers_document, trust_in
 from node.views.status import status_document
@@ -41,21 +42,12 @@ def handlers(node: Node) -> Mapping[str, Handler]:
         return None
 
     async def pause(arguments: Mapping[str, Message]) -> Message:
-        research, lost = node.research, Lost()
-        seconds = arguments.get("for_s")
-        for_s = float(seconds) if isinstance(seconds, int | float) else None
+        research, lost, for_s = node.research, Lost(), seconds_in(arguments)
         if arguments.get("at_end"):
             research.pause(for_s=for_s)
         else:
             lost = await research.pause_at_once(for_s=for_s)
-        until = research.pausing.until
-        return {
-            "v": 1,
-            "paused": True,
-            "until": until.isoformat(timespec="seconds") if until else None,
-            "runs_ended": lost.runs,
-            "seconds_lost": round(lost.seconds, 1),
-        }
+        return pause_document(lost, research.pausing.until)
 
     async def resume(_: Mapping[str, Message]) -> Message:
         node.research.resume()

@@ -36,6 +36,7 @@ from node.running.first_card import Unproven, task_here
 from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.power import limiting_power
+from node.running.proving import StoppedError, proven
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
 from node.settings.config import Config
 from node.settings.network_definition import Network
@@ -81,7 +82,7 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
                 require_use(download, config)
             is_own = config.task not in builtin_tasks()
             network = agreed_network(home, config, wishes, is_own=is_own)
-            asyncio.run(_run_awaited(replace(start, network=network)))
+            running = _run_awaited(replace(start, network=network))
         else:
             with reporting() as progress:
                 task = find_task(home, name=config.task, text=text, progress=progress)
@@ -89,7 +90,9 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
                 print(plain(idle), file=sys.stderr)
             is_own = is_own_task(task, data_dir=home.data)
             network = agreed_network(home, config, wishes, is_own=is_own)
-            asyncio.run(_run_at_once(replace(start, network=network), task))
+            running = _run_at_once(replace(start, network=network), task)
+        with contextlib.suppress(StoppedError):
+            asyncio.run(running)
     print("stopped; `arnode start` goes on from here", file=sys.stderr)
 
 
@@ -164,7 +167,7 @@ class _Start:
 
 async def _run_at_once(start: _Start, task: Task) -> None:
     """Run a task that is here; a card that does not prove itself for it leaves it alone."""
-    if start.unproven is not None and not await start.unproven.prove(start.home):
+    if start.unproven is not None and not await proven(start.home, start.config, start.unproven):
         task = load_task(STAND_IN, data_dir=start.home.data)
         start = replace(start, config=replace(start.config, task=STAND_IN))
     await _run(start, task)
@@ -180,7 +183,8 @@ async def _run_awaited(start: _Start) -> None:
     )
     task = load_task(STAND_IN, data_dir=home.data)
     async with preparing(home, start.config.task) as preparation:
-        is_proven = start.unproven is None or await start.unproven.prove(home)
+        unproven = start.unproven
+        is_proven = unproven is None or await proven(home, start.config, unproven)
         research = None
         if is_proven and not preparation.is_done:
             research = await _run(meanwhile, task, preparation=preparation)

@@ -12,21 +12,25 @@ import pynvml
 import pytest
 
 from node.commands.upkeep import _prove_cards
+from node.home.control import Message, call, document
 from node.home.home import Home
+from node.home.keyfile import load_keys
 from node.line.task_in_use import named_task
 from node.loop.agenda import Goal
 from node.networks.consent import Wishes
 from node.running import first_card, program, stand_in
 from node.running.first_card import TaskHere, task_here
+from node.running.proving import StoppedError, proven
 from node.settings.config import Config
 from protocol.errors import ConfigurationError
+from tests.node.scripted import until
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess, working_driver
 from trainer.cards.cards import Card, probe_cards
 from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.proving import machine
 from trainer.proving.faults import Fault
-from trainer.proving.proof import Proof, Setting, Step, as_proven, keep
+from trainer.proving.proof import Proof, Setting, Step, as_proven, keep, remembered
 
 TOLD = {"attention": "varlen", "compiled": 1, "size": [6, 512, 128, 2048, 65536, 32]}
 VARLEN = Fault(name="attention-varlen", said="no", mend="none", instead="a mask", is_kept=True)
@@ -228,6 +232,43 @@ def test_what_a_card_proves_is_kept_for_the_next_start(
     again = task_here(home, Config())
     assert again.task == "nanochat"
     assert (again.unproven is None) is usable
+
+
+def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
+    home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = list[int]()
+
+    class Proves:
+        async def prove(self) -> Proof:
+            begun.append(1)
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+    monkeypatch.setattr(first_card, "proving_of", lambda *_args, **_how: Proves())
+    unproven = task_here(home, Config()).unproven
+    assert unproven is not None
+    load_keys(home)
+
+    async def ask(command: str, arguments: dict[str, Message] | None = None) -> Message:
+        return await asyncio.to_thread(call, home.socket, command, arguments)
+
+    async def work() -> None:
+        working = asyncio.create_task(proven(home, Config(), unproven))
+        await until(lambda: len(begun) == 1)
+        assert document(await ask("status"))["running"] is True
+        told = document(await ask("pause", {"for_s": 3600}))
+        assert (told["runs_ended"], told["until"] is None) == (1, False)
+        assert document(await ask("pause"))["runs_ended"] == 0
+        assert len(begun) == 1
+        await ask("resume")
+        await until(lambda: len(begun) == 2)
+        await ask("stop")
+        with pytest.raises(StoppedError):
+            await working
+
+    asyncio.run(work())
+    assert remembered(Setting.of(unproven.device), home.data) is None
 
 
 def test_doctor_proves_anew_keeps_it_and_writes_a_report_that_names_nobody(

@@ -1,0 +1,122 @@
+"""While a card proves itself, commands reach the node as they do while it works."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+
+from node.home.control import ControlServer, Handler, Message
+from node.home.home import Home
+from node.home.keyfile import load_keys
+from node.loop.in_flight import InFlight, Lost
+from node.loop.pausing import Pause
+from node.running.first_card import Unproven, say
+from node.settings.config import Config
+from node.store.store import Store
+from node.views.status import status_document
+from trainer.sandbox.tier import probe_tier
+
+_PROVING = (0, 0)  # in flight as a run of no job
+
+
+class StoppedError(Exception):
+    """Somebody said `stop` while a card proved itself."""
+
+
+async def proven(home: Home, config: Config, unproven: Unproven) -> bool:
+    """Let a card prove itself; return whether runs can be made on it.
+
+    A pause ends that, and it begins anew after it. Raises StoppedError.
+    """
+    watch = _Proving(unproven, home)
+    async with ControlServer(home.socket, _handlers(home, config, watch)):
+        return await watch.run()
+
+
+class _Proving:
+    def __init__(self, unproven: Unproven, home: Home) -> None:
+        self.pausing = Pause()
+        self._unproven = unproven
+        self._home = home
+        self._in_flight = InFlight()
+        self._wake = asyncio.Event()
+        self._is_stopped = False
+        self._is_usable: bool | None = None
+
+    async def run(self) -> bool:
+        try:
+            while self._is_usable is None:
+                if self._is_stopped:
+                    raise StoppedError
+                if self.pausing.is_on:
+                    await self._wake.wait()
+                elif not self._in_flight:
+                    self._in_flight.begin(_PROVING, self._prove())
+                else:
+                    await self._in_flight.one_ended(self._wake)
+                self._wake.clear()
+                self._in_flight.reap()
+            return self._is_usable
+        finally:
+            self.pausing.close()
+            await self._in_flight.end_all()
+
+    async def _prove(self) -> None:
+        self._is_usable = await self._unproven.prove(self._home)
+
+    async def pause(self, for_s: float | None) -> Lost:
+        """Return once the card is left alone."""
+        self.pausing.begin(for_s, self.resume)
+        lost = await self._in_flight.end_all()
+        say(f"{self.pausing.stage}: the card proves itself anew after that")
+        self._wake.set()
+        return lost
+
+    def resume(self) -> None:
+        self.pausing.end()
+        say("resumed")
+        self._wake.set()
+
+    async def stop(self) -> None:
+        self._is_stopped = True
+        await self._in_flight.end_all()
+        self._wake.set()
+
+
+def _handlers(home: Home, config: Config, proving: _Proving) -> Mapping[str, Handler]:
+    async def status(_: Mapping[str, Message]) -> Message:
+        author = load_keys(home).author.public
+        with Store.open_read_only(home) as store:
+            document = status_document(
+                store, author=author, net=config.net, sandbox=probe_tier().name
+            )
+        return {**document, "running": True}
+
+    async def stop(_: Mapping[str, Message]) -> Message:
+        await proving.stop()
+        return None
+
+    async def pause(arguments: Mapping[str, Message]) -> Message:
+        return pause_document(await proving.pause(seconds_in(arguments)), proving.pausing.until)
+
+    async def resume(_: Mapping[str, Message]) -> Message:
+        proving.resume()
+        return None
+
+    return {"status": status, "stop": stop, "pause": pause, "resume": resume}
+
+
+def seconds_in(arguments: Mapping[str, Message]) -> float | None:
+    """Return for how long somebody wants a pause, None where that is not said."""
+    seconds = arguments.get("for_s")
+    return float(seconds) if isinstance(seconds, int | float) else None
+
+
+def pause_document(lost: Lost, until: datetime | None) -> Message:
+    """Return what is answered to who wanted a pause."""
+    return {
+        "v": 1,
+        "paused": True,
+        "until": until.isoformat(timespec="seconds") if until else None,
+        "runs_ended": lost.runs,
+        "seconds_lost": round(lost.seconds, 1),
+    }
