@@ -1,5 +1,6 @@
 """What a start does about an NVIDIA card: it is worked on once it has proven itself here."""
 
+import asyncio
 import logging
 import sys
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from trainer.host.device import Device
 from trainer.proving.faults import Fault
 from trainer.proving.machine import devices_to_prove, proving_of
 from trainer.proving.proof import Setting, keep, remembered
-from trainer.proving.proving import find_card_faults
+from trainer.proving.proving import find_card_faults, find_sandbox_faults
 
 _log = logging.getLogger("node")
 
@@ -73,6 +74,8 @@ def task_here(home: Home, config: Config) -> TaskHere:
     download = awaited_download(home, OF_CARDS)
     no_room = find_no_room(download, home.data) if download else None
     faults = [*find_card_faults(card), *([no_room] if no_room else [])]
+    if not any(fault.ends_it for fault in faults):
+        faults += asyncio.run(find_sandbox_faults(card))
     for fault in faults:
         if fault.ends_it and config.task == OF_CARDS:
             raise ConfigurationError(f"{fault.name}: {fault.said}", fault.mend)
@@ -89,6 +92,8 @@ def _say_other_classes(home: Home) -> None:
     """Say how cards get a node that this one leaves alone: a node works on one class."""
     used, *others = by_class(probe_cards())
     for cards in others:
+        if any(fault.ends_it for fault in find_card_faults(cards[0])):
+            continue
         slug = cards[0].hardware_class.slug
         command = f"ARNODE_HOME={quote(f'{home.root}-{slug}')} arnode start --gpus {slug}"
         say(f"this node works on {used[0].name}; for {cards[0].name} start another: `{command}`")

@@ -24,10 +24,12 @@ from node.running.proving import StoppedError, proven
 from node.settings.config import Config
 from protocol.errors import ConfigurationError
 from tests.node.scripted import until
-from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess, working_driver
+from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
+from tests.trainer.provable import working_driver
 from trainer.cards.cards import Card, probe_cards
 from trainer.host.device import Device
 from trainer.language_model import card_checks
+from trainer.language_model.card_checks import CardFault
 from trainer.proving import machine
 from trainer.proving.faults import Fault
 from trainer.proving.proof import Proof, Setting, Step, as_proven, keep, remembered
@@ -90,7 +92,8 @@ def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_told_of(
     home: Home, driver: FakeDriver, said: Callable[[], str]
 ) -> None:
     older = FakeCard(name="NVIDIA GeForce RTX 3090", mib=24576, capability=(8, 6))
-    driver.cards = (older, *driver.cards, *driver.cards)
+    useless = FakeCard(name="NVIDIA GeForce GT 710", mib=2048, capability=(3, 5))
+    driver.cards = (older, useless, *driver.cards, *driver.cards)
     unproven = task_here(home, Config()).unproven
     assert unproven is not None
     assert unproven.device.slug == "rtx4090-24g"
@@ -100,6 +103,7 @@ def test_of_two_classes_the_one_with_more_cards_works_and_the_other_is_told_of(
         f" `{command}`"
     )
     assert line in said()
+    assert "GT 710" not in said()
     unproven = task_here(home, Config(gpus=("rtx3090-24g",))).unproven
     assert unproven is not None
     assert unproven.device.slug == "rtx3090-24g"
@@ -190,6 +194,13 @@ def no_answer(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
     driver.fault = pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH
 
 
+def pod(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(_: Card) -> CardFault:
+        return CardFault("device-file-refused", "/dev/nvidia0 is not opened in a sandbox", "chmod")
+
+    monkeypatch.setattr(card_checks, "sandbox_fault", refused)
+
+
 @pytest.mark.parametrize(
     ("break_it", "name"),
     [
@@ -198,6 +209,7 @@ def no_answer(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
         (taken, "card-taken: others hold"),
         (lost, "card-lost: the card GPU-"),
         (full_disk, "disk-full: 2.6 GB are needed under"),
+        (pod, "device-file-refused: /dev/nvidia0 is not opened in a sandbox; `tiny` runs"),
         (no_answer, "NVIDIA's driver does not answer"),
     ],
 )

@@ -10,8 +10,6 @@ from typing import TypeVar
 import pynvml
 import pytest
 
-from trainer.language_model import card_checks
-
 MIB = 1 << 20
 
 N = TypeVar("N", int, float)
@@ -294,13 +292,3 @@ def _told(value: N | None) -> N:
     if value is None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
     return value
-
-
-def working_driver(monkeypatch: pytest.MonkeyPatch, card: FakeCard) -> FakeDriver:
-    """Take the library's place on a machine that lacks nothing of what can be read."""
-    driver = FakeDriver(cards=[card])
-    driver.install(monkeypatch)
-    monkeypatch.setattr(card_checks, "torch_cuda", lambda: (12, 8))
-    monkeypatch.setattr(card_checks, "file_fault", lambda _card: None)
-    monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
-    return driver

@@ -1,16 +1,27 @@
 """Why a card cannot be used, by what is missing, and what mends it."""
 
+import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, SafetyError
 from trainer.cards import nvidia
 from trainer.cards.cards import Card
 from trainer.language_model import card_checks
-from trainer.language_model.card_checks import file_fault, software_fault, torch_cuda, trial_fault
+from trainer.language_model.card_checks import (
+    CardFault,
+    file_fault,
+    opening_fault,
+    sandbox_fault,
+    software_fault,
+    torch_cuda,
+    trial_fault,
+)
+from trainer.sandbox.sandbox import Sandbox
+from trainer.sandbox.tier import Tier, probe_tier
 
 ADA = Card(
     uuid="GPU-1",
@@ -164,6 +175,58 @@ def test_wsl_needs_no_files_but_its_own(monkeypatch: pytest.MonkeyPatch, tmp_pat
     (tmp_path / "dxg").touch()
     monkeypatch.setattr(nvidia, "driver_libraries", lambda: (Path("/usr/lib/wsl/lib"),))
     assert file_fault(ADA, tmp_path) is None
+
+
+# In a sandbox, with another device in the place of the card's files
+
+
+def fault_in_sandbox(monkeypatch: pytest.MonkeyPatch, *files: str) -> CardFault | None:
+    if probe_tier().name == "none":
+        pytest.skip("there is no sandbox here")
+    monkeypatch.setattr(nvidia, "device_files", lambda _card: [Path(file) for file in files])
+    return asyncio.run(sandbox_fault(ADA))
+
+
+def test_device_files_are_opened_in_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fault_in_sandbox(monkeypatch, "/dev/full") is None
+    fault = fault_in_sandbox(monkeypatch, "/dev/full", "/dev/tty")  # there is no terminal there
+    assert fault is not None
+    assert fault.name == "device-file-refused"
+    assert fault.message.startswith("/dev/tty is not opened in a sandbox: ")
+
+
+@pytest.mark.parametrize(
+    ("told", "name", "words"),
+    [
+        ("refused 13 /dev/nvidia0\ntried", "device-file-refused", "`sudo chmod a+rw /dev/nvidia0`"),
+        ("refused 1 /dev/nvidiactl\ntried", "device-file-refused", "rent another one"),
+        ("refused 5 /dev/nvidia0\ntried", "device-file-refused", "`nvidia-smi` must work"),
+        ("Fatal Python error\n", "no-sandbox", "Fatal Python error"),
+        ("", "no-sandbox", "no answer"),
+    ],
+)
+def test_what_keeps_files_from_being_opened_has_its_mend(told: str, name: str, words: str) -> None:
+    fault = opening_fault(told)
+    assert fault is not None
+    assert fault.name == name
+    assert words in said(fault)
+
+
+def test_without_a_sandbox_there_is_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_: object) -> None:
+        raise SafetyError("the sandbox did not start: Can't bind mount", "`arnode doctor` tells")
+
+    monkeypatch.setattr(Sandbox, "launch", refuse)
+    monkeypatch.setattr(card_checks, "probe_tier", lambda: Tier(name="full", detail=""))
+    fault = asyncio.run(sandbox_fault(ADA))
+    assert (fault and fault.name, "bind mount" in said(fault)) == ("no-sandbox", True)
+    pod = Tier(name="none", detail="no user namespaces", mend="take another pod")
+    monkeypatch.setattr(card_checks, "probe_tier", lambda: pod)
+    fault = asyncio.run(sandbox_fault(ADA))
+    assert (fault and fault.name, said(fault)) == (
+        "no-sandbox",
+        "no user namespaces | take another pod",
+    )
 
 
 def test_cuda_is_tried_in_a_sandbox_and_its_words_are_told() -> None:

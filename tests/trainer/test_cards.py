@@ -1,15 +1,19 @@
 """Machines as their drivers tell of them: what comes of each, whatever is not supported."""
 
 import os
+from dataclasses import replace
 
 import pynvml
 import pytest
 
 from protocol.errors import ConfigurationError
+from protocol.manifest import Budget
 from protocol.runs import Env
+from tests.protocol.examples import MANIFEST
 from tests.protocol.test_hardware import CARDS
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeSlice
-from trainer.cards.cards import Cards, chosen_cards, probe_cards
+from trainer.cards.cards import Cards, chosen_cards, probe_cards, probe_devices
+from trainer.host.device import processor
 
 A100 = FakeCard(
     name="NVIDIA A100-SXM4-40GB",
@@ -56,16 +60,6 @@ def test_a_card_is_classed_whatever_its_driver_leaves_out(
     (found,) = probed(monkeypatch, FakeDriver(cards=[card])).cards
     assert (found.hardware_class.slug, found.hardware_class.family) == (slug, family)
     assert found.uuid == f"GPU-{card.name}"
-
-
-def test_a_laptops_limit_is_not_told_as_it_moves_by_itself(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Else every charger would make another environment, whose baseline is measured anew."""
-    laptop = FakeCard(name="NVIDIA GeForce RTX 4090 Laptop GPU", mib=16376, power_w=80)
-    (found,) = probed(monkeypatch, FakeDriver(cards=[laptop])).cards
-    assert "power_limit_w" not in found.env
-    assert found.env["power_default_w"] == 450
 
 
 def test_what_shifts_timings_is_told_beside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +171,20 @@ def test_a_card_named_where_there_is_none_is_refused(
         chosen_cards(["0"])
     assert "leave `--gpus`" in caught.value.hint
     assert chosen_cards([]) == ()
+
+
+def test_runs_are_on_the_class_with_most_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = replace(MANIFEST, budget=Budget(unit="seconds", amount=300))
+    larger = FakeCard(name="NVIDIA GeForce RTX 4090", mib=24564)
+    driver = FakeDriver(cards=[larger, RTX, RTX])
+    driver.install(monkeypatch)
+    assert [one.slug for one in probe_devices(timed)] == ["rtx3060-12g"] * 2
+    driver.cards = [RTX, larger]  # one of each: that with most memory
+    assert [one.slug for one in probe_devices(timed)] == ["rtx4090-24g"]
+    assert [one.slug for one in probe_devices(timed, ["0"])] == ["rtx3060-12g"]
+    assert probe_devices(MANIFEST) == (processor(),)
+    driver.cards = []
+    assert probe_devices(timed) == (processor(),)
 
 
 def test_cards_of_several_classes_are_not_one_node_s(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,6 +168,24 @@ print("CUDA_VISIBLE_DEVICES" in os.environ)
         assert inside(code).split("\n")[:2] == ["[False, False, False]", "False"]
 
 
+def test_wsl_has_windows_own_libraries_whatever_else_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvidia, "_located", lambda name: Path("/lib", name))  # a driver for Linux
+    for name in ("lib/libcuda.so.1", "lib/libdxcore.so", "drivers/nv_dispi.inf/libcuda.so.1.1"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = nvidia.driver_libraries(tmp_path)
+    ours = [path for path in found if path.name in ("libcuda.so.1", "libdxcore.so")]
+    assert {path.name: path.parent for path in ours} == {
+        "libcuda.so.1": tmp_path / "lib",
+        "libdxcore.so": tmp_path / "lib",
+    }
+    assert found[-2:] == (tmp_path / "lib", tmp_path / "drivers")
+    on_linux = nvidia.driver_libraries(tmp_path / "nowhere")
+    assert on_linux == tuple(Path("/lib", name) for name in nvidia._DRIVER_LIBRARIES)
+
+
 @pytest.mark.parametrize(
     ("files", "card", "expected"),
     [

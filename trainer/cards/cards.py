@@ -22,7 +22,7 @@ from trainer.host.device import Device, processor, software
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
 _MILLIWATTS: Final = 1_000
-# In names of cards whose limit of power moves by itself with load, charger and battery.
+# In names of cards whose limits of power move by themselves with load, charger and battery.
 _MOBILE: Final = ("Laptop", "Mobile", "Max-Q")
 _PHYSICAL_BYTES: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
@@ -247,10 +247,8 @@ def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
     if uuid is None or name is None:
         return None
     is_mobile = any(word in str(name) for word in _MOBILE)
-    limit = None if is_mobile else told(pynvml.nvmlDeviceGetPowerManagementLimit, handle)
     env = _known(
-        power_limit_w=_watts(limit),
-        power_default_w=_watts(told(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)),
+        **({} if is_mobile else _power(handle)),
         sm_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
         mem_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
         cuda_cores=told(pynvml.nvmlDeviceGetNumGpuCores, handle),
@@ -264,6 +262,13 @@ def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
         minor=told(pynvml.nvmlDeviceGetMinorNumber, handle),
         env={**system, **env},
     )
+
+
+def _power(handle: Any) -> dict[str, int | None]:
+    return {
+        "power_limit_w": _watts(told(pynvml.nvmlDeviceGetPowerManagementLimit, handle)),
+        "power_default_w": _watts(told(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)),
+    }
 
 
 def _text(call: Callable[..., str | bytes], *arguments: object) -> str | None:

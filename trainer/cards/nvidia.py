@@ -100,12 +100,17 @@ def environment(device: Device, *, compiled: str, has_shared_memory: bool) -> di
 
 
 @functools.cache
-def driver_libraries() -> tuple[Path, ...]:
-    """Return the driver's libraries, as the dynamic loader finds them."""
-    found = [path for path in map(_located, _DRIVER_LIBRARIES) if path is not None]
-    if (_WSL / "lib").is_dir():
-        found += [_WSL / "lib", *([_WSL / "drivers"] if (_WSL / "drivers").is_dir() else [])]
-    return tuple(found)
+def driver_libraries(wsl: Path = _WSL) -> tuple[Path, ...]:
+    """Return the driver's libraries, as the dynamic loader finds them.
+
+    WSL2 has Windows' own, whether its loader knows of them or not: others that were installed there
+    are for no card. They load their parts by path, so that both folders are shown as they are.
+    """
+    names = _DRIVER_LIBRARIES
+    windows = {name: wsl / "lib" / name for name in names if (wsl / "lib" / name).exists()}
+    located = [windows.get(name) or _located(name) for name in names]
+    folders = [folder for folder in (wsl / "lib", wsl / "drivers") if folder.is_dir()]
+    return (*(path for path in located if path is not None), *folders)
 
 
 def _located(library: str) -> Path | None:

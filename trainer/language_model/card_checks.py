@@ -4,12 +4,13 @@ What can be read is looked at first, as it names its own mend; then CUDA is trie
 """
 
 import asyncio
+import errno
 import os
 import shutil
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, SafetyError
 from trainer.cards import nvidia
 from trainer.cards.cards import Card
 from trainer.cards.install_torch import mend
@@ -20,10 +21,26 @@ from trainer.language_model.job import program_message
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.tier import probe_tier
 
 _TURING: Final = (7, 5)  # of which builds for every CUDA since 11 know
 _TRY_S = 120.0
 _TRY = "import torch; torch.ones(8, device='cuda').sum().item(); print('works', flush=True)"
+
+# Says what keeps a file from being opened, then that it came to its end.
+_OPEN = """
+import os
+for path, mode in {files!r}:
+    try:
+        os.close(os.open(path, mode))
+    except OSError as error:
+        print("refused", error.errno, path)
+print("tried", flush=True)
+"""
+_REFUSALS: Final = {
+    errno.EACCES: "`sudo chmod a+rw {path}`: runs may have a user of their own here",
+    errno.EPERM: "the container may not use it: start it with `--gpus all`, or rent another one",
+}
 
 
 class CardFault(ConfigurationError):  # noqa: N818 -- what is wrong with a card is one
@@ -124,7 +141,7 @@ def file_fault(card: Card, dev: Path = Path("/dev")) -> CardFault | None:
         return CardFault(
             "no-driver-library",
             "the driver's library libcuda.so.1 is not found",
-            "install NVIDIA's driver; in Docker start with `--gpus all`",
+            "install NVIDIA's driver, for WSL2 in Windows alone; in Docker start with `--gpus all`",
         )
     if not Path("/sys/devices").is_dir():
         return CardFault("no-sys", "/sys is not mounted, which CUDA reads", "mount it")
@@ -132,21 +149,51 @@ def file_fault(card: Card, dev: Path = Path("/dev")) -> CardFault | None:
 
 
 def _refused(path: Path) -> str:
-    """Return why a device file does not open; a container may refuse it to root as well.
-
-    Rights on slices are files that nobody writes.
-    """
-    way = os.O_RDONLY if path.name.startswith("nvidia-cap") else os.O_RDWR
+    """Return why a device file does not open; a container may refuse it to root as well."""
     try:
-        os.close(os.open(path, way | os.O_CLOEXEC))
+        os.close(os.open(path, _way(path) | os.O_CLOEXEC))
     except OSError as error:
         return error.strerror or str(error)
     return ""
 
 
+def _way(path: Path) -> int:
+    """Return how a device file is opened: rights on slices are files that nobody writes."""
+    return os.O_RDONLY if path.name.startswith("nvidia-cap") else os.O_RDWR
+
+
+async def sandbox_fault(card: Card) -> CardFault | None:
+    """Return why there is no sandbox with a card's device files: they are opened in one."""
+    tier = probe_tier()
+    if tier.name == "none":
+        return CardFault("no-sandbox", tier.detail, tier.mend)
+    files = [(str(path), _way(path)) for path in nvidia.device_files(card.device)]
+    try:
+        said = await _said(card, _OPEN.format(files=files))
+    except SafetyError as error:
+        return CardFault("no-sandbox", error.message, error.hint)
+    return opening_fault(said)
+
+
+def opening_fault(said: str) -> CardFault | None:
+    """Return what it means what a program said that opened the device files in a sandbox."""
+    lines = said.splitlines()
+    refused = next((line for line in lines if line.startswith("refused ")), None)
+    if refused is not None:
+        _, number, path = refused.split(" ", 2)
+        mend = _REFUSALS.get(int(number), "`nvidia-smi` must work").format(path=path)
+        why = os.strerror(int(number))
+        return CardFault("device-file-refused", f"{path} is not opened in a sandbox: {why}", mend)
+    if "tried" in lines:
+        return None
+    last = said.strip().rpartition("\n")[2] or "no answer"
+    hint = "`arnode doctor` tries sandboxes without it"
+    return CardFault("no-sandbox", f"a sandbox with the card in it ended: {last}", hint)
+
+
 def trial_fault(card: Card) -> CardFault | None:
     """Return what CUDA says where runs use it."""
-    said = asyncio.run(_tried(card))
+    said = asyncio.run(_said(card, _TRY))
     if said.splitlines()[-1:] == ["works"]:
         return None
     last = said.strip().rpartition("\n")[2] or "no answer"
@@ -170,11 +217,11 @@ def profile_of(device: Device, *, memory_bytes: int = 16 << 30) -> Profile:
     )
 
 
-async def _tried(card: Card) -> str:
-    """Return what a program said that uses the card in a sandbox."""
+async def _said(card: Card, program: str) -> str:
+    """Return what a program said in a sandbox with the card. Raises SafetyError without one."""
     sandbox = await Sandbox.launch(profile_of(card.device))
     try:
-        await sandbox.send(JOB, program_message(_TRY, "train"))
+        await sandbox.send(JOB, program_message(program, "train"))
         async with asyncio.timeout(_TRY_S):
             await sandbox.receive(JOB)
     except (SandboxEnded, TimeoutError):

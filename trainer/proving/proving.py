@@ -119,6 +119,8 @@ class Proving:
         if self.card is None:
             return True, "the processor in a card's place", []
         faults = await asyncio.to_thread(find_card_faults, self.card)
+        if not any(fault.ends_it for fault in faults):
+            faults += await find_sandbox_faults(self.card)
         if any(fault.ends_it for fault in faults):
             return None, "", faults
         driver = self.card.env.get("driver", "unknown")
@@ -214,6 +216,12 @@ def find_card_faults(card: Card) -> list[Fault]:
     except CardLost as lost:
         taken = _card_lost(lost)
     return [*faults, *([taken] if taken else [])]
+
+
+async def find_sandbox_faults(card: Card) -> list[Fault]:
+    """Return what keeps a card out of sandboxes: it takes some seconds to try one."""
+    fault = await card_checks.sandbox_fault(card)
+    return [_of_check(fault)] if fault else []
 
 
 def _of_check(fault: card_checks.CardFault) -> Fault:

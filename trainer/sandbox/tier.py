@@ -187,5 +187,6 @@ def _mend() -> str:
     return (
         "user namespaces are needed: `sysctl kernel.unprivileged_userns_clone` and "
         "`user.max_user_namespaces` must not be 0; in Docker, start with "
-        "`--security-opt seccomp=unconfined`"
+        "`--security-opt seccomp=unconfined`; a rented pod does without where you are root and "
+        "its kernel has Landlock"
     )

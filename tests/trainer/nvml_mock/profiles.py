@@ -78,6 +78,15 @@ LAPTOP = Profile(
     memory_mhz=7001,
     cores=3840,
 )
+LAPTOP_WITH_LIMITS = Profile(
+    name="NVIDIA GeForce RTX 4070 Laptop GPU",
+    mib=8188,
+    capability=(8, 9),
+    watts=(55, 55, 5, 115),
+    sm_mhz=3105,
+    memory_mhz=8001,
+    cores=4608,
+)
 WSL2 = Profile(
     name="NVIDIA GeForce RTX 3070",
     mib=8192,

@@ -22,6 +22,7 @@ from tests.trainer.nvml_mock.profiles import (
     H100,
     L40S,
     LAPTOP,
+    LAPTOP_WITH_LIMITS,
     RTX4090,
     T4,
     WSL2,
@@ -130,6 +131,25 @@ def test_a_reading_is_in_bytes_shares_and_mhz(child: Child, machine: Machine) ->
         is_slowed=True,
         sm_mhz=2520,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "is_new"),
+    [
+        (LAPTOP_WITH_LIMITS.name, False),
+        ("NVIDIA GeForce RTX 2070 with Max-Q Design", False),
+        ("NVIDIA GeForce RTX 4070", True),
+    ],
+)
+def test_a_limit_that_changes_by_itself_is_no_new_environment(
+    child: Child, machine: Machine, name: str, is_new: bool
+) -> None:
+    """A laptop's follow its battery; a desktop's are what its owner set."""
+    machine.has(replace(LAPTOP_WITH_LIMITS, name=name))
+    before = child(probed)
+    machine.answers("nvmlDeviceGetPowerManagementLimit", 35_000)
+    machine.answers("nvmlDeviceGetPowerManagementDefaultLimit", 40_000)
+    assert (child(probed) != before) is is_new
 
 
 # What a driver refuses is missing, and nothing else is

@@ -6,8 +6,11 @@ import json
 import pytest
 
 from trainer.host.device import processor
+from trainer.language_model.harness import probes
 from trainer.proving import probing
 from trainer.proving.probing import NAMES, Probed, judge, probe
+from trainer.proving.sizing import sizes_of
+from trainer.task_folder.folder import BUILTIN_FOLDER
 
 HONEST = probing._PROGRAM
 # The probes as they are, but that these do something else.
@@ -50,6 +53,12 @@ def test_on_a_processor_there_is_plain_attention_and_nothing_is_compiled() -> No
         "copies-wait",
     }
     assert all(fault.is_kept and not fault.ends_it for fault in faults)
+
+
+def test_heads_are_as_wide_as_those_of_the_sizes_that_a_card_is_for() -> None:
+    """A kind of attention may be there for some widths alone."""
+    script = (BUILTIN_FOLDER / "nanochat" / "train.py").read_bytes()
+    assert {size.head_width for size in sizes_of(script)} == {probes._WIDTH}
 
 
 def test_where_all_is_there_the_fastest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import pynvml
 import pytest
 
 from protocol.errors import SafetyError
-from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess, working_driver
+from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
+from tests.trainer.provable import working_driver
 from trainer.cards.cards import Card, probe_cards
 from trainer.cards.nvml import CardLost
 from trainer.host.device import processor
@@ -255,6 +256,13 @@ def no_device_file(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
 
 
+def not_opened(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(_: Card) -> card_checks.CardFault:
+        return card_checks.CardFault("device-file-refused", "not opened", "chmod")
+
+    monkeypatch.setattr(card_checks, "sandbox_fault", refused)
+
+
 def taken(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
     driver.load = FakeLoad(processes={4_000_000: FakeProcess(mib=9000)})
 
@@ -270,6 +278,7 @@ def lost(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
         (newer_build, "driver-too-old", True),
         (no_compiler, "no-compiler", False),
         (no_device_file, "no-device-file", True),
+        (not_opened, "device-file-refused", True),
         (taken, "card-taken", True),
         (lost, "card-lost", True),
     ],
