@@ -1,9 +1,9 @@
 """The page that names every fault names those that there are."""
 
 import re
+from pathlib import Path
 
-from tools.paths import ROOT
-
+ROOT = Path(__file__).parents[3]
 SOURCES = ("trainer/proving", "trainer/language_model", "node/running")
 MADE = re.compile(r'Fault\(\s*(?:name=)?"([a-z-]+)"(?: if \w+ else "([a-z-]+)")?')
 
