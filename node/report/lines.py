@@ -15,6 +15,7 @@ from node.line.noise import known_noise
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep, open_doubt
 from node.report.concluded import Concluded, ConcludedIdea, ConcludedTrial, Span, Spend
+from node.report.counted import counted_share_of
 from node.report.gains import OriginGains, gains_by_origin, verified_nano
 from node.report.peers import PeersPart, ReportedPeers
 from node.report.points import Point, points_of
@@ -61,7 +62,8 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineReport:
-    """What happened on one line: `device_ms` by what for, `open_keeps` that wait for a checkpoint.
+    """What happened on one line: `device_ms` by what for, `open_keeps` that wait for a checkpoint,
+    `counted_share` of the time between the first and the last thing, in which its runs trained.
 
     `is_new`: the baseline was first measured in the span, so that `before` is that. Both heads are
     None while it is not measured yet.
@@ -83,6 +85,7 @@ class LineReport:
     peers: PeersPart
     lessons: tuple[str, ...]
     device_ms: tuple[tuple[str, int], ...]
+    counted_share: float | None
     spend: Spend
     origins: tuple[OriginGains, ...]
     points: tuple[Point, ...]
@@ -171,6 +174,7 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
         peers=peers,
         lessons=_lessons(store, line, span, newest.author) if newest else (),
         device_ms=_device_ms(store, line, span, entries, ideas, confirmations, peers),
+        counted_share=counted_share_of(store, line.key, _eventful(store, span)),
         spend=sum((idea.spend for idea in ideas), Spend()),
         origins=gains_by_origin(ideas, confirmations),
         points=points_of(

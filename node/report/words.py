@@ -137,6 +137,8 @@ def _result(line: LineReport, figures: FigureWriter) -> str:
     said.append(f"{many(len(line.ideas), 'experiment')}: {counted(counts, _DECISIONS)}.")
     said += _trials(line, figures)
     device = f"It took {hours(sum(ms for _, ms in line.device_ms))} device hours"
+    if line.counted_share is not None:
+        device += f", with a run in training {line.counted_share:.0%} of the time"
     paid = f"{line.spend.tokens:,} tokens and {usd(line.spend.usd_nano)}"
     said.append(f"{device}, {paid} of models." if line.spend.tokens else f"{device} and no model.")
     if line.open_keeps:

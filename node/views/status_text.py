@@ -74,7 +74,8 @@ def _print_line(line: Mapping[str, Any]) -> None:
         click.echo(f"  others try     {plain(intent['title'])} ({intent['author'][:12]})")
     if now := line["now"]:
         click.echo(f"  now            {plain(now['stage'])}: {plain(now['title'])}")
-        click.echo(f"  pace           {line['per_hour']:.0f} runs an hour")
+        share = f", training {line['counted_share']:.0%} of the time"
+        click.echo(f"  pace           {line['per_hour']:.0f} runs an hour{share}")
 
 
 def _on_top(working: Mapping[str, Any]) -> str:

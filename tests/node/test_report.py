@@ -152,6 +152,14 @@ def test_all_time_of_the_device_is_accounted_for_once(night: Night) -> None:
     assert sum(ms for _, ms in line.device_ms) == sum(run.ms + run.serve_ms for run in runs)
 
 
+def test_the_counted_share_is_told_where_it_is_known(night: Night) -> None:
+    report = report_of(night.store, night.span, net="main")
+    told = replace(report, lines=(replace(report.lines[0], counted_share=0.84),))
+    assert report.lines[0].counted_share is None  # the night's runs kept no stages
+    assert "in training" not in as_markdown(report, None)
+    assert "device hours, with a run in training 84% of the time" in as_markdown(told, None)
+
+
 def test_only_what_ended_in_the_span_is_told(night: Night) -> None:
     first = line_of(night).confirmations[0].entry.ts_ms
     adopted = night.store.experiments.adoptions(night.ledger.key)[0].ts_ms

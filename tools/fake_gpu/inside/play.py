@@ -9,7 +9,7 @@ import os
 import struct
 import sys
 import types
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -31,11 +31,6 @@ from trainer.sandbox.inside.channel import (
 
 _TOKENS: Final = 1 << 20  # of training, of which a batch is a part
 _SHAPE: Final = struct.Struct(">II")
-# Attention that a script falls back from when it cannot be imported.
-_ATTENTION: Final = {
-    "varlen": "torch.nn.attention.varlen",
-    "flex": "torch.nn.attention.flex_attention",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +38,14 @@ class Request:
     """What to play: a source as `SandboxJob` wants it, in a role.
 
     `files` are the source's in base64; `weights` is the file that a training leaves its export in,
-    and that scoring begins with. `without` are kinds of attention that cannot be imported.
+    and that scoring begins with. `attention`: the kind to take, as the proving run tells it.
     """
 
     files: dict[str, str]
     role: Literal["train", "serve"]
     weights: str
     compiles: bool = True
-    without: list[str] = field(default_factory=list)
+    attention: str = ""
     vocabulary_size: int = 8192
     context: int
     batch_rows: int = 8
@@ -76,8 +71,6 @@ class Played:
 def play(request: Request) -> Played:
     """Run it to its end. Raises whatever the script, torch or Triton raise."""
     _fake_the_card()
-    for kind in request.without:
-        sys.modules[_ATTENTION[kind]] = None  # type: ignore[assignment]
     kernels = compile_for_nothing() if request.compiles else Kernels()
     node = _Node(request)
     _begin(request, node)
@@ -185,6 +178,7 @@ def _begin(request: Request, node: _Node) -> None:
         budget_tokens=request.budget_tokens,
         budget_seconds=request.budget_seconds,
         vocabulary={"ranks": [], "pattern": ""},
+        card={"attention": request.attention} if request.attention else {},
     )
     message = {**asdict(job), "files": request.files}
     session.begin(node, json.dumps(message).encode())  # type: ignore[arg-type]
