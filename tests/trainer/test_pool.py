@@ -63,6 +63,35 @@ def test_a_sandbox_that_did_not_start_is_started_again_a_few_times(
             asyncio.run(run())
 
 
+@pytest.mark.parametrize("another_started", [True, False])
+def test_a_run_that_is_ended_while_it_waits_leaves_no_sandbox_behind(
+    another_started: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch, launched, waiting = Sandbox.launch, list[Sandbox](), list[asyncio.Task[Sandbox]]()
+
+    async def ending_who_waits(wanted: Profile) -> Sandbox:
+        launched.append(await launch(wanted))
+        waiting[0].cancel()  # at the very moment when it has come
+        return launched[-1]
+
+    async def run() -> None:
+        pool = WarmPool({"serve": profile()})
+        waiting.append(asyncio.create_task(pool.take("serve")))
+        await asyncio.sleep(0)
+        if another_started:
+            pool.warm("serve")
+        with pytest.raises(asyncio.CancelledError):
+            await waiting[0]
+        taken = await pool.take("serve")
+        assert another_started or taken is launched[0]
+        await taken.close()
+        await pool.close()
+
+    monkeypatch.setattr(Sandbox, "launch", ending_who_waits)
+    asyncio.run(run())
+    assert all(sandbox.has_ended for sandbox in launched)
+
+
 def test_where_no_run_follows_no_spare_is_started_for_one() -> None:
     async def run() -> list[str]:
         pool = WarmPool({"serve": profile()})

@@ -42,8 +42,15 @@ class WarmPool:
         failures = 0
         while True:
             self.warm(role, is_fresh=is_fresh)
+            spare = self._spares.pop((role, is_fresh))
             try:
-                sandbox = await self._spares.pop((role, is_fresh))
+                await asyncio.wait({spare})
+            except asyncio.CancelledError:  # a run that is ended leaves it to the next one
+                if self._spares.setdefault((role, is_fresh), spare) is not spare:
+                    await _end(spare)
+                raise
+            try:
+                sandbox = spare.result()
             except SafetyError:
                 # A run beside it may have used up what the kernel counts by user; on a crowded
                 # machine anything may be late for once. A night must not end for that.
@@ -62,6 +69,10 @@ class WarmPool:
         spares = list(self._spares.values())
         self._spares.clear()
         for spare in spares:
-            spare.cancel()
-            with contextlib.suppress(asyncio.CancelledError, SafetyError):
-                await (await spare).close()
+            await _end(spare)
+
+
+async def _end(spare: asyncio.Task[Sandbox]) -> None:
+    spare.cancel()
+    with contextlib.suppress(asyncio.CancelledError, SafetyError):
+        await (await spare).close()
