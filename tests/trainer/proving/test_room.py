@@ -179,6 +179,18 @@ def test_a_smaller_size_is_what_the_script_takes() -> None:
     assert paced.size == sizes[1].at_once(1)  # half of them where nothing is compiled
 
 
+def test_what_is_not_compiled_is_told_a_mask_instead_of_flex_attention() -> None:
+    told = 'assert CARD["attention"] == "masked", CARD\n'
+    trial = Trial(
+        device=processor(),
+        source=Source.of({"train.py": changed((ATTENTION, ATTENTION + told))}),
+        abilities=replace(PLAIN, attention="flex"),
+        vocabulary_size=8192,
+        limit_s=60,
+    )
+    assert asyncio.run(trial.paced(SMALL.at_once(1))).why == ""
+
+
 # Which cards are proven
 
 

@@ -31,10 +31,15 @@ TOKEN_BUDGET: int = session.job.budget_tokens
 EVAL_TOKENS: int = 0  # the evaluator outside decides what is scored
 SEED: int = session.job.seed
 VOCAB_SIZE: int = session.job.vocabulary_size
-# What was found out about this machine's card: `size`, `attention`, `compiled`, `pinned`. What is
-# not in it, a script finds out or decides by itself.
-CARD: Mapping[str, Any] = session.job.card
 COMPILES: bool = os.environ.get("TORCHDYNAMO_DISABLE") != "1"  # or `torch.compile` does nothing
+# What was found out about this machine's card: `size`, `attention`, `compiled`, `pinned`. What is
+# not in it, a script finds out or decides by itself. Flex attention that is not compiled, as in
+# scoring, holds every score of a row at once: there it is a mask.
+CARD: Mapping[str, Any] = (
+    {**session.job.card, "attention": "masked"}
+    if session.job.card.get("attention") == "flex" and not COMPILES
+    else session.job.card
+)
 DATASET_CHOICES: tuple[str, ...] = ("task",)
 
 _begun: list[bool] = []  # holds something once data was asked for
