@@ -126,7 +126,7 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
     """
     from node.home.control import call, document, nonsense
     from node.loop.in_flight import Lost
-    from node.terminal.durations import parse_duration
+    from node.terminal.durations import clock_words, parse_duration
 
     wanted: dict[str, bool | float] = {"at_end": at_end}
     if duration:
@@ -142,7 +142,7 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
             "seconds_lost": int() | float() as seconds,
         }:
             told = (
-                f"{datetime.fromisoformat(until):%H:%M}"
+                clock_words(datetime.fromisoformat(until), datetime.now().astimezone())
                 if isinstance(until, str)
                 else "`arnode resume`"
             )

@@ -1,4 +1,4 @@
-"""The time of day as records carry it."""
+"""The time of day as records carry it, and how much of it passes."""
 
 import time
 from typing import Final
@@ -10,3 +10,8 @@ EARLY_MS: Final = 10 * 60 * 1000
 def clock_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def passing_s() -> float:
+    """Seconds from anywhere, those for which the machine is suspended too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from node.claims.choosing import Peers
+from node.home.clock import passing_s
 from node.line.ablation import open_ablation
 from node.line.anew import has_bank
 from node.line.attempts import Attempt, attempt_of
@@ -69,7 +70,7 @@ class Agenda:
         idle: Idle | None,
         is_on_battery: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = local_time,
-        clock_s: Callable[[], float] = time.monotonic,
+        clock_s: Callable[[], float] = passing_s,
     ) -> None:
         self.goal = goal
         self.is_over = False
@@ -159,7 +160,7 @@ class Agenda:
         if (begins := self.plan.rests_until) is not None:
             left_s = (begins - self.plan.now()).total_seconds()
             return Rest(why=f"resting until {begins:%H:%M}", left_s=left_s)
-        if self._is_on_battery():
+        if self._is_on_battery() and not self.goal.is_on_demand:
             return Rest(why="resting while this machine runs on its battery", left_s=LOOKED_S)
         if self._idle is not None and not self._idle.is_idle():
             return Rest(why="waiting while others use this machine", left_s=LOOKED_S)

@@ -3,35 +3,57 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 from node.loop.session_plan import local_time
+from node.terminal.durations import clock_words
+
+_LOOKED_S: Final = 30.0  # timers stand still while the machine is suspended, its clock does not
 
 
 class Pause:
     """A switch that goes back by itself where somebody said after how long."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, now: Callable[[], datetime] = local_time) -> None:
         self.is_on = False
         self.until: datetime | None = None
+        self._now = now
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def left_s(self) -> float | None:
         """For how long it stays on, None where nobody said."""
-        return (self.until - local_time()).total_seconds() if self.until else None
+        return (self.until - self._now()).total_seconds() if self.until else None
 
     @property
     def stage(self) -> str:
         """What people are told that the node does."""
-        return f"paused until {self.until:%H:%M}" if self.until else "paused"
+        return f"paused until {clock_words(self.until, self._now())}" if self.until else "paused"
+
+    def document(self) -> dict[str, bool | str | None]:
+        """Return what scripts are told."""
+        until = self.until.isoformat(timespec="seconds") if self.until else None
+        return {"paused": self.is_on, "until": until}
 
     def begin(self, for_s: float | None, resume: Callable[[], None]) -> None:
         """Begin, or change for how long; `resume` is called when that is over."""
         self.end()
         self.is_on = True
         if for_s is not None:
-            self.until = local_time() + timedelta(seconds=for_s)
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, for_s), resume)
+            self.until = self._now() + timedelta(seconds=for_s)
+            self._await_end(self.until, resume)
+
+    def _await_end(self, until: datetime, resume: Callable[[], None]) -> None:
+        left_s = (until - self._now()).total_seconds()
+
+        def look() -> None:
+            if self._now() >= until:
+                resume()
+            else:
+                self._await_end(until, resume)
+
+        timers = asyncio.get_running_loop()
+        self._timer = timers.call_later(min(max(0.0, left_s), _LOOKED_S), look)
 
     def end(self) -> None:
         """Go back, whether it was on or not."""

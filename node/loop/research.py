@@ -26,7 +26,7 @@ from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
 from node.loop.session_plan import Rest
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
-from node.terminal.durations import span_words
+from node.terminal.durations import slept_words
 from node.terminal.interrupts import STOPPING
 from protocol.source import Source
 from trainer.measuring.outcome import Answers
@@ -34,6 +34,7 @@ from trainer.measuring.steady import Steady
 from trainer.measuring.training import WAITS, PutOff
 
 _CALIBRATION: Final = (0, 0)  # in flight as a run of no job
+_NAP_S: Final = 60.0  # timers stand still while the machine is suspended, a session's end does not
 
 
 class Research:
@@ -235,7 +236,7 @@ class Research:
         self.activity.idle(self.pausing.stage if self.pausing.is_on else why)
         left_s = min(self._agenda.plan.left_s, rest.left_s if rest else math.inf)
         try:
-            async with asyncio.timeout(left_s if math.isfinite(left_s) else None):
+            async with asyncio.timeout(min(left_s, _NAP_S) if math.isfinite(left_s) else None):
                 await self._wake.wait()
         except TimeoutError:
             if self._agenda.plan.is_over:  # a stop at the same moment stays one
@@ -346,10 +347,7 @@ class Research:
             session_ends_s=self._agenda.plan.ends_s,
         )
         if slept_s := steady.slept_s:  # nothing of it is looked at
-            slept = span_words(slept_s)
-            self.activity.say(
-                f"the machine was suspended for {slept} during a run, which is made again"
-            )
+            self.activity.say(slept_words(slept_s))
             raise PutOff
         if outcome.status == "ok":
             # Of a pair the second trains while the first is scored: half of what both take.

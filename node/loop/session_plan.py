@@ -78,7 +78,7 @@ class SessionPlan:
     """When a session ends: after so many seconds, or with the hours in which it may work.
 
     `duration_s` None and no `hours`: it has no end. `now` is the time of day, `clock_s` counts
-    seconds from anywhere.
+    seconds from anywhere, also while the machine is suspended.
     """
 
     def __init__(

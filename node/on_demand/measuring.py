@@ -4,8 +4,9 @@ Nothing is recorded; the node's own loop and its records are untouched.
 """
 
 import asyncio
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -18,6 +19,7 @@ from node.line.trial import Confirmation, MetricReading, Pair, next_of_confirmat
 from node.store.blobs import Blobs
 from node.store.jobs import PlannedRun, StoredOutcome
 from node.store.store import Store
+from node.terminal.durations import slept_words
 from protocol.errors import Rejected, UsageError
 from protocol.hygiene import check_for_task
 from protocol.manifest import TaskManifest
@@ -27,6 +29,7 @@ from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO, from_nano
 from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.steady import Steady
 from trainer.task_folder.task import Task
 
 WORDS = ("baseline", "head", "working")
@@ -85,7 +88,9 @@ async def measure(
 
     async def run_one(source: Source, seed: int, trained: asyncio.Event) -> RunOutcome:
         try:
-            outcome = await session.runner.run(source, seed, split=split, on_trained=trained.set)
+            outcome = await _awake(
+                lambda: session.runner.run(source, seed, split=split, on_trained=trained.set)
+            )
         finally:
             trained.set()
         on_run(source, outcome)
@@ -106,6 +111,16 @@ async def measure(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _awake(run: Callable[[], Awaitable[RunOutcome]]) -> RunOutcome:
+    """Make a run over which the machine is not suspended, however often that takes."""
+    while True:
+        steady = Steady()
+        outcome = await run()
+        if not (slept_s := steady.slept_s):  # else nothing of it is looked at
+            return outcome
+        print(f"  {slept_words(slept_s)}", file=sys.stderr, flush=True)
 
 
 async def compare(

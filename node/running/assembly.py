@@ -7,7 +7,6 @@ import asyncio
 import logging
 import random
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from functools import partial
 from agent.proposal import Proposer
 from node.claims.choosing import Peers
 from node.claims.peer_patches import MOST_FRESH, PeerPatches
+from node.home.clock import passing_s
 from node.home.home import Home
 from node.home.people import read_people
 from node.line.activity import Activity
@@ -123,7 +123,7 @@ class Thinking:
         is_on_battery: Callable[[], bool] = lambda: False,
         news: asyncio.Event | None = None,
         now: Callable[[], datetime] = local_time,
-        clock_s: Callable[[], float] = time.monotonic,
+        clock_s: Callable[[], float] = passing_s,
     ) -> Research:
         """Return the loop that runs what is thought of.
 

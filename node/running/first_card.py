@@ -33,10 +33,14 @@ class Unproven:
     card: Card | None
     known: tuple[Fault, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.card.name if self.card else "the processor"
+
     async def prove(self, home: Home) -> bool:
         """Let it, keep what came of it, and return whether runs can be made on it."""
-        name = self.card.name if self.card else "the processor"
-        say(f"{name} proves itself, which takes some minutes, once:")
+        say(f"{self.name} proves itself, which takes some minutes, once:")
         proving = proving_of(self.device, self.card, say=say, known=self.known)
         proof = await proving.prove()
         keep(proof, home.data)

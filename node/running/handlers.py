@@ -47,7 +47,7 @@ def handlers(node: Node) -> Mapping[str, Handler]:
             research.pause(for_s=for_s)
         else:
             lost = await research.pause_at_once(for_s=for_s)
-        return pause_document(lost, research.pausing.until)
+        return pause_document(lost, research.pausing)
 
     async def resume(_: Mapping[str, Message]) -> Message:
         node.research.resume()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
 
 from node.home.control import ControlServer, Handler, Message
 from node.home.home import Home
@@ -25,7 +24,8 @@ class StoppedError(Exception):
 async def proven(home: Home, config: Config, unproven: Unproven) -> bool:
     """Let a card prove itself; return whether runs can be made on it.
 
-    A pause ends that, and it begins anew after it. Raises StoppedError.
+    A pause ends that, and it begins anew after it; one at the end of what runs comes after it.
+    Raises StoppedError.
     """
     watch = _Proving(unproven, home)
     async with ControlServer(home.socket, _handlers(home, config, watch)):
@@ -42,17 +42,24 @@ class _Proving:
         self._is_stopped = False
         self._is_usable: bool | None = None
 
+    @property
+    def stage(self) -> str:
+        """What people are told that the node does."""
+        if self.pausing.is_on:
+            return self.pausing.stage
+        return f"{self._unproven.name} proves itself"
+
     async def run(self) -> bool:
         try:
-            while self._is_usable is None:
+            while self._is_usable is None or self.pausing.is_on:
                 if self._is_stopped:
                     raise StoppedError
-                if self.pausing.is_on:
-                    await self._wake.wait()
-                elif not self._in_flight:
-                    self._in_flight.begin(_PROVING, self._prove())
-                else:
+                if self._in_flight:
                     await self._in_flight.one_ended(self._wake)
+                elif self.pausing.is_on:
+                    await self._wake.wait()
+                else:
+                    self._in_flight.begin(_PROVING, self._prove())
                 self._wake.clear()
                 self._in_flight.reap()
             return self._is_usable
@@ -63,11 +70,12 @@ class _Proving:
     async def _prove(self) -> None:
         self._is_usable = await self._unproven.prove(self._home)
 
-    async def pause(self, for_s: float | None) -> Lost:
-        """Return once the card is left alone."""
+    async def pause(self, for_s: float | None, *, at_end: bool) -> Lost:
+        """Return once the card is left alone; with `at_end` at once, it is proven before that."""
         self.pausing.begin(for_s, self.resume)
-        lost = await self._in_flight.end_all()
-        say(f"{self.pausing.stage}: the card proves itself anew after that")
+        lost = Lost() if at_end else await self._in_flight.end_all()
+        begun_anew = ": the card proves itself anew after that" if lost.runs else ""
+        say(f"{self.pausing.stage}{begun_anew}")
         self._wake.set()
         return lost
 
@@ -89,14 +97,16 @@ def _handlers(home: Home, config: Config, proving: _Proving) -> Mapping[str, Han
             document = status_document(
                 store, author=author, net=config.net, sandbox=probe_tier().name
             )
-        return {**document, "running": True}
+        told: dict[str, Message] = {"stage": proving.stage, **proving.pausing.document()}
+        return {**document, "running": True, "proving": told}
 
     async def stop(_: Mapping[str, Message]) -> Message:
         await proving.stop()
         return None
 
     async def pause(arguments: Mapping[str, Message]) -> Message:
-        return pause_document(await proving.pause(seconds_in(arguments)), proving.pausing.until)
+        lost = await proving.pause(seconds_in(arguments), at_end=bool(arguments.get("at_end")))
+        return pause_document(lost, proving.pausing)
 
     async def resume(_: Mapping[str, Message]) -> Message:
         proving.resume()
@@ -111,12 +121,11 @@ def seconds_in(arguments: Mapping[str, Message]) -> float | None:
     return float(seconds) if isinstance(seconds, int | float) else None
 
 
-def pause_document(lost: Lost, until: datetime | None) -> Message:
+def pause_document(lost: Lost, pausing: Pause) -> Message:
     """Return what is answered to who wanted a pause."""
     return {
         "v": 1,
-        "paused": True,
-        "until": until.isoformat(timespec="seconds") if until else None,
+        **pausing.document(),
         "runs_ended": lost.runs,
         "seconds_lost": round(lost.seconds, 1),
     }

@@ -113,3 +113,14 @@ def span_words(seconds: float) -> str:
     if minutes < 2:
         return f"{max(1, round(seconds))} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02}"
+
+
+def slept_words(seconds: float) -> str:
+    """Return what is said of a run over which the machine was suspended for so long."""
+    return f"the machine was suspended for {span_words(seconds)} during a run, which is made again"
+
+
+def clock_words(moment: datetime, now: datetime) -> str:
+    """Return what the clock shows at a moment, with its day if that is not today."""
+    is_today = moment.date() == now.date()
+    return f"{moment:%H:%M}" if is_today else f"{moment:%Y-%m-%d %H:%M}"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from node.home.clock import clock_ms
 from node.home.control import Message
-from node.line.activity import Activity
 from node.line.attestation import AttestationStep
 from node.line.branch import branch_of, kept_in
 from node.line.catch_up import CatchUpStep
@@ -60,6 +59,7 @@ def status_document(
         "lines": lines,
         "network": _network(store, net, membership),
         "cost": _cost(store),
+        "proving": None,  # while a card proves itself, what is told of that
     }
 
 
@@ -126,13 +126,18 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
         "counted_share": round(activity.counted_share, 3) if activity else 0,
         "verification": _verification(store, line, entries),
         "intents": _intents(store, line, author),
-        "now": _now(activity) if activity else None,
+        "now": _now(live) if live else None,
     }
 
 
-def _now(activity: Activity) -> Message:
-    """What is told of what runs; `beside`: how many more runs are at work."""
-    return {"title": activity.title, "stage": activity.stage, "beside": activity.beside}
+def _now(research: "Research") -> Message:
+    """What is told of what runs; `beside`: how many more runs are at work.
+
+    With `paused` nothing new starts, `until` when is nil where nobody said.
+    """
+    activity = research.activity
+    told: dict[str, Message] = {"title": activity.title, "stage": activity.stage}
+    return {**told, "beside": activity.beside, **research.pausing.document()}
 
 
 def _working(store: Store, line: Line) -> Message:

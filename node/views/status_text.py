@@ -21,6 +21,8 @@ def print_status(document: Mapping[str, Any]) -> None:
     state = "running" if document["running"] else "not running"
     author = (node["author"] or "")[:12] or "no key yet"
     click.echo(f"{state}  {plain(node['name'])}  author {author}  sandbox {document['sandbox']}")
+    if proving := document.get("proving"):  # a node of before does not tell it
+        click.echo(plain(proving["stage"]))
     if network := document["network"]["name"]:
         count = document["network"]["peers"]
         reach = _REACH[document["network"]["reach"]]
@@ -73,7 +75,8 @@ def _print_line(line: Mapping[str, Any]) -> None:
     for intent in line["intents"][:_INTENTS]:
         click.echo(f"  others try     {plain(intent['title'])} ({intent['author'][:12]})")
     if now := line["now"]:
-        click.echo(f"  now            {plain(now['stage'])}: {plain(now['title'])}")
+        pausing = ", then a pause" if now["title"] and now.get("paused") else ""
+        click.echo(f"  now            {plain(now['stage'])}: {plain(now['title'])}{pausing}")
         share = f", training {line['counted_share']:.0%} of the time"
         click.echo(f"  pace           {line['per_hour']:.0f} runs an hour{share}")
 

@@ -22,6 +22,7 @@ from node.running import first_card, program, stand_in
 from node.running.first_card import TaskHere, task_here
 from node.running.proving import StoppedError, proven
 from node.settings.config import Config
+from node.views.status_text import print_status
 from protocol.errors import ConfigurationError
 from tests.node.scripted import until
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
@@ -247,7 +248,10 @@ def test_what_a_card_proves_is_kept_for_the_next_start(
 
 
 def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
-    home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+    home: Home,
+    driver: FakeDriver,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     begun = list[int]()
 
@@ -268,9 +272,16 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
     async def work() -> None:
         working = asyncio.create_task(proven(home, Config(), unproven))
         await until(lambda: len(begun) == 1)
-        assert document(await ask("status"))["running"] is True
+        told = document(await ask("status"))
+        assert (told["running"], told["lines"]) == (True, [])
+        stage = "NVIDIA GeForce RTX 4090 proves itself"
+        assert told["proving"] == {"stage": stage, "paused": False, "until": None}
         told = document(await ask("pause", {"for_s": 3600}))
         assert (told["runs_ended"], told["until"] is None) == (1, False)
+        status = document(await ask("status"))
+        print_status(status)
+        assert status["proving"]["paused"] is True  # type: ignore[index, call-overload]
+        assert "\npaused until " in capsys.readouterr().out
         assert document(await ask("pause"))["runs_ended"] == 0
         assert len(begun) == 1
         await ask("resume")
@@ -281,6 +292,39 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
 
     asyncio.run(work())
     assert remembered(Setting.of(unproven.device), home.data) is None
+
+
+def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
+    home: Home, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_keys(home)
+    begun, may_end = list[int](), asyncio.Event()
+    unproven = task_here(home, Config()).unproven
+    assert unproven is not None
+
+    class Proves:
+        async def prove(self) -> Proof:
+            begun.append(1)
+            await may_end.wait()
+            return proof_of(unproven.device)
+
+    monkeypatch.setattr(first_card, "proving_of", lambda *_args, **_how: Proves())
+
+    async def work() -> bool:
+        working = asyncio.create_task(proven(home, Config(), unproven))
+        await until(lambda: begun != [])
+        told = document(await asyncio.to_thread(call, home.socket, "pause", {"at_end": True}))
+        assert (told["paused"], told["runs_ended"]) == (True, 0)
+        may_end.set()
+        await until(lambda: remembered(Setting.of(unproven.device), home.data) is not None)
+        status = document(await asyncio.to_thread(call, home.socket, "status"))
+        assert status["proving"]["stage"] == "paused"  # type: ignore[index, call-overload]
+        assert not working.done()
+        await asyncio.to_thread(call, home.socket, "resume")
+        return await working
+
+    assert asyncio.run(work()) is True
+    assert begun == [1]
 
 
 def test_doctor_proves_anew_keeps_it_and_writes_a_report_that_names_nobody(

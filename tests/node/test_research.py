@@ -22,8 +22,11 @@ from node.line.experiment import ExperimentStep, open_experiment
 from node.line.heads import move_head
 from node.line.idea import SUBMITTED, Idea, open_submission
 from node.line.job_kinds import KINDS
+from node.loop import research as research_module
 from node.loop.agenda import Goal
 from node.loop.research import Research
+from node.running import node
+from node.settings.config import Config
 from node.store.jobs import PlannedRun
 from node.store.store import Store
 from node.terminal.durations import parse_hours
@@ -34,6 +37,7 @@ from protocol.source import Source
 from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import CRASHED, Bench, better, until
+from trainer.host.device import processor
 from trainer.measuring.host_load import Idle
 from trainer.measuring.outcome import RunOutcome
 
@@ -349,6 +353,50 @@ def test_a_session_rests_on_its_battery(bench: Bench) -> None:
             research._wake.set()
             await until(lambda: bench.runner.started != [])
             research.stop()
+            await loop
+
+    settled(work())
+
+
+def test_what_somebody_waits_for_is_measured_on_the_battery_too(bench: Bench) -> None:
+    research = tried(bench)
+    research._agenda._is_on_battery = lambda: True
+    settled(research.run())
+    assert bench.decisions() == ["baseline", "discarded"]
+
+
+@pytest.mark.parametrize(
+    ("battery", "is_card", "rests"),
+    [
+        ("auto", True, True), ("rest", True, True), ("work", True, False),
+        ("auto", False, False), ("rest", False, True), ("work", False, False),
+    ],
+)  # fmt: skip
+def test_the_battery_is_spared_as_its_setting_says(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, battery: str, is_card: bool, rests: bool
+) -> None:
+    monkeypatch.setattr(node, "is_on_battery", lambda: True)
+    device = replace(processor(), cuda="GPU-1" if is_card else None)
+    monkeypatch.setattr(bench.runner, "device", device, raising=False)
+    asks = node._resting_on_battery(Config(battery=battery), bench.session())
+    assert asks() is rests
+
+
+def test_a_session_ends_when_it_should_also_where_the_machine_slept(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(research_module, "_NAP_S", 0.001)
+    now_s = 0.0
+    bench.goal, bench.clock_s = Goal(duration_s=3600), lambda: now_s
+    research = bench.research()
+
+    async def work() -> None:
+        nonlocal now_s
+        async with running(research) as loop:
+            await until(lambda: bench.runner.started != [])
+            await research.pause_at_once()
+            await until(lambda: research.activity.stage == "paused")
+            now_s += 3601  # of a suspend, in which no timer moves
             await loop
 
     settled(work())

@@ -132,6 +132,25 @@ def test_what_is_measured_by_hand_has_a_split_for_each_question(bench: Bench) ->
     assert None not in keys
 
 
+def test_what_is_measured_by_hand_while_the_machine_slept_is_made_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slept, told = iter([0.0, 7200.0, 60.0]), list[int]()
+
+    class Suspended:
+        @property
+        def slept_s(self) -> float:
+            return next(slept, 0.0)
+
+    monkeypatch.setattr("node.on_demand.measuring.Steady", Suspended)
+    runs = [(BASELINE, 1), (BASELINE, 2)]
+    work = measure(bench.session(), runs, on_run=lambda _, run: told.append(run.seed))
+    assert len(asyncio.run(work)) == len(told) == 2
+    assert len(set(bench.runner.splits)) == 1
+    assert sorted(bench.runner.seeds) == [1, 2, 2, 2]
+    assert "suspended for 2 h 00 during a run, which is made again" in capsys.readouterr().err
+
+
 def test_a_split_follows_from_the_nodes_secret_the_task_and_the_nonce() -> None:
     keys = {
         split_key(secret, task=task, nonce=nonce)

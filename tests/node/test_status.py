@@ -1,6 +1,9 @@
 """The status document: exactly the documented fields, from the store alone or beside a loop."""
 
+import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,8 +35,9 @@ from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 
 # INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed;
-# `intents`, `lanes`, `now`, the head's `in_doubt`, the network's `in_use` and `addresses` are ours.
-FIELDS = {"running", "node", "sandbox", "lines", "network", "cost"}
+# `intents`, `lanes`, `now`, the head's `in_doubt`, the network's `in_use` and `addresses`, and
+# `proving` are ours.
+FIELDS = {"running", "node", "sandbox", "lines", "network", "cost", "proving"}
 LINE_FIELDS = {
     "task", "class", "devices", "lanes", "head", "working", "noise_sd", "experiments", "per_hour",
     "counted_share", "verification", "intents", "now",
@@ -160,10 +164,33 @@ def test_a_running_loop_adds_what_it_does_now(home: Home, ledger: Ledger) -> Non
     )
     assert document["running"] is True
     (line,) = document["lines"]  # type: ignore[misc, union-attr]
-    now = {"title": "LEARNING_RATE → 0.2", "stage": "screen", "beside": 1}
+    now = {
+        "title": "LEARNING_RATE → 0.2", "stage": "screen", "beside": 1,
+        "paused": False, "until": None,
+    }  # fmt: skip
     assert (line["now"], line["lanes"]) == (now, 2)  # type: ignore[index, call-overload]
     assert line["per_hour"] > 0  # type: ignore[index, call-overload, operator]
     assert line_of(ledger)["now"] is None
+
+
+def test_a_pause_that_lets_the_run_at_hand_end_is_told_beside_it(
+    home: Home, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def paused() -> tuple[dict[str, Any], dict[str, Any]]:
+        research = Bench(home=home, store=ledger.store).research()
+        research.activity.running("LEARNING_RATE → 0.1", "screen", "first run", run=1)
+        research.pause(for_s=3600)
+        document: dict[str, Any] = status_document(
+            ledger.store, author=KEY.public, net="main", sandbox="full", research=research
+        )
+        research.resume()
+        return document, document["lines"][0]["now"]
+
+    document, now = asyncio.run(paused())
+    assert (now["stage"], now["paused"]) == ("screen", True)
+    assert datetime.fromisoformat(now["until"]) > datetime.now(UTC)
+    print_status(document)
+    assert "screen: LEARNING_RATE → 0.1, then a pause" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
