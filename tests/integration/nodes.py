@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -108,13 +108,41 @@ def fault_of(
     return "\n".join(lines[-2:])
 
 
+def used_ticks(pid: int) -> int:
+    """Return what the processes below one use of the processor in a second, in ticks."""
+    before = ticks_below(pid)
+    time.sleep(1)
+    after = ticks_below(pid)
+    return sum(after[child] - before.get(child, 0) for child in after)
+
+
+def ticks_below(pid: int) -> dict[int, int]:
+    """Return what each process below one has used so far, in ticks. Source: proc(5)."""
+    stats = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text().rpartition(") ")[2].split()
+            stats[int(path.parent.name)] = (int(fields[1]), int(fields[11]) + int(fields[12]))
+    found, fringe = dict[int, int](), {pid}
+    while fringe:
+        fringe = {child for child, (parent, _) in stats.items() if parent in fringe}
+        found |= {child: stats[child][1] for child in fringe}
+    return found
+
+
 class RunningNode:
     """`arnode start` at work; what it says is read as it comes."""
 
-    def __init__(self, home: Path, *words: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *words: str,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
         self.home = Home(home)
         self.process = subprocess.Popen(
-            [*COMMAND, "start", *DEAF_FLAGS, *words],
+            [*command, "start", *DEAF_FLAGS, *words],
             env=environment(home, env),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -194,10 +222,13 @@ class RunningNode:
 
 @contextlib.contextmanager
 def running_node(
-    home: Path, *words: str, env: Mapping[str, str] | None = None
+    home: Path,
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    command: Sequence[str] = COMMAND,
 ) -> Iterator[RunningNode]:
-    """A started node, which does not outlive the block."""
-    node = RunningNode(home, *words, env=env)
+    """A started node, which does not outlive the block; `command` is in `arnode`'s place."""
+    node = RunningNode(home, *words, env=env, command=command)
     try:
         yield node
     except BaseException:

@@ -9,7 +9,14 @@ from node.home.home import Home
 from node.line.experiment import ExperimentStep
 from node.store.jobs import PlannedRun
 from node.store.store import Store
-from tests.integration.nodes import DEAF_FLAGS, arnode, arnode_json, fault_of, running_node
+from tests.integration.nodes import (
+    DEAF_FLAGS,
+    arnode,
+    arnode_json,
+    fault_of,
+    running_node,
+    used_ticks,
+)
 from trainer.host.capacity import usable_cores
 
 LANES = ("--lanes", "2")
@@ -62,6 +69,28 @@ def test_what_a_kill_cut_off_on_two_lanes_is_made_again_with_its_seeds(copied: P
         assert (again.seed, again.tree) == (run.seed, run.tree)
         assert again.outcome is not None
         assert again.outcome.run.seed == run.seed
+    assert arnode_json(copied, "fsck")["problems"] == []
+
+
+def test_what_a_pause_ended_on_two_lanes_is_made_again_with_its_seeds(copied: Path) -> None:
+    with running_node(copied, *LANES) as node:
+        node.wait_until(lambda: len(runs_of(copied, is_open=True)) == 2)
+        told = arnode_json(copied, "pause")
+        ended = runs_of(copied, is_open=True)
+        assert told["runs_ended"] == len(ended) == 2
+        node.wait_until(lambda: used_ticks(node.process.pid) == 0)
+        assert runs_of(copied, is_open=True) == ended
+        arnode(copied, "resume")
+        wanted = {(run.job_id, run.ordinal) for run in ended}
+        node.wait_until(lambda: wanted <= {(run.job_id, run.ordinal) for run in runs_of(copied)})
+        arnode(copied, "stop")
+        assert node.end() == 0
+    made = {(run.job_id, run.ordinal): run for run in runs_of(copied)}
+    for run in ended:
+        again = made[run.job_id, run.ordinal]
+        assert (again.seed, again.tree) == (run.seed, run.tree)
+        assert again.outcome is not None
+        assert again.outcome.run.status == "ok"
     assert arnode_json(copied, "fsck")["problems"] == []
 
 

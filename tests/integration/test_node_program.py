@@ -1,10 +1,8 @@
 """The program as its user has it: real processes, sandboxes and runs, on the short task."""
 
-import contextlib
 import csv
 import json
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from tests.integration.nodes import (
     arnode_json,
     fault_of,
     running_node,
+    used_ticks,
 )
 from trainer.task_folder.task import Task
 
@@ -247,28 +246,6 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
     assert "no node is running" in fault_of(copied, "stop", code=3)
     assert arnode_json(copied, "fsck")["problems"] == []
     assert node.said[0] in arnode(copied, "logs").stdout
-
-
-def used_ticks(pid: int) -> int:
-    """Return what the processes below one use of the processor in a second, in ticks."""
-    before = ticks_below(pid)
-    time.sleep(1)
-    after = ticks_below(pid)
-    return sum(after[child] - before.get(child, 0) for child in after)
-
-
-def ticks_below(pid: int) -> dict[int, int]:
-    """Return what each process below one has used so far, in ticks. Source: proc(5)."""
-    stats = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = path.read_text().rpartition(") ")[2].split()
-            stats[int(path.parent.name)] = (int(fields[1]), int(fields[11]) + int(fields[12]))
-    found, fringe = dict[int, int](), {pid}
-    while fringe:
-        fringe = {child for child, (parent, _) in stats.items() if parent in fringe}
-        found |= {child: stats[child][1] for child in fringe}
-    return found
 
 
 @pytest.mark.soak

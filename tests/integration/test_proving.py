@@ -1,0 +1,63 @@
+"""A start on a machine whose card proves itself first, the processor being in the card's place."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.integration.nodes import arnode, arnode_json, running_node, ticks_below, used_ticks
+
+# `arnode`, but for what it finds: a card that has not proven itself.
+PROGRAM: Final = """
+from node.commands.cli import main
+from node.running import program
+from node.running.first_card import TaskHere, Unproven
+from trainer.proving.machine import on_processor
+
+device, card = on_processor()
+unproven = Unproven(device=device, card=card)
+program.task_here = lambda _home, config: TaskHere(task=config.task, unproven=unproven)
+main()
+"""
+COMMAND: Final = (sys.executable, "-c", PROGRAM)
+IN_SANDBOX: Final = "abilities: trying"
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Return those of these processes that still run. Source: proc(5)."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z":
+                found.add(pid)  # one that has ended is there until somebody asks how
+    return found
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["stop", "interrupt"])
+def test_a_proving_run_is_paused_begun_anew_and_ended(home: Path, is_told: bool) -> None:
+    with running_node(home, command=COMMAND) as node:
+        node.wait_for(IN_SANDBOX)
+        node.wait_until(lambda: len(ticks_below(node.process.pid)) > 0)
+        at_work = set(ticks_below(node.process.pid))
+        assert arnode_json(home, "status")["proving"]["stage"] == "the processor proves itself"
+        assert arnode_json(home, "pause")["runs_ended"] == 1
+        assert alive(at_work) == set()
+        assert used_ticks(node.process.pid) == 0
+        assert arnode_json(home, "status")["proving"]["stage"] == "paused"
+        arnode(home, "resume")
+        node.wait_for(IN_SANDBOX)
+        node.wait_until(lambda: len(ticks_below(node.process.pid)) > 0)
+        at_work = set(ticks_below(node.process.pid))
+        if is_told:
+            arnode(home, "stop")
+        else:
+            node.interrupt()
+        assert node.end() == (0 if is_told else 130)
+    assert alive(at_work) == set()
+    assert node.said[-1] == (
+        "stopped; `arnode start` goes on from here" if is_told else "arnode: interrupted"
+    )
+    assert arnode_json(home, "fsck")["problems"] == []
+    assert arnode_json(home, "status")["lines"] == []
