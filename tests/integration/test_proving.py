@@ -35,10 +35,14 @@ def alive(pids: set[int]) -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("is_told", [True, False], ids=["stop", "interrupt"])
-def test_a_proving_run_is_paused_begun_anew_and_ended(home: Path, is_told: bool) -> None:
+@pytest.mark.parametrize(
+    ("paused_in", "is_told"), [(IN_SANDBOX, True), ("whole runs: four", False)]
+)
+def test_a_proving_run_is_paused_begun_anew_and_ended(
+    home: Path, paused_in: str, is_told: bool
+) -> None:
     with running_node(home, command=COMMAND) as node:
-        node.wait_for(IN_SANDBOX)
+        node.wait_for(paused_in)
         node.wait_until(lambda: len(ticks_below(node.process.pid)) > 0)
         at_work = set(ticks_below(node.process.pid))
         assert arnode_json(home, "status")["proving"]["stage"] == "the processor proves itself"
