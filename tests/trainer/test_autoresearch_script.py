@@ -4,6 +4,8 @@
 gradient accumulation, its own clock whose first steps do not count, a summary after the score.
 """
 
+import re
+
 import pytest
 
 from tests.trainer.runners import measured
@@ -46,7 +48,11 @@ def test_it_trains_for_its_budget_and_learns(outcomes: list[RunOutcome]) -> None
 
 
 def test_its_own_seed_does_not_hide_the_runs_seed(outcomes: list[RunOutcome]) -> None:
-    assert outcomes[0].metric_nano != outcomes[1].metric_nano
+    # Rounded figures of two seeds fall together now and then; the losses printed do not.
+    first, second = (re.findall(r"loss: (\d+\.\d+)", outcome.log_tail) for outcome in outcomes)
+    assert first
+    assert second
+    assert first[0] != second[0]
 
 
 def test_nothing_is_printed_after_the_weights_have_left(outcomes: list[RunOutcome]) -> None:
