@@ -1,6 +1,7 @@
 """What every test may use: a short task, its data made once, a runner, a fresh home."""
 
 import fcntl
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"
 hypothesis.settings.register_profile("arnode", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=200)  # make soak
 hypothesis.settings.load_profile("arnode")
+
+# A shell that starts this with `&` has it, and all that it starts, ignore interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MakeRunner = Callable[[], AbstractAsyncContextManager[Runner]]
 

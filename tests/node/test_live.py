@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import re
 import signal
 import sys
 import time
@@ -123,10 +124,10 @@ def test_the_elapsed_time_stays_and_the_title_gives_way(
     node.research.activity.running("a title of many words " * 5, "screen", "first run")
     node.research.activity.stage_started_s = time.monotonic() - 1234
     (line,) = (line for line in drawn(node, width=width).splitlines() if "▶" in line)
-    assert "  1234 s" in line
+    assert re.search(r"  12\d\d s", line)  # a drawing may take a second on a busy machine
     assert "…" in line
     whole = next(one for one in drawn(node, width=300).splitlines() if "▶" in one)
-    assert "words   1234 s" in whole
+    assert re.search(r"words   12\d\d s", whole)
 
 
 def test_an_interrupt_shows_at_once(
