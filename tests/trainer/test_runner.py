@@ -177,9 +177,10 @@ def test_each_failure_has_its_word_and_a_reason(
     short_task: Task, short_data: TaskData, edited: Edited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One runner for all, so that each also shows that the one before left nothing behind."""
-    # Scoring starts too slowly in none, which a tenth of a second does not show among other tests.
+    # Other tests beside this one, and memory that the machine has to find again, take more than the
+    # tenths of a second that honest runs have: only the row that is about a ceiling comes to one.
     monkeypatch.setattr(cost, "_START_SLACK_S", 1.0)
-    monkeypatch.setattr(cost, "_TRAIN_SLACK_S", 1.25)  # which counts that start, too
+    monkeypatch.setattr(cost, "_TRAIN_SLACK_S", 4.0)
     limits = replace(short_task.manifest.limits, limit_s=16, warmup_limit_s=8, memory_mb=900)
     task = replace(short_task, manifest=replace(short_task.manifest, limits=limits))
 
