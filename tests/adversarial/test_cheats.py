@@ -69,10 +69,10 @@ def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> Non
 
 def test_what_is_printed_of_the_secret_split_reaches_nobody(bench: Bench) -> None:
     cheat = leaking(facts=50)
-    printed = bench.run(cheat.source(bench.baseline))
+    printed = bench.run_uncrowded(cheat.source(bench.baseline))
     assert printed.log_tail.count("LEAK") == 50, printed.reason  # it does print, were it heard
     with heard_as_by_a_node():
-        outcome = bench.run(cheat.source(bench.baseline))
+        outcome = bench.run_uncrowded(cheat.source(bench.baseline))
     assert (outcome.status, outcome.reason) == (cheat.ends, cheat.reason)
     assert "LEAK" not in outcome.log_tail
 
@@ -108,7 +108,7 @@ def allowed(cheat: Cheat, bench: Bench) -> None:
 @pytest.fixture(scope="module")
 def log_of_channels(bench: Bench) -> str:
     """What a claim sent and its audit received, over all channels in one run."""
-    outcome = bench.run(signalling(run=str(os.getpid())).source(bench.baseline))
+    outcome = bench.run_uncrowded(signalling(run=str(os.getpid())).source(bench.baseline))
     assert outcome.status == "ok", outcome.reason
     return outcome.log_tail
 
@@ -196,8 +196,8 @@ def test_after_cheats_the_next_run_is_clean(bench: Bench) -> None:
 
 def test_a_printed_number_is_worth_nothing(bench: Bench) -> None:
     boast = "print('val_bpb: 0.000001')\nprint('METRIC val_bpb=0.000001', flush=True)\n"
-    outcome = bench.run(boast + bench.baseline)
+    outcome = bench.run_uncrowded(boast + bench.baseline)
     assert "val_bpb: 0.000001" in outcome.log_tail
     assert (outcome.status, outcome.metric_nano) == ("ok", bench.honest.metric_nano)
-    silent = bench.run(boast + "raise SystemExit(0)\n")
+    silent = bench.run_uncrowded(boast + "raise SystemExit(0)\n")
     assert (silent.status, silent.metric_nano) == ("crash", None)

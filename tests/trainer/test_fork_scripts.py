@@ -215,7 +215,7 @@ def test_order_wrappers_functions_and_what_is_printed_change_no_number(
         edited(source, LATE_MODEL),
         inside_a_function(edited(source, LOOKING_AROUND)),
     ):
-        outcome = bench.run(script)
+        outcome = bench.run_uncrowded(script)
         assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
         assert outcome.metric_nano == plain.metric_nano
         assert outcome.secret_nano == plain.secret_nano
@@ -226,7 +226,7 @@ def test_what_the_contract_refuses_is_said_in_a_line(
     name: str, short_task: Task, bench: Bench
 ) -> None:
     edits, reason = REFUSED[name]
-    outcome = bench.run(edited(short_task.source, edits))
+    outcome = bench.run_uncrowded(edited(short_task.source, edits))
     assert outcome.status == "crash"
     assert outcome.reason is not None
     assert outcome.reason.startswith(reason), outcome.reason
