@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from protocol.source import Source
+from tests.adversarial.bench import ATTEMPTS
 from tests.trainer.runners import SPLIT, prepare_all, runner_of
 from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
@@ -191,8 +192,12 @@ class Bench:
     plain: RunOutcome
 
     def run(self, script: Source) -> RunOutcome:
-        run = self.runner.run(script, SEED, split=SPLIT, needs_audit=lambda *_: False)
-        return self.loop.run(run)
+        """Run one, again where a crowd of tests stretched its seconds beyond what it may cost."""
+        for _ in range(ATTEMPTS):
+            run = self.runner.run(script, SEED, split=SPLIT, needs_audit=lambda *_: False)
+            if (outcome := self.loop.run(run)).status != "timeout":
+                break
+        return outcome
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +220,7 @@ def test_order_wrappers_functions_and_what_is_printed_change_no_number(
         edited(source, LATE_MODEL),
         inside_a_function(edited(source, LOOKING_AROUND)),
     ):
-        outcome = bench.run_uncrowded(script)
+        outcome = bench.run(script)
         assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
         assert outcome.metric_nano == plain.metric_nano
         assert outcome.secret_nano == plain.secret_nano
@@ -226,7 +231,7 @@ def test_what_the_contract_refuses_is_said_in_a_line(
     name: str, short_task: Task, bench: Bench
 ) -> None:
     edits, reason = REFUSED[name]
-    outcome = bench.run_uncrowded(edited(short_task.source, edits))
+    outcome = bench.run(edited(short_task.source, edits))
     assert outcome.status == "crash"
     assert outcome.reason is not None
     assert outcome.reason.startswith(reason), outcome.reason
