@@ -35,9 +35,12 @@ demo: setup
 test: setup
 	@$(MAKE) --no-print-directory --jobs 2 suite check
 
-# WORKERS files at a time, the longest first (tests/longest_first.py). ARGS go to pytest.
+# WORKERS files at a time, the longest first (tests/longest_first.py). ARGS go to pytest. What fails is
+# run once more, alone: seconds of CPU, which ceilings are made of, stretch where tests are a crowd.
 suite: setup
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS) || \
+	  { test $$? = 1 || exit 1; echo "What failed is run once more, alone:"; \
+	    $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 # How long each file takes, for `suite`: for when tests have become longer or shorter by much.
 durations: setup

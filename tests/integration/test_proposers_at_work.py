@@ -68,8 +68,8 @@ from pathlib import Path
 source = Path(sys.argv[1], "train.py")
 text = source.read_text()
 assert "MLP_RATIO = 4" in text
-source.write_text(text.replace("MLP_RATIO = 4", "MLP_RATIO = 5"))
-Path(sys.argv[1], ".arnode", "title.txt").write_text("A wider block\\n\\nIt may need it.\\n")
+source.write_text(text.replace("MLP_RATIO = 4", "MLP_RATIO = 3"))
+Path(sys.argv[1], ".arnode", "title.txt").write_text("Narrower\\n\\nIt may do.\\n")
 """
 
 
@@ -101,7 +101,9 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
 
     with LlmServer(reply) as server:
         settings = {"ARNODE_AGENT": "small", "ARNODE_LLM_URL": server.url}
-        words = ("start", *DEAF_FLAGS, "--network", "none", "--max-experiments", "10")
+        # What fills the gaps may come to a ceiling in a crowd, and then waits for a quiet minute.
+        until = ("--max-experiments", "10", "--for", "3m")
+        words = ("start", *DEAF_FLAGS, "--network", "none", *until)
         said = arnode(copied, *words, env=settings).stderr
         questions = [question["messages"] for question in server.questions]
     steps = steps_of(copied)[before:]
@@ -137,7 +139,7 @@ def test_a_coding_agent_edits_and_its_edit_is_run(copied: Path, tmp_path: Path) 
     )
     arnode(copied, "start", *DEAF_FLAGS, "--network", "none", "--max-experiments", "2")
     written = [step for step in steps_of(copied) if step.proposer == "command"]
-    assert [(step.title, step.why) for step in written] == [("A wider block", "It may need it.")]
+    assert [(step.title, step.why) for step in written] == [("Narrower", "It may do.")]
     patch = arnode_json(copied, "log")["experiments"]
     assert "command" in {entry["origin"] for entry in patch}
 
