@@ -14,10 +14,12 @@ from trainer.cards.cards import Card, probe_wanted
 from trainer.language_model.kind import LanguageModel
 from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
 from trainer.measuring.kind import Progress, TaskKind
+from trainer.program.kind import Program
+from trainer.program.manifest import KIND as PROGRAM
 from trainer.task_folder.folder import OWN_TASKS, builtin_tasks, find_folder
 from trainer.task_folder.task import NotPreparedError, Task, read_task
 
-KINDS: Final[Mapping[str, TaskKind]] = {LANGUAGE_MODEL: LanguageModel()}
+KINDS: Final[Mapping[str, TaskKind]] = {LANGUAGE_MODEL: LanguageModel(), PROGRAM: Program()}
 TRIED_WITH: Final = KINDS[LANGUAGE_MODEL].harness  # what `doctor` starts sandboxes with
 
 

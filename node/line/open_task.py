@@ -93,6 +93,8 @@ class Session:
         `told_runs`: how many runs before could have told something of what splits are drawn from.
         """
         data = self.data
+        if data.scored_bytes is None:
+            return 0.0
         return memorised(
             base,
             candidate,

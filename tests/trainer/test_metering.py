@@ -27,7 +27,8 @@ from trainer.measuring.metering import (
     wall_limit,
 )
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.sandbox import End, ForgedFrame, Sandbox, SandboxEnded
+from trainer.sandbox.frames import ForgedFrame, SandboxEnded
+from trainer.sandbox.sandbox import End, Sandbox
 
 
 class Clocked:

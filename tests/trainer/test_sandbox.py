@@ -18,7 +18,8 @@ from trainer.host.processes import family_of, proportional_kib, status_number
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import program_message
 from trainer.sandbox.inside.channel import JOB
-from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.frames import SandboxEnded
+from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.seccomp import path_program
 from trainer.sandbox.visible import SHOWN_CODE
 from trainer.sandbox.zygote import Zygote
@@ -437,7 +438,8 @@ def test_the_sandbox_dies_with_a_killed_node(tmp_path: Path) -> None:
 KILLED_NODE = """
 import asyncio, os
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.frames import SandboxEnded
+from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.seccomp import path_program
 async def main():
     sandbox = await Sandbox.launch(

@@ -24,7 +24,8 @@ from trainer.measuring.outcome import RunOutcome
 from trainer.sandbox import zygote as module
 from trainer.sandbox.forked import Forked
 from trainer.sandbox.inside.channel import JOB
-from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.frames import SandboxEnded
+from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import probe_tier, why_nothing_is_forked
 from trainer.sandbox.zygote import Zygote
 from trainer.task_folder.task import Task

@@ -21,7 +21,8 @@ from trainer.language_model.job import program_message
 from trainer.runner import Runner
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.frames import SandboxEnded
+from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.zygote import Zygote
 from trainer.task_kinds import load_task
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pynvml
 
 from protocol.errors import ConfigurationError
-from protocol.hardware import HardwareClass, cuda_class
+from protocol.hardware import ANY, HardwareClass, cuda_class
 from protocol.manifest import TaskManifest
 from trainer.cards.nvml import initialised, told
 from trainer.host.device import Device, processor, software
@@ -82,7 +82,7 @@ class Cards:
 @functools.cache
 def idle_cards(manifest: TaskManifest) -> str:
     """Return a line about the cards that a task has no use for; empty if there are none."""
-    names = probe_cards().names if manifest.budget.unit == "tokens" else ""
+    names = probe_cards().names if manifest.budget.unit != "seconds" else ""
     return f"idle, as {manifest.name} is measured on the CPU: {names}" if names else ""
 
 
@@ -128,10 +128,13 @@ def probe_wanted(gpus: Sequence[str]) -> Cards:
 def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Device, ...]:
     """Return the devices that a task's runs are measured on here, all of one class.
 
-    Tokens are counted on the processor, seconds on cards where there are some: those that `gpus`
+    Tokens and instances are counted on the processor, of the class `any` where no machine changes
+    the metric; seconds on cards where there are some: those that `gpus`
     names, else those of the class that comes first (`by_class`). Raises what `chosen_cards` does.
     """
-    if manifest.budget.unit == "tokens":
+    if manifest.program is not None and manifest.program.device == ANY:
+        return (replace(processor(), hardware_class=HardwareClass(ANY, ANY)),)
+    if manifest.budget.unit != "seconds":
         return (processor(),)
     if gpus:
         return chosen_cards(gpus)

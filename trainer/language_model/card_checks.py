@@ -18,9 +18,10 @@ from trainer.cards.torch_build import codes_of, cuda_reached, fitting_build, ins
 from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import program_message
+from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import probe_tier
 
 _TURING: Final = (7, 5)  # of which builds for every CUDA since 11 know

@@ -79,8 +79,8 @@ class Prepared(Protocol):
     is_pool_public: bool
 
     @property
-    def scored_bytes(self) -> int:
-        """How many bytes the public split stands for."""
+    def scored_bytes(self) -> int | None:
+        """How many bytes of text the public split stands for, None if it is no text."""
 
     @property
     def training_size(self) -> int:

@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from protocol.codecs import fit_line
 from protocol.runs import MAX_REASON, Status
+from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 from trainer.sandbox.profile import Role
-from trainer.sandbox.sandbox import ForgedFrame, Sandbox, SandboxEnded
+from trainer.sandbox.sandbox import Sandbox
 
 T = TypeVar("T")
 
@@ -26,6 +27,9 @@ _MORE = {"output": "output", "threads": "threads or processes", "files": "files"
 _UNFINISHED: dict[Role, str] = {
     "train": "ended without exporting weights",
     "serve": "ended before its model had answered any tokens",
+    "build": "ended before it was built",
+    "solve": "ended without an answer",
+    "judge": "the judge ended",
 }
 _STARTS = 3  # a start takes so little that one hiccup of the machine can double it
 

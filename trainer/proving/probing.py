@@ -10,8 +10,9 @@ from trainer.host.device import Device
 from trainer.language_model.card_checks import profile_of
 from trainer.language_model.job import program_message
 from trainer.proving.faults import Fault
+from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import JOB
-from trainer.sandbox.sandbox import Sandbox, SandboxEnded
+from trainer.sandbox.sandbox import Sandbox
 
 _MARK: Final = "probe "  # as `harness.probes` begins its lines
 _PROGRAM: Final = "from trainer.language_model.harness import probes; probes.main({names!r})"

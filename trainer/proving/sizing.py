@@ -21,8 +21,9 @@ from trainer.language_model.harness.job import SandboxJob
 from trainer.language_model.job import job_message
 from trainer.proving.faults import Fault
 from trainer.proving.probing import Abilities
+from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA, WEIGHTS
-from trainer.sandbox.sandbox import ForgedFrame, Sandbox, SandboxEnded
+from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import sealed
 
 SHARE: Final = 0.9  # of the memory that is there for runs, which a step may take

@@ -25,7 +25,8 @@ from trainer.sandbox.enclosure import (
 )
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import seccomp_program
-from trainer.sandbox.visible import INTERPRETER, visible_tree
+from trainer.sandbox.toolchains import shown_by
+from trainer.sandbox.visible import FLAGS, INTERPRETER, visible_tree
 from trainer.sandbox.zygote import Started, spawn
 
 _COMPILED = "/compiled"
@@ -132,7 +133,7 @@ def _command(words: list[str], program: list[str]) -> Iterator[tuple[list[str], 
     """
     arguments = _readable("\0".join(words).encode() + b"\0")
     try:
-        command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, "-I", "-S", "-B"]
+        command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, *FLAGS]
         yield [*command, *program], arguments
     except FileNotFoundError as error:
         raise SafetyError(
@@ -169,6 +170,8 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
         arguments += ["--setenv", name, value]
     tree = visible_tree(with_cuda=profile.card is not None)
     for binding in tree.bindings:
+        arguments += ["--ro-bind", str(binding.host), binding.inside]
+    for binding in shown_by(profile.tools):
         arguments += ["--ro-bind", str(binding.host), binding.inside]
     for path in tree.covered:
         arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]

@@ -34,7 +34,8 @@ from trainer.sandbox.enclosure import (
 )
 from trainer.sandbox.landlock import CARD, DEVICE, READ, WRITE
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.visible import VisibleTree, visible_tree
+from trainer.sandbox.toolchains import shown_by
+from trainer.sandbox.visible import FLAGS, VisibleTree, visible_tree
 from trainer.sandbox.zygote import Started, spawn
 
 # systemd's range for users that exist only as long as a service runs: nobody else's.
@@ -157,12 +158,13 @@ def specification(
     scratch, card = [str(folder / name) for name in SCRATCH], profile.card
     libraries = str(Path(sys.base_prefix, "lib"))
     rules = tree.rules() | dict.fromkeys((folder, *map(Path, _DEVICES_TO_READ)), READ)
+    rules |= {binding.host: READ for binding in shown_by(profile.tools)}
     rules |= dict.fromkeys(map(Path, scratch), WRITE) | dict.fromkeys(map(Path, _DEVICES), DEVICE)
     if card is not None:
         rules |= dict.fromkeys(map(Path, nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES), READ)
         rules |= dict.fromkeys(nvidia.device_files(card), CARD)
     return ConfinementSpec(
-        command=[interpreter, "-I", "-S", "-B", *program],
+        command=[interpreter, *FLAGS, *program],
         environment=environment(
             profile,
             home=scratch[0],

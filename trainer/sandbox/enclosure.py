@@ -20,6 +20,7 @@ from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.inside.channel import FORKS
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import path_program
+from trainer.sandbox.toolchains import toolchain
 
 NICE: Final = 5  # the node, its network and a desktop go first; what is loaded meanwhile does not
 _END_TIMEOUT_S = 60.0  # milliseconds, if there is no full folder to be cleared on a busy disk
@@ -197,6 +198,7 @@ def environment(
     has_shared_memory: bool,
 ) -> dict[str, str]:
     """Everything that a sandboxed process finds in its environment."""
+    folders = dict.fromkeys(path for name in profile.tools for path in toolchain(name).path)
     with_card: dict[str, str] = {}
     if profile.card is not None:
         with_card = nvidia.environment(
@@ -207,7 +209,9 @@ def environment(
         "LANG": "C.UTF-8",
         "LD_LIBRARY_PATH": libraries,
         "OMP_NUM_THREADS": "1",
-        "PATH": "/python/bin",
+        "PATH": ":".join(("/python/bin", *folders)),
+        # What follows from the order of a set is the same on every machine.
+        "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": temporary,
         "USER": "candidate",

@@ -5,7 +5,7 @@ from typing import Literal
 
 from trainer.host.device import Device
 
-Role = Literal["train", "serve"]
+Role = Literal["train", "serve", "build", "solve", "judge"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +14,7 @@ class Profile:
 
     `harness` is the folder of a kind of task whose `boot.py` is the first program inside, as
     `trainer.sandbox.visible` names it.
+    `tools` are the toolchains that it shows (`trainer.sandbox.toolchains`).
     `scratch_files` bounds the files and folders that it may make in its scratch folders; `card` is
     the NVIDIA card that it may use; `is_fresh` asks for a process that shares not even the layout
     of its memory with others.
@@ -29,6 +30,7 @@ class Profile:
     single_process: bool = True
     card: Device | None = None
     is_fresh: bool = False
+    tools: tuple[str, ...] = ()
 
     @property
     def compiles(self) -> bool:

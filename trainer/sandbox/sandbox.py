@@ -27,25 +27,18 @@ from trainer.host.processes import (
 )
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.enclosure import Enclosure, Program, until_ready
+from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 from trainer.sandbox.gate import Gate
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
 from trainer.sandbox.profile import Profile, Start
 from trainer.sandbox.tier import enclose
-from trainer.sandbox.zygote import START_TIMEOUT_S, Zygote
+from trainer.sandbox.zygote import START_TIMEOUT_S, ForkedProcess, Zygote
 
 End = Literal["exit", "killed", "memory", "output", "threads", "files"]
 
 _WATCH_INTERVAL_S = 0.1
 _SETTLE_TIMEOUT_S = 2.0
 _TAIL_BYTES = 16 * 1024
-
-
-class SandboxEnded(Exception):  # noqa: N818 -- an event the runner turns into a run's status
-    """The other end closed, or a limit ended the sandbox, before the expected frame was whole."""
-
-
-class ForgedFrame(Exception):  # noqa: N818 -- likewise
-    """A frame that the protocol does not allow here."""
 
 
 class Sandbox:
@@ -70,6 +63,7 @@ class Sandbox:
         self._enclosure = enclosure
         self._process = process
         self._channel = channel
+        self._frames = Frames(channel)
         self._pid = 0
         self._gate: Gate | None = None
         self._cpu_s = 0.0
@@ -125,27 +119,12 @@ class Sandbox:
         return sandbox
 
     async def send(self, tag: bytes, payload: bytes = b"", descriptor: int | None = None) -> None:
-        """Send a frame; a descriptor travels beside its first bytes."""
-        loop = asyncio.get_running_loop()
-        header = HEADER.pack(tag, len(payload))
-        try:
-            if descriptor is not None:
-                await until_ready(self._channel.fileno(), to_write=True)
-                sent = socket.send_fds(self._channel, [header], [descriptor])
-                header = header[sent:]
-            await loop.sock_sendall(self._channel, header + payload)
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise SandboxEnded from error
+        """Send a frame, as `Frames` does."""
+        await self._frames.send(tag, payload, descriptor)
 
     async def receive(self, tag: bytes, size: int = 0) -> bytes:
-        """Return the next frame's payload, of so many bytes.
-
-        Raises ForgedFrame for another tag or size, SandboxEnded when the sandbox ends first.
-        """
-        payload = (await self.receive_one({tag: size}))[1]
-        if len(payload) != size:
-            raise ForgedFrame(f"a frame of {len(payload)} bytes where {size} are allowed")
-        return payload
+        """Return the next frame's payload, as `Frames` does."""
+        return await self._frames.receive(tag, size)
 
     async def receive_one(
         self,
@@ -153,23 +132,18 @@ class Sandbox:
         *,
         on_begun: Callable[[bytes], None] = lambda _tag: None,
     ) -> tuple[bytes, bytes]:
-        """Return tag and payload of the next frame, one of the `expected` (tag → most bytes).
-
-        `on_begun` is called with the tag when the header is there. Raises as `receive` does.
-        """
-        tag, size = HEADER.unpack(await self._read(HEADER.size))
-        if tag not in expected:
-            wanted = " or ".join(one.decode() for one in expected)
-            raise ForgedFrame(f"expected frame {wanted}, got {tag!r}")
-        if size > expected[tag]:
-            raise ForgedFrame(f"a frame of {size} bytes where {expected[tag]} are allowed")
-        on_begun(tag)
-        return tag, await self._read(size)
+        """Return tag and payload of the next frame, as `Frames` does."""
+        return await self._frames.receive_one(expected, on_begun=on_begun)
 
     @property
     def root(self) -> int:
         """The first of its processes, all others descend from it."""
         return self._process.pid
+
+    @property
+    def pid(self) -> int:
+        """The process that spoke first, by its number out here."""
+        return self._pid
 
     @property
     def has_ended(self) -> bool:
@@ -205,6 +179,20 @@ class Sandbox:
             if self._pid:
                 self._cpu_s = exact_cpu_s(self._pid)
         return self._cpu_s
+
+    async def ended(self) -> int:
+        """Wait until its program has ended by itself; return its exit status.
+
+        What it used is exact then where it was forked; else it is the watchdog's last reading.
+        """
+        status = await self._process.wait()
+        if isinstance(self._process, ForkedProcess):
+            self._cpu_s = max(self._cpu_s, self._process.used_cpu_s or 0.0)
+        return status
+
+    def note_used(self, cpu_s: float) -> None:
+        """Take what a harness waited for has used for what is known, where that is more."""
+        self._cpu_s = max(self._cpu_s, cpu_s)
 
     def metered_s(self) -> float:
         """Seconds, from anywhere, of which the difference counts: those of the CPU, or with a card
@@ -263,20 +251,6 @@ class Sandbox:
             raise SandboxEnded  # a filter does not bind threads that ran before it
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         self._tasks.append(asyncio.create_task(self._watch()))
-
-    async def _read(self, size: int) -> bytes:
-        loop = asyncio.get_running_loop()
-        data = bytearray(size)
-        view, filled = memoryview(data), 0
-        while filled < size:
-            try:
-                got = await loop.sock_recv_into(self._channel, view[filled:])
-            except ConnectionResetError as error:
-                raise SandboxEnded from error
-            if not got:
-                raise SandboxEnded
-            filled += got
-        return bytes(data)
 
     async def _drain_output(self) -> None:
         stream = self._process.stdout

@@ -24,7 +24,7 @@ from trainer.sandbox.landlock import LIST, READ, Access
 PACKAGES = (
     "torch", "torchgen", "functorch", "numpy", "numpy.libs", "tiktoken", "tiktoken_ext",
     "regex", "sympy", "mpmath", "networkx", "filelock", "typing_extensions",
-    "jinja2", "markupsafe", "fsspec",
+    "jinja2", "markupsafe", "fsspec", "msgpack",
 )  # fmt: skip
 
 # Shared libraries of the interpreter's standard modules and of torch's wheels, by SONAME.
@@ -42,8 +42,10 @@ _HIDDEN_IN_STDLIB = ("site-packages", "dist-packages", "test")
 _HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers, for compilers that are not there
 
 INSIDE = "trainer/sandbox/inside"  # what the harnesses of all kinds of task share
-HARNESSES = ("trainer/language_model/harness",)  # one for each kind
+HARNESSES = ("trainer/language_model/harness", "trainer/program/harness")  # one for each kind
 SHOWN_CODE = {folder: Path(__file__).parents[2] / folder for folder in (INSIDE, *HARNESSES)}
+# Isolated (`-I`), but for what the environment says of hashes, which is ours.
+FLAGS = ("-P", "-s", "-S", "-B")
 INTERPRETER = f"/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 
 

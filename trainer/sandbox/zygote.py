@@ -20,7 +20,7 @@ from typing import ClassVar, Final
 from protocol.errors import SafetyError
 from trainer.host.processes import exact_cpu_s, family_of, status_number, used_cpu_s
 from trainer.sandbox.enclosure import until_ready
-from trainer.sandbox.inside.zygote import MOST_REQUEST_BYTES, READY, ForkRequest
+from trainer.sandbox.inside.zygote import ENDED, MOST_REQUEST_BYTES, READY, ForkRequest
 from trainer.sandbox.visible import visible_tree
 
 START_TIMEOUT_S: Final = 120.0  # importing torch from a cold disk on a laptop
@@ -62,6 +62,7 @@ class ForkedProcess:
         self.pid = 0
         self.stdout = stdout
         self.returncode: int | None = None
+        self.used_cpu_s: float | None = None  # in all, once it has ended
         self._ended = asyncio.create_task(self._until_buried(end))
 
     async def wait(self) -> int:
@@ -71,12 +72,12 @@ class ForkedProcess:
     async def _until_buried(self, end: int) -> int:
         try:
             await until_ready(end)
-            told = os.read(end, 1)
+            told = os.read(end, ENDED.size)
         finally:
             os.close(end)
         # A zygote that is gone tells nothing, and takes along what it forked.
-        self.returncode = told[0] if told else 1
-        return self.returncode
+        self.returncode, self.used_cpu_s = ENDED.unpack(told) if told else (1, None)
+        return self.returncode or 0
 
 
 class Zygote:

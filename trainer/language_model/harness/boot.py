@@ -9,7 +9,6 @@ hold for the candidate as well.
 
 import gc
 import os
-import resource
 import sys
 import traceback
 from pathlib import Path
@@ -22,6 +21,7 @@ def main() -> None:
     """Warm up, announce it, receive the job, become the candidate's script."""
     from trainer.sandbox.inside.channel import FORKS, JOB, OUT_OF_MEMORY, READY, Channel
     from trainer.sandbox.inside.filters import load_filter
+    from trainer.sandbox.inside.limits import limit_self
     from trainer.sandbox.inside.zygote import serve
 
     descriptor, (role, *filters) = int(sys.argv[1]), sys.argv[2:]
@@ -33,9 +33,7 @@ def main() -> None:
     channel = Channel(descriptor)
     gate = load_filter(bytes.fromhex(filters[0]), with_listener=True) if filters else None
     channel.send(READY, descriptor=gate)
-    # Not before: descriptors on their way count by user against the sender's own limit, and a
-    # candidate in another sandbox may have as many on their way as its limit lets it.
-    _limit_self()
+    limit_self()
     tag, payload, _ = channel.receive()
     if tag != JOB:
         raise SystemExit("the first frame must be the job")
@@ -67,23 +65,6 @@ def _offer_modules() -> None:
 
     sys.modules["prepare"] = prepare
     sys.modules["kernels"] = kernels
-
-
-def _limit_self() -> None:
-    for limit, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 512),
-        (resource.RLIMIT_FSIZE, 1 << 30),
-        # Queued signals (each timer holds one) are counted per user: none may use up another's. A
-        # user who may run real-time programs must not lend that to a candidate.
-        (resource.RLIMIT_SIGPENDING, 1024),
-        (resource.RLIMIT_NICE, 0),
-        (resource.RLIMIT_RTPRIO, 0),
-        (resource.RLIMIT_MEMLOCK, 8 << 20),
-    ):
-        allowed = resource.getrlimit(limit)[1]  # the walls may have set a lower one
-        lower = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
-        resource.setrlimit(limit, (lower, lower))
 
 
 def _warm(*, with_optimiser: bool) -> None:

@@ -1,7 +1,7 @@
 """What the runner asks of a sandbox: read here, and written outside by the same name."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class SandboxJob:
     proving run decided for this card (`trainer.proving`): nothing on a processor.
     """
 
-    role: Literal["train", "serve"]
+    role: str
     seed: int = 0
     entry: str = "train.py"
     context: int = 1

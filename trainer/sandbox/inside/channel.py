@@ -44,6 +44,10 @@ class Channel:
         if len(payload):
             self._socket.sendall(payload)
 
+    def close(self) -> None:
+        """Let go of this end."""
+        self._socket.close()
+
     def receive(self) -> tuple[bytes, bytes, int | None]:
         """Return the next frame's tag and payload, and the descriptor that came with it."""
         header, ancillary, _, _ = self._socket.recvmsg(HEADER.size, socket.CMSG_SPACE(4))

@@ -27,6 +27,7 @@ from trainer.sandbox.inside.rights import become_user, forbid_new_privileges, ke
 READY = b"ready"  # all is imported
 MOST_REQUEST_BYTES = 1 << 17
 FORKED = 3  # descriptors beside a request: the sandbox's channel, its output, its end
+ENDED = struct.Struct("=Bd")  # what is told of its end: exit status, CPU seconds
 _KILLED = 1  # what a sandbox that a signal ended counts as, to who asks for its status
 
 _NAMESPACES = (  # of mounts, cgroups, uts, ipc, users, pids, network
@@ -142,12 +143,12 @@ def _behind_walls(request: ForkRequest, channel: int, output: int, uid: int, gid
 
 
 def _bury(pidfd: int, pid: int, end: int) -> None:
-    """Tell how a child ended, unless nobody wants to know."""
-    _, status = os.waitpid(pid, 0)
+    """Tell how a child ended and what it used, unless nobody wants to know."""
+    _, status, used = os.wait4(pid, 0)
     os.close(pidfd)
     told = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
     try:
-        os.write(end, bytes([told]))
+        os.write(end, ENDED.pack(told, used.ru_utime + used.ru_stime))
     except BrokenPipeError:
         pass
     finally:

@@ -1,0 +1,102 @@
+"""A candidate's files as they are met: built, where the task says so, once for each source.
+
+A build has its toolchain and a sandbox of its own, and knows of no instance and no seed.
+"""
+
+import asyncio
+import json
+from collections import OrderedDict
+from typing import Final
+
+from protocol.manifest import TaskManifest
+from protocol.source import Source
+from trainer.measuring.host_load import LaneWork
+from trainer.measuring.metering import RunFailed, stage, wall_limit
+from trainer.program.candidate import SCRATCH_BYTES
+from trainer.program.harness import HARNESS
+from trainer.program.harness.files import File, pack_files, unpack_files
+from trainer.program.harness.tags import BUILT
+from trainer.program.manifest import ProgramRecipe, spec_of, tools_of
+from trainer.sandbox.inside.channel import JOB
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox
+from trainer.sandbox.sealed import Sealed
+
+_LIMIT_S: Final = 300.0
+_MOST_BYTES: Final = 64 << 20
+_MEMORY_BYTES: Final = 4 << 30
+_KEPT: Final = 4  # sources: a pair's, and the baseline
+
+
+class Package:
+    """What a source became. `size_bytes` is what was built, or what was written without a build."""
+
+    def __init__(self, files: list[File], *, built_bytes: int, log: str) -> None:
+        self.sealed = Sealed([pack_files(files)])
+        self.built_bytes = built_bytes
+        self.log = log
+
+
+class Builder:
+    """Builds a task's sources, and keeps the latest."""
+
+    def __init__(self, manifest: TaskManifest, recipe: ProgramRecipe, work: LaneWork) -> None:
+        self._build = spec_of(manifest).build
+        self._fixed = list(recipe.fixed)
+        self._work = work
+        self._kept: OrderedDict[bytes, Package] = OrderedDict()
+        self._building = asyncio.Lock()
+
+    async def package(self, source: Source) -> Package:
+        """Return what a source is run as. Raises RunFailed if it does not build."""
+        async with self._building:
+            if source.tree not in self._kept:
+                self._kept[source.tree] = await self._made(source)
+                while len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)[1].sealed.close()
+            self._kept.move_to_end(source.tree)
+            return self._kept[source.tree]
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        while self._kept:
+            self._kept.popitem()[1].sealed.close()
+
+    async def _made(self, source: Source) -> Package:
+        files = [*self._fixed, *(File(path=path, data=data) for path, data in source.files)]
+        if self._build is None:
+            return Package(files, built_bytes=0, log="")
+        built, log = await self._built(files)
+        made = {one.path for one in built}
+        kept = [one for one in files if one.path not in made]
+        size = sum(len(one.data) for one in built)
+        return Package([*kept, *built], built_bytes=size, log=log)
+
+    async def _built(self, files: list[File]) -> tuple[list[File], str]:
+        assert self._build is not None  # noqa: S101 -- asked by the caller
+        sandbox = await Sandbox.launch(
+            Profile(
+                role="build",
+                harness=HARNESS,
+                memory_bytes=_MEMORY_BYTES,
+                scratch_bytes=4 * SCRATCH_BYTES,
+                single_process=False,
+                tools=tools_of(self._build),
+            )
+        )
+        self._work.begin(sandbox)
+        given = Sealed([pack_files(files)])
+        try:
+            async with stage(sandbox, "the build"), wall_limit(_LIMIT_S, "the build"):
+                with given.opened() as descriptor:
+                    job = json.dumps({"build": self._build}).encode()
+                    await sandbox.send(JOB, job, descriptor)
+                _, payload = await sandbox.receive_one({BUILT: _MOST_BYTES})
+        finally:
+            given.close()
+            self._work.end(sandbox)
+            await sandbox.close()
+        try:
+            return unpack_files(payload), sandbox.output_tail()
+        except ValueError as fault:
+            raise RunFailed("rejected", f"in the build: {fault}") from fault

@@ -1,0 +1,259 @@
+"""One candidate meets one instance, in a sandbox of its own, under the node's clock.
+
+The clock runs while its code does: from its files' arrival to the last byte of its answer, less
+what passes until it is given the instance. What it prints is a log, never read.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.manifest import TaskManifest
+from trainer.host.processes import status_number
+from trainer.measuring.host_load import LaneWork
+from trainer.measuring.metering import RunFailed, stage
+from trainer.program.harness import HARNESS
+from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
+from trainer.program.judge import Conversation
+from trainer.program.manifest import spec_of, tools_of
+from trainer.sandbox.frames import SandboxEnded
+from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox
+from trainer.sandbox.sealed import Sealed, sealed
+from trainer.sandbox.toolchains import toolchain
+
+SCRATCH_BYTES: Final = 64 << 20
+_LINE_BYTES: Final = 1 << 20  # of one message or reply
+_USED_BYTES: Final = 256
+_MOST_MESSAGES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Met:
+    """A candidate's answer to an instance, and what it took."""
+
+    answer: bytes
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    log: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """What a candidate is to meet. `package` are its files, built.
+
+    `talk` opens the conversation of an interactive instance. `name` says which instance it is, to
+    people; of one whose end tells nobody anything (`is_heard` is False) nothing is kept.
+    """
+
+    package: Sealed
+    instance: bytes
+    seed: int
+    name: str
+    is_heard: bool
+    core: int | None = None
+    warm_ups: tuple[bytes, ...] = ()
+    talk: Callable[[bytes], AbstractAsyncContextManager[Conversation]] | None = None
+
+
+class Stopwatch:
+    """Counts the seconds in which a candidate's code runs, and ends them at a limit."""
+
+    def __init__(self, limit_s: float, name: str) -> None:
+        self.used_s = 0.0
+        self._limit_s = limit_s
+        self._name = name
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Let the clock run in a block. Raises RunFailed at the limit."""
+        began_s = time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, self._limit_s - self.used_s)):
+                yield
+        except TimeoutError as error:
+            raise RunFailed(
+                "timeout", f"{self._name} took more than {self._limit_s:g} s"
+            ) from error
+        finally:
+            self.used_s += time.monotonic() - began_s
+
+
+class Candidate:
+    """Meets instances of one task."""
+
+    def __init__(self, manifest: TaskManifest, work: LaneWork) -> None:
+        self._spec = spec = spec_of(manifest)
+        self._limit_s = float(manifest.limits.limit_s)
+        self._most_bytes = spec.limits.answer_mb * 1_000_000
+        self._work = work
+        self._profile = profile_of(manifest)
+
+    async def meet(self, meeting: Meeting) -> Met:
+        """Return what a candidate answers. Raises RunFailed."""
+        sandbox = await Sandbox.launch(self._profile)
+        if not meeting.is_heard:
+            sandbox.stop_listening()
+        self._work.begin(sandbox)
+        watch = Stopwatch(self._limit_s, meeting.name)
+        try:
+            async with stage(sandbox, meeting.name):
+                before_s = sandbox.cpu_s()
+                async with watch.running():
+                    with meeting.package.opened() as files:
+                        await sandbox.send(JOB, self._job(meeting), files)
+                    await sandbox.receive(SERVING)
+                before_s += await self._warm_up(sandbox, meeting)
+                answer, peak_bytes = await self._answer(sandbox, meeting, watch)
+                cpu_s = sandbox.cpu_s() - before_s
+        finally:
+            self._work.end(sandbox)
+            await sandbox.close()
+        return Met(
+            answer=answer,
+            wall_s=watch.used_s,
+            cpu_s=cpu_s,
+            peak_bytes=max(peak_bytes, sandbox.peak_memory_bytes),
+            log=sandbox.output_tail(),
+        )
+
+    def _job(self, meeting: Meeting) -> bytes:
+        spec = self._spec
+        told = {"entry": spec.entry, "run": spec.run, "encoding": spec.encoding}
+        waits = not self._profile.single_process
+        return json.dumps(
+            {**told, "seed": meeting.seed, "core": meeting.core, "waits": waits}
+        ).encode()
+
+    async def _warm_up(self, sandbox: Sandbox, meeting: Meeting) -> float:
+        """Let a function meet throw-away instances; return the CPU seconds of that."""
+        before_s = sandbox.cpu_s()
+        for instance in meeting.warm_ups:
+            async with Stopwatch(self._limit_s, "a warm-up").running():
+                with sealed(instance) as descriptor:
+                    await sandbox.send(INSTANCE, descriptor=descriptor)
+                await sandbox.receive_one({ANSWER: self._most_bytes})
+        return sandbox.cpu_s() - before_s
+
+    async def _answer(
+        self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch
+    ) -> tuple[bytes, int]:
+        """Return the answer, and the memory that it took where that is known."""
+        if self._spec.entry is None:
+            return await self._answer_of_command(sandbox, meeting, watch)
+        if meeting.talk is not None:
+            async with meeting.talk(meeting.instance) as conversation:
+                replies = 0
+                while (message := await conversation.message()) is not None:
+                    async with watch.running():
+                        await sandbox.send(MESSAGE, message)
+                        _, reply = await sandbox.receive_one({REPLY: _LINE_BYTES})
+                    await conversation.reply(reply)
+                    replies += 1
+                answer = conversation.transcript
+        else:
+            with sealed(meeting.instance) as descriptor:
+                async with watch.running():
+                    await sandbox.send(INSTANCE, descriptor=descriptor)
+                    _, answer = await sandbox.receive_one({ANSWER: self._most_bytes})
+        return answer, status_number(sandbox.pid, "VmHWM") << 10
+
+    async def _answer_of_command(
+        self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch
+    ) -> tuple[bytes, int]:
+        if meeting.talk is not None:
+            answer = await self._spoken(sandbox, meeting, watch)
+        else:
+            with sealed(meeting.instance) as descriptor:
+                await sandbox.send(INSTANCE, descriptor=descriptor)
+            reading, writing = os.pipe()
+            lines = os.fdopen(reading, "rb")
+            try:
+                async with watch.running():
+                    await sandbox.send(OUTPUT, descriptor=writing)
+                    os.close(writing)
+                    writing = -1
+                    answer = await _read_all(lines, self._most_bytes, meeting.name)
+            finally:
+                lines.close()
+                if writing >= 0:
+                    os.close(writing)
+        async with watch.running():
+            return answer, await self._ended(sandbox)
+
+    async def _spoken(self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch) -> bytes:
+        """Speak with a command in lines: one for each message, one for each reply."""
+        assert meeting.talk is not None  # noqa: S101 -- asked by the caller
+        ours, theirs = socket.socketpair()
+        with theirs:
+            await sandbox.send(TALK, descriptor=theirs.fileno())
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_BYTES)
+        try:
+            async with meeting.talk(meeting.instance) as conversation:
+                while (message := await conversation.message()) is not None:
+                    async with watch.running():
+                        writer.write(message + b"\n")
+                        await writer.drain()
+                        reply = await reader.readline()
+                    if not reply.endswith(b"\n"):
+                        raise SandboxEnded
+                    await conversation.reply(reply[:-1])
+                return conversation.transcript
+        except (ConnectionError, ValueError) as error:  # it is gone, or the line has no end
+            raise SandboxEnded from error
+        finally:
+            writer.close()
+
+    async def _ended(self, sandbox: Sandbox) -> int:
+        """Wait for a command's end, return its peak of memory. Raises SandboxEnded if it failed."""
+        if self._profile.single_process:
+            if await sandbox.ended():
+                raise SandboxEnded
+            return 0
+        _, told = await sandbox.receive_one({USED: _USED_BYTES})
+        used = json.loads(told)
+        if used["exit"]:
+            raise SandboxEnded
+        sandbox.note_used(used["cpu_s"])
+        return int(used["peak_kib"]) << 10
+
+
+def profile_of(manifest: TaskManifest) -> Profile:
+    """Return the limits of a candidate's sandbox. One that is called is a single process."""
+    spec = spec_of(manifest)
+    tools = tuple(name for name in tools_of(spec.run) if toolchain(name).at_run)
+    return Profile(
+        role="solve",
+        harness=HARNESS,
+        memory_bytes=manifest.limits.memory_mb * 1_000_000,
+        scratch_bytes=SCRATCH_BYTES,
+        threads=max(64, spec.limits.threads),
+        single_process=not tools and spec.limits.threads == 1,
+        tools=tools,
+    )
+
+
+async def _read_all(file: object, most_bytes: int, name: str) -> bytes:
+    """Return what is written to a pipe until nobody holds its other end."""
+    stream = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), file)
+    data = bytearray()
+    try:
+        while chunk := await stream.read(1 << 20):
+            data += chunk
+            if len(data) > most_bytes:
+                raise RunFailed("rejected", f"{name}: its answer is larger than allowed")
+    finally:
+        transport.close()
+    return bytes(data)

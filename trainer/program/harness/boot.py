@@ -1,0 +1,62 @@
+"""The first program in a program task's sandboxes: it gets ready, then is what its role says.
+
+Run as `python … boot.py DESCRIPTOR ROLE`. With `forks` after that it is a zygote, which imports
+numpy once and goes on here in each sandbox that it forks (`trainer.sandbox.inside.zygote`). Until a
+job arrives only our own code has run here.
+"""
+
+import gc
+import os
+import sys
+import traceback
+from pathlib import Path
+
+_CODE = Path(__file__).parents[3]  # `/arnode`, or a folder of links where there are no namespaces
+sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
+
+
+def main() -> None:
+    """Get ready, announce it, and do what the role does."""
+    from trainer.sandbox.inside.channel import FORKS, OUT_OF_MEMORY, READY, Channel
+    from trainer.sandbox.inside.limits import limit_self
+    from trainer.sandbox.inside.zygote import serve
+
+    descriptor, (role, *forks) = int(sys.argv[1]), sys.argv[2:]
+    _warm()
+    if forks == [FORKS]:
+        descriptor = serve(descriptor).channel
+    channel = Channel(descriptor)
+    channel.send(READY)
+    limit_self()
+    from trainer.program.harness import builder, candidate, judge
+
+    status = 1
+    try:
+        {"solve": candidate.work, "build": builder.work, "judge": judge.work}[role](channel)
+        status = 0
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
+        else:
+            status = ended.code or 0
+    except MemoryError:
+        traceback.print_exc()
+        status = OUT_OF_MEMORY
+    except BaseException:  # noqa: BLE001 -- whatever a candidate raises
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _warm() -> None:
+    gc.disable()  # nothing that is imported goes away
+    from trainer.program.harness import builder, candidate, judge  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
+
+
+if __name__ == "__main__":
+    main()

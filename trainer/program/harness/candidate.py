@@ -1,0 +1,124 @@
+"""A candidate's side of one instance: a function that is called, or a command that becomes it.
+
+A function is imported before there is an instance. Of a command this process is its beginning: it
+is executed in its place, or waited for where new processes are allowed.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from trainer.program.harness.codec import decode, encode
+from trainer.program.harness.files import unpack_files, write_files
+from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
+from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING, Channel
+
+_NOT_FOUND = 127  # as a shell has it
+
+
+def work(channel: Channel) -> None:
+    """Take a job and do it. Raises whatever the candidate raises."""
+    tag, payload, descriptor = channel.receive()
+    if tag != JOB or descriptor is None:
+        raise SystemExit("the first frame must be the job")
+    job = json.loads(payload)
+    write_files(unpack_files(_read(descriptor)), Path.cwd())
+    os.environ["ARNODE_SEED"] = str(job["seed"])
+    if job["core"] is not None:
+        os.sched_setaffinity(0, {job["core"]})
+    if job["entry"]:
+        _call(channel, job)
+    else:
+        channel.send(SERVING)
+        _execute(channel, job)
+
+
+def _call(channel: Channel, job: dict[str, Any]) -> None:
+    """Import the function, then answer with it: warm-ups first, then what counts."""
+    encoding = job["encoding"]
+    function = _imported(job["entry"])
+    channel.send(SERVING)
+    while True:
+        tag, payload, descriptor = channel.receive()
+        if tag == MESSAGE:
+            channel.send(REPLY, encode(function(decode(payload, encoding)), encoding))
+        elif tag == INSTANCE and descriptor is not None:
+            answer = function(decode(_read(descriptor), encoding))
+            channel.send(ANSWER, encode(answer, encoding))
+        else:
+            raise SystemExit(f"unknown request {tag!r}")
+
+
+def _imported(entry: str) -> Callable[[Any], Any]:
+    path, _, name = entry.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    module_name = Path(path).stem
+    spec = importlib.util.spec_from_file_location(module_name, Path.cwd() / path)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{path} is no module of Python")
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise SystemExit(f"{path} has no function {name}")
+    return function  # type: ignore[no-any-return]  # it is called as one
+
+
+def _execute(channel: Channel, job: dict[str, Any]) -> None:
+    """Become the command, with the instance to read and the answer to write."""
+    instance = None
+    while True:
+        tag, _, descriptor = channel.receive()
+        if descriptor is None:
+            raise SystemExit("nothing came with the frame")
+        if tag == INSTANCE:
+            instance = descriptor
+        elif tag == OUTPUT and instance is not None:
+            reading, writing = instance, descriptor
+            break
+        elif tag == TALK:
+            reading = writing = descriptor
+            break
+    command = as_command(job["run"])
+    if not job["waits"]:
+        become(command, reading, writing)
+    pid = os.fork()
+    if not pid:
+        become(command, reading, writing)
+    os.close(writing)
+    if reading != writing:
+        os.close(reading)
+    _, status, used = os.wait4(pid, 0)
+    told = {"exit": os.waitstatus_to_exitcode(status), "cpu_s": used.ru_utime + used.ru_stime}
+    channel.send(USED, json.dumps({**told, "peak_kib": used.ru_maxrss}).encode())
+
+
+def as_command(words: list[str]) -> list[str]:
+    """Return a command as it is called in here: `python` is the interpreter that there is."""
+    if words[0] in ("python", "python3"):
+        return [sys.executable, "-B", "-S", "-s", *words[1:]]
+    return words
+
+
+def become(command: list[str], reading: int, writing: int) -> None:
+    """Execute a command in place of this process; it has what it reads and writes, no more."""
+    os.environ["PYTHONPATH"] = sys.path[1]  # packages, as they are named in here
+    os.dup2(reading, 0)
+    os.dup2(writing, 1)
+    os.closerange(3, 1 << 16)
+    try:
+        os.execvp(command[0], command)  # noqa: S606 -- that is what it is for
+    except OSError as error:
+        os.write(2, f"{command[0]}: {error.strerror}\n".encode())
+        os._exit(_NOT_FOUND)
+
+
+def _read(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()

@@ -1,0 +1,134 @@
+"""How instances and answers become bytes: `bytes`, `json` or `arrays`; never pickle.
+
+`arrays` is msgpack with types of its own for what JSON has no word for: arrays of numpy, tuples,
+big and complex numbers, and maps whose keys are no texts. What comes from a candidate is decoded
+where judges are, within limits, and holds no number that is not finite.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgpack
+import numpy as np
+
+_MOST_DEPTH: Final = 64
+_ARRAY, _TUPLE, _BIG, _COMPLEX, _MAP, _SCALAR = 1, 2, 3, 4, 5, 6
+_KINDS: Final = frozenset("biufcUS")  # of numbers, and of texts of fixed length
+
+
+class Undecodable(ValueError):  # noqa: N818 -- what bytes say of themselves
+    """Bytes that are no value, in words for whoever wrote them."""
+
+
+def encode(value: object, encoding: str) -> bytes:
+    """Return the bytes of a value. Raises TypeError or ValueError for what has none."""
+    match encoding:
+        case "bytes":
+            if not isinstance(value, bytes | bytearray | memoryview):
+                raise TypeError(f"a {type(value).__name__} where bytes are expected")
+            return bytes(value)
+        case "json":
+            text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain)
+            return text.encode()
+    return bytes(msgpack.packb(value, default=_extended, strict_types=True))
+
+
+def decode(data: bytes, encoding: str) -> Any:
+    """Return the value that bytes stand for. Raises Undecodable."""
+    if encoding == "bytes":
+        return data
+    try:
+        value = json.loads(data, parse_constant=_refuse) if encoding == "json" else _unpacked(data)
+    except Undecodable:
+        raise
+    except RecursionError as error:
+        raise Undecodable("it is nested too deeply") from error
+    except Exception as error:
+        raise Undecodable(f"it is no {encoding}: {error}") from error
+    _check(value, _MOST_DEPTH)
+    return value
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} has no JSON")
+
+
+def _refuse(constant: str) -> object:
+    raise Undecodable(f"{constant} is no number of JSON")
+
+
+def _check(value: object, depth: int) -> None:
+    if depth == 0:
+        raise Undecodable("it is nested too deeply")
+    match value:
+        case float() | complex():
+            if not (math.isfinite(value.real) and math.isfinite(value.imag)):
+                raise Undecodable("it holds a number that is not finite")
+        case np.ndarray() | np.generic():
+            if value.dtype.kind in "fc" and not np.isfinite(value).all():
+                raise Undecodable("it holds a number that is not finite")
+        case list() | tuple():
+            for item in value:
+                _check(item, depth - 1)
+        case dict():
+            for key, item in value.items():
+                _check(key, depth - 1)
+                _check(item, depth - 1)
+
+
+def _extended(value: object) -> msgpack.ExtType:
+    match value:
+        case np.generic():
+            return msgpack.ExtType(_SCALAR, _array_bytes(np.asarray(value)))
+        case np.ndarray():
+            return msgpack.ExtType(_ARRAY, _array_bytes(value))
+        case tuple():
+            return msgpack.ExtType(_TUPLE, encode(list(value), "arrays"))
+        case int():
+            return msgpack.ExtType(_BIG, f"{value:x}".encode())
+        case complex():
+            return msgpack.ExtType(_COMPLEX, encode([value.real, value.imag], "arrays"))
+        case dict() | Mapping():
+            pairs = [[key, item] for key, item in value.items()]
+            return msgpack.ExtType(_MAP, encode(pairs, "arrays"))
+    raise TypeError(f"a {type(value).__name__} cannot be sent")
+
+
+def _array_bytes(array: np.ndarray[Any, Any]) -> bytes:
+    if array.dtype.kind not in _KINDS:
+        raise TypeError(f"an array of {array.dtype} cannot be sent")
+    return encode([array.dtype.str, list(array.shape), array.tobytes()], "arrays")
+
+
+def _unpacked(data: bytes, depth: int = _MOST_DEPTH) -> Any:
+    if depth == 0:
+        raise Undecodable("it is nested too deeply")
+
+    def extended(code: int, body: bytes) -> object:
+        inner: Callable[[bytes], Any] = lambda packed: _unpacked(packed, depth - 1)  # noqa: E731
+        match code:
+            case 1 | 6:
+                return _array(*inner(body), is_scalar=code == _SCALAR)
+            case 2:
+                return tuple(inner(body))
+            case 3:
+                return int(body, 16)
+            case 4:
+                return complex(*inner(body))
+            case 5:
+                return {key: item for key, item in inner(body)}  # noqa: C416 -- pairs, checked so
+        raise Undecodable(f"type {code} is unknown")
+
+    return msgpack.unpackb(data, ext_hook=extended, strict_map_key=False)
+
+
+def _array(kind: str, shape: list[int], data: bytes, *, is_scalar: bool) -> Any:
+    dtype = np.dtype(kind)
+    if dtype.kind not in _KINDS:
+        raise Undecodable(f"an array of {kind}")
+    array = np.frombuffer(data, dtype=dtype).reshape(shape).copy()
+    return array[()] if is_scalar else array

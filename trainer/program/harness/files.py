@@ -1,0 +1,56 @@
+"""A candidate's files as bytes: so they are sent, and so what a build made comes back."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import msgpack
+
+_MAX_PATH = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One of them; its path is relative and stays inside."""
+
+    path: str
+    data: bytes
+    is_executable: bool = False
+
+
+def pack_files(files: Sequence[File]) -> bytes:
+    """Return the bytes that stand for some files."""
+    return bytes(msgpack.packb([[one.path, one.data, one.is_executable] for one in files]))
+
+
+def unpack_files(data: bytes) -> list[File]:
+    """Return the files that bytes stand for, which may be a stranger's. Raises ValueError."""
+    try:
+        listed = msgpack.unpackb(data, max_map_len=0, max_ext_len=0)
+    except Exception as error:
+        raise ValueError("no list of files") from error
+    if not isinstance(listed, list):
+        raise ValueError("no list of files")  # noqa: TRY004 -- what bytes say is a value
+    return [_file(one) for one in listed]
+
+
+def write_files(files: Sequence[File], folder: Path) -> None:
+    """Write files below a folder, in which there are none of these names."""
+    for one in files:
+        target = folder / one.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # The calls that change modes are refused in here: what a new file may be is said at once.
+        mode = 0o755 if one.is_executable else 0o644
+        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT, mode), "wb") as file:
+            file.write(one.data)
+
+
+def _file(item: object) -> File:
+    match item:
+        case [str() as path, bytes() as data, bool() as is_executable]:
+            parts = PurePosixPath(path).parts
+            is_inside = parts and not path.startswith("/") and ".." not in parts
+            if is_inside and len(path) <= _MAX_PATH and path.isprintable():
+                return File(path=path, data=data, is_executable=is_executable)
+    raise ValueError("a file that is none, or lies outside")

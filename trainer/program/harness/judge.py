@@ -1,0 +1,138 @@
+"""A judge's side: it is loaded once, and each question is answered by a fork that ends with it.
+
+So what an answer does to the process that checks it is nothing to the next one. A fork can start
+no process, write no file, and has its time and memory.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgpack
+
+from trainer.program.harness import judging
+from trainer.program.harness.codec import Undecodable, decode, encode
+from trainer.program.harness.files import unpack_files, write_files
+from trainer.program.harness.tags import ASK, CHECK, INSTANCE, MAKE, MESSAGE, OVER, REPLY, TALK
+from trainer.program.harness.tags import VERDICT as ANSWERED
+from trainer.sandbox.inside.channel import JOB, SERVING, Channel
+from trainer.sandbox.inside.filters import load_filter
+
+_MOST_FIGURES = 64
+_MOST_WORDS = 400
+
+
+def work(channel: Channel) -> None:
+    """Load the judge, then fork for each question."""
+    tag, payload, descriptor = channel.receive()
+    if tag != JOB or descriptor is None:
+        raise SystemExit("the first frame must be the job")
+    job = json.loads(payload)
+    with os.fdopen(descriptor, "rb") as file:
+        write_files(unpack_files(file.read()), Path.cwd())
+    judge = _loaded(Path.cwd() / job["file"])
+    channel.send(SERVING)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    while True:
+        tag, _, descriptor = channel.receive()
+        if tag != ASK or descriptor is None:
+            raise SystemExit(f"unknown request {tag!r}")
+        if not os.fork():
+            channel.close()
+            try:
+                _confine(job)
+                _answer(judge, Channel(descriptor), job)
+            except BaseException:  # noqa: BLE001 -- a fork must never go on as what forks
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        os.close(descriptor)
+
+
+def _loaded(path: Path) -> ModuleType:
+    sys.modules["judging"] = judging
+    sys.path.insert(0, str(path.parent))
+    module = ModuleType("judge")
+    module.__file__ = str(path)
+    sys.modules["judge"] = module
+    exec(compile(path.read_bytes(), path.name, "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
+def _confine(job: dict[str, Any]) -> None:
+    """Let a fork take so much, start nothing, and leave nothing."""
+    load_filter(bytes.fromhex(job["filter"]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"], job["memory_bytes"]))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(job["limit_s"])
+
+
+def _answer(judge: ModuleType, channel: Channel, job: dict[str, Any]) -> None:
+    tag, payload, _ = channel.receive()
+    if tag == MAKE:
+        for seed, split, index in msgpack.unpackb(payload):
+            made = judge.instance(seed, split, index)
+            channel.send(INSTANCE, encode(made, job["encoding"]))
+    elif tag == TALK:
+        _talk(judge, channel, decode(payload, job["encoding"]), job["encoding"])
+    elif tag == CHECK:
+        instance, answer = msgpack.unpackb(payload)
+        channel.send(ANSWERED, json.dumps(_verdict(judge, instance, answer, job)).encode())
+
+
+def _talk(judge: ModuleType, channel: Channel, instance: object, encoding: str) -> None:
+    """Speak with a candidate about an instance, until the judge has nothing more to say."""
+    speaking = judge.converse(instance)
+    try:
+        message = next(speaking)
+        while True:
+            channel.send(MESSAGE, encode(message, encoding))
+            tag, payload, _ = channel.receive()
+            if tag != REPLY:
+                return
+            message = speaking.send(decode(payload, encoding))
+    except (StopIteration, judging.Wrong, Undecodable):  # what is wrong is said when it is checked
+        channel.send(OVER)
+
+
+def _verdict(
+    judge: ModuleType, instance: bytes, answer: bytes, job: dict[str, Any]
+) -> dict[str, Any]:
+    """Return figures, or in `wrong` why there are none."""
+    encoding = job["encoding"]
+    asked = decode(instance, encoding)
+    try:
+        given = _transcript(answer, encoding) if job["interactive"] else decode(answer, encoding)
+        figures = judge.check(asked, given)
+        return {"figures": _checked(figures)}
+    except Undecodable as fault:
+        return {"wrong": f"the answer: {fault}"[:_MOST_WORDS]}
+    except judging.Wrong as wrong:
+        return {"wrong": str(wrong)[:_MOST_WORDS]}
+    except MemoryError:
+        return {"wrong": "checking it takes more memory than the judge has"}
+    except Exception as fault:  # noqa: BLE001 -- a judge that stumbles over an answer refuses it
+        return {
+            "wrong": f"the judge stumbled over it: {type(fault).__name__}: {fault}"[:_MOST_WORDS]
+        }
+
+
+def _transcript(answer: bytes, encoding: str) -> list[list[Any]]:
+    return [
+        [decode(message, encoding), decode(reply, encoding)]
+        for message, reply in msgpack.unpackb(answer)
+    ]
+
+
+def _checked(figures: object) -> dict[str, float]:
+    """Return what a judge said. Raises TypeError for what are no numbers by name."""
+    if not isinstance(figures, dict) or len(figures) > _MOST_FIGURES:
+        raise TypeError("check must return {name: number}")
+    return {str(name): float(figure) for name, figure in figures.items()}

@@ -1,0 +1,12 @@
+"""Tags of the frames that program tasks add to those of `trainer.sandbox.inside.channel`."""
+
+INSTANCE = b"I"  # to a candidate, a descriptor of it; from a judge, its bytes
+OUTPUT = b"O"  # to a candidate's command, where its answer goes
+TALK = b"T"  # to a candidate's command, what it speaks on; to a judge, the instance to speak about
+MESSAGE, REPLY = b"M", b"P"  # one each way
+OVER = b"V"  # the judge has nothing more to say
+USED = b"U"  # what a command that was waited for used, and how it ended
+BUILT = b"B"  # the files that a build made
+ASK = b"Q"  # to a judge, a descriptor on which one question follows
+MAKE, CHECK = b"K", b"E"  # its questions: instances for seeds; what an answer is worth
+VERDICT = b"Y"

@@ -1,0 +1,105 @@
+"""A program as a kind of task: the interface of `trainer.measuring.kind`, filled in."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ArnodeError
+from protocol.manifest import TaskManifest
+from protocol.source import Source
+from trainer.cards.cards import Card
+from trainer.host.device import Device
+from trainer.measuring.kind import Measuring, Prepared, Progress
+from trainer.program.harness import HARNESS
+from trainer.program.manifest import (
+    ProgramRecipe,
+    check,
+    is_timed,
+    read_manifest,
+    spec_of,
+)
+from trainer.sandbox.compiled import CompiledCode
+from trainer.task_folder.fields import Fields
+from trainer.task_folder.folder import TaskFolder
+from trainer.task_folder.task import NotPreparedError, Task
+
+
+class Instances:
+    """What there is to prepare of a program's task: nothing, its judge makes instances anew."""
+
+    pool_bytes: int | None = None
+    is_pool_public = False
+    scored_bytes: int | None = None
+    training_size = 0
+    is_complete = True
+
+    def __init__(self, manifest: TaskManifest) -> None:
+        spec = spec_of(manifest)
+        self.floor_nano = spec.impossible
+        self.size = f"{manifest.budget.amount} instances a run"
+
+    def load_rest(self, progress: Progress) -> None:
+        """There is nothing to come."""
+
+
+class Program:
+    """Builds a candidate, lets it meet instances, and has a judge check what it answers."""
+
+    harness: Final = HARNESS
+
+    check = staticmethod(check)
+
+    def read(
+        self, fields: Fields, folder: TaskFolder, source: Source, *, title: str, data_dir: Path
+    ) -> tuple[TaskManifest, ProgramRecipe]:
+        """Return a task's manifest and recipe."""
+        return read_manifest(fields, folder, source)
+
+    def settle(
+        self,
+        unsettled: NotPreparedError,
+        *,
+        data_dir: Path,
+        data_url: str | None,
+        progress: Progress,
+    ) -> None:
+        """Nothing of a program's task is found out later."""
+        raise TypeError("a program has no data to find out about")
+
+    def has_first(self, task: Task, *, data_dir: Path) -> bool:
+        """Say that there is nothing to fetch."""
+        return True
+
+    def prepare(
+        self,
+        task: Task,
+        *,
+        data_dir: Path,
+        progress: Progress,
+        data_url: str | None = None,
+        visible: Sequence[Path] | None = None,
+    ) -> Prepared:
+        """Return what there is, which is nothing: instances are made for each run."""
+        return Instances(task.manifest)
+
+    def card_fault(self, card: Card) -> ArnodeError | None:
+        """Programs run on the processor."""
+        return None
+
+    def may_stand_beside(self, manifest: TaskManifest) -> bool:
+        """Say whether a task's metric is no seconds."""
+        return not is_timed(manifest)
+
+    def measuring(
+        self,
+        task: Task,
+        data: Prepared,
+        *,
+        device: Device,
+        compiled: CompiledCode | None,
+        audit_key: bytes,
+    ) -> Measuring:
+        """Return what runs and judges sources of a task."""
+        from trainer.program.stages import ProgramStages
+
+        return ProgramStages(task, task_key=audit_key)

@@ -1,0 +1,243 @@
+"""What a program task's folder says: its manifest, which others know, and the files behind it.
+
+Everything that a number depends on is in the manifest, by hash: the judge, fixed files, limits.
+Which toolchain a command needs follows from its first word.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final, cast
+
+from protocol.errors import ConfigurationError, Rejected
+from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
+from protocol.program import Guard, Instances, ProgramLimits, ProgramSpec
+from protocol.source import Source
+from protocol.units import NANO
+from trainer.program.harness.files import File
+from trainer.program.metric import AGGREGATES, MEASURED, MOST, SCALE, TIMED
+from trainer.task_folder.fields import Fields
+from trainer.task_folder.folder import TaskFolder
+from trainer.task_folder.task import Download, Task
+
+KIND: Final = "program"
+EVALUATOR: Final = "program/1"
+JUDGE: Final = "judge.py"  # what it is called where it runs
+ENCODINGS: Final = ("bytes", "json", "arrays")
+ISOLATIONS: Final = ("fresh",)
+DEVICES: Final = ("cpu", "any")
+SCORINGS: Final = ("judged", "self")
+_TOOLCHAINS: Final = {
+    "cc": "cc", "gcc": "cc", "c++": "cc", "g++": "cc", "make": "cc",
+    "rustc": "rust", "cargo": "rust", "node": "node",
+}  # fmt: skip
+_MOST_MB: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramRecipe:
+    """The files of a task that no candidate may edit: its judge, and what lies beside sources."""
+
+    judge: bytes
+    fixed: tuple[File, ...]
+    name: str = KIND
+    download: Download | None = None
+
+
+def recipe_of(task: Task) -> ProgramRecipe:
+    """Return a program's recipe. Raises TypeError for a task of another kind."""
+    if not isinstance(task.recipe, ProgramRecipe):
+        raise TypeError(f"task {task.name} is no program")
+    return task.recipe
+
+
+def spec_of(manifest: TaskManifest) -> ProgramSpec:
+    """Return how a program is built, run and judged. Raises TypeError for another kind's."""
+    if manifest.program is None:
+        raise TypeError(f"task {manifest.name} is no program")
+    return manifest.program
+
+
+def tools_of(command: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the toolchains that a command needs."""
+    found = _TOOLCHAINS.get(command[0]) if command else None
+    return (found,) if found else ()
+
+
+def is_timed(manifest: TaskManifest) -> bool:
+    """Say whether a task's metric is seconds, so that nothing may run beside."""
+    return manifest.metric.name in TIMED
+
+
+def is_exact(manifest: TaskManifest) -> bool:
+    """Say whether a task's instances never change and its metric is no measurement."""
+    return bool(spec_of(manifest).instances.fixed) and manifest.metric.name not in MEASURED
+
+
+def check(manifest: TaskManifest) -> None:
+    """Raise ConfigurationError for a task with a word that this version does not know."""
+    spec = spec_of(manifest)
+    for name, word, known in (
+        ("evaluator", manifest.evaluator, (EVALUATOR,)),
+        ("encoding", spec.encoding, ENCODINGS),
+        ("isolation", spec.isolation, ISOLATIONS),
+        ("device", spec.device, DEVICES),
+        ("scoring", spec.scoring, SCORINGS),
+        ("aggregate", spec.aggregate, AGGREGATES),
+        ("budget", manifest.budget.unit, ("instances",)),
+        ("scale", str(manifest.metric.scale), (str(SCALE),)),
+    ):
+        if word not in known:
+            raise ConfigurationError(
+                f"task {manifest.name}: its {name} is {word!r}, which is not known here",
+                f"possible: {', '.join(known)}; or install the version that the task comes from",
+            )
+
+
+def read_manifest(
+    fields: Fields, folder: TaskFolder, source: Source
+) -> tuple[TaskManifest, ProgramRecipe]:
+    """Return a task's manifest and recipe, as `trainer.task_folder.task.KindReader` has it."""
+    judging = fields.section("judge")
+    judge = folder.read(judging, judging.text("file"))
+    judging.finish()
+    names = sorted(fields.texts("files")) if fields.has("files") else []
+    fixed = tuple(File(path=name, data=folder.read(fields, name)) for name in names)
+    manifest = _manifest(fields, source, judge, fixed)
+    checked = TaskManifest.from_value(manifest.to_value())
+    if isinstance(checked, Rejected):
+        raise ConfigurationError(f"{fields.path}: {checked.reason}", "mend that field")
+    return manifest, ProgramRecipe(judge=judge, fixed=fixed)
+
+
+def _manifest(
+    fields: Fields, source: Source, judge: bytes, fixed: tuple[File, ...]
+) -> TaskManifest:
+    spec = _spec(fields, judge, fixed)
+    metric = fields.section("metric")
+    named = MetricSpec(
+        name=metric.text("name"),
+        unit=metric.text("unit"),
+        direction=cast("Direction", metric.one_of("direction", ("min", "max"))),
+        max_step_nano=_nano(metric.number("max_step", low=1e-9, high=MOST)),
+        scale=SCALE,
+    )
+    metric.has("aggregate")
+    metric.finish()
+    if named.name in TIMED and spec.instances.fixed:
+        raise metric.error("name", "is measured, but instances are fixed", "draw instances")
+    drawn = spec.instances.public + spec.instances.secret
+    return TaskManifest(
+        name=fields.text("name"),
+        version=fields.whole("version", low=1, high=1 << 20),
+        kind=KIND,
+        files=tuple((path, _digest(content)) for path, content in source.files),
+        metric=named,
+        budget=Budget(unit="instances", amount=drawn or len(spec.instances.fixed)),
+        limits=Limits(
+            limit_s=fields.whole("limit_s", low=1, high=86_400),
+            warmup_limit_s=0,
+            memory_mb=round(1000 * fields.number("memory_gb", low=0.05, high=4096)),
+            weights_mb=0,
+            max_source_growth_bytes=fields.whole("max_source_growth", low=0, high=1 << 20),
+        ),
+        noise_floor_nano=_nano(fields.number("noise_floor", low=0, high=1e6)),
+        audit=AuditCaps(k=0, tolerance_nano=0, tau_nano=0),
+        data=(),
+        tokenizer=None,
+        vocabulary_size=0,
+        context=0,
+        claim_rows=0,
+        evaluator=EVALUATOR,
+        program=spec,
+    )
+
+
+def _spec(fields: Fields, judge: bytes, fixed: tuple[File, ...]) -> ProgramSpec:
+    run = fields.texts("run") if fields.has("run") else None
+    entry = fields.text("entry") if fields.has("entry") else None
+    if (run is None) == (entry is None):
+        raise fields.error("run", "or entry must be there, and not both", "see docs/writing-a-task")
+    metric, bound = fields.section("metric"), _optional(fields, "bound")
+    spec = ProgramSpec(
+        run=run,
+        entry=entry,
+        build=fields.texts("build") if fields.has("build") else None,
+        encoding=_word(fields, "encoding", ENCODINGS, "json" if entry else "bytes"),
+        isolation=_word(fields, "isolation", ISOLATIONS, "fresh"),
+        judge=_digest(judge),
+        fixed_files=tuple((one.path, _digest(one.data)) for one in fixed),
+        instances=_instances(fields.section("instances")),
+        aggregate=_word(metric, "aggregate", AGGREGATES, "mean"),
+        guards=_guards(_optional(fields, "guards")),
+        best_known=_bound(bound, "best_known"),
+        impossible=_bound(bound, "impossible"),
+        limits=ProgramLimits(
+            threads=_whole(fields, "threads", 1, low=1, high=1024),
+            instance_mb=_whole(fields, "instance_mb", 16, low=1, high=_MOST_MB),
+            answer_mb=_whole(fields, "answer_mb", 16, low=1, high=_MOST_MB),
+            warmup=_whole(fields, "warmup", 0, low=0, high=16),
+        ),
+        device=_word(fields, "device", DEVICES, "cpu"),
+        scoring=_word(fields, "scoring", SCORINGS, "judged"),
+        interactive=fields.has("interactive") and fields.flag("interactive"),
+        judge_data=(),
+        packages=None,
+        judge_packages=None,
+        llm=None,
+    )
+    bound.finish()
+    if spec.interactive and spec.encoding != "json":
+        raise fields.error("encoding", f"is {spec.encoding!r}", 'interactive tasks have "json"')
+    return spec
+
+
+def _instances(section: Fields) -> Instances:
+    fixed = section.texts("fixed") if section.has("fixed") else ()
+    if fixed and (section.has("public") or section.has("secret")):
+        raise section.error("fixed", "stands beside public or secret", "instances are one or other")
+    drawn = [0 if fixed else section.whole(name, low=1, high=4096) for name in ("public", "secret")]
+    section.finish()
+    return Instances(public=drawn[0], secret=drawn[1], fixed=fixed)
+
+
+def _guards(section: Fields) -> tuple[Guard, ...]:
+    guards = []
+    for name in sorted(section.names()):
+        one = section.section(name)
+        times = one.number("times", low=1e-6, high=1e6) if one.has("times") else None
+        most = one.number("most", low=-MOST, high=MOST) if one.has("most") else None
+        one.finish()
+        guards.append(
+            Guard(
+                name=name,
+                scale=SCALE,
+                times_millionths=None if times is None else round(times * 1e6),
+                most=None if most is None else _nano(most),
+            )
+        )
+    section.finish()
+    return tuple(guards)
+
+
+def _bound(section: Fields, name: str) -> int | None:
+    return _nano(section.number(name, low=-MOST, high=MOST)) if section.has(name) else None
+
+
+def _optional(fields: Fields, name: str) -> Fields:
+    return fields.section(name) if fields.has(name) else Fields(fields.path, {}, f"{name}.")
+
+
+def _word(fields: Fields, name: str, known: tuple[str, ...], default: str) -> str:
+    return fields.one_of(name, known) if fields.has(name) else default
+
+
+def _whole(fields: Fields, name: str, default: int, *, low: int, high: int) -> int:
+    return fields.whole(name, low=low, high=high) if fields.has(name) else default
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _nano(value: float) -> int:
+    return round(value * NANO)

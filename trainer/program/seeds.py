@@ -1,0 +1,49 @@
+"""What a run's seed names: instances that everybody can make, and others that only this node can.
+
+Run seeds have 31 bits, so what follows from them alone counts as known to whoever wrote a
+candidate: it is for screens, and decides nothing. What decides hangs on the key of a secret split.
+A candidate's own seed is derived from its instance's one-way, so that it leads to no instance.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.runs import MAX_SEED
+
+PUBLIC: Final = "public"
+SECRET: Final = "secret"  # noqa: S105 -- a split's name
+WARM_UP: Final = "warm-up"
+
+_INSTANCE = b"arnode/instance/1\0"
+_CANDIDATE = b"arnode/candidate/1\0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceName:
+    """Which instance a judge is asked for: 32 bytes of its own, its split, its number in that."""
+
+    seed: bytes
+    split: str
+    index: int
+
+    @property
+    def candidate_seed(self) -> int:
+        """The random seed of a candidate that meets it, of 31 bits."""
+        derived = hashlib.sha256(_CANDIDATE + self.seed).digest()
+        return int.from_bytes(derived[:4], "big") & MAX_SEED
+
+
+def drawn(task: bytes, run_seed: int, *, split: str, index: int, key: bytes) -> InstanceName:
+    """Return one of the instances that a run draws; `key` is a secret split's, of 32 bytes."""
+    told = _INSTANCE + split.encode() + b"\0" + task + run_seed.to_bytes(4, "big")
+    told += index.to_bytes(4, "big")
+    seed = hmac.digest(key, told, "sha256") if split == SECRET else hashlib.sha256(told).digest()
+    return InstanceName(seed=seed, split=split, index=index)
+
+
+def fixed(task: bytes, name: str, index: int) -> InstanceName:
+    """Return an instance that never changes, by its name in the task's file."""
+    seed = hashlib.sha256(_INSTANCE + b"fixed\0" + task + name.encode()).digest()
+    return InstanceName(seed=seed, split=name, index=index)

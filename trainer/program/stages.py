@@ -1,0 +1,393 @@
+"""The stages of a program's run: build → instances → the candidate meets each → the judge checks.
+
+Each is in sandboxes of its own, and what came before has ended by then. Instances of the secret
+split are met as those of the public one are; of these nothing is told but whether all were answered
+rightly, and one coarse figure.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import msgpack
+
+from protocol.source import Source
+from trainer.host.capacity import usable_cores
+from trainer.measuring.cost import StageCosts
+from trainer.measuring.host_load import HostLoad, LaneWork
+from trainer.measuring.kind import Request, Scores
+from trainer.measuring.metering import RunFailed
+from trainer.measuring.outcome import BaselineCost, Meter
+from trainer.program.building import Builder, Package
+from trainer.program.candidate import Candidate, Meeting, Met
+from trainer.program.judge import Conversation, Judge
+from trainer.program.manifest import is_exact, is_timed, recipe_of, spec_of
+from trainer.program.metric import (
+    Measured,
+    Unfit,
+    coarse,
+    guard_fault,
+    guarded,
+    impossible,
+    metric_nano,
+)
+from trainer.program.seeds import PUBLIC, SECRET, WARM_UP, InstanceName, drawn, fixed
+from trainer.task_folder.task import Task
+
+if TYPE_CHECKING:
+    from trainer.cards.watch import CardWatch
+
+_KEPT_INSTANCES: Final = 2  # runs' instances: a pair's, and those of the one before
+_LOG_CHARACTERS: Final = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """An instance of a run, by its name and its bytes."""
+
+    name: InstanceName
+    data: bytes
+
+    @property
+    def is_secret(self) -> bool:
+        return self.name.split == SECRET
+
+    @property
+    def words(self) -> str:
+        """What it is called to people; of a secret one not even its number."""
+        if self.is_secret:
+            return "an instance of the secret split"
+        if self.name.split == PUBLIC:
+            return f"instance {self.name.index + 1}"
+        return f"instance {self.name.split}"
+
+
+class ProgramStages:
+    """Runs them for one lane, one run at a time; instances stand beside each other if they may."""
+
+    # Of all lanes of this process: a core has one candidate.
+    _cores: ClassVar[dict[asyncio.AbstractEventLoop, asyncio.Semaphore]] = {}
+
+    def __init__(self, task: Task, *, task_key: bytes) -> None:
+        self.watch: CardWatch | None = None  # runs are on the processor
+        self.baseline_cost: BaselineCost | None = None
+        self.work = LaneWork()
+        self._task = task
+        self._manifest = task.manifest
+        self._spec = spec = spec_of(task.manifest)
+        self._key = task_key
+        self._is_timed = is_timed(task.manifest)
+        self._is_exact = is_exact(task.manifest)
+        recipe = recipe_of(task)
+        self._builder = Builder(task.manifest, recipe, self.work)
+        self._candidate = Candidate(task.manifest, self.work)
+        self._judge = Judge(
+            task.name,
+            recipe,
+            encoding=spec.encoding,
+            interactive=spec.interactive,
+            work=self.work,
+        )
+        self._instances: OrderedDict[tuple[bytes, int], list[Asked]] = OrderedDict()
+        self._running = asyncio.Lock()
+        self._judging = asyncio.Lock()
+
+    @property
+    def budget_tokens(self) -> int:
+        return 0
+
+    @property
+    def metric_tolerance(self) -> float:
+        return 0.0
+
+    async def grown(self) -> None:
+        """Nothing is on its way."""
+
+    async def completed(self) -> None:
+        """All is here."""
+
+    def expect_no_more(self) -> None:
+        """Nothing is started ahead."""
+
+    async def close(self) -> None:
+        await self._judge.close()
+        self._builder.close()
+
+    async def run(self, request: Request, meter: Meter) -> bytes:
+        """Return the answers of a source to all its instances, with what each took."""
+        async with self._running:
+            timeline = meter.timeline
+            timeline.enter("train", "build")
+            host_load = HostLoad(self.work)
+            try:
+                package = await self._builder.package(request.source)
+                meter.log_tail = package.log[-_LOG_CHARACTERS:]
+                base = await self._base(request.source)
+                asked = await self._asked(request)
+                timeline.enter("train", "train")
+                met = await self._met(package, base, asked, meter)
+            finally:
+                timeline.leave("train")
+                meter.strangers_share = host_load.share()
+                meter.others_share = host_load.share_with_lanes()
+            public = [one for one, name in zip(met, asked, strict=True) if not name.is_secret]
+            meter.wall_s = sum(one.wall_s for one, _ in public)
+            meter.train_cpu_s = sum(one.cpu_s for one, _ in public)
+            meter.cost = StageCosts(train_s=meter.train_cpu_s)
+            meter.peak_mem_bytes = max(one.peak_bytes for one, _ in public)
+            return _packed(met)
+
+    async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
+        """Return what answers are worth on both splits."""
+        async with self._judging:
+            began_s = time.monotonic()
+            meter.timeline.enter("claim", "score")
+            try:
+                asked = await self._asked(request)
+                answers = _unpacked(product)
+                meter.has_rows = True
+                measured = await self._checked(asked, answers)
+            finally:
+                meter.timeline.leave("claim")
+                meter.claim_wall_s = time.monotonic() - began_s
+        size = await self._size(request.source)
+        public = [one for one, name in zip(measured, asked, strict=True) if not name.is_secret]
+        secret = [one for one, name in zip(measured, asked, strict=True) if name.is_secret]
+        self._guard(request.source, public, secret, meter)
+        public_nano = self._figure(public, size)
+        secret_nano = self._figure(secret, size) if secret else public_nano
+        return Scores(answers=None, public_nano=public_nano, secret_nano=secret_nano, audit=None)
+
+    # Instances
+
+    async def _asked(self, request: Request) -> list[Asked]:
+        """Return a run's instances; those of its secret split hang on the key of that."""
+        key = request.split or hashlib.sha256(self._key + self._task.id).digest()
+        at = (key, 0 if self._spec.instances.fixed else request.seed)
+        if at not in self._instances:
+            names = self._names(request.seed, key)
+            most_bytes = self._spec.limits.instance_mb * 1_000_000
+            made = await self._judge.make(names, most_bytes=most_bytes)
+            asked = [Asked(name=name, data=data) for name, data in zip(names, made, strict=True)]
+            self._instances[at] = asked
+            while len(self._instances) > _KEPT_INSTANCES:
+                self._instances.popitem(last=False)
+        self._instances.move_to_end(at)
+        return self._instances[at]
+
+    def _names(self, seed: int, key: bytes) -> list[InstanceName]:
+        counts, task = self._spec.instances, self._task.id
+        if counts.fixed:
+            return [fixed(task, name, index) for index, name in enumerate(counts.fixed)]
+        return [
+            drawn(task, seed, split=split, index=index, key=key)
+            for split, count in ((PUBLIC, counts.public), (SECRET, counts.secret))
+            for index in range(count)
+        ]
+
+    # Candidates
+
+    async def _base(self, source: Source) -> Package | None:
+        """Return what is measured beside a source, where seconds are: the baseline."""
+        return await self._builder.package(self._task.source) if self._is_timed else None
+
+    async def _met(
+        self, package: Package, base: Package | None, asked: Sequence[Asked], meter: Meter
+    ) -> list[tuple[Met, Met | None]]:
+        """Let a candidate meet all its instances; the first that fails ends it."""
+        if base is not None:
+            return [
+                await self._timed(package, base, one, number, meter)
+                for number, one in enumerate(asked)
+            ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._one(package, one, meter)) for one in asked]
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+        return [(task.result(), None) for task in tasks]
+
+    async def _one(self, package: Package, asked: Asked, meter: Meter) -> Met:
+        async with self._core():
+            met = await self._candidate.meet(await self._meeting(package, asked))
+        self._note_log(met, asked, meter)
+        return met
+
+    async def _timed(
+        self, package: Package, base: Package, asked: Asked, number: int, meter: Meter
+    ) -> tuple[Met, Met]:
+        """Time a candidate beside the baseline on one instance: A B B A, or B A A B in turn.
+
+        Each has been started once before, uncounted: a first start finds less in memory.
+        """
+        first, second = (package, base) if number % 2 == 0 else (base, package)
+        taken: dict[bool, list[Met]] = {True: [], False: []}
+        async with self._core():
+            for turn, one in enumerate((first, second, first, second, second, first)):
+                met = await self._candidate.meet(await self._meeting(one, asked))
+                if turn >= 2:
+                    taken[one is package].append(met)
+        self._note_log(taken[True][0], asked, meter)
+        return _mean_of(taken[True]), _mean_of(taken[False])
+
+    async def _meeting(self, package: Package, asked: Asked) -> Meeting:
+        most_bytes = self._spec.limits.instance_mb * 1_000_000
+        talk = None
+        if self._spec.interactive:
+
+            def talk(instance: bytes) -> contextlib.AbstractAsyncContextManager[Conversation]:
+                return self._judge.talk(instance, most_bytes=most_bytes)
+
+        return Meeting(
+            package=package.sealed,
+            instance=asked.data,
+            seed=asked.name.candidate_seed,
+            name=asked.words,
+            is_heard=not asked.is_secret,
+            warm_ups=await self._warm_ups(),
+            talk=talk,
+        )
+
+    async def _warm_ups(self) -> tuple[bytes, ...]:
+        count = self._spec.limits.warmup
+        if not count:
+            return ()
+        at = (b"", -1)
+        if at not in self._instances:
+            names = [
+                drawn(self._task.id, 0, split=WARM_UP, index=index, key=b"")
+                for index in range(count)
+            ]
+            most_bytes = self._spec.limits.instance_mb * 1_000_000
+            made = await self._judge.make(names, most_bytes=most_bytes)
+            both = zip(names, made, strict=True)
+            self._instances[at] = [Asked(name=name, data=data) for name, data in both]
+        return tuple(one.data for one in self._instances[at])
+
+    @contextlib.asynccontextmanager
+    async def _core(self) -> AsyncIterator[None]:
+        """Hold one of this machine's cores; where seconds are measured no other candidate runs."""
+        loop = asyncio.get_running_loop()
+        cores = self._cores.setdefault(loop, asyncio.Semaphore(usable_cores()))
+        async with cores:
+            yield
+
+    def _note_log(self, met: Met, asked: Asked, meter: Meter) -> None:
+        if not asked.is_secret and met.log:
+            meter.log_tail = (meter.log_tail + met.log)[-_LOG_CHARACTERS:]
+
+    # Judging
+
+    async def _checked(
+        self, asked: Sequence[Asked], answers: Sequence[tuple[Met, Met | None]]
+    ) -> list[Measured]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._check(one, *met))
+                    for one, met in zip(asked, answers, strict=True)
+                ]
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+        return [task.result() for task in tasks]
+
+    async def _check(self, asked: Asked, met: Met, base: Met | None) -> Measured:
+        async with self._core():
+            verdict = await self._judge.check(asked.data, met.answer)
+        if verdict.wrong:
+            told = f"{asked.words} is answered wrong"
+            if asked.is_secret:
+                raise RunFailed("rejected", told)
+            raise RunFailed("rejected", f"{told}: {verdict.wrong}", unquoted=told)
+        beside = None if base is None else _measured(base)
+        return replace(_measured(met), figures=verdict.figures, base=beside)
+
+    async def _size(self, source: Source) -> int:
+        if self._manifest.metric.name == "build_bytes":
+            return (await self._builder.package(source)).built_bytes
+        return sum(len(data) for _, data in source.files)
+
+    def _figure(self, measured: Sequence[Measured], size: int) -> int:
+        try:
+            nano = metric_nano(self._manifest, measured, size=size)
+        except Unfit as fault:
+            raise RunFailed("rejected", str(fault)) from fault
+        if impossible(nano, self._manifest):
+            raise RunFailed(
+                "rejected", "better than what is possible: a bug of the judge, or a lie"
+            )
+        return nano if self._is_exact else coarse(nano, self._manifest)
+
+    def _guard(
+        self,
+        source: Source,
+        public: Sequence[Measured],
+        secret: Sequence[Measured],
+        meter: Meter,
+    ) -> None:
+        """Hold a run against the task's guards; the baseline's first run says what it comes to."""
+        try:
+            found = guarded(self._spec.guards, [*public, *secret])
+        except Unfit as fault:
+            raise RunFailed("rejected", str(fault)) from fault
+        base: dict[str, float] = {}
+        if self.baseline_cost is not None:
+            base = self.baseline_cost.audited  # type: ignore[assignment]  # what this has put there
+        if broken := guard_fault(self._spec.guards, found, base):
+            raise RunFailed("rejected", broken)
+        if self.baseline_cost is None and source.tree == self._task.source.tree:
+            self.baseline_cost = BaselineCost(cost=meter.cost, product=b"", audited=found)
+
+
+def _measured(met: Met) -> Measured:
+    return Measured(
+        wall_s=met.wall_s,
+        cpu_s=met.cpu_s,
+        peak_bytes=met.peak_bytes,
+        answer_bytes=len(met.answer),
+    )
+
+
+def _mean_of(several: Sequence[Met]) -> Met:
+    """Return the first with the mean seconds of all."""
+    return replace(
+        several[0],
+        wall_s=sum(one.wall_s for one in several) / len(several),
+        cpu_s=sum(one.cpu_s for one in several) / len(several),
+    )
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what ended a group: a run's own failure before anything else."""
+    flat: list[BaseException] = []
+    waiting: list[BaseException] = list(failures.exceptions)
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+        else:
+            flat.append(one)
+    faults = [one for one in flat if not isinstance(one, RunFailed)]
+    return faults[0] if faults else flat[0]
+
+
+def _packed(met: Sequence[tuple[Met, Met | None]]) -> bytes:
+    return bytes(msgpack.packb([[_fields(one), base and _fields(base)] for one, base in met]))
+
+
+def _fields(met: Met) -> list[object]:
+    return [met.answer, met.wall_s, met.cpu_s, met.peak_bytes]
+
+
+def _unpacked(product: bytes) -> list[tuple[Met, Met | None]]:
+    return [(_met(one), base and _met(base)) for one, base in msgpack.unpackb(product)]
+
+
+def _met(fields: list[object]) -> Met:
+    answer, wall_s, cpu_s, peak_bytes = fields
+    return Met(answer=answer, wall_s=wall_s, cpu_s=cpu_s, peak_bytes=peak_bytes, log="")  # type: ignore[arg-type]  # packed above
