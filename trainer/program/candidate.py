@@ -65,6 +65,14 @@ class Meeting:
     talk: Callable[[bytes], AbstractAsyncContextManager[Conversation]] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Used:
+    """CPU seconds of a process that a sandbox's first one waited for, and a peak of memory."""
+
+    waited_cpu_s: float = 0.0
+    peak_bytes: int = 0
+
+
 class Stopwatch:
     """Counts the seconds in which a candidate's code runs, and ends them at a limit."""
 
@@ -113,8 +121,8 @@ class Candidate:
                         await sandbox.send(JOB, self._job(meeting), files)
                     await sandbox.receive(SERVING)
                 before_s += await self._warm_up(sandbox, meeting)
-                answer, peak_bytes = await self._answer(sandbox, meeting, watch)
-                cpu_s = sandbox.cpu_s() - before_s
+                answer, used = await self._answer(sandbox, meeting, watch)
+                cpu_s = sandbox.cpu_s() - before_s + used.waited_cpu_s
         finally:
             self._work.end(sandbox)
             await sandbox.close()
@@ -122,7 +130,7 @@ class Candidate:
             answer=answer,
             wall_s=watch.used_s,
             cpu_s=cpu_s,
-            peak_bytes=max(peak_bytes, sandbox.peak_memory_bytes),
+            peak_bytes=max(used.peak_bytes, sandbox.peak_memory_bytes),
             log=sandbox.output_tail(),
         )
 
@@ -146,8 +154,8 @@ class Candidate:
 
     async def _answer(
         self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch
-    ) -> tuple[bytes, int]:
-        """Return the answer, and the memory that it took where that is known."""
+    ) -> tuple[bytes, _Used]:
+        """Return the answer, and what it took beside what the sandbox tells by itself."""
         if self._spec.entry is None:
             return await self._answer_of_command(sandbox, meeting, watch)
         if meeting.talk is not None:
@@ -165,11 +173,11 @@ class Candidate:
                 async with watch.running():
                     await sandbox.send(INSTANCE, descriptor=descriptor)
                     _, answer = await sandbox.receive_one({ANSWER: self._most_bytes})
-        return answer, status_number(sandbox.pid, "VmHWM") << 10
+        return answer, _Used(peak_bytes=status_number(sandbox.pid, "VmHWM") << 10)
 
     async def _answer_of_command(
         self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch
-    ) -> tuple[bytes, int]:
+    ) -> tuple[bytes, _Used]:
         if meeting.talk is not None:
             answer = await self._spoken(sandbox, meeting, watch)
         else:
@@ -214,18 +222,17 @@ class Candidate:
         finally:
             writer.close()
 
-    async def _ended(self, sandbox: Sandbox) -> int:
-        """Wait for a command's end, return its peak of memory. Raises SandboxEnded if it failed."""
+    async def _ended(self, sandbox: Sandbox) -> _Used:
+        """Wait for a command's end, return what it took. Raises SandboxEnded if it failed."""
         if self._profile.single_process:
             if await sandbox.ended():
                 raise SandboxEnded
-            return 0
+            return _Used()
         _, told = await sandbox.receive_one({USED: _USED_BYTES})
         used = json.loads(told)
         if used["exit"]:
             raise SandboxEnded
-        sandbox.note_used(used["cpu_s"])
-        return int(used["peak_kib"]) << 10
+        return _Used(waited_cpu_s=used["cpu_s"], peak_bytes=int(used["peak_kib"]) << 10)
 
 
 def profile_of(manifest: TaskManifest) -> Profile:

@@ -32,14 +32,14 @@ class Frames:
         Raises SandboxEnded.
         """
         loop = asyncio.get_running_loop()
-        header = HEADER.pack(tag, len(payload))
+        data = HEADER.pack(tag, len(payload))
         try:
             async with self._sending:
                 if descriptor is not None:
                     await until_ready(self._channel.fileno(), to_write=True)
-                    sent = socket.send_fds(self._channel, [header], [descriptor])
-                    header = header[sent:]
-                await loop.sock_sendall(self._channel, header + payload)
+                    data = data[socket.send_fds(self._channel, [data], [descriptor]) :]
+                if data := data + payload:  # nothing more may be for nobody any more
+                    await loop.sock_sendall(self._channel, data)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise SandboxEnded from error
 

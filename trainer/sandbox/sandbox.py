@@ -190,10 +190,6 @@ class Sandbox:
             self._cpu_s = max(self._cpu_s, self._process.used_cpu_s or 0.0)
         return status
 
-    def note_used(self, cpu_s: float) -> None:
-        """Take what a harness waited for has used for what is known, where that is more."""
-        self._cpu_s = max(self._cpu_s, cpu_s)
-
     def metered_s(self) -> float:
         """Seconds, from anywhere, of which the difference counts: those of the CPU, or with a card
         those that pass."""
