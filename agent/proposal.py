@@ -57,7 +57,8 @@ class Outcome:
 class Brief:
     """The task in words: `program` is the user's, read anew for every proposal.
 
-    `noise_sd` is of one run here, in the metric's unit; `best` what the working line measures.
+    `measured` are points, a line each: how the task's kind measures a change. `noise_sd` is of one
+    run here, in the metric's unit; `best` what the working line measures.
     """
 
     task: str
@@ -68,6 +69,7 @@ class Brief:
     budget: str
     hardware_class: str
     limits: str
+    measured: str
     noise_sd: float
     best: float | None
 

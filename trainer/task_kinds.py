@@ -13,7 +13,7 @@ from protocol.manifest import TaskManifest
 from trainer.cards.cards import Card, probe_wanted
 from trainer.language_model.kind import LanguageModel
 from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
-from trainer.measuring.kind import Progress, TaskKind
+from trainer.measuring.kind import Progress, TaskKind, TaskWords
 from trainer.program.kind import Program
 from trainer.program.manifest import KIND as PROGRAM
 from trainer.task_folder.folder import OWN_TASKS, builtin_tasks, find_folder
@@ -33,6 +33,11 @@ def kind_of(manifest: TaskManifest) -> TaskKind:
     kind = KINDS[manifest.kind]
     kind.check(manifest)
     return kind
+
+
+def words_of(manifest: TaskManifest) -> TaskWords:
+    """Return a task in the words of its kind, which is one of those here."""
+    return KINDS[manifest.kind].words(manifest)
 
 
 def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:

@@ -39,10 +39,7 @@ ask: you give one answer in the format below, and a program applies and measures
 
 _MEASURED = """\
 # How a change is measured
-- Your version is trained in a sandbox: no network, no files, no other processes, nothing installed.
-- Afterwards an evaluator outside asks the trained model about text that it never saw. What the \
-script prints or computes about itself counts for nothing: never read, print or aim at a metric, \
-and leave the calls of the harness and their order as they are.
+{measured}
 - Imports may be those of the present source and: {modules}. Anything that opens files, starts \
 programs, evaluates text or reaches into other modules is refused before it runs.
 - Outside comments and strings only ASCII; no hidden characters.
@@ -217,6 +214,7 @@ def _ground(brief: Brief, editable: Sequence[str], fence: Fence) -> list[str]:
 Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}
 You may edit {", ".join(editable)} and nothing else."""
     rules = _MEASURED.format(
+        measured=brief.measured,
         modules=", ".join(sorted(IMPORTS)),
         noise_sd=brief.noise_sd,
         unit=brief.unit,

@@ -19,6 +19,7 @@ from node.terminal.terminal import plain, print_json
 from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
 from trainer.task_folder.task import Task
+from trainer.task_kinds import words_of
 
 if TYPE_CHECKING:
     from node.on_demand.trying import TryOutcome
@@ -47,7 +48,8 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
 def instructions(task: Task, flags: str) -> str:
     """Return the instructions for a task; `flags` choose it on the command line."""
     manifest = task.manifest
-    limits, metric, budget = manifest.limits, manifest.metric, manifest.budget
+    limits, metric = manifest.limits, manifest.metric
+    words = words_of(manifest)
     template = files("node").joinpath("skill.md").read_text(encoding="utf-8")
     return Template(template).substitute(
         task=task.name,
@@ -60,9 +62,8 @@ def instructions(task: Task, flags: str) -> str:
         metric=metric.name,
         unit=metric.unit,
         better="lower" if metric.direction == "min" else "higher",
-        budget_words=f"The budget is {budget.amount:,} {budget.unit} of training, for everybody.",
-        limit_s=limits.limit_s,
-        weights_mb=limits.weights_mb,
+        budget_words=f"The budget is {words.budget}, for everybody.",
+        limits=words.limits,
         growth_kib=limits.max_source_growth_bytes // 1024,
         noise=f"{manifest.noise_floor_nano / NANO:g}",
         screen=f"{DEFAULT.screen_sd:g}",

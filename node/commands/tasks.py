@@ -14,7 +14,7 @@ from node.terminal.terminal import plain, print_json
 from protocol.units import NANO
 from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import NotPreparedError
-from trainer.task_kinds import kind_of, load_task, settled_task, text_task
+from trainer.task_kinds import kind_of, load_task, settled_task, text_task, words_of
 
 
 @click.group()
@@ -53,7 +53,8 @@ def show(name: str, as_json: bool) -> None:
     """Show a task: what is measured, on what budget, within which limits."""
     home = Home.here()
     one = load_task(name, data_dir=home.data)
-    manifest, limits = one.manifest, one.manifest.limits
+    manifest = one.manifest
+    words = words_of(manifest)
     document = {
         "id": one.id.hex(),
         "name": one.name,
@@ -74,8 +75,8 @@ def show(name: str, as_json: bool) -> None:
     better = "lower" if manifest.metric.direction == "min" else "higher"
     rows = {
         "metric": f"{manifest.metric.name} in {manifest.metric.unit}, {better} is better",
-        "budget": f"{manifest.budget.amount:,} {manifest.budget.unit}",
-        "limits": f"{limits.limit_s} s, {limits.memory_mb} MB, weights {limits.weights_mb} MB",
+        "budget": words.budget,
+        "limits": words.limits,
         "noise": f"{told_sd(manifest.noise_floor_nano / NANO, digits=4)} of one run",
         "editable": ", ".join(one.editable),
         "baseline": short(manifest.baseline_tree),

@@ -15,9 +15,9 @@ from node.home.people import People
 from node.line.ledger import Ledger
 from node.loop.insights import insights_of
 from node.loop.outcomes import Outcomes
-from protocol.manifest import Limits
 from protocol.units import NANO
 from trainer.task_folder.task import Task
+from trainer.task_kinds import words_of
 
 MOST_BYTES: Final = 64 * 1024
 
@@ -105,23 +105,17 @@ class Briefing:
     def _brief(self) -> Brief:
         manifest, line = self.task.manifest, self.ledger.line
         bank_nano = line.bank_nano if line else ()
+        words = words_of(manifest)
         return Brief(
             task=manifest.name,
             program=self.program(),
             metric=manifest.metric.name,
             unit=manifest.metric.unit,
             is_minimised=manifest.metric.direction == "min",
-            budget=f"{manifest.budget.amount:,} {manifest.budget.unit}",
+            budget=words.budget,
             hardware_class=self.ledger.key.hardware_class,
-            limits=_limits(manifest.limits),
+            limits=words.limits,
+            measured=words.measured,
             noise_sd=self.noise_sd(),
             best=sum(bank_nano) / len(bank_nano) / NANO if bank_nano else None,
         )
-
-
-def _limits(limits: Limits) -> str:
-    memory_gb = limits.memory_mb / 1000
-    return (
-        f"{limits.limit_s} s for training, {memory_gb:g} GB of memory, "
-        f"weights of {limits.weights_mb} MB."
-    )

@@ -27,6 +27,11 @@ BRIEF = Brief(
     budget="153,600 tokens",
     hardware_class="cpu-x86_64",
     limits="120 s, 2 GB of memory, weights of 4 MB.",
+    measured="""\
+- Your version is trained in a sandbox: no network, no files, no other processes, nothing installed.
+- Afterwards an evaluator outside asks the trained model about text that it never saw. What the \
+script prints or computes about itself counts for nothing: never read, print or aim at a metric, \
+and leave the calls of the harness and their order as they are.""",
     noise_sd=0.0104,
     best=1.2345,
 )

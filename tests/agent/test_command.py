@@ -39,7 +39,7 @@ REPEATED = "what it wrote was tried before, or hardly differs from what was"
 FIT = Checked(fingerprint=MARK)
 BRIEF = Brief(
     task="tiny", program="Be bold.", metric="val_bpb", unit="", is_minimised=True, budget="",
-    hardware_class="", limits="", noise_sd=0.01, best=None,
+    hardware_class="", limits="", measured="", noise_sd=0.01, best=None,
 )  # fmt: skip
 CONTEXT = Context(
     source=BASE, editable=("train.py",), knobs=(), moves=(), history=(),

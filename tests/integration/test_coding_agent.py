@@ -61,6 +61,7 @@ BRIEF = Brief(
     budget="64 tokens",
     hardware_class="cpu-x86_64",
     limits="",
+    measured="",
     noise_sd=0.01,
     best=None,
 )

@@ -8,14 +8,21 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ArnodeError
+from protocol.manifest import TaskManifest
 from trainer.cards.cards import Card
 from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.manifest import check_metric, may_stand_beside, read_manifest
 from trainer.language_model.text.pin import Unpinned
-from trainer.measuring.kind import Measuring, Prepared, Progress
+from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
 from trainer.sandbox.compiled import CompiledCode
 from trainer.task_folder.task import NotPreparedError, Task
+
+_MEASURED: Final = """\
+- Your version is trained in a sandbox: no network, no files, no other processes, nothing installed.
+- Afterwards an evaluator outside asks the trained model about text that it never saw. What the \
+script prints or computes about itself counts for nothing: never read, print or aim at a metric, \
+and leave the calls of the harness and their order as they are."""
 
 
 class LanguageModel:
@@ -26,6 +33,18 @@ class LanguageModel:
     read = staticmethod(read_manifest)
     check = staticmethod(check_metric)
     may_stand_beside = staticmethod(may_stand_beside)
+
+    def words(self, manifest: TaskManifest) -> TaskWords:
+        """Say how a script is trained and scored."""
+        limits, budget = manifest.limits, manifest.budget
+        return TaskWords(
+            budget=f"{budget.amount:,} {budget.unit}",
+            limits=(
+                f"{limits.limit_s} s for training, {limits.memory_mb / 1000:g} GB of memory, "
+                f"weights of {limits.weights_mb} MB."
+            ),
+            measured=_MEASURED,
+        )
 
     def settle(
         self,

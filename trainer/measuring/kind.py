@@ -66,6 +66,18 @@ class Scores:
     audit: Audit | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskWords:
+    """A task in the words of its kind, for people and proposers.
+
+    `limits` is a sentence; `measured` are lines, each a point, of how a change is measured.
+    """
+
+    budget: str
+    limits: str
+    measured: str
+
+
 class Prepared(Protocol):
     """A task's data on this machine. Only `load_rest` changes it.
 
@@ -184,6 +196,9 @@ class TaskKind(KindReader, Protocol):
 
     def check(self, manifest: TaskManifest) -> None:
         """Raise ConfigurationError for a task that cannot be measured here."""
+
+    def words(self, manifest: TaskManifest) -> TaskWords:
+        """Say of a task what is told to whoever wants to improve it."""
 
     def may_stand_beside(self, manifest: TaskManifest) -> bool:
         """Say whether runs of a task may stand beside each other on one processor.

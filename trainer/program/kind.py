@@ -9,7 +9,7 @@ from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.cards.cards import Card
 from trainer.host.device import Device
-from trainer.measuring.kind import Measuring, Prepared, Progress
+from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
 from trainer.program.harness import HARNESS
 from trainer.program.manifest import (
     ProgramRecipe,
@@ -22,6 +22,13 @@ from trainer.sandbox.compiled import CompiledCode
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import NotPreparedError, Task
+
+_MEASURED: Final = """\
+- Your version runs in a sandbox, in a new process for each instance: no network, no files but its \
+own, no other processes, nothing installed.
+- Another program, which it never meets, makes the instances and checks each answer. What yours \
+prints or says about itself counts for nothing. A wrong answer, a crash or too much time with one \
+instance fails the whole run."""
 
 
 class Instances:
@@ -85,6 +92,16 @@ class Program:
     def card_fault(self, card: Card) -> ArnodeError | None:
         """Programs run on the processor."""
         return None
+
+    def words(self, manifest: TaskManifest) -> TaskWords:
+        """Say how a program is run and judged."""
+        spec, limits = spec_of(manifest), manifest.limits
+        whats = "fixed instances" if spec.instances.fixed else "instances, new in each run"
+        return TaskWords(
+            budget=f"{manifest.budget.amount} {whats}",
+            limits=f"{limits.limit_s} s an instance, {limits.memory_mb / 1000:g} GB of memory.",
+            measured=_MEASURED,
+        )
 
     def may_stand_beside(self, manifest: TaskManifest) -> bool:
         """Say whether a task's metric is no seconds."""
