@@ -82,7 +82,7 @@ _SECTIONS = {
         "spending": ("spending", "What models took; correct it."),
     },
     "Housekeeping": {
-        "task": ("tasks", "List, show and prepare tasks."),
+        "task": ("bringing", "List, show and prepare tasks."),
         "key": ("housekeeping", "Show the node's public keys."),
         "config": ("housekeeping", "Show and check settings."),
         "paths": ("housekeeping", "Say where things are."),

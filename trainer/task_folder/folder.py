@@ -10,6 +10,7 @@ from typing import Final
 
 from protocol.errors import ConfigurationError, UsageError
 from trainer.task_folder.fields import Fields, nearest, read_toml
+from trainer.task_folder.harbor import refuse_harbor
 
 TASK_FILE: Final = "task.toml"
 OWN_TASKS: Final = "tasks"  # the folder under `data_dir` that holds the own-text tasks
@@ -84,6 +85,7 @@ def with_inherited(folder: Path) -> tuple[TaskFolder, Fields]:
     """Return the folders of a task, and all its fields."""
     folders = [folder]
     table = read_toml(folder / TASK_FILE)
+    refuse_harbor(folder, table)
     extends = table.get("extends")
     while extends is not None:
         known = {name: BUILTIN_FOLDER / name for name in builtin_tasks()}

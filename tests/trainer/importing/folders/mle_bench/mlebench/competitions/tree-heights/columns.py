@@ -1,0 +1,3 @@
+KEY = "tree"
+TARGET = "height"
+UNUSED = "nobody asks for this"

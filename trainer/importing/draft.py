@@ -1,0 +1,98 @@
+"""A task folder that is about to be: its fields and files, and what there is to say of it.
+
+It is made in memory and written whole, into a folder that was empty or not there.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigurationError, UsageError
+from trainer.importing.toml_text import Value, toml_text
+from trainer.task_folder.folder import TASK_FILE
+
+PROGRAM_FILE: Final = "program.md"
+JUDGE_FILE: Final = "judge.py"
+MAX_SOURCE_GROWTH: Final = 8000  # bytes of compressed source, as the shipped tasks allow
+# Of what others measured we know neither scatter nor bound: a check of the task finds the one, the
+# other is as wide as figures may be.
+UNKNOWN_NOISE: Final = 0.001
+WIDEST_STEP: Final = 1_000_000.0
+LARGEST_FIGURE: Final = 9e6
+MEASURED: Final = frozenset(
+    {"answer_bytes", "build_bytes", "cpu_s", "instructions", "peak_mb", "source_bytes", "wall_s"}
+)
+
+_LONGEST_NAME = 48
+_LONGEST_FIGURE = 32
+_LONGEST_UNIT = 16
+_LONGEST_TITLE = 110
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A task folder. `files` are bytes, or paths to copy from; `notes` are for whoever asked."""
+
+    table: Mapping[str, Value]
+    comments: Mapping[str, str]
+    files: Mapping[str, bytes | Path]
+    is_trusted: bool
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return str(self.table["name"])
+
+
+def write_draft(draft: Draft, into: Path) -> None:
+    """Write a task folder.
+
+    Raises:
+        UsageError: there is something already.
+        ConfigurationError: it cannot be written.
+    """
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise UsageError(f"{into} is there and not empty", "name another folder with --into")
+    try:
+        for path, content in draft.files.items():
+            target = into / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, Path):
+                shutil.copyfile(content, target)
+            else:
+                target.write_bytes(content)
+        # The last of all: a folder that has it is whole.
+        (into / TASK_FILE).write_text(toml_text(draft.table, draft.comments), encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{into}: cannot be written ({error.strerror})", "name another folder with --into"
+        ) from error
+
+
+def safe_name(text: str) -> str:
+    """Return a text as a task may be called: small letters, digits and hyphens."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST_NAME].strip("-")
+    return name or "task"
+
+
+def safe_figure(text: str) -> str:
+    """Return a text as a figure may be called, none of those that the node measures itself."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:_LONGEST_FIGURE] or "metric"
+    return f"reported_{name}" if name in MEASURED else name
+
+
+def safe_unit(text: str) -> str:
+    """Return a text as a unit, if it is short enough for one."""
+    unit = " ".join(text.split())
+    return unit if unit.isprintable() and 1 <= len(unit) <= _LONGEST_UNIT else "units"
+
+
+def one_line(text: str) -> str:
+    """Return the beginning of a text as a title."""
+    line = " ".join(text.split())
+    if len(line) <= _LONGEST_TITLE:
+        return line
+    return line[:_LONGEST_TITLE].rsplit(" ", 1)[0] + " …"

@@ -1,0 +1,166 @@
+"""Reading what another system left in a folder: texts, YAML, Python, and the files beside them.
+
+All of it is somebody's: it is parsed within limits and never executed.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigurationError
+from trainer.task_folder.fields import read_toml
+from trainer.task_folder.folder import TASK_FILE
+from trainer.task_folder.harbor import refuse_harbor
+
+_MAX_TEXT_BYTES: Final = 4 << 20
+_MAX_FILES: Final = 60  # a task has 64, two of which are ours
+_MAX_TOTAL_BYTES: Final = 16 << 20
+_SKIPPED_FOLDERS: Final = frozenset(
+    {"__pycache__", "build", "dist", "env", "node_modules", "openevolve_output", "target", "venv"}
+)
+_SKIPPED_SUFFIXES: Final = frozenset(
+    {".gif", ".ipynb", ".jpeg", ".jpg", ".log", ".md", ".pdf", ".png", ".pyc", ".svg", ".webp"}
+)
+_PATH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Whose folders are read: what they are called, and what belongs in one."""
+
+    name: str
+    needs: str
+
+    def missing(self, folder: Path, what: str) -> ConfigurationError:
+        """Return the error that a folder is none of theirs."""
+        return ConfigurationError(f"{folder}: no folder of {self.name}: {what}", self.needs)
+
+    def check(self, folder: Path) -> None:
+        """Raise ConfigurationError if a folder is not there, or is plainly of another kind."""
+        if not folder.is_dir():
+            raise self.missing(folder, "there is no such folder")
+        if (folder / TASK_FILE).is_file():
+            refuse_harbor(folder, read_toml(folder / TASK_FILE))
+            raise ConfigurationError(
+                f"{folder}: is a task folder already, it has a {TASK_FILE}",
+                "there is nothing to bring over: give it to any command's --task",
+            )
+
+
+def read_text(path: Path) -> str:
+    """Return a text. Raises ConfigurationError if it is none, or too long."""
+    try:
+        if path.stat().st_size > _MAX_TEXT_BYTES:
+            raise ConfigurationError(f"{path}: larger than {_MAX_TEXT_BYTES} bytes", "shorten it")
+        return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8", "save it as UTF-8") from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: cannot be read ({error.strerror})", "mend the file, then bring it over again"
+        ) from error
+
+
+def read_python(path: Path) -> ast.Module:
+    """Return a parsed module. Raises ConfigurationError if it is no Python."""
+    try:
+        return ast.parse(read_text(path), filename=str(path))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ConfigurationError(f"{path}: no Python: {error}", "mend the file") from error
+
+
+def read_yaml(path: Path) -> Mapping[str, object]:
+    """Return the table of a YAML file. Raises ConfigurationError if it is none."""
+    try:
+        import yaml  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{path}: is YAML, and there is no PyYAML here to read it",
+            "install it beside arnode: pip install pyyaml",
+        ) from error
+    try:
+        value = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise ConfigurationError(f"{path}: not YAML: {told}", "mend what it names") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{path}: holds no fields", "write it as `name: value` lines")
+    return {str(name): item for name, item in value.items()}
+
+
+def table_in(table: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Return a table within a table, an empty one if there is none."""
+    value = table.get(name)
+    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+def text_in(table: Mapping[str, object], name: str) -> str:
+    """Return a text within a table, an empty one if there is none."""
+    value = table.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def number_in(table: Mapping[str, object], name: str) -> float | None:
+    """Return a number within a table, None if there is none."""
+    value = table.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def constant_texts(tree: ast.Module) -> Mapping[str, str]:
+    """Return the texts that a module gives names to at its top."""
+    found = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+            for target in statement.targets:
+                if isinstance(target, ast.Name) and isinstance(statement.value.value, str):
+                    found[target.id] = statement.value.value
+    return found
+
+
+def functions_in(tree: ast.Module) -> Mapping[str, ast.FunctionDef]:
+    """Return the functions at a module's top."""
+    return {one.name: one for one in tree.body if isinstance(one, ast.FunctionDef)}
+
+
+def is_path(path: str) -> bool:
+    """Whether a task may have a file of this name."""
+    return _PATH.fullmatch(path) is not None
+
+
+def files_beside(folder: Path, *, without: Iterable[str] = ()) -> dict[str, Path]:
+    """Return the files of a folder that its evaluator may need, by their paths in it.
+
+    Pictures, notes, caches and what starts with a dot are left out, as are links that lead out.
+
+    Raises ConfigurationError if they are too many or too large.
+    """
+    skipped = set(without)
+    found: dict[str, Path] = {}
+    total_bytes = 0
+    for path in _walk(folder):
+        name = path.relative_to(folder).as_posix()
+        if name in skipped or path.suffix.lower() in _SKIPPED_SUFFIXES or not is_path(name):
+            continue
+        found[name] = path
+        total_bytes += path.stat().st_size
+        if len(found) > _MAX_FILES or total_bytes > _MAX_TOTAL_BYTES:
+            raise ConfigurationError(
+                f"{folder}: more than {_MAX_FILES} files or {_MAX_TOTAL_BYTES >> 20} MiB",
+                "copy what its evaluator needs into a folder of its own, and bring that over",
+            )
+    return found
+
+
+def _walk(folder: Path) -> Iterable[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.is_symlink():
+            continue
+        if path.is_file():
+            yield path
+        elif path.is_dir() and path.name not in _SKIPPED_FOLDERS:
+            yield from _walk(path)

@@ -1,0 +1,101 @@
+"""Runs an evaluator of OpenEvolve on the program beside it, and prints one line of figures."""
+
+import importlib.util
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainer.importing.scripts.reporting import begin, fail, finish, numbers_of
+
+PROGRAM = "initial_program.py"
+EVALUATOR = "evaluator.py"
+METRIC = "combined_score"
+GUARDS: tuple[str, ...] = ()
+DIVISOR = 1.0
+# A stage is run if the one before reached its threshold; without thresholds there are no stages.
+THRESHOLDS: tuple[float, ...] = ()
+# What describes a program and counts nothing where the evaluator combines no score itself.
+FEATURES: tuple[str, ...] = ()
+_MISSED = "stages_missed"
+
+
+class EvaluationResult:
+    """What an evaluator may return instead of a table: figures, and texts for people."""
+
+    def __init__(
+        self, metrics: Mapping[str, float], artifacts: Mapping[str, object] | None = None
+    ) -> None:
+        self.metrics = dict(metrics)
+        self.artifacts = dict(artifacts or {})
+
+
+def main() -> None:
+    begin()
+    _stand_in()
+    evaluator = _loaded(Path.cwd() / EVALUATOR)
+    program = str(Path.cwd() / PROGRAM)
+    stages = [getattr(evaluator, f"evaluate_stage{number}", None) for number in (1, 2, 3)]
+    if not THRESHOLDS or stages[0] is None:
+        numbers = _figures(evaluator.evaluate(program))
+    else:
+        numbers = _staged([stage for stage in stages if stage is not None], program)
+    numbers.setdefault(METRIC, _score(numbers))
+    finish(numbers, metric=METRIC, guards=GUARDS, divisor=DIVISOR)
+
+
+def _staged(stages: list[types.FunctionType], program: str) -> dict[str, float]:
+    """Run the stages until one misses its threshold, which counts as a figure of its own."""
+    numbers: dict[str, float] = {}
+    missed = len(stages)
+    for number, stage in enumerate(stages):
+        numbers |= _figures(stage(program))
+        missed -= 1
+        threshold = THRESHOLDS[number] if number < len(THRESHOLDS) else None
+        if threshold is None or _score(numbers) < threshold:
+            break
+    return {**numbers, _MISSED: float(missed)}
+
+
+def _figures(result: object) -> dict[str, float]:
+    table = getattr(result, "metrics", result)
+    if not isinstance(table, Mapping):
+        fail(f"the evaluator returned no table of figures, but a {type(result).__name__}")
+    error = table.get("error")
+    if (isinstance(error, str) and error) or table.get("timeout") is True:
+        fail(f"the evaluator says: {error or 'it took too long'}")
+    return {name: value for name, value in numbers_of(table).items() if name != "error"}
+
+
+def _score(numbers: Mapping[str, float]) -> float:
+    """Return the combined score, which is the mean of all figures where none is told."""
+    if METRIC in numbers:
+        return numbers[METRIC]
+    counted = [value for name, value in numbers.items() if name not in (*FEATURES, _MISSED)]
+    return sum(counted) / len(counted) if counted else 0.0
+
+
+def _loaded(path: Path) -> types.ModuleType:
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location("evaluation_module", path)
+    if spec is None or spec.loader is None:
+        fail(f"{path.name} is no module of Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["evaluation_module"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _stand_in() -> None:
+    """Let evaluators import the one class of OpenEvolve that they return."""
+    if importlib.util.find_spec("openevolve") is not None:
+        return
+    package = types.ModuleType("openevolve")
+    result = types.ModuleType("openevolve.evaluation_result")
+    package.__path__ = []
+    result.EvaluationResult = EvaluationResult  # type: ignore[attr-defined]
+    sys.modules |= {"openevolve": package, "openevolve.evaluation_result": result}
+
+
+if __name__ == "__main__":
+    main()

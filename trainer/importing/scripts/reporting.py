@@ -1,0 +1,81 @@
+"""What every `measure.py` shares: the seed that it is given, and the one line that it prints.
+
+The line is printed by the same process that ran the candidate, so it is a claim and no proof.
+"""
+
+import json
+import math
+import os
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+_KEPT_OUTPUT = os.dup(1)
+
+
+def begin() -> int:
+    """Return the seed of this run; what is printed from now on goes to the log."""
+    seed = int(json.loads(sys.stdin.buffer.read() or b"{}").get("seed", 0))
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    random.seed(seed)
+    try:
+        import numpy as np
+    except ImportError:
+        return seed
+    np.random.seed(seed % (1 << 32))
+    return seed
+
+
+def numbers_of(table: Mapping[object, object]) -> dict[str, float]:
+    """Return what in a table is a finite number, by name."""
+    found = {}
+    for name, value in table.items():
+        if isinstance(value, bool | str | bytes):
+            continue
+        try:
+            number = float(value)  # type: ignore[arg-type] # numbers of numpy are none of Python's
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if math.isfinite(number):
+            found[str(name)] = number
+    return found
+
+
+def fail(why: str) -> NoReturn:
+    """End this run without a figure: a failure is no number."""
+    print(why, file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(1)  # threads that an evaluator left behind are not waited for
+
+
+def finish(
+    numbers: Mapping[str, float], *, metric: str, guards: Sequence[str], divisor: float
+) -> NoReturn:
+    """Print the figures that the task asks for, and end."""
+    figures = {}
+    for name in (metric, *guards):
+        if name not in numbers:
+            fail(f"the evaluator told no finite {name}, but {sorted(numbers) or 'nothing'}")
+        figures[name] = numbers[name]
+    figures[metric] /= divisor
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(_KEPT_OUTPUT, json.dumps(figures).encode() + b"\n")
+    os._exit(0)
+
+
+def python_on_path() -> None:
+    """Let `python` and `python3` be this interpreter in scripts too, where they are not there."""
+    folder = Path.cwd() / ".arnode-bin"
+    folder.mkdir(exist_ok=True)
+    for name in ("python", "python3"):
+        with open(folder / name, "w", opener=_executable) as file:
+            file.write(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    os.environ["PATH"] = f"{folder}:{os.environ.get('PATH', os.defpath)}"
+
+
+def _executable(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o755)

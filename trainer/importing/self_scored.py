@@ -1,0 +1,294 @@
+"""Drafts of self-scored tasks: somebody's evaluator runs in the candidate's own sandbox.
+
+`measure.py`, a copy of one of `trainer.importing.scripts`, runs it and prints one line of figures;
+the judge reads that line and recomputes nothing. So such a task says `scoring = "self"`, and what
+would make it a trusted one is told with it.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from protocol.errors import ConfigurationError
+from trainer.importing import scripts
+from trainer.importing.draft import (
+    JUDGE_FILE,
+    LARGEST_FIGURE,
+    MAX_SOURCE_GROWTH,
+    PROGRAM_FILE,
+    UNKNOWN_NOISE,
+    WIDEST_STEP,
+    Draft,
+    one_line,
+    safe_figure,
+    safe_name,
+    safe_unit,
+)
+from trainer.importing.packages import packages_of
+from trainer.importing.reading import is_path, read_python, read_text
+from trainer.importing.toml_text import Value
+
+Direction: TypeAlias = Literal["min", "max"]
+Setting: TypeAlias = str | bool | float | Sequence[str] | Sequence[float]
+
+MEASURE_FILE: Final = "measure.py"
+REPORTING_FILE: Final = "reporting.py"
+MOST_EDITABLE: Final = 8
+_SCRIPTS: Final = Path(scripts.__file__).parent
+# Figures of which less is better go up by half at most; of others nobody said which way is better.
+_COSTS: Final = re.compile(
+    r"(^|_)(bytes|duration|elapsed|latency|mb|memory|ms|ns|runtime|sec|seconds|size|time|us)($|_)"
+)
+_CEILING: Final = 1.5
+_STARTING_SCRIPTS: Final = frozenset({"command", "kernelbot"})
+_STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system")
+_MOST_GUARDS: Final = 12
+_DAY_S: Final = 86_400  # some configurations say "for ever"
+_JUDGE: Final = '''"""Reads the line that the candidate's own measuring printed: a claim."""
+
+from judging import Wrong, random_of
+
+METRIC = {metric}
+GUARDS = {guards}
+LARGEST = {largest}  # a larger figure has no place in a record
+
+
+def instance(seed, split, index):
+    """The seed that the evaluator is given, where it asks for one."""
+    return {{"seed": random_of(seed).randrange(1 << 31)}}
+
+
+def check(instance, answer):
+    """Return the figures as they were told."""
+    if not isinstance(answer, dict):
+        raise Wrong("the answer is no table of figures")
+    figures = {{}}
+    for name in [METRIC, *GUARDS]:
+        number = answer.get(name)
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise Wrong(f"{{name}} is not told as a number")
+        if not abs(number) < LARGEST:
+            raise Wrong(f"{{name}} is not below {{LARGEST:g}}: set DIVISOR in measure.py")
+        figures[name] = float(number)
+    return figures
+'''
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfScored:
+    """What an importer found out. `script` is one of `trainer.importing.scripts`, `settings` its
+    constants; `files` lie beside the editable ones; `told` is for a proposer; `trust` says what
+    would make the task a trusted one.
+    """
+
+    system: str
+    name: str
+    title: str
+    script: str
+    settings: Mapping[str, Setting]
+    editable: Mapping[str, Path | bytes]
+    files: Mapping[str, Path | bytes]
+    metric: str
+    unit: str
+    direction: Direction
+    guards: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    limit_s: int
+    memory_gb: float = 2.0
+    device: str = "cpu"
+    packages_without: frozenset[str] = frozenset()
+    told: str
+    trust: str
+    notes: tuple[str, ...] = ()
+
+    def draft(self) -> Draft:
+        """Return the task folder. Raises ConfigurationError if its files do not fit."""
+        self._check_files()
+        settings = {**self.settings, "METRIC": self.metric, "GUARDS": tuple(self.guards)}
+        fixed = {
+            MEASURE_FILE: script_text(self.script, settings).encode(),
+            REPORTING_FILE: script_text("reporting", {}).encode(),
+            **self.files,
+        }
+        judge = _JUDGE.format(
+            metric=json.dumps(self.metric),
+            guards=json.dumps(list(self.guards)),
+            largest=LARGEST_FIGURE,
+        )
+        return Draft(
+            table=self._table(list(fixed)),
+            comments={
+                "scoring": "the figures are the candidate's own claim: measured, never verified",
+                "threads": "more than one, so that it may start processes of its own",
+                "noise_floor": "not measured yet: `arnode task check` says what it is",
+                "metric.max_step": "nobody said what is implausible",
+            },
+            files={
+                **self.editable,
+                **fixed,
+                JUDGE_FILE: judge.encode(),
+                PROGRAM_FILE: self._program().encode(),
+            },
+            is_trusted=False,
+            notes=(*self.notes, f"self-scored: {self.trust}"),
+        )
+
+    def _table(self, files: list[str]) -> dict[str, Value]:
+        table: dict[str, Value] = {
+            "name": safe_name(self.name),
+            "version": 1,
+            "kind": "program",
+            "title": one_line(self.title),
+            "editable": list(self.editable),
+            "program": PROGRAM_FILE,
+            "files": files,
+            "run": ["python", MEASURE_FILE],
+            "encoding": "json",
+            "scoring": "self",
+            "limit_s": min(max(1, self.limit_s), _DAY_S),
+            "memory_gb": self.memory_gb,
+            "max_source_growth": MAX_SOURCE_GROWTH,
+            "noise_floor": UNKNOWN_NOISE,
+            "device": self.device,
+        }
+        if self._starts_processes():
+            table["threads"] = 2
+        if requires := self._requires():
+            table["requires"] = requires
+        table["judge"] = {"file": JUDGE_FILE}
+        table["metric"] = {
+            "name": self.metric,
+            "unit": safe_unit(self.unit),
+            "direction": self.direction,
+            "aggregate": "mean",
+            "max_step": WIDEST_STEP,
+        }
+        table["instances"] = {"public": 1, "secret": 1}
+        if self.guards:
+            table["guards"] = {name: dict(limit) for name, limit in self.guards.items()}
+        return table
+
+    def _modules(self) -> list[Path]:
+        paths = [*self.editable.values(), *self.files.values()]
+        return [path for path in paths if isinstance(path, Path) and path.suffix == ".py"]
+
+    def _starts_processes(self) -> bool:
+        """Whether a sandbox for a single process would not do."""
+        if self.script in _STARTING_SCRIPTS:
+            return True
+        return any(word in read_text(path) for path in self._modules() for word in _STARTING)
+
+    def _requires(self) -> list[str]:
+        modules = self._modules()
+        local = {name.split("/")[0].removesuffix(".py") for name in [*self.editable, *self.files]}
+        own = {path.stem for path in modules} | local | self.packages_without
+        return packages_of((read_python(path) for path in modules), without=own)
+
+    def _check_files(self) -> None:
+        own = {MEASURE_FILE, REPORTING_FILE, JUDGE_FILE, PROGRAM_FILE}
+        for name in (*self.editable, *self.files):
+            if name in own:
+                raise ConfigurationError(
+                    f"{name} is a name that the task's own file takes", "rename that file first"
+                )
+        if not 1 <= len(self.editable) <= MOST_EDITABLE:
+            raise ConfigurationError(
+                f"{len(self.editable)} files are to be edited", f"name 1 to {MOST_EDITABLE} of them"
+            )
+        strange = [name for name in self.editable if not is_path(name)]
+        if strange:
+            raise ConfigurationError(
+                f"{strange[0]!r} cannot be the name of an edited file",
+                "letters, digits, dots, hyphens and underscores, nothing hidden",
+            )
+
+    def _program(self) -> str:
+        better = "lower" if self.direction == "min" else "higher"
+        edited = ", ".join(f"`{name}`" for name in self.editable)
+        guarded = [_limit_told(name, limit) for name, limit in self.guards.items()]
+        what = (
+            f"Edit {edited}. `python {MEASURE_FILE}` runs the evaluator and prints"
+            f" `{self.metric}` ({self.unit}): {better} is better."
+        )
+        whose = (
+            f"## Who says so\n\nThis task was brought over from {self.system}. Its evaluator runs"
+            " in the same sandbox as the program that it measures, so its figures are that"
+            f" program's own claim. {self.trust}"
+        )
+        besides = f"Besides, {'; '.join(guarded)}." if guarded else ""
+        parts = [f"# {one_line(self.title)}", what, besides, self.told.strip(), whose]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _limit_told(name: str, limit: Mapping[str, float]) -> str:
+    if "times" in limit:
+        return f"`{name}` must stay within {limit['times']:g} times the baseline's"
+    return f"`{name}` must be {limit['most']:g} at most"
+
+
+def cost_guards(names: Iterable[str], *, metric: str) -> dict[str, dict[str, float]]:
+    """Return guards on those of an evaluator's further figures that are plainly costs."""
+    costs = [
+        name
+        for name in dict.fromkeys(names)
+        if name != metric and name == safe_figure(name) and _COSTS.search(name)
+    ]
+    return {name: {"times": _CEILING} for name in costs[:_MOST_GUARDS]}
+
+
+def script_text(name: str, settings: Mapping[str, Setting]) -> str:
+    """Return a script as it stands in a task folder, with its constants set."""
+    text = (_SCRIPTS / f"{name}.py").read_text(encoding="utf-8")
+    text = text.replace("from trainer.importing.scripts.", "from ")
+    for constant, value in settings.items():
+        line = re.compile(rf"^({constant}(?:: [^=]+)?) = [^#\n]*?(\s+#.*)?$", re.MULTILINE)
+        found = line.search(text)
+        if found is None:
+            raise KeyError(f"{name} has no constant {constant}")
+        told = f"{found[1]} = {_literal(value)}{found[2] or ''}"
+        text = text[: found.start()] + told + text[found.end() :]
+    return text
+
+
+def _literal(value: Setting) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool | float | int):
+        return repr(value)
+    items = [_literal(item) for item in value]
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+
+
+def told_figures(trees: Iterable[ast.AST], *, metric: str) -> list[str]:
+    """Return the figures that an evaluator tells whenever it tells `metric`, read off its code.
+
+    Tables that say what went wrong are left out: a score of nothing, or an error.
+    """
+    tables = [
+        names
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict) and metric in (names := _told_keys(node))
+        if "error" not in names and not _is_nothing(node, metric)
+    ]
+    first = tables[0] if tables else []
+    return [name for name in first if name != metric and all(name in table for table in tables)]
+
+
+def _is_nothing(table: ast.Dict, metric: str) -> bool:
+    for key, value in zip(table.keys, table.values, strict=True):
+        if isinstance(key, ast.Constant) and key.value == metric:
+            return isinstance(value, ast.Constant) and not value.value
+    return False
+
+
+def _told_keys(node: ast.Dict) -> list[str]:
+    names = []
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            is_inner = isinstance(value, ast.Dict) and key.value == "public"
+            names += _told_keys(value) if is_inner and isinstance(value, ast.Dict) else [key.value]
+    return names
