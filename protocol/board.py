@@ -3,7 +3,8 @@
 A pure function of the set: no clock, no order of arrival, no trust, no floats. It reads
 
 - results of the stage confirm: with 3 pairs a row, with 4 pairs beside the anchor (the task's
-  baseline tree) a ranked one; all of them, retracted ones too, are their author's tries N
+  baseline tree) a ranked one, where nothing scatters with one; all of them, retracted ones too,
+  are their author's tries N
 - attestations, adoptions, retractions, and equivocations by whoever wrote one of these
 
 and answers with rows, one a tree: that of the result with the highest lower bound of the gain
@@ -30,7 +31,6 @@ from protocol.board_facts import (
     read_fact,
     read_withdrawal,
 )
-from protocol.codecs import integer
 from protocol.encoding import encode
 from protocol.fields import Digest, Items, Mapped, Named, Natural, Positive, Word
 from protocol.gains import Gain, luck
@@ -66,7 +66,7 @@ class Row(Mapped):
     attested_pairs: Natural
     gain_attested_nano: Annotated[int | None, Named("gain_attested")]
     gain_attested_lower_nano: Annotated[int | None, Named("gain_attested_lower")]
-    pairs: Annotated[int, integer(3)]
+    pairs: Positive
     gain_nano: Annotated[int, Named("gain")]
     gain_lower_nano: Annotated[int, Named("gain_lower")]
     tries: Positive

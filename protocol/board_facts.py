@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from protocol.attestation import AttestBody
 from protocol.encoding import MAX_INT
-from protocol.evidence import Evidence
+from protocol.evidence import Evidence, noise_floor_nano
 from protocol.gains import (
     MIN_ANCHOR_PAIRS,
     Gain,
@@ -24,6 +24,7 @@ from protocol.record_kinds import AdoptBody, ResultBody
 from protocol.records import Record
 from protocol.remarks import RetractBody
 from protocol.runs import CONTENDED, Env, Role
+from protocol.styles import Style
 
 IMPLAUSIBLE: Final = "implausible"  # the flag of a gain above the task's max_step
 
@@ -134,7 +135,7 @@ def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> BoardCla
     own = pairs_of(body.runs, "base", scale, secret=True)
     secret, public = (_anchor_gain(body, manifest, scale, secret=it) for it in (True, False))
     metrics = figures_of(body.runs, "candidate", scale, secret=False).values()
-    evidence = Evidence.of(own, manifest.noise_floor_nano)
+    evidence = Evidence.of(own, manifest.noise_floor_nano, Style.of(manifest))
     gain = evidence.gain if body.status == "ok" else None
     return BoardClaim(
         id=record.id,
@@ -144,11 +145,18 @@ def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> BoardCla
         metric_nano=sum(metrics) // len(metrics) if metrics else 0,
         gain=gain,
         anchor_gain=_lower_of(secret, public),
-        noise_nano=max(evidence.noise_nano, manifest.noise_floor_nano),
+        noise_nano=_noise_nano(evidence, manifest),
         size_bytes=MAX_INT if body.size_bytes is None else body.size_bytes,
         env=body.env,
         flags=tuple(_flags(body, gain, manifest)),
     )
+
+
+def _noise_nano(evidence: Evidence, manifest: TaskManifest) -> int:
+    """Of what is exact the best of many tries is no luck."""
+    if evidence.style == "exact":
+        return 0
+    return max(evidence.noise_nano, manifest.noise_floor_nano)
 
 
 def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
@@ -164,12 +172,14 @@ def _anchor_gain(
     # Against the baseline itself the pairs are the anchor's, and end where they say enough.
     anchor: Role = "base" if body.base == manifest.baseline_tree else "anchor"
     pairs, noise_nano = pairs_of(body.runs, anchor, scale, secret=secret), manifest.noise_floor_nano
-    if len(pairs) < MIN_ANCHOR_PAIRS:
+    style = Style.of(manifest)
+    if len(pairs) < style.anchor_pairs(MIN_ANCHOR_PAIRS):
         return None
-    if anchor == "base":
-        gain = Evidence.of(pairs, noise_nano).gain
+    if anchor == "base" or style.name == "exact":
+        gain = Evidence.of(pairs, noise_nano, style).gain
         return gain and replace(gain, estimate=gain.mean)  # as others are told, in one column
-    return gain_of([against - candidate for against, candidate in pairs], noise_nano)
+    differences = [against - candidate for against, candidate in pairs]
+    return gain_of(differences, noise_floor_nano(differences, noise_nano, style))
 
 
 def _flags(body: ResultBody, gain: Gain | None, manifest: TaskManifest) -> Iterator[str]:
@@ -182,7 +192,7 @@ def _flags(body: ResultBody, gain: Gain | None, manifest: TaskManifest) -> Itera
 def _vote(record: Record, body: AttestBody, manifest: TaskManifest) -> Vote:
     scale = Scale.of(manifest)
     pairs = pairs_of(body.runs, "base", scale, secret=True)
-    evidence = Evidence.of(pairs, manifest.noise_floor_nano)
+    evidence = Evidence.of(pairs, manifest.noise_floor_nano, Style.of(manifest))
     return Vote(
         id=record.id,
         author=record.author,

@@ -17,7 +17,17 @@ h = n/2 and 2·(n-1) degrees of freedom. The scatter of the differences stands i
 runs where it is larger (a seed that is lucky for one and unlucky for the other); s is the task's
 noise floor, below which no spread is believed. What is not shown to be above or below the gain lies
 within its reach, which so is true wherever the pairs stop; the estimate is the mean less what
-selection adds to it on average (`protocol.statistics.PairedEvidence.estimate`).
+selection adds to it on average (`protocol.statistics.less_luck`).
+
+Of programs (`protocol.styles`) the runs of a pair meet the same instances. Where those are drawn,
+the scatter is of differences alone, s at least a twelfth of the mean, and for 2·C[n] stands the
+value of (n·Z)²/scatter at which ln E(Z) reaches ln 20 by `protocol.differences`:
+
+    s        = max(noise floor, ceil(|Σd| / 12n))
+    scatter  = max(n·Σd² - (Σd)², 2·s²·n·(n-1))
+
+Where they are fixed, one pair says all: shown = D > scatter, n·(max d - min d), in which the reach
+is scatter / n and the estimate the mean.
 """
 
 import math
@@ -25,7 +35,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from protocol.differences import GAIN_OVER_SPREAD
 from protocol.gains import MILLION, Gain, Pair
+from protocol.styles import RUNS, Style, StyleName
 
 BorneOut: TypeAlias = Literal["confirmed", "smaller", "refuted"]
 
@@ -39,49 +51,72 @@ CRITICAL: Final = (
     391894, 360456, 333884, 311119, 291389, 274117, 258865, 245296, 233140, 222186,
     212261, 203225, 194962, 187376, 180385, 173921, 167926, 162350, 157149, 152287,
 )  # fmt: skip
+# Nine that differ by the same cannot reach 1 in 20, as one more is thought to be lost.
+FEWEST_DIFFERENCES: Final = 10
+# By the number of pairs, from 10.
+CRITICAL_DIFFERENCES: Final = (
+    8328501, 4380132, 2981140, 2264462, 1828504, 1535170, 1324201, 1165106,
+    1040797, 940954, 858976, 790442, 732282, 682294, 638860, 600764,
+    567072, 537059, 510149, 485880, 463881, 443844, 425517,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The sums over n pairs: of the differences, and n times the scatter (nano, nano squared)."""
+    """The sums over n pairs: of the differences, and n times the scatter (nano, nano squared).
+
+    Of exact pairs the scatter is n times how far they lie apart (nano). Fewer than `least_pairs`
+    show nothing, whatever they are.
+    """
 
     pairs: int
     total: int
     scatter: int
+    style: StyleName = "runs"
+    least_pairs: int = 1
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair], noise_nano: int) -> "Evidence":
-        """Return what these pairs show on a task with this noise floor."""
+    def of(cls, pairs: Sequence[Pair], noise_nano: int, style: Style = RUNS) -> "Evidence":
+        """Return what these pairs show on a task of this style with this noise floor."""
         n = len(pairs)
         differences = [against - candidate for against, candidate in pairs]
-        sides = ([against for against, _ in pairs], [candidate for _, candidate in pairs])
+        scatter = n * (max(differences, default=0) - min(differences, default=0))
+        if style.name != "exact":
+            s = noise_floor_nano(differences, noise_nano, style)
+            scatter = max(_scatter(differences), 2 * s * s * n * (n - 1))
+        if style.name == "runs":
+            sides = ([against for against, _ in pairs], [candidate for _, candidate in pairs])
+            scatter = max(scatter, sum(_scatter(side) for side in sides))
         return cls(
             pairs=n,
             total=sum(differences),
-            scatter=max(
-                sum(_scatter(side) for side in sides),
-                _scatter(differences),
-                2 * noise_nano * noise_nano * n * (n - 1),
-            ),
+            scatter=scatter,
+            style=style.name,
+            least_pairs=style.least_pairs,
         )
 
     @property
     def noise_nano(self) -> int:
         """How much one run scatters here: a standard deviation, rounded down; 0 of one pair."""
         n = self.pairs
-        return 0 if n < 2 else math.isqrt(self.scatter // (2 * n * (n - 1)))
+        if n < 2 or self.style == "exact":
+            return 0
+        return math.isqrt(self.scatter // (2 * n * (n - 1)))
 
     @property
     def gain(self) -> Gain | None:
-        """The gain that they show, with bounds that hold wherever they stop; None of two."""
-        if not self._are_enough:
+        """The gain that they show, with bounds that hold wherever they stop; None of too few."""
+        critical = self._critical
+        if critical is None:
             return None
-        n, critical = self.pairs, CRITICAL[self.pairs - FEWEST_PAIRS]
+        n, mean = self.pairs, MILLION * self.total // self.pairs
+        if self.style == "exact":
+            return Gain(pairs=n, mean=mean, reach=MILLION * self.scatter // n, estimate=mean)
         luck = min(abs(self.total), self.noise_nano // 2)
         return Gain(
             pairs=n,
-            mean=MILLION * self.total // n,
-            reach=1 + math.isqrt(2 * MILLION * critical * self.scatter // n**2),
+            mean=mean,
+            reach=1 + math.isqrt(MILLION * critical * self.scatter // n**2),
             estimate=MILLION * (self.total - luck if self.total > 0 else self.total + luck) // n,
         )
 
@@ -101,14 +136,34 @@ class Evidence:
         return "refuted" if is_less else None
 
     def _is_shown(self, difference: int) -> bool:
-        if not self._are_enough or difference <= 0:
+        critical = self._critical
+        if critical is None or difference <= 0:
             return False
-        critical = CRITICAL[self.pairs - FEWEST_PAIRS]
-        return MILLION * difference**2 >= 2 * critical * self.scatter
+        if self.style == "exact":
+            return difference > self.scatter
+        return MILLION * difference**2 >= critical * self.scatter
 
     @property
-    def _are_enough(self) -> bool:
-        return FEWEST_PAIRS <= self.pairs < FEWEST_PAIRS + len(CRITICAL)
+    def _critical(self) -> int | None:
+        """The n²·Z²/scatter at which they show a gain, in millionths; None of too few, or many."""
+        n = self.pairs
+        if n < self.least_pairs:
+            return None
+        match self.style:
+            case "exact":
+                return 0 if n else None
+            case "differences":
+                return _entry(CRITICAL_DIFFERENCES, n - FEWEST_DIFFERENCES)
+        half = _entry(CRITICAL, n - FEWEST_PAIRS)
+        return None if half is None else 2 * half
+
+
+def noise_floor_nano(differences: Sequence[int], noise_nano: int, style: Style) -> int:
+    """Return how much one run scatters at least, as is believed where a task says `noise_nano`."""
+    if style.name != "differences" or not differences:
+        return noise_nano
+    share = -(-abs(sum(differences)) // (GAIN_OVER_SPREAD * len(differences)))
+    return max(noise_nano, share)
 
 
 def least_nano(gain_nano: int, lower_nano: int) -> int:
@@ -122,3 +177,7 @@ def least_nano(gain_nano: int, lower_nano: int) -> int:
 def _scatter(values: Sequence[int]) -> int:
     """Return n times the sum of squares about the mean."""
     return len(values) * sum(value * value for value in values) - sum(values) ** 2
+
+
+def _entry(table: Sequence[int], index: int) -> int | None:
+    return table[index] if 0 <= index < len(table) else None

@@ -120,6 +120,12 @@ class ProgramSpec(Mapped):
     judge_packages: Annotated[Digest | None, OPTIONAL]
     llm: Annotated[ModelBudget | None, OPTIONAL]
 
+    @property
+    def blobs(self) -> tuple[bytes, ...]:
+        """The hashes of the files beside the baseline's that somebody needs who runs it."""
+        named = (*self.fixed_files, *self.judge_data)
+        return (self.judge, *(blob for _, blob in named))
+
     def _fault(self) -> str | None:
         if (self.run is None) == (self.entry is None):
             return "either run or entry"

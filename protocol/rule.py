@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
-from protocol.statistics import PairedEvidence
+from protocol.differences import DifferenceEvidence, ExactEvidence
+from protocol.statistics import Evidence, NoiseEstimate, PairedEvidence
+from protocol.styles import MOST_PAIRS, Style
+from protocol.units import NANO, to_nano
 
 Verdict = Literal["confirmed", "smaller", "refuted", "unconfirmed"]
 ClaimWord = Literal["holds", "smaller", "does_not_hold", "open"]
@@ -34,12 +37,18 @@ _SMALLER_SD = 0.75
 _SMALLER_PROBABILITY = 0.3
 # Means of one tree that lie further apart than this many of their standard errors are no chance.
 _DRIFT_ERRORS = 2.5
+# What differences of a spread that nobody knows take on top, and an unseen loss among them.
+_MORE_FOR_DIFFERENCES = 9
+# Their first pairs know little of the spread: given up at 0.3, three gains of one deviation of a
+# difference in ten are missed instead of two, and a null costs 3.7 pairs instead of 4.5.
+_FUTILE_DIFFERENCES = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The rule's numbers; those ending in `_sd` are in standard deviations of one run.
 
+    A change is kept after so many `screens`, the second of which is the recheck.
     `can_refute`: a trial without a claim may end in `refuted` as well, once the candidate is shown
     to be worse than the base.
     """
@@ -47,6 +56,7 @@ class Policy:
     screen_sd: float = 0.75
     recheck_sd: float = 0.25
     bank_size: int = 1
+    screens: int = 2
     keeps_per_checkpoint: int = 8
     alpha: float = 0.02
     max_pairs: int = 20
@@ -67,8 +77,7 @@ POWER = Policy(alpha=0.05, max_pairs=16, futility_probability=0.1, futility_sd=0
 # `verify` and audits: that a made-up claim of three deviations is not there takes longer to show
 # than that a gain of two is.
 VERIFY = replace(POWER, max_pairs=20)
-# With a base that is run once more and runs of the anchor they fit into one record.
-VERIFY_MOST_PAIRS = 29
+VERIFY_MOST_PAIRS = MOST_PAIRS
 # A head that is measured again goes only if it is shown to be worse than the one before it, and a
 # trial that is given up as soon as a gain is unlikely hardly ever shows that.
 AGAIN = replace(VERIFY, can_refute=True, futility_probability=0.0)
@@ -100,7 +109,7 @@ class Judgement:
     """
 
     verdict: Verdict | None
-    evidence: PairedEvidence
+    evidence: Evidence
     claim: ClaimWord | None
     evidence_share: float
 
@@ -186,8 +195,52 @@ def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> 
     return abs(fmean(later) - fmean(earlier)) > _DRIFT_ERRORS * error
 
 
+def evidence_of(
+    style: Style, noise: NoiseEstimate, base: Sequence[float], candidate: Sequence[float]
+) -> Evidence:
+    """Return what pairs say on a task of this style; `noise` is of runs, for those that scatter."""
+    if style.name == "runs":
+        return PairedEvidence(noise, tuple(base), tuple(candidate))
+    gains = [one - other for one, other in zip(base, candidate, strict=True)]
+    if style.name == "exact":
+        return ExactEvidence(tuple(map(to_nano, gains)))
+    return DifferenceEvidence(
+        tuple(gains), floor=style.floor_nano / NANO, least_pairs=style.least_pairs
+    )
+
+
+def screening_policy(style: Style, policy: Policy) -> Policy:
+    """Return the numbers for single runs on a task of this style, given those for runs.
+
+    Where a run is compared with the base's of the same seed, there is one of that for each screen.
+    Where nothing scatters one run says all, and is better by the last digit that is told or not.
+    """
+    match style.name:
+        case "exact":
+            least_sd = 1 / max(1, style.floor_nano)
+            return replace(policy, screens=1, screen_sd=least_sd)
+        case "differences":
+            return replace(policy, bank_size=policy.screens)
+    return policy
+
+
+def policy_of(style: Style, policy: Policy) -> Policy:
+    """Return the numbers for a task of this style, given those for runs."""
+    match style.name:
+        case "exact":
+            return replace(policy, max_pairs=1)
+        case "differences":
+            most = max(policy.max_pairs + _MORE_FOR_DIFFERENCES, style.least_pairs)
+            return replace(
+                policy,
+                max_pairs=max(policy.max_pairs, min(most, MOST_PAIRS)),
+                futility_probability=min(policy.futility_probability, _FUTILE_DIFFERENCES),
+            )
+    return policy
+
+
 def judge(
-    evidence: PairedEvidence,
+    evidence: Evidence,
     policy: Policy,
     *,
     claim: Claim | None = None,
@@ -207,8 +260,10 @@ def judge(
 
 
 def _verdict(
-    evidence: PairedEvidence, policy: Policy, claim: Claim | None, minimum_gain: float
+    evidence: Evidence, policy: Policy, claim: Claim | None, minimum_gain: float
 ) -> Verdict | None:
+    if evidence.is_exact:
+        return _exact_verdict(evidence, policy, claim, minimum_gain)
     is_last = evidence.pairs >= policy.max_pairs
     if evidence.pairs >= MIN_PAIRS:
         is_there = evidence.log_e >= -math.log(policy.alpha) and evidence.gain >= minimum_gain
@@ -228,22 +283,35 @@ def _verdict(
     return None
 
 
+def _exact_verdict(
+    evidence: Evidence, policy: Policy, claim: Claim | None, minimum_gain: float
+) -> Verdict | None:
+    """One pair decides: a tie never passes, and of a claim all is there or it is not."""
+    if not evidence.pairs:
+        return None
+    is_less = claim is not None and _is_shown(evidence.log_e_absent(claim.gain))
+    if _is_shown(evidence.log_e) and evidence.gain >= minimum_gain:
+        return "smaller" if is_less else "confirmed"
+    is_worse = claim is None and policy.can_refute and _is_shown(evidence.log_e_worse)
+    return "refuted" if is_less or is_worse else "unconfirmed"
+
+
 def _is_shown(log_e: float) -> bool:
     return log_e >= REFUTED_LOG_E
 
 
-def _is_unlikely(evidence: PairedEvidence) -> bool:
+def _is_unlikely(evidence: Evidence) -> bool:
     return evidence.posterior_above(_SMALLER_SD * evidence.sd) < _SMALLER_PROBABILITY
 
 
-def _is_futile(evidence: PairedEvidence, policy: Policy, claim: Claim | None) -> bool:
+def _is_futile(evidence: Evidence, policy: Policy, claim: Claim | None) -> bool:
     if evidence.pairs == 0 or (claim is not None and claim.gain >= LARGE_CLAIM_SD * evidence.sd):
         return False
     chance = evidence.posterior_above(policy.futility_sd * evidence.sd)
     return chance < policy.futility_probability
 
 
-def _claim_word(claim: Claim, verdict: Verdict | None, evidence: PairedEvidence) -> ClaimWord:
+def _claim_word(claim: Claim, verdict: Verdict | None, evidence: Evidence) -> ClaimWord:
     match verdict:
         case "refuted":
             return "does_not_hold"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from statistics import fmean
+from typing import ClassVar, Protocol
 
 from protocol.errors import ArnodeError
 
@@ -78,8 +79,36 @@ def log_e_value(z: float, h: float, ss: float, nu: float) -> float:
     )
 
 
+def sum_of_squares(values: Sequence[float]) -> float:
+    """Return the sum of squares about the mean."""
+    if not values:
+        return 0.0
+    mean = fmean(values)
+    return sum((value - mean) ** 2 for value in values)
+
+
+def posterior_above(threshold: float, z: float, h: float, ss: float, nu: float) -> float:
+    """Return P(gain > threshold) under the prior N(0, g s²), where `z` is worth `h` runs."""
+    c = 1 + h * PRIOR_VARIANCE
+    mean = h * PRIOR_VARIANCE / c * z
+    variance = PRIOR_VARIANCE / c * (ss + h * z * z / c) / (nu + 1)
+    return student_t_cdf((mean - threshold) / math.sqrt(variance), nu + 1)
+
+
+def less_luck(gain: float, sd: float, pairs: int) -> float:
+    """Return a gain less what selection adds to it on average: s / 2n, towards zero.
+
+    What is adopted gained some `USUAL_GAIN` deviations, falling off exponentially; then the
+    posterior mean of a mean of n differences is σ² / (`USUAL_GAIN` s) less, σ² being 2 s² / n
+    (Efron, *Tweedie's formula and selection bias*, 2011). Of a single small gain nothing can
+    undo the luck that let it pass.
+    """
+    luck = 2 * sd / (USUAL_GAIN * max(1, pairs))
+    return math.copysign(max(0.0, abs(gain) - luck), gain)
+
+
 @lru_cache(maxsize=1024)
-def _critical_t(h: float, nu: float, log_e: float) -> float:
+def critical_t(h: float, nu: float, log_e: float) -> float:
     """Return the t = z √(h nu / ss) at which ln E(z) reaches `log_e`; infinite if it never does."""
     low, high = 0.0, 1.0
     while log_e_value(high / math.sqrt(h), h, nu, nu) < log_e:
@@ -122,11 +151,36 @@ class NoiseEstimate:
 
         Over the cap the sum is scaled, so that the variance stays and only its weight is bounded.
         """
-        ss = self.ss + sum(_sum_of_squares(group) for group in groups)
+        ss = self.ss + sum(sum_of_squares(group) for group in groups)
         nu = self.nu + sum(len(group) - 1 for group in groups if group)
         if nu > MAX_DEGREES_OF_FREEDOM:
             return NoiseEstimate(ss * MAX_DEGREES_OF_FREEDOM / nu, MAX_DEGREES_OF_FREEDOM)
         return NoiseEstimate(ss, nu)
+
+
+class Evidence(Protocol):
+    """What pairs say of a gain, whichever way a task's are read (`protocol.styles`).
+
+    Each is what `PairedEvidence` has by that name; where `is_exact`, one pair says all.
+    """
+
+    @property
+    def is_exact(self) -> bool: ...
+    @property
+    def pairs(self) -> int: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def sd(self) -> float: ...
+    @property
+    def log_e(self) -> float: ...
+    @property
+    def log_e_worse(self) -> float: ...
+    def log_e_absent(self, claim: float) -> float: ...
+    def posterior_above(self, threshold: float) -> float: ...
+    @property
+    def estimate(self) -> float: ...
+    def interval(self, level: float = 0.95) -> tuple[float, float]: ...
 
 
 @dataclass(frozen=True)
@@ -136,6 +190,8 @@ class PairedEvidence:
     noise: NoiseEstimate
     base: tuple[float, ...]
     candidate: tuple[float, ...]
+
+    is_exact: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if len(self.base) != len(self.candidate):
@@ -172,23 +228,12 @@ class PairedEvidence:
 
     def posterior_above(self, threshold: float) -> float:
         """Return P(gain > threshold) under the prior N(0, g s²)."""
-        h, z = self._worth_runs, self.gain
-        c = 1 + h * PRIOR_VARIANCE
-        mean = h * PRIOR_VARIANCE / c * z
-        variance = PRIOR_VARIANCE / c * (self._ss + h * z * z / c) / (self._nu + 1)
-        return student_t_cdf((mean - threshold) / math.sqrt(variance), self._nu + 1)
+        return posterior_above(threshold, self.gain, self._worth_runs, self._ss, self._nu)
 
     @property
     def estimate(self) -> float:
-        """The gain less what selection adds to it on average: s / 2n, towards zero.
-
-        What is adopted gained some `USUAL_GAIN` deviations, falling off exponentially; then the
-        posterior mean of a mean of n differences is σ² / (`USUAL_GAIN` s) less, σ² being 2 s² / n
-        (Efron, *Tweedie's formula and selection bias*, 2011). Of a single small gain nothing can
-        undo the luck that let it pass.
-        """
-        luck = 2 * self.sd / (USUAL_GAIN * max(1, self.pairs))
-        return math.copysign(max(0.0, abs(self.gain) - luck), self.gain)
+        """The gain less what selection adds to it on average (`less_luck`)."""
+        return less_luck(self.gain, self.sd, self.pairs)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return (lower, upper) of the gain, true however it was decided when to stop.
@@ -202,7 +247,7 @@ class PairedEvidence:
         if not self.base:
             return -math.inf, math.inf
         scale = math.sqrt(self._ss / (self._nu * self._worth_runs))
-        reach = scale * _critical_t(self._worth_runs, self._nu, -math.log(1 - level))
+        reach = scale * critical_t(self._worth_runs, self._nu, -math.log(1 - level))
         return self.gain - reach, self.gain + reach
 
     def _log_e_of(self, difference: float) -> float:
@@ -210,7 +255,7 @@ class PairedEvidence:
 
     @cached_property
     def _ss(self) -> float:
-        return self.noise.ss + _sum_of_squares(self.base) + _sum_of_squares(self.candidate)
+        return self.noise.ss + sum_of_squares(self.base) + sum_of_squares(self.candidate)
 
     @cached_property
     def _nu(self) -> float:
@@ -227,20 +272,13 @@ class PairedEvidence:
         if n < 2:
             return n / 2
         variance = self._ss / self._nu
-        ratio = (_sum_of_squares(self.candidate) + variance) / (n * variance)
+        ratio = (sum_of_squares(self.candidate) + variance) / (n * variance)
         gains = [
             base - candidate for base, candidate in zip(self.base, self.candidate, strict=True)
         ]
         held = 2 * _HELD_PAIRS * variance  # so many pairs that scatter as they should
-        scatter = (_sum_of_squares(gains) + held) / ((n - 1 + _HELD_PAIRS) * variance)
+        scatter = (sum_of_squares(gains) + held) / ((n - 1 + _HELD_PAIRS) * variance)
         return n / max(1 + max(1.0, ratio), scatter)
-
-
-def _sum_of_squares(values: Sequence[float]) -> float:
-    if not values:
-        return 0.0
-    mean = fmean(values)
-    return sum((value - mean) ** 2 for value in values)
 
 
 def _student_t_density(x: float, nu: float) -> float:

@@ -1,20 +1,27 @@
-"""`task list|show|prepare`."""
+"""`task list|show|fetch|prepare`."""
 
+import time
 from pathlib import Path
 
 import click
 
 from node.commands.basics import json_option, short, tell
+from node.home.control import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.line.strangers_task import known_by_id, lacking
 from node.settings.config import config_of
+from node.store.blobs import Blobs
 from node.terminal.figures import told_sd
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
+from protocol.errors import ArnodeError, UsageError
 from protocol.units import NANO
 from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import NotPreparedError
 from trainer.task_kinds import kind_of, load_task, settled_task, text_task, words_of
+
+_POLL_S = 1.0
 
 
 @click.group()
@@ -89,6 +96,36 @@ def show(name: str, as_json: bool) -> None:
         *(f"  {label:<10} {value}" for label, value in rows.items()),
         as_json=as_json,
     )
+
+
+@task.command()
+@click.argument("task_id")
+@click.option("--for", "limit_s", type=click.IntRange(1), default=120, help="Seconds to wait.")
+def fetch(task_id: str, limit_s: int) -> None:
+    """Fetch what it takes to run a task that others announced, by its id.
+
+    A running node asks those it meets. From then on `--task ID` works: its judge is a stranger's
+    code, and runs in a sandbox as peers' code does.
+    """
+    home = Home.here()
+    manifest = known_by_id(home, task_id.lower())
+    if manifest is None:
+        raise UsageError(
+            f"no task with the id {task_id} was announced here, or several",
+            "give more of its digits; `arnode start` in its network hears of tasks",
+        )
+    blobs, ends_s = Blobs(home.blobs), time.monotonic() + limit_s
+    with reporting() as progress:
+        while missing := lacking(blobs, manifest):
+            call(home.socket, "fetch_task", {"task": manifest.id})
+            progress(f"{manifest.name}: {len(missing)} files to come", 0.0)
+            if time.monotonic() > ends_s:
+                raise ArnodeError(
+                    f"nobody who was met has all files of task {manifest.name}",
+                    "leave the node running and try again: who announced it has them",
+                )
+            time.sleep(_POLL_S)
+    click.echo(f"{manifest.name} is here: arnode start --task {task_id}")
 
 
 @task.command()

@@ -53,6 +53,9 @@ def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
         found[tree] = blobs.get(tree)
         for _, data in blobs.get_source(tree).files:
             found[hashlib.sha256(data).digest()] = data
+    manifest = store.records.manifest(body.task)
+    if manifest is not None and manifest.program is not None:
+        found |= {blob: blobs.get(blob) for blob in manifest.program.blobs}
     for one in records.values():
         if isinstance(one.body, PatchBody) and one.body.diff.blob is not None:
             found[one.body.diff.blob] = blobs.get(one.body.diff.blob)

@@ -26,9 +26,10 @@ from protocol.gains import Scale, pairs_of
 from protocol.keys import SigningKey
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import Origin
-from protocol.rule import MIN_PAIRS, QUICK, VERIFY, Claim, Policy
+from protocol.rule import MIN_PAIRS, QUICK, VERIFY, Claim, Policy, policy_of
 from protocol.runs import Role, Run
 from protocol.source import Source
+from protocol.styles import Style
 from protocol.units import NANO, from_nano, to_nano
 
 
@@ -210,6 +211,7 @@ def close_attestation(
     """Keep the verdict and, unless the user said no, sign it. Callers hold the transaction."""
     step, judged = job.step, confirmation.judgement
     record = None
+    policy = policy_of(Style.of(ledger.publication.manifest), step.policy)
     if step.is_published:
         record = ledger.publication.attestation(
             base=step.base,
@@ -219,7 +221,7 @@ def close_attestation(
             runs=runs,
             verdict=confirmation.verdict,
             alpha_millionths=step.alpha_micro,
-            max_pairs=min(step.max_pairs, MAX_PAIRS),
+            max_pairs=min(policy.max_pairs, MAX_PAIRS),
         ).id
     closed = replace(
         step,
@@ -240,7 +242,9 @@ def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest)
     """Return what boards see in these pairs, of the claim as they read it."""
     runs = [run for pair in pairs for run in (pair.base, pair.candidate)]
     shown = Evidence.of(
-        pairs_of(runs, "base", Scale.of(manifest), secret=True), manifest.noise_floor_nano
+        pairs_of(runs, "base", Scale.of(manifest), secret=True),
+        manifest.noise_floor_nano,
+        Style.of(manifest),
     )
     gain_nano, lower_nano = step.gain_nano or 0, step.lower_nano or 0
     return shown.bears_out(least_nano(gain_nano, lower_nano))

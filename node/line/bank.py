@@ -42,8 +42,12 @@ class BankStep(JobStep):
 
 def open_bank(ledger: Ledger) -> Job[BankStep]:
     """Queue one more run of the working line, for screening only."""
-    tree = ledger.known_line.working
-    return ledger.open_runs(BankStep(tree=tree), role="base", tree=tree)
+    line = ledger.known_line
+    with ledger.store.database.writing():
+        job = ledger.open_job(BankStep(tree=line.working))
+        seed = ledger.screening_seed(line.working, len(line.bank_nano))
+        ledger.store.jobs.plan_run(job.id, role="base", tree=line.working, seed=seed)
+    return job
 
 
 def close_bank(ledger: Ledger, job: Job[BankStep], run: PlannedRun) -> None:

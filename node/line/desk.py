@@ -13,6 +13,7 @@ from node.store.jobs import Job, Step
 from node.store.store import Store
 from protocol.rule import Policy
 from protocol.statistics import NoiseEstimate
+from protocol.styles import Style
 
 
 class Learner(Protocol):
@@ -92,11 +93,13 @@ class Desk:
 
     def reading(self) -> MetricReading:
         """Return how this session's metrics are read."""
+        manifest = self.session.task.manifest
         return MetricReading(
-            sign=self.session.task.manifest.metric.sign,
+            sign=manifest.metric.sign,
             noise=self.noise.estimate,
             policy=self.policy,
             minimum_gain=2 * self.session.metric_tolerance,
+            style=Style.of(manifest),
         )
 
     def paired_reading(self, job: Job[Any], base: bytes, tree: bytes) -> MetricReading:

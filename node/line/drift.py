@@ -97,9 +97,11 @@ def drift_of(
     """Return by how much the head measured worse (> 0) or better in a trial than in the last.
 
     The figure is in the metric's unit, on the public split: trials have no secret split in common.
-    It is None if chance explains it, or the head had no other trial. `trials` are the kinds of job
-    that try a tree against the head.
+    It is None if chance explains it, or the head had no other trial on the same split. `trials` are
+    the kinds of job that try a tree against the head.
     """
+    if reading.style.name == "differences":
+        return None  # each trial has instances of its own
     later = _publics(store.jobs.runs_of(job.id), head, reading)
     for trial in reversed(store.jobs.closed_jobs(job.line, *trials)):
         if trial.id >= job.id:

@@ -21,6 +21,7 @@ from protocol.codecs import fit_line, fit_text, line, text
 from protocol.fields import OPTIONAL, Digest, Items, Named, Natural
 from protocol.ideas import Edit
 from protocol.record_kinds import Origin
+from protocol.rule import DEFAULT
 from protocol.runs import Run
 from protocol.units import NANO, to_nano
 
@@ -96,23 +97,24 @@ class ExperimentStep(JobStep):
         if run.ordinal > 0:
             return True
         reading, bank = desk.reading(), self._bank(desk.ledger)
-        level_nano = level_on(desk.ledger, self.base, bank, reading.noise.sd)
-        return reading.is_promising(public_nano, level_nano)
+        levels_nano = levels_on(desk.ledger, self.base, bank, reading.noise.sd)
+        return reading.is_promising(public_nano, levels_nano[0])
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Recheck what passed its screen; record what is decided."""
         reading, bank = desk.reading(), self._bank(desk.ledger)
         if not bank:
             return  # it was opened anew and waits for one
-        level_nano = level_on(desk.ledger, self.base, bank, reading.noise.sd)
+        levels_nano = levels_on(desk.ledger, self.base, bank, reading.noise.sd)
         is_current = self.base == desk.ledger.known_line.working
-        move = next_of_trial(runs, level_nano, reading, is_current=is_current)
+        move = next_of_trial(runs, levels_nano, reading, is_current=is_current)
         if move == "wait":
             return
         if move == "run":
-            desk.ledger.plan(job, role="candidate", tree=self.tree)
+            desk.ledger.plan_screen(job, self.base, self.tree, number=len(runs))
             return
         ended = ended_runs(runs)
+        level_nano = levels_nano[len(ended) - 1]
         gain = _gain_sd(ended[-1], level_nano, reading)
         decision = {
             "keep": "kept",
@@ -157,8 +159,9 @@ class ExperimentStep(JobStep):
         What somebody handed in is then queued for the working line.
         """
         if self.base == ledger.known_line.working:
-            again = replace(self, bank_nano=())
-            return ledger.open_runs(again, role="candidate", tree=self.tree)
+            job = ledger.open_job(replace(self, bank_nano=()))
+            ledger.plan_screen(job, self.base, self.tree, number=0)
+            return job
         if self.proposer != SUBMITTED:
             return None
         return ledger.open_job(self.handed_in_again())
@@ -214,7 +217,7 @@ def open_experiment(ledger: Ledger, idea: Idea) -> Job[ExperimentStep]:
     )
     with ledger.store.transaction():
         job = ledger.open_job(step)
-        ledger.plan(job, role="candidate", tree=step.tree)
+        ledger.plan_screen(job, step.base, step.tree, number=0)
         if idea.submission:
             ledger.store.jobs.close_job(idea.submission.id)
         ledger.store.jobs.mark_tried(ledger.key.task, step.fingerprint)
@@ -255,11 +258,23 @@ def close_experiment(
         )
         store.jobs.mark_tried(ledger.key.task, step.fingerprint, record.id)
         if kept:
-            ledger.go_on_from(step.tree, patch.id, runs[1:])
+            ledger.go_on_from(step.tree, patch.id, runs[-1:])
         if step.decision == "rebased" and step.proposer == SUBMITTED:
             ledger.open_job(step.handed_in_again(patch.id))
         ledger.close_job(job, step)
     return RecordedExperiment(patch=patch.id, result=record.id)
+
+
+def levels_on(
+    ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float
+) -> tuple[int, ...]:
+    """Return what each screen on a tree is compared with: its level, or its run of the same seed.
+
+    In 1e-9 units of the metric; `sd` is of one run.
+    """
+    if ledger.style.name == "differences":
+        return bank_nano
+    return (level_on(ledger, base, bank_nano, sd),) * DEFAULT.screens
 
 
 def level_on(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:

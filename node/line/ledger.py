@@ -4,6 +4,7 @@ Every method is one transaction: a patch, its result, the line's new state and t
 are on the disk together or not at all. It decides nothing (`node.line.trial` does).
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -21,9 +22,11 @@ from node.store.store import Store
 from protocol.codecs import fit_line
 from protocol.encoding import decode, encode
 from protocol.errors import ArnodeError
-from protocol.runs import Role, Run
+from protocol.runs import MAX_SEED, Role, Run
 from protocol.source import Source
+from protocol.styles import Style
 
+_SCREENS: Final = b"arnode/screens/1\0"
 LEAST_RUNS: Final = 4  # of one tree, for others to learn its noise from
 
 
@@ -48,6 +51,7 @@ class Ledger:
         self.publication = Publication(
             store=store, blobs=blobs, identity=identity, subject=subject, clock_ms=clock_ms
         )
+        self.style = Style.of(subject.manifest)
         self._clock_ms = clock_ms
         self._random_seed = random_seed
 
@@ -90,7 +94,7 @@ class Ledger:
                 verified=tree,
                 working=tree,
                 stack=(),
-                bank_nano=_public(runs),
+                bank_nano=self._bank(runs),
                 checkpoint_ms=self._clock_ms(),
             )
         )
@@ -104,7 +108,7 @@ class Ledger:
     def go_on_at(self, tree: bytes, stack: tuple[bytes, ...], runs: Sequence[Run]) -> None:
         """Let the working line be a tree that a stack leads to from the head, with these runs."""
         line = self.known_line
-        self.save(replace(line, working=tree, stack=stack, bank_nano=_public(runs)))
+        self.save(replace(line, working=tree, stack=stack, bank_nano=self._bank(runs)))
 
     def forget_bank(self) -> None:
         """Forget the bank, so that screens wait for new runs: sessions measure a little off."""
@@ -134,7 +138,7 @@ class Ledger:
                 verified=tree,
                 working=tree,
                 stack=(),
-                bank_nano=_public(runs),
+                bank_nano=self._bank(runs),
                 checkpoint_ms=self._clock_ms(),
             )
         )
@@ -187,6 +191,28 @@ class Ledger:
         """Commit to one run of a tree."""
         self.store.jobs.plan_run(job.id, role=role, tree=tree, seed=self._random_seed())
 
+    def plan_screen(self, job: Job[Any], base: bytes, tree: bytes, *, number: int) -> None:
+        """Commit to a candidate's run number so and so, from 0, on a base."""
+        seed = self.screening_seed(base, number)
+        self.store.jobs.plan_run(job.id, role="candidate", tree=tree, seed=seed)
+
+    def screening_seed(self, base: bytes, number: int) -> int:
+        """Return the seed of a screen on a base, and of the base's run that it is compared with.
+
+        Where a seed names instances both meet the same, which follow from the base: that of a
+        change that was kept has others than those that it was picked on.
+        """
+        if self.style.name == "runs":
+            return self._random_seed()
+        told = _SCREENS + self.key.task + base + bytes([number])
+        return int.from_bytes(hashlib.sha256(told).digest()[:4], "big") & MAX_SEED
+
+    def _bank(self, runs: Sequence[Run]) -> tuple[int, ...]:
+        """Return what screens are compared with of a tree's runs: none that has other seeds."""
+        if self.style.name == "differences":
+            return ()
+        return tuple(run.metric_nano for run in runs if run.metric_nano is not None)
+
     def save(self, line: Line) -> None:
         """Remember where the line stands."""
         self.store.jobs.save_line(line)
@@ -198,7 +224,3 @@ def moved_at_job(store: Store, line: LineKey) -> int:
     kept = store.meta(meta_key("moved", line))
     value = decode(kept) if kept else 0
     return value if isinstance(value, int) else 0
-
-
-def _public(runs: Sequence[Run]) -> tuple[int, ...]:
-    return tuple(run.metric_nano for run in runs if run.metric_nano is not None)

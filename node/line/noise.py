@@ -3,15 +3,17 @@
 Own runs are those that nobody selected: baselines and both sides of confirmations.
 """
 
+from collections.abc import Sequence
 from statistics import median, variance
 
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.ledger import LEAST_RUNS, Ledger
 from node.line.surroundings import surroundings_of
-from node.store.jobs import LineKey
+from node.store.jobs import LineKey, PlannedRun
 from node.store.store import Store
 from protocol.remarks import NoiseBody
 from protocol.statistics import NoiseEstimate
+from protocol.styles import RUNS, Style
 from protocol.units import NANO
 
 _LEAST_AUTHORS = 3  # below that the manifest's floor is the better guess
@@ -42,11 +44,17 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     Runs are compared with others of their tree and job only: a job has one secret split. What ran
     in other surroundings says where to start from, no more.
     """
+    manifest = store.records.manifest(line.task)
+    style = RUNS if manifest is None else Style.of(manifest)
     found = surroundings_of(store, line)
     after_job = found.after_job if found else 0
     groups: dict[tuple[int, str], list[float]] = {}
     for job in store.jobs.closed_jobs(line, *ON_ONE_SPLIT):  # nobody selected their runs
-        for planned in store.jobs.runs_of(job.id):
+        runs = store.jobs.runs_of(job.id)
+        if style.name != "runs":
+            groups[job.id, "pair"] = _halved_differences(runs)
+            continue
+        for planned in runs:
             run = planned.run
             if run and run.secret_nano is not None and run.role != "anchor":
                 groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
@@ -58,9 +66,23 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
     return start.with_groups(since)
 
 
+def _halved_differences(runs: Sequence[PlannedRun]) -> list[float]:
+    """Return the differences of a job's pairs, over √2: as if each half scattered so much."""
+    nano: dict[tuple[int, str], int] = {}
+    for planned in runs:
+        run = planned.run
+        if run and run.secret_nano is not None:
+            nano[run.seed, run.role] = run.secret_nano
+    return [
+        (base - nano[seed, "candidate"]) / NANO / 2**0.5
+        for (seed, role), base in nano.items()
+        if role == "base" and (seed, "candidate") in nano
+    ]
+
+
 def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
     """Return what others measured on this class: the median of their latest figures."""
-    floor = floor_nano / NANO
+    floor = floor_sd(floor_nano)
     latest: dict[bytes, float] = {}
     for record in store.records.listed("noise"):  # in the order of their times
         body = record.body
@@ -74,6 +96,14 @@ def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:
         return floor
     measured = median(latest.values()) ** 0.5
     return float(min(_WITHIN * floor, max(floor / _WITHIN, measured)))
+
+
+def floor_sd(floor_nano: int) -> float:
+    """Return a task's noise floor in the metric's unit.
+
+    A program's may be 0; yet its figures are whole numbers, and none is told finer than that.
+    """
+    return max(1, floor_nano) / NANO
 
 
 def _median_share(degrees: int) -> float:

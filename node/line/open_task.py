@@ -16,6 +16,7 @@ from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.line.splits import split_key
+from node.line.strangers_task import strangers_task
 from node.line.task_in_use import named_task
 from node.settings.config import Config
 from node.terminal.progress import Progress, in_thread
@@ -37,20 +38,29 @@ from trainer.task_kinds import kind_of, load_task, text_task
 class Subject:
     """What records are about: a task on a device of this machine.
 
-    `source` is the task's baseline. Its folder and data are not needed to write records.
+    `source` is the task's baseline, `beside` what others fetch beside that to run it. The task's
+    folder and data are not needed to write records.
     """
 
     manifest: TaskManifest
     source: Source
     hardware_class: str
     env: Env
+    beside: tuple[bytes, ...] = ()
 
     @classmethod
-    def on(cls, device: Device, manifest: TaskManifest, source: Source) -> "Subject":
+    def on(
+        cls,
+        device: Device,
+        manifest: TaskManifest,
+        source: Source,
+        beside: tuple[bytes, ...] = (),
+    ) -> "Subject":
         """A task on a device."""
         return cls(
             manifest=manifest,
             source=source,
+            beside=beside,
             hardware_class=device.slug,
             env=Env.of(device.environment),
         )
@@ -122,9 +132,10 @@ class Session:
 
 
 def find_task(home: Home, *, name: str, text: Path | None, progress: Progress) -> Task:
-    """Return the task of that name or folder, or the own-text task of a path."""
+    """Return the task of that name, folder or id, or the own-text task of a path."""
     if text is None:
-        return load_task(named_task(home, name), data_dir=home.data)
+        wanted = named_task(home, name)
+        return strangers_task(home, wanted) or load_task(wanted, data_dir=home.data)
     progress("reading the text", 0.0)
     return text_task(text, data_dir=home.data)
 
@@ -202,7 +213,7 @@ def open_session(
     ]
     return Session(
         task=task,
-        subject=Subject.on(proven[0], task.manifest, task.source),
+        subject=Subject.on(proven[0], task.manifest, task.source, task.recipe.beside),
         data=data,
         runner=runner,
         secret=secret,

@@ -160,7 +160,7 @@ class HeadTrial(PairTrial):
             )
             # One tree, fresh seeds, picked by nobody.
             fresh = [run for run in runs if run.role == "base" and run.status == "ok"]
-            if len(fresh) >= LEAST_RUNS:
+            if len(fresh) >= LEAST_RUNS and ledger.style.name == "runs":
                 ledger.publication.noise(self.base, fresh)
             closed = self.settle(ledger, runs, confirmation, record)
             ledger.close_job(job, replace(closed, measured=confirmation.measured(record.id)))

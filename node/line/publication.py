@@ -69,6 +69,8 @@ class Publication:
             classes=(subject.hardware_class,),
             now_ms=self.clock_ms(),
         )
+        for data in subject.beside:
+            self.blobs.put(data)
         if self.store.records.manifest(subject.manifest.id) is None:
             self._append(TaskBody(manifest=subject.manifest))
 

@@ -25,9 +25,20 @@ from protocol.attestation import AttestVerdict
 from protocol.codecs import fit_line
 from protocol.evidence import SPOKEN, BorneOut
 from protocol.fields import OPTIONAL, Digest, Mapped, Named, Natural
-from protocol.rule import Claim, Judgement, Policy, Verdict, judge, passes_recheck, passes_screen
+from protocol.rule import (
+    Claim,
+    Judgement,
+    Policy,
+    Verdict,
+    evidence_of,
+    judge,
+    passes_recheck,
+    passes_screen,
+    policy_of,
+)
 from protocol.runs import MAX_REASON, Run
-from protocol.statistics import NoiseEstimate, PairedEvidence
+from protocol.statistics import NoiseEstimate
+from protocol.styles import RUNS, Style
 from protocol.units import NANO, to_nano
 
 ANCHOR_PAIRS = 4
@@ -41,7 +52,8 @@ ConfirmationMove = Literal["wait", "pair", "base", "anchors", "pass", "miss", "u
 class MetricReading:
     """How metrics are read: in the task's unit, signed so that smaller is better.
 
-    `memorised` is taken off a gain: what the candidate could know of the text by heart.
+    `memorised` is taken off a gain: what the candidate could know of the text by heart. `policy` is
+    for runs that scatter by themselves, `pairs_policy` what pairs of this style are judged by.
     """
 
     sign: int
@@ -49,6 +61,12 @@ class MetricReading:
     policy: Policy
     minimum_gain: float = 0.0
     memorised: float = 0.0
+    style: Style = RUNS
+
+    @property
+    def pairs_policy(self) -> Policy:
+        """The rule's numbers for pairs."""
+        return policy_of(self.style, self.policy)
 
     def value(self, nano: int) -> float:
         """A metric in its unit, smaller being better."""
@@ -66,17 +84,19 @@ class MetricReading:
 
 def next_of_trial(
     runs: Sequence[PlannedRun],
-    level_nano: int,
+    levels_nano: Sequence[int],
     reading: MetricReading,
     *,
     is_current: bool,
 ) -> TrialMove:
     """Say what a proposal does next: its screen, its recheck, or what they decided.
 
-    `level_nano` is its base's; `is_current` tells whether its base still is the working line: a
-    proposal that passes against a base that has moved on is tried again on the new one.
+    `levels_nano` are its base's, for each of its runs; `is_current` tells whether its base still is
+    the working line: a proposal that passes against a base that has moved on is tried again on the
+    new one. Where nothing scatters a second run could say nothing that the first did not.
     """
-    for planned, passes in zip(runs, (passes_screen, passes_recheck), strict=False):
+    steps = zip((passes_screen, passes_recheck), levels_nano, strict=False)
+    for planned, (passes, level_nano) in zip(runs, steps, strict=False):
         run = planned.run
         if run is None:
             return "wait"
@@ -87,7 +107,7 @@ def next_of_trial(
             return "discard"
     if runs and not is_current:
         return "rebase"
-    return "keep" if len(runs) > 1 else "run"
+    return "keep" if len(runs) >= reading.policy.screens else "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +217,8 @@ def next_of_confirmation(
     5. Would readers who know nothing of this machine's noise see that verdict in the pairs? If
        `for_readers` says no, run another pair, within the policy's.
     6. Is there no gain? It is missed.
-    7. Are there fewer than `anchor_pairs` pairs? Run another: all may read how large the gain is.
+    7. Are there fewer than `anchor_pairs` pairs (one, where that is exact)? Run another: all may
+       read how large the gain is.
     8. Is the base another tree than the task's baseline (`needs_anchor`)? Run that beside the last
        pairs, and wait for it: boards compare by it.
     9. It passes, and may be adopted.
@@ -228,7 +249,7 @@ def next_of_confirmation(
         move = "pair"
     elif not judgement.is_gain:  # 6
         move = "miss"
-    elif len(pairs) < anchor_pairs:  # 7
+    elif len(pairs) < reading.style.anchor_pairs(anchor_pairs):  # 7
         move = "pair"
     elif needs_anchor and not anchors:  # 8
         move = "anchors"
@@ -255,20 +276,19 @@ def judge_pairs(
         return judged
     if judged.verdict == "smaller":
         return replace(judged, verdict=plain.verdict, claim=plain.claim)
-    is_last = len(pairs) >= reading.policy.max_pairs
+    is_last = len(pairs) >= reading.pairs_policy.max_pairs
     verdict: Verdict | None = "unconfirmed" if is_last else None
     return replace(judged, verdict=verdict, claim=None if claim is None else "open")
 
 
 def _judged(pairs: Sequence[Pair], reading: MetricReading, claim: Claim | None) -> Judgement:
-    evidence = PairedEvidence(
-        noise=reading.noise,
-        base=tuple(reading.value(_secret(pair.base)) for pair in pairs),
-        candidate=tuple(
-            reading.value(_secret(pair.candidate)) + reading.memorised for pair in pairs
-        ),
+    evidence = evidence_of(
+        reading.style,
+        reading.noise,
+        base=[reading.value(_secret(pair.base)) for pair in pairs],
+        candidate=[reading.value(_secret(pair.candidate)) + reading.memorised for pair in pairs],
     )
-    return judge(evidence, reading.policy, claim=claim, minimum_gain=reading.minimum_gain)
+    return judge(evidence, reading.pairs_policy, claim=claim, minimum_gain=reading.minimum_gain)
 
 
 def _first_verdict(
@@ -286,7 +306,7 @@ def _is_settled(
     """Whether readers see the verdict in these pairs, if they are to, or there may be no more."""
     if for_readers is None or judgement.verdict not in SPOKEN:
         return True
-    return len(pairs) >= reading.policy.max_pairs or for_readers(pairs) == judgement.verdict
+    return len(pairs) >= reading.pairs_policy.max_pairs or for_readers(pairs) == judgement.verdict
 
 
 def _base_failures(runs: Sequence[PlannedRun], seed: int) -> int:

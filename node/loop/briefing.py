@@ -38,13 +38,15 @@ class ProgramText:
         self._told = ""
 
     @property
-    def path(self) -> Path:
-        """Where it is read from now."""
+    def path(self) -> Path | None:
+        """Where it is read from now; None of a task that came without one."""
         return self._own if self._own.exists() else self._shipped
 
     def read(self) -> str:
         """Return the text as it is now."""
         path, fault = self.path, ""
+        if path is None:
+            return self._text
         try:
             with path.open("rb") as file:
                 data = file.read(MOST_BYTES + 1)

@@ -13,6 +13,7 @@ from typing import cast
 
 from node.home.home import Home
 from node.line.heads import the_line, tree_of
+from node.line.noise import floor_sd
 from node.line.open_task import Session
 from node.line.splits import fresh_nonce, random_seed
 from node.line.trial import Confirmation, MetricReading, Pair, next_of_confirmation
@@ -27,7 +28,8 @@ from protocol.rule import MIN_PAIRS, Claim, Judgement, Policy
 from protocol.runs import Role, Run
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
-from protocol.units import NANO, from_nano
+from protocol.styles import Style
+from protocol.units import from_nano
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.steady import Steady
 from trainer.task_folder.task import Task
@@ -201,10 +203,11 @@ def weigh(
     ]
     reading = MetricReading(
         sign=manifest.metric.sign,
-        noise=NoiseEstimate.from_class(manifest.noise_floor_nano / NANO),
+        noise=NoiseEstimate.from_class(floor_sd(manifest.noise_floor_nano)),
         policy=policy,
         minimum_gain=2 * tolerance,
         memorised=memorised,
+        style=Style.of(manifest),
     )
     return next_of_confirmation(
         planned, reading, needs_anchor=False, anchor_pairs=MIN_PAIRS, claim=claim

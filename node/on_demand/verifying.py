@@ -41,6 +41,7 @@ from node.vetting.adoption import marks_of
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.runs import Run
+from protocol.styles import Style
 from trainer.cards.cards import probe_devices
 from trainer.task_folder.task import NotPreparedError, Task
 
@@ -222,6 +223,7 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) ->
         sign=manifest.metric.sign,
         noise=known_noise(store, job.line, manifest.noise_floor_nano),
         policy=job.step.policy,
+        style=Style.of(manifest),
     )
 
 

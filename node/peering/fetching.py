@@ -1,4 +1,5 @@
-"""Fetches the sources that patches describe, blob by blob, from whoever has them.
+"""Fetches the sources that patches describe, blob by blob, from whoever has them; and of a task
+whose user named it what it takes to run it.
 
 A blob is asked for together with a record that names it, so nothing arrives that was not asked
 for, and its hash is checked before it is kept. Each peer is tried once an hour for each blob;
@@ -22,7 +23,8 @@ from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.store.eviction import claims_of, make_room
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
-from protocol.record_kinds import PatchBody
+from protocol.manifest import TaskManifest
+from protocol.record_kinds import PatchBody, TaskBody
 
 DEFAULT_QUOTA_BYTES: Final = 4 << 30
 MOST_WANTED: Final = 1_024
@@ -67,7 +69,7 @@ class Fetcher:
         self._is_wanted = asyncio.Event()
 
     def want(self, patch: bytes, *, told_by: PeerId | None = None) -> None:
-        """Queue a patch by its record's id; the oldest of too many are let go."""
+        """Queue a patch, or a task, by its record's id; the oldest of too many are let go."""
         self._given_up.pop(patch, None)
         self._wanted[patch] = told_by
         self._is_wanted.set()
@@ -107,9 +109,16 @@ class Fetcher:
                 self._given_up[patch] = told_by
 
     async def fetch(self, patch: bytes, *, told_by: PeerId | None = None) -> bool:
-        """Fetch a patch's base, tree and long diff now; say whether its tree and diff are here."""
-        body = self._store.records.patch(patch)
-        if body is None:
+        """Fetch a patch's base, tree and long diff now; say whether its tree and diff are here.
+
+        Of a task it is the baseline, and a program's judge and fixed files.
+        """
+        if not self._store.records.has(patch):
+            return False
+        body = self._store.records.get(patch).body
+        if isinstance(body, TaskBody):
+            return await self._task(patch, body.manifest, told_by)
+        if not isinstance(body, PatchBody):
             return False
         await self._tree(patch, body.base, told_by)
         self._make_listing(body)
@@ -117,6 +126,13 @@ class Fetcher:
         if body.diff.blob is not None:
             is_whole = await self._blob(patch, body.diff.blob, told_by) and is_whole
         return is_whole
+
+    async def _task(self, record: bytes, manifest: TaskManifest, told_by: PeerId | None) -> bool:
+        self._blobs.put_listing(manifest.files)
+        beside = manifest.program.blobs if manifest.program else ()
+        wanted = [*(blob for _, blob in manifest.files), *beside]
+        came = [await self._blob(record, blob, told_by) for blob in wanted]
+        return all(came)
 
     async def _recall(self) -> bool:
         """Want what was claimed earlier and is not here, the latest first; False if that is done.

@@ -149,7 +149,8 @@ def _named(body: Body) -> tuple[set[bytes], set[bytes]]:
         case ResultBody():
             return set(), {body.base, body.tree}
         case TaskBody(manifest=manifest):
-            return {blob for _, blob in manifest.files}, {manifest.baseline_tree}
+            beside = manifest.program.blobs if manifest.program else ()
+            return {*beside, *(blob for _, blob in manifest.files)}, {manifest.baseline_tree}
         case ReportBody():
             return {body.text}, set()
         case _:

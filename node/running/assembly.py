@@ -38,7 +38,7 @@ from node.settings.network_definition import Network
 from node.settings.sandboxing import require_peer_sandbox
 from node.store.store import Store
 from protocol.errors import SafetyError
-from protocol.rule import DEFAULT, Policy
+from protocol.rule import DEFAULT, Policy, screening_policy
 from trainer.measuring.host_load import Idle
 from trainer.task_folder.task import Task
 
@@ -78,6 +78,7 @@ class Thinking:
         `peers`: whose claims are looked at, None where no peer's code is to run; so many of their
         patches are looked at anew at a time. `say` is told of a new program.
         """
+        policy = screening_policy(ledger.style, policy)
         exploring = Exploring(ledger, peers=peers, noise_sd=noise.sd, bank_size=policy.bank_size)
         outcomes = Outcomes(ledger, task)
         claimed = peers and PeerPatches(

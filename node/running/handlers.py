@@ -6,11 +6,13 @@ from node.claims.authors import author_rates
 from node.home.control import Handler, Message
 from node.home.people import read_people
 from node.line.handed_in import check_submission
+from node.line.strangers_task import lacking
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
 from node.running.node import Node
 from node.running.proving import pause_document, seconds_in
 from node.running.questions import Question
+from node.store.blobs import Blobs
 from node.views.peers import peers_document, trust_in
 from node.views.status import status_document
 from protocol.errors import UsageError
@@ -75,6 +77,18 @@ def handlers(node: Node) -> Mapping[str, Handler]:
     async def verify(arguments: Mapping[str, Message]) -> Message:
         return node.take(Question.from_message(dict(arguments)))
 
+    async def fetch_task(arguments: Mapping[str, Message]) -> Message:
+        """Have a task's files fetched; say how many are missing still."""
+        store, task = node.books.store, arguments.get("task")
+        manifest = store.records.manifest(task) if isinstance(task, bytes) else None
+        if not isinstance(task, bytes) or manifest is None:
+            raise UsageError("no such task was announced here", "`arnode network` shows who is met")
+        missing = len(lacking(Blobs(node.home.blobs), manifest))
+        record = store.records.task_record(task)
+        if missing and record is not None and node.membership is not None:
+            node.membership.peering.fetcher.want(record)
+        return missing
+
     async def propose(arguments: Mapping[str, Message]) -> Message:
         context = node.ideas.context()
         if arguments.get("dry"):
@@ -83,6 +97,7 @@ def handlers(node: Node) -> Mapping[str, Handler]:
         return dict(await advice(context, node.proposer, node.slow))
 
     return {
+        "fetch_task": fetch_task,
         "propose": propose,
         "verify": verify,
         "status": status,

@@ -11,6 +11,7 @@ from protocol.board_facts import BoardClaim, Fact, HeadMove, Vote
 from protocol.evidence import Evidence
 from protocol.gains import Gain
 from protocol.runs import Env
+from protocol.styles import StyleName
 
 
 def to_text(fact: Fact) -> str:
@@ -38,7 +39,6 @@ def from_text(record: bytes, author: bytes, text: str) -> Fact:
                 flags=tuple(flags),
             )
         case ["Vote", seq, base, tree, target, verdict, gain, anchor_gain, evidence]:
-            pairs, total, scatter = evidence
             return Vote(
                 id=record,
                 author=author,
@@ -49,11 +49,17 @@ def from_text(record: bytes, author: bytes, text: str) -> Fact:
                 verdict=verdict,
                 gain=_gain(gain),
                 anchor_gain=_gain(anchor_gain),
-                evidence=Evidence(pairs=pairs, total=total, scatter=scatter),
+                evidence=_evidence(*evidence),
             )
         case ["HeadMove", tree]:
             return HeadMove(id=record, author=author, tree=bytes.fromhex(tree))
     raise AssertionError("`to_text` wrote it")
+
+
+def _evidence(
+    pairs: int, total: int, scatter: int, style: StyleName = "runs", least_pairs: int = 1
+) -> Evidence:
+    return Evidence(pairs=pairs, total=total, scatter=scatter, style=style, least_pairs=least_pairs)
 
 
 def _gain(values: list[int] | None) -> Gain | None:

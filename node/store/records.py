@@ -174,6 +174,13 @@ class Records:
         known = ((task_id, self.manifest(task_id)) for (task_id,) in rows)
         return {task_id: manifest for task_id, manifest in known if manifest is not None}
 
+    def tasks_by_prefix(self, digits: str) -> list[bytes]:
+        """Return the ids, of tasks that are here, which begin with these hex digits."""
+        rows = self._database.rows(
+            "SELECT DISTINCT id FROM task WHERE lower(hex(id)) LIKE ? LIMIT 3", (f"{digits}%",)
+        )
+        return [task_id for (task_id,) in rows]
+
     def task_record(self, task_id: bytes) -> bytes | None:
         """Return the id of a record that announces this task."""
         rows = self._database.rows(

@@ -86,3 +86,8 @@ def test_a_confirmation_tells_the_class_what_its_base_runs_showed(home: Home, st
     assert body.tree == BASELINE.tree
     assert len(body.runs) == LEAST_RUNS
     assert class_sd(store, LINE, FLOOR_NANO) == FLOOR, "own runs are counted elsewhere"
+
+
+def test_a_program_s_floor_may_be_zero_as_its_figures_are_whole_numbers(store: Store) -> None:
+    assert class_sd(store, LINE, 0) == 1 / NANO
+    assert known_noise(store, LINE, 0).sd == pytest.approx(1 / NANO)

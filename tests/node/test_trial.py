@@ -16,11 +16,12 @@ from node.store.jobs import PlannedRun, StoredOutcome
 from protocol.rule import DEFAULT, VERIFY, Claim
 from protocol.runs import CONTENDED, Role, Run
 from protocol.statistics import NoiseEstimate
+from protocol.styles import MOST_PAIRS, Style
 from tests.node.examples import run
 
 SD_NANO = 10_000_000
 BASE_NANO = 2_000_000_000
-LEVEL = BASE_NANO
+LEVEL = (BASE_NANO,) * 2
 READING = MetricReading(sign=1, noise=NoiseEstimate(ss=30 * 0.01**2, nu=30), policy=DEFAULT)
 CRASH = run(None, status="crash", reason="it fell over")
 EARLY = replace(CRASH, serve_ms=0)  # before anything was scored
@@ -274,3 +275,73 @@ def test_a_candidate_that_crashes_is_unrunnable() -> None:
     assert confirmation.move == "unrunnable"
     assert "it fell over" in confirmation.reason
     assert len(confirmation.pairs) == 1
+
+
+# Programs: pairs that meet the same instances
+
+DRAWN = replace(READING, style=Style.drawing(16))
+EXACT = replace(READING, style=Style(name="exact"))
+
+
+def hard(gain_sd: float, count: int) -> list[tuple[Run | None, Run | None]]:
+    """Pairs with a steady gain on instances of which some are far harder than others."""
+    return [
+        (measured(-50.0 * n), measured(gain_sd + 0.1 * (n % 3) - 50.0 * n)) for n in range(count)
+    ]
+
+
+def test_how_hard_the_instances_of_a_pair_are_says_nothing_of_its_difference() -> None:
+    runs = pairs(*hard(4, 12))
+    by_differences = next_of_confirmation(runs, DRAWN, needs_anchor=False)
+    assert by_differences.move == "pass"
+    assert by_differences.judgement is not None
+    assert 9 < by_differences.judgement.evidence.pairs <= 12
+    assert next_of_confirmation(runs, READING, needs_anchor=False).move != "pass"
+
+
+def test_ties_on_drawn_instances_miss() -> None:
+    confirmation = next_of_confirmation(
+        pairs(*[(measured(0), measured(0))] * 4), DRAWN, needs_anchor=True
+    )
+    assert confirmation.move == "miss"
+
+
+def test_a_lucky_pair_on_drawn_instances_is_not_enough_and_on_fixed_ones_it_is() -> None:
+    lucky = pairs((measured(0), measured(1)))
+    assert next_of_confirmation(lucky, DRAWN, needs_anchor=False).move == "pair"
+    assert next_of_confirmation(lucky, EXACT, needs_anchor=False).move == "pass"
+
+
+@pytest.mark.parametrize(("gain_sd", "move"), [(0.001, "pass"), (0.0, "miss"), (-1.0, "miss")])
+def test_one_exact_pair_decides_by_its_sign(gain_sd: float, move: str) -> None:
+    runs = pairs((measured(0), measured(gain_sd)))
+    assert next_of_confirmation(runs, EXACT, needs_anchor=False).move == move
+
+
+def test_a_maximised_exact_metric_is_read_with_its_sign_turned() -> None:
+    runs = pairs((measured(0), measured(-1)))
+    upwards = replace(EXACT, sign=-1)
+    assert next_of_confirmation(runs, upwards, needs_anchor=False).move == "pass"
+
+
+def test_an_exact_gain_is_measured_once_beside_the_anchor() -> None:
+    runs = pairs((measured(0), measured(1)))
+    assert next_of_confirmation(runs, EXACT, needs_anchor=True).move == "anchors"
+    anchor = planned(2, "anchor", 1, measured(-3))
+    assert next_of_confirmation([*runs, anchor], EXACT, needs_anchor=True).move == "pass"
+
+
+def test_an_exact_trial_tells_finite_figures() -> None:
+    confirmation = next_of_confirmation(
+        pairs((measured(0), measured(1))), EXACT, needs_anchor=False
+    )
+    told = confirmation.measured(bytes(32))
+    assert (told.gain_nano, told.lower_nano, told.upper_nano) == (SD_NANO, SD_NANO, SD_NANO)
+
+
+def test_differences_get_the_pairs_that_an_unknown_spread_takes() -> None:
+    patient = replace(DRAWN, policy=replace(DEFAULT, futility_probability=0.0))
+    noisy = [(measured(0), measured((-1.0) ** n)) for n in range(MOST_PAIRS)]
+    for count, move in ((DEFAULT.max_pairs, "pair"), (MOST_PAIRS, "miss")):
+        confirmation = next_of_confirmation(pairs(*noisy[:count]), patient, needs_anchor=False)
+        assert confirmation.move == move

@@ -12,10 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.evidence import CRITICAL, FEWEST_PAIRS, Evidence
+from protocol.differences import DifferenceEvidence, critical_ratio
+from protocol.evidence import (
+    CRITICAL,
+    CRITICAL_DIFFERENCES,
+    FEWEST_DIFFERENCES,
+    FEWEST_PAIRS,
+    Evidence,
+)
 from protocol.gains import MILLION, Pair
 from protocol.runs import MAX_RUNS
 from protocol.statistics import log_e_value
+from protocol.styles import Style
+from tests.protocol.instances import NULLS, mean_of
 from tests.protocol.scatter import normal, skewed, student
 from tests.protocol.test_rule import upper_end
 
@@ -131,3 +140,103 @@ def test_nulls_looked_at_after_each_of_32_pairs_are_rarely_borne_out(name: str) 
             pairs.append((round(first * SD), round(scale * second * SD)))
         false += any(Evidence.of(pairs[:n], 0).is_above(0) for n in range(3, 33))
     assert upper_end(false, count) <= 0.06  # the bench has the narrow interval
+
+
+# Programs: pairs that meet the same instances
+
+DRAWN, EXACT = Style.drawing(64), Style(name="exact")
+drawn_pairs = st.lists(
+    st.tuples(*[st.integers(-(10**9), 10**9)] * 2), min_size=FEWEST_DIFFERENCES, max_size=32
+)
+
+
+def test_the_table_of_differences_is_where_their_evidence_reaches_one_in_twenty() -> None:
+    numbers = range(FEWEST_DIFFERENCES, MAX_RUNS // 2 + 1)
+    ratios = [critical_ratio(number, math.log(20)) for number in numbers]
+    assert [math.ceil(MILLION * ratio) for ratio in ratios] == list(CRITICAL_DIFFERENCES)
+
+
+@given(drawn_pairs, st.integers(0, 10**9), st.integers(0, 10**8))
+def test_readers_see_in_differences_what_a_node_sees(
+    pairs: list[Pair], least: int, noise: int
+) -> None:
+    shown = Evidence.of(pairs, noise, DRAWN)
+    gains = tuple(float(base - candidate) for base, candidate in pairs)
+    node = DifferenceEvidence(gains, floor=float(noise))
+    assert shown.noise_nano == pytest.approx(node.sd, rel=1e-6, abs=2)
+    for is_shown, log_e in (
+        (shown.is_above(0), node.log_e),
+        (shown.is_below(least), node.log_e_absent(float(least))),
+    ):
+        if abs(log_e - math.log(20)) > 1e-4:
+            assert is_shown == (log_e > math.log(20))
+    gain = shown.gain
+    assert gain is not None
+    assert gain.lower_nano() == pytest.approx(node.interval()[0], rel=1e-5, abs=100)
+    assert gain.estimate / MILLION == pytest.approx(node.estimate, rel=1e-5, abs=100)
+
+
+@given(drawn_pairs)
+def test_what_lies_beyond_the_bounds_of_differences_is_shown(pairs: list[Pair]) -> None:
+    shown = Evidence.of(pairs, SD, DRAWN)
+    assert shown.gain is not None
+    assert shown.is_above(shown.gain.lower_nano())
+    assert not shown.is_above(shown.gain.lower_nano() + 2)
+    assert shown.is_below(shown.gain.upper_nano + 1)
+    assert not shown.is_below(shown.gain.upper_nano - 1)
+
+
+def test_only_the_difference_of_a_pair_counts_where_instances_are_drawn() -> None:
+    hard = [(10**9 * n, 10**9 * n - 100 - n % 3) for n in range(12)]
+    assert Evidence.of(hard, 1, DRAWN).bears_out(0) == "confirmed"
+    assert Evidence.of(hard, 1).bears_out(0) is None
+
+
+def test_too_few_differences_and_ties_bear_nothing_out() -> None:
+    same = [(100, 0)]
+    assert Evidence.of(same * (FEWEST_DIFFERENCES - 1), 0, DRAWN).bears_out(0) is None
+    assert Evidence.of(same * FEWEST_DIFFERENCES, 0, DRAWN).bears_out(0) == "confirmed"
+    assert Evidence.of(same * 28, 0, Style.drawing(1)).bears_out(0) is None
+    assert Evidence.of(same * 29, 0, Style.drawing(1)).bears_out(0) == "confirmed"
+    for count in range(33):
+        assert Evidence.of([(7, 7)] * count, 0, DRAWN).bears_out(0) is None
+
+
+def test_pairs_that_all_differ_by_the_same_keep_an_interval() -> None:
+    gain = Evidence.of([(1200, 0)] * 12, 0, DRAWN).gain
+    assert gain is not None
+    assert 900 < gain.lower_nano() < 1050
+    assert 1350 < gain.upper_nano < 1500
+
+
+@pytest.mark.parametrize(
+    ("gain", "least", "verdict"),
+    [(5, 0, "confirmed"), (5, 5, "confirmed"), (5, 6, "smaller"), (0, 5, "refuted"), (0, 0, None)],
+)
+def test_one_exact_pair_says_all(gain: int, least: int, verdict: str | None) -> None:
+    shown = Evidence.of([(100, 100 - gain)], 3, EXACT)
+    assert shown.bears_out(least) == verdict
+    assert shown.noise_nano == 0
+    told = shown.gain
+    assert told is not None
+    assert (told.lower_nano(), told.value_nano, told.upper_nano) == (gain, gain, gain)
+
+
+def test_exact_pairs_that_contradict_one_another_show_what_both_do() -> None:
+    told = Evidence.of([(100, 98), (100, 97)], 0, EXACT).gain
+    assert told is not None
+    assert (told.pairs, told.lower_nano(), told.upper_nano) == (2, 1, 3)
+    assert Evidence.of([(100, 99), (100, 97)], 0, EXACT).bears_out(0) is None
+    assert Evidence.of([], 0, EXACT).bears_out(0) is None
+    assert Evidence.of([], 0, EXACT).gain is None
+
+
+@pytest.mark.parametrize("name", ["ties_90_lossy", "lognormal_down", "heavy_tails_t2"])
+def test_nulls_of_programs_are_rarely_borne_out(name: str) -> None:
+    noise, chance, count = mean_of(NULLS[name], 16), random.Random(name), 300
+    false = 0
+    for _ in range(count):
+        pairs = [(round(noise(chance) * SD), 0) for _ in range(32)]
+        looks = range(FEWEST_DIFFERENCES, 33)
+        false += any(Evidence.of(pairs[:n], 0, DRAWN).is_above(0) for n in looks)
+    assert upper_end(false, count) <= 0.075  # the bench has the narrow interval

@@ -15,11 +15,15 @@ from protocol.rule import (
     Claim,
     Judgement,
     Policy,
+    evidence_of,
     judge,
     passes_recheck,
     passes_screen,
+    policy_of,
+    trial_alpha,
 )
-from protocol.statistics import NoiseEstimate, PairedEvidence
+from protocol.statistics import Evidence, NoiseEstimate, PairedEvidence
+from protocol.styles import MOST_PAIRS, RUNS, Style
 
 NOISE = NoiseEstimate(30.0, 30.0)
 
@@ -237,3 +241,111 @@ def test_of_a_claim_of_sixteen_deviations_three_that_are_there_are_found() -> No
     verdicts = [simulate(3.0, VERIFY, chance, Claim(gain=16.0))[0].verdict for _ in range(count)]
     assert verdicts.count("smaller") / count >= 0.9
     assert verdicts.count("refuted") / count <= 0.03
+
+
+# The same rule where pairs are differences, and where they are exact
+
+DIFFERENCES, EXACT = Style.drawing(64), Style(name="exact")
+
+
+def pairs_of_style(style: Style, *gains: float) -> Evidence:
+    """Pairs of a base at 5 that gained this, on a task of this style."""
+    return evidence_of(style, NOISE, [5.0] * len(gains), [5.0 - gain for gain in gains])
+
+
+def test_a_task_s_style_says_which_evidence_its_pairs_are() -> None:
+    runs = pairs_of_style(RUNS, 1.0, 2.0)
+    assert runs == PairedEvidence(NOISE, (5.0, 5.0), (4.0, 3.0))
+    assert pairs_of_style(DIFFERENCES, 1.0, 2.0).pairs == 2
+    assert pairs_of_style(EXACT, 1.0).is_exact
+    with pytest.raises(ValueError, match="argument"):
+        evidence_of(DIFFERENCES, NOISE, [1.0, 2.0], [1.0])
+
+
+def test_a_noise_floor_and_the_least_pairs_come_from_the_style() -> None:
+    style = Style(name="differences", least_pairs=3, floor_nano=2_000_000_000)
+    shown = pairs_of_style(style, 1.0, 1.0)
+    assert shown.sd == pytest.approx(2.0)
+    assert shown.interval() == (-math.inf, math.inf)
+
+
+def test_what_an_unknown_spread_takes_longer_is_allowed_for() -> None:
+    def most(style: Style, policy: Policy) -> int:
+        return policy_of(style, policy).max_pairs
+
+    assert [most(RUNS, one) for one in (DEFAULT, POWER, QUICK)] == [20, 16, 4]
+    assert [most(DIFFERENCES, one) for one in (DEFAULT, POWER, QUICK)] == [29, 25, 13]
+    assert [most(Style.drawing(1), one) for one in (DEFAULT, QUICK)] == [MOST_PAIRS, MOST_PAIRS]
+    assert most(DIFFERENCES, replace(VERIFY, max_pairs=40)) == 40
+    assert [most(EXACT, one) for one in (DEFAULT, QUICK)] == [1, 1]
+    assert policy_of(DIFFERENCES, DEFAULT).alpha == DEFAULT.alpha
+    hopes = [policy_of(DIFFERENCES, one).futility_probability for one in (DEFAULT, POWER, AGAIN)]
+    assert hopes == [0.2, 0.1, 0.0]
+
+
+def test_differences_confirm_refute_and_give_up_like_runs() -> None:
+    wobble = [0.2 * (-1) ** n for n in range(16)]
+    policy = policy_of(DIFFERENCES, replace(DEFAULT, alpha=trial_alpha(1)))
+
+    def verdict(gain: float, claim: Claim | None = None, pairs: int = 16) -> str | None:
+        shown = pairs_of_style(DIFFERENCES, *[gain + one for one in wobble[:pairs]])
+        return judge(shown, policy, claim=claim).verdict
+
+    assert verdict(2.0) == "confirmed"
+    assert verdict(2.0, pairs=9) is None, "an unseen pair is still too large a part of all"
+    assert verdict(-2.0) == "unconfirmed"
+    assert verdict(-2.0, Claim(gain=1.0)) == "refuted"
+    assert verdict(2.0, Claim(gain=8.0)) == "smaller"
+    assert verdict(0.0, Claim(gain=8.0)) == "refuted"
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, POWER, VERIFY, AGAIN])
+def test_ties_are_given_up_and_never_pass(policy: Policy) -> None:
+    patient = policy_of(DIFFERENCES, policy)
+    for pairs in range(1, patient.max_pairs + 1):
+        judgement = judge(pairs_of_style(DIFFERENCES, *[0.0] * pairs), patient)
+        assert judgement.verdict in (None, "unconfirmed")
+        assert judgement.evidence_share == 0
+    assert judgement.verdict == "unconfirmed"
+
+
+def test_one_exact_pair_decides_by_its_sign() -> None:
+    verdicts = [judge(pairs_of_style(EXACT, gain), DEFAULT).verdict for gain in (1e-6, 0.0, -1e-6)]
+    assert verdicts == ["confirmed", "unconfirmed", "unconfirmed"]
+    assert judge(pairs_of_style(EXACT), DEFAULT).verdict is None
+    assert judge(pairs_of_style(EXACT, -1.0), AGAIN).verdict == "refuted"
+    assert judge(pairs_of_style(EXACT, 0.0), AGAIN).verdict == "unconfirmed"
+    assert judge(pairs_of_style(EXACT, 0.5), DEFAULT, minimum_gain=1.0).verdict == "unconfirmed"
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict", "word"),
+    [
+        (2.0, "confirmed", "holds"),
+        (1.5, "confirmed", "holds"),
+        (1.499999999, "smaller", "smaller"),
+        (0.0, "refuted", "does_not_hold"),
+        (-1.0, "refuted", "does_not_hold"),
+    ],
+)
+def test_of_an_exact_claim_all_is_there_or_it_is_not(gain: float, verdict: str, word: str) -> None:
+    judgement = judge(pairs_of_style(EXACT, gain), VERIFY, claim=Claim(gain=1.5, lower=0.1))
+    assert (judgement.verdict, judgement.claim) == (verdict, word)
+
+
+def test_an_exact_claim_of_a_small_loss_is_only_refuted_by_a_larger_one() -> None:
+    claim = Claim(gain=-1.0)
+    found = [judge(pairs_of_style(EXACT, gain), VERIFY, claim=claim) for gain in (-1.0, -1.1)]
+    assert [(one.verdict, one.claim) for one in found] == [
+        ("unconfirmed", "holds"),
+        ("refuted", "does_not_hold"),
+    ]
+
+
+@pytest.mark.parametrize("style", [DIFFERENCES, EXACT])
+def test_what_is_told_of_a_judgement_are_finite_figures(style: Style) -> None:
+    judgement = judge(pairs_of_style(style, *[1.0] * 12), DEFAULT)
+    assert math.isfinite(1000 * judgement.log_e)
+    assert judgement.lower is not None
+    assert judgement.upper is not None
+    assert judgement.evidence_share == 1.0

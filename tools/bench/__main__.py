@@ -17,6 +17,7 @@ from tools.bench.looping import run_looping
 from tools.bench.network import FIGURES, run_network
 from tools.bench.peers import run_peers
 from tools.bench.pipeline import run_pipeline
+from tools.bench.programs import run_programs
 from tools.bench.records import run_records
 from tools.bench.repeats import run_repeats
 from tools.bench.swarm import run_swarm
@@ -27,6 +28,7 @@ from tools.paths import ROOT
 KEPT = ROOT / "build" / "bench"  # what takes minutes to make
 PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "decisions": run_decisions,
+    "programs": run_programs,
     "attesting": run_attesting,
     "swarm": run_swarm,
     "explore": run_explore,

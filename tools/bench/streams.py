@@ -233,7 +233,7 @@ class Node:
         gain = self.propose(self.machine.chance)
         runs: list[PlannedRun] = []
         reading, level_nano = self._reading(), self._level_nano()
-        while (move := next_of_trial(runs, level_nano, reading, is_current=True)) == "run":
+        while (move := next_of_trial(runs, (level_nano,) * 2, reading, is_current=True)) == "run":
             runs.append(self._run("candidate", self._worth + gain, len(runs)))
         if self.branch:
             self.branch.experiments += 1

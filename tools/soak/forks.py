@@ -19,9 +19,9 @@ from trainer.host.processes import status_number
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import program_message
 from trainer.runner import Runner
+from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.zygote import Zygote
 from trainer.task_kinds import load_task

@@ -240,7 +240,9 @@ def recomputed(home: Home) -> list[str]:
                 if not isinstance(body, ResultBody) or body.runs != ended:
                     problems.append(f"{step.title}: the record has other runs")
                     continue
-                move = next_of_trial(runs, round(step.known_level_nano), reading, is_current=True)
+                move = next_of_trial(
+                    runs, (round(step.known_level_nano),) * 2, reading, is_current=True
+                )
                 out = "screened_out" if len(runs) == 1 else "rechecked_out"
                 wanted = {"discard": out, "keep": "kept", "fail": "failed"}.get(move, move)
                 if step.decision != wanted:
