@@ -14,7 +14,15 @@ from protocol.errors import UsageError
 
 
 @click.command()
-@setting_option("task")
+@click.option(
+    "--task",
+    "tasks",
+    metavar="NAME[:PARTS]",
+    multiple=True,
+    help="A task's name, folder or id (default: tiny; nanochat with a usable NVIDIA card). Several "
+    "take turns, by their parts of the time.",
+)
+@click.option("--turn", metavar="SPAN", help="How long a part is, with several tasks [10m].")
 @setting_option("text")
 @setting_option("gpus")
 @setting_option("lanes")
@@ -35,6 +43,8 @@ from protocol.errors import UsageError
 @click.option("--yes", "agrees", is_flag=True, help="Agree to join the network without a question.")
 @setting_option("allow_partial_sandbox")
 def start(
+    tasks: tuple[str, ...],
+    turn: str | None,
     duration: str | None,
     until: str | None,
     schedule: str | None,
@@ -56,6 +66,7 @@ def start(
     from node.networks.consent import Wishes
     from node.networks.invites import join_network, read_invite
     from node.running.program import start_node
+    from node.running.turns import TURN_S, shares_of
     from node.settings.network_definition import NO_NETWORK
     from node.terminal.durations import parse_duration, parse_hours, seconds_until
 
@@ -65,7 +76,15 @@ def start(
     wishes = Wishes(network=net, has_invite=line is not None, agrees=agrees)
     if line is not None:
         join_network(home, read_invite(line))
+    shares = shares_of(tasks) if len(tasks) > 1 else ()
+    flags["task"] = shares[0].task if shares else next(iter(tasks), None)
     config = config_of(home, {**flags, **wishes.settings})
+    if shares and (config.max_experiments or flags["text"]):
+        raise UsageError(
+            "--max-experiments and --text are for one task", "end several by the clock: --for 8h"
+        )
+    if turn and not shares:
+        raise UsageError("--turn is for several tasks", "name each: --task A --task B:2")
     if net is not None and net != NO_NETWORK:
         say_what_goes_before(home, net)
     duration_s = parse_duration(duration) if duration else None
@@ -77,7 +96,8 @@ def start(
         hours=parse_hours(schedule) if schedule else None,
         when_idle=when_idle,
     )
-    start_node(home, config, goal, wishes)
+    turn_s = parse_duration(turn) if turn else TURN_S
+    start_node(home, config, goal, wishes, shares=shares, turn_s=turn_s)
 
 
 @click.command()

@@ -88,6 +88,7 @@ class Agenda:
         self._running: Collection[tuple[int, int]] = ()
         self._is_foreign_barred = False
         self._is_settling = False  # after a trial, until what went on beside it has ended
+        self._makes_way = False
         self.plan = SessionPlan(
             duration_s=goal.duration_s, hours=goal.hours, now=now, clock_s=clock_s
         )
@@ -117,6 +118,10 @@ class Agenda:
     def end(self) -> None:
         """Begin nothing more."""
         self.is_over = True
+
+    def make_way(self) -> None:
+        """Open nothing more, and be over once what is open is decided."""
+        self._makes_way = True
 
     def begin(self) -> None:
         """Tell the plan what this session finds, before its first run."""
@@ -193,6 +198,9 @@ class Agenda:
                 return run
         line = self._ledger.line
         if line is None:
+            return None
+        if self._makes_way:
+            self.is_over = not jobs
             return None
         if any(job.step.IS_EXCLUSIVE for job in jobs):
             self._is_settling = True

@@ -123,6 +123,19 @@ class Research:
             self.activity.say(why)
             self._wake.set()
 
+    def make_way(self, why: str) -> None:
+        """End for another session's sake between trials: what is open is decided first."""
+        if not (self._is_stopped or self._agenda.is_over):
+            self.has_given_way = True
+            self._agenda.make_way()
+            self.activity.say(why)
+            self._wake.set()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody said that it is to end."""
+        return self._is_stopped
+
     def _end(self) -> None:
         """Begin nothing more. What waits for a quiet minute is made in another session."""
         self._agenda.end()

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from node.networks.consent import (
 from node.peering.book_file import book_path, read_book
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice, choose
 from node.proposing.command import terms_of
+from node.proposing.asked import lent_models
 from node.proposing.opening import Means, fast_proposer, open_slow, take_means
 from node.running.first_card import Unproven, task_here
 from node.running.handlers import handlers
@@ -39,13 +42,14 @@ from node.running.node import Node, open_node
 from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
+from node.running.turns import TURN_S, Share, for_a_turn
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
 from node.terminal.interrupts import until_interrupted
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, wants_color
-from protocol.errors import ArnodeError, ConfigurationError
+from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.folder import builtin_tasks
@@ -57,10 +61,19 @@ _REFRESH_S = 0.5
 _LOG_LIMIT_BYTES = 5_000_000
 
 
-def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
+def start_node(
+    home: Home,
+    config: Config,
+    goal: Goal,
+    wishes: Wishes,
+    *,
+    shares: Sequence[Share] = (),
+    turn_s: float = TURN_S,
+) -> None:
     """Run the node in this process until it ends. Raises ArnodeError when it cannot start.
 
-    `wishes`: what the command line says of the network.
+    `wishes`: what the command line says of the network. `shares`: several tasks that take turns,
+    of `turn_s` seconds a part, in place of the setting's.
     """
     keep_to_oneself()
     means = take_means(os.environ, config)  # before anything is started that would inherit keys
@@ -73,6 +86,12 @@ def start_node(home: Home, config: Config, goal: Goal, wishes: Wishes) -> None:
         _say_limits(home, config, chosen.choice, means)
         start = _Start(home=home, config=config, goal=goal, choice=chosen.choice, means=means)
         text = Path(config.text) if config.text else None
+        if shares:
+            running = _shared_start(start, shares, wishes, turn_s)
+            with contextlib.suppress(StoppedError):
+                asyncio.run(running)
+            print("stopped; `arnode start` goes on from here", file=sys.stderr)
+            return
         if text is None:
             here = task_here(home, config)
             config = replace(config, task=here.task)
@@ -200,19 +219,73 @@ async def _run_awaited(start: _Start) -> None:
     await _run(replace(start, goal=goal), task, before=research)
 
 
+def _shared_start(
+    start: _Start, shares: Sequence[Share], wishes: Wishes, turn_s: float
+) -> Coroutine[None, None, None]:
+    """Return what lets several tasks take turns, all of whose data must be here."""
+    home, config = start.home, start.config
+    tasks: list[tuple[Task, Share]] = []
+    for share in shares:
+        if awaited_download(home, share.task) is not None:
+            raise UsageError(
+                f"the data of task {share.task} are not here, and a turn waits for none",
+                f"fetch them first: arnode task prepare {share.task}",
+            )
+        with reporting() as progress:
+            tasks.append((find_task(home, name=share.task, text=None, progress=progress), share))
+    is_own = any(is_own_task(task, data_dir=home.data) for task, _ in tasks)
+    network = agreed_network(home, config, wishes, is_own=is_own)
+    return _run_in_turn(replace(start, network=network), tasks, turn_s)
+
+
+async def _run_in_turn(start: _Start, tasks: Sequence[tuple[Task, Share]], turn_s: float) -> None:
+    """Run tasks one after the other, over and over, each for its parts of the time.
+
+    A task that has nothing more to do has no more turns; the goal is for all of them.
+    """
+    waiting, before = deque(tasks), None
+    ends_s = math.inf if start.goal.duration_s is None else passing_s() + start.goal.duration_s
+    while waiting and (left_s := ends_s - passing_s()) > 0:
+        task, share = waiting.popleft()
+        goal = start.goal if math.isinf(left_s) else replace(start.goal, duration_s=left_s)
+        turn = (share.parts * turn_s, waiting[0][0].name) if waiting else None
+        config = replace(start.config, task=share.task)
+        own = replace(start, config=config, goal=goal)
+        before = await _run(own, task, before=before, turn=turn)
+        if before.is_stopped:
+            return
+        if before.has_given_way:
+            waiting.append((task, share))
+
+
 async def _run(
     start: _Start,
     task: Task,
     *,
     preparation: Preparation | None = None,
     before: Research | None = None,
+    turn: tuple[float, str] | None = None,
 ) -> Research:
-    """Run a node to its end, which may be to make way for the task that is being prepared."""
+    """Run a node to its end, which may be to make way for the task that is being prepared.
+
+    `turn`: after how many seconds it makes way for which other task.
+    """
     home, config = start.home, start.config
     with reporting() as progress:
         async with contextlib.AsyncExitStack() as stack:
             slow = await stack.enter_async_context(
                 open_slow(home, config, task, start.choice, start.means, progress)
+            )
+            models = await stack.enter_async_context(
+                lent_models(
+                    home,
+                    config,
+                    task.manifest,
+                    start.choice,
+                    start.means.keys,
+                    has_company=start.network is not None,
+                    progress=progress,
+                )
             )
             node = await stack.enter_async_context(
                 open_node(
@@ -224,6 +297,7 @@ async def _run(
                     progress=progress,
                     slow=slow,
                     network=start.network,
+                    models=models,
                 )
             )
             _log.info(
@@ -235,6 +309,8 @@ async def _run(
                 await stack.enter_async_context(preparation.heard(node.research))
             if before is not None:
                 node.research.pause_as(before)
+            if turn is not None:
+                await stack.enter_async_context(for_a_turn(node.research, *turn))
             if sys.stdout.isatty():
                 await run_watched(node, config)
             else:
