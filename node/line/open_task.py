@@ -26,6 +26,7 @@ from protocol.runs import Env
 from protocol.source import Source
 from trainer.host.device import Device
 from trainer.measuring.kind import Prepared
+from trainer.measuring.models import KeptModels
 from trainer.proving.proof import as_proven
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
@@ -149,10 +150,12 @@ async def opened(
     *,
     devices: Sequence[Device],
     needs_all: bool,
+    models: KeptModels | None = None,
 ) -> AsyncIterator[Session]:
     """Open a task on devices of this machine while the block lasts; one for each lane.
 
-    `needs_all`: with all of its training text, and not only what a first run needs.
+    `needs_all`: with all of its training text, and not only what a first run needs. `models` are
+    those that its programs may ask.
     """
     opening = partial(
         open_session,
@@ -162,6 +165,7 @@ async def opened(
         data_url=config.data_url,
         forks_strangers=config.fork == "all",
         patience_s=60 * config.quiet_minutes,
+        models=models,
     )
     session = await in_thread(opening, progress)
     try:
@@ -184,11 +188,12 @@ def open_session(
     data_url: str | None,
     forks_strangers: bool,
     patience_s: float,
+    models: KeptModels | None = None,
 ) -> Session:
     """Prepare what a first run needs of a task's data, and a runner for each device.
 
     `data_url`, `forks_strangers` and `patience_s`, how long a disturbed run may wait, are settings;
-    `session.data.load_rest` is for the other training text.
+    `session.data.load_rest` is for the other training text, `models` for programs that ask any.
     """
     with explaining_faults(home.data):
         data = kind_of(task.manifest).prepare(
@@ -208,6 +213,7 @@ def open_session(
             compiled=_compiled(home, task, device),
             audit_key=hmac.digest(secret, b"arnode/audits/1", "sha256"),
             patience_s=patience_s,
+            models=models,
         )
         for device in proven
     ]

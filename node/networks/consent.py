@@ -1,12 +1,13 @@
 """Whether this node speaks to a network at all: nothing is sent before its user agreed.
 
 Asked once, at a terminal, where there is somebody to meet; the answer is the setting `online`.
-Without a terminal only a flag or that setting opens the network. A task of one's own, own text
-above all, never leaves the machine.
+Without a terminal only a flag or that setting opens the network. Own text never leaves the machine,
+and a program task of one's own goes into private networks alone.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,22 @@ from trainer.task_kinds import builtin_ids
 
 _KEY_DIGITS: Final = 12
 _HOW = "`arnode start` in a terminal asks, `--yes` agrees"
+
+
+class TaskOf(Enum):
+    """Whose a task is: everybody's, its user's, who may show it to friends, or this machine's."""
+
+    EVERYBODY = "comes with arnode, or was announced by others"
+    ITS_USER = "a folder of the user's that holds all that others need to run it"
+    THIS_MACHINE = "data that lie here alone"
+
+    @classmethod
+    def of(cls, task: Task, *, data_dir: Path) -> "TaskOf":
+        """Return whose a task is, whatever it is called."""
+        if task.id in builtin_ids(data_dir).values() or task.program_path is None:
+            return cls.EVERYBODY
+        is_whole = task.manifest.program is not None and not task.is_private
+        return cls.ITS_USER if is_whole else cls.THIS_MACHINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +95,7 @@ def plan_network(
     wishes: Wishes,
     *,
     terms: list[str],
-    is_own_task: bool,
+    task: TaskOf,
     has_met: bool,
     ask: Callable[[list[str], str], bool] | None,
 ) -> Network | Offline:
@@ -97,12 +114,17 @@ def plan_network(
         return Offline("the network is off: `--network none`")
     if wishes.network is not None:
         remember_network(home, wishes.network)
-    if is_own_task:
+    if task is TaskOf.THIS_MACHINE:
         return Offline("the network is off: this task is your own and stays here")
     is_wanted = wishes.has_invite or wishes.network is not None
     if config.online is False and not is_wanted:
         return Offline("the network is off: `online = false`")
     defined = find_network(home, config.net)
+    if task is TaskOf.ITS_USER and defined.network.secret is None:
+        return Offline(
+            "the network is off: this task is your own, and goes into private networks only "
+            "(`arnode network init NAME --private`)"
+        )
     network = with_settings(defined.network, config)
     if config.online or wishes.agrees:
         return network
@@ -121,11 +143,6 @@ def plan_network(
         changes["net"] = config.net
     change_settings(home.config, changes)
     return network if is_agreed else Offline("the network is off, as answered")
-
-
-def is_own_task(task: Task, *, data_dir: Path) -> bool:
-    """Say whether a task is not one that comes with arnode, whatever it is called."""
-    return task.id not in builtin_ids(data_dir).values()
 
 
 def ask_at_terminal(lines: list[str], question: str) -> bool:

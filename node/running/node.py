@@ -38,6 +38,7 @@ from protocol.rule import Policy
 from protocol.topics import subscriptions
 from trainer.host.battery import is_on_battery
 from trainer.measuring.host_load import Idle
+from trainer.measuring.models import KeptModels
 from trainer.task_folder.task import Task
 
 if TYPE_CHECKING:
@@ -93,8 +94,12 @@ async def open_node(
     progress: Progress,
     slow: SlowProposer | None = None,
     network: Network | None = None,
+    models: KeptModels | None = None,
 ) -> AsyncIterator[Node]:
-    """Open everything for one task, and join the network. The caller holds the home's lock."""
+    """Open everything for one task, and join the network. The caller holds the home's lock.
+
+    `models` are those that the task's programs may ask.
+    """
     async with contextlib.AsyncExitStack() as stack:
         quotas = Quotas(total=config.max_records)
         store = stack.enter_context(Store.open(home, quotas=quotas, progress=progress))
@@ -108,6 +113,7 @@ async def open_node(
                 progress,
                 devices=lanes.devices,
                 needs_all=goal.is_on_demand,  # what somebody asks for is answered on all of it
+                models=models,
             )
         )
         books = Books.of(home, config, store, session.subject)

@@ -25,16 +25,16 @@ from node.loop.agenda import Goal
 from node.loop.research import Research
 from node.networks.consent import (
     Offline,
+    TaskOf,
     Wishes,
     ask_at_terminal,
-    is_own_task,
     network_terms,
     plan_network,
 )
 from node.peering.book_file import book_path, read_book
+from node.proposing.asked import lent_models
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice, choose
 from node.proposing.command import terms_of
-from node.proposing.asked import lent_models
 from node.proposing.opening import Means, fast_proposer, open_slow, take_means
 from node.running.first_card import Unproven, task_here
 from node.running.handlers import handlers
@@ -100,16 +100,16 @@ def start_node(
         if download is not None:
             if start.unproven is None:  # else the card says so itself, and `tiny` runs
                 require_use(download, config)
-            is_own = config.task not in builtin_tasks()
-            network = agreed_network(home, config, wishes, is_own=is_own)
+            whose = TaskOf.EVERYBODY if config.task in builtin_tasks() else TaskOf.THIS_MACHINE
+            network = agreed_network(home, config, wishes, whose)
             running = _run_awaited(replace(start, network=network))
         else:
             with reporting() as progress:
                 task = find_task(home, name=config.task, text=text, progress=progress)
             if idle := idle_cards(task.manifest):
                 print(plain(idle), file=sys.stderr)
-            is_own = is_own_task(task, data_dir=home.data)
-            network = agreed_network(home, config, wishes, is_own=is_own)
+            whose = TaskOf.of(task, data_dir=home.data)
+            network = agreed_network(home, config, wishes, whose)
             running = _run_at_once(replace(start, network=network), task)
         with contextlib.suppress(StoppedError):
             asyncio.run(running)
@@ -146,7 +146,7 @@ def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
         yield
 
 
-def agreed_network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) -> Network | None:
+def agreed_network(home: Home, config: Config, wishes: Wishes, whose: TaskOf) -> Network | None:
     """Return the network to take part in, if its user agrees; the log and the terminal say if not.
 
     Raises what `plan_network` does.
@@ -158,7 +158,7 @@ def agreed_network(home: Home, config: Config, wishes: Wishes, *, is_own: bool) 
         config,
         wishes,
         terms=terms,
-        is_own_task=is_own,
+        task=whose,
         has_met=bool(book.entries),
         ask=ask_at_terminal if sys.stdin.isatty() and sys.stderr.isatty() else None,
     )
@@ -233,8 +233,9 @@ def _shared_start(
             )
         with reporting() as progress:
             tasks.append((find_task(home, name=share.task, text=None, progress=progress), share))
-    is_own = any(is_own_task(task, data_dir=home.data) for task, _ in tasks)
-    network = agreed_network(home, config, wishes, is_own=is_own)
+    owners = [TaskOf.of(task, data_dir=home.data) for task, _ in tasks]
+    whose = max(owners, key=list(TaskOf).index)  # the most private decides for all
+    network = agreed_network(home, config, wishes, whose)
     return _run_in_turn(replace(start, network=network), tasks, turn_s)
 
 

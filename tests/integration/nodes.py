@@ -139,10 +139,11 @@ class RunningNode:
         *words: str,
         env: Mapping[str, str] | None = None,
         command: Sequence[str] = COMMAND,
+        task: Sequence[str] = DEAF_FLAGS,
     ) -> None:
         self.home = Home(home)
         self.process = subprocess.Popen(
-            [*command, "start", *DEAF_FLAGS, *words],
+            [*command, "start", *task, *words],
             env=environment(home, env),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -226,9 +227,10 @@ def running_node(
     *words: str,
     env: Mapping[str, str] | None = None,
     command: Sequence[str] = COMMAND,
+    task: Sequence[str] = DEAF_FLAGS,
 ) -> Iterator[RunningNode]:
     """A started node, which does not outlive the block; `command` is in `arnode`'s place."""
-    node = RunningNode(home, *words, env=env, command=command)
+    node = RunningNode(home, *words, env=env, command=command, task=task)
     try:
         yield node
     except BaseException:

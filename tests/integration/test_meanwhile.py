@@ -18,7 +18,7 @@ def test_tiny_runs_until_the_first_shards_are_there_and_the_rest_comes_beside_th
     with served(shards) as hub:
         folder = write_unpinned(tmp_path / "unpinned", hub.url)
         hub.stalled |= {NAMES[0], NAMES[1]}
-        with running_node(home, "--task", str(folder)) as node:
+        with running_node(home, task=("--task", str(folder))) as node:
             node.wait_for("task tiny on")
             node.wait_for(r"unpinned's data are on their way \(.+\): meanwhile tiny runs")
             node.wait_until(lambda: f"GET {NAMES[0]}" in hub.asked)
@@ -42,7 +42,7 @@ def test_a_stop_meanwhile_ends_everything(
     with served(shards) as hub:
         hub.stalled.add(NAMES[0])
         folder = write_unpinned(tmp_path / "unpinned", hub.url)
-        with running_node(home, "--task", str(folder)) as node:
+        with running_node(home, task=("--task", str(folder))) as node:
             node.wait_for("meanwhile tiny runs")
             node.wait_until(lambda: f"GET {NAMES[0]}" in hub.asked)
             if how == "stop":
@@ -62,13 +62,13 @@ def test_a_node_killed_meanwhile_goes_on(home: Path, shards: Path, tmp_path: Pat
     with served(shards) as hub:
         hub.stalled.add(NAMES[0])
         folder = write_unpinned(tmp_path / "unpinned", hub.url)
-        with running_node(home, "--task", str(folder)) as node:
+        with running_node(home, task=("--task", str(folder))) as node:
             node.wait_for("meanwhile tiny runs")
             node.wait_until(lambda: f"GET {NAMES[0]}" in hub.asked)
             node.kill()
         hub.stalled.clear()
         arnode(home, "task", "prepare", str(folder))
-        with running_node(home, "--task", str(folder)) as node:
+        with running_node(home, task=("--task", str(folder))) as node:
             node.wait_for("task unpinned on")
             node.interrupt()
             node.end()

@@ -4,6 +4,7 @@ import io
 import random
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ import pytest
 from node.home.home import Home
 from node.networks.consent import (
     Offline,
+    TaskOf,
     Wishes,
     ask_at_terminal,
-    is_own_task,
     network_terms,
     plan_network,
 )
@@ -25,6 +26,7 @@ from node.settings.config import Config, load_config
 from node.settings.network_definition import Network
 from protocol.errors import UsageError
 from tests.node.meeting import address, key
+from tests.tasks.sums import write_sums
 from trainer.language_model.text.pin import write_pin
 from trainer.sandbox.tier import Tier, TierName
 from trainer.task_folder.task import NotPreparedError, Task
@@ -57,7 +59,7 @@ def plan(
     wishes: Wishes | None = None,
     *,
     ask: User | None = None,
-    is_own_task: bool = False,
+    task: TaskOf = TaskOf.EVERYBODY,
     has_met: bool = True,
     **settings: object,
 ) -> Network | Offline:
@@ -70,7 +72,7 @@ def plan(
         config,
         wishes,
         terms=terms(config),
-        is_own_task=is_own_task,
+        task=task,
         has_met=has_met,
         ask=ask,
     )
@@ -141,7 +143,7 @@ def test_a_start_at_a_terminal_asks_only_where_peers_are_known(
         book.learn(address(4), AddressSource.MDNS)
         home.prepare()
         write_book(book_path(home, "main"), book)
-    assert agreed_network(home, Config(), Wishes(), is_own=False) is None
+    assert agreed_network(home, Config(), Wishes(), TaskOf.EVERYBODY) is None
     said = capsys.readouterr().err
     assert ("Join the network `main`?" in said) is is_known
     assert ("`arnode join LINE`" in said) is not is_known
@@ -238,7 +240,7 @@ def test_the_network_that_a_start_names_is_in_use_from_then_on(
     home: Home, wishes: Wishes, ask: User | None, own: bool
 ) -> None:
     create_network(home, LAB)
-    plan(home, wishes, ask=ask, is_own_task=own)
+    plan(home, wishes, ask=ask, task=TaskOf.THIS_MACHINE if own else TaskOf.EVERYBODY)
     assert load_config(home.config, env={}).config.net == "lab"
     assert plan(home, Wishes(agrees=True)) == (LAB if ask is None or ask.agrees else ANSWERED_NO)
     plan(home, Wishes(network="none"))
@@ -254,10 +256,10 @@ def test_a_no_to_another_network_is_no_answer_to_the_one_that_a_start_names(home
     assert user.asked == ["Join the network `lab`?"]
 
 
-@pytest.mark.parametrize("is_own_task", [True, False])
-def test_an_unknown_network_is_not_remembered(home: Home, is_own_task: bool) -> None:
+@pytest.mark.parametrize("task", [TaskOf.THIS_MACHINE, TaskOf.EVERYBODY])
+def test_an_unknown_network_is_not_remembered(home: Home, task: TaskOf) -> None:
     with pytest.raises(UsageError, match="no network 'lab'"):
-        plan(home, Wishes(network="lab", agrees=True), is_own_task=is_own_task)
+        plan(home, Wishes(network="lab", agrees=True), task=task)
     assert not home.config.exists()
 
 
@@ -280,10 +282,19 @@ def test_an_own_task_stays_here_whatever_is_said(home: Home, wishes: Wishes) -> 
     home.prepare()
     home.config.write_text("online = true\n")
     user = User(agrees=True)
-    decided = plan(home, wishes, ask=user, is_own_task=True)
+    decided = plan(home, wishes, ask=user, task=TaskOf.THIS_MACHINE)
     assert isinstance(decided, Offline)
     assert "your own" in decided.reason
     assert user.asked == []
+
+
+def test_a_program_of_one_s_own_goes_into_private_networks_alone(home: Home) -> None:
+    create_network(home, replace(LAB, name="open", secret=None))
+    told = plan(home, Wishes(network="open", agrees=True), task=TaskOf.ITS_USER)
+    assert isinstance(told, Offline)
+    assert "private networks only" in told.reason
+    create_network(home, LAB)
+    assert is_on(plan(home, Wishes(network="lab", agrees=True), task=TaskOf.ITS_USER))
 
 
 def test_the_plan_has_the_definition_and_the_addresses_of_the_settings(home: Home) -> None:
@@ -303,8 +314,20 @@ def test_an_unknown_network_is_an_error_before_anything_is_asked(home: Home) -> 
 
 
 def test_tasks_that_come_with_arnode_are_everybody_s(short_task: Task, tmp_path: Path) -> None:
-    assert is_own_task(short_task, data_dir=tmp_path)
-    assert not is_own_task(load_task("tiny", data_dir=tmp_path), data_dir=tmp_path)
+    assert TaskOf.of(short_task, data_dir=tmp_path) is TaskOf.THIS_MACHINE
+    tiny = load_task("tiny", data_dir=tmp_path)
+    assert TaskOf.of(tiny, data_dir=tmp_path) is TaskOf.EVERYBODY
+
+
+def test_a_folder_that_holds_all_of_a_program_is_its_users(tmp_path: Path) -> None:
+    folder = tmp_path / "sums"
+    write_sums(folder)
+    task = load_task(folder, data_dir=tmp_path)
+    assert TaskOf.of(task, data_dir=tmp_path) is TaskOf.ITS_USER
+    secret = replace(task, is_private=True)
+    assert TaskOf.of(secret, data_dir=tmp_path) is TaskOf.THIS_MACHINE
+    fetched = replace(task, program_path=None)
+    assert TaskOf.of(fetched, data_dir=tmp_path) is TaskOf.EVERYBODY
 
 
 def test_a_task_that_comes_with_arnode_is_everybody_s_once_it_is_prepared(tmp_path: Path) -> None:
@@ -317,7 +340,7 @@ def test_a_task_that_comes_with_arnode_is_everybody_s_once_it_is_prepared(tmp_pa
     write_pin(unpinned, digests, vocabulary, data_dir=tmp_path)
     task = load_task("nanochat", data_dir=tmp_path)
     assert builtin_ids(tmp_path)["nanochat"] == task.id
-    assert not is_own_task(task, data_dir=tmp_path)
+    assert TaskOf.of(task, data_dir=tmp_path) is TaskOf.EVERYBODY
 
 
 def test_the_terminal_is_told_and_no_answer_is_a_no(

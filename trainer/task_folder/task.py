@@ -44,11 +44,16 @@ class Recipe(Protocol):
     def download(self) -> Download | None:
         """What it fetches, None where data are made or read here."""
 
+    @property
+    def beside(self) -> tuple[bytes, ...]:
+        """Files that its manifest names by hash, for others who run the task to have."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """A task as this node works on it. `manifest` is what others know of it.
 
+    `program_path` is None, and `program` a few words, where only the manifest came here.
     `catalogue` is the file that lists what others published (`trainer.task_folder.findings`), if it
     has one.
     """
@@ -57,7 +62,7 @@ class Task:
     source: Source
     title: str
     program: str
-    program_path: Path
+    program_path: Path | None
     knobs: tuple[KnobSpec, ...]
     moves: tuple[Move, ...]
     catalogue: Path | None

@@ -27,7 +27,7 @@ def experiments(home: Path) -> int:
 def test_research_goes_on_while_strangers_flood_the_node(home: Path) -> None:
     # A task of one's own stays at home. Nobody else is there but those who come to harm it.
     env = {"ARNODE_LISTEN": "/ip4/127.0.0.1/tcp/0"}
-    with running_node(home, "--yes", "--task", "tiny", env=env) as node:
+    with running_node(home, "--yes", env=env, task=("--task", "tiny")) as node:
         node.wait_until(lambda: bool(listens_at(home)))
         node.wait_until(lambda: experiments(home) > 0)
         # Attackers have machines of their own; here they come after the node.

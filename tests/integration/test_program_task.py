@@ -1,0 +1,53 @@
+"""A program task of one's own between two nodes: found, fetched by its id, verified, adopted."""
+
+from pathlib import Path
+
+from node.home.home import Home
+from node.store.store import Store
+from protocol.record_kinds import AdoptBody
+from tests.integration.nodes import answered, arnode, fault_of, running_node
+from tests.tasks.sums import write_sums
+from trainer.task_kinds import load_task
+
+
+def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
+    tmp_path: Path,
+) -> None:
+    one, other, folder = tmp_path / "one", tmp_path / "other", tmp_path / "sums"
+    write_sums(folder)
+    task = load_task(folder, data_dir=tmp_path)
+    arnode(one, "network", "init", "lab", "--private")
+    own = ("--task", str(folder))
+    with running_node(one, "--network", "lab", "--yes", task=own) as finder:
+        finder.wait_for("confirmed after .* the head from now on")
+        line = answered(one, "invite").stdout.strip().splitlines()[-1]
+        told = fault_of(other, "run", "--task", task.id.hex(), code=2, run=arnode)
+        assert "there is no task" in told
+        with running_node(other, "--join", line, "--yes", task=("--task", "tiny")) as hearer:
+            hearer.wait_until(lambda: is_announced(other, task.id))
+            told = fault_of(other, "run", "--task", task.id.hex(), code=2, run=arnode)
+            assert f"arnode task fetch {task.id.hex()}" in told
+            arnode(other, "task", "fetch", task.id.hex()[:12])
+            hearer.interrupt()
+            hearer.end()
+        with running_node(other, "--yes", task=("--task", task.id.hex()[:12])) as verifier:
+            verifier.wait_until(lambda: has_adopted_a_peers_tree(one, other))
+            verifier.interrupt()
+            verifier.end()
+        finder.interrupt()
+        finder.end()
+    assert "sums" in answered(other, "leaderboard", "--task", task.id.hex()[:12]).stdout
+
+
+def is_announced(home: Path, task: bytes) -> bool:
+    with Store.open_read_only(Home(home)) as store:
+        return store.records.manifest(task) is not None
+
+
+def has_adopted_a_peers_tree(one: Path, other: Path) -> bool:
+    with Store.open_read_only(Home(one)) as theirs, Store.open_read_only(Home(other)) as ours:
+        found, adopted = (
+            {one.body.to_tree for one in store.records.own() if isinstance(one.body, AdoptBody)}
+            for store in (theirs, ours)
+        )
+        return bool(found & adopted)

@@ -1,0 +1,181 @@
+"""A node's model as a task's programs ask it: the same worker, the same limits, nobody's key."""
+
+import asyncio
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.home.home import Home
+from node.proposing.asked import lent_models
+from node.proposing.choice import Choice, ModelChoice, OwnChoice, chosen_by
+from node.settings.config import Config
+from protocol.errors import ArnodeError, ConfigurationError
+from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, refuses, says
+from tests.trainer.program.tasks import ONE_OF_EACH, read, write_task
+from tests.workers import KEY, KEYS, configured
+from trainer.measuring.models import (
+    KeptModels,
+    ModelAnswer,
+    ModelFault,
+    ModelMessage,
+    ModelOutcome,
+    ModelQuestion,
+)
+from trainer.measuring.outcome import RunOutcome
+from trainer.runner import Runner
+from trainer.sandbox.tier import probe_tier
+from trainer.task_folder.task import Task
+from trainer.task_kinds import kind_of
+
+JUDGE = """
+def instance(seed, split, index):
+    return index
+
+
+def check(instance, answer):
+    return {"error": 0.0}
+"""
+SOLVE = """
+import json, os
+from openai import OpenAI, RateLimitError
+
+def solve(instance):
+    client, chat = OpenAI(), [{"role": "user", "content": "hi"}]
+    for _ in range(2):
+        try:
+            told = client.chat.completions.create(model="gpt-5", messages=chat, max_tokens=50)
+            said = [told.choices[0].message.content, told.usage.total_tokens]
+        except RateLimitError as error:
+            said = str(error)
+        print("NOTED " + json.dumps(said), flush=True)
+    print("NOTED " + json.dumps(sorted(os.environ.values())), flush=True)
+    return 0
+"""
+BUDGET = '[llm]\nmodels = ["any"]\ncalls = 1\ntokens = 1000\n'
+
+
+def task_of(folder: Path, llm: str = BUDGET) -> Task:
+    how = 'editable = ["solve.py"]\nentry = "solve.py:solve"\nrequires = ["openai"]\n'
+    files = {"solve.py": SOLVE, "scripted.py": "def answer(messages, seed):\n    return 'x'\n"}
+    write_task(folder, how=how, judge=JUDGE, instances=ONE_OF_EACH, more=llm, files=files)
+    return read(folder)
+
+
+def question(model: str = "any") -> ModelQuestion:
+    message = ModelMessage(role="user", content="hi")
+    return ModelQuestion(model=model, messages=(message,), parameters="{}", most_tokens=50, seed=1)
+
+
+def ask_once(home: Home, config: Config, task: Task, model: str = "any") -> ModelOutcome:
+    async def ask() -> ModelOutcome:
+        choice = chosen_by(config)
+        async with lent_models(
+            home, config, task.manifest, choice, KEYS, has_company=True
+        ) as models:
+            assert models is not None
+            return await models.ask(question(model), run_seed=1, turn=0)
+
+    return asyncio.run(ask())
+
+
+def noted(outcome: RunOutcome) -> list[Any]:
+    assert outcome.status == "ok", (outcome.reason, outcome.log_tail)
+    lines = [one for one in outcome.log_tail.splitlines() if one.startswith("NOTED ")]
+    return [json.loads(one.removeprefix("NOTED ")) for one in lines]
+
+
+@pytest.mark.skipif(probe_tier().name != "full", reason="no sandbox here has a network of its own")
+def test_a_program_with_openais_client_asks_the_nodes_model(home: Home, tmp_path: Path) -> None:
+    task = task_of(tmp_path)
+    data = kind_of(task.manifest).prepare(task, data_dir=tmp_path, progress=lambda *_: None)
+
+    async def run_twice(config: Config) -> list[RunOutcome]:
+        async with lent_models(
+            home, config, task.manifest, chosen_by(config), KEYS, has_company=True
+        ) as models:
+            runner = Runner(task, data, audit_key=bytes(32), patience_s=0.0, models=models)
+            try:
+                first = await runner.calibrate(1)
+                return [first, await runner.run(task.source, 1)]
+            finally:
+                await runner.close()
+
+    with LlmServer(says("one"), says("two"), says("three")) as server:
+        outcomes = asyncio.run(run_twice(configured(server.url)))
+        questions = server.questions
+    (said, tokens), refused, environment = noted(outcomes[0])
+    assert noted(outcomes[1]) == noted(outcomes[0])
+    assert said in ("one", "two")
+    assert tokens == TOKENS_IN + TOKENS_OUT
+    assert "all 1 calls of this instance are made" in refused
+    assert len(questions) == 2  # of both instances, once
+    assert {one["model"] for one in questions} == {"small"}
+    assert not [value for value in environment if KEY in value or server.url in value]
+
+
+def test_the_answer_and_its_tokens_are_the_servers(home: Home, tmp_path: Path) -> None:
+    with LlmServer(says("hello")) as server:
+        answer = ask_once(home, configured(server.url), task_of(tmp_path))
+    assert answer == ModelAnswer(text="hello", tokens_in=TOKENS_IN, tokens_out=TOKENS_OUT)
+
+
+def test_a_fault_of_the_server_is_nobodys_who_asks(home: Home, tmp_path: Path) -> None:
+    with LlmServer(refuses(401)) as server:
+        fault = ask_once(home, configured(server.url), task_of(tmp_path))
+    assert isinstance(fault, ModelFault)
+    assert not fault.is_askers
+
+
+def test_the_limits_of_the_day_hold(home: Home, tmp_path: Path) -> None:
+    with LlmServer(says("hello")) as server:
+        fault = ask_once(home, configured(server.url, calls_per_day=0), task_of(tmp_path))
+        assert not server.questions
+    assert isinstance(fault, ModelFault)
+    assert "calls_per_day" in fault.detail
+
+
+def test_who_asks_for_a_model_by_name_gets_no_other(home: Home, tmp_path: Path) -> None:
+    task = task_of(tmp_path, BUDGET.replace("any", "large"))
+    with LlmServer(says("hello")) as server:
+        fault = ask_once(home, configured(server.url), task, "large")
+        assert not server.questions
+    assert isinstance(fault, ModelFault)
+    assert "large is asked for, and the node has small" in fault.detail
+
+
+def lent(home: Home, task: Task, choice: Choice, *, has_company: bool) -> KeptModels | None:
+    async def entered() -> KeptModels | None:
+        async with lent_models(
+            home, Config(), task.manifest, choice, KEYS, has_company=has_company
+        ) as models:
+            return models
+
+    return asyncio.run(entered())
+
+
+def test_a_task_that_asks_none_of_the_nodes_models_is_lent_none(
+    home: Home, tmp_path: Path, short_task: Task
+) -> None:
+    knobs = OwnChoice(name="knobs")
+    assert lent(home, short_task, knobs, has_company=True) is None
+    scripted = '[llm]\nmodels = ["scripted"]\nscript = "scripted.py"\ncalls = 1\ntokens = 1000\n'
+    assert lent(home, task_of(tmp_path, scripted), knobs, has_company=True) is None
+
+
+def test_where_no_model_is_chosen_one_error_says_so(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="none is chosen"):
+        lent(home, task_of(tmp_path), OwnChoice(name="knobs"), has_company=False)
+
+
+def test_peers_programs_reach_models_of_this_machine_alone(home: Home, tmp_path: Path) -> None:
+    task = task_of(tmp_path)
+    far = ModelChoice(name="far", model="openai/far", url="https://models.example/v1")
+    for choice in (far, dataclasses.replace(far, url=None)):
+        with pytest.raises(ConfigurationError, match="also those of peers"):
+            lent(home, task, choice, has_company=True)
+    with pytest.raises(ArnodeError) as caught:  # nobody knows what it costs, and asks no further
+        lent(home, task, dataclasses.replace(far, url=None), has_company=False)
+    assert "peers" not in caught.value.message
