@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 
 from node.commands.basics import json_option, short, tell
+from node.commands.checking import check
 from node.home.control import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
-from node.line.strangers_task import known_by_id, lacking
+from node.line.strangers_task import known_by_id, lacking, strangers_task
 from node.settings.config import config_of
 from node.store.blobs import Blobs
 from node.terminal.figures import told_sd
@@ -27,6 +28,9 @@ _POLL_S = 1.0
 @click.group()
 def task() -> None:
     """List, show and prepare tasks."""
+
+
+task.add_command(check)
 
 
 @task.command("list")
@@ -59,7 +63,7 @@ def list_tasks(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show a task: what is measured, on what budget, within which limits."""
     home = Home.here()
-    one = load_task(name, data_dir=home.data)
+    one = strangers_task(home, name) or load_task(name, data_dir=home.data)
     manifest = one.manifest
     words = words_of(manifest)
     document = {

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from node.home.home import Home
+from node.line.strangers_task import strangers_task
 from node.line.task_in_use import STAND_IN
 from node.loop.research import Research
 from node.processes.child import printable, program_command
@@ -38,7 +39,7 @@ def awaited_download(home: Home, wanted: str) -> Download | None:
     Raises what `load_task` does.
     """
     try:
-        task = load_task(wanted, data_dir=home.data)
+        task = strangers_task(home, wanted) or load_task(wanted, data_dir=home.data)
     except NotPreparedError as unsettled:
         return unsettled.download
     if kind_of(task.manifest).has_first(task, data_dir=home.data):

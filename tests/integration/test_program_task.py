@@ -5,7 +5,7 @@ from pathlib import Path
 from node.home.home import Home
 from node.store.store import Store
 from protocol.record_kinds import AdoptBody
-from tests.integration.nodes import answered, arnode, fault_of, running_node
+from tests.integration.nodes import answered, arnode, arnode_json, fault_of, running_node
 from tests.tasks.sums import write_sums
 from trainer.task_kinds import load_task
 
@@ -20,7 +20,8 @@ def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
     own = ("--task", str(folder))
     with running_node(one, "--network", "lab", "--yes", task=own) as finder:
         finder.wait_for("confirmed after .* the head from now on")
-        line = answered(one, "invite").stdout.strip().splitlines()[-1]
+        here = arnode_json(one, "network", "show", "lab")["node"]["addresses"][0]
+        line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
         told = fault_of(other, "run", "--task", task.id.hex(), code=2, run=arnode)
         assert "there is no task" in told
         with running_node(other, "--join", line, "--yes", task=("--task", "tiny")) as hearer:
@@ -30,7 +31,9 @@ def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
             arnode(other, "task", "fetch", task.id.hex()[:12])
             hearer.interrupt()
             hearer.end()
-        with running_node(other, "--yes", task=("--task", task.id.hex()[:12])) as verifier:
+        named = ("--task", task.id.hex()[:12])
+        # It has no ideas of its own, so that what it adopts is the other's.
+        with running_node(other, "--yes", "--agent", "none", task=named) as verifier:
             verifier.wait_until(lambda: has_adopted_a_peers_tree(one, other))
             verifier.interrupt()
             verifier.end()
