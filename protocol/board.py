@@ -13,7 +13,7 @@ over the anchor, on the split on which that is lower, after an allowance for the
 and bears it out (protocol/opinions.py); from then on by the best bound of these, who selected
 nothing. Rows whose interval reaches the leader's lower bound share its rank; in a group the smaller
 compressed source goes first, then the smaller tree id. Authors that equivocated or revoked their
-key count for nothing.
+key count for nothing. A task whose candidates score themselves has no rows.
 """
 
 import hashlib
@@ -170,6 +170,8 @@ def _rows(
     retracted: Collection[bytes],
     void: Collection[bytes],
 ) -> tuple[Row, ...]:
+    if manifest.is_self_scored:
+        return ()
     counted = [fact for fact in facts if fact.author not in void]
     tries = Counter(fact.author for fact in counted if isinstance(fact, BoardClaim))
     standing = [fact for fact in counted if fact.id not in retracted]

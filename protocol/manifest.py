@@ -137,6 +137,11 @@ class TaskManifest(Mapped):
         """The 32-byte tree id of the baseline, the anchor of the task's boards."""
         return tree_id(list(self.files))
 
+    @property
+    def is_self_scored(self) -> bool:
+        """Whether its figures come from what a candidate says of itself: such rank nowhere."""
+        return self.program is not None and self.program.scoring != "judged"
+
     def to_value(self) -> Value:
         """Return the map that stands for it, unknown fields included."""
         if self.received is None:

@@ -63,6 +63,7 @@ class Policy:
     futility_probability: float = 0.3
     futility_sd: float = 0.75
     checkpoint_hours: float = 12.0
+    more_for_differences: int = _MORE_FOR_DIFFERENCES
     can_confirm: bool = True
     can_refute: bool = False
 
@@ -230,7 +231,7 @@ def policy_of(style: Style, policy: Policy) -> Policy:
         case "exact":
             return replace(policy, max_pairs=1)
         case "differences":
-            most = max(policy.max_pairs + _MORE_FOR_DIFFERENCES, style.least_pairs)
+            most = max(policy.max_pairs + policy.more_for_differences, style.least_pairs)
             return replace(
                 policy,
                 max_pairs=max(policy.max_pairs, min(most, MOST_PAIRS)),

@@ -18,13 +18,16 @@ from node.on_demand.session import calibrated_session, find_workbench
 from node.on_demand.takes import pairs_take, runs_take
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain, print_json
+from node.terminal.vocabulary import SELF_SCORED
 from protocol.errors import UsageError
-from protocol.rule import POWER, Judgement
+from protocol.rule import POWER, Judgement, policy_of
 from protocol.runs import MAX_SEED, Run
 from protocol.source import Source
+from protocol.styles import Style
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import probe_devices
 from trainer.measuring.outcome import RunOutcome
+from trainer.task_folder.task import Task
 
 EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5, "smaller": 8}
 REJECTED = 7
@@ -52,6 +55,7 @@ def run(
 ) -> None:
     """Measure a source: train it in the sandbox, score it outside, audit what it claims."""
     bench = find_workbench(task, text)
+    _tell_mark(bench.task)
     wanted = find_source(bench.home, bench.task, source)
 
     def show(_source: Source, outcome: RunOutcome) -> None:
@@ -118,13 +122,17 @@ def compare(
     base, candidate = (find_source(bench.home, bench.task, name) for name in (a, b))
     if base.tree == candidate.tree:
         raise UsageError("both are the same source", "give two that differ")
-    policy = replace(POWER, max_pairs=pairs or POWER.max_pairs)
+    policy = POWER
+    if pairs is not None:
+        policy = replace(POWER, max_pairs=pairs, more_for_differences=0)
+    most_pairs = policy_of(Style.of(bench.task.manifest), policy).max_pairs
+    _tell_mark(bench.task)
 
     def show(pair: Pair, judgement: Judgement) -> None:
         click.echo(f"  {pair_words(pair, judgement.evidence_share)}", err=True)
 
     async def work() -> Comparison:
-        async with calibrated_session(bench, partial(pairs_take, policy.max_pairs)) as session:
+        async with calibrated_session(bench, partial(pairs_take, most_pairs)) as session:
             click.echo("  A         B         (secret split)", err=True)
             return await compare_sources(
                 session,
@@ -147,6 +155,12 @@ def compare(
     if ended.failure:
         click.echo(f"{told}: {plain(ended.failure)}", err=True)
     raise SystemExit(EXITS[ended.verdict])
+
+
+def _tell_mark(task: Task) -> None:
+    """Say it where a candidate scores itself."""
+    if task.manifest.is_self_scored:
+        click.echo(f"  {SELF_SCORED}", err=True)
 
 
 def run_json(run: Run) -> dict[str, object]:

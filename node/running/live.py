@@ -26,7 +26,7 @@ from node.store.jobs import Line
 from node.terminal.figures import told_sd
 from node.terminal.interrupts import STOPPING
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import gain_words, many, word, wording
+from node.terminal.vocabulary import gain_words, head_words, many, word, wording
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
 from protocol.units import NANO, from_nano
@@ -50,9 +50,10 @@ def draw(node: "Node") -> RenderableType:
     """Return the picture of this moment."""
     session, line = node.session, node.books.ledger.line
     lanes = f", {len(session.runners)} lanes" if len(session.runners) > 1 else ""
+    mark = " (self-scored)" if session.task.manifest.is_self_scored else ""
     title = Text.assemble(
         ("arnode", "bold"),
-        f" · {plain(session.task.name)} on {session.subject.hardware_class}{lanes}",
+        f" · {plain(session.task.name)}{mark} on {session.subject.hardware_class}{lanes}",
     )
     return Panel(
         _opening(_now(node.research.activity)) if line is None else _picture(node, line),
@@ -66,7 +67,7 @@ def draw(node: "Node") -> RenderableType:
 
 def _opening(now: RenderableType) -> RenderableType:
     """Before there is anything to compare with."""
-    told = "First the task's own train.py is measured, twice: everything is compared to it."
+    told = "First the task's own source is measured, twice: everything is compared to it."
     return Group(Text(told), Text(""), now)
 
 
@@ -171,7 +172,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
         "baseline", _number(baseline), "", f"{unit}, {told_sd(noise_sd, digits=4)} of one run"
     )
     table.add_row(
-        Text("verified head", "bold green"),
+        Text(head_words(is_self_scored=task.manifest.is_self_scored), "bold green"),
         Text(_number(head), "bold green"),
         Text(_gain(baseline, head, sign, noise_sd), "bold green"),
         _standing(node, line, entries),
@@ -185,6 +186,11 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
         Text(_gain(baseline, working, sign, noise_sd) if line.stack else "", "cyan"),
         patches if line.stack else "the same",
     )
+    program = task.manifest.program
+    if program is not None and program.best_known is not None:
+        known = program.best_known / NANO
+        gap = "" if head is None else f"{abs(known - head):.4f} to go"
+        table.add_row("best known", _number(known), gap, "")
     if floor_nano := node.session.data.floor_nano:
         table.add_row("entropy", _number(floor_nano / NANO), "", "of the text's generator")
     return table

@@ -78,6 +78,14 @@ WORDINGS: Final[Mapping[str, Wording]] = {
 }
 
 
+SELF_SCORED: Final = "self-scored: its number is what the candidate says, so it ranks nowhere"
+
+
+def head_words(*, is_self_scored: bool) -> str:
+    """Return what a head is called: nothing is verified where a candidate scores itself."""
+    return "measured head" if is_self_scored else "verified head"
+
+
 def wording(outcome: str) -> Wording:
     """Return how an outcome is told; one of a later version by its own name."""
     return WORDINGS.get(outcome) or Wording(plain(outcome), "")

@@ -20,9 +20,10 @@ from node.store.experiments import BRANCHING, Decision, Experiment
 from node.store.jobs import Line
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
+from protocol.manifest import TaskManifest
 from protocol.record_kinds import ProfileBody, ResultBody
 from protocol.remarks import IntentBody
-from protocol.units import NANO
+from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
     from node.loop.research import Research
@@ -115,6 +116,8 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
     floor = manifest.noise_floor_nano / NANO if manifest else None
     return {
         "task": {"id": line.task.hex(), "name": manifest.name if manifest else ""},
+        "self_scored": manifest is not None and manifest.is_self_scored,
+        "best_known": _best_known(manifest),
         "class": line.hardware_class,
         "devices": ["cpu"],
         "lanes": activity.lanes if activity else 0,
@@ -128,6 +131,12 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
         "intents": _intents(store, line, author),
         "now": _now(live) if live else None,
     }
+
+
+def _best_known(manifest: TaskManifest | None) -> float | None:
+    """The best that anybody is known to have reached, by the task's file."""
+    program = manifest.program if manifest else None
+    return from_nano(program.best_known) if program else None
 
 
 def _now(research: "Research") -> Message:

@@ -1,0 +1,66 @@
+"""`task check`: what is wrong with a task, before a night is spent on it."""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import asdict
+
+import click
+
+from node.commands.basics import json_option
+from node.terminal.progress import reporting
+from node.terminal.terminal import plain, print_json
+from trainer.measuring.checks import Remark
+
+_WORDS = {"ok": "ok", "note": "note", "fault": "FAULT"}
+
+
+@click.command()
+@click.argument("name", metavar="DIR|NAME")
+@json_option("Print one JSON document.")
+def check(name: str, as_json: bool) -> None:
+    """Try a task before a night is spent on it: a folder, or one that comes with arnode.
+
+    Of a program: are its instances and its judge's figures always the same, does the baseline fit
+    its bounds, what is the noise, is a timing test of the baseline against itself silent, and what
+    does the judge take that is no honest answer? Takes minutes. Exit code 1: there is a fault.
+    """
+    from node.on_demand.checking import checked
+    from node.on_demand.session import find_workbench
+
+    bench = find_workbench(name, None)
+
+    async def work() -> list[Remark]:
+        remarks: list[Remark] = []
+        with reporting() as progress:
+            async with aclosing(checked(bench, progress)) as found:
+                async for remark in found:
+                    remarks.append(remark)
+                    if not as_json:
+                        _tell(remark)
+        return remarks
+
+    remarks = asyncio.run(work())
+    faults = sum(remark.level == "fault" for remark in remarks)
+    notes = sum(remark.level == "note" for remark in remarks)
+    if as_json:
+        print_json(
+            {
+                "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+                "ok": not faults,
+                "remarks": [asdict(remark) for remark in remarks],
+            }
+        )
+    else:
+        click.echo(f"{bench.task.name}: {_counted(faults, 'fault')}, {_counted(notes, 'note')}")
+    if faults:
+        raise SystemExit(1)
+
+
+def _tell(remark: Remark) -> None:
+    """Print a remark; words of a judge may be anything."""
+    mend = f"; mend: {plain(remark.mend)}" if remark.mend else ""
+    click.echo(f"{_WORDS[remark.level]:<6} {remark.about:<13} {plain(remark.what)}{mend}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count or 'no'} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,52 @@
+"""Trying a task before a night is spent on it, whatever its kind: remarks as they are found.
+
+Nothing is recorded. Of a kind that has nothing of its own to try the baseline is run once.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from node.line.open_task import opened
+from node.line.splits import random_seed
+from node.on_demand.session import Workbench
+from node.terminal.progress import Progress
+from protocol.units import from_nano
+from trainer.cards.cards import probe_devices
+from trainer.measuring.checks import Remark, fine, note
+from trainer.task_kinds import kind_of
+
+
+async def checked(bench: Workbench, progress: Progress) -> AsyncGenerator[Remark, None]:
+    """Yield what trying a task finds.
+
+    Raises ArnodeError for what ends it and is no remark: no data, no card, a baseline that fails.
+    """
+    found = kind_of(bench.task.manifest).examined(bench.task, progress=progress)
+    if found is not None:
+        async with aclosing(found) as remarks:
+            async for remark in remarks:
+                yield remark
+        return
+    async for remark in _run_once(bench, progress):
+        yield remark
+    yield note(
+        "judge",
+        "what scores these tasks is arnode's own: no more than this is tried, unlike of programs",
+    )
+
+
+async def _run_once(bench: Workbench, progress: Progress) -> AsyncIterator[Remark]:
+    """Open a task and measure its baseline with one seed."""
+    manifest = bench.task.manifest
+    devices = probe_devices(manifest, bench.config.gpus)[:1]
+    async with opened(
+        bench.home, bench.config, bench.task, progress, devices=devices, needs_all=False
+    ) as session:
+        yield fine("data", f"there is {session.data.size}, on {devices[0].slug}")
+        session.runner.expect_no_more()
+        progress("running the baseline", 0.0)
+        outcome = await session.runner.calibrate(random_seed())
+    metric, value = manifest.metric, from_nano(outcome.metric_nano)
+    seconds = (outcome.ms + outcome.serve_ms) / 1000
+    yield fine("baseline", f"{metric.name} {value:.6f} {metric.unit}", metric=value or 0.0)
+    yield fine("costs", f"{seconds:.1f} s a run", run_s=seconds)

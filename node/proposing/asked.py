@@ -1,0 +1,103 @@
+"""The node's own language model as a task's programs ask it, where a task lets them.
+
+Questions go to the same worker, and count against the same limits of the day, as those of a
+proposer. A peer may have written the program that asks. So while there is a network only a model on
+this machine is lent, which costs nobody anything and hears nothing that leaves it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+from agent.completion import CompletionRequest, Fault, FaultKind, Message, Role
+from node.home.home import Home
+from node.proposing.budget import ledger_of
+from node.proposing.choice import Choice, ModelChoice
+from node.proposing.keys import ApiKeys, is_loopback
+from node.proposing.model import Model, open_model
+from node.settings.config import Config
+from node.terminal.progress import Progress, silent
+from protocol.errors import ConfigurationError
+from protocol.manifest import TaskManifest
+from trainer.measuring.models import (
+    KeptModels,
+    ModelAnswer,
+    ModelFault,
+    ModelOutcome,
+    ModelQuestion,
+)
+
+_NO_NODES: Final = ("any", "scripted")  # words for models that a task's file has, and no names
+_ASKERS: Final[tuple[FaultKind, ...]] = ("overflow", "empty")
+
+
+class NodeModel:
+    """A node's model, as `trainer.measuring.models.Models` has it. `named` are those that a task
+    names: who asks for one of them gets no other."""
+
+    def __init__(self, model: Model, *, named: frozenset[str], timeout_s: float) -> None:
+        self._model = model
+        self._named = named
+        self._timeout_s = timeout_s
+
+    async def ask(self, question: ModelQuestion) -> ModelOutcome:
+        """Return what the model says. Parameters but the length of the answer are the server's."""
+        if question.model in self._named and question.model != self._model.name:
+            detail = f"{question.model} is asked for, and the node has {self._model.name}"
+            return ModelFault(detail=detail, is_askers=False)
+        outcome = await self._model.complete(
+            CompletionRequest(
+                messages=tuple(
+                    Message(role=cast("Role", one.role), content=one.content)
+                    for one in question.messages
+                ),
+                max_tokens=min(question.most_tokens, self._model.limits.answer_tokens),
+                timeout_s=self._timeout_s,
+            )
+        )
+        if isinstance(outcome, Fault):
+            return ModelFault(detail=outcome.detail, is_askers=outcome.kind in _ASKERS)
+        return ModelAnswer(
+            text=outcome.text,
+            tokens_in=outcome.cost.tokens_in,
+            tokens_out=outcome.cost.tokens_out,
+            is_cut=outcome.is_cut,
+        )
+
+
+@asynccontextmanager
+async def lent_models(
+    home: Home,
+    config: Config,
+    manifest: TaskManifest,
+    choice: Choice,
+    keys: ApiKeys,
+    *,
+    has_company: bool,
+    progress: Progress = silent,
+) -> AsyncIterator[KeptModels | None]:
+    """Yield what a task's programs may ask; None where they ask none of the node's.
+
+    `has_company`: peers' programs may be among them. Raises ConfigurationError if a task needs a
+    model and the one that was chosen cannot be lent, or none was; ArnodeError if it does not start.
+    """
+    asks = None if manifest.program is None else manifest.program.llm
+    named = frozenset(() if asks is None else asks.models)
+    if named <= {"scripted"}:
+        yield None
+        return
+    if not isinstance(choice, ModelChoice):
+        raise ConfigurationError(
+            f"the programs of task {manifest.name} ask language models, and none is chosen",
+            "name one with the setting `agent`",
+        )
+    if has_company and not (choice.url and is_loopback(choice.url)):
+        raise ConfigurationError(
+            f"programs of task {manifest.name} would ask {choice.name}, also those of peers",
+            "choose a model on this machine (`llm_url`), or work alone (`--network none`)",
+        )
+    with ledger_of(home) as ledger:
+        async with open_model(home, config, choice, keys, ledger, progress=progress) as model:
+            yield KeptModels(
+                NodeModel(model, named=named.difference(_NO_NODES), timeout_s=config.llm_timeout_s)
+            )

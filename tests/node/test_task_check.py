@@ -1,0 +1,85 @@
+"""`arnode task check`: what it prints, its JSON, and its exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from node.commands.cli import main
+from tests.trainer.program.planted import CLEAN, PLANTED, Planted, write_planted
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(tmp_path / "home"))
+
+
+def checked(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int | str | None, str, str]:
+    """Return the exit code and what was printed, on stdout and stderr."""
+    with pytest.raises(SystemExit) as caught:
+        main(["task", "check", *words])
+    captured = capsys.readouterr()
+    return caught.value.code, captured.out, captured.err
+
+
+def test_a_task_without_a_fault_is_told_line_by_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = write_planted(tmp_path / "task", Planted(judge=CLEAN))
+    code, out, err = checked(capsys, str(folder))
+    assert code == 0, out
+    lines = out.splitlines()
+    assert lines[0].split()[:2] == ["ok", "generated"]
+    assert {line.split()[0] for line in lines[:-1]} <= {"ok", "note"}
+    assert lines[-1].startswith("limits: no faults, ")
+    assert "running the baseline …" in err
+    assert "attacking the judge" in err
+
+
+def test_a_fault_says_how_to_mend_it_and_fails(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
+    code, out, _ = checked(capsys, str(folder))
+    assert code == 1
+    assert out.startswith("FAULT  instances     the judge makes other instances from the same seed")
+    assert "mend: let instance() follow from its arguments alone" in out
+    assert out.endswith("limits: 1 fault, no notes\n")
+
+
+def test_scripts_are_told_the_same(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
+    code, out, _ = checked(capsys, str(folder), "--json")
+    assert code == 1
+    document = json.loads(out)
+    assert (document["v"], document["ok"], document["task"]["name"]) == (1, False, "limits")
+    (remark,) = document["remarks"]
+    assert set(remark) == {"about", "level", "what", "mend", "figures"}
+    assert (remark["about"], remark["level"]) == ("instances", "fault")
+
+
+def test_what_is_no_task_is_said_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, _, err = checked(capsys, str(tmp_path))
+    assert code == 2
+    assert "no task folder" in err
+    code, _, err = checked(capsys, "nowhere")
+    assert code == 2
+    assert "mend: possible: " in err
+    folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
+    (folder / "task.toml").write_text("name = 3\n")
+    code, _, err = checked(capsys, str(folder))
+    assert code == 6
+    assert "Traceback" not in err
+
+
+def test_a_language_model_is_run_once(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = checked(capsys, "tiny-short")
+    assert code == 0, out
+    assert [line.split()[1] for line in out.splitlines()[:-1]] == [
+        "data",
+        "baseline",
+        "costs",
+        "judge",
+    ]
