@@ -15,9 +15,11 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.source.literals import find_knobs
 from docs.configuration import with_agents, with_settings
 from node.commands.cli import COMMANDS
 from node.settings.config import SETTINGS, Config, load_config
@@ -187,10 +189,10 @@ def test_the_page_on_configuration_names_the_flags_of_start() -> None:
 
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     (sentence,) = re.findall(
-        r"^`arnode start` has the flags (.*?) for twelve", page, re.DOTALL | re.MULTILINE
+        r"^`arnode start` has the flags (.*?) for eleven", page, re.DOTALL | re.MULTILINE
     )
     flags = [SETTINGS[one.name].option for one in start.params if one.name in SETTINGS]
-    assert len(flags) == 12
+    assert len(flags) == 11
     assert set(re.findall(r"`(--[a-z-]+)`", sentence)) == set(flags)
 
 
@@ -246,7 +248,7 @@ def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
     from trainer.task_kinds import load_task
 
     page = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
-    half, shards, unpinned = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    _, half, shards, unpinned = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "task.toml").write_text(half)
     task = load_task(tmp_path, data_dir=tmp_path)
     assert task.name == "half"
@@ -259,3 +261,28 @@ def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
     (tmp_path / "task.toml").write_text(f'extends = "tiny"\nname = "unpinned"\n{unpinned}')
     with pytest.raises(NotPreparedError):
         load_task(tmp_path, data_dir=tmp_path)
+
+
+def test_the_five_minutes_with_a_script_and_a_number_work(tmp_path: Path) -> None:
+    from tests.tasks.judges import judge_of
+    from trainer.task_kinds import load_task
+
+    page = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
+    folder = tmp_path / "tour"
+    folder.mkdir()
+    for language in ("python", "toml"):
+        blocks = re.findall(
+            rf"^```{language}\n# tour/(\S+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE
+        )
+        for name, text in blocks:
+            (folder / name).write_text(text)
+    (folder / "program.md").write_text("Shorter tours.\n")
+    task = load_task(folder, data_dir=tmp_path)
+    assert [knob.name for knob in find_knobs(task.source, task.editable, task.knobs)] == ["START"]
+    judge = judge_of(folder)
+    solve: dict[str, Any] = {}
+    exec((folder / "solve.py").read_text(), solve)  # noqa: S102 -- the page's own
+    instance = judge.instance(bytes(32), "public", 0)
+    assert 4 < judge.check(instance, solve["solve"](instance))["length"] < 10
+    with pytest.raises(judge.Wrong, match="every city"):
+        judge.check(instance, [0] * 40)
