@@ -19,6 +19,7 @@ from trainer.measuring.cost import UNLIMITED, Pace, StageCosts
 from trainer.measuring.host_load import HostLoad
 from trainer.measuring.kind import Prepared, Request, Scores
 from trainer.measuring.metering import RunFailed
+from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Answers, BaselineCost, Meter, RunOutcome
 from trainer.measuring.timeline import Timeline, in_order
 from trainer.measuring.training import PATIENCE_S, Trained, Training
@@ -34,8 +35,9 @@ class Runner:
     """Measures sources of one task on one device (default: the processor), one at a time.
 
     `audit_key` is a secret: with the run it decides where the audit of its claims looks.
-    `patience_s` is how long a run that others disturbed may wait for an idle minute. Raises
-    ConfigurationError for a task that its kind refuses, as one whose metric is not its evaluator's.
+    `patience_s` is how long a run that others disturbed may wait for an idle minute; `models` are
+    the language models that sources may ask, where a task lets them. Raises ConfigurationError for
+    a task that its kind refuses, as one whose metric is not its evaluator's.
     """
 
     def __init__(
@@ -47,12 +49,13 @@ class Runner:
         compiled: CompiledCode | None = None,
         audit_key: bytes,
         patience_s: float = PATIENCE_S,
+        models: KeptModels | None = None,
     ) -> None:
         self.task = task
         self.device = device = device or processor()
         self._watching = AsyncExitStack()
         self._stages = kind_of(task.manifest).measuring(
-            task, data, device=device, compiled=compiled, audit_key=audit_key
+            task, data, device=device, compiled=compiled, audit_key=audit_key, models=models
         )
         self._training = Training(
             self._stages,

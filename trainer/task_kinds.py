@@ -3,13 +3,14 @@
 Whoever uses a task comes through here: no other module outside a kind's own folder names one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
+from protocol.source import Source
 from trainer.cards.cards import Card, probe_wanted
 from trainer.language_model.kind import LanguageModel
 from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
@@ -33,6 +34,14 @@ def kind_of(manifest: TaskManifest) -> TaskKind:
     kind = KINDS[manifest.kind]
     kind.check(manifest)
     return kind
+
+
+def strangers_task(manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]) -> Task:
+    """Return the task of a manifest that came without a folder; `read` takes a file by its hash.
+
+    Raises ConfigurationError if it cannot be run from that, and what `read` raises.
+    """
+    return kind_of(manifest).assembled(manifest, source, read)
 
 
 def words_of(manifest: TaskManifest) -> TaskWords:

@@ -7,9 +7,9 @@ import pytest
 from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import program_message
+from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.sandbox import Sandbox
 
 MIB = 1 << 20

@@ -26,8 +26,8 @@ from trainer.measuring.metering import (
     stage,
     wall_limit,
 )
-from trainer.sandbox.profile import Profile
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
+from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import End, Sandbox
 
 

@@ -17,8 +17,8 @@ from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_m
 from trainer.host.processes import family_of, proportional_kib, status_number
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import program_message
-from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.frames import SandboxEnded
+from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.seccomp import path_program
 from trainer.sandbox.visible import SHOWN_CODE

@@ -280,3 +280,54 @@ def test_a_workshop_kills_another_call_convention(machine: str, is_confined: boo
     program = workshop_program(is_confined=is_confined, machine=machine)
     assert run(program, arch=FOREIGN["i386"], number=0) == KILLED
     assert run(program, arch=ARCH[machine], number=X32 + 41) == KILLED
+
+
+RAW, SEQUENCED, NON_BLOCKING = 3, 5, 0o4000
+TCP, MULTIPATH = 6, 262
+SETSOCKOPT = {"x86_64": 54, "aarch64": 208}
+TCP_NODELAY, TCP_ULP = 1, 31
+
+
+def with_loopback(machine: str, number: int, *arguments: int, single_process: bool = True) -> str:
+    program = seccomp_program(single_process=single_process, has_loopback=True, machine=machine)
+    return run(program, arch=ARCH[machine], number=number, arguments=arguments)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("single_process", [True, False])
+def test_with_a_loopback_of_its_own_a_program_speaks_tcp_alone(
+    machine: str, single_process: bool
+) -> None:
+    number = NUMBERS[machine]["socket"]
+
+    def made(*arguments: int) -> str:
+        return with_loopback(machine, number, *arguments, single_process=single_process)
+
+    for family in (INTERNET, INTERNET_6):
+        for kind in (STREAM, STREAM | NON_BLOCKING | CLOSE_ON_EXEC):
+            assert made(family, kind, 0) == made(family, kind, TCP) == ALLOWED
+            assert made(family, kind, MULTIPATH) == EPERM
+        for kind in (DATAGRAM, RAW, DATAGRAM | CLOSE_ON_EXEC):
+            assert made(family, kind, 0) == EPERM
+    for family in (UNIX, NETLINK, PACKET, VSOCK):
+        assert made(family, STREAM, 0) == EPERM
+    assert answer(machine, "socket", INTERNET, STREAM, TCP) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_with_a_loopback_pairs_are_streams(machine: str) -> None:
+    number = NUMBERS[machine]["socketpair"]
+    assert with_loopback(machine, number, UNIX, STREAM | CLOSE_ON_EXEC) == ALLOWED
+    assert with_loopback(machine, number, UNIX, DATAGRAM) == EPERM
+    assert with_loopback(machine, number, UNIX, SEQUENCED) == EPERM
+    assert with_loopback(machine, number, INTERNET, STREAM) == EPERM
+    number = SETSOCKOPT[machine]
+    assert with_loopback(machine, number, 0, TCP, TCP_NODELAY) == ALLOWED
+    assert with_loopback(machine, number, 0, TCP, TCP_ULP) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_loopback_lets_nothing_else_through(machine: str) -> None:
+    for name, number in {**NUMBERS[machine], **SHARED_NUMBERS}.items():
+        if name not in ("socket", "socketpair"):
+            assert with_loopback(machine, number) == answer(machine, name), name

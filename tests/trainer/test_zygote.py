@@ -23,8 +23,8 @@ from trainer.language_model.job import program_message
 from trainer.measuring.outcome import RunOutcome
 from trainer.sandbox import zygote as module
 from trainer.sandbox.forked import Forked
-from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.frames import SandboxEnded
+from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import probe_tier, why_nothing_is_forked
 from trainer.sandbox.zygote import Zygote

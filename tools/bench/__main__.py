@@ -12,6 +12,7 @@ from tools.bench.attesting import run_attesting
 from tools.bench.crowding import run_crowding
 from tools.bench.decisions import run_decisions
 from tools.bench.exploring import run_explore
+from tools.bench.instances import run_instances
 from tools.bench.lanes import run_lanes
 from tools.bench.looping import run_looping
 from tools.bench.network import FIGURES, run_network
@@ -29,6 +30,7 @@ KEPT = ROOT / "build" / "bench"  # what takes minutes to make
 PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "decisions": run_decisions,
     "programs": run_programs,
+    "instances": run_instances,
     "attesting": run_attesting,
     "swarm": run_swarm,
     "explore": run_explore,

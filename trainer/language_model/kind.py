@@ -3,18 +3,20 @@
 Light to import, since tasks are named in many places; what measures them is loaded when asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
+from protocol.source import Source
 from trainer.cards.cards import Card
 from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.manifest import check_metric, may_stand_beside, read_manifest
 from trainer.language_model.text.pin import Unpinned
 from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
+from trainer.measuring.models import KeptModels
 from trainer.sandbox.compiled import CompiledCode
 from trainer.task_folder.task import NotPreparedError, Task
 
@@ -33,6 +35,18 @@ class LanguageModel:
     read = staticmethod(read_manifest)
     check = staticmethod(check_metric)
     may_stand_beside = staticmethod(may_stand_beside)
+
+    def examined(self, task: Task, *, progress: Progress, models: KeptModels | None = None) -> None:
+        """Try no more than a run of the baseline: what scores these tasks is ours."""
+
+    def assembled(
+        self, manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]
+    ) -> Task:
+        """Refuse: how its text is come by no manifest says."""
+        raise ConfigurationError(
+            f"task {manifest.name} is a language model, which no id alone brings here",
+            "ask its author for the task's folder, and name that",
+        )
 
     def words(self, manifest: TaskManifest) -> TaskWords:
         """Say how a script is trained and scored."""
@@ -97,6 +111,7 @@ class LanguageModel:
         device: Device,
         compiled: CompiledCode | None,
         audit_key: bytes,
+        models: KeptModels | None = None,
     ) -> Measuring:
         """Train, claim and audit, each in a sandbox of its own."""
         from trainer.language_model.data import TaskData

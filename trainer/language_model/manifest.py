@@ -46,6 +46,7 @@ class TextRecipe:
     url: str = ""
     shards: tuple[Shard, ...] = ()
     download: Download | None = None
+    beside: tuple[bytes, ...] = ()
 
 
 def recipe_of(task: Task) -> TextRecipe:

@@ -8,7 +8,7 @@ The runner (`trainer.runner`) decides what each may cost, waits for idle minutes
 that others disturbed. It knows no kind by name, and looks into nothing that a run made or answered.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -19,8 +19,10 @@ from protocol.runs import Audit
 from protocol.source import Source
 from trainer.cards.cards import Card
 from trainer.host.device import Device
+from trainer.measuring.checks import Remark
 from trainer.measuring.cost import StageCosts
 from trainer.measuring.host_load import LaneWork
+from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Answers, BaselineCost, Meter
 from trainer.sandbox.compiled import CompiledCode
 from trainer.task_folder.task import KindReader, NotPreparedError, Task
@@ -197,6 +199,22 @@ class TaskKind(KindReader, Protocol):
     def check(self, manifest: TaskManifest) -> None:
         """Raise ConfigurationError for a task that cannot be measured here."""
 
+    def examined(
+        self, task: Task, *, progress: Progress, models: KeptModels | None = None
+    ) -> AsyncGenerator[Remark, None] | None:
+        """Try a task by itself, and yield what that finds; `models` as in `measuring`.
+
+        None for a kind of which no more can be tried than a run of the baseline.
+        """
+
+    def assembled(
+        self, manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]
+    ) -> Task:
+        """Return a stranger's task, of which there is no folder: `read` takes a file by its hash.
+
+        Raises ConfigurationError for a kind whose tasks need more than what manifests name.
+        """
+
     def words(self, manifest: TaskManifest) -> TaskWords:
         """Say of a task what is told to whoever wants to improve it."""
 
@@ -214,5 +232,9 @@ class TaskKind(KindReader, Protocol):
         device: Device,
         compiled: CompiledCode | None,
         audit_key: bytes,
+        models: KeptModels | None = None,
     ) -> Measuring:
-        """Return what runs and scores sources of a task on a device."""
+        """Return what runs and scores sources of a task on a device.
+
+        `models` are those that its sources may ask, if they are of a kind that asks.
+        """

@@ -11,29 +11,32 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
 from protocol.manifest import TaskManifest
+from protocol.program import ProgramSpec
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import LaneWork
 from trainer.measuring.metering import RunFailed, stage
+from trainer.program.asking import Questions
 from trainer.program.harness import HARNESS
 from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
 from trainer.program.judge import Conversation
+from trainer.program.launching import closed, launched
 from trainer.program.manifest import spec_of, tools_of
 from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import Sealed, sealed
+from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.toolchains import toolchain
 
 SCRATCH_BYTES: Final = 64 << 20
 _LINE_BYTES: Final = 1 << 20  # of one message or reply
 _USED_BYTES: Final = 256
-_MOST_MESSAGES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +54,9 @@ class Met:
 class Meeting:
     """What a candidate is to meet. `package` are its files, built.
 
-    `talk` opens the conversation of an interactive instance. `name` says which instance it is, to
-    people; of one whose end tells nobody anything (`is_heard` is False) nothing is kept.
+    `talk` opens the conversation of an interactive instance, `questions` answers what it asks of
+    language models. `name` says which instance it is, to people; of one whose end tells nobody
+    anything (`is_heard` is False) nothing is kept.
     """
 
     package: Sealed
@@ -63,6 +67,7 @@ class Meeting:
     core: int | None = None
     warm_ups: tuple[bytes, ...] = ()
     talk: Callable[[bytes], AbstractAsyncContextManager[Conversation]] | None = None
+    questions: Questions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,22 +104,28 @@ class Stopwatch:
 class Candidate:
     """Meets instances of one task."""
 
-    def __init__(self, manifest: TaskManifest, work: LaneWork) -> None:
+    def __init__(
+        self, manifest: TaskManifest, work: LaneWork, *, packages: tuple[str, ...] = ()
+    ) -> None:
+        """`packages`: distributions of Python that its programs may import beside everybody's."""
         self._spec = spec = spec_of(manifest)
         self._limit_s = float(manifest.limits.limit_s)
         self._most_bytes = spec.limits.answer_mb * 1_000_000
         self._work = work
-        self._profile = profile_of(manifest)
+        self._is_one_process = is_one_process(manifest)
+        self._profile = profile_of(manifest, packages=packages)
 
     async def meet(self, meeting: Meeting) -> Met:
         """Return what a candidate answers. Raises RunFailed."""
-        sandbox = await Sandbox.launch(self._profile)
+        sandbox = await launched(self._profile)
         if not meeting.is_heard:
             sandbox.stop_listening()
         self._work.begin(sandbox)
         watch = Stopwatch(self._limit_s, meeting.name)
         try:
-            async with stage(sandbox, meeting.name):
+            questions = meeting.questions
+            answered = nullcontext() if questions is None else questions.answered(sandbox)
+            async with stage(sandbox, meeting.name), answered:
                 before_s = sandbox.cpu_s()
                 async with watch.running():
                     with meeting.package.opened() as files:
@@ -125,7 +136,7 @@ class Candidate:
                 cpu_s = sandbox.cpu_s() - before_s + used.waited_cpu_s
         finally:
             self._work.end(sandbox)
-            await sandbox.close()
+            await closed(sandbox)
         return Met(
             answer=answer,
             wall_s=watch.used_s,
@@ -136,11 +147,17 @@ class Candidate:
 
     def _job(self, meeting: Meeting) -> bytes:
         spec = self._spec
-        told = {"entry": spec.entry, "run": spec.run, "encoding": spec.encoding}
+        told: dict[str, object] = {
+            "entry": spec.entry,
+            "run": spec.run,
+            "encoding": spec.encoding,
+        }
         waits = not self._profile.single_process
-        return json.dumps(
-            {**told, "seed": meeting.seed, "core": meeting.core, "waits": waits}
-        ).encode()
+        # Where models are asked there are two processes, of which the candidate is to be one.
+        is_confined = self._profile.has_loopback and self._is_one_process
+        confined = seccomp_program(single_process=True, has_loopback=True) if is_confined else b""
+        told |= {"seed": meeting.seed, "core": meeting.core, "waits": waits}
+        return json.dumps(told | {"filter": confined.hex()}).encode()
 
     async def _warm_up(self, sandbox: Sandbox, meeting: Meeting) -> float:
         """Let a function meet throw-away instances; return the CPU seconds of that."""
@@ -160,13 +177,11 @@ class Candidate:
             return await self._answer_of_command(sandbox, meeting, watch)
         if meeting.talk is not None:
             async with meeting.talk(meeting.instance) as conversation:
-                replies = 0
                 while (message := await conversation.message()) is not None:
                     async with watch.running():
                         await sandbox.send(MESSAGE, message)
                         _, reply = await sandbox.receive_one({REPLY: _LINE_BYTES})
-                    await conversation.reply(reply)
-                    replies += 1
+                    await self._reply(conversation, reply, meeting)
                 answer = conversation.transcript
         else:
             with sealed(meeting.instance) as descriptor:
@@ -202,9 +217,13 @@ class Candidate:
         """Speak with a command in lines: one for each message, one for each reply."""
         assert meeting.talk is not None  # noqa: S101 -- asked by the caller
         ours, theirs = socket.socketpair()
-        with theirs:
-            await sandbox.send(TALK, descriptor=theirs.fileno())
         ours.setblocking(False)
+        try:
+            with theirs:
+                await sandbox.send(TALK, descriptor=theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
         reader, writer = await asyncio.open_connection(sock=ours, limit=_LINE_BYTES)
         try:
             async with meeting.talk(meeting.instance) as conversation:
@@ -215,12 +234,18 @@ class Candidate:
                         reply = await reader.readline()
                     if not reply.endswith(b"\n"):
                         raise SandboxEnded
-                    await conversation.reply(reply[:-1])
+                    await self._reply(conversation, reply[:-1], meeting)
                 return conversation.transcript
         except (ConnectionError, ValueError) as error:  # it is gone, or the line has no end
             raise SandboxEnded from error
         finally:
             writer.close()
+
+    async def _reply(self, conversation: Conversation, reply: bytes, meeting: Meeting) -> None:
+        """Hand a reply on. Raises RunFailed where all of them are larger than an answer may be."""
+        await conversation.reply(reply)
+        if conversation.replied_bytes > self._most_bytes:
+            raise RunFailed("rejected", f"{meeting.name}: its answer is larger than allowed")
 
     async def _ended(self, sandbox: Sandbox) -> _Used:
         """Wait for a command's end, return what it took. Raises SandboxEnded if it failed."""
@@ -235,19 +260,33 @@ class Candidate:
         return _Used(waited_cpu_s=used["cpu_s"], peak_bytes=int(used["peak_kib"]) << 10)
 
 
-def profile_of(manifest: TaskManifest) -> Profile:
-    """Return the limits of a candidate's sandbox. One that is called is a single process."""
+def is_one_process(manifest: TaskManifest) -> bool:
+    """Say whether a task's candidates may start no other process."""
     spec = spec_of(manifest)
-    tools = tuple(name for name in tools_of(spec.run) if toolchain(name).at_run)
+    return not _tools_at_run(spec) and spec.limits.threads == 1
+
+
+def profile_of(manifest: TaskManifest, *, packages: tuple[str, ...] = ()) -> Profile:
+    """Return the limits of a candidate's sandbox.
+
+    Where it asks language models another process is beside it, who hands on what it asks.
+    """
+    spec = spec_of(manifest)
     return Profile(
         role="solve",
         harness=HARNESS,
         memory_bytes=manifest.limits.memory_mb * 1_000_000,
         scratch_bytes=SCRATCH_BYTES,
         threads=max(64, spec.limits.threads),
-        single_process=not tools and spec.limits.threads == 1,
-        tools=tools,
+        single_process=is_one_process(manifest) and spec.llm is None,
+        tools=_tools_at_run(spec),
+        packages=packages,
+        has_loopback=spec.llm is not None,
     )
+
+
+def _tools_at_run(spec: ProgramSpec) -> tuple[str, ...]:
+    return tuple(name for name in tools_of(spec.run) if toolchain(name).at_run)
 
 
 async def _read_all(file: object, most_bytes: int, name: str) -> bytes:

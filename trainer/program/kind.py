@@ -1,6 +1,6 @@
 """A program as a kind of task: the interface of `trainer.measuring.kind`, filled in."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,8 +9,11 @@ from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.cards.cards import Card
 from trainer.host.device import Device
+from trainer.measuring.checks import Remark
 from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
+from trainer.measuring.models import KeptModels
 from trainer.program.harness import HARNESS
+from trainer.program.harness.files import File
 from trainer.program.manifest import (
     ProgramRecipe,
     check,
@@ -34,6 +37,7 @@ instance fails the whole run."""
 class Instances:
     """What there is to prepare of a program's task: nothing, its judge makes instances anew."""
 
+    floor_nano: int | None = None
     pool_bytes: int | None = None
     is_pool_public = False
     scored_bytes: int | None = None
@@ -41,8 +45,6 @@ class Instances:
     is_complete = True
 
     def __init__(self, manifest: TaskManifest) -> None:
-        spec = spec_of(manifest)
-        self.floor_nano = spec.impossible
         self.size = f"{manifest.budget.amount} instances a run"
 
     def load_rest(self, progress: Progress) -> None:
@@ -93,6 +95,37 @@ class Program:
         """Programs run on the processor."""
         return None
 
+    def examined(
+        self, task: Task, *, progress: Progress, models: KeptModels | None = None
+    ) -> AsyncGenerator[Remark, None]:
+        """Try instances, baseline and noise, and attack the judge."""
+        from trainer.program.checking import examine
+
+        return examine(task, progress=progress, models=models)
+
+    def assembled(
+        self, manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]
+    ) -> Task:
+        """Return a stranger's task; what it says to proposers beside that is not to be had."""
+        spec = spec_of(manifest)
+        fixed = tuple(File(path=path, data=read(blob)) for path, blob in spec.fixed_files)
+        better = "lower" if manifest.metric.direction == "min" else "higher"
+        program = (
+            f"Improve `{manifest.metric.name}` ({manifest.metric.unit}): {better} is better.\n"
+        )
+        return Task(
+            manifest=manifest,
+            source=source,
+            title=f"{manifest.name}, by its id",
+            program=program,
+            program_path=None,
+            knobs=(),
+            moves=(),
+            catalogue=None,
+            recipe=ProgramRecipe(judge=read(spec.judge), fixed=fixed),
+            is_private=False,
+        )
+
     def words(self, manifest: TaskManifest) -> TaskWords:
         """Say how a program is run and judged."""
         spec, limits = spec_of(manifest), manifest.limits
@@ -115,8 +148,9 @@ class Program:
         device: Device,
         compiled: CompiledCode | None,
         audit_key: bytes,
+        models: KeptModels | None = None,
     ) -> Measuring:
         """Return what runs and judges sources of a task."""
         from trainer.program.stages import ProgramStages
 
-        return ProgramStages(task, task_key=audit_key)
+        return ProgramStages(task, task_key=audit_key, models=models)

@@ -10,11 +10,12 @@ from typing import Final, cast
 
 from protocol.errors import ConfigurationError, Rejected
 from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
-from protocol.program import Guard, Instances, ProgramLimits, ProgramSpec
+from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.program.harness.files import File
 from trainer.program.metric import AGGREGATES, MEASURED, MOST, SCALE, TIMED
+from trainer.sandbox.packages import lock_of
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import Download, Task
@@ -22,6 +23,8 @@ from trainer.task_folder.task import Download, Task
 KIND: Final = "program"
 EVALUATOR: Final = "program/1"
 JUDGE: Final = "judge.py"  # what it is called where it runs
+SCRIPT: Final = "scripted.py"  # likewise
+SCRIPTED: Final = "scripted"  # the model that it is
 ENCODINGS: Final = ("bytes", "json", "arrays")
 ISOLATIONS: Final = ("fresh",)
 DEVICES: Final = ("cpu", "any")
@@ -31,16 +34,30 @@ _TOOLCHAINS: Final = {
     "rustc": "rust", "cargo": "rust", "node": "node",
 }  # fmt: skip
 _MOST_MB: Final = 256
+_MOST_CALLS: Final = 100_000
+_MOST_TOKENS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramRecipe:
-    """The files of a task that no candidate may edit: its judge, and what lies beside sources."""
+    """The files of a task that no candidate may edit: its judge, and what lies beside sources.
+
+    `script` stands in for a language model and is hidden from candidates as the judge is;
+    `requires` are the packages that these may import beside everybody's.
+    """
 
     judge: bytes
     fixed: tuple[File, ...]
+    script: bytes | None = None
+    requires: tuple[str, ...] = ()
     name: str = KIND
     download: Download | None = None
+
+    @property
+    def beside(self) -> tuple[bytes, ...]:
+        """What others who run the task fetch beside its baseline."""
+        scripts = () if self.script is None else (self.script,)
+        return (self.judge, *scripts, *(one.data for one in self.fixed))
 
 
 def recipe_of(task: Task) -> ProgramRecipe:
@@ -70,7 +87,14 @@ def is_timed(manifest: TaskManifest) -> bool:
 
 def is_exact(manifest: TaskManifest) -> bool:
     """Say whether a task's instances never change and its metric is no measurement."""
-    return bool(spec_of(manifest).instances.fixed) and manifest.metric.name not in MEASURED
+    spec = spec_of(manifest)
+    is_measured = manifest.metric.name in MEASURED or spec.llm is not None
+    return bool(spec.instances.fixed) and not is_measured
+
+
+def most_of_a_split(instances: Instances) -> int:
+    """Return how many instances a split of a run has, where these differ the larger number."""
+    return max(instances.public, instances.secret, len(instances.fixed))
 
 
 def check(manifest: TaskManifest) -> None:
@@ -91,6 +115,11 @@ def check(manifest: TaskManifest) -> None:
                 f"task {manifest.name}: its {name} is {word!r}, which is not known here",
                 f"possible: {', '.join(known)}; or install the version that the task comes from",
             )
+    if spec.llm is not None and SCRIPTED in spec.llm.models and SCRIPT not in dict(spec.judge_data):
+        raise ConfigurationError(
+            f"task {manifest.name}: a model that is a script, and no script",
+            f"{SCRIPT} belongs to its judge's data",
+        )
 
 
 def read_manifest(
@@ -100,19 +129,21 @@ def read_manifest(
     judging = fields.section("judge")
     judge = folder.read(judging, judging.text("file"))
     judging.finish()
+    asking = _optional(fields, "llm")
+    script = folder.read(asking, asking.text("script")) if asking.has("script") else None
+    requires = tuple(sorted(set(fields.texts("requires")))) if fields.has("requires") else ()
     names = sorted(fields.texts("files")) if fields.has("files") else []
     fixed = tuple(File(path=name, data=folder.read(fields, name)) for name in names)
-    manifest = _manifest(fields, source, judge, fixed)
+    recipe = ProgramRecipe(judge=judge, fixed=fixed, script=script, requires=requires)
+    manifest = _manifest(fields, source, recipe)
     checked = TaskManifest.from_value(manifest.to_value())
     if isinstance(checked, Rejected):
         raise ConfigurationError(f"{fields.path}: {checked.reason}", "mend that field")
-    return manifest, ProgramRecipe(judge=judge, fixed=fixed)
+    return manifest, recipe
 
 
-def _manifest(
-    fields: Fields, source: Source, judge: bytes, fixed: tuple[File, ...]
-) -> TaskManifest:
-    spec = _spec(fields, judge, fixed)
+def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskManifest:
+    spec = _spec(fields, recipe)
     metric = fields.section("metric")
     named = MetricSpec(
         name=metric.text("name"),
@@ -125,6 +156,11 @@ def _manifest(
     metric.finish()
     if named.name in TIMED and spec.instances.fixed:
         raise metric.error("name", "is measured, but instances are fixed", "draw instances")
+    told = {named.name, *(guard.name for guard in spec.guards)}
+    if "cpu_s" in told and (spec.limits.threads > 1 or tools_of(spec.run)):
+        # A process that nobody waits for is in nobody's account.
+        problem = "does not tell what other processes take, which may be started here"
+        raise fields.error("cpu_s", problem, 'count "wall_s", or have one thread and no toolchain')
     drawn = spec.instances.public + spec.instances.secret
     return TaskManifest(
         name=fields.text("name"),
@@ -152,7 +188,7 @@ def _manifest(
     )
 
 
-def _spec(fields: Fields, judge: bytes, fixed: tuple[File, ...]) -> ProgramSpec:
+def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
     run = fields.texts("run") if fields.has("run") else None
     entry = fields.text("entry") if fields.has("entry") else None
     if (run is None) == (entry is None):
@@ -164,9 +200,9 @@ def _spec(fields: Fields, judge: bytes, fixed: tuple[File, ...]) -> ProgramSpec:
         build=fields.texts("build") if fields.has("build") else None,
         encoding=_word(fields, "encoding", ENCODINGS, "json" if entry else "bytes"),
         isolation=_word(fields, "isolation", ISOLATIONS, "fresh"),
-        judge=_digest(judge),
-        fixed_files=tuple((one.path, _digest(one.data)) for one in fixed),
-        instances=_instances(fields.section("instances")),
+        judge=_digest(recipe.judge),
+        fixed_files=tuple((one.path, _digest(one.data)) for one in recipe.fixed),
+        instances=(instances := _instances(fields.section("instances"))),
         aggregate=_word(metric, "aggregate", AGGREGATES, "mean"),
         guards=_guards(_optional(fields, "guards")),
         best_known=_bound(bound, "best_known"),
@@ -180,14 +216,16 @@ def _spec(fields: Fields, judge: bytes, fixed: tuple[File, ...]) -> ProgramSpec:
         device=_word(fields, "device", DEVICES, "cpu"),
         scoring=_word(fields, "scoring", SCORINGS, "judged"),
         interactive=fields.has("interactive") and fields.flag("interactive"),
-        judge_data=(),
-        packages=None,
+        judge_data=() if recipe.script is None else ((SCRIPT, _digest(recipe.script)),),
+        packages=lock_of(recipe.requires) if recipe.requires else None,
         judge_packages=None,
-        llm=None,
+        llm=_llm(_optional(fields, "llm"), instances),
     )
     bound.finish()
-    if spec.interactive and spec.encoding != "json":
-        raise fields.error("encoding", f"is {spec.encoding!r}", 'interactive tasks have "json"')
+    if spec.interactive and spec.encoding != "json" and (run or spec.encoding == "bytes"):
+        raise fields.error("encoding", f"is {spec.encoding!r}", 'messages in lines are "json"')
+    if spec.limits.warmup and (run or spec.interactive):
+        raise fields.error("warmup", "is for functions that are called with instances", "omit it")
     return spec
 
 
@@ -198,6 +236,28 @@ def _instances(section: Fields) -> Instances:
     drawn = [0 if fixed else section.whole(name, low=1, high=4096) for name in ("public", "secret")]
     section.finish()
     return Instances(public=drawn[0], secret=drawn[1], fixed=fixed)
+
+
+def _llm(section: Fields, instances: Instances) -> ModelBudget | None:
+    """Return what a run's candidates may ask of language models; without the section nothing.
+
+    `models` are names, "any" for whichever a node has, "scripted" for the task's own `script`;
+    `calls` and `tokens` are a run's, dealt out evenly among the instances of a split.
+    """
+    if not section.names():
+        return None
+    models = section.texts("models")
+    if (SCRIPTED in models) != section.has("script"):
+        problem = f'stands alone: "{SCRIPTED}" among `models` is what a script answers for'
+        raise section.error("script", problem, "name both or neither")
+    least = most_of_a_split(instances)
+    budget = ModelBudget(
+        models=models,
+        calls=section.whole("calls", low=least, high=_MOST_CALLS),
+        tokens=section.whole("tokens", low=least, high=_MOST_TOKENS),
+    )
+    section.finish()
+    return budget
 
 
 def _guards(section: Fields) -> tuple[Guard, ...]:

@@ -18,6 +18,7 @@ WARM_UP: Final = "warm-up"
 
 _INSTANCE = b"arnode/instance/1\0"
 _CANDIDATE = b"arnode/candidate/1\0"
+_MODEL = b"arnode/model/1\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,11 @@ class InstanceName:
         """The random seed of a candidate that meets it, of 31 bits."""
         derived = hashlib.sha256(_CANDIDATE + self.seed).digest()
         return int.from_bytes(derived[:4], "big") & MAX_SEED
+
+    @property
+    def model_seed(self) -> int:
+        """The chance of a language model that is asked about it, which no candidate gets to see."""
+        return int.from_bytes(hashlib.sha256(_MODEL + self.seed).digest()[:8], "big")
 
 
 def drawn(task: bytes, run_seed: int, *, split: str, index: int, key: bytes) -> InstanceName:

@@ -22,7 +22,9 @@ from trainer.measuring.cost import StageCosts
 from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.kind import Request, Scores
 from trainer.measuring.metering import RunFailed
+from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import BaselineCost, Meter
+from trainer.program.asking import Asking
 from trainer.program.building import Builder, Package
 from trainer.program.candidate import Candidate, Meeting, Met
 from trainer.program.judge import Conversation, Judge
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 _KEPT_INSTANCES: Final = 2  # runs' instances: a pair's, and those of the one before
 _LOG_CHARACTERS: Final = 4000
+_UNCOUNTED: Final = 2  # meetings of a timed instance, one of each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,7 @@ class Asked:
 
     name: InstanceName
     data: bytes
+    run_seed: int
 
     @property
     def is_secret(self) -> bool:
@@ -73,7 +77,7 @@ class ProgramStages:
     # Of all lanes of this process: a core has one candidate.
     _cores: ClassVar[dict[asyncio.AbstractEventLoop, asyncio.Semaphore]] = {}
 
-    def __init__(self, task: Task, *, task_key: bytes) -> None:
+    def __init__(self, task: Task, *, task_key: bytes, models: KeptModels | None = None) -> None:
         self.watch: CardWatch | None = None  # runs are on the processor
         self.baseline_cost: BaselineCost | None = None
         self.work = LaneWork()
@@ -85,7 +89,10 @@ class ProgramStages:
         self._is_exact = is_exact(task.manifest)
         recipe = recipe_of(task)
         self._builder = Builder(task.manifest, recipe, self.work)
-        self._candidate = Candidate(task.manifest, self.work)
+        self._candidate = Candidate(task.manifest, self.work, packages=recipe.requires)
+        self._asking: Asking | None = None
+        if spec.llm is not None:
+            self._asking = Asking(task.name, spec, recipe, models=models, work=self.work)
         self._judge = Judge(
             task.name,
             recipe,
@@ -116,6 +123,8 @@ class ProgramStages:
 
     async def close(self) -> None:
         await self._judge.close()
+        if self._asking is not None:
+            await self._asking.close()
         self._builder.close()
 
     async def run(self, request: Request, meter: Meter) -> bytes:
@@ -128,7 +137,7 @@ class ProgramStages:
                 package = await self._builder.package(request.source)
                 meter.log_tail = package.log[-_LOG_CHARACTERS:]
                 base = await self._base(request.source)
-                asked = await self._asked(request)
+                asked = await self.asked(request)
                 timeline.enter("train", "train")
                 met = await self._met(package, base, asked, meter)
             finally:
@@ -148,14 +157,14 @@ class ProgramStages:
             began_s = time.monotonic()
             meter.timeline.enter("claim", "score")
             try:
-                asked = await self._asked(request)
-                answers = _unpacked(product)
+                asked = await self.asked(request)
+                answers = unpacked(product)
                 meter.has_rows = True
                 measured = await self._checked(asked, answers)
             finally:
                 meter.timeline.leave("claim")
                 meter.claim_wall_s = time.monotonic() - began_s
-        size = await self._size(request.source)
+        size = await self.size_of(request.source)
         public = [one for one, name in zip(measured, asked, strict=True) if not name.is_secret]
         secret = [one for one, name in zip(measured, asked, strict=True) if name.is_secret]
         self._guard(request.source, public, secret, meter)
@@ -165,7 +174,7 @@ class ProgramStages:
 
     # Instances
 
-    async def _asked(self, request: Request) -> list[Asked]:
+    async def asked(self, request: Request) -> list[Asked]:
         """Return a run's instances; those of its secret split hang on the key of that."""
         key = request.split or hashlib.sha256(self._key + self._task.id).digest()
         at = (key, 0 if self._spec.instances.fixed else request.seed)
@@ -173,12 +182,13 @@ class ProgramStages:
             names = self._names(request.seed, key)
             most_bytes = self._spec.limits.instance_mb * 1_000_000
             made = await self._judge.make(names, most_bytes=most_bytes)
-            asked = [Asked(name=name, data=data) for name, data in zip(names, made, strict=True)]
+            both = zip(names, made, strict=True)
+            asked = [Asked(name=name, data=data, run_seed=request.seed) for name, data in both]
             self._instances[at] = asked
             while len(self._instances) > _KEPT_INSTANCES:
                 self._instances.popitem(last=False)
         self._instances.move_to_end(at)
-        return self._instances[at]
+        return [replace(one, run_seed=request.seed) for one in self._instances[at]]
 
     def _names(self, seed: int, key: bytes) -> list[InstanceName]:
         counts, task = self._spec.instances, self._task.id
@@ -225,13 +235,14 @@ class ProgramStages:
 
         Each has been started once before, uncounted: a first start finds less in memory.
         """
-        first, second = (package, base) if number % 2 == 0 else (base, package)
+        first = number % 2 == 0  # whether that is the candidate
         taken: dict[bool, list[Met]] = {True: [], False: []}
         async with self._core():
-            for turn, one in enumerate((first, second, first, second, second, first)):
+            for turn, is_own in enumerate((first, not first, first, not first, not first, first)):
+                one = package if is_own else base
                 met = await self._candidate.meet(await self._meeting(one, asked))
-                if turn >= 2:
-                    taken[one is package].append(met)
+                if turn >= _UNCOUNTED:
+                    taken[is_own].append(met)
         self._note_log(taken[True][0], asked, meter)
         return _mean_of(taken[True]), _mean_of(taken[False])
 
@@ -243,6 +254,9 @@ class ProgramStages:
             def talk(instance: bytes) -> contextlib.AbstractAsyncContextManager[Conversation]:
                 return self._judge.talk(instance, most_bytes=most_bytes)
 
+        questions = None
+        if self._asking is not None:
+            questions = self._asking.questions(asked.name, run_seed=asked.run_seed)
         return Meeting(
             package=package.sealed,
             instance=asked.data,
@@ -251,6 +265,7 @@ class ProgramStages:
             is_heard=not asked.is_secret,
             warm_ups=await self._warm_ups(),
             talk=talk,
+            questions=questions,
         )
 
     async def _warm_ups(self) -> tuple[bytes, ...]:
@@ -266,7 +281,7 @@ class ProgramStages:
             most_bytes = self._spec.limits.instance_mb * 1_000_000
             made = await self._judge.make(names, most_bytes=most_bytes)
             both = zip(names, made, strict=True)
-            self._instances[at] = [Asked(name=name, data=data) for name, data in both]
+            self._instances[at] = [Asked(name=name, data=data, run_seed=0) for name, data in both]
         return tuple(one.data for one in self._instances[at])
 
     @contextlib.asynccontextmanager
@@ -307,7 +322,8 @@ class ProgramStages:
         beside = None if base is None else _measured(base)
         return replace(_measured(met), figures=verdict.figures, base=beside)
 
-    async def _size(self, source: Source) -> int:
+    async def size_of(self, source: Source) -> int:
+        """Return the bytes of a source, or of what it is built into where the metric is that."""
         if self._manifest.metric.name == "build_bytes":
             return (await self._builder.package(source)).built_bytes
         return sum(len(data) for _, data in source.files)
@@ -384,7 +400,8 @@ def _fields(met: Met) -> list[object]:
     return [met.answer, met.wall_s, met.cpu_s, met.peak_bytes]
 
 
-def _unpacked(product: bytes) -> list[tuple[Met, Met | None]]:
+def unpacked(product: bytes) -> list[tuple[Met, Met | None]]:
+    """Return the meetings of a run, each with the baseline's beside it where seconds count."""
     return [(_met(one), base and _met(base)) for one, base in msgpack.unpackb(product)]
 
 

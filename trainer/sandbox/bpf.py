@@ -82,3 +82,19 @@ def check_argument(
         statement(RETURN, refusal),
         statement(LOAD_WORD, NUMBER),
     ]
+
+
+def allow_only(
+    number: int, argument: int, values: tuple[int, ...], *, mask: int | None = None
+) -> list[bytes]:
+    """Refuse a call whose argument, or what a mask leaves of it, is none of some values."""
+    masked = [] if mask is None else [statement(AND, mask)]
+    among = [jump(JUMP_EQUAL, value, len(values) - at, 0) for at, value in enumerate(values)]
+    return [
+        jump(JUMP_EQUAL, number, 0, len(masked) + len(among) + 3),
+        statement(LOAD_WORD, ARGUMENTS[argument]),
+        *masked,
+        *among,
+        statement(RETURN, EPERM),
+        statement(LOAD_WORD, NUMBER),
+    ]

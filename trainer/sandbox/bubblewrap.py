@@ -23,6 +23,7 @@ from trainer.sandbox.enclosure import (
     start_process,
     until_gone,
 )
+from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.toolchains import shown_by
@@ -45,7 +46,9 @@ class Bubblewrap(Enclosure):
 
     async def start(self, channel: int) -> asyncio.subprocess.Process:
         filters = seccomp_program(
-            single_process=self.profile.single_process, has_card=self.profile.card is not None
+            single_process=self.profile.single_process,
+            has_card=self.profile.card is not None,
+            has_loopback=self.profile.has_loopback,
         )
         if self.profile.compiles:
             self.compiled = make_folder()
@@ -171,13 +174,13 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
     tree = visible_tree(with_cuda=profile.card is not None)
     for binding in tree.bindings:
         arguments += ["--ro-bind", str(binding.host), binding.inside]
-    for binding in shown_by(profile.tools):
+    for binding in (*shown_by(profile.tools), *shown_packages(profile.packages)):
         arguments += ["--ro-bind", str(binding.host), binding.inside]
     for path in tree.covered:
         arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
     if forks:
         arguments += ["--ro-bind", "/proc/cpuinfo", CPUINFO, "--proc", "/proc"]
-    elif profile.single_process and profile.card is None:
+    elif profile.card is None and (profile.single_process or profile.has_only_ours):
         # It needs no /proc, whose mount table names the host's folders.
         arguments += ["--ro-bind", "/proc/cpuinfo", "/proc/cpuinfo"]
     else:

@@ -33,6 +33,7 @@ from trainer.sandbox.enclosure import (
     start_process,
 )
 from trainer.sandbox.landlock import CARD, DEVICE, READ, WRITE
+from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.toolchains import shown_by
 from trainer.sandbox.visible import FLAGS, VisibleTree, visible_tree
@@ -68,7 +69,7 @@ class Confined(Enclosure):
         if self.profile.compiles:
             self.compiled = self._folder / _COMPILED
         tree = visible_tree(with_cuda=self.profile.card is not None)
-        _link_visible(self._folder, tree)
+        _link_visible(self._folder, tree, self.profile.packages)
         boot = self._folder / "arnode" / self.profile.harness / "boot.py"
         spec = specification(
             self._folder,
@@ -123,7 +124,7 @@ def start_zygote(
     folder = make_box(None)
     (folder / BOXES).mkdir(mode=0o711)
     tree = visible_tree()
-    _link_visible(folder, tree)
+    _link_visible(folder, tree, profile.packages)
     script, *arguments = program
     spec = specification(
         folder,
@@ -158,7 +159,8 @@ def specification(
     scratch, card = [str(folder / name) for name in SCRATCH], profile.card
     libraries = str(Path(sys.base_prefix, "lib"))
     rules = tree.rules() | dict.fromkeys((folder, *map(Path, _DEVICES_TO_READ)), READ)
-    rules |= {binding.host: READ for binding in shown_by(profile.tools)}
+    shown = (*shown_by(profile.tools), *shown_packages(profile.packages))
+    rules |= {binding.host: READ for binding in shown}
     rules |= dict.fromkeys(map(Path, scratch), WRITE) | dict.fromkeys(map(Path, _DEVICES), DEVICE)
     if card is not None:
         rules |= dict.fromkeys(map(Path, nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES), READ)
@@ -204,9 +206,9 @@ def make_box(uid: int | None, *, within: Path | None = None) -> Path:
     return folder
 
 
-def _link_visible(folder: Path, tree: VisibleTree) -> None:
+def _link_visible(folder: Path, tree: VisibleTree, packages: tuple[str, ...] = ()) -> None:
     """Lay links where the harness looks for packages, as full's bindings do."""
-    for binding in tree.bindings:
+    for binding in (*tree.bindings, *shown_packages(packages)):
         if binding.inside.startswith(("/packages/", "/arnode/")):
             link = folder / binding.inside[1:]
             link.parent.mkdir(parents=True, exist_ok=True)

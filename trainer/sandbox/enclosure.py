@@ -211,7 +211,7 @@ def environment(
         "OMP_NUM_THREADS": "1",
         "PATH": ":".join(("/python/bin", *folders)),
         # What follows from the order of a set is the same on every machine.
-        "PYTHONHASHSEED": "0",
+        "PYTHONHASHSEED": str(profile.hash_seed),
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": temporary,
         "USER": "candidate",

@@ -42,7 +42,8 @@ class Forked(Enclosure):
 
     async def start(self, channel: int) -> ForkedProcess:
         """Ask this process's zygote, which is started if there is none."""
-        key = type(self), self.profile.role, self.profile.harness, self.profile.tools
+        shown = self.profile.tools, self.profile.packages
+        key = type(self), self.profile.role, self.profile.harness, shown
         self.zygote = Zygote.of(key, self._start_zygote)
         self._process = await self.zygote.fork(self._request(self.zygote), channel)
         return self._process

@@ -14,10 +14,12 @@ class Profile:
 
     `harness` is the folder of a kind of task whose `boot.py` is the first program inside, as
     `trainer.sandbox.visible` names it.
-    `tools` are the toolchains that it shows (`trainer.sandbox.toolchains`).
+    `tools` are the toolchains that it shows (`trainer.sandbox.toolchains`), `packages` those
+    distributions of Python that it shows beside everybody's (`trainer.sandbox.packages`).
+    `has_loopback` lets it speak TCP with itself, in a network of its own, which takes tier full.
     `scratch_files` bounds the files and folders that it may make in its scratch folders; `card` is
     the NVIDIA card that it may use; `is_fresh` asks for a process that shares not even the layout
-    of its memory with others.
+    of its memory with others; `hash_seed` decides the order of its sets.
     """
 
     role: Role
@@ -31,6 +33,9 @@ class Profile:
     card: Device | None = None
     is_fresh: bool = False
     tools: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    has_loopback: bool = False
+    hash_seed: int = 0
 
     @property
     def compiles(self) -> bool:
@@ -40,7 +45,13 @@ class Profile:
     @property
     def may_be_forked(self) -> bool:
         """Whether it may be a fork of a process that is there (`trainer.sandbox.zygote`)."""
-        return self.single_process and self.card is None and not self.is_fresh
+        is_shared = self.card is None and not self.is_fresh and not self.has_loopback
+        return self.single_process and is_shared
+
+    @property
+    def has_only_ours(self) -> bool:
+        """Whether all that it starts is a server of ours that it speaks with."""
+        return self.has_loopback and not self.tools
 
     @property
     def is_gated(self) -> bool:

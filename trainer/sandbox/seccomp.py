@@ -152,24 +152,35 @@ _SOCKETPAIR = {"x86_64": 53, "aarch64": 199}
 _FAMILIES = (2, 10, 16)  # AF_INET, AF_INET6, AF_NETLINK: the last to ask for one's addresses
 _TYPE_MASK, _DATAGRAM = 0xF, 2
 
+# What a program needs in a network where nobody else is (`seccomp_program`).
+_UNIX, _INTERNET, _STREAM = (1,), (2, 10), (1,)
+_TCP = (0, 6)  # by default, and by its name
+_SETSOCKOPT = {"x86_64": 54, "aarch64": 208}
+_TCP_ULP = 31  # parts of the kernel that are only loaded on demand
+
 
 def seccomp_program(
     *,
     single_process: bool,
     is_confined: bool = False,
     has_card: bool = False,
+    has_loopback: bool = False,
     machine: str | None = None,
 ) -> bytes:
     """Return the filter for this machine.
 
     `single_process` also refuses new processes (threads stay allowed) and processor affinity,
     `is_confined` what namespaces would make harmless (tiers container and partial). `has_card`
-    leaves NVIDIA's driver the memory that it shares with the card.
-    Raises SafetyError on an architecture without a table.
+    leaves NVIDIA's driver the memory that it shares with the card. `has_loopback` lets a program
+    speak TCP, which is only for a network namespace of its own, and make pairs of streams, with
+    which event loops wake themselves up. Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
     program = _to_all(machine)
     refused = set(_REFUSED_COMMON.values()) | set(_REFUSED[machine].values())
+    if has_loopback:
+        program += _streams(machine)
+        refused -= {_SOCKET[machine], _SOCKETPAIR[machine]}
     if single_process:
         refused |= set(_REFUSED_TO_SINGLE[machine].values())
         if has_card:
@@ -258,6 +269,18 @@ def _sockets(machine: str) -> list[bytes]:
         bpf.jump(bpf.JUMP_EQUAL, _DATAGRAM, 0, 1),
         bpf.statement(bpf.RETURN, bpf.EPERM),
         bpf.statement(bpf.LOAD_WORD, bpf.NUMBER),
+    ]
+
+
+def _streams(machine: str) -> list[bytes]:
+    """Refuse sockets but those of TCP, and pairs but of streams, which lead to nobody else."""
+    return [
+        *bpf.allow_only(_SOCKET[machine], 0, _INTERNET),
+        *bpf.allow_only(_SOCKET[machine], 1, _STREAM, mask=_TYPE_MASK),
+        *bpf.allow_only(_SOCKET[machine], 2, _TCP),
+        *bpf.allow_only(_SOCKETPAIR[machine], 0, _UNIX),
+        *bpf.allow_only(_SOCKETPAIR[machine], 1, _STREAM, mask=_TYPE_MASK),
+        *bpf.check_argument(_SETSOCKOPT[machine], 2, _TCP_ULP),
     ]
 
 

@@ -46,6 +46,14 @@ def enclose(profile: Profile) -> Enclosure:
     tier = probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
+    if profile.has_loopback and tier.name != "full":
+        # Landlock's rules of networks name ports, and nobody's address: a port of ours would be
+        # everybody's of that number.
+        raise SafetyError(
+            "programs that ask language models need a network of their own, which only the"
+            f" sandbox of tier full has; here it is {tier.name}",
+            tier.mend,
+        )
     is_forked = profile.may_be_forked and not why_nothing_is_forked()
     if tier.name == "full":
         return ForkedInNamespaces(profile) if is_forked else Bubblewrap(profile)

@@ -15,8 +15,9 @@ from typing import Any
 
 from trainer.program.harness.codec import decode, encode
 from trainer.program.harness.files import unpack_files, write_files
-from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
+from trainer.program.harness.tags import INSTANCE, MESSAGE, MODELS, OUTPUT, REPLY, TALK, USED
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING, Channel
+from trainer.sandbox.inside.filters import load_filter
 
 _NOT_FOUND = 127  # as a shell has it
 
@@ -24,6 +25,12 @@ _NOT_FOUND = 127  # as a shell has it
 def work(channel: Channel) -> None:
     """Take a job and do it. Raises whatever the candidate raises."""
     tag, payload, descriptor = channel.receive()
+    if tag == MODELS and descriptor is not None:
+        from trainer.program.harness.endpoint import open_endpoint
+
+        open_endpoint(channel, descriptor, json.loads(payload))
+        channel.send(SERVING)
+        tag, payload, descriptor = channel.receive()
     if tag != JOB or descriptor is None:
         raise SystemExit("the first frame must be the job")
     job = json.loads(payload)
@@ -32,10 +39,17 @@ def work(channel: Channel) -> None:
     if job["core"] is not None:
         os.sched_setaffinity(0, {job["core"]})
     if job["entry"]:
+        _confine(job)
         _call(channel, job)
     else:
         channel.send(SERVING)
         _execute(channel, job)
+
+
+def _confine(job: dict[str, Any]) -> None:
+    """Give up what only this program needed, as new processes, where it needed anything."""
+    if job["filter"]:
+        load_filter(bytes.fromhex(job["filter"]))
 
 
 def _call(channel: Channel, job: dict[str, Any]) -> None:
@@ -90,6 +104,7 @@ def _execute(channel: Channel, job: dict[str, Any]) -> None:
         become(command, reading, writing)
     pid = os.fork()
     if not pid:
+        _confine(job)
         become(command, reading, writing)
     os.close(writing)
     if reading != writing:

@@ -78,6 +78,10 @@ def _check(value: object, depth: int) -> None:
             for key, item in value.items():
                 _check(key, depth - 1)
                 _check(item, depth - 1)
+        case None | int() | str() | bytes():
+            pass
+        case _:  # as msgpack's own of a time
+            raise Undecodable(f"it holds a {type(value).__name__}")
 
 
 def _extended(value: object) -> msgpack.ExtType:

@@ -1,4 +1,5 @@
 """A judge's side: it is loaded once, and each question is answered by a fork that ends with it.
+So is a script that stands in for a language model.
 
 So what an answer does to the process that checks it is nothing to the next one. A fork can start
 no process, write no file, and has its time and memory.
@@ -19,10 +20,11 @@ import msgpack
 from trainer.program.harness import judging
 from trainer.program.harness.codec import Undecodable, decode, encode
 from trainer.program.harness.files import unpack_files, write_files
-from trainer.program.harness.tags import ASK, CHECK, INSTANCE, MAKE, MESSAGE, OVER, REPLY, TALK
+from trainer.program.harness.tags import ASK, CHECK, INSTANCE, MAKE, MESSAGE, OVER, REPLY, SAY, TALK
 from trainer.program.harness.tags import VERDICT as ANSWERED
 from trainer.sandbox.inside.channel import JOB, SERVING, Channel
 from trainer.sandbox.inside.filters import load_filter
+from trainer.sandbox.inside.landlock import Ruleset, give_up
 
 _MOST_FIGURES = 64
 _MOST_WORDS = 400
@@ -66,7 +68,9 @@ def _loaded(path: Path) -> ModuleType:
 
 
 def _confine(job: dict[str, Any]) -> None:
-    """Let a fork take so much, start nothing, and leave nothing."""
+    """Let a fork take so much, start and signal nothing, and leave nothing."""
+    if job["ruleset"] is not None:  # before the filter, which may refuse to load it
+        give_up(Ruleset(**job["ruleset"]))
     load_filter(bytes.fromhex(job["filter"]))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"], job["memory_bytes"]))
@@ -85,6 +89,10 @@ def _answer(judge: ModuleType, channel: Channel, job: dict[str, Any]) -> None:
     elif tag == CHECK:
         instance, answer = msgpack.unpackb(payload)
         channel.send(ANSWERED, json.dumps(_verdict(judge, instance, answer, job)).encode())
+    elif tag == SAY:
+        asked = json.loads(payload)
+        said = str(judge.answer(asked["messages"], asked["seed"]))
+        channel.send(REPLY, said.encode("utf-8", "replace"))
 
 
 def _talk(judge: ModuleType, channel: Channel, instance: object, encoding: str) -> None:
@@ -94,7 +102,9 @@ def _talk(judge: ModuleType, channel: Channel, instance: object, encoding: str) 
         message = next(speaking)
         while True:
             channel.send(MESSAGE, encode(message, encoding))
+            left_s = signal.alarm(0)  # a candidate's time is not the judge's
             tag, payload, _ = channel.receive()
+            signal.alarm(left_s)
             if tag != REPLY:
                 return
             message = speaking.send(decode(payload, encoding))

@@ -1,5 +1,7 @@
 """Tags of the frames that program tasks add to those of `trainer.sandbox.inside.channel`."""
 
+import struct
+
 INSTANCE = b"I"  # to a candidate, a descriptor of it; from a judge, its bytes
 OUTPUT = b"O"  # to a candidate's command, where its answer goes
 TALK = b"T"  # to a candidate's command, what it speaks on; to a judge, the instance to speak about
@@ -10,3 +12,8 @@ BUILT = b"B"  # the files that a build made
 ASK = b"Q"  # to a judge, a descriptor on which one question follows
 MAKE, CHECK = b"K", b"E"  # its questions: instances for seeds; what an answer is worth
 VERDICT = b"Y"
+SAY = b"Z"  # to a task's script, a chat that it goes on with
+MODELS = b"G"  # to a candidate, a descriptor on which models are asked, and their names
+QUESTION = b"X"  # on that, a question; a REPLY follows
+ASKED = struct.Struct(">I")  # before a question: its number
+REPLIED = struct.Struct(">IH?")  # before a reply: that number, its status, whether it is a stream

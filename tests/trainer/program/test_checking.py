@@ -1,0 +1,106 @@
+"""`task check` of programs: each planted fault is found by its name, and a sound judge has none."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.program.planted import (
+    CLEAN,
+    LINES,
+    METRIC,
+    ODD,
+    PLANTED,
+    REPAIRED,
+    SPOKEN,
+    Planted,
+    write_planted,
+)
+from tests.trainer.program.tasks import read
+from trainer.measuring.checks import Remark
+from trainer.program.checking import examine
+from trainer.program.scatter import is_silent, told_aa
+
+
+def examined(folder: Path, planted: Planted, *, seconds: float = 12.0) -> Sequence[Remark]:
+    """Return all that is said of a task."""
+    task = read(write_planted(folder, planted))
+
+    async def work() -> list[Remark]:
+        found = examine(task, progress=lambda _what, _share: None, seconds=seconds)
+        return [remark async for remark in found]
+
+    return asyncio.run(work())
+
+
+def told(remarks: Sequence[Remark], level: str) -> dict[str, str]:
+    return {remark.about: remark.what for remark in remarks if remark.level == level}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_fault_is_found_by_its_name(name: str, tmp_path: Path) -> None:
+    planted = PLANTED[name]
+    remarks = examined(tmp_path, planted)
+    assert planted.says in told(remarks, planted.level).get(planted.about, ""), remarks
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [Planted(judge=CLEAN), REPAIRED, LINES, SPOKEN],
+    ids=["values", "repaired", "lines", "spoken"],
+)
+def test_a_judge_without_a_fault_has_none(sound: Planted, tmp_path: Path) -> None:
+    remarks = examined(tmp_path, sound)
+    assert told(remarks, "fault") == {}
+    fine = told(remarks, "ok")
+    assert {"baseline", "check", "itself", "attacks"} <= set(fine)
+    assert fine["generated"].startswith("generated: ")
+
+
+def test_of_seconds_the_baseline_is_held_against_itself(tmp_path: Path) -> None:
+    timed = Planted(
+        judge=CLEAN,
+        metric=METRIC.replace('"left"', '"cpu_s"').replace('"units"', '"of the baseline"'),
+    )
+    remarks = {remark.about: remark for remark in examined(tmp_path, timed, seconds=4.0)}
+    assert remarks["A/A"].figures["pairs"] >= 8
+    assert remarks["gain"].what.startswith("in 20 pairs a gain of ")
+
+
+def test_a_mean_beyond_two_standard_errors_is_not_silent() -> None:
+    assert is_silent([0.01, -0.02, 0.015, 0.0, -0.01, 0.01, 0.0, -0.005])
+    leaning = [-0.037, -0.03, -0.045, -0.04, -0.035, -0.03, -0.04, -0.05]
+    assert not is_silent(leaning)
+    said = told_aa(leaning, silent=False)
+    assert (said.level, said.about) == ("fault", "A/A")
+    assert said.what.startswith("the baseline against itself: -0.038 ± 0.002 in ln seconds")
+
+
+def test_what_is_self_scored_is_not_attacked(tmp_path: Path) -> None:
+    own = Planted(judge=CLEAN, more='scoring = "self"\n')
+    remarks = examined(tmp_path, own)
+    assert told(remarks, "note")["attacks"].startswith("self-scored: ")
+
+
+def test_a_baseline_that_fails_ends_it(tmp_path: Path) -> None:
+    wrong = Planted(judge=CLEAN, solve="def solve(instance):\n    return {}\n")
+    (remark,) = examined(tmp_path / "wrong", wrong)
+    assert (remark.level, remark.about) == ("fault", "baseline")
+    assert "answers of the baseline are wrong: not a table with values alone" in remark.what
+    crash = Planted(judge=CLEAN, solve="def solve(instance):\n    return 1 / 0\n")
+    (remark,) = examined(tmp_path / "crash", crash)
+    assert remark.what.startswith("crash: ")
+
+
+def test_a_judge_that_cannot_be_loaded_ends_it(tmp_path: Path) -> None:
+    (remark,) = examined(tmp_path, Planted(judge="def check(:\n"))
+    assert (remark.level, remark.about) == ("fault", "instances")
+    assert "its judge cannot be loaded" in remark.what
+
+
+def test_odd_answers_are_listed(tmp_path: Path) -> None:
+    notes = told(examined(tmp_path, ODD), "note")
+    assert notes["reversed"] == (
+        "the judge takes an answer back to front for better than the honest answer"
+    )

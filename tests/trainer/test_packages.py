@@ -1,0 +1,45 @@
+"""Distributions that a task names: shown with what they need, without what says whose they are."""
+
+import pytest
+
+from protocol.errors import ConfigurationError
+from trainer.sandbox.packages import lock_of, shown_packages
+from trainer.sandbox.visible import visible_tree
+
+
+def inside(*names: str) -> set[str]:
+    return {binding.inside for binding in shown_packages(names)}
+
+
+def test_a_package_is_shown_with_what_it_needs() -> None:
+    shown = inside("aiohttp")
+    assert {"/packages/aiohttp", "/packages/yarl", "/packages/multidict"} <= shown
+
+
+def test_of_its_metadata_only_that_is_shown_which_names_no_place() -> None:
+    told = {path.rpartition("/")[2] for path in inside("aiohttp") if ".dist-info" in path}
+    assert told <= {"METADATA", "entry_points.txt"}
+    assert "METADATA" in told
+
+
+def test_what_every_sandbox_shows_is_not_shown_twice() -> None:
+    everybodys = {binding.inside for binding in visible_tree().bindings}
+    assert "/packages/numpy" in everybodys
+    assert inside("numpy").isdisjoint(everybodys)
+    assert inside() == set()
+
+
+def test_a_package_that_is_not_here_is_named_with_its_mend() -> None:
+    with pytest.raises(ConfigurationError, match="no-such-thing") as caught:
+        lock_of(("no-such-thing",))
+    assert "pip install no-such-thing" in caught.value.hint
+
+
+def test_our_own_package_is_never_shown() -> None:
+    assert inside("arnode") == set()
+
+
+def test_a_lock_follows_from_versions_and_not_from_spelling() -> None:
+    assert lock_of(("aiohttp",)) == lock_of(("AIOHTTP",))
+    assert lock_of(("aiohttp",)) != lock_of(("click",))
+    assert len(lock_of(("click",))) == 32

@@ -1,0 +1,206 @@
+"""The node's side of the models that candidates ask: who may ask whom, how often, and for how much.
+
+A task's budget is a run's. It is dealt out evenly among the instances of a split, because these
+know nothing of each other: none can take from another, nor tell by what is left that it has asked.
+A question counts once it may be asked, tokens once they are there. An answer that would pass the
+budget is not handed over, and nothing is asked after it.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Final
+
+from protocol.errors import ArnodeError, ConfigurationError
+from protocol.program import Instances, ModelBudget, ProgramSpec
+from trainer.measuring.host_load import LaneWork
+from trainer.measuring.models import KeptModels, ModelAnswer, ModelFault
+from trainer.program.chat import Asked, Refusal, completion, read_question
+from trainer.program.harness.endpoint import MOST_BYTES
+from trainer.program.harness.tags import ASKED, MODELS, QUESTION, REPLIED, REPLY
+from trainer.program.manifest import SCRIPTED, ProgramRecipe, most_of_a_split
+from trainer.program.scripted import Scripted
+from trainer.program.seeds import InstanceName
+from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
+from trainer.sandbox.inside.channel import SERVING
+from trainer.sandbox.sandbox import Sandbox
+
+_MOST_AT_ONCE: Final = 256
+_START_S: Final = 60.0  # until the endpoint is there: before any code of a candidate
+
+
+class Asking:
+    """What one lane's candidates may ask: a task's script, and the node's models."""
+
+    def __init__(
+        self,
+        task: str,
+        spec: ProgramSpec,
+        recipe: ProgramRecipe,
+        *,
+        models: KeptModels | None,
+        work: LaneWork,
+    ) -> None:
+        """Raises ConfigurationError where a task asks a model and there is none."""
+        assert spec.llm is not None  # noqa: S101 -- asked by the caller
+        self._share = share_of(spec.llm, spec.instances)
+        self._script: Scripted | None = None
+        self._scripted: KeptModels | None = None
+        self._models = models
+        if recipe.script is not None:
+            self._script = Scripted(task, recipe.script, work=work)
+            self._scripted = KeptModels(self._script)
+        if models is None and set(spec.llm.models) != {SCRIPTED}:
+            raise ConfigurationError(
+                f"task {task}: its programs ask language models, and there is none here",
+                "`arnode start` lends them the one that the setting `agent` names",
+            )
+
+    def questions(self, name: InstanceName, *, run_seed: int) -> "Questions":
+        """Return what answers a candidate that meets an instance, once."""
+        return Questions(self, self._share, name=name, run_seed=run_seed)
+
+    def models_for(self, model: str) -> KeptModels | None:
+        """Return who answers for a model."""
+        return self._scripted if model == SCRIPTED else self._models
+
+    async def close(self) -> None:
+        """End the script's sandbox."""
+        if self._script is not None:
+            await self._script.close()
+
+
+class Questions:
+    """Answers what one candidate asks about one instance."""
+
+    def __init__(
+        self, asking: Asking, budget: ModelBudget, *, name: InstanceName, run_seed: int
+    ) -> None:
+        self.calls = 0
+        self.tokens = 0
+        self._asking = asking
+        self._budget = budget
+        self._seed = name.model_seed
+        self._run_seed = run_seed
+        self._turns: Counter[bytes] = Counter()
+        self._fault: ArnodeError | None = None
+
+    @contextlib.asynccontextmanager
+    async def answered(self, sandbox: Sandbox) -> AsyncIterator[None]:
+        """Answer what is asked in a sandbox while the block lasts.
+
+        Raises ArnodeError at its end if a model did not answer through no fault of the candidate:
+        whatever that made of it is nothing that counts.
+        """
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.setblocking(False)
+            with theirs:
+                names = json.dumps(self._budget.models).encode()
+                await sandbox.send(MODELS, names, theirs.fileno())
+            await _until_serving(sandbox)
+            answering = asyncio.create_task(self._answer_all(Frames(ours)))
+            try:
+                yield
+            finally:
+                answering.cancel()
+                (ended,) = await asyncio.gather(answering, return_exceptions=True)
+                fault = self._fault or (ended if isinstance(ended, Exception) else None)
+                if fault is not None:
+                    raise fault
+
+    async def _answer_all(self, frames: Frames) -> None:
+        """Answer until nobody can ask any more, each as soon as it is answered."""
+        async with asyncio.TaskGroup() as group:
+            with contextlib.suppress(SandboxEnded, ForgedFrame):
+                at_once = asyncio.Semaphore(_MOST_AT_ONCE)
+                while await at_once.acquire():
+                    number, body = await _next(frames)
+                    # In the order of their arrival: what is counted does not hang on who is fast.
+                    admitted = self._admitted(body)
+                    task = group.create_task(self._answer(frames, number, admitted))
+                    task.add_done_callback(lambda _task: at_once.release())
+
+    def _admitted(self, body: bytes) -> tuple[Asked, int] | Refusal:
+        """Return a question that may be asked, and how often it was before; or why it may not."""
+        asked = read_question(body, self._budget, self._seed)
+        if isinstance(asked, Refusal):
+            return asked
+        if self.calls >= self._budget.calls:
+            return _spent(f"all {self._budget.calls} calls of this instance are made")
+        if self.tokens >= self._budget.tokens:
+            return _spent(f"all {self._budget.tokens} tokens of this instance are used")
+        self.calls += 1
+        at = asked.question.digest
+        self._turns[at] += 1
+        return asked, self._turns[at] - 1
+
+    async def _answer(
+        self, frames: Frames, number: int, admitted: tuple[Asked, int] | Refusal
+    ) -> None:
+        status, is_streamed, body = 200, False, b""
+        if isinstance(admitted, Refusal):
+            status, body = admitted.status, admitted.body
+        else:
+            asked, turn = admitted
+            answer = await self._outcome(asked, turn)
+            if isinstance(answer, Refusal):
+                status, body = answer.status, answer.body
+            else:
+                is_streamed, body = asked.is_streamed, completion(asked, answer, number)
+        with contextlib.suppress(SandboxEnded):
+            await frames.send(REPLY, REPLIED.pack(number, status, is_streamed) + body)
+
+    async def _outcome(self, asked: Asked, turn: int) -> ModelAnswer | Refusal:
+        models = self._asking.models_for(asked.question.model)
+        assert models is not None  # noqa: S101 -- `Asking` has looked
+        try:
+            outcome = await models.ask(asked.question, run_seed=self._run_seed, turn=turn)
+        except ArnodeError as error:
+            self._fault = error
+            return _away(error.message)
+        if isinstance(outcome, ModelFault):
+            if not outcome.is_askers:
+                self._fault = ArnodeError(
+                    f"a candidate's language model did not answer: {outcome.detail}",
+                    "`arnode doctor` looks at the model; the run is made again",
+                )
+            return _away(outcome.detail)
+        if self.tokens + outcome.tokens > self._budget.tokens:
+            left, self.tokens = self._budget.tokens - self.tokens, self._budget.tokens
+            return _spent(f"the answer takes {outcome.tokens} tokens, and {left} are left")
+        self.tokens += outcome.tokens
+        return outcome
+
+
+def share_of(budget: ModelBudget, instances: Instances) -> ModelBudget:
+    """Return what one instance has of a run's budget; what cannot be dealt out is nobody's."""
+    count = most_of_a_split(instances)
+    return replace(budget, calls=budget.calls // count, tokens=budget.tokens // count)
+
+
+async def _until_serving(sandbox: Sandbox) -> None:
+    try:
+        async with asyncio.timeout(_START_S):
+            await sandbox.receive(SERVING)
+    except TimeoutError as error:
+        raise SandboxEnded from error
+
+
+async def _next(frames: Frames) -> tuple[int, bytes]:
+    _, payload = await frames.receive_one({QUESTION: ASKED.size + MOST_BYTES})
+    if len(payload) < ASKED.size:
+        raise ForgedFrame("a question without a number")
+    return ASKED.unpack(payload[: ASKED.size])[0], payload[ASKED.size :]
+
+
+def _spent(detail: str) -> Refusal:
+    return Refusal(status=429, kind="insufficient_quota", detail=f"the budget is spent: {detail}")
+
+
+def _away(detail: str) -> Refusal:
+    return Refusal(status=503, kind="server_error", detail=detail)

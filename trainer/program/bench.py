@@ -1,0 +1,172 @@
+"""The stages of a program's run taken apart, for whoever tries a task: each step and each answer.
+
+Runs are those of `trainer.program.stages`, made by it. Beside them are two judges: the second has
+another order of sets and another layout of memory, so that what hangs on these shows.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from trainer.measuring.cost import UNLIMITED
+from trainer.measuring.host_load import LaneWork
+from trainer.measuring.kind import Request
+from trainer.measuring.models import KeptModels
+from trainer.measuring.outcome import Meter
+from trainer.program.candidate import Met
+from trainer.program.judge import Judge, Verdict
+from trainer.program.manifest import recipe_of, spec_of
+from trainer.program.metric import MEASURED, Measured, Unfit, metric_nano
+from trainer.program.stages import Asked, ProgramStages, unpacked
+from trainer.sandbox.frames import ForgedFrame, SandboxEnded
+from trainer.task_folder.task import Task
+
+_KEY: Final = hashlib.sha256(b"arnode/task check/1").digest()  # nobody's secret: nothing is kept
+_MOST_MESSAGES: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A judge's verdict, and the seconds that it took."""
+
+    verdict: Verdict
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineRun:
+    """A run of the baseline: what it was asked, what it answered, how long all of that took."""
+
+    seed: int
+    asked: Sequence[Asked]
+    met: Sequence[tuple[Met, Met | None]]
+    seconds: float
+    judged: Sequence[Judged] = field(default=())
+
+    @property
+    def answers(self) -> list[bytes]:
+        return [one.answer for one, _ in self.met]
+
+
+class Bench:
+    """Makes, meets and judges single instances of a task with its baseline."""
+
+    def __init__(self, task: Task, *, models: KeptModels | None = None) -> None:
+        self.task = task
+        self.manifest = task.manifest
+        self.spec = spec_of(task.manifest)
+        self.judge, self.other_judge = (self._judge(seed) for seed in (0, 1))
+        self._stages = ProgramStages(task, task_key=_KEY, models=models)
+
+    def _judge(self, hash_seed: int) -> Judge:
+        return Judge(
+            self.task.name,
+            recipe_of(self.task),
+            encoding=self.spec.encoding,
+            interactive=self.spec.interactive,
+            work=LaneWork(),
+            hash_seed=hash_seed,
+        )
+
+    async def close(self) -> None:
+        """End all sandboxes."""
+        await self._stages.close()
+        await self.judge.close()
+        await self.other_judge.close()
+
+    async def asked(self, seed: int) -> list[Asked]:
+        """Return a run's instances. Raises ConfigurationError if the judge makes none."""
+        return await self._stages.asked(self._request(seed))
+
+    async def again(self, judge: Judge, asked: Sequence[Asked]) -> list[bytes]:
+        """Return instances made once more, in the order in which they are given."""
+        names = [one.name for one in asked]
+        return await judge.make(names, most_bytes=self.spec.limits.instance_mb * 1_000_000)
+
+    async def run(self, seed: int) -> BaselineRun:
+        """Run the baseline with a seed. Raises RunFailed."""
+        asked = await self.asked(seed)
+        began_s = time.monotonic()
+        product = await self._stages.run(self._request(seed), Meter())
+        seconds = time.monotonic() - began_s
+        return BaselineRun(seed=seed, asked=asked, met=unpacked(product), seconds=seconds)
+
+    async def judged(self, run: BaselineRun) -> BaselineRun:
+        """Return a run with what the judge says of each answer."""
+        both = zip(run.asked, run.answers, strict=True)
+        judged = [await self.check(asked.data, answer) for asked, answer in both]
+        return replace(run, judged=judged)
+
+    async def check(self, instance: bytes, answer: bytes, judge: Judge | None = None) -> Judged:
+        """Return what a judge says of an answer (default: the first)."""
+        began_s = time.monotonic()
+        verdict = await (judge or self.judge).check(instance, answer)
+        return Judged(verdict=verdict, seconds=time.monotonic() - began_s)
+
+    async def spoken(self, instance: bytes, replies: Sequence[bytes]) -> bytes | None:
+        """Return the transcript of a conversation with these replies, the last one for ever.
+
+        None if the judge broke it off.
+        """
+        most_bytes = self.spec.limits.instance_mb * 1_000_000
+        try:
+            async with self.judge.talk(instance, most_bytes=most_bytes) as conversation:
+                for number in range(_MOST_MESSAGES):
+                    if await conversation.message() is None:
+                        return conversation.transcript
+                    await conversation.reply(replies[min(number, len(replies) - 1)])
+        except (SandboxEnded, ForgedFrame, OSError):
+            return None
+        return None
+
+    def figure(self, verdict: Verdict, answer: bytes) -> float:
+        """Return an answer's share in the metric; 0 where that is nothing of an answer's.
+
+        Raises Unfit if the judge does not tell it.
+        """
+        name = self.manifest.metric.name
+        if name in MEASURED:
+            return float(len(answer)) if name == "answer_bytes" else 0.0
+        if name not in verdict.figures:
+            raise Unfit(f"the judge's check says nothing of {name!r}")
+        return verdict.figures[name]
+
+    async def metric(self, run: BaselineRun, *, secret: bool) -> int:
+        """Return a judged run's metric on one of its splits, in 1e-9 units. Raises Unfit."""
+        if self.spec.instances.fixed:
+            secret = False
+        measured = [
+            _measured(met, base, judged.verdict)
+            for asked, (met, base), judged in zip(run.asked, run.met, run.judged, strict=True)
+            if asked.is_secret == secret
+        ]
+        size = await self._stages.size_of(self.task.source)
+        return metric_nano(self.manifest, measured, size=size)
+
+    def measured(self, run: BaselineRun) -> list[Measured]:
+        """Return what was measured and judged of each of its instances."""
+        both = zip(run.met, run.judged, strict=True)
+        return [_measured(met, base, judged.verdict) for (met, base), judged in both]
+
+    def _request(self, seed: int) -> Request:
+        return Request(
+            source=self.task.source,
+            seed=seed,
+            split=_KEY,
+            needs_audit=lambda _public, _secret: True,
+            incumbent=None,
+            ceiling=UNLIMITED,
+        )
+
+
+def _measured(met: Met, base: Met | None, verdict: Verdict) -> Measured:
+    return Measured(
+        wall_s=met.wall_s,
+        cpu_s=met.cpu_s,
+        peak_bytes=met.peak_bytes,
+        answer_bytes=len(met.answer),
+        figures=verdict.figures,
+        base=None if base is None else _measured(base, None, verdict),
+    )

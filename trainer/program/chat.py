@@ -1,0 +1,155 @@
+"""OpenAI's chat completions as bytes: what a candidate asks, and how it is answered. Pure.
+
+What is asked comes from a candidate, so it is read with limits. Chats are texts: pictures, tools
+and several answers at once are refused with a word on that. Source: OpenAI's API reference, "Create
+chat completion" and "Error codes".
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.program import ModelBudget
+from trainer.measuring.models import ModelAnswer, ModelMessage, ModelQuestion
+
+ANY: Final = "any"  # in a task's file: whichever the node has
+MOST_MESSAGES: Final = 1000
+_ROLES: Final = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+_UNHEARD: Final = ("model", "messages", "stream", "stream_options", "user", "store", "metadata")
+_LENGTHS: Final = ("max_tokens", "max_completion_tokens")
+_REFUSED: Final = ("tools", "functions", "audio", "modalities")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question, and how its answer is to be sent."""
+
+    question: ModelQuestion
+    is_streamed: bool
+    tells_usage: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a question is not answered: a status of HTTP, OpenAI's word for it, and a sentence."""
+
+    status: int
+    kind: str
+    detail: str
+
+    @property
+    def body(self) -> bytes:
+        """It as OpenAI writes it."""
+        told = {"message": self.detail, "type": self.kind, "param": None, "code": self.kind}
+        return json.dumps({"error": told}).encode()
+
+
+def read_question(body: bytes, budget: ModelBudget, seed: int) -> Asked | Refusal:
+    """Return what a candidate asks; `budget` says of whom and how much, in one instance."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return _bad("the question is no JSON")
+    if not isinstance(told, dict):
+        return _bad("the question is no object")
+    model = told.get("model")
+    if not isinstance(model, str) or not 0 < len(model) <= 80 or not model.isprintable():
+        return _bad("`model` is no name")
+    if model not in budget.models and ANY not in budget.models:
+        there = ", ".join(budget.models)
+        return Refusal(
+            status=404, kind="model_not_found", detail=f"there is no model {model}, but {there}"
+        )
+    messages = _messages(told.get("messages"))
+    if isinstance(messages, Refusal):
+        return messages
+    if refused := [name for name in _REFUSED if told.get(name)]:
+        return _bad(f"`{refused[0]}` cannot be had here: chats are texts")
+    if told.get("n") not in (None, 1):
+        return _bad("`n`: one answer at a time")
+    most = next((told[name] for name in _LENGTHS if told.get(name) is not None), budget.tokens)
+    if type(most) is not int or most < 1:
+        return _bad("`max_tokens` is no whole number above 0")
+    others = {name: told[name] for name in told if name not in (*_UNHEARD, *_LENGTHS, *_REFUSED)}
+    options = told.get("stream_options")
+    return Asked(
+        question=ModelQuestion(
+            model=model,
+            messages=messages,
+            parameters=json.dumps(others, sort_keys=True),
+            most_tokens=min(most, budget.tokens),
+            seed=seed,
+        ),
+        is_streamed=told.get("stream") is True,
+        tells_usage=isinstance(options, dict) and options.get("include_usage") is True,
+    )
+
+
+def completion(asked: Asked, answer: ModelAnswer, number: int) -> bytes:
+    """Return the body of an answer, the `number`-th: whole, or as a stream of one piece."""
+    usage = {
+        "prompt_tokens": answer.tokens_in,
+        "completion_tokens": answer.tokens_out,
+        "total_tokens": answer.tokens,
+    }
+    kind = "chat.completion.chunk" if asked.is_streamed else "chat.completion"
+    head = {
+        "id": f"chatcmpl-{number}",
+        "object": kind,
+        "created": 0,  # no clock: the same run gives the same bytes
+        "model": asked.question.model,
+    }
+    said = {"role": "assistant", "content": answer.text}
+    ended = {"index": 0, "finish_reason": "length" if answer.is_cut else "stop", "logprobs": None}
+    if not asked.is_streamed:
+        return json.dumps(head | {"choices": [ended | {"message": said}], "usage": usage}).encode()
+    pieces = [head | {"choices": [ended | {"delta": said}]}]
+    if asked.tells_usage:
+        pieces.append(head | {"choices": [], "usage": usage})
+    lines = [*(json.dumps(piece) for piece in pieces), "[DONE]"]
+    return "".join(f"data: {line}\n\n" for line in lines).encode()
+
+
+def _messages(told: object) -> tuple[ModelMessage, ...] | Refusal:
+    if not isinstance(told, list) or not 0 < len(told) <= MOST_MESSAGES:
+        return _bad(f"`messages` is no list of 1 to {MOST_MESSAGES} messages")
+    messages = []
+    for one in told:
+        match one:
+            case {"role": str() as role, "content": content} if role in _ROLES:
+                text = _text(content)
+            case _:
+                return _bad(f"a message that is none: its role is one of {', '.join(_ROLES)}")
+        if text is None:
+            return _bad("a message whose content is no text")
+        messages.append(ModelMessage(role=_ROLES[role], content=text))
+    return tuple(messages)
+
+
+def _text(content: object) -> str | None:
+    """Return a content's text, which may come in parts; None for what is no text."""
+    if isinstance(content, str):
+        text = content
+    elif isinstance(content, list):
+        parts = [
+            part["text"]
+            for part in content
+            if isinstance(part, dict)
+            and part.get("type") == "text"
+            and isinstance(part.get("text"), str)
+        ]
+        if len(parts) != len(content):
+            return None
+        text = "".join(parts)
+    else:
+        return None
+    return text.encode("utf-8", "replace").decode()  # JSON may hold halves of characters
+
+
+def _bad(detail: str) -> Refusal:
+    return Refusal(status=400, kind="invalid_request_error", detail=detail)

@@ -1,0 +1,245 @@
+"""Tries a program's task before a night is spent on it.
+
+In the order of what rests on what: instances, the baseline on them, the judge's figures, noise,
+then attacks on the judge. What fails ends it, since all that follows would be about something else.
+Nothing is recorded, and nothing here is told to anybody's candidates.
+"""
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from statistics import fmean
+from typing import Final
+
+from protocol.errors import ConfigurationError
+from protocol.styles import LEAST_INSTANCES, Style
+from protocol.units import NANO
+from trainer.host.capacity import usable_cores
+from trainer.measuring.checks import Remark, fault, fine, note
+from trainer.measuring.kind import Progress
+from trainer.measuring.metering import RunFailed
+from trainer.measuring.models import KeptModels
+from trainer.program.attacking import Attacker
+from trainer.program.bench import BaselineRun, Bench
+from trainer.program.manifest import is_timed
+from trainer.program.metric import Unfit, guard_fault, guarded, impossible
+from trainer.program.scatter import (
+    LEAST_PAIRS,
+    against_itself,
+    can_tell,
+    is_silent,
+    log_shares,
+    metric_over_seeds,
+    on_any_machine,
+    told_aa,
+)
+from trainer.program.supply import follows, supplied, unseeded
+from trainer.program.targets import targets_of
+from trainer.task_folder.task import Task
+
+SECONDS: Final = 120.0  # about what the checking takes, where a run takes little
+_LEAST_SEEDS, _MOST_SEEDS = 2, 8
+_LAST_SEED: Final = 1_000  # instances made in the end are none that were made before
+_BEYOND_BEST: Final = 0.02  # of the best known: a baseline this much better needs an explanation
+_MOST_JUDGING: Final = 0.5  # of the seconds of a run
+_LITTLE_S: Final = 2.0
+_MANY_PAIRS: Final = 16
+_NEAR_LIMIT: Final = 0.5
+_TIMED_MEETINGS: Final = 6  # of an instance: A B uncounted, then A B B A
+
+
+async def examine(
+    task: Task,
+    *,
+    progress: Progress,
+    models: KeptModels | None = None,
+    seconds: float = SECONDS,
+) -> AsyncGenerator[Remark, None]:
+    """Yield remarks on a task, as they are found; the last may be what ended it.
+
+    Raises ConfigurationError for a task that asks language models where there are none.
+    """
+    bench = Bench(task, models=models)
+    try:
+        async for remark in _course(bench, progress, seconds):
+            yield remark
+    except RunFailed as failure:
+        yield fault("baseline", f"{failure.status}: {failure.reason}", "mend the editable files")
+    except Unfit as unfit:
+        yield fault("metric", str(unfit), "see what check() returns, and [metric] in task.toml")
+    except ConfigurationError as error:  # it cannot be loaded, or makes no instances
+        yield fault("instances", error.message, error.hint)
+    finally:
+        await bench.close()
+
+
+async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIterator[Remark]:
+    began_s = time.monotonic()
+    progress("making instances", 0.0)
+    asked = await bench.asked(1)
+    if not await follows(bench, asked):
+        yield unseeded()
+        return
+    progress("running the baseline", 0.0)
+    runs = [await bench.judged(await bench.run(1))]
+    if (wrong := _wrong(runs[0])) is not None:
+        yield wrong
+        return
+    first_s = time.monotonic() - began_s
+    seeds = round(min(_MOST_SEEDS, max(_LEAST_SEEDS, seconds / 3 / first_s)))
+    if is_timed(bench.manifest):
+        seeds = max(seeds, -(-LEAST_PAIRS // len(asked)))
+    for seed in [] if bench.spec.instances.fixed else range(2, seeds + 1):
+        progress("running the baseline", (seed - 1) / seeds)
+        runs.append(await bench.judged(await bench.run(seed)))
+    if (wrong := next(filter(None, map(_wrong, runs)), None)) is not None:
+        yield wrong
+        return
+    async for remark in supplied(bench, [run.asked for run in runs]):
+        yield remark
+    async for remark in _baseline(bench, runs):
+        yield remark
+    progress("judging answers again, in another process", 0.0)
+    yield await _judged_alike(bench, runs[0])
+    if is_timed(bench.manifest):
+        async for remark in _seconds(bench, runs, progress):
+            yield remark
+    else:
+        progress("running the baseline once more with the same seed", 0.0)
+        remark, again = await against_itself(bench, runs[0])
+        yield remark
+        runs = [again, *runs[1:]] if len(runs) > 1 else [*runs, again]
+    yield await metric_over_seeds(bench, runs)
+    least = Style.of(bench.manifest).least_pairs
+    if least > _MANY_PAIRS:
+        said = f"a trial takes {least} pairs of runs at least: few instances show no rare loss"
+        yield note("pairs", said, f"draw {LEAST_INSTANCES // _MANY_PAIRS} secret ones a run")
+    if bench.spec.device == "any":
+        progress("running the baseline beside other work", 0.0)
+        yield await on_any_machine(bench, runs[0])
+    yield _costs(bench, runs)
+    if bench.spec.scoring == "self":
+        yield note("attacks", "self-scored: its figures are the candidate's own claim", _TRUST)
+    else:
+        targets = await targets_of(bench, runs[0], runs[1] if len(runs) > 1 else None)
+        until_s = time.monotonic() + seconds / 2
+        async for remark in Attacker(bench, targets, until_s=until_s).remarks(progress):
+            yield remark
+    progress("making instances once more", 0.0)
+    if not await follows(bench, asked):
+        yield unseeded()
+
+
+_TRUST: Final = "for a task that peers believe, let a judge compute the figure from an answer"
+
+
+def _wrong(run: BaselineRun) -> Remark | None:
+    """Return what is wrong with the baseline's answers, None if nothing is."""
+    both = list(zip(run.asked, run.judged, strict=True))
+    wrong = [(asked, judged.verdict.wrong) for asked, judged in both if judged.verdict.wrong]
+    if not wrong:
+        return None
+    asked, why = wrong[0]
+    return fault(
+        "baseline",
+        f"{len(wrong)} of {len(both)} answers of the baseline are wrong: {why}",
+        f"seed {run.seed}, {asked.name.split} {asked.name.index}: mend the baseline, or the judge",
+    )
+
+
+async def _baseline(bench: Bench, runs: Sequence[BaselineRun]) -> AsyncIterator[Remark]:
+    """Yield what the metric of the baseline says of itself, of bounds and of guards."""
+    manifest, spec = bench.manifest, bench.spec
+    nanos = [await bench.metric(run, secret=secret) for run in runs for secret in (False, True)]
+    value, sign = fmean(nanos) / NANO, manifest.metric.sign
+    told = f"{manifest.metric.name} {value:.6g} {manifest.metric.unit}"
+    if any(impossible(nano, manifest) for nano in nanos):
+        bound = (spec.impossible or 0) / NANO
+        yield fault(
+            "bound",
+            f"the baseline is better than what is impossible: {told}, impossible is {bound:.6g}",
+            "correct `impossible` in [bound], or the judge",
+        )
+    elif spec.best_known is not None:
+        yield _beside_best(sign * value, sign * spec.best_known / NANO, told)
+    if None not in (spec.best_known, spec.impossible) and impossible(
+        spec.best_known or 0, manifest
+    ):
+        yield fault("bound", "best_known is better than impossible", "correct one of the two")
+    guards = guarded(spec.guards, [one for run in runs for one in bench.measured(run)])
+    if broken := guard_fault(spec.guards, guards, guards):
+        yield fault("guards", f"the baseline breaks {broken}", "set it by what the baseline takes")
+    seeds = f", on {len(runs)} seeds" if len(runs) > 1 else ""
+    yield fine("baseline", f"{told}{seeds}", metric=value)
+
+
+def _beside_best(value: float, best: float, told: str) -> Remark:
+    """Return how a metric stands to the best known; both are such that less is better."""
+    beyond = best - value
+    if beyond > _BEYOND_BEST * max(abs(best), 1e-9):
+        return note(
+            "bound",
+            f"the baseline is better than the best known: {told}",
+            "correct `best_known`, or see whether the judge is too kind",
+        )
+    return fine("bound", f"the baseline is {max(0.0, -beyond):.6g} from the best known")
+
+
+async def _judged_alike(bench: Bench, run: BaselineRun) -> Remark:
+    """Return whether another process of the judge, and another fork, find the same figures."""
+    differing = 0
+    for asked, answer, judged in zip(run.asked, run.answers, run.judged, strict=True):
+        for judge in (bench.judge, bench.other_judge):
+            again = await bench.check(asked.data, answer, judge)
+            differing += again.verdict != judged.verdict
+    if differing:
+        return fault(
+            "check",
+            f"the judge says something else of the same answer: {differing} times of "
+            f"{2 * len(run.asked)}",
+            "let check() follow from instance and answer alone: no clock, no chance, no order of "
+            "a set",
+        )
+    return fine("check", "the judge says the same of an answer, also in another process")
+
+
+async def _seconds(
+    bench: Bench, runs: Sequence[BaselineRun], progress: Progress
+) -> AsyncIterator[Remark]:
+    """Yield what an A/A test of seconds says; one that is not silent is repeated once."""
+    shares, silent = log_shares(bench, runs), True
+    if not is_silent(shares):
+        fresh: list[BaselineRun] = []
+        for run in runs:
+            progress("the A/A test once more: it was not silent", len(fresh) / len(runs))
+            fresh.append(await bench.run(_LAST_SEED + run.seed))
+        shares = log_shares(bench, fresh)
+        silent = is_silent(shares)
+    yield told_aa(shares, silent=silent)
+    yield can_tell(bench, shares)
+
+
+def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
+    """Return what a run takes, and how much of it is no candidate's."""
+    count = len(runs[0].met)
+    candidate_s = min(sum(met.wall_s for met, _ in run.met) for run in runs)
+    judge_s = fmean(sum(one.seconds for one in run.judged) for run in runs)
+    elapsed_s = min(run.seconds for run in runs)  # the first also starts what stays
+    beside = 1 if is_timed(bench.manifest) else min(count, usable_cores())
+    meetings = _TIMED_MEETINGS if is_timed(bench.manifest) else 1
+    overhead_s = max(0.0, elapsed_s * beside / meetings - candidate_s) / count
+    slowest_s = max(met.wall_s for run in runs for met, _ in run.met)
+    share = judge_s / max(1e-9, judge_s + elapsed_s * beside)
+    said = (
+        f"{elapsed_s + judge_s / beside:.1f} s a run, the judge {share:.0%} of it; "
+        f"{slowest_s:.2f} s the slowest instance, {1000 * overhead_s:.0f} ms overhead"
+    )
+    figures = {"run_s": elapsed_s + judge_s / beside, "judge_share": share}
+    figures |= {"overhead_s": overhead_s, "slowest_s": slowest_s}
+    limit_s = bench.manifest.limits.limit_s
+    if slowest_s > _NEAR_LIMIT * limit_s:
+        return note(
+            "costs", said, f"limit_s = {limit_s} is near: a slower machine fails", **figures
+        )
+    if share > _MOST_JUDGING and judge_s > _LITTLE_S:
+        return note("costs", said, "a quicker check() makes for more tries a night", **figures)
+    return fine("costs", said, **figures)

@@ -1,0 +1,155 @@
+"""How much a program's figures scatter: over seeds, against itself, and beside others' work.
+
+Of a task that measures seconds, an A/A test says whether the measuring itself favours one side: the
+baseline against itself, each instance as it is measured in any run.
+"""
+
+import asyncio
+import math
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from statistics import fmean, stdev
+from typing import Final
+
+from protocol.differences import critical_ratio
+from protocol.rule import DEFAULT
+from protocol.units import NANO
+from trainer.host.capacity import usable_cores
+from trainer.measuring.checks import Remark, fault, fine, note
+from trainer.measuring.metering import RunFailed
+from trainer.program.bench import BaselineRun, Bench
+from trainer.program.metric import TIMED
+
+LEAST_PAIRS: Final = 8
+_ERRORS: Final = 2.0  # standard errors from zero
+_TIMES: Final = 4.0  # a declared noise floor may be off by so much: few runs know it no better
+_PAIRS: Final = 20  # what a trial takes at most, as a rule
+_OF_MACHINES: Final = TIMED | {"peak_mb", "build_bytes"}
+_BUSY: Final = "while True: pass"
+
+
+def log_shares(bench: Bench, runs: Sequence[BaselineRun]) -> list[float]:
+    """Return ln of the baseline's seconds over its own, one for each instance that it met."""
+    is_cpu = bench.manifest.metric.name == "cpu_s"
+    shares: list[float] = []
+    for run in runs:
+        for own, base in run.met:
+            if base is not None:
+                pair = [one.cpu_s if is_cpu else one.wall_s for one in (own, base)]
+                shares.append(math.log(max(1e-9, pair[0]) / max(1e-9, pair[1])))
+    return shares
+
+
+def is_silent(shares: Sequence[float]) -> bool:
+    """Say whether the mean is within two standard errors of zero."""
+    return abs(fmean(shares)) <= _ERRORS * _error(shares)
+
+
+def told_aa(shares: Sequence[float], *, silent: bool) -> Remark:
+    """Return what an A/A test came to."""
+    mean, error = fmean(shares), _error(shares)
+    said = f"the baseline against itself: {mean:+.3f} ± {error:.3f} in ln seconds"
+    figures = {"mean": mean, "error": error, "pairs": float(len(shares))}
+    if silent:
+        return fine("A/A", f"{said}, {len(shares)} pairs", **figures)
+    return fault(
+        "A/A",
+        f"{said}, and not silent when it was repeated",
+        "leave the machine alone meanwhile, give an instance more to do, or raise `warmup`",
+        **figures,
+    )
+
+
+def can_tell(bench: Bench, shares: Sequence[float]) -> Remark:
+    """Return which gain in seconds a trial can tell on this machine."""
+    of_run = stdev(shares) / math.sqrt(max(1, bench.spec.instances.secret))
+    # A pair is two runs; with this ratio a mean is just shown, so half the time.
+    ratio = critical_ratio(_PAIRS, -math.log(DEFAULT.alpha))
+    gain = math.sqrt(ratio * (_PAIRS - 1) / _PAIRS) * math.sqrt(2) * of_run
+    said = f"in {_PAIRS} pairs a gain of {gain:.1%} is told half the time here"
+    remedy = "give an instance more to do, or draw more of them"
+    if gain > 0.1:
+        return note("gain", said, remedy, gain=gain)
+    return fine("gain", said, gain=gain)
+
+
+async def metric_over_seeds(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
+    """Return how the metric scatters over runs, beside the noise floor that the task declares."""
+    is_fixed = bool(bench.spec.instances.fixed)
+    splits = (False,) if is_fixed else (False, True)
+    values = [await bench.metric(run, secret=secret) / NANO for run in runs for secret in splits]
+    floor, unit = bench.manifest.noise_floor_nano / NANO, bench.manifest.metric.unit
+    if len(values) < 2:
+        return note("noise", "one run says nothing of the noise")
+    sd = stdev(values)
+    said = f"{sd:.3g} {unit} over {len(values)} runs, {floor:.3g} declared"
+    figures = {"sd": sd, "declared": floor, "mean": fmean(values)}
+    if not sd or sd / _TIMES <= floor <= sd * _TIMES:  # 0 says nothing of other programs
+        return fine("noise", said, **figures)
+    mend = f"noise_floor = {sd:.2g}, if other programs scatter as the baseline does"
+    return note("noise", said, mend, **figures)
+
+
+async def against_itself(bench: Bench, run: BaselineRun) -> tuple[Remark, BaselineRun]:
+    """Run the baseline once more with a seed: whether it answers the same."""
+    again = await bench.judged(await bench.run(run.seed))
+    differ = _differing(run, again)
+    if not differ:
+        said = "the baseline answers the same twice, so a pair differs by what was changed alone"
+        return fine("itself", said), again
+    values = [await bench.metric(one, secret=False) / NANO for one in (run, again)]
+    apart = abs(values[0] - values[1])
+    return (
+        note(
+            "itself",
+            f"{differ} of {len(run.met)} answers differ the second time; the metric by {apart:.3g}",
+            "let chance come from ARNODE_SEED, and let no clock end a search, where you can",
+            apart=apart,
+        ),
+        again,
+    )
+
+
+async def on_any_machine(bench: Bench, run: BaselineRun) -> Remark:
+    """Return whether a run of the baseline that is slowed down gives the same bytes."""
+    mend = 'device = "cpu"; or let no clock, no number of cores and no chance decide an answer'
+    spec, name = bench.spec, bench.manifest.metric.name
+    if spec.limits.threads != 1 or spec.llm is not None or name in _OF_MACHINES:
+        said = 'device is "any", but threads, models and what is measured are a machine\'s own'
+        return fault("device", said, mend)
+    async with _busy_cores():
+        try:
+            slowed = await bench.run(run.seed)
+        except RunFailed as failure:
+            said = f"beside other work the baseline fails: {failure.reason}"
+            return fault("device", said, f"raise limit_s; or {mend}")
+    differ = _differing(run, slowed)
+    if differ:
+        said = f"beside other work {differ} of {len(run.met)} answers are others"
+        return fault("device", f'device is "any", yet {said}', mend)
+    return fine("device", "any: beside other work the answers are the same, byte by byte")
+
+
+@asynccontextmanager
+async def _busy_cores() -> AsyncIterator[None]:
+    """Keep each core that is ours busy while the block lasts."""
+    others: list[asyncio.subprocess.Process] = []
+    try:
+        for _ in range(usable_cores()):
+            others.append(  # noqa: PERF401 -- what was started is ended, also if the next is not
+                await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", _BUSY)
+            )
+        yield
+    finally:
+        for one in others:
+            one.kill()
+            await one.wait()
+
+
+def _differing(one: BaselineRun, other: BaselineRun) -> int:
+    return sum(a != b for a, b in zip(one.answers, other.answers, strict=True))
+
+
+def _error(shares: Sequence[float]) -> float:
+    return stdev(shares) / math.sqrt(len(shares))

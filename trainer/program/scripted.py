@@ -1,0 +1,59 @@
+"""A task's script that stands in for a language model: `answer(messages, seed) -> str`.
+
+It is deterministic and comes with the task, so that a run gives the same on every machine, without
+a key. It runs in a sandbox as a judge does, one fork for each question, and is given nothing but
+the chat and a seed that no candidate can know beforehand. A token of it is four bytes, begun ones
+counted.
+"""
+
+import asyncio
+import json
+from typing import Final
+
+from trainer.measuring.host_load import LaneWork
+from trainer.measuring.models import ModelAnswer, ModelFault, ModelOutcome, ModelQuestion
+from trainer.program.harness.files import File
+from trainer.program.harness.tags import REPLY, SAY
+from trainer.program.loaded import LIMIT_S, LoadedFile
+from trainer.program.manifest import SCRIPT
+from trainer.sandbox.frames import ForgedFrame, SandboxEnded
+
+TOKEN_BYTES: Final = 4
+_MOST_BYTES: Final = 1 << 20  # of an answer
+
+
+class Scripted:
+    """One lane's script, as `trainer.measuring.models.Models` has it."""
+
+    def __init__(self, task: str, script: bytes, *, work: LaneWork) -> None:
+        files = [File(path=SCRIPT, data=script)]
+        self._loaded = LoadedFile(f"task {task}: its script", files, {}, work=work)
+
+    async def ask(self, question: ModelQuestion) -> ModelOutcome:
+        """Return what the script says. Raises ConfigurationError if it cannot be loaded."""
+        messages = [{"role": one.role, "content": one.content} for one in question.messages]
+        told = json.dumps({"messages": messages, "seed": question.seed}).encode()
+        try:
+            async with self._loaded.asked() as frames, asyncio.timeout(LIMIT_S):
+                await frames.send(SAY, told)
+                _, said = await frames.receive_one({REPLY: _MOST_BYTES})
+        except (SandboxEnded, ForgedFrame, TimeoutError):
+            return ModelFault(
+                detail="the task's script came to no end with this question", is_askers=True
+            )
+        kept = said[: TOKEN_BYTES * question.most_tokens]
+        return ModelAnswer(
+            text=kept.decode("utf-8", "ignore"),
+            tokens_in=sum(tokens_of(one.content.encode()) for one in question.messages),
+            tokens_out=tokens_of(kept),
+            is_cut=len(kept) < len(said),
+        )
+
+    async def close(self) -> None:
+        """End it."""
+        await self._loaded.close()
+
+
+def tokens_of(text: bytes) -> int:
+    """Return how many tokens a script's texts are."""
+    return -(-len(text) // TOKEN_BYTES)

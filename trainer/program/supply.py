@@ -1,0 +1,100 @@
+"""Whether a judge's instances follow from their seeds alone, differ, and do not run out.
+
+What everybody makes for themselves must be the same for everybody; what nobody has seen must be
+something else than what was seen.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from trainer.measuring.checks import Remark, fault, fine, note
+from trainer.program.bench import Bench
+from trainer.program.manifest import SCRIPT
+from trainer.program.stages import Asked
+
+_MEND: Final = (
+    "let instance() follow from its arguments alone: no clock, no order of a set, no chance but "
+    "random_of(seed), nothing kept between calls"
+)
+
+
+async def follows(bench: Bench, asked: Sequence[Asked]) -> bool:
+    """Say whether instances are the same when another process makes them the other way round."""
+    again = await bench.again(bench.other_judge, asked[::-1])
+    return [one.data for one in asked[::-1]] == again
+
+
+def unseeded() -> Remark:
+    """Return what is said where they are not."""
+    return fault("instances", "the judge makes other instances from the same seed", _MEND)
+
+
+async def supplied(bench: Bench, runs: Sequence[Sequence[Asked]]) -> AsyncIterator[Remark]:
+    """Yield what several runs' instances say of all that the judge makes."""
+    if bench.spec.instances.fixed:
+        for remark in _fixed(bench, runs[0]):
+            yield remark
+        return
+    digests = [[hashlib.sha256(one.data).digest() for one in run] for run in runs]
+    if all(known == digests[0] for known in digests[1:]):
+        yield fault("seeds", "every seed makes the same instances", _FOLLOW)
+    if all(_is_shared(run, known) for run, known in zip(runs, digests, strict=True)):
+        yield fault("splits", "instances of the secret split are those of the public one", _FOLLOW)
+    yield _kind(bench, [digest for known in digests for digest in known])
+
+
+_FOLLOW: Final = "draw all that an instance is made of from random_of(seed)"
+
+
+def _is_shared(run: Sequence[Asked], digests: Sequence[bytes]) -> bool:
+    """Say whether half of a run's secret instances are public ones: in each run that is no luck."""
+    both = list(zip(run, digests, strict=True))
+    public = {digest for one, digest in both if not one.is_secret}
+    secret = [digest for one, digest in both if one.is_secret]
+    return 2 * sum(digest in public for digest in secret) >= len(secret)
+
+
+def _fixed(bench: Bench, asked: Sequence[Asked]) -> list[Remark]:
+    names = bench.spec.instances.fixed
+    count = len({one.data for one in asked})
+    if count < len(names):
+        return [
+            fault(
+                "seeds",
+                f"{len(names)} names make {count} instances",
+                "let instance() look at its `split`: the name of a fixed instance",
+            )
+        ]
+    what = "one instance" if count == 1 else f"{count} instances"
+    if bench.task.is_private:
+        return [_private()]
+    return [fine("finite", f"finite: {what}, known to all; the answer is the evidence")]
+
+
+def _kind(bench: Bench, digests: Sequence[bytes]) -> Remark:
+    """Say whether instances are made without end, run out, or are nobody else's business."""
+    if bench.task.is_private:
+        return _private()
+    again = len(digests) - len(Counter(digests))
+    has_rows = any(name != SCRIPT for name, _ in bench.spec.judge_data)
+    if not again and not has_rows:
+        return fine(
+            "generated",
+            f"generated: {len(digests)} instances were drawn, none of them twice",
+            instances=float(len(digests)),
+        )
+    return note(
+        "finite",
+        f"finite: of {len(digests)} instances that were drawn {again} had come before"
+        if again
+        else "finite: its rows are data, which peers hold",
+        "what can be learnt by heart is no secret: draw more from the seed, where that can be done",
+        instances=float(len(digests)),
+        again=float(again),
+    )
+
+
+def _private() -> Remark:
+    return fine("private", "private: own data, never on a board")
