@@ -51,9 +51,10 @@ def list_tasks(as_json: bool) -> None:
     if as_json:
         print_json({"tasks": rows})
         return
+    width = max(len(str(row["name"])) for row in rows)
     for row in rows:
         known = str(row["id"])[:12] if row["prepared"] else "not prepared"
-        click.echo(f"{row['name']:<12} {known}  {plain(str(row['title']))}")
+        click.echo(f"{row['name']:<{width}}  {known:<12}  {plain(str(row['title']))}")
     if not all(row["prepared"] for row in rows):
         click.echo("not prepared: `arnode task prepare NAME` fetches its data", err=True)
 
