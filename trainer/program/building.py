@@ -13,6 +13,7 @@ from protocol.source import Source
 from trainer.measuring.host_load import LaneWork
 from trainer.measuring.metering import RunFailed, stage, wall_limit
 from trainer.program.candidate import SCRATCH_BYTES
+from trainer.program.failing import ProgramFailed
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files, unpack_files
 from trainer.program.harness.tags import BUILT
@@ -92,6 +93,8 @@ class Builder:
                     job = json.dumps({"build": self._build}).encode()
                     await sandbox.send(JOB, job, descriptor)
                 _, payload = await sandbox.receive_one({BUILT: _MOST_BYTES})
+        except RunFailed as failed:
+            raise ProgramFailed(failed, sandbox.output_tail()) from failed
         finally:
             given.close()
             self._work.end(sandbox)

@@ -21,6 +21,7 @@ from trainer.host.processes import status_number
 from trainer.measuring.host_load import LaneWork
 from trainer.measuring.metering import RunFailed, stage
 from trainer.program.asking import Questions
+from trainer.program.failing import ProgramFailed
 from trainer.program.harness import HARNESS
 from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
 from trainer.program.judge import Conversation
@@ -134,6 +135,8 @@ class Candidate:
                 before_s += await self._warm_up(sandbox, meeting)
                 answer, used = await self._answer(sandbox, meeting, watch)
                 cpu_s = sandbox.cpu_s() - before_s + used.waited_cpu_s
+        except RunFailed as failed:
+            raise ProgramFailed(failed, sandbox.output_tail()) from failed
         finally:
             self._work.end(sandbox)
             await closed(sandbox)

@@ -27,6 +27,7 @@ from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.program.asking import Asking
 from trainer.program.building import Builder, Package
 from trainer.program.candidate import Candidate, Meeting, Met
+from trainer.program.failing import ProgramFailed
 from trainer.program.judge import Conversation, Judge
 from trainer.program.manifest import is_exact, is_timed, recipe_of, spec_of
 from trainer.program.metric import (
@@ -140,6 +141,9 @@ class ProgramStages:
                 asked = await self.asked(request)
                 timeline.enter("train", "train")
                 met = await self._met(package, base, asked, meter)
+            except ProgramFailed as failed:
+                meter.log_tail = (meter.log_tail + failed.log)[-_LOG_CHARACTERS:]
+                raise
             finally:
                 timeline.leave("train")
                 meter.strangers_share = host_load.share()
@@ -169,7 +173,7 @@ class ProgramStages:
         secret = [one for one, name in zip(measured, asked, strict=True) if name.is_secret]
         self._guard(request.source, public, secret, meter)
         public_nano = self._figure(public, size)
-        secret_nano = self._figure(secret, size) if secret else public_nano
+        secret_nano = self._secret_figure(secret, size) if secret else public_nano
         return Scores(answers=None, public_nano=public_nano, secret_nano=secret_nano, audit=None)
 
     # Instances
@@ -339,6 +343,13 @@ class ProgramStages:
             )
         return nano if self._is_exact else coarse(nano, self._manifest)
 
+    def _secret_figure(self, measured: Sequence[Measured], size: int) -> int:
+        """As `_figure`; what is wrong with one would tell of the split in digits."""
+        try:
+            return self._figure(measured, size)
+        except RunFailed as failed:
+            raise RunFailed(failed.status, "no metric on the secret split") from failed
+
     def _guard(
         self,
         source: Source,
@@ -354,8 +365,10 @@ class ProgramStages:
         base: dict[str, float] = {}
         if self.baseline_cost is not None:
             base = self.baseline_cost.audited  # type: ignore[assignment]  # what this has put there
-        if broken := guard_fault(self._spec.guards, found, base):
-            raise RunFailed("rejected", broken)
+        if guard_fault(self._spec.guards, found, base):
+            # In digits of what was public alone.
+            shown = guard_fault(self._spec.guards, guarded(self._spec.guards, public), base)
+            raise RunFailed("rejected", shown or "a guard does not hold, the secret split included")
         if self.baseline_cost is None and source.tree == self._task.source.tree:
             self.baseline_cost = BaselineCost(cost=meter.cost, product=b"", audited=found)
 

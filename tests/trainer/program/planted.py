@@ -285,7 +285,7 @@ return {"left": sum(instance["limits"]) - sum(read(instance, answer))}
         judge=_checking(
             """
 values, began_s = answer["values"], time.monotonic()
-while len(values) > 100 and time.monotonic() - began_s < 2.5:
+while len(values) > 100 and time.monotonic() - began_s < 0.5:
     pass
 return {"left": sum(instance["limits"]) - sum(values[:6])}
 """,

@@ -19,8 +19,16 @@ from tests.trainer.program.planted import (
 )
 from tests.trainer.program.tasks import read
 from trainer.measuring.checks import Remark
+from trainer.program import attacking, checking
 from trainer.program.checking import examine
 from trainer.program.scatter import is_silent, told_aa
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seeds tell what eight tell, and a third of a second is slow."""
+    monkeypatch.setattr(checking, "_MOST_SEEDS", 2)
+    monkeypatch.setattr(attacking, "_SLOW_S", 0.3)
 
 
 def examined(folder: Path, planted: Planted, *, seconds: float = 12.0) -> Sequence[Remark]:

@@ -5,6 +5,7 @@ is executed in its place, or waited for where new processes are allowed.
 """
 
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -55,6 +56,8 @@ def _confine(job: dict[str, Any]) -> None:
 def _call(channel: Channel, job: dict[str, Any]) -> None:
     """Import the function, then answer with it: warm-ups first, then what counts."""
     encoding = job["encoding"]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # it is killed once it has answered
     function = _imported(job["entry"])
     channel.send(SERVING)
     while True:

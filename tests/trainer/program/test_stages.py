@@ -1,0 +1,413 @@
+"""The stages of a program's run: what is made once, what is told of which split, what must hold."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import ConfigurationError
+from tests.trainer.program.tasks import (
+    DRAWN,
+    JUDGE,
+    METRIC,
+    ONE_OF_EACH,
+    SOLVE,
+    Bench,
+    figures,
+    read,
+    write_task,
+)
+from tests.trainer.runners import SPLIT
+from trainer.measuring.outcome import RunOutcome
+from trainer.program import stages as stages_module
+from trainer.program.candidate import Candidate, Meeting, Met
+from trainer.program.judge import Judge
+from trainer.program.seeds import InstanceName
+
+OTHER_SPLIT = b"the key of another split".ljust(32, b".")
+ERROR = (3_000_000_000, 3_000_000_000)
+SUM = 'sum(instance["numbers"])'
+OF_SEEDS = """\
+import os
+
+
+def solve(instance):
+    seed = int(os.environ["ARNODE_SEED"])
+    print("MET", seed)
+    if seed in {seeds}:
+        {does}
+    return sum(instance["numbers"]) + 3
+"""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Two instances of each split, of numbers to be added."""
+    with Bench(read(write_task(tmp_path_factory.mktemp("task")))) as bench:
+        assert figures(bench.calibrate()) == ERROR
+        yield bench
+
+
+def seeds(bench: Bench, *, secret: bool, run_seed: int = 1, split: bytes = SPLIT) -> list[int]:
+    """Return the candidates' seeds of a run's instances."""
+    names = bench.stages._names(run_seed, split)
+    return [name.candidate_seed for name in names if (name.split == "secret") == secret]
+
+
+def ended(bench: Bench, does: str, *, secret: bool) -> RunOutcome:
+    """Run what does something where it meets one of a split, the first."""
+    chosen = seeds(bench, secret=secret)[:1]
+    return bench.run(OF_SEEDS.format(seeds=set(chosen), does=does))
+
+
+def test_the_same_source_and_seed_give_the_same_and_another_seed_other_instances(
+    bench: Bench,
+) -> None:
+    guess = "def solve(instance):\n    return 500\n"
+    first = figures(bench.run(guess))
+    assert figures(bench.run(guess)) == first
+    assert first[0] != first[1]
+    other = figures(bench.run(guess, seed=2))
+    assert other[0] != first[0]
+    assert figures(bench.run(guess, split=OTHER_SPLIT))[0] == first[0]
+    assert figures(bench.run(guess, split=OTHER_SPLIT))[1] != first[1]
+
+
+WAYS = {
+    "wrong": ("return 'none'", "rejected"),
+    "crash": ("raise ValueError('cannot')", "crash"),
+    "end": ("raise SystemExit(0)", "crash"),
+    "memory": ("kept = [b'x' * (1 << 20) for _ in range(3000)]", "oom"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_of_a_secret_instance_nothing_is_told_but_that_it_failed(bench: Bench, way: str) -> None:
+    does, status = WAYS[way]
+    told = ended(bench, f"print('SEEN', instance)\n        {does}", secret=True)
+    assert told.status == status
+    assert told.reason is not None
+    assert "an instance of the secret split" in told.reason
+    assert "SEEN" not in told.log_tail
+    for word in ("numbers", "ValueError", "cannot", "whole number", "1", "2"):
+        assert word not in told.reason
+    assert told.unquoted == told.reason
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_of_a_public_instance_it_is_told_which_and_why(bench: Bench, way: str) -> None:
+    does, status = WAYS[way]
+    told = ended(bench, does, secret=False)
+    assert told.status == status
+    assert told.reason is not None
+    assert "instance 1" in told.reason
+    if way == "wrong":
+        assert told.reason == "instance 1 is answered wrong: not a whole number"
+        assert told.unquoted == "instance 1 is answered wrong"
+    assert told.metric_nano is told.secret_nano is None
+
+
+def test_what_a_secret_instance_prints_reaches_nobody(bench: Bench) -> None:
+    outcome = bench.run(OF_SEEDS.format(seeds=set(), does="pass"))
+    assert figures(outcome) == ERROR
+    met = [int(line.split()[1]) for line in outcome.log_tail.splitlines()]
+    assert sorted(met) == sorted(seeds(bench, secret=False))
+
+
+def test_seconds_and_memory_are_those_of_public_instances(bench: Bench) -> None:
+    hog = "kept = b'x' * (300 << 20)\n        while time.process_time() < 0.3: pass"
+    text = "import time\n" + OF_SEEDS
+    secret = bench.run(text.format(seeds=set(seeds(bench, secret=True)), does=hog))
+    public = bench.run(text.format(seeds=set(seeds(bench, secret=False)), does=hog))
+    assert figures(secret) == figures(public) == ERROR
+    assert public.peak_mem_bytes - secret.peak_mem_bytes > 200 << 20
+    assert public.cpu_ms > 500 > secret.cpu_ms
+
+
+def test_instances_of_a_pair_are_made_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    make = Judge.make
+
+    async def counted(judge: Judge, names: list[InstanceName], *, most_bytes: int) -> list[bytes]:
+        made.append(len(names))
+        return await make(judge, names, most_bytes=most_bytes)
+
+    monkeypatch.setattr(Judge, "make", counted)
+    for _ in range(2):
+        bench.run(seed=77)
+        bench.run(SOLVE.replace("3", "4"), seed=77)
+    assert made == [4]
+    bench.run(seed=78)
+    bench.run(seed=79)
+    assert made == [4, 4, 4]
+    bench.run(seed=77)  # long ago
+    assert made == [4, 4, 4, 4]
+
+
+def test_candidates_have_ended_before_the_judge_sees_an_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    meet, check = Candidate.meet, Judge.check
+
+    async def met(candidate: Candidate, meeting: Meeting) -> Met:
+        found = await meet(candidate, meeting)
+        order.append("met")
+        return found
+
+    async def checked(judge: Judge, instance: bytes, answer: bytes) -> object:
+        order.append("checked")
+        return await check(judge, instance, answer)
+
+    monkeypatch.setattr(Candidate, "meet", met)
+    monkeypatch.setattr(Judge, "check", checked)
+    figures(bench.run())
+    assert order == ["met"] * 4 + ["checked"] * 4
+
+
+def test_a_metric_is_told_in_steps_of_the_noise(tmp_path: Path) -> None:
+    judge = JUDGE.replace("abs(answer - sum", "1e-4 * abs(answer - sum")
+    with Bench(read(write_task(tmp_path / "task", judge=judge, instances=ONE_OF_EACH))) as bench:
+        assert figures(bench.calibrate()) == (250_000, 250_000)  # 0.0003 in eighths of 0.001
+
+
+def test_fixed_instances_are_told_exactly_and_never_change(tmp_path: Path) -> None:
+    judge = """\
+from judging import Wrong
+
+
+def instance(seed, split, index):
+    return {"numbers": [len(split), index]}
+
+
+def check(instance, answer):
+    return {"error": abs(answer - sum(instance["numbers"])) / 7e6}
+"""
+    folder = write_task(
+        tmp_path / "task",
+        judge=judge,
+        instances='[instances]\nfixed = ["n=2", "n=26"]\n',
+    )
+    with Bench(read(folder)) as bench:
+        first = bench.calibrate()
+        assert figures(first) == (429, 429)
+        assert figures(bench.run(seed=9, split=OTHER_SPLIT)) == (429, 429)
+        wrong = bench.run("def solve(instance):\n    return 'none'\n")
+        assert wrong.status == "rejected"
+        assert wrong.reason is not None
+        assert wrong.reason.startswith("instance n=2")
+
+
+GUARDED = """\
+def solve(instance):
+    kept = b"x" * ({hog} << 20)
+    return sum(instance["numbers"]) + 3
+"""
+
+
+def test_a_guard_holds_a_run_against_the_baselines(tmp_path: Path) -> None:
+    more = "[guards]\npeak_mb = { times = 1.5 }\nanswer_bytes = { most = 9 }\n"
+    folder = write_task(
+        tmp_path / "task",
+        instances=ONE_OF_EACH,
+        more=more,
+        files={"solve.py": GUARDED.format(hog=1)},
+    )
+    with Bench(read(folder)) as bench:
+        assert figures(bench.calibrate()) == ERROR
+        assert figures(bench.run(GUARDED.format(hog=2))) == ERROR
+        hog = bench.run(GUARDED.format(hog=300))
+        assert hog.status == "rejected"
+        assert hog.reason is not None
+        assert hog.reason.startswith("guard peak_mb: ")
+        long = bench.run(f"def solve(instance):\n    return {SUM} + 10**11\n")
+        assert long.reason is not None
+        assert long.reason.startswith("guard answer_bytes: 12, at most 9")
+
+
+def test_a_guard_that_only_a_secret_instance_breaks_is_told_without_digits(tmp_path: Path) -> None:
+    folder = write_task(
+        tmp_path / "task",
+        instances=ONE_OF_EACH,
+        more="[guards]\nanswer_bytes = { most = 9 }\n",
+    )
+    with Bench(read(folder)) as bench:
+        bench.calibrate()
+        told = ended(bench, f"return {SUM} + 10**25", secret=True)
+        assert (told.status, told.reason) == (
+            "rejected",
+            "a guard does not hold, the secret split included",
+        )
+
+
+def test_a_figure_of_the_secret_split_that_is_none_is_told_without_digits(bench: Bench) -> None:
+    told = ended(bench, f"return {SUM} + 98_765_432_100", secret=True)
+    assert (told.status, told.reason) == ("rejected", "no metric on the secret split")
+    public = ended(bench, f"return {SUM} + 98_765_432_100", secret=False)
+    assert public.reason is not None
+    assert "4.94e+10: the task must count in a larger unit" in public.reason
+
+
+def test_better_than_possible_is_refused_and_said(tmp_path: Path) -> None:
+    judge = JUDGE.replace("abs(", "(")  # a bug: less than nothing is better
+    folder = write_task(
+        tmp_path / "task", judge=judge, instances=ONE_OF_EACH, more="[bound]\nimpossible = -0.5\n"
+    )
+    with Bench(read(folder)) as bench:
+        bench.calibrate()
+        assert figures(bench.run(SOLVE.replace("3", "0"))) == (0, 0)
+        liar = bench.run(SOLVE.replace("3", "-1"))
+        assert liar.status == "rejected"
+        assert liar.reason is not None
+        assert "better than what is possible" in liar.reason
+
+
+def test_a_source_is_built_once(tmp_path: Path) -> None:
+    how = """\
+editable = ["build.py", "solve.py"]
+entry = "solve.py:solve"
+build = ["python", "build.py"]
+"""
+    build = """\
+import os
+
+with open("table.py", "w") as file:
+    file.write(f"STEP = 3\\nBUILT = {os.getpid()}\\n")
+print("built it")
+"""
+    solve = "from table import STEP\n\n\n" + SOLVE.partition("\n\n\n")[2]
+    folder = write_task(
+        tmp_path / "task",
+        how=how,
+        metric=METRIC.replace('"error"', '"build_bytes"'),
+        instances=ONE_OF_EACH,
+        files={"build.py": build, "solve.py": solve},
+    )
+    with Bench(read(folder)) as bench:
+        outcome = bench.calibrate()
+        built_bytes, _ = figures(outcome)
+        assert built_bytes is not None
+        assert 15 * 10**9 < built_bytes < 30 * 10**9
+        assert "built it" in outcome.log_tail
+        packages = bench.stages._builder._kept
+        (first,) = packages.values()
+        bench.run(seed=2)
+        assert list(packages.values()) == [first]
+        for number in range(6):
+            bench.run(build + f"# {number}\n", solve)
+        assert len(packages) == 4
+
+
+def test_the_size_of_a_source_may_be_the_metric(tmp_path: Path) -> None:
+    folder = write_task(
+        tmp_path / "task",
+        metric=METRIC.replace('"error"', '"source_bytes"'),
+        instances=ONE_OF_EACH,
+    )
+    with Bench(read(folder)) as bench:
+        assert figures(bench.calibrate()) == (len(SOLVE) * 10**9, len(SOLVE) * 10**9)
+        assert bench.run("def solve(instance):\n    return None\n").status == "rejected"
+
+
+def test_a_judge_that_makes_other_instances_each_time_measures_nothing(tmp_path: Path) -> None:
+    judge = JUDGE.replace("chance = random_of(seed)", "import random\n    chance = random")
+    with (
+        Bench(read(write_task(tmp_path / "task", judge=judge))) as bench,
+        pytest.raises(ConfigurationError, match="other instances from the same seed"),
+    ):
+        bench.calibrate()
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Numbers to be added in no time: the metric is the share of the baseline's seconds."""
+    metric = METRIC.replace('"error"', '"cpu_s"').replace('"units"', '"share"')
+    judge = JUDGE.replace('raise Wrong("not', 'raise Wrong("it is not')
+    folder = write_task(
+        tmp_path_factory.mktemp("timed"), metric=metric, judge=judge, instances=DRAWN
+    )
+    with Bench(read(folder)) as bench:
+        bench.calibrate()
+        yield bench
+
+
+class Clock:
+    """Meetings with a package that take what a test says."""
+
+    def __init__(self, bench: Bench, *, base_s: float, own_s: float) -> None:
+        self.order: list[str] = []
+        self._bench = bench
+        self._seconds = {"B": base_s, "A": own_s}
+
+    async def meet(self, meeting: Meeting) -> Met:
+        kept = self._bench.stages._builder._kept
+        baseline = kept[self._bench.task.source.tree]
+        who = "B" if meeting.package is baseline.sealed else "A"
+        self.order.append(who)
+        await asyncio.sleep(0)
+        seconds = self._seconds[who]
+        return Met(answer=b"500", wall_s=seconds, cpu_s=seconds, peak_bytes=1 << 20, log="")
+
+
+def test_seconds_are_a_share_of_the_baselines_met_in_turns(
+    timed: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(timed, base_s=0.5, own_s=0.125)
+    monkeypatch.setattr(Candidate, "meet", clock.meet)
+    outcome = timed.run(SOLVE.replace("3", "4"))
+    assert figures(outcome) == (250_000_000, 250_000_000)
+    # An uncounted one of each, then A B B A, or B A A B in turn; never beside each other.
+    assert "".join(clock.order) == "ABABBA" + "BABAAB" + "ABABBA" + "BABAAB"
+
+
+def test_the_baseline_beside_itself_takes_its_own_time(timed: Bench) -> None:
+    public, secret = figures(timed.run())
+    assert public is not None
+    assert secret is not None
+    assert public > 0
+    assert secret > 0
+
+
+def test_a_faster_answer_that_is_wrong_is_no_answer(timed: Bench) -> None:
+    outcome = timed.run("def solve(instance):\n    return None\n")
+    assert outcome.status == "rejected"
+    assert outcome.metric_nano is None
+
+
+def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
+    bench: Bench, timed: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: list[int] = []
+    there = 0
+
+    async def meet(candidate: Candidate, meeting: Meeting) -> Met:
+        nonlocal there
+        there += 1
+        beside.append(there)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        there -= 1
+        return Met(answer=b"500", wall_s=1.0, cpu_s=1.0, peak_bytes=1, log="")
+
+    monkeypatch.setattr(Candidate, "meet", meet)
+    monkeypatch.setattr(stages_module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(stages_module.ProgramStages, "_cores", {})
+    figures(timed.run(SOLVE.replace("3", "5")))
+    assert set(beside) == {1}
+    beside.clear()
+    figures(bench.run())
+    assert max(beside) == 4
+
+
+def test_of_several_failures_a_fault_of_ours_comes_first(bench: Bench) -> None:
+    """A bug must not pass for a candidate's failure."""
+    failed = stages_module.RunFailed("crash", "it ended")
+    group = BaseExceptionGroup("", [failed, BaseExceptionGroup("", [ValueError("a bug")])])
+    assert isinstance(stages_module._first(group), ValueError)
+    assert stages_module._first(BaseExceptionGroup("", [failed])) is failed
+
+
+def test_secret_instances_hang_on_the_key_of_their_split(bench: Bench) -> None:
+    assert seeds(bench, secret=True) != seeds(bench, secret=True, split=OTHER_SPLIT)
+    assert seeds(bench, secret=False) == seeds(bench, secret=False, split=OTHER_SPLIT)
