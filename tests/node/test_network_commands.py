@@ -257,7 +257,7 @@ def test_a_variable_that_goes_before_is_named(
 def test_a_start_names_a_variable_that_goes_before_its_network(
     arnode: Arnode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.running.program.start_node", lambda *_: None)
+    monkeypatch.setattr("node.running.program.start_node", lambda *_, **__: None)
     monkeypatch.setenv("ARNODE_NET", "main")
     for named, is_said in (("lab", True), ("main", False), ("none", False)):
         arnode("start", "--network", named)

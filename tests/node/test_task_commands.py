@@ -31,9 +31,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_task_that_is_not_prepared_is_listed_and_has_no_id(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    listed = arnode(capsys, "task", "list").splitlines()
-    assert listed[0].split()[:3] == ["nanochat", "not", "prepared"]
-    assert listed[1].split()[0] == "tiny"
+    listed = {row.split()[0]: row for row in arnode(capsys, "task", "list").splitlines()}
+    assert listed["nanochat"].split()[1:3] == ["not", "prepared"]
+    assert "not prepared" not in listed["tiny"]
     rows = {
         row["name"]: row for row in json.loads(arnode(capsys, "task", "list", "--json"))["tasks"]
     }

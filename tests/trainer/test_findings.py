@@ -38,6 +38,7 @@ source = "somebody else"
 claimed = "not quantified"
 """
 LEAST_FINDINGS = 12
+WITH_FINDINGS = ("nanochat", "tiny", "tiny-long", "tiny-short")  # of programs nothing is published
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def tiny(tasks: dict[str, Task]) -> Task:
 # What ships
 
 
-@pytest.mark.parametrize("name", builtin_tasks())
+@pytest.mark.parametrize("name", WITH_FINDINGS)
 def test_every_finding_of_a_built_in_task_is_a_change_of_its_baseline_that_may_run(
     tasks: dict[str, Task], name: str
 ) -> None:
@@ -92,7 +93,7 @@ def test_claims_say_where_they_were_published_and_how_large_they_are(
     tasks: dict[str, Task],
 ) -> None:
     publishers = ("autoresearch", "nanochat", "modded-nanogpt")
-    for task in tasks.values():
+    for task in (tasks[name] for name in WITH_FINDINGS):
         assert task.catalogue is not None
         for finding in load_catalogue(task.catalogue, task):
             assert any(name in finding.source for name in publishers), finding.name

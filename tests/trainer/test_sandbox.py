@@ -124,7 +124,11 @@ print(sorted(path for path, folders, files in os.walk("/arnode")
     *lines, last = inside(code).splitlines()
     assert lines
     assert all(line.endswith("False") for line in lines), lines
-    shown = ["/arnode/trainer/language_model/harness", "/arnode/trainer/sandbox/inside"]
+    shown = [
+        "/arnode/trainer/language_model/harness",
+        "/arnode/trainer/program/harness",
+        "/arnode/trainer/sandbox/inside",
+    ]
     assert last == str(shown)
 
 
