@@ -38,6 +38,7 @@ from node.proposing.command import terms_of
 from node.proposing.opening import Means, fast_proposer, open_slow, take_means
 from node.running.first_card import Unproven, task_here
 from node.running.handlers import handlers
+from node.running.log_file import logging_to
 from node.running.node import Node, open_node
 from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
@@ -49,7 +50,7 @@ from node.settings.sandboxing import require_sandbox
 from node.terminal.interrupts import until_interrupted
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, wants_color
-from protocol.errors import ArnodeError, ConfigurationError, UsageError
+from protocol.errors import ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.folder import builtin_tasks
@@ -58,7 +59,6 @@ from trainer.task_kinds import load_task
 
 _log = logging.getLogger("node")
 _REFRESH_S = 0.5
-_LOG_LIMIT_BYTES = 5_000_000
 
 
 def start_node(
@@ -140,7 +140,7 @@ def at_work(home: Home, config: Config, *, to_terminal: bool) -> Iterator[None]:
     with (
         explaining_faults(home.root),  # wherever a full disk shows first
         home.lock(),
-        _logging(home, to_terminal=to_terminal),
+        logging_to(home, to_terminal=to_terminal),
         limiting_power(home, config.max_watts),
     ):
         yield
@@ -366,39 +366,3 @@ async def run_watched(node: Node, config: Config) -> None:
         finally:
             drawing.cancel()
             redraw()
-
-
-@contextlib.contextmanager
-def _logging(home: Home, *, to_terminal: bool) -> Iterator[None]:
-    from logging.handlers import RotatingFileHandler
-
-    logging.raiseExceptions = False  # a log that a full disk refuses is no reason for tracebacks
-    formatter = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
-    with explaining_faults(home.log):
-        handlers: list[logging.Handler] = [
-            RotatingFileHandler(home.log, maxBytes=_LOG_LIMIT_BYTES, backupCount=1)
-        ]
-    if to_terminal:
-        handlers.append(logging.StreamHandler(sys.stderr))
-    for handler in handlers:
-        handler.setFormatter(formatter)
-        _log.addHandler(handler)
-    _log.setLevel(logging.INFO)
-    try:
-        yield
-    except ArnodeError as fault:  # the terminal is told by whoever called
-        _note_end(handlers[0], f"ended: {fault.message} ({fault.hint})")
-        raise
-    except Exception:
-        _note_end(handlers[0], "ended by a fault of its own", with_traceback=True)
-        raise
-    finally:
-        for handler in handlers:
-            _log.removeHandler(handler)
-            handler.close()
-
-
-def _note_end(handler: logging.Handler, text: str, *, with_traceback: bool = False) -> None:
-    """Write why the node ended into its log file only."""
-    fault = sys.exc_info() if with_traceback else None
-    handler.handle(_log.makeRecord(_log.name, logging.ERROR, "", 0, text, (), fault))

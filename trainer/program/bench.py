@@ -19,7 +19,8 @@ from trainer.program.candidate import Met
 from trainer.program.judge import Judge, Verdict
 from trainer.program.manifest import recipe_of, spec_of
 from trainer.program.metric import MEASURED, Measured, Unfit, metric_nano
-from trainer.program.stages import Asked, ProgramStages, unpacked
+from trainer.program.product import unpacked
+from trainer.program.stages import Asked, ProgramStages
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 from trainer.task_folder.task import Task
 

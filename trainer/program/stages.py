@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import msgpack
-
 from protocol.source import Source
 from trainer.host.capacity import usable_cores
 from trainer.measuring.cost import StageCosts
@@ -39,6 +37,7 @@ from trainer.program.metric import (
     impossible,
     metric_nano,
 )
+from trainer.program.product import mean_of, measured_of, packed, unpacked
 from trainer.program.seeds import PUBLIC, SECRET, WARM_UP, InstanceName, drawn, fixed
 from trainer.task_folder.task import Task
 
@@ -153,7 +152,7 @@ class ProgramStages:
             meter.train_cpu_s = sum(one.cpu_s for one, _ in public)
             meter.cost = StageCosts(train_s=meter.train_cpu_s)
             meter.peak_mem_bytes = max(one.peak_bytes for one, _ in public)
-            return _packed(met)
+            return packed(met)
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
         """Return what answers are worth on both splits."""
@@ -248,7 +247,7 @@ class ProgramStages:
                 if turn >= _UNCOUNTED:
                     taken[is_own].append(met)
         self._note_log(taken[True][0], asked, meter)
-        return _mean_of(taken[True]), _mean_of(taken[False])
+        return mean_of(taken[True]), mean_of(taken[False])
 
     async def _meeting(self, package: Package, asked: Asked) -> Meeting:
         most_bytes = self._spec.limits.instance_mb * 1_000_000
@@ -323,8 +322,8 @@ class ProgramStages:
             if asked.is_secret:
                 raise RunFailed("rejected", told)
             raise RunFailed("rejected", f"{told}: {verdict.wrong}", unquoted=told)
-        beside = None if base is None else _measured(base)
-        return replace(_measured(met), figures=verdict.figures, base=beside)
+        beside = None if base is None else measured_of(base)
+        return replace(measured_of(met), figures=verdict.figures, base=beside)
 
     async def size_of(self, source: Source) -> int:
         """Return the bytes of a source, or of what it is built into where the metric is that."""
@@ -373,24 +372,6 @@ class ProgramStages:
             self.baseline_cost = BaselineCost(cost=meter.cost, product=b"", audited=found)
 
 
-def _measured(met: Met) -> Measured:
-    return Measured(
-        wall_s=met.wall_s,
-        cpu_s=met.cpu_s,
-        peak_bytes=met.peak_bytes,
-        answer_bytes=len(met.answer),
-    )
-
-
-def _mean_of(several: Sequence[Met]) -> Met:
-    """Return the first with the mean seconds of all."""
-    return replace(
-        several[0],
-        wall_s=sum(one.wall_s for one in several) / len(several),
-        cpu_s=sum(one.cpu_s for one in several) / len(several),
-    )
-
-
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return what ended a group: a run's own failure before anything else."""
     flat: list[BaseException] = []
@@ -403,21 +384,3 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
             flat.append(one)
     faults = [one for one in flat if not isinstance(one, RunFailed)]
     return faults[0] if faults else flat[0]
-
-
-def _packed(met: Sequence[tuple[Met, Met | None]]) -> bytes:
-    return bytes(msgpack.packb([[_fields(one), base and _fields(base)] for one, base in met]))
-
-
-def _fields(met: Met) -> list[object]:
-    return [met.answer, met.wall_s, met.cpu_s, met.peak_bytes]
-
-
-def unpacked(product: bytes) -> list[tuple[Met, Met | None]]:
-    """Return the meetings of a run, each with the baseline's beside it where seconds count."""
-    return [(_met(one), base and _met(base)) for one, base in msgpack.unpackb(product)]
-
-
-def _met(fields: list[object]) -> Met:
-    answer, wall_s, cpu_s, peak_bytes = fields
-    return Met(answer=answer, wall_s=wall_s, cpu_s=cpu_s, peak_bytes=peak_bytes, log="")  # type: ignore[arg-type]  # packed above

@@ -1,0 +1,50 @@
+"""The node's log while it is at work: a file of its home, which says how it ended."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+
+from node.home.faults import explaining_faults
+from node.home.home import Home
+from protocol.errors import ArnodeError
+
+_log = logging.getLogger("node")
+_LOG_LIMIT_BYTES = 5_000_000
+
+
+@contextlib.contextmanager
+def logging_to(home: Home, *, to_terminal: bool) -> Iterator[None]:
+    """Log to the home's file, and to the terminal if that shows nothing else; say how it ended."""
+    from logging.handlers import RotatingFileHandler
+
+    logging.raiseExceptions = False  # a log that a full disk refuses is no reason for tracebacks
+    formatter = logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    with explaining_faults(home.log):
+        handlers: list[logging.Handler] = [
+            RotatingFileHandler(home.log, maxBytes=_LOG_LIMIT_BYTES, backupCount=1)
+        ]
+    if to_terminal:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    try:
+        yield
+    except ArnodeError as fault:  # the terminal is told by whoever called
+        _note_end(handlers[0], f"ended: {fault.message} ({fault.hint})")
+        raise
+    except Exception:
+        _note_end(handlers[0], "ended by a fault of its own", with_traceback=True)
+        raise
+    finally:
+        for handler in handlers:
+            _log.removeHandler(handler)
+            handler.close()
+
+
+def _note_end(handler: logging.Handler, text: str, *, with_traceback: bool = False) -> None:
+    """Write why the node ended into its log file only."""
+    fault = sys.exc_info() if with_traceback else None
+    handler.handle(_log.makeRecord(_log.name, logging.ERROR, "", 0, text, (), fault))
