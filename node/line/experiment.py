@@ -270,9 +270,10 @@ def levels_on(
 ) -> tuple[int, ...]:
     """Return what each screen on a tree is compared with: its level, or its run of the same seed.
 
-    In 1e-9 units of the metric; `sd` is of one run.
+    In 1e-9 units of the metric; `sd` is of one run. Where nothing scatters, its one run is exact,
+    and what was tried on it says nothing of it.
     """
-    if ledger.style.name == "differences":
+    if ledger.style.name != "runs":
         return bank_nano
     return (level_on(ledger, base, bank_nano, sd),) * DEFAULT.screens
 

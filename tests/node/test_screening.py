@@ -1,0 +1,87 @@
+"""What screens are compared with, by a task's style: a level, or the base's run of the same seed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from node.home.home import Home
+from node.line.experiment import levels_on
+from node.line.ledger import Ledger
+from node.line.trial import MetricReading, next_of_trial
+from node.store.jobs import PlannedRun, StoredOutcome
+from node.store.store import Store
+from protocol.rule import DEFAULT, screening_policy
+from protocol.statistics import NoiseEstimate
+from protocol.styles import StyleName
+from tests.node.books import SUBJECT, ledger_of
+from tests.node.scripted import OUTCOME
+from tests.tasks.sums import TASK, write_sums
+from trainer.task_kinds import load_task
+
+BANK = (5_000_000_000, 7_000_000_000)
+
+
+def books(home: Home, store: Store, folder: Path, style: StyleName) -> Ledger:
+    """Return the books of a small program whose pairs are read so."""
+    text = TASK
+    if style == "exact":
+        text = text.replace("public = 2\nsecret = 2", 'fixed = ["one"]')
+    write_sums(folder, task=text)
+    task = load_task(folder, data_dir=folder)
+    ledger = ledger_of(home, store)
+    ledger.subject = replace(SUBJECT, manifest=task.manifest, source=task.source)
+    return Ledger(
+        store=store,
+        blobs=ledger.blobs,
+        identity=ledger.publication.identity,
+        subject=ledger.subject,
+        clock_ms=lambda: 1,
+        random_seed=lambda: 7,
+    )
+
+
+def planned(nano: int, ordinal: int = 0) -> PlannedRun:
+    run = replace(OUTCOME, metric_nano=nano, secret_nano=nano).to_run("candidate")
+    outcome = StoredOutcome(run=run, log_tail="")
+    return PlannedRun(
+        job_id=1, ordinal=ordinal, role="candidate", tree=bytes(32), seed=1, outcome=outcome
+    )
+
+
+def test_a_program_meets_the_instances_of_its_base_s_own_runs(
+    home: Home, store: Store, tmp_path: Path
+) -> None:
+    ledger = books(home, store, tmp_path / "sums", "differences")
+    one, other = (ledger.screening_seed(bytes([tree]) * 32, 0) for tree in (1, 2))
+    assert one == ledger.screening_seed(bytes([1]) * 32, 0)
+    assert len({one, other, ledger.screening_seed(bytes([1]) * 32, 1)}) == 3
+    assert levels_on(ledger, bytes(32), BANK, 1.0) == BANK
+    assert screening_policy(ledger.style, DEFAULT).bank_size == 2
+
+
+def test_of_what_is_exact_a_tie_is_never_kept(home: Home, store: Store, tmp_path: Path) -> None:
+    ledger = books(home, store, tmp_path / "sums", "exact")
+    level = levels_on(ledger, bytes(32), BANK[:1], 1.0)
+    assert level == BANK[:1], "what was tried before moves no exact level"
+    reading = MetricReading(
+        sign=1,
+        noise=NoiseEstimate.from_class(ledger.style.floor_nano / 1e9),
+        policy=screening_policy(ledger.style, DEFAULT),
+        style=ledger.style,
+    )
+    moves = [
+        next_of_trial([planned(BANK[0] + off)], level, reading, is_current=True)
+        for off in (1, 0, -2)
+    ]
+    assert moves == ["discard", "discard", "keep"]
+
+
+@pytest.mark.parametrize("style", ["exact", "differences"])
+def test_seeds_of_programs_are_not_drawn(
+    home: Home, store: Store, tmp_path: Path, style: StyleName
+) -> None:
+    ledger = books(home, store, tmp_path / "sums", style)
+    assert ledger.style.name == style
+    assert ledger.screening_seed(bytes(32), 0) != 7
+    assert ledger_of(home, store).screening_seed(bytes(32), 0) >= 100
