@@ -1,4 +1,4 @@
-"""What screens are compared with, by a task's style: a level, or the base's run of the same seed."""
+"""What screens are compared with: a level, or the base's own run of the same seed."""
 
 from dataclasses import replace
 from pathlib import Path
