@@ -253,16 +253,8 @@ def _to_all(machine: str) -> list[bytes]:
 
 def _sockets(machine: str) -> list[bytes]:
     """Refuse sockets but those of the internet, and pairs that could send to other sockets."""
-    families = [
-        bpf.jump(bpf.JUMP_EQUAL, family, len(_FAMILIES) - at, 0)
-        for at, family in enumerate(_FAMILIES)
-    ]
     return [
-        bpf.jump(bpf.JUMP_EQUAL, _SOCKET[machine], 0, len(families) + 3),
-        bpf.statement(bpf.LOAD_WORD, bpf.ARGUMENTS[0]),
-        *families,
-        bpf.statement(bpf.RETURN, bpf.EPERM),
-        bpf.statement(bpf.LOAD_WORD, bpf.NUMBER),
+        *bpf.allow_only(_SOCKET[machine], 0, _FAMILIES),
         bpf.jump(bpf.JUMP_EQUAL, _SOCKETPAIR[machine], 0, 5),
         bpf.statement(bpf.LOAD_WORD, bpf.ARGUMENTS[1]),
         bpf.statement(bpf.AND, _TYPE_MASK),
