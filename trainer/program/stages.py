@@ -101,6 +101,7 @@ class ProgramStages:
             work=self.work,
         )
         self._instances: OrderedDict[tuple[bytes, int], list[Asked]] = OrderedDict()
+        self._warm_ups: tuple[bytes, ...] | None = None  # the same for every run
         self._running = asyncio.Lock()
         self._judging = asyncio.Lock()
 
@@ -138,6 +139,7 @@ class ProgramStages:
                 meter.log_tail = package.log[-_LOG_CHARACTERS:]
                 base = await self._base(request.source)
                 asked = await self.asked(request)
+                await self._make_warm_ups()
                 timeline.enter("train", "train")
                 met = await self._met(package, base, asked, meter)
             except ProgramFailed as failed:
@@ -203,6 +205,15 @@ class ProgramStages:
             for index in range(count)
         ]
 
+    async def _make_warm_ups(self) -> None:
+        """Make what every candidate is warmed up with, once."""
+        if self._warm_ups is None:
+            task, count = self._task.id, self._spec.limits.warmup
+            names = [drawn(task, 0, split=WARM_UP, index=index, key=b"") for index in range(count)]
+            most_bytes = self._spec.limits.instance_mb * 1_000_000
+            made = await self._judge.make(names, most_bytes=most_bytes) if names else []
+            self._warm_ups = tuple(made)
+
     # Candidates
 
     async def _base(self, source: Source) -> Package | None:
@@ -227,7 +238,7 @@ class ProgramStages:
 
     async def _one(self, package: Package, asked: Asked, meter: Meter) -> Met:
         async with self._core():
-            met = await self._candidate.meet(await self._meeting(package, asked))
+            met = await self._candidate.meet(self._meeting(package, asked))
         self._note_log(met, asked, meter)
         return met
 
@@ -243,13 +254,13 @@ class ProgramStages:
         async with self._core():
             for turn, is_own in enumerate((first, not first, first, not first, not first, first)):
                 one = package if is_own else base
-                met = await self._candidate.meet(await self._meeting(one, asked))
+                met = await self._candidate.meet(self._meeting(one, asked))
                 if turn >= _UNCOUNTED:
                     taken[is_own].append(met)
         self._note_log(taken[True][0], asked, meter)
         return mean_of(taken[True]), mean_of(taken[False])
 
-    async def _meeting(self, package: Package, asked: Asked) -> Meeting:
+    def _meeting(self, package: Package, asked: Asked) -> Meeting:
         most_bytes = self._spec.limits.instance_mb * 1_000_000
         talk = None
         if self._spec.interactive:
@@ -266,26 +277,10 @@ class ProgramStages:
             seed=asked.name.candidate_seed,
             name=asked.words,
             is_heard=not asked.is_secret,
-            warm_ups=await self._warm_ups(),
+            warm_ups=self._warm_ups or (),
             talk=talk,
             questions=questions,
         )
-
-    async def _warm_ups(self) -> tuple[bytes, ...]:
-        count = self._spec.limits.warmup
-        if not count:
-            return ()
-        at = (b"", -1)
-        if at not in self._instances:
-            names = [
-                drawn(self._task.id, 0, split=WARM_UP, index=index, key=b"")
-                for index in range(count)
-            ]
-            most_bytes = self._spec.limits.instance_mb * 1_000_000
-            made = await self._judge.make(names, most_bytes=most_bytes)
-            both = zip(names, made, strict=True)
-            self._instances[at] = [Asked(name=name, data=data, run_seed=0) for name, data in both]
-        return tuple(one.data for one in self._instances[at])
 
     @contextlib.asynccontextmanager
     async def _core(self) -> AsyncIterator[None]:

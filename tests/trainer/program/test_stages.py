@@ -8,6 +8,7 @@ import pytest
 
 from protocol.errors import ConfigurationError
 from tests.trainer.program.tasks import (
+    CALLED,
     DRAWN,
     JUDGE,
     METRIC,
@@ -143,6 +144,25 @@ def test_instances_of_a_pair_are_made_once(bench: Bench, monkeypatch: pytest.Mon
     assert made == [4, 4, 4]
     bench.run(seed=77)  # long ago
     assert made == [4, 4, 4, 4]
+
+
+def test_warm_ups_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many instances are met at once, and whichever runs lie between."""
+    made: list[tuple[str, int]] = []
+    make = Judge.make
+
+    async def counted(judge: Judge, names: list[InstanceName], *, most_bytes: int) -> list[bytes]:
+        made.append((names[0].split, len(names)))
+        return await make(judge, names, most_bytes=most_bytes)
+
+    monkeypatch.setattr(Judge, "make", counted)
+    monkeypatch.setattr(stages_module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(stages_module.ProgramStages, "_cores", {})
+    folder = write_task(tmp_path / "task", how=CALLED + "warmup = 3\n")
+    with Bench(read(folder)) as bench:
+        for seed in (1, 2, 3, 4):
+            figures(bench.run(seed=seed))
+    assert sorted(made) == [("public", 4)] * 4 + [("warm-up", 3)]
 
 
 def test_candidates_have_ended_before_the_judge_sees_an_answer(
