@@ -9,11 +9,13 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from tools.figures import provenance
 from tools.paths import ROOT
 from tools.soak.aa import run_aa
+from tools.soak.examples import EXAMPLES, run_example
 from tools.soak.first import run_first
 from tools.soak.forks import run_bits, run_forks
 from tools.soak.fuzz import run_fuzz
@@ -55,6 +57,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "model": run_model,
     "first": run_first,
     "tests": run_marked,
+    **{f"example-{name}": partial(run_example, name=name) for name in EXAMPLES},
 }
 
 
