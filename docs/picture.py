@@ -23,7 +23,7 @@ from rich.terminal_theme import TerminalTheme
 from agent.knobs.proposer import KnobsProposer
 from node.home.home import Home
 from node.line.open_task import find_task
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.running.live import draw
 from node.running.node import Node, open_node
 from node.running.program import run_node

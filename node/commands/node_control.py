@@ -62,7 +62,7 @@ def start(
     The network of --network or --join is the one in use from then on, for other commands and later
     starts too.
     """
-    from node.loop.agenda import Goal
+    from node.loop.session_plan import Goal
     from node.networks.consent import Wishes
     from node.networks.invites import join_network, read_invite
     from node.running.program import start_node

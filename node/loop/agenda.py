@@ -6,7 +6,6 @@ Knows nothing of how runs are run. Whatever it opens is in the store before its 
 import math
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -28,26 +27,9 @@ from node.line.remeasure import open_remeasure
 from node.line.spending import open_trial
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
-from node.loop.session_plan import Opening, Rest, SessionPlan, local_time
+from node.loop.session_plan import Goal, Opening, Rest, SessionPlan, local_time
 from node.store.jobs import Job, PlannedRun
-from node.terminal.durations import Hours
 from trainer.measuring.host_load import LOOKED_S, Idle
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """When a session ends by itself, and when it rests; None is never.
-
-    `hours`: those in which runs start; `when_idle`: only while others leave the machine alone.
-    `is_on_demand`: a session for what is handed in to it proposes nothing of its own and ends when
-    that is decided.
-    """
-
-    max_experiments: int | None = None
-    duration_s: float | None = None
-    hours: Hours | None = None
-    when_idle: bool = False
-    is_on_demand: bool = False
 
 
 class Agenda:
@@ -89,9 +71,7 @@ class Agenda:
         self._is_foreign_barred = False
         self._is_settling = False  # after a trial, until what went on beside it has ended
         self._makes_way = False
-        self.plan = SessionPlan(
-            duration_s=goal.duration_s, hours=goal.hours, now=now, clock_s=clock_s
-        )
+        self.plan = SessionPlan(goal, now=now, clock_s=clock_s)
         self._checkpoint_wanted = False
         self._are_experiments_judged = False  # those of a session of so many
         self._ends_at_checkpoint = False

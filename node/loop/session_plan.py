@@ -28,6 +28,24 @@ _RECENT: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """When a session ends by itself, and when it rests; None is never.
+
+    `hours`: those in which runs start; `when_idle`: only while others leave the machine alone.
+    `is_on_demand`: a session for what is handed in to it proposes nothing of its own and ends when
+    that is decided. `earlier_s`: what came before of a session that goes on, as a task's does that
+    takes turns with others.
+    """
+
+    max_experiments: int | None = None
+    duration_s: float | None = None
+    earlier_s: float = 0.0
+    hours: Hours | None = None
+    when_idle: bool = False
+    is_on_demand: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
     """Why nothing new starts now, and when to look again."""
 
@@ -77,21 +95,17 @@ def local_time() -> datetime:
 class SessionPlan:
     """When a session ends: after so many seconds, or with the hours in which it may work.
 
-    `duration_s` None and no `hours`: it has no end. `now` is the time of day, `clock_s` counts
-    seconds from anywhere, also while the machine is suspended.
+    With neither it has no end. `now` is the time of day, `clock_s` counts seconds from anywhere,
+    also while the machine is suspended.
     """
 
     def __init__(
-        self,
-        *,
-        duration_s: float | None,
-        hours: Hours | None,
-        now: Callable[[], datetime],
-        clock_s: Callable[[], float],
+        self, goal: Goal, *, now: Callable[[], datetime], clock_s: Callable[[], float]
     ) -> None:
         self.now, self.clock_s = now, clock_s
-        self._duration_s = duration_s
-        self._hours = hours
+        self._duration_s = goal.duration_s
+        self._earlier_s = goal.earlier_s
+        self._hours = goal.hours
         self._began = now()
         self._began_s = clock_s()
         self._opening: Opening | None = None
@@ -163,9 +177,8 @@ class SessionPlan:
         """
         spans = []
         if self._duration_s is not None:
-            spans.append(
-                Span(left_s=self._duration_left_s(self._duration_s), whole_s=self._duration_s)
-            )
+            left_s = self._duration_left_s(self._duration_s)
+            spans.append(Span(left_s=left_s, whole_s=self._earlier_s + self._duration_s))
         if self._hours is not None:
             now = self.now()
             begins, ends = self._hours.next(now)

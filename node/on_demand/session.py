@@ -14,7 +14,7 @@ from node.home.home import Home
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.open_task import Session, find_task, opened
 from node.line.splits import random_seed
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.running.node import Node, open_node
 from node.running.program import run_node
 from node.settings.config import Config, config_of

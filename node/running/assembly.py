@@ -25,14 +25,14 @@ from node.line.job_kinds import HEAD_TRIALS, ON_ONE_SPLIT
 from node.line.ledger import Ledger
 from node.line.noise import RunNoise
 from node.line.open_task import Session
-from node.loop.agenda import Agenda, Goal
+from node.loop.agenda import Agenda
 from node.loop.briefing import Briefing, ProgramText
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas, SlowIdeas
 from node.loop.insights import tell_insight
 from node.loop.outcomes import Outcomes
 from node.loop.research import Research
-from node.loop.session_plan import local_time
+from node.loop.session_plan import Goal, local_time
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_peer_sandbox

@@ -18,9 +18,9 @@ from node.home.home import Home
 from node.line.activity import Activity
 from node.line.noise import RunNoise
 from node.line.open_task import Session, opened
-from node.loop.agenda import Goal
 from node.loop.ideas import Ideas, SlowIdeas
 from node.loop.research import Research
+from node.loop.session_plan import Goal
 from node.running.assembly import Thinking, open_peers
 from node.running.books import Books
 from node.running.lanes import lanes_here

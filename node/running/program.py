@@ -21,8 +21,8 @@ from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
 from node.line.open_task import find_task
 from node.line.task_in_use import STAND_IN
-from node.loop.agenda import Goal
 from node.loop.research import Research
+from node.loop.session_plan import Goal
 from node.networks.consent import (
     Offline,
     TaskOf,
@@ -245,10 +245,13 @@ async def _run_in_turn(start: _Start, tasks: Sequence[tuple[Task, Share]], turn_
     A task that has nothing more to do has no more turns; the goal is for all of them.
     """
     waiting, before = deque(tasks), None
-    ends_s = math.inf if start.goal.duration_s is None else passing_s() + start.goal.duration_s
+    duration_s = start.goal.duration_s
+    ends_s = math.inf if duration_s is None else passing_s() + duration_s
     while waiting and (left_s := ends_s - passing_s()) > 0:
         task, share = waiting.popleft()
-        goal = start.goal if math.isinf(left_s) else replace(start.goal, duration_s=left_s)
+        goal = start.goal
+        if duration_s is not None:
+            goal = replace(goal, duration_s=left_s, earlier_s=duration_s - left_s)
         turn = (share.parts * turn_s, waiting[0][0].name) if waiting else None
         config = replace(start.config, task=share.task)
         own = replace(start, config=config, goal=goal)

@@ -17,9 +17,9 @@ from node.line.activity import Activity
 from node.line.ledger import Ledger
 from node.line.noise import RunNoise
 from node.line.open_task import Session
-from node.loop.agenda import Goal
 from node.loop.ideas import SlowIdeas
 from node.loop.research import Research
+from node.loop.session_plan import Goal
 from node.running.assembly import Thinking
 from node.settings.config import Config
 from node.store.store import Store

@@ -12,7 +12,7 @@ from node.journal.journal import Journal
 from node.line.ablation import only_simplifies, open_ablation
 from node.line.attestation import AttestationStep
 from node.line.checkpoint import CheckpointStep
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.attestation import AttestBody

@@ -8,7 +8,7 @@ import pytest
 from node.home.home import Home
 from node.line.attestation import AttestationStep, WantedClaim
 from node.line.trial import ANCHOR_PAIRS, MAX_BASE_FAILURES
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store

@@ -20,7 +20,7 @@ from node.line.open_task import Session
 from node.line.remeasure import RemeasureStep, open_doubt
 from node.line.surroundings import changes_between, decisive
 from node.line.trial import MetricReading, Pair, judge_pairs
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.report.concluded import Span
 from node.report.document import report_json
 from node.report.lines import report_of

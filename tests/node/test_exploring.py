@@ -20,8 +20,8 @@ from node.line.drift import doubt_head
 from node.line.experiment import COMBINING, ExperimentStep
 from node.line.heads import move_head
 from node.line.remeasure import RemeasureStep
-from node.loop.agenda import Goal
 from node.loop.exploring import Exploring
+from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.database import Database
 from node.store.jobs import Job, Line

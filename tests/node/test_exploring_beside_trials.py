@@ -11,7 +11,7 @@ from node.home.home import Home
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, SubmissionStep
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.rule import DEFAULT

@@ -11,8 +11,8 @@ from node.home.home import Home
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.idea import Idea
 from node.line.ledger import Ledger
-from node.loop.agenda import Goal
 from node.loop.ideas import Ideas
+from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.jobs import Job
 from node.store.store import Store

@@ -13,7 +13,6 @@ from node.home.home import Home
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import PEER, ExperimentStep
 from node.line.trial import Measured
-from node.loop.agenda import Goal
 from node.loop.insights import (
     Series,
     Tried,
@@ -23,6 +22,7 @@ from node.loop.insights import (
     lesson,
     tell_insight,
 )
+from node.loop.session_plan import Goal
 from node.running import assembly
 from node.store.blobs import Blobs
 from node.store.store import Store

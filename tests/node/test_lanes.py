@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from node.home.home import Home
-from node.loop.agenda import Goal
 from node.loop.devices import Lanes
+from node.loop.session_plan import Goal
 from node.store.store import Store
 from tests.node.books import proposal_of
 from tests.node.examples import BASELINE

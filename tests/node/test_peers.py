@@ -13,7 +13,7 @@ from node.home.people import People, read_people
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER, ExperimentStep
 from node.line.ledger import Ledger
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store

@@ -13,8 +13,8 @@ from node.home.home import Home
 from node.line.activity import Activity
 from node.line.attestation import WantedClaim
 from node.line.experiment import ExperimentStep
-from node.loop.agenda import Goal
 from node.loop.devices import Lanes
+from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError

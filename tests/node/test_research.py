@@ -23,8 +23,8 @@ from node.line.heads import move_head
 from node.line.idea import SUBMITTED, Idea, open_submission
 from node.line.job_kinds import KINDS
 from node.loop import research as research_module
-from node.loop.agenda import Goal
 from node.loop.research import Research
+from node.loop.session_plan import Goal
 from node.running import node
 from node.settings.config import Config
 from node.store.jobs import PlannedRun

@@ -19,8 +19,7 @@ from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_kinds import KINDS
 from node.line.remeasure import RemeasureStep
 from node.line.voided import VoidedPairsStep, VoidedStep
-from node.loop.agenda import Goal
-from node.loop.session_plan import Opening, SessionPlan, Span, is_time_to_judge, too_short
+from node.loop.session_plan import Goal, Opening, SessionPlan, Span, is_time_to_judge, too_short
 from node.store.jobs import Job, StoredOutcome
 from node.store.store import Store
 from node.terminal.durations import duration_text, parse_duration, parse_hours
@@ -126,7 +125,7 @@ def test_a_session_too_short_for_a_checkpoint_begins_with_one(
 
 
 def test_what_a_run_takes_is_what_the_latest_took(time: Time) -> None:
-    plan = SessionPlan(duration_s=1e6, hours=None, now=time.now, clock_s=time)
+    plan = SessionPlan(Goal(duration_s=1e6), now=time.now, clock_s=time)
     assert plan.run_s is None
     assert not plan.is_time_to_judge(needs_anchor=False)
     for took_s in [40.0] * 9 + [1800.0]:  # one waited for a quiet minute
@@ -139,13 +138,25 @@ def test_what_a_run_takes_is_what_the_latest_took(time: Time) -> None:
 
 def test_the_nearer_end_counts_and_a_night_is_what_is_left_of_it(time: Time) -> None:
     hours = parse_hours("22:00-04:00")
-    plan = SessionPlan(duration_s=8 * 3600.0, hours=hours, now=time.now, clock_s=time)
+    plan = SessionPlan(Goal(duration_s=8 * 3600.0, hours=hours), now=time.now, clock_s=time)
     assert plan.span == Span(left_s=5 * 3600.0, whole_s=5 * 3600.0)
     time.now_s = 5.5 * 3600
     assert plan.rests_until == MIDNIGHT + timedelta(hours=23)
     assert plan.left_s == 2.5 * 3600
     time.now_s = 8 * 3600.0
     assert plan.is_over
+
+
+def test_a_late_turn_is_planned_as_part_of_the_session_that_it_ends(time: Time) -> None:
+    late, alone = (
+        SessionPlan(Goal(duration_s=5 * RUN_S, earlier_s=earlier_s), now=time.now, clock_s=time)
+        for earlier_s in (95 * RUN_S, 0.0)
+    )
+    for plan in (late, alone):
+        plan.begin(Opening(runs=2))
+    assert late.span == Span(left_s=5 * RUN_S, whole_s=100 * RUN_S)
+    assert late.took(RUN_S) is None
+    assert "too short to verify anything" in (alone.took(RUN_S) or "")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from node.line.experiment import ExperimentStep
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.noise import known_noise
 from node.line.splits import NONCE_BYTES, split_key
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.on_demand.measuring import compare, measure
 from node.store.jobs import Job
 from node.store.schema import CONFIRM_ANEW, MIGRATIONS, connect

@@ -18,7 +18,7 @@ from statistics import fmean, stdev
 
 from node.home.home import Home
 from node.line.experiment import ExperimentStep
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.rule import DEFAULT, Policy

@@ -18,7 +18,7 @@ from typing import Any
 
 from agent.proposal import Context, Proposal
 from node.home.home import Home
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.source import Source

@@ -13,7 +13,7 @@ from agent.proposal import Context, Proposal
 from agent.source.edits import line_edit
 from node.home.home import Home
 from node.line.open_task import find_task
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.running.node import open_node
 from node.running.program import run_node
 from node.settings.config import Config

@@ -6,7 +6,7 @@
 import sys
 
 from node.home.home import Home
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.networks.consent import Wishes
 from node.running import program
 from node.running.first_card import TaskHere, Unproven

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from node.home.home import Home
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.running.node import Node
 from tools.soak.crowd import AUTHORS, Crowd
 from tools.soak.grounds import noise_of_baseline, survey, without_idle

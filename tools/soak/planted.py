@@ -16,7 +16,7 @@ from typing import Any
 
 from node.home.home import Home
 from node.line.attestation import AttestationStep
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.running.node import Node
 from node.running.questions import Question
 from node.store.jobs import Job

@@ -15,7 +15,7 @@ from node.home.home import Home
 from node.line import open_task as session
 from node.line.open_task import Session, Subject
 from node.loop import devices
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.running import books
 from node.running.books import Books
 from node.running.node import Node, open_node

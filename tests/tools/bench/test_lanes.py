@@ -5,7 +5,7 @@ from pathlib import Path
 
 from node.home.home import Home
 from node.line.experiment import ExperimentStep
-from node.loop.agenda import Goal
+from node.loop.session_plan import Goal
 from node.store.store import Store
 from tests.node.examples import LINE
 from tests.node.scripted import Bench
