@@ -170,7 +170,7 @@ def _rows(
     retracted: Collection[bytes],
     void: Collection[bytes],
 ) -> tuple[Row, ...]:
-    if manifest.is_self_scored:
+    if not manifest.is_ranked:
         return ()
     counted = [fact for fact in facts if fact.author not in void]
     tries = Counter(fact.author for fact in counted if isinstance(fact, BoardClaim))

@@ -138,9 +138,14 @@ class TaskManifest(Mapped):
         return tree_id(list(self.files))
 
     @property
-    def is_self_scored(self) -> bool:
-        """Whether its figures come from what a candidate says of itself: such rank nowhere."""
-        return self.program is not None and self.program.scoring != "judged"
+    def scoring(self) -> str:
+        """Whose word its figures are: "judged", the candidate's own ("self"), a "model"'s."""
+        return "judged" if self.program is None else self.program.scoring
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether its figures have a board: somebody else's judge would find the same."""
+        return self.scoring == "judged"
 
     def to_value(self) -> Value:
         """Return the map that stands for it, unknown fields included."""

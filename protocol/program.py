@@ -3,7 +3,8 @@
     program  {run [line] or entry, build?, encoding, isolation, judge hash,
               fixed_files [[path, blob]], instances {public, secret, fixed}, aggregate, guards,
               best_known?, impossible?, limits {threads, instance_mb, answer_mb, warmup}, device,
-              scoring, interactive, judge_data [[path, hash]], packages?, judge_packages?, llm?}
+              scoring, interactive, judge_data [[path, hash]], packages?, judge_packages?, llm?,
+              judge_llm?}
     guard    {name, scale, times?, most?}
     llm      {models [line], calls, tokens}
 
@@ -88,7 +89,10 @@ class ProgramLimits(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelBudget(Mapped):
-    """Which language models a candidate may ask in a run, how often, and for how many tokens."""
+    """Which language models may be asked in a run, how often, and for how many tokens.
+
+    `llm` is what a run's candidates may ask, `judge_llm` what its judge may.
+    """
 
     models: Annotated[tuple[ModelName, ...], Items(1, _MAX_MODELS)]
     calls: Positive
@@ -119,6 +123,7 @@ class ProgramSpec(Mapped):
     packages: Annotated[Digest | None, OPTIONAL]
     judge_packages: Annotated[Digest | None, OPTIONAL]
     llm: Annotated[ModelBudget | None, OPTIONAL]
+    judge_llm: Annotated[ModelBudget | None, OPTIONAL] = None
 
     @property
     def blobs(self) -> tuple[bytes, ...]:
@@ -134,4 +139,6 @@ class ProgramSpec(Mapped):
                 return f"{name}: not sorted by name, or a name twice"
         if not strictly_rising([guard.name for guard in self.guards]):
             return "guards: not sorted by name, or a name twice"
+        if self.judge_llm is not None and self.scoring == "judged":
+            return "judge_llm: what a language model says is not judged"
         return None

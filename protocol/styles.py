@@ -42,7 +42,8 @@ class Style:
         if manifest.kind != "program" or program is None:
             return cls(floor_nano=floor_nano)
         if program.instances.fixed:
-            is_exact = program.llm is None and manifest.metric.name not in _NEVER_EXACT
+            asks_models = program.llm is not None or program.judge_llm is not None
+            is_exact = not asks_models and manifest.metric.name not in _NEVER_EXACT
             return cls(name="exact" if is_exact else "differences", floor_nano=floor_nano)
         return cls.drawing(program.instances.secret, floor_nano=floor_nano)
 

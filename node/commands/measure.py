@@ -18,7 +18,7 @@ from node.on_demand.session import calibrated_session, find_workbench
 from node.on_demand.takes import pairs_take, runs_take
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import SELF_SCORED
+from node.terminal.vocabulary import unranked
 from protocol.errors import UsageError
 from protocol.rule import POWER, Judgement, policy_of
 from protocol.runs import MAX_SEED, Run
@@ -158,9 +158,9 @@ def compare(
 
 
 def _tell_mark(task: Task) -> None:
-    """Say it where a candidate scores itself."""
-    if task.manifest.is_self_scored:
-        click.echo(f"  {SELF_SCORED}", err=True)
+    """Say it where figures rank nowhere."""
+    for said in unranked(task.manifest.scoring):
+        click.echo(said, err=True)
 
 
 def run_json(run: Run) -> dict[str, object]:

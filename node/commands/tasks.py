@@ -16,7 +16,7 @@ from node.store.blobs import Blobs
 from node.terminal.figures import told_sd
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import SELF_SCORED
+from node.terminal.vocabulary import unranked
 from protocol.errors import ArnodeError, UsageError
 from protocol.units import NANO
 from trainer.task_folder.folder import builtin_tasks
@@ -82,7 +82,7 @@ def show(name: str, as_json: bool) -> None:
         "budget": {manifest.budget.unit: manifest.budget.amount},
         "noise_floor": manifest.noise_floor_nano / NANO,
         "evaluator": manifest.evaluator,
-        "self_scored": manifest.is_self_scored,
+        "scoring": manifest.scoring,
         "knobs": [knob.name for knob in one.knobs],
         "moves": [move.name for move in one.moves],
     }
@@ -100,7 +100,7 @@ def show(name: str, as_json: bool) -> None:
     tell(
         document,
         f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n",
-        *([f"  {SELF_SCORED}"] if manifest.is_self_scored else []),
+        *unranked(manifest.scoring),
         *(f"  {label:<10} {value}" for label, value in rows.items()),
         as_json=as_json,
     )

@@ -39,7 +39,7 @@ class TaskOf(Enum):
         """Return whose a task is, whatever it is called."""
         if task.id in builtin_ids(data_dir).values() or task.program_path is None:
             return cls.EVERYBODY
-        is_judged = task.manifest.program is not None and not task.manifest.is_self_scored
+        is_judged = task.manifest.program is not None and task.manifest.is_ranked
         is_whole = is_judged and not task.is_private
         return cls.ITS_USER if is_whole else cls.THIS_MACHINE
 

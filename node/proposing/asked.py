@@ -81,14 +81,15 @@ async def lent_models(
     `has_company`: peers' programs may be among them. Raises ConfigurationError if a task needs a
     model and the one that was chosen cannot be lent, or none was; ArnodeError if it does not start.
     """
-    asks = None if manifest.program is None else manifest.program.llm
-    named = frozenset(() if asks is None else asks.models)
+    program = manifest.program
+    budgets = () if program is None else (program.llm, program.judge_llm)
+    named = frozenset(model for one in budgets if one is not None for model in one.models)
     if named <= {"scripted"}:
         yield None
         return
     if not isinstance(choice, ModelChoice):
         raise ConfigurationError(
-            f"the programs of task {manifest.name} ask language models, and none is chosen",
+            f"programs of task {manifest.name} or its judge ask language models; none is chosen",
             "name one with the setting `agent`",
         )
     if has_company and not (choice.url and is_loopback(choice.url)):

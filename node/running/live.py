@@ -26,7 +26,7 @@ from node.store.jobs import Line
 from node.terminal.figures import told_sd
 from node.terminal.interrupts import STOPPING
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import gain_words, head_words, many, word, wording
+from node.terminal.vocabulary import gain_words, head_words, many, scoring_mark, word, wording
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
 from protocol.units import NANO, from_nano
@@ -50,7 +50,7 @@ def draw(node: "Node") -> RenderableType:
     """Return the picture of this moment."""
     session, line = node.session, node.books.ledger.line
     lanes = f", {len(session.runners)} lanes" if len(session.runners) > 1 else ""
-    mark = " (self-scored)" if session.task.manifest.is_self_scored else ""
+    mark = scoring_mark(session.task.manifest.scoring)
     title = Text.assemble(
         ("arnode", "bold"),
         f" · {plain(session.task.name)}{mark} on {session.subject.hardware_class}{lanes}",
@@ -172,7 +172,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
         "baseline", _number(baseline), "", f"{unit}, {told_sd(noise_sd, digits=4)} of one run"
     )
     table.add_row(
-        Text(head_words(is_self_scored=task.manifest.is_self_scored), "bold green"),
+        Text(head_words(task.manifest.scoring), "bold green"),
         Text(_number(head), "bold green"),
         Text(_gain(baseline, head, sign, noise_sd), "bold green"),
         _standing(node, line, entries),

@@ -78,12 +78,28 @@ WORDINGS: Final[Mapping[str, Wording]] = {
 }
 
 
-SELF_SCORED: Final = "self-scored: its number is what the candidate says, so it ranks nowhere"
+_UNRANKED: Final = {
+    "self": "self-scored: its number is what the candidate says, so it ranks nowhere",
+    "model": "scored by a language model: its number is an opinion, so it ranks nowhere",
+}
+_MARKS: Final = {"self": " (self-scored)", "model": " (scored by a model)"}
+JUDGED: Final = "judged"
 
 
-def head_words(*, is_self_scored: bool) -> str:
+def unranked(scoring: str) -> list[str]:
+    """Return the line that says why a task's figures have no board; none where they have one."""
+    later = f"scored as a later version has it ({scoring}), so it ranks nowhere here"
+    return [] if scoring == JUDGED else [f"  {_UNRANKED.get(scoring, later)}"]
+
+
+def scoring_mark(scoring: str) -> str:
+    """Return what stands behind a task's name where there is no room for `unranked`."""
+    return _MARKS.get(scoring, "")
+
+
+def head_words(scoring: str) -> str:
     """Return what a head is called: nothing is verified where a candidate scores itself."""
-    return "measured head" if is_self_scored else "verified head"
+    return "verified head" if scoring == JUDGED else "measured head"
 
 
 def wording(outcome: str) -> Wording:

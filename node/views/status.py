@@ -19,6 +19,7 @@ from node.proposing.budget import spent_today
 from node.store.experiments import BRANCHING, Decision, Experiment
 from node.store.jobs import Line
 from node.store.store import Store
+from node.terminal.vocabulary import JUDGED
 from protocol.attestation import AttestVerdict
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ProfileBody, ResultBody
@@ -116,7 +117,7 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
     floor = manifest.noise_floor_nano / NANO if manifest else None
     return {
         "task": {"id": line.task.hex(), "name": manifest.name if manifest else ""},
-        "self_scored": manifest is not None and manifest.is_self_scored,
+        "scoring": manifest.scoring if manifest else JUDGED,
         "best_known": _best_known(manifest),
         "class": line.hardware_class,
         "devices": ["cpu"],

@@ -7,7 +7,7 @@ import click
 
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import SELF_SCORED, counted, head_words, word
+from node.terminal.vocabulary import JUDGED, counted, head_words, unranked, word
 from node.views.status import DECISIONS, VERDICTS
 from protocol.board import RULE
 
@@ -65,12 +65,12 @@ def _print_line(line: Mapping[str, Any]) -> None:
     metric = "–" if head["metric"] is None else f"{head['metric']:.6f}"
     lanes = f", {count} lanes" if (count := line.get("lanes", 0)) > 1 else ""
     click.echo(f"\n{plain(line['task']['name'])} on {line['class']}{lanes}")
-    is_self_scored = bool(line.get("self_scored"))  # a node of before does not say
-    if is_self_scored:
-        click.echo(f"  {SELF_SCORED}")
+    scoring = line.get("scoring", JUDGED)  # a node of before does not say
+    for said in unranked(scoring):
+        click.echo(said)
     runs = told_mean(head["runs"], head["metric_sd"])
     in_doubt = f", {word('in_doubt')}" if head.get("in_doubt") else ""  # a node of before: none
-    called = head_words(is_self_scored=is_self_scored)
+    called = head_words(scoring)
     click.echo(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){in_doubt}")
     if (known := line.get("best_known")) is not None and head["metric"] is not None:
         click.echo(f"  best known     {known:.6f}  {abs(known - head['metric']):.6f} to go")

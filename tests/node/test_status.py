@@ -39,7 +39,7 @@ from tests.node.strangers import Stranger
 # `proving` are ours.
 FIELDS = {"running", "node", "sandbox", "lines", "network", "cost", "proving"}
 LINE_FIELDS = {
-    "task", "self_scored", "best_known", "class", "devices", "lanes", "head", "working",
+    "task", "scoring", "best_known", "class", "devices", "lanes", "head", "working",
     "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
 }  # fmt: skip
 NESTED = {

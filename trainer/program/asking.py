@@ -1,4 +1,4 @@
-"""The node's side of the models that candidates ask: who may ask whom, how often, and for how much.
+"""The node's side of the models that are asked: who may ask whom, how often, and for how much.
 
 A task's budget is a run's. It is dealt out evenly among the instances of a split, because these
 know nothing of each other: none can take from another, nor tell by what is left that it has asked.
@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Final
 
 from protocol.errors import ArnodeError, ConfigurationError
-from protocol.program import Instances, ModelBudget, ProgramSpec
+from protocol.program import Instances, ModelBudget
 from trainer.measuring.host_load import LaneWork
 from trainer.measuring.models import KeptModels, ModelAnswer, ModelFault
 from trainer.program.chat import Asked, Refusal, completion, read_question
@@ -24,7 +24,6 @@ from trainer.program.harness.endpoint import MOST_BYTES
 from trainer.program.harness.tags import ASKED, MODELS, QUESTION, REPLIED, REPLY
 from trainer.program.manifest import SCRIPTED, ProgramRecipe, most_of_a_split
 from trainer.program.scripted import Scripted
-from trainer.program.seeds import InstanceName
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 from trainer.sandbox.inside.channel import SERVING
 from trainer.sandbox.sandbox import Sandbox
@@ -34,35 +33,35 @@ _START_S: Final = 60.0  # until the endpoint is there: before any code of a cand
 
 
 class Asking:
-    """What one lane's candidates may ask: a task's script, and the node's models."""
+    """What one lane's candidates, or its judge, may ask: a task's script, and the node's models."""
 
     def __init__(
         self,
         task: str,
-        spec: ProgramSpec,
+        budget: ModelBudget,
+        instances: Instances,
         recipe: ProgramRecipe,
         *,
         models: KeptModels | None,
         work: LaneWork,
     ) -> None:
         """Raises ConfigurationError where a task asks a model and there is none."""
-        assert spec.llm is not None  # noqa: S101 -- asked by the caller
-        self._share = share_of(spec.llm, spec.instances)
+        self._share = share_of(budget, instances)
         self._script: Scripted | None = None
         self._scripted: KeptModels | None = None
         self._models = models
-        if recipe.script is not None:
+        if SCRIPTED in budget.models and recipe.script is not None:
             self._script = Scripted(task, recipe.script, work=work)
             self._scripted = KeptModels(self._script)
-        if models is None and set(spec.llm.models) != {SCRIPTED}:
+        if models is None and set(budget.models) != {SCRIPTED}:
             raise ConfigurationError(
-                f"task {task}: its programs ask language models, and there is none here",
+                f"task {task}: its programs or its judge ask language models, and there is none",
                 "`arnode start` lends them the one that the setting `agent` names",
             )
 
-    def questions(self, name: InstanceName, *, run_seed: int) -> "Questions":
-        """Return what answers a candidate that meets an instance, once."""
-        return Questions(self, self._share, name=name, run_seed=run_seed)
+    def questions(self, seed: int, *, run_seed: int) -> "Questions":
+        """Return what answers whoever has to do with an instance, once; `seed` is the model's."""
+        return Questions(self, self._share, seed=seed, run_seed=run_seed)
 
     def models_for(self, model: str) -> KeptModels | None:
         """Return who answers for a model."""
@@ -75,19 +74,17 @@ class Asking:
 
 
 class Questions:
-    """Answers what one candidate asks about one instance."""
+    """Answers what one candidate, or the judge, asks about one instance."""
 
-    def __init__(
-        self, asking: Asking, budget: ModelBudget, *, name: InstanceName, run_seed: int
-    ) -> None:
+    def __init__(self, asking: Asking, budget: ModelBudget, *, seed: int, run_seed: int) -> None:
         self.calls = 0
         self.tokens = 0
+        self.fault: ArnodeError | None = None  # a model did not answer, and it is not the asker's
         self._asking = asking
         self._budget = budget
-        self._seed = name.model_seed
+        self._seed = seed
         self._run_seed = run_seed
         self._turns: Counter[bytes] = Counter()
-        self._fault: ArnodeError | None = None
 
     @contextlib.asynccontextmanager
     async def answered(self, sandbox: Sandbox) -> AsyncIterator[None]:
@@ -109,7 +106,7 @@ class Questions:
             finally:
                 answering.cancel()
                 (ended,) = await asyncio.gather(answering, return_exceptions=True)
-                fault = self._fault or (ended if isinstance(ended, Exception) else None)
+                fault = self.fault or (ended if isinstance(ended, Exception) else None)
                 if fault is not None:
                     raise fault
 
@@ -139,21 +136,29 @@ class Questions:
         self._turns[at] += 1
         return asked, self._turns[at] - 1
 
+    async def answer(self, body: bytes) -> bytes:
+        """Return the body of the reply to a question, which may be why it is not answered."""
+        _, _, reply = await self._replied(self.calls, self._admitted(body))
+        return reply
+
     async def _answer(
         self, frames: Frames, number: int, admitted: tuple[Asked, int] | Refusal
     ) -> None:
-        status, is_streamed, body = 200, False, b""
-        if isinstance(admitted, Refusal):
-            status, body = admitted.status, admitted.body
-        else:
-            asked, turn = admitted
-            answer = await self._outcome(asked, turn)
-            if isinstance(answer, Refusal):
-                status, body = answer.status, answer.body
-            else:
-                is_streamed, body = asked.is_streamed, completion(asked, answer, number)
+        status, is_streamed, body = await self._replied(number, admitted)
         with contextlib.suppress(SandboxEnded):
             await frames.send(REPLY, REPLIED.pack(number, status, is_streamed) + body)
+
+    async def _replied(
+        self, number: int, admitted: tuple[Asked, int] | Refusal
+    ) -> tuple[int, bool, bytes]:
+        """Return a status of HTTP, whether the body is a stream, and the body."""
+        if isinstance(admitted, Refusal):
+            return admitted.status, False, admitted.body
+        asked, turn = admitted
+        answer = await self._outcome(asked, turn)
+        if isinstance(answer, Refusal):
+            return answer.status, False, answer.body
+        return 200, asked.is_streamed, completion(asked, answer, number)
 
     async def _outcome(self, asked: Asked, turn: int) -> ModelAnswer | Refusal:
         models = self._asking.models_for(asked.question.model)
@@ -161,12 +166,12 @@ class Questions:
         try:
             outcome = await models.ask(asked.question, run_seed=self._run_seed, turn=turn)
         except ArnodeError as error:
-            self._fault = error
+            self.fault = error
             return _away(error.message)
         if isinstance(outcome, ModelFault):
             if not outcome.is_askers:
-                self._fault = ArnodeError(
-                    f"a candidate's language model did not answer: {outcome.detail}",
+                self.fault = ArnodeError(
+                    f"a task's language model did not answer: {outcome.detail}",
                     "`arnode doctor` looks at the model; the run is made again",
                 )
             return _away(outcome.detail)

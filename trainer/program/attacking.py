@@ -178,7 +178,7 @@ class Attacker:
 
     async def _judged(self, what: str, target: Target, answer: bytes) -> Shot:
         self._shots += 1
-        judged = await self._bench.check(target.asked.data, answer)
+        judged = await self._bench.check(target.asked, answer)
         verdict = judged.verdict
         if verdict.wrong:
             shot = Shot(outcome="refused", seconds=judged.seconds, wrong=verdict.wrong)

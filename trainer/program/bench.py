@@ -67,6 +67,7 @@ class Bench:
             recipe_of(self.task),
             encoding=self.spec.encoding,
             interactive=self.spec.interactive,
+            asks=self.spec.judge_llm is not None,
             work=LaneWork(),
             hash_seed=hash_seed,
         )
@@ -97,13 +98,14 @@ class Bench:
     async def judged(self, run: BaselineRun) -> BaselineRun:
         """Return a run with what the judge says of each answer."""
         both = zip(run.asked, run.answers, strict=True)
-        judged = [await self.check(asked.data, answer) for asked, answer in both]
+        judged = [await self.check(asked, answer) for asked, answer in both]
         return replace(run, judged=judged)
 
-    async def check(self, instance: bytes, answer: bytes, judge: Judge | None = None) -> Judged:
+    async def check(self, asked: Asked, answer: bytes, judge: Judge | None = None) -> Judged:
         """Return what a judge says of an answer (default: the first)."""
         began_s = time.monotonic()
-        verdict = await (judge or self.judge).check(instance, answer)
+        asking = self._stages.judges_asking(asked)
+        verdict = await (judge or self.judge).check(asked.data, answer, asking)
         return Judged(verdict=verdict, seconds=time.monotonic() - began_s)
 
     async def spoken(self, instance: bytes, replies: Sequence[bytes]) -> bytes | None:

@@ -119,6 +119,8 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
     yield _costs(bench, runs)
     if bench.spec.scoring == "self":
         yield note("attacks", "self-scored: its figures are the candidate's own claim", _TRUST)
+    elif bench.spec.scoring == "model":
+        yield note("attacks", "scored by a language model: each attack would ask it", _TRUST)
     else:
         targets = await targets_of(bench, runs[0], runs[1] if len(runs) > 1 else None)
         until_s = time.monotonic() + seconds / 2
@@ -189,7 +191,7 @@ async def _judged_alike(bench: Bench, run: BaselineRun) -> Remark:
     differing = 0
     for asked, answer, judged in zip(run.asked, run.answers, run.judged, strict=True):
         for judge in (bench.judge, bench.other_judge):
-            again = await bench.check(asked.data, answer, judge)
+            again = await bench.check(asked, answer, judge)
             differing += again.verdict != judged.verdict
     if differing:
         return fault(

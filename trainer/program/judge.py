@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +18,8 @@ import msgpack
 
 from protocol.errors import ConfigurationError
 from trainer.measuring.host_load import LaneWork
+from trainer.program.asking import Questions
+from trainer.program.harness.endpoint import MOST_BYTES
 from trainer.program.harness.files import File
 from trainer.program.harness.tags import (
     CHECK,
@@ -25,6 +27,7 @@ from trainer.program.harness.tags import (
     MAKE,
     MESSAGE,
     OVER,
+    QUESTION,
     REPLY,
     TALK,
     VERDICT,
@@ -35,6 +38,7 @@ from trainer.program.seeds import InstanceName
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 
 _VERDICT_BYTES: Final = 64 << 10
+_NO_END: Final = json.dumps({"wrong": "the judge came to no end with it"}).encode()
 _CHECKS, _MAKES = 2, 3  # as often as others may end the judge meanwhile
 
 
@@ -85,12 +89,13 @@ class Judge:
         *,
         encoding: str,
         interactive: bool,
+        asks: bool = False,
         work: LaneWork,
         hash_seed: int = 0,
     ) -> None:
         self._task = task
         files = [File(path=JUDGE, data=recipe.judge), *recipe.fixed]
-        job: dict[str, object] = {"encoding": encoding, "interactive": interactive}
+        job: dict[str, object] = {"encoding": encoding, "interactive": interactive, "asks": asks}
         name = f"task {task}: its judge"
         self._loaded = LoadedFile(name, files, job, work=work, hash_seed=hash_seed)
 
@@ -120,21 +125,29 @@ class Judge:
             )
         return first
 
-    async def check(self, instance: bytes, answer: bytes) -> Verdict:
-        """Return what an answer is worth."""
+    async def check(
+        self, instance: bytes, answer: bytes, asking: Callable[[], Questions] | None = None
+    ) -> Verdict:
+        """Return what an answer is worth; `asking` makes what answers questions of the judge's.
+
+        Raises ArnodeError if a model does not answer it, through no fault of the judge.
+        """
         for _ in range(_CHECKS):
+            questions = None if asking is None else asking()
             try:
-                async with self._loaded.asked() as frames, asyncio.timeout(LIMIT_S):
+                async with self._loaded.asked() as frames, asyncio.timeout(LIMIT_S) as limit:
                     await frames.send(CHECK, msgpack.packb([instance, answer]))
-                    _, payload = await frames.receive_one({VERDICT: _VERDICT_BYTES})
+                    payload = await _judged(frames, limit, questions)
             except SandboxEnded:
                 if self._loaded.is_gone:
                     continue  # another answer may have ended all of it
-                break
+                payload = _NO_END
             except (ForgedFrame, TimeoutError):
-                break
+                payload = _NO_END
+            if questions is not None and questions.fault is not None:
+                raise questions.fault
             return verdict_of(payload)
-        return Verdict(wrong="the judge came to no end with it")
+        return verdict_of(_NO_END)
 
     @contextlib.asynccontextmanager
     async def talk(self, instance: bytes, *, most_bytes: int) -> AsyncIterator[Conversation]:
@@ -160,6 +173,23 @@ class Judge:
                 ) from error
             break
         return made
+
+
+async def _judged(frames: Frames, limit: asyncio.Timeout, questions: Questions | None) -> bytes:
+    """Return what a judge says at last; while a model is asked its clock stands."""
+    expected = {VERDICT: _VERDICT_BYTES}
+    if questions is not None:
+        expected[QUESTION] = MOST_BYTES
+    while True:
+        tag, payload = await frames.receive_one(expected)
+        if tag == VERDICT or questions is None:
+            return payload
+        ends_s, began_s = limit.when(), asyncio.get_running_loop().time()
+        assert ends_s is not None  # noqa: S101 -- it was given one
+        limit.reschedule(None)
+        reply = await questions.answer(payload)
+        limit.reschedule(ends_s + asyncio.get_running_loop().time() - began_s)
+        await frames.send(REPLY, reply)
 
 
 def verdict_of(payload: bytes) -> Verdict:

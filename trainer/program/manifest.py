@@ -28,7 +28,7 @@ SCRIPTED: Final = "scripted"  # the model that it is
 ENCODINGS: Final = ("bytes", "json", "arrays")
 ISOLATIONS: Final = ("fresh",)
 DEVICES: Final = ("cpu", "any")
-SCORINGS: Final = ("judged", "self")
+SCORINGS: Final = ("judged", "self", "model")
 _TOOLCHAINS: Final = {
     "cc": "cc", "gcc": "cc", "c++": "cc", "g++": "cc", "make": "cc",
     "rustc": "rust", "cargo": "rust", "node": "node",
@@ -88,8 +88,13 @@ def is_timed(manifest: TaskManifest) -> bool:
 def is_exact(manifest: TaskManifest) -> bool:
     """Say whether a task's instances never change and its metric is no measurement."""
     spec = spec_of(manifest)
-    is_measured = manifest.metric.name in MEASURED or spec.llm is not None
+    is_measured = manifest.metric.name in MEASURED or asks_models(spec)
     return bool(spec.instances.fixed) and not is_measured
+
+
+def asks_models(spec: ProgramSpec) -> bool:
+    """Say whether language models have a part in a task's figures."""
+    return spec.llm is not None or spec.judge_llm is not None
 
 
 def most_of_a_split(instances: Instances) -> int:
@@ -115,7 +120,8 @@ def check(manifest: TaskManifest) -> None:
                 f"task {manifest.name}: its {name} is {word!r}, which is not known here",
                 f"possible: {', '.join(known)}; or install the version that the task comes from",
             )
-    if spec.llm is not None and SCRIPTED in spec.llm.models and SCRIPT not in dict(spec.judge_data):
+    asked = {model for one in (spec.llm, spec.judge_llm) if one is not None for model in one.models}
+    if SCRIPTED in asked and SCRIPT not in dict(spec.judge_data):
         raise ConfigurationError(
             f"task {manifest.name}: a model that is a script, and no script",
             f"{SCRIPT} belongs to its judge's data",
@@ -128,9 +134,7 @@ def read_manifest(
     """Return a task's manifest and recipe, as `trainer.task_folder.task.KindReader` has it."""
     judging = fields.section("judge")
     judge = folder.read(judging, judging.text("file"))
-    judging.finish()
-    asking = _optional(fields, "llm")
-    script = folder.read(asking, asking.text("script")) if asking.has("script") else None
+    script = _script(folder, _optional(fields, "llm"), _optional(judging, "llm"))
     requires = tuple(sorted(set(fields.texts("requires")))) if fields.has("requires") else ()
     names = sorted(fields.texts("files")) if fields.has("files") else []
     fixed = tuple(File(path=name, data=folder.read(fields, name)) for name in names)
@@ -194,6 +198,11 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
     if (run is None) == (entry is None):
         raise fields.error("run", "or entry must be there, and not both", "see docs/writing-a-task")
     metric, bound = fields.section("metric"), _optional(fields, "bound")
+    judging = fields.section("judge")
+    instances = _instances(fields.section("instances"))
+    judge_llm = _llm(_optional(judging, "llm"), instances)
+    judging.has("file")
+    judging.finish()
     spec = ProgramSpec(
         run=run,
         entry=entry,
@@ -202,7 +211,7 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
         isolation=_word(fields, "isolation", ISOLATIONS, "fresh"),
         judge=_digest(recipe.judge),
         fixed_files=tuple((one.path, _digest(one.data)) for one in recipe.fixed),
-        instances=(instances := _instances(fields.section("instances"))),
+        instances=instances,
         aggregate=_word(metric, "aggregate", AGGREGATES, "mean"),
         guards=_guards(_optional(fields, "guards")),
         best_known=_bound(bound, "best_known"),
@@ -214,12 +223,13 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
             warmup=_whole(fields, "warmup", 0, low=0, high=16),
         ),
         device=_word(fields, "device", DEVICES, "cpu"),
-        scoring=_word(fields, "scoring", SCORINGS, "judged"),
+        scoring=_scoring(fields, judge_llm),
         interactive=fields.has("interactive") and fields.flag("interactive"),
         judge_data=() if recipe.script is None else ((SCRIPT, _digest(recipe.script)),),
         packages=lock_of(recipe.requires) if recipe.requires else None,
         judge_packages=None,
         llm=_llm(_optional(fields, "llm"), instances),
+        judge_llm=judge_llm,
     )
     bound.finish()
     if spec.interactive and spec.encoding != "json" and (run or spec.encoding == "bytes"):
@@ -238,8 +248,25 @@ def _instances(section: Fields) -> Instances:
     return Instances(public=drawn[0], secret=drawn[1], fixed=fixed)
 
 
+def _scoring(fields: Fields, judge_llm: ModelBudget | None) -> str:
+    """Return whose word figures are: a judge's, the candidate's own, or a language model's."""
+    least = "judged" if judge_llm is None else "model"
+    scoring = _word(fields, "scoring", ("judged", "self"), least)
+    if judge_llm is not None and scoring != least:
+        raise fields.error("scoring", "and a model that the judge asks", "omit one of them")
+    return scoring
+
+
+def _script(folder: TaskFolder, *sections: Fields) -> bytes | None:
+    """Return the task's script, which stands in for a model wherever one is asked."""
+    named = {one.text("script"): one for one in sections if one.has("script")}
+    if len(named) > 1:
+        raise sections[-1].error("script", "is another one", "a task has one script")
+    return next((folder.read(one, name) for name, one in named.items()), None)
+
+
 def _llm(section: Fields, instances: Instances) -> ModelBudget | None:
-    """Return what a run's candidates may ask of language models; without the section nothing.
+    """Return what a run may ask of language models; without the section nothing.
 
     `models` are names, "any" for whichever a node has, "scripted" for the task's own `script`;
     `calls` and `tokens` are a run's, dealt out evenly among the instances of a split.

@@ -19,6 +19,7 @@ WARM_UP: Final = "warm-up"
 _INSTANCE = b"arnode/instance/1\0"
 _CANDIDATE = b"arnode/candidate/1\0"
 _MODEL = b"arnode/model/1\0"
+_JUDGES_MODEL = b"arnode/judges-model/1\0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,11 @@ class InstanceName:
     def model_seed(self) -> int:
         """The chance of a language model that is asked about it, which no candidate gets to see."""
         return int.from_bytes(hashlib.sha256(_MODEL + self.seed).digest()[:8], "big")
+
+    @property
+    def judges_model_seed(self) -> int:
+        """Likewise, where the judge asks: no candidate can ask beforehand what it will be told."""
+        return int.from_bytes(hashlib.sha256(_JUDGES_MODEL + self.seed).digest()[:8], "big")
 
 
 def drawn(task: bytes, run_seed: int, *, split: str, index: int, key: bytes) -> InstanceName:

@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from protocol.program import ModelBudget
 from protocol.source import Source
 from trainer.host.capacity import usable_cores
 from trainer.measuring.cost import StageCosts
@@ -22,7 +23,7 @@ from trainer.measuring.kind import Request, Scores
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import BaselineCost, Meter
-from trainer.program.asking import Asking
+from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder, Package
 from trainer.program.candidate import Candidate, Meeting, Met
 from trainer.program.failing import ProgramFailed
@@ -92,12 +93,16 @@ class ProgramStages:
         self._candidate = Candidate(task.manifest, self.work, packages=recipe.requires)
         self._asking: Asking | None = None
         if spec.llm is not None:
-            self._asking = Asking(task.name, spec, recipe, models=models, work=self.work)
+            self._asking = self._asking_of(spec.llm, models)
+        self._judges_asking: Asking | None = None
+        if spec.judge_llm is not None:
+            self._judges_asking = self._asking_of(spec.judge_llm, models)
         self._judge = Judge(
             task.name,
             recipe,
             encoding=spec.encoding,
             interactive=spec.interactive,
+            asks=spec.judge_llm is not None,
             work=self.work,
         )
         self._instances: OrderedDict[tuple[bytes, int], list[Asked]] = OrderedDict()
@@ -122,10 +127,16 @@ class ProgramStages:
     def expect_no_more(self) -> None:
         """Nothing is started ahead."""
 
+    def _asking_of(self, budget: ModelBudget, models: KeptModels | None) -> Asking:
+        task, recipe = self._task, recipe_of(self._task)
+        instances = self._spec.instances
+        return Asking(task.name, budget, instances, recipe, models=models, work=self.work)
+
     async def close(self) -> None:
         await self._judge.close()
-        if self._asking is not None:
-            await self._asking.close()
+        for asking in (self._asking, self._judges_asking):
+            if asking is not None:
+                await asking.close()
         self._builder.close()
 
     async def run(self, request: Request, meter: Meter) -> bytes:
@@ -164,7 +175,8 @@ class ProgramStages:
             try:
                 asked = await self.asked(request)
                 answers = unpacked(product)
-                meter.has_rows = True
+                # A model that is away is nobody's doing, and what it judges is nobody else's.
+                meter.has_rows = self._judges_asking is None
                 measured = await self._checked(asked, answers)
             finally:
                 meter.timeline.leave("claim")
@@ -270,7 +282,8 @@ class ProgramStages:
 
         questions = None
         if self._asking is not None:
-            questions = self._asking.questions(asked.name, run_seed=asked.run_seed)
+            seed = asked.name.model_seed
+            questions = self._asking.questions(seed, run_seed=asked.run_seed)
         return Meeting(
             package=package.sealed,
             instance=asked.data,
@@ -311,7 +324,7 @@ class ProgramStages:
 
     async def _check(self, asked: Asked, met: Met, base: Met | None) -> Measured:
         async with self._core():
-            verdict = await self._judge.check(asked.data, met.answer)
+            verdict = await self._judge.check(asked.data, met.answer, self.judges_asking(asked))
         if verdict.wrong:
             told = f"{asked.words} is answered wrong"
             if asked.is_secret:
@@ -319,6 +332,14 @@ class ProgramStages:
             raise RunFailed("rejected", f"{told}: {verdict.wrong}", unquoted=told)
         beside = None if base is None else measured_of(base)
         return replace(measured_of(met), figures=verdict.figures, base=beside)
+
+    def judges_asking(self, asked: Asked) -> Callable[[], Questions] | None:
+        """Return what makes the answers to a judge that asks a model about an instance."""
+        asking = self._judges_asking
+        if asking is None:
+            return None
+        seed = asked.name.judges_model_seed
+        return lambda: asking.questions(seed, run_seed=asked.run_seed)
 
     async def size_of(self, source: Source) -> int:
         """Return the bytes of a source, or of what it is built into where the metric is that."""

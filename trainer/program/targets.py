@@ -92,7 +92,7 @@ async def _form(bench: Bench, asked: Asked, answer: bytes, figure: float) -> For
             continue
         if written == answer:
             return form
-        verdict = (await bench.check(asked.data, written)).verdict
+        verdict = (await bench.check(asked, written)).verdict
         if not verdict.wrong and (
             bench.manifest.metric.name in MEASURED or bench.figure(verdict, written) == figure
         ):

@@ -176,9 +176,9 @@ def test_candidates_have_ended_before_the_judge_sees_an_answer(
         order.append("met")
         return found
 
-    async def checked(judge: Judge, instance: bytes, answer: bytes) -> object:
+    async def checked(judge: Judge, instance: bytes, answer: bytes, asking: None) -> object:
         order.append("checked")
-        return await check(judge, instance, answer)
+        return await check(judge, instance, answer, asking)
 
     monkeypatch.setattr(Candidate, "meet", met)
     monkeypatch.setattr(Judge, "check", checked)

@@ -20,7 +20,18 @@ import msgpack
 from trainer.program.harness import judging
 from trainer.program.harness.codec import Undecodable, decode, encode
 from trainer.program.harness.files import unpack_files, write_files
-from trainer.program.harness.tags import ASK, CHECK, INSTANCE, MAKE, MESSAGE, OVER, REPLY, SAY, TALK
+from trainer.program.harness.tags import (
+    ASK,
+    CHECK,
+    INSTANCE,
+    MAKE,
+    MESSAGE,
+    OVER,
+    QUESTION,
+    REPLY,
+    SAY,
+    TALK,
+)
 from trainer.program.harness.tags import VERDICT as ANSWERED
 from trainer.sandbox.inside.channel import JOB, SERVING, Channel
 from trainer.sandbox.inside.filters import load_filter
@@ -88,11 +99,25 @@ def _answer(judge: ModuleType, channel: Channel, job: dict[str, Any]) -> None:
         _talk(judge, channel, decode(payload, job["encoding"]), job["encoding"])
     elif tag == CHECK:
         instance, answer = msgpack.unpackb(payload)
+        if job["asks"]:
+            judging.reply_to = lambda question: _replied(channel, question)
         channel.send(ANSWERED, json.dumps(_verdict(judge, instance, answer, job)).encode())
     elif tag == SAY:
         asked = json.loads(payload)
         said = str(judge.answer(asked["messages"], asked["seed"]))
         channel.send(REPLY, said.encode("utf-8", "replace"))
+
+
+def _replied(channel: Channel, question: dict[str, Any]) -> str:
+    """Ask the node, which asks a model. Raises judging.Unanswered."""
+    channel.send(QUESTION, json.dumps(question).encode())
+    left_s = signal.alarm(0)  # a model's time is not the judge's
+    _, payload, _ = channel.receive()
+    signal.alarm(left_s)
+    told = json.loads(payload)
+    if "error" in told:
+        raise judging.Unanswered(told["error"]["message"])
+    return str(told["choices"][0]["message"]["content"])
 
 
 def _talk(judge: ModuleType, channel: Channel, instance: object, encoding: str) -> None:
