@@ -38,15 +38,28 @@ def instance(seed, split, index):
 def check(instance, answer):
     return {"error": 0.0}
 """
-SOLVE = """
-import json, os
+ASKING = {
+    "openai": """
 from openai import OpenAI, RateLimitError
 
+def ask(**more):
+    return OpenAI().chat.completions.create(model="gpt-5", **more)
+""",
+    "litellm": """
+import litellm
+from litellm.exceptions import RateLimitError
+
+def ask(**more):
+    return litellm.completion(model="openai/gpt-5", num_retries=0, **more)
+""",
+}
+SOLVE = """
+import json, os
+
 def solve(instance):
-    client, chat = OpenAI(), [{"role": "user", "content": "hi"}]
     for _ in range(2):
         try:
-            told = client.chat.completions.create(model="gpt-5", messages=chat, max_tokens=50)
+            told = ask(messages=[{"role": "user", "content": "hi"}], max_tokens=50)
             said = [told.choices[0].message.content, told.usage.total_tokens]
         except RateLimitError as error:
             said = str(error)
@@ -57,9 +70,10 @@ def solve(instance):
 BUDGET = '[llm]\nmodels = ["any"]\ncalls = 1\ntokens = 1000\n'
 
 
-def task_of(folder: Path, llm: str = BUDGET) -> Task:
-    how = 'editable = ["solve.py"]\nentry = "solve.py:solve"\nrequires = ["openai"]\n'
-    files = {"solve.py": SOLVE, "scripted.py": "def answer(messages, seed):\n    return 'x'\n"}
+def task_of(folder: Path, llm: str = BUDGET, client: str = "openai") -> Task:
+    how = f'editable = ["solve.py"]\nentry = "solve.py:solve"\nrequires = ["{client}"]\n'
+    solve = ASKING[client] + SOLVE
+    files = {"solve.py": solve, "scripted.py": "def answer(messages, seed):\n    return 'x'\n"}
     write_task(folder, how=how, judge=JUDGE, instances=ONE_OF_EACH, more=llm, files=files)
     return read(folder)
 
@@ -88,8 +102,12 @@ def noted(outcome: RunOutcome) -> list[Any]:
 
 
 @pytest.mark.skipif(probe_tier().name != "full", reason="no sandbox here has a network of its own")
-def test_a_program_with_openais_client_asks_the_nodes_model(home: Home, tmp_path: Path) -> None:
-    task = task_of(tmp_path)
+@pytest.mark.parametrize("client", ASKING)
+def test_a_program_asks_the_nodes_model_with_a_client_of_its_own(
+    client: str, home: Home, tmp_path: Path
+) -> None:
+    pytest.importorskip(client)
+    task = task_of(tmp_path, client=client)
     data = kind_of(task.manifest).prepare(task, data_dir=tmp_path, progress=lambda *_: None)
 
     async def run_twice(config: Config) -> list[RunOutcome]:
