@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
+from weakref import WeakKeyDictionary
 
 from protocol.program import ModelBudget
 from protocol.source import Source
@@ -75,8 +76,10 @@ class Asked:
 class ProgramStages:
     """Runs them for one lane, one run at a time; instances stand beside each other if they may."""
 
-    # Of all lanes of this process: a core has one candidate.
-    _cores: ClassVar[dict[asyncio.AbstractEventLoop, asyncio.Semaphore]] = {}
+    # Of all lanes of a process' loop: a core has one candidate.
+    _cores: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]] = (
+        WeakKeyDictionary()
+    )
 
     def __init__(self, task: Task, *, task_key: bytes, models: KeptModels | None = None) -> None:
         self.watch: CardWatch | None = None  # runs are on the processor
