@@ -2,9 +2,10 @@
 
     program  {run [line] or entry, build?, encoding, isolation, judge hash,
               fixed_files [[path, blob]], instances {public, secret, fixed}, aggregate, guards,
-              best_known?, impossible?, limits {threads, instance_mb, answer_mb, warmup}, device,
-              scoring, interactive, judge_data [[path, hash]], packages?, judge_packages?, llm?,
-              judge_llm?}
+              best_known?, impossible?,
+              limits {threads, instance_mb, answer_mb, warmup, scratch_mb?}, device, scoring,
+              interactive, judge_data [[path, hash]], packages?, judge_packages?, llm?, judge_llm?,
+              toolchains? [word], public_data? [path, hash]}
     guard    {name, scale, times?, most?}
     llm      {models [line], calls, tokens}
 
@@ -37,6 +38,7 @@ METRIC_NAME: Final = r"[a-z0-9_]{1,32}"
 _MAX_FIXED_FILES = 64
 _MAX_JUDGE_DATA = 64
 _MAX_GUARDS = 16
+_MAX_TOOLCHAINS = 8
 _MAX_MODELS = 16
 _ENTRY = r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,127}:[A-Za-z_][A-Za-z0-9_]{0,63}"
 
@@ -45,6 +47,7 @@ _ENTRY = r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,127}:[A-Za-z_][A-Za-z0-9_]{0,63}"
 PowerOfTen: TypeAlias = Annotated[int, integer(MIN_SCALE, MAX_SCALE)]
 _Argument: TypeAlias = Annotated[str, line(1, 200)]
 _Arguments: TypeAlias = Annotated[tuple[_Argument, ...], Items(1, 32)]
+_Toolchains: TypeAlias = Annotated[tuple[Word, ...], Items(1, _MAX_TOOLCHAINS)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +82,16 @@ class Guard(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramLimits(Mapped):
-    """The ceilings of one instance beside the task's own; `warmup` counts throw-away calls."""
+    """The ceilings of one instance beside the task's own; `warmup` counts throw-away calls.
+
+    `scratch_mb` is how much the judge may write to answer one question; None: nothing.
+    """
 
     threads: Positive
     instance_mb: Positive
     answer_mb: Positive
     warmup: Natural
+    scratch_mb: Annotated[Positive | None, OPTIONAL] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +108,12 @@ class ModelBudget(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramSpec(Mapped):
-    """How a program is built, run and judged; everything that a number depends on."""
+    """How a program is built, run and judged; everything that a number depends on.
+
+    `toolchains` are those that a candidate is shown beside what its commands' first words need.
+    What `public_data` names, and one of `judge_data`, may be a folder: then its hash is that of a
+    listing of its files, which lie with whoever made the task.
+    """
 
     run: Annotated[_Arguments | None, OPTIONAL]
     entry: Annotated[str | None, word(_ENTRY), OPTIONAL]
@@ -124,11 +136,14 @@ class ProgramSpec(Mapped):
     judge_packages: Annotated[Digest | None, OPTIONAL]
     llm: Annotated[ModelBudget | None, OPTIONAL]
     judge_llm: Annotated[ModelBudget | None, OPTIONAL] = None
+    toolchains: Annotated[_Toolchains | None, OPTIONAL] = None
+    public_data: Annotated[NamedDigest | None, OPTIONAL] = None
 
     @property
     def blobs(self) -> tuple[bytes, ...]:
         """The hashes of the files beside the baseline's that somebody needs who runs it."""
-        named = (*self.fixed_files, *self.judge_data)
+        shown = () if self.public_data is None else (self.public_data,)
+        named = (*self.fixed_files, *self.judge_data, *shown)
         return (self.judge, *(blob for _, blob in named))
 
     def _fault(self) -> str | None:
@@ -137,6 +152,8 @@ class ProgramSpec(Mapped):
         for name, entries in (("fixed_files", self.fixed_files), ("judge_data", self.judge_data)):
             if not strictly_rising([entry for entry, _ in entries]):
                 return f"{name}: not sorted by name, or a name twice"
+        if self.toolchains is not None and not strictly_rising(list(self.toolchains)):
+            return "toolchains: not sorted, or one twice"
         if not strictly_rising([guard.name for guard in self.guards]):
             return "guards: not sorted by name, or a name twice"
         if self.judge_llm is not None and self.scoring == "judged":

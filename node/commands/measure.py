@@ -83,6 +83,7 @@ def run(
         print_json(
             {
                 "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+                "scoring": manifest.scoring,
                 "tree": wanted.tree.hex(),
                 "class": probe_devices(manifest, bench.config.gpus)[0].slug,
                 "runs": [run_json(outcome.to_run("candidate")) for outcome in outcomes],
@@ -147,7 +148,8 @@ def compare(
     ended, judged = result.confirmation, result.judged
     told = word(ended.verdict)
     if as_json:
-        print_json(_comparison_json(base, candidate, result, policy.alpha))
+        mark = {"scoring": bench.task.manifest.scoring}
+        print_json(mark | _comparison_json(base, candidate, result, policy.alpha))
     elif judged:
         click.echo(
             f"{told}: {gain_words(judged)}, {len(ended.pairs)} pairs in {result.seconds:.0f} s"

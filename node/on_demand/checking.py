@@ -21,7 +21,9 @@ async def checked(bench: Workbench, progress: Progress) -> AsyncGenerator[Remark
 
     Raises ArnodeError for what ends it and is no remark: no data, no card, a baseline that fails.
     """
-    found = kind_of(bench.task.manifest).examined(bench.task, progress=progress)
+    manifest = bench.task.manifest
+    device = probe_devices(manifest, bench.config.gpus)[0]
+    found = kind_of(manifest).examined(bench.task, progress=progress, device=device)
     if found is not None:
         async with aclosing(found) as remarks:
             async for remark in remarks:

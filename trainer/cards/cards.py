@@ -18,7 +18,7 @@ from protocol.errors import ConfigurationError
 from protocol.hardware import ANY, HardwareClass, cuda_class
 from protocol.manifest import TaskManifest
 from trainer.cards.nvml import initialised, told
-from trainer.host.device import Device, processor, software
+from trainer.host.device import CARD, Device, processor, software
 
 _PROFILE = re.compile(r"\bMIG\s+(\S+)$")
 _MILLIWATTS: Final = 1_000
@@ -82,7 +82,7 @@ class Cards:
 @functools.cache
 def idle_cards(manifest: TaskManifest) -> str:
     """Return a line about the cards that a task has no use for; empty if there are none."""
-    names = probe_cards().names if manifest.budget.unit != "seconds" else ""
+    names = "" if _is_for_cards(manifest) else probe_cards().names
     return f"idle, as {manifest.name} is measured on the CPU: {names}" if names else ""
 
 
@@ -129,16 +129,23 @@ def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Dev
     """Return the devices that a task's runs are measured on here, all of one class.
 
     Tokens and instances are counted on the processor, of the class `any` where no machine changes
-    the metric; seconds on cards where there are some: those that `gpus`
-    names, else those of the class that comes first (`by_class`). Raises what `chosen_cards` does.
+    the metric; seconds on cards where there are some: those that `gpus` names, else those of the
+    class that comes first (`by_class`), and so are programs that need one. Raises what
+    `chosen_cards` does.
     """
     if manifest.program is not None and manifest.program.device == ANY:
         return (replace(processor(), hardware_class=HardwareClass(ANY, ANY)),)
-    if manifest.budget.unit != "seconds":
+    if not _is_for_cards(manifest):
         return (processor(),)
     if gpus:
         return chosen_cards(gpus)
     return tuple(card.device for card in probe_wanted(()).cards) or (processor(),)
+
+
+def _is_for_cards(manifest: TaskManifest) -> bool:
+    if manifest.program is not None:
+        return manifest.program.device == CARD
+    return manifest.budget.unit == "seconds"
 
 
 def chosen_cards(gpus: Sequence[str]) -> tuple[Device, ...]:

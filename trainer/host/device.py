@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from protocol.hardware import HardwareClass, cpu_class
+
+CARD: Final = "cuda"  # where a task says what its programs run on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

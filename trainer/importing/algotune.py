@@ -62,8 +62,11 @@ def read(folder: Path, *, sizes: Sequence[int] = ()) -> Draft:
     told = f"problems of size {', '.join(map(str, chosen))}, checked by is_solution"
     notes = [f"trusted: {told}", *([] if found else [_NO_SIZES])]
     name = folder.resolve().name
+    judges = packages_of([ast.parse(judge)])
+    # What the checker imports a solution may import too, as upstream.
+    requires = sorted({*judges, *packages_of([ast.parse(candidate)])})
     return Draft(
-        table=_table(name, packages_of([ast.parse(candidate), ast.parse(judge)])),
+        table=_table(name, requires, judges),
         comments={
             "noise_floor": "not measured yet: `arnode task check` says what it is",
             "metric.unit": "of the baseline's seconds on the same problems",
@@ -113,7 +116,7 @@ def _upstream_sizes(folder: Path) -> tuple[int, ...]:
     return ()
 
 
-def _table(name: str, requires: list[str]) -> dict[str, Value]:
+def _table(name: str, requires: list[str], judges: list[str]) -> dict[str, Value]:
     table: dict[str, Value] = {
         "name": safe_name(name),
         "version": 1,
@@ -135,7 +138,7 @@ def _table(name: str, requires: list[str]) -> dict[str, Value]:
     }
     if requires:
         table["requires"] = requires
-    table["judge"] = {"file": JUDGE_FILE}
+    table["judge"] = {"file": JUDGE_FILE, **({"requires": judges} if judges else {})}
     table["metric"] = {
         "name": "wall_s",
         "unit": "share",

@@ -6,7 +6,7 @@ edited files come those that the command names, and the Python modules that thes
 
 import ast
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +14,10 @@ from protocol.errors import UsageError
 from trainer.importing.draft import Draft, safe_figure
 from trainer.importing.reading import files_beside, is_path, read_python
 from trainer.importing.self_scored import Direction, SelfScored
+from trainer.importing.shell import toolchains_of
 
 _LIMIT_S: Final = 600
+_SHELL_SCRIPTS: Final = frozenset({".sh", ".bash"})
 _TRUST: Final = (
     "To make it a trusted task, let the program print its answer for an instance that judge.py"
     " makes, and let check(instance, answer) compute the metric from it."
@@ -63,10 +65,15 @@ def draft_of(
         unit=metric,
         direction=direction,
         limit_s=_LIMIT_S,
+        toolchains=toolchains_of([command], _shell_scripts(fixed.values())),
         told=f"The command is `{command}`.",
         trust=_TRUST,
         notes=(f"the command may take {_LIMIT_S} s: limit_s in task.toml",),
     ).draft()
+
+
+def _shell_scripts(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if path.suffix in _SHELL_SCRIPTS]
 
 
 def _words(command: str) -> list[str]:

@@ -48,6 +48,10 @@ _SOLVE_FILE: Final = "solve.py"
 _PREPARED: Final = re.compile(r"prepared/(?:public|private)/(.+)")
 _TRUST: Final = "the data are split anew for each instance, and only the judge sees the answers"
 _PRIVATE: Final = "whoever has these data knows all answers, so it belongs on no board"
+_PLAIN: Final = (
+    "neither prepare nor grade imports pandas: tables are columns by name; if the grader wants a"
+    " DataFrame, import pandas in grade.py and bring it over again"
+)
 _LARGEST_ROOM_MB: Final = 256
 _NUMBER: Final = re.compile(r"[-+]?\d*\.?\d+([eE][-+]?\d+)?")
 _MB: Final = 1 << 20
@@ -86,8 +90,10 @@ def read(
     judge = judge_text(folder, answers=found.answers, metric=safe_figure(found.grader), data=DATA)
     candidate = baseline_text(found.sample)
     size_mb = sum(path.stat().st_size for path in raw.values()) // _MB + 1
+    requires = packages_of([ast.parse(judge)])
+    notes = [f"trusted: {_TRUST}", f"private: {_PRIVATE}", *([] if requires else [_PLAIN])]
     return Draft(
-        table=_table(found, better, size_mb, packages_of([ast.parse(judge)])),
+        table=_table(found, better, size_mb, requires),
         comments={
             "noise_floor": "not measured yet: `arnode task check` says what it is",
             "metric.max_step": "nobody said what is implausible",
@@ -101,7 +107,7 @@ def read(
             **{f"{DATA}/{name}": path for name, path in raw.items()},
         },
         is_trusted=True,
-        notes=(f"trusted: {_TRUST}", f"private: {_PRIVATE}"),
+        notes=tuple(notes),
     )
 
 
@@ -196,7 +202,11 @@ def _table(found: _Competition, better: str, size_mb: int, requires: list[str]) 
         "noise_floor": UNKNOWN_NOISE,
         "device": "cpu",
         **({"requires": requires} if requires else {}),
-        "judge": {"file": JUDGE_FILE, "scratch_mb": 8 * room_mb},
+        "judge": {
+            "file": JUDGE_FILE,
+            "scratch_mb": 8 * room_mb,
+            **({"requires": requires} if requires else {}),
+        },
         "data": {"judge": DATA},
         "metric": {
             "name": safe_figure(found.grader),

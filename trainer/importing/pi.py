@@ -15,6 +15,7 @@ from protocol.errors import ConfigurationError
 from trainer.importing.draft import Draft, safe_figure
 from trainer.importing.reading import System, files_beside, read_text, text_in
 from trainer.importing.self_scored import MOST_EDITABLE, Direction, SelfScored, cost_guards
+from trainer.importing.shell import toolchains_of
 
 SYSTEM: Final = System(
     "pi-autoresearch",
@@ -87,6 +88,7 @@ def read(folder: Path) -> Draft:
         direction=metric.direction,
         guards=cost_guards(names, metric=metric.told),
         limit_s=_LIMIT_S,
+        toolchains=toolchains_of((), scripts.values()),
         told=f"## The session's own words\n\n{prompt.strip()}" if prompt.strip() else "",
         trust=_TRUST,
         notes=(f"the script may take {_LIMIT_S} s: limit_s in task.toml",),

@@ -100,6 +100,7 @@ class SelfScored:
     memory_gb: float = 2.0
     device: str = "cpu"
     packages_without: frozenset[str] = frozenset()
+    toolchains: tuple[str, ...] = ()
     told: str
     trust: str
     notes: tuple[str, ...] = ()
@@ -123,6 +124,7 @@ class SelfScored:
             comments={
                 "scoring": "the figures are the candidate's own claim: measured, never verified",
                 "threads": "more than one, so that it may start processes of its own",
+                "toolchains": "whose commands its scripts may call",
                 "noise_floor": "not measured yet: `arnode task check` says what it is",
                 "metric.max_step": "nobody said what is implausible",
             },
@@ -156,6 +158,8 @@ class SelfScored:
         }
         if self._starts_processes():
             table["threads"] = 2
+        if self.toolchains:
+            table["toolchains"] = list(self.toolchains)
         if requires := self._requires():
             table["requires"] = requires
         table["judge"] = {"file": JUDGE_FILE}

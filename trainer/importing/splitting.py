@@ -2,6 +2,7 @@
 
 Numbers that `prepare` starts its chance from become parts of an instance's seed. What the two take
 from modules beside them, or from a checkout of MLE-bench around them, is taken along as text.
+Tables are pandas' where one of these imports it, else columns by name.
 """
 
 import ast
@@ -21,12 +22,12 @@ _DRAWN: Final = "drawn_seed"
 _GIVEN: Final = frozenset({"InvalidSubmissionError", "extract", "get_logger", "read_csv"})
 # What names mean in the judge already. A competition that means something else by one is refused.
 _IMPORTED: Final = (
-    "hashlib", "hmac", "io", "json", "logging", "math", "numpy", "os", "pandas", "random", "shutil",
-    "tempfile", "zipfile",
+    "csv", "hashlib", "hmac", "io", "json", "logging", "math", "numpy", "os", "pandas", "random",
+    "shutil", "tempfile", "zipfile",
 )  # fmt: skip
 _OWN: Final = (
-    "ANSWERS_FILE", "DATA_KEY", "METRIC_NAME", "RAW_FOLDER", "SPLIT_SEED", "Wrong", "check",
-    "digest_of", _DRAWN, "instance", "opened", "sealed", "split_by", *_GIVEN,
+    "ANSWERS_FILE", "DATA_KEY", "as_numbers", "METRIC_NAME", "RAW_FOLDER", "SPLIT_SEED", "Wrong",
+    "check", "digest_of", _DRAWN, "instance", "opened", "sealed", "split_by", *_GIVEN,
 )  # fmt: skip
 _MEANINGS: Final = {
     **{name: f"import {name}" for name in _IMPORTED},
@@ -36,7 +37,8 @@ _MEANINGS: Final = {
 }
 _HEAD: Final = '''"""Splits a competition's data for each instance, and grades what is submitted."""
 
-{future}import hashlib
+{future}import csv
+import hashlib
 import hmac
 import io
 import json
@@ -51,8 +53,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy
-import pandas
-from judging import Wrong
+{pandas}from judging import Wrong
 
 METRIC_NAME = {metric}
 ANSWERS_FILE = {answers}
@@ -81,9 +82,29 @@ def get_logger(name, *_options):
     return logging.getLogger(name)
 
 
-def read_csv(*given, **options):
+{reading}'''
+_WITH_PANDAS: Final = '''def read_csv(*given, **options):
     """Read a table, its numbers as they were written."""
-    return pandas.read_csv(*given, **{{"float_precision": "round_trip", **options}})
+    return pandas.read_csv(*given, **{"float_precision": "round_trip", **options})
+'''
+_WITHOUT_PANDAS: Final = '''def read_csv(given, **_options):
+    """Read a table: its columns by name, of numbers where all of it are."""
+    text = given.read().decode() if hasattr(given, "read") else Path(given).read_text()
+    rows = list(csv.DictReader(io.StringIO(text), strict=True))
+    if not rows:
+        raise ValueError("there is no row")
+    if any(None in row or None in row.values() for row in rows):
+        raise ValueError("its rows differ in length")
+    return {name: as_numbers([row[name] for row in rows]) for name in rows[0]}
+
+
+def as_numbers(cells):
+    for number in (int, lambda cell: float(cell or "nan")):
+        try:
+            return [number(cell) for cell in cells]
+        except ValueError:
+            continue
+    return cells
 '''
 _TAIL: Final = '''
 def instance(seed, split, index):
@@ -207,11 +228,14 @@ def judge_text(folder: Path, *, answers: str, metric: str, data: str) -> str:
         )
     extract.take(folder / "grade.py", ["grade"])
     future = f"from __future__ import {', '.join(sorted(extract.future))}\n\n"
+    has_pandas = any("pandas" in one for one in extract.imports)
     head = _HEAD.format(
         future=future if extract.future else "",
         metric=json.dumps(metric),
         answers=json.dumps(answers),
         data=json.dumps(data),
+        pandas="import pandas\n" if has_pandas else "",
+        reading=_WITH_PANDAS if has_pandas else _WITHOUT_PANDAS,
     )
     top = heading(read_text(folder / "prepare.py"))
     return "\n\n".join(part for part in (top, head, extract.text(), _TAIL) if part)

@@ -36,7 +36,14 @@ class LanguageModel:
     check = staticmethod(check_metric)
     may_stand_beside = staticmethod(may_stand_beside)
 
-    def examined(self, task: Task, *, progress: Progress, models: KeptModels | None = None) -> None:
+    def examined(
+        self,
+        task: Task,
+        *,
+        progress: Progress,
+        device: Device,
+        models: KeptModels | None = None,
+    ) -> None:
         """Try no more than a run of the baseline: what scores these tasks is ours."""
 
     def assembled(

@@ -200,9 +200,14 @@ class TaskKind(KindReader, Protocol):
         """Raise ConfigurationError for a task that cannot be measured here."""
 
     def examined(
-        self, task: Task, *, progress: Progress, models: KeptModels | None = None
+        self,
+        task: Task,
+        *,
+        progress: Progress,
+        device: Device,
+        models: KeptModels | None = None,
     ) -> AsyncGenerator[Remark, None] | None:
-        """Try a task by itself, and yield what that finds; `models` as in `measuring`.
+        """Try a task by itself, and yield what that finds; the others as in `measuring`.
 
         None for a kind of which no more can be tried than a run of the baseline.
         """

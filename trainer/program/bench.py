@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from trainer.host.device import Device
 from trainer.measuring.cost import UNLIMITED
 from trainer.measuring.host_load import LaneWork
 from trainer.measuring.kind import Request
@@ -54,12 +55,14 @@ class BaselineRun:
 class Bench:
     """Makes, meets and judges single instances of a task with its baseline."""
 
-    def __init__(self, task: Task, *, models: KeptModels | None = None) -> None:
+    def __init__(
+        self, task: Task, *, device: Device | None = None, models: KeptModels | None = None
+    ) -> None:
         self.task = task
         self.manifest = task.manifest
         self.spec = spec_of(task.manifest)
         self.judge, self.other_judge = (self._judge(seed) for seed in (0, 1))
-        self._stages = ProgramStages(task, task_key=_KEY, models=models)
+        self._stages = ProgramStages(task, task_key=_KEY, device=device, models=models)
 
     def _judge(self, hash_seed: int) -> Judge:
         return Judge(

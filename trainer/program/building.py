@@ -42,7 +42,9 @@ class Builder:
     """Builds a task's sources, and keeps the latest."""
 
     def __init__(self, manifest: TaskManifest, recipe: ProgramRecipe, work: LaneWork) -> None:
-        self._build = spec_of(manifest).build
+        spec = spec_of(manifest)
+        self._build = spec.build
+        self._tools = tuple(dict.fromkeys((*tools_of(spec.build), *(spec.toolchains or ()))))
         self._fixed = list(recipe.fixed)
         self._work = work
         self._kept: OrderedDict[bytes, Package] = OrderedDict()
@@ -82,7 +84,7 @@ class Builder:
                 memory_bytes=_MEMORY_BYTES,
                 scratch_bytes=4 * SCRATCH_BYTES,
                 single_process=False,
-                tools=tools_of(self._build),
+                tools=self._tools,
             )
         )
         self._work.begin(sandbox)

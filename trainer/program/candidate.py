@@ -17,16 +17,18 @@ from typing import Final
 
 from protocol.manifest import TaskManifest
 from protocol.program import ProgramSpec
+from trainer.host.device import Device
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import LaneWork
 from trainer.measuring.metering import RunFailed, stage
 from trainer.program.asking import Questions
+from trainer.program.data import DataFolder
 from trainer.program.failing import ProgramFailed
 from trainer.program.harness import HARNESS
 from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
 from trainer.program.judge import Conversation
 from trainer.program.launching import closed, launched
-from trainer.program.manifest import spec_of, tools_of
+from trainer.program.manifest import recipe_of, spec_of, tools_of
 from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING
 from trainer.sandbox.profile import Profile
@@ -34,8 +36,10 @@ from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import Sealed, sealed
 from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.toolchains import toolchain
+from trainer.task_folder.task import Task
 
 SCRATCH_BYTES: Final = 64 << 20
+_SCRATCH_BYTES_OF_CARD: Final = 1 << 30  # of what is compiled for it
 _LINE_BYTES: Final = 1 << 20  # of one message or reply
 _USED_BYTES: Final = 256
 
@@ -105,16 +109,16 @@ class Stopwatch:
 class Candidate:
     """Meets instances of one task."""
 
-    def __init__(
-        self, manifest: TaskManifest, work: LaneWork, *, packages: tuple[str, ...] = ()
-    ) -> None:
-        """`packages`: distributions of Python that its programs may import beside everybody's."""
+    def __init__(self, task: Task, work: LaneWork, *, card: Device | None = None) -> None:
+        """`card` is the one that its programs may use, if they need one."""
+        manifest = task.manifest
         self._spec = spec = spec_of(manifest)
         self._limit_s = float(manifest.limits.limit_s)
         self._most_bytes = spec.limits.answer_mb * 1_000_000
         self._work = work
         self._is_one_process = is_one_process(manifest)
-        self._profile = profile_of(manifest, packages=packages)
+        recipe = recipe_of(task)
+        self._profile = profile_of(manifest, packages=recipe.requires, data=recipe.data, card=card)
 
     async def meet(self, meeting: Meeting) -> Met:
         """Return what a candidate answers. Raises RunFailed."""
@@ -269,8 +273,15 @@ def is_one_process(manifest: TaskManifest) -> bool:
     return not _tools_at_run(spec) and spec.limits.threads == 1
 
 
-def profile_of(manifest: TaskManifest, *, packages: tuple[str, ...] = ()) -> Profile:
-    """Return the limits of a candidate's sandbox.
+def profile_of(
+    manifest: TaskManifest,
+    *,
+    packages: tuple[str, ...] = (),
+    data: DataFolder | None = None,
+    card: Device | None = None,
+) -> Profile:
+    """Return the limits of a candidate's sandbox, and what it shows beside everybody's: packages
+    of Python, a folder of data and a card.
 
     Where it asks language models another process is beside it, who hands on what it asks.
     """
@@ -279,17 +290,20 @@ def profile_of(manifest: TaskManifest, *, packages: tuple[str, ...] = ()) -> Pro
         role="solve",
         harness=HARNESS,
         memory_bytes=manifest.limits.memory_mb * 1_000_000,
-        scratch_bytes=SCRATCH_BYTES,
+        scratch_bytes=SCRATCH_BYTES if card is None else _SCRATCH_BYTES_OF_CARD,
         threads=max(64, spec.limits.threads),
         single_process=is_one_process(manifest) and spec.llm is None,
         tools=_tools_at_run(spec),
         packages=packages,
+        data=() if data is None else (data.shown,),
+        card=card,
         has_loopback=spec.llm is not None,
     )
 
 
 def _tools_at_run(spec: ProgramSpec) -> tuple[str, ...]:
-    return tuple(name for name in tools_of(spec.run) if toolchain(name).at_run)
+    by_itself = [name for name in tools_of(spec.run) if toolchain(name).at_run]
+    return tuple(dict.fromkeys((*by_itself, *(spec.toolchains or ()))))
 
 
 async def _read_all(file: object, most_bytes: int, name: str) -> bytes:

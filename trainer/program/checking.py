@@ -14,6 +14,7 @@ from protocol.errors import ConfigurationError
 from protocol.styles import LEAST_INSTANCES, Style
 from protocol.units import NANO
 from trainer.host.capacity import usable_cores
+from trainer.host.device import Device
 from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.measuring.kind import Progress
 from trainer.measuring.metering import RunFailed
@@ -51,14 +52,16 @@ async def examine(
     task: Task,
     *,
     progress: Progress,
+    device: Device | None = None,
     models: KeptModels | None = None,
     seconds: float = SECONDS,
 ) -> AsyncGenerator[Remark, None]:
     """Yield remarks on a task, as they are found; the last may be what ended it.
 
-    Raises ConfigurationError for a task that asks language models where there are none.
+    Raises ConfigurationError for a task that asks language models, or needs a card, where there are
+    none.
     """
-    bench = Bench(task, models=models)
+    bench = Bench(task, device=device, models=models)
     try:
         async for remark in _course(bench, progress, seconds):
             yield remark

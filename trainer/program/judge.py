@@ -97,7 +97,8 @@ class Judge:
         files = [File(path=JUDGE, data=recipe.judge), *recipe.fixed]
         job: dict[str, object] = {"encoding": encoding, "interactive": interactive, "asks": asks}
         name = f"task {task}: its judge"
-        self._loaded = LoadedFile(name, files, job, work=work, hash_seed=hash_seed)
+        means = recipe.judge_means
+        self._loaded = LoadedFile(name, files, job, work=work, means=means, hash_seed=hash_seed)
 
     async def close(self) -> None:
         """End it."""

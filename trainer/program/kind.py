@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.cards.cards import Card
@@ -12,9 +12,11 @@ from trainer.host.device import Device
 from trainer.measuring.checks import Remark
 from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
 from trainer.measuring.models import KeptModels
+from trainer.program.data import Means
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File
 from trainer.program.manifest import (
+    SCRIPT,
     ProgramRecipe,
     check,
     is_timed,
@@ -92,22 +94,32 @@ class Program:
         return Instances(task.manifest)
 
     def card_fault(self, card: Card) -> ArnodeError | None:
-        """Programs run on the processor."""
+        """Say that there is none: a program brings what it uses a card with."""
         return None
 
     def examined(
-        self, task: Task, *, progress: Progress, models: KeptModels | None = None
+        self,
+        task: Task,
+        *,
+        progress: Progress,
+        device: Device,
+        models: KeptModels | None = None,
     ) -> AsyncGenerator[Remark, None]:
         """Try instances, baseline and noise, and attack the judge."""
         from trainer.program.checking import examine
 
-        return examine(task, progress=progress, models=models)
+        return examine(task, progress=progress, device=device, models=models)
 
     def assembled(
         self, manifest: TaskManifest, source: Source, read: Callable[[bytes], bytes]
     ) -> Task:
         """Return a stranger's task; what it says to proposers beside that is not to be had."""
         spec = spec_of(manifest)
+        if spec.public_data is not None or any(name != SCRIPT for name, _ in spec.judge_data):
+            raise ConfigurationError(
+                f"task {manifest.name}: its data lie with whoever made it", "name its folder"
+            )
+        scratch_bytes = (spec.limits.scratch_mb or 0) * 1_000_000
         fixed = tuple(File(path=path, data=read(blob)) for path, blob in spec.fixed_files)
         better = "lower" if manifest.metric.direction == "min" else "higher"
         program = (
@@ -122,7 +134,11 @@ class Program:
             knobs=(),
             moves=(),
             catalogue=None,
-            recipe=ProgramRecipe(judge=read(spec.judge), fixed=fixed),
+            recipe=ProgramRecipe(
+                judge=read(spec.judge),
+                fixed=fixed,
+                judge_means=Means(scratch_bytes=scratch_bytes),
+            ),
             is_private=False,
         )
 
@@ -153,4 +169,4 @@ class Program:
         """Return what runs and judges sources of a task."""
         from trainer.program.stages import ProgramStages
 
-        return ProgramStages(task, task_key=audit_key, models=models)
+        return ProgramStages(task, task_key=audit_key, device=device, models=models)

@@ -1,7 +1,8 @@
 """A task's own file as the node asks it: loaded once in a sandbox that no candidate's code enters.
 
 Each question is answered by a fork that ends with it, so that nothing is left for the next one. A
-judge is such a file, and a script that stands in for a language model.
+judge is such a file, and a script that stands in for a language model. One that may write files is
+loaded anew for each question, in a sandbox whose end takes along what was written.
 """
 
 import asyncio
@@ -16,14 +17,15 @@ from typing import Final
 from protocol.errors import ConfigurationError
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import LaneWork
+from trainer.program.data import Means
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files
 from trainer.program.harness.tags import ASK
-from trainer.program.launching import launched
+from trainer.program.launching import closed, launched
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 from trainer.sandbox.inside.channel import JOB, SERVING
 from trainer.sandbox.inside.landlock import landlock_abi
-from trainer.sandbox.landlock import READ, ruleset
+from trainer.sandbox.landlock import READ, WRITE, ruleset
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import sealed
@@ -35,7 +37,7 @@ _START_S: Final = 60.0
 _TURNS: Final = 10  # of the loop, from output that can be read to output that is
 _FORK_BYTES: Final = 2 << 30  # a fork's memory
 _SANDBOX_BYTES: Final = 6 << 30  # of all together
-_SCRATCH_BYTES: Final = 16 << 20
+_SCRATCH_BYTES: Final = 16 << 20  # of the file itself, and what lies beside it
 
 
 class LoadedFile:
@@ -51,37 +53,54 @@ class LoadedFile:
         job: dict[str, object],
         *,
         work: LaneWork,
+        means: Means | None = None,
         hash_seed: int = 0,
     ) -> None:
         self._name = name
         self._files = files
         self._job = {"file": files[0].path, **job}
         self._work = work
-        self._hash_seed = hash_seed
+        self._means = means or Means()
+        self._profile = _profile(self._means, hash_seed)
         self._sandbox: Sandbox | None = None
+        self._last_output = ""
         self._starting = asyncio.Lock()
 
     async def close(self) -> None:
         """End it."""
         sandbox, self._sandbox = self._sandbox, None
         if sandbox is not None:
-            self._work.end(sandbox)
-            await sandbox.close()
+            await self._end(sandbox)
 
     @contextlib.asynccontextmanager
     async def asked(self) -> AsyncIterator[Frames]:
-        """Have it fork for one question, which follows in the block."""
-        sandbox = await self._started()
-        ours, theirs = socket.socketpair()
-        with ours:
-            ours.setblocking(False)
-            with theirs:
-                await sandbox.send(ASK, descriptor=theirs.fileno())
-            yield Frames(ours)
+        """Have it fork for one question, which follows in the block.
+
+        Raises ConfigurationError if it cannot be loaded, or its data are no longer what they were.
+        """
+        for folder in self._means.data:
+            await asyncio.to_thread(folder.check)
+        if not self._is_for_one:
+            async with _question(await self._started()) as frames:
+                yield frames
+            return
+        sandbox = await self._start()
+        try:
+            async with _question(sandbox) as frames:
+                yield frames
+        finally:
+            await self._end(sandbox)
+
+    @property
+    def _is_for_one(self) -> bool:
+        """Whether a sandbox of it answers a single question."""
+        return self._means.scratch_bytes > 0
 
     @property
     def is_gone(self) -> bool:
         """Whether all of it has ended, and not only what was answering a question."""
+        if self._is_for_one:
+            return False  # nobody else's question could end it
         sandbox = self._sandbox
         return sandbox is None or sandbox.has_ended or not status_number(sandbox.pid, "VmRSS")
 
@@ -93,8 +112,18 @@ class LoadedFile:
                 self._sandbox = await self._start()
         return self._sandbox
 
+    async def _end(self, sandbox: Sandbox) -> None:
+        await self._read_output(sandbox)
+        self._work.end(sandbox)
+        await closed(sandbox)
+
+    async def _read_output(self, sandbox: Sandbox) -> None:
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)  # what it has printed by now is read
+        self._last_output = sandbox.output_tail()
+
     async def _start(self) -> Sandbox:
-        sandbox = await launched(_profile(self._hash_seed))
+        sandbox = await launched(self._profile)
         self._work.begin(sandbox)
         is_confined = probe_tier().name != "full"
         # A question is answered by what cannot even move a file that the next one reads.
@@ -103,6 +132,8 @@ class LoadedFile:
             "ruleset": only_read,
             "filter": seccomp_program(single_process=True, is_confined=is_confined).hex(),
             "memory_bytes": _FORK_BYTES,
+            "scratch_bytes": self._means.scratch_bytes,
+            "scratch_access": int(WRITE),
             "limit_s": LIMIT_S,
         }
         try:
@@ -112,10 +143,8 @@ class LoadedFile:
                 await sandbox.receive(SERVING)
         except (SandboxEnded, ForgedFrame, TimeoutError) as error:
             await sandbox.settled()
-            self._sandbox = sandbox
-            fault = await self.fault("cannot be loaded")
-            await self.close()
-            raise fault from error
+            await self._end(sandbox)
+            raise await self.fault("cannot be loaded") from error
         except BaseException:
             self._work.end(sandbox)
             await sandbox.close()
@@ -124,9 +153,9 @@ class LoadedFile:
 
     async def fault(self, what: str) -> ConfigurationError:
         """Return what is told of a file that does not do what it should."""
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)  # what it has printed by now is read
-        said = "" if self._sandbox is None else _last_words(self._sandbox.output_tail())
+        if self._sandbox is not None:
+            await self._read_output(self._sandbox)
+        said = _last_words(self._last_output)
         return ConfigurationError(
             f"{self._name} {what}{f' ({said})' if said else ''}",
             "`arnode task check` tries a judge by itself",
@@ -140,14 +169,26 @@ def _last_words(output: str) -> str:
     return ends[-1].strip() if ends else ""
 
 
-def _profile(hash_seed: int) -> Profile:
+@contextlib.asynccontextmanager
+async def _question(sandbox: Sandbox) -> AsyncIterator[Frames]:
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.setblocking(False)
+        with theirs:
+            await sandbox.send(ASK, descriptor=theirs.fileno())
+        yield Frames(ours)
+
+
+def _profile(means: Means, hash_seed: int) -> Profile:
     return Profile(
         role="judge",
         harness=HARNESS,
         memory_bytes=_SANDBOX_BYTES,
-        scratch_bytes=_SCRATCH_BYTES,
+        scratch_bytes=_SCRATCH_BYTES + means.scratch_bytes,
         output_bytes=64 << 20,
         threads=256,
         single_process=False,
+        packages=means.packages,
+        data=tuple(folder.shown for folder in means.data),
         hash_seed=hash_seed,
     )

@@ -1,11 +1,12 @@
 """What a program task's folder says: its manifest, which others know, and the files behind it.
 
 Everything that a number depends on is in the manifest, by hash: the judge, fixed files, limits.
-Which toolchain a command needs follows from its first word.
+Which toolchain a command needs follows from its first word; what a script calls, `toolchains` name.
 """
 
 import hashlib
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from protocol.errors import ConfigurationError, Rejected
@@ -13,10 +14,12 @@ from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, 
 from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
 from protocol.source import Source
 from protocol.units import NANO
+from trainer.program.data import DataFolder, Means
 from trainer.program.harness.files import File
 from trainer.program.metric import AGGREGATES, MEASURED, MOST, SCALE, TIMED
 from trainer.sandbox.packages import lock_of
-from trainer.task_folder.fields import Fields
+from trainer.sandbox.toolchains import TOOLCHAINS, toolchain_of
+from trainer.task_folder.fields import Fields, nearest
 from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import Download, Task
 
@@ -27,14 +30,12 @@ SCRIPT: Final = "scripted.py"  # likewise
 SCRIPTED: Final = "scripted"  # the model that it is
 ENCODINGS: Final = ("bytes", "json", "arrays")
 ISOLATIONS: Final = ("fresh",)
-DEVICES: Final = ("cpu", "any")
+DEVICES: Final = ("cpu", "any", "cuda")
 SCORINGS: Final = ("judged", "self", "model")
-_TOOLCHAINS: Final = {
-    "cc": "cc", "gcc": "cc", "c++": "cc", "g++": "cc", "make": "cc",
-    "rustc": "rust", "cargo": "rust", "node": "node",
-}  # fmt: skip
 _MOST_MB: Final = 256
+_MOST_SCRATCH_MB: Final = 1 << 16
 _MOST_CALLS: Final = 100_000
+_FOLDER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _MOST_TOKENS: Final = 1_000_000_000
 
 
@@ -43,13 +44,16 @@ class ProgramRecipe:
     """The files of a task that no candidate may edit: its judge, and what lies beside sources.
 
     `script` stands in for a language model and is hidden from candidates as the judge is;
-    `requires` are the packages that these may import beside everybody's.
+    `requires` are the packages that these may import beside everybody's, `data` is the folder that
+    they may read; `judge_means` is what its judge has beside itself, that folder among it.
     """
 
     judge: bytes
     fixed: tuple[File, ...]
     script: bytes | None = None
     requires: tuple[str, ...] = ()
+    data: DataFolder | None = None
+    judge_means: Means = field(default_factory=Means)
     name: str = KIND
     download: Download | None = None
 
@@ -57,7 +61,8 @@ class ProgramRecipe:
     def beside(self) -> tuple[bytes, ...]:
         """What others who run the task fetch beside its baseline."""
         scripts = () if self.script is None else (self.script,)
-        return (self.judge, *scripts, *(one.data for one in self.fixed))
+        listings = (folder.listing for folder in self.judge_means.data)
+        return (self.judge, *scripts, *(one.data for one in self.fixed), *listings)
 
 
 def recipe_of(task: Task) -> ProgramRecipe:
@@ -75,8 +80,8 @@ def spec_of(manifest: TaskManifest) -> ProgramSpec:
 
 
 def tools_of(command: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return the toolchains that a command needs."""
-    found = _TOOLCHAINS.get(command[0]) if command else None
+    """Return the toolchains that a command needs by its first word."""
+    found = toolchain_of(command[0]) if command else None
     return (found,) if found else ()
 
 
@@ -112,6 +117,7 @@ def check(manifest: TaskManifest) -> None:
         ("device", spec.device, DEVICES),
         ("scoring", spec.scoring, SCORINGS),
         ("aggregate", spec.aggregate, AGGREGATES),
+        *(("toolchain", name, TOOLCHAINS) for name in spec.toolchains or ()),
         ("budget", manifest.budget.unit, ("instances",)),
         ("scale", str(manifest.metric.scale), (str(SCALE),)),
     ):
@@ -134,11 +140,25 @@ def read_manifest(
     """Return a task's manifest and recipe, as `trainer.task_folder.task.KindReader` has it."""
     judging = fields.section("judge")
     judge = folder.read(judging, judging.text("file"))
+    public, hidden = _data(fields, folder)
+    judge_means = Means(
+        packages=_sorted_texts(judging, "requires"),
+        data=(*public, *hidden),
+        scratch_bytes=_whole(judging, "scratch_mb", 0, low=1, high=_MOST_SCRATCH_MB) * 1_000_000,
+    )
     script = _script(folder, _optional(fields, "llm"), _optional(judging, "llm"))
-    requires = tuple(sorted(set(fields.texts("requires")))) if fields.has("requires") else ()
+    judging.finish()
     names = sorted(fields.texts("files")) if fields.has("files") else []
     fixed = tuple(File(path=name, data=folder.read(fields, name)) for name in names)
-    recipe = ProgramRecipe(judge=judge, fixed=fixed, script=script, requires=requires)
+    recipe = ProgramRecipe(
+        judge=judge,
+        fixed=fixed,
+        script=script,
+        requires=_sorted_texts(fields, "requires"),
+        data=next(iter(public), None),
+        judge_means=judge_means,
+    )
+    _check_places(fields, recipe, [path for path, _ in source.files])
     manifest = _manifest(fields, source, recipe)
     checked = TaskManifest.from_value(manifest.to_value())
     if isinstance(checked, Rejected):
@@ -161,7 +181,8 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
     if named.name in TIMED and spec.instances.fixed:
         raise metric.error("name", "is measured, but instances are fixed", "draw instances")
     told = {named.name, *(guard.name for guard in spec.guards)}
-    if "cpu_s" in told and (spec.limits.threads > 1 or tools_of(spec.run)):
+    has_tools = bool(tools_of(spec.run) or spec.toolchains)
+    if "cpu_s" in told and (spec.limits.threads > 1 or has_tools):
         # A process that nobody waits for is in nobody's account.
         problem = "does not tell what other processes take, which may be started here"
         raise fields.error("cpu_s", problem, 'count "wall_s", or have one thread and no toolchain')
@@ -198,11 +219,8 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
     if (run is None) == (entry is None):
         raise fields.error("run", "or entry must be there, and not both", "see docs/writing-a-task")
     metric, bound = fields.section("metric"), _optional(fields, "bound")
-    judging = fields.section("judge")
     instances = _instances(fields.section("instances"))
-    judge_llm = _llm(_optional(judging, "llm"), instances)
-    judging.has("file")
-    judging.finish()
+    judge_llm = _llm(_optional(fields.section("judge"), "llm"), instances)
     spec = ProgramSpec(
         run=run,
         entry=entry,
@@ -221,15 +239,18 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
             instance_mb=_whole(fields, "instance_mb", 16, low=1, high=_MOST_MB),
             answer_mb=_whole(fields, "answer_mb", 16, low=1, high=_MOST_MB),
             warmup=_whole(fields, "warmup", 0, low=0, high=16),
+            scratch_mb=recipe.judge_means.scratch_bytes // 1_000_000 or None,
         ),
         device=_word(fields, "device", DEVICES, "cpu"),
         scoring=_scoring(fields, judge_llm),
         interactive=fields.has("interactive") and fields.flag("interactive"),
-        judge_data=() if recipe.script is None else ((SCRIPT, _digest(recipe.script)),),
-        packages=lock_of(recipe.requires) if recipe.requires else None,
-        judge_packages=None,
+        judge_data=_judge_data(recipe),
+        packages=_lock(recipe.requires),
+        judge_packages=_lock(recipe.judge_means.packages),
         llm=_llm(_optional(fields, "llm"), instances),
         judge_llm=judge_llm,
+        toolchains=_toolchains(fields),
+        public_data=None if recipe.data is None else (recipe.data.name, recipe.data.digest),
     )
     bound.finish()
     if spec.interactive and spec.encoding != "json" and (run or spec.encoding == "bytes"):
@@ -237,6 +258,53 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
     if spec.limits.warmup and (run or spec.interactive):
         raise fields.error("warmup", "is for functions that are called with instances", "omit it")
     return spec
+
+
+def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], ...]:
+    """Return the folders of data that candidates see, and that the judge alone does."""
+    section = _optional(fields, "data")
+    named = [(section.text(one),) if section.has(one) else () for one in ("public", "judge")]
+    section.finish()
+    for name in (*named[0], *named[1]):
+        if not _FOLDER.fullmatch(name):
+            raise fields.error("data", f"names {name!r}", "name a folder beside task.toml")
+    if named[0] and named[0] == named[1]:
+        raise fields.error("data", "is one folder for both", "let the judge have one of its own")
+    if any(named) and not (fields.has("private") and fields.flag("private")):
+        problem = "is there, and the task is not private"
+        raise fields.error("data", problem, "data stay on this machine: write `private = true`")
+    root = folder.folders[0].resolve()
+    return tuple(tuple(DataFolder.read(one, root / one) for one in names) for names in named)
+
+
+def _check_places(fields: Fields, recipe: ProgramRecipe, sources: list[str]) -> None:
+    """Refuse files where data are shown: candidates would see the judge's, or write theirs."""
+    taken = {folder.name for folder in recipe.judge_means.data}
+    for path in (*sources, *(one.path for one in recipe.fixed), JUDGE):
+        if path.split("/")[0] in taken:
+            raise fields.error("data", f"holds {path!r}", "keep data and files apart")
+
+
+def _judge_data(recipe: ProgramRecipe) -> tuple[tuple[str, bytes], ...]:
+    hidden = [folder for folder in recipe.judge_means.data if folder is not recipe.data]
+    named = [(folder.name, folder.digest) for folder in hidden]
+    if recipe.script is not None:
+        named.append((SCRIPT, _digest(recipe.script)))
+    return tuple(sorted(named))
+
+
+def _toolchains(fields: Fields) -> tuple[str, ...] | None:
+    if not fields.has("toolchains"):
+        return None
+    names = _sorted_texts(fields, "toolchains")
+    for name in names:
+        if name not in TOOLCHAINS:
+            raise fields.error("toolchains", f"names {name!r}", nearest(name, TOOLCHAINS))
+    return names
+
+
+def _lock(requires: tuple[str, ...]) -> bytes | None:
+    return lock_of(requires) if requires else None
 
 
 def _instances(section: Fields) -> Instances:
@@ -312,6 +380,10 @@ def _bound(section: Fields, name: str) -> int | None:
 
 def _optional(fields: Fields, name: str) -> Fields:
     return fields.section(name) if fields.has(name) else Fields(fields.path, {}, f"{name}.")
+
+
+def _sorted_texts(fields: Fields, name: str) -> tuple[str, ...]:
+    return tuple(sorted(set(fields.texts(name)))) if fields.has(name) else ()
 
 
 def _word(fields: Fields, name: str, known: tuple[str, ...], default: str) -> str:

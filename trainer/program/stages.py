@@ -15,9 +15,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 from weakref import WeakKeyDictionary
 
+from protocol.errors import ConfigurationError
+from protocol.manifest import TaskManifest
 from protocol.program import ModelBudget
 from protocol.source import Source
+from trainer.cards.cards import probe_cards
 from trainer.host.capacity import usable_cores
+from trainer.host.device import CARD, Device
 from trainer.measuring.cost import StageCosts
 from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.kind import Request, Scores
@@ -81,8 +85,16 @@ class ProgramStages:
         WeakKeyDictionary()
     )
 
-    def __init__(self, task: Task, *, task_key: bytes, models: KeptModels | None = None) -> None:
-        self.watch: CardWatch | None = None  # runs are on the processor
+    def __init__(
+        self,
+        task: Task,
+        *,
+        task_key: bytes,
+        device: Device | None = None,
+        models: KeptModels | None = None,
+    ) -> None:
+        """Raises ConfigurationError for a task that needs a card, where `device` is none."""
+        self.watch: CardWatch | None = None
         self.baseline_cost: BaselineCost | None = None
         self.work = LaneWork()
         self._task = task
@@ -93,7 +105,10 @@ class ProgramStages:
         self._is_exact = is_exact(task.manifest)
         recipe = recipe_of(task)
         self._builder = Builder(task.manifest, recipe, self.work)
-        self._candidate = Candidate(task.manifest, self.work, packages=recipe.requires)
+        self._data = recipe.data
+        card = _card(task.manifest, device)
+        self._candidate = Candidate(task, self.work, card=card)
+        self._on_card = None if card is None else asyncio.Lock()
         self._asking: Asking | None = None
         if spec.llm is not None:
             self._asking = self._asking_of(spec.llm, models)
@@ -149,6 +164,8 @@ class ProgramStages:
             timeline.enter("train", "build")
             host_load = HostLoad(self.work)
             try:
+                if self._data is not None:
+                    await asyncio.to_thread(self._data.check)
                 package = await self._builder.package(request.source)
                 meter.log_tail = package.log[-_LOG_CHARACTERS:]
                 base = await self._base(request.source)
@@ -300,7 +317,12 @@ class ProgramStages:
 
     @contextlib.asynccontextmanager
     async def _core(self) -> AsyncIterator[None]:
-        """Hold one of this machine's cores; where seconds are measured no other candidate runs."""
+        """Hold one of this machine's cores; where seconds are measured no other candidate runs, nor
+        on a card, whose memory is one's alone."""
+        if self._on_card is not None:
+            async with self._on_card:
+                yield
+            return
         loop = asyncio.get_running_loop()
         cores = self._cores.setdefault(loop, asyncio.Semaphore(usable_cores()))
         async with cores:
@@ -389,6 +411,20 @@ class ProgramStages:
             raise RunFailed("rejected", shown or "a guard does not hold, the secret split included")
         if self.baseline_cost is None and source.tree == self._task.source.tree:
             self.baseline_cost = BaselineCost(cost=meter.cost, product=b"", audited=found)
+
+
+def _card(manifest: TaskManifest, device: Device | None) -> Device | None:
+    """Return the card that a task's candidates use, None for those that use none."""
+    if spec_of(manifest).device != CARD:
+        return None
+    if device is None or device.cuda is None:
+        raise ConfigurationError(
+            f"task {manifest.name} needs an NVIDIA card, and"
+            f" {probe_cards().fault or 'none is found here'}",
+            'run it where `nvidia-smi` lists one; if its programs need none, write `device = "cpu"`'
+            " in its task.toml",
+        )
+    return device
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -11,7 +11,6 @@ from typing import Final
 
 from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.program.bench import Bench
-from trainer.program.manifest import SCRIPT
 from trainer.program.stages import Asked
 
 _MEND: Final = (
@@ -75,21 +74,19 @@ def _fixed(bench: Bench, asked: Sequence[Asked]) -> list[Remark]:
 
 def _kind(bench: Bench, digests: Sequence[bytes]) -> Remark:
     """Say whether instances are made without end, run out, or are nobody else's business."""
-    if bench.task.is_private:
-        return _private()
     again = len(digests) - len(Counter(digests))
-    has_rows = any(name != SCRIPT for name, _ in bench.spec.judge_data)
-    if not again and not has_rows:
+    if bench.task.is_private and not again:
+        return _private()
+    if not again:
         return fine(
             "generated",
             f"generated: {len(digests)} instances were drawn, none of them twice",
             instances=float(len(digests)),
         )
+    kind = "private, and finite" if bench.task.is_private else "finite"
     return note(
         "finite",
-        f"finite: of {len(digests)} instances that were drawn {again} had come before"
-        if again
-        else "finite: its rows are data, which peers hold",
+        f"{kind}: of {len(digests)} instances that were drawn {again} had come before",
         "what can be learnt by heart is no secret: draw more from the seed, where that can be done",
         instances=float(len(digests)),
         again=float(again),

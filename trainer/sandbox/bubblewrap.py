@@ -174,7 +174,7 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
     tree = visible_tree(with_cuda=profile.card is not None)
     for binding in tree.bindings:
         arguments += ["--ro-bind", str(binding.host), binding.inside]
-    for binding in (*shown_by(profile.tools), *shown_packages(profile.packages)):
+    for binding in (*shown_by(profile.tools), *shown_packages(profile.packages), *profile.data):
         arguments += ["--ro-bind", str(binding.host), binding.inside]
     for path in tree.covered:
         arguments += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]

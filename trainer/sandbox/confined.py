@@ -69,7 +69,7 @@ class Confined(Enclosure):
         if self.profile.compiles:
             self.compiled = self._folder / _COMPILED
         tree = visible_tree(with_cuda=self.profile.card is not None)
-        _link_visible(self._folder, tree, self.profile.packages)
+        _link_visible(self._folder, tree, self.profile)
         boot = self._folder / "arnode" / self.profile.harness / "boot.py"
         spec = specification(
             self._folder,
@@ -124,7 +124,7 @@ def start_zygote(
     folder = make_box(None)
     (folder / BOXES).mkdir(mode=0o711)
     tree = visible_tree()
-    _link_visible(folder, tree, profile.packages)
+    _link_visible(folder, tree, profile)
     script, *arguments = program
     spec = specification(
         folder,
@@ -159,7 +159,7 @@ def specification(
     scratch, card = [str(folder / name) for name in SCRATCH], profile.card
     libraries = str(Path(sys.base_prefix, "lib"))
     rules = tree.rules() | dict.fromkeys((folder, *map(Path, _DEVICES_TO_READ)), READ)
-    shown = (*shown_by(profile.tools), *shown_packages(profile.packages))
+    shown = (*shown_by(profile.tools), *shown_packages(profile.packages), *profile.data)
     rules |= {binding.host: READ for binding in shown}
     rules |= dict.fromkeys(map(Path, scratch), WRITE) | dict.fromkeys(map(Path, _DEVICES), DEVICE)
     if card is not None:
@@ -206,10 +206,10 @@ def make_box(uid: int | None, *, within: Path | None = None) -> Path:
     return folder
 
 
-def _link_visible(folder: Path, tree: VisibleTree, packages: tuple[str, ...] = ()) -> None:
-    """Lay links where the harness looks for packages, as full's bindings do."""
-    for binding in (*tree.bindings, *shown_packages(packages)):
-        if binding.inside.startswith(("/packages/", "/arnode/")):
+def _link_visible(folder: Path, tree: VisibleTree, profile: Profile) -> None:
+    """Lay links where the harness looks for packages and data, as full's bindings do."""
+    for binding in (*tree.bindings, *shown_packages(profile.packages), *profile.data):
+        if binding.inside.startswith(("/packages/", "/arnode/", "/data/")):
             link = folder / binding.inside[1:]
             link.parent.mkdir(parents=True, exist_ok=True)
             for made in takewhile(lambda above: above != folder, link.parents):

@@ -42,7 +42,7 @@ class Forked(Enclosure):
 
     async def start(self, channel: int) -> ForkedProcess:
         """Ask this process's zygote, which is started if there is none."""
-        shown = self.profile.tools, self.profile.packages
+        shown = self.profile.tools, self.profile.packages, self.profile.data
         key = type(self), self.profile.role, self.profile.harness, shown
         self.zygote = Zygote.of(key, self._start_zygote)
         self._process = await self.zygote.fork(self._request(self.zygote), channel)
@@ -167,7 +167,7 @@ def confined_request(
     """Ask for a sandbox in a folder, whose code is read from a zygote's."""
     spec = specification(folder, visible_tree(), uid=uid, profile=profile, channel=-1, program=[])
     rules = {Path(path): Access(allowed) for path, allowed in spec.rules.items()}
-    rules |= {zygotes / name: READ for name in ("arnode", "packages")}
+    rules |= {zygotes / name: READ for name in ("arnode", "packages", "data")}
     return ForkRequest(
         folder=str(folder / "job"),
         program=seccomp_program(single_process=True, is_confined=True).hex(),

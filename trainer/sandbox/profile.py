@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainer.host.device import Device
+from trainer.sandbox.visible import VisiblePath
 
 Role = Literal["train", "serve", "build", "solve", "judge"]
 
@@ -15,7 +16,8 @@ class Profile:
     `harness` is the folder of a kind of task whose `boot.py` is the first program inside, as
     `trainer.sandbox.visible` names it.
     `tools` are the toolchains that it shows (`trainer.sandbox.toolchains`), `packages` those
-    distributions of Python that it shows beside everybody's (`trainer.sandbox.packages`).
+    distributions of Python that it shows beside everybody's (`trainer.sandbox.packages`), `data`
+    the folders of the host that it shows below `/data`.
     `has_loopback` lets it speak TCP with itself, in a network of its own, which takes tier full.
     `scratch_files` bounds the files and folders that it may make in its scratch folders; `card` is
     the NVIDIA card that it may use; `is_fresh` asks for a process that shares not even the layout
@@ -34,6 +36,7 @@ class Profile:
     is_fresh: bool = False
     tools: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    data: tuple[VisiblePath, ...] = ()
     has_loopback: bool = False
     hash_seed: int = 0
 

@@ -5,6 +5,7 @@ What a build finds here no run does, unless it needs it to run (`at_run`).
 
 import functools
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -20,6 +21,15 @@ _OF_C: Final = (
     "/usr/bin", "/bin", "/etc/alternatives", "/usr/include", "/usr/lib/gcc", "/usr/libexec/gcc",
     f"/usr/lib/{_TRIPLET}",
 )  # fmt: skip
+# What a shell's scripts call as a matter of course: of coreutils, findutils and their like.
+_OF_SH: Final = (
+    "awk", "basename", "bash", "bc", "cat", "chmod", "cmp", "comm", "cp", "cut", "date", "dd",
+    "diff", "dirname", "du", "echo", "env", "expr", "false", "find", "fold", "grep", "gunzip",
+    "gzip", "head", "join", "ln", "ls", "mkdir", "mktemp", "mv", "nl", "nproc", "od", "paste",
+    "printf", "pwd", "readlink", "realpath", "rev", "rm", "rmdir", "sed", "seq", "sh", "sha256sum",
+    "shuf", "sleep", "sort", "split", "stat", "tac", "tail", "tar", "tee", "test", "time",
+    "timeout", "touch", "tr", "true", "tsort", "uname", "uniq", "wc", "which", "xargs", "xz", "yes",
+)  # fmt: skip
 _ASKED_S: Final = 20
 
 
@@ -33,7 +43,16 @@ class Toolchain:
     at_run: bool = False
 
 
-TOOLCHAINS: Final = ("cc", "rust", "node")
+TOOLCHAINS: Final = ("cc", "node", "rust", "sh")
+_COMMANDS: Final = {
+    "cc": "cc", "gcc": "cc", "c++": "cc", "g++": "cc", "make": "cc",
+    "rustc": "rust", "cargo": "rust", "node": "node", "sh": "sh", "bash": "sh",
+}  # fmt: skip
+
+
+def toolchain_of(command: str) -> str | None:
+    """Return the toolchain that a command belongs to, None if to none."""
+    return _COMMANDS.get(command)
 
 
 @functools.cache
@@ -52,8 +71,17 @@ def toolchain(name: str) -> Toolchain:
             return Toolchain(shown=(*c.shown, *_at([root])), path=(f"{root}/bin", *c.path))
         case "node":
             node = Path(_command("node", "install Node.js 20 or newer")).resolve()
-            shown = (VisiblePath(node, str(node)),)
-            return Toolchain(shown=shown, path=(str(node.parent),), at_run=True)
+            return Toolchain(
+                shown=(VisiblePath(node, str(node)),), path=(str(node.parent),), at_run=True
+            )
+        case "sh":
+            _command("bash", "install your distribution's package `bash`")
+            found = [one for one in map(_in_usr_bin, _OF_SH) if one is not None]
+            # As scripts call them in their first lines.
+            shells = [VisiblePath(one.host, one.inside.removeprefix("/usr")) for one in found]
+            shells = [one for one in shells if one.inside in ("/bin/sh", "/bin/bash")]
+            shown = (*found, *shells, *_libraries(tuple(one.host for one in found)))
+            return Toolchain(shown=shown, path=("/usr/bin",), at_run=True)
     raise ConfigurationError(
         f"there is no toolchain {name!r} here", f"possible: {', '.join(TOOLCHAINS)}"
     )
@@ -69,6 +97,19 @@ def _command(name: str, mend: str) -> str:
     if found is None:
         raise ConfigurationError(f"this task needs `{name}`, which is not installed here", mend)
     return found
+
+
+def _in_usr_bin(name: str) -> VisiblePath | None:
+    found = shutil.which(name, path="/usr/bin:/bin")
+    return None if found is None else VisiblePath(Path(found).resolve(), f"/usr/bin/{name}")
+
+
+def _libraries(programs: tuple[Path, ...]) -> list[VisiblePath]:
+    """Return the shared libraries that programs are linked with; a script has none."""
+    asked = ["ldd", *map(str, programs)]
+    said = subprocess.run(asked, capture_output=True, timeout=_ASKED_S, check=False)
+    found = re.findall(r"=> (/\S+) \(0x", said.stdout.decode(errors="replace"))
+    return [VisiblePath(Path(path).resolve(), path) for path in sorted(set(found))]
 
 
 def _at(paths: Iterable[str]) -> list[VisiblePath]:

@@ -2,11 +2,10 @@
 
 import csv
 import io
-import sys
+import math
 import zipfile
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -24,18 +23,6 @@ def trees(tmp_path: Path) -> Brought:
 
 @pytest.fixture
 def judge(trees: Brought, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The judge, with a stand-in for the one function of pandas that is asked."""
-
-    def read_csv(given: Any, **_options: object) -> dict[str, list[str]]:
-        text = given.read().decode() if hasattr(given, "read") else Path(given).read_text()
-        rows = list(csv.DictReader(io.StringIO(text), strict=True))
-        if not rows:
-            raise ValueError("no rows")
-        return {name: [row[name] for row in rows] for name in rows[0]}
-
-    pandas = ModuleType("pandas")
-    pandas.read_csv = read_csv  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pandas", pandas)
     return trees.judge(monkeypatch)
 
 
@@ -56,7 +43,8 @@ def test_it_is_trusted_and_private_and_its_data_are_the_judges(trees: Brought) -
     assert (trees.folder / "raw" / "trees.csv").is_file()
     assert (table["metric"]["name"], table["metric"]["direction"]) == ("mean_absolute_error", "min")
     assert (table["run"], table["encoding"]) == (["python", "solve.py"], "bytes")
-    assert table["requires"] == ["pandas"]
+    assert "requires" not in table
+    assert table["judge"] == {"file": "judge.py", "scratch_mb": 128}
     assert "Say how high each tree is, from its girth." in trees.text("program.md")
 
 
@@ -112,6 +100,26 @@ def test_the_judge_has_what_it_needs_of_mle_bench_and_no_more(trees: Brought) ->
     assert "UNUSED" not in text
     assert "import mlebench" not in text
     assert "from mlebench" not in text
+
+
+def test_tables_are_columns_of_numbers_where_all_of_them_are(judge: ModuleType) -> None:
+    table = judge.read_csv(io.BytesIO(b"a,b,c,d\n1,0.5,x,\n2,1,2,3\n"))
+    assert (table["a"], table["b"], table["c"]) == ([1, 2], [0.5, 1.0], ["x", "2"])
+    assert math.isnan(table["d"][0])
+    for broken in (b"a,b\n1\n", b"a,b\n1,2,3\n", b"a,b\n"):
+        with pytest.raises(ValueError, match="row"):
+            judge.read_csv(io.BytesIO(broken))
+
+
+def test_a_grader_of_pandas_gets_its_tables(tmp_path: Path) -> None:
+    folder = theirs(tmp_path)
+    grade = folder / "grade.py"
+    text = grade.read_text().replace("def grade(submission,", "def grade(submission: pd.DataFrame,")
+    grade.write_text(f"import pandas as pd\n{text}")
+    made = brought(mle_bench.read(folder), tmp_path / "made")
+    assert made.table["requires"] == made.table["judge"]["requires"] == ["pandas"]
+    assert "return pandas.read_csv(" in made.text("judge.py")
+    assert "csv.DictReader(io." not in made.text("judge.py")
 
 
 def theirs(tmp_path: Path) -> Path:

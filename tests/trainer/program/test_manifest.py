@@ -332,7 +332,7 @@ def test_a_file_outside_is_not_read(tmp_path: Path) -> None:
 UNKNOWN: dict[str, dict[str, Any]] = {
     "encoding": {"encoding": "cbor"},
     "isolation": {"isolation": "fork"},
-    "device": {"device": "cuda"},
+    "device": {"device": "tpu"},
     "scoring": {"scoring": "voted"},
     "aggregate": {"aggregate": "median"},
 }

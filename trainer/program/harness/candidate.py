@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from trainer.program.harness.codec import decode, encode
-from trainer.program.harness.files import unpack_files, write_files
+from trainer.program.harness.files import link_data, unpack_files, write_files
 from trainer.program.harness.tags import INSTANCE, MESSAGE, MODELS, OUTPUT, REPLY, TALK, USED
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING, Channel
 from trainer.sandbox.inside.filters import load_filter
@@ -36,6 +36,7 @@ def work(channel: Channel) -> None:
         raise SystemExit("the first frame must be the job")
     job = json.loads(payload)
     write_files(unpack_files(_read(descriptor)), Path.cwd())
+    link_data(Path.cwd())
     os.environ["ARNODE_SEED"] = str(job["seed"])
     if job["core"] is not None:
         os.sched_setaffinity(0, {job["core"]})

@@ -1,4 +1,7 @@
-"""A candidate's files as bytes: so they are sent, and so what a build made comes back."""
+"""A candidate's files as bytes: so they are sent, and so what a build made comes back.
+
+Folders of data are no bytes: they are shown beside our code.
+"""
 
 import os
 from collections.abc import Sequence
@@ -8,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import msgpack
 
 _MAX_PATH = 256
+_DATA = Path(__file__).parents[4] / "data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,13 @@ def write_files(files: Sequence[File], folder: Path) -> None:
         mode = 0o755 if one.is_executable else 0o644
         with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT, mode), "wb") as file:
             file.write(one.data)
+
+
+def link_data(folder: Path) -> None:
+    """Let a folder seem to have the folders of data that are shown here."""
+    if _DATA.is_dir():
+        for one in _DATA.iterdir():
+            (folder / one.name).symlink_to(one)
 
 
 def _file(item: object) -> File:

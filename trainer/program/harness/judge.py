@@ -2,7 +2,8 @@
 So is a script that stands in for a language model.
 
 So what an answer does to the process that checks it is nothing to the next one. A fork can start
-no process, write no file, and has its time and memory.
+no process, has its time and memory, and writes no file, or so much of them as its task grants: then
+nobody is asked anything after it.
 """
 
 import json
@@ -10,7 +11,9 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +22,7 @@ import msgpack
 
 from trainer.program.harness import judging
 from trainer.program.harness.codec import Undecodable, decode, encode
-from trainer.program.harness.files import unpack_files, write_files
+from trainer.program.harness.files import link_data, unpack_files, write_files
 from trainer.program.harness.tags import (
     ASK,
     CHECK,
@@ -49,6 +52,7 @@ def work(channel: Channel) -> None:
     job = json.loads(payload)
     with os.fdopen(descriptor, "rb") as file:
         write_files(unpack_files(file.read()), Path.cwd())
+    link_data(Path.cwd())
     judge = _loaded(Path.cwd() / job["file"])
     channel.send(SERVING)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
@@ -81,9 +85,13 @@ def _loaded(path: Path) -> ModuleType:
 def _confine(job: dict[str, Any]) -> None:
     """Let a fork take so much, start and signal nothing, and leave nothing."""
     if job["ruleset"] is not None:  # before the filter, which may refuse to load it
-        give_up(Ruleset(**job["ruleset"]))
+        ruleset = Ruleset(**job["ruleset"])
+        if job["scratch_bytes"]:
+            rules = {**ruleset.rules, tempfile.gettempdir(): job["scratch_access"]}
+            ruleset = replace(ruleset, rules=rules)
+        give_up(ruleset)
     load_filter(bytes.fromhex(job["filter"]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (job["scratch_bytes"],) * 2)
     resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"], job["memory_bytes"]))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(job["limit_s"])

@@ -1,0 +1,134 @@
+"""Folders of data that a task's judge or its candidates read, by the hash of a listing.
+
+They stay where they lie, however large, and a sandbox is shown them read-only: so no record has
+them, and a task that has any is private. What was hashed is what is shown: a folder that has
+changed meanwhile is refused.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from protocol.errors import ConfigurationError
+from trainer.sandbox.visible import VisiblePath
+
+SHOWN_IN: Final = "/data"  # in a sandbox, beside our code
+_MOST_FILES: Final = 10_000
+_MOST_LISTING: Final = 1 << 20  # bytes, as of any file that stands in a bundle
+
+# What the kernel says of a file: its size, its number, and when it was written and changed.
+_Mark: TypeAlias = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFolder:
+    """One of them. `name` is where a program finds it, beside itself; `listing` are lines as
+    `sha256sum` prints them, sorted by path.
+    """
+
+    name: str
+    path: Path
+    listing: bytes
+    _marks: dict[str, _Mark] = field(repr=False)
+
+    @classmethod
+    def read(cls, name: str, path: Path) -> "DataFolder":
+        """Return a folder as it is now. Raises ConfigurationError if it cannot be shown."""
+        # Marks first: what is written while it is read shows in them later.
+        marks = _marks(path)
+        return cls(name=name, path=path, listing=_listing(path, marks), _marks=marks)
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of its listing."""
+        return hashlib.sha256(self.listing).digest()
+
+    @property
+    def shown(self) -> VisiblePath:
+        """Where sandboxes show it."""
+        return VisiblePath(self.path, f"{SHOWN_IN}/{self.name}")
+
+    def check(self) -> None:
+        """Raise ConfigurationError if what lies there is no longer what was read."""
+        marks = _marks(self.path)
+        if marks == self._marks:
+            return
+        if _listing(self.path, marks) != self.listing:
+            raise ConfigurationError(
+                f"{self.path}: the data have changed since the task was loaded",
+                "put them back; or begin again, which makes another task of it",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a judge has beside its own folder: packages that it may import, data that it reads,
+    and how many bytes it may write to answer a question.
+    """
+
+    packages: tuple[str, ...] = ()
+    data: tuple[DataFolder, ...] = ()
+    scratch_bytes: int = 0
+
+
+def _marks(path: Path) -> dict[str, _Mark]:
+    marks: dict[str, _Mark] = {}
+    try:
+        for one in _files(path):
+            told = one.stat(follow_symlinks=False)
+            mark = (told.st_size, told.st_ino, told.st_mtime_ns, told.st_ctime_ns)
+            if not stat.S_ISREG(told.st_mode):
+                raise ConfigurationError(
+                    f"{one.path}: data are plain files", "copy there what this leads to"
+                )
+            name = os.path.relpath(one.path, path)
+            if not name.isprintable():
+                raise ConfigurationError(f"{path}: a file is called {name!r}", "rename it")
+            marks[name] = mark
+            if len(marks) > _MOST_FILES:
+                raise _too_many(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not marks:
+        raise ConfigurationError(f"{path}: there are no data in it", "bring them there")
+    return marks
+
+
+def _files(path: Path) -> Iterator["os.DirEntry[str]"]:
+    waiting = [str(path)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for one in entries:
+                if one.is_dir(follow_symlinks=False):
+                    waiting.append(one.path)
+                else:
+                    yield one
+
+
+def _listing(path: Path, marks: dict[str, _Mark]) -> bytes:
+    lines = []
+    try:
+        for name in sorted(marks):
+            with (path / name).open("rb") as file:
+                lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    listing = "".join(lines).encode()
+    if len(listing) > _MOST_LISTING:
+        raise _too_many(path)
+    return listing
+
+
+def _too_many(path: Path) -> ConfigurationError:
+    return ConfigurationError(f"{path}: too many files to be listed", "pack them into an archive")
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"{error.filename or path}: cannot be read ({error.strerror})",
+        f"task.toml names the folder {path.name}: bring it there",
+    )
