@@ -1,4 +1,4 @@
-"""Fixtures of a runner that strangers' sources share."""
+"""Fixtures that strangers' sources share: a runner, and the tiers of sandboxes."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,18 @@ from tests.adversarial.bench import (
     with_processes,
 )
 from trainer.language_model.data import TaskData
+from trainer.program import loaded
+from trainer.sandbox import sandbox as sandbox_module
+from trainer.sandbox.confined import Confined
+from trainer.sandbox.enclosure import Enclosure
+from trainer.sandbox.forked import ForkedConfined
+from trainer.sandbox.landlock import can_scope_signals
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.tier import Tier, TierName, _probe_weaker, probe_tier
+from trainer.sandbox.zygote import Zygote
 from trainer.task_folder.task import Task
+
+TIERS: tuple[TierName, ...] = ("full", "container", "partial")
 
 
 @pytest.fixture(scope="package")
@@ -39,3 +50,28 @@ def bench(make_bench: MakeBench, short_task: Task, short_data: TaskData) -> Benc
 def bench_with_processes(make_bench: MakeBench, short_task: Task, short_data: TaskData) -> Bench:
     """A task with a budget of seconds, where training may start processes."""
     return make_bench(limited(with_processes(short_task)), short_data)
+
+
+@pytest.fixture(scope="module", params=TIERS)
+def tier(request: pytest.FixtureRequest) -> Iterator[TierName]:
+    """The tier that all sandboxes are of meanwhile."""
+    name: TierName = request.param
+    if name == probe_tier().name:
+        yield name
+        return
+    if name == "full":
+        pytest.skip(f"there is no tier full here: {probe_tier().detail}")
+    if not can_scope_signals():
+        pytest.skip("the kernel's Landlock cannot keep signals inside")
+    if name == "container" and _probe_weaker().name != "container":
+        pytest.skip(f"there is no tier container here: {_probe_weaker().detail}")
+
+    def walls(profile: Profile) -> Enclosure:
+        kind = ForkedConfined if profile.may_be_forked else Confined
+        return kind(profile, as_throwaway=name == "container")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox_module, "enclose", walls)
+        patch.setattr(loaded, "probe_tier", lambda: Tier(name=name, detail=""))
+        yield name
+        Zygote.retire_all()

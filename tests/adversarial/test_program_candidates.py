@@ -15,15 +15,8 @@ from tests.adversarial.bench import Watch
 from tests.adversarial.candidate_table import CANDIDATES, HOSTILE, Hostile, Kind
 from tests.trainer.program.tasks import HEAD, ONE_OF_EACH, Bench, figures, read, write_task
 from trainer.measuring.outcome import RunOutcome
-from trainer.program import building, judge, loaded
-from trainer.sandbox import sandbox as sandbox_module
-from trainer.sandbox.confined import Confined
-from trainer.sandbox.enclosure import Enclosure
-from trainer.sandbox.forked import ForkedConfined
-from trainer.sandbox.landlock import can_scope_signals
-from trainer.sandbox.profile import Profile
-from trainer.sandbox.tier import Tier, TierName, _probe_weaker, probe_tier
-from trainer.sandbox.zygote import Zygote
+from trainer.program import building, loaded
+from trainer.sandbox.tier import TierName
 
 JUDGE = (Path(__file__).parent / "candidates/judge.txt").read_text()
 PREAMBLE = (CANDIDATES / "preamble.txt").read_text()
@@ -53,7 +46,6 @@ HOW: dict[Kind, str] = {
     'build = ["python", "build.py"]\n',
 }
 HASTE_S = 1.0  # for what is about a limit of time
-TIERS: tuple[TierName, ...] = ("full", "container", "partial")
 
 
 def sources(kind: Kind, text: str | None = None) -> dict[str, str]:
@@ -64,31 +56,6 @@ def sources(kind: Kind, text: str | None = None) -> dict[str, str]:
         case "built":
             return {"build.py": PREAMBLE + (text or ""), "solve.py": PREAMBLE + LOOKS + CALLED}
     return {"solve.py": PREAMBLE + (COMMAND if text is None else text)}
-
-
-@pytest.fixture(scope="module", params=TIERS)
-def tier(request: pytest.FixtureRequest) -> Iterator[TierName]:
-    """The tier that all sandboxes are of meanwhile."""
-    name: TierName = request.param
-    if name == probe_tier().name:
-        yield name
-        return
-    if name == "full":
-        pytest.skip(f"there is no tier full here: {probe_tier().detail}")
-    if not can_scope_signals():
-        pytest.skip("the kernel's Landlock cannot keep signals inside")
-    if name == "container" and _probe_weaker().name != "container":
-        pytest.skip(f"there is no tier container here: {_probe_weaker().detail}")
-
-    def walls(profile: Profile) -> Enclosure:
-        kind = ForkedConfined if profile.may_be_forked else Confined
-        return kind(profile, as_throwaway=name == "container")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sandbox_module, "enclose", walls)
-        patch.setattr(loaded, "probe_tier", lambda: Tier(name=name, detail=""))
-        yield name
-        Zygote.retire_all()
 
 
 class Place:
@@ -127,8 +94,7 @@ def place(
     tier: TierName, watch: Watch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (judge, loaded):
-            patch.setattr(module, "LIMIT_S", 2)
+        patch.setattr(loaded, "LIMIT_S", 2)
         patch.setattr(building, "_LIMIT_S", 2.0)
         place = Place(tmp_path_factory.mktemp(tier))
         yield place

@@ -32,7 +32,7 @@ from trainer.program.harness.tags import (
     TALK,
     VERDICT,
 )
-from trainer.program.loaded import LIMIT_S, LoadedFile
+from trainer.program.loaded import LoadedFile
 from trainer.program.manifest import JUDGE, ProgramRecipe
 from trainer.program.seeds import InstanceName
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
@@ -53,7 +53,8 @@ class Verdict:
 class Conversation:
     """One instance spoken about: messages of the judge, replies of a candidate."""
 
-    def __init__(self, frames: Frames, most_bytes: int) -> None:
+    def __init__(self, loaded: LoadedFile, frames: Frames, most_bytes: int) -> None:
+        self._loaded = loaded
         self._frames = frames
         self._most_bytes = most_bytes
         self._said: list[tuple[bytes, bytes]] = []
@@ -63,7 +64,8 @@ class Conversation:
     async def message(self) -> bytes | None:
         """Return what the judge says next; None: it has nothing more to say."""
         expected = {MESSAGE: self._most_bytes, OVER: 0}
-        tag, payload = await self._frames.receive_one(expected)
+        async with self._loaded.in_time():
+            tag, payload = await self._frames.receive_one(expected)
         self._message = payload
         return payload if tag == MESSAGE else None
 
@@ -71,7 +73,8 @@ class Conversation:
         """Say what a candidate replied to the last message."""
         self._said.append((self._message, reply))
         self.replied_bytes += len(reply)
-        await self._frames.send(REPLY, reply)
+        async with self._loaded.in_time():
+            await self._frames.send(REPLY, reply)
 
     @property
     def transcript(self) -> bytes:
@@ -136,7 +139,7 @@ class Judge:
         for _ in range(_CHECKS):
             questions = None if asking is None else asking()
             try:
-                async with self._loaded.asked() as frames, asyncio.timeout(LIMIT_S) as limit:
+                async with self._loaded.asked() as frames, self._loaded.in_time() as limit:
                     await frames.send(CHECK, msgpack.packb([instance, answer]))
                     payload = await _judged(frames, limit, questions)
             except SandboxEnded:
@@ -152,17 +155,24 @@ class Judge:
 
     @contextlib.asynccontextmanager
     async def talk(self, instance: bytes, *, most_bytes: int) -> AsyncIterator[Conversation]:
-        """Speak about an instance while the block lasts."""
-        async with self._loaded.asked() as frames:
-            await frames.send(TALK, instance)
-            yield Conversation(frames, most_bytes)
+        """Speak about an instance while the block lasts.
+
+        Raises SandboxEnded in it when the judge ends, or takes too long to say something.
+        """
+        try:
+            async with self._loaded.asked() as frames:
+                async with self._loaded.in_time():
+                    await frames.send(TALK, instance)
+                yield Conversation(self._loaded, frames, most_bytes)
+        except TimeoutError as error:
+            raise SandboxEnded from error
 
     async def _make(self, names: Sequence[InstanceName], most_bytes: int) -> list[bytes]:
         asked = msgpack.packb([[name.seed, name.split, name.index] for name in names])
         for left in reversed(range(_MAKES)):
             made: list[bytes] = []
             try:
-                async with self._loaded.asked() as frames, asyncio.timeout(LIMIT_S):
+                async with self._loaded.asked() as frames, self._loaded.in_time():
                     await frames.send(MAKE, asked)
                     for _ in names:
                         made.append((await frames.receive_one({INSTANCE: most_bytes}))[1])  # noqa: PERF401

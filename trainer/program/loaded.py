@@ -33,6 +33,7 @@ from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.tier import probe_tier
 
 LIMIT_S: Final = 60  # of one question
+_GRACE_S: Final = 5.0  # beyond that, in which a fork's own alarm has ended it
 _START_S: Final = 60.0
 _TURNS: Final = 10  # of the loop, from output that can be read to output that is
 _FORK_BYTES: Final = 2 << 30  # a fork's memory
@@ -81,12 +82,12 @@ class LoadedFile:
         for folder in self._means.data:
             await asyncio.to_thread(folder.check)
         if not self._is_for_one:
-            async with _question(await self._started()) as frames:
+            async with self._question(await self._started()) as frames:
                 yield frames
             return
         sandbox = await self._start()
         try:
-            async with _question(sandbox) as frames:
+            async with self._question(sandbox) as frames:
                 yield frames
         finally:
             await self._end(sandbox)
@@ -95,6 +96,30 @@ class LoadedFile:
     def _is_for_one(self) -> bool:
         """Whether a sandbox of it answers a single question."""
         return self._means.scratch_bytes > 0
+
+    @contextlib.asynccontextmanager
+    async def _question(self, sandbox: Sandbox) -> AsyncIterator[Frames]:
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.setblocking(False)
+            with theirs:
+                async with self.in_time():
+                    await sandbox.send(ASK, descriptor=theirs.fileno())
+            yield Frames(ours)
+
+    @contextlib.asynccontextmanager
+    async def in_time(self) -> AsyncIterator[asyncio.Timeout]:
+        """Wait for it in the block, which may put the limit off.
+
+        Raises TimeoutError where that takes longer than any question may: a fork that has not ended
+        by then has put its alarm off, and would go on beside the next. So all of it is ended.
+        """
+        try:
+            async with asyncio.timeout(LIMIT_S + _GRACE_S) as limit:
+                yield limit
+        except TimeoutError:
+            await self.close()
+            raise
 
     @property
     def is_gone(self) -> bool:
@@ -167,16 +192,6 @@ def _last_words(output: str) -> str:
     lines = [one for one in output.splitlines() if one.strip()]
     ends = [one for one in lines if not one.startswith((" ", "Traceback"))]
     return ends[-1].strip() if ends else ""
-
-
-@contextlib.asynccontextmanager
-async def _question(sandbox: Sandbox) -> AsyncIterator[Frames]:
-    ours, theirs = socket.socketpair()
-    with ours:
-        ours.setblocking(False)
-        with theirs:
-            await sandbox.send(ASK, descriptor=theirs.fileno())
-        yield Frames(ours)
 
 
 def _profile(means: Means, hash_seed: int) -> Profile:

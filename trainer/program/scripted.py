@@ -6,7 +6,6 @@ the chat and a seed that no candidate can know beforehand. A token of it is four
 counted.
 """
 
-import asyncio
 import json
 from typing import Final
 
@@ -14,7 +13,7 @@ from trainer.measuring.host_load import LaneWork
 from trainer.measuring.models import ModelAnswer, ModelFault, ModelOutcome, ModelQuestion
 from trainer.program.harness.files import File
 from trainer.program.harness.tags import REPLY, SAY
-from trainer.program.loaded import LIMIT_S, LoadedFile
+from trainer.program.loaded import LoadedFile
 from trainer.program.manifest import SCRIPT
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 
@@ -34,7 +33,7 @@ class Scripted:
         messages = [{"role": one.role, "content": one.content} for one in question.messages]
         told = json.dumps({"messages": messages, "seed": question.seed}).encode()
         try:
-            async with self._loaded.asked() as frames, asyncio.timeout(LIMIT_S):
+            async with self._loaded.asked() as frames, self._loaded.in_time():
                 await frames.send(SAY, told)
                 _, said = await frames.receive_one({REPLY: _MOST_BYTES})
         except (SandboxEnded, ForgedFrame, TimeoutError):

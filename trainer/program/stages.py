@@ -204,9 +204,11 @@ class ProgramStages:
         size = await self.size_of(request.source)
         public = [one for one, name in zip(measured, asked, strict=True) if not name.is_secret]
         secret = [one for one, name in zip(measured, asked, strict=True) if name.is_secret]
-        self._guard(request.source, public, secret, meter)
+        found = self._guarded(public, secret)
         public_nano = self._figure(public, size)
         secret_nano = self._secret_figure(secret, size) if secret else public_nano
+        if self.baseline_cost is None and request.source.tree == self._task.source.tree:
+            self.baseline_cost = BaselineCost(cost=meter.cost, product=b"", audited=found)
         return Scores(answers=None, public_nano=public_nano, secret_nano=secret_nano, audit=None)
 
     # Instances
@@ -390,14 +392,11 @@ class ProgramStages:
         except RunFailed as failed:
             raise RunFailed(failed.status, "no metric on the secret split") from failed
 
-    def _guard(
-        self,
-        source: Source,
-        public: Sequence[Measured],
-        secret: Sequence[Measured],
-        meter: Meter,
-    ) -> None:
-        """Hold a run against the task's guards; the baseline's first run says what it comes to."""
+    def _guarded(self, public: Sequence[Measured], secret: Sequence[Measured]) -> dict[str, float]:
+        """Hold a run against the task's guards and what the baseline's first run came to.
+
+        Return what this one comes to.
+        """
         try:
             found = guarded(self._spec.guards, [*public, *secret])
         except Unfit as fault:
@@ -409,8 +408,7 @@ class ProgramStages:
             # In digits of what was public alone.
             shown = guard_fault(self._spec.guards, guarded(self._spec.guards, public), base)
             raise RunFailed("rejected", shown or "a guard does not hold, the secret split included")
-        if self.baseline_cost is None and source.tree == self._task.source.tree:
-            self.baseline_cost = BaselineCost(cost=meter.cost, product=b"", audited=found)
+        return found
 
 
 def _card(manifest: TaskManifest, device: Device | None) -> Device | None:

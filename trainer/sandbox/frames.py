@@ -42,6 +42,10 @@ class Frames:
                     await loop.sock_sendall(self._channel, data)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise SandboxEnded from error
+        except OSError as error:
+            if self._channel.fileno() >= 0:
+                raise
+            raise SandboxEnded from error  # it was closed here while this one waited for its turn
 
     async def receive(self, tag: bytes, size: int = 0) -> bytes:
         """Return the next frame's payload, of so many bytes.

@@ -10,13 +10,13 @@ import pytest
 
 from protocol.errors import ConfigurationError
 from trainer.measuring.host_load import LaneWork
-from trainer.program import judge as judge_module
 from trainer.program import loaded
 from trainer.program.harness.codec import encode
 from trainer.program.harness.files import File
 from trainer.program.judge import Judge, Verdict, verdict_of
 from trainer.program.manifest import ProgramRecipe
 from trainer.program.seeds import InstanceName
+from trainer.sandbox.frames import SandboxEnded
 
 T = TypeVar("T")
 
@@ -112,7 +112,6 @@ def loop() -> Iterator[asyncio.Runner]:
 def moody(loop: asyncio.Runner) -> Iterator[Judge]:
     """A judge that all these tests ask, one after the other, with little time and memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge_module, "LIMIT_S", 2)
         patch.setattr(loaded, "LIMIT_S", 2)
         judge = judge_of(MOODY, interactive=False)
         yield judge
@@ -312,7 +311,7 @@ def test_a_judge_that_makes_no_instances_is_said_so(name: str) -> None:
 def test_a_judge_that_takes_too_long_to_make_one_is_said_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(judge_module, "LIMIT_S", 1)
+    monkeypatch.setattr(loaded, "LIMIT_S", 1)
     with pytest.raises(ConfigurationError, match="made no instance 0"):
         made(judge_of("def instance(*_):\n    while True:\n        pass\n"))
 
@@ -384,3 +383,15 @@ def test_a_judge_does_not_count_the_seconds_in_which_it_waits(
             await judge.close()
 
     assert asyncio.run(speak()) == b'{"said":"a"}'
+
+
+def test_a_conversation_with_a_judge_that_puts_its_alarm_off_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loaded, "LIMIT_S", 1)
+    monkeypatch.setattr(loaded, "_GRACE_S", 0.5)
+    silent = (
+        "import signal\n\ndef converse(_):\n    signal.alarm(0)\n    while True:\n        pass\n"
+    )
+    with pytest.raises(SandboxEnded):
+        spoken(judge_of(silent, interactive=True), "a")

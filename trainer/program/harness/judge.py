@@ -93,6 +93,7 @@ def _confine(job: dict[str, Any]) -> None:
     load_filter(bytes.fromhex(job["filter"]))
     resource.setrlimit(resource.RLIMIT_FSIZE, (job["scratch_bytes"],) * 2)
     resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"], job["memory_bytes"]))
+    resource.setrlimit(resource.RLIMIT_CPU, (job["limit_s"] + 1, job["limit_s"] + 1))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(job["limit_s"])
 
