@@ -1,13 +1,15 @@
 """One sandbox, from the inside: what a program in it finds, and what ends it."""
 
 import asyncio
+import ctypes
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -419,6 +421,66 @@ while True:
     if closer == "by us":
         assert before >= 7
     assert after == []
+
+
+_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+
+@pytest.fixture
+def orphans() -> Iterator[None]:
+    """Have whoever loses its parent become this process' child."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    yield
+    libc.prctl(_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def living_family() -> set[int]:
+    """Return this process' descendants, and bury those that nobody else waits for."""
+    found = set(family_of(os.getpid())) - {os.getpid()}
+    for pid in sorted(found):
+        with suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                found.remove(pid)
+    return found
+
+
+@pytest.mark.parametrize("single_process", [True, False])
+def test_a_launch_that_is_given_up_leaves_no_process(orphans: None, single_process: bool) -> None:
+    """At whatever moment that is: before there is a process, before it speaks, and after."""
+
+    async def given_up(after_s: float) -> None:
+        launching = asyncio.create_task(Sandbox.launch(profile(single_process=single_process)))
+        await asyncio.sleep(after_s)
+        launching.cancel()
+        async with asyncio.timeout(30):
+            with suppress(asyncio.CancelledError):
+                await (await launching).close()
+
+    async def run() -> tuple[set[int], set[int]]:
+        await (await Sandbox.launch(profile(single_process=single_process))).close()
+        before = living_family()
+        for moment in range(12):
+            await given_up(moment * 0.004)
+        return before, living_family()
+
+    before, after = asyncio.run(run())
+    assert after <= before
+
+
+def test_whoever_is_cancelled_while_it_closes_has_closed_it(orphans: None) -> None:
+    async def run() -> set[int]:
+        before = living_family()
+        sandbox = await Sandbox.launch(profile(single_process=False))
+        closing = asyncio.create_task(sandbox.close())
+        for _ in range(3):
+            await asyncio.sleep(0)
+            closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        return living_family() - before
+
+    assert asyncio.run(run()) == set()
 
 
 def test_the_sandbox_dies_with_a_killed_node(tmp_path: Path) -> None:

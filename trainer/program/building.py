@@ -17,10 +17,10 @@ from trainer.program.failing import ProgramFailed
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files, unpack_files
 from trainer.program.harness.tags import BUILT
-from trainer.program.launching import launched
 from trainer.program.manifest import ProgramRecipe, spec_of, tools_of
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import Sealed
 
 _LIMIT_S: Final = 300.0
@@ -77,7 +77,7 @@ class Builder:
 
     async def _built(self, files: list[File]) -> tuple[list[File], str]:
         assert self._build is not None  # noqa: S101 -- asked by the caller
-        sandbox = await launched(
+        sandbox = await Sandbox.launch(
             Profile(
                 role="build",
                 harness=HARNESS,

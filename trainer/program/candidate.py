@@ -27,7 +27,6 @@ from trainer.program.failing import ProgramFailed
 from trainer.program.harness import HARNESS
 from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
 from trainer.program.judge import Conversation
-from trainer.program.launching import closed, launched
 from trainer.program.manifest import recipe_of, spec_of, tools_of
 from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING
@@ -46,11 +45,15 @@ _USED_BYTES: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Met:
-    """A candidate's answer to an instance, and what it took."""
+    """A candidate's answer to an instance, and what it took.
+
+    `instructions` is None where a task does not ask for them.
+    """
 
     answer: bytes
     wall_s: float
     cpu_s: float
+    instructions: int | None = None
     peak_bytes: int
     log: str
 
@@ -122,7 +125,7 @@ class Candidate:
 
     async def meet(self, meeting: Meeting) -> Met:
         """Return what a candidate answers. Raises RunFailed."""
-        sandbox = await launched(self._profile)
+        sandbox = await Sandbox.launch(self._profile)
         if not meeting.is_heard:
             sandbox.stop_listening()
         self._work.begin(sandbox)
@@ -143,7 +146,7 @@ class Candidate:
             raise ProgramFailed(failed, sandbox.output_tail()) from failed
         finally:
             self._work.end(sandbox)
-            await closed(sandbox)
+            await sandbox.close()
         return Met(
             answer=answer,
             wall_s=watch.used_s,
@@ -195,7 +198,11 @@ class Candidate:
                 async with watch.running():
                     await sandbox.send(INSTANCE, descriptor=descriptor)
                     _, answer = await sandbox.receive_one({ANSWER: self._most_bytes})
-        return answer, _Used(peak_bytes=status_number(sandbox.pid, "VmHWM") << 10)
+        peak_kib = status_number(sandbox.pid, "VmHWM")
+        if not peak_kib:  # else it waits for what comes next
+            told = "it ended by itself, before it was known what it took"
+            raise RunFailed("crash", f"{meeting.name}: {told}")
+        return answer, _Used(peak_bytes=peak_kib << 10)
 
     async def _answer_of_command(
         self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch

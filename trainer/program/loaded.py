@@ -21,7 +21,6 @@ from trainer.program.data import Means
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files
 from trainer.program.harness.tags import ASK
-from trainer.program.launching import closed, launched
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 from trainer.sandbox.inside.channel import JOB, SERVING
 from trainer.sandbox.inside.landlock import landlock_abi
@@ -140,7 +139,7 @@ class LoadedFile:
     async def _end(self, sandbox: Sandbox) -> None:
         await self._read_output(sandbox)
         self._work.end(sandbox)
-        await closed(sandbox)
+        await sandbox.close()
 
     async def _read_output(self, sandbox: Sandbox) -> None:
         for _ in range(_TURNS):
@@ -148,7 +147,7 @@ class LoadedFile:
         self._last_output = sandbox.output_tail()
 
     async def _start(self) -> Sandbox:
-        sandbox = await launched(self._profile)
+        sandbox = await Sandbox.launch(self._profile)
         self._work.begin(sandbox)
         is_confined = probe_tier().name != "full"
         # A question is answered by what cannot even move a file that the next one reads.

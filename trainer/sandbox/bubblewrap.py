@@ -13,22 +13,22 @@ from pathlib import Path
 
 from protocol.errors import SafetyError
 from trainer.cards import nvidia
-from trainer.host.processes import status_number
+from trainer.host.processes import family_of, status_number
 from trainer.sandbox.compiled import make_folder
 from trainer.sandbox.enclosure import (
     Enclosure,
     boot_arguments,
     environment,
     holds_too_much,
-    start_process,
     until_gone,
 )
 from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.seccomp import seccomp_program
+from trainer.sandbox.spawned import SpawnedProcess, spawn
 from trainer.sandbox.toolchains import shown_by
 from trainer.sandbox.visible import FLAGS, INTERPRETER, visible_tree
-from trainer.sandbox.zygote import Started, spawn
+from trainer.sandbox.zygote import Started
 
 _COMPILED = "/compiled"
 CPUINFO = "/cpuinfo"  # where a zygote's children find what they show in their `/proc`
@@ -40,11 +40,11 @@ class Bubblewrap(Enclosure):
 
     def __init__(self, profile: Profile) -> None:
         super().__init__(profile)
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: SpawnedProcess | None = None
         self._init: int | None = None  # pidfd of the sandbox's process 1; the last one to die
         self._root = ""
 
-    async def start(self, channel: int) -> asyncio.subprocess.Process:
+    async def start(self, channel: int) -> SpawnedProcess:
         filters = seccomp_program(
             single_process=self.profile.single_process,
             has_card=self.profile.card is not None,
@@ -59,7 +59,7 @@ class Bubblewrap(Enclosure):
             [*words, "--seccomp", str(program)], [boot, *boot_arguments(self.profile, channel)]
         ) as (command, arguments):
             try:
-                self._process = await start_process(
+                self._process = await SpawnedProcess.start(
                     self.giving_way(command),
                     pass_fds=(channel, program, arguments),
                     has_lifeline=False,
@@ -76,11 +76,24 @@ class Bubblewrap(Enclosure):
 
     def kill(self) -> None:
         """Kill process 1; bwrap outside then reaps it. Killed first it would leave a zombie."""
+        if self._init is None and self._process is not None:
+            self._find_first(self._process)
         with contextlib.suppress(ProcessLookupError):
             if self._init is not None:
                 signal.pidfd_send_signal(self._init, signal.SIGKILL)
-            elif self._process is not None:
-                self._process.kill()
+
+    def _find_first(self, process: SpawnedProcess) -> None:
+        """Look for process 1 of what has not spoken yet, and kill bwrap outside.
+
+        That is stopped before: process 1 does not die with it from its first moment on, so one that
+        begins after this has looked would stay.
+        """
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it has ended
+            os.kill(process.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            for first in family_of(process.pid)[1:2]:
+                self._init = os.pidfd_open(first)
+        process.kill()
 
     async def emptied(self) -> None:
         """Wait for the end of process 1: the kernel lets it go after everything else in there.

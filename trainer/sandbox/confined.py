@@ -30,14 +30,14 @@ from trainer.sandbox.enclosure import (
     environment,
     holds_too_much,
     in_time,
-    start_process,
 )
 from trainer.sandbox.landlock import CARD, DEVICE, READ, WRITE
 from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.profile import Profile
+from trainer.sandbox.spawned import SpawnedProcess, spawn
 from trainer.sandbox.toolchains import shown_by
 from trainer.sandbox.visible import FLAGS, VisibleTree, visible_tree
-from trainer.sandbox.zygote import Started, spawn
+from trainer.sandbox.zygote import Started
 
 # systemd's range for users that exist only as long as a service runs: nobody else's.
 THROWAWAY_UIDS = range(61184, 65520)
@@ -60,9 +60,9 @@ class Confined(Enclosure):
         self._as_throwaway = as_throwaway
         self._uid: int | None = None
         self._folder: Path | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: SpawnedProcess | None = None
 
-    async def start(self, channel: int) -> asyncio.subprocess.Process:
+    async def start(self, channel: int) -> SpawnedProcess:
         """Make the folder, start `trainer.sandbox.confine` in it."""
         self._uid = throwaway_uid() if self._as_throwaway else None
         self._folder = make_box(self._uid)
@@ -79,7 +79,7 @@ class Confined(Enclosure):
             channel=channel,
             program=[str(boot), *boot_arguments(self.profile, channel)],
         )
-        self._process = await start_process(
+        self._process = await SpawnedProcess.start(
             self.giving_way(confining(spec)), pass_fds=(channel,), has_lifeline=True
         )
         return self._process
@@ -89,13 +89,15 @@ class Confined(Enclosure):
 
     def kill(self) -> None:
         """Let go of the line that the first process lives on."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        if self._process is not None:
+            self._process.let_go()
 
     async def emptied(self) -> None:
         """Wait for the first process, which ends last and takes the folder with it."""
         if self._process is not None:
             await in_time(self._process.wait())
+        elif self._folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self._folder)
         self._folder = None
         if self._uid is not None:
             release_uid(self._uid)

@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -27,7 +27,7 @@ _END_TIMEOUT_S = 60.0  # milliseconds, if there is no full folder to be cleared 
 
 
 class Program(Protocol):
-    """A sandbox's first process as seen from outside: `asyncio.subprocess.Process`, or like it."""
+    """A sandbox's first process as seen from outside."""
 
     @property
     def pid(self) -> int: ...
@@ -37,6 +37,10 @@ class Program(Protocol):
 
     @property
     def stdout(self) -> asyncio.StreamReader | None: ...
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that it held at once, when it has ended; 0 where that is not known."""
 
     async def wait(self) -> int: ...
 
@@ -90,26 +94,6 @@ class Enclosure(ABC):
         """Whether more was written, or more files made, than the profile allows."""
 
 
-async def start_process(
-    command: list[str],
-    *,
-    has_lifeline: bool,
-    pass_fds: tuple[int, ...] = (),
-    stderr: int = asyncio.subprocess.STDOUT,
-) -> asyncio.subprocess.Process:
-    """Start an enclosure's first process with an empty environment and its output in a pipe."""
-    return await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE if has_lifeline else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=stderr,
-        env={"PATH": os.defpath},
-        cwd="/",
-        start_new_session=True,  # a terminal's Ctrl-C is for the node, not for its runs
-        pass_fds=pass_fds,
-    )
-
-
 async def until_ready(descriptor: int, *, to_write: bool = False) -> None:
     """Wait until a descriptor can be read, or written to; a process's, until it has ended."""
     loop = asyncio.get_running_loop()
@@ -122,6 +106,19 @@ async def until_ready(descriptor: int, *, to_write: bool = False) -> None:
         await ready.wait()
     finally:
         end(descriptor)
+
+
+async def to_its_end(doing: Coroutine[object, object, None]) -> None:
+    """Wait until something is done; a cancellation meanwhile comes after that."""
+    task = asyncio.create_task(doing)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def in_time(end: Awaitable[object]) -> None:

@@ -26,7 +26,7 @@ from trainer.host.processes import (
     used_cpu_s,
 )
 from trainer.sandbox.compiled import CompiledCode
-from trainer.sandbox.enclosure import Enclosure, Program, until_ready
+from trainer.sandbox.enclosure import Enclosure, Program, to_its_end, until_ready
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 from trainer.sandbox.gate import Gate
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
@@ -87,7 +87,10 @@ class Sandbox:
 
     @classmethod
     async def launch(cls, profile: Profile) -> "Sandbox":
-        """Start a sandbox and wait until it is warm. Raises SafetyError when it does not start."""
+        """Start a sandbox and wait until it is warm; whoever is cancelled meanwhile has none left.
+
+        Raises SafetyError when it does not start.
+        """
         asked_s = time.monotonic()
         enclosure = enclose(profile)
         ours, theirs = socket.socketpair()
@@ -97,7 +100,7 @@ class Sandbox:
             process = await enclosure.start(theirs.fileno())
         except BaseException:
             ours.close()
-            await enclosure.emptied()
+            await to_its_end(enclosure.emptied())
             raise
         finally:
             theirs.close()
@@ -207,7 +210,10 @@ class Sandbox:
                 await self._tasks[0]
 
     async def close(self) -> None:
-        """Kill whatever is left and wait until nothing is."""
+        """Kill whatever is left and wait until nothing is, even if cancelled meanwhile."""
+        await to_its_end(self._end_all())
+
+    async def _end_all(self) -> None:
         if self in self._open:
             self._open.remove(self)
             Sandbox._closed_cpu_s += self.cpu_s()
@@ -215,6 +221,7 @@ class Sandbox:
         self.shut_gate()
         self._channel.close()
         await self._enclosure.emptied()
+        self.peak_memory_bytes = max(self.peak_memory_bytes, self._process.peak_bytes)
         for task in self._tasks[1:]:
             task.cancel()
         for ended in await asyncio.gather(*self._tasks, return_exceptions=True):

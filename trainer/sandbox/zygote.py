@@ -36,22 +36,6 @@ class Started:
     folder: Path | None = None
 
 
-def spawn(
-    command: list[str], *, has_lifeline: bool, pass_fds: tuple[int, ...]
-) -> "subprocess.Popen[bytes]":
-    """Start a zygote's first process as `start_process` does a sandbox's, on no event loop."""
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE if has_lifeline else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={"PATH": os.defpath},
-        cwd="/",
-        start_new_session=True,
-        pass_fds=pass_fds,
-    )
-
-
 class ForkedProcess:
     """A process that a zygote forked, with what is used here of `asyncio.subprocess.Process`.
 
@@ -62,7 +46,9 @@ class ForkedProcess:
         self.pid = 0
         self.stdout = stdout
         self.returncode: int | None = None
-        self.used_cpu_s: float | None = None  # in all, once it has ended
+        # In all and at once, when it has ended; a zygote that is gone tells nothing.
+        self.used_cpu_s: float | None = None
+        self.peak_bytes = 0
         self._ended = asyncio.create_task(self._until_buried(end))
 
     async def wait(self) -> int:
@@ -75,9 +61,13 @@ class ForkedProcess:
             told = os.read(end, ENDED.size)
         finally:
             os.close(end)
-        # A zygote that is gone tells nothing, and takes along what it forked.
-        self.returncode, self.used_cpu_s = ENDED.unpack(told) if told else (1, None)
-        return self.returncode or 0
+        if not told:  # the zygote is gone, and took along what it forked
+            self.returncode = 1
+            return 1
+        status, self.used_cpu_s, peak_kib = ENDED.unpack(told)
+        self.peak_bytes = peak_kib << 10
+        self.returncode = status
+        return int(status)
 
 
 class Zygote:

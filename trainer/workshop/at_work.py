@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from trainer.host.processes import family_of, held_kib, proportional_kib, status_number
-from trainer.sandbox.enclosure import held, in_time, start_process
+from trainer.sandbox.enclosure import held, in_time
 from trainer.workshop import workbench
 from trainer.workshop.workbench import WorkshopSpec
 
@@ -79,8 +79,16 @@ class AtWork:
 
     @classmethod
     async def begin(cls, spec: WorkshopSpec, limits: WorkshopLimits, places: Places) -> "AtWork":
-        command = [sys.executable, "-I", "-S", "-B", workbench.__file__]
-        process = await start_process(command, has_lifeline=True, stderr=asyncio.subprocess.PIPE)
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-B", workbench.__file__),
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env={"PATH": os.defpath},
+            cwd="/",
+            start_new_session=True,  # a terminal's Ctrl-C is for the node
+        )
         assert process.stdin is not None  # noqa: S101 -- PIPE was asked for
         # Not as an argument: others of this machine can read those, and keys are in there.
         process.stdin.write(json.dumps(asdict(spec)).encode() + workbench.TOLD)

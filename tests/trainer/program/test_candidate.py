@@ -19,6 +19,7 @@ from tests.trainer.program.tasks import (
 )
 from tests.trainer.runners import SPLIT
 from trainer.measuring.outcome import RunOutcome
+from trainer.sandbox import sandbox as sandbox_module
 
 ERROR = (3_000_000_000, 3_000_000_000)
 COMMAND = 'editable = ["solve.py"]\nrun = ["python", "solve.py"]\nencoding = "json"\n'
@@ -84,6 +85,71 @@ def test_a_run_takes_seconds_and_memory(called: Bench) -> None:
     assert outcome.peak_mem_bytes > 1 << 20
     assert outcome.tokens == 0
     assert outcome.audit is None
+
+
+PEAK = 300 << 20
+ENDS_AT_ONCE = """\
+import os
+
+from trainer.sandbox.inside.channel import Channel
+
+send = Channel.send
+
+
+def answer_and_end(*frame):
+    send(*frame)
+    os._exit(0)
+
+
+def solve(instance):
+    kept = b"x" * (300 << 20)
+    del kept
+    Channel.send = answer_and_end
+    return sum(instance["numbers"]) + 3
+"""
+ENDS_FREED = """\
+import json
+import os
+import sys
+
+kept = b"x" * (300 << 20)
+del kept
+print(sum(json.load(sys.stdin)["numbers"]) + 3, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def seldom_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at sandboxes once, when they are warm."""
+    monkeypatch.setattr(sandbox_module, "_WATCH_INTERVAL_S", 60.0)
+
+
+def test_a_function_that_ends_at_once_does_not_hide_its_memory(
+    tmp_path: Path, seldom_watched: None
+) -> None:
+    with Bench(read(write_task(tmp_path / "task", instances=ONE_OF_EACH))) as bench:
+        assert figures(bench.calibrate()) == ERROR
+        outcome = bench.run(ENDS_AT_ONCE)
+        if outcome.status == "ok":  # it was looked at before it had ended
+            assert outcome.peak_mem_bytes > PEAK
+        else:
+            assert outcome.status == "crash"
+            assert is_told(outcome, "it ended by itself, before it was known what it took")
+
+
+def test_a_command_that_ends_between_two_looks_shows_its_memory(
+    tmp_path: Path, seldom_watched: None
+) -> None:
+    files = {"solve.py": PYTHON}
+    folder = write_task(tmp_path / "task", how=COMMAND, instances=ONE_OF_EACH, files=files)
+    with Bench(read(folder)) as bench:
+        small = bench.calibrate()
+        assert figures(small) == ERROR
+        assert small.peak_mem_bytes < PEAK / 2
+        hog = bench.run(ENDS_FREED)
+        assert figures(hog) == ERROR
+        assert hog.peak_mem_bytes > PEAK
 
 
 def test_a_better_function_comes_to_a_better_metric(called: Bench) -> None:
