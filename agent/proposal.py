@@ -58,7 +58,8 @@ class Brief:
     """The task in words: `program` is the user's, read anew for every proposal.
 
     `measured` are points, a line each: how the task's kind measures a change. `noise_sd` is of one
-    run here, in the metric's unit; `best` what the working line measures.
+    run here, in the metric's unit; `best` what the working line measures. `imports` are modules
+    that a source may import beside those that it has.
     """
 
     task: str
@@ -72,6 +73,7 @@ class Brief:
     measured: str
     noise_sd: float
     best: float | None
+    imports: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,6 @@ from agent.model.quoting import (
     one_line,
 )
 from agent.proposal import Aim, Brief, Context, Crash, Silence
-from agent.source.allowed import IMPORTS
 from protocol.patches import unified_diff
 from protocol.rule import DEFAULT
 from protocol.source import Source
@@ -215,7 +214,7 @@ Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}
 You may edit {", ".join(editable)} and nothing else."""
     rules = _MEASURED.format(
         measured=brief.measured,
-        modules=", ".join(sorted(IMPORTS)),
+        modules=", ".join(sorted(brief.imports)),
         noise_sd=brief.noise_sd,
         unit=brief.unit,
         screen_sd=DEFAULT.screen_sd,

@@ -225,7 +225,7 @@ def _unfit(checked: Checked, source: Source) -> Slip:
             quoted=rows,
         )
     return Slip(
-        message="Your version is refused before it runs: training code has no need of what these "
+        message="Your version is refused before it runs: no candidate has a need of what these "
         "lines do.",
         quoted=rows,
     )

@@ -1,12 +1,13 @@
 """The capability lint: what a source does beyond arithmetic, found by reading its AST.
 
-An allow-list. Of modules only the names may be used that training needs (`agent.source.allowed`),
-of values only the attributes that arithmetic needs or that the script itself defines
-(`agent.source.attributes`), of builtins only those that reach nothing; with none of them does a
-string become code, or a name but one of `self` that begins as no marked one does. All else is
-marked (`agent.source.lint`). It is hygiene for code that may one day leave the
-sandbox in somebody's hands, never the boundary: what it does not mark may still be hostile. Pure;
-it parses, so that a stranger's source is read in the inspector's process only.
+An allow-list, one for each kind of task (`agent.source.allow_lists`). Of modules only the names may
+be used that training needs (`agent.source.allowed`), or a program that answers instances
+(`agent.source.programs`), of values only the attributes that arithmetic needs or that the script
+itself defines (`agent.source.attributes`), of builtins only those that reach nothing; with none of
+them does a string become code, or a name but one of `self` that begins as no marked one does. All
+else is marked (`agent.source.lint`). It is hygiene for code that may one day leave the sandbox in
+somebody's hands, never the boundary: what it does not mark may still be hostile. Pure; it parses,
+so that a stranger's source is read in the inspector's process only.
 """
 
 import ast
@@ -15,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias, get_args
 
+from agent.source.allow_lists import TRAINING, AllowList
 from agent.source.canonical import parse, syntax_fault
 from agent.source.imported_reach import Own, What, defined_in, reached_in
 from agent.source.lint import Lint
@@ -54,7 +56,7 @@ class Checked:
 Check: TypeAlias = Callable[[Source], Awaitable[Checked]]
 
 
-def findings(source: Source) -> tuple[CapabilityMark, ...]:
+def findings(source: Source, allowed: AllowList = TRAINING) -> tuple[CapabilityMark, ...]:
     """Return everything in the Python files of a source that is marked, in the order of lines."""
     files = [(path, data) for path, data in source.files if path.endswith(".py")]
     read = {
@@ -67,6 +69,7 @@ def findings(source: Source) -> tuple[CapabilityMark, ...]:
         modules=modules,
         attributes=frozenset(name for module, _ in read.values() for name in defined_in(module)),
         reached=frozenset(name for module, _ in read.values() for name in reached_in(module)),
+        allowed=allowed,
     )
     return tuple(
         finding

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from agent.source import allowed
+from agent.source.allow_lists import TRAINING, AllowList
 from agent.source.names import Names
 
 What: TypeAlias = Literal[
-    "import", "builtin", "harness", "module", "attribute", "reflection", "uninspectable"
+    "import", "builtin", "harness", "module", "attribute", "reflection", "uninspectable", "unread"
 ]
 
 DUNDER: Final = re.compile(r"__[A-Za-z0-9_]+?__")
@@ -23,18 +24,20 @@ _KEYED = frozenset({"ModuleDict", "namedtuple"})
 class Own:
     """What the source itself brings: its modules by name, the attributes that it defines.
 
-    `reached` are all names by which one file can ask another for something.
+    `reached` are all names by which one file can ask another for something; `allowed` is what the
+    kind of task lets a source use.
     """
 
     modules: Mapping[str, Sequence[Names]]
     attributes: frozenset[str]
     reached: frozenset[str]
+    allowed: AllowList = TRAINING
 
     def path_mark(self, path: str) -> What | None:
         """Return how a dotted path from an imported module is marked as far as modules go."""
         parts = path.split(".")
         root = parts[0]
-        if root in self.modules and root not in allowed.MODULES:
+        if root in self.modules and root not in self.allowed.modules:
             name = parts[1] if len(parts) > 1 else ""
             if DUNDER.search(name):
                 return "reflection"
@@ -43,22 +46,22 @@ class Own:
             return "harness"
         at = root
         for name in [*parts[1:], ""]:
-            if at not in allowed.MODULES:
+            if at not in self.allowed.modules:
                 return "module"
             if not name:
                 return None
-            if name not in allowed.MODULES[at]:
+            if name not in self.allowed.modules[at]:
                 is_switch = any(f"{one}.".startswith(f"{at}.{name}.") for one in allowed.SWITCHES)
                 is_harness = root in allowed.HARNESS
                 return None if is_switch else "harness" if is_harness else "module"
-            if f"{at}.{name}" not in allowed.MODULES:
+            if f"{at}.{name}" not in self.allowed.modules:
                 return None  # a value: what is asked of it is not a path's affair
             at = f"{at}.{name}"
         return None
 
     def is_module(self, path: str) -> bool:
         """Say whether a path is a module, an allowed one or the source's own."""
-        return path in allowed.MODULES or path in self.modules
+        return path in self.allowed.modules or path in self.modules
 
 
 def defined_in(module: ast.Module) -> Iterator[str]:

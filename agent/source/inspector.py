@@ -4,7 +4,7 @@ Python's parser can be made to crash, to use up memory or to take for ever, so `
 foreign code in the node's process. This is the child: canonical msgpack on stdin and stdout,
 limits on itself before it reads, nothing else opened. What starts it is `node.vetting.inspection`.
 
-    request {tree files, baseline files, base files|nil}; files = [[path, bytes]]
+    request {kind, tree files, baseline files, base files|nil}; files = [[path, bytes]]
     answer  {marks [{path, line, what, text}] ≤ 100, fingerprint, stripped files|nil,
              refusal text|nil}; with a base either stripped or refusal, else neither
 """
@@ -14,13 +14,15 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, TypeAlias
 
+from agent.source.allow_lists import allow_list
 from agent.source.canonical import fingerprint
 from agent.source.capabilities import MAX_PATH, MAX_TEXT, CapabilityMark, beyond, findings
 from agent.source.stripping import strip_prose
+from agent.source.unread import unread
 from protocol.codecs import Codec, binary, fit_line, line, listing, pair
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected
-from protocol.fields import Digest, Items, Mapped
+from protocol.fields import Digest, Items, Mapped, Word
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.manifest import MAX_FILES
 from protocol.source import Source
@@ -39,8 +41,12 @@ _Source: TypeAlias = Annotated[Source, _SOURCE]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectionRequest(Mapped):
-    """A tree, the task's baseline, and the base to strip it against, if it is to be stripped."""
+    """A tree, the task's baseline, and the base to strip it against, if it is to be stripped.
 
+    `kind` is the task's: what its sources may use hangs on it.
+    """
+
+    kind: Word
     tree: _Source
     baseline: _Source
     base: _Source | None
@@ -58,7 +64,11 @@ class Inspected(Mapped):
 
 def answer(request: InspectionRequest) -> Inspected:
     """Return what there is to say about a source."""
-    marks = beyond(findings(request.tree), findings(request.baseline))
+    allowed = allow_list(request.kind)
+    marks = (
+        *unread(request.tree, request.baseline),
+        *beyond(findings(request.tree, allowed), findings(request.baseline, allowed)),
+    )
     result = None if request.base is None else strip_prose(request.tree, request.base)
     return Inspected(
         marks=tuple(

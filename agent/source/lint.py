@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.source import allowed, calls
-from agent.source.attributes import KNOWN, TAKEN
 from agent.source.canonical import is_unused_text
 from agent.source.imported_reach import DUNDER, Own, What
 from agent.source.names import Names
@@ -16,9 +15,6 @@ from agent.source.options import Options
 from agent.source.tree import Tree
 
 _REAL_BUILTINS: Final = listed("copyright credits exit help license quit").union(dir(builtins))
-# What is more than a value: asked for by `getattr` it is marked, but for modules that are followed.
-_UNFOLLOWED: Final = frozenset({*allowed.USES, allowed.GET_KERNEL})
-_MORE: Final = frozenset({*allowed.MODULES, *_UNFOLLOWED, "os.environ"})
 _PREFIX: Final = re.compile("[a-z][A-Za-z0-9_]{2}")  # no underscore first, so never a dunder
 
 
@@ -29,7 +25,11 @@ class Lint:
         self._module = module
         self._names = names
         self._own = own
-        self._tree = Tree(module)
+        self._allowed = own.allowed.within(own.reached)
+        # More than a value: asked for by `getattr` it is marked, but for modules that are followed.
+        self._unfollowed = frozenset({*own.allowed.uses, allowed.GET_KERNEL})
+        self._more = frozenset({*own.allowed.modules, *self._unfollowed, "os.environ"})
+        self._tree = Tree(module, own.allowed.read)
         self._parents = self._tree.parents
         self._options = Options(names, self._parents, own.reached)
 
@@ -75,10 +75,11 @@ class Lint:
             yield "import"
 
     def _only_sets(self) -> bool:
-        """Say whether the file has `os` for its name and harmless settings alone."""
+        """Say whether the file has `os` for what is listed and harmless settings alone."""
         nodes = [node for node in ast.walk(self._module) if isinstance(node, ast.Attribute)]
         chains = [node for node in nodes if "os.environ" in self._names.paths(node)]
-        is_used = bool(chains) or any("os.name" in self._names.paths(node) for node in nodes)
+        fine = {f"os.{name}" for name in self._allowed.modules["os"]}
+        is_used = any(fine & self._names.paths(node) for node in nodes)
         return is_used and all(map(self._tree.is_setting, chains))
 
     def _from_marks(self, node: ast.ImportFrom) -> Iterator[What]:
@@ -129,7 +130,9 @@ class Lint:
                 calls.is_called(node, parent) and calls.is_plain_format(parent, node.value)
             ):
                 yield "reflection"
-        elif name not in KNOWN and (name in TAKEN or name not in self._own.attributes):
+        elif name not in self._allowed.known and (
+            name in self._allowed.taken or name not in self._own.attributes
+        ):
             yield "attribute"
         elif name == allowed.COMPILE_METHOD:
             use = allowed.USES["torch.compile"]
@@ -160,7 +163,7 @@ class Lint:
         name = node.id
         if name == "input" and self._names.is_bound(node) and not calls.is_called(node, parent):
             return  # a variable that many have; what it is otherwise only reads when called
-        if name not in allowed.BUILTINS:
+        if name not in self._allowed.builtins:
             yield "builtin"
         elif name in {*allowed.BY_NAME, "super", "type"} and not calls.is_called(node, parent):
             yield "reflection"
@@ -177,7 +180,7 @@ class Lint:
                 path == "os.environ" and not self._tree.is_setting(node)
             ):
                 yield "module"
-            use = allowed.USES.get(path)
+            use = self._allowed.uses.get(path)
             if use is not None and not calls.is_called(node, parent):
                 where = calls.place(node, parent, self._names)
                 if where not in use.alone:
@@ -187,7 +190,7 @@ class Lint:
         function = node.func
         yield from ((what, node) for what in self._alone_marks(node))
         for path in self._names.paths(function):
-            use = allowed.USES.get(path)
+            use = self._allowed.uses.get(path)
             if use is not None and not calls.is_within(node, use, self._options):
                 yield "reflection", function
             if path == allowed.GET_KERNEL:
@@ -222,7 +225,7 @@ class Lint:
                 if self._own.is_module(path):
                     yield from filter(None, [self._own.path_mark(f"{path}.{name}")])
                     is_followed = f"{path}.{name}" in self._names.paths(node)
-                    if f"{path}.{name}" in (_UNFOLLOWED if is_followed else _MORE):
+                    if f"{path}.{name}" in (self._unfollowed if is_followed else self._more):
                         yield "module"
             if not paths or self._names.is_other(target):
                 yield from self._asks(name)
@@ -234,7 +237,9 @@ class Lint:
         return (
             is_self
             and _PREFIX.match(prefix) is not None
-            and not any(name.startswith(prefix) for name in {*TAKEN, allowed.COMPILE_METHOD})
+            and not any(
+                name.startswith(prefix) for name in {*self._allowed.taken, allowed.COMPILE_METHOD}
+            )
         )
 
     def _text_marks(self, node: ast.Constant) -> Iterator[What]:

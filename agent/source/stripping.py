@@ -35,22 +35,20 @@ class _Edit:
 def strip_prose(source: Source, base: Source) -> Source | Rejected:
     """Return `source` without the prose of the lines that `base` does not have.
 
-    Doing it again changes nothing. Files that are not Python have no prose to tell from their
-    content, so an added line in one is a refusal.
+    Doing it again changes nothing. Of files that are not Python nobody can tell prose from content:
+    they stay as they are, and are marked (`agent.source.unread`).
     """
     known = dict(base.files)
     stripped: dict[str, bytes] = {}
     for path, data in source.files:
         before = known.get(path, b"")
-        if data == before:
+        if data == before or not path.endswith(".py"):
             stripped[path] = data
-        elif path.endswith(".py"):
-            result = _strip_file(data, before)
-            if isinstance(result, Rejected):
-                return Rejected(f"{path}: {result.reason}")
-            stripped[path] = result
-        else:
-            return Rejected(f"{path}: not Python, so its text cannot be told from its content")
+            continue
+        result = _strip_file(data, before)
+        if isinstance(result, Rejected):
+            return Rejected(f"{path}: {result.reason}")
+        stripped[path] = result
     return Source.of(stripped)
 
 

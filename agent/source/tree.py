@@ -6,20 +6,25 @@ from agent.source import allowed, calls
 
 
 class Tree:
-    """The parents of all nodes of a file."""
+    """The parents of all nodes of a file. `read` may be read of the environment."""
 
-    def __init__(self, module: ast.Module) -> None:
+    def __init__(self, module: ast.Module, read: frozenset[str]) -> None:
+        self._read = read
         self.parents = {
             id(child): node for node in ast.walk(module) for child in ast.iter_child_nodes(node)
         }
 
     def is_setting(self, node: ast.expr) -> bool:
-        """Say whether `os.environ` is only used to set one of the harmless settings to a word."""
+        """Say whether `os.environ` only sets a harmless setting to a word, or reads what may be."""
         parent = self.parents[id(node)]
         above = self.parents.get(id(parent))
         match parent, above:
             case ast.Subscript(slice=name, ctx=ast.Store()), ast.Assign(value=value):
                 return calls.is_setting(name, value)
+            case ast.Subscript(slice=ast.Constant(value=str() as read), ctx=ast.Load()), _:
+                return read in self._read
+            case ast.Attribute(attr="get"), ast.Call(args=[ast.Constant(value=str() as read), *_]):
+                return calls.is_called(parent, above) and read in self._read
             case ast.Attribute(attr="setdefault"), ast.Call(args=[name, value], keywords=[]):
                 return calls.is_called(parent, above) and calls.is_setting(name, value)
         return False

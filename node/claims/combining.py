@@ -133,7 +133,9 @@ def _peers_parts(peers: Peers, noise_sd: float) -> Iterator[CombinedPatch]:
 def _mark_of(ledger: Ledger, source: Source, *, is_peers: bool) -> bytes | None:
     """Return a source's canonical AST; None if it is no program, or may not be run."""
     if is_peers:
-        found = inspect(source, baseline=ledger.source(ledger.publication.manifest.baseline_tree))
+        manifest = ledger.publication.manifest
+        baseline = ledger.source(manifest.baseline_tree)
+        found = inspect(source, kind=manifest.kind, baseline=baseline)
         return None if found.marks else found.fingerprint
     is_whole = all(parse(data) for path, data in source.files if path.endswith(".py"))
     return fingerprint(source) if is_whole else None

@@ -123,7 +123,7 @@ class Offers:
         if source is None or source.tree == working.tree:
             return None
         baseline = self._ledger.source(self._manifest.baseline_tree)
-        found = inspect(source, baseline=baseline)
+        found = inspect(source, kind=self._manifest.kind, baseline=baseline)
         if found.marks or found.fingerprint is None:
             return None
         left = _changed_lines(working, source) / max(1, _changed_lines(base, tree))

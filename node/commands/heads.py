@@ -17,7 +17,7 @@ from node.settings.config import config_of
 from node.store.blobs import Blobs
 from node.terminal.terminal import plain, print_json
 from node.terminal.vocabulary import word
-from node.vetting.adoption import describe, examine, marks_of
+from node.vetting.adoption import concern, describe, examine, marks_of
 from node.vetting.patches import PatchRecord
 from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages
 from node.vetting.provenance import provenance as written_lines
@@ -48,7 +48,7 @@ def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> No
     if in_doubt:
         click.echo(f"{word('in_doubt')}: {plain(in_doubt)}", err=True)
     if marks:
-        click.echo(f"marked: this source does more than arithmetic: {_summary(marks)}", err=True)
+        click.echo(f"marked: this source {concern(marks)}: {_summary(marks)}", err=True)
     if provenance:
         return
     for path, data in source.files:
@@ -76,7 +76,7 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
         tree, marks = candidate.source.tree, candidate.marks
         if marks and not unverified:
             raise SafetyError(
-                f"tree {short(wanted)} does more than arithmetic: {_summary(marks)}",
+                f"tree {short(wanted)} {concern(marks)}: {_summary(marks)}",
                 "read it (`arnode diff`), and take the risk with --unverified",
             )
         evidence = books.store.experiments.evidence_for(line.key, tree)

@@ -1,6 +1,7 @@
 """`leaderboard`: what is claimed, what others say, and what this node measured."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import click
@@ -29,7 +30,7 @@ from node.store.jobs import LineKey
 from node.store.measured_here import Here, choose_board, measured_here
 from node.terminal.terminal import plain, print_json
 from node.terminal.vocabulary import unranked, word
-from node.vetting.adoption import describe, marks_of
+from node.vetting.adoption import describe, marks_of, unread_of
 from protocol.board import RULE, Board, Row
 from protocol.errors import UsageError
 from protocol.manifest import TaskManifest
@@ -45,8 +46,11 @@ _LEGEND = (
     " it.  others: keys, not people, whose runs bear out what they say (+ confirmed, ~ smaller than"
     " claimed, - refuted; ? not borne out).  here: measured on this machine."
 )
-_READ = "code: what it does beyond arithmetic, as `show` has it; not here: its source is not."
-_UNREAD = "--marks reads the rows' code."
+_READ = (
+    "code: what it does beyond arithmetic, as `show` has it; unread: in a language that no lint"
+    " reads; not here: its source is not."
+)
+_UNREAD = "--marks reads the rows' code; unread: in a language that no lint reads."
 
 
 @click.command()
@@ -84,7 +88,8 @@ def leaderboard(
     has. Each row has the id of its claim: `show`, `diff`, `verify`, `adopt` and `replay` take it.
 
     With --marks the code of the rows is read, half a second each: a mark is what a row's code does
-    beyond arithmetic that the task's baseline does not.
+    beyond arithmetic that the task's baseline does not. Code in another language than Python is
+    read by nobody here, and says so without being asked.
     """
     filters = _filters(wanted)
     config = config_of(Home.here())
@@ -116,7 +121,7 @@ def leaderboard(
         and (level != "here" or row.tree in here)
         and all(str(row.env.get(name)) == text for name, text in filters.items())
     ][:top]
-    marks = _marks(key.task, rows) if is_read else None
+    code = _code(manifest, rows, is_read=is_read)
     if as_json:
         print_json(
             {
@@ -127,14 +132,14 @@ def leaderboard(
                 "set_digest": board.set_digest.hex(),
                 "board_digest": board.board_digest.hex(),
                 "rows": [
-                    _as_json(row, here.get(row.tree), marks, is_in_doubt=row.tree == in_doubt)
+                    _as_json(row, here.get(row.tree), code, is_in_doubt=row.tree == in_doubt)
                     for row in rows
                 ],
                 "imported": [best_json(one, segment, top) for one, segment in segments],
             }
         )
         return
-    _print(board, rows, here, marks, manifest, key, in_doubt)
+    _print(board, rows, here, code, manifest, key, in_doubt)
     for one, segment in segments:
         print_best(one, segment, top)
 
@@ -175,25 +180,51 @@ def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:
     return {name: text for name, _, text in pairs}
 
 
-def _marks(task: bytes, rows: list[Row]) -> Marks:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """What is known of the rows' code, by tree: its marks, if it was read, and what nobody reads.
+
+    `unread` are languages that no lint reads; to say so takes no reading.
+    """
+
+    marks: Marks | None
+    unread: Mapping[bytes, tuple[str, ...]]
+
+    @property
+    def is_shown(self) -> bool:
+        return self.marks is not None or any(self.unread.values())
+
+    def words(self, tree: bytes) -> str:
+        """Return what people read of a row's code."""
+        marks = () if self.marks is None else self.marks[tree]
+        if marks is None:
+            return "not here"
+        languages = ", ".join(self.unread[tree])
+        read = [mark for mark in marks if mark.what != "unread"]
+        told = f"unread: {languages}" if languages else ""
+        if read:
+            told = f"{len(marks)} marks" if len(marks) > 1 else f"marked: {read[0].what}"
+        return told
+
+    def as_json(self, tree: bytes) -> dict[str, object]:
+        """Return what programs read of it."""
+        told: dict[str, object] = {"unread": list(self.unread[tree])}
+        if self.marks is not None:
+            found = self.marks[tree]
+            told["marks"] = None if found is None else [describe(mark) for mark in found]
+        return told
+
+
+def _code(manifest: TaskManifest, rows: list[Row], *, is_read: bool) -> Code:
     """Return what the code of each row does beyond its task's baseline."""
     with reading() as (store, blobs):
-        return {row.tree: marks_of(store, blobs, task, row.tree) for row in rows}
+        read = rows if is_read else []
+        marks = {row.tree: marks_of(store, blobs, manifest.id, row.tree) for row in read}
+        unread = {row.tree: unread_of(blobs, manifest, row.tree) for row in rows}
+    return Code(marks=marks if is_read else None, unread=unread)
 
 
-def _marks_shown(marks: tuple[CapabilityMark, ...] | None) -> str:
-    if marks is None:
-        return "not here"
-    return f"{len(marks)} marks" if len(marks) > 1 else f"marked: {marks[0].what}" if marks else ""
-
-
-def _as_json(
-    row: Row, here: Here | None, marks: Marks | None, *, is_in_doubt: bool
-) -> dict[str, object]:
-    read: dict[str, object] = {}
-    if marks is not None:
-        found = marks[row.tree]
-        read["marks"] = None if found is None else [describe(mark) for mark in found]
+def _as_json(row: Row, here: Here | None, code: Code, *, is_in_doubt: bool) -> dict[str, object]:
     return {
         "rank": row.rank,
         "tie": row.tie,
@@ -227,7 +258,7 @@ def _as_json(
         },
         "env": dict(row.env.items),
         "flags": list(row.flags),
-        **read,
+        **code.as_json(row.tree),
     }
 
 
@@ -235,7 +266,7 @@ def _print(
     board: Board,
     rows: list[Row],
     here: Mapping[bytes, Here],
-    marks: Marks | None,
+    code: Code,
     manifest: TaskManifest,
     key: BoardKey,
     in_doubt: bytes | None,
@@ -255,7 +286,7 @@ def _print(
     table.add_column("attested", no_wrap=True, justify="right")
     table.add_column("others", no_wrap=True)
     table.add_column("here", no_wrap=True)
-    if marks is not None:
+    if code.is_shown:
         table.add_column("code", no_wrap=True)
     has_flags = any(row.flags for row in rows)
     if has_flags:
@@ -272,11 +303,11 @@ def _print(
             _signed(row.gain_attested_lower_nano),
             _others_shown(row),
             Text(_here_shown(here.get(row.tree), is_in_doubt=row.tree == in_doubt)),
-            *([] if marks is None else [_marks_shown(marks[row.tree])]),
+            *([Text(plain(code.words(row.tree)))] if code.is_shown else []),
             *([Text(plain(", ".join(row.flags)))] if has_flags else []),
         )
     out.print(table)
-    out.print(f"{_LEGEND}  {_UNREAD if marks is None else _READ}", style="dim")
+    out.print(f"{_LEGEND}  {_UNREAD if code.marks is None else _READ}", style="dim")
     digests = (short(board.set_digest), short(board.board_digest))
     out.print("rule {}, records {}, board {}".format(RULE, *digests), style="dim")
 

@@ -14,7 +14,7 @@ from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
 from node.home.faults import explaining_faults
 from node.store.named_tasks import task_source
 from node.terminal.terminal import plain, print_json
-from node.vetting.adoption import describe, marks_of
+from node.vetting.adoption import concern, describe, marks_of
 from protocol.attestation import AttestBody
 from protocol.errors import SafetyError, UsageError
 from protocol.record_kinds import ResultBody
@@ -67,7 +67,7 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
     click.echo(f"{plain(str(folder))}: {', '.join(paths)}, replay.json, replay.sh")
     click.echo(command)
     for mark in said:
-        click.echo(f"marked, it does more than arithmetic: {plain(mark)}", err=True)
+        click.echo(f"marked, it {concern(marks or ())}: {plain(mark)}", err=True)
 
 
 def _from_bundle(

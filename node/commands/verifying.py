@@ -16,7 +16,7 @@ from node.exchange.bundling import bundle_of
 from node.home.home import Home
 from node.terminal.terminal import plain, print_json
 from node.terminal.vocabulary import interval_words, wording
-from node.vetting.adoption import describe
+from node.vetting.adoption import concern, describe
 from protocol.errors import SafetyError
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.units import NANO, from_nano
@@ -120,7 +120,7 @@ def _tell_marks(marks: Sequence[CapabilityMark] | None) -> None:
     if len(marks) > _SHOWN_MARKS:
         click.echo(f"marked: {len(marks) - _SHOWN_MARKS} more")
     if marks:
-        click.echo("it does more than arithmetic, so it is never adopted without your word")
+        click.echo(f"it {concern(marks)}, so it is never adopted without your word")
 
 
 def _meaning(verified: "Verified") -> str:

@@ -120,7 +120,7 @@ def marks_in(bundle: Bundle) -> tuple[CapabilityMark, ...] | None:
         return None
     manifest = manifest_of(bundle, body.task)
     baseline = None if manifest is None else bundle.source(manifest.baseline_tree)
-    return marks_beyond(source, baseline)
+    return marks_beyond(source, baseline, manifest)
 
 
 def manifest_of(bundle: Bundle, task: bytes) -> TaskManifest | None:

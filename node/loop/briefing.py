@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.proposal import Aim, Brief, Context, PeerPatch
+from agent.source.allow_lists import allow_list
 from node.home.people import People
 from node.line.ledger import Ledger
 from node.loop.insights import insights_of
@@ -120,4 +121,5 @@ class Briefing:
             measured=words.measured,
             noise_sd=self.noise_sd(),
             best=sum(bank_nano) / len(bank_nano) / NANO if bank_nano else None,
+            imports=allow_list(manifest.kind).imports,
         )

@@ -26,7 +26,7 @@ from node.on_demand.kept_runs import KeptRun, KeptRuns
 from node.on_demand.measuring import measure, weigh
 from node.on_demand.session import Workbench, calibrated_session
 from node.terminal.interrupts import STOPPING, until_interrupted
-from node.vetting.adoption import describe
+from node.vetting.adoption import concern, describe
 from node.vetting.inspection import inspect
 from protocol.attestation import AttestVerdict
 from protocol.encoding import Value, encode
@@ -255,5 +255,5 @@ def _refusal(task: Task, source: Source, *, is_own: bool) -> str:
         return f"not run: {fault.reason}"
     if is_own:
         return ""
-    marks = inspect(source, baseline=task.source).marks
-    return f"not run, it does more than arithmetic: {describe(marks[0])}" if marks else ""
+    marks = inspect(source, kind=task.manifest.kind, baseline=task.source).marks
+    return f"not run, it {concern(marks)}: {describe(marks[0])}" if marks else ""

@@ -130,10 +130,12 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
         fault = check_for_task(source, manifest, baseline=baseline)
         if fault is not None:
             return Checked(fingerprint=None, fault=fault.reason)
-        found = await asyncio.to_thread(inspect, source, baseline=baseline)
+        found = await asyncio.to_thread(inspect, source, kind=manifest.kind, baseline=baseline)
         if found.fingerprint is None:  # the child failed, for which no line of the source is named
             return Checked(fingerprint=None, fault=found.marks[0].text)
-        return Checked(fingerprint=found.fingerprint, marks=found.marks)
+        # Own ideas in a language that no lint reads may be run: there is nothing to refuse them by.
+        read = tuple(mark for mark in found.marks if mark.what != "unread")
+        return Checked(fingerprint=found.fingerprint, marks=read)
 
     return check
 

@@ -5,9 +5,12 @@ somebody else's patch did. A stranger's tree is adopted without its prose, as an
 theirs. Which evidence a head needs is `node.line.heads`' affair.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.source.allow_lists import LANGUAGE_MODEL
 from agent.source.capabilities import CapabilityMark
+from agent.source.unread import languages, unread
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.inspection import Inspection, inspect
@@ -46,14 +49,14 @@ def examine(store: Store, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> 
         )
     source = blobs.get_source(tree)
     if is_own:
-        found = inspect(source, baseline=baseline)
+        found = inspect(source, kind=manifest.kind, baseline=baseline)
         return Candidate(source=source, marks=found.marks, stripped_from=None)
     if (fault := check_for_task(source, manifest, baseline=baseline)) is not None:
         raise SafetyError(
             f"a stranger's source is not taken as it is: {fault.reason}", "adopt another tree"
         )
     base = _own_text(patches, blobs, makers[0], baseline)
-    found = inspect(source, baseline=baseline, base=base)
+    found = inspect(source, kind=manifest.kind, baseline=baseline, base=base)
     stripped = _stripped(found, tree)
     is_new = stripped.tree != tree and not patches.is_own(stripped.tree)
     return Candidate(
@@ -78,16 +81,43 @@ def marks_of(
     baseline = None
     if manifest is not None and blobs.has(manifest.baseline_tree):
         baseline = blobs.get_source(manifest.baseline_tree)
-    return marks_beyond(source, baseline)
+    return marks_beyond(source, baseline, manifest)
 
 
-def marks_beyond(source: Source, baseline: Source | None) -> tuple[CapabilityMark, ...]:
-    """Return what a source does that the baseline does not; without one, all beyond arithmetic."""
-    return inspect(source, baseline=baseline or Source.of({})).marks
+def marks_beyond(
+    source: Source, baseline: Source | None, manifest: TaskManifest | None
+) -> tuple[CapabilityMark, ...]:
+    """Return what a source does that the baseline does not; without one, all beyond arithmetic.
+
+    Where the task is not known, only what training code needs is no mark.
+    """
+    kind = LANGUAGE_MODEL if manifest is None else manifest.kind
+    return inspect(source, kind=kind, baseline=baseline or Source.of({})).marks
+
+
+def unread_of(blobs: Blobs, manifest: TaskManifest, tree: bytes) -> tuple[str, ...]:
+    """Return the languages of a tree's changed files that no lint reads; nothing if it is not here.
+
+    Nothing is parsed, so that it costs nothing to say for each row of a board.
+    """
+    try:
+        source, baseline = blobs.get_source(tree), blobs.get_source(manifest.baseline_tree)
+    except ArnodeError:
+        return ()
+    return languages(unread(source, baseline))
+
+
+def concern(marks: Sequence[CapabilityMark]) -> str:
+    """Return in words what there is to mind about a marked source."""
+    if all(mark.what == "unread" for mark in marks):
+        return "holds code that no lint reads"
+    return "does more than arithmetic"
 
 
 def describe(mark: CapabilityMark) -> str:
     """Return a mark in one line: where, the code, which kind."""
+    if mark.what == "unread":
+        return f"{mark.path}: {mark.text}"
     return f"{mark.path} line {mark.line}: {mark.text} ({mark.what})"
 
 

@@ -53,15 +53,18 @@ def inspector_command() -> list[str]:
     return fenced(command, hidden=[Home.here().root], is_networked=False)
 
 
-def inspect(tree: Source, *, baseline: Source, base: Source | None = None) -> Inspection:
-    """Return what a child process says of `tree`; with a `base`, also stripped against it."""
+def inspect(tree: Source, *, kind: str, baseline: Source, base: Source | None = None) -> Inspection:
+    """Return what a child process says of `tree`; with a `base`, also stripped against it.
+
+    `kind` is the task's, which says what its sources may use.
+    """
     sources = [source for source in (tree, baseline, base) if source]
     if any(
         len(source.files) > MAX_FILES or any(len(data) > MAX_FILE_BYTES for _, data in source.files)
         for source in sources
     ):
         return _uninspectable(tree, "it is larger than a source may be")
-    answer = _ask(InspectionRequest(tree=tree, baseline=baseline, base=base))
+    answer = _ask(InspectionRequest(kind=kind, tree=tree, baseline=baseline, base=base))
     if isinstance(answer, Rejected):
         return _uninspectable(tree, answer.reason)
     stripped: Source | Rejected | None = answer.stripped

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.proposal import Brief, Context, Crash, Outcome, PeerPatch
+from agent.source.allow_lists import TRAINING
 from agent.source.edits import reapply
 from protocol.ideas import Edit
 from protocol.patches import unified_diff
@@ -34,6 +35,7 @@ script prints or computes about itself counts for nothing: never read, print or 
 and leave the calls of the harness and their order as they are.""",
     noise_sd=0.0104,
     best=1.2345,
+    imports=TRAINING.imports,
 )
 
 

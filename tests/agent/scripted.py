@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from agent.completion import Completion, CompletionRequest, Fault, ModelCost
 from agent.model.proposer import ModelProposer, QuestionLimits
+from agent.source.allow_lists import LANGUAGE_MODEL
 from agent.source.capabilities import Checked
 from agent.source.inspector import InspectionRequest
 from agent.source.inspector import answer as inspected
@@ -40,7 +41,7 @@ async def check(source: Source) -> Checked:
     rejected = check_source(source, editable=["train.py"], baseline=TINY, max_growth_bytes=8192)
     if rejected is not None:
         return Checked(fingerprint=None, fault=rejected.reason)
-    found = inspected(InspectionRequest(tree=source, baseline=TINY, base=None))
+    found = inspected(InspectionRequest(kind=LANGUAGE_MODEL, tree=source, baseline=TINY, base=None))
     return Checked(fingerprint=found.fingerprint, marks=found.marks)
 
 

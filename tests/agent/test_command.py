@@ -22,6 +22,7 @@ from agent.command import (
 )
 from agent.completion import ModelCost
 from agent.proposal import Brief, Context, Crash, Outcome, Proposal, Silence
+from agent.source.allow_lists import TRAINING
 from agent.source.capabilities import CapabilityMark, Checked
 from agent.source.edits import edits_between, reapply
 from protocol.codecs import line, text
@@ -40,6 +41,7 @@ FIT = Checked(fingerprint=MARK)
 BRIEF = Brief(
     task="tiny", program="Be bold.", metric="val_bpb", unit="", is_minimised=True, budget="",
     hardware_class="", limits="", measured="", noise_sd=0.01, best=None,
+    imports=TRAINING.imports,
 )  # fmt: skip
 CONTEXT = Context(
     source=BASE, editable=("train.py",), knobs=(), moves=(), history=(),

@@ -28,6 +28,7 @@ import pytest
 from agent.command import CommandProposer
 from agent.completion import ModelCost
 from agent.proposal import Brief, Context, Crash, Proposal, Silence
+from agent.source.allow_lists import LANGUAGE_MODEL, TRAINING
 from agent.source.capabilities import Checked
 from agent.source.edits import reapply
 from node.home.home import Home
@@ -64,11 +65,12 @@ BRIEF = Brief(
     measured="",
     noise_sd=0.01,
     best=None,
+    imports=TRAINING.imports,
 )
 
 
 async def check(source: Source) -> Checked:
-    found = await asyncio.to_thread(inspect, source, baseline=BASE)
+    found = await asyncio.to_thread(inspect, source, kind=LANGUAGE_MODEL, baseline=BASE)
     return Checked(fingerprint=found.fingerprint, marks=found.marks)
 
 

@@ -46,11 +46,13 @@ class Stranger:
         *,
         number: int = 1,
         name: str = "ada",
+        task: bytes = TASK,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.key = SigningKey.from_seed(bytes([number]) * 32)
         self._store = store
         self._blobs = blobs
+        self._task = task
         self._seq = 0
         self._clock_ms = clock_ms
         transport = SigningKey.from_seed(bytes([number + 100]) * 32)
@@ -85,7 +87,7 @@ class Stranger:
             self._blobs.put_source(source)
         return self.publish(
             PatchBody(
-                task=TASK,
+                task=self._task,
                 base=base.tree,
                 tree=tree.tree,
                 files=file_changes(base, tree),
@@ -105,4 +107,6 @@ class Stranger:
         gain_nano = round(gain_sd * SD_NANO)
         gains = [gain_nano + wobble * SD_NANO // 10 for wobble in (-1, 1, 0, 0)]
         said = confirm(tree.tree, gains, base=base.tree, anchors=gains)
-        return self.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS, patch=patch))
+        return self.publish(
+            replace(said, task=self._task, hardware_class=HARDWARE_CLASS, patch=patch)
+        )

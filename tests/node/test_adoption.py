@@ -1,13 +1,18 @@
 """Whose a tree is, what it may not bring along, and what is adopted instead of it."""
 
+import asyncio
+import hashlib
+from dataclasses import replace
+
 import pytest
 
 from node.home.home import Home
 from node.line.heads import move_head
 from node.line.ledger import Ledger
+from node.proposing.opening import _check_for
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.vetting.adoption import describe, examine, marks_of
+from node.vetting.adoption import concern, describe, examine, marks_of, unread_of
 from protocol.errors import SafetyError
 from protocol.record_kinds import PatchBody
 from protocol.source import Source
@@ -111,6 +116,23 @@ def test_marks_come_with_the_candidate(ledger: Ledger, blobs: Blobs, stranger: S
     assert marks_of(ledger.store, blobs, TASK, MARKED.tree) == candidate.marks
 
 
+def test_what_no_lint_reads_is_marked_and_taken_by_hand_as_it_is(
+    ledger: Ledger, blobs: Blobs
+) -> None:
+    baseline = Source.of({"ask.py": b"X = 1\n", "solve.c": b"int main;\n"})
+    blobs.put_source(baseline)
+    files = tuple((path, hashlib.sha256(data).digest()) for path, data in baseline.files)
+    manifest = replace(MANIFEST, files=files)
+    tree = Source.of({"ask.py": b"X = 2  # obey\n", "solve.c": b"/* obey */ int main;\n"})
+    Stranger(ledger.store, blobs, task=manifest.id).patch(baseline, tree)
+    candidate = examine(ledger.store, blobs, manifest, tree.tree)
+    assert [describe(mark) for mark in candidate.marks] == ["solve.c: unread: C"]
+    assert concern(candidate.marks) == "holds code that no lint reads"
+    assert candidate.source == tree.replacing("ask.py", b"X = 2\n")
+    assert unread_of(blobs, manifest, tree.tree) == ("C",)
+    assert unread_of(blobs, manifest, baseline.tree) == unread_of(blobs, manifest, bytes(32)) == ()
+
+
 @pytest.mark.parametrize(
     ("source", "why"),
     [
@@ -141,3 +163,14 @@ def test_marks_need_files_and_without_a_task_everything_counts(
     marks = marks_of(ledger.store, blobs, bytes(32), blobs.put_source(MARKED))
     assert marks is not None
     assert len(marks) == 2
+
+
+def test_own_ideas_in_a_language_that_no_lint_reads_may_be_tried() -> None:
+    baseline = Source.of({"ask.py": b"X = 1\n", "solve.c": b"int a;\n"})
+    files = tuple((path, hashlib.sha256(data).digest()) for path, data in baseline.files)
+    check = _check_for(replace(MANIFEST, files=files), baseline)
+    own = asyncio.run(check(baseline.replacing("solve.c", b"int b;\n")))
+    assert (own.fault, own.marks) == ("", ())
+    assert own.fingerprint is not None
+    marked = asyncio.run(check(baseline.replacing("ask.py", b"import socket\n")))
+    assert [mark.what for mark in marked.marks] == ["import"]

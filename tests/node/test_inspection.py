@@ -33,19 +33,19 @@ def reason(found: Inspection) -> str:
 
 
 def test_the_child_answers_with_marks_fingerprint_and_the_stripped_source() -> None:
-    found = inspect(PROSE, baseline=BASELINE, base=BASELINE)
+    found = inspect(PROSE, kind="language-model", baseline=BASELINE, base=BASELINE)
     assert [(mark.path, mark.line, mark.what, mark.text) for mark in found.marks] == [
         ("train.py", 3, "import", "import os")
     ]
     assert found.fingerprint == fingerprint(PROSE)
     assert found.stripped == of(b"LEARNING_RATE = 0.1\nimport os\n")
-    assert inspect(BETTER, baseline=BASELINE) == Inspection(
+    assert inspect(BETTER, kind="language-model", baseline=BASELINE) == Inspection(
         marks=(), fingerprint=fingerprint(BETTER), stripped=None
     )
 
 
 def test_what_cannot_be_stripped_is_a_refusal_and_what_does_not_parse_is_marked() -> None:
-    found = inspect(of(b"x = (\n"), baseline=BASELINE, base=BASELINE)
+    found = inspect(of(b"x = (\n"), kind="language-model", baseline=BASELINE, base=BASELINE)
     assert [mark.what for mark in found.marks] == ["uninspectable"]
     assert isinstance(found.stripped, Rejected)
     assert "parsed" in found.stripped.reason
@@ -71,7 +71,7 @@ def test_what_cannot_be_stripped_is_a_refusal_and_what_does_not_parse_is_marked(
     ids=lambda bomb: bomb[:12],
 )
 def test_bombs_end_in_the_child(bomb: bytes) -> None:
-    found = inspect(of(bomb), baseline=BASELINE, base=BASELINE)
+    found = inspect(of(bomb), kind="language-model", baseline=BASELINE, base=BASELINE)
     assert found.stripped is not None
     if isinstance(found.stripped, Rejected):
         assert found.stripped.reason
@@ -95,13 +95,15 @@ def test_a_child_that_fails_is_one_mark(
     monkeypatch.setattr(inspection, "inspector_command", lambda: [sys.executable, "-c", program])
     monkeypatch.setattr(inspection, "LIMIT_S", 0.3 if "sleep" in program else 30)
     began = time.monotonic()
-    assert why in reason(inspect(BETTER, baseline=BASELINE))
+    assert why in reason(inspect(BETTER, kind="language-model", baseline=BASELINE))
     assert time.monotonic() - began < 20
 
 
 def test_an_inspector_that_is_not_there_is_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspection, "inspector_command", lambda: ["/nowhere/python"])
-    assert "could not be started" in reason(inspect(BETTER, baseline=BASELINE))
+    assert "could not be started" in reason(
+        inspect(BETTER, kind="language-model", baseline=BASELINE)
+    )
 
 
 def test_an_answer_with_other_files_is_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,11 +117,15 @@ def test_an_answer_with_other_files_is_a_mark(monkeypatch: pytest.MonkeyPatch) -
     root = inspector_command()[-1]
     command = [sys.executable, "-c", lie, root]
     monkeypatch.setattr(inspection, "inspector_command", lambda: command)
-    assert "other files" in reason(inspect(BETTER, baseline=BASELINE, base=BASELINE))
+    assert "other files" in reason(
+        inspect(BETTER, kind="language-model", baseline=BASELINE, base=BASELINE)
+    )
 
 
 def test_sources_over_the_limits_are_not_even_sent() -> None:
-    assert "larger" in reason(inspect(of(b"#" * (MAX_FILE_BYTES + 1)), baseline=BASELINE))
+    assert "larger" in reason(
+        inspect(of(b"#" * (MAX_FILE_BYTES + 1)), kind="language-model", baseline=BASELINE)
+    )
 
 
 def test_the_child_sees_no_environment_and_no_folder_of_ours(
@@ -129,7 +135,7 @@ def test_the_child_sees_no_environment_and_no_folder_of_ours(
     program = f"import os; open({str(seen)!r}, 'w').write(os.getcwd() + str(sorted(os.environ)))"
     monkeypatch.setenv("ARNODE_HOME", str(tmp_path))
     monkeypatch.setattr(inspection, "inspector_command", lambda: [sys.executable, "-c", program])
-    inspect(BETTER, baseline=BASELINE)
+    inspect(BETTER, kind="language-model", baseline=BASELINE)
     assert seen.read_text().startswith("/[")
     assert "ARNODE" not in seen.read_text()
     assert os.environ["ARNODE_HOME"]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from protocol.source import Source
 from tests.node.answering import running
 from tests.node.books import with_baseline
 from tests.node.examples import HARDWARE_CLASS
+from tests.node.examples import MANIFEST as SMALL_MANIFEST
 from tests.node.strangers import Stranger
 from tests.node.test_commands import arnode
 from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
@@ -80,7 +82,7 @@ def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
     promised = {
         *("rank", "tie", "tree", "author", "result", "metric", "gain_anchor", "anchor_pairs"),
         *("gain_anchor_lower", "gain", "gain_lower", "pairs", "tries", "others", "here", "env"),
-        "flags",
+        *("flags", "unread"),
     }
     best, second = document["rows"]
     assert set(best) == promised
@@ -113,6 +115,37 @@ def test_rows_are_read_for_marks_when_asked(
     table = arnode(capsys, *words, "--marks")
     assert "marked: import" in table
     assert "not here" in table
+
+
+def test_rows_in_a_language_that_no_lint_reads_say_so_unasked(
+    home: Home,
+    store: Store,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    blobs, baseline = Blobs(home.blobs), Source.of({"ask.py": b"X = 1\n", "solve.c": b"int a;\n"})
+    blobs.put_source(baseline)
+    files = tuple((path, sha256(data).digest()) for path, data in baseline.files)
+    manifest = replace(SMALL_MANIFEST, files=files)
+    changes = ("solve.c", b"int b;\n"), ("ask.py", b"import socket\n")
+    for number, (path, data) in enumerate(changes, 50):
+        somebody = Stranger(store, blobs, number=number, task=manifest.id)
+        if number == 50:
+            somebody.publish(TaskBody(manifest=manifest))
+        somebody.claims(baseline.replacing(path, data), 5.0, base=baseline)
+    words = ("leaderboard", "--class", HARDWARE_CLASS)
+    told = json.loads(arnode(capsys, *words, "--json"))["rows"]
+    assert sorted(row["unread"] for row in told) == [[], ["C"]]
+    assert "unread: C" in arnode(capsys, *words)
+    read = json.loads(arnode(capsys, *words, "--marks", "--json"))["rows"]
+    assert sorted(row["marks"] for row in read) == [
+        ["ask.py line 1: import socket (import)"],
+        ["solve.c: unread: C"],
+    ]
+    table = arnode(capsys, *words, "--marks")
+    assert "unread: C" in table
+    assert "marked: import" in table
 
 
 def test_what_was_measured_here_is_not_what_is_claimed(told: World, show: Show) -> None:

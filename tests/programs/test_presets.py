@@ -18,6 +18,7 @@ import pytest
 from agent.command import TITLE_FILE
 from agent.model.prompt import errand
 from agent.proposal import Brief, Context, Proposal, Silence
+from agent.source.allow_lists import TRAINING
 from agent.source.capabilities import Checked
 from node.home.home import Home
 from node.proposing.command import command_proposer
@@ -40,6 +41,7 @@ BRIEF = Brief(
     task="short", program="Make it better.\n", metric="val_bpb", unit="bits per byte",
     is_minimised=True, budget="64 tokens", hardware_class="cpu-x86_64", limits="", measured="",
     noise_sd=0.01, best=None,
+    imports=TRAINING.imports,
 )  # fmt: skip
 CONTEXT = Context(
     source=BASE, editable=("train.py",), knobs=(), moves=(), history=(),

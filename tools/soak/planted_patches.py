@@ -43,7 +43,8 @@ class Planted:
                 raise ArnodeError(f"{self.name}: {old!r} is not there once", "change the patch")
             text = text.replace(old, new)
         # Without prose, as a node takes over what strangers wrote: one tree for all who run it.
-        found = inspect(source.replacing(path, text.encode()), baseline=task.source, base=base)
+        whole = source.replacing(path, text.encode())
+        found = inspect(whole, kind=task.manifest.kind, baseline=task.source, base=base)
         if not isinstance(found.stripped, Source):
             raise ArnodeError(f"{self.name} cannot be stripped of its prose", "change the patch")
         return found.stripped

@@ -1,0 +1,67 @@
+"""The allow-lists of the capability lint by kind of task: one for training code, one for programs.
+
+What a list does not say is the same for both: dunders, annotations, settings that may be set.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+from agent.source import allowed, attributes, programs
+from agent.source.allowed import Use
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowList:
+    """What the sources of one kind of task may use.
+
+    `modules` are names by dotted path, `imports` those that people and models are told of; `uses`
+    say how a name may be called that could do more; `known` and `taken` are attributes as
+    `agent.source.attributes` has them, and `taken_beside_streams` where a source speaks of one of
+    `streams`; `read` are variables of the environment.
+    """
+
+    modules: Mapping[str, frozenset[str]]
+    imports: frozenset[str]
+    uses: Mapping[str, Use]
+    known: frozenset[str]
+    taken: frozenset[str]
+    builtins: frozenset[str]
+    read: frozenset[str] = frozenset()
+    streams: frozenset[str] = frozenset()
+    taken_beside_streams: frozenset[str] = frozenset()
+
+    def within(self, reached: frozenset[str]) -> Self:
+        """Return it for a source that can ask anything for the names in `reached`."""
+        if not self.streams & reached:
+            return self
+        taken = self.taken_beside_streams
+        return replace(self, known=self.known - taken, taken=self.taken | taken)
+
+
+TRAINING: Final = AllowList(
+    modules=allowed.MODULES,
+    imports=allowed.IMPORTS,
+    uses=allowed.USES,
+    known=attributes.KNOWN,
+    taken=attributes.TAKEN,
+    builtins=allowed.BUILTINS,
+)
+PROGRAMS: Final = AllowList(
+    modules=programs.MODULES,
+    imports=programs.IMPORTS,
+    uses=programs.USES,
+    known=attributes.KNOWN | programs.KNOWN,
+    taken=attributes.TAKEN | programs.TAKEN,
+    builtins=programs.BUILTINS,
+    read=programs.READ,
+    streams=programs.STREAMS,
+    taken_beside_streams=programs.TAKEN_BESIDE_STREAMS,
+)
+LANGUAGE_MODEL: Final = "language-model"  # the kind whose sources may use the least
+_BY_KIND: Final[Mapping[str, AllowList]] = {LANGUAGE_MODEL: TRAINING, "program": PROGRAMS}
+
+
+def allow_list(kind: str) -> AllowList:
+    """Return what sources of a kind of task may use, the least where the kind is not known."""
+    return _BY_KIND.get(kind, TRAINING)
