@@ -1,8 +1,9 @@
 """Hostile programs, each against a small honest task, and what must come of each.
 
 `candidates/*.txt` is attack code, kept from linters by its name; `preamble.txt` stands before each.
-A task is one of four: a function that is called, a command, a command that may start processes, and
-one that is built. Each says ESCAPED if it reached what it must not.
+A task is one of five: a function that is called, one that meets instances in a batch, a command, a
+command that may start processes, and one that is built. Each says ESCAPED if it reached what it
+must not.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Literal
 from protocol.runs import Status
 
 CANDIDATES = Path(__file__).parent / "candidates"
-Kind = Literal["called", "command", "processes", "built"]
+Kind = Literal["called", "batch", "command", "processes", "built"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,11 @@ HOSTILE: tuple[Hostile, ...] = (
     # The judge, which is a naive one
     *_ended("rejected", _NO_END, "regular_bomb", "checking_bomb", "takes_the_judge_over"),
     *_ended("rejected", "more memory than the judge has", "memory_bomb"),
+    # Functions that meet one instance after the other
+    *_honest("batch_splits_apart", kind="batch"),
+    *_ended("rejected", _WRONG, "batch_answers_again", "batch_answers_ahead", kind="batch"),
+    *_ended("timeout", _OVER, "batch_sleeps_at_the_last", kind="batch", hangs=True),
+    *_ended("crash", "in instance 2", "batch_ends_at_the_last", kind="batch"),
     # Commands
     *_ended("rejected", _WRONG, "run_other_descriptors", "run_nothing", kind="command"),
     *_ended("rejected", _WRONG, "run_two_answers", "run_printed_verdict", kind="command"),

@@ -35,11 +35,15 @@ max_step = 1.0
 """
 LIMITED = HEAD.replace("memory_gb = 1.0", "memory_gb = 0.25") + "answer_mb = 1\n"
 # Of functions one more, so that there is something to find of the ones before.
-INSTANCES = {"called": "[instances]\npublic = 2\nsecret = 1\n"}
+INSTANCES = {
+    "called": "[instances]\npublic = 2\nsecret = 1\n",
+    "batch": "[instances]\npublic = 2\nsecret = 2\n",
+}
 BOUND = "[bound]\nbest_known = 0.0\nimpossible = 0.0\n"
 AS_COMMAND = 'editable = ["solve.py"]\nrun = ["python", "solve.py"]\nencoding = "json"\n'
 HOW: dict[Kind, str] = {
     "called": 'editable = ["solve.py"]\nentry = "solve.py:solve"\n',
+    "batch": 'editable = ["solve.py"]\nentry = "solve.py:solve"\nisolation = "batch"\n',
     "command": AS_COMMAND,
     "processes": AS_COMMAND + "threads = 2\n",
     "built": 'editable = ["build.py", "solve.py"]\nentry = "solve.py:solve"\n'
@@ -51,7 +55,7 @@ HASTE_S = 1.0  # for what is about a limit of time
 def sources(kind: Kind, text: str | None = None) -> dict[str, str]:
     """Return the files of an honest program, or of a hostile one with this text in it."""
     match kind:
-        case "called":
+        case "called" | "batch":
             return {"solve.py": PREAMBLE + (text or CALLED)}
         case "built":
             return {"build.py": PREAMBLE + (text or ""), "solve.py": PREAMBLE + LOOKS + CALLED}

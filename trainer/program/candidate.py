@@ -1,7 +1,7 @@
-"""One candidate meets one instance, in a sandbox of its own, under the node's clock.
+"""One candidate meets one instance, or several in turn, in a sandbox, under the node's clock.
 
 The clock runs while its code does: from its files' arrival to the last byte of its answer, less
-what passes until it is given the instance. What it prints is a log, never read.
+what passes until it is given the first instance. What it prints is a log, never read.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ import json
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from protocol.manifest import TaskManifest
@@ -89,17 +89,21 @@ class _Used:
 class Stopwatch:
     """Counts the seconds in which a candidate's code runs, and ends them at a limit."""
 
-    def __init__(self, limit_s: float, name: str) -> None:
+    def __init__(self, limit_s: float, name: str, *, since_s: float | None = None) -> None:
+        """`since_s`: when it began to run, if that is before a block is entered."""
         self.used_s = 0.0
         self._limit_s = limit_s
         self._name = name
+        self._since_s = since_s
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Let the clock run in a block. Raises RunFailed at the limit."""
-        began_s = time.monotonic()
+        began_s = self._since_s or time.monotonic()
+        self._since_s = None
         try:
-            async with asyncio.timeout(max(0.0, self._limit_s - self.used_s)):
+            left_s = self._limit_s - self.used_s - (time.monotonic() - began_s)
+            async with asyncio.timeout(max(0.0, left_s)):
                 yield
         except TimeoutError as error:
             raise RunFailed(
@@ -107,6 +111,10 @@ class Stopwatch:
             ) from error
         finally:
             self.used_s += time.monotonic() - began_s
+
+    def next(self, name: str) -> "Stopwatch":
+        """Return one that runs from now on, for what comes next."""
+        return Stopwatch(self._limit_s, name, since_s=time.monotonic())
 
 
 class Candidate:
@@ -125,34 +133,52 @@ class Candidate:
 
     async def meet(self, meeting: Meeting) -> Met:
         """Return what a candidate answers. Raises RunFailed."""
+        (met,) = await self.meet_in_turn([meeting])
+        return met
+
+    async def meet_in_turn(self, meetings: Sequence[Meeting]) -> list[Met]:
+        """Return what one process answers to instances, one after the other. Raises RunFailed.
+
+        All of them are heard or none is. The last has the log of all, and the first the import.
+        """
+        first, met = meetings[0], list[Met]()
         sandbox = await Sandbox.launch(self._profile)
-        if not meeting.is_heard:
+        if not first.is_heard:
             sandbox.stop_listening()
         self._work.begin(sandbox)
-        watch = Stopwatch(self._limit_s, meeting.name)
+        watch = Stopwatch(self._limit_s, first.name)
         try:
-            questions = meeting.questions
+            questions = first.questions
             answered = nullcontext() if questions is None else questions.answered(sandbox)
-            async with stage(sandbox, meeting.name), answered:
+            async with stage(sandbox, first.name), answered:
                 before_s = sandbox.cpu_s()
                 async with watch.running():
-                    with meeting.package.opened() as files:
-                        await sandbox.send(JOB, self._job(meeting), files)
+                    with first.package.opened() as files:
+                        await sandbox.send(JOB, self._job(first), files)
                     await sandbox.receive(SERVING)
-                before_s += await self._warm_up(sandbox, meeting)
-                answer, used = await self._answer(sandbox, meeting, watch)
-                cpu_s = sandbox.cpu_s() - before_s + used.waited_cpu_s
+                before_s += await self._warm_up(sandbox, first)
+                for meeting in meetings:
+                    if met:  # what passes between two counts with the later: a thread may work then
+                        before_s, watch = before_s + met[-1].cpu_s, watch.next(meeting.name)
+                    async with stage(sandbox, meeting.name):
+                        met.append(await self._one(sandbox, meeting, watch, before_s))
         except RunFailed as failed:
             raise ProgramFailed(failed, sandbox.output_tail()) from failed
         finally:
             self._work.end(sandbox)
             await sandbox.close()
+        peak_bytes = max(sandbox.peak_memory_bytes, *(one.peak_bytes for one in met))
+        met = [replace(one, peak_bytes=peak_bytes) for one in met]
+        return [*met[:-1], replace(met[-1], log=sandbox.output_tail())]
+
+    async def _one(
+        self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch, before_s: float
+    ) -> Met:
+        """Return what is answered to one instance; `before_s` are CPU seconds that do not count."""
+        answer, used = await self._answer(sandbox, meeting, watch)
+        cpu_s = sandbox.cpu_s() - before_s + used.waited_cpu_s
         return Met(
-            answer=answer,
-            wall_s=watch.used_s,
-            cpu_s=cpu_s,
-            peak_bytes=max(used.peak_bytes, sandbox.peak_memory_bytes),
-            log=sandbox.output_tail(),
+            answer=answer, wall_s=watch.used_s, cpu_s=cpu_s, peak_bytes=used.peak_bytes, log=""
         )
 
     def _job(self, meeting: Meeting) -> bytes:

@@ -21,7 +21,7 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.models import KeptModels
 from trainer.program.attacking import Attacker
 from trainer.program.bench import BaselineRun, Bench
-from trainer.program.manifest import is_timed
+from trainer.program.manifest import BATCH, is_timed
 from trainer.program.metric import Unfit, guard_fault, guarded, impossible
 from trainer.program.scatter import (
     LEAST_PAIRS,
@@ -33,6 +33,7 @@ from trainer.program.scatter import (
     on_any_machine,
     told_aa,
 )
+from trainer.program.stages import batches
 from trainer.program.supply import follows, supplied, unseeded
 from trainer.program.targets import targets_of
 from trainer.task_folder.task import Task
@@ -120,6 +121,8 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
         progress("running the baseline beside other work", 0.0)
         yield await on_any_machine(bench, runs[0])
     yield _costs(bench, runs)
+    if bench.spec.isolation == BATCH:
+        yield note("isolation", "batch: a candidate may keep what it has met", _BATCH)
     if bench.spec.scoring == "self":
         yield note("attacks", "self-scored: its figures are the candidate's own claim", _TRUST)
     elif bench.spec.scoring == "model":
@@ -134,6 +137,7 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
         yield unseeded()
 
 
+_BATCH: Final = "where an answer could be kept for a later instance, take the isolation fresh"
 _TRUST: Final = "for a task that peers believe, let a judge compute the figure from an answer"
 
 
@@ -229,14 +233,15 @@ def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
     candidate_s = min(sum(met.wall_s for met, _ in run.met) for run in runs)
     judge_s = fmean(sum(one.seconds for one in run.judged) for run in runs)
     elapsed_s = min(run.seconds for run in runs)  # the first also starts what stays
-    beside = 1 if is_timed(bench.manifest) else min(count, usable_cores())
+    processes = len(batches(bench.spec, runs[0].asked))
+    beside = 1 if is_timed(bench.manifest) else min(processes, usable_cores())
     meetings = _TIMED_MEETINGS if is_timed(bench.manifest) else 1
     overhead_s = max(0.0, elapsed_s * beside / meetings - candidate_s) / count
     slowest_s = max(met.wall_s for run in runs for met, _ in run.met)
     share = judge_s / max(1e-9, judge_s + elapsed_s * beside)
     said = (
         f"{elapsed_s + judge_s / beside:.1f} s a run, the judge {share:.0%} of it; "
-        f"{slowest_s:.2f} s the slowest instance, {1000 * overhead_s:.0f} ms overhead"
+        f"{slowest_s:.2f} s the slowest instance, {1000 * overhead_s:.2g} ms overhead"
     )
     figures = {"run_s": elapsed_s + judge_s / beside, "judge_share": share}
     figures |= {"overhead_s": overhead_s, "slowest_s": slowest_s}

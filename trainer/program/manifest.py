@@ -29,9 +29,12 @@ JUDGE: Final = "judge.py"  # what it is called where it runs
 SCRIPT: Final = "scripted.py"  # likewise
 SCRIPTED: Final = "scripted"  # the model that it is
 ENCODINGS: Final = ("bytes", "json", "arrays")
-ISOLATIONS: Final = ("fresh",)
+FRESH: Final = "fresh"  # a process an instance
+BATCH: Final = "batch"  # one for all instances of a split, one after the other
+ISOLATIONS: Final = (FRESH, BATCH)
 DEVICES: Final = ("cpu", "any", "cuda")
 SCORINGS: Final = ("judged", "self", "model")
+_BATCH_MEND: Final = f'a batch is for functions that are called (`entry`): omit it, or "{FRESH}"'
 _MOST_MB: Final = 256
 _MOST_SCRATCH_MB: Final = 1 << 16
 _MOST_CALLS: Final = 100_000
@@ -107,6 +110,19 @@ def most_of_a_split(instances: Instances) -> int:
     return max(instances.public, instances.secret, len(instances.fixed))
 
 
+def batch_fault(spec: ProgramSpec) -> str | None:
+    """Return why a task's instances cannot be met in a batch, None if they can or are not to."""
+    if spec.isolation != BATCH:
+        return None
+    if spec.entry is None:
+        return "a command meets one instance and ends"
+    if spec.interactive:
+        return "an interactive instance is a conversation of its own"
+    if spec.llm is not None:
+        return "what models are asked is counted by instance"
+    return None
+
+
 def check(manifest: TaskManifest) -> None:
     """Raise ConfigurationError for a task with a word that this version does not know."""
     spec = spec_of(manifest)
@@ -126,6 +142,10 @@ def check(manifest: TaskManifest) -> None:
                 f"task {manifest.name}: its {name} is {word!r}, which is not known here",
                 f"possible: {', '.join(known)}; or install the version that the task comes from",
             )
+    if (problem := batch_fault(spec)) is not None:
+        raise ConfigurationError(
+            f"task {manifest.name}: its isolation is {BATCH!r}, but {problem}", _BATCH_MEND
+        )
     asked = {model for one in (spec.llm, spec.judge_llm) if one is not None for model in one.models}
     if SCRIPTED in asked and SCRIPT not in dict(spec.judge_data):
         raise ConfigurationError(
@@ -226,7 +246,7 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
         entry=entry,
         build=fields.texts("build") if fields.has("build") else None,
         encoding=_word(fields, "encoding", ENCODINGS, "json" if entry else "bytes"),
-        isolation=_word(fields, "isolation", ISOLATIONS, "fresh"),
+        isolation=_word(fields, "isolation", ISOLATIONS, FRESH),
         judge=_digest(recipe.judge),
         fixed_files=tuple((one.path, _digest(one.data)) for one in recipe.fixed),
         instances=instances,
@@ -255,6 +275,8 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
     bound.finish()
     if spec.interactive and spec.encoding != "json" and (run or spec.encoding == "bytes"):
         raise fields.error("encoding", f"is {spec.encoding!r}", 'messages in lines are "json"')
+    if (problem := batch_fault(spec)) is not None:
+        raise fields.error("isolation", f"is {BATCH!r}, but {problem}", _BATCH_MEND)
     if spec.limits.warmup and (run or spec.interactive):
         raise fields.error("warmup", "is for functions that are called with instances", "omit it")
     return spec

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from protocol.errors import ConfigurationError
 from protocol.manifest import TaskManifest
-from protocol.program import ModelBudget
+from protocol.program import ModelBudget, ProgramSpec
 from protocol.source import Source
 from trainer.cards.cards import probe_cards
 from trainer.host.capacity import usable_cores
@@ -33,7 +33,7 @@ from trainer.program.building import Builder, Package
 from trainer.program.candidate import Candidate, Meeting, Met
 from trainer.program.failing import ProgramFailed
 from trainer.program.judge import Conversation, Judge
-from trainer.program.manifest import is_exact, is_timed, recipe_of, spec_of
+from trainer.program.manifest import BATCH, is_exact, is_timed, recipe_of, spec_of
 from trainer.program.metric import (
     Measured,
     Unfit,
@@ -259,40 +259,50 @@ class ProgramStages:
     ) -> list[tuple[Met, Met | None]]:
         """Let a candidate meet all its instances; the first that fails ends it."""
         if base is not None:
-            return [
-                await self._timed(package, base, one, number, meter)
-                for number, one in enumerate(asked)
-            ]
+            timed: list[tuple[Met, Met | None]] = []
+            for number, batch in enumerate(batches(self._spec, asked)):
+                timed += await self._timed(package, base, batch, number, meter)
+            return timed
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(package, one, meter)) for one in asked]
+                tasks = [
+                    group.create_task(self._beside(package, one, meter))
+                    for one in batches(self._spec, asked)
+                ]
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
-        return [(task.result(), None) for task in tasks]
+        return [(met, None) for task in tasks for met in task.result()]
 
-    async def _one(self, package: Package, asked: Asked, meter: Meter) -> Met:
+    async def _beside(self, package: Package, batch: Sequence[Asked], meter: Meter) -> list[Met]:
         async with self._core():
-            met = await self._candidate.meet(self._meeting(package, asked))
-        self._note_log(met, asked, meter)
+            met = await self._in_turn(package, batch)
+        self._note_log(met, batch, meter)
         return met
 
     async def _timed(
-        self, package: Package, base: Package, asked: Asked, number: int, meter: Meter
-    ) -> tuple[Met, Met]:
-        """Time a candidate beside the baseline on one instance: A B B A, or B A A B in turn.
+        self, package: Package, base: Package, batch: Sequence[Asked], number: int, meter: Meter
+    ) -> list[tuple[Met, Met | None]]:
+        """Time a candidate beside the baseline on a batch: A B B A, or B A A B in turn.
 
         Each has been started once before, uncounted: a first start finds less in memory.
         """
         first = number % 2 == 0  # whether that is the candidate
-        taken: dict[bool, list[Met]] = {True: [], False: []}
+        taken: dict[bool, list[list[Met]]] = {True: [], False: []}
         async with self._core():
             for turn, is_own in enumerate((first, not first, first, not first, not first, first)):
-                one = package if is_own else base
-                met = await self._candidate.meet(self._meeting(one, asked))
+                met = await self._in_turn(package if is_own else base, batch)
                 if turn >= _UNCOUNTED:
                     taken[is_own].append(met)
-        self._note_log(taken[True][0], asked, meter)
-        return mean_of(taken[True]), mean_of(taken[False])
+        self._note_log(taken[True][0], batch, meter)
+        own, beside = (map(mean_of, zip(*taken[whose], strict=True)) for whose in (True, False))
+        return list(zip(own, beside, strict=True))
+
+    async def _in_turn(self, package: Package, batch: Sequence[Asked]) -> list[Met]:
+        """Let a process of its own meet the instances of a batch, one after the other."""
+        meetings = [self._meeting(package, one) for one in batch]
+        if len(meetings) == 1:
+            return [await self._candidate.meet(meetings[0])]
+        return await self._candidate.meet_in_turn(meetings)
 
     def _meeting(self, package: Package, asked: Asked) -> Meeting:
         most_bytes = self._spec.limits.instance_mb * 1_000_000
@@ -330,9 +340,9 @@ class ProgramStages:
         async with cores:
             yield
 
-    def _note_log(self, met: Met, asked: Asked, meter: Meter) -> None:
-        if not asked.is_secret and met.log:
-            meter.log_tail = (meter.log_tail + met.log)[-_LOG_CHARACTERS:]
+    def _note_log(self, met: Sequence[Met], batch: Sequence[Asked], meter: Meter) -> None:
+        if not batch[0].is_secret:
+            meter.log_tail = (meter.log_tail + met[-1].log)[-_LOG_CHARACTERS:]
 
     # Judging
 
@@ -423,6 +433,14 @@ def _card(manifest: TaskManifest, device: Device | None) -> Device | None:
             " in its task.toml",
         )
     return device
+
+
+def batches(spec: ProgramSpec, asked: Sequence[Asked]) -> list[list[Asked]]:
+    """Return the instances by the process that meets them; a secret one is never with a public."""
+    if spec.isolation != BATCH:
+        return [[one] for one in asked]
+    splits = ([one for one in asked if one.is_secret == is_secret] for is_secret in (False, True))
+    return [batch for batch in splits if batch]
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
