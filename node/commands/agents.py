@@ -143,10 +143,12 @@ def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: b
     seed; kept or discarded, and recorded. Exit code 0: decided; 1: it failed; 7: rejected by the
     evaluator.
     """
+    from node.commands.measure import tell_mark
     from node.line.attempts import trailer
     from node.on_demand.trying import try_folder
 
     answer = try_folder(folder, why.strip(), task=task, text=text)
+    tell_mark(answer.manifest)
     if as_json:
         print_json(_document(answer))
     else:
@@ -161,6 +163,7 @@ def _document(answer: "TryOutcome") -> dict[str, object]:
     bank = [nano / NANO for nano in attempt.bank_nano] if attempt.is_working else []
     return {
         "task": {"id": answer.key.task.hex(), "name": answer.manifest.name},
+        "scoring": answer.manifest.scoring,
         "tree": attempt.tree.hex(),
         "class": answer.key.hardware_class,
         "runs": [run_json(run) for run in attempt.runs],

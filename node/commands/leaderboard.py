@@ -29,7 +29,7 @@ from node.store.imported import Imported
 from node.store.jobs import LineKey
 from node.store.measured_here import Here, choose_board, measured_here
 from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import unranked, word
+from node.terminal.vocabulary import why_unranked, word
 from node.vetting.adoption import describe, marks_of, unread_of
 from protocol.board import RULE, Board, Row
 from protocol.errors import UsageError
@@ -274,8 +274,8 @@ def _print(
     out = own_console()
     where = f"{manifest.name} on {key.hardware_class}, network {key.net}"
     out.print(f"{where}, gain in {manifest.metric.name}", style="bold")
-    if not manifest.is_ranked:
-        out.print(*unranked(manifest.scoring))
+    if (why := why_unranked(manifest.scoring)) is not None:
+        out.print(why)
         return
     if not rows:
         out.print("no row of this kind")

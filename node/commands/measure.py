@@ -18,8 +18,9 @@ from node.on_demand.session import calibrated_session, find_workbench
 from node.on_demand.takes import pairs_take, runs_take
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import unranked
+from node.terminal.vocabulary import why_unranked
 from protocol.errors import UsageError
+from protocol.manifest import TaskManifest
 from protocol.rule import POWER, Judgement, policy_of
 from protocol.runs import MAX_SEED, Run
 from protocol.source import Source
@@ -27,7 +28,6 @@ from protocol.styles import Style
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import probe_devices
 from trainer.measuring.outcome import RunOutcome
-from trainer.task_folder.task import Task
 
 EXITS = {"confirmed": 0, "unrunnable": 1, "refuted": 4, "unconfirmed": 5, "smaller": 8}
 REJECTED = 7
@@ -55,7 +55,7 @@ def run(
 ) -> None:
     """Measure a source: train it in the sandbox, score it outside, audit what it claims."""
     bench = find_workbench(task, text)
-    _tell_mark(bench.task)
+    tell_mark(bench.task.manifest)
     wanted = find_source(bench.home, bench.task, source)
 
     def show(_source: Source, outcome: RunOutcome) -> None:
@@ -127,7 +127,7 @@ def compare(
     if pairs is not None:
         policy = replace(POWER, max_pairs=pairs, more_for_differences=0)
     most_pairs = policy_of(Style.of(bench.task.manifest), policy).max_pairs
-    _tell_mark(bench.task)
+    tell_mark(bench.task.manifest)
 
     def show(pair: Pair, judgement: Judgement) -> None:
         click.echo(f"  {pair_words(pair, judgement.evidence_share)}", err=True)
@@ -159,10 +159,10 @@ def compare(
     raise SystemExit(EXITS[ended.verdict])
 
 
-def _tell_mark(task: Task) -> None:
+def tell_mark(manifest: TaskManifest) -> None:
     """Say it where figures rank nowhere."""
-    for said in unranked(task.manifest.scoring):
-        click.echo(said, err=True)
+    if (why := why_unranked(manifest.scoring)) is not None:
+        click.echo(f"  {why}", err=True)
 
 
 def run_json(run: Run) -> dict[str, object]:

@@ -16,7 +16,7 @@ from node.store.blobs import Blobs
 from node.terminal.figures import told_sd
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import unranked
+from node.terminal.vocabulary import why_unranked
 from protocol.errors import ArnodeError, UsageError
 from protocol.units import NANO
 from trainer.task_folder.folder import builtin_tasks
@@ -100,7 +100,7 @@ def show(name: str, as_json: bool) -> None:
     tell(
         document,
         f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n",
-        *unranked(manifest.scoring),
+        *([f"  {why}"] if (why := why_unranked(manifest.scoring)) else []),
         *(f"  {label:<10} {value}" for label, value in rows.items()),
         as_json=as_json,
     )

@@ -50,6 +50,7 @@ def _line(line: LineReport) -> _Json:
         "class": line.hardware_class,
         "env": dict(line.env.items),
         "metric": {"name": metric.name, "unit": metric.unit, "direction": metric.direction},
+        "scoring": line.scoring,
         "noise_sd": line.noise_sd,
         "head": {"before": _head(line.before), "after": _head(line.after), "new": line.is_new},
         "open_keeps": line.open_keeps,

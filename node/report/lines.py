@@ -74,6 +74,7 @@ class LineReport:
     hardware_class: str
     env: Env
     metric: MetricSpec
+    scoring: str
     noise_sd: float
     is_new: bool
     before: Head | None
@@ -163,6 +164,7 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
         hardware_class=line.hardware_class,
         env=newest.body.env if newest and isinstance(newest.body, ResultBody) else Env(),
         metric=manifest.metric,
+        scoring=manifest.scoring,
         noise_sd=noise_sd,
         is_new=before is None,
         before=before or (head_at(measured[0].ts_ms) if measured else None),

@@ -32,7 +32,7 @@ from node.store.experiments import Decision
 from node.store.imported import Imported
 from node.store.model_calls import Spending
 from node.terminal.figures import told_sd
-from node.terminal.vocabulary import counted, many, word, wording
+from node.terminal.vocabulary import counted, head_words, many, why_unranked, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
 
@@ -126,11 +126,14 @@ def _result(line: LineReport, figures: FigureWriter) -> str:
     order = "less is better" if line.metric.sign > 0 else "more is better"
     before, after = figures.metric(line.before.metric), figures.metric(line.after.metric)
     moved = line.before.tree != line.after.tree
-    said = ["The task's baseline was measured first."] if line.is_new else []
+    why = why_unranked(line.scoring)
+    said = [] if why is None else [f"This task is {why}."]
+    said += ["The task's baseline was measured first."] if line.is_new else []
+    head = head_words(line.scoring)
     said.append(
-        f"The verified head went from {before} to {after} ({line.metric.name}, {order})."
+        f"The {head} went from {before} to {after} ({line.metric.name}, {order})."
         if moved
-        else f"The verified head stays at {after} ({line.metric.name}, {order})."
+        else f"The {head} stays at {after} ({line.metric.name}, {order})."
     )
     if line.after.in_doubt:
         said.append(f"It is {word('in_doubt')} ({code_span(line.after.in_doubt)}).")

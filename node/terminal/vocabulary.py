@@ -86,14 +86,14 @@ _MARKS: Final = {"self": " (self-scored)", "model": " (scored by a model)"}
 JUDGED: Final = "judged"
 
 
-def unranked(scoring: str) -> list[str]:
-    """Return the line that says why a task's figures have no board; none where they have one."""
+def why_unranked(scoring: str) -> str | None:
+    """Return why a task's figures have no board; None where they have one."""
     later = f"scored as a later version has it ({scoring}), so it ranks nowhere here"
-    return [] if scoring == JUDGED else [f"  {_UNRANKED.get(scoring, later)}"]
+    return None if scoring == JUDGED else _UNRANKED.get(scoring, later)
 
 
 def scoring_mark(scoring: str) -> str:
-    """Return what stands behind a task's name where there is no room for `unranked`."""
+    """Return what stands behind a task's name where there is no room for `why_unranked`."""
     return _MARKS.get(scoring, "")
 
 

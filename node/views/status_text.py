@@ -7,7 +7,7 @@ import click
 
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import JUDGED, counted, head_words, unranked, word
+from node.terminal.vocabulary import JUDGED, counted, head_words, why_unranked, word
 from node.views.status import DECISIONS, VERDICTS
 from protocol.board import RULE
 
@@ -66,8 +66,8 @@ def _print_line(line: Mapping[str, Any]) -> None:
     lanes = f", {count} lanes" if (count := line.get("lanes", 0)) > 1 else ""
     click.echo(f"\n{plain(line['task']['name'])} on {line['class']}{lanes}")
     scoring = line.get("scoring", JUDGED)  # a node of before does not say
-    for said in unranked(scoring):
-        click.echo(said)
+    if (why := why_unranked(scoring)) is not None:
+        click.echo(f"  {why}")
     runs = told_mean(head["runs"], head["metric_sd"])
     in_doubt = f", {word('in_doubt')}" if head.get("in_doubt") else ""  # a node of before: none
     called = head_words(scoring)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from node.commands.cli import main
+from node.networks.consent import TaskOf
 from protocol.errors import ConfigurationError
 from protocol.units import NANO
 from tests.trainer.importing.brought import FOLDERS
@@ -116,6 +117,7 @@ def test_what_a_script_calls_is_there_and_what_it_writes_is_gone(
 def test_a_submission_is_made_where_no_answers_are(imported: Imported, into: Path) -> None:
     task = imported("mle-bench")
     assert task.is_private
+    assert TaskOf.of(task, data_dir=into) is TaskOf.THIS_MACHINE
     places = ["/data", "raw", "/job/raw", "../data", str(into / "raw")]
     looking = f"""\
 import sys

@@ -450,13 +450,23 @@ def test_a_page_and_a_document_for_scripts_say_the_same(
     assert {
         "task", "class", "env", "metric", "noise_sd", "head", "gain", "experiments", "trials",
         "claims", "own_claims", "parts", "insights", "cost", "origins", "open_keeps",
-        "counted_share",
+        "counted_share", "scoring",
     } == set(line)  # fmt: skip
     assert line["gain"] == pytest.approx(0.06, rel=0.01)
     llm = next(row for row in line["origins"] if row["proposer"] == "llm")
     assert (llm["gain_alone"], llm["gain_shared"]) == (0.0, pytest.approx(0.02, rel=0.01))
     assert llm["gain_per_usd"] == pytest.approx(0.02 / 0.012, rel=0.01)
     assert json.dumps(report_json(report_of(night.store, night.span, net="main")))
+
+
+def test_nothing_is_verified_where_a_candidate_scores_itself(night: Night) -> None:
+    report = report_of(night.store, night.span, net="main")
+    (line,) = report.lines
+    assert "self-scored" not in as_markdown(report, UTC)
+    marked = as_markdown(replace(report, lines=(replace(line, scoring="self"),)), UTC)
+    assert "This task is self-scored: its number is what the candidate says" in marked
+    assert "The measured head went from " in marked
+    assert "The verified head went from " not in marked
 
 
 def test_what_models_were_asked_in_vain_is_told_as_well(

@@ -112,6 +112,14 @@ PROGRAM_MANIFEST = TaskManifest(
     below=MANIFEST.id,
 )
 
+assert PROGRAM_MANIFEST.program is not None
+RICH_PROGRAM = replace(
+    PROGRAM_MANIFEST.program,
+    limits=ProgramLimits(threads=2, instance_mb=16, answer_mb=16, warmup=0, scratch_mb=128),
+    toolchains=("cc", "sh"),
+    public_data=("shown", sha256(b"a listing")),
+)
+
 PROFILE = ProfileBody(
     name="Zoë's attic",
     version="0.1.0",
@@ -334,4 +342,7 @@ VARIANTS: dict[str, Body] = {
         ATTEST, verdict="smaller", alpha_millionths=50_000, max_pairs=16
     ),
     "a verdict of later": replace(ATTEST, verdict="dreamt"),
+    "a program task with a shell, data and scratch": TaskBody(
+        manifest=replace(PROGRAM_MANIFEST, program=RICH_PROGRAM)
+    ),
 }

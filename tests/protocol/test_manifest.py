@@ -100,6 +100,14 @@ def test_a_broken_manifest_is_rejected_with_its_field(change: Any, reason: str) 
     assert TaskManifest.from_value(replace(MANIFEST, **change).to_value()) == Rejected(reason)
 
 
+@pytest.mark.parametrize("names", [("sh", "cc"), ("sh", "sh")])
+def test_toolchains_are_sorted_and_named_once(names: tuple[str, ...]) -> None:
+    assert PROGRAM_MANIFEST.program is not None
+    program = replace(PROGRAM_MANIFEST.program, toolchains=names)
+    answer = TaskManifest.from_value(replace(PROGRAM_MANIFEST, program=program).to_value())
+    assert answer == Rejected("program: toolchains: not sorted, or one twice")
+
+
 def test_parts_are_checked_like_the_whole() -> None:
     for entry in ("metric", "budget", "limits", "audit"):
         value = _map(MANIFEST)

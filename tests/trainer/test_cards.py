@@ -9,11 +9,12 @@ import pytest
 from protocol.errors import ConfigurationError
 from protocol.manifest import Budget
 from protocol.runs import Env
-from tests.protocol.examples import MANIFEST
+from tests.protocol.examples import MANIFEST, PROGRAM_MANIFEST
 from tests.protocol.test_hardware import CARDS
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeSlice
-from trainer.cards.cards import Cards, chosen_cards, probe_cards, probe_devices
-from trainer.host.device import processor
+from trainer.cards.cards import Cards, chosen_cards, idle_cards, probe_cards, probe_devices
+from trainer.host.device import CARD, processor
+from trainer.program.candidate import profile_of
 
 A100 = FakeCard(
     name="NVIDIA A100-SXM4-40GB",
@@ -185,6 +186,22 @@ def test_runs_are_on_the_class_with_most_cards(monkeypatch: pytest.MonkeyPatch) 
     assert probe_devices(MANIFEST) == (processor(),)
     driver.cards = []
     assert probe_devices(timed) == (processor(),)
+
+
+def test_programs_that_need_a_card_run_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PROGRAM_MANIFEST.program is not None
+    needing = replace(
+        PROGRAM_MANIFEST, program=replace(PROGRAM_MANIFEST.program, device=CARD, llm=None)
+    )
+    driver = FakeDriver(cards=[RTX])
+    driver.install(monkeypatch)
+    (device,) = probe_devices(needing)
+    assert device.slug == "rtx3060-12g"
+    profile = profile_of(needing, card=device)
+    assert profile.card == device
+    assert profile.scratch_bytes > profile_of(needing).scratch_bytes
+    assert not idle_cards(needing)
+    assert probe_devices(PROGRAM_MANIFEST) == (processor(),)
 
 
 def test_cards_of_several_classes_are_not_one_node_s(monkeypatch: pytest.MonkeyPatch) -> None:

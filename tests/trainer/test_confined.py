@@ -237,7 +237,7 @@ def test_the_end_of_a_device_without_memory_is_told_from_others() -> None:
 def test_another_user_passes_through_the_box_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        _link_visible(tmp_path, visible_tree())
+        _link_visible(tmp_path, visible_tree().bindings)
     finally:
         os.umask(before)
     made = [Path(folder) for folder, _, _ in os.walk(tmp_path) if Path(folder) != tmp_path]

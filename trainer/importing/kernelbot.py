@@ -31,6 +31,11 @@ _SUBMISSION: Final = "@SUBMISSION@"
 _METRIC: Final = "microseconds"
 _TIMEOUT_S: Final = 180  # upstream's for each of its stages
 _RANKINGS: Final = ("last", "mean", "geom")
+_ON_CARD: Final = (
+    'its files name cuda, so it needs an NVIDIA card (`device = "cuda"`) and is refused where there'
+    " is none"
+)
+_ON_PROCESSOR: Final = "none of its files names cuda: it runs on the processor, without a card"
 _TRUST: Final = (
     "To make it a trusted task, let the judge make the inputs from its seed and compare the outputs"
     " with the reference's, and take the node's own wall_s as the metric; a card whose tensors are"
@@ -79,7 +84,7 @@ def read(folder: Path) -> Draft:
         device="cuda" if is_on_card else "cpu",
         told=_told(text_in(table, "description"), ranking),
         trust=_TRUST,
-        notes=("it needs a card: its tensors are made on the device",) if is_on_card else (),
+        notes=(_ON_CARD if is_on_card else _ON_PROCESSOR,),
     ).draft()
 
 

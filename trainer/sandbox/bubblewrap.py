@@ -207,7 +207,8 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
             arguments += ["--dev-bind", str(file), str(file)]
         for folder in nvidia.SYSTEM_FOLDERS:
             arguments += ["--ro-bind", folder, folder]
-        arguments += ["--symlink", "usr/bin", "/bin"]
+        if not profile.tools:  # which may have put something there
+            arguments += ["--symlink", "usr/bin", "/bin"]
     for path in SCRATCH:
         arguments += ["--size", str(profile.scratch_bytes), "--tmpfs", path]
     if compiled is not None:

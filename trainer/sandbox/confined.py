@@ -14,6 +14,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from itertools import takewhile
 from pathlib import Path
@@ -36,7 +37,7 @@ from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.spawned import SpawnedProcess, spawn
 from trainer.sandbox.toolchains import shown_by
-from trainer.sandbox.visible import FLAGS, VisibleTree, visible_tree
+from trainer.sandbox.visible import FLAGS, VisiblePath, VisibleTree, visible_tree
 from trainer.sandbox.zygote import Started
 
 # systemd's range for users that exist only as long as a service runs: nobody else's.
@@ -69,7 +70,7 @@ class Confined(Enclosure):
         if self.profile.compiles:
             self.compiled = self._folder / _COMPILED
         tree = visible_tree(with_cuda=self.profile.card is not None)
-        _link_visible(self._folder, tree, self.profile)
+        _link_visible(self._folder, _shown(tree, self.profile))
         boot = self._folder / "arnode" / self.profile.harness / "boot.py"
         spec = specification(
             self._folder,
@@ -126,7 +127,7 @@ def start_zygote(
     folder = make_box(None)
     (folder / BOXES).mkdir(mode=0o711)
     tree = visible_tree()
-    _link_visible(folder, tree, profile)
+    _link_visible(folder, _shown(tree, profile))
     script, *arguments = program
     spec = specification(
         folder,
@@ -208,9 +209,13 @@ def make_box(uid: int | None, *, within: Path | None = None) -> Path:
     return folder
 
 
-def _link_visible(folder: Path, tree: VisibleTree, profile: Profile) -> None:
+def _shown(tree: VisibleTree, profile: Profile) -> tuple[VisiblePath, ...]:
+    return (*tree.bindings, *shown_packages(profile.packages), *profile.data)
+
+
+def _link_visible(folder: Path, shown: Iterable[VisiblePath]) -> None:
     """Lay links where the harness looks for packages and data, as full's bindings do."""
-    for binding in (*tree.bindings, *shown_packages(profile.packages), *profile.data):
+    for binding in shown:
         if binding.inside.startswith(("/packages/", "/arnode/", "/data/")):
             link = folder / binding.inside[1:]
             link.parent.mkdir(parents=True, exist_ok=True)
