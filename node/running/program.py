@@ -50,7 +50,7 @@ from node.settings.sandboxing import require_sandbox
 from node.terminal.interrupts import until_interrupted
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, wants_color
-from protocol.errors import ConfigurationError, UsageError
+from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.folder import builtin_tasks
@@ -242,7 +242,8 @@ def _shared_start(
 async def _run_in_turn(start: _Start, tasks: Sequence[tuple[Task, Share]], turn_s: float) -> None:
     """Run tasks one after the other, over and over, each for its parts of the time.
 
-    A task that has nothing more to do has no more turns; the goal is for all of them.
+    A task that has nothing more to do has no more turns, nor one that cannot be measured here: a
+    stranger's judge would end what is done beside it. The goal is for all of them.
     """
     waiting, before = deque(tasks), None
     duration_s = start.goal.duration_s
@@ -255,7 +256,16 @@ async def _run_in_turn(start: _Start, tasks: Sequence[tuple[Task, Share]], turn_
         turn = (share.parts * turn_s, waiting[0][0].name) if waiting else None
         config = replace(start.config, task=share.task)
         own = replace(start, config=config, goal=goal)
-        before = await _run(own, task, before=before, turn=turn)
+        try:
+            before = await _run(own, task, before=before, turn=turn)
+        except ArnodeError as fault:
+            if not waiting:
+                raise
+            told = f"task {task.name} has no more turns: {fault.message} ({fault.hint})"
+            _log.warning("%s", told)
+            if sys.stdout.isatty():  # the log is in its file alone then
+                print(plain(told), file=sys.stderr)
+            continue
         if before.is_stopped:
             return
         if before.has_given_way:

@@ -1,11 +1,17 @@
-"""Claims of strangers about real sources of the short task, true or not, as bundles."""
+"""Claims of strangers about real sources, true or not: as bundles, or said by a node of its own."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
+from node.home.clock import clock_ms
 from node.home.home import Home
+from node.home.keyfile import load_keys
+from node.line.identity import identity_of
+from node.line.open_task import Subject
+from node.line.publication import Publication
+from node.settings.config import config_of
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.hygiene import compress
@@ -16,11 +22,14 @@ from protocol.records import sign_record
 from protocol.source import Source
 from tests.protocol.examples import START_MS
 from tests.protocol.worlds import confirm
+from trainer.cards.cards import probe_devices
 from trainer.host.device import processor
+from trainer.program.manifest import recipe_of
 from trainer.task_folder.task import Task
 
 KEY = SigningKey.from_seed(b"somebody whom nobody here knows!")
 PAIRS = 4
+PROGRAM_PAIRS = 12  # of differences, which show nothing below 10
 
 
 def write_claim(path: Path, task: Task, source: Source, gain_sd: float) -> None:
@@ -68,3 +77,37 @@ def claimed_patch(task: Task, source: Source, *, base: Source | None = None) -> 
 def changed(task: Task, text: str) -> Source:
     """Return the task's source with this text as train.py."""
     return task.source.replacing("train.py", text.encode())
+
+
+def publish_claim(
+    home: Home, net: str, task: Task, source: Source, *, gain_nano: int, level_nano: int
+) -> bytes:
+    """Have a node say, before it starts, what a program gains; return the result's id.
+
+    Nothing is run. The task is announced with its files, as whoever works on it would.
+    """
+    config = config_of(home, {"net": net})
+    home.prepare()
+    with home.lock(), Store.open(home) as store, store.transaction():
+        blobs = Blobs(home.blobs)
+        publication = Publication(
+            store=store,
+            blobs=blobs,
+            identity=identity_of(load_keys(home), config),
+            subject=Subject.on(
+                probe_devices(task.manifest, config.gpus)[0],
+                task.manifest,
+                task.source,
+                beside=recipe_of(task).beside,
+            ),
+            clock_ms=clock_ms,
+        )
+        base, tree = (blobs.put_source(one) for one in (task.source, source))
+        publication.announce()
+        patch = publication.patch(
+            base, tree, title="much better", why="", parents=(), origin=Origin(proposer="knobs")
+        )
+        runs = confirm(tree, [gain_nano] * PROGRAM_PAIRS, level=level_nano).runs
+        return publication.result(
+            patch.id, base, tree, stage="confirm", runs=runs, note="", has_verdict=True
+        ).id

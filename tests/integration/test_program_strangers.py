@@ -1,0 +1,160 @@
+"""Strangers of a program task: one says more than is true, another's judge attacks who runs it.
+
+One dishonest node announces both tasks; the node that fetches them by their ids survives the one
+and refutes the other.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from node.home.home import Home
+from node.line.catch_up import CatchUpStep
+from node.store.jobs import LineKey
+from node.store.store import Store
+from protocol.attestation import AttestBody
+from protocol.record_kinds import AdoptBody, ResultBody
+from tests.integration.claims import publish_claim
+from tests.integration.nodes import answered, arnode, arnode_json, running_node
+from tests.tasks.sums import JUDGE, SOLVE, TASK, write_sums
+from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
+
+LEVEL_NANO = 8_000_000_000  # the baseline is off by 8
+WORSE = SOLVE.replace("OFF = 8", "OFF = 9").encode()
+MANY = TASK.replace("secret = 2", "secret = 8")  # so that few pairs say much
+# Whatever of this is not refused would be seen: a key that is read is told, and what is left stays.
+TRAP = (
+    """\
+import os
+import signal
+import socket
+
+for _ in range(2):
+    if not os.fork():
+        os.setsid()
+        signal.pause()
+FOUND = []
+for path in KEYS:
+    for look in (lambda: open(path, "r+b").read(), lambda: os.remove(path)):
+        try:
+            FOUND.append(repr(look()))
+        except OSError:
+            pass
+for address in (("127.0.0.1", PORT), ("192.0.2.1", 80)):
+    try:
+        FOUND.append(socket.create_connection(address, timeout=1))
+    except OSError:
+        pass
+if FOUND:
+    raise SystemExit(f"ESCAPED {FOUND}")
+"""
+    + JUDGE.partition("def check")[0]
+    + """\
+def check(instance, answer):
+    signal.alarm(0)
+    for number in range(3, 64):
+        try:
+            os.write(number, b"Y" + (1 << 40).to_bytes(8, "big") + b'{"figures": {"error": -1}}')
+        except OSError:
+            pass
+    while True:
+        try:
+            os.kill(-1, signal.SIGKILL)
+            os.fork()
+        except OSError:
+            pass
+"""
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strangers:
+    """A home that has fetched both tasks of a dishonest node, which runs; and what that claims."""
+
+    home: Path
+    sums: Task
+    trap: Task
+    claim: bytes
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strangers]:
+    place = tmp_path_factory.mktemp("strangers")
+    one, other = place / "one", place / "other"
+    keys = [str(Home(home).key) for home in (one, other)]
+    trap = TRAP.replace("KEYS", repr(keys)).replace("PORT", "22")
+    write_sums(place / "sums", task=MANY)
+    write_sums(place / "trap", task=TASK.replace('"sums"', '"trap"'), judge=trap)
+    sums, trapped = (load_task(place / name, data_dir=place) for name in ("sums", "trap"))
+    arnode(one, "network", "init", "lab", "--private")
+    for task in (trapped, sums):
+        source = task.source.replacing("solve.py", WORSE)
+        claim = publish_claim(
+            Home(one), "lab", task, source, gain_nano=6_000_000_000, level_nano=LEVEL_NANO
+        )
+    flags = ("--task", str(place / "sums"))
+    with running_node(one, "--network", "lab", "--yes", "--agent", "none", task=flags) as liar:
+        liar.wait_until(lambda: bool(addresses(one)))
+        here = addresses(one)[0]
+        line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
+        with running_node(other, "--join", line, "--yes", task=("--task", "tiny")) as hearer:
+            hearer.wait_for("task tiny on")
+            hearer.wait_until(lambda: all(is_announced(other, task) for task in (sums, trapped)))
+            for task in (sums, trapped):
+                arnode(other, "task", "fetch", task.id.hex())
+            hearer.interrupt()
+            hearer.end()
+        yield Strangers(home=other, sums=sums, trap=trapped, claim=claim)
+        liar.interrupt()
+        assert liar.end() == 0
+
+
+def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
+    strangers: Strangers,
+) -> None:
+    home = strangers.home
+    flags = [word for task in (strangers.trap, strangers.sums) for word in named(task)]
+    with running_node(home, "--yes", "--agent", "none", task=flags) as node:
+        node.wait_for("task trap has no more turns: the task's own baseline failed here")
+        node.wait_for("task sums on any")
+        node.wait_until(lambda: has_caught_up(strangers))
+        told = arnode(home, "verify", strangers.claim.hex(), code=4).stdout
+        assert "refuted: what was claimed is not there" in told
+        node.interrupt()
+        assert node.end() == 0
+        assert not any("ESCAPED" in line for line in node.said)
+    assert Home(home).key.exists()
+    with Store.open_read_only(Home(home)) as store:
+        own = [record.body for record in store.records.own()]
+    assert not any(isinstance(body, AdoptBody) for body in own)
+    assert [body.verdict for body in own if isinstance(body, AttestBody)] == ["refuted"]
+    assert {body.task for body in own if isinstance(body, ResultBody)} <= {strangers.sums.id}
+    (row,) = arnode_json(home, "leaderboard", "--task", strangers.sums.id.hex())["rows"]
+    assert row["result"] == strangers.claim.hex()
+    assert (row["others"]["refuted"], row["here"]["verdict"]) == (1, "refuted")
+    assert arnode_json(home, "fsck")["problems"] == []
+
+
+def has_caught_up(strangers: Strangers) -> bool:
+    """Whether the node has held the claimed tree against its own head, by itself."""
+    line = LineKey(task=strangers.sums.id, hardware_class="any")
+    with Store.open_read_only(Home(strangers.home)) as store:
+        jobs = store.jobs.closed_jobs(line, CatchUpStep)
+        return [job.step.target for job in jobs] == [strangers.claim]
+
+
+def named(task: Task) -> tuple[str, str]:
+    return "--task", task.id.hex()[:12]
+
+
+def addresses(home: Path) -> list[str]:
+    """Return where a running node can be reached, once it knows."""
+    return list(arnode_json(home, "network", "show", "lab")["node"]["addresses"])
+
+
+def is_announced(home: Path, task: Task) -> bool:
+    with Store.open_read_only(Home(home)) as store:
+        return store.records.manifest(task.id) is not None
