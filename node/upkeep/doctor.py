@@ -21,9 +21,10 @@ from node.proposing.keys import take_keys
 from node.settings.config import config_of, load_config
 from node.terminal.progress import reporting
 from node.terminal.vocabulary import many
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, ConfigurationError
 from trainer.cards.cards import Card, probe_cards
 from trainer.host.capacity import usable_cores
+from trainer.host.counting import require_counter
 from trainer.host.device import processor
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
@@ -55,6 +56,7 @@ def examine(home: Home) -> Iterator[Check]:
         _sandbox,
         _git,
         _device,
+        _instructions,
         _disk,
         _clock,
         _settings,
@@ -154,6 +156,15 @@ def _device(_: Home) -> Diagnosis:
             told = f"{detail}; {fault.message}"
             return Diagnosis(status="warning", detail=told, mend=fault.hint)
     return _fine(detail)
+
+
+def _instructions(_: Home) -> Diagnosis:
+    """Only a task that counts them needs a counter, and is refused where there is none."""
+    try:
+        require_counter()
+    except ConfigurationError as fault:
+        return _fine(f"{fault.message}, so that no task here may count them")
+    return _fine("counted by the processor, for tasks that ask for it")
 
 
 def _described(card: Card) -> str:

@@ -25,6 +25,7 @@ NAMESPACES = {
 TIOCSTI, TCGETS = 0x5412, 0x5401
 GET_FLAGS, SET_LEASE, NOTIFY = 3, 1024, 1026
 SET_NAME, SCHED_CORE = 15, 62
+COUNTERS_OFF, COUNTERS_ON = 31, 32
 PRIVATE_ANONYMOUS, SHARED_ANONYMOUS, SHARED_FILE = 0x22, 0x21, 0x01
 
 # Numbers from the kernel's tables (asm/unistd_64.h, asm-generic/unistd.h).
@@ -192,6 +193,8 @@ def test_nobody_outside_is_held_up(machine: str) -> None:
     assert answer(machine, "fcntl", 5, NOTIFY) == EPERM
     assert answer(machine, "prctl", SET_NAME) == ALLOWED
     assert answer(machine, "prctl", SCHED_CORE) == EPERM
+    assert answer(machine, "prctl", COUNTERS_OFF) == EPERM
+    assert answer(machine, "prctl", COUNTERS_ON) == EPERM
 
 
 @pytest.mark.parametrize("machine", MACHINES)

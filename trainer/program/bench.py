@@ -171,6 +171,7 @@ def _measured(met: Met, base: Met | None, verdict: Verdict) -> Measured:
     return Measured(
         wall_s=met.wall_s,
         cpu_s=met.cpu_s,
+        instructions=met.instructions,
         peak_bytes=met.peak_bytes,
         answer_bytes=len(met.answer),
         figures=verdict.figures,

@@ -17,6 +17,7 @@ from typing import Final
 
 from protocol.manifest import TaskManifest
 from protocol.program import ProgramSpec
+from trainer.host.counting import Counter, counted
 from trainer.host.device import Device
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import LaneWork
@@ -27,7 +28,7 @@ from trainer.program.failing import ProgramFailed
 from trainer.program.harness import HARNESS
 from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
 from trainer.program.judge import Conversation
-from trainer.program.manifest import recipe_of, spec_of, tools_of
+from trainer.program.manifest import counts_instructions, recipe_of, spec_of, tools_of
 from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING
 from trainer.sandbox.profile import Profile
@@ -86,6 +87,33 @@ class _Used:
     peak_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What a sandbox's processes have done: CPU seconds, and instructions where they count."""
+
+    cpu_s: float
+    instructions: int
+
+    @classmethod
+    def so_far(cls, sandbox: Sandbox, counter: Counter | None) -> "_Work":
+        """Return all of it up to now."""
+        instructions = 0 if counter is None else counter.instructions()
+        return cls(cpu_s=sandbox.cpu_s(), instructions=instructions)
+
+    @classmethod
+    def of(cls, met: Met) -> "_Work":
+        """Return what an instance took of it."""
+        return cls(cpu_s=met.cpu_s, instructions=met.instructions or 0)
+
+    def __add__(self, other: "_Work") -> "_Work":
+        instructions = self.instructions + other.instructions
+        return _Work(cpu_s=self.cpu_s + other.cpu_s, instructions=instructions)
+
+    def __sub__(self, other: "_Work") -> "_Work":
+        instructions = self.instructions - other.instructions
+        return _Work(cpu_s=self.cpu_s - other.cpu_s, instructions=instructions)
+
+
 class Stopwatch:
     """Counts the seconds in which a candidate's code runs, and ends them at a limit."""
 
@@ -127,6 +155,7 @@ class Candidate:
         self._limit_s = float(manifest.limits.limit_s)
         self._most_bytes = spec.limits.answer_mb * 1_000_000
         self._work = work
+        self._counts = counts_instructions(manifest)
         self._is_one_process = is_one_process(manifest)
         recipe = recipe_of(task)
         self._profile = profile_of(manifest, packages=recipe.requires, data=recipe.data, card=card)
@@ -147,24 +176,27 @@ class Candidate:
             sandbox.stop_listening()
         self._work.begin(sandbox)
         watch = Stopwatch(self._limit_s, first.name)
+        counting = contextlib.ExitStack()
         try:
             questions = first.questions
             answered = nullcontext() if questions is None else questions.answered(sandbox)
             async with stage(sandbox, first.name), answered:
-                before_s = sandbox.cpu_s()
+                counter = counting.enter_context(counted(sandbox.pid)) if self._counts else None
+                before = _Work.so_far(sandbox, counter)
                 async with watch.running():
                     with first.package.opened() as files:
                         await sandbox.send(JOB, self._job(first), files)
                     await sandbox.receive(SERVING)
-                before_s += await self._warm_up(sandbox, first)
+                before += await self._warm_up(sandbox, counter, first)
                 for meeting in meetings:
                     if met:  # what passes between two counts with the later: a thread may work then
-                        before_s, watch = before_s + met[-1].cpu_s, watch.next(meeting.name)
+                        before, watch = before + _Work.of(met[-1]), watch.next(meeting.name)
                     async with stage(sandbox, meeting.name):
-                        met.append(await self._one(sandbox, meeting, watch, before_s))
+                        met.append(await self._one(sandbox, counter, meeting, watch, before))
         except RunFailed as failed:
             raise ProgramFailed(failed, sandbox.output_tail()) from failed
         finally:
+            counting.close()
             self._work.end(sandbox)
             await sandbox.close()
         peak_bytes = max(sandbox.peak_memory_bytes, *(one.peak_bytes for one in met))
@@ -172,13 +204,23 @@ class Candidate:
         return [*met[:-1], replace(met[-1], log=sandbox.output_tail())]
 
     async def _one(
-        self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch, before_s: float
+        self,
+        sandbox: Sandbox,
+        counter: Counter | None,
+        meeting: Meeting,
+        watch: Stopwatch,
+        before: _Work,
     ) -> Met:
-        """Return what is answered to one instance; `before_s` are CPU seconds that do not count."""
+        """Return what is answered to one instance; what came `before` does not count."""
         answer, used = await self._answer(sandbox, meeting, watch)
-        cpu_s = sandbox.cpu_s() - before_s + used.waited_cpu_s
+        work = _Work.so_far(sandbox, counter) - before
         return Met(
-            answer=answer, wall_s=watch.used_s, cpu_s=cpu_s, peak_bytes=used.peak_bytes, log=""
+            answer=answer,
+            wall_s=watch.used_s,
+            cpu_s=work.cpu_s + used.waited_cpu_s,
+            instructions=None if counter is None else work.instructions,
+            peak_bytes=used.peak_bytes,
+            log="",
         )
 
     def _job(self, meeting: Meeting) -> bytes:
@@ -195,15 +237,15 @@ class Candidate:
         told |= {"seed": meeting.seed, "core": meeting.core, "waits": waits}
         return json.dumps(told | {"filter": confined.hex()}).encode()
 
-    async def _warm_up(self, sandbox: Sandbox, meeting: Meeting) -> float:
-        """Let a function meet throw-away instances; return the CPU seconds of that."""
-        before_s = sandbox.cpu_s()
+    async def _warm_up(self, sandbox: Sandbox, counter: Counter | None, meeting: Meeting) -> _Work:
+        """Let a function meet throw-away instances; return what that takes."""
+        before = _Work.so_far(sandbox, counter)
         for instance in meeting.warm_ups:
             async with Stopwatch(self._limit_s, "a warm-up").running():
                 with sealed(instance) as descriptor:
                     await sandbox.send(INSTANCE, descriptor=descriptor)
                 await sandbox.receive_one({ANSWER: self._most_bytes})
-        return sandbox.cpu_s() - before_s
+        return _Work.so_far(sandbox, counter) - before
 
     async def _answer(
         self, sandbox: Sandbox, meeting: Meeting, watch: Stopwatch

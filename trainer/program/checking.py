@@ -21,7 +21,7 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.models import KeptModels
 from trainer.program.attacking import Attacker
 from trainer.program.bench import BaselineRun, Bench
-from trainer.program.manifest import BATCH, is_timed
+from trainer.program.manifest import BATCH, is_of_baseline, is_timed
 from trainer.program.metric import Unfit, guard_fault, guarded, impossible
 from trainer.program.scatter import (
     LEAST_PAIRS,
@@ -235,7 +235,9 @@ def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
     elapsed_s = min(run.seconds for run in runs)  # the first also starts what stays
     processes = len(batches(bench.spec, runs[0].asked))
     beside = 1 if is_timed(bench.manifest) else min(processes, usable_cores())
-    meetings = _TIMED_MEETINGS if is_timed(bench.manifest) else 1
+    meetings = 2 if is_of_baseline(bench.manifest) else 1
+    if is_timed(bench.manifest):
+        meetings = _TIMED_MEETINGS
     overhead_s = max(0.0, elapsed_s * beside / meetings - candidate_s) / count
     slowest_s = max(met.wall_s for run in runs for met, _ in run.met)
     share = judge_s / max(1e-9, judge_s + elapsed_s * beside)

@@ -16,7 +16,15 @@ from protocol.source import Source
 from protocol.units import NANO
 from trainer.program.data import DataFolder, Means
 from trainer.program.harness.files import File
-from trainer.program.metric import AGGREGATES, MEASURED, MOST, SCALE, TIMED
+from trainer.program.metric import (
+    AGGREGATES,
+    INSTRUCTIONS,
+    MEASURED,
+    MOST,
+    OF_BASELINE,
+    SCALE,
+    TIMED,
+)
 from trainer.sandbox.packages import lock_of
 from trainer.sandbox.toolchains import TOOLCHAINS, toolchain_of
 from trainer.task_folder.fields import Fields, nearest
@@ -91,6 +99,17 @@ def tools_of(command: tuple[str, ...] | None) -> tuple[str, ...]:
 def is_timed(manifest: TaskManifest) -> bool:
     """Say whether a task's metric is seconds, so that nothing may run beside."""
     return manifest.metric.name in TIMED
+
+
+def is_of_baseline(manifest: TaskManifest) -> bool:
+    """Say whether a task's metric is a share of what the baseline takes beside it."""
+    return manifest.metric.name in OF_BASELINE
+
+
+def counts_instructions(manifest: TaskManifest) -> bool:
+    """Say whether a task asks for instructions, as its metric or in a guard."""
+    guards = spec_of(manifest).guards
+    return INSTRUCTIONS in {manifest.metric.name, *(guard.name for guard in guards)}
 
 
 def is_exact(manifest: TaskManifest) -> bool:
@@ -198,7 +217,7 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
     )
     metric.has("aggregate")
     metric.finish()
-    if named.name in TIMED and spec.instances.fixed:
+    if named.name in OF_BASELINE and spec.instances.fixed:
         raise metric.error("name", "is measured, but instances are fixed", "draw instances")
     told = {named.name, *(guard.name for guard in spec.guards)}
     has_tools = bool(tools_of(spec.run) or spec.toolchains)

@@ -13,11 +13,14 @@ from protocol.manifest import TaskManifest
 from protocol.program import Guard
 from protocol.units import NANO
 
-# Seconds are told as shares of the baseline's, on the same instances, measured beside it.
 TIMED: Final = frozenset({"cpu_s", "wall_s"})
+INSTRUCTIONS: Final = "instructions"
+# What is told as shares of the baseline's, on the same instances, measured beside it: seconds are
+# a machine's own, and counts have no bound.
+OF_BASELINE: Final = TIMED | {INSTRUCTIONS}
 # Of a candidate, not of what it answers to an instance.
 OF_SOURCES: Final = frozenset({"source_bytes", "build_bytes"})
-MEASURED: Final = TIMED | OF_SOURCES | {"peak_mb", "answer_bytes"}
+MEASURED: Final = OF_BASELINE | OF_SOURCES | {"peak_mb", "answer_bytes"}
 AGGREGATES: Final = ("mean", "geomean", "sum", "max")
 SCALE: Final = 9  # figures here are in 1e-9 units, as a language model's are
 MOST: Final = 9_000_000.0  # 2^53 of these
@@ -30,10 +33,14 @@ class Unfit(ValueError):  # noqa: N818 -- what a figure is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured of one instance, and what the judge said of it."""
+    """What was measured of one instance, and what the judge said of it.
+
+    `instructions` is None where a task does not ask for them.
+    """
 
     wall_s: float
     cpu_s: float
+    instructions: int | None = None
     peak_bytes: int
     answer_bytes: int
     figures: Mapping[str, float] = field(default_factory=dict)
@@ -46,6 +53,8 @@ class Measured:
                 value = self.cpu_s
             case "wall_s":
                 value = self.wall_s
+            case "instructions" if self.instructions is not None:
+                value = float(self.instructions)
             case "peak_mb":
                 value = self.peak_bytes / 1e6
             case "answer_bytes":
@@ -59,7 +68,7 @@ class Measured:
         return value
 
     def share(self, name: str) -> float:
-        """Return seconds as a share of those that the baseline took beside it."""
+        """Return seconds or instructions as a share of those that the baseline took beside it."""
         if self.base is None:
             raise Unfit(f"{name} was measured beside nothing")
         return self.figure(name) / max(1e-9, self.base.figure(name))
@@ -86,7 +95,7 @@ def metric_nano(manifest: TaskManifest, measured: Sequence[Measured], *, size: i
     name, how = manifest.metric.name, manifest.program.aggregate
     if name in OF_SOURCES:
         value = float(size)
-    elif name in TIMED:
+    elif name in OF_BASELINE:
         value = aggregated([one.share(name) for one in measured], how)
     else:
         value = aggregated([one.figure(name) for one in measured], how)

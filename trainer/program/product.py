@@ -24,6 +24,7 @@ def measured_of(met: Met) -> Measured:
     return Measured(
         wall_s=met.wall_s,
         cpu_s=met.cpu_s,
+        instructions=met.instructions,
         peak_bytes=met.peak_bytes,
         answer_bytes=len(met.answer),
     )
@@ -39,9 +40,16 @@ def mean_of(several: Sequence[Met]) -> Met:
 
 
 def _fields(met: Met) -> list[object]:
-    return [met.answer, met.wall_s, met.cpu_s, met.peak_bytes]
+    return [met.answer, met.wall_s, met.cpu_s, met.instructions, met.peak_bytes]
 
 
 def _met(fields: list[object]) -> Met:
-    answer, wall_s, cpu_s, peak_bytes = fields
-    return Met(answer=answer, wall_s=wall_s, cpu_s=cpu_s, peak_bytes=peak_bytes, log="")  # type: ignore[arg-type]  # packed above
+    answer, wall_s, cpu_s, instructions, peak_bytes = fields
+    return Met(
+        answer=answer,  # type: ignore[arg-type]  # packed above
+        wall_s=wall_s,  # type: ignore[arg-type]
+        cpu_s=cpu_s,  # type: ignore[arg-type]
+        instructions=instructions,  # type: ignore[arg-type]
+        peak_bytes=peak_bytes,  # type: ignore[arg-type]
+        log="",
+    )

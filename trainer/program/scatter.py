@@ -20,13 +20,13 @@ from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.measuring.metering import RunFailed
 from trainer.program.bench import BaselineRun, Bench
 from trainer.program.manifest import asks_models
-from trainer.program.metric import TIMED
+from trainer.program.metric import OF_BASELINE
 
 LEAST_PAIRS: Final = 8
 _ERRORS: Final = 2.0  # standard errors from zero
 _TIMES: Final = 4.0  # a declared noise floor may be off by so much: few runs know it no better
 _PAIRS: Final = 20  # what a trial takes at most, as a rule
-_OF_MACHINES: Final = TIMED | {"peak_mb", "build_bytes"}
+_OF_MACHINES: Final = OF_BASELINE | {"peak_mb", "build_bytes"}
 _BUSY: Final = "while True: pass"
 
 
@@ -87,7 +87,7 @@ async def metric_over_seeds(bench: Bench, runs: Sequence[BaselineRun]) -> Remark
     said = f"{sd:.3g} {unit} over {len(values)} runs, {floor:.3g} declared"
     figures = {"sd": sd, "declared": floor, "mean": fmean(values)}
     # A pair meets the same instances: what these make figures scatter by is no floor of its own.
-    is_paired = not is_fixed and bench.manifest.metric.name not in TIMED
+    is_paired = not is_fixed and bench.manifest.metric.name not in OF_BASELINE
     least = 0.0 if is_paired else sd / _TIMES
     if not sd or least <= floor <= sd * _TIMES:  # 0 says nothing of other programs
         cancels = ", most of which pairs cancel" if is_paired and sd else ""

@@ -21,6 +21,7 @@ from protocol.program import ModelBudget, ProgramSpec
 from protocol.source import Source
 from trainer.cards.cards import probe_cards
 from trainer.host.capacity import usable_cores
+from trainer.host.counting import require_counter
 from trainer.host.device import CARD, Device
 from trainer.measuring.cost import StageCosts
 from trainer.measuring.host_load import HostLoad, LaneWork
@@ -33,7 +34,15 @@ from trainer.program.building import Builder, Package
 from trainer.program.candidate import Candidate, Meeting, Met
 from trainer.program.failing import ProgramFailed
 from trainer.program.judge import Conversation, Judge
-from trainer.program.manifest import BATCH, is_exact, is_timed, recipe_of, spec_of
+from trainer.program.manifest import (
+    BATCH,
+    counts_instructions,
+    is_exact,
+    is_of_baseline,
+    is_timed,
+    recipe_of,
+    spec_of,
+)
 from trainer.program.metric import (
     Measured,
     Unfit,
@@ -93,7 +102,11 @@ class ProgramStages:
         device: Device | None = None,
         models: KeptModels | None = None,
     ) -> None:
-        """Raises ConfigurationError for a task that needs a card, where `device` is none."""
+        """Raises ConfigurationError for a task that needs a card, where `device` is none, or that
+        counts what this machine does not.
+        """
+        if counts_instructions(task.manifest):
+            require_counter()
         self.watch: CardWatch | None = None
         self.baseline_cost: BaselineCost | None = None
         self.work = LaneWork()
@@ -102,6 +115,7 @@ class ProgramStages:
         self._spec = spec = spec_of(task.manifest)
         self._key = task_key
         self._is_timed = is_timed(task.manifest)
+        self._is_of_baseline = is_of_baseline(task.manifest)
         self._is_exact = is_exact(task.manifest)
         recipe = recipe_of(task)
         self._builder = Builder(task.manifest, recipe, self.work)
@@ -251,14 +265,14 @@ class ProgramStages:
     # Candidates
 
     async def _base(self, source: Source) -> Package | None:
-        """Return what is measured beside a source, where seconds are: the baseline."""
-        return await self._builder.package(self._task.source) if self._is_timed else None
+        """Return what is measured beside a source, where that is told as a share of it."""
+        return await self._builder.package(self._task.source) if self._is_of_baseline else None
 
     async def _met(
         self, package: Package, base: Package | None, asked: Sequence[Asked], meter: Meter
     ) -> list[tuple[Met, Met | None]]:
         """Let a candidate meet all its instances; the first that fails ends it."""
-        if base is not None:
+        if base is not None and self._is_timed:
             timed: list[tuple[Met, Met | None]] = []
             for number, batch in enumerate(batches(self._spec, asked)):
                 timed += await self._timed(package, base, batch, number, meter)
@@ -266,18 +280,24 @@ class ProgramStages:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._beside(package, one, meter))
+                    group.create_task(self._beside(package, base, one, meter))
                     for one in batches(self._spec, asked)
                 ]
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
-        return [(met, None) for task in tasks for met in task.result()]
+        return [met for task in tasks for met in task.result()]
 
-    async def _beside(self, package: Package, batch: Sequence[Asked], meter: Meter) -> list[Met]:
+    async def _beside(
+        self, package: Package, base: Package | None, batch: Sequence[Asked], meter: Meter
+    ) -> list[tuple[Met, Met | None]]:
+        """Let a candidate meet a batch, and the baseline after it where that is beside it."""
         async with self._core():
             met = await self._in_turn(package, batch)
+            beside: Sequence[Met | None] = [None] * len(batch)
+            if base is not None:
+                beside = await self._in_turn(base, batch)
         self._note_log(met, batch, meter)
-        return met
+        return list(zip(met, beside, strict=True))
 
     async def _timed(
         self, package: Package, base: Package, batch: Sequence[Asked], number: int, meter: Meter

@@ -14,6 +14,7 @@ _NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
 _CLONE_THREAD = 0x00010000
 # Hiding from the watchdog's eyes (/proc), and outliving the node.
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_COUNTERS_OFF, _COUNTERS_ON = 31, 32  # PR_TASK_PERF_EVENTS_*: whose, manuals and kernels differ
 _TIOCSTI = 0x5412  # pushes bytes into the terminal's input
 _SETOWN, _SETSIG, _SETOWN_EX = 8, 10, 15  # signals for input, to whom one likes
 _SETLEASE, _NOTIFY = 1024, 1026  # a lease holds up whoever wants to write that file of the host
@@ -187,7 +188,7 @@ def seccomp_program(
             refused.remove(_REFUSED_TO_SINGLE[machine]["memfd_create"])
     if is_confined:
         refused |= set(_REFUSED_TO_CONFINED[machine].values())
-    for option in (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE):
+    for option in (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _COUNTERS_OFF, _COUNTERS_ON):
         program += bpf.check_argument(_PRCTL[machine], 0, option)
     if is_confined:  # one's own limits only: pid 0
         program += bpf.check_argument(_PRLIMIT[machine], 0, _EVERY_BIT, test=bpf.JUMP_ANY_BIT)

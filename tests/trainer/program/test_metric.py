@@ -93,6 +93,7 @@ def test_a_geometric_mean_needs_figures_above_zero(figure: float) -> None:
         ("build_bytes", 99.0),
         ("wall_s", 0.5),
         ("cpu_s", 0.25),
+        ("instructions", 0.75),
     ],
 )
 def test_what_is_measured_is_not_asked_of_the_judge(
@@ -100,9 +101,15 @@ def test_what_is_measured_is_not_asked_of_the_judge(
 ) -> None:
     """Whatever the judge calls by that name."""
     assert name in MEASURED
-    base = one(wall_s=2.0, cpu_s=2.0)
+    base = replace(one(wall_s=2.0, cpu_s=2.0), instructions=4_000_000)
     beside = Measured(
-        wall_s=1.0, cpu_s=0.5, peak_bytes=3_000_000, answer_bytes=7, figures={name: -5.0}, base=base
+        wall_s=1.0,
+        cpu_s=0.5,
+        instructions=3_000_000,
+        peak_bytes=3_000_000,
+        answer_bytes=7,
+        figures={name: -5.0},
+        base=base,
     )
     told = metric_nano(of(manifest, metric={"name": name}), [beside] * 2, size=99)
     assert told == round(value * NANO)
