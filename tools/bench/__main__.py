@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools.bench.attesting import run_attesting
+from tools.bench.counting import run_counting
 from tools.bench.crowding import run_crowding
 from tools.bench.decisions import run_decisions
 from tools.bench.exploring import run_explore
@@ -23,6 +24,7 @@ from tools.bench.records import run_records
 from tools.bench.repeats import run_repeats
 from tools.bench.swarm import run_swarm
 from tools.bench.syncing import run_syncing
+from tools.bench.timing import run_timing
 from tools.figures import provenance
 from tools.paths import ROOT
 
@@ -31,6 +33,8 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "decisions": run_decisions,
     "programs": run_programs,
     "instances": run_instances,
+    "timing": run_timing,
+    "counting": run_counting,
     "attesting": run_attesting,
     "swarm": run_swarm,
     "explore": run_explore,

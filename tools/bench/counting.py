@@ -1,0 +1,140 @@
+"""Counts of instructions in place of seconds, as valgrind has them, through the same rule.
+
+For the proof alone: these are programs of this bench. What runs under valgrind is in one process
+with what counts it and could tamper with that; tasks count with the processor's own counter
+(`trainer.host.counting`), which many machines do not have. A count of the whole process, the
+loader included, is the same here as there.
+"""
+
+import asyncio
+import hashlib
+import re
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from protocol.statistics import NoiseEstimate
+from protocol.styles import Style
+from protocol.units import NANO
+from tools.bench import timing
+from tools.bench.edits import NOISE_FLOOR, RUN
+from trainer.host.capacity import usable_cores
+from trainer.program.bench import Bench
+from trainer.program.metric import Measured, metric_nano
+from trainer.program.stages import Asked
+from trainer.task_folder.task import Task
+
+ROUNDS: Final = 1_000_000  # a few million instructions
+SHORTER: Final = 0.03
+TRIALS, NULLS, REPEATED = 2, 200, 10
+_COUNT: Final = re.compile(rb"I +refs: +([\d,]+)")
+_VALGRIND: Final = (
+    "valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null",
+)  # fmt: skip
+
+
+def run_counting(_kept: Path) -> dict[str, object]:
+    """Return the figures of the C program."""
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(_counted(Path(folder, "task")))
+
+
+async def _counted(folder: Path) -> dict[str, object]:
+    base, shorter = RUN.program(rounds=ROUNDS), RUN.program(rounds=ROUNDS, shorter=SHORTER)
+    task = timing.written(RUN, folder, metric="instructions", text=base)
+    counts = Counts(task, base, folder)
+    start = NoiseEstimate.from_class(NOISE_FLOOR)
+    chain = timing.Chain(style=Style.of(task.manifest), noise=start)
+    try:
+        scatter = await counts.scatter(REPEATED)
+        trials = await timing.planted(counts.measure, shorter, chain, TRIALS)
+        chain = replace(chain, noise=start.with_groups([one.differences for one in trials]))
+        edits = await timing.screened(
+            counts.measure, lambda number: RUN.null_edit(number, base), chain, NULLS
+        )
+    finally:
+        await counts.close()
+    return {
+        "counted_by": "valgrind",
+        "the_same_program_on_one_instance": scatter,
+        f"shorter_by_{SHORTER:.0%}": timing.told_trials(trials),
+        "edits_that_change_nothing": timing.told_nulls(edits),
+        "most_that_such_an_edit_gained": max(1 - one for one in edits.null),
+    }
+
+
+class Counts:
+    """Counts what programs of a task execute, each that the compiler makes on each instance once.
+
+    Instances are those of a task that measures seconds: this machine may refuse one that counts.
+    """
+
+    def __init__(self, task: Task, base: str, folder: Path) -> None:
+        self._task = task
+        self._base = base
+        self._folder = folder
+        self._bench = Bench(timing.written(RUN, folder / "seconds", metric="cpu_s", text=base))
+        self._known: dict[tuple[Path, bytes], int] = {}
+        self._same: dict[bytes, Path] = {}
+        self._cores = asyncio.Semaphore(usable_cores())
+
+    async def close(self) -> None:
+        """End the judge that makes instances."""
+        await self._bench.close()
+
+    async def measure(self, text: str | None, seed: int, secret: bool) -> float:
+        """Return the share of a program (None: the base) on one split of a run's instances."""
+        asked = [one for one in await self._bench.asked(seed) if one.is_secret is secret]
+        own, beside = await self._built(text or self._base), await self._built(self._base)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._measured(own, beside, one)) for one in asked]
+        return metric_nano(self._task.manifest, [task.result() for task in tasks], size=0) / NANO
+
+    async def scatter(self, times: int) -> dict[str, object]:
+        """Return how far counts of the base on one instance lie apart."""
+        asked, program = await self._bench.asked(0), await self._built(self._base)
+        counts = [await self.count(program, asked[0].data) for _ in range(times)]
+        return {"counted": times, "least": min(counts), "most": max(counts)}
+
+    async def count(self, program: Path, instance: bytes) -> int:
+        """Return what a program executes on an instance, whose answer must be right."""
+        async with self._cores:
+            answer, told = await _said(*_VALGRIND, str(program), given=instance)
+        assert int(answer) == sum(map(int, instance.split()))
+        found = _COUNT.search(told)
+        assert found is not None, told
+        return int(found[1].replace(b",", b""))
+
+    async def _measured(self, own: Path, beside: Path, asked: Asked) -> Measured:
+        base = _measured(await self._counted(beside, asked.data))
+        return replace(_measured(await self._counted(own, asked.data)), base=base)
+
+    async def _counted(self, program: Path, instance: bytes) -> int:
+        known = program, instance
+        if known not in self._known:
+            self._known[known] = await self.count(program, instance)
+        return self._known[known]
+
+    async def _built(self, text: str) -> Path:
+        """Return the program of a text, or an earlier one of the same machine code."""
+        folder = self._folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+        program, source = folder / "solve", folder / "solve.c"
+        if not program.exists():
+            folder.mkdir()
+            source.write_text(text)
+            await _said("cc", "-O2", "-o", str(program), str(source))
+        return self._same.setdefault(program.read_bytes(), program)
+
+
+async def _said(*command: str, given: bytes = b"") -> tuple[bytes, bytes]:
+    """Return what a command prints, and what it says beside that."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+    said = await process.communicate(given)
+    assert process.returncode == 0, said
+    return said
+
+
+def _measured(instructions: int) -> Measured:
+    return Measured(wall_s=0.0, cpu_s=0.0, peak_bytes=0, answer_bytes=0, instructions=instructions)

@@ -1,0 +1,277 @@
+"""What a task that measures seconds finds, and what it takes for a gain that is none.
+
+A planted speed-up goes on trial as a candidate does; edits that change nothing go through the whole
+chain, screen, recheck and trial. Everything is measured as shipped, on a machine that does other
+things as well. Rare things are then counted in trials that are drawn from the figures of these
+runs. Counts of instructions go the same ways (`tools.bench.counting`).
+"""
+
+import asyncio
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Final
+
+from protocol.rule import (
+    DEFAULT,
+    Judgement,
+    evidence_of,
+    judge,
+    passes_recheck,
+    passes_screen,
+    policy_of,
+    screening_policy,
+    trial_alpha,
+)
+from protocol.statistics import NoiseEstimate
+from protocol.styles import Style
+from protocol.units import NANO
+from tools.bench.edits import ENTRY, NOISE_FLOOR, RUN, Way
+from tools.bench.shares import share_of
+from trainer.program.bench import Bench
+from trainer.program.scatter import is_silent, log_shares
+from trainer.runner import Runner
+from trainer.task_folder.task import Task
+from trainer.task_kinds import kind_of, load_task
+
+PUBLIC, SECRET = 2, 5  # instances of a run
+SHORTER: Final = 0.1
+TRIALS, NULLS, SILENT_RUNS = 10, 100, 12  # of each way
+DRAWN: Final = 20_000
+_BANK_LASTS: Final = 20  # edits that are screened against the same two runs of the base
+_KEY: Final = bytes(32)
+WAYS: Final = {way.name: way for way in (ENTRY, RUN)}
+
+
+# A program (None: the base), a seed and whether it is the secret split → its share of what the
+# baseline took beside it.
+Measure = Callable[[str | None, int, bool], Awaitable[float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """The rule's parts for a task whose runs scatter by `noise`, as one trial of a line has it."""
+
+    style: Style
+    noise: NoiseEstimate
+
+    def judged(self, base: Sequence[float], candidate: Sequence[float]) -> Judgement:
+        """Return what pairs say, in the first trial since something was adopted."""
+        policy = policy_of(self.style, replace(DEFAULT, alpha=trial_alpha(1)))
+        return judge(evidence_of(self.style, self.noise, base, candidate), policy)
+
+    def keeps(self, number: int, own: float, level: float) -> bool:
+        """Say whether the screen (0) or the recheck (1) passes."""
+        passes = (passes_screen, passes_recheck)[number]
+        return passes(own, level, self.noise.sd, screening_policy(self.style, DEFAULT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """A trial's pairs, base and candidate, and how it ended."""
+
+    base: list[float]
+    candidate: list[float]
+    judgement: Judgement
+
+    @property
+    def differences(self) -> list[float]:
+        """What the noise of a run is estimated from, as a node does it."""
+        return [
+            (one - other) / 2**0.5 for one, other in zip(self.base, self.candidate, strict=True)
+        ]
+
+
+async def tried(measure: Measure, text: str, chain: Chain, seeds: range) -> Tried:
+    """Put a program on trial."""
+    base: list[float] = []
+    candidate: list[float] = []
+    for seed in seeds:
+        base.append(await measure(None, seed, True))
+        candidate.append(await measure(text, seed, True))
+        judgement = chain.judged(base, candidate)
+        if judgement.verdict is not None:
+            break
+    return Tried(base=base, candidate=candidate, judgement=judgement)
+
+
+async def planted(measure: Measure, text: str, chain: Chain, trials: int) -> list[Tried]:
+    """Put a program that is better on trial, several times."""
+    found = []
+    for number in range(trials):
+        seeds = range(1_000 * (number + 1), 1_000 * (number + 2))
+        found.append(await tried(measure, text, chain, seeds))
+        last = found[-1].judgement
+        tell(f"trial {number + 1}: {last.verdict} after {last.evidence.pairs} pairs")
+    return found
+
+
+def told_trials(found: Sequence[Tried]) -> dict[str, object]:
+    """Return how many were found, after how many pairs."""
+    pairs = [one.judgement.evidence.pairs for one in found]
+    within = sum(one.judgement.is_gain and one.judgement.evidence.pairs <= 20 for one in found)
+    return {
+        "found_in_20_pairs": share_of(within, len(found)),
+        "pairs_on_average": round(fmean(pairs), 1),
+        "most_pairs": max(pairs),
+        "sd_of_a_difference": round(fmean(stdev(one.differences) * 2**0.5 for one in found), 5),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """What edits that change nothing came to; their shares and the base's, on the public split."""
+
+    edits: int
+    screened_in: int
+    kept: int
+    adopted: int
+    base: list[float]
+    null: list[float]
+
+
+async def screened(
+    measure: Measure, edited: Callable[[int], str], chain: Chain, count: int
+) -> Screened:
+    """Let edits that change nothing go the way of any change: screen, recheck and trial."""
+    passed = kept = adopted = 0
+    bank: list[float] = []
+    bases: list[float] = []
+    nulls: list[float] = []
+    for number in range(count):
+        seed = 100_000 + number // _BANK_LASTS * 10
+        if number % _BANK_LASTS == 0:
+            bank = [await measure(None, seed + again, False) for again in range(2)]
+            bases += bank
+            tell(f"null edits: {number} of {count}, {passed} screened in, {kept} kept")
+        nulls.append(await measure(edited(number), seed, False))
+        if not chain.keeps(0, nulls[-1], bank[0]):
+            continue
+        passed += 1
+        nulls.append(await measure(edited(number), seed + 1, False))
+        if not chain.keeps(1, nulls[-1], bank[1]):
+            continue
+        kept += 1
+        began = 200_000 + 100 * number
+        trial = await tried(measure, edited(number), chain, range(began, began + 100))
+        adopted += trial.judgement.is_gain
+    return Screened(
+        edits=count, screened_in=passed, kept=kept, adopted=adopted, base=bases, null=nulls
+    )
+
+
+def told_nulls(found: Screened) -> dict[str, object]:
+    """Return the shares of edits that came so far."""
+    return {
+        "screened_in": share_of(found.screened_in, found.edits),
+        "kept_on_the_working_line": share_of(found.kept, found.edits),
+        "adopted": share_of(found.adopted, found.edits),
+    }
+
+
+def told_drawn(
+    of_base: Sequence[float], of_null: Sequence[float], chain: Chain
+) -> dict[str, object]:
+    """Return how many trials adopt whose pairs are drawn from measured shares, without screens."""
+    chance = random.Random(1)
+    adopted = sum(_passes(chain, of_base, of_null, chance) for _ in range(DRAWN))
+    return {"runs": [len(of_base), len(of_null)], "adopted": share_of(adopted, DRAWN)}
+
+
+def _passes(
+    chain: Chain, of_base: Sequence[float], of_null: Sequence[float], chance: random.Random
+) -> bool:
+    base: list[float] = []
+    null: list[float] = []
+    while True:
+        base.append(chance.choice(of_base))
+        null.append(chance.choice(of_null))
+        judgement = chain.judged(base, null)
+        if judgement.verdict is not None:
+            return judgement.is_gain
+
+
+def run_timing(_kept: Path) -> dict[str, object]:
+    """Return the figures: of seconds, of which both ways are measured at once."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        seconds = dict(zip(WAYS, pool.map(_of_seconds, WAYS), strict=True))
+    return {"load_of_the_machine": os.getloadavg()[2], "cpu_s": seconds}
+
+
+def _of_seconds(name: str) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(_timed(WAYS[name], Path(folder, "task")))
+
+
+async def _timed(way: Way, folder: Path) -> dict[str, object]:
+    """Return the figures of one way to run programs."""
+    tell(way.name)
+    task = written(way, folder, metric="cpu_s", text=way.program())
+    silent = await _against_itself(task)
+    start = NoiseEstimate.from_class(NOISE_FLOOR)
+    chain = Chain(style=Style.of(task.manifest), noise=start)
+    data = kind_of(task.manifest).prepare(task, data_dir=folder, progress=lambda *_: None)
+    runner = Runner(task, data, audit_key=_KEY, patience_s=0.0)
+    try:
+        await runner.calibrate(0)
+
+        secret_shares: dict[bool, list[float]] = {True: [], False: []}  # the base's, others'
+
+        async def measure(text: str | None, seed: int, secret: bool) -> float:
+            source = task.source if text is None else way.source(text)
+            outcome = await runner.run(source, seed, split=_KEY)
+            assert outcome.metric_nano is not None, outcome.reason
+            assert outcome.secret_nano is not None, outcome.reason
+            secret_shares[text is None].append(outcome.secret_nano / NANO)
+            return (outcome.secret_nano if secret else outcome.metric_nano) / NANO
+
+        trials = await planted(measure, way.program(shorter=SHORTER), chain, TRIALS)
+        chain = replace(chain, noise=start.with_groups([one.differences for one in trials]))
+        secret_shares[False].clear()  # what follows changes nothing
+        edits = await screened(
+            measure, lambda number: way.null_edit(number, way.program()), chain, NULLS
+        )
+    finally:
+        await runner.close()
+    return {
+        "a_program_against_itself": silent,
+        f"shorter_by_{SHORTER:.0%}": told_trials(trials),
+        "edits_that_change_nothing": told_nulls(edits),
+        "trials_drawn_from_these": told_drawn(secret_shares[True], secret_shares[False], chain),
+    }
+
+
+async def _against_itself(task: Task) -> dict[str, object]:
+    bench = Bench(task)
+    try:
+        runs = [await bench.run(seed) for seed in range(SILENT_RUNS)]
+    finally:
+        await bench.close()
+    shares = log_shares(bench, runs)
+    return {
+        "mean_ln_seconds": round(fmean(shares), 5),
+        "standard_error": round(stdev(shares) / len(shares) ** 0.5, 5),
+        "meetings": len(shares),
+        "within_two_errors": is_silent(shares),
+    }
+
+
+def written(way: Way, folder: Path, *, metric: str, text: str) -> Task:
+    """Return the task of a program, written to a folder."""
+    folder.mkdir(parents=True)
+    files = way.files(metric, public=PUBLIC, secret=SECRET, text=text)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    return load_task(folder, data_dir=folder)
+
+
+def tell(what: str) -> None:
+    """Say how far it is."""
+    print(f"  {what} …", file=sys.stderr, flush=True)
