@@ -1,9 +1,9 @@
 """Hostile programs, each against a small honest task, and what must come of each.
 
 `candidates/*.txt` is attack code, kept from linters by its name; `preamble.txt` stands before each.
-A task is one of five: a function that is called, one that meets instances in a batch, a command, a
-command that may start processes, and one that is built. Each says ESCAPED if it reached what it
-must not.
+A task is one of six: a function that is called, one that meets instances in a batch, a command, a
+command that may start processes, one whose instance and answer are files, and one that is built.
+Each says ESCAPED if it reached what it must not.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Literal
 from protocol.runs import Status
 
 CANDIDATES = Path(__file__).parent / "candidates"
-Kind = Literal["called", "batch", "command", "processes", "built"]
+Kind = Literal["called", "batch", "command", "processes", "file", "built"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +105,15 @@ HOSTILE: tuple[Hostile, ...] = (
     ),
     *_honest("children_outlive", "children_hold_on", kind="processes"),
     *_honest("children_write_after_the_end", kind="processes"),
+    # Commands with files for the instance and the answer
+    *_ended("crash", "there is no answer", "file_link", "file_link_to_an_answer", kind="file"),
+    *_ended("crash", "there is no answer", "file_none", "file_written_by_who_stays", kind="file"),
+    *_ended("crash", "is no plain file", "file_folder", kind="file"),
+    *_ended("crash", "", "file_pipe", kind="file"),  # which not every tier lets it make
+    *_ended("rejected", "larger than allowed", "file_huge", kind="file"),
+    *_ended("rejected", _WRONG, "file_of_the_instance", kind="file"),
+    *_honest("file_written_later", kind="file"),
+    Hostile(name="file_swapped", ends=("ok", "crash"), kind="file"),
     # Builds
     *_honest("built_by_searching", "built_with_links", "built_by_forgery", kind="built"),
     *_honest("built_by_daemons", kind="built"),

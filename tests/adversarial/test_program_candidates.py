@@ -22,6 +22,7 @@ JUDGE = (Path(__file__).parent / "candidates/judge.txt").read_text()
 PREAMBLE = (CANDIDATES / "preamble.txt").read_text()
 CALLED = "\n\ndef solve(problem):\n    return honest(problem)\n"
 COMMAND = "\nprint(json.dumps(honest(json.load(sys.stdin))))\n"
+FILED = "\njson.dump(honest(json.load(open(sys.argv[1]))), open(sys.argv[2], 'w'))\n"
 LOOKS = """
 if any(os.path.lexists(name) for name in ("a.py", "b.py", "d.py", "e.py", "deep/c.py")):
     escaped("a link that was built")
@@ -46,6 +47,8 @@ HOW: dict[Kind, str] = {
     "batch": 'editable = ["solve.py"]\nentry = "solve.py:solve"\nisolation = "batch"\n',
     "command": AS_COMMAND,
     "processes": AS_COMMAND + "threads = 2\n",
+    "file": 'editable = ["solve.py"]\nrun = ["python", "solve.py", "{in}", "{out}"]\n'
+    'encoding = "json"\nthreads = 2\n',
     "built": 'editable = ["build.py", "solve.py"]\nentry = "solve.py:solve"\n'
     'build = ["python", "build.py"]\n',
 }
@@ -59,7 +62,8 @@ def sources(kind: Kind, text: str | None = None) -> dict[str, str]:
             return {"solve.py": PREAMBLE + (text or CALLED)}
         case "built":
             return {"build.py": PREAMBLE + (text or ""), "solve.py": PREAMBLE + LOOKS + CALLED}
-    return {"solve.py": PREAMBLE + (COMMAND if text is None else text)}
+    honest = FILED if kind == "file" else COMMAND
+    return {"solve.py": PREAMBLE + (honest if text is None else text)}
 
 
 class Place:

@@ -26,6 +26,7 @@ from trainer.program.asking import Questions
 from trainer.program.data import DataFolder
 from trainer.program.failing import ProgramFailed
 from trainer.program.harness import HARNESS
+from trainer.program.harness.handing import IN, OUT, is_asked
 from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
 from trainer.program.judge import Conversation
 from trainer.program.manifest import counts_instructions, recipe_of, spec_of, tools_of
@@ -231,9 +232,11 @@ class Candidate:
             "encoding": spec.encoding,
         }
         waits = not self._profile.single_process
-        # Where models are asked there are two processes, of which the candidate is to be one.
-        is_confined = self._profile.has_loopback and self._is_one_process
-        confined = seccomp_program(single_process=True, has_loopback=True) if is_confined else b""
+        # Who answers for models, or waits for a file, is a process beside: the candidate is one.
+        confined = b""
+        if waits and self._is_one_process:
+            has_loopback = self._profile.has_loopback
+            confined = seccomp_program(single_process=True, has_loopback=has_loopback)
         told |= {"seed": meeting.seed, "core": meeting.core, "waits": waits}
         return json.dumps(told | {"filter": confined.hex()}).encode()
 
@@ -358,22 +361,33 @@ def profile_of(
     """Return the limits of a candidate's sandbox, and what it shows beside everybody's: packages
     of Python, a folder of data and a card.
 
-    Where it asks language models another process is beside it, who hands on what it asks.
+    Where it asks language models another process is beside it, who hands on what it asks; where its
+    answer is a file, one that waits for its end.
     """
     spec = spec_of(manifest)
+    is_alone = spec.llm is None and not is_filed(spec, OUT)
+    files_mb = (spec.limits.instance_mb if is_filed(spec, IN) else 0) + (
+        spec.limits.answer_mb if is_filed(spec, OUT) else 0
+    )
     return Profile(
         role="solve",
         harness=HARNESS,
         memory_bytes=manifest.limits.memory_mb * 1_000_000,
-        scratch_bytes=SCRATCH_BYTES if card is None else _SCRATCH_BYTES_OF_CARD,
+        scratch_bytes=files_mb * 1_000_000
+        + (SCRATCH_BYTES if card is None else _SCRATCH_BYTES_OF_CARD),
         threads=max(64, spec.limits.threads),
-        single_process=is_one_process(manifest) and spec.llm is None,
+        single_process=is_one_process(manifest) and is_alone,
         tools=_tools_at_run(spec),
         packages=packages,
         data=() if data is None else (data.shown,),
         card=card,
         has_loopback=spec.llm is not None,
     )
+
+
+def is_filed(spec: ProgramSpec, what: str) -> bool:
+    """Say whether a program's command asks for a file, of the instance or of the answer."""
+    return spec.run is not None and is_asked(spec.run, what)
 
 
 def _tools_at_run(spec: ProgramSpec) -> tuple[str, ...]:

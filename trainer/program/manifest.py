@@ -16,6 +16,7 @@ from protocol.source import Source
 from protocol.units import NANO
 from trainer.program.data import DataFolder, Means
 from trainer.program.harness.files import File
+from trainer.program.harness.handing import IN, IN_FILE, OUT, OUT_FILE, is_asked
 from trainer.program.metric import (
     AGGREGATES,
     INSTRUCTIONS,
@@ -257,13 +258,15 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
     entry = fields.text("entry") if fields.has("entry") else None
     if (run is None) == (entry is None):
         raise fields.error("run", "or entry must be there, and not both", "see docs/writing-a-task")
+    build = fields.texts("build") if fields.has("build") else None
+    _check_files(fields, run, build)
     metric, bound = fields.section("metric"), _optional(fields, "bound")
     instances = _instances(fields.section("instances"))
     judge_llm = _llm(_optional(fields.section("judge"), "llm"), instances)
     spec = ProgramSpec(
         run=run,
         entry=entry,
-        build=fields.texts("build") if fields.has("build") else None,
+        build=build,
         encoding=_word(fields, "encoding", ENCODINGS, "json" if entry else "bytes"),
         isolation=_word(fields, "isolation", ISOLATIONS, FRESH),
         judge=_digest(recipe.judge),
@@ -299,6 +302,21 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
     if spec.limits.warmup and (run or spec.interactive):
         raise fields.error("warmup", "is for functions that are called with instances", "omit it")
     return spec
+
+
+def _check_files(
+    fields: Fields, run: tuple[str, ...] | None, build: tuple[str, ...] | None
+) -> None:
+    """Raise ConfigurationError where a command asks for a file that it cannot have."""
+    asked = [what for what in (IN, OUT) if is_asked(run or (), what)]
+    if any(is_asked(build or (), what) for what in (IN, OUT)):
+        raise fields.error("build", f"asks for {IN} or {OUT}", "a build is before any instance")
+    if asked and fields.has("interactive") and fields.flag("interactive"):
+        raise fields.error("run", f"asks for {asked[0]}", "an interactive one is spoken with")
+    names = [*fields.texts("editable"), *(fields.texts("files") if fields.has("files") else ())]
+    for what, name in ((IN, IN_FILE), (OUT, OUT_FILE)):
+        if what in asked and name in names:
+            raise fields.error("run", f"asks for {what}, and a file is called {name}", "rename it")
 
 
 def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from trainer.program.harness import handing
 from trainer.program.harness.codec import decode, encode
 from trainer.program.harness.files import link_data, unpack_files, write_files
 from trainer.program.harness.tags import INSTANCE, MESSAGE, MODELS, OUTPUT, REPLY, TALK, USED
@@ -103,18 +104,24 @@ def _execute(channel: Channel, job: dict[str, Any]) -> None:
         elif tag == TALK:
             reading = writing = descriptor
             break
-    command = as_command(job["run"])
+    has_file = handing.is_asked(job["run"], handing.OUT)
+    if handing.is_asked(job["run"], handing.IN):
+        reading = handing.put(reading)
+    command = as_command(handing.named(job["run"]))
     if not job["waits"]:
         become(command, reading, writing)
     pid = os.fork()
     if not pid:
         _confine(job)
-        become(command, reading, writing)
-    os.close(writing)
+        become(command, reading, 2 if has_file else writing)
+    if not has_file:
+        os.close(writing)
     if reading != writing:
         os.close(reading)
     _, status, used = os.wait4(pid, 0)
     told = {"exit": os.waitstatus_to_exitcode(status), "cpu_s": used.ru_utime + used.ru_stime}
+    if has_file and not told["exit"]:
+        handing.hand_over(writing)
     channel.send(USED, json.dumps({**told, "peak_kib": used.ru_maxrss}).encode())
 
 

@@ -1,0 +1,104 @@
+"""Commands that read their instance from a file, and leave their answer in one."""
+
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import ConfigurationError
+from tests.trainer.program.tasks import Bench, figures, read, write_task
+from trainer.program.candidate import SCRATCH_BYTES, profile_of
+
+ERROR = (3_000_000_000, 3_000_000_000)
+SUM = 'sum(json.load(open(sys.argv[1] if len(sys.argv) > 1 else "arnode-in"))["numbers"]) + 3'
+
+
+def how(*words: str, more: str = "") -> str:
+    command = ", ".join(f'"{word}"' for word in ("python", "solve.py", *words))
+    return f'editable = ["solve.py"]\nrun = [{command}]\nencoding = "json"\n{more}'
+
+
+def run(folder: Path, text: str, *words: str, more: str = "") -> tuple[int | None, int | None]:
+    """Return the figures of a command with these words."""
+    text = "import json\nimport os\nimport sys\n\n" + text
+    task = read(write_task(folder, how=how(*words, more=more), files={"solve.py": text}))
+    with Bench(task) as bench:
+        return figures(bench.calibrate())
+
+
+def test_an_instance_is_a_file_and_nothing_is_to_be_read_besides(tmp_path: Path) -> None:
+    text = f"assert sys.stdin.read() == ''\nprint({SUM})\n"
+    assert run(tmp_path, text, "{in}") == ERROR
+
+
+def test_an_answer_is_a_file_and_what_is_printed_is_a_log(tmp_path: Path) -> None:
+    text = """\
+print("many words")
+with open(sys.argv[1].removeprefix("--to="), "w") as file:
+    file.write(str(sum(json.load(sys.stdin)["numbers"]) + 3))
+"""
+    assert run(tmp_path, text, "--to={out}") == ERROR
+
+
+def test_both_are_files_and_the_command_is_still_one_process(tmp_path: Path) -> None:
+    text = f"""\
+assert sorted(os.listdir()) == ["arnode-in", "solve.py"], os.listdir()
+try:
+    os.fork()
+except OSError:
+    open(sys.argv[2], "w").write(str({SUM}))
+"""
+    assert run(tmp_path, text, "{in}", "{out}") == ERROR
+
+
+def test_large_files_have_room(tmp_path: Path) -> None:
+    text = f"""\
+with open("{{filled}}", "wb") as file:
+    file.write(bytes(50_000_000))
+open(sys.argv[2], "w").write(str({SUM}) + " " * 30_000_000)
+"""
+    assert run(tmp_path, text, "{in}", "{out}", more="answer_mb = 40\n") == ERROR
+    spec = read(write_task(tmp_path / "other", how=how("{in}", "{out}"))).manifest
+    assert profile_of(spec).scratch_bytes == SCRATCH_BYTES + 32_000_000
+
+
+def test_what_a_command_takes_is_counted_where_somebody_waits(tmp_path: Path) -> None:
+    spin = "import time\nwhile time.process_time() < 0.3: pass\n"
+    text = f"import json, sys\n{spin}open(sys.argv[2], 'w').write(str({SUM}))\n"
+    folder = write_task(tmp_path, how=how("{in}", "{out}"), files={"solve.py": text})
+    with Bench(read(folder)) as bench:
+        assert bench.calibrate().cpu_ms >= 2 * 300
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "why"),
+    [
+        (("{in}",), "interactive = true\n", "run asks for {in}"),
+        ((), 'build = ["cc", "-o", "{out}"]\n', "build asks for {in} or {out}"),
+        (("{out}",), 'files = ["arnode-out"]\n', "a file is called arnode-out"),
+    ],
+)
+def test_a_file_that_cannot_be_had_is_refused(
+    tmp_path: Path, words: tuple[str, ...], more: str, why: str
+) -> None:
+    (tmp_path / "arnode-out").write_text("")
+    with pytest.raises(ConfigurationError) as fault:
+        read(write_task(tmp_path, how=how(*words, more=more)))
+    assert why in fault.value.message
+
+
+def test_a_file_that_is_in_the_way_is_named(tmp_path: Path) -> None:
+    make = "open('arnode-in', 'w').write('made before')\n"
+    text = f"import json, sys\nprint({SUM})\n"
+    folder = write_task(
+        tmp_path,
+        how=how("{in}", more='build = ["python", "make.py"]\n').replace(
+            '["solve.py"]\n', '["make.py", "solve.py"]\n', 1
+        ),
+        files={"make.py": make, "solve.py": text},
+    )
+    with Bench(read(folder)) as bench:
+        outcome = bench.run()
+    assert outcome.status == "crash"
+    assert "arnode-in is there already" in (outcome.reason or "") + outcome.log_tail or (
+        "secret split" in (outcome.reason or "")
+    )
