@@ -106,10 +106,8 @@ def _in_usr_bin(name: str) -> VisiblePath | None:
 
 def _libraries(programs: tuple[Path, ...]) -> list[VisiblePath]:
     """Return the shared libraries that programs are linked with; a script has none."""
-    asked = [
-        _command("ldd", "install what your distribution's libc comes with"),
-        *map(str, programs),
-    ]
+    ldd = _command("ldd", "install your distribution's package that has it, such as `libc-bin`")
+    asked = [ldd, *map(str, programs)]
     said = subprocess.run(asked, capture_output=True, timeout=_ASKED_S, check=False)
     found = re.findall(r"=> (/\S+) \(0x", said.stdout.decode(errors="replace"))
     return [VisiblePath(Path(path).resolve(), path) for path in sorted(set(found))]

@@ -58,7 +58,12 @@ def test_what_is_on_a_card_says_so(broken: Path, tmp_path: Path) -> None:
     reference.write_text(reference.read_text() + "\nDEVICE = 'cuda'\n")
     made = brought(kernelbot.read(broken), tmp_path / "made")
     assert made.table["device"] == "cuda"
-    assert "it needs a card: its tensors are made on the device" in made.draft.notes
+    assert "its files name cuda, so it needs an NVIDIA card" in made.draft.notes[0]
+
+
+def test_what_names_no_card_runs_without_one(double: Brought) -> None:
+    assert double.table["device"] == "cpu"
+    assert "it runs on the processor, without a card" in double.draft.notes[0]
 
 
 @pytest.mark.parametrize(
