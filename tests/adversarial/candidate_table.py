@@ -70,7 +70,9 @@ HOSTILE: tuple[Hostile, ...] = (
     *_honest("reported_total", "printed_verdict", "every_descriptor"),
     Hostile(name="hair_beyond", is_as_good=False),
     # The channel
-    *_ended("rejected", _WRONG, "forged_frame_before", "swallowed_by_exec"),
+    *_ended("rejected", _WRONG, "forged_frame_before"),
+    # Its process ends with that, before its memory is looked at or after.
+    Hostile(name="swallowed_by_exec", ends=("rejected", "crash")),
     *_ended("rejected", "expected frame A", "forged_frame_of_a_judge"),
     *_honest("forged_frame_twice"),
     Hostile(name="thread_left_behind", ends=("ok", "rejected")),
