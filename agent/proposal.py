@@ -13,6 +13,7 @@ from agent.completion import NO_COST, ModelCost
 from agent.source.literals import Scalar
 from protocol.codecs import fit_line
 from protocol.ideas import Edit, KnobSpec, Move
+from protocol.regions import Region
 from protocol.source import Source
 
 Decision = Literal["screened_out", "rechecked_out", "kept", "failed", "rejected"]
@@ -135,7 +136,8 @@ class Context:
     """Everything a proposer may know. `tried` answers whether a canonical AST was ever run.
 
     `history` is this node's own, oldest first. `crash` asks for a mend of that, `aim` says what is
-    wanted most. `show_unverified_words`: the user lets models read what nobody checked here.
+    wanted most. Of files with `regions` only these may change. `show_unverified_words`: the user
+    lets models read what nobody checked here.
     """
 
     source: Source
@@ -152,6 +154,7 @@ class Context:
     aim: Aim = "improve"
     crash: Crash | None = None
     show_unverified_words: bool = False
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

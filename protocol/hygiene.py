@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from protocol.errors import Rejected
 from protocol.manifest import MAX_FILES, TaskManifest
+from protocol.regions import check_regions
 from protocol.source import Source
 
 MAX_FILE_BYTES = 256 * 1024
@@ -46,12 +47,15 @@ _FREE_TEXT = frozenset(
 
 def check_for_task(source: Source, manifest: TaskManifest, *, baseline: Source) -> Rejected | None:
     """Return why this source may not be run for a task, or None; `baseline` is the task's tree."""
-    return check_source(
+    fault = check_source(
         source,
         editable=[path for path, _ in manifest.files],
         baseline=baseline,
         max_growth_bytes=manifest.limits.max_source_growth_bytes,
     )
+    if fault is not None or manifest.program is None:
+        return fault
+    return check_regions(source, manifest.program.regions or (), baseline=baseline)
 
 
 def check_source(

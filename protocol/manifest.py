@@ -176,6 +176,9 @@ class TaskManifest(Mapped):
                 return "a program task has no tokenizer, vocabulary, context or claim_rows"
             if self.program is None or self.metric.scale is None:
                 return "a program task needs program and its metric's scale"
+            editable = {path for path, _ in self.files}
+            if any(region.path not in editable for region in self.program.regions or ()):
+                return "regions: of a file that is not editable"
         elif self.kind == "language-model":
             if self.tokenizer is None or not all(sizes):
                 return "a language-model task needs tokenizer, vocabulary, context and claim_rows"

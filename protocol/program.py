@@ -5,7 +5,8 @@
               best_known?, impossible?,
               limits {threads, instance_mb, answer_mb, warmup, scratch_mb?}, device, scoring,
               interactive, judge_data [[path, hash]], packages?, judge_packages?, llm?, judge_llm?,
-              toolchains? [word], public_data? [path, hash]}
+              toolchains? [word], public_data? [path, hash],
+              regions? [{path, name}]}
     guard    {name, scale, times?, most?}
     llm      {models [line], calls, tokens}
 
@@ -30,6 +31,7 @@ from protocol.fields import (
     Positive,
     Word,
 )
+from protocol.regions import Region
 
 MIN_SCALE: Final = -12
 MAX_SCALE: Final = 15
@@ -40,6 +42,7 @@ _MAX_JUDGE_DATA = 64
 _MAX_GUARDS = 16
 _MAX_TOOLCHAINS = 8
 _MAX_MODELS = 16
+_MAX_REGIONS = 8
 _ENTRY = r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,127}:[A-Za-z_][A-Za-z0-9_]{0,63}"
 
 
@@ -138,6 +141,7 @@ class ProgramSpec(Mapped):
     judge_llm: Annotated[ModelBudget | None, OPTIONAL] = None
     toolchains: Annotated[_Toolchains | None, OPTIONAL] = None
     public_data: Annotated[NamedDigest | None, OPTIONAL] = None
+    regions: Annotated[tuple[Region, ...] | None, Items(1, _MAX_REGIONS), OPTIONAL] = None
 
     @property
     def blobs(self) -> tuple[bytes, ...]:
@@ -158,4 +162,6 @@ class ProgramSpec(Mapped):
             return "guards: not sorted by name, or a name twice"
         if self.judge_llm is not None and self.scoring == "judged":
             return "judge_llm: what a language model says is not judged"
+        if not strictly_rising([region.path for region in self.regions or ()]):
+            return "regions: not sorted by path, or a path twice"
         return None

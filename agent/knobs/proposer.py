@@ -22,6 +22,7 @@ from agent.source.canonical import fingerprint, parse
 from agent.source.edits import is_made, reapply
 from agent.source.literals import REACH, Knob, Scalar, axis_of, find_knobs
 from protocol.ideas import Edit, Move
+from protocol.regions import lies_inside
 from protocol.source import Source
 
 _MAX_ATTEMPTS = 200
@@ -135,7 +136,8 @@ class _Drafts:
         self._context = context
         self._past = _pasts(context.history)
         self._drawn = sum(outcome.key.startswith("knob:") for outcome in context.history)
-        self._knobs = find_knobs(context.source, context.editable, context.knobs)
+        found = find_knobs(context.source, context.editable, context.knobs)
+        self._knobs = [knob for knob in found if _may_change(knob, context)]
         # One knob for a name: a history tells them apart by nothing else.
         self._by_name = {knob.name: knob for knob in reversed(self._knobs)}
         self._untried, self._retried = _ordered_moves(context)
@@ -240,6 +242,13 @@ class _Drafts:
             title=f"{draft.title}, from {transplant.whose}",
             parents=(transplant.peer.patch,),
         )
+
+
+def _may_change(knob: Knob, context: Context) -> bool:
+    data = context.source[knob.path]
+    line = data.decode()[: knob.start].count("\n") + 1
+    of_file = [region for region in context.regions if region.path == knob.path]
+    return all(lies_inside(data, region, line) for region in of_file)
 
 
 def _pasts(history: Sequence[Outcome]) -> dict[str, _Past]:

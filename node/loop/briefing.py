@@ -103,6 +103,7 @@ class Briefing:
             aim=self.aim(),
             crash=self.outcomes.crash,
             show_unverified_words=self.show_unverified_words,
+            regions=program.regions or () if (program := self.task.manifest.program) else (),
         )
 
     def _brief(self) -> Brief:

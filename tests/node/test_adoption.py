@@ -15,10 +15,12 @@ from node.store.store import Store
 from node.vetting.adoption import concern, describe, examine, marks_of, unread_of
 from protocol.errors import SafetyError
 from protocol.record_kinds import PatchBody
+from protocol.regions import Region
 from protocol.source import Source
 from tests.node.books import keep, with_baseline
 from tests.node.examples import BASELINE, LINE, MANIFEST, TASK
 from tests.node.strangers import Stranger
+from tests.protocol.examples import PROGRAM_MANIFEST, PROGRAM_SPEC
 
 
 def of(text: str) -> Source:
@@ -174,3 +176,26 @@ def test_own_ideas_in_a_language_that_no_lint_reads_may_be_tried() -> None:
     assert own.fingerprint is not None
     marked = asyncio.run(check(baseline.replacing("ask.py", b"import socket\n")))
     assert [mark.what for mark in marked.marks] == ["import"]
+
+
+def test_what_is_changed_outside_of_a_region_is_nobodys_to_run(
+    ledger: Ledger, blobs: Blobs
+) -> None:
+    """Own proposals and peers' trees are refused with one reason."""
+    text = b"X = 1\n# EVOLVE-BLOCK-START\nY = 1\n# EVOLVE-BLOCK-END\n"
+    baseline = Source.of({"lib/sort.py": b"Z = 1\n", "main.py": text})
+    blobs.put_source(baseline)
+    files = tuple((path, hashlib.sha256(data).digest()) for path, data in baseline.files)
+    program = replace(PROGRAM_SPEC, regions=(Region(path="main.py", name="EVOLVE-BLOCK"),))
+    manifest = replace(PROGRAM_MANIFEST, files=files, program=program)
+    inside = baseline.replacing("main.py", text.replace(b"Y = 1", b"Y = 2"))
+    outside = baseline.replacing("main.py", text.replace(b"X = 1", b"X = 2"))
+    somebody = Stranger(ledger.store, blobs, task=manifest.id)
+    somebody.patch(baseline, inside)
+    somebody.patch(baseline, outside)
+    assert examine(ledger.store, blobs, manifest, inside.tree).source == inside
+    with pytest.raises(SafetyError, match=r"main.py: line 1 lies outside of the region"):
+        examine(ledger.store, blobs, manifest, outside.tree)
+    check = _check_for(manifest, baseline)
+    assert asyncio.run(check(inside)).fault == ""
+    assert "line 1 lies outside of the region" in asyncio.run(check(outside)).fault

@@ -20,6 +20,7 @@ from protocol.record_kinds import (
     ResultBody,
     TaskBody,
 )
+from protocol.regions import Region
 from protocol.remarks import (
     InsightBody,
     IntentBody,
@@ -71,6 +72,28 @@ MANIFEST = TaskManifest(
     claim_rows=512,
     evaluator="lm-bpb/1",
 )
+PROGRAM_SPEC = ProgramSpec(
+    run=("python", "main.py"),
+    entry=None,
+    build=None,
+    encoding="bytes",
+    isolation="fresh",
+    judge=sha256(b"judge"),
+    fixed_files=(("data/words.txt", sha256(b"words")),),
+    instances=Instances(public=32, secret=32, fixed=()),
+    aggregate="mean",
+    guards=(Guard(name="peak_mb", scale=0, times_millionths=1_500_000, most=2_048),),
+    best_known=0,
+    impossible=-1,
+    limits=ProgramLimits(threads=1, instance_mb=16, answer_mb=16, warmup=0),
+    device="cpu",
+    scoring="judged",
+    interactive=False,
+    judge_data=(("answers.json", sha256(b"answers")),),
+    packages=sha256(b"lock"),
+    judge_packages=None,
+    llm=ModelBudget(models=("any",), calls=40, tokens=20_000),
+)
 PROGRAM_MANIFEST = TaskManifest(
     name="sorting",
     version=3,
@@ -87,28 +110,7 @@ PROGRAM_MANIFEST = TaskManifest(
     context=0,
     claim_rows=0,
     evaluator="program/1",
-    program=ProgramSpec(
-        run=("python", "main.py"),
-        entry=None,
-        build=None,
-        encoding="bytes",
-        isolation="fresh",
-        judge=sha256(b"judge"),
-        fixed_files=(("data/words.txt", sha256(b"words")),),
-        instances=Instances(public=32, secret=32, fixed=()),
-        aggregate="mean",
-        guards=(Guard(name="peak_mb", scale=0, times_millionths=1_500_000, most=2_048),),
-        best_known=0,
-        impossible=-1,
-        limits=ProgramLimits(threads=1, instance_mb=16, answer_mb=16, warmup=0),
-        device="cpu",
-        scoring="judged",
-        interactive=False,
-        judge_data=(("answers.json", sha256(b"answers")),),
-        packages=sha256(b"lock"),
-        judge_packages=None,
-        llm=ModelBudget(models=("any",), calls=40, tokens=20_000),
-    ),
+    program=PROGRAM_SPEC,
     below=MANIFEST.id,
 )
 
@@ -344,5 +346,23 @@ VARIANTS: dict[str, Body] = {
     "a verdict of later": replace(ATTEST, verdict="dreamt"),
     "a program task with a shell, data and scratch": TaskBody(
         manifest=replace(PROGRAM_MANIFEST, program=RICH_PROGRAM)
+    ),
+    "a program task whose judge asks a model": TaskBody(
+        manifest=replace(
+            PROGRAM_MANIFEST,
+            program=replace(
+                PROGRAM_SPEC,
+                scoring="model",
+                judge_llm=ModelBudget(models=("any",), calls=64, tokens=9_000),
+            ),
+        )
+    ),
+    "a program task with a region": TaskBody(
+        manifest=replace(
+            PROGRAM_MANIFEST,
+            program=replace(
+                PROGRAM_SPEC, regions=(Region(path="lib/sort.py", name="EVOLVE-BLOCK"),)
+            ),
+        )
     ),
 }

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, Rejected
+from protocol.regions import Region, outside
 from trainer.importing import scripts
 from trainer.importing.draft import (
     JUDGE_FILE,
@@ -44,6 +45,7 @@ _COSTS: Final = re.compile(
     r"(^|_)(bytes|duration|elapsed|latency|mb|memory|ms|ns|runtime|sec|seconds|size|time|us)($|_)"
 )
 _CEILING: Final = 1.5
+_REGION: Final = "EVOLVE-BLOCK"  # what OpenEvolve and ShinkaEvolve call what may change
 _STARTING_SCRIPTS: Final = frozenset({"command", "kernelbot"})
 _STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system")
 _MOST_GUARDS: Final = 12
@@ -144,7 +146,7 @@ class SelfScored:
             "version": 1,
             "kind": "program",
             "title": one_line(self.title),
-            "editable": list(self.editable),
+            "editable": [_with_region(name, content) for name, content in self.editable.items()],
             "program": PROGRAM_FILE,
             "files": files,
             "run": ["python", MEASURE_FILE],
@@ -225,6 +227,13 @@ class SelfScored:
         besides = f"Besides, {'; '.join(guarded)}." if guarded else ""
         parts = [f"# {one_line(self.title)}", what, besides, self.told.strip(), whose]
         return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _with_region(name: str, content: Path | bytes) -> str:
+    """Return what a file's task calls it: with its region, where it has one as these systems do."""
+    data = content if isinstance(content, bytes) else content.read_bytes()
+    found = outside(data, Region(path=name, name=_REGION))
+    return name if isinstance(found, Rejected) else f"{name}#{_REGION}"
 
 
 def _limit_told(name: str, limit: Mapping[str, float]) -> str:

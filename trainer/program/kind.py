@@ -6,6 +6,7 @@ from typing import Final
 
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
+from protocol.regions import Region
 from protocol.source import Source
 from trainer.cards.cards import Card
 from trainer.host.device import Device
@@ -34,6 +35,14 @@ own, no other processes, nothing installed.
 - Another program, which it never meets, makes the instances and checks each answer. What yours \
 prints or says about itself counts for nothing. A wrong answer, a crash or too much time with one \
 instance fails the whole run."""
+
+
+def _kept_to(region: Region) -> str:
+    start, end = region.markers
+    return (
+        f"- Of {region.path} change only what lies between the line with {start} and the one with "
+        f"{end}: a change anywhere else, to these two lines too, is refused before it runs."
+    )
 
 
 class Instances:
@@ -149,7 +158,7 @@ class Program:
         return TaskWords(
             budget=f"{manifest.budget.amount} {whats}",
             limits=f"{limits.limit_s} s an instance, {limits.memory_mb / 1000:g} GB of memory.",
-            measured=_MEASURED,
+            measured="\n".join([_MEASURED, *map(_kept_to, spec.regions or ())]),
         )
 
     def may_stand_beside(self, manifest: TaskManifest) -> bool:

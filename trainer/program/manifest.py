@@ -30,7 +30,7 @@ from trainer.sandbox.packages import lock_of
 from trainer.sandbox.toolchains import TOOLCHAINS, toolchain_of
 from trainer.task_folder.fields import Fields, nearest
 from trainer.task_folder.folder import TaskFolder
-from trainer.task_folder.task import Download, Task
+from trainer.task_folder.task import Download, Task, read_regions
 
 KIND: Final = "program"
 EVALUATOR: Final = "program/1"
@@ -207,7 +207,7 @@ def read_manifest(
 
 
 def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskManifest:
-    spec = _spec(fields, recipe)
+    spec = _spec(fields, source, recipe)
     metric = fields.section("metric")
     named = MetricSpec(
         name=metric.text("name"),
@@ -253,13 +253,13 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
     )
 
 
-def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
+def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     run = fields.texts("run") if fields.has("run") else None
     entry = fields.text("entry") if fields.has("entry") else None
     if (run is None) == (entry is None):
         raise fields.error("run", "or entry must be there, and not both", "see docs/writing-a-task")
     build = fields.texts("build") if fields.has("build") else None
-    _check_files(fields, run, build)
+    _check_files(fields, source, run, build)
     metric, bound = fields.section("metric"), _optional(fields, "bound")
     instances = _instances(fields.section("instances"))
     judge_llm = _llm(_optional(fields.section("judge"), "llm"), instances)
@@ -293,6 +293,7 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
         judge_llm=judge_llm,
         toolchains=_toolchains(fields),
         public_data=None if recipe.data is None else (recipe.data.name, recipe.data.digest),
+        regions=read_regions(fields, source) or None,
     )
     bound.finish()
     if spec.interactive and spec.encoding != "json" and (run or spec.encoding == "bytes"):
@@ -305,7 +306,10 @@ def _spec(fields: Fields, recipe: ProgramRecipe) -> ProgramSpec:
 
 
 def _check_files(
-    fields: Fields, run: tuple[str, ...] | None, build: tuple[str, ...] | None
+    fields: Fields,
+    source: Source,
+    run: tuple[str, ...] | None,
+    build: tuple[str, ...] | None,
 ) -> None:
     """Raise ConfigurationError where a command asks for a file that it cannot have."""
     asked = [what for what in (IN, OUT) if is_asked(run or (), what)]
@@ -313,7 +317,8 @@ def _check_files(
         raise fields.error("build", f"asks for {IN} or {OUT}", "a build is before any instance")
     if asked and fields.has("interactive") and fields.flag("interactive"):
         raise fields.error("run", f"asks for {asked[0]}", "an interactive one is spoken with")
-    names = [*fields.texts("editable"), *(fields.texts("files") if fields.has("files") else ())]
+    names = {path for path, _ in source.files}
+    names.update(fields.texts("files") if fields.has("files") else ())
     for what, name in ((IN, IN_FILE), (OUT, OUT_FILE)):
         if what in asked and name in names:
             raise fields.error("run", f"asks for {what}, and a file is called {name}", "rename it")

@@ -4,19 +4,23 @@ The manifest holds what a measured number depends on, and its hash is the task's
 knobs and moves are hints beside it. What only one kind of task has, that kind reads.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-from protocol.errors import ConfigurationError
+from protocol.errors import ConfigurationError, Rejected
 from protocol.ideas import KnobSpec, Move
 from protocol.manifest import TaskManifest
+from protocol.regions import REGION_NAME, Region, check_regions, outside
 from protocol.source import Source
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import TaskFolder, with_inherited
 from trainer.task_folder.moves import read_knobs, read_moves
+
+_REGION: Final = "#"  # between a file and the region of it that may change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +128,8 @@ def read_task(path: Path, readers: Mapping[str, KindReader], *, data_dir: Path) 
     """
     folder, fields = with_inherited(path)
     fields.has("extends")
-    source = Source.of({name: folder.read(fields, name) for name in fields.texts("editable")})
+    editable = [name.partition(_REGION)[0] for name in fields.texts("editable")]
+    source = Source.of({name: folder.read(fields, name) for name in editable})
     moves: tuple[Move, ...] = ()
     if fields.has("moves"):
         moves = read_moves(folder.locate(fields, fields.text("moves")), source)
@@ -132,6 +137,10 @@ def read_task(path: Path, readers: Mapping[str, KindReader], *, data_dir: Path) 
     title = fields.text("title")
     reader = readers[fields.one_of("kind", tuple(readers))]
     manifest, recipe = reader.read(fields, folder, source, title=title, data_dir=data_dir)
+    if manifest.program is None and any(_REGION in name for name in fields.texts("editable")):
+        raise fields.error("editable", "names a region", "only programs have them: name the file")
+    if manifest.program is not None:
+        _check_moves(fields, moves, source, manifest.program.regions or ())
     program_name = fields.text("program")
     task = Task(
         manifest=manifest,
@@ -147,6 +156,34 @@ def read_task(path: Path, readers: Mapping[str, KindReader], *, data_dir: Path) 
     )
     fields.finish()
     return task
+
+
+def _check_moves(
+    fields: Fields, moves: Sequence[Move], source: Source, regions: Sequence[Region]
+) -> None:
+    """Raise ConfigurationError for a move that changes what nobody may."""
+    for move in moves:
+        moved = source
+        for edit in move.edits:
+            text = moved[edit.path].decode().replace(edit.search, edit.replace, 1)
+            moved = moved.replacing(edit.path, text.encode())
+        if (fault := check_regions(moved, regions, baseline=source)) is not None:
+            raise fields.error("moves", f"{move.name}: {fault.reason}", "keep to the region")
+
+
+def read_regions(fields: Fields, source: Source) -> tuple[Region, ...]:
+    """Return the regions that `editable` names, as in `sort.rs#EVOLVE-BLOCK`, sorted by file."""
+    named = (name.partition(_REGION) for name in fields.texts("editable"))
+    regions = [Region(path=path, name=name) for path, mark, name in sorted(named) if mark]
+    for region in regions:
+        if not re.fullmatch(REGION_NAME, region.name):
+            mend = "letters, digits, _ and -, as in sort.rs#EVOLVE-BLOCK"
+            raise fields.error("editable", f"names the region {region.name!r}", mend)
+        lines = outside(source[region.path], region)
+        if isinstance(lines, Rejected):
+            start, end = region.markers
+            raise fields.error("editable", lines.reason, f"write {start} and {end} into comments")
+    return tuple(regions)
 
 
 def _catalogue(folder: TaskFolder, fields: Fields, source: Source) -> Path | None:

@@ -71,11 +71,15 @@ def brought(draft: Draft, folder: Path) -> Brought:
         assert table.get(section, {}).keys() <= FIELDS[section]
     assert ("run" in table) != ("entry" in table)
     assert 1 <= len(table["editable"]) <= 8
-    for name in (*table["editable"], *table.get("files", ()), table["judge"]["file"], "program.md"):
+    for name in (*_paths(table), *table.get("files", ()), table["judge"]["file"], "program.md"):
         assert (folder / name).is_file(), name
     assert "\n" not in table["title"]
     assert draft.notes
     return made
+
+
+def _paths(table: Mapping[str, Any]) -> list[str]:
+    return [name.partition("#")[0] for name in table["editable"]]
 
 
 def measured(
@@ -87,7 +91,7 @@ def measured(
     """
     place = tmp_path / "place"
     shutil.rmtree(place, ignore_errors=True)
-    for name in (*made.table["editable"], *made.table["files"]):
+    for name in (*_paths(made.table), *made.table["files"]):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(made.folder / name, place / name)
     for name, text in (changed or {}).items():

@@ -33,7 +33,7 @@ def test_it_says_that_it_is_self_scored_and_what_would_make_it_trusted(spread: B
 
 def test_the_program_is_edited_and_its_evaluator_is_fixed(spread: Brought) -> None:
     table = spread.table
-    assert table["editable"] == ["initial_program.py"]
+    assert table["editable"] == ["initial_program.py#EVOLVE-BLOCK"]
     assert table["files"] == ["measure.py", "reporting.py", "evaluator.py", "width.txt"]
     assert table["metric"]["direction"] == "max"
     assert table["limit_s"] == 45

@@ -16,7 +16,7 @@ def halves(tmp_path: Path) -> Brought:
 
 def test_program_evaluator_time_and_message_come_along(halves: Brought) -> None:
     table = halves.table
-    assert table["editable"] == ["initial.py"]
+    assert table["editable"] == ["initial.py#EVOLVE-BLOCK"]
     assert table["files"] == ["measure.py", "reporting.py", "evaluate.py"]
     assert (table["scoring"], table["limit_s"]) == ("self", 150)
     assert table["guards"] == {"part_size": {"times": 1.5}}

@@ -1,0 +1,87 @@
+"""The parts of files that a candidate may change, where a task does not give it whole files.
+
+    region  {path, name}
+
+A region of the name `EVOLVE-BLOCK` is the lines between one that holds `EVOLVE-BLOCK-START` and the
+next that holds `EVOLVE-BLOCK-END`, as OpenEvolve and ShinkaEvolve write them; a file may have
+several. All other lines, those with the markers too, stay as they are in the task's baseline. Lines
+end with LF alone. What a region says is nobody's affair here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Annotated, Final
+
+from protocol.codecs import word
+from protocol.errors import Rejected
+from protocol.fields import Mapped, RelativePath
+from protocol.source import Source
+
+REGION_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+_Line = tuple[int, bytes]  # its number from 1, and what it says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region(Mapped):
+    """The lines of one file between markers of one name: only those may change."""
+
+    path: RelativePath
+    name: Annotated[str, word(REGION_NAME)]
+
+    @property
+    def markers(self) -> tuple[str, str]:
+        """What the lines before and behind hold."""
+        return f"{self.name}-START", f"{self.name}-END"
+
+
+def check_regions(
+    source: Source, regions: Sequence[Region], *, baseline: Source
+) -> Rejected | None:
+    """Return what a source changes outside of its regions, None if nothing."""
+    for region in regions:
+        found = outside(source[region.path], region)
+        known = outside(baseline[region.path], region)
+        for lines in (found, known):
+            if isinstance(lines, Rejected):
+                return lines
+        assert not isinstance(found, Rejected)  # noqa: S101 -- looked at above
+        assert not isinstance(known, Rejected)  # noqa: S101 -- likewise
+        for changed, kept in zip_longest(found, known):
+            if changed is None or kept is None or changed[1] != kept[1]:
+                where = f"line {changed[0]}" if changed else "its end"
+                return Rejected(
+                    f"{region.path}: {where} lies outside of the region {region.name} and is not"
+                    " as the task has it"
+                )
+    return None
+
+
+def outside(data: bytes, region: Region) -> list[_Line] | Rejected:
+    """Return the numbered lines of a file that lie outside of a region, with its markers."""
+    start, end = (marker.encode() for marker in region.markers)
+    kept: list[_Line] = []
+    began: int | None = None
+    has_region = False
+    for number, text in enumerate(data.split(b"\n"), 1):
+        opens, closes = start in text, end in text
+        if (opens and (began is not None or closes)) or (closes and began is None):
+            marker = region.markers[0 if opens else 1]
+            return Rejected(f"{region.path}: {marker} where it may not stand, in line {number}")
+        if began is None or closes:
+            kept.append((number, text))
+        if opens:
+            began, has_region = number, True
+        elif closes:
+            began = None
+    if began is not None:
+        return Rejected(f"{region.path}: no {region.markers[1]} after line {began}")
+    if not has_region:
+        return Rejected(f"{region.path}: no {region.markers[0]} in it")
+    return kept
+
+
+def lies_inside(data: bytes, region: Region, line: int) -> bool:
+    """Say whether a line, counted from 1, may be changed as far as a region of its file goes."""
+    kept = outside(data, region)
+    return not isinstance(kept, Rejected) and line not in {number for number, _ in kept}
