@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -14,7 +15,7 @@ from node.commands.cli import main
 from node.networks.consent import TaskOf
 from protocol.errors import ConfigurationError
 from protocol.units import NANO
-from tests.trainer.importing.brought import FOLDERS
+from tests.trainer.importing.brought import FOLDERS, copied
 from tests.trainer.program.tasks import Bench, figures, read
 from trainer.cards.cards import probe_cards
 from trainer.task_folder.task import Task
@@ -136,6 +137,31 @@ for place in {places}:
     assert {line for line in outcome.log_tail.splitlines() if line} == {
         f"no {place}" for place in places
     }
+
+
+def test_a_split_may_copy_and_unpack_files(call: Call, into: Path, tmp_path: Path) -> None:
+    """As competitions do, with their modes: what a judge may not change is left as it is."""
+    folder = copied("mle_bench", "mlebench", tmp_path) / "competitions" / TREES.name
+    with ZipFile(folder / "raw" / "more.zip", "w") as archive:
+        archive.writestr("deep/more.txt", "more")
+    prepare = folder / "prepare.py"
+    prepare.write_text(
+        f"import shutil\nimport zipfile\n{prepare.read_text()}"
+        "    with zipfile.ZipFile(raw / 'more.zip') as archive:\n"
+        "        archive.extractall(raw)\n"
+        "    shutil.copy(raw / 'trees.csv', private / 'all.csv')\n"
+        "    shutil.copytree(raw / 'deep', public / 'deep')\n"
+        "    shutil.copy2(raw / 'deep' / 'more.txt', public)\n"
+    )
+    call("task", "import", "mle-bench", str(folder), "--into", str(into))
+    solve = into / "solve.py"
+    text = solve.read_text()
+    reading = 'assert files.read("deep/more.txt") == files.read("more.txt") == b"more"'
+    solve.write_text(
+        text.replace("    return files.read(", f"    {reading}\n    return files.read(")
+    )
+    with Bench(read(into)) as bench:
+        assert figures(bench.calibrate())[0]
 
 
 def test_data_that_have_changed_are_refused(imported: Imported, into: Path) -> None:

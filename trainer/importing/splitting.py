@@ -59,6 +59,8 @@ METRIC_NAME = {metric}
 ANSWERS_FILE = {answers}
 RAW_FOLDER = Path(__file__).with_name({data})
 SPLIT_SEED = [b""]  # the seed of the split that is being made
+# Where a judge runs no mode can be changed, which copying would do; no split needs it.
+shutil.copymode = shutil.copystat = lambda *_given, **_options: None
 
 
 class InvalidSubmissionError(Wrong):

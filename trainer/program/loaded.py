@@ -137,9 +137,11 @@ class LoadedFile:
         return self._sandbox
 
     async def _end(self, sandbox: Sandbox) -> None:
-        await self._read_output(sandbox)
-        self._work.end(sandbox)
-        await sandbox.close()
+        try:
+            await self._read_output(sandbox)
+        finally:
+            self._work.end(sandbox)
+            await sandbox.close()
 
     async def _read_output(self, sandbox: Sandbox) -> None:
         for _ in range(_TURNS):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from trainer.program.judge import Judge, Verdict
 from trainer.program.manifest import ProgramRecipe, recipe_of, spec_of
 from trainer.program.seeds import InstanceName
 from trainer.task_folder.task import Task
+from trainer.task_kinds import strangers_task
 
 PRIVATE = f"{HEAD}private = true\n"
 DATA = '[data]\npublic = "shown"\njudge = "hidden"\n'
@@ -206,6 +208,13 @@ def test_a_listing_travels_and_the_data_do_not(tmp_path: Path) -> None:
     assert b"  deep/answers.txt\n" in beside
     assert b"7.5" not in beside
     assert b"seven words" not in beside
+
+
+def test_nobody_runs_it_from_what_the_manifest_names(tmp_path: Path) -> None:
+    own = task(tmp_path)
+    blobs = {sha256(blob).digest(): blob for blob in own.recipe.beside}
+    with pytest.raises(ConfigurationError, match="its data lie with whoever made it"):
+        strangers_task(own.manifest, own.source, blobs.__getitem__)
 
 
 def test_a_folder_that_was_only_touched_is_the_same(tmp_path: Path) -> None:
