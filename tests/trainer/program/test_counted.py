@@ -36,7 +36,7 @@ SOLVE = (
     BUSY
     + """\
 def solve(instance):
-    busy(0.2)
+    busy(0.1)
     return sum(instance["numbers"])
 """
 )
@@ -59,7 +59,7 @@ print(sum(json.load(sys.stdin)["numbers"]))
 OTHER_PROCESS = """\
 if not os.fork():
     if not os.fork():
-        busy(0.5)
+        busy(0.4)
     else:
         os.wait()
     os._exit(0)
@@ -97,19 +97,19 @@ def share(bench: Bench, text: str) -> float:
 
 
 def test_what_a_function_does_not_do_is_not_counted(called: Bench) -> None:
-    assert share(called, SOLVE.replace("0.2", "0.0")) < 0.5
+    assert share(called, SOLVE.replace("0.1", "0.0")) < 0.5
 
 
 def test_a_warm_up_is_not_counted(called: Bench) -> None:
-    idle_later = SOLVE.replace("busy(0.2)", "busy(SECONDS.pop())") + "\n\nSECONDS = [0.0, 1.0]\n"
+    idle_later = SOLVE.replace("busy(0.1)", "busy(SECONDS.pop())") + "\n\nSECONDS = [0.0, 0.4]\n"
     assert share(called, idle_later) < 0.5
 
 
 HIDDEN = {
-    "at import": SOLVE.replace("0.2", "0.0") + "\n\nbusy(0.5)\n",
+    "at import": SOLVE.replace("0.1", "0.0") + "\n\nbusy(0.25)\n",
     "in a thread": SOLVE.replace(
-        "busy(0.2)",
-        "thread = threading.Thread(target=busy, args=(0.5,)); thread.start(); thread.join()",
+        "busy(0.1)",
+        "thread = threading.Thread(target=busy, args=(0.25,)); thread.start(); thread.join()",
     ),
 }
 
@@ -129,12 +129,12 @@ def test_work_of_a_command_is_counted_also_in_other_processes(
         how=f"{how}threads = {threads}\n",
         metric=COUNTED,
         instances=ONE_OF_EACH,
-        files={"solve.py": COMMAND.format(does="busy(0.2)")},
+        files={"solve.py": COMMAND.format(does="busy(0.1)")},
     )
     with Bench(read(folder)) as bench:
         bench.calibrate()
         assert share(bench, COMMAND.format(does="")) < 0.8
-        assert share(bench, COMMAND.format(does="busy(0.7)")) > 1.5
+        assert share(bench, COMMAND.format(does="busy(0.4)")) > 1.5
         if threads > 1:
             assert share(bench, COMMAND.format(does=OTHER_PROCESS)) > 1.5
 
@@ -161,7 +161,7 @@ def test_a_guard_holds_counts_against_the_baselines(count: None, tmp_path: Path)
     )
     with Bench(read(folder)) as bench:
         assert figures(bench.calibrate()) == (0, 0)
-        more = bench.run(SOLVE.replace("0.2", "0.5"))
+        more = bench.run(SOLVE.replace("0.1", "0.3"))
         assert more.status == "rejected"
         assert more.reason is not None
         assert more.reason.startswith("guard instructions: ")
