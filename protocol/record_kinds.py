@@ -183,6 +183,11 @@ class ResultBody(Mapped):
     note: Annotated[str, text(MAX_NOTE)]
     size_bytes: Annotated[Positive | None, Named("size"), OPTIONAL] = None
 
+    @property
+    def answers(self) -> tuple[bytes, ...]:
+        """The blobs of what its runs answered to fixed instances, none twice."""
+        return tuple(dict.fromkeys(run.answer for run in self.runs if run.answer is not None))
+
     def _fault(self) -> str | None:
         if self.stage == "baseline":
             if self.patch is not None or self.base != self.tree:

@@ -30,6 +30,7 @@ MAX_REASON: Final = 200
 MAX_RUNS: Final = 64  # of one record
 _MAX_FLAGS = 16
 CONTENDED = "contended"  # the flag of a run that others kept from its device
+SHOWN = "shown"  # of one whose figure is that of an answer that a claim shows: nothing was run
 THROTTLED = "throttled"  # that of one whose device was slowed down by heat or lack of power
 _MAX_ENTRIES = 32
 _MAX_ENV_TEXT = 120
@@ -104,8 +105,8 @@ class Run(Mapped):
     `metric_nano` is on the public split, `secret_nano` on the evaluating node's own; both are
     there exactly when the status is ok. `role` and `status` are a `Role` and a `Status`, or words
     of a later version. `step` is the training step at which a run was stopped, `answer` the blob
-    of what a program answered to a fixed instance, `also` what else was measured of it (guards),
-    in the units of the task.
+    of what a program answered to fixed instances (an array of bytes, in the order of the task),
+    `also` what else was measured of it (guards), in the units of the task.
     """
 
     seed: Annotated[int, integer(0, MAX_SEED)]

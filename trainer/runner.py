@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from protocol.errors import ArnodeError
-from protocol.runs import CONTENDED
+from protocol.runs import CONTENDED, SHOWN
 from protocol.source import Source
 from trainer.host.device import Device, processor
 from trainer.measuring.cost import UNLIMITED, Pace, StageCosts
@@ -182,6 +182,15 @@ class Runner:
             self._pace = self._pace_from(self.baseline_cost.cost, share=share)
         return replace(outcome, stages=in_order((*aside.stages, *outcome.stages)))
 
+    async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
+        """Return what somebody's evidence is worth, as the outcome of a run that is flagged so."""
+        meter, scores, failed = Meter(), None, None
+        try:
+            scores = await self._stages.judged(evidence, meter)
+        except RunFailed as failure:
+            failed = failure
+        return _outcome(meter, seed, scores, failed, flags=(SHOWN,))
+
     async def _scored_outcome(self, trained: Trained, aside: Timeline) -> RunOutcome:
         meter, failed = trained.meter, trained.failed
         scores: Scores | None = None
@@ -200,25 +209,8 @@ class Runner:
         flags = meter.card.flags if meter.card else ()
         if trained.is_contended and CONTENDED not in flags:
             flags = (CONTENDED, *flags)
-        return RunOutcome(
-            seed=trained.request.seed,
-            status=failed.status if failed else "ok",
-            metric_nano=scores.public_nano if scores else None,
-            secret_nano=scores.secret_nano if scores else None,
-            ms=round(meter.wall_s * 1000),
-            cpu_ms=round(meter.train_cpu_s * 1000),
-            serve_ms=round(meter.claim_wall_s * 1000),
-            tokens=self._stages.budget_tokens,
-            peak_mem_bytes=meter.peak_bytes,
-            audit=scores.audit if scores else None,
-            flags=flags,
-            reason=failed.reason if failed else None,
-            unquoted=failed.unquoted if failed else None,
-            log_tail=meter.log_tail,
-            answers=scores.answers if scores else None,
-            stages=meter.timeline.stages,
-            fault=fault,
-        )
+        outcome = _outcome(meter, trained.request.seed, scores, failed, flags=flags)
+        return replace(outcome, tokens=self._stages.budget_tokens, fault=fault)
 
     async def _as_loaded(self, trained: Trained, aside: Timeline) -> Request:
         """Return the request with ceilings for scoring on a machine that is as loaded as it is.
@@ -247,3 +239,32 @@ class Runner:
             has_token_budget=bool(self._stages.budget_tokens),
             by_clock=self.device.cuda is not None,
         )
+
+
+def _outcome(
+    meter: Meter,
+    seed: int,
+    scores: Scores | None,
+    failed: RunFailed | None,
+    *,
+    flags: tuple[str, ...],
+) -> RunOutcome:
+    return RunOutcome(
+        seed=seed,
+        status=failed.status if failed else "ok",
+        metric_nano=scores.public_nano if scores else None,
+        secret_nano=scores.secret_nano if scores else None,
+        ms=round(meter.wall_s * 1000),
+        cpu_ms=round(meter.train_cpu_s * 1000),
+        serve_ms=round(meter.claim_wall_s * 1000),
+        tokens=0,
+        peak_mem_bytes=meter.peak_bytes,
+        audit=scores.audit if scores else None,
+        flags=flags,
+        reason=failed.reason if failed else None,
+        unquoted=failed.unquoted if failed else None,
+        log_tail=meter.log_tail,
+        answers=scores.answers if scores else None,
+        stages=meter.timeline.stages,
+        evidence=scores.evidence if scores else None,
+    )

@@ -56,6 +56,8 @@ def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
     manifest = store.records.manifest(body.task)
     if manifest is not None and manifest.program is not None:
         found |= {blob: blobs.get(blob) for blob in manifest.program.blobs}
+    if isinstance(body, ResultBody):
+        found |= {blob: blobs.get(blob) for blob in body.answers if blobs.has(blob)}
     for one in records.values():
         if isinstance(one.body, PatchBody) and one.body.diff.blob is not None:
             found[one.body.diff.blob] = blobs.get(one.body.diff.blob)

@@ -24,7 +24,7 @@ from node.store.eviction import claims_of, make_room
 from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
 from protocol.manifest import TaskManifest
-from protocol.record_kinds import PatchBody, TaskBody
+from protocol.record_kinds import PatchBody, ResultBody, TaskBody
 
 DEFAULT_QUOTA_BYTES: Final = 4 << 30
 MOST_WANTED: Final = 1_024
@@ -33,6 +33,7 @@ _TRIES_REMEMBERED = 16_384
 _RECALLED_AT_ONCE = 1_000  # records, a few milliseconds of the event loop
 _RECALLED_EVERY_S = 0.05
 _BLOB_LIMIT_S = 60.0
+_CLAIMS_OF_A_PATCH = 8
 _SOUGHT_AGAIN_S = 600.0  # room: to look at all blobs takes seconds
 _log = logging.getLogger("node.peering")
 
@@ -111,6 +112,8 @@ class Fetcher:
     async def fetch(self, patch: bytes, *, told_by: PeerId | None = None) -> bool:
         """Fetch a patch's base, tree and long diff now; say whether its tree and diff are here.
 
+        And the answers that claims about it name, if they can be had.
+
         Of a task it is the baseline, and a program's judge and fixed files.
         """
         if not self._store.records.has(patch):
@@ -125,7 +128,15 @@ class Fetcher:
         is_whole = await self._tree(patch, body.tree, told_by)
         if body.diff.blob is not None:
             is_whole = await self._blob(patch, body.diff.blob, told_by) and is_whole
+        await self._answers(patch, told_by)
         return is_whole
+
+    async def _answers(self, patch: bytes, told_by: PeerId | None) -> None:
+        """Fetch what the latest claims about a patch show for themselves, if they do."""
+        for record in self._store.records.claims_about(patch, limit=_CLAIMS_OF_A_PATCH):
+            if isinstance(record.body, ResultBody):
+                for answer in record.body.answers[:1]:
+                    await self._blob(record.id, answer, told_by)
 
     async def _task(self, record: bytes, manifest: TaskManifest, told_by: PeerId | None) -> bool:
         self._blobs.put_listing(manifest.files)

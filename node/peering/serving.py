@@ -147,7 +147,7 @@ def _named(body: Body) -> tuple[set[bytes], set[bytes]]:
             blobs = {blob for change in body.files for blob in (change.old, change.new) if blob}
             return blobs | ({body.diff.blob} if body.diff.blob else set()), {body.base, body.tree}
         case ResultBody():
-            return set(), {body.base, body.tree}
+            return {*body.answers}, {body.base, body.tree}
         case TaskBody(manifest=manifest):
             beside = manifest.program.blobs if manifest.program else ()
             return {*beside, *(blob for _, blob in manifest.files)}, {manifest.baseline_tree}

@@ -207,6 +207,15 @@ class Records:
         )
         return [row[0] for row in rows]
 
+    def claims_about(self, patch: bytes, *, limit: int) -> list[Record]:
+        """Return the latest confirmations of a patch, anybody's."""
+        rows = self._database.rows(
+            "SELECT wire FROM record WHERE patch = ? AND sort = 'news'"
+            " ORDER BY ts_ms DESC, n DESC LIMIT ?",
+            (patch, limit),
+        )
+        return [parsed(row[0]) for row in rows]
+
     def matching(self, prefix: str) -> dict[bytes, bytes]:
         """Return the ids that begin with these hex digits, each with the record that it means.
 

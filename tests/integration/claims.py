@@ -80,11 +80,19 @@ def changed(task: Task, text: str) -> Source:
 
 
 def publish_claim(
-    home: Home, net: str, task: Task, source: Source, *, gain_nano: int, level_nano: int
+    home: Home,
+    net: str,
+    task: Task,
+    source: Source,
+    *,
+    gain_nano: int,
+    level_nano: int,
+    answer: bytes | None = None,
 ) -> bytes:
     """Have a node say, before it starts, what a program gains; return the result's id.
 
-    Nothing is run. The task is announced with its files, as whoever works on it would.
+    Nothing is run. The task is announced with its files, as whoever works on it would. `answer` is
+    what the program is said to have answered.
     """
     config = config_of(home, {"net": net})
     home.prepare()
@@ -108,6 +116,17 @@ def publish_claim(
             base, tree, title="much better", why="", parents=(), origin=Origin(proposer="knobs")
         )
         runs = confirm(tree, [gain_nano] * PROGRAM_PAIRS, level=level_nano).runs
+        if answer is not None:
+            blob = blobs.put(answer)
+            runs = tuple(
+                replace(run, answer=blob) if run.role == "candidate" else run for run in runs
+            )
         return publication.result(
             patch.id, base, tree, stage="confirm", runs=runs, note="", has_verdict=True
         ).id
+
+
+def write_published(path: Path, home: Home, claim: bytes) -> None:
+    """Write the bundle of a claim that a node has made."""
+    with Store.open_read_only(home) as store:
+        write_bundle(path, gather(store, Blobs(home.blobs), store.records.get(claim)))

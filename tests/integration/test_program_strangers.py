@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
+from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.record_kinds import AdoptBody, ResultBody
-from tests.integration.claims import publish_claim
+from tests.integration.claims import publish_claim, write_published
 from tests.integration.nodes import answered, arnode, arnode_json, running_node
 from tests.tasks.sums import JUDGE, SOLVE, TASK, write_sums
 from trainer.task_folder.task import Task
@@ -24,6 +26,7 @@ from trainer.task_kinds import load_task
 
 LEVEL_NANO = 8_000_000_000  # the baseline is off by 8
 WORSE = SOLVE.replace("OFF = 8", "OFF = 9").encode()
+FIXED = TASK.replace("public = 2\nsecret = 2", 'fixed = ["one", "two"]')
 MANY = TASK.replace("secret = 2", "secret = 8")  # so that few pairs say much
 # Whatever of this is not refused would be seen: a key that is read is told, and what is left stays.
 TRAP = (
@@ -136,6 +139,66 @@ def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
     assert row["result"] == strangers.claim.hex()
     assert (row["others"]["refuted"], row["here"]["verdict"]) == (1, "refuted")
     assert arnode_json(home, "fsck")["problems"] == []
+
+
+def test_of_fixed_instances_one_pair_refutes_and_an_answer_that_is_shown_spares_the_program(
+    tmp_path: Path,
+) -> None:
+    folder, home = tmp_path / "sums", tmp_path / "home"
+    write_sums(folder, task=FIXED)
+    task = load_task(folder, data_dir=tmp_path)
+    for name, source, answers in (
+        ("said", WORSE, None),
+        ("shown", b"while True:\n    pass\n", msgpack.packb([b"1", b"2"])),
+    ):
+        liar, bundle = Home(tmp_path / name), tmp_path / f"{name}.bundle"
+        tree = task.source.replacing("solve.py", source)
+        claim = publish_claim(
+            liar,
+            "main",
+            task,
+            tree,
+            gain_nano=2_000_000_000,
+            level_nano=LEVEL_NANO,
+            answer=answers,
+        )
+        write_published(bundle, liar, claim)
+        told = arnode(home, "verify", str(bundle), code=4, env={"ARNODE_TASK": str(folder)}).stdout
+        assert "refuted: it is worse than its base" in told
+    with Store.open_read_only(Home(home)) as store:
+        said, shown = (
+            record.body for record in store.records.own() if isinstance(record.body, AttestBody)
+        )
+    for body, flags in ((said, ()), (shown, ("shown",))):
+        assert body.verdict == "refuted"
+        assert [run.flags for run in body.runs if run.role == "candidate"] == [flags]
+        assert len(body.runs) == 2
+    board = arnode_json(home, "leaderboard", "--task", str(folder))["rows"]
+    assert [row["others"]["refuted"] for row in board] == [1, 1]
+
+
+def test_what_a_node_finds_on_fixed_instances_shows_its_answer(tmp_path: Path) -> None:
+    folder, home, other = tmp_path / "sums", tmp_path / "home", tmp_path / "other"
+    write_sums(folder, task=FIXED)
+    with running_node(home, task=("--task", str(folder))) as node:
+        node.wait_for("confirmed after 1 pair.* the head from now on")
+        node.interrupt()
+        node.end()
+    with Store.open_read_only(Home(home)) as store:
+        records = store.records.own()
+    (claim, *_) = [
+        record
+        for record in records
+        if isinstance(record.body, ResultBody) and record.body.stage == "confirm"
+    ]
+    assert isinstance(claim.body, ResultBody)
+    (answer,) = claim.body.answers
+    assert len(msgpack.unpackb(Blobs(Home(home).blobs).get(answer))) == 2
+    write_published(tmp_path / "claim.bundle", Home(home), claim.id)
+    env = {"ARNODE_TASK": str(folder)}
+    told = arnode(other, "verify", str(tmp_path / "claim.bundle"), env=env).stdout
+    assert "confirmed" in told
+    assert Blobs(Home(other).blobs).has(answer)
 
 
 def has_caught_up(strangers: Strangers) -> bool:

@@ -1,24 +1,50 @@
 """A program task of one's own between two nodes: found, fetched by its id, verified, adopted."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from node.home.home import Home
 from node.store.store import Store
 from protocol.record_kinds import AdoptBody
 from tests.integration.nodes import answered, arnode, arnode_json, fault_of, running_node
+from tests.tasks.baselines import moved, moves_of
 from tests.tasks.sums import write_sums
+from trainer.task_folder.folder import BUILTIN_FOLDER
 from trainer.task_kinds import load_task
 
 
+def write_bins(folder: Path) -> None:
+    """Write the shipped task `bin-packing`, of fewer items, under a name by which nobody has it.
+
+    What its moves make of it lies beside it, to be handed in.
+    """
+    shutil.copytree(BUILTIN_FOLDER / "bin-packing", folder)
+    file, judge = folder / "task.toml", folder / "judge.py"
+    text = file.read_text().replace('name = "bin-packing"', 'name = "bins"')
+    file.write_text(text.replace("public = 16", "public = 4"))
+    judge.write_text(judge.read_text().replace("ITEMS = 1_000", "ITEMS = 300"))
+    handed_in = folder.with_name("handed in")
+    handed_in.mkdir()
+    (handed_in / "solve.py").write_text(moved("bin-packing", *moves_of("bin-packing")))
+
+
+@pytest.mark.parametrize("write", [write_sums, pytest.param(write_bins, marks=pytest.mark.soak)])
 def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
-    tmp_path: Path,
+    write: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    one, other, folder = tmp_path / "one", tmp_path / "other", tmp_path / "sums"
-    write_sums(folder)
+    one, other, folder = tmp_path / "one", tmp_path / "other", tmp_path / "task"
+    write(folder)
     task = load_task(folder, data_dir=tmp_path)
     arnode(one, "network", "init", "lab", "--private")
     own = ("--task", str(folder))
-    with running_node(one, "--network", "lab", "--yes", task=own) as finder:
+    soon = {"ARNODE_CHECKPOINT_HOURS": "0.01"}  # what is kept is judged
+    with running_node(one, "--network", "lab", "--yes", task=own, env=soon) as finder:
+        if (handed_in := folder.with_name("handed in")).exists():
+            finder.wait_for("baseline measured")
+            arnode(one, "try", "--folder", str(handed_in))
         finder.wait_for("confirmed after .* the head from now on")
         here = arnode_json(one, "network", "show", "lab")["node"]["addresses"][0]
         line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
@@ -39,7 +65,7 @@ def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
             verifier.end()
         finder.interrupt()
         finder.end()
-    assert "sums" in answered(other, "leaderboard", "--task", task.id.hex()[:12]).stdout
+    assert task.name in answered(other, "leaderboard", "--task", task.id.hex()[:12]).stdout
 
 
 def is_announced(home: Path, task: bytes) -> bool:

@@ -97,6 +97,22 @@ def test_what_is_missing_of_a_patch_comes_from_who_has_it(scene: Scene) -> None:
     assert scene.asking.blobs.get(sha256(LONG_DIFF)) == LONG_DIFF
 
 
+def test_the_answer_that_a_claim_shows_comes_with_its_patch(scene: Scene) -> None:
+    scene.fill(scene.second)
+    answer = scene.second.blobs.put(b"an answer")
+    shown = replace(RESULT.runs[0], role="candidate", answer=answer)
+    claim = signed(KEYS[0], 2, replace(RESULT, patch=PATCH_RECORD.id, runs=(shown,)))
+    for one in (scene.asking, scene.second):
+        one.take([claim])
+
+    async def talk() -> None:
+        await scene.meet(scene.second)
+        assert await scene.fetch()
+
+    asyncio.run(talk())
+    assert scene.asking.blobs.get(answer) == b"an answer"
+
+
 def test_who_told_of_it_is_asked_first_and_what_is_here_is_not_asked_for(scene: Scene) -> None:
     scene.fill(scene.first, scene.second)
     scene.asking.blobs.put_source(BASE)

@@ -52,6 +52,9 @@ class Lengths:
             audit=None,
         )
 
+    async def judged(self, evidence: bytes, meter: Meter) -> Scores:
+        raise RunFailed("rejected", "nothing is shown")
+
     async def grown(self) -> None:
         self.asked.append("grown")
 

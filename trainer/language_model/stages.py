@@ -124,6 +124,10 @@ class Stages:
         await self._pool.close()
         self.supply.close()
 
+    async def judged(self, evidence: bytes, meter: Meter) -> Scores:
+        """Refuse it: what a training made can only be seen by running it."""
+        raise RunFailed("rejected", "a training shows nothing that a judge could look at")
+
     def expect_no_more(self) -> None:
         self._pool.start_no_next()
 

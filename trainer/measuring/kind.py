@@ -59,13 +59,15 @@ class Request:
 class Scores:
     """What a run's product is worth: metrics in 1e-9 units, as coarse as their kind lets them out.
 
-    `answers` are those that the public metric was computed from.
+    `answers` are those that the public metric was computed from; `evidence` is for anybody's judge
+    to check without running anything, of kinds and tasks that have such a thing.
     """
 
     answers: Answers
     public_nano: int
     secret_nano: int
     audit: Audit | None
+    evidence: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,12 @@ class Measuring(Protocol):
         """Return what a product is worth. Raises RunFailed.
 
         From `meter.has_rows` on nothing may be repeated: somebody has seen what is scored.
+        """
+
+    async def judged(self, evidence: bytes, meter: Meter) -> Scores:
+        """Return what somebody's `Scores.evidence` is worth, without running anything of theirs.
+
+        Raises RunFailed for what is no evidence here, or worth nothing.
         """
 
     async def grown(self) -> None:

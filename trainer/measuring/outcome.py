@@ -25,8 +25,9 @@ class RunOutcome:
     Metrics and audit are as coarse as its kind of task lets them out. `answers` are those of the
     public split, to aim later audits with. `reason` may quote the candidate, `unquoted` never does;
     neither does, nor `log_tail`, from where it saw what is secret on. `stages` say where the
-    seconds went. `fault`: what ended it was no doing of the candidate's, and ends more than this
-    run once it is written down.
+    seconds went. `evidence` are bytes that anybody's judge can look at without running anything.
+    `fault`: what ended it was no doing of the candidate's, and ends more than this run once it is
+    written down.
     """
 
     seed: int
@@ -45,6 +46,7 @@ class RunOutcome:
     log_tail: str
     answers: Answers | None
     stages: tuple[Stage, ...] = ()
+    evidence: bytes | None = field(default=None, repr=False)
     fault: ArnodeError | None = None
 
     def to_run(self, role: Role, *, quoting: bool = True) -> Run:

@@ -19,6 +19,29 @@ def unpacked(product: bytes) -> list[tuple[Met, Met | None]]:
     return [(_met(one), base and _met(base)) for one, base in msgpack.unpackb(product)]
 
 
+def evidence_of(met: Sequence[tuple[Met, Met | None]]) -> bytes:
+    """Return the answers of a run to fixed instances, as records lead to them."""
+    return bytes(msgpack.packb([one.answer for one, _ in met]))
+
+
+def answers_in(evidence: bytes, *, most_bytes: int) -> list[bytes] | None:
+    """Return the answers that somebody else's evidence holds; None if it is none."""
+    try:
+        answers = msgpack.unpackb(evidence)
+    except ValueError:
+        return None
+    if not isinstance(answers, list):
+        return None
+    if not all(isinstance(one, bytes) and len(one) <= most_bytes for one in answers):
+        return None
+    return answers
+
+
+def met_of(answer: bytes) -> Met:
+    """Return a meeting of which nothing but the answer is known."""
+    return Met(answer=answer, wall_s=0.0, cpu_s=0.0, peak_bytes=0, log="")
+
+
 def measured_of(met: Met) -> Measured:
     """Return what was measured of a meeting, before the judge says anything."""
     return Measured(

@@ -52,7 +52,15 @@ from trainer.program.metric import (
     impossible,
     metric_nano,
 )
-from trainer.program.product import mean_of, measured_of, packed, unpacked
+from trainer.program.product import (
+    answers_in,
+    evidence_of,
+    mean_of,
+    measured_of,
+    met_of,
+    packed,
+    unpacked,
+)
 from trainer.program.seeds import PUBLIC, SECRET, WARM_UP, InstanceName, drawn, fixed
 from trainer.task_folder.task import Task
 
@@ -113,7 +121,7 @@ class ProgramStages:
         self._task = task
         self._manifest = task.manifest
         self._spec = spec = spec_of(task.manifest)
-        self._key = task_key
+        self._own_split = hashlib.sha256(task_key + task.id).digest()  # of runs that name none
         self._is_timed = is_timed(task.manifest)
         self._is_of_baseline = is_of_baseline(task.manifest)
         self._is_exact = is_exact(task.manifest)
@@ -223,25 +231,51 @@ class ProgramStages:
         secret_nano = self._secret_figure(secret, size) if secret else public_nano
         if self.baseline_cost is None and request.source.tree == self._task.source.tree:
             self.baseline_cost = BaselineCost(cost=meter.cost, product=b"", audited=found)
-        return Scores(answers=None, public_nano=public_nano, secret_nano=secret_nano, audit=None)
+        return Scores(
+            answers=None,
+            public_nano=public_nano,
+            secret_nano=secret_nano,
+            audit=None,
+            evidence=evidence_of(answers) if self._is_exact else None,
+        )
+
+    async def judged(self, evidence: bytes, meter: Meter) -> Scores:
+        """Return what somebody's answers to the fixed instances are worth."""
+        fixed = self._spec.instances.fixed
+        answers = answers_in(evidence, most_bytes=self._spec.limits.answer_mb * 1_000_000)
+        if not self._is_exact or answers is None or len(answers) != len(fixed):
+            raise RunFailed("rejected", "what is shown is no answer to the task's instances")
+        async with self._judging:
+            began_s = time.monotonic()
+            asked = await self._asked(self._own_split, seed=0)
+            try:
+                measured = await self._checked(asked, [(met_of(one), None) for one in answers])
+            finally:
+                meter.claim_wall_s = time.monotonic() - began_s
+        nano = self._figure(measured, size=0)
+        return Scores(
+            answers=None, public_nano=nano, secret_nano=nano, audit=None, evidence=evidence
+        )
 
     # Instances
 
     async def asked(self, request: Request) -> list[Asked]:
         """Return a run's instances; those of its secret split hang on the key of that."""
-        key = request.split or hashlib.sha256(self._key + self._task.id).digest()
-        at = (key, 0 if self._spec.instances.fixed else request.seed)
+        return await self._asked(request.split or self._own_split, seed=request.seed)
+
+    async def _asked(self, key: bytes, *, seed: int) -> list[Asked]:
+        at = (key, 0 if self._spec.instances.fixed else seed)
         if at not in self._instances:
-            names = self._names(request.seed, key)
+            names = self._names(seed, key)
             most_bytes = self._spec.limits.instance_mb * 1_000_000
             made = await self._judge.make(names, most_bytes=most_bytes)
             both = zip(names, made, strict=True)
-            asked = [Asked(name=name, data=data, run_seed=request.seed) for name, data in both]
+            asked = [Asked(name=name, data=data, run_seed=seed) for name, data in both]
             self._instances[at] = asked
             while len(self._instances) > _KEPT_INSTANCES:
                 self._instances.popitem(last=False)
         self._instances.move_to_end(at)
-        return [replace(one, run_seed=request.seed) for one in self._instances[at]]
+        return [replace(one, run_seed=seed) for one in self._instances[at]]
 
     def _names(self, seed: int, key: bytes) -> list[InstanceName]:
         counts, task = self._spec.instances, self._task.id

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from protocol.errors import ConfigurationError
@@ -431,3 +432,25 @@ def test_of_several_failures_a_fault_of_ours_comes_first(bench: Bench) -> None:
 def test_secret_instances_hang_on_the_key_of_their_split(bench: Bench) -> None:
     assert seeds(bench, secret=True) != seeds(bench, secret=True, split=OTHER_SPLIT)
     assert seeds(bench, secret=False) == seeds(bench, secret=False, split=OTHER_SPLIT)
+
+
+def test_answers_to_fixed_instances_are_judged_without_running_anything(tmp_path: Path) -> None:
+    folder = write_task(tmp_path / "task", instances='[instances]\nfixed = ["one", "two"]\n')
+    with Bench(read(folder)) as bench:
+        outcome = bench.calibrate()
+        assert outcome.evidence is not None
+        shown = bench.do(bench.runner.judged(outcome.evidence, 7))
+        assert figures(shown) == figures(outcome) == ERROR
+        assert (shown.seed, shown.flags, shown.ms) == (7, ("shown",), 0)
+        for other in (b"", b"\x90", b"\x91\xc4\x01" + b"1", b"\x92\x01\x02", b"\x91" * 10**5):
+            told = bench.do(bench.runner.judged(other, 7))
+            assert (told.status, told.metric_nano) == ("rejected", None)
+        wrong = bench.do(bench.runner.judged(msgpack.packb([b'"a"', b'"b"']), 7))
+        assert wrong.reason is not None
+        assert "is answered wrong: not a whole number" in wrong.reason
+
+
+def test_what_hangs_on_drawn_instances_is_no_evidence(tmp_path: Path) -> None:
+    with Bench(read(write_task(tmp_path / "task", instances=ONE_OF_EACH))) as bench:
+        assert bench.calibrate().evidence is None
+        assert bench.do(bench.runner.judged(msgpack.packb([b"1"]), 7)).status == "rejected"
