@@ -10,25 +10,27 @@ from node.home.home import Home
 from node.store.store import Store
 from protocol.record_kinds import AdoptBody
 from tests.integration.nodes import answered, arnode, arnode_json, fault_of, running_node
-from tests.tasks.baselines import moved, moves_of
 from tests.tasks.sums import write_sums
 from trainer.task_folder.folder import BUILTIN_FOLDER
 from trainer.task_kinds import load_task
 
 
 def write_bins(folder: Path) -> None:
-    """Write the shipped task `bin-packing`, of fewer items, under a name by which nobody has it.
+    """Write a small `bin-packing` that begins with worst fit, under a name by which nobody has it.
 
-    What its moves make of it lies beside it, to be handed in.
+    What the shipped one begins with lies beside it, to be handed in.
     """
     shutil.copytree(BUILTIN_FOLDER / "bin-packing", folder)
-    file, judge = folder / "task.toml", folder / "judge.py"
-    text = file.read_text().replace('name = "bin-packing"', 'name = "bins"')
-    file.write_text(text.replace("public = 16", "public = 4"))
-    judge.write_text(judge.read_text().replace("ITEMS = 1_000", "ITEMS = 300"))
-    handed_in = folder.with_name("handed in")
-    handed_in.mkdir()
-    (handed_in / "solve.py").write_text(moved("bin-packing", *moves_of("bin-packing")))
+    shutil.copytree(folder, folder.with_name("handed in"))
+    for name, old, new in (
+        ("task.toml", 'name = "bin-packing"', 'name = "bins"'),
+        ("task.toml", "public = 16\nsecret = 16", "public = 2\nsecret = 8"),
+        ("judge.py", "ITEMS = 1_000", "ITEMS = 200"),
+        ("solve.py", "return -cost", "return cost"),
+    ):
+        text = (folder / name).read_text()
+        assert text.count(old) == 1
+        (folder / name).write_text(text.replace(old, new))
 
 
 @pytest.mark.parametrize("write", [write_sums, pytest.param(write_bins, marks=pytest.mark.soak)])
