@@ -14,6 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from protocol.errors import Rejected
+from protocol.forbidden import check_words
 from protocol.manifest import MAX_FILES, TaskManifest
 from protocol.regions import check_regions
 from protocol.source import Source
@@ -55,7 +56,8 @@ def check_for_task(source: Source, manifest: TaskManifest, *, baseline: Source) 
     )
     if fault is not None or manifest.program is None:
         return fault
-    return check_regions(source, manifest.program.regions or (), baseline=baseline)
+    fault = check_words(source, manifest.program.forbid or ())
+    return fault or check_regions(source, manifest.program.regions or (), baseline=baseline)
 
 
 def check_source(

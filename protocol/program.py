@@ -6,7 +6,7 @@
               limits {threads, instance_mb, answer_mb, warmup, scratch_mb?}, device, scoring,
               interactive, judge_data [[path, hash]], packages?, judge_packages?, llm?, judge_llm?,
               toolchains? [word], public_data? [path, hash],
-              regions? [{path, name}]}
+              regions? [{path, name}], forbid? [line]}
     guard    {name, scale, times?, most?}
     llm      {models [line], calls, tokens}
 
@@ -43,6 +43,7 @@ _MAX_GUARDS = 16
 _MAX_TOOLCHAINS = 8
 _MAX_MODELS = 16
 _MAX_REGIONS = 8
+_MAX_FORBIDDEN = 32
 _ENTRY = r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,127}:[A-Za-z_][A-Za-z0-9_]{0,63}"
 
 
@@ -142,6 +143,7 @@ class ProgramSpec(Mapped):
     toolchains: Annotated[_Toolchains | None, OPTIONAL] = None
     public_data: Annotated[NamedDigest | None, OPTIONAL] = None
     regions: Annotated[tuple[Region, ...] | None, Items(1, _MAX_REGIONS), OPTIONAL] = None
+    forbid: Annotated[tuple[_Argument, ...] | None, Items(1, _MAX_FORBIDDEN), OPTIONAL] = None
 
     @property
     def blobs(self) -> tuple[bytes, ...]:
@@ -164,4 +166,6 @@ class ProgramSpec(Mapped):
             return "judge_llm: what a language model says is not judged"
         if not strictly_rising([region.path for region in self.regions or ()]):
             return "regions: not sorted by path, or a path twice"
+        if not strictly_rising(list(self.forbid or ())):
+            return "forbid: not sorted, or a word twice"
         return None

@@ -357,11 +357,13 @@ VARIANTS: dict[str, Body] = {
             ),
         )
     ),
-    "a program task with a region": TaskBody(
+    "a program task with a region and words that it forbids": TaskBody(
         manifest=replace(
             PROGRAM_MANIFEST,
             program=replace(
-                PROGRAM_SPEC, regions=(Region(path="lib/sort.py", name="EVOLVE-BLOCK"),)
+                PROGRAM_SPEC,
+                regions=(Region(path="lib/sort.py", name="EVOLVE-BLOCK"),),
+                forbid=("ctypes", "sorted("),
             ),
         )
     ),

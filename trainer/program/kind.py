@@ -6,6 +6,7 @@ from typing import Final
 
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
+from protocol.program import ProgramSpec
 from protocol.regions import Region
 from protocol.source import Source
 from trainer.cards.cards import Card
@@ -43,6 +44,11 @@ def _kept_to(region: Region) -> str:
         f"- Of {region.path} change only what lies between the line with {start} and the one with "
         f"{end}: a change anywhere else, to these two lines too, is refused before it runs."
     )
+
+
+def _kept_from(spec: ProgramSpec) -> list[str]:
+    words = ", ".join(f"`{word}`" for word in spec.forbid or ())
+    return [f"- A version with one of these words in it is refused: {words}."] if words else []
 
 
 class Instances:
@@ -158,7 +164,7 @@ class Program:
         return TaskWords(
             budget=f"{manifest.budget.amount} {whats}",
             limits=f"{limits.limit_s} s an instance, {limits.memory_mb / 1000:g} GB of memory.",
-            measured="\n".join([_MEASURED, *map(_kept_to, spec.regions or ())]),
+            measured="\n".join([_MEASURED, *map(_kept_to, spec.regions or ()), *_kept_from(spec)]),
         )
 
     def may_stand_beside(self, manifest: TaskManifest) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from protocol.errors import ConfigurationError, Rejected
+from protocol.forbidden import check_words
 from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
 from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
 from protocol.source import Source
@@ -294,6 +295,7 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
         toolchains=_toolchains(fields),
         public_data=None if recipe.data is None else (recipe.data.name, recipe.data.digest),
         regions=read_regions(fields, source) or None,
+        forbid=_forbidden(_optional(fields, "source"), source),
     )
     bound.finish()
     if spec.interactive and spec.encoding != "json" and (run or spec.encoding == "bytes"):
@@ -303,6 +305,15 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     if spec.limits.warmup and (run or spec.interactive):
         raise fields.error("warmup", "is for functions that are called with instances", "omit it")
     return spec
+
+
+def _forbidden(section: Fields, source: Source) -> tuple[str, ...] | None:
+    """Return the words that no source may hold; the baseline holds none either."""
+    words = tuple(sorted(set(section.texts("forbid")))) if section.has("forbid") else ()
+    section.finish()
+    if (fault := check_words(source, words)) is not None:
+        raise section.error("forbid", f"is broken by the baseline: {fault.reason}", "mend either")
+    return words or None
 
 
 def _check_files(

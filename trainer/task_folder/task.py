@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from protocol.errors import ConfigurationError, Rejected
+from protocol.forbidden import check_words
 from protocol.ideas import KnobSpec, Move
 from protocol.manifest import TaskManifest
+from protocol.program import ProgramSpec
 from protocol.regions import REGION_NAME, Region, check_regions, outside
 from protocol.source import Source
 from trainer.task_folder.fields import Fields
@@ -140,7 +142,7 @@ def read_task(path: Path, readers: Mapping[str, KindReader], *, data_dir: Path) 
     if manifest.program is None and any(_REGION in name for name in fields.texts("editable")):
         raise fields.error("editable", "names a region", "only programs have them: name the file")
     if manifest.program is not None:
-        _check_moves(fields, moves, source, manifest.program.regions or ())
+        _check_moves(fields, moves, source, manifest.program)
     program_name = fields.text("program")
     task = Task(
         manifest=manifest,
@@ -158,17 +160,17 @@ def read_task(path: Path, readers: Mapping[str, KindReader], *, data_dir: Path) 
     return task
 
 
-def _check_moves(
-    fields: Fields, moves: Sequence[Move], source: Source, regions: Sequence[Region]
-) -> None:
+def _check_moves(fields: Fields, moves: Sequence[Move], source: Source, spec: ProgramSpec) -> None:
     """Raise ConfigurationError for a move that changes what nobody may."""
     for move in moves:
         moved = source
         for edit in move.edits:
             text = moved[edit.path].decode().replace(edit.search, edit.replace, 1)
             moved = moved.replacing(edit.path, text.encode())
-        if (fault := check_regions(moved, regions, baseline=source)) is not None:
-            raise fields.error("moves", f"{move.name}: {fault.reason}", "keep to the region")
+        fault = check_words(moved, spec.forbid or ())
+        fault = fault or check_regions(moved, spec.regions or (), baseline=source)
+        if fault is not None:
+            raise fields.error("moves", f"{move.name}: {fault.reason}", "mend the move")
 
 
 def read_regions(fields: Fields, source: Source) -> tuple[Region, ...]:

@@ -411,6 +411,6 @@ def test_only_seconds_must_stand_alone(tmp_path: Path) -> None:
 
 def test_no_field_of_a_spec_is_left_out_of_what_is_read(tmp_path: Path) -> None:
     spec = spec_of(task(tmp_path).manifest)
-    unread = {"judge_data", "packages", "judge_packages", "llm", "regions"}
+    unread = {"judge_data", "packages", "judge_packages", "llm", "regions", "forbid"}
     assert {name.name for name in fields(spec)} >= unread
     assert all(not getattr(spec, name) for name in unread)

@@ -130,3 +130,23 @@ def test_other_kinds_of_task_have_no_regions(tmp_path: Path) -> None:
     (tmp_path / "task.toml").write_text('extends = "tiny"\nname = "a"\neditable = ["train.py#X"]\n')
     with pytest.raises(ConfigurationError, match="names a region"):
         read(tmp_path)
+
+
+def test_words_that_a_task_forbids_are_in_its_manifest_and_told(tmp_path: Path) -> None:
+    more = '[source]\nforbid = ["numpy", "ctypes"]\n'
+    task = read(write_task(tmp_path / "a", more=more))
+    assert spec_of(task.manifest).forbid == ("ctypes", "numpy")
+    assert "`ctypes`, `numpy`" in kind_of(task.manifest).words(task.manifest).measured
+    fault = check_for_task(
+        task.source.replacing("solve.py", b"import numpy\n"), task.manifest, baseline=task.source
+    )
+    assert fault is not None
+    assert fault.reason == "solve.py: line 1 holds 'numpy', which the task forbids"
+    with pytest.raises(ConfigurationError, match="is broken by the baseline"):
+        read(write_task(tmp_path / "b", more='[source]\nforbid = ["sum"]\n'))
+    move = MOVE.format(search="STEP = 3", replace="import ctypes")
+    how = CALLED + 'moves = "moves.toml"\n'
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/moves.toml").write_text(move)
+    with pytest.raises(ConfigurationError, match="exact: "):
+        read(write_task(tmp_path / "c", how=how, more=more))
