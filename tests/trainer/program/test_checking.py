@@ -31,7 +31,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attacking, "_SLOW_S", 0.3)
 
 
-def examined(folder: Path, planted: Planted, *, seconds: float = 12.0) -> Sequence[Remark]:
+def examined(folder: Path, planted: Planted, *, seconds: float = 60.0) -> Sequence[Remark]:
     """Return all that is said of a task."""
     task = read(write_planted(folder, planted))
 
