@@ -14,7 +14,7 @@ import msgpack
 
 from trainer.measuring.checks import Level, Remark, fault, fine, note
 from trainer.measuring.kind import Progress
-from trainer.program.attacks import ANOTHERS, ATTACKS, Attack, Honest
+from trainer.program.attacks import ANOTHERS, AS_TEXT, ATTACKS, Attack, Honest
 from trainer.program.bench import Bench
 from trainer.program.forms import Form, Unreadable
 from trainer.program.hairs import (
@@ -139,12 +139,14 @@ class Attacker:
         return shot.outcome == "worse" and abs(shot.figure - own) <= target.rounding
 
     def _variants(self, attack: Attack, target: Target) -> Iterator[Any]:
-        honest = target.honest
+        honest, form = target.honest, target.form
+        if attack.name == AS_TEXT and form is not None and not form.has_types:
+            return  # whoever reads text has to convert it
         if not self._bench.spec.interactive or attack.scope == "whole":
             yield from islice(attack.make(honest), _MOST_VARIANTS)
             return
         replies: list[Any] = honest.value
-        one_each = [_of_reply(honest, reply, target.form) for reply in replies]
+        one_each = [_of_reply(honest, reply, form) for reply in replies]
         attacked = one_each if attack.scope == "part" else one_each[-1:]
         made = [list(islice(attack.make(one), _MOST_VARIANTS)) for one in attacked]
         before = replies[: len(replies) - len(made)]

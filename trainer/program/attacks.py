@@ -21,6 +21,7 @@ from trainer.program.values import MOST_KEYS, all_and_last, halved, joined, list
 Scope: TypeAlias = Literal["part", "last", "whole"]
 
 ANOTHERS: Final = "another's"
+AS_TEXT: Final = "text"
 
 _LARGE: Final = (1e308, -1e308, 10**400, -(10**400))  # the last two are no float at all
 _BAD: Final = (math.nan, math.inf, -math.inf)
@@ -281,7 +282,7 @@ ATTACKS: Final[Sequence[Attack]] = (
         mend="ask for `type(number) is int`: True is an int to isinstance",
     ),
     Attack(
-        name="text",
+        name=AS_TEXT,
         what="numbers as text",
         make=_text,
         mend="ask for numbers by their type, and convert nothing",

@@ -23,11 +23,15 @@ class Unreadable(ValueError):  # noqa: N818 -- what bytes are to a form
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """One of them. `read` and `write` raise Unreadable."""
+    """One of them. `read` and `write` raise Unreadable.
+
+    `has_types`: a number in it is something else than the same in letters.
+    """
 
     name: str
     read: Callable[[bytes], Any]
     write: Callable[[Any], bytes]
+    has_types: bool = True
 
 
 def forms_of(encoding: str) -> tuple[Form, ...]:
@@ -103,4 +107,4 @@ def _write_text(value: Any) -> bytes:
 _JSON: Final = Form(name="json", read=_read_json, write=_write_json)
 _ARRAYS: Final = Form(name="arrays", read=_read_arrays, write=_write_arrays)
 _LINES: Final = Form(name="lines of json", read=_read_lines, write=_write_lines)
-_TEXT: Final = Form(name="text", read=_read_text, write=_write_text)
+_TEXT: Final = Form(name="text", read=_read_text, write=_write_text, has_types=False)

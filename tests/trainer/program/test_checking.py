@@ -17,7 +17,7 @@ from tests.trainer.program.planted import (
     Planted,
     write_planted,
 )
-from tests.trainer.program.tasks import read
+from tests.trainer.program.tasks import read, write_task
 from trainer.measuring.checks import Remark
 from trainer.program import attacking, checking
 from trainer.program.checking import examine
@@ -112,3 +112,36 @@ def test_odd_answers_are_listed(tmp_path: Path) -> None:
     assert notes["reversed"] == (
         "the judge takes an answer back to front for better than the honest answer"
     )
+
+
+def test_who_reads_text_may_convert_it(tmp_path: Path) -> None:
+    """A row of text has no numbers that a judge could ask for by their type."""
+    judge = """\
+from judging import Wrong, random_of
+
+
+def instance(seed, split, index):
+    return str(random_of(seed).random()).encode()
+
+
+def check(instance, answer):
+    try:
+        _, cell = answer.decode().split(",")
+        number = float(cell)
+    except ValueError as fault:
+        raise Wrong("no row of two") from fault
+    if not 0 <= number <= 1:
+        raise Wrong("not between 0 and 1")
+    return {"left": abs(number - float(instance))}
+"""
+    solve = {"solve.py": "import sys\nsys.stdin.read()\nprint('value,0.5')\n"}
+    how = 'editable = ["solve.py"]\nrun = ["python", "solve.py"]\n'
+    folder = write_task(tmp_path, how=how, metric=METRIC, judge=judge, files=solve)
+
+    async def work() -> list[Remark]:
+        found = examine(read(folder), progress=lambda _what, _share: None, seconds=6.0)
+        return [remark async for remark in found]
+
+    remarks = asyncio.run(work())
+    assert "text" not in told(remarks, "fault")
+    assert "attacks" in told(remarks, "ok")
