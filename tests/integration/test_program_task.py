@@ -24,13 +24,15 @@ def write_bins(folder: Path) -> None:
     shutil.copytree(folder, folder.with_name("handed in"))
     for name, old, new in (
         ("task.toml", 'name = "bin-packing"', 'name = "bins"'),
+        ("task.toml", 'moves = "moves.toml"\n', ""),
         ("task.toml", "public = 16\nsecret = 16", "public = 2\nsecret = 8"),
         ("judge.py", "ITEMS = 1_000", "ITEMS = 200"),
         ("solve.py", "return -cost", "return cost"),
     ):
         text = (folder / name).read_text()
         assert text.count(old) == 1
-        (folder / name).write_text(text.replace(old, new))
+        kept, _, _ = text.partition("# Constants that a move brings along")
+        (folder / name).write_text(kept.replace(old, new))
 
 
 @pytest.mark.parametrize("write", [write_sums, pytest.param(write_bins, marks=pytest.mark.soak)])
