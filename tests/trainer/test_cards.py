@@ -14,7 +14,7 @@ from tests.protocol.test_hardware import CARDS
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeSlice
 from trainer.cards.cards import Cards, chosen_cards, idle_cards, probe_cards, probe_devices
 from trainer.host.device import CARD, processor
-from trainer.program.candidate import profile_of
+from trainer.program.profiles import profile_of
 
 A100 = FakeCard(
     name="NVIDIA A100-SXM4-40GB",

@@ -21,8 +21,8 @@ from tools.bench import timing
 from tools.bench.edits import NOISE_FLOOR, RUN
 from trainer.host.capacity import usable_cores
 from trainer.program.bench import Bench
+from trainer.program.instances import Asked
 from trainer.program.metric import Measured, metric_nano
-from trainer.program.stages import Asked
 from trainer.task_folder.task import Task
 
 ROUNDS: Final = 1_000_000  # a few million instructions

@@ -17,11 +17,12 @@ from trainer.measuring.kind import Request
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Meter
 from trainer.program.candidate import Met
+from trainer.program.instances import Asked
 from trainer.program.judge import Judge, Verdict
 from trainer.program.manifest import recipe_of, spec_of
 from trainer.program.metric import MEASURED, Measured, Unfit, metric_nano
 from trainer.program.product import unpacked
-from trainer.program.stages import Asked, ProgramStages
+from trainer.program.stages import ProgramStages
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 from trainer.task_folder.task import Task
 

@@ -12,12 +12,12 @@ from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.measuring.host_load import LaneWork
 from trainer.measuring.metering import RunFailed, stage, wall_limit
-from trainer.program.candidate import SCRATCH_BYTES
 from trainer.program.failing import ProgramFailed
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files, unpack_files
 from trainer.program.harness.tags import BUILT
 from trainer.program.manifest import ProgramRecipe, spec_of, tools_of
+from trainer.program.profiles import SCRATCH_BYTES
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox

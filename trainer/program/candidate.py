@@ -9,38 +9,30 @@ import contextlib
 import json
 import os
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
-from protocol.manifest import TaskManifest
-from protocol.program import ProgramSpec
 from trainer.host.counting import Counter, counted
 from trainer.host.device import Device
 from trainer.host.processes import status_number
-from trainer.measuring.host_load import LaneWork
+from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.metering import RunFailed, stage
 from trainer.program.asking import Questions
-from trainer.program.data import DataFolder
 from trainer.program.failing import ProgramFailed
-from trainer.program.harness import HARNESS
-from trainer.program.harness.handing import IN, OUT, is_asked
 from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
 from trainer.program.judge import Conversation
-from trainer.program.manifest import counts_instructions, recipe_of, spec_of, tools_of
+from trainer.program.manifest import counts_instructions, recipe_of, spec_of
+from trainer.program.profiles import is_one_process, profile_of
+from trainer.program.stopwatch import Stopwatch
 from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING
-from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import Sealed, sealed
 from trainer.sandbox.seccomp import seccomp_program
-from trainer.sandbox.toolchains import toolchain
 from trainer.task_folder.task import Task
 
-SCRATCH_BYTES: Final = 64 << 20
-_SCRATCH_BYTES_OF_CARD: Final = 1 << 30  # of what is compiled for it
 _LINE_BYTES: Final = 1 << 20  # of one message or reply
 _USED_BYTES: Final = 256
 
@@ -115,37 +107,6 @@ class _Work:
         return _Work(cpu_s=self.cpu_s - other.cpu_s, instructions=instructions)
 
 
-class Stopwatch:
-    """Counts the seconds in which a candidate's code runs, and ends them at a limit."""
-
-    def __init__(self, limit_s: float, name: str, *, since_s: float | None = None) -> None:
-        """`since_s`: when it began to run, if that is before a block is entered."""
-        self.used_s = 0.0
-        self._limit_s = limit_s
-        self._name = name
-        self._since_s = since_s
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Let the clock run in a block. Raises RunFailed at the limit."""
-        began_s = self._since_s or time.monotonic()
-        self._since_s = None
-        try:
-            left_s = self._limit_s - self.used_s - (time.monotonic() - began_s)
-            async with asyncio.timeout(max(0.0, left_s)):
-                yield
-        except TimeoutError as error:
-            raise RunFailed(
-                "timeout", f"{self._name} took more than {self._limit_s:g} s"
-            ) from error
-        finally:
-            self.used_s += time.monotonic() - began_s
-
-    def next(self, name: str) -> "Stopwatch":
-        """Return one that runs from now on, for what comes next."""
-        return Stopwatch(self._limit_s, name, since_s=time.monotonic())
-
-
 class Candidate:
     """Meets instances of one task."""
 
@@ -176,7 +137,8 @@ class Candidate:
         if not first.is_heard:
             sandbox.stop_listening()
         self._work.begin(sandbox)
-        watch = Stopwatch(self._limit_s, first.name)
+        load = HostLoad(self._work)
+        watch = Stopwatch(self._limit_s, first.name, strangers_share=load.share)
         counting = contextlib.ExitStack()
         try:
             questions = first.questions
@@ -188,7 +150,7 @@ class Candidate:
                     with first.package.opened() as files:
                         await sandbox.send(JOB, self._job(first), files)
                     await sandbox.receive(SERVING)
-                before += await self._warm_up(sandbox, counter, first)
+                before += await self._warm_up(sandbox, counter, first, watch)
                 for meeting in meetings:
                     if met:  # what passes between two counts with the later: a thread may work then
                         before, watch = before + _Work.of(met[-1]), watch.next(meeting.name)
@@ -240,11 +202,13 @@ class Candidate:
         told |= {"seed": meeting.seed, "core": meeting.core, "waits": waits}
         return json.dumps(told | {"filter": confined.hex()}).encode()
 
-    async def _warm_up(self, sandbox: Sandbox, counter: Counter | None, meeting: Meeting) -> _Work:
+    async def _warm_up(
+        self, sandbox: Sandbox, counter: Counter | None, meeting: Meeting, watch: Stopwatch
+    ) -> _Work:
         """Let a function meet throw-away instances; return what that takes."""
         before = _Work.so_far(sandbox, counter)
         for instance in meeting.warm_ups:
-            async with Stopwatch(self._limit_s, "a warm-up").running():
+            async with watch.next("a warm-up").running():
                 with sealed(instance) as descriptor:
                     await sandbox.send(INSTANCE, descriptor=descriptor)
                 await sandbox.receive_one({ANSWER: self._most_bytes})
@@ -343,56 +307,6 @@ class Candidate:
         if used["exit"]:
             raise SandboxEnded
         return _Used(waited_cpu_s=used["cpu_s"], peak_bytes=int(used["peak_kib"]) << 10)
-
-
-def is_one_process(manifest: TaskManifest) -> bool:
-    """Say whether a task's candidates may start no other process."""
-    spec = spec_of(manifest)
-    return not _tools_at_run(spec) and spec.limits.threads == 1
-
-
-def profile_of(
-    manifest: TaskManifest,
-    *,
-    packages: tuple[str, ...] = (),
-    data: DataFolder | None = None,
-    card: Device | None = None,
-) -> Profile:
-    """Return the limits of a candidate's sandbox, and what it shows beside everybody's: packages
-    of Python, a folder of data and a card.
-
-    Where it asks language models another process is beside it, who hands on what it asks; where its
-    answer is a file, one that waits for its end.
-    """
-    spec = spec_of(manifest)
-    is_alone = spec.llm is None and not is_filed(spec, OUT)
-    files_mb = (spec.limits.instance_mb if is_filed(spec, IN) else 0) + (
-        spec.limits.answer_mb if is_filed(spec, OUT) else 0
-    )
-    return Profile(
-        role="solve",
-        harness=HARNESS,
-        memory_bytes=manifest.limits.memory_mb * 1_000_000,
-        scratch_bytes=files_mb * 1_000_000
-        + (SCRATCH_BYTES if card is None else _SCRATCH_BYTES_OF_CARD),
-        threads=max(64, spec.limits.threads),
-        single_process=is_one_process(manifest) and is_alone,
-        tools=_tools_at_run(spec),
-        packages=packages,
-        data=() if data is None else (data.shown,),
-        card=card,
-        has_loopback=spec.llm is not None,
-    )
-
-
-def is_filed(spec: ProgramSpec, what: str) -> bool:
-    """Say whether a program's command asks for a file, of the instance or of the answer."""
-    return spec.run is not None and is_asked(spec.run, what)
-
-
-def _tools_at_run(spec: ProgramSpec) -> tuple[str, ...]:
-    by_itself = [name for name in tools_of(spec.run) if toolchain(name).at_run]
-    return tuple(dict.fromkeys((*by_itself, *(spec.toolchains or ()))))
 
 
 async def _read_all(file: object, most_bytes: int, name: str) -> bytes:

@@ -21,6 +21,7 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.models import KeptModels
 from trainer.program.attacking import Attacker
 from trainer.program.bench import BaselineRun, Bench
+from trainer.program.instances import batches
 from trainer.program.manifest import BATCH, is_of_baseline, is_timed
 from trainer.program.metric import Unfit, guard_fault, guarded, impossible
 from trainer.program.scatter import (
@@ -33,7 +34,6 @@ from trainer.program.scatter import (
     on_any_machine,
     told_aa,
 )
-from trainer.program.stages import batches
 from trainer.program.supply import follows, supplied, unseeded
 from trainer.program.targets import targets_of
 from trainer.task_folder.task import Task

@@ -22,9 +22,9 @@ from trainer.program.manifest import (
     ProgramRecipe,
     check,
     is_timed,
-    read_manifest,
     spec_of,
 )
+from trainer.program.task_file import read_manifest
 from trainer.sandbox.compiled import CompiledCode
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import TaskFolder

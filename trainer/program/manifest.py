@@ -1,37 +1,27 @@
-"""What a program task's folder says: its manifest, which others know, and the files behind it.
+"""What a program task is made of: its manifest, which others know, and the files behind it.
 
 Everything that a number depends on is in the manifest, by hash: the judge, fixed files, limits.
 Which toolchain a command needs follows from its first word; what a script calls, `toolchains` name.
 """
 
-import hashlib
-import re
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
-from protocol.errors import ConfigurationError, Rejected
-from protocol.forbidden import check_words
-from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
-from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
-from protocol.source import Source
-from protocol.units import NANO
+from protocol.errors import ConfigurationError
+from protocol.manifest import TaskManifest
+from protocol.program import Instances, ProgramSpec
 from trainer.program.data import DataFolder, Means
 from trainer.program.harness.files import File
-from trainer.program.harness.handing import IN, IN_FILE, OUT, OUT_FILE, is_asked
 from trainer.program.metric import (
     AGGREGATES,
     INSTRUCTIONS,
     MEASURED,
-    MOST,
     OF_BASELINE,
     SCALE,
     TIMED,
 )
-from trainer.sandbox.packages import lock_of
 from trainer.sandbox.toolchains import TOOLCHAINS, toolchain_of
-from trainer.task_folder.fields import Fields, nearest
-from trainer.task_folder.folder import TaskFolder
-from trainer.task_folder.task import Download, Task, read_regions
+from trainer.task_folder.task import Download, Task
 
 KIND: Final = "program"
 EVALUATOR: Final = "program/1"
@@ -44,12 +34,7 @@ BATCH: Final = "batch"  # one for all instances of a split, one after the other
 ISOLATIONS: Final = (FRESH, BATCH)
 DEVICES: Final = ("cpu", "any", "cuda")
 SCORINGS: Final = ("judged", "self", "model")
-_BATCH_MEND: Final = f'a batch is for functions that are called (`entry`): omit it, or "{FRESH}"'
-_MOST_MB: Final = 256
-_MOST_SCRATCH_MB: Final = 1 << 16
-_MOST_CALLS: Final = 100_000
-_FOLDER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_MOST_TOKENS: Final = 1_000_000_000
+BATCH_MEND: Final = f'a batch is for functions that are called (`entry`): omit it, or "{FRESH}"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +150,7 @@ def check(manifest: TaskManifest) -> None:
             )
     if (problem := batch_fault(spec)) is not None:
         raise ConfigurationError(
-            f"task {manifest.name}: its isolation is {BATCH!r}, but {problem}", _BATCH_MEND
+            f"task {manifest.name}: its isolation is {BATCH!r}, but {problem}", BATCH_MEND
         )
     asked = {model for one in (spec.llm, spec.judge_llm) if one is not None for model in one.models}
     if SCRIPTED in asked and SCRIPT not in dict(spec.judge_data):
@@ -173,305 +158,3 @@ def check(manifest: TaskManifest) -> None:
             f"task {manifest.name}: a model that is a script, and no script",
             f"{SCRIPT} belongs to its judge's data",
         )
-
-
-def read_manifest(
-    fields: Fields, folder: TaskFolder, source: Source
-) -> tuple[TaskManifest, ProgramRecipe]:
-    """Return a task's manifest and recipe, as `trainer.task_folder.task.KindReader` has it."""
-    judging = fields.section("judge")
-    judge = folder.read(judging, judging.text("file"))
-    public, hidden = _data(fields, folder)
-    judge_means = Means(
-        packages=_sorted_texts(judging, "requires"),
-        data=(*public, *hidden),
-        scratch_bytes=_whole(judging, "scratch_mb", 0, low=1, high=_MOST_SCRATCH_MB) * 1_000_000,
-    )
-    script = _script(folder, _optional(fields, "llm"), _optional(judging, "llm"))
-    judging.finish()
-    names = sorted(fields.texts("files")) if fields.has("files") else []
-    fixed = tuple(File(path=name, data=folder.read(fields, name)) for name in names)
-    recipe = ProgramRecipe(
-        judge=judge,
-        fixed=fixed,
-        script=script,
-        requires=_sorted_texts(fields, "requires"),
-        data=next(iter(public), None),
-        judge_means=judge_means,
-    )
-    _check_places(fields, recipe, [path for path, _ in source.files])
-    manifest = _manifest(fields, source, recipe)
-    checked = TaskManifest.from_value(manifest.to_value())
-    if isinstance(checked, Rejected):
-        raise ConfigurationError(f"{fields.path}: {checked.reason}", "mend that field")
-    return manifest, recipe
-
-
-def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskManifest:
-    spec = _spec(fields, source, recipe)
-    metric = fields.section("metric")
-    named = MetricSpec(
-        name=metric.text("name"),
-        unit=metric.text("unit"),
-        direction=cast("Direction", metric.one_of("direction", ("min", "max"))),
-        max_step_nano=_nano(metric.number("max_step", low=1e-9, high=MOST)),
-        scale=SCALE,
-    )
-    metric.has("aggregate")
-    metric.finish()
-    if named.name in OF_BASELINE and spec.instances.fixed:
-        raise metric.error("name", "is measured, but instances are fixed", "draw instances")
-    told = {named.name, *(guard.name for guard in spec.guards)}
-    has_tools = bool(tools_of(spec.run) or spec.toolchains)
-    if "cpu_s" in told and (spec.limits.threads > 1 or has_tools):
-        # A process that nobody waits for is in nobody's account.
-        problem = "does not tell what other processes take, which may be started here"
-        raise fields.error("cpu_s", problem, 'count "wall_s", or have one thread and no toolchain')
-    drawn = spec.instances.public + spec.instances.secret
-    return TaskManifest(
-        name=fields.text("name"),
-        version=fields.whole("version", low=1, high=1 << 20),
-        kind=KIND,
-        files=tuple((path, _digest(content)) for path, content in source.files),
-        metric=named,
-        budget=Budget(unit="instances", amount=drawn or len(spec.instances.fixed)),
-        limits=Limits(
-            limit_s=fields.whole("limit_s", low=1, high=86_400),
-            warmup_limit_s=0,
-            memory_mb=round(1000 * fields.number("memory_gb", low=0.05, high=4096)),
-            weights_mb=0,
-            max_source_growth_bytes=fields.whole("max_source_growth", low=0, high=1 << 20),
-        ),
-        noise_floor_nano=_nano(fields.number("noise_floor", low=0, high=1e6)),
-        audit=AuditCaps(k=0, tolerance_nano=0, tau_nano=0),
-        data=(),
-        tokenizer=None,
-        vocabulary_size=0,
-        context=0,
-        claim_rows=0,
-        evaluator=EVALUATOR,
-        program=spec,
-    )
-
-
-def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
-    run = fields.texts("run") if fields.has("run") else None
-    entry = fields.text("entry") if fields.has("entry") else None
-    if (run is None) == (entry is None):
-        raise fields.error("run", "or entry must be there, and not both", "see docs/writing-a-task")
-    build = fields.texts("build") if fields.has("build") else None
-    _check_files(fields, source, run, build)
-    metric, bound = fields.section("metric"), _optional(fields, "bound")
-    instances = _instances(fields.section("instances"))
-    judge_llm = _llm(_optional(fields.section("judge"), "llm"), instances)
-    spec = ProgramSpec(
-        run=run,
-        entry=entry,
-        build=build,
-        encoding=_word(fields, "encoding", ENCODINGS, "json" if entry else "bytes"),
-        isolation=_word(fields, "isolation", ISOLATIONS, FRESH),
-        judge=_digest(recipe.judge),
-        fixed_files=tuple((one.path, _digest(one.data)) for one in recipe.fixed),
-        instances=instances,
-        aggregate=_word(metric, "aggregate", AGGREGATES, "mean"),
-        guards=_guards(_optional(fields, "guards")),
-        best_known=_bound(bound, "best_known"),
-        impossible=_bound(bound, "impossible"),
-        limits=ProgramLimits(
-            threads=_whole(fields, "threads", 1, low=1, high=1024),
-            instance_mb=_whole(fields, "instance_mb", 16, low=1, high=_MOST_MB),
-            answer_mb=_whole(fields, "answer_mb", 16, low=1, high=_MOST_MB),
-            warmup=_whole(fields, "warmup", 0, low=0, high=16),
-            scratch_mb=recipe.judge_means.scratch_bytes // 1_000_000 or None,
-        ),
-        device=_word(fields, "device", DEVICES, "cpu"),
-        scoring=_scoring(fields, judge_llm),
-        interactive=fields.has("interactive") and fields.flag("interactive"),
-        judge_data=_judge_data(recipe),
-        packages=_lock(recipe.requires),
-        judge_packages=_lock(recipe.judge_means.packages),
-        llm=_llm(_optional(fields, "llm"), instances),
-        judge_llm=judge_llm,
-        toolchains=_toolchains(fields),
-        public_data=None if recipe.data is None else (recipe.data.name, recipe.data.digest),
-        regions=read_regions(fields, source) or None,
-        forbid=_forbidden(_optional(fields, "source"), source),
-    )
-    bound.finish()
-    if spec.interactive and spec.encoding != "json" and (run or spec.encoding == "bytes"):
-        raise fields.error("encoding", f"is {spec.encoding!r}", 'messages in lines are "json"')
-    if (problem := batch_fault(spec)) is not None:
-        raise fields.error("isolation", f"is {BATCH!r}, but {problem}", _BATCH_MEND)
-    if spec.limits.warmup and (run or spec.interactive):
-        raise fields.error("warmup", "is for functions that are called with instances", "omit it")
-    return spec
-
-
-def _forbidden(section: Fields, source: Source) -> tuple[str, ...] | None:
-    """Return the words that no source may hold; the baseline holds none either."""
-    words = tuple(sorted(set(section.texts("forbid")))) if section.has("forbid") else ()
-    section.finish()
-    if (fault := check_words(source, words)) is not None:
-        raise section.error("forbid", f"is broken by the baseline: {fault.reason}", "mend either")
-    return words or None
-
-
-def _check_files(
-    fields: Fields,
-    source: Source,
-    run: tuple[str, ...] | None,
-    build: tuple[str, ...] | None,
-) -> None:
-    """Raise ConfigurationError where a command asks for a file that it cannot have."""
-    asked = [what for what in (IN, OUT) if is_asked(run or (), what)]
-    if any(is_asked(build or (), what) for what in (IN, OUT)):
-        raise fields.error("build", f"asks for {IN} or {OUT}", "a build is before any instance")
-    if asked and fields.has("interactive") and fields.flag("interactive"):
-        raise fields.error("run", f"asks for {asked[0]}", "an interactive one is spoken with")
-    names = {path for path, _ in source.files}
-    names.update(fields.texts("files") if fields.has("files") else ())
-    for what, name in ((IN, IN_FILE), (OUT, OUT_FILE)):
-        if what in asked and name in names:
-            raise fields.error("run", f"asks for {what}, and a file is called {name}", "rename it")
-
-
-def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], ...]:
-    """Return the folders of data that candidates see, and that the judge alone does."""
-    section = _optional(fields, "data")
-    named = [(section.text(one),) if section.has(one) else () for one in ("public", "judge")]
-    section.finish()
-    for name in (*named[0], *named[1]):
-        if not _FOLDER.fullmatch(name):
-            raise fields.error("data", f"names {name!r}", "name a folder beside task.toml")
-    if named[0] and named[0] == named[1]:
-        raise fields.error("data", "is one folder for both", "let the judge have one of its own")
-    if any(named) and not (fields.has("private") and fields.flag("private")):
-        problem = "is there, and the task is not private"
-        raise fields.error("data", problem, "data stay on this machine: write `private = true`")
-    root = folder.folders[0].resolve()
-    return tuple(tuple(DataFolder.read(one, root / one) for one in names) for names in named)
-
-
-def _check_places(fields: Fields, recipe: ProgramRecipe, sources: list[str]) -> None:
-    """Refuse files where data are shown: candidates would see the judge's, or write theirs."""
-    taken = {folder.name for folder in recipe.judge_means.data}
-    for path in (*sources, *(one.path for one in recipe.fixed), JUDGE):
-        if path.split("/")[0] in taken:
-            raise fields.error("data", f"holds {path!r}", "keep data and files apart")
-
-
-def _judge_data(recipe: ProgramRecipe) -> tuple[tuple[str, bytes], ...]:
-    hidden = [folder for folder in recipe.judge_means.data if folder is not recipe.data]
-    named = [(folder.name, folder.digest) for folder in hidden]
-    if recipe.script is not None:
-        named.append((SCRIPT, _digest(recipe.script)))
-    return tuple(sorted(named))
-
-
-def _toolchains(fields: Fields) -> tuple[str, ...] | None:
-    if not fields.has("toolchains"):
-        return None
-    names = _sorted_texts(fields, "toolchains")
-    for name in names:
-        if name not in TOOLCHAINS:
-            raise fields.error("toolchains", f"names {name!r}", nearest(name, TOOLCHAINS))
-    return names
-
-
-def _lock(requires: tuple[str, ...]) -> bytes | None:
-    return lock_of(requires) if requires else None
-
-
-def _instances(section: Fields) -> Instances:
-    fixed = section.texts("fixed") if section.has("fixed") else ()
-    if fixed and (section.has("public") or section.has("secret")):
-        raise section.error("fixed", "stands beside public or secret", "instances are one or other")
-    drawn = [0 if fixed else section.whole(name, low=1, high=4096) for name in ("public", "secret")]
-    section.finish()
-    return Instances(public=drawn[0], secret=drawn[1], fixed=fixed)
-
-
-def _scoring(fields: Fields, judge_llm: ModelBudget | None) -> str:
-    """Return whose word figures are: a judge's, the candidate's own, or a language model's."""
-    least = "judged" if judge_llm is None else "model"
-    scoring = _word(fields, "scoring", ("judged", "self"), least)
-    if judge_llm is not None and scoring != least:
-        raise fields.error("scoring", "and a model that the judge asks", "omit one of them")
-    return scoring
-
-
-def _script(folder: TaskFolder, *sections: Fields) -> bytes | None:
-    """Return the task's script, which stands in for a model wherever one is asked."""
-    named = {one.text("script"): one for one in sections if one.has("script")}
-    if len(named) > 1:
-        raise sections[-1].error("script", "is another one", "a task has one script")
-    return next((folder.read(one, name) for name, one in named.items()), None)
-
-
-def _llm(section: Fields, instances: Instances) -> ModelBudget | None:
-    """Return what a run may ask of language models; without the section nothing.
-
-    `models` are names, "any" for whichever a node has, "scripted" for the task's own `script`;
-    `calls` and `tokens` are a run's, dealt out evenly among the instances of a split.
-    """
-    if not section.names():
-        return None
-    models = section.texts("models")
-    if (SCRIPTED in models) != section.has("script"):
-        problem = f'stands alone: "{SCRIPTED}" among `models` is what a script answers for'
-        raise section.error("script", problem, "name both or neither")
-    least = most_of_a_split(instances)
-    budget = ModelBudget(
-        models=models,
-        calls=section.whole("calls", low=least, high=_MOST_CALLS),
-        tokens=section.whole("tokens", low=least, high=_MOST_TOKENS),
-    )
-    section.finish()
-    return budget
-
-
-def _guards(section: Fields) -> tuple[Guard, ...]:
-    guards = []
-    for name in sorted(section.names()):
-        one = section.section(name)
-        times = one.number("times", low=1e-6, high=1e6) if one.has("times") else None
-        most = one.number("most", low=-MOST, high=MOST) if one.has("most") else None
-        one.finish()
-        guards.append(
-            Guard(
-                name=name,
-                scale=SCALE,
-                times_millionths=None if times is None else round(times * 1e6),
-                most=None if most is None else _nano(most),
-            )
-        )
-    section.finish()
-    return tuple(guards)
-
-
-def _bound(section: Fields, name: str) -> int | None:
-    return _nano(section.number(name, low=-MOST, high=MOST)) if section.has(name) else None
-
-
-def _optional(fields: Fields, name: str) -> Fields:
-    return fields.section(name) if fields.has(name) else Fields(fields.path, {}, f"{name}.")
-
-
-def _sorted_texts(fields: Fields, name: str) -> tuple[str, ...]:
-    return tuple(sorted(set(fields.texts(name)))) if fields.has(name) else ()
-
-
-def _word(fields: Fields, name: str, known: tuple[str, ...], default: str) -> str:
-    return fields.one_of(name, known) if fields.has(name) else default
-
-
-def _whole(fields: Fields, name: str, default: int, *, low: int, high: int) -> int:
-    return fields.whole(name, low=low, high=high) if fields.has(name) else default
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
-
-
-def _nano(value: float) -> int:
-    return round(value * NANO)

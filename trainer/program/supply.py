@@ -11,7 +11,7 @@ from typing import Final
 
 from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.program.bench import Bench
-from trainer.program.stages import Asked
+from trainer.program.instances import Asked
 
 _MEND: Final = (
     "let instance() follow from its arguments alone: no clock, no order of a set, no chance but "

@@ -14,8 +14,8 @@ from protocol.units import NANO
 from trainer.program.attacks import Honest, Raw
 from trainer.program.bench import BaselineRun, Bench
 from trainer.program.forms import Form, Unreadable, forms_of
+from trainer.program.instances import Asked
 from trainer.program.metric import MEASURED
-from trainer.program.stages import Asked
 
 _INSTANCES: Final = 3
 _OTHERS: Final = 3

@@ -11,9 +11,9 @@ from protocol.errors import ConfigurationError
 from tests.trainer.program.tasks import CALLED, DRAWN, METRIC, Bench, figures, read, write_task
 from tests.trainer.runners import SPLIT
 from trainer.measuring.metering import RunFailed
-from trainer.program.candidate import Stopwatch
+from trainer.program.instances import Asked, batches
 from trainer.program.manifest import check, spec_of
-from trainer.program.stages import Asked, batches
+from trainer.program.stopwatch import Stopwatch
 
 ERROR = (3_000_000_000, 3_000_000_000)
 BATCH = CALLED + 'isolation = "batch"\n'
@@ -57,7 +57,7 @@ def test_a_split_is_met_by_one_process_in_turn_and_state_is_carried(bench: Bench
 
 
 def test_public_and_secret_instances_never_share_a_process(bench: Bench) -> None:
-    names = bench.stages._names(1, SPLIT)
+    names = bench.stages.instances.names(1, SPLIT)
     asked = [Asked(name=name, data=b"", run_seed=1) for name in names]
     spec = spec_of(bench.task.manifest)
     both = batches(spec, asked)
@@ -107,16 +107,16 @@ def solve(instance):
 
 def test_a_watch_for_what_comes_next_runs_meanwhile() -> None:
     async def used() -> float:
-        async with Stopwatch(1.0, "the first").running():
+        async with Stopwatch(1.0, "the first", strangers_share=lambda: 0.0).running():
             pass
-        watch = Stopwatch(1.0, "the first").next("the second")
+        watch = Stopwatch(1.0, "the first", strangers_share=lambda: 0.0).next("the second")
         await asyncio.sleep(0.05)
         async with watch.running():
             pass
         return watch.used_s
 
     async def late() -> None:
-        watch = Stopwatch(0.02, "the first").next("the second")
+        watch = Stopwatch(0.02, "the first", strangers_share=lambda: 0.0).next("the second")
         await asyncio.sleep(0.05)
         async with watch.running():
             await asyncio.sleep(5)

@@ -199,7 +199,7 @@ def test_an_instance_that_takes_too_long_ends_the_run(
 
 
 def test_what_a_failed_function_printed_is_its_log(called: Bench) -> None:
-    public = called.stages._names(1, SPLIT)[0].candidate_seed
+    public = called.stages.instances.names(1, SPLIT)[0].candidate_seed
     text = f"""\
 import os
 

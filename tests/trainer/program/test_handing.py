@@ -6,7 +6,7 @@ import pytest
 
 from protocol.errors import ConfigurationError
 from tests.trainer.program.tasks import Bench, figures, read, write_task
-from trainer.program.candidate import SCRATCH_BYTES, profile_of
+from trainer.program.profiles import SCRATCH_BYTES, profile_of
 
 ERROR = (3_000_000_000, 3_000_000_000)
 SUM = 'sum(json.load(open(sys.argv[1] if len(sys.argv) > 1 else "arnode-in"))["numbers"]) + 3'

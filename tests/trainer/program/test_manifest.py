@@ -10,7 +10,6 @@ from protocol.errors import ConfigurationError
 from protocol.manifest import TaskManifest
 from protocol.program import Guard, Instances
 from tests.trainer.program.tasks import CALLED, DRAWN, HEAD, JUDGE, METRIC, read, write_task
-from trainer.program.candidate import profile_of
 from trainer.program.harness.files import File
 from trainer.program.kind import Program
 from trainer.program.manifest import (
@@ -24,6 +23,7 @@ from trainer.program.manifest import (
     tools_of,
 )
 from trainer.program.metric import SCALE
+from trainer.program.profiles import profile_of
 from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
 

@@ -19,8 +19,8 @@ from trainer.measuring.models import (
     ModelQuestion,
 )
 from trainer.measuring.outcome import RunOutcome
-from trainer.program.candidate import profile_of
 from trainer.program.manifest import spec_of
+from trainer.program.profiles import profile_of
 from trainer.sandbox import tier as tiers
 from trainer.sandbox.tier import Tier, probe_tier
 from trainer.task_folder.task import Task

@@ -21,8 +21,9 @@ from tests.trainer.program.tasks import (
     write_task,
 )
 from tests.trainer.runners import SPLIT
+from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import RunOutcome
-from trainer.program import stages as stages_module
+from trainer.program import meetings as meetings_module
 from trainer.program.candidate import Candidate, Meeting, Met
 from trainer.program.judge import Judge
 from trainer.program.seeds import InstanceName
@@ -53,7 +54,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def seeds(bench: Bench, *, secret: bool, run_seed: int = 1, split: bytes = SPLIT) -> list[int]:
     """Return the candidates' seeds of a run's instances."""
-    names = bench.stages._names(run_seed, split)
+    names = bench.stages.instances.names(run_seed, split)
     return [name.candidate_seed for name in names if (name.split == "secret") == secret]
 
 
@@ -157,8 +158,8 @@ def test_warm_ups_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return await make(judge, names, most_bytes=most_bytes)
 
     monkeypatch.setattr(Judge, "make", counted)
-    monkeypatch.setattr(stages_module, "usable_cores", lambda: 4)
-    monkeypatch.setattr(stages_module.ProgramStages, "_cores", {})
+    monkeypatch.setattr(meetings_module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(meetings_module.Cores, "_of_loops", {})
     folder = write_task(tmp_path / "task", how=CALLED + "warmup = 3\n")
     with Bench(read(folder)) as bench:
         for seed in (1, 2, 3, 4):
@@ -412,8 +413,8 @@ def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
         return Met(answer=b"500", wall_s=1.0, cpu_s=1.0, peak_bytes=1, log="")
 
     monkeypatch.setattr(Candidate, "meet", meet)
-    monkeypatch.setattr(stages_module, "usable_cores", lambda: 4)
-    monkeypatch.setattr(stages_module.ProgramStages, "_cores", {})
+    monkeypatch.setattr(meetings_module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(meetings_module.Cores, "_of_loops", {})
     figures(timed.run(SOLVE.replace("3", "5")))
     assert set(beside) == {1}
     beside.clear()
@@ -423,10 +424,10 @@ def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
 
 def test_of_several_failures_a_fault_of_ours_comes_first(bench: Bench) -> None:
     """A bug must not pass for a candidate's failure."""
-    failed = stages_module.RunFailed("crash", "it ended")
+    failed = RunFailed("crash", "it ended")
     group = BaseExceptionGroup("", [failed, BaseExceptionGroup("", [ValueError("a bug")])])
-    assert isinstance(stages_module._first(group), ValueError)
-    assert stages_module._first(BaseExceptionGroup("", [failed])) is failed
+    assert isinstance(meetings_module.first_failure(group), ValueError)
+    assert meetings_module.first_failure(BaseExceptionGroup("", [failed])) is failed
 
 
 def test_secret_instances_hang_on_the_key_of_their_split(bench: Bench) -> None:

@@ -1,0 +1,43 @@
+"""The clock of a candidate: its limit, and what strangers on the machine take of it."""
+
+import asyncio
+
+import pytest
+
+from trainer.measuring.metering import RunFailed
+from trainer.program.stopwatch import Stopwatch
+
+
+def run_for(seconds: float, *, share: float, limit_s: float = 0.1) -> float:
+    async def work() -> float:
+        watch = Stopwatch(limit_s, "an instance", strangers_share=lambda: share)
+        async with watch.running():
+            await asyncio.sleep(seconds)
+        return watch.used_s
+
+    return asyncio.run(work())
+
+
+def test_it_ends_what_takes_longer_than_the_limit() -> None:
+    with pytest.raises(RunFailed, match=r"an instance took more than 0\.1 s"):
+        run_for(5.0, share=0.0)
+
+
+def test_where_strangers_have_most_of_the_processors_the_limit_is_as_many_times_as_long() -> None:
+    assert run_for(0.2, share=0.8) >= 0.2
+
+
+def test_there_is_an_end_also_where_strangers_have_all() -> None:
+    with pytest.raises(RunFailed, match="took more than"):
+        run_for(5.0, share=1.0)
+
+
+def test_several_blocks_share_a_limit_that_was_put_off() -> None:
+    async def work() -> None:
+        watch = Stopwatch(0.1, "an instance", strangers_share=lambda: 0.5)
+        for _ in range(100):
+            async with watch.running():
+                await asyncio.sleep(0.02)
+
+    with pytest.raises(RunFailed):
+        asyncio.run(work())

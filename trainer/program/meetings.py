@@ -1,0 +1,169 @@
+"""A candidate meets the instances of a run: on as many cores as there are, or timed, one by one."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import ClassVar, Final
+from weakref import WeakKeyDictionary
+
+from trainer.host.capacity import usable_cores
+from trainer.measuring.metering import RunFailed
+from trainer.measuring.outcome import Meter
+from trainer.program.asking import Asking
+from trainer.program.building import Package
+from trainer.program.candidate import Candidate, Meeting, Met
+from trainer.program.instances import Asked, MadeInstances, batches
+from trainer.program.judge import Conversation, Judge
+from trainer.program.manifest import is_timed, spec_of
+from trainer.program.product import mean_of
+from trainer.task_folder.task import Task
+
+LOG_CHARACTERS: Final = 4000
+_UNCOUNTED: Final = 2  # meetings of a timed instance, one of each
+
+
+class Cores:
+    """Where one lane's candidates and judges run: each on a core that is theirs meanwhile."""
+
+    # Of all lanes of a process' loop: a core has one candidate.
+    _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]] = (
+        WeakKeyDictionary()
+    )
+
+    def __init__(self, *, is_on_card: bool) -> None:
+        """`is_on_card`: they share a card, whose memory is one's alone."""
+        self._on_card = asyncio.Lock() if is_on_card else None
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Hold one of them in a block."""
+        if self._on_card is not None:
+            async with self._on_card:
+                yield
+            return
+        loop = asyncio.get_running_loop()
+        async with self._of_loops.setdefault(loop, asyncio.Semaphore(usable_cores())):
+            yield
+
+
+class Meetings:
+    """Those of one lane, on one task."""
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        candidate: Candidate,
+        judge: Judge,
+        instances: MadeInstances,
+        asking: Asking | None,
+        cores: Cores,
+    ) -> None:
+        self._spec = spec_of(task.manifest)
+        self._is_timed = is_timed(task.manifest)
+        self._candidate = candidate
+        self._judge = judge
+        self._instances = instances
+        self._asking = asking
+        self._cores = cores
+        self._warm_ups: tuple[bytes, ...] = ()
+
+    async def all_met(
+        self, package: Package, base: Package | None, asked: Sequence[Asked], meter: Meter
+    ) -> list[tuple[Met, Met | None]]:
+        """Let a candidate meet all its instances; the first that fails ends it.
+
+        `base` is what is measured beside it. Raises RunFailed.
+        """
+        self._warm_ups = await self._instances.warm_ups()
+        if base is not None and self._is_timed:
+            timed: list[tuple[Met, Met | None]] = []
+            for number, batch in enumerate(batches(self._spec, asked)):
+                timed += await self._timed(package, base, batch, number, meter)
+            return timed
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._beside(package, base, one, meter))
+                    for one in batches(self._spec, asked)
+                ]
+        except BaseExceptionGroup as failures:
+            raise first_failure(failures) from None
+        return [met for task in tasks for met in task.result()]
+
+    async def _beside(
+        self, package: Package, base: Package | None, batch: Sequence[Asked], meter: Meter
+    ) -> list[tuple[Met, Met | None]]:
+        """Let a candidate meet a batch, and the baseline after it where that is beside it."""
+        async with self._cores.one():
+            met = await self._in_turn(package, batch)
+            beside: Sequence[Met | None] = [None] * len(batch)
+            if base is not None:
+                beside = await self._in_turn(base, batch)
+        self._note_log(met, batch, meter)
+        return list(zip(met, beside, strict=True))
+
+    async def _timed(
+        self, package: Package, base: Package, batch: Sequence[Asked], number: int, meter: Meter
+    ) -> list[tuple[Met, Met | None]]:
+        """Time a candidate beside the baseline on a batch: A B B A, or B A A B in turn.
+
+        Each has been started once before, uncounted: a first start finds less in memory.
+        """
+        first = number % 2 == 0  # whether that is the candidate
+        taken: dict[bool, list[list[Met]]] = {True: [], False: []}
+        async with self._cores.one():
+            for turn, is_own in enumerate((first, not first, first, not first, not first, first)):
+                met = await self._in_turn(package if is_own else base, batch)
+                if turn >= _UNCOUNTED:
+                    taken[is_own].append(met)
+        self._note_log(taken[True][0], batch, meter)
+        own, beside = (map(mean_of, zip(*taken[whose], strict=True)) for whose in (True, False))
+        return list(zip(own, beside, strict=True))
+
+    async def _in_turn(self, package: Package, batch: Sequence[Asked]) -> list[Met]:
+        """Let a process of its own meet the instances of a batch, one after the other."""
+        meetings = [self._meeting(package, one) for one in batch]
+        if len(meetings) == 1:
+            return [await self._candidate.meet(meetings[0])]
+        return await self._candidate.meet_in_turn(meetings)
+
+    def _meeting(self, package: Package, asked: Asked) -> Meeting:
+        talk = self._talk if self._spec.interactive else None
+        questions = None
+        if self._asking is not None:
+            seed = asked.name.model_seed
+            questions = self._asking.questions(seed, run_seed=asked.run_seed)
+        return Meeting(
+            package=package.sealed,
+            instance=asked.data,
+            seed=asked.name.candidate_seed,
+            name=asked.words,
+            is_heard=not asked.is_secret,
+            warm_ups=self._warm_ups,
+            talk=talk,
+            questions=questions,
+        )
+
+    def _talk(self, instance: bytes) -> AbstractAsyncContextManager[Conversation]:
+        most_bytes = self._spec.limits.instance_mb * 1_000_000
+        return self._judge.talk(instance, most_bytes=most_bytes)
+
+    def _note_log(self, met: Sequence[Met], batch: Sequence[Asked], meter: Meter) -> None:
+        if not batch[0].is_secret:
+            meter.log_tail = (meter.log_tail + met[-1].log)[-LOG_CHARACTERS:]
+
+
+def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what ended a group: a run's own failure before anything else."""
+    flat: list[BaseException] = []
+    waiting: list[BaseException] = list(failures.exceptions)
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+        else:
+            flat.append(one)
+    faults = [one for one in flat if not isinstance(one, RunFailed)]
+    return faults[0] if faults else flat[0]

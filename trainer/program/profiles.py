@@ -1,0 +1,66 @@
+"""What a candidate's sandbox allows and shows, as its task's manifest has it."""
+
+from typing import Final
+
+from protocol.manifest import TaskManifest
+from protocol.program import ProgramSpec
+from trainer.host.device import Device
+from trainer.program.data import DataFolder
+from trainer.program.harness import HARNESS
+from trainer.program.harness.handing import IN, OUT, is_asked
+from trainer.program.manifest import spec_of, tools_of
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.toolchains import toolchain
+
+SCRATCH_BYTES: Final = 64 << 20
+_SCRATCH_BYTES_OF_CARD: Final = 1 << 30  # of what is compiled for it
+
+
+def is_one_process(manifest: TaskManifest) -> bool:
+    """Say whether a task's candidates may start no other process."""
+    spec = spec_of(manifest)
+    return not _tools_at_run(spec) and spec.limits.threads == 1
+
+
+def profile_of(
+    manifest: TaskManifest,
+    *,
+    packages: tuple[str, ...] = (),
+    data: DataFolder | None = None,
+    card: Device | None = None,
+) -> Profile:
+    """Return the limits of a candidate's sandbox, and what it shows beside everybody's: packages
+    of Python, a folder of data and a card.
+
+    Where it asks language models another process is beside it, who hands on what it asks; where its
+    answer is a file, one that waits for its end.
+    """
+    spec = spec_of(manifest)
+    is_alone = spec.llm is None and not is_filed(spec, OUT)
+    files_mb = (spec.limits.instance_mb if is_filed(spec, IN) else 0) + (
+        spec.limits.answer_mb if is_filed(spec, OUT) else 0
+    )
+    return Profile(
+        role="solve",
+        harness=HARNESS,
+        memory_bytes=manifest.limits.memory_mb * 1_000_000,
+        scratch_bytes=files_mb * 1_000_000
+        + (SCRATCH_BYTES if card is None else _SCRATCH_BYTES_OF_CARD),
+        threads=max(64, spec.limits.threads),
+        single_process=is_one_process(manifest) and is_alone,
+        tools=_tools_at_run(spec),
+        packages=packages,
+        data=() if data is None else (data.shown,),
+        card=card,
+        has_loopback=spec.llm is not None,
+    )
+
+
+def is_filed(spec: ProgramSpec, what: str) -> bool:
+    """Say whether a program's command asks for a file, of the instance or of the answer."""
+    return spec.run is not None and is_asked(spec.run, what)
+
+
+def _tools_at_run(spec: ProgramSpec) -> tuple[str, ...]:
+    by_itself = [name for name in tools_of(spec.run) if toolchain(name).at_run]
+    return tuple(dict.fromkeys((*by_itself, *(spec.toolchains or ()))))
