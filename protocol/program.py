@@ -3,7 +3,8 @@
     program  {run [line] or entry, build?, encoding, isolation, judge hash,
               fixed_files [[path, blob]], instances {public, secret, fixed}, aggregate, guards,
               best_known?, impossible?,
-              limits {threads, instance_mb, answer_mb, warmup, scratch_mb?}, device, scoring,
+              limits {threads, instance_mb, answer_mb, warmup, scratch_mb?, judge_limit_s?,
+              judge_memory_mb?}, device, scoring,
               interactive, judge_data [[path, hash]], packages?, judge_packages?, llm?, judge_llm?,
               toolchains? [word], public_data? [path, hash],
               regions? [{path, name}], forbid? [line]}
@@ -88,7 +89,8 @@ class Guard(Mapped):
 class ProgramLimits(Mapped):
     """The ceilings of one instance beside the task's own; `warmup` counts throw-away calls.
 
-    `scratch_mb` is how much the judge may write to answer one question; None: nothing.
+    `scratch_mb` is how much the judge may write to answer one question; None: nothing. Where
+    `judge_limit_s` or `judge_memory_mb` is None, it has what every judge has.
     """
 
     threads: Positive
@@ -96,6 +98,8 @@ class ProgramLimits(Mapped):
     answer_mb: Positive
     warmup: Natural
     scratch_mb: Annotated[Positive | None, OPTIONAL] = None
+    judge_limit_s: Annotated[Positive | None, OPTIONAL] = None
+    judge_memory_mb: Annotated[Positive | None, OPTIONAL] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +154,8 @@ class ProgramSpec(Mapped):
         """The hashes of the files beside the baseline's that somebody needs who runs it."""
         shown = () if self.public_data is None else (self.public_data,)
         named = (*self.fixed_files, *self.judge_data, *shown)
-        return (self.judge, *(blob for _, blob in named))
+        locks = (lock for lock in (self.packages, self.judge_packages) if lock is not None)
+        return (self.judge, *(blob for _, blob in named), *locks)
 
     def _fault(self) -> str | None:
         if (self.run is None) == (self.entry is None):

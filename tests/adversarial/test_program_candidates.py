@@ -15,7 +15,7 @@ from tests.adversarial.bench import Watch
 from tests.adversarial.candidate_table import CANDIDATES, HOSTILE, Hostile, Kind
 from tests.trainer.program.tasks import HEAD, ONE_OF_EACH, Bench, figures, read, write_task
 from trainer.measuring.outcome import RunOutcome
-from trainer.program import building, loaded
+from trainer.program import building
 from trainer.sandbox.tier import TierName
 
 JUDGE = (Path(__file__).parent / "candidates/judge.txt").read_text()
@@ -86,6 +86,7 @@ class Place:
                     instances=INSTANCES.get(kind, ONE_OF_EACH),
                     more=BOUND,
                     judge=JUDGE,
+                    judging="limit_s = 2\n",
                     files=sources(kind),
                 )
             )
@@ -102,7 +103,6 @@ def place(
     tier: TierName, watch: Watch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loaded, "LIMIT_S", 2)
         patch.setattr(building, "_LIMIT_S", 2.0)
         place = Place(tmp_path_factory.mktemp(tier))
         yield place

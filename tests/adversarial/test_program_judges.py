@@ -23,7 +23,7 @@ from trainer.sandbox.tier import TierName
 
 HONEST = (3_000_000_000, 3_000_000_000)  # the baseline is wrong by 3
 HASTE_S = 2
-LITTLE_BYTES = 256 << 20
+LITTLE = f"limit_s = {HASTE_S}\nmemory_gb = 0.25\n"
 PREAMBLE = (JUDGES / "preamble.txt").read_text()
 FIRST = "import os\n\nfrom judging import Wrong, random_of\n"
 AROUND = (JUDGES / "honest.txt").read_text()
@@ -77,11 +77,8 @@ def next_one(
 ) -> Iterator[Bench]:
     """The task that the node works on next, in a hurry and with little to give."""
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setattr(loaded, "LIMIT_S", HASTE_S)
         patch.setattr(loaded, "_GRACE_S", 1.0)
         patch.setattr(loaded, "_START_S", 3.0)
-        patch.setattr(loaded, "_FORK_BYTES", LITTLE_BYTES)
-        patch.setattr(loaded, "_SANDBOX_BYTES", 2 * LITTLE_BYTES)
         bench = stack.enter_context(Bench(read(written(tmp_path_factory.mktemp(tier)))))
         assert figures(bench.calibrate()) == HONEST
         yield bench
@@ -91,7 +88,7 @@ def next_one(
 def written(folder: Path, judge: str | None = None) -> Path:
     """Write a small task with this judge, else an honest one."""
     more = {} if judge is None else {"judge": judge}
-    return write_task(folder, head=HEAD, instances=ONE_OF_EACH, **more)
+    return write_task(folder, head=HEAD, instances=ONE_OF_EACH, judging=LITTLE, **more)
 
 
 def spoilt(ending: Ending) -> str:

@@ -27,7 +27,7 @@ from trainer.program.hairs import (
     places,
     put,
 )
-from trainer.program.loaded import LIMIT_S
+from trainer.program.manifest import recipe_of
 from trainer.program.metric import MEASURED, Unfit
 from trainer.program.targets import Target, bytes_of, parts_of
 
@@ -308,8 +308,10 @@ class Attacker:
     def _slowest(self) -> Remark:
         what, shot = max(self._slow, key=lambda one: (one[1].outcome != "refused", one[1].seconds))
         mend = "look at an answer's size first: whoever sends it should not hold the judge up"
-        if shot.seconds >= LIMIT_S - 1:
-            return note("slow", f"the judge comes to no end with {what}: a minute each time", mend)
+        limit_s = recipe_of(self._bench.task).judge_means.limit_s
+        if shot.seconds >= limit_s - 1:
+            told = f"the judge comes to no end with {what}: {limit_s} s each time"
+            return note("slow", told, mend)
         if shot.outcome == "refused":
             return note("slow", f"the judge takes {shot.seconds:.1f} s to refuse {what}", mend)
         return fault("slow", f"the judge takes {shot.seconds:.1f} s to accept {what}", mend)

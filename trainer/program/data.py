@@ -16,6 +16,8 @@ from typing import Final, TypeAlias
 from protocol.errors import ConfigurationError
 from trainer.sandbox.visible import VisiblePath
 
+LIMIT_S: Final = 60  # of a judge's question, where a task says nothing else
+MEMORY_BYTES: Final = 2 << 30  # likewise
 SHOWN_IN: Final = "/data"  # in a sandbox, beside our code
 _MOST_FILES: Final = 10_000
 _MOST_LISTING: Final = 1 << 20  # bytes, as of any file that stands in a bundle
@@ -67,12 +69,14 @@ class DataFolder:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What a judge has beside its own folder: packages that it may import, data that it reads,
-    and how many bytes it may write to answer a question.
+    and what it may take to answer a question: bytes to write, seconds, memory.
     """
 
     packages: tuple[str, ...] = ()
     data: tuple[DataFolder, ...] = ()
     scratch_bytes: int = 0
+    limit_s: int = LIMIT_S
+    memory_bytes: int = MEMORY_BYTES
 
 
 def _marks(path: Path) -> dict[str, _Mark]:

@@ -14,7 +14,7 @@ from trainer.host.device import Device
 from trainer.measuring.checks import Remark
 from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
 from trainer.measuring.models import KeptModels
-from trainer.program.data import Means
+from trainer.program.data import LIMIT_S, MEMORY_BYTES, Means
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File
 from trainer.program.manifest import (
@@ -26,6 +26,7 @@ from trainer.program.manifest import (
 )
 from trainer.program.task_file import read_manifest
 from trainer.sandbox.compiled import CompiledCode
+from trainer.sandbox.packages import locked
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import NotPreparedError, Task
@@ -134,7 +135,7 @@ class Program:
             raise ConfigurationError(
                 f"task {manifest.name}: its data lie with whoever made it", "name its folder"
             )
-        scratch_bytes = (spec.limits.scratch_mb or 0) * 1_000_000
+        script = dict(spec.judge_data).get(SCRIPT)
         fixed = tuple(File(path=path, data=read(blob)) for path, blob in spec.fixed_files)
         better = "lower" if manifest.metric.direction == "min" else "higher"
         program = (
@@ -152,7 +153,9 @@ class Program:
             recipe=ProgramRecipe(
                 judge=read(spec.judge),
                 fixed=fixed,
-                judge_means=Means(scratch_bytes=scratch_bytes),
+                script=None if script is None else read(script),
+                requires=() if spec.packages is None else locked(read(spec.packages)),
+                judge_means=_judge_means(spec, read),
             ),
             is_private=False,
         )
@@ -185,3 +188,15 @@ class Program:
         from trainer.program.stages import ProgramStages
 
         return ProgramStages(task, task_key=audit_key, device=device, models=models)
+
+
+def _judge_means(spec: ProgramSpec, read: Callable[[bytes], bytes]) -> Means:
+    """Return what a stranger's judge has beside itself."""
+    limits, lock = spec.limits, spec.judge_packages
+    memory_mb = limits.judge_memory_mb
+    return Means(
+        packages=() if lock is None else locked(read(lock)),
+        scratch_bytes=(limits.scratch_mb or 0) * 1_000_000,
+        limit_s=limits.judge_limit_s or LIMIT_S,
+        memory_bytes=MEMORY_BYTES if memory_mb is None else memory_mb * 1_000_000,
+    )

@@ -31,12 +31,10 @@ from trainer.sandbox.sealed import sealed
 from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.tier import probe_tier
 
-LIMIT_S: Final = 60  # of one question
 _GRACE_S: Final = 5.0  # beyond that, in which a fork's own alarm has ended it
 _START_S: Final = 60.0
 _TURNS: Final = 10  # of the loop, from output that can be read to output that is
-_FORK_BYTES: Final = 2 << 30  # a fork's memory
-_SANDBOX_BYTES: Final = 6 << 30  # of all together
+_AT_ONCE: Final = 3  # forks that may take all of their memory
 _SCRATCH_BYTES: Final = 16 << 20  # of the file itself, and what lies beside it
 
 
@@ -114,7 +112,7 @@ class LoadedFile:
         by then has put its alarm off, and would go on beside the next. So all of it is ended.
         """
         try:
-            async with asyncio.timeout(LIMIT_S + _GRACE_S) as limit:
+            async with asyncio.timeout(self._means.limit_s + _GRACE_S) as limit:
                 yield limit
         except TimeoutError:
             await self.close()
@@ -157,10 +155,10 @@ class LoadedFile:
         limits = {
             "ruleset": only_read,
             "filter": seccomp_program(single_process=True, is_confined=is_confined).hex(),
-            "memory_bytes": _FORK_BYTES,
+            "memory_bytes": self._means.memory_bytes,
             "scratch_bytes": self._means.scratch_bytes,
             "scratch_access": int(WRITE),
-            "limit_s": LIMIT_S,
+            "limit_s": self._means.limit_s,
         }
         try:
             with sealed(pack_files(self._files)) as files:
@@ -199,7 +197,7 @@ def _profile(means: Means, hash_seed: int) -> Profile:
     return Profile(
         role="judge",
         harness=HARNESS,
-        memory_bytes=_SANDBOX_BYTES,
+        memory_bytes=_AT_ONCE * means.memory_bytes,
         scratch_bytes=_SCRATCH_BYTES + means.scratch_bytes,
         output_bytes=64 << 20,
         threads=256,

@@ -20,6 +20,7 @@ from trainer.program.metric import (
     SCALE,
     TIMED,
 )
+from trainer.sandbox.packages import lock_of
 from trainer.sandbox.toolchains import TOOLCHAINS, toolchain_of
 from trainer.task_folder.task import Download, Task
 
@@ -60,7 +61,8 @@ class ProgramRecipe:
         """What others who run the task fetch beside its baseline."""
         scripts = () if self.script is None else (self.script,)
         listings = (folder.listing for folder in self.judge_means.data)
-        return (self.judge, *scripts, *(one.data for one in self.fixed), *listings)
+        locks = (lock_of(names) for names in (self.requires, self.judge_means.packages) if names)
+        return (self.judge, *scripts, *(one.data for one in self.fixed), *listings, *locks)
 
 
 def recipe_of(task: Task) -> ProgramRecipe:

@@ -10,7 +10,7 @@ from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, 
 from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
 from protocol.source import Source
 from protocol.units import NANO
-from trainer.program.data import DataFolder, Means
+from trainer.program.data import LIMIT_S, MEMORY_BYTES, DataFolder, Means
 from trainer.program.harness.files import File
 from trainer.program.harness.handing import IN, IN_FILE, OUT, OUT_FILE, is_asked
 from trainer.program.manifest import (
@@ -39,6 +39,8 @@ from trainer.task_folder.task import read_regions
 
 _MOST_MB: Final = 256
 _MOST_SCRATCH_MB: Final = 1 << 16
+_MOST_JUDGING_S: Final = 3600
+_MOST_JUDGES_GB: Final = 256
 _MOST_CALLS: Final = 100_000
 _MOST_TOKENS: Final = 1_000_000_000
 _FOLDER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
@@ -55,6 +57,7 @@ def read_manifest(
         packages=_sorted_texts(judging, "requires"),
         data=(*public, *hidden),
         scratch_bytes=_whole(judging, "scratch_mb", 0, low=1, high=_MOST_SCRATCH_MB) * 1_000_000,
+        **_judge_limits(judging),
     )
     script = _script(folder, _optional(fields, "llm"), _optional(judging, "llm"))
     judging.finish()
@@ -133,6 +136,7 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     metric, bound = fields.section("metric"), _optional(fields, "bound")
     instances = _instances(fields.section("instances"))
     judge_llm = _llm(_optional(fields.section("judge"), "llm"), instances)
+    means = recipe.judge_means
     spec = ProgramSpec(
         run=run,
         entry=entry,
@@ -151,14 +155,18 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
             instance_mb=_whole(fields, "instance_mb", 16, low=1, high=_MOST_MB),
             answer_mb=_whole(fields, "answer_mb", 16, low=1, high=_MOST_MB),
             warmup=_whole(fields, "warmup", 0, low=0, high=16),
-            scratch_mb=recipe.judge_means.scratch_bytes // 1_000_000 or None,
+            scratch_mb=means.scratch_bytes // 1_000_000 or None,
+            judge_limit_s=means.limit_s if means.limit_s != LIMIT_S else None,
+            judge_memory_mb=means.memory_bytes // 1_000_000
+            if means.memory_bytes != MEMORY_BYTES
+            else None,
         ),
         device=_word(fields, "device", DEVICES, "cpu"),
         scoring=_scoring(fields, judge_llm),
         interactive=fields.has("interactive") and fields.flag("interactive"),
         judge_data=_judge_data(recipe),
         packages=_lock(recipe.requires),
-        judge_packages=_lock(recipe.judge_means.packages),
+        judge_packages=_lock(means.packages),
         llm=_llm(_optional(fields, "llm"), instances),
         judge_llm=judge_llm,
         toolchains=_toolchains(fields),
@@ -221,6 +229,17 @@ def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], .
     return tuple(tuple(DataFolder.read(one, root / one) for one in names) for names in named)
 
 
+def _judge_limits(section: Fields) -> dict[str, int]:
+    """Return what of a judge's limits the file says."""
+    said = {}
+    if section.has("limit_s"):
+        said["limit_s"] = section.whole("limit_s", low=1, high=_MOST_JUDGING_S)
+    if section.has("memory_gb"):
+        memory_gb = section.number("memory_gb", low=0.1, high=_MOST_JUDGES_GB)
+        said["memory_bytes"] = round(1000 * memory_gb) * 1_000_000
+    return said
+
+
 def _check_places(fields: Fields, recipe: ProgramRecipe, sources: list[str]) -> None:
     """Refuse files where data are shown: candidates would see the judge's, or write theirs."""
     taken = {folder.name for folder in recipe.judge_means.data}
@@ -248,7 +267,7 @@ def _toolchains(fields: Fields) -> tuple[str, ...] | None:
 
 
 def _lock(requires: tuple[str, ...]) -> bytes | None:
-    return lock_of(requires) if requires else None
+    return _digest(lock_of(requires)) if requires else None
 
 
 def _instances(section: Fields) -> Instances:

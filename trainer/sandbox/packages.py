@@ -5,7 +5,6 @@ every sandbox shows. What is shown depends on versions, so a task's manifest nam
 """
 
 import functools
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -41,12 +40,28 @@ def shown_packages(names: tuple[str, ...]) -> tuple[VisiblePath, ...]:
 
 
 def lock_of(names: tuple[str, ...]) -> bytes:
-    """Return the hash of what some distributions are here, with all that they need.
-
-    Raises ConfigurationError if one is not here.
+    """Return what some distributions are here, with all that they need: lines of `NAME==VERSION`,
+    of which a manifest has the hash. Raises ConfigurationError if one is not here.
     """
     lines = [f"{name}=={one.version}\n" for name, one in sorted(_closure(names).items())]
-    return hashlib.sha256("".join(lines).encode()).digest()
+    return "".join(lines).encode()
+
+
+def locked(lock: bytes) -> tuple[str, ...]:
+    """Return the distributions of somebody's lock. Raises ConfigurationError if these are others
+    than are here.
+    """
+    wanted = lock.decode("utf-8", "replace").splitlines()
+    names = tuple(line.partition("==")[0] for line in wanted)
+    if len(names) > _MOST or not all(map(_NAME.fullmatch, names)):
+        raise ConfigurationError("a task whose list of packages is none", "nobody can run it")
+    here = set(lock_of(names).decode().splitlines())
+    if others := [line for line in wanted if line not in here]:
+        raise ConfigurationError(
+            f"this task needs other versions of Python packages: {', '.join(others[:5])}",
+            f"install them into arnode's environment: `pip install {' '.join(others)}`",
+        )
+    return names
 
 
 def _closure(names: Iterable[str]) -> dict[str, Distribution]:

@@ -72,11 +72,14 @@ def write_task(
     instances: str = DRAWN,
     more: str = "",
     judge: str = JUDGE,
+    judging: str = "",
     files: dict[str, str] | None = None,
 ) -> Path:
-    """Write a task's folder; `how` are the lines that say how it is run, `more` sections."""
+    """Write a task's folder; `how` are the lines that say how it is run, `judging` those that say
+    more of the judge, `more` sections.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    text = f'{head}{how}[judge]\nfile = "judge.py"\n{metric}{instances}{more}'
+    text = f'{head}{how}[judge]\nfile = "judge.py"\n{judging}{metric}{instances}{more}'
     written = {"task.toml": text, "judge.py": judge, "program.md": "Add.\n"}
     for name, content in (written | ({"solve.py": SOLVE} if files is None else files)).items():
         (folder / name).write_text(content)

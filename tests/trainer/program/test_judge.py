@@ -11,6 +11,7 @@ import pytest
 from protocol.errors import ConfigurationError
 from trainer.measuring.host_load import LaneWork
 from trainer.program import loaded
+from trainer.program.data import Means
 from trainer.program.harness.codec import encode
 from trainer.program.harness.files import File
 from trainer.program.judge import Judge, Verdict, verdict_of
@@ -94,8 +95,10 @@ WELL = {"error": 0.5, "kept": 0.0, "words": 6.0}
 INSTANCE = encode({"drawn": 0.5, "split": "public", "index": 0}, "json")
 
 
-def judge_of(text: str, *, interactive: bool = False) -> Judge:
-    recipe = ProgramRecipe(judge=text.encode(), fixed=(File(path="words.txt", data=b"a word"),))
+def judge_of(text: str, *, interactive: bool = False, limit_s: int = 60) -> Judge:
+    fixed = (File(path="words.txt", data=b"a word"),)
+    means = Means(limit_s=limit_s)
+    recipe = ProgramRecipe(judge=text.encode(), fixed=fixed, judge_means=means)
     return Judge("add", recipe, encoding="json", interactive=interactive, work=LaneWork())
 
 
@@ -111,11 +114,9 @@ def loop() -> Iterator[asyncio.Runner]:
 @pytest.fixture(scope="module")
 def moody(loop: asyncio.Runner) -> Iterator[Judge]:
     """A judge that all these tests ask, one after the other, with little time and memory."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loaded, "LIMIT_S", 2)
-        judge = judge_of(MOODY, interactive=False)
-        yield judge
-        loop.run(judge.close())
+    judge = judge_of(MOODY, limit_s=2)
+    yield judge
+    loop.run(judge.close())
 
 
 @pytest.fixture
@@ -308,12 +309,9 @@ def test_a_judge_that_makes_no_instances_is_said_so(name: str) -> None:
     assert "arnode task check" in fault.value.hint
 
 
-def test_a_judge_that_takes_too_long_to_make_one_is_said_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(loaded, "LIMIT_S", 1)
+def test_a_judge_that_takes_too_long_to_make_one_is_said_so() -> None:
     with pytest.raises(ConfigurationError, match="made no instance 0"):
-        made(judge_of("def instance(*_):\n    while True:\n        pass\n"))
+        made(judge_of("def instance(*_):\n    while True:\n        pass\n", limit_s=1))
 
 
 def test_a_judge_sees_files_of_its_task_and_nothing_else() -> None:
@@ -366,11 +364,8 @@ def test_a_wrong_reply_ends_a_conversation() -> None:
     assert messages[-1] is None
 
 
-def test_a_judge_does_not_count_the_seconds_in_which_it_waits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(loaded, "LIMIT_S", 1)
-    judge = judge_of(REPLAYED, interactive=True)
+def test_a_judge_does_not_count_the_seconds_in_which_it_waits() -> None:
+    judge = judge_of(REPLAYED, interactive=True, limit_s=1)
 
     async def speak() -> bytes | None:
         try:
@@ -388,10 +383,9 @@ def test_a_judge_does_not_count_the_seconds_in_which_it_waits(
 def test_a_conversation_with_a_judge_that_puts_its_alarm_off_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loaded, "LIMIT_S", 1)
     monkeypatch.setattr(loaded, "_GRACE_S", 0.5)
     silent = (
         "import signal\n\ndef converse(_):\n    signal.alarm(0)\n    while True:\n        pass\n"
     )
     with pytest.raises(SandboxEnded):
-        spoken(judge_of(silent, interactive=True), "a")
+        spoken(judge_of(silent, interactive=True, limit_s=1), "a")

@@ -1,5 +1,6 @@
 """A program task's file: what each field says, and errors that name the field and the mend."""
 
+import hashlib
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from protocol.errors import ConfigurationError
 from protocol.manifest import TaskManifest
 from protocol.program import Guard, Instances
-from tests.trainer.program.tasks import CALLED, DRAWN, HEAD, JUDGE, METRIC, read, write_task
+from tests.trainer.program.tasks import CALLED, DRAWN, HEAD, JUDGE, METRIC, SOLVE, read, write_task
 from trainer.program.harness.files import File
 from trainer.program.kind import Program
 from trainer.program.manifest import (
@@ -25,7 +26,7 @@ from trainer.program.manifest import (
 from trainer.program.metric import SCALE
 from trainer.program.profiles import profile_of
 from trainer.task_folder.task import Task
-from trainer.task_kinds import kind_of, load_task
+from trainer.task_kinds import kind_of, load_task, strangers_task
 
 RUN = 'editable = ["solve.py"]\nrun = ["python", "solve.py"]\n'
 
@@ -414,3 +415,36 @@ def test_no_field_of_a_spec_is_left_out_of_what_is_read(tmp_path: Path) -> None:
     unread = {"judge_data", "packages", "judge_packages", "llm", "regions", "forbid"}
     assert {name.name for name in fields(spec)} >= unread
     assert all(not getattr(spec, name) for name in unread)
+
+
+def test_a_judge_may_have_limits_of_its_own(tmp_path: Path) -> None:
+    folder = write_task(tmp_path / "usual")
+    usual = read(folder)
+    assert usual.manifest.program is not None
+    assert usual.manifest.program.limits.judge_limit_s is None
+    text = (folder / "task.toml").read_text()
+    longer = text.replace(
+        'file = "judge.py"\n', 'file = "judge.py"\nlimit_s = 5\nmemory_gb = 0.5\n'
+    )
+    (folder / "task.toml").write_text(longer)
+    changed = read(folder)
+    assert changed.id != usual.id
+    means = recipe_of(changed).judge_means
+    assert (means.limit_s, means.memory_bytes) == (5, 500_000_000)
+
+
+def test_a_strangers_task_has_its_script_its_packages_and_its_judges_limits(tmp_path: Path) -> None:
+    llm = '[llm]\nmodels = ["scripted"]\nscript = "scripted.py"\ncalls = 4\ntokens = 40\n'
+    files = {"solve.py": SOLVE, "scripted.py": "def answer(messages, seed):\n    return ''\n"}
+    folder = write_task(tmp_path, how=CALLED + 'requires = ["click"]\n', more=llm, files=files)
+    text = (folder / "task.toml").read_text()
+    longer = text.replace('file = "judge.py"\n', 'file = "judge.py"\nlimit_s = 5\nscratch_mb = 1\n')
+    (folder / "task.toml").write_text(longer)
+    own = read(folder)
+    served = {hashlib.sha256(one).digest(): one for one in recipe_of(own).beside}
+    assert spec_of(own.manifest).blobs
+    assert set(spec_of(own.manifest).blobs) <= set(served)
+    others = strangers_task(own.manifest, own.source, served.__getitem__)
+    ours, theirs = recipe_of(own), recipe_of(others)
+    assert (theirs.script, theirs.judge_means) == (ours.script, ours.judge_means)
+    assert set(ours.requires) <= set(theirs.requires)
