@@ -102,7 +102,8 @@ ENDING: tuple[Ending, ...] = (
     _forged("a frame without end", "b'Y' + (1 << 62).to_bytes(8, 'big')", _NO_END),
     _forged("half a frame", "b'Y' + (9).to_bytes(8, 'big') + b'{'", _NO_END),
     _forged("no instance", "b'I' + (1 << 40).to_bytes(8, 'big')", _MADE, "making"),
-    _forged("ready at once", "b'S' + (0).to_bytes(8, 'big')", _MADE, "loading"),
+    # It may have ended before it is seen to be ready.
+    _forged("ready at once", "b'S' + (0).to_bytes(8, 'big')", f"{_MADE}|{_LOADED}", "loading"),
     # Instances
     Ending(name="no end of it", moment="making", code="return 'x' * (1 << 28)", says=_MADE),
     Ending(

@@ -4,6 +4,7 @@ In tier full, and where this machine can give them in the tiers without namespac
 """
 
 import os
+import re
 import secrets
 import socket
 from collections.abc import Iterator
@@ -124,7 +125,9 @@ def test_a_judge_that_spoils_its_task_is_told_of_and_leaves_nothing(
         bench.calibrate()
     said = caught.value.message
     # Of a secret instance nothing is told.
-    assert ending.says in said or (ending.moment == "checking" and "secret split" in said), said
+    assert re.search(ending.says, said) or (
+        ending.moment == "checking" and "secret split" in said
+    ), said
     assert said.isprintable()
     assert "arnode task check" in caught.value.hint or "random_of" in caught.value.hint
     places.check()

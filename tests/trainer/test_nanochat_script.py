@@ -85,7 +85,7 @@ def test_it_learns_is_audited_and_its_seed_decides(outcomes: list[RunOutcome]) -
         assert outcome.audit is not None
         assert outcome.metric_nano is not None
         assert outcome.metric_nano < 2_500_000_000  # an untrained model is worth 4.5 bits a byte
-    first, other = (outcome.metric_nano for outcome in outcomes)
+    first, other = ((outcome.metric_nano, outcome.secret_nano) for outcome in outcomes)
     assert first != other
 
 

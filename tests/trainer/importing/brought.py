@@ -51,6 +51,8 @@ class Brought:
     def judge(self, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         """Load the judge as the harness does."""
         monkeypatch.setitem(sys.modules, "judging", judging)
+        for name in ("copymode", "copystat"):  # which a judge may put others in place of
+            monkeypatch.setattr(shutil, name, getattr(shutil, name))
         return self.module("judge.py")
 
     def module(self, name: str) -> ModuleType:
