@@ -59,6 +59,9 @@ def test_who_has_the_same_versions_may_run_what_somebody_locked() -> None:
         (b"no-such-thing==1\n", "no-such-thing"),
         (b"-r /etc/passwd\n", "is none"),
         (b"\xff\xfe", "is none"),
+        (b"click==1; touch /tmp/x\n", "is none"),
+        (b"click==1\x1b[2J\n", "is none"),
+        (b"click\n", "is none"),
     ],
 )
 def test_who_has_others_is_told_which(lock: bytes, named: str) -> None:

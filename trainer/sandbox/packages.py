@@ -15,6 +15,8 @@ from protocol.errors import ConfigurationError
 from trainer.sandbox.visible import VisiblePath, visible_tree
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# They are a stranger's words, and stand in a command that people are told to type.
+_LOCKED: Final = re.compile(_NAME.pattern + r"==[A-Za-z0-9.!+_-]+")
 _OF_EXTRAS: Final = re.compile(r"\bextra\s*==")
 _METADATA: Final = ("METADATA", "entry_points.txt")  # the rest says where it came from
 _MODULES: Final = (".py", ".so")
@@ -53,7 +55,7 @@ def locked(lock: bytes) -> tuple[str, ...]:
     """
     wanted = lock.decode("utf-8", "replace").splitlines()
     names = tuple(line.partition("==")[0] for line in wanted)
-    if len(names) > _MOST or not all(map(_NAME.fullmatch, names)):
+    if len(names) > _MOST or not all(map(_LOCKED.fullmatch, wanted)):
         raise ConfigurationError("a task whose list of packages is none", "nobody can run it")
     here = set(lock_of(names).decode().splitlines())
     if others := [line for line in wanted if line not in here]:
