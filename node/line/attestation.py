@@ -25,7 +25,7 @@ from protocol.fields import OPTIONAL, Digest, Named
 from protocol.gains import Scale, pairs_of
 from protocol.keys import SigningKey
 from protocol.manifest import TaskManifest
-from protocol.record_kinds import Origin, ResultBody
+from protocol.record_kinds import Origin
 from protocol.rule import MIN_PAIRS, QUICK, VERIFY, Claim, Policy, policy_of
 from protocol.runs import Role, Run
 from protocol.source import Source
@@ -50,14 +50,6 @@ class WantedClaim:
     max_pairs: int = VERIFY.max_pairs
     is_quick: bool = False
     is_published: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownAnswer:
-    """The blob of what a claim's program answered, and the figure that it is claimed to have."""
-
-    answer: bytes
-    metric_nano: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,23 +107,6 @@ class AttestationStep(PairTrial):
     @property
     def _what(self) -> str:
         return "a part of the head" if self.part else f"claim of {self.author.hex()[:12]}"
-
-    def shown(self, ledger: Ledger) -> "ShownAnswer | None":
-        """Return the answer that the claim shows for itself, if it does and that is here.
-
-        Only where instances are fixed is there such a thing.
-        """
-        if self.target is None or ledger.style.name != "exact":
-            return None
-        claim = ledger.store.records.get(self.target).body
-        if not isinstance(claim, ResultBody) or (claim.base, claim.tree) != (self.base, self.tree):
-            return None
-        for run in claim.runs:
-            if run.role == "candidate" and run.answer and run.metric_nano is not None:
-                if ledger.blobs.has(run.answer):
-                    return ShownAnswer(answer=run.answer, metric_nano=run.metric_nano)
-                return None
-        return None
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
         if self.part is None:

@@ -8,32 +8,29 @@ run trains, the one before is scored and the next proposal is written.
 import asyncio
 import contextlib
 import math
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from node.line.attempts import Attempt
-from node.line.attestation import AttestationStep, WantedClaim, open_attestation
+from node.line.attestation import WantedClaim, open_attestation
 from node.line.baseline import BaselineStep, open_baseline
 from node.line.desk import Desk
 from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep
 from node.line.open_work import open_work
-from node.line.pair_trial import HeadTrial
+from node.line.shown_answers import falls_short, with_answer
 from node.loop.agenda import Agenda
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
 from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
 from node.loop.session_plan import Rest
-from node.store.blobs import BLOB_LIMIT_BYTES
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.terminal.durations import slept_words
 from node.terminal.interrupts import STOPPING
-from protocol.runs import Run
 from protocol.source import Source
-from trainer.measuring.outcome import Answers, RunOutcome
+from trainer.measuring.outcome import Answers
 from trainer.measuring.steady import Steady
 from trainer.measuring.training import WAITS, PutOff
 
@@ -353,7 +350,8 @@ class Research:
             lane.free.set()
 
         is_foreign = step.is_foreign(run, self._ledger.publication.author)
-        outcome = await self._shown(step, run, lane) or await lane.runner.run(
+        short = await falls_short(step, run, self._ledger, lane.runner)
+        outcome = short or await lane.runner.run(
             source,
             run.seed,
             is_fresh=is_foreign and not self._session.forks_strangers,
@@ -372,8 +370,7 @@ class Research:
         if outcome.answers is not None:
             self._remember_answers(run.tree, outcome.answers)
         record = outcome.to_run(run.role, quoting=not is_foreign)
-        if outcome.evidence is not None and isinstance(step, HeadTrial) and run.role == "candidate":
-            record = self._with_answer(record, outcome.evidence)
+        record = with_answer(record, step, outcome.evidence, self._ledger)
         stored = StoredOutcome(run=record, log_tail=outcome.log_tail, stages=outcome.stages)
         self._store.jobs.finish_run(run, stored)
         self.activity.finished(outcome.ms)
@@ -382,29 +379,6 @@ class Research:
         self._desk.advance(job)
         if job.id not in self._store.jobs.open_ids(self.line_key):
             self._lanes.forget(job.id)
-
-    async def _shown(self, step: JobStep, run: PlannedRun, lane: Lane) -> RunOutcome | None:
-        """Return what the answer that a claim shows is worth, if that is less than it claims.
-
-        Its program need not run then. None if it shows none, or as good a one.
-        """
-        if not isinstance(step, AttestationStep) or run.role != "candidate":
-            return None
-        shown = step.shown(self._ledger)
-        if shown is None:
-            return None
-        outcome = await lane.runner.judged(self._ledger.blobs.get(shown.answer), run.seed)
-        sign = self._ledger.publication.manifest.metric.sign
-        is_reached = outcome.metric_nano is not None and (
-            sign * outcome.metric_nano <= sign * shown.metric_nano
-        )
-        return None if is_reached else outcome
-
-    def _with_answer(self, record: Run, evidence: bytes) -> Run:
-        """Keep what a claim will show for itself, if peers take so much."""
-        if len(evidence) > BLOB_LIMIT_BYTES:
-            return record
-        return replace(record, answer=self._ledger.blobs.put(evidence))
 
     def _remember_answers(self, tree: bytes, answers: Answers) -> None:
         line = self._ledger.line
