@@ -150,6 +150,11 @@ class ProgramSpec(Mapped):
     forbid: Annotated[tuple[_Argument, ...] | None, Items(1, _MAX_FORBIDDEN), OPTIONAL] = None
 
     @property
+    def model_budgets(self) -> tuple[ModelBudget, ...]:
+        """What language models may be asked, by candidates and by the judge; without any, none."""
+        return tuple(one for one in (self.llm, self.judge_llm) if one is not None)
+
+    @property
     def blobs(self) -> tuple[bytes, ...]:
         """The hashes of the files beside the baseline's that somebody needs who runs it."""
         shown = () if self.public_data is None else (self.public_data,)

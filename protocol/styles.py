@@ -42,9 +42,8 @@ class Style:
         if manifest.kind != "program" or program is None:
             return cls(floor_nano=floor_nano)
         if program.instances.fixed:
-            asks_models = program.llm is not None or program.judge_llm is not None
-            is_exact = not asks_models and manifest.metric.name not in _NEVER_EXACT
-            return cls(name="exact" if is_exact else "differences", floor_nano=floor_nano)
+            is_measured = bool(program.model_budgets) or manifest.metric.name in _NEVER_EXACT
+            return cls(name="differences" if is_measured else "exact", floor_nano=floor_nano)
         return cls.drawing(program.instances.secret, floor_nano=floor_nano)
 
     @classmethod

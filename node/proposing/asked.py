@@ -82,8 +82,8 @@ async def lent_models(
     model and the one that was chosen cannot be lent, or none was; ArnodeError if it does not start.
     """
     program = manifest.program
-    budgets = () if program is None else (program.llm, program.judge_llm)
-    named = frozenset(model for one in budgets if one is not None for model in one.models)
+    budgets = () if program is None else program.model_budgets
+    named = frozenset(model for one in budgets for model in one.models)
     if named <= {"scripted"}:
         yield None
         return

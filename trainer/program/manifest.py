@@ -104,13 +104,8 @@ def counts_instructions(manifest: TaskManifest) -> bool:
 def is_exact(manifest: TaskManifest) -> bool:
     """Say whether a task's instances never change and its metric is no measurement."""
     spec = spec_of(manifest)
-    is_measured = manifest.metric.name in MEASURED or asks_models(spec)
+    is_measured = manifest.metric.name in MEASURED or bool(spec.model_budgets)
     return bool(spec.instances.fixed) and not is_measured
-
-
-def asks_models(spec: ProgramSpec) -> bool:
-    """Say whether language models have a part in a task's figures."""
-    return spec.llm is not None or spec.judge_llm is not None
 
 
 def most_of_a_split(instances: Instances) -> int:
@@ -154,7 +149,7 @@ def check(manifest: TaskManifest) -> None:
         raise ConfigurationError(
             f"task {manifest.name}: its isolation is {BATCH!r}, but {problem}", BATCH_MEND
         )
-    asked = {model for one in (spec.llm, spec.judge_llm) if one is not None for model in one.models}
+    asked = {model for one in spec.model_budgets for model in one.models}
     if SCRIPTED in asked and SCRIPT not in dict(spec.judge_data):
         raise ConfigurationError(
             f"task {manifest.name}: a model that is a script, and no script",

@@ -19,7 +19,6 @@ from trainer.host.capacity import usable_cores
 from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.measuring.metering import RunFailed
 from trainer.program.bench import BaselineRun, Bench
-from trainer.program.manifest import asks_models
 from trainer.program.metric import OF_BASELINE
 
 LEAST_PAIRS: Final = 8
@@ -120,7 +119,7 @@ async def on_any_machine(bench: Bench, run: BaselineRun) -> Remark:
     """Return whether a run of the baseline that is slowed down gives the same bytes."""
     mend = 'device = "cpu"; or let no clock, no number of cores and no chance decide an answer'
     spec, name = bench.spec, bench.manifest.metric.name
-    if spec.limits.threads != 1 or asks_models(spec) or name in _OF_MACHINES:
+    if spec.limits.threads != 1 or spec.model_budgets or name in _OF_MACHINES:
         said = 'device is "any", but threads, models and what is measured are a machine\'s own'
         return fault("device", said, mend)
     async with _busy_cores():
