@@ -122,12 +122,7 @@ class Candidate:
         recipe = recipe_of(task)
         self._profile = profile_of(manifest, packages=recipe.requires, data=recipe.data, card=card)
 
-    async def meet(self, meeting: Meeting) -> Met:
-        """Return what a candidate answers. Raises RunFailed."""
-        (met,) = await self.meet_in_turn([meeting])
-        return met
-
-    async def meet_in_turn(self, meetings: Sequence[Meeting]) -> list[Met]:
+    async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
         """Return what one process answers to instances, one after the other. Raises RunFailed.
 
         All of them are heard or none is. The last has the log of all, and the first the import.

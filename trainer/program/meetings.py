@@ -67,7 +67,6 @@ class Meetings:
         self._instances = instances
         self._asking = asking
         self._cores = cores
-        self._warm_ups: tuple[bytes, ...] = ()
 
     async def all_met(
         self, package: Package, base: Package | None, asked: Sequence[Asked], meter: Meter
@@ -76,7 +75,6 @@ class Meetings:
 
         `base` is what is measured beside it. Raises RunFailed.
         """
-        self._warm_ups = await self._instances.warm_ups()
         if base is not None and self._is_timed:
             timed: list[tuple[Met, Met | None]] = []
             for number, batch in enumerate(batches(self._spec, asked)):
@@ -124,12 +122,9 @@ class Meetings:
 
     async def _in_turn(self, package: Package, batch: Sequence[Asked]) -> list[Met]:
         """Let a process of its own meet the instances of a batch, one after the other."""
-        meetings = [self._meeting(package, one) for one in batch]
-        if len(meetings) == 1:
-            return [await self._candidate.meet(meetings[0])]
-        return await self._candidate.meet_in_turn(meetings)
+        return await self._candidate.meet([await self._meeting(package, one) for one in batch])
 
-    def _meeting(self, package: Package, asked: Asked) -> Meeting:
+    async def _meeting(self, package: Package, asked: Asked) -> Meeting:
         talk = self._talk if self._spec.interactive else None
         questions = None
         if self._asking is not None:
@@ -141,7 +136,7 @@ class Meetings:
             seed=asked.name.candidate_seed,
             name=asked.words,
             is_heard=not asked.is_secret,
-            warm_ups=self._warm_ups,
+            warm_ups=await self._instances.warm_ups(),
             talk=talk,
             questions=questions,
         )

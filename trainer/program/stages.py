@@ -163,7 +163,7 @@ class ProgramStages:
                 if self._is_of_baseline:
                     base = await self._builder.package(self._task.source)
                 asked = await self.asked(request)
-                await self.instances.warm_ups()
+                await self.instances.warm_ups()  # once, before candidates ask for theirs
                 timeline.enter("train", "train")
                 met = await self._meetings.all_met(package, base, asked, meter)
             except ProgramFailed as failed:

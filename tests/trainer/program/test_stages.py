@@ -1,7 +1,7 @@
 """The stages of a program's run: what is made once, what is told of which split, what must hold."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgpack
@@ -173,8 +173,8 @@ def test_candidates_have_ended_before_the_judge_sees_an_answer(
     order: list[str] = []
     meet, check = Candidate.meet, Judge.check
 
-    async def met(candidate: Candidate, meeting: Meeting) -> Met:
-        found = await meet(candidate, meeting)
+    async def met(candidate: Candidate, meetings: Sequence[Meeting]) -> list[Met]:
+        found = await meet(candidate, meetings)
         order.append("met")
         return found
 
@@ -362,14 +362,15 @@ class Clock:
         self._bench = bench
         self._seconds = {"B": base_s, "A": own_s}
 
-    async def meet(self, meeting: Meeting) -> Met:
+    async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
+        (meeting,) = meetings
         kept = self._bench.stages._builder._kept
         baseline = kept[self._bench.task.source.tree]
         who = "B" if meeting.package is baseline.sealed else "A"
         self.order.append(who)
         await asyncio.sleep(0)
         seconds = self._seconds[who]
-        return Met(answer=b"500", wall_s=seconds, cpu_s=seconds, peak_bytes=1 << 20, log="")
+        return [Met(answer=b"500", wall_s=seconds, cpu_s=seconds, peak_bytes=1 << 20, log="")]
 
 
 def test_seconds_are_a_share_of_the_baselines_met_in_turns(
@@ -403,14 +404,14 @@ def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
     beside: list[int] = []
     there = 0
 
-    async def meet(candidate: Candidate, meeting: Meeting) -> Met:
+    async def meet(candidate: Candidate, meetings: Sequence[Meeting]) -> list[Met]:
         nonlocal there
         there += 1
         beside.append(there)
         for _ in range(3):
             await asyncio.sleep(0)
         there -= 1
-        return Met(answer=b"500", wall_s=1.0, cpu_s=1.0, peak_bytes=1, log="")
+        return [Met(answer=b"500", wall_s=1.0, cpu_s=1.0, peak_bytes=1, log="")]
 
     monkeypatch.setattr(Candidate, "meet", meet)
     monkeypatch.setattr(meetings_module, "usable_cores", lambda: 4)
