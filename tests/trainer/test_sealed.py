@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,29 @@ def test_opening_it_anew_for_writing_does_not_help() -> None:
         finally:
             os.close(again)
         assert os.pread(descriptor, len(DATA), 0) == DATA
+
+
+def open_memory() -> int:
+    """Return this process' descriptor of memory that is being filled."""
+    links = (path for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+    return next(int(path.name) for path in links if "memfd:arnode" in str(path.readlink()))
+
+
+def test_it_is_sealed_while_something_holds_a_page() -> None:
+    """As the kernel does for a moment where memory is moved or written back."""
+    reader, writer = os.pipe()
+
+    def parts() -> Iterator[bytes]:
+        yield DATA
+        assert os.splice(open_memory(), writer, 4096, offset_src=0) == 4096
+        yield DATA
+
+    try:
+        with contextlib.closing(Sealed(parts())) as kept, kept.opened() as descriptor:
+            assert os.pread(descriptor, 2 * len(DATA), 0) == DATA + DATA
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_no_descriptor_is_left_over() -> None:
