@@ -1,7 +1,7 @@
 """Attestations: what somebody says who re-ran a claim, on seeds that its author could not know.
 
     attest {task, class, env, base, tree, target result id|nil, proof sig, runs [run] 1…64,
-            verdict, alpha?, pairs?}
+            verdict, alpha?, pairs?, again?}
     proof    = Ed25519(attester, "arnode/seed/1\\0" + (target, or base + tree without one))
     seed(i)  = sha256("arnode/seed/1\\0" + proof + i as 4 bytes, big-endian)[:4] >> 1
 
@@ -9,6 +9,9 @@ The pairs take the seeds in turn and none is left out, so that nobody can run ma
 publish the ones they like. `alpha` (in millionths) and `pairs` are what the attester decided at:
 how often it lets a claim without gain pass, and how many pairs it would have run at most. They are
 its word; whether the runs bear the verdict out is for readers to see.
+
+`again` is the tree once more with a seed that the author of the target published. Where no machine
+changes a figure, it gives the figure that was published, or that never was one (`Repeated`).
 """
 
 import hashlib
@@ -24,6 +27,7 @@ AttestVerdict: TypeAlias = Literal["confirmed", "refuted", "smaller", "unconfirm
 
 MAX_PAIRS: Final = MAX_RUNS // 2
 _MILLION = 10**6
+_GRAINS = 8  # of a noise floor: figures are multiples of one
 
 
 def prove_seeds(key: SigningKey, *, target: bytes | None, base: bytes, tree: bytes) -> bytes:
@@ -35,6 +39,30 @@ def attestation_seed(proof: bytes, index: int) -> int:
     """Return the seed, 31 bits, of pair number `index`, from 0."""
     drawn = hashlib.sha256(SEED_CONTEXT + proof + index.to_bytes(4, "big")).digest()
     return int.from_bytes(drawn[:4], "big") >> 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """The public figure of a published seed, in the metric's 1e-9 units, where it was run again.
+
+    Two machines may round the last digit of a figure to neighbouring grains, and no further apart.
+    """
+
+    seed: int
+    nano: int
+    grain_nano: int
+
+    @classmethod
+    def of(cls, run: Run | None, noise_floor_nano: int) -> "Repeated | None":
+        """Return what a run again shows; None if there was none that ended well."""
+        if run is None or run.status != "ok" or run.metric_nano is None:
+            return None
+        grain_nano = max(1, noise_floor_nano // _GRAINS)
+        return cls(seed=run.seed, nano=run.metric_nano, grain_nano=grain_nano)
+
+    def contradicts(self, published_nano: int) -> bool:
+        """Say whether that is another figure than the one that was published."""
+        return abs(self.nano - published_nano) > self.grain_nano
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +86,7 @@ class AttestBody(Mapped):
     verdict: Word
     alpha_millionths: Annotated[int | None, integer(1, _MILLION), Named("alpha"), OPTIONAL] = None
     max_pairs: Annotated[int | None, integer(1, MAX_PAIRS), Named("pairs"), OPTIONAL] = None
+    again: Annotated[Run | None, OPTIONAL] = None
 
     def proof_by(self, author: bytes) -> Signature:
         """Return what this author must have signed."""
@@ -69,6 +98,8 @@ class AttestBody(Mapped):
             return "tree: the same as its base"
         if (self.alpha_millionths is None) != (self.max_pairs is None):
             return "alpha and pairs: one without the other"
+        if self.again is not None and self.target is None:
+            return "again: there is no target whose seed it could be"
         seeds = dict.fromkeys(run.seed for run in self.runs)
         if any(seed != attestation_seed(self.proof, i) for i, seed in enumerate(seeds)):
             return "runs: their seeds are not those of the proof, in order"

@@ -41,7 +41,7 @@ from protocol.runs import Env
 
 # Which rule rows follow by: raised with every change of it. Boards by different rules differ with
 # the same records, so the number is in both digests, and peers tell each other theirs.
-RULE: Final = 3
+RULE: Final = 4
 _BOARD_CONTEXT = b"arnode/board/%d\0" % RULE
 _SET_CONTEXT = b"arnode/set/%d\0" % RULE
 

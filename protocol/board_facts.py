@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from protocol.attestation import AttestBody
+from protocol.attestation import AttestBody, Repeated
 from protocol.encoding import MAX_INT
 from protocol.evidence import Evidence, noise_floor_nano
 from protocol.gains import (
@@ -19,6 +19,7 @@ from protocol.gains import (
     gain_of,
     pairs_of,
 )
+from protocol.hardware import ANY
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import AdoptBody, ResultBody
 from protocol.records import Record
@@ -34,7 +35,8 @@ class BoardClaim:
     """What a board reads of one confirm result; without a gain it is only a try.
 
     `anchor_gain` is over the anchor, on the split on which less of it is sure; `noise_nano` how
-    much one of its runs scatters.
+    much one of its runs scatters. `published` are seeds and public figures of the tree's own runs,
+    where no machine changes them.
     """
 
     id: bytes
@@ -48,13 +50,15 @@ class BoardClaim:
     size_bytes: int
     env: Env
     flags: tuple[str, ...]
+    published: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
     """What a board reads of an attestation; it counts only if its runs bear it out.
 
-    `target` is the result that it answers; `anchor_gain` is over the anchor.
+    `target` is the result that it answers; `anchor_gain` is over the anchor; `again` what became of
+    a seed that the target's author published, where no machine changes a figure.
     """
 
     id: bytes
@@ -67,6 +71,7 @@ class Vote:
     gain: Gain | None
     anchor_gain: Gain | None
     evidence: Evidence
+    again: Repeated | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +139,8 @@ def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> BoardCla
     scale = Scale.of(manifest)
     own = pairs_of(body.runs, "base", scale, secret=True)
     secret, public = (_anchor_gain(body, manifest, scale, secret=it) for it in (True, False))
-    metrics = figures_of(body.runs, "candidate", scale, secret=False).values()
+    published = figures_of(body.runs, "candidate", scale, secret=False)
+    metrics = published.values()
     evidence = Evidence.of(own, manifest.noise_floor_nano, Style.of(manifest))
     gain = evidence.gain if body.status == "ok" else None
     return BoardClaim(
@@ -149,6 +155,7 @@ def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> BoardCla
         size_bytes=MAX_INT if body.size_bytes is None else body.size_bytes,
         env=body.env,
         flags=tuple(_flags(body, gain, manifest)),
+        published=tuple(published.items()) if body.hardware_class == ANY else (),
     )
 
 
@@ -204,4 +211,7 @@ def _vote(record: Record, body: AttestBody, manifest: TaskManifest) -> Vote:
         gain=evidence.gain,
         anchor_gain=_anchor_gain(body, manifest, scale, secret=True),
         evidence=evidence,
+        again=Repeated.of(body.again, manifest.noise_floor_nano)
+        if body.hardware_class == ANY
+        else None,
     )

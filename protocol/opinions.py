@@ -1,7 +1,8 @@
 """What others say of the trees on a board: who counts, as what, and what they measured.
 
 Of each author of attestations about a tree the last one counts, as the verdict that it gives if
-its own pairs bear that out (protocol/evidence.py), else as `unsupported`. These are keys, not
+its own pairs bear that out (protocol/evidence.py), else as `unsupported`. Where no machine changes
+a figure and a seed of the claim's came to another one, that bears out `refuted` and nothing else. These are keys, not
 people: one attester may own all of them. So nothing that ranks follows from how many there are.
 """
 
@@ -78,15 +79,18 @@ def claims_of(facts: Iterable[Fact]) -> dict[bytes, BoardClaim]:
 
 
 def is_borne_out(vote: Vote, claims: Mapping[bytes, BoardClaim]) -> bool:
-    """Say whether an attestation's own pairs bear its verdict out, given the claims by their id."""
-    return vote.evidence.bears_out(_claimed_nano(vote, claims)) == vote.verdict
-
-
-def _claimed_nano(vote: Vote, claims: Mapping[bytes, BoardClaim]) -> int:
-    """Return the gain below which what a vote answers does not hold; 0 if that claims nothing."""
+    """Say whether an attestation's own runs bear its verdict out, given the claims by their id."""
     claim = claims.get(vote.target) if vote.target else None
-    if claim is None or claim.gain is None:
-        return 0
-    if (claim.base, claim.tree) != (vote.base, vote.tree):
-        return 0
-    return least_nano(claim.gain.value_nano, claim.gain.lower_nano())
+    if claim is None or claim.gain is None or (claim.base, claim.tree) != (vote.base, vote.tree):
+        return vote.evidence.bears_out(0) == vote.verdict
+    if _is_contradicted(claim, vote):
+        return vote.verdict == "refuted"
+    least = least_nano(claim.gain.value_nano, claim.gain.lower_nano())
+    return vote.evidence.bears_out(least) == vote.verdict
+
+
+def _is_contradicted(claim: BoardClaim, vote: Vote) -> bool:
+    """Whether a seed of a claim's comes to another figure than its author published."""
+    again = vote.again
+    published_nano = dict(claim.published).get(again.seed) if again else None
+    return again is not None and published_nano is not None and again.contradicts(published_nano)

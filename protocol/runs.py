@@ -23,7 +23,7 @@ from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural, Pos
 
 T = TypeVar("T")
 Status: TypeAlias = Literal["ok", "crash", "oom", "timeout", "nan", "rejected", "stopped"]
-Role: TypeAlias = Literal["base", "candidate", "anchor"]
+Role: TypeAlias = Literal["base", "candidate", "anchor", "again"]
 
 MAX_SEED: Final = 2**31 - 1  # 31 bits, as attestation seeds have
 MAX_REASON: Final = 200

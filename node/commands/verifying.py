@@ -131,6 +131,8 @@ def _meaning(verified: "Verified") -> str:
             return told
         case "confirmed", _:
             return "there is a gain here; that it is as large as claimed was not shown"
+        case "refuted", _ if step.reason:
+            return step.reason
         case "refuted", _:
             return "it is worse than its base" if (step.to_nano or 0) < 0 else told
         case "unconfirmed", _ if step.is_quick:
@@ -140,11 +142,21 @@ def _meaning(verified: "Verified") -> str:
     return told
 
 
+def _again(verified: "Verified") -> dict[str, object] | None:
+    """Return what a seed that the claim's author published came to; None if none was run."""
+    run = next((run for run in verified.runs if run.role == "again"), None)
+    if run is None:
+        return None
+    published = from_nano(verified.step.published_nano)
+    return {"seed": run.seed, "published": published, "here": from_nano(run.metric_nano)}
+
+
 def _document(verified: "Verified") -> dict[str, object]:
     step = verified.step
     pairs: dict[int, dict[str, float | None]] = {}
     for run in verified.runs:
-        pairs.setdefault(run.seed, {})[run.role] = from_nano(run.secret_nano)
+        if run.role != "again":  # that is in no pair
+            pairs.setdefault(run.seed, {})[run.role] = from_nano(run.secret_nano)
     return {
         "task": {"id": verified.manifest.id.hex(), "name": verified.manifest.name},
         "class": verified.hardware_class,
@@ -167,6 +179,7 @@ def _document(verified: "Verified") -> dict[str, object]:
         "claim": step.word or None,
         "reason": step.reason or None,
         "marks": None if verified.marks is None else [describe(mark) for mark in verified.marks],
+        "again": _again(verified),
         "runs": len(verified.runs),
         "seconds": round(sum(run.ms + run.serve_ms for run in verified.runs) / 1000, 1),
         "measured": [run_json(run) for run in verified.runs],

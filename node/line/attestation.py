@@ -13,6 +13,7 @@ from node.line.desk import Desk
 from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import PairTrial
+from node.line.repeating import AGAIN, look_again, published_run
 from node.line.trial import ANCHOR_PAIRS, Confirmation, MetricReading, Pair, next_of_confirmation
 from node.store.experiments import ABLATION
 from node.store.jobs import Job, LineKey, PlannedRun
@@ -58,9 +59,10 @@ class AttestationStep(PairTrial):
 
     `gain_nano` and `lower_nano` are what `target`, a result, says it gained and at least (None: it
     claims nothing), positive if better; `part` is the own patch that an ablation is about. All
-    seeds follow from `proof`. What follows `part` is filled in when it is closed: the verdict, the
-    word for the claim, the gain measured here with its interval, the evidence (ln E in
-    thousandths) and the record that says so.
+    seeds follow from `proof`, but for `again_seed`: one that the claim's author published, with the
+    figure `published_nano`, where no machine changes that. What follows is filled in when it is
+    closed: the verdict, the word for the claim, the gain measured here with its interval, the
+    evidence (ln E in thousandths) and the record that says so.
     """
 
     target: Digest | None
@@ -73,6 +75,8 @@ class AttestationStep(PairTrial):
     is_published: Annotated[bool, Named("published")]
     proof: Annotated[bytes, binary(64, 64)]
     part: Annotated[Digest | None, OPTIONAL] = None
+    again_seed: Annotated[int | None, OPTIONAL] = None
+    published_nano: Annotated[int | None, Named("published"), OPTIONAL] = None
     verdict: Annotated[str, line(0, 32)] = ""
     reason: Annotated[str, line(0, 300)] = ""
     word: Annotated[str, line(0, 32)] = ""
@@ -89,7 +93,8 @@ class AttestationStep(PairTrial):
     def question(self) -> "AttestationStep":
         """What was asked, without what came of it."""
         unanswered = {one.name: one.default for one in fields(self) if one.default is not MISSING}
-        return replace(self, **{**unanswered, "part": self.part})
+        asked = {name: getattr(self, name) for name in ("part", "again_seed", "published_nano")}
+        return replace(self, **{**unanswered, **asked})
 
     @property
     def policy(self) -> Policy:
@@ -109,6 +114,9 @@ class AttestationStep(PairTrial):
         return "a part of the head" if self.part else f"claim of {self.author.hex()[:12]}"
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
+        if run.role == AGAIN:
+            plainly = "a seed that its author published, again"
+            return self.about(self._what, run, "re-run", plainly=plainly)
         if self.part is None:
             return self.about(self._what, run, "re-run")
         part = store.records.patch(self.part)
@@ -127,18 +135,23 @@ class AttestationStep(PairTrial):
         measured beside the task's baseline as well: boards rank by that.
         """
         is_for_others = self.is_published and self.part is None
-        return next_of_confirmation(
-            runs,
+        again = next((run for run in runs if run.role == AGAIN), None)
+        confirmation = next_of_confirmation(
+            [run for run in runs if run is not again],
             replace(reading, policy=self.policy),
             needs_anchor=is_for_others and self.base != manifest.baseline_tree,
             anchor_pairs=ANCHOR_PAIRS if is_for_others else MIN_PAIRS,
             claim=self.claim,
             for_readers=(lambda pairs: _shown(pairs, self, manifest)) if is_for_others else None,
         )
+        return look_again(confirmation, again, self.published_nano, manifest)
 
     def plan_pair(self, ledger: Ledger, job: Job[Any]) -> None:
         """Commit to the next pair, with the seed that the claim's proof gives."""
-        planned = dict.fromkeys(run.seed for run in ledger.store.jobs.runs_of(job.id))
+        runs = ledger.store.jobs.runs_of(job.id)
+        if self.again_seed is not None and not runs:
+            ledger.store.jobs.plan_run(job.id, role=AGAIN, tree=self.tree, seed=self.again_seed)
+        planned = dict.fromkeys(run.seed for run in runs if run.role != AGAIN)
         seed = attestation_seed(self.proof, len(planned))
         ledger.plan_pair(job, self.base, self.tree, seed)
 
@@ -163,9 +176,14 @@ class AttestationStep(PairTrial):
         return f"{word(self.verdict)} after {pairs} pairs{gain}{why}"
 
 
-def step_of(wanted: WantedClaim, *, key: SigningKey) -> AttestationStep:
+def step_of(
+    wanted: WantedClaim, *, key: SigningKey, store: Store, line: LineKey
+) -> AttestationStep:
     """Return the job's body; `key` is this node's author key, from which the seeds follow."""
     base, tree = wanted.base.tree, wanted.candidate.tree
+    proof = prove_seeds(key, target=wanted.target, base=base, tree=tree)
+    is_own = wanted.author == key.public
+    published = None if is_own else published_run(store, line, wanted.target, proof, base, tree)
     return AttestationStep(
         base=base,
         tree=tree,
@@ -177,8 +195,10 @@ def step_of(wanted: WantedClaim, *, key: SigningKey) -> AttestationStep:
         max_pairs=wanted.max_pairs,
         is_quick=wanted.is_quick,
         # Nobody is a witness of their own.
-        is_published=wanted.is_published and wanted.author != key.public,
-        proof=prove_seeds(key, target=wanted.target, base=base, tree=tree),
+        is_published=wanted.is_published and not is_own,
+        proof=proof,
+        again_seed=published and published.seed,
+        published_nano=published and published.metric_nano,
     )
 
 
@@ -194,7 +214,7 @@ def asked_before(store: Store, line: LineKey, step: AttestationStep) -> Job[Atte
 
 def open_attestation(ledger: Ledger, wanted: WantedClaim) -> Job[AttestationStep]:
     """Queue a claim and return its job, or that of the same question if it was asked before."""
-    step = step_of(wanted, key=ledger.publication.key)
+    step = step_of(wanted, key=ledger.publication.key, store=ledger.store, line=ledger.key)
     if job := asked_before(ledger.store, ledger.key, step):
         return job
     ledger.blobs.put_source(wanted.base)
@@ -218,7 +238,8 @@ def close_attestation(
             tree=step.tree,
             target=step.target,
             proof=step.proof,
-            runs=runs,
+            runs=[run for run in runs if run.role != AGAIN],
+            again=next((run for run in runs if run.role == AGAIN), None),
             verdict=confirmation.verdict,
             alpha_millionths=step.alpha_micro,
             max_pairs=min(policy.max_pairs, MAX_PAIRS),

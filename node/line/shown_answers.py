@@ -8,6 +8,7 @@ from node.line.attestation import AttestationStep
 from node.line.job_step import JobStep
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial
+from node.line.repeating import AGAIN
 from node.store.blobs import BLOB_LIMIT_BYTES
 from node.store.jobs import PlannedRun
 from protocol.record_kinds import ResultBody
@@ -23,7 +24,7 @@ async def falls_short(
 
     Its program need not run then. None if it shows none, or as good a one.
     """
-    if not isinstance(step, AttestationStep) or run.role != "candidate":
+    if not isinstance(step, AttestationStep) or run.role not in ("candidate", AGAIN):
         return None
     shown = _run_that_shows(step, ledger)
     if shown is None or shown.answer is None or shown.metric_nano is None:

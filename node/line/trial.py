@@ -145,7 +145,7 @@ class Confirmation:
 
     `judgement` is the first one with a verdict. `latest` looks at all pairs, also those that came
     after the verdict. `failed` is the run that did not end well, if one decides what comes next;
-    there is no judgement then.
+    there is no judgement then. `contradiction` is why a claim is refuted by one run alone.
     """
 
     move: ConfirmationMove
@@ -153,6 +153,7 @@ class Confirmation:
     judgement: Judgement | None = None
     latest: Judgement | None = None
     failed: Run | None = None
+    contradiction: str = ""
 
     @property
     def unfinished(self) -> int | None:
@@ -173,8 +174,8 @@ class Confirmation:
 
     @property
     def reason(self) -> str:
-        """The same, as long as a record takes it."""
-        return fit_line(self.failure, MAX_REASON)
+        """That, or what contradicts the claim, as long as a record takes it."""
+        return fit_line(self.failure or self.contradiction, MAX_REASON)
 
     @property
     def verdict(self) -> AttestVerdict:

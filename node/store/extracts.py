@@ -20,7 +20,7 @@ from protocol.topics import topics_of
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
 # Raised with every change of what is kept of the same bytes: a kind, a topic or a fact that was not
 # known before. What older versions kept is then made again from the records.
-EXTRACTS: Final = 4
+EXTRACTS: Final = 5
 SORTS: Final[tuple[Sort, ...]] = ("news", "bulk", "intent", "unknown")
 NO_NET: Final = ""
 ManifestOf = Callable[[bytes], TaskManifest | None]

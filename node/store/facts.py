@@ -7,6 +7,7 @@ in the store: the record's id and its author.
 import json
 from dataclasses import astuple
 
+from protocol.attestation import Repeated
 from protocol.board_facts import BoardClaim, Fact, HeadMove, Vote
 from protocol.evidence import Evidence
 from protocol.gains import Gain
@@ -24,7 +25,7 @@ def from_text(record: bytes, author: bytes, text: str) -> Fact:
     """Return what `to_text` was given, of this record and author."""
     match json.loads(text):
         case ["BoardClaim", base, tree, metric_nano, gain, anchor_gain, noise_nano, *rest]:
-            size_bytes, env, flags = rest
+            size_bytes, env, flags, published = rest
             return BoardClaim(
                 id=record,
                 author=author,
@@ -37,8 +38,9 @@ def from_text(record: bytes, author: bytes, text: str) -> Fact:
                 size_bytes=size_bytes,
                 env=Env.of(dict(*env)),
                 flags=tuple(flags),
+                published=tuple((seed, nano) for seed, nano in published),
             )
-        case ["Vote", seq, base, tree, target, verdict, gain, anchor_gain, evidence]:
+        case ["Vote", seq, base, tree, target, verdict, gain, anchor_gain, evidence, again]:
             return Vote(
                 id=record,
                 author=author,
@@ -50,6 +52,7 @@ def from_text(record: bytes, author: bytes, text: str) -> Fact:
                 gain=_gain(gain),
                 anchor_gain=_gain(anchor_gain),
                 evidence=_evidence(*evidence),
+                again=_repeated(again),
             )
         case ["HeadMove", tree]:
             return HeadMove(id=record, author=author, tree=bytes.fromhex(tree))
@@ -60,6 +63,13 @@ def _evidence(
     pairs: int, total: int, scatter: int, style: StyleName = "runs", least_pairs: int = 1
 ) -> Evidence:
     return Evidence(pairs=pairs, total=total, scatter=scatter, style=style, least_pairs=least_pairs)
+
+
+def _repeated(values: list[int] | None) -> Repeated | None:
+    if values is None:
+        return None
+    seed, nano, grain_nano = values
+    return Repeated(seed=seed, nano=nano, grain_nano=grain_nano)
 
 
 def _gain(values: list[int] | None) -> Gain | None:

@@ -149,3 +149,65 @@ def test_an_attestation_of_one_exact_pair_counts_for_what_it_shows(
     vote = read_fact(record, FIXED, CLASS)
     assert isinstance(vote, Vote)
     assert vote.evidence.style == "exact"
+
+
+@pytest.mark.parametrize(
+    ("hardware_class", "seed", "off", "verdict", "counts_as"),
+    [
+        ("any", 3, 1_000, "refuted", "refuted"),
+        ("any", 3, 1_000, "confirmed", "unsupported"),
+        ("any", 3, 0, "confirmed", "confirmed"),
+        ("any", 3, 0, "refuted", "unsupported"),
+        # Two machines may round a figure to neighbouring grains.
+        ("any", 3, 2, "confirmed", "confirmed"),
+        ("any", 3, -2, "confirmed", "confirmed"),
+        ("any", 3, 3, "refuted", "refuted"),
+        # A seed that nobody published says nothing, nor a figure that hardware changes.
+        ("any", 99, 1_000, "refuted", "unsupported"),
+        (CLASS, 3, 1_000, "refuted", "unsupported"),
+    ],
+)
+def test_a_published_seed_that_comes_to_another_figure_refutes_where_no_machine_changes_it(
+    hardware_class: str, seed: int, off: int, verdict: str, counts_as: str
+) -> None:
+    manifest = replace(DRAWN, noise_floor_nano=16)  # so that figures are multiples of 2
+    claim = replace(confirmed(manifest, HARD), hardware_class=hardware_class)
+    world = World()
+    target = world.say(KEYS[0], claim)
+    published = next(run for run in claim.runs if (run.seed, run.role) == (3, "candidate"))
+    again = replace(
+        published, seed=seed, role="again", metric_nano=(published.metric_nano or 0) + off
+    )
+    body = attest(
+        KEYS[1],
+        TREES[0],
+        HARD,
+        verdict,  # type: ignore[arg-type]
+        base=manifest.baseline_tree,
+        target=target.id,
+    )
+    world.say(
+        KEYS[1], replace(body, task=manifest.id, hardware_class=hardware_class, again=again)
+    )
+    (found,) = board_of(world.records, manifest, hardware_class).rows
+    counted = {
+        "confirmed": found.confirmed,
+        "smaller": found.smaller,
+        "refuted": found.refuted,
+        "unsupported": found.unsupported,
+    }
+    assert counted == {**dict.fromkeys(counted, 0), counts_as: 1}
+
+
+def test_a_seed_that_did_not_run_again_says_nothing() -> None:
+    claim = replace(confirmed(FIXED, [1_000]), hardware_class="any")
+    world = World()
+    target = world.say(KEYS[0], claim)
+    again = replace(
+        claim.runs[1], role="again", status="crash", metric_nano=None, secret_nano=None, audit=None
+    )
+    base = FIXED.baseline_tree
+    body = attest(KEYS[1], TREES[0], [1_000], "confirmed", base=base, target=target.id)
+    world.say(KEYS[1], replace(body, task=FIXED.id, hardware_class="any", again=again))
+    (found,) = board_of(world.records, FIXED, "any").rows
+    assert (found.confirmed, found.unsupported) == (1, 0)

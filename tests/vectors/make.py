@@ -117,6 +117,11 @@ def _in_run(change: Callable[[Map], object]) -> Callable[[Map], object]:
     return lambda value: change(value["body"]["runs"][0])
 
 
+def _again_of_no_target(body: Map) -> None:
+    body["target"] = None
+    _optional(again=body["runs"][0])(body)
+
+
 def _spliced(old: bytes, new: bytes) -> bytes:
     payload = payload_of("adopt")
     assert payload.count(old) == 1
@@ -297,6 +302,8 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
         "a proof of 63 bytes": ("attest", _in_body(_set("proof", bytes(63)))),
         "seeds of one's own": ("attest", _in_run(_set("seed", 1))),
         "a pair left out": ("attest", lambda value: value["body"]["runs"].__delitem__(slice(2))),
+        "an again that is a seed": ("attest", _in_body(_optional(again=7))),
+        "an again of no target": ("attest", _in_body(_again_of_no_target)),
         "a proof for another result": ("attest", _in_body(_set("target", one))),
         "a proof for no result": ("attest", _in_body(_set("target", None))),
         "noise of a candidate": ("noise", _in_run(_set("role", "candidate"))),
