@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from node.line.open_task import opened
 from node.line.splits import random_seed
+from node.on_demand.lending import models_here
 from node.on_demand.session import Workbench
 from node.terminal.progress import Progress
 from protocol.units import from_nano
@@ -23,12 +24,15 @@ async def checked(bench: Workbench, progress: Progress) -> AsyncGenerator[Remark
     """
     manifest = bench.task.manifest
     device = probe_devices(manifest, bench.config.gpus)[0]
-    found = kind_of(manifest).examined(bench.task, progress=progress, device=device)
-    if found is not None:
-        async with aclosing(found) as remarks:
-            async for remark in remarks:
-                yield remark
-        return
+    async with models_here(bench.home, bench.config, manifest, progress) as models:
+        found = kind_of(manifest).examined(
+            bench.task, progress=progress, device=device, models=models
+        )
+        if found is not None:
+            async with aclosing(found) as remarks:
+                async for remark in remarks:
+                    yield remark
+            return
     async for remark in _run_once(bench, progress):
         yield remark
     yield note(

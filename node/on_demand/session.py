@@ -15,6 +15,8 @@ from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.open_task import Session, find_task, opened
 from node.line.splits import random_seed
 from node.loop.session_plan import Goal
+from node.on_demand.lending import models_here
+from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.program import run_node
 from node.settings.config import Config, config_of
@@ -69,11 +71,15 @@ async def calibrated_session(
 
     `takes` words how long the rest will take, given the seconds of a run; it is said on stderr.
     """
-    devices = probe_devices(bench.task.manifest, bench.config.gpus)[:1]
+    home, config, manifest = bench.home, bench.config, bench.task.manifest
+    devices = probe_devices(manifest, config.gpus)[:1]
     with reporting() as progress:
-        async with opened(
-            bench.home, bench.config, bench.task, progress, devices=devices, needs_all=True
-        ) as session:
+        async with (
+            models_here(home, config, manifest, progress) as models,
+            opened(
+                home, config, bench.task, progress, devices=devices, needs_all=True, models=models
+            ) as session,
+        ):
             session.runner.tell_waits(_say_wait)
             progress("measuring what the baseline costs here", 1.0)
             outcome = await session.runner.calibrate(random_seed())
@@ -84,26 +90,38 @@ async def calibrated_session(
 
 
 async def be_node(
-    home: Home, config: Config, task: Task, hand_in: Callable[[Node], Callable[[], object]]
+    home: Home,
+    config: Config,
+    task: Task,
+    hand_in: Callable[[Node], Callable[[], object]],
+    *,
+    runs_strangers: bool = False,
 ) -> None:
     """Be the node until what is handed in is decided. The caller holds the home's lock.
 
     `hand_in` queues it and returns what tells people how far it is, which is called again and
-    again.
+    again. `runs_strangers`: it is a peer's.
     """
     with reporting() as progress:
-        async with open_node(
-            home,
-            config,
-            task,
-            Goal(is_on_demand=True),
-            proposer=KnobsProposer(),
-            progress=progress,
-        ) as node:
+        async with (
+            models_here(
+                home, config, task.manifest, progress, runs_strangers=runs_strangers
+            ) as models,
+            open_node(
+                home,
+                config,
+                task,
+                Goal(is_on_demand=True),
+                proposer=KnobsProposer(),
+                progress=progress,
+                models=models,
+            ) as node,
+        ):
             show = hand_in(node)
             following = asyncio.create_task(_repeat(show))
             try:
-                await run_node(node, on_interrupt=partial(print, STOPPING, file=sys.stderr))
+                stopping = partial(print, STOPPING, file=sys.stderr)
+                await run_node(node, handlers(node), on_interrupt=stopping)
                 show()
             finally:
                 following.cancel()

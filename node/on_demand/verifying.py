@@ -134,11 +134,13 @@ def _work_alone(home: Home, question: Question) -> int | None:
         if own is not None:
             device = probe_devices(found.manifest, config.gpus)[0]
             line = LineKey(task=found.manifest.id, hardware_class=device.slug)
-            before = asked_before(store, line, step_of(question.wanted(found), key=own))
+            step = step_of(question.wanted(found), key=own, store=store, line=line)
+            before = asked_before(store, line, step)
             if before is not None and before.state == "done":
                 return before.id
     require_sandbox(config)
-    if own is None or found.author != own.public:
+    is_own = own is not None and found.author == own.public
+    if not is_own:
         require_peer_sandbox(config)
     home.prepare()
     job_id: int | None = None
@@ -151,7 +153,7 @@ def _work_alone(home: Home, question: Question) -> int | None:
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=False):
         with reporting() as progress:
             task = _task_of(home, config, found.manifest, known, progress)
-        asyncio.run(be_node(home, config, task, hand_in))
+        asyncio.run(be_node(home, config, task, hand_in, runs_strangers=not is_own))
     return job_id
 
 

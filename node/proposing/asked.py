@@ -81,10 +81,7 @@ async def lent_models(
     `has_company`: peers' programs may be among them. Raises ConfigurationError if a task needs a
     model and the one that was chosen cannot be lent, or none was; ArnodeError if it does not start.
     """
-    program = manifest.program
-    budgets = () if program is None else program.model_budgets
-    named = frozenset(model for one in budgets for model in one.models)
-    if named <= {"scripted"}:
+    if not asks_of_nodes(manifest):
         yield None
         return
     if not isinstance(choice, ModelChoice):
@@ -100,5 +97,20 @@ async def lent_models(
     with ledger_of(home) as ledger:
         async with open_model(home, config, choice, keys, ledger, progress=progress) as model:
             yield KeptModels(
-                NodeModel(model, named=named.difference(_NO_NODES), timeout_s=config.llm_timeout_s)
+                NodeModel(
+                    model,
+                    named=_named(manifest).difference(_NO_NODES),
+                    timeout_s=config.llm_timeout_s,
+                )
             )
+
+
+def asks_of_nodes(manifest: TaskManifest) -> bool:
+    """Say whether a task's programs or its judge ask models that a node has to lend."""
+    return not _named(manifest) <= {"scripted"}
+
+
+def _named(manifest: TaskManifest) -> frozenset[str]:
+    program = manifest.program
+    budgets = () if program is None else program.model_budgets
+    return frozenset(model for one in budgets for model in one.models)
