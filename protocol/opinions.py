@@ -2,8 +2,9 @@
 
 Of each author of attestations about a tree the last one counts, as the verdict that it gives if
 its own pairs bear that out (protocol/evidence.py), else as `unsupported`. Where no machine changes
-a figure and a seed of the claim's came to another one, that bears out `refuted` and nothing else. These are keys, not
-people: one attester may own all of them. So nothing that ranks follows from how many there are.
+a figure and a seed of the claim's came to another one, that bears out `refuted` and nothing else.
+These are keys, not people: one attester may own all of them. So nothing that ranks follows from how
+many there are.
 """
 
 from collections import defaultdict

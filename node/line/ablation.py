@@ -73,7 +73,8 @@ def _open(ledger: Ledger, part: bytes, rest: Source, working: Source) -> Job[Att
         max_pairs=DEFAULT.max_pairs,
     )
     # Signed although it is one's own: nobody counts it, but all may read what a part is worth.
-    step = replace(step_of(wanted, key=publication.key), part=part, is_published=True)
+    asked = step_of(wanted, key=publication.key, store=ledger.store, line=ledger.key)
+    step = replace(asked, part=part, is_published=True)
     ledger.blobs.put_source(rest)
     return ledger.open_job(step)
 

@@ -76,7 +76,7 @@ class AttestationStep(PairTrial):
     proof: Annotated[bytes, binary(64, 64)]
     part: Annotated[Digest | None, OPTIONAL] = None
     again_seed: Annotated[int | None, OPTIONAL] = None
-    published_nano: Annotated[int | None, Named("published"), OPTIONAL] = None
+    published_nano: Annotated[int | None, Named("figure"), OPTIONAL] = None
     verdict: Annotated[str, line(0, 32)] = ""
     reason: Annotated[str, line(0, 300)] = ""
     word: Annotated[str, line(0, 32)] = ""
@@ -197,8 +197,8 @@ def step_of(
         # Nobody is a witness of their own.
         is_published=wanted.is_published and not is_own,
         proof=proof,
-        again_seed=published and published.seed,
-        published_nano=published and published.metric_nano,
+        again_seed=None if published is None else published.seed,
+        published_nano=None if published is None else published.metric_nano,
     )
 
 

@@ -1,4 +1,4 @@
-"""The models that a task's programs may ask while a command measures: the node's, as settings say."""
+"""The models that a task's programs may ask while a command measures: those that settings name."""
 
 import os
 from collections.abc import AsyncIterator

@@ -16,7 +16,6 @@ from node.line.open_task import Session, find_task, opened
 from node.line.splits import random_seed
 from node.loop.session_plan import Goal
 from node.on_demand.lending import models_here
-from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.program import run_node
 from node.settings.config import Config, config_of
@@ -120,8 +119,7 @@ async def be_node(
             show = hand_in(node)
             following = asyncio.create_task(_repeat(show))
             try:
-                stopping = partial(print, STOPPING, file=sys.stderr)
-                await run_node(node, handlers(node), on_interrupt=stopping)
+                await run_node(node, on_interrupt=partial(print, STOPPING, file=sys.stderr))
                 show()
             finally:
                 following.cancel()

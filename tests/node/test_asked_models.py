@@ -3,15 +3,18 @@
 import asyncio
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from node.home.home import Home
+from node.on_demand.lending import models_here
 from node.proposing.asked import lent_models
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, chosen_by
 from node.settings.config import Config
+from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, refuses, says
 from tests.trainer.program.tasks import ONE_OF_EACH, read, write_task
@@ -197,3 +200,24 @@ def test_peers_programs_reach_models_of_this_machine_alone(home: Home, tmp_path:
     with pytest.raises(ArnodeError) as caught:  # nobody knows what it costs, and asks no further
         lent(home, task, dataclasses.replace(far, url=None), has_company=False)
     assert "peers" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("llm", "is_lent"),
+    [(BUDGET, True), (f'{BUDGET.replace("any", "scripted")}script = "scripted.py"\n', False)],
+)
+def test_a_command_that_measures_lends_the_model_that_settings_name(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, llm: str, is_lent: bool
+) -> None:
+    monkeypatch.setenv("MODEL_KEY", KEY)
+    task = task_of(tmp_path, llm)
+
+    async def answer(config: Config) -> ModelOutcome | None:
+        async with models_here(home, config, task.manifest, silent) as models:
+            return None if models is None else await models.ask(question("any"), run_seed=1, turn=0)
+
+    with LlmServer(says("hello")) as server:
+        found = asyncio.run(answer(configured(server.url)))
+        assert "MODEL_KEY" not in os.environ or not is_lent, "children would inherit it"
+    assert (found is not None) == is_lent
+    assert found is None or isinstance(found, ModelAnswer)

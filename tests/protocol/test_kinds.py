@@ -31,7 +31,7 @@ OPTIONAL = {kind: frozenset[str]() for kind in BODIES} | {
     "task": frozenset({"program", "ladder"}),
     "patch": frozenset({"found_on"}),
     "result": frozenset({"size"}),
-    "attest": frozenset({"alpha", "pairs"}),
+    "attest": frozenset({"again", "alpha", "pairs"}),
 }
 NATURAL = st.integers(0, MAX_INT)
 ANY_INT = st.integers(-MAX_INT, MAX_INT)

@@ -186,9 +186,7 @@ def test_a_published_seed_that_comes_to_another_figure_refutes_where_no_machine_
         base=manifest.baseline_tree,
         target=target.id,
     )
-    world.say(
-        KEYS[1], replace(body, task=manifest.id, hardware_class=hardware_class, again=again)
-    )
+    world.say(KEYS[1], replace(body, task=manifest.id, hardware_class=hardware_class, again=again))
     (found,) = board_of(world.records, manifest, hardware_class).rows
     counted = {
         "confirmed": found.confirmed,

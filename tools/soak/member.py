@@ -148,6 +148,7 @@ class Author:
                         target=None,
                         proof=(proof := self._proof(tree)),
                         runs=self._attested(proof),
+                        again=None,
                         verdict="confirmed",
                         alpha_millionths=50_000,
                         max_pairs=20,

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 Data: TypeAlias = bytes | memoryview
 
-# No write from now on, and no writable mapping (Linux 5.1; fcntl(2)). There is none from before, for
-# which F_SEAL_WRITE would look, and fail while the kernel itself holds a page for a moment.
+# No write from now on, and no writable mapping (Linux 5.1; fcntl(2)). There is none from before,
+# for which F_SEAL_WRITE would look, and fail while the kernel itself holds a page for a moment.
 _F_SEAL_FUTURE_WRITE = 0x10
 _SEALS = _F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
