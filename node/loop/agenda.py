@@ -6,6 +6,7 @@ Knows nothing of how runs are run. Whatever it opens is in the store before its 
 import math
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +28,7 @@ from node.line.remeasure import open_remeasure
 from node.line.spending import open_trial
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
-from node.loop.session_plan import Goal, Opening, Rest, SessionPlan, local_time
+from node.loop.session_plan import Goal, Opening, Rest, SessionPlan, fewest_pairs, local_time
 from node.store.jobs import Job, PlannedRun
 from trainer.measuring.host_load import LOOKED_S, Idle
 
@@ -71,7 +72,8 @@ class Agenda:
         self._is_foreign_barred = False
         self._is_settling = False  # after a trial, until what went on beside it has ended
         self._makes_way = False
-        self.plan = SessionPlan(goal, now=now, clock_s=clock_s)
+        self._pairs = fewest_pairs(self._ledger.style)
+        self.plan = SessionPlan(goal, now=now, clock_s=clock_s, pairs=self._pairs)
         self._checkpoint_wanted = False
         self._are_experiments_judged = False  # those of a session of so many
         self._ends_at_checkpoint = False
@@ -106,10 +108,9 @@ class Agenda:
     def begin(self) -> None:
         """Tell the plan what this session finds, before its first run."""
         if not self._store.jobs.open_jobs(self._ledger.key, *HEAD_TRIALS):
-            baseline, bank_size = self._baseline, self._policy.bank_size
-            self.plan.begin(
-                Opening.of(self._ledger.line, baseline_tree=baseline, bank_size=bank_size)
-            )
+            line, baseline, bank_size = self._ledger.line, self._baseline, self._policy.bank_size
+            opening = Opening.of(line, baseline_tree=baseline, bank_size=bank_size)
+            self.plan.begin(replace(opening, pairs=self._pairs))
 
     def took(self, run_s: float) -> None:
         """Take note of what a run took, and say so if this session is too short for such."""

@@ -19,8 +19,10 @@ from node.line.baseline import BASELINE_RUNS
 from node.line.trial import ANCHOR_PAIRS
 from node.store.jobs import Line
 from node.terminal.durations import Hours, duration_text, span_words
+from protocol.styles import Style
 
-LEAST_RUNS: Final = 2 * ANCHOR_PAIRS  # of a checkpoint that passes; one that misses may take fewer
+# Differences that are all alike pass a line's first trial in so many (`make bench PART=timing`).
+_PAIRS_OF_DIFFERENCES: Final = 13
 _ROOM: Final = 2  # runs: what ends before is rarely at hand when it should begin
 _BEFORE: Final = 4  # runs: the fewest before anything may be judged, in a line's first session
 _TRIED: Final = 2  # a screen and a recheck, without which nothing is kept
@@ -65,12 +67,14 @@ class Span:
 class Opening:
     """What a session finds when it begins: how many runs it takes before it can try anything.
 
-    `has_stack`: something waits to be judged; `needs_anchor`: its head is not the task's baseline.
+    `has_stack`: something waits to be judged; `needs_anchor`: its head is not the task's baseline;
+    `pairs`: the fewest in which a stack passes.
     """
 
     runs: int
     has_stack: bool = False
     needs_anchor: bool = False
+    pairs: int = ANCHOR_PAIRS
 
     @classmethod
     def of(cls, line: Line | None, *, baseline_tree: bytes, bank_size: int) -> Self:
@@ -85,7 +89,8 @@ class Opening:
     def least_runs(self) -> int:
         """The fewest runs after which something may be verified."""
         tried = 0 if self.has_stack else _TRIED
-        return self.runs + tried + runs_of_checkpoint(needs_anchor=self.needs_anchor)
+        judged = runs_of_checkpoint(needs_anchor=self.needs_anchor, pairs=self.pairs)
+        return self.runs + tried + judged
 
 
 def local_time() -> datetime:
@@ -96,13 +101,19 @@ class SessionPlan:
     """When a session ends: after so many seconds, or with the hours in which it may work.
 
     With neither it has no end. `now` is the time of day, `clock_s` counts seconds from anywhere,
-    also while the machine is suspended.
+    also while the machine is suspended. `pairs`: the fewest in which a stack passes.
     """
 
     def __init__(
-        self, goal: Goal, *, now: Callable[[], datetime], clock_s: Callable[[], float]
+        self,
+        goal: Goal,
+        *,
+        now: Callable[[], datetime],
+        clock_s: Callable[[], float],
+        pairs: int = ANCHOR_PAIRS,
     ) -> None:
         self.now, self.clock_s = now, clock_s
+        self._pairs = pairs
         self._duration_s = goal.duration_s
         self._earlier_s = goal.earlier_s
         self._hours = goal.hours
@@ -194,15 +205,24 @@ class SessionPlan:
         span, run_s = self.span, self.run_s
         if span is None or run_s is None:
             return False
-        return is_time_to_judge(span, run_s, needs_anchor=needs_anchor)
+        return is_time_to_judge(span, run_s, needs_anchor=needs_anchor, pairs=self._pairs)
 
 
-def runs_of_checkpoint(*, needs_anchor: bool) -> int:
+def fewest_pairs(style: Style) -> int:
+    """Return the fewest pairs in which a stack of a task of this style passes."""
+    if style.name != "differences":
+        return ANCHOR_PAIRS
+    return max(_PAIRS_OF_DIFFERENCES, style.least_pairs)
+
+
+def runs_of_checkpoint(*, needs_anchor: bool, pairs: int = ANCHOR_PAIRS) -> int:
     """Return the fewest runs in which a stack is adopted: boards want the baseline beside it."""
-    return LEAST_RUNS + (ANCHOR_PAIRS if needs_anchor else 0)
+    return 2 * pairs + (ANCHOR_PAIRS if needs_anchor else 0)
 
 
-def is_time_to_judge(span: Span, run_s: float, *, needs_anchor: bool) -> bool:
+def is_time_to_judge(
+    span: Span, run_s: float, *, needs_anchor: bool, pairs: int = ANCHOR_PAIRS
+) -> bool:
     """Say whether a session's checkpoint begins now, if there is anything to judge.
 
     It begins so early that it fits: two runs before it must, but not before the session is half
@@ -210,7 +230,7 @@ def is_time_to_judge(span: Span, run_s: float, *, needs_anchor: bool) -> bool:
     session, which can judge it together with more. A session too short for one of its own begins
     with what earlier ones kept; there is no bank to measure for that, and it goes on in the next.
     """
-    least = runs_of_checkpoint(needs_anchor=needs_anchor)
+    least = runs_of_checkpoint(needs_anchor=needs_anchor, pairs=pairs)
     if span.whole_s < (least + _BEFORE) * run_s:
         return span.left_s >= span.whole_s - 1.5 * run_s  # one says what the baseline costs
     begins_s = max((least + 1) * run_s, min((least + _ROOM) * run_s, span.whole_s / 2))

@@ -19,12 +19,21 @@ from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_kinds import KINDS
 from node.line.remeasure import RemeasureStep
 from node.line.voided import VoidedPairsStep, VoidedStep
-from node.loop.session_plan import Goal, Opening, SessionPlan, Span, is_time_to_judge, too_short
+from node.loop.session_plan import (
+    Goal,
+    Opening,
+    SessionPlan,
+    Span,
+    fewest_pairs,
+    is_time_to_judge,
+    too_short,
+)
 from node.store.jobs import Job, StoredOutcome
 from node.store.store import Store
 from node.terminal.durations import duration_text, parse_duration, parse_hours
 from protocol.rule import trial_alpha
 from protocol.runs import Env
+from protocol.styles import RUNS, Style
 from protocol.units import NANO
 from tests.node.books import BASE_NANO, GAIN_NANO, end, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, run
@@ -110,6 +119,34 @@ def test_the_last_checkpoint_begins_so_early_that_it_fits(
     assert is_due(begins)
     assert is_due(no_more + 0.01)
     assert not is_due(no_more)
+
+
+@pytest.mark.parametrize(
+    ("style", "pairs"),
+    [
+        (RUNS, 4),
+        (Style(name="exact"), 4),
+        (Style.drawing(32), 13),
+        (Style.drawing(4), 16),
+        (Style.drawing(1), 29),
+    ],
+)
+def test_where_more_pairs_are_needed_the_checkpoint_begins_as_much_earlier(
+    style: Style, pairs: int
+) -> None:
+    """A night of a task with few instances ended after 8 of the 16 pairs that it takes."""
+    assert fewest_pairs(style) == pairs
+    whole_s = 100 * RUN_S
+    due = [
+        left
+        for left in range(100)
+        if is_time_to_judge(
+            Span(left_s=left * RUN_S, whole_s=whole_s), RUN_S, needs_anchor=False, pairs=pairs
+        )
+    ]
+    assert due[-1] == min(2 * pairs + 2, max(50, 2 * pairs + 1))
+    opening = Opening(runs=2, pairs=pairs)
+    assert opening.least_runs == 4 + 2 * pairs
 
 
 @pytest.mark.parametrize(("whole", "needs_anchor"), [(6, False), (11, False), (15, True)])
