@@ -24,6 +24,7 @@ from agent.knobs.proposer import KnobsProposer
 from node.home.home import Home
 from node.line.open_task import find_task
 from node.loop.session_plan import Goal
+from node.running.handlers import handlers
 from node.running.live import draw
 from node.running.node import Node, open_node
 from node.running.program import run_node
@@ -152,7 +153,7 @@ async def work(home: Home, duration_s: float) -> None:
             home, config, task, goal, proposer=KnobsProposer(), progress=progress
         ) as node:
             looking = asyncio.create_task(look(node, duration_s))
-            await run_node(node)
+            await run_node(node, handlers(node))
             looking.cancel()
             with suppress(asyncio.CancelledError):
                 await looking
