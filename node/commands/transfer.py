@@ -5,7 +5,6 @@ import click
 from node.commands.basics import (
     board_option,
     boards_elsewhere,
-    gain_json,
     hex_or_none,
     json_option,
     network_of,
@@ -16,6 +15,7 @@ from node.commands.basics import (
 from node.line.heads import tree_meant
 from node.store.measured_here import boards_of
 from node.terminal.terminal import plain, print_json
+from node.views.gains import gain_json
 from node.views.matrix import transfer_matrix
 from protocol.units import NANO
 

@@ -99,6 +99,7 @@ class Home:
     power = _Place("power-limits.json")  # the cards' limits before this node lowered them
     replications = _Place("replications")  # runs of `arnode replicate`, a file per task and class
     socket = _Place("node.sock")  # where the running node takes commands
+    alerts = _Place("alerts.json")  # when the user was last told of what, and what was held back
     log = _Place("node.log")  # what the running node says
     lock_file = _Place("lock")  # held by the one process that may write here
 
