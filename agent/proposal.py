@@ -60,7 +60,7 @@ class Brief:
 
     `measured` are points, a line each: how the task's kind measures a change. `noise_sd` is of one
     run here, in the metric's unit; `best` what the working line measures. `imports` are modules
-    that a source may import beside those that it has.
+    that a source may import beside those that it has; `notes` are the owner's latest words.
     """
 
     task: str
@@ -75,6 +75,7 @@ class Brief:
     noise_sd: float
     best: float | None
     imports: frozenset[str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,23 @@ class Insight:
     author: str
     is_own: bool
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerReport:
+    """What somebody else published of a session: figures as its author counted them, and a title.
+
+    `figures` are by name (docs/protocol.md, kind report); `gain_sd` is in standard deviations of
+    one run here, None where none is told. Nothing of the report's text is here.
+    """
+
+    author: str
+    hardware_class: str
+    is_near: bool
+    hours: float
+    figures: tuple[tuple[str, int], ...]
+    gain_sd: float | None
+    title: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +168,7 @@ class Context:
     brief: Brief | None = None
     peers: tuple[PeerPatch, ...] = ()
     insights: tuple[Insight, ...] = ()
+    reports: tuple[PeerReport, ...] = ()
     intents: tuple[str, ...] = ()
     aim: Aim = "improve"
     crash: Crash | None = None

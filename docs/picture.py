@@ -152,7 +152,7 @@ async def work(home: Home, duration_s: float) -> None:
             home, config, task, goal, proposer=KnobsProposer(), progress=progress
         ) as node:
             looking = asyncio.create_task(look(node, duration_s))
-            await run_node(node)
+            await run_node(node, handlers(node))
             looking.cancel()
             with suppress(asyncio.CancelledError):
                 await looking

@@ -6,11 +6,12 @@ Numbers here are for people to look at; what decides and what is published is in
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.line.trial import Confirmation
 from node.terminal.vocabulary import gain_words, word
 from protocol.codecs import fit_line
+from trainer.measuring.loss_curve import LossCurve, LossPoint
 
 _RECENT = 400
 _WORD_WIDTH = 13  # of the longest
@@ -27,21 +28,43 @@ class Dot:
     record: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtWork:
+    """Something that is being done, and since when (monotonic seconds).
+
+    `curve` is that of a run that trains or has trained; it fills as the script prints its loss.
+    """
+
+    title: str
+    stage: str
+    plainly: str
+    started_s: float
+    curve: LossCurve | None = None
+
+    @property
+    def points(self) -> tuple[LossPoint, ...]:
+        """The loss so far, none where nothing was printed of it."""
+        return () if self.curve is None else self.curve.points
+
+    @property
+    def seconds(self) -> float:
+        """For how long."""
+        return time.monotonic() - self.started_s
+
+
 class Activity:
     """Filled by the loop, read by whoever shows it."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self.started_s = time.monotonic()
-        self.title = ""
-        self.stage = self.stage_plainly = "starting"
-        self.stage_started_s = self.started_s
+        self._tell(AtWork(title="", stage="starting", plainly="starting", started_s=self.started_s))
         self.dots: deque[Dot] = deque(maxlen=_RECENT)
         self.lanes = 1
         self.runs = 0
         self.counted_ms = 0
         self.confirmation: Confirmation | None = None
         self.messages: deque[str] = deque(maxlen=_RECENT)
-        self._at_work: dict[object, tuple[str, str, str, float]] = {}  # oldest first
+        self._at_work: dict[object, AtWork] = {}  # oldest first
         self._log = log
 
     @property
@@ -64,6 +87,21 @@ class Activity:
         """How many more runs are at work than the one that is told."""
         return max(0, len(self._at_work) - 1)
 
+    @property
+    def at_work(self) -> list[AtWork]:
+        """The runs at work, the oldest first."""
+        return list(self._at_work.values())
+
+    @property
+    def points(self) -> tuple[LossPoint, ...]:
+        """The loss so far of the run that is told of."""
+        return self._told.points
+
+    @property
+    def stage_seconds(self) -> float:
+        """For how long the stage that is told has gone on."""
+        return time.monotonic() - self.stage_started_s
+
     def say(self, text: str, *, record: bytes | None = None) -> None:
         """Tell something once, in the log and in the view."""
         line = _line(text, record)
@@ -75,10 +113,17 @@ class Activity:
 
         Without a `run` it is something else that is done.
         """
-        told = (title, stage, plainly, time.monotonic())
+        told = AtWork(title=title, stage=stage, plainly=plainly, started_s=time.monotonic())
         if run is not None:
             self._at_work[run] = told
         self._tell(told)
+
+    def trains(self, run: object, curve: LossCurve) -> None:
+        """A run that is at work begins to train, or to train again; its curve fills from now on."""
+        before = self._at_work[run]
+        self._at_work[run] = replace(before, curve=curve)
+        if self._told is before:
+            self._told = self._at_work[run]
 
     def ended(self, run: object) -> None:
         """A run has ended, whatever came of it; the latest of the others is told of."""
@@ -86,8 +131,10 @@ class Activity:
         if self._at_work:
             self._tell(list(self._at_work.values())[-1])
 
-    def _tell(self, told: tuple[str, str, str, float]) -> None:
-        self.title, self.stage, self.stage_plainly, self.stage_started_s = told
+    def _tell(self, told: AtWork) -> None:
+        self._told = told
+        self.title, self.stage, self.stage_plainly = told.title, told.stage, told.plainly
+        self.stage_started_s = told.started_s
 
     def idle(self, reason: str) -> None:
         """Nothing runs."""

@@ -12,10 +12,13 @@ from typing import Final
 
 from agent.proposal import Aim, Brief, Context, PeerPatch
 from agent.source.allow_lists import allow_list
+from node.home.clock import clock_ms
 from node.home.people import People
 from node.line.ledger import Ledger
 from node.loop.insights import insights_of
 from node.loop.outcomes import Outcomes
+from node.loop.peer_reports import reports_of_others
+from node.store.notes import notes_in_force
 from protocol.units import NANO
 from trainer.task_folder.task import Task
 from trainer.task_kinds import words_of
@@ -79,6 +82,7 @@ class Briefing:
     peers: Callable[[], tuple[PeerPatch, ...]] = tuple
     aim: Callable[[], Aim] = lambda: "improve"
     show_unverified_words: bool = False
+    clock_ms: Callable[[], int] = clock_ms
 
     def context(self, *, tried: Callable[[bytes], bool], seed: int) -> Context:
         """Return what is known now, about where the node explores."""
@@ -97,6 +101,13 @@ class Briefing:
                 self.ledger.store,
                 self.ledger.key,
                 self.ledger.publication.author,
+                blocked=self.people().blocked,
+            ),
+            reports=reports_of_others(
+                self.ledger.store,
+                self.ledger.key,
+                self.ledger.publication.author,
+                noise_sd=self.noise_sd(),
                 blocked=self.people().blocked,
             ),
             intents=tuple(sorted(self.ledger.others_titles(working.tree))),
@@ -123,4 +134,5 @@ class Briefing:
             noise_sd=self.noise_sd(),
             best=sum(bank_nano) / len(bank_nano) / NANO if bank_nano else None,
             imports=allow_list(manifest.kind).imports,
+            notes=notes_in_force(self.ledger.store, self.ledger.key, now_ms=self.clock_ms()),
         )

@@ -1,21 +1,29 @@
 """What commands may ask of a running node over its socket, by name."""
 
+import asyncio
 from collections.abc import Mapping
+from typing import cast
 
 from node.claims.authors import author_rates
+from node.documents.knowledge import importance_document
+from node.home.clock import clock_ms
 from node.home.control import Handler, Message
 from node.home.people import read_people
 from node.line.handed_in import check_submission
+from node.line.hypotheses import complete, register
 from node.line.strangers_task import lacking
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
+from node.report.publishing import read_draft, sign_report
 from node.running.node import Node
 from node.running.proving import pause_document, seconds_in
 from node.running.questions import Question
 from node.store.blobs import Blobs
+from node.store.notes import keep_note
 from node.views.peers import peers_document, trust_in
 from node.views.status import status_document
-from protocol.errors import UsageError
+from protocol.errors import ArnodeError, UsageError
+from protocol.remarks import ReportBody
 from protocol.source import Source
 from trainer.sandbox.tier import probe_tier
 
@@ -89,6 +97,35 @@ def handlers(node: Node) -> Mapping[str, Handler]:
             node.membership.peering.fetcher.want(record)
         return missing
 
+    async def publish_report(arguments: Mapping[str, Message]) -> Message:
+        body, text = read_draft(arguments)
+        signed = sign_report(
+            node.books.store,
+            node.books.ledger.blobs,
+            node.books.ledger.publication.identity,
+            body,
+            text,
+            now_ms=clock_ms(),
+        )
+        network = node.membership.network.name if node.membership else None
+        return {"id": signed.record.id, "new": signed.is_new, "network": network}
+
+    async def fetch_report(arguments: Mapping[str, Message]) -> Message:
+        """Have a report's text fetched; say whether it is here by now."""
+        store, wanted = node.books.store, arguments.get("report")
+        body = store.records.get(wanted).body if isinstance(wanted, bytes) else None
+        if not isinstance(wanted, bytes) or not isinstance(body, ReportBody):
+            raise UsageError("that is no report", "`arnode report --peers` lists them")
+        if node.membership is None:
+            raise ArnodeError(
+                "this node speaks to no network, so nobody can be asked",
+                "`arnode start` says why, and how to join one",
+            )
+        if Blobs(node.home.blobs).has(body.text):
+            return True
+        node.membership.peering.fetcher.want(wanted)
+        return False
+
     async def propose(arguments: Mapping[str, Message]) -> Message:
         context = node.ideas.context()
         if arguments.get("dry"):
@@ -96,8 +133,45 @@ def handlers(node: Node) -> Mapping[str, Handler]:
             return dict(prompt_document(node.home, context, who))
         return dict(await advice(context, node.proposer, node.slow))
 
+    async def note(arguments: Mapping[str, Message]) -> Message:
+        said = arguments.get("text")
+        if not isinstance(said, str):
+            raise UsageError("that is no note", "say it in words")
+        store, line = node.books.store, node.research.line_key
+        kept = keep_note(store, line, said, now_ms=clock_ms())
+        node.books.keep_journal()
+        return kept.ts_ms
+
+    async def register_hypothesis(arguments: Mapping[str, Message]) -> Message:
+        match arguments:
+            case {"title": str() as title, "why": str() as why}:
+                return register(node.books.ledger, title, why, now_ms=clock_ms()).id
+        raise UsageError("that is no hypothesis", "it has a title, and says why")
+
+    async def complete_hypothesis(arguments: Mapping[str, Message]) -> Message:
+        match arguments:
+            case {"id": str() as number, "result": bytes() | None as result}:
+                return complete(node.books.ledger, number, result=result).state
+        raise UsageError("that closes no hypothesis", "name it by its id")
+
+    async def importance(_: Mapping[str, Message]) -> Message:
+        from agent.knobs.importance import importance_of  # and numpy with it
+
+        found = await asyncio.to_thread(importance_of, node.ideas.context())
+        return cast("Message", importance_document(found))
+
+    async def program(_: Mapping[str, Message]) -> Message:
+        return node.ideas.program
+
     return {
+        "importance": importance,
+        "program": program,
+        "note": note,
+        "register": register_hypothesis,
+        "complete": complete_hypothesis,
         "fetch_task": fetch_task,
+        "publish_report": publish_report,
+        "fetch_report": fetch_report,
         "propose": propose,
         "verify": verify,
         "status": status,

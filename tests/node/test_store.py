@@ -27,6 +27,7 @@ from tests.node.examples import (
     patch_body,
 )
 from tests.node.steps import FreeStep
+from trainer.measuring.loss_curve import LossPoint
 from trainer.measuring.timeline import Stage
 
 
@@ -196,7 +197,8 @@ def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: 
         Stage(part="train", name="import", start_ms=1_700_000_000_000, end_ms=1_700_000_002_000),
         Stage(part="train", name="train", start_ms=1_700_000_003_000, end_ms=1_700_000_008_000),
     )
-    ended = replace(outcome(log_tail="caf\u0065\u0301 \x1b[2J"), stages=stages)
+    curve = (LossPoint(step=1, loss_nano=5_400_000_000), LossPoint(step=2, loss_nano=-1))
+    ended = replace(outcome(log_tail="caf\u0065\u0301 \x1b[2J"), stages=stages, curve=curve)
     done = store.jobs.finish_run(run, ended)
     store.jobs.update_step(job, FreeStep({"step": 1, "tree": BETTER.tree}))
     with Store.open_read_only(home) as reader:
@@ -213,7 +215,7 @@ def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: 
     assert store.jobs.runs_of(job.id) == [done, later]
 
 
-def test_outcomes_of_before_there_were_stages_still_read() -> None:
+def test_outcomes_of_before_there_were_stages_and_curves_still_read() -> None:
     old = outcome()
     data = encode({"log": old.log_tail.encode(), "run": old.run.to_value()})
     assert decode_outcome(data) == old

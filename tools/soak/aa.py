@@ -91,7 +91,7 @@ async def _work(home: Home, task_name: str) -> None:
             proposer=NullProposer(),
             progress=progress,
         ) as node:
-            await run_node(node)
+            await run_node(node, handlers(node))
 
 
 def main() -> None:
