@@ -31,6 +31,6 @@ def test_how_pairs_are_read_is_kept_with_them(style: Style) -> None:
 
 
 def test_evidence_that_was_kept_without_its_style_is_of_runs() -> None:
-    kind, *fields, evidence = json.loads(to_text(VOTE))
-    kept = json.dumps([kind, *fields, evidence[:3]])
+    kind, *fields, evidence, again = json.loads(to_text(VOTE))
+    kept = json.dumps([kind, *fields, evidence[:3], again])
     assert from_text(VOTE.id, VOTE.author, kept) == VOTE
