@@ -55,7 +55,7 @@ class Repeated:
     @classmethod
     def of(cls, run: Run | None, noise_floor_nano: int) -> "Repeated | None":
         """Return what a run again shows; None if there was none that ended well."""
-        if run is None or run.status != "ok" or run.metric_nano is None:
+        if run is None or run.metric_nano is None:
             return None
         grain_nano = max(1, noise_floor_nano // _GRAINS)
         return cls(seed=run.seed, nano=run.metric_nano, grain_nano=grain_nano)

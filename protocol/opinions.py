@@ -93,5 +93,6 @@ def is_borne_out(vote: Vote, claims: Mapping[bytes, BoardClaim]) -> bool:
 def _is_contradicted(claim: BoardClaim, vote: Vote) -> bool:
     """Whether a seed of a claim's comes to another figure than its author published."""
     again = vote.again
-    published_nano = dict(claim.published).get(again.seed) if again else None
-    return again is not None and published_nano is not None and again.contradicts(published_nano)
+    return again is not None and any(
+        seed == again.seed and again.contradicts(nano) for seed, nano in claim.published
+    )

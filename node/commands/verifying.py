@@ -14,6 +14,7 @@ from node.exchange.bundle import Bundle, Subject, read_bundle
 from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, marks_in
 from node.exchange.bundling import bundle_of
 from node.home.home import Home
+from node.line.repeating import told_apart
 from node.terminal.terminal import plain, print_json
 from node.terminal.vocabulary import interval_words, wording
 from node.vetting.adoption import concern, describe
@@ -142,21 +143,11 @@ def _meaning(verified: "Verified") -> str:
     return told
 
 
-def _again(verified: "Verified") -> dict[str, object] | None:
-    """Return what a seed that the claim's author published came to; None if none was run."""
-    run = next((run for run in verified.runs if run.role == "again"), None)
-    if run is None:
-        return None
-    published = from_nano(verified.step.published_nano)
-    return {"seed": run.seed, "published": published, "here": from_nano(run.metric_nano)}
-
-
 def _document(verified: "Verified") -> dict[str, object]:
-    step = verified.step
+    step, (paired, again) = verified.step, told_apart(verified.runs)
     pairs: dict[int, dict[str, float | None]] = {}
-    for run in verified.runs:
-        if run.role != "again":  # that is in no pair
-            pairs.setdefault(run.seed, {})[run.role] = from_nano(run.secret_nano)
+    for run in paired:
+        pairs.setdefault(run.seed, {})[run.role] = from_nano(run.secret_nano)
     return {
         "task": {"id": verified.manifest.id.hex(), "name": verified.manifest.name},
         "class": verified.hardware_class,
@@ -179,7 +170,12 @@ def _document(verified: "Verified") -> dict[str, object]:
         "claim": step.word or None,
         "reason": step.reason or None,
         "marks": None if verified.marks is None else [describe(mark) for mark in verified.marks],
-        "again": _again(verified),
+        "again": again
+        and {
+            "seed": again.seed,
+            "published": from_nano(step.published_nano),
+            "here": from_nano(again.metric_nano),
+        },
         "runs": len(verified.runs),
         "seconds": round(sum(run.ms + run.serve_ms for run in verified.runs) / 1000, 1),
         "measured": [run_json(run) for run in verified.runs],

@@ -13,7 +13,7 @@ from node.line.desk import Desk
 from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
 from node.line.pair_trial import PairTrial
-from node.line.repeating import AGAIN, look_again, published_run
+from node.line.repeating import AGAIN, claim_answered, look_again, published_figure, told_apart
 from node.line.trial import ANCHOR_PAIRS, Confirmation, MetricReading, Pair, next_of_confirmation
 from node.store.experiments import ABLATION
 from node.store.jobs import Job, LineKey, PlannedRun
@@ -135,9 +135,9 @@ class AttestationStep(PairTrial):
         measured beside the task's baseline as well: boards rank by that.
         """
         is_for_others = self.is_published and self.part is None
-        again = next((run for run in runs if run.role == AGAIN), None)
+        paired, again = told_apart(runs)
         confirmation = next_of_confirmation(
-            [run for run in runs if run is not again],
+            paired,
             replace(reading, policy=self.policy),
             needs_anchor=is_for_others and self.base != manifest.baseline_tree,
             anchor_pairs=ANCHOR_PAIRS if is_for_others else MIN_PAIRS,
@@ -151,7 +151,7 @@ class AttestationStep(PairTrial):
         runs = ledger.store.jobs.runs_of(job.id)
         if self.again_seed is not None and not runs:
             ledger.store.jobs.plan_run(job.id, role=AGAIN, tree=self.tree, seed=self.again_seed)
-        planned = dict.fromkeys(run.seed for run in runs if run.role != AGAIN)
+        planned = dict.fromkeys(run.seed for run in told_apart(runs)[0])
         seed = attestation_seed(self.proof, len(planned))
         ledger.plan_pair(job, self.base, self.tree, seed)
 
@@ -183,7 +183,8 @@ def step_of(
     base, tree = wanted.base.tree, wanted.candidate.tree
     proof = prove_seeds(key, target=wanted.target, base=base, tree=tree)
     is_own = wanted.author == key.public
-    published = None if is_own else published_run(store, line, wanted.target, proof, base, tree)
+    claim = None if is_own else claim_answered(store, wanted.target, base, tree)
+    again_seed, published_nano = published_figure(store, line, claim, proof) or (None, None)
     return AttestationStep(
         base=base,
         tree=tree,
@@ -197,8 +198,8 @@ def step_of(
         # Nobody is a witness of their own.
         is_published=wanted.is_published and not is_own,
         proof=proof,
-        again_seed=None if published is None else published.seed,
-        published_nano=None if published is None else published.metric_nano,
+        again_seed=again_seed,
+        published_nano=published_nano,
     )
 
 
@@ -231,6 +232,7 @@ def close_attestation(
     """Keep the verdict and, unless the user said no, sign it. Callers hold the transaction."""
     step, judged = job.step, confirmation.judgement
     record = None
+    paired, again = told_apart(runs)
     policy = policy_of(Style.of(ledger.publication.manifest), step.policy)
     if step.is_published:
         record = ledger.publication.attestation(
@@ -238,8 +240,8 @@ def close_attestation(
             tree=step.tree,
             target=step.target,
             proof=step.proof,
-            runs=[run for run in runs if run.role != AGAIN],
-            again=next((run for run in runs if run.role == AGAIN), None),
+            runs=paired,
+            again=again,
             verdict=confirmation.verdict,
             alpha_millionths=step.alpha_micro,
             max_pairs=min(policy.max_pairs, MAX_PAIRS),

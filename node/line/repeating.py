@@ -4,38 +4,61 @@ Whoever runs the tree with a seed of the author's gets the same figure, or the a
 run refutes what otherwise takes many pairs.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from node.line.trial import Confirmation
 from node.store.jobs import LineKey, PlannedRun
 from node.store.store import Store
 from protocol.attestation import Repeated, attestation_seed
+from protocol.gains import Scale, figures_of
 from protocol.hardware import ANY
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
-from protocol.runs import Role, Run
+from protocol.runs import Role
 from protocol.units import NANO
 
 AGAIN: Final[Role] = "again"
 
 
-def published_run(
-    store: Store, line: LineKey, target: bytes | None, proof: bytes, base: bytes, tree: bytes
-) -> Run | None:
-    """Return the run of a claim that is made again; None where none need come out the same.
+class _InARole(Protocol):
+    @property
+    def role(self) -> str: ...
 
-    Which one follows from the proof, so that its author cannot know.
+
+R = TypeVar("R", bound=_InARole)
+
+
+def told_apart(runs: Sequence[R]) -> tuple[list[R], R | None]:
+    """Return the runs of an attestation's pairs and anchors, and the one of a published seed."""
+    again = next((run for run in runs if run.role == AGAIN), None)
+    return [run for run in runs if run is not again], again
+
+
+def claim_answered(
+    store: Store, target: bytes | None, base: bytes, tree: bytes
+) -> ResultBody | None:
+    """Return the result that is run again; None where it is not here, or about another step."""
+    body = store.records.get(target).body if target and store.records.has(target) else None
+    if isinstance(body, ResultBody) and (body.base, body.tree) == (base, tree):
+        return body
+    return None
+
+
+def published_figure(
+    store: Store, line: LineKey, claim: ResultBody | None, proof: bytes
+) -> tuple[int, int] | None:
+    """Return the seed of a claim that is run again, and its figure in 1e-9 units.
+
+    None where none need come out the same. Which one it is follows from the proof, so that the
+    claim's author cannot know.
     """
-    if target is None or line.hardware_class != ANY:
+    manifest = store.records.manifest(line.task)
+    if claim is None or manifest is None or {line.hardware_class, claim.hardware_class} != {ANY}:
         return None
-    body = store.records.get(target).body if store.records.has(target) else None
-    if not isinstance(body, ResultBody):
-        return None
-    if (body.hardware_class, body.base, body.tree) != (ANY, base, tree):
-        return None
-    first = {run.seed: run for run in reversed(body.runs) if _is_own(run)}
-    published = [first[seed] for seed in sorted(first)]
+    figures = figures_of(claim.runs, "candidate", Scale.of(manifest), secret=False)
+    published = sorted(figures.items())
     return published[attestation_seed(proof, 0) % len(published)] if published else None
 
 
@@ -67,7 +90,3 @@ def look_again(
             f"here it is {found.nano / NANO:.6g}"
         ),
     )
-
-
-def _is_own(run: Run) -> bool:
-    return run.role == "candidate" and run.status == "ok"

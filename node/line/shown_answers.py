@@ -8,10 +8,9 @@ from node.line.attestation import AttestationStep
 from node.line.job_step import JobStep
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial
-from node.line.repeating import AGAIN
+from node.line.repeating import AGAIN, claim_answered
 from node.store.blobs import BLOB_LIMIT_BYTES
 from node.store.jobs import PlannedRun
-from protocol.record_kinds import ResultBody
 from protocol.runs import Run
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
@@ -49,10 +48,10 @@ def with_answer(record: Run, step: JobStep, evidence: bytes | None, ledger: Ledg
 
 def _run_that_shows(step: AttestationStep, ledger: Ledger) -> Run | None:
     """Return the first run of a claim that shows an answer, as those of fixed instances may."""
-    if step.target is None or ledger.style.name != "exact":
+    if ledger.style.name != "exact":
         return None
-    claim = ledger.store.records.get(step.target).body
-    if not isinstance(claim, ResultBody) or (claim.base, claim.tree) != (step.base, step.tree):
+    claim = claim_answered(ledger.store, step.target, step.base, step.tree)
+    if claim is None:
         return None
     own = (run for run in claim.runs if run.role == "candidate" and run.metric_nano is not None)
     return next((run for run in own if run.answer), None)

@@ -6,7 +6,6 @@ Knows nothing of how runs are run. Whatever it opens is in the store before its 
 import math
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -72,8 +71,8 @@ class Agenda:
         self._is_foreign_barred = False
         self._is_settling = False  # after a trial, until what went on beside it has ended
         self._makes_way = False
-        self._pairs = fewest_pairs(self._ledger.style)
-        self.plan = SessionPlan(goal, now=now, clock_s=clock_s, pairs=self._pairs)
+        pairs = fewest_pairs(self._ledger.style)
+        self.plan = SessionPlan(goal, now=now, clock_s=clock_s, pairs=pairs)
         self._checkpoint_wanted = False
         self._are_experiments_judged = False  # those of a session of so many
         self._ends_at_checkpoint = False
@@ -108,9 +107,10 @@ class Agenda:
     def begin(self) -> None:
         """Tell the plan what this session finds, before its first run."""
         if not self._store.jobs.open_jobs(self._ledger.key, *HEAD_TRIALS):
-            line, baseline, bank_size = self._ledger.line, self._baseline, self._policy.bank_size
-            opening = Opening.of(line, baseline_tree=baseline, bank_size=bank_size)
-            self.plan.begin(replace(opening, pairs=self._pairs))
+            baseline, bank_size = self._baseline, self._policy.bank_size
+            self.plan.begin(
+                Opening.of(self._ledger.line, baseline_tree=baseline, bank_size=bank_size)
+            )
 
     def took(self, run_s: float) -> None:
         """Take note of what a run took, and say so if this session is too short for such."""

@@ -10,7 +10,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import median
 from typing import Final, Self
@@ -126,7 +126,7 @@ class SessionPlan:
 
     def begin(self, opening: Opening) -> None:
         """Take note of what it finds, before its first run."""
-        self._opening = opening
+        self._opening = replace(opening, pairs=self._pairs)
 
     def took(self, run_s: float) -> str | None:
         """Take note of what a run took that came through, as one of a pair.
