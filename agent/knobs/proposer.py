@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from agent.knobs.changes import Change, Trial, edits_of, key_of, title_of, trials
+from agent.knobs.past import Past, pasts
 from agent.knobs.transplants import Transplant, transplants
-from agent.proposal import Context, Level, Outcome, Proposal
+from agent.proposal import Context, Level, Proposal
 from agent.source.canonical import fingerprint, parse
 from agent.source.edits import is_made, reapply
 from agent.source.literals import REACH, Knob, Scalar, axis_of, find_knobs
@@ -36,12 +37,6 @@ _LOCAL_SHARE = 1 / 3  # of what is no transplant; the model has the rest
 _MOST_LOOKED_AT = 600
 _MOST_MODELLED = 100
 _TITLE_CHARACTERS = 120
-# Evolution strategies' 1/5th rule: steps keep their size when one in five succeeds.
-# A step that noise hides teaches nothing.
-_FIRST_STEP = 1.0
-_STEP_GROWTH = 1.5
-_STEP_DECAY = _STEP_GROWTH**-0.25
-_MIN_STEP = 0.1
 # Constants that the task does not list are tried too, but it knew what it was listing.
 _UNLISTED_WEIGHT = 1 / 3
 _TRANSPLANTED: Mapping[Level, str] = {
@@ -58,39 +53,6 @@ class _Draft:
     why: str
     edits: tuple[Edit, ...]
     parents: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Past:
-    """What came of one knob's steps, oldest first, as (direction, outcome)."""
-
-    steps: tuple[tuple[str, Outcome], ...]
-
-    @property
-    def step(self) -> float:
-        size = _FIRST_STEP
-        for _, outcome in self.steps:
-            if outcome.decision == "kept":
-                size *= _STEP_GROWTH
-            elif outcome.decision != "rechecked_out":  # a near miss says nothing about size
-                size *= _STEP_DECAY
-        return min(max(size, _MIN_STEP), REACH)
-
-    @property
-    def weight(self) -> float:
-        """How promising the knob is: gains and near misses against how often it was tried."""
-        kept = sum(outcome.decision == "kept" for _, outcome in self.steps)
-        near = sum(outcome.decision == "rechecked_out" for _, outcome in self.steps)
-        momentum = 3.0 if self.steps and self.steps[-1][1].decision == "kept" else 0.0
-        return (1 + 2 * kept + near + momentum) / (1 + len(self.steps) / 2)
-
-    def direction(self, chance: random.Random) -> str:
-        if not self.steps:
-            return chance.choice(("up", "down"))
-        latest, outcome = self.steps[-1]
-        other = "down" if latest == "up" else "up"
-        stays = {"kept": 0.9, "rechecked_out": 0.6, "failed": 0.1}.get(outcome.decision, 0.35)
-        return latest if chance.random() < stays else other
 
 
 class KnobsProposer:
@@ -134,10 +96,12 @@ class _Drafts:
             f"{context.seed}:{len(context.history)}:{context.source.tree.hex()}:{recent}"
         )
         self._context = context
-        self._past = _pasts(context.history)
+        self._past = pasts(context.history)
         self._drawn = sum(outcome.key.startswith("knob:") for outcome in context.history)
         found = find_knobs(context.source, context.editable, context.knobs)
-        self._knobs = [knob for knob in found if _may_change(knob, context)]
+        self._knobs = [
+            knob for knob in found if _may_change(knob, context) and not self._is_a_limit(knob)
+        ]
         # One knob for a name: a history tells them apart by nothing else.
         self._by_name = {knob.name: knob for knob in reversed(self._knobs)}
         self._untried, self._retried = _ordered_moves(context)
@@ -184,15 +148,22 @@ class _Drafts:
         return (changes for changes in found if len(title_of(changes)) <= _TITLE_CHARACTERS)
 
     def _weight(self, knob: Knob) -> float:
-        return _UNLISTED_WEIGHT if self._context.knobs and knob.spec is None else 1.0
+        return _UNLISTED_WEIGHT if self._is_unlisted(knob) else 1.0
+
+    def _is_unlisted(self, knob: Knob) -> bool:
+        return bool(self._context.knobs) and knob.spec is None
+
+    def _is_a_limit(self, knob: Knob) -> bool:
+        past = self._past.get(knob.name)
+        return past is not None and past.is_a_limit and self._is_unlisted(knob)
 
     def _local(self) -> _Draft | None:
-        pasts = [self._past.get(knob.name, _Past(())) for knob in self._knobs]
+        known = [self._past.get(knob.name, Past(())) for knob in self._knobs]
         weights = [
-            past.weight * self._weight(knob) for knob, past in zip(self._knobs, pasts, strict=True)
+            past.weight * self._weight(knob) for knob, past in zip(self._knobs, known, strict=True)
         ]
         at = self._chance.choices(range(len(self._knobs)), weights)[0]
-        knob, past = self._knobs[at], pasts[at]
+        knob, past = self._knobs[at], known[at]
         axis = axis_of(knob)
         direction = past.direction(self._chance)
         if axis is None or isinstance(knob.value, str):
@@ -249,16 +220,6 @@ def _may_change(knob: Knob, context: Context) -> bool:
     line = data.decode()[: knob.start].count("\n") + 1
     of_file = [region for region in context.regions if region.path == knob.path]
     return all(lies_inside(data, region, line) for region in of_file)
-
-
-def _pasts(history: Sequence[Outcome]) -> dict[str, _Past]:
-    steps: dict[str, list[tuple[str, Outcome]]] = {}
-    for outcome in history:
-        kind, _, rest = outcome.key.partition(":")
-        name, _, direction = rest.rpartition(":")
-        if kind == "knob" and name:
-            steps.setdefault(name, []).append((direction, outcome))
-    return {name: _Past(tuple(listed)) for name, listed in steps.items()}
 
 
 def _ordered_moves(context: Context) -> tuple[list[Move], list[Move]]:

@@ -216,6 +216,17 @@ def test_a_direction_that_gained_goes_on_and_one_that_crashed_turns_round() -> N
     assert kept_up + kept_down > failed_up + failed_down
 
 
+def test_an_unlisted_constant_that_is_always_wrong_is_left_alone_and_a_listed_one_is_not() -> None:
+    def changed(name: str, decision: Decision) -> int:
+        history = (Outcome(key=f"knob:{name}:up", decision=decision, gain_sd=None),) * 3
+        made = [KnobsProposer().propose(context(seed=seed, history=history)) for seed in range(200)]
+        return sum(p is not None and name in p.title for p in made)
+
+    assert changed("BATCH", "rejected") == 0
+    assert changed("BATCH", "screened_out") > 0
+    assert changed("LR", "rejected") > 0
+
+
 def test_listed_numbers_are_taken_one_after_the_other() -> None:
     spec = KnobSpec(name="WIDTH", type="choice", choices=(32, 48, 64, 96, 128))
     start = replace(context(text="WIDTH = 64\n"), knobs=(spec,))
