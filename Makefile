@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where this is set, each of the many processes of a node compiles all of arnode for itself.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup start test check suite durations demo bench soak gpu fake-gpu
+.PHONY: setup start test check suite browser durations demo bench soak gpu fake-gpu
 
 setup: $(VENV)/.installed
 	@./setup-system
@@ -42,6 +42,11 @@ suite: setup
 	  { test $$? = 1 || exit 1; echo "What failed is run once more, alone:"; \
 	    $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
+# The page's tests in Chromium (Debian's package), which `suite` leaves out where Playwright is not.
+browser: setup
+	@$(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt '.[browser]'
+	@$(BIN)/python -m pytest tests/web $(ARGS)
+
 # How long each file takes, for `suite`: for when tests have become longer or shorter by much.
 durations: setup
 	@$(MAKE) --no-print-directory suite ARGS=--keep-durations
@@ -69,6 +74,6 @@ fake-gpu: setup
 	@$(BIN)/python -m tools.fake_gpu $(PART) $(ARGS)
 
 # PART=tests|night|text|aa|kills|ingest|hostile|forks|bits|fuzz|gossip|traffic|try|verify|planted|
-# liars|knobs|model|first|example-TASK; figures are appended to docs/soak.jsonl.
+# liars|knobs|model|first|page|example-TASK; figures are appended to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tools.soak $(PART)

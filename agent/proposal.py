@@ -60,7 +60,7 @@ class Brief:
 
     `measured` are points, a line each: how the task's kind measures a change. `noise_sd` is of one
     run here, in the metric's unit; `best` what the working line measures. `imports` are modules
-    that a source may import beside those that it has.
+    that a source may import beside those that it has; `notes` are the owner's latest words.
     """
 
     task: str
@@ -75,6 +75,7 @@ class Brief:
     noise_sd: float
     best: float | None
     imports: frozenset[str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

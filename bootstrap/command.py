@@ -25,7 +25,7 @@ def bootstrap() -> None:
     default=_HTTP,
     show_default=True,
     metavar="HOST:PORT|none",
-    help="Where boards and /metrics are read.",
+    help="Where the page, its API and /metrics are read, by everybody.",
 )
 @click.option(
     "--relay/--no-relay",

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from bootstrap.handlers import handlers, refuse
-from bootstrap.page import serving
+from bootstrap.page import public_site
 from node.home.clock import clock_ms
 from node.home.control import ControlServer
 from node.home.home import Home
@@ -24,6 +24,7 @@ from node.settings.network_definition import TASK_BYTES, Network, key_of
 from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.interrupts import until_interrupted
+from node.web.serving import serving
 from protocol.errors import ConfigurationError
 from protocol.topics import all_subscriptions
 from trainer.task_kinds import builtin_ids
@@ -62,7 +63,8 @@ def run_bootstrap(
             answers = handlers(home, store, membership, author=keys.author.public, stop=stopped.set)
             await stack.enter_async_context(ControlServer(home.socket, answers, otherwise=refuse))
             if http is not None:
-                await stack.enter_async_context(serving(store, membership, http))
+                site = public_site(home, membership, answers)
+                await stack.enter_async_context(serving(site, *http))
             await membership.process.wait_up()
             for address in membership.addresses:
                 _log.info("listening at %s", address)

@@ -46,7 +46,7 @@ def promising(
     the work grows with the cube of their number.
     """
     cube = Cube(knobs)
-    seen = [_difference(trial, cube) for trial in trials]
+    seen = [difference_of(trial, cube) for trial in trials]
     if len(seen) < _LEAST_TRIALS:
         return []
     search = _Search(cube, weights, Surrogate(seen, cube.position({})), chance)
@@ -133,7 +133,7 @@ def expected_gain(mean: float, deviation: float) -> float:
     return round(deviation * (z * 0.5 * math.erfc(-z / math.sqrt(2)) + density), 9)
 
 
-def _difference(trial: Trial, cube: Cube) -> TrialDifference:
+def difference_of(trial: Trial, cube: Cube) -> TrialDifference:
     around = dict(trial.outcome.values)
     return TrialDifference(
         at=cube.position({**around, **trial.step.after}),

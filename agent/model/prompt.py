@@ -222,7 +222,12 @@ You may edit {", ".join(editable)} and nothing else."""
     )
     quotes = _QUOTED.format(mark=fence.mark.strip(), nonce=fence.nonce)
     program = f"# The owner's program\n{brief.program}"
-    return [task, program, rules, quotes]
+    notes = "\n".join(["# What the owner says now, the latest last", *map(_noted, brief.notes)])
+    return [task, program, *([notes] if brief.notes else []), rules, quotes]
+
+
+def _noted(note: str) -> str:
+    return "- " + note.replace("\n", "\n  ")
 
 
 def _shown(heading: str, source: Source, fence: Fence) -> str:

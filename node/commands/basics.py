@@ -15,7 +15,6 @@ from node.home.home import Home
 from node.settings import values
 from node.settings.config import SETTINGS, config_of, load_config
 from node.terminal.terminal import console, print_json
-from protocol.units import NANO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from node.store.blobs import Blobs
     from node.store.jobs import Line
     from node.store.store import Store
-    from protocol.gains import Gain
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -135,15 +133,6 @@ def tell(document: Mapping[str, object], *lines: str, as_json: bool) -> None:
 def hex_or_none(digest: bytes | None) -> str | None:
     """Return what scripts are told of an id that may be absent."""
     return None if digest is None else digest.hex()
-
-
-def gain_json(gain: "Gain | None") -> dict[str, object]:
-    """Return what scripts are told of a gain that may be unknown, in the metric's unit."""
-    return {
-        "gain": gain and gain.value_nano / NANO,
-        "lower": gain and gain.lower_nano() / NANO,
-        "upper": gain and gain.upper_nano / NANO,
-    }
 
 
 def own_console() -> "Console":

@@ -43,6 +43,7 @@ _SECTIONS = {
         "verify": ("verifying", "Run somebody's claim again here."),
         "log": ("history", "List this node's experiments."),
         "show": ("history", "Show one record in full."),
+        "view": ("viewing", "Open the page in a browser."),
         "report": ("report", "Say what happened overnight."),
         "doctor": ("upkeep", "Check this machine."),
     },

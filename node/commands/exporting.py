@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from node.commands.basics import json_option, line_option, reading, short, shown_line, tell
-from node.commands.history import diff_of, experiment_json
+from node.documents.experiments import experiment_document
+from node.documents.records import diff_of
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
 from node.exchange.pull_request import describe
@@ -52,7 +53,7 @@ def jsonl() -> None:
             text = None
             if experiment.patch is not None:
                 text = diff_of(store, blobs, store.records.get(experiment.patch))
-            document = {"v": 1, **experiment_json(experiment), "diff": text}
+            document = {"v": 1, **experiment_document(experiment), "diff": text}
             click.echo(json.dumps(document))
 
 

@@ -1,58 +1,13 @@
 """How what other tools wrote is shown: apart from everything that was signed or measured."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from rich.text import Text
 
-from node.commands.basics import hex_or_none, own_console, plain_table, short
+from node.commands.basics import own_console, plain_table, short
 from node.store.foreign_rows import ForeignRow
 from node.store.imported import Imported
 from node.terminal.terminal import plain
-
-
-def foreign_json(imported: Imported) -> dict[str, object]:
-    """Return what scripts read of an imported file: its experiments, and what is kept as text."""
-    log = imported.log
-    texts = zip(log.text_lines, (row for row in log.rows if not row.is_read), strict=True)
-    return {
-        **_named(imported),
-        "metric": log.segments[-1].metric,
-        "direction": log.segments[-1].direction,
-        "segments": [asdict(segment) for segment in log.segments],
-        "rows": [{**_row_json(row), "segment": row.segment} for row in log.read],
-        "text": [{"line": line, "text": row.description} for line, row in texts],
-    }
-
-
-def best_json(imported: Imported, segment: int, count: int) -> dict[str, object]:
-    """Return what scripts read of the best rows of a segment."""
-    return {
-        **_named(imported),
-        **asdict(imported.log.segments[segment]),
-        "segment": segment,
-        "rows": [_row_json(one) for one in imported.best(count, segment)],
-    }
-
-
-def _named(imported: Imported) -> dict[str, object]:
-    return {
-        "id": imported.id.hex(),
-        "name": imported.name,
-        "form": imported.log.form,
-        "level": "unsigned",
-    }
-
-
-def _row_json(one: ForeignRow) -> dict[str, object]:
-    return {
-        "label": one.label,
-        "metric": one.value,
-        "memory_gb": one.memory_gb,
-        "status": one.status,
-        "description": one.description,
-        "tree": hex_or_none(one.tree),
-    }
 
 
 def print_foreign(imported: Imported, limit: int | None = None) -> None:

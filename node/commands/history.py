@@ -2,38 +2,32 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
-from typing import Any, cast
 
 import click
 from rich.text import Text
 
 from agent.source.capabilities import CapabilityMark
-from node.commands.basics import hex_or_none, json_option, own_console, plain_table, reading, short
-from node.commands.foreign import foreign_json, print_foreign
+from node.commands.basics import json_option, own_console, plain_table, reading, short
+from node.commands.foreign import print_foreign
 from node.commands.record_text import fields_for_people, print_fields
-from node.commands.timeline import print_timelines, timeline_json
-from node.exchange.bundle import Subject, trees_of
+from node.commands.timeline import print_timelines
+from node.documents.experiments import experiments_document, imported_document
+from node.documents.records import MarkDocument, diff_of, record_document
+from node.exchange.bundle import Subject
 from node.home.home import Home
 from node.settings.config import config_of
-from node.store.blobs import Blobs
-from node.store.experiments import Experiment
+from node.store.experiments import Experiment, Filter
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
-from node.terminal.terminal import plain, print_json, to_json, wants_color
+from node.terminal.terminal import plain, print_json, wants_color
 from node.terminal.vocabulary import wording
-from node.vetting.adoption import describe, marks_of
-from protocol.attestation import AttestBody
-from protocol.encoding import Value
-from protocol.errors import ArnodeError, Rejected, UsageError
+from node.vetting.adoption import describe
 from protocol.manifest import MetricSpec
-from protocol.patches import unified_diff, unpack_diff
-from protocol.record_kinds import AdoptBody, PatchBody, ResultBody, TaskBody
+from protocol.record_kinds import TaskBody
 from protocol.records import Record
-from protocol.remarks import RetractBody
 from protocol.units import from_nano
 
 _SHOWN = 30
@@ -49,15 +43,12 @@ def log(limit: int | None, task: str | None, as_json: bool) -> None:
         lines = store.experiments.lines()
         named_task = None if task is None else task_named(store, task, (one.task for one in lines))
         wanted = limit if as_json or limit else _SHOWN
-        experiments = store.experiments.listed(task=named_task, newest_first=True, limit=wanted)
+        total, experiments = store.experiments.page(
+            Filter(task=named_task), by="n", is_rising=False, offset=0, limit=wanted or -1
+        )
         imported = store.imported.listed() if named_task is None else []
         if as_json:
-            print_json(
-                {
-                    "experiments": [experiment_json(experiment) for experiment in experiments],
-                    "imported": [foreign_json(one) for one in imported],
-                }
-            )
+            print_json(experiments_document(experiments, imported, total=total))
             return
         if experiments:
             _print_table(
@@ -83,39 +74,25 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
         meant = only_one(id, imported.keys() | store.records.matching(id).keys())
         if meant in imported:
             if as_json:
-                print_json({"imported": foreign_json(imported[meant])})
+                print_json({"imported": imported_document(imported[meant])})
             else:
                 print_foreign(imported[meant])
             return
         record = store.records.find(id)
-        marks = _marks(store, blobs, record)
         metric = _metric(store, record)
-        document: dict[str, object] = {
-            "id": record.id.hex(),
-            "kind": record.kind,
-            "author": record.author.hex(),
-            "seq": record.seq,
-            "ts": record.ts_ms,
-            "body": to_json(record.body.to_value()),
-            "signature_ok": True,  # the store reads no record whose signature is wrong
-            "level": "here" if store.records.is_own(record.id) else "claimed",
-            "retracted": _taken_back(store, record),
-            "related": [item.hex() for item in _related(store, record)],
-            "marks": None if marks is None else [asdict(mark) for mark in marks],
-            "timeline": timeline_json(store, record),
-        }
+        document = record_document(store, blobs, record)
     if as_json:
         print_json(document)
         return
-    del document["body"]
-    runs = document.pop("timeline")
-    document["marks"] = _marks_shown(record, marks)
-    document["time"] = _time(record.ts_ms, "%Y-%m-%d %H:%M:%S")
-    print_fields(document)
+    shown: dict[str, object] = {
+        name: value for name, value in document.items() if name not in ("body", "timeline")
+    }
+    shown["marks"] = _marks_shown(record, document["marks"])
+    shown["time"] = _time(record.ts_ms, "%Y-%m-%d %H:%M:%S")
+    print_fields(shown)
     click.echo()
     print_fields({"body": fields_for_people(record.body, metric)})
-    if runs:
-        print_timelines(cast("list[dict[str, Any]]", runs))
+    print_timelines(document["timeline"])
 
 
 @click.command()
@@ -134,50 +111,6 @@ def diff(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
     for line in text.splitlines():
         shown = plain(line, lines=True)
         click.echo(click.style(shown, fg=colors.get(line[:1])) if coloured else shown)
-
-
-def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
-    """Return the unified diff that a record is about."""
-    body = record.body
-    if isinstance(body, AdoptBody):
-        return unified_diff(blobs.get_source(body.from_tree), blobs.get_source(body.to_tree))
-    if isinstance(body, ResultBody | AttestBody):
-        patch = (
-            store.records.patch(body.patch) if isinstance(body, ResultBody) and body.patch else None
-        )
-        if patch is None and body.base != body.tree:  # its author's patch need not be here
-            return unified_diff(blobs.get_source(body.base), blobs.get_source(body.tree))
-        body = patch or body
-    if not isinstance(body, PatchBody):
-        raise UsageError(
-            f"{short(record.id)} is a {record.kind} without a patch",
-            "give the id of an experiment: see `arnode log`",
-        )
-    packed = blobs.get(body.diff.blob) if body.diff.blob else body.diff.zlib or b""
-    text = unpack_diff(packed)
-    if isinstance(text, Rejected):
-        raise ArnodeError(f"the diff does not read: {text.reason}", "see `arnode show`")
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def experiment_json(experiment: Experiment) -> dict[str, object]:
-    """Return what scripts read of an experiment."""
-    return {
-        "id": experiment.id.hex(),
-        "ts": experiment.ts_ms,
-        "title": experiment.title,
-        "origin": experiment.origin,
-        "stage": experiment.stage,
-        "status": experiment.status,
-        "metric": from_nano(experiment.metric_nano),
-        "gain": from_nano(experiment.gain_nano),
-        "decision": experiment.decision,
-        "tree": experiment.tree.hex(),
-        "parent": experiment.parent.hex(),
-        "patch": hex_or_none(experiment.patch),
-        "task": experiment.task.hex(),
-        "class": experiment.hardware_class,
-    }
 
 
 def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[LineKey]) -> None:
@@ -222,47 +155,13 @@ def _metric(store: Store, record: Record) -> MetricSpec | None:
     return manifest.metric if manifest else None
 
 
-def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityMark, ...] | None:
-    """Return what the record's tree does beyond arithmetic; None without a tree that is here."""
-    if not isinstance(record.body, Subject):
-        return None
-    return marks_of(store, blobs, record.body.task, trees_of(record.body)[1])
-
-
-def _marks_shown(
-    record: Record, marks: tuple[CapabilityMark, ...] | None
-) -> str | list[str] | None:
+def _marks_shown(record: Record, marks: list[MarkDocument] | None) -> str | list[str] | None:
     """Return what people read of it: no marks, no source here and no source at all differ."""
     if not isinstance(record.body, Subject):
         return None
     if marks is None:
         return "not read, its source is not here"
-    return [describe(mark) for mark in marks] or "none"
-
-
-def _taken_back(store: Store, record: Record) -> str | None:
-    """Return why its author took a record back; None if it stands."""
-    retraction = store.records.retraction(record.id)
-    if retraction is None or not isinstance(retraction.body, RetractBody):
-        return None
-    return retraction.body.reason or "no reason given"
-
-
-def _related(store: Store, record: Record) -> list[bytes]:
-    """Return the records that this one names, then those that name it."""
-    named = [*record.refs, *_digests(record.body.to_value())]
-    candidates = dict.fromkeys([*named, *store.records.naming(record.id)])
-    return [item for item in candidates if item != record.id and store.records.has(item)]
-
-
-def _digests(value: Value) -> list[bytes]:
-    if isinstance(value, bytes):
-        return [value] if len(value) == 32 else []
-    if isinstance(value, list):
-        return [digest for item in value for digest in _digests(item)]
-    if isinstance(value, dict):
-        return [digest for item in value.values() for digest in _digests(item)]
-    return []
+    return [describe(CapabilityMark(**mark)) for mark in marks] or "none"
 
 
 def _time(ts_ms: int, form: str) -> str:

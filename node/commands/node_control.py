@@ -36,6 +36,7 @@ from protocol.errors import UsageError
 )
 @setting_option("battery")
 @setting_option("max_watts")
+@setting_option("web")
 @setting_option("name")
 @click.option("--join", "line", metavar="LINE", help="Join a network by an `arnode invite` line.")
 @setting_option("net")

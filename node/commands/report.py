@@ -52,7 +52,7 @@ def report(since: str, form: str | None, task: str | None, as_json: bool) -> Non
         print_json(report_json(found))
         return
     if form == "html":
-        from node.report.page import as_page as told
+        from node.web.night_file import as_file as told
     else:
         from node.report.words import as_markdown as told
     click.echo(told(found, None), nl=False)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -10,8 +10,9 @@ import click
 from node.commands.basics import json_option
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.proposing.day import Fixed, correct_call, day_document
+from node.proposing.day import Fixed, correct_call, day_document, today
 from node.settings.config import config_of
+from node.store.store import Store
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 
@@ -57,8 +58,9 @@ def spending(
         fixed = Fixed(usd=usd, tokens_in=tokens_in, tokens_out=tokens_out, why=why)
         document = correct_call(home, config, number, fixed, now_ms=clock_ms())
     else:
-        date = (day or datetime.fromtimestamp(clock_ms() / 1000, UTC)).strftime("%Y-%m-%d")
-        document = day_document(home, config, date)
+        date = day.strftime("%Y-%m-%d") if day else today(clock_ms())
+        with Store.open_read_only(home) as store:
+            document = day_document(store, config, date)
     if as_json:
         print_json(dict(document))
     elif number is not None:

@@ -7,6 +7,7 @@ import click
 
 from node.commands.basics import json_option, short, tell
 from node.commands.checking import check
+from node.documents.tasks import tasks_document
 from node.home.control import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
@@ -19,8 +20,6 @@ from node.terminal.terminal import plain, print_json
 from node.terminal.vocabulary import why_unranked
 from protocol.errors import ArnodeError, UsageError
 from protocol.units import NANO
-from trainer.task_folder.folder import builtin_tasks
-from trainer.task_folder.task import NotPreparedError
 from trainer.task_kinds import kind_of, load_task, settled_task, text_task, words_of
 
 _POLL_S = 1.0
@@ -38,23 +37,15 @@ task.add_command(check)
 @json_option("Print one JSON document.")
 def list_tasks(as_json: bool) -> None:
     """List the tasks that this installation can work on."""
-    home = Home.here()
-    rows: list[dict[str, str | bool | None]] = []
-    for name in builtin_tasks():
-        task_id: str | None = None
-        try:
-            one = load_task(name, data_dir=home.data)
-            task_id, title = one.id.hex(), one.title
-        except NotPreparedError as fault:
-            title = fault.title
-        rows.append({"name": name, "id": task_id, "prepared": task_id is not None, "title": title})
+    document = tasks_document(Home.here())
     if as_json:
-        print_json({"tasks": rows})
+        print_json(document)
         return
-    width = max(len(str(row["name"])) for row in rows)
+    rows = document["tasks"]
+    width = max(len(row["name"]) for row in rows)
     for row in rows:
         known = str(row["id"])[:12] if row["prepared"] else "not prepared"
-        click.echo(f"{row['name']:<{width}}  {known:<12}  {plain(str(row['title']))}")
+        click.echo(f"{row['name']:<{width}}  {known:<12}  {plain(row['title'])}")
     if not all(row["prepared"] for row in rows):
         click.echo("not prepared: `arnode task prepare NAME` fetches its data", err=True)
 

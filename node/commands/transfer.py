@@ -5,14 +5,13 @@ import click
 from node.commands.basics import (
     board_option,
     boards_elsewhere,
-    gain_json,
-    hex_or_none,
     json_option,
     network_of,
     network_option,
     reading,
     short,
 )
+from node.documents.transfer import transfer_document
 from node.line.heads import tree_meant
 from node.store.measured_here import boards_of
 from node.terminal.terminal import plain, print_json
@@ -40,30 +39,7 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
         manifest = store.records.manifest(keys[0].task) if keys else None
         elsewhere = boards_elsewhere(store, net)
     if as_json:
-        print_json(
-            {
-                "network": net,
-                "task": manifest and {"id": manifest.id.hex(), "name": manifest.name},
-                "patches": [
-                    {
-                        "patch": hex_or_none(step.patch),
-                        "base": step.base.hex(),
-                        "tree": step.tree.hex(),
-                        "title": step.title,
-                        "classes": {
-                            name: {
-                                "level": cell.level,
-                                "verdict": cell.verdict,
-                                **gain_json(cell.gain),
-                                "keys": cell.keys,
-                            }
-                            for name, cell in step.cells.items()
-                        },
-                    }
-                    for step in steps
-                ],
-            }
-        )
+        print_json(transfer_document(net, manifest, steps))
         return
     if not steps:
         click.echo(

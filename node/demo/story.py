@@ -97,7 +97,8 @@ async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool
     async with aclosing(Cast(root, is_temporary=is_temporary)) as cast:
 
         async def start(name: str, *command: str, settings: dict[str, str] | None = None) -> Actor:
-            return await cast.start(name, command, {"ARNODE_NET": NETWORK, **(settings or {})})
+            shared = {"ARNODE_NET": NETWORK, "ARNODE_WEB": "none"}
+            return await cast.start(name, command, {**shared, **(settings or {})})
 
         create_network(Home(root / "bootstrap"), Network(name=NETWORK))
         bootstrap = await start("bootstrap", "node", "bootstrap", "run", "--http", "none")

@@ -98,6 +98,8 @@ class Home:
     people = _Place("people.json")  # whom the user named as friends, or blocked
     power = _Place("power-limits.json")  # the cards' limits before this node lowered them
     replications = _Place("replications")  # runs of `arnode replicate`, a file per task and class
+    web_tokens = _Place("web-tokens.json")  # who may read the page, and who may steer
+    fleet = _Place("fleet.json")  # other nodes of the user, with the tokens that read them
     socket = _Place("node.sock")  # where the running node takes commands
     log = _Place("node.log")  # what the running node says
     lock_file = _Place("lock")  # held by the one process that may write here

@@ -16,6 +16,7 @@ from node.journal.notebook import MAIN, WORKING, Entry, Lineage, page_of, table_
 from node.store.blobs import Blobs
 from node.store.experiments import Adoption, Experiment
 from node.store.jobs import LineKey
+from node.store.notes import notes_page
 from node.store.store import Store
 from protocol.errors import ArnodeError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 REFS = "refs/arnode/"
 TABLE = "results.tsv"
+NOTES = "notes.md"
 _MEND = "`arnode fsck --rebuild` makes it anew and keeps the edited one beside it"
 
 
@@ -82,6 +84,7 @@ class Journal:
                 self._check_out(repository)
             if entries:
                 self._extend_table(entries)
+            self._write_notes()
             return len(entries)
 
     def check(self) -> list[str]:
@@ -154,7 +157,7 @@ class Journal:
         self._lineage, self._last_n = Lineage(), 0
         if not (self.path / ".git" / "HEAD").is_file():
             self._table = {}
-            ignored = (TABLE, "*.edited-*", ".arnode-tmp-*")
+            ignored = (TABLE, NOTES, "*.edited-*", ".arnode-tmp-*")
             self._repository = Repository.create(self.path, ignored=ignored)
             return self._repository
         remove_stale_locks(self.path)
@@ -203,7 +206,12 @@ class Journal:
                 write_file(path, data, mode=0o644)
         repository.take_index_from(MAIN)
 
-    # results.tsv
+    # notes.md, results.tsv
+
+    def _write_notes(self) -> None:
+        text, path = notes_page(self._store, self._line), self.path / NOTES
+        if text and not (path.exists() and path.read_text("utf-8") == text):
+            write_file(path, text.encode(), mode=0o644)
 
     def _extend_table(self, entries: list[Entry]) -> None:
         if any(isinstance(entry, Adoption) for entry in entries) or not self._table:

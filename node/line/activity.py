@@ -27,6 +27,21 @@ class Dot:
     record: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtWork:
+    """Something that is being done, and since when (monotonic seconds)."""
+
+    title: str
+    stage: str
+    plainly: str
+    started_s: float
+
+    @property
+    def seconds(self) -> float:
+        """For how long."""
+        return time.monotonic() - self.started_s
+
+
 class Activity:
     """Filled by the loop, read by whoever shows it."""
 
@@ -41,7 +56,7 @@ class Activity:
         self.counted_ms = 0
         self.confirmation: Confirmation | None = None
         self.messages: deque[str] = deque(maxlen=_RECENT)
-        self._at_work: dict[object, tuple[str, str, str, float]] = {}  # oldest first
+        self._at_work: dict[object, AtWork] = {}  # oldest first
         self._log = log
 
     @property
@@ -64,6 +79,16 @@ class Activity:
         """How many more runs are at work than the one that is told."""
         return max(0, len(self._at_work) - 1)
 
+    @property
+    def at_work(self) -> list[AtWork]:
+        """The runs at work, the oldest first."""
+        return list(self._at_work.values())
+
+    @property
+    def stage_seconds(self) -> float:
+        """For how long the stage that is told has gone on."""
+        return time.monotonic() - self.stage_started_s
+
     def say(self, text: str, *, record: bytes | None = None) -> None:
         """Tell something once, in the log and in the view."""
         line = _line(text, record)
@@ -75,7 +100,7 @@ class Activity:
 
         Without a `run` it is something else that is done.
         """
-        told = (title, stage, plainly, time.monotonic())
+        told = AtWork(title=title, stage=stage, plainly=plainly, started_s=time.monotonic())
         if run is not None:
             self._at_work[run] = told
         self._tell(told)
@@ -86,8 +111,9 @@ class Activity:
         if self._at_work:
             self._tell(list(self._at_work.values())[-1])
 
-    def _tell(self, told: tuple[str, str, str, float]) -> None:
-        self.title, self.stage, self.stage_plainly, self.stage_started_s = told
+    def _tell(self, told: AtWork) -> None:
+        self.title, self.stage, self.stage_plainly = told.title, told.stage, told.plainly
+        self.stage_started_s = told.started_s
 
     def idle(self, reason: str) -> None:
         """Nothing runs."""

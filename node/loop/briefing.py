@@ -12,10 +12,13 @@ from typing import Final
 
 from agent.proposal import Aim, Brief, Context, PeerPatch
 from agent.source.allow_lists import allow_list
+from node.home.clock import clock_ms
 from node.home.people import People
 from node.line.ledger import Ledger
 from node.loop.insights import insights_of
 from node.loop.outcomes import Outcomes
+from node.store.notes import notes_in_force
+from node.store.program_versions import keep_program
 from protocol.units import NANO
 from trainer.task_folder.task import Task
 from trainer.task_kinds import words_of
@@ -79,6 +82,7 @@ class Briefing:
     peers: Callable[[], tuple[PeerPatch, ...]] = tuple
     aim: Callable[[], Aim] = lambda: "improve"
     show_unverified_words: bool = False
+    clock_ms: Callable[[], int] = clock_ms
 
     def context(self, *, tried: Callable[[bytes], bool], seed: int) -> Context:
         """Return what is known now, about where the node explores."""
@@ -107,12 +111,14 @@ class Briefing:
         )
 
     def _brief(self) -> Brief:
-        manifest, line = self.task.manifest, self.ledger.line
+        manifest, line, program = self.task.manifest, self.ledger.line, self.program()
+        now_ms, store = self.clock_ms(), self.ledger.store
+        keep_program(store, self.ledger.key, program, now_ms=now_ms)
         bank_nano = line.bank_nano if line else ()
         words = words_of(manifest)
         return Brief(
             task=manifest.name,
-            program=self.program(),
+            program=program,
             metric=manifest.metric.name,
             unit=manifest.metric.unit,
             is_minimised=manifest.metric.direction == "min",
@@ -123,4 +129,5 @@ class Briefing:
             noise_sd=self.noise_sd(),
             best=sum(bank_nano) / len(bank_nano) / NANO if bank_nano else None,
             imports=allow_list(manifest.kind).imports,
+            notes=notes_in_force(store, self.ledger.key, now_ms=now_ms),
         )

@@ -250,6 +250,11 @@ class Ideas:
         is_current = proposal.parent == self._ledger.known_line.working
         return is_current and proposal.fingerprint not in self._tried
 
+    @property
+    def program(self) -> str:
+        """The owner's text, as it is now."""
+        return self._briefing.program()
+
     def context(self, passed_over: Collection[bytes] = ()) -> Context:
         """Return what a proposer is told now; `passed_over` counts as tried."""
         return self._briefing.context(

@@ -17,9 +17,10 @@ from node.line.baseline import BaselineStep, open_baseline
 from node.line.desk import Desk
 from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
-from node.line.job_step import JobStep
+from node.line.job_step import JobStep, RunDescription
 from node.line.open_work import open_work
 from node.line.shown_answers import falls_short, with_answer
+from node.line.upcoming import upcoming
 from node.loop.agenda import Agenda
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
@@ -163,6 +164,10 @@ class Research:
     def attempt_of(self, mark: bytes) -> Attempt | None:
         """Return what came of the source with this canonical AST, None while that is open."""
         return self._agenda.attempt_of(mark)
+
+    def upcoming(self, most: int) -> list[RunDescription]:
+        """Return what is run next, as far as it is planned."""
+        return upcoming(self._store, self.line_key, self._in_flight.keys, most=most)
 
     @property
     def is_paused(self) -> bool:

@@ -16,6 +16,7 @@ from node.line.open_task import Session, find_task, opened
 from node.line.splits import random_seed
 from node.loop.session_plan import Goal
 from node.on_demand.lending import models_here
+from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.program import run_node
 from node.settings.config import Config, config_of
@@ -119,7 +120,8 @@ async def be_node(
             show = hand_in(node)
             following = asyncio.create_task(_repeat(show))
             try:
-                await run_node(node, on_interrupt=partial(print, STOPPING, file=sys.stderr))
+                stopping = partial(print, STOPPING, file=sys.stderr)
+                await run_node(node, handlers(node), on_interrupt=stopping)
                 show()
             finally:
                 following.cancel()

@@ -29,11 +29,10 @@ class Fixed:
     why: str
 
 
-def day_document(home: Home, config: Config, day: str) -> Mapping[str, Message]:
+def day_document(store: Store, config: Config, day: str) -> Mapping[str, Message]:
     """Return what a day (UTC) took, in all and question by question, and what it may."""
-    with Store.open_read_only(home) as store:
-        calls = model_calls.calls_on(store.database, day)
-        spent = model_calls.spending_on(store.database, day)
+    calls = model_calls.calls_on(store.database, day)
+    spent = model_calls.spending_on(store.database, day)
     limits = limits_of(config)
     return {
         "day": day,
@@ -106,6 +105,11 @@ def _figures(charge: Charge) -> Mapping[str, Message]:
         "tokens_out": charge.tokens_out,
         "usd": charge.usd_nano / NANO,
     }
+
+
+def today(now_ms: int) -> str:
+    """Return the day whose limits hold now, such as 2026-03-01."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def _time(ts_ms: int) -> str:

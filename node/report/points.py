@@ -3,26 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from node.report.concluded import ConcludedTrial, Span
 from node.report.peers import interval_of
 from node.store.experiments import Adoption, Experiment
 from node.views.staircase import Column, columns
-from protocol.evidence import GAINS
 from protocol.units import NANO, from_nano
 
-Mark: TypeAlias = Literal[
-    "baseline",
-    "kept",
-    "branched",
-    "discarded",
-    "failed",
-    "rejected",
-    "confirmed",
-    "unconfirmed",
-    "unrunnable",
-]
 NINETY_FIVE: Final = 1.96  # standard deviations on either side of a normal's 95 %
 _BASELINE_RUNS: Final = 2
 
@@ -31,8 +19,7 @@ _BASELINE_RUNS: Final = 2
 class Point:
     """An experiment in the plot: what it measured, its 95 % interval, both lines after it."""
 
-    mark: Mark
-    title: str
+    entry: Experiment
     metric: float | None
     low: float | None
     high: float | None
@@ -86,21 +73,9 @@ def _point(
         reach = NINETY_FIVE * noise_sd / sqrt(runs)
         low, high = metric - reach, metric + reach
     return Point(
-        mark=_mark(entry, confirmation),
-        title=entry.title,
+        entry=entry,
         metric=metric,
         low=low,
         high=high,
         column=column,
     )
-
-
-def _mark(entry: Experiment, confirmation: ConcludedTrial | None) -> Mark:
-    if confirmation is not None:
-        if confirmation.verdict == "unrunnable":
-            return "unrunnable"
-        return "confirmed" if confirmation.verdict in GAINS else "unconfirmed"
-    match entry.decision:
-        case "baseline" | "kept" | "branched" | "discarded" | "rejected":
-            return entry.decision
-    return "failed"

@@ -1,11 +1,16 @@
 """What commands may ask of a running node over its socket, by name."""
 
+import asyncio
 from collections.abc import Mapping
+from typing import cast
 
 from node.claims.authors import author_rates
+from node.documents.knowledge import importance_document
+from node.home.clock import clock_ms
 from node.home.control import Handler, Message
 from node.home.people import read_people
 from node.line.handed_in import check_submission
+from node.line.hypotheses import complete, register
 from node.line.strangers_task import lacking
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
@@ -13,6 +18,7 @@ from node.running.node import Node
 from node.running.proving import pause_document, seconds_in
 from node.running.questions import Question
 from node.store.blobs import Blobs
+from node.store.notes import keep_note
 from node.views.peers import peers_document, trust_in
 from node.views.status import status_document
 from protocol.errors import UsageError
@@ -96,7 +102,42 @@ def handlers(node: Node) -> Mapping[str, Handler]:
             return dict(prompt_document(node.home, context, who))
         return dict(await advice(context, node.proposer, node.slow))
 
+    async def note(arguments: Mapping[str, Message]) -> Message:
+        said = arguments.get("text")
+        if not isinstance(said, str):
+            raise UsageError("that is no note", "say it in words")
+        store, line = node.books.store, node.research.line_key
+        kept = keep_note(store, line, said, now_ms=clock_ms())
+        node.books.keep_journal()
+        return kept.ts_ms
+
+    async def register_hypothesis(arguments: Mapping[str, Message]) -> Message:
+        match arguments:
+            case {"title": str() as title, "why": str() as why}:
+                return register(node.books.ledger, title, why, now_ms=clock_ms()).id
+        raise UsageError("that is no hypothesis", "it has a title, and says why")
+
+    async def complete_hypothesis(arguments: Mapping[str, Message]) -> Message:
+        match arguments:
+            case {"id": str() as number, "result": bytes() | None as result}:
+                return complete(node.books.ledger, number, result=result).state
+        raise UsageError("that closes no hypothesis", "name it by its id")
+
+    async def importance(_: Mapping[str, Message]) -> Message:
+        from agent.knobs.importance import importance_of  # and numpy with it
+
+        found = await asyncio.to_thread(importance_of, node.ideas.context())
+        return cast("Message", importance_document(found))
+
+    async def program(_: Mapping[str, Message]) -> Message:
+        return node.ideas.program
+
     return {
+        "importance": importance,
+        "program": program,
+        "note": note,
+        "register": register_hypothesis,
+        "complete": complete_hypothesis,
         "fetch_task": fetch_task,
         "propose": propose,
         "verify": verify,

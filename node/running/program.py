@@ -10,12 +10,12 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from node.home.clock import passing_s
-from node.home.control import ControlServer
+from node.home.control import ControlServer, Handler
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
@@ -37,9 +37,9 @@ from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice,
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, fast_proposer, open_slow, take_means
 from node.running.first_card import Unproven, task_here
-from node.running.handlers import handlers
 from node.running.log_file import logging_to
 from node.running.node import Node, open_node
+from node.running.page import with_page
 from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
@@ -325,14 +325,20 @@ async def _run(
                 node.research.pause_as(before)
             if turn is not None:
                 await stack.enter_async_context(for_a_turn(node.research, *turn))
+            answers = await stack.enter_async_context(with_page(node, is_shown=before is None))
             if sys.stdout.isatty():
-                await run_watched(node, config)
+                await run_watched(node, config, answers)
             else:
-                await run_node(node)
+                await run_node(node, answers)
             return node.research
 
 
-async def run_node(node: Node, *, on_interrupt: Callable[[], object] = lambda: None) -> None:
+async def run_node(
+    node: Node,
+    answers: Mapping[str, Handler],
+    *,
+    on_interrupt: Callable[[], object] = lambda: None,
+) -> None:
     """Work and answer commands over the socket, until the goal is reached or somebody stops it.
 
     The first interrupt ends it after the run at hand, of which `on_interrupt` tells; the second at
@@ -344,14 +350,14 @@ async def run_node(node: Node, *, on_interrupt: Callable[[], object] = lambda: N
         on_interrupt()
 
     async def work() -> None:
-        async with ControlServer(node.home.socket, handlers(node)):
+        async with ControlServer(node.home.socket, answers):
             await node.research.run()
 
     if await until_interrupted(work(), first=interrupted) > 1:
         raise KeyboardInterrupt
 
 
-async def run_watched(node: Node, config: Config) -> None:
+async def run_watched(node: Node, config: Config, answers: Mapping[str, Handler]) -> None:
     """Run a node as `run_node` does, below a picture of it that is drawn anew all the time."""
     from rich.live import Live
 
@@ -375,7 +381,7 @@ async def run_watched(node: Node, config: Config) -> None:
 
         drawing = asyncio.create_task(refresh())
         try:
-            await run_node(node, on_interrupt=redraw)
+            await run_node(node, answers, on_interrupt=redraw)
         finally:
             drawing.cancel()
             redraw()

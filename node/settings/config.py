@@ -206,6 +206,15 @@ class Config:
     """What runs do while the machine runs on its battery: `"work"`; `"rest"`, once the run at hand
     has ended, until it is charged; or `"auto"`, which is to rest where they are a card's."""
 
+    web: str = setting(
+        "auto",
+        ValueKind(take.page_address, 'an address like "127.0.0.1:7842", "auto" or "none"'),
+        Flag("Where the page in the browser is (default: auto).", metavar="ADDRESS|auto|none"),
+    )
+    """Where the page in the browser and the API are served: `"127.0.0.1:7842"`; `"auto"`, there or
+    at a free port where that is taken; or `"none"`. At another address than 127.0.0.1 others on the
+    network can reach it, with a token, over a connection that everybody between can read."""
+
     max_experiments: int | None = setting(None, _COUNT, Flag("Stop after so many experiments."))
     """Stop a session after so many experiments."""
 

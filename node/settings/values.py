@@ -7,6 +7,7 @@ it stood and what is taken there (`node.settings.setting`).
 import json
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ from protocol.codecs import NAME_PATTERN, line
 from protocol.errors import Rejected
 
 NAME_LIMIT = 64  # what a profile record holds
+NO_PAGE = "none"
+FREE_PAGE = "auto"
 NEAR = 0.75  # similarity above which an unknown word is taken for a misspelling
 _SOCKET = re.compile(r"/ip4/[0-9.]{7,15}/tcp/[0-9]{1,5}|/ip6/[0-9a-f:]{2,39}/tcp/[0-9]{1,5}")
 _NAME = line(0, NAME_LIMIT)
@@ -94,6 +97,17 @@ def count(value: Given) -> int:
     if type(number) is not int or number < 1:
         raise ValueError
     return number
+
+
+def page_address(value: Given) -> str:
+    """An address and a port to serve a page at; `auto`, or `none`."""
+    if text(value) in (NO_PAGE, FREE_PAGE):
+        return text(value)
+    host, _, port = text(value).rpartition(":")
+    ip_address(host.removeprefix("[").removesuffix("]"))
+    if not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise ValueError
+    return text(value)
 
 
 def auto_or_count(value: Given) -> int | Literal["auto"]:

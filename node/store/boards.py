@@ -62,6 +62,29 @@ class Boards:
                 self._keep(key, board)
         return self._kept(key, limit)
 
+    def version(self, key: BoardKey) -> object:
+        """Return what is another one once the board, or what is said of it here, has changed."""
+        kept = self._database.rows(
+            "SELECT fresh, set_digest FROM board WHERE net = ? AND task = ? AND class = ?", key
+        )
+        facts = self._database.rows(
+            "SELECT count(*), max(rowid) FROM fact WHERE net = ? AND task = ? AND class = ?", key
+        )
+        withdrawn = self._database.rows(
+            "SELECT (SELECT count(*) FROM withdrawal), (SELECT count(*) FROM equivocation),"
+            " (SELECT count(*) FROM job WHERE state = 'open')"
+        )
+        return kept, facts, withdrawn
+
+    def kept_rows(self, key: BoardKey) -> int | None:
+        """Return how many rows a board has, if it was made since it last changed."""
+        if not self._is_fresh(key):
+            return None
+        ((number,),) = self._database.rows(
+            "SELECT count(*) FROM board_row WHERE net = ? AND task = ? AND class = ?", key
+        )
+        return int(number)
+
     def networks(self) -> list[str]:
         """Return the networks of which there are boards, by name."""
         rows = self._database.rows("SELECT DISTINCT net FROM fact ORDER BY net")

@@ -7,7 +7,7 @@ are for people; what decides is in the loop's own books.
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from node.store.database import Database
 from node.store.jobs import LineKey
@@ -48,16 +48,48 @@ class Experiment:
     parent: bytes
     patch: bytes | None
 
+    @property
+    def line(self) -> LineKey:
+        """The line that it is of."""
+        return LineKey(task=self.task, hardware_class=self.hardware_class)
+
 
 _COLUMNS = ", ".join(
     "class" if field.name == "hardware_class" else field.name for field in fields(Experiment)
 )
+_NAMES = [field.name for field in fields(Experiment)]
 _PLACES = ", ".join("?" for _ in fields(Experiment))
+
+
+def _experiment(row: Sequence[Any]) -> Experiment:
+    return Experiment(**dict(zip(_NAMES, row, strict=True)))
 
 
 def is_branching(origin: Origin) -> bool:
     """Say whether a patch is the step with which the working line goes on from another tree."""
     return origin.proposer == BRANCHING
+
+
+Column = Literal["n", "metric", "gain", "title", "decision"]
+_SORTED_BY: Final[dict[Column, str]] = {
+    "n": "n",
+    "metric": "metric_nano",
+    "gain": "gain_nano",
+    "title": "title COLLATE NOCASE",
+    "decision": "decision",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which rows are wanted; None is any. `words` are in the title, whatever their case."""
+
+    task: bytes | None = None
+    hardware_class: str | None = None
+    decision: str | None = None
+    stage: str | None = None
+    origin: str | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +149,71 @@ class Experiments:
             f" ORDER BY n {order} LIMIT :limit",
             values,
         )
-        names = [field.name for field in fields(Experiment)]
-        return [Experiment(**dict(zip(names, row, strict=True))) for row in rows]
+        return [_experiment(row) for row in rows]
+
+    def page(
+        self, wanted: Filter, *, by: Column, is_rising: bool, offset: int, limit: int
+    ) -> tuple[int, list[Experiment]]:
+        """Return how many rows fit a filter, and some of them; those without a figure come last."""
+        conditions = {
+            "task = :task": wanted.task,
+            "class = :class": wanted.hardware_class,
+            "decision = :decision": wanted.decision,
+            "stage = :stage": wanted.stage,
+            "origin = :origin": wanted.origin,
+            "instr(lower(title), lower(:words))": wanted.words or None,
+        }
+        where = " AND ".join(one for one, value in conditions.items() if value is not None) or "1"
+        values: dict[str, object] = {
+            "task": wanted.task,
+            "class": wanted.hardware_class,
+            "decision": wanted.decision,
+            "stage": wanted.stage,
+            "origin": wanted.origin,
+            "words": wanted.words,
+        }
+        ((total,),) = self._database.rows(f"SELECT count(*) FROM experiment WHERE {where}", values)  # noqa: S608 (constants)
+        column, order = _SORTED_BY[by], "ASC" if is_rising else "DESC"
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} FROM experiment WHERE {where}"  # noqa: S608 (constants)
+            f" ORDER BY {column} IS NULL, {column} {order}, n {order} LIMIT :limit OFFSET :offset",
+            {**values, "limit": limit, "offset": offset},
+        )
+        return int(total), [_experiment(row) for row in rows]
+
+    def tried(self, line: LineKey) -> dict[str, int]:
+        """Return how many ideas of a line were decided how: neither trials of the head nor
+        branches."""
+        rows = self._database.rows(
+            "SELECT decision, count(*) FROM experiment WHERE task = ? AND class = ?"
+            " AND stage IN ('screen', 'keep') AND origin != ? GROUP BY decision ORDER BY decision",
+            (line.task, line.hardware_class, BRANCHING),
+        )
+        return dict(rows)
+
+    def confirmations(self, line: LineKey) -> dict[str, int]:
+        """Return how many trials of the head of a line were decided how."""
+        rows = self._database.rows(
+            "SELECT decision, count(*) FROM experiment WHERE task = ? AND class = ?"
+            " AND stage = 'confirm' GROUP BY decision",
+            (line.task, line.hardware_class),
+        )
+        return dict(rows)
+
+    def latest_of(self, line: LineKey, tree: bytes) -> Experiment | None:
+        """Return the last baseline or confirmation of a tree."""
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} FROM experiment WHERE task = ? AND class = ? AND tree = ?"  # noqa: S608 (constants)
+            " AND stage IN ('baseline', 'confirm') ORDER BY n DESC LIMIT 1",
+            (line.task, line.hardware_class, tree),
+        )
+        return _experiment(rows[0]) if rows else None
+
+    def find(self, record_id: bytes) -> Experiment | None:
+        """Return the row that follows from an own result; None if none does."""
+        statement = f"SELECT {_COLUMNS} FROM experiment WHERE id = ?"  # noqa: S608 (constants)
+        rows = self._database.rows(statement, (record_id,))
+        return _experiment(rows[0]) if rows else None
 
     def lines(self) -> list[LineKey]:
         """Return the tasks and classes that rows are of."""

@@ -85,6 +85,21 @@ def only_one(prefix: str, matching: Collection[bytes], what: str = "ids") -> byt
     raise UsageError(f"`{prefix}` fits several {what}: {shown}{more}", "give more of its digits")
 
 
+class Envelope(NamedTuple):
+    """A record without its body; `own`: this node signed it."""
+
+    id: bytes
+    kind: str
+    author: bytes
+    seq: int
+    ts_ms: int
+    own: bool
+
+
+def _envelope(id: bytes, kind: str, author: bytes, seq: int, ts_ms: int, own: int) -> Envelope:  # noqa: A002
+    return Envelope(id=id, kind=kind, author=author, seq=seq, ts_ms=ts_ms, own=bool(own))
+
+
 class Records:
     """Everybody's records, this node's own among them."""
 
@@ -276,6 +291,33 @@ class Records:
             {**given, "limit": -1 if limit is None else limit},
         )
         return [parsed(row[0]) for row in rows]
+
+    def page(
+        self, kind: str | None, author: bytes | None, *, offset: int, limit: int
+    ) -> tuple[int, list[Envelope]]:
+        """Return how many records are of a kind and an author, and some of them, newest first."""
+        wanted = {"kind": kind, "author": author}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = :{name}" for name in given) or "1"
+        ((total,),) = self._database.rows(f"SELECT count(*) FROM record WHERE {where}", given)  # noqa: S608 (names from above)
+        rows = self._database.rows(
+            f"SELECT id, kind, author, seq, ts_ms, own FROM record WHERE {where}"  # noqa: S608 (names from above)
+            " ORDER BY n DESC LIMIT :limit OFFSET :offset",
+            {**given, "limit": limit, "offset": offset},
+        )
+        return int(total), [_envelope(*row) for row in rows]
+
+    def newest(self) -> int:
+        """Return the number of the record that came last, 0 before the first."""
+        return int(self._database.rows("SELECT coalesce(max(n), 0) FROM record")[0][0])
+
+    def after(self, number: int, *, limit: int) -> list[Envelope]:
+        """Return records that came after one, in the order in which they came."""
+        rows = self._database.rows(
+            "SELECT id, kind, author, seq, ts_ms, own FROM record WHERE n > ? ORDER BY n LIMIT ?",
+            (number, limit),
+        )
+        return [_envelope(*row) for row in rows]
 
     def own(self) -> list[Record]:
         """Return this node's own records in the order they were made."""

@@ -79,7 +79,7 @@ def moment_before(text: str, now: datetime) -> datetime:
             moment = datetime.fromisoformat(wanted).replace(tzinfo=now.tzinfo)
         else:
             moment = now - timedelta(seconds=parse_duration(wanted))
-    except (ValueError, UsageError) as fault:
+    except (ValueError, UsageError, OverflowError) as fault:
         raise no_time from fault
     if moment > now:
         raise no_time

@@ -16,7 +16,7 @@ from node.line.intents import others_intents
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.remeasure import open_doubt
 from node.proposing.budget import spent_today
-from node.store.experiments import BRANCHING, Decision, Experiment
+from node.store.experiments import Decision
 from node.store.jobs import Line
 from node.store.store import Store
 from node.terminal.vocabulary import JUDGED
@@ -95,23 +95,21 @@ def _network(store: Store, net: str, membership: "Membership | None") -> Message
 
 def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:
     """Return the public metrics of the runs that a tree's latest baseline or confirmation had."""
-    for entry in reversed(store.experiments.listed(line.key)):
-        if entry.tree != tree or entry.stage not in ("baseline", "confirm"):
-            continue
-        body = store.records.get(entry.id).body
-        assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
-        role = "base" if entry.stage == "baseline" else "candidate"
-        return [
-            run.metric_nano / NANO
-            for run in body.runs
-            if run.role == role and run.metric_nano is not None
-        ]
-    return []
+    entry = store.experiments.latest_of(line.key, tree)
+    if entry is None:
+        return []
+    body = store.records.get(entry.id).body
+    assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
+    role = "base" if entry.stage == "baseline" else "candidate"
+    return [
+        run.metric_nano / NANO
+        for run in body.runs
+        if run.role == role and run.metric_nano is not None
+    ]
 
 
 def _line(store: Store, line: Line, research: "Research | None", author: bytes | None) -> Message:
     manifest = store.records.manifest(line.task)
-    entries = store.experiments.listed(line.key)
     live = research if research is not None and research.line_key == line.key else None
     activity = live.activity if live else None
     floor = manifest.noise_floor_nano / NANO if manifest else None
@@ -125,10 +123,10 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
         "head": _head(store, line),
         "working": _working(store, line),
         "noise_sd": live.noise_sd if live else floor,
-        "experiments": _experiments(entries),
+        "experiments": _experiments(store, line),
         "per_hour": round(activity.runs_per_hour, 1) if activity else 0,
         "counted_share": round(activity.counted_share, 3) if activity else 0,
-        "verification": _verification(store, line, entries),
+        "verification": _verification(store, line),
         "intents": _intents(store, line, author),
         "now": _now(live) if live else None,
     }
@@ -188,27 +186,23 @@ def _intents(store: Store, line: Line, author: bytes | None) -> Message:
     ]
 
 
-def _experiments(entries: list[Experiment]) -> Message:
-    counts = Counter(
-        entry.decision
-        for entry in entries
-        if entry.stage in ("screen", "keep") and entry.origin != BRANCHING
-    )
+def _experiments(store: Store, line: Line) -> Message:
+    counts = store.experiments.tried(line.key)
     document: dict[str, Message] = {"total": sum(counts.values())}
-    return document | {decision: counts[decision] for decision in DECISIONS}
+    return document | {decision: counts.get(decision, 0) for decision in DECISIONS}
 
 
-def _verification(store: Store, line: Line, entries: list[Experiment]) -> Message:
+def _verification(store: Store, line: Line) -> Message:
     """Own checkpoints, peers' best trees and their claims that were run again."""
-    confirmations = [entry for entry in entries if entry.stage == "confirm"]
-    passed = sum(entry.decision == "adopted" for entry in confirmations)
-    failed = sum(entry.decision in ("failed", "rejected") for entry in confirmations)
+    confirmations = Counter(store.experiments.confirmations(line.key))
+    passed = confirmations["adopted"]
+    failed = confirmations["failed"] + confirmations["rejected"]
     claims = Counter(job.step.verdict for job in store.jobs.closed_jobs(line.key, AttestationStep))
     # Own stacks make no claim that could be refuted; a peer's tree does.
     refuted = sum(
         job.step.verdict == "refuted" for job in store.jobs.closed_jobs(line.key, CatchUpStep)
     )
-    missed = len(confirmations) - passed - failed - refuted
+    missed = confirmations.total() - passed - failed - refuted
     claims.update(confirmed=passed, refuted=refuted, unconfirmed=missed, unrunnable=failed)
     queued = len(store.jobs.open_jobs(line.key, *HEAD_TRIALS, AttestationStep))
     return {"queued": queued, **{verdict: claims[verdict] for verdict in VERDICTS}}

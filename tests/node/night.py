@@ -5,6 +5,7 @@ failures of each kind, and whoever could write a title or a reason tried to writ
 `python -m tests.node.night` writes its report into `golden/`, for review.
 """
 
+import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from agent.completion import ModelCost
 from agent.proposal import Proposal
+from node.documents.night import night_document
 from node.home.home import Home
 from node.line.attestation import (
     WantedClaim,
@@ -34,7 +36,6 @@ from node.line.trial import MetricReading
 from node.loop.insights import tell_insight
 from node.report.concluded import Span, Spend
 from node.report.lines import Report, report_of
-from node.report.page import as_page
 from node.report.peers import AskedPart, Interval
 from node.report.words import as_markdown
 from node.store.blobs import Blobs
@@ -318,7 +319,7 @@ def rare(report: Report) -> Report:
 def told(night: Night) -> dict[str, str]:
     """Return a night's report by the name of its golden file, without the ids: they are hashes."""
     report = report_of(night.store, night.span, net="main")
-    texts = {"night.md": as_markdown(report, UTC), "night.html": as_page(report, UTC)}
+    texts = {"night.md": as_markdown(report, UTC), "night.json": _as_json(report)}
     return {name: _without_ids(text) for name, text in texts.items()}
 
 
@@ -328,14 +329,19 @@ def told_rarely(night: Night) -> dict[str, str]:
     rest = rare(report)
     texts = {
         "rare.md": as_markdown(rest, UTC),
-        "rare.html": as_page(rest, UTC),
+        "rare.json": _as_json(rest),
         "empty.md": as_markdown(replace(report, lines=()), UTC),
     }
     return {name: _without_ids(text) for name, text in texts.items()}
 
 
+def _as_json(report: Report) -> str:
+    """Return what a page draws of it, a thing to a line."""
+    return json.dumps(night_document(report, UTC), ensure_ascii=False, indent=1) + "\n"
+
+
 def _without_ids(text: str) -> str:
-    return re.sub(r"\b[0-9a-f]{12}\b", "(12 digits)", text)
+    return re.sub(r"\b[0-9a-f]{12}(?:[0-9a-f]{52})?\b", "(12 digits)", text)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from agent.proposal import Context
+from node.home.clock import clock_ms
 from node.home.home import Home
 from node.line.ledger import Ledger
 from node.loop.briefing import Briefing
 from node.loop.outcomes import Outcomes
 from node.store.blobs import Blobs
+from node.store.notes import keep_note
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.units import NANO
@@ -75,3 +77,11 @@ def test_before_the_first_run_it_is_about_the_task_s_baseline(home: Home, store:
     assert context.source == BASELINE
     assert context.brief is not None
     assert context.brief.best is None
+
+
+def test_what_the_owner_says_is_told_for_a_day(home: Home, ledger: Ledger, store: Store) -> None:
+    keep_note(store, LINE, "long ago", now_ms=1)
+    keep_note(store, LINE, "try a warm-up", now_ms=clock_ms())
+    brief = told(ledger, home).brief
+    assert brief is not None
+    assert brief.notes == ("try a warm-up",)

@@ -1,5 +1,7 @@
 """The report of a night: true to the store, the same every time, and harmless whatever is in it."""
 
+import base64
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -8,19 +10,19 @@ from html.parser import HTMLParser
 
 import pytest
 
+from node.documents.night import night_document
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
 from node.line.job_kinds import KINDS
 from node.proposing.budget import ledger_of
 from node.report.concluded import Span, Spend
 from node.report.document import report_json
-from node.report.lines import LineReport, report_of
+from node.report.lines import LineReport, Report, report_of
 from node.report.markdown import bullets, code_span, table, words
-from node.report.page import as_page
-from node.report.plot import progress_plot
 from node.report.words import as_markdown
 from node.store.model_calls import Charge, SpendingLimits, reserve
 from node.store.store import Store
+from node.web.night_file import as_file
 from protocol.errors import UsageError
 from tests.node.books import BASE_NANO, GAIN_NANO
 from tests.node.examples import BASELINE
@@ -36,17 +38,6 @@ from tests.node.night import (
     whole_night,
 )
 from tests.node.test_commands import arnode
-
-SVG = {"svg", "g", "path", "text", "title"}
-ELEMENTS = SVG | {
-    "html", "head", "meta", "style", "body", "main", "h1", "h2", "h3", "p", "ul", "li",
-    "code", "div", "table", "thead", "tbody", "tr", "th", "td", "span", "figure", "figcaption",
-    "details", "summary",
-}  # fmt: skip
-ATTRIBUTES = {
-    "class", "d", "x", "y", "viewbox", "role", "aria-hidden", "charset", "content", "http-equiv",
-    "name", "lang",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -67,7 +58,7 @@ def line_of(night: Night, span: Span | None = None) -> LineReport:
 # What it says
 
 
-@pytest.mark.parametrize("name", ["night.md", "night.html", "rare.md", "rare.html", "empty.md"])
+@pytest.mark.parametrize("name", ["night.md", "night.json", "rare.md", "rare.json", "empty.md"])
 def test_the_report_of_a_night_is_the_one_that_was_reviewed(night: Night, name: str) -> None:
     assert {**told(night), **told_rarely(night)}[name] == (GOLDEN / name).read_text(
         encoding="utf-8"
@@ -231,90 +222,109 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
         self.elements: list[str] = []
-        self.open: list[str] = []
         self.attributes: list[tuple[str, str]] = []
-        self.texts: list[str] = []
+        self.texts: dict[str, str] = {}
+        self._within = ""
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
-        if tag != "meta":
-            self.open.append(tag)
+        self._within = f"{tag} {dict(attrs).get('type', '')}".strip()
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
+        self._within = ""
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        self.texts[self._within] = self.texts.get(self._within, "") + data
 
     def handle_comment(self, data: str) -> None:
         pytest.fail(f"a comment: {data}")
 
 
-def test_nothing_of_a_record_is_markup_on_the_page(night: Night) -> None:
-    text = told(night)["night.html"]
-    page = Page(text)
-    assert page.open == []
-    assert set(page.elements) <= ELEMENTS
-    assert {name for name, _ in page.attributes} <= ATTRIBUTES
-    shown = "".join(page.texts)
+def page_of(report: Report) -> Page:
+    return Page(as_file(report, UTC))
+
+
+@pytest.fixture
+def report(night: Night) -> Report:
+    return report_of(night.store, night.span, net="main")
+
+
+def test_nothing_of_a_record_is_markup_in_the_file(report: Report) -> None:
+    text = as_file(report, UTC)
+    page, empty = Page(text), page_of(replace(report, lines=()))
+    assert page.elements == empty.elements
+    assert [name for name, _ in page.attributes] == [name for name, _ in empty.attributes]
+    written = page.texts["script application/json"]
+    assert json.loads(written) == night_document(report, UTC)
+    assert "<" not in written
     for part in ("<script>alert(1)</script>", "<img src=x>", "&amp;", "\\u200d", "model<b>"):
-        assert part in shown, f"{part} is shown as it was written"
+        assert part in page.texts["pre"], f"{part} is shown as it was written"
     assert "\u200d" not in text
 
 
 @pytest.mark.parametrize(
     "text",
-    ["<b>x</b>", "[x](http://evil.example/)", "![x](//evil.example/x.png)", "<http://evil.example/>",
-     "<!-- x", "*x* __y__", "&lt;b&gt;", "\\<b>"],
+    ["<b>x</b>", "</script><script>x", "</pre></noscript><b>", "<!-- x", "&lt;b&gt;", "\\<b>",
+     "$title"],
 )  # fmt: skip
-def test_not_even_text_outside_of_code_becomes_markup_on_the_page(night: Night, text: str) -> None:
-    report = report_of(night.store, night.span, net="main")
-    known = set(Page(as_page(report, UTC)).elements)
+def test_not_even_text_outside_of_code_becomes_markup_in_the_file(
+    report: Report, text: str
+) -> None:
     # Nothing that a record may hold gets here: the name of a task has letters, digits and hyphens.
-    page = Page(as_page(replace(report, lines=(replace(report.lines[0], task=text),)), UTC))
-    assert set(page.elements) == known
-    assert f"{text} on cpu-x86_64" in "".join(page.texts)
+    page = page_of(replace(report, lines=(replace(report.lines[0], task=text),)))
+    assert page.elements == page_of(report).elements
+    assert f"{text} on cpu-x86_64" in page.texts["pre"]
 
 
-def test_the_page_fetches_nothing_and_runs_nothing(night: Night) -> None:
-    page = Page(told(night)["night.html"])
+@pytest.mark.parametrize("text", ["[x](http://evil.example/)", "*x* __y__", "![x](//y.example/x)"])
+def test_text_has_no_links_pictures_or_emphasis(report: Report, text: str) -> None:
+    strange = replace(report, lines=(replace(report.lines[0], task=text),))
+    heading = next(one for one in night_document(strange, UTC)["blocks"] if one["level"] == 2)
+    assert heading["rows"] == [[[{"text": f"{text} on cpu-x86_64", "code": False}]]]
+
+
+def test_the_file_fetches_nothing_and_runs_what_it_was_made_with_alone(report: Report) -> None:
+    page = page_of(report)
     names = {name for name, _ in page.attributes}
-    assert not names & {"href", "src", "srcset", "style", "action", "data", "xlink:href"}
+    assert not names & {"href", "src", "srcset", "style", "action", "data"}
     assert not any(name.startswith("on") for name in names)
-    assert not {"script", "link", "img", "iframe", "object", "embed", "base"} & set(page.elements)
-    (style,) = (text for text in page.texts if ":root" in text)
-    for text in (style, *(value for _, value in page.attributes)):
-        assert "url(" not in text
-        assert "@import" not in text
-        assert "//" not in text
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    assert ("content", policy) in page.attributes
+    (policy,) = (value for _, value in page.attributes if "default-src" in value)
+    style, modules = page.texts["style"], page.texts["script importmap"]
+    begin = page.texts["script module"]
+    hashes = [_hash(text) for text in (style, modules, begin)]
+    assert policy == (
+        f"default-src 'none'; style-src '{hashes[0]}'; script-src '{hashes[1]}' '{hashes[2]}' data:"
+    )
+    assert not re.search(r"url\(|@import|//", style.replace("/*", ""))
 
 
-def test_every_experiment_has_a_mark_of_its_own_in_the_plot(night: Night) -> None:
-    points = line_of(night).points
-    drawn = progress_plot(points, "bpb")
-    marks = re.findall(r'<g class="mark (\w+)"><title>', drawn)
-    assert marks == [point.mark for point in points]
-    assert marks == [
-        "baseline", "discarded", "discarded", "failed", "rejected", "kept", "kept", "confirmed",
-        "kept", "unconfirmed", "confirmed", "discarded", "kept",
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def test_the_file_has_every_module_that_one_of_its_modules_names(report: Report) -> None:
+    page = page_of(report)
+    modules: dict[str, str] = json.loads(page.texts["script importmap"])["imports"]
+    named = set(re.findall('"(arnode/[^"]+)"', page.texts["script module"]))
+    for address in modules.values():
+        text = base64.b64decode(address.removeprefix("data:text/javascript;base64,")).decode()
+        named |= set(re.findall(r'^import .* from "([^"]+)";', text, re.MULTILINE))
+    assert named == set(modules)
+
+
+def test_every_experiment_has_a_place_in_the_plot(night: Night, report: Report) -> None:
+    (plot,) = night_document(report, UTC)["plots"]
+    points = plot["points"]
+    assert points["decision"] == [
+        "baseline", "discarded", "discarded", "failed", "rejected", "kept", "kept", "adopted",
+        "kept", "unconfirmed", "adopted", "discarded", "kept",
     ]  # fmt: skip
-    measured = sum(point.metric is not None for point in points)
-    assert drawn.count('class="interval"') == measured == 11
-
-
-def test_marks_are_told_apart_by_their_shape(night: Night) -> None:
-    points = {point.mark: point for point in line_of(night).points}
-    shapes = {
-        mark: re.sub(r"M[\d.]+ [\d.]+", "", path)
-        for mark, point in points.items()
-        for path in re.findall(r'<path d="([^"]+)"/?>', progress_plot([point], "bpb"))[:1]
-    }
-    assert len({shapes[mark] for mark in ("kept", "discarded", "failed", "rejected")}) == 4
+    assert {len(column) for column in points.values()} == {13}  # type: ignore[arg-type]
+    assert sum(metric is not None for metric in points["metric"]) == 11
+    assert points["id"] == [point.entry.id.hex() for point in line_of(night).points]
 
 
 def test_experiments_have_an_interval_of_one_run_and_trials_that_of_their_gain(
@@ -336,21 +346,6 @@ def test_experiments_have_an_interval_of_one_run_and_trials_that_of_their_gain(
     assert passed.metric - passed.low == pytest.approx(
         (measured.upper_nano - measured.gain_nano) / 1e9
     )
-
-
-def test_what_lies_beyond_the_edge_is_drawn_at_it(night: Night) -> None:
-    points = line_of(night).points
-    far = replace(points[1], metric=9.0, low=8.9, high=9.1)
-    drawn = progress_plot([points[0], far, *points[2:]], "bpb")
-    assert drawn.count('class="interval"') == 10
-    numbers = [float(number) for number in re.findall(r"-?\d+\.?\d*", drawn)]
-    assert max(numbers) <= 720
-
-
-@pytest.mark.parametrize("count", [1, 3000])
-def test_the_plot_takes_one_experiment_or_thousands(night: Night, count: int) -> None:
-    points = [line_of(night).points[0]] * count
-    assert progress_plot(points, "bpb").count("<g class=") == count + 1  # and the legend's
 
 
 # Markdown
@@ -392,25 +387,16 @@ def test_a_unit_is_no_markup_whoever_named_it(unit: str, told: str, night: Night
     assert f"to 1.440000 {told} (val_bpb" in text
 
 
-def test_long_lists_are_cut_in_markdown_and_folded_on_the_page(night: Night) -> None:
+def test_long_lists_are_cut_in_markdown_and_whole_on_the_page(report: Report) -> None:
     items = [f"item {number}." for number in range(50)]
     assert bullets(items, 20).splitlines()[20:] == [
         "- and 30 more: `arnode report --json` has all of them"
     ]
     assert "item 49." in bullets(items, None)
-    (line,) = report_of(night.store, night.span, net="main").lines
-    lessons = tuple(items)
-    report = replace(
-        report_of(night.store, night.span, net="main"), lines=(replace(line, lessons=lessons),)
-    )
-    assert "item 49." not in as_markdown(report, UTC)
-    page = as_page(report, UTC)
-    assert Page(page).open == []
-    assert page.count("<summary>and 30 more</summary>") == page.count("<details>") == 1
-    folded = page.partition("<details>")[2].partition("</details>")[0]
-    assert "item 19." not in folded
-    assert "item 20." in folded
-    assert "item 49." in folded
+    long = replace(report, lines=(replace(report.lines[0], lessons=tuple(items)),))
+    assert "item 49." not in as_markdown(long, UTC)
+    night = night_document(long, UTC)
+    assert (night["shown"], len(night["blocks"][-1]["rows"])) == (20, 50)
 
 
 # The command

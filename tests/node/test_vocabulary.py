@@ -8,14 +8,13 @@ from agent import proposal
 from node.line.attempts import CheckpointWord
 from node.report.concluded import Fate
 from node.report.peers import HereWord
-from node.report.points import Mark
 from node.store import experiments
 from node.terminal.vocabulary import WORDINGS, counted, word, wording
 from protocol.attestation import AttestVerdict
 
 OUTCOMES = {
     *(*get_args(proposal.Decision), *get_args(experiments.Decision), "rebased"),
-    *(*get_args(AttestVerdict), *get_args(HereWord), *get_args(Mark)),
+    *(*get_args(AttestVerdict), *get_args(HereWord)),
     *(*get_args(CheckpointWord), *(set(get_args(Fate)) - {"open"})),
 }
 

@@ -28,6 +28,7 @@ from tools.soak.liars import run_liars
 from tools.soak.marked import run_marked
 from tools.soak.model import run_model
 from tools.soak.night import run_night
+from tools.soak.page import run_page
 from tools.soak.planted import run_planted
 from tools.soak.traffic import run_traffic
 from tools.soak.try_ import run_try
@@ -56,6 +57,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "knobs": run_knobs,
     "model": run_model,
     "first": run_first,
+    "page": run_page,
     "tests": run_marked,
     **{f"example-{name}": partial(run_example, name=name) for name in EXAMPLES},
 }

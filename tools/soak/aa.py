@@ -14,6 +14,7 @@ from agent.source.edits import line_edit
 from node.home.home import Home
 from node.line.open_task import find_task
 from node.loop.session_plan import Goal
+from node.running.handlers import handlers
 from node.running.node import open_node
 from node.running.program import run_node
 from node.settings.config import Config
@@ -91,7 +92,7 @@ async def _work(home: Home, task_name: str) -> None:
             proposer=NullProposer(),
             progress=progress,
         ) as node:
-            await run_node(node)
+            await run_node(node, handlers(node))
 
 
 def main() -> None:

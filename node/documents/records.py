@@ -1,0 +1,129 @@
+"""What is said of one record: everything about it, and its diff."""
+
+from dataclasses import asdict
+from typing import TypedDict, cast
+
+from agent.source.capabilities import CapabilityMark
+from agent.source.imported_reach import What
+from node.documents.timeline import TimelineDocument, timeline_document
+from node.exchange.bundle import Subject, trees_of
+from node.store.blobs import Blobs
+from node.store.store import Store
+from node.terminal.terminal import to_json
+from node.vetting.adoption import marks_of
+from protocol.attestation import AttestBody
+from protocol.encoding import Value
+from protocol.errors import ArnodeError, Rejected, UsageError
+from protocol.patches import unified_diff, unpack_diff
+from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
+from protocol.records import Record
+from protocol.remarks import RetractBody
+
+
+class MarkDocument(TypedDict):
+    """One thing beyond arithmetic that a source does: where, which kind, the code in question."""
+
+    path: str
+    line: int
+    what: What
+    text: str
+
+
+class RecordDocument(TypedDict):
+    """One record with everything about it.
+
+    `level` says whose word it is: `here`, this node's own, or `claimed`. `marks` is nil where the
+    record names no source, or its source is not here.
+    """
+
+    id: str
+    kind: str
+    author: str
+    seq: int
+    ts: int
+    body: dict[str, object]
+    signature_ok: bool
+    level: str
+    retracted: str | None
+    related: list[str]
+    marks: list[MarkDocument] | None
+    timeline: list[TimelineDocument]
+
+
+def record_document(store: Store, blobs: Blobs, record: Record) -> RecordDocument:
+    """Return what scripts read of a record."""
+    marks = _marks(store, blobs, record)
+    shown = None if marks is None else [cast("MarkDocument", asdict(mark)) for mark in marks]
+    return {
+        "id": record.id.hex(),
+        "kind": record.kind,
+        "author": record.author.hex(),
+        "seq": record.seq,
+        "ts": record.ts_ms,
+        "body": cast("dict[str, object]", to_json(record.body.to_value())),
+        "signature_ok": True,  # the store reads no record whose signature is wrong
+        "level": "here" if store.records.is_own(record.id) else "claimed",
+        "retracted": _taken_back(store, record),
+        "related": [item.hex() for item in _related(store, record)],
+        "marks": shown,
+        "timeline": timeline_document(store, record),
+    }
+
+
+def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
+    """Return the unified diff that a record is about.
+
+    Raises UsageError if it is about none, ArnodeError if its files are not here.
+    """
+    body = record.body
+    if isinstance(body, AdoptBody):
+        return unified_diff(blobs.get_source(body.from_tree), blobs.get_source(body.to_tree))
+    if isinstance(body, ResultBody | AttestBody):
+        patch = (
+            store.records.patch(body.patch) if isinstance(body, ResultBody) and body.patch else None
+        )
+        if patch is None and body.base != body.tree:  # its author's patch need not be here
+            return unified_diff(blobs.get_source(body.base), blobs.get_source(body.tree))
+        body = patch or body
+    if not isinstance(body, PatchBody):
+        raise UsageError(
+            f"{record.id.hex()[:12]} is a {record.kind} without a patch",
+            "give the id of an experiment: see `arnode log`",
+        )
+    packed = blobs.get(body.diff.blob) if body.diff.blob else body.diff.zlib or b""
+    text = unpack_diff(packed)
+    if isinstance(text, Rejected):
+        raise ArnodeError(f"the diff does not read: {text.reason}", "see `arnode show`")
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _marks(store: Store, blobs: Blobs, record: Record) -> tuple[CapabilityMark, ...] | None:
+    """Return what the record's tree does beyond arithmetic; None without a tree that is here."""
+    if not isinstance(record.body, Subject):
+        return None
+    return marks_of(store, blobs, record.body.task, trees_of(record.body)[1])
+
+
+def _taken_back(store: Store, record: Record) -> str | None:
+    """Return why its author took a record back; None if it stands."""
+    retraction = store.records.retraction(record.id)
+    if retraction is None or not isinstance(retraction.body, RetractBody):
+        return None
+    return retraction.body.reason or "no reason given"
+
+
+def _related(store: Store, record: Record) -> list[bytes]:
+    """Return the records that this one names, then those that name it."""
+    named = [*record.refs, *_digests(record.body.to_value())]
+    candidates = dict.fromkeys([*named, *store.records.naming(record.id)])
+    return [item for item in candidates if item != record.id and store.records.has(item)]
+
+
+def _digests(value: Value) -> list[bytes]:
+    if isinstance(value, bytes):
+        return [value] if len(value) == 32 else []
+    if isinstance(value, list):
+        return [digest for item in value for digest in _digests(item)]
+    if isinstance(value, dict):
+        return [digest for item in value.values() for digest in _digests(item)]
+    return []

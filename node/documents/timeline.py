@@ -1,0 +1,63 @@
+"""Where the seconds of a record's runs went."""
+
+from typing import TypedDict
+
+from node.store.jobs import StoredOutcome
+from node.store.store import Store
+from protocol.attestation import AttestBody
+from protocol.record_kinds import ResultBody
+from protocol.records import Record
+from trainer.measuring.timeline import AHEAD
+
+
+class StageDocument(TypedDict):
+    """One stage of a run; `at_ms` counts from when the source was first handed over.
+
+    What is below 0 was done ahead.
+    """
+
+    sandbox: str
+    stage: str
+    at_ms: int
+    ms: int
+
+
+class TimelineDocument(TypedDict):
+    """The stages of one run, in the order in which they began."""
+
+    seed: int
+    role: str
+    status: str
+    began_ms: int
+    stages: list[StageDocument]
+
+
+def timeline_document(store: Store, record: Record) -> list[TimelineDocument]:
+    """Return the stages of the runs that this node measured for a record, by run."""
+    body = record.body
+    if not isinstance(body, ResultBody | AttestBody) or not store.records.is_own(record.id):
+        return []
+    outcomes = store.jobs.outcomes_of(body.runs)
+    return [_run_document(outcome) for outcome in outcomes if outcome.stages]
+
+
+def _run_document(outcome: StoredOutcome) -> TimelineDocument:
+    began_ms = min(
+        (one.start_ms for one in outcome.stages if one.name not in AHEAD),
+        default=outcome.stages[0].start_ms,
+    )
+    return {
+        "seed": outcome.run.seed,
+        "role": outcome.run.role,
+        "status": outcome.run.status,
+        "began_ms": began_ms,
+        "stages": [
+            {
+                "sandbox": one.part,
+                "stage": one.name,
+                "at_ms": one.start_ms - began_ms,
+                "ms": one.end_ms - one.start_ms,
+            }
+            for one in outcome.stages
+        ],
+    }

@@ -1,0 +1,95 @@
+"""What people and programs mean to find out: registered before it is tried, closed afterwards.
+
+A hypothesis is announced to others of the line as an intent, so that nobody does the same
+meanwhile; what came of it is this node's own note, and no record says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, Literal, TypeAlias
+
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
+from node.line.ledger import Ledger
+from node.line.surroundings import meta_key
+from node.store.jobs import LineKey
+from node.store.store import Store
+from protocol.codecs import choice, line, text
+from protocol.encoding import decode, encode
+from protocol.errors import Rejected, UsageError
+from protocol.fields import Digest, Items, Mapped, Named, Natural
+from protocol.remarks import MAX_TITLE
+
+State: TypeAlias = Literal["open", "done", "dropped"]
+
+MAX_WHY: Final = 1_000
+_LIMIT_BYTES: Final = 1 << 20
+_MOST_KEPT: Final = 300
+_TTL_S: Final = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypothesis(Mapped):
+    """An idea, by the id of its intent; `result` is the experiment that tried it."""
+
+    id: Digest
+    ts_ms: Annotated[Natural, Named("ts")]
+    title: Annotated[str, line(1, MAX_TITLE)]
+    why: Annotated[str, text(MAX_WHY)]
+    state: Annotated[State, choice("open", "done", "dropped")] = "open"
+    result: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hypotheses(Mapped):
+    hypotheses: Annotated[tuple[Hypothesis, ...], Items(0, _MOST_KEPT)]
+
+
+def hypotheses_of(store: Store, line_key: LineKey) -> tuple[Hypothesis, ...]:
+    """Return those of a line, oldest first."""
+    kept = store.meta(meta_key("hypotheses", line_key))
+    if kept is None:
+        return ()
+    value = decode(kept, limit_bytes=_LIMIT_BYTES)
+    read = value if isinstance(value, Rejected) else _Hypotheses.from_value(value)
+    if isinstance(read, Rejected):
+        raise DamagedStoreError("the hypotheses in the store does not read", DAMAGED_HINT)
+    return read.hypotheses
+
+
+def register(ledger: Ledger, title: str, why: str, *, now_ms: int) -> Hypothesis:
+    """Announce an idea on the present working line. Raises UsageError for what is no title."""
+    known = hypotheses_of(ledger.store, ledger.key)
+    if any(one.state == "open" and one.title == title for one in known):
+        raise UsageError("this hypothesis is open already", "complete it first, or say another")
+    sketch = Hypothesis.from_value(
+        {"id": bytes(32), "ts": now_ms, "title": title, "why": why, "state": "open", "result": None}
+    )
+    if isinstance(sketch, Rejected):
+        raise UsageError(
+            f"that is no hypothesis: {sketch.reason}", f"a title has 1 to {MAX_TITLE} characters"
+        )
+    with ledger.store.transaction():
+        record = ledger.publication.intent(ledger.explored.tree, title, ttl_s=_TTL_S)
+        found = replace(sketch, id=record.id)
+        _keep(ledger, (*known, found))
+    return found
+
+
+def complete(ledger: Ledger, number: str, *, result: bytes | None) -> Hypothesis:
+    """Close one, with the experiment that tried it, or as dropped. Raises UsageError."""
+    known = hypotheses_of(ledger.store, ledger.key)
+    meant = [one for one in known if one.id.hex().startswith(number)]
+    if len(meant) != 1:
+        raise UsageError(f"no hypothesis is called {number}", "GET /hypotheses lists them")
+    if meant[0].state != "open":
+        raise UsageError("this hypothesis is closed already", "register another")
+    if result is not None and ledger.store.experiments.find(result) is None:
+        raise UsageError("the result is no experiment of this node", "see `arnode log`")
+    closed = replace(meant[0], state="dropped" if result is None else "done", result=result)
+    _keep(ledger, tuple(closed if one.id == closed.id else one for one in known))
+    return closed
+
+
+def _keep(ledger: Ledger, hypotheses: Sequence[Hypothesis]) -> None:
+    kept = _Hypotheses(hypotheses=tuple(hypotheses[-_MOST_KEPT:]))
+    ledger.store.set_meta(meta_key("hypotheses", ledger.key), encode(kept.to_value()))

@@ -1,0 +1,80 @@
+"""What the owner says to whoever proposes, while the node runs: "try this", "leave that alone".
+
+The latest stand in every prompt for a day, as the owner's program does; all of them are kept, and
+the journal has them beside the table of results.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
+from node.store.jobs import LineKey
+from node.store.store import Store
+from protocol.codecs import text
+from protocol.encoding import decode, encode
+from protocol.errors import Rejected, UsageError
+from protocol.fields import Items, Mapped, Named, Natural
+
+MAX_NOTE: Final = 1_000
+_LIMIT_BYTES: Final = 1 << 20
+_TIME: Final = "%Y-%m-%d %H:%M:%S UTC"
+_MOST_KEPT: Final = 200
+_MOST_IN_FORCE: Final = 5
+_IN_FORCE_MS: Final = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Mapped):
+    """What was said, and when."""
+
+    ts_ms: Annotated[Natural, Named("ts")]
+    text: Annotated[str, text(MAX_NOTE)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Notes(Mapped):
+    notes: Annotated[tuple[Note, ...], Items(0, _MOST_KEPT)]
+
+
+def notes_of(store: Store, line: LineKey) -> tuple[Note, ...]:
+    """Return what was said about a line, oldest first."""
+    kept = store.meta(_key(line))
+    if kept is None:
+        return ()
+    value = decode(kept, limit_bytes=_LIMIT_BYTES)
+    read = value if isinstance(value, Rejected) else _Notes.from_value(value)
+    if isinstance(read, Rejected):
+        raise DamagedStoreError("what the owner said in the store does not read", DAMAGED_HINT)
+    return read.notes
+
+
+def notes_in_force(store: Store, line: LineKey, *, now_ms: int) -> tuple[str, ...]:
+    """Return what prompts quote now, oldest first."""
+    recent = [note for note in notes_of(store, line) if now_ms - note.ts_ms < _IN_FORCE_MS]
+    return tuple(note.text for note in recent[-_MOST_IN_FORCE:])
+
+
+def keep_note(store: Store, line: LineKey, said: str, *, now_ms: int) -> Note:
+    """Keep what the owner says. Raises UsageError for what no prompt could quote."""
+    note = Note.from_value({"ts": now_ms, "text": said.strip()})
+    if isinstance(note, Rejected) or not note.text:
+        raise UsageError(
+            "that is no note", f"1 to {MAX_NOTE} characters of text, nothing invisible among them"
+        )
+    notes = _Notes(notes=(*notes_of(store, line), note)[-_MOST_KEPT:])
+    store.set_meta(_key(line), encode(notes.to_value()))
+    return note
+
+
+def notes_page(store: Store, line: LineKey) -> str:
+    """Return them as the journal has them, oldest first; nothing where nothing was said."""
+    said = [
+        f"## {datetime.fromtimestamp(note.ts_ms / 1000, UTC):{_TIME}}\n\n{note.text}\n"
+        for note in notes_of(store, line)
+    ]
+    return "\n".join(["# What the owner said to whoever proposes\n", *said]) if said else ""
+
+
+def _key(line: LineKey) -> str:
+    return f"notes/{line.task.hex()}/{line.hardware_class}"

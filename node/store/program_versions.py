@@ -1,0 +1,64 @@
+"""What the owner's `program.md` said to whoever proposes, version by version."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
+from node.store.jobs import LineKey
+from node.store.store import Store
+from protocol.codecs import binary
+from protocol.encoding import decode, encode
+from protocol.errors import Rejected
+from protocol.fields import Items, Mapped, Named, Natural
+
+_MOST_KEPT: Final = 20
+_MOST_BYTES: Final = 64 * 1024  # of one: a longer one is never in force
+_LIMIT_BYTES: Final = 2 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramVersion(Mapped):
+    """A text, and when a proposer was first told it."""
+
+    ts_ms: Annotated[Natural, Named("ts")]
+    data: Annotated[bytes, binary(0, _MOST_BYTES)]
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return self.data.decode("utf-8")
+
+    @property
+    def hash(self) -> bytes:
+        """The SHA-256 that patches name as the program that they were proposed under."""
+        return hashlib.sha256(self.data).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Versions(Mapped):
+    versions: Annotated[tuple[ProgramVersion, ...], Items(0, _MOST_KEPT)]
+
+
+def program_versions(store: Store, line: LineKey) -> tuple[ProgramVersion, ...]:
+    """Return the latest versions, oldest first."""
+    kept = store.meta(_key(line))
+    if kept is None:
+        return ()
+    value = decode(kept, limit_bytes=_LIMIT_BYTES)
+    read = value if isinstance(value, Rejected) else _Versions.from_value(value)
+    if isinstance(read, Rejected):
+        raise DamagedStoreError("the versions of the owner's program do not read", DAMAGED_HINT)
+    return read.versions
+
+
+def keep_program(store: Store, line: LineKey, text: str, *, now_ms: int) -> None:
+    """Keep a text that is in force from now on, unless it is the one that was."""
+    data, versions = text.encode("utf-8"), program_versions(store, line)
+    if (versions[-1].data if versions else b"") != data:
+        kept = (*versions, ProgramVersion(ts_ms=now_ms, data=data))[-_MOST_KEPT:]
+        store.set_meta(_key(line), encode(_Versions(versions=kept).to_value()))
+
+
+def _key(line: LineKey) -> str:
+    return f"program/{line.task.hex()}/{line.hardware_class}"

@@ -1,0 +1,127 @@
+"""Several nodes of one owner in one table: this server asks the others, each with its own token.
+
+A page may speak to nobody but the server that it came from, and tokens of other nodes have no place
+in a browser. What others answer is bounded, and shown as theirs.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self, TypedDict
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from node.home.files import write_file
+from protocol.errors import ConfigurationError, UsageError
+
+_ANSWERS_S: Final = 5.0
+_ANSWER_BYTES: Final = 1 << 20
+_MOST_NODES: Final = 64
+
+
+class FleetNodeDocument(TypedDict):
+    """A node: what it says of itself, or why it says nothing."""
+
+    url: str
+    fault: str | None
+    status: dict[str, object] | None
+    now: dict[str, object] | None
+
+
+class FleetDocument(TypedDict):
+    """All of them, in the order in which they were named."""
+
+    nodes: list[FleetNodeDocument]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """Addresses of nodes, and the token that reads each."""
+
+    nodes: Mapping[str, str]
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the nodes that a home knows. Raises ConfigurationError if the file is none."""
+        try:
+            kept = json.loads(path.read_bytes())
+            nodes = {address_of(url): str(token) for url, token in kept["nodes"].items()}
+        except FileNotFoundError:
+            return cls(nodes={})
+        except (ValueError, KeyError, TypeError, AttributeError, UsageError) as fault:
+            raise ConfigurationError(
+                f"{path} does not read", "delete it, and name the nodes again: `arnode view --node`"
+            ) from fault
+        return cls(nodes=nodes)
+
+    def with_node(self, url: str, token: str) -> "Fleet":
+        """Return it with one more node, or another token of one. Raises UsageError."""
+        nodes = {**self.nodes, address_of(url): token}
+        if len(nodes) > _MOST_NODES:
+            raise UsageError(
+                f"more than {_MOST_NODES} nodes", "`arnode view --forget URL` drops one"
+            )
+        return Fleet(nodes=nodes)
+
+    def without(self, url: str) -> "Fleet":
+        """Return it without a node. Raises UsageError if it is not known."""
+        known = address_of(url)
+        if known not in self.nodes:
+            raise UsageError(f"no node at {known} is known", "`arnode view --node URL` adds one")
+        return Fleet(nodes={one: token for one, token in self.nodes.items() if one != known})
+
+    def keep(self, path: Path) -> None:
+        """Write it down, for this user alone."""
+        write_file(path, json.dumps({"nodes": dict(self.nodes)}).encode())
+
+    async def document(self) -> FleetDocument:
+        """Ask all of them at once."""
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=_ANSWERS_S), trust_env=False
+        ) as http:
+            asked = (self._asked(http, url, token) for url, token in self.nodes.items())
+            return {"nodes": await asyncio.gather(*asked)}
+
+    async def _asked(self, http: aiohttp.ClientSession, url: str, token: str) -> FleetNodeDocument:
+        try:
+            status = await _answer(http, f"{url}/api/v1/status", token)
+            now = await _answer(http, f"{url}/api/v1/now", token)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as fault:
+            told = str(fault) or "it does not answer in time"
+            return {"url": url, "fault": told[:200], "status": None, "now": None}
+        return {"url": url, "fault": None, "status": status, "now": now.get("now")}
+
+
+def address_of(url: str) -> str:
+    """Return a node's address as it is kept: scheme, host and port. Raises UsageError."""
+    parts = urlsplit(url if "//" in url else f"http://{url}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or not port:
+        raise UsageError(f"`{url}` is no node's address", "such as http://192.0.2.1:7842")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
+
+
+async def _answer(http: aiohttp.ClientSession, url: str, token: str) -> dict[str, Any]:
+    """Return a document. Raises aiohttp.ClientError, TimeoutError, ValueError."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with http.get(url, headers=headers, allow_redirects=False) as response:
+        if response.status == 401:
+            raise ValueError("its token is another one: `arnode view --node URL` takes the new one")
+        if response.status != 200:
+            raise ValueError(f"it answers {response.status}")
+        data = bytearray()
+        async for part in response.content.iter_any():
+            data += part
+            if len(data) > _ANSWER_BYTES:
+                raise ValueError("it answers too much")
+    match json.loads(data):
+        case dict() as document:
+            return document
+    raise ValueError("it answers no document")

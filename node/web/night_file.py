@@ -1,0 +1,112 @@
+"""A night as one HTML file, drawn by the page's own modules, that fetches nothing.
+
+The modules stand in the file as `data:` addresses under names that an import map gives them. What a
+report says is JSON in it, and becomes text nodes, so that nobody's words are ever markup.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterator
+from datetime import tzinfo
+from importlib.resources import files
+from pathlib import PurePosixPath
+from string import Template
+from typing import Final
+
+from node.documents.night import night_document
+from node.report.lines import Report
+from node.report.words import as_markdown
+
+_STYLES: Final = ("base", "lists", "pictures")
+_ENTRY: Final = "file.js"
+_PREFIX: Final = "arnode/"
+_IMPORT: Final = re.compile(r'^(import .* from )"(\.[^"]+)"', re.MULTILINE)
+_TEMPLATE: Final = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="$policy">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>arnode: $title</title>
+<style>$style</style>
+<script type="importmap">$modules</script>
+<script type="application/json" id="night">$night</script>
+<script type="module">$begin</script>
+</head>
+<body>
+<main id="main">
+<h1 id="title" tabindex="-1">$title</h1>
+<div id="part"></div>
+<noscript><pre>$text</pre></noscript>
+</main>
+</body>
+</html>
+"""
+
+
+def as_file(report: Report, zone: tzinfo | None) -> str:
+    """Return the report as a page that ends with a newline; times are told in `zone`.
+
+    Who runs no scripts reads its Markdown. `zone` None is this machine's.
+    """
+    night = night_document(report, zone)
+    style = "\n".join(_read(f"style/{name}.css") for name in _STYLES)
+    modules = json.dumps({"imports": dict(_modules())})
+    begin = f'import "{_PREFIX}{_ENTRY}";'
+    scripts = " ".join(f"'{_hash(text)}'" for text in (modules, begin))
+    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src {scripts} data:"
+    return Template(_TEMPLATE).substitute(
+        policy=policy,
+        title=html.escape(night["title"]),
+        style=style,
+        modules=modules,
+        night=json.dumps(night, ensure_ascii=True).replace("<", "\\u003c"),
+        begin=begin,
+        text=html.escape(as_markdown(report, zone, shown=None)),
+    )
+
+
+def _modules() -> Iterator[tuple[str, str]]:
+    """Yield the names of all modules that are needed, and where each is."""
+    known, left = set[str](), [_ENTRY]
+    while left:
+        path = left.pop()
+        if path in known:
+            continue
+        known.add(path)
+        named = _named(path, _read(path))
+        left += re.findall(rf'"{_PREFIX}([^"]+)"', named)
+        data = base64.b64encode(named.encode()).decode()
+        yield _PREFIX + path, f"data:text/javascript;base64,{data}"
+
+
+def _named(path: str, text: str) -> str:
+    """Return a module that imports the others by their names, not by where they are."""
+    folder = PurePosixPath(path).parent
+
+    def name(found: re.Match[str]) -> str:
+        return f'{found[1]}"{_PREFIX}{_normal(folder / found[2])}"'
+
+    return _IMPORT.sub(name, text)
+
+
+def _normal(path: PurePosixPath) -> str:
+    parts: list[str] = []
+    for part in path.parts:
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _read(path: str) -> str:
+    return files("node.web").joinpath("page", path).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,128 @@
+"""The description of the API (OpenAPI 3.1), made of the routes and the types that they name."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+
+from node.web.problems import CONTENT_TYPE, Problem
+from node.web.routes import API, Route
+
+_REF: Final = "#/components/schemas/{name}"
+_FAULTS: Final = {
+    "400": "The query or the body makes no sense.",
+    "401": "No token.",
+    "403": "The token, or this server, does not allow it.",
+    "404": "Nothing of that name.",
+    "409": "Not as things are.",
+    "413": "The body is too large.",
+    "415": "The body is not JSON.",
+    "421": "Another host is meant.",
+    "503": "Too many at once.",
+}
+
+
+def openapi(routes: Sequence[Route]) -> dict[str, Any]:
+    """Return the description of these routes."""
+    types: list[Any] = [Problem]
+    for route in routes:
+        types += [route.answer, route.query, *([] if route.body is None else [route.body])]
+    schemas, components = msgspec.json.schema_components(
+        list(dict.fromkeys(types)), ref_template=_REF, schema_hook=_anything
+    )
+    known = dict(zip(dict.fromkeys(types), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(API + route.path, {})[route.method.lower()] = _operation(
+            route, known, components
+        )
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "arnode", "version": version("arnode")},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _anything(kind: type) -> dict[str, Any]:
+    """Return the schema of what may be any value of JSON."""
+    if kind is not object:
+        raise NotImplementedError
+    return {"$comment": "any value"}  # an empty schema would count as none
+
+
+def _operation(
+    route: Route, known: dict[Any, dict[str, Any]], components: dict[str, Any]
+) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "summary": route.summary,
+        "operationId": _name_of(route),
+        "parameters": [*map(_in_path(route), route.names), *_in_query(route, known, components)],
+        "responses": {
+            "200": {
+                "description": "The document.",
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "allOf": [
+                                known[route.answer],
+                                {
+                                    "type": "object",
+                                    "properties": {"v": {"const": 1}},
+                                    "required": ["v"],
+                                },
+                            ]
+                        }
+                    }
+                },
+            },
+            **{
+                status: {
+                    "description": why,
+                    "content": {CONTENT_TYPE: {"schema": known[Problem]}},
+                }
+                for status, why in _FAULTS.items()
+            },
+        },
+    }
+    if route.needs is not None:
+        told["security"] = [{"token": []}]
+    if route.body is not None:
+        told["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": known[route.body]}},
+        }
+    return told
+
+
+def _name_of(route: Route) -> str:
+    words = route.path.replace("{", "by_").replace("}", "").strip("/").replace("/", "_")
+    return f"{route.method.lower()}_{words.replace('.', '_')}"
+
+
+def _in_path(route: Route) -> Any:
+    return lambda name: {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": {
+            "type": "string",
+            **({"pattern": route.words[name]} if name in route.words else {}),
+        },
+    }
+
+
+def _in_query(
+    route: Route, known: dict[Any, dict[str, Any]], components: dict[str, Any]
+) -> list[dict[str, Any]]:
+    reference = known[route.query]["$ref"].rsplit("/", 1)[-1]
+    shape = components[reference]
+    needed = shape.get("required", [])
+    return [
+        {"name": name, "in": "query", "required": name in needed, "schema": schema}
+        for name, schema in shape["properties"].items()
+    ]

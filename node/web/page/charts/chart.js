@@ -1,0 +1,58 @@
+// What all charts share: they are as wide as their place, and drawn in the colours of the styles.
+
+import uPlot from "../vendor/uplot/uPlot.esm.js";
+import { element } from "../dom.js";
+
+export { uPlot };
+
+const probe = element("span", { hidden: true });
+const inks = new Map();
+
+// A colour of the style sheets as a canvas takes it: light or dark as the page is.
+export function ink(name) {
+  if (!inks.has(name)) {
+    if (!probe.isConnected) document.body.append(probe);
+    probe.style.color = `var(--${name})`;
+    inks.set(name, getComputedStyle(probe).color);
+  }
+  return inks.get(name);
+}
+
+const axis = (more) => ({
+  stroke: () => ink("soft"),
+  grid: { stroke: () => ink("rule"), width: 1 },
+  ticks: { stroke: () => ink("rule"), width: 1 },
+  font: "12px system-ui, sans-serif",
+  ...more,
+});
+
+// Draws a chart into a place; `axes` are [x, y], in what they differ from the usual.
+export function chart(place, { height, axes: [x, y], ...options }, data, signal) {
+  const widthOf = () => Math.max(120, place.clientWidth);
+  const made = new uPlot(
+    {
+      width: widthOf(),
+      height,
+      legend: { show: false },
+      axes: [axis({ size: 32, ...x }), axis({ size: 78, ...y })],
+      ...options,
+    },
+    data,
+    place,
+  );
+  const watcher = new ResizeObserver(() => {
+    if (place.clientWidth > 0 && widthOf() !== made.width) made.setSize({ width: widthOf(), height });
+  });
+  watcher.observe(place);
+  addEventListener("theme", () => recoloured(made), { signal });
+  signal.addEventListener("abort", () => {
+    watcher.disconnect();
+    made.destroy();
+  });
+  return made;
+}
+
+function recoloured(made) {
+  inks.clear();
+  made.redraw(false);
+}

@@ -1,0 +1,88 @@
+// Loss over steps, a line for each run.
+
+import { append, drawn, element, plain, refill } from "../dom.js";
+import * as figures from "../figures.js";
+import { chart, ink, uPlot } from "./chart.js";
+
+const HEIGHT = 180;
+const INKS = ["head", "working", "bad", "worse", "soft"];
+const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [1, 2]];
+
+export class Curves {
+  #plot = null;
+  #names = [];
+  #signal;
+  #ending = new AbortController();
+  #legend = element("div", {});
+  #picture = element("div", { class: "plot" });
+
+  constructor({ label, signal }) {
+    this.#signal = signal;
+    this.place = element("figure", { class: "curves", "aria-label": label }, this.#picture, this.#legend);
+  }
+
+  // `runs` are {name, curve}, the curve being [[step, loss], …]; those without one are left out.
+  put(runs) {
+    const shown = runs.filter(({ curve }) => curve?.length > 0);
+    this.place.hidden = shown.length === 0;
+    if (shown.length === 0) return;
+    const data = uPlot.join(shown.map(({ curve }) => [curve.map(([step]) => step), curve.map(([, loss]) => loss)]));
+    const names = shown.map(({ name }) => name);
+    if (this.#plot && names.join("\n") === this.#names.join("\n")) {
+      this.#plot.setData(data);
+      return;
+    }
+    this.#names = names;
+    this.#ending.abort();
+    this.#ending = new AbortController();
+    this.#plot = null;
+    refill(this.#legend, legendOf(names));
+    // A place has its width only once it is on the page.
+    requestAnimationFrame(() => {
+      if (this.#signal.aborted || names !== this.#names) return;
+      const signal = AbortSignal.any([this.#signal, this.#ending.signal]);
+      this.#plot = chart(this.#picture, optionsOf(names), data, signal);
+    });
+  }
+}
+
+function optionsOf(names) {
+  return {
+    height: HEIGHT,
+    scales: { x: { time: false } },
+    axes: [{}, { values: (plot, splits) => splits.map((one) => String(Number(one.toPrecision(4)))) }],
+    series: [
+      {},
+      ...names.map((name, at) => ({
+        label: plain(name),
+        stroke: () => ink(INKS[at % INKS.length]),
+        dash: DASHES[Math.floor(at / INKS.length) % DASHES.length],
+        width: 1.6,
+        spanGaps: true,
+        points: { show: false },
+      })),
+    ],
+    cursor: { show: false },
+  };
+}
+
+function legendOf(names) {
+  if (names.length < 2) return null;
+  const item = (name, at) => {
+    const stroke = drawn("path", {
+      class: `line ${INKS[at % INKS.length]}`,
+      d: "M0 7H16",
+      "stroke-dasharray": DASHES[Math.floor(at / INKS.length) % DASHES.length].join(" ") || null,
+    });
+    const sample = drawn("svg", { viewBox: "0 0 16 14", class: "sample", "aria-hidden": "true" }, stroke);
+    return append(element("li", {}), sample, plain(name));
+  };
+  return element("ul", { class: "legend" }, names.map(item));
+}
+
+// A curve in words, for those who do not see it.
+export function curveWords(curve) {
+  if (!curve || curve.length === 0) return "";
+  const [step, loss] = curve.at(-1);
+  return `loss ${figures.metric(loss)} at step ${step.toLocaleString()}`;
+}

@@ -1,0 +1,107 @@
+// How the marks of experiments look: by shape as well as by colour, as in the report.
+
+import { drawn, element } from "../dom.js";
+import { wording } from "../words.js";
+import { ink } from "./chart.js";
+
+// The radius, whether it is filled, its colour, and its outline around a point.
+const MARKS = {
+  discarded: { colour: "soft", outline: circle(2.2) },
+  failed: { colour: "bad", outline: cross(3.5) },
+  rejected: { colour: "worse", outline: square(3.5) },
+  branched: { colour: "working", outline: triangle(4) },
+  unconfirmed: { colour: "bad", outline: diamond(5.5) },
+  kept: { colour: "good", outline: circle(3.2), filled: true },
+  baseline: { colour: "soft", outline: square(3.5), filled: true },
+  adopted: { colour: "head", outline: diamond(6), filled: true },
+};
+// In the order in which they are drawn: what matters most comes last, and so on top.
+export const ORDER = Object.keys(MARKS);
+
+export const markOf = (decision) => (Object.hasOwn(MARKS, decision) ? decision : "discarded");
+
+// Draws one kind of mark at all of its points, which are in pixels of the canvas.
+export function drawMarks(context, name, points, ratio) {
+  const { colour, outline, filled } = MARKS[name];
+  const path = new Path2D();
+  for (const [x, y] of points) outline(path, x, y, ratio);
+  context.lineWidth = 1.4 * ratio;
+  context.strokeStyle = ink(colour);
+  context.fillStyle = ink(filled ? colour : "paper");
+  context.fill(path);
+  context.stroke(path);
+}
+
+// What each mark and line means, beside one of it; `lines` are [class, words].
+export function legend(shown, lines) {
+  const sample = (...children) => drawn("svg", { viewBox: "0 0 16 14", class: "sample", "aria-hidden": "true" }, ...children);
+  return element(
+    "ul",
+    { class: "legend" },
+    lines.map(([name, words]) => element("li", {}, sample(drawn("path", { class: `line ${name}`, d: "M0 7H16" })), words)),
+    ORDER.filter((name) => shown.has(name)).map((name) => element("li", {}, sample(sampleOf(name)), wording(name).word)),
+  );
+}
+
+function sampleOf(name) {
+  const { colour, outline, filled } = MARKS[name];
+  const steps = new Steps();
+  outline(steps, 8, 7, 1);
+  return drawn("path", { class: `mark ${colour}${filled ? " filled" : ""}`, d: steps.text });
+}
+
+// Takes the calls that a canvas's path takes, as the text of an SVG's.
+class Steps {
+  text = "";
+
+  moveTo(x, y) {
+    this.text += `M${x} ${y}`;
+  }
+
+  lineTo(x, y) {
+    this.text += `L${x} ${y}`;
+  }
+
+  closePath() {
+    this.text += "Z";
+  }
+
+  arc(x, y, radius) {
+    this.text += `M${x - radius} ${y}a${radius} ${radius} 0 1 0 ${2 * radius} 0a${radius} ${radius} 0 1 0 ${-2 * radius} 0`;
+  }
+}
+
+function circle(radius) {
+  return (path, x, y, ratio) => {
+    path.moveTo(x + radius * ratio, y);
+    path.arc(x, y, radius * ratio, 0, 2 * Math.PI);
+  };
+}
+
+function around(corners) {
+  return (path, x, y, ratio) => {
+    corners.forEach(([dx, dy], at) => path[at === 0 ? "moveTo" : "lineTo"](x + dx * ratio, y + dy * ratio));
+    path.closePath();
+  };
+}
+
+function square(r) {
+  return around([[-r, -r], [r, -r], [r, r], [-r, r]]);
+}
+
+function diamond(r) {
+  return around([[0, -r], [r, 0], [0, r], [-r, 0]]);
+}
+
+function triangle(r) {
+  return around([[0, -r], [r, r], [-r, r]]);
+}
+
+function cross(r) {
+  return (path, x, y, ratio) => {
+    path.moveTo(x - r * ratio, y - r * ratio);
+    path.lineTo(x + r * ratio, y + r * ratio);
+    path.moveTo(x + r * ratio, y - r * ratio);
+    path.lineTo(x - r * ratio, y + r * ratio);
+  };
+}

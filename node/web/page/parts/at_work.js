@@ -1,0 +1,119 @@
+// What runs at this moment: its stage and seconds, its loss, the evidence of a trial, the device.
+
+import { Curves, curveWords } from "../charts/curve.js";
+import { gainWords } from "../charts/pairs.js";
+import { element, facts, plain, refill, retell, said } from "../dom.js";
+import * as figures from "../figures.js";
+
+const MESSAGES = 6;
+const TICK_MS = 1000;
+
+export class AtWork {
+  #visit;
+  #now = null;
+  #toldAt = 0;
+  #what = element("p", { class: "what" });
+  #seconds = element("span", { class: "soft" });
+  #runs = element("div", {});
+  #curves;
+  #evidence = element("div", {});
+  #next = element("div", {});
+  #device = element("div", {});
+  #messages = element("div", {});
+
+  constructor(visit) {
+    this.#visit = visit;
+    this.#curves = new Curves({ label: "Loss of the runs at work", signal: visit.signal });
+    this.place = element(
+      "div",
+      { class: "cards" },
+      element("div", { class: "card wide-card" }, element("h2", {}, "At work"), this.#what, this.#runs, this.#curves.place, this.#evidence),
+      element("div", { class: "card" }, element("h2", {}, "Next"), this.#next, element("h2", {}, "Device"), this.#device),
+      element("div", { class: "card" }, element("h2", {}, "Said lately"), this.#messages),
+    );
+  }
+
+  async begin() {
+    this.#visit.hear("now", (told) => this.#put("now" in told ? told.now : told));
+    this.#visit.every(TICK_MS, () => this.#tick());
+    try {
+      const { now } = await this.#visit.get("now");
+      if (this.#now === null) this.#put(now);
+    } catch (fault) {
+      if (fault.name !== "AbortError") retell(this.#what, fault.message);
+    }
+  }
+
+  #put(now) {
+    this.#now = now;
+    this.#toldAt = Date.now();
+    if (now === null) {
+      const why = this.#visit.kind === "store" ? "The node does not run: this is read from its store." : "Nothing runs.";
+      refill(this.#what, why);
+      for (const place of [this.#runs, this.#evidence, this.#next, this.#device, this.#messages]) refill(place);
+      this.#curves.put([]);
+      return;
+    }
+    const paused = now.paused ? element("strong", { class: "badge bad" }, now.until ? `paused until ${figures.time(Date.parse(now.until))}` : "paused") : null;
+    refill(this.#what, paused, paused ? " " : null, element("strong", {}, plain(now.plainly || now.stage)), " ", said(now.title), " ", this.#seconds);
+    this.#tick();
+    this.#curves.put(now.runs.map(({ title, curve }) => ({ name: title, curve })));
+    refill(this.#runs, runsOf(now.runs));
+    refill(this.#evidence, evidenceOf(now.evidence));
+    refill(this.#next, nextOf(now.next));
+    refill(this.#device, deviceOf(now));
+    refill(this.#messages, messagesOf(now.messages));
+  }
+
+  #tick() {
+    if (this.#now === null) return;
+    const passed = (Date.now() - this.#toldAt) / 1000;
+    const beside = this.#now.beside > 0 ? `, ${this.#now.beside} more beside it` : "";
+    retell(this.#seconds, `${figures.span(this.#now.seconds + passed)}${beside}`);
+  }
+}
+
+// Where there is but one, all but its loss is told above.
+function runsOf(runs) {
+  if (runs.length < 2) return runs.map(({ curve }) => element("p", { class: "soft" }, curveWords(curve)));
+  const item = ({ title, plainly, seconds, curve }) =>
+    element("li", {}, said(title), element("span", { class: "soft" }, ` ${plain(plainly)}, ${figures.span(seconds)}${curve?.length > 0 ? `, ${curveWords(curve)}` : ""}`));
+  return element("ul", { class: "plain-list" }, runs.map(item));
+}
+
+function evidenceOf(evidence) {
+  if (!evidence) return null;
+  const { pairs, share, gain, lower, upper } = evidence;
+  const words = `${figures.share(share)} of the evidence after ${figures.many(pairs, "pair")}`;
+  return element(
+    "div",
+    { class: "evidence" },
+    element("label", {}, "Evidence of the trial ", element("meter", { min: "0", max: "1", value: String(share ?? 0) }, words)),
+    element("p", {}, `${words}; ${gainWords(gain, lower, upper)}`),
+  );
+}
+
+function nextOf(next) {
+  if (next.length === 0) return element("p", { class: "soft" }, "whatever is proposed then");
+  const item = ({ title, plainly }) => element("li", {}, said(title), " ", element("span", { class: "soft" }, plain(plainly)));
+  return element("ol", { class: "plain-list" }, next.map(item));
+}
+
+function deviceOf({ device, runs_done: runs, runs_per_hour: perHour, counted_share: counted }) {
+  const memory = device?.memory_total_bytes
+    ? `${figures.size(device.memory_bytes)} of ${figures.size(device.memory_total_bytes)}`
+    : figures.isKnown(device?.memory_bytes) ? figures.size(device.memory_bytes) : null;
+  return facts([
+    ["hardware", device ? plain(device.class) : null],
+    ["load", figures.isKnown(device?.load) ? figures.share(device.load) : null],
+    ["memory", memory],
+    ["power", figures.isKnown(device?.watts) ? `${Math.round(device.watts)} W` : null],
+    ["runs", figures.isKnown(runs) ? `${runs.toLocaleString()}, ${Math.round(perHour)} an hour` : null],
+    ["training", figures.isKnown(counted) ? `${figures.share(counted)} of the time` : null],
+  ]);
+}
+
+function messagesOf(messages) {
+  if (messages.length === 0) return element("p", { class: "soft" }, "nothing yet");
+  return element("ol", { class: "plain-list messages" }, messages.slice(-MESSAGES).reverse().map((one) => element("li", {}, said(one))));
+}

@@ -1,0 +1,112 @@
+// A record, above all a claim: what it says, its pairs, who bears it out, and *verify here*.
+
+import { asked, segment } from "../api.js";
+import { diffView } from "../diff.js";
+import { element, facts, link, plain, said, section } from "../dom.js";
+import * as figures from "../figures.js";
+import { fill } from "../visit.js";
+import { LEVELS, badge } from "../words.js";
+import { KNOWING } from "./board.js";
+import { pairsSection } from "./pairs.js";
+import { fieldsView } from "./fields.js";
+import { timelineSection } from "./timeline.js";
+import { verifyingSection } from "./verifying.js";
+
+export const title = "Record";
+const NANO = 1e9;
+const MOST_ROWS = 1_000;
+const MOST_RELATED = 40; // each is asked for by itself
+const WITH_DIFF = new Set(["result", "attest", "patch", "adopt"]);
+const CLAIMS = new Set(["result"]);
+
+export async function show(visit) {
+  const record = await visit.get(`records/${segment(visit.parameters[0])}`);
+  visit.entitle(`${plain(record.kind)} ${figures.short(record.id)}`);
+  visit.show(envelope(record));
+  const { body } = record;
+  if (record.kind === "result" && record.level === "here") visit.show(element("p", {}, link(`experiments/${record.id}`, "It is an experiment of this node: its page")));
+  if (CLAIMS.has(record.kind) && visit.maySteer) visit.show(verifyingSection(visit, record));
+  if (CLAIMS.has(record.kind)) visit.show(await standing(visit, body, record.id));
+  visit.show(pairsSection(claimedPairs(body)));
+  const related = element("div", {}, element("p", { class: "soft" }, "Reading …"));
+  visit.show(section("Who says what of it", related));
+  fill(related, () => relatedView(visit, record));
+  if (WITH_DIFF.has(record.kind)) {
+    const diff = element("div", {});
+    visit.show(section("What it changes", diff));
+    fill(diff, async () => diffView((await visit.get(`records/${segment(record.id)}/diff`)).diff));
+  }
+  visit.show(marksSection(record.marks), timelineSection(record.timeline), section("All that it says", fieldsView(body)));
+}
+
+function envelope({ kind, id, author, seq, ts, level, retracted, signature_ok: isSigned }) {
+  return element(
+    "div",
+    { class: "verdict" },
+    retracted ? element("p", {}, element("strong", { class: "badge worse" }, "taken back"), " ", said(retracted)) : null,
+    facts([
+      ["kind", plain(kind)],
+      ["id", element("code", {}, id)],
+      ["author", element("code", {}, author)],
+      ["known as", `${plain(level)}: ${LEVELS[level] ?? ""}`],
+      ["number", String(seq)],
+      ["when", `${figures.time(ts)}, as its author says`],
+      ["signature", isSigned ? "holds" : "does not hold"],
+    ]),
+  );
+}
+
+// The row that its board has for it, where it is among the first.
+async function standing(visit, { task, class: hardware }, id) {
+  const place = element("div", {});
+  await fill(place, async () => {
+    const { boards } = await visit.get("boards");
+    const board = boards.find((one) => one.task.id === task && one.class === hardware);
+    if (!board) return null;
+    const path = asked(`boards/${segment(task)}/${segment(hardware)}`, { network: board.network, limit: MOST_ROWS });
+    const row = (await visit.get(path)).rows.find(({ result }) => result === id);
+    if (!row) return element("p", { class: "soft" }, `It is not among the first ${MOST_ROWS.toLocaleString()} rows of its board.`);
+    const known = KNOWING.map(([name, told]) => element("div", { class: "card" }, element("h3", {}, name), told(row)));
+    return section(row.rank === null ? "On its board" : `Rank ${row.rank} on its board`, element("div", { class: "cards knowing" }, known));
+  });
+  return place;
+}
+
+// What a record's own runs show, as figures in the metric's unit.
+function claimedPairs({ runs }) {
+  const pairs = new Map();
+  for (const { seed, role, secret } of runs ?? []) {
+    const pair = pairs.get(seed) ?? { seed, base: null, candidate: null };
+    if (role === "base" || role === "candidate") pair[role] = figures.isKnown(secret) ? secret / NANO : null;
+    pairs.set(seed, pair);
+  }
+  return [...pairs.values()].filter(({ base, candidate }) => base !== null && candidate !== null);
+}
+
+async function relatedView(visit, { related }) {
+  if (related.length === 0) return element("p", { class: "soft" }, "No other record names it.");
+  const found = await Promise.allSettled(related.slice(0, MOST_RELATED).map((id) => visit.get(`records/${segment(id)}`)));
+  const records = found.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
+  const item = (record) =>
+    element(
+      "li",
+      {},
+      link(`records/${record.id}`, plain(record.kind), " ", element("code", {}, figures.short(record.id))),
+      record.body.verdict ? [" ", badge(record.body.verdict)] : null,
+      record.retracted ? [" ", element("span", { class: "badge worse" }, "taken back")] : null,
+      element("span", { class: "soft" }, ` by ${figures.short(record.author)}${record.level === "here" ? " (this node)" : ""}, ${figures.time(record.ts)}`),
+      record.body.title ? [" ", said(record.body.title)] : null,
+    );
+  const left = related.length - records.length;
+  return [
+    element("ul", { class: "plain-list" }, records.map(item)),
+    left > 0 ? element("p", { class: "soft" }, `and ${figures.many(left, "more record")}`) : null,
+  ];
+}
+
+function marksSection(marks) {
+  if (marks === null || marks === undefined) return null;
+  const told = (mark) => element("li", {}, said(typeof mark === "string" ? mark : Object.values(mark).join(" · ")));
+  const none = element("p", { class: "soft" }, "Nothing beyond arithmetic that the task's baseline does not do.");
+  return section("Marks of its code", marks.length > 0 ? element("ul", {}, marks.map(told)) : none);
+}

@@ -1,0 +1,28 @@
+// The fields of a record as they are: names and values, one below the other, nothing interpreted.
+
+import { element, plain, said } from "../dom.js";
+
+const DEEP = 2; // below that a value is folded
+
+export function fieldsView(value, depth = 0) {
+  if (Array.isArray(value)) return listView(value, depth);
+  if (value !== null && typeof value === "object") return mapView(value, depth);
+  return value === null ? element("span", { class: "soft" }, "none") : said(String(value));
+}
+
+function mapView(value, depth) {
+  const entries = Object.entries(value);
+  if (entries.length === 0) return element("span", { class: "soft" }, "nothing");
+  const pair = ([name, one]) => element("div", {}, element("dt", {}, plain(name)), element("dd", {}, fieldsView(one, depth + 1)));
+  return folded(depth, `${entries.length} fields`, element("dl", { class: "fields" }, entries.map(pair)));
+}
+
+function listView(value, depth) {
+  if (value.length === 0) return element("span", { class: "soft" }, "none");
+  const items = element("ol", { class: "plain-list" }, value.map((one) => element("li", {}, fieldsView(one, depth + 1))));
+  return folded(depth, `${value.length} entries`, items);
+}
+
+function folded(depth, summary, content) {
+  return depth < DEEP ? content : element("details", {}, element("summary", {}, summary), content);
+}

@@ -1,0 +1,76 @@
+// Fleet: several nodes in one table. This page's own node asks the others, each with its own token.
+
+import { element, plain, refill, said, section, table } from "../dom.js";
+import * as figures from "../figures.js";
+
+export const title = "Fleet";
+const REREAD_MS = 5_000;
+
+export async function show(visit) {
+  const place = element("div", {});
+  const read = async () => refill(place, fleetTable(await nodesOf(visit)));
+  visit.show(place, howToAdd());
+  visit.every(REREAD_MS, () => {
+    // A table under somebody's hands is not taken away.
+    if (!place.contains(document.activeElement) && !document.hidden) read();
+  });
+  await read();
+}
+
+async function nodesOf(visit) {
+  const [status, { now }, { nodes }] = await Promise.all(["status", "now", "fleet"].map((path) => visit.get(path)));
+  return [{ url: null, fault: null, status, now }, ...nodes];
+}
+
+const COLUMNS = [
+  { name: "node" },
+  { name: "running" },
+  { name: "head", figure: true },
+  { name: "gain", figure: true },
+  { name: "kept", figure: true },
+  { name: "an hour", figure: true },
+  { name: "load", figure: true },
+  { name: "spent today", figure: true },
+  { name: "peers", figure: true },
+];
+
+function fleetTable(nodes) {
+  return table("Nodes", COLUMNS, nodes.flatMap((node) => (node.fault ? [faultRow(node)] : linesOf(node))));
+}
+
+function faultRow(node) {
+  return [nameOf(node), element("span", { class: "fault" }, said(node.fault)), "", "", "", "", "", "", ""];
+}
+
+// A row for each line of a node; one that has none yet has a row as well.
+function linesOf(node) {
+  const { status, now } = node;
+  const lines = status.lines.length > 0 ? status.lines : [null];
+  return lines.map((line, at) => {
+    const isAtWork = line !== null && line.now !== null;
+    const work = now && (isAtWork || line === null) ? [plain(now.plainly), " ", said(now.title)] : status.running ? "waits" : "does not run";
+    return [
+      at === 0 ? nameOf(node) : "",
+      [line ? [element("span", { class: "soft" }, plain(line.task.name), " "), element("br")] : null, now?.paused && isAtWork ? "paused" : work],
+      line ? figures.metric(line.head?.metric) : "–",
+      figures.isKnown(line?.head?.gain) ? figures.signed(line.head.gain) : "–",
+      line ? `${line.experiments.kept.toLocaleString()} of ${line.experiments.total.toLocaleString()}` : "–",
+      line ? String(Math.round(line.per_hour)) : "–",
+      now?.device && isAtWork ? figures.share(now.device.load) : "–",
+      at === 0 ? spent(status.cost) : "",
+      at === 0 ? status.network.peers.toLocaleString() : "",
+    ];
+  });
+}
+
+function nameOf({ status, url }) {
+  const name = status?.node.name ? said(status.node.name) : "node";
+  return [name, element("br"), url === null ? element("span", { class: "soft" }, "this one") : element("a", { href: url, rel: "noreferrer" }, plain(url))];
+}
+
+const spent = (cost) => (cost ? `$${cost.usd_today.toFixed(2)}` : "–");
+
+function howToAdd() {
+  const command = element("code", {}, "arnode view --node URL");
+  return section("Another node", element("p", { class: "soft" }, command, " on this machine adds one and asks for its reading token; ", element("code", {}, "--forget URL"), " drops it."));
+}

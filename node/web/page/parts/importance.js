@@ -1,0 +1,61 @@
+// How much of what was measured each knob explains, and what its values gave.
+
+import { drawn, element, plain, said } from "../dom.js";
+import * as figures from "../figures.js";
+
+const WIDTH = 240;
+const HEIGHT = 90;
+const EDGE = 8;
+
+export async function show(visit) {
+  const { knobs, explained } = await visit.get("importance"); // of the line that is worked on
+  if (knobs.length === 0) {
+    visit.show(element("p", {}, "Too few knobs were turned yet to say which of them matters."));
+    return;
+  }
+  visit.show(
+    element("p", { class: "soft" }, `By the model of this node's own trials, the knobs one by one explain ${figures.share(explained)} of what differs between their values.`),
+    element("ol", { class: "knobs" }, knobs.map(knobView)),
+  );
+}
+
+function knobView({ name, share, best, values }) {
+  return element(
+    "li",
+    {},
+    element("h2", {}, said(name)),
+    element("label", {}, element("meter", { min: "0", max: "1", value: String(share ?? 0) }, figures.share(share)), ` explains ${figures.share(share)}`),
+    element("p", { class: "soft" }, "the value that it thinks best: ", said(String(best))),
+    effectPlot(name, values.map(({ value, gain_sd: gain }) => [value, gain])),
+  );
+}
+
+// Gains by value: numbers on their scale, words side by side.
+function effectPlot(name, points) {
+  const known = points.filter(([, gain]) => figures.isKnown(gain));
+  if (known.length === 0) return null;
+  const isNumeric = known.every(([value]) => typeof value === "number");
+  const words = [...new Set(known.map(([value]) => String(value)))];
+  const across = isNumeric ? scale(known.map(([value]) => value), EDGE, WIDTH - EDGE) : (value) => scale([0, Math.max(1, words.length - 1)], EDGE, WIDTH - EDGE)(words.indexOf(String(value)));
+  const gains = known.map(([, gain]) => gain);
+  const up = scale([...gains, 0], HEIGHT - EDGE, EDGE);
+  const values = isNumeric ? `from ${Math.min(...known.map(([value]) => value))} to ${Math.max(...known.map(([value]) => value))}` : words.join(", ");
+  const told = `gains between ${Math.min(...gains).toFixed(1)} and ${Math.max(...gains).toFixed(1)} sd at values ${values}`;
+  return element(
+    "figure",
+    { class: "effect" },
+    drawn(
+      "svg",
+      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": plain(`${name}: ${told}`) },
+      drawn("path", { class: "axis", d: `M0 ${up(0)}H${WIDTH}` }),
+      known.map(([value, gain]) => drawn("circle", { class: gain > 0 ? "point up" : "point", cx: across(value), cy: up(gain), r: "2.6" })),
+    ),
+    element("figcaption", {}, said(told)),
+  );
+}
+
+function scale(values, from, to) {
+  const least = Math.min(...values);
+  const reach = Math.max(...values) - least || 1;
+  return (value) => (from + ((value - least) / reach) * (to - from)).toFixed(1);
+}

@@ -1,0 +1,24 @@
+// What other tools wrote: unsigned, and apart from everything that was signed or measured.
+
+import { element, plain, said, section, table } from "../dom.js";
+import * as figures from "../figures.js";
+
+const SHOWN = 50;
+
+export function importedSection(imported) {
+  if (imported.length === 0) return null;
+  return section("Imported", element("p", { class: "soft" }, "Unsigned, unverified, on no board."), imported.map(fileOf));
+}
+
+function fileOf({ name, form, metric, rows }) {
+  const shown = rows.slice(-SHOWN).reverse();
+  const columns = [{ name: "commit" }, { name: "status" }, { name: plain(metric), figure: true }, { name: "description" }];
+  const cells = shown.map((row) => [said(row.label), said(row.status), figures.metric(row.metric), said(row.description)]);
+  return element(
+    "details",
+    {},
+    element("summary", {}, said(name), ` (${plain(form)}), ${figures.many(rows.length, "experiment")}`),
+    rows.length > SHOWN ? element("p", { class: "soft" }, `the newest ${SHOWN} of them`) : null,
+    table("Imported experiments", columns, cells),
+  );
+}

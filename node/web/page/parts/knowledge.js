@@ -1,0 +1,26 @@
+// Knowledge: what was learnt, in five views, a sub-part each.
+
+import { element, link } from "../dom.js";
+
+export const title = "Knowledge";
+const VIEWS = {
+  importance: ["Importance of knobs", () => import("./importance.js")],
+  transfer: ["Transfer", () => import("./transfer.js")],
+  lineage: ["Lineage", () => import("./lineage.js")],
+  insights: ["Insights", () => import("./insights.js")],
+  reports: ["Reports", () => import("./reports.js")],
+};
+
+export async function show(visit) {
+  const wanted = visit.parameters[0] ?? "importance";
+  const [name, load] = VIEWS[wanted];
+  const item = ([path, [words]]) => {
+    const made = link(`knowledge/${path}`, words);
+    if (path === wanted) made.setAttribute("aria-current", "page");
+    return element("li", {}, made);
+  };
+  visit.entitle(`Knowledge: ${name.toLowerCase()}`);
+  visit.show(element("nav", { class: "views", "aria-label": "Views of what is known" }, element("ul", {}, Object.entries(VIEWS).map(item))));
+  const { show: fill } = await load();
+  await fill(visit);
+}

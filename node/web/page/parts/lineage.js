@@ -1,0 +1,65 @@
+// Which tree came of which, over this node and all peers: a row each, with lanes that join.
+
+import { drawn, element, link, plain, said } from "../dom.js";
+import * as figures from "../figures.js";
+import { rowsOf } from "../graph.js";
+import { chosenLine, lineChooser, noLine, ofLine } from "../line.js";
+import { RowList } from "../rows.js";
+import { Listed } from "../sources.js";
+import { badge } from "../words.js";
+
+const LANE = 12;
+const ROW = 36;
+const MOST_LANES = 10; // further ones are drawn as the last
+
+export async function show(visit) {
+  const { lines, line } = await chosenLine(visit);
+  if (line === null) {
+    visit.show(noLine());
+    return;
+  }
+  visit.show(lineChooser(lines, line, () => dispatchEvent(new Event("hashchange"))));
+  const told = await visit.get(ofLine("lineage", line));
+  const patches = new Map(told.edges.map(({ to, patch }) => [to, patch]));
+  const rows = rowsOf(told.nodes, told.edges).map((node) => ({ ...node, patch: patches.get(node.tree) ?? null }));
+  const places = { [told.baseline]: "baseline", [told.working]: "working line", [told.head]: "head" };
+  const list = new RowList({
+    caption: "Trees and what they came of, the newest first",
+    kind: "lineage",
+    columns: [
+      { name: "descent", part: "lanes", fill: lanesOf },
+      { name: "step", part: "title", fill: (node) => stepOf(node, places) },
+      { name: "decision", part: "decision", fill: ({ decision, own }) => (own ? badge(decision) : element("span", { class: "badge soft" }, plain(decision))) },
+      { name: "gain", part: "figure gain", fill: ({ gain }) => figures.signed(gain) },
+      { name: "by", part: "author", fill: ({ own, author }) => (own ? "this node" : element("code", {}, figures.short(author))) },
+      { name: "time", part: "time", fill: ({ ts }) => figures.time(ts) },
+    ],
+    source: new Listed(rows),
+    empty: "No step led on yet.",
+    signal: visit.signal,
+  });
+  visit.show(element("p", { class: "soft" }, `${figures.many(rows.length, "tree")}: own steps that led on, and what peers claim. A gain of a peer's is what its author claims.`), list.place);
+}
+
+function stepOf({ tree, title, patch }, places) {
+  const name = said(title || "untitled");
+  const place = Object.hasOwn(places, tree) ? [" ", element("strong", { class: "place" }, places[tree])] : null;
+  return [patch ? link(`records/${patch}`, name) : name, " ", element("code", { class: "soft" }, figures.short(tree)), place];
+}
+
+// One row of the graph: what passes by, the node, and where its bases wait.
+function lanesOf({ lane, isAwaited, joins, passing, own }) {
+  const x = (number) => LANE / 2 + LANE * Math.min(number, MOST_LANES - 1);
+  const middle = ROW / 2;
+  const paths = [
+    ...passing.map((one) => `M${x(one)} 0V${ROW}`),
+    ...(isAwaited ? [`M${x(lane)} 0V${middle}`] : []),
+    ...joins.map((one) => (one === lane ? `M${x(lane)} ${middle}V${ROW}` : `M${x(lane)} ${middle}C${x(lane)} ${ROW} ${x(one)} ${middle} ${x(one)} ${ROW}`)),
+  ];
+  return drawn(
+    "svg",
+    { viewBox: `0 0 ${LANE * MOST_LANES} ${ROW}`, class: "lanes", "aria-hidden": "true" },
+    drawn("path", { d: paths.join("") }),
+    drawn("circle", { class: own ? "own" : "peer", cx: x(lane), cy: middle, r: "4" }),
+  );
+}

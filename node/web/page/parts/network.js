@@ -1,0 +1,88 @@
+// Network: who is connected, what others try now, what came, and how this node is reached.
+
+import { element, facts, link, plain, said, section, table } from "../dom.js";
+import * as figures from "../figures.js";
+import { atMostEvery, fill } from "../visit.js";
+
+export const title = "Network";
+const REREAD_MS = 5_000;
+const LATEST = 20;
+const REACHES = { direct: "can be dialled", relay: "reached through a relay", unknown: "not known yet" };
+
+export async function show(visit) {
+  const places = ["standing", "peers", "tries", "came"].map(() => element("div", {}));
+  const [standing, peers, tries, came] = places;
+  visit.show(
+    section("This node", standing),
+    section("Peers", peers),
+    section("What others try now", tries),
+    section("What came last", came),
+  );
+  const readStatus = async () => {
+    const status = await visit.get("status");
+    await Promise.all([fill(standing, () => standingView(status)), fill(tries, () => triesView(status))]);
+  };
+  const read = () => Promise.all([readStatus(), fill(peers, async () => peersView(await visit.get("peers"))), fill(came, async () => cameView(await visit.get(`records?limit=${LATEST}`)))]);
+  const again = atMostEvery(REREAD_MS, () => {
+    read().catch((fault) => console.warn(fault.message));
+  });
+  visit.hear("record", again);
+  visit.hear("status", again);
+  await read();
+}
+
+function standingView({ network, node, sandbox }) {
+  if (!network.name) return element("p", {}, "It speaks to no network", network.in_use ? [", and signs for ", said(network.in_use)] : null, ".");
+  return facts([
+    ["network", said(network.name)],
+    ["peers", network.peers.toLocaleString()],
+    ["records", network.records.toLocaleString()],
+    ["reach", REACHES[network.reach] ?? plain(network.reach)],
+    ["addresses", network.addresses.length > 0 ? element("ul", { class: "plain-list" }, network.addresses.map((one) => element("li", {}, element("code", {}, plain(one))))) : null],
+    ["author", node.author ? element("code", {}, node.author) : null],
+    ["sandbox", plain(sandbox)],
+  ]);
+}
+
+function peersView({ peers }) {
+  if (peers.length === 0) return element("p", { class: "soft" }, "Nobody is connected.");
+  const columns = [
+    { name: "peer" },
+    { name: "author" },
+    { name: "heard as" },
+    { name: "hardware" },
+    { name: "records", figure: true },
+    { name: "latency", figure: true },
+    { name: "way" },
+    { name: "software" },
+  ];
+  const rows = peers.map((one) => [
+    one.name ? said(one.name) : element("code", {}, plain(one.peer.slice(-8))),
+    one.author ? element("code", {}, figures.short(one.author)) : "–",
+    plain(one.trust),
+    plain((one.classes ?? []).join(", ")),
+    one.records.toLocaleString(),
+    one.latency_ms === null ? "–" : `${Math.round(one.latency_ms)} ms`,
+    one.direct ? "direct" : "through a relay",
+    [said(one.software ?? "–"), one.board_rule === null ? null : ` (rule ${plain(one.board_rule)})`],
+  ]);
+  return table("Connected peers", columns, rows);
+}
+
+function triesView({ lines }) {
+  const intents = (lines ?? []).flatMap(({ intents, task }) => (intents ?? []).map((one) => ({ ...one, task })));
+  if (intents.length === 0) return element("p", { class: "soft" }, "Nobody says so at the moment.");
+  const rows = intents.map(({ title: name, author, task, age_s: age }) => [said(name), element("code", {}, figures.short(author)), said(task.name), `${figures.span(age)} ago`]);
+  return table("What others try now", [{ name: "idea" }, { name: "author" }, { name: "task" }, { name: "said", figure: true }], rows);
+}
+
+function cameView({ total, records }) {
+  if (records.length === 0) return element("p", { class: "soft" }, "No record is here yet.");
+  const rows = records.map(({ id, kind, author, own, ts }) => [
+    link(`records/${id}`, element("code", {}, figures.short(id))),
+    plain(kind),
+    own ? "this node" : element("code", {}, figures.short(author)),
+    figures.time(ts),
+  ]);
+  return [element("p", { class: "soft" }, `${figures.many(total, "record")} in all`), table("Latest records", [{ name: "record" }, { name: "kind" }, { name: "author" }, { name: "when" }], rows)];
+}

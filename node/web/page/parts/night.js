@@ -1,0 +1,73 @@
+// Night: what happened in a while, as `arnode report` tells it, on the page and in a file of its own.
+
+import { Staircase } from "../charts/staircase.js";
+import { asked } from "../api.js";
+import { append, element, plain, scrollable } from "../dom.js";
+import { fill } from "../visit.js";
+
+export const title = "Night";
+const SPANS = [["12h", "the last 12 hours"], ["24h", "the last day"], ["7d", "the last week"], ["1000d", "all of the time"]];
+
+export async function show(visit) {
+  const wanted = visit.query.get("since") ?? "24h";
+  const place = element("div", {}, element("p", { class: "soft" }, "Reading …"));
+  const read = (since) =>
+    fill(place, async () => {
+      const night = await visit.get(asked("report", { since }));
+      visit.remember(asked("night", { since }));
+      visit.entitle(night.title);
+      return nightView(night, { signal: visit.signal, open: (id) => (location.hash = `#/experiments/${id}`) });
+    });
+  const select = element("select", {}, SPANS.map(([value, words]) => element("option", { value, selected: value === wanted }, words)));
+  select.addEventListener("change", () => read(select.value));
+  visit.show(element("p", { class: "controls" }, element("label", { class: "field" }, "Of ", select)), place);
+  await read(wanted);
+}
+
+// All of a report but its title; `open(id)` is called for an experiment that is chosen in a plot.
+export function nightView(night, { signal, open }) {
+  return element("article", { class: "night" }, night.blocks.map((block) => blockView(block, night, { signal, open })));
+}
+
+function blockView({ kind, level, rows, figures, plot }, night, chosen) {
+  switch (kind) {
+    case "heading":
+      return element(`h${Math.min(6, level)}`, {}, spans(rows[0][0]));
+    case "list":
+      return listView(rows, night.shown);
+    case "table":
+      return tableView(rows, figures);
+    case "plot":
+      return plotView(night.plots[plot], chosen);
+    default:
+      return element("p", {}, spans(rows[0][0]));
+  }
+}
+
+const spans = (cell) => cell.map(({ text, code }) => (code ? element("code", {}, plain(text)) : plain(text, { lines: true })));
+
+// The rest of a long list is folded away until it is asked for.
+function listView(rows, shown) {
+  const items = rows.map(([cell]) => element("li", {}, spans(cell)));
+  const list = element("ul", {}, items.slice(0, shown));
+  if (items.length <= shown) return list;
+  const rest = element("details", {}, element("summary", {}, `and ${items.length - shown} more`), element("ul", {}, items.slice(shown)));
+  return [list, rest];
+}
+
+function tableView([head, ...rows], figures) {
+  const kind = (at) => (figures[at] ? "figure" : null);
+  const cells = (name, row) => row.map((cell, at) => element(name, { class: kind(at), scope: name === "th" ? "col" : null }, spans(cell)));
+  const made = element(
+    "table",
+    {},
+    element("thead", {}, element("tr", {}, cells("th", head))),
+    element("tbody", {}, rows.map((row) => element("tr", {}, cells("td", row)))),
+  );
+  return scrollable(element("div", { class: "wide" }, made), "table");
+}
+
+function plotView(plot, { signal, open }) {
+  const stairs = new Staircase(plot, { signal, open });
+  return append(element("figure", {}), stairs.place, element("figcaption", {}, plain(plot.caption)));
+}

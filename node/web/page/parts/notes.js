@@ -1,0 +1,38 @@
+// Notes to the proposer: the next prompt quotes them, and the journal keeps them.
+
+import { element, refill, saidInLines } from "../dom.js";
+import * as figures from "../figures.js";
+import { attempt, faultText } from "../visit.js";
+
+const MOST = 1_000; // characters
+
+export async function notesView(visit) {
+  const list = element("div", {});
+  const read = async () => refill(list, listView((await visit.get("notes")).notes));
+  visit.hear("notes", () => read().catch((fault) => refill(list, faultText(fault))));
+  await read();
+  return [visit.maySteer ? form(visit, read) : null, list];
+}
+
+function form(visit, read) {
+  const outcome = element("div", {});
+  const text = element("textarea", { rows: "3", maxlength: String(MOST), required: true, placeholder: "try this, or leave that" });
+  const button = element("button", {}, "Say it");
+  const submit = (event) => {
+    event.preventDefault();
+    attempt(button, outcome, async () => {
+      await visit.post("notes", { text: text.value });
+      text.value = "";
+      await read();
+      return "The next prompt quotes it.";
+    });
+  };
+  return element("form", { on: { submit } }, element("label", { class: "field tall" }, "A note", text), element("p", { class: "controls" }, button), outcome);
+}
+
+function listView(notes) {
+  if (notes.length === 0) return element("p", { class: "soft" }, "No note yet.");
+  const item = ({ ts, text }) => element("li", {}, element("p", { class: "soft" }, figures.time(ts)), saidInLines(text, { isProse: true }));
+  const newestFirst = [...notes].sort((one, other) => other.ts - one.ts);
+  return element("ol", { class: "plain-list said-list" }, newestFirst.map(item));
+}

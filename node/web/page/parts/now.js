@@ -1,0 +1,113 @@
+// Now: what runs and what it shows, what comes next, and how far the line has come.
+
+import { Staircase } from "../charts/staircase.js";
+import { element, link, plain, refill, said, section } from "../dom.js";
+import { lineChooser, noLine, ofLine, chosenLine } from "../line.js";
+import { atMostEvery, fill, say } from "../visit.js";
+import { badge, wording } from "../words.js";
+import * as figures from "../figures.js";
+import { AtWork } from "./at_work.js";
+import { headline } from "./headline.js";
+
+export const title = "Now";
+const REREAD_MS = 8_000; // all experiments are one answer: between two of them, what is told suffices
+const LATEST = 8;
+
+export async function show(visit) {
+  const { lines, line } = await chosenLine(visit);
+  const work = new AtWork(visit);
+  visit.show(element("section", { "aria-label": "What runs now" }, work.place));
+  work.begin();
+  if (line === null) {
+    visit.show(noLine());
+    return;
+  }
+  const again = () => dispatchEvent(new Event("hashchange"));
+  visit.show(lineChooser(lines, line, again));
+  const figuresPlace = element("div", {});
+  const plotPlace = element("div", {}, element("p", { class: "soft" }, "Reading all experiments …"));
+  const latestPlace = element("div", {});
+  visit.show(section("Where the line stands", figuresPlace, plotPlace), section("Latest experiments", latestPlace));
+  const latest = new Latest(visit, line, latestPlace);
+  await Promise.all([
+    fill(plotPlace, () => progress(visit, line, { figuresPlace })),
+    fill(latestPlace, () => latest.read()),
+  ]);
+}
+
+// Draws the staircase, and keeps it up with what happens.
+async function progress(visit, line, { figuresPlace }) {
+  const read = () => visit.get(ofLine("progress", line));
+  let told = await read();
+  const open = (id) => (location.hash = `#/experiments/${id}`);
+  const stairs = new Staircase(told, { open, signal: visit.signal });
+  const state = async () => (await visit.get("status")).lines.find((one) => isOf(one, line)) ?? line;
+  const put = async () => refill(figuresPlace, headline(told, await state()));
+  await put();
+  const reread = atMostEvery(REREAD_MS, async () => {
+    try {
+      told = await read();
+      stairs.put(told);
+      await put();
+    } catch (fault) {
+      if (fault.name !== "AbortError") say(fault.message);
+    }
+  });
+  visit.hear("experiment", (experiment) => {
+    if (!isOf(line, { task: { id: experiment.task }, class: experiment.class })) return;
+    told = withOneMore(told, experiment);
+    stairs.put(told);
+    reread();
+  });
+  return stairs.place;
+}
+
+const isOf = (one, other) => one.task.id === other.task.id && one.class === other.class;
+
+// The same with an experiment that was just told of; where the lines are since is read soon.
+function withOneMore(told, { id, ts, metric, decision, stage, title: name }) {
+  const { points } = told;
+  if (points.id.at(-1) === id.slice(0, points.id.at(-1)?.length)) return told;
+  const last = { id: id.slice(0, 8), ts, metric, low: null, high: null, head: points.head.at(-1) ?? null, working: points.working.at(-1) ?? null, decision, stage, title: name };
+  const longer = Object.entries(points).map(([column, values]) => [column, [...values, last[column] ?? null]]);
+  return { ...told, points: Object.fromEntries(longer) };
+}
+
+// The newest experiments, with what was decided of each.
+class Latest {
+  #visit;
+  #line;
+  #place;
+  #known = [];
+
+  constructor(visit, line, place) {
+    this.#visit = visit;
+    this.#line = line;
+    this.#place = place;
+    visit.hear("experiment", (experiment) => {
+      if (this.#known.some(({ id }) => id === experiment.id)) return;
+      this.#known = [experiment, ...this.#known].slice(0, LATEST);
+      refill(this.#place, this.#list());
+      say(`${wording(experiment.decision).word}: ${plain(experiment.title)}`);
+    });
+  }
+
+  async read() {
+    const { experiments } = await this.#visit.get(ofLine("experiments", this.#line, { limit: LATEST }));
+    this.#known = experiments;
+    return this.#list();
+  }
+
+  #list() {
+    if (this.#known.length === 0) return element("p", { class: "soft" }, "none yet");
+    const item = ({ id, decision, title: name, metric, gain }) =>
+      element(
+        "li",
+        {},
+        badge(decision),
+        link(`experiments/${id}`, said(name)),
+        element("span", { class: "soft figure" }, `${figures.metric(metric)} ${figures.isKnown(gain) ? `(${figures.signed(gain)})` : ""}`),
+      );
+    return element("ol", { class: "latest" }, this.#known.map(item));
+  }
+}

@@ -1,0 +1,35 @@
+// Pairs of runs, drawn and as a table: of an experiment, of a claim, of a trial that goes on.
+
+import { gainWords, isWhole, pairsPlot, signOf } from "../charts/pairs.js";
+import { element, section, table } from "../dom.js";
+import * as figures from "../figures.js";
+
+const COLUMNS = ["seed", "base", "candidate"].map((name) => ({ name, figure: true }));
+
+// Without a gain nobody says yet which direction is better: the figures stand for themselves.
+export function pairsView(pairs, { gain, lower, upper } = {}) {
+  const whole = pairs.filter(isWhole);
+  if (whole.length === 0) return element("p", { class: "soft" }, "No pair is whole yet.");
+  const sign = signOf(whole, gain);
+  const gains = whole.map(({ base, candidate }) => (sign || 1) * (base - candidate));
+  const rows = whole.map(({ seed, base, candidate }, at) => [
+    String(seed),
+    figures.metric(base),
+    figures.metric(candidate),
+    figures.signed(gains[at]),
+  ]);
+  const columns = [...COLUMNS, { name: sign === 0 ? "base − candidate" : "gain", figure: true }];
+  const listed = table("Pairs of runs, one seed each", columns, rows);
+  if (sign === 0) return listed;
+  return element(
+    "div",
+    {},
+    element("p", {}, gainWords(gain, lower, upper)),
+    pairsPlot(gains, { gain, lower, upper }),
+    element("details", {}, element("summary", {}, figures.many(whole.length, "pair")), listed),
+  );
+}
+
+export function pairsSection(pairs, measured) {
+  return pairs.length > 0 ? section("Pairs", pairsView(pairs, measured)) : null;
+}

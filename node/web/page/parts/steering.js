@@ -1,0 +1,28 @@
+// Steering: what the node is told by whoever may, and what it was told before.
+
+import { element, section } from "../dom.js";
+import { fill } from "../visit.js";
+import { controlsView } from "./controls.js";
+import { hypothesesView } from "./hypotheses.js";
+import { notesView } from "./notes.js";
+import { programView } from "./program.js";
+import { spendingView } from "./spending.js";
+
+export const title = "Steering";
+
+export async function show(visit) {
+  const parts = [
+    ["The session", controlsView],
+    ["Say to the proposer", notesView],
+    ["Today's spending", spendingView],
+    ["Hypotheses", hypothesesView],
+    ["program.md", programView],
+  ];
+  if (!visit.maySteer) visit.show(element("p", {}, "This token only reads: `arnode view` prints a link that steers."));
+  const filled = parts.map(([name, view]) => {
+    const place = element("div", {});
+    visit.show(section(name, place));
+    return fill(place, () => view(visit));
+  });
+  await Promise.all(filled);
+}

@@ -1,0 +1,58 @@
+// What each step did on each class of hardware: a heat map whose cells say in words whose word it is.
+
+import { append, element, plain, said } from "../dom.js";
+import * as figures from "../figures.js";
+import { RowList } from "../rows.js";
+import { Listed } from "../sources.js";
+import { LEVELS, wording } from "../words.js";
+
+const TINTS = 4; // degrees of a gain's or loss's colour
+const MOST_CLASSES = 12; // columns; further ones are left to the command line
+
+export async function show(visit) {
+  const { task, patches } = await visit.get("transfer");
+  if (patches.length === 0) {
+    visit.show(element("p", {}, "Nobody claims or measured a gain yet."));
+    return;
+  }
+  const classes = classesOf(patches);
+  const most = Math.max(...patches.flatMap(({ classes: cells }) => Object.values(cells).map(({ gain }) => Math.abs(gain ?? 0))));
+  const list = new RowList({
+    caption: "Steps by hardware class",
+    kind: "transfer",
+    columns: [
+      { name: "step", part: "title", fill: stepOf },
+      ...classes.map((name) => ({ name: plain(name), part: "figure heat", fill: ({ classes: cells }) => cellOf(cells[name], most) })),
+    ],
+    source: new Listed(patches),
+    empty: "Nothing.",
+    signal: visit.signal,
+  });
+  list.place.style.setProperty("--classes", String(classes.length));
+  visit.show(
+    element("p", { class: "soft" }, task ? ["Task ", said(task.name), ". "] : null, "An effect on other hardware orders what is tried here; it is never evidence. ", legend()),
+    list.place,
+  );
+}
+
+function classesOf(patches) {
+  const counts = new Map();
+  for (const { classes } of patches) for (const name of Object.keys(classes)) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].sort(([, one], [, other]) => other - one).slice(0, MOST_CLASSES).map(([name]) => name);
+}
+
+const legend = () => Object.entries(LEVELS).map(([name, meaning]) => `${name}: ${meaning}`).join("; ");
+
+function stepOf({ title, tree }) {
+  return [said(title || "untitled"), " ", element("code", { class: "soft" }, figures.short(tree))];
+}
+
+function cellOf(cell, most) {
+  if (!cell) return null;
+  const { gain, level, verdict, keys } = cell;
+  const degree = most > 0 && figures.isKnown(gain) ? Math.ceil((TINTS * Math.abs(gain)) / most) : 0;
+  const tint = degree === 0 ? "" : gain > 0 ? `up${degree}` : `down${degree}`;
+  const who = level === "claimed" ? "claimed" : `${level}: ${wording(verdict).word}`;
+  const made = element("div", { class: `tint ${tint}` });
+  return append(made, element("span", { class: "main" }, figures.signed(gain)), element("span", { class: "more" }, who, keys > 0 ? `, ${figures.many(keys, "other key")}` : ""));
+}

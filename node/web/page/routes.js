@@ -1,0 +1,32 @@
+// Where a fragment leads: `#/experiments/ID?q=TEXT` to a module, loaded when it is first wanted.
+
+const ROUTES = [
+  [/^now$/, "now", () => import("./parts/now.js")],
+  [/^night$/, "night", () => import("./parts/night.js")],
+  [/^experiments$/, "experiments", () => import("./parts/experiments.js")],
+  [/^experiments\/([^/]+)$/, "experiments", () => import("./parts/experiment.js")],
+  [/^beside\/([^/]+)\/([^/]+)$/, "experiments", () => import("./parts/beside.js")],
+  [/^boards$/, "boards", () => import("./parts/boards.js")],
+  [/^boards\/([^/]+)\/([^/]+)$/, "boards", () => import("./parts/board.js")],
+  [/^records\/([^/]+)$/, "boards", () => import("./parts/claim.js")],
+  [/^knowledge(?:\/(importance|transfer|lineage|insights|reports))?$/, "knowledge", () => import("./parts/knowledge.js")],
+  [/^network$/, "network", () => import("./parts/network.js")],
+  [/^fleet$/, "fleet", () => import("./parts/fleet.js")],
+  [/^steering$/, "steering", () => import("./parts/steering.js")],
+];
+
+// What a fragment names; null if that is no part of this page.
+export function routeOf(fragment) {
+  const [path, text = ""] = fragment.replace(/^#?\/?/, "").split("?", 2);
+  for (const [pattern, name, load] of ROUTES) {
+    const found = pattern.exec(path);
+    if (found === null) continue;
+    try {
+      const parameters = found.slice(1).map((one) => one && decodeURIComponent(one));
+      return { name, load, parameters, query: new URLSearchParams(text) };
+    } catch {
+      return null; // not the spelling of any text
+    }
+  }
+  return null;
+}

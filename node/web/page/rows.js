@@ -1,0 +1,209 @@
+// A list of any length: only the rows in sight are elements. Arrow keys lead from row to row, one of
+// which is in the order of Tab; where rows lie is asked of the style sheet, which knows the width.
+
+import { append, element, refill, retell } from "./dom.js";
+
+const SPARE = 6; // rows made beyond either edge
+const CONTROLS = "a, input, button";
+
+export class RowList {
+  #source;
+  #columns;
+  #rows = new Map();
+  #body = element("div", { role: "rowgroup", class: "body" });
+  #table;
+  #scroller;
+  #empty;
+  #height = 36;
+  #active = 0;
+  #isDue = false;
+
+  // A column is {name, part, fill(item), sort}; `source` has `total`, `at(index)` and `want(first,
+  // last)`, and is told by `source.changed = …` whom to call when it has more.
+  constructor({ caption, kind, columns, source, empty, sorted, signal }) {
+    this.#source = source;
+    this.#columns = columns;
+    this.#empty = element("p", { class: "soft empty", hidden: true }, empty);
+    const head = element("div", { role: "row", "aria-rowindex": "1", class: "row head" }, columns.map((one) => heading(one, sorted)));
+    this.#table = element(
+      "div",
+      { role: "table", "aria-label": caption },
+      element("div", { role: "rowgroup", class: "top-row" }, head),
+      this.#body,
+    );
+    this.#scroller = element(
+      "div",
+      {
+        class: `scroller ${kind}`,
+        tabindex: "0",
+        role: "group",
+        "aria-label": caption,
+        on: { keydown: (event) => this.#press(event) },
+      },
+      this.#table,
+    );
+    this.#scroller.addEventListener("scroll", () => this.#plan(), { passive: true });
+    this.#body.addEventListener("focusin", ({ target }) => this.#follow(target));
+    const watcher = new ResizeObserver(() => this.#measure());
+    watcher.observe(this.#scroller);
+    signal.addEventListener("abort", () => watcher.disconnect());
+    source.changed = () => this.refresh();
+    this.place = element("div", { class: "list" }, this.#scroller, this.#empty);
+  }
+
+  // Draws all rows anew, from what the source has now.
+  refresh() {
+    for (const row of this.#rows.values()) row.dataset.stale = "";
+    this.#plan();
+  }
+
+  toTop() {
+    this.#active = 0;
+    this.#scroller.scrollTop = 0;
+    this.refresh();
+  }
+
+  #measure() {
+    const height = parseFloat(getComputedStyle(this.#scroller).getPropertyValue("--row-height"));
+    if (height > 0) this.#height = height;
+    this.refresh();
+  }
+
+  #plan() {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    requestAnimationFrame(() => {
+      this.#isDue = false;
+      this.#draw();
+    });
+  }
+
+  #draw() {
+    const { total } = this.#source;
+    const isKnown = total !== null;
+    this.#empty.hidden = !(isKnown && total === 0);
+    this.#scroller.hidden = isKnown && total === 0;
+    this.#body.hidden = !isKnown || total === 0;
+    this.place.toggleAttribute("aria-busy", !isKnown);
+    if (!isKnown) {
+      this.#source.want(0, 0);
+      return;
+    }
+    this.#table.setAttribute("aria-rowcount", String(total + 1));
+    this.#body.style.height = `${total * this.#height}px`;
+    const top = this.#scroller.scrollTop;
+    const first = Math.max(0, Math.floor(top / this.#height) - SPARE);
+    const last = Math.min(total, Math.ceil((top + this.#scroller.clientHeight) / this.#height) + SPARE);
+    this.#source.want(first, last);
+    for (const [index, row] of this.#rows) if (index < first || index >= last) this.#drop(index, row);
+    const made = document.createDocumentFragment();
+    for (let index = first; index < last; index++) this.#place(index, made);
+    this.#body.append(made);
+  }
+
+  #drop(index, row) {
+    // What has the focus must not vanish with it: from the list the arrow keys go on.
+    if (row.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
+    row.remove();
+    this.#rows.delete(index);
+  }
+
+  #place(index, made) {
+    const known = this.#rows.get(index);
+    const item = this.#source.at(index);
+    if (known) {
+      known.style.transform = `translateY(${index * this.#height}px)`;
+      if (known.dataset.stale === undefined) return;
+      delete known.dataset.stale;
+      if (known.item !== item) this.#fill(known, item, index);
+      return;
+    }
+    const row = element("div", { role: "row", class: "row", "aria-rowindex": String(index + 2) });
+    row.style.transform = `translateY(${index * this.#height}px)`;
+    this.#rows.set(index, row);
+    this.#fill(row, item, index);
+    made.append(row);
+  }
+
+  #fill(row, item, index) {
+    const held = row.contains(document.activeElement);
+    row.item = item;
+    row.classList.toggle("coming", item === undefined);
+    const cells = this.#columns.map(({ part, fill }) =>
+      element("div", { role: "cell", class: `cell ${part}` }, item === undefined ? null : fill(item, index)),
+    );
+    refill(row, cells);
+    for (const control of row.querySelectorAll(CONTROLS)) control.tabIndex = index === this.#active ? 0 : -1;
+    if (held) this.#focus(index);
+  }
+
+  #follow(target) {
+    for (const [index, row] of this.#rows) if (row.contains(target)) this.#activate(index);
+  }
+
+  #activate(index) {
+    const turn = (at, tabIndex) => {
+      for (const control of this.#rows.get(at)?.querySelectorAll(CONTROLS) ?? []) control.tabIndex = tabIndex;
+    };
+    turn(this.#active, -1);
+    turn(index, 0);
+    this.#active = index;
+  }
+
+  #press(event) {
+    const target = this.#targetOf(event.key);
+    if (target === null || event.ctrlKey || event.altKey || event.metaKey || !this.#source.total) return;
+    event.preventDefault();
+    const index = Math.min(this.#source.total - 1, Math.max(0, target));
+    this.#activate(index);
+    this.#reveal(index);
+    this.#draw();
+    this.#focus(index);
+  }
+
+  #targetOf(key) {
+    const screen = Math.max(1, Math.floor(this.#scroller.clientHeight / this.#height) - 2);
+    const isInside = this.#body.contains(document.activeElement);
+    switch (key) {
+      case "ArrowDown":
+        return isInside ? this.#active + 1 : this.#active;
+      case "ArrowUp":
+        return this.#active - 1;
+      case "PageDown":
+        return this.#active + screen;
+      case "PageUp":
+        return this.#active - screen;
+      case "Home":
+        return 0;
+      case "End":
+        return Infinity;
+      default:
+        return null;
+    }
+  }
+
+  #reveal(index) {
+    const top = index * this.#height;
+    const seen = this.#scroller.clientHeight - this.#body.offsetTop;
+    if (top < this.#scroller.scrollTop) this.#scroller.scrollTop = top;
+    const bottom = top + this.#height;
+    if (bottom > this.#scroller.scrollTop + seen) this.#scroller.scrollTop = bottom - seen;
+  }
+
+  #focus(index) {
+    const row = this.#rows.get(index);
+    (row?.querySelector("a") ?? this.#scroller).focus({ preventScroll: true });
+  }
+}
+
+function heading({ name, part, sort }, sorted) {
+  const made = element("div", { role: "columnheader", class: `cell ${part}` });
+  if (!sort) return append(made, name);
+  const button = element("button", { type: "button", class: "sort", on: { click: () => sorted.by(sort) } }, name);
+  sorted.shown.push(({ sort: by, order }) => {
+    const isIt = by === sort;
+    made.setAttribute("aria-sort", isIt ? (order === "asc" ? "ascending" : "descending") : "none");
+    retell(button, isIt ? `${name} ${order === "asc" ? "▲" : "▼"}` : name);
+  });
+  return append(made, button);
+}

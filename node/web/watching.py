@@ -1,0 +1,73 @@
+"""What a page is told of by itself: what runs now, new experiments and records, trials in pairs."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from node.documents.experiments import experiment_document
+from node.documents.jobs import JobDocument, open_jobs_document
+from node.documents.now import NowDocument
+from node.web.events import Kind
+from node.web.library import Library, Shelves
+
+_MOST_AT_ONCE: Final = 50
+_UNTOLD: Final = ("seconds",)  # what changes by itself says nothing
+
+
+class Watch:
+    """Compares what there is with what there was at the last look."""
+
+    def __init__(self, library: Library, now: Callable[[], NowDocument]) -> None:
+        self._library = library
+        self._now = now
+        self._told_now: Mapping[str, Any] | None = None
+        self._told_jobs: dict[int, JobDocument] = {}
+        self._experiment = self._record = -1
+
+    async def __call__(self) -> list[tuple[Kind, Mapping[str, Any]]]:
+        """Return what changed since the last look; the first finds what there is."""
+        changed: list[tuple[Kind, Mapping[str, Any]]] = []
+        now = self._now()
+        if (seen := _without_clock(now)) != self._told_now:
+            self._told_now = seen
+            changed.append(("now", now))
+        return changed + await self._library.read(self._in_store)
+
+    def _in_store(self, shelves: Shelves) -> list[tuple[Kind, Mapping[str, Any]]]:
+        store = shelves.store
+        changed: list[tuple[Kind, Mapping[str, Any]]] = []
+        newest = store.records.newest()
+        if newest != self._record:
+            is_first = self._record < 0
+            since, self._record = self._record, newest
+            if not is_first:
+                changed += self._new(shelves, since)
+        jobs = {job["job"]: job for job in open_jobs_document(store, self._told_jobs)}
+        changed += [("job", job) for job in jobs.values() if job != self._told_jobs.get(job["job"])]
+        self._told_jobs = {number: job for number, job in jobs.items() if job["state"] == "open"}
+        return changed
+
+    def _new(self, shelves: Shelves, since: int) -> list[tuple[Kind, Mapping[str, Any]]]:
+        store = shelves.store
+        rows = store.experiments.listed(after=since, newest_first=True, limit=_MOST_AT_ONCE + 1)
+        envelopes = store.records.after(since, limit=_MOST_AT_ONCE + 1)
+        if max(len(rows), len(envelopes)) > _MOST_AT_ONCE:
+            return [("gap", {})]
+        return [
+            *(("experiment", dict(experiment_document(row))) for row in reversed(rows)),
+            *(
+                ("record", {"id": one.id.hex(), "kind": one.kind, "own": one.own})
+                for one in envelopes
+            ),
+        ]
+
+
+def _without_clock(now: NowDocument) -> Mapping[str, Any]:
+    running = now["now"]
+    if running is None:
+        return {"now": None}
+    told = {name: value for name, value in running.items() if name not in _UNTOLD}
+    runs = [
+        {name: value for name, value in run.items() if name not in _UNTOLD}
+        for run in running["runs"]
+    ]
+    return {"now": {**told, "runs": runs}}

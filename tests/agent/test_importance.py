@@ -1,0 +1,89 @@
+"""Importance of knobs: the model's main effects, beside Optuna's fANOVA on the same trials."""
+
+import random
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import create_trial
+
+from agent.knobs.changes import Change, edits_of, trials
+from agent.knobs.importance import LEAST_TRIALS, KnobImportance, importances
+from agent.proposal import Outcome
+from agent.source.edits import reapply
+from agent.source.literals import find_knobs, knob_values
+from protocol.ideas import KnobSpec
+from protocol.source import Source
+
+SPECS = tuple(
+    KnobSpec(name=name, type="float", low=0.0, high=1.0) for name in ("STRONG", "WEAK", "IDLE")
+)
+START = Source.of({"t.py": b"STRONG = 0.5\nWEAK = 0.5\nIDLE = 0.5\n"})
+COUNT = 60
+
+
+def loss_sd(strong: float, weak: float) -> float:
+    """Best at (0.9, 0.2); the one knob does about ten times what the other does."""
+    return 40 * (strong - 0.9) ** 2 + 12 * (weak - 0.2) ** 2
+
+
+def tried(count: int, seed: int = 1) -> list[tuple[dict[str, float], float]]:
+    """Random values of the knobs, and the noisy gain over the start."""
+    chance = random.Random(seed)
+    found = []
+    for _ in range(count):
+        values = {spec.name: round(chance.random(), 3) for spec in SPECS}
+        gain = loss_sd(0.5, 0.5) - loss_sd(values["STRONG"], values["WEAK"])
+        found.append((values, gain + chance.gauss(0, 1)))
+    return found
+
+
+def measured(seen: list[tuple[dict[str, float], float]]) -> tuple[KnobImportance, ...]:
+    knobs = find_knobs(START, ("t.py",), SPECS)
+    history = []
+    for values, gain_sd in seen:
+        edits = edits_of(START, [Change(knob, values[knob.name]) for knob in knobs])
+        after = reapply(edits, START)
+        assert after is not None
+        history.append(
+            Outcome(
+                key="knobs:" + "+".join(values),
+                decision="screened_out",
+                gain_sd=gain_sd,
+                edits=edits,
+                values=knob_values(after, ("t.py",), SPECS),
+            )
+        )
+    return importances(knobs, tuple(trials(history, SPECS)))
+
+
+def test_the_order_and_the_shares_are_those_of_fanova() -> None:
+    seen = tried(COUNT)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="minimize")
+    distributions = {spec.name: FloatDistribution(0.0, 1.0) for spec in SPECS}
+    study.add_trials(
+        [
+            create_trial(params=values, distributions=distributions, value=-gain)
+            for values, gain in seen
+        ]
+    )
+    theirs = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=1))
+    ours = {one.name: one.share for one in measured(seen)}
+    assert list(ours)[:2] == list(theirs)[:2] == ["STRONG", "WEAK"]
+    whole = sum(ours.values())
+    for name, share in theirs.items():
+        assert ours[name] / whole == pytest.approx(share, abs=0.15)
+
+
+def test_the_best_value_is_where_the_surface_is_best_and_an_idle_knob_does_nothing() -> None:
+    found = {one.name: one for one in measured(tried(COUNT))}
+    assert found["STRONG"].best == pytest.approx(0.9, abs=0.13)
+    assert found["WEAK"].best == pytest.approx(0.2, abs=0.26)
+    assert found["IDLE"].share < 0.1
+
+
+def test_too_few_trials_say_nothing() -> None:
+    assert measured(tried(LEAST_TRIALS - 1)) == ()
+    assert len(measured(tried(LEAST_TRIALS))) == len(SPECS)

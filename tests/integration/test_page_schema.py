@@ -1,0 +1,60 @@
+"""The API of a real node against its own description, with whatever may and may not be asked."""
+
+import json
+from collections.abc import Iterator
+from urllib.request import urlopen
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.generation import GenerationMode
+
+from tests.integration.nodes import arnode, running_node
+
+# What would end the node, or leave it paused for the rest of the test.
+_LEFT_OUT = {"post_stop", "post_pause"}
+_EXAMPLES = 15
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The address of a node that works, and a token that steers it."""
+    home = tmp_path_factory.mktemp("schema") / "home"
+    with running_node(home, "--agent", "none", "--web", "auto") as node:
+        node.wait_for("baseline")
+        link = arnode(home, "view", "--no-browser").stdout.strip()
+        token = arnode(home, "view", "--token", "steer").stdout.strip()
+        yield link.rpartition("/")[0], token
+        node.interrupt()
+        node.end()
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_no_request_makes_it_fail_and_every_answer_is_as_described(
+    api: tuple[str, str], mode: GenerationMode
+) -> None:
+    address, token = api
+    with urlopen(f"{address}/api/v1/openapi.json") as answer:  # noqa: S310 (our own node)
+        described = json.load(answer)
+    schema = schemathesis.openapi.from_dict(described)
+    schema.config.update(base_url=address)
+    asked = 0
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if operation.definition.raw["operationId"] in _LEFT_OUT:
+            continue
+
+        @settings(
+            max_examples=_EXAMPLES,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def ask(case: schemathesis.Case) -> None:
+            nonlocal asked
+            asked += 1
+            case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
+
+        ask()
+    assert asked > 100

@@ -1,0 +1,85 @@
+"""A home's page served on loopback, and somebody who asks it."""
+
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import ClientSession
+
+from node.documents.now import NOTHING, NowDocument
+from node.home.control import Handler
+from node.home.home import Home
+from node.web.serving import Served, serving
+from node.web.site import Kind, Site
+from node.web.tokens import Right, Tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    json: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Somebody with a token, or without."""
+
+    served: Served
+    http: ClientSession
+    token: str | None
+
+    async def get(self, path: str, **headers: str) -> Answer:
+        """Ask for a path below the API."""
+        return await self.ask("GET", f"api/v1/{path}", headers=headers)
+
+    async def post(self, path: str, body: object = None, **headers: str) -> Answer:
+        """Say something."""
+        return await self.ask("POST", f"api/v1/{path}", headers=headers, body=body)
+
+    async def ask(
+        self, method: str, path: str, *, headers: Mapping[str, str], body: object = None
+    ) -> Answer:
+        """Send any request."""
+        sent = dict(headers)
+        if self.token is not None:
+            sent.setdefault("Authorization", f"Bearer {self.token}")
+        data = None if body is None else io.BytesIO(json.dumps(body).encode())
+        if data is not None:
+            sent.setdefault("Content-Type", "application/json")
+        url = self.served.url + path
+        async with self.http.request(method, url, headers=sent, data=data) as response:
+            text = await response.text()
+            is_json = "json" in response.content_type
+            return Answer(
+                status=response.status,
+                headers=response.headers,
+                text=text,
+                json=await response.json(content_type=None) if is_json and text else None,
+            )
+
+
+@asynccontextmanager
+async def visiting(
+    home: Home,
+    *,
+    right: Right | None = "steer",
+    kind: Kind = "node",
+    handlers: Mapping[str, Handler] | None = None,
+    now: NowDocument = NOTHING,
+) -> AsyncIterator[Visitor]:
+    """Serve a home at a free port; yield somebody who may do so much there."""
+    home.prepare()
+    tokens = None if kind == "bootstrap" else Tokens.of(home.web_tokens)
+    site = Site(
+        home=home, kind=kind, net="main", tokens=tokens, handlers=handlers or {}, now=lambda: now
+    )
+    async with serving(site, "127.0.0.1", 0) as served, ClientSession() as http:
+        token = None if right is None or tokens is None else tokens.of_right(right)
+        yield Visitor(served=served, http=http, token=token)

@@ -1,0 +1,129 @@
+"""What the owner says reaches prompts and the journal; hypotheses are registered and closed."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from node.documents.owner import hypotheses_document, notes_document
+from node.home.faults import DamagedStoreError
+from node.home.home import Home
+from node.journal.journal import NOTES, Journal
+from node.line.hypotheses import complete, hypotheses_of, register
+from node.line.ledger import Ledger
+from node.store.blobs import Blobs
+from node.store.notes import keep_note, notes_in_force, notes_of
+from node.store.program_versions import keep_program, program_versions
+from node.store.store import Store
+from protocol.errors import UsageError
+from protocol.remarks import IntentBody
+from tests.node.books import keep, ledger_of, with_baseline
+from tests.node.examples import LINE
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    with_baseline(home, store)
+    return ledger_of(home, store)
+
+
+def test_the_latest_notes_of_a_day_are_in_force_and_all_are_kept(store: Store) -> None:
+    for number in range(8):
+        keep_note(store, LINE, f"note {number}", now_ms=number * 4 * HOUR_MS)
+    now_ms = 28 * HOUR_MS
+    assert notes_in_force(store, LINE, now_ms=now_ms) == tuple(f"note {n}" for n in range(3, 8))
+    assert notes_in_force(store, LINE, now_ms=now_ms + 20 * HOUR_MS) == ("note 7",)
+    assert [note["text"] for note in notes_document(store, LINE)["notes"]] == [
+        f"note {number}" for number in range(8)
+    ]
+
+
+@pytest.mark.parametrize("said", ["", "  \n ", "x" * 1001, "a\x1b[2J", "turned \u202e around"])
+def test_what_no_prompt_could_quote_is_no_note(store: Store, said: str) -> None:
+    with pytest.raises(UsageError):
+        keep_note(store, LINE, said, now_ms=1)
+    assert notes_of(store, LINE) == ()
+
+
+def test_of_very_many_notes_the_oldest_go(store: Store) -> None:
+    for number in range(203):
+        keep_note(store, LINE, str(number), now_ms=number)
+    assert [note.text for note in notes_of(store, LINE)][::199] == ["3", "202"]
+
+
+def test_the_journal_keeps_what_was_said(home: Home, store: Store, ledger: Ledger) -> None:
+    journal = Journal(home, store, Blobs(home.blobs), LINE)
+    journal.catch_up()
+    assert not (journal.path / NOTES).exists()
+    keep_note(store, LINE, "leave the schedule alone", now_ms=0)
+    journal.catch_up()
+    assert (journal.path / NOTES).read_text() == (
+        "# What the owner said to whoever proposes\n\n"
+        "## 1970-01-01 00:00:00 UTC\n\nleave the schedule alone\n"
+    )
+    assert journal.check() == []
+
+
+def test_a_hypothesis_is_announced_closed_once_and_the_best_come_first(
+    store: Store, ledger: Ledger
+) -> None:
+    first = register(ledger, "a larger step", "it still falls", now_ms=1)
+    second = register(ledger, "a smaller step", "", now_ms=2)
+    dropped = register(ledger, "no step", "", now_ms=3)
+    (intent, *_) = store.records.listed("intent")
+    assert isinstance(intent.body, IntentBody)
+    assert (intent.id, intent.body.title) == (first.id, "a larger step")
+    poor, good = keep(ledger, "0.2"), keep(ledger, "0.3")
+    complete(ledger, first.id.hex(), result=poor.result)
+    complete(ledger, second.id.hex()[:12], result=good.result)
+    assert complete(ledger, dropped.id.hex(), result=None).state == "dropped"
+    with pytest.raises(UsageError, match="closed already"):
+        complete(ledger, first.id.hex(), result=None)
+    newest = hypotheses_document(store, LINE, best_first=False)["hypotheses"]
+    assert [one["title"] for one in newest] == ["no step", "a smaller step", "a larger step"]
+    best = hypotheses_document(store, LINE, best_first=True)["hypotheses"]
+    gains = [one["gain"] for one in best]
+    assert gains[:2] == sorted((gain for gain in gains if gain is not None), reverse=True)
+    assert best[-1]["gain"] is None
+
+
+def test_what_is_no_hypothesis_or_no_result_is_refused(store: Store, ledger: Ledger) -> None:
+    for title in ("", "x" * 121, "two\nlines", "a\x07"):
+        with pytest.raises(UsageError):
+            register(ledger, title, "", now_ms=1)
+    one = register(ledger, "a larger step", "", now_ms=1)
+    with pytest.raises(UsageError, match="open already"):
+        register(ledger, "a larger step", "again", now_ms=2)
+    with pytest.raises(UsageError, match="no experiment"):
+        complete(ledger, one.id.hex(), result=bytes(32))
+    with pytest.raises(UsageError, match="is called"):
+        complete(ledger, "ffff", result=None)
+    assert [known.state for known in hypotheses_of(store, LINE)] == ["open"]
+
+
+def test_damage_is_told_and_nothing_is_written_over_it(store: Store, tmp_path: Path) -> None:
+    keep_note(store, LINE, "something", now_ms=1)
+    key = f"notes/{LINE.task.hex()}/{LINE.hardware_class}"
+    store.set_meta(key, b"nonsense")
+    with pytest.raises(DamagedStoreError):
+        keep_note(store, LINE, "more", now_ms=2)
+    assert store.meta(key) == b"nonsense"
+
+
+def test_each_version_of_the_program_is_kept_once_and_of_many_the_oldest_goes(
+    store: Store,
+) -> None:
+    for now_ms, text in enumerate(("Lower it.", "Lower it.", "Lower it, gently.", "Lower it.")):
+        keep_program(store, LINE, text, now_ms=now_ms)
+    versions = program_versions(store, LINE)
+    assert [(one.ts_ms, one.text) for one in versions] == [
+        (0, "Lower it."),
+        (2, "Lower it, gently."),
+        (3, "Lower it."),
+    ]
+    assert versions[0].hash == hashlib.sha256(b"Lower it.").digest()
+    for number in range(30):
+        keep_program(store, LINE, f"{number}", now_ms=number)
+    assert [one.text for one in program_versions(store, LINE)] == [f"{n}" for n in range(10, 30)]

@@ -1,0 +1,130 @@
+"""Events: what changes reaches whoever listens, who comes back gets what came since."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import ClientSession
+
+from node.home.home import Home
+from node.store.store import Store
+from node.web import events as module
+from node.web.events import Events, Kind
+from tests.node.books import keep, ledger_of, with_baseline
+from tests.node.page import Visitor, visiting
+
+
+class Frames:
+    """The events of a stream, as they come."""
+
+    def __init__(self, visitor: Visitor, last: str | None = None) -> None:
+        self._visitor = visitor
+        self._last = last
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["Frames"]:
+        headers = {"Authorization": f"Bearer {self._visitor.token}"}
+        if self._last is not None:
+            headers["Last-Event-ID"] = self._last
+        url = self._visitor.served.url + "api/v1/events"
+        async with ClientSession() as http, http.get(url, headers=headers) as response:
+            assert response.status == 200
+            assert response.content_type == "text/event-stream"
+            self._content = response.content
+            yield self
+
+    async def next(self, kind: Kind) -> tuple[str, Any]:
+        """Return the id and the data of the next event of a kind."""
+        while True:
+            frame = (await self._content.readuntil(b"\n\n")).decode()
+            lines = dict(line.split(": ", 1) for line in frame.strip().splitlines())
+            if lines.get("event") == kind:
+                return lines["id"], msgspec.json.decode(lines["data"])
+
+
+def test_a_new_experiment_reaches_whoever_listens(home: Home, store: Store) -> None:
+    with_baseline(home, store)
+
+    async def work() -> None:
+        async with asyncio.timeout(20), visiting(home) as visitor:
+            async with Frames(visitor).listening() as frames:
+                await frames.next("now")  # the first look is over
+                keep(ledger_of(home, store), "0.2")
+                _, row = await frames.next("experiment")
+                assert row["decision"] == "kept"
+                last, record = await frames.next("record")
+                assert record["own"] is True
+            async with Frames(visitor, last).listening() as again:
+                keep(ledger_of(home, store), "0.3")
+                number, row = await again.next("experiment")
+                assert int(number.rpartition("-")[2]) > int(last.rpartition("-")[2])
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("last", ["nonsense", "0000-5", "-1", "a-b-c"])
+def test_who_comes_back_with_an_id_of_another_life_is_told_of_a_gap(home: Home, last: str) -> None:
+    async def work() -> None:
+        async with (
+            asyncio.timeout(20),
+            visiting(home) as visitor,
+            Frames(visitor, last).listening() as frames,
+        ):
+            await frames.next("gap")
+
+    asyncio.run(work())
+
+
+def test_who_reads_too_slowly_is_told_of_a_gap_and_nobody_waits(home: Home) -> None:
+    async def work() -> None:
+        events = Events(_nothing)
+        async with events.listening() as queue:
+            for number in range(500):
+                events.tell("record", {"id": str(number)})
+            assert queue.qsize() <= 201
+            assert queue.get_nowait() is None
+
+    asyncio.run(work())
+
+
+async def _nothing() -> list[tuple[Kind, Mapping[str, Any]]]:
+    return []
+
+
+def test_too_many_listeners_are_refused_and_go_without_a_trace(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_LISTENERS", 2)
+
+    async def work() -> None:
+        async with (
+            asyncio.timeout(20),
+            visiting(home) as visitor,
+            Frames(visitor).listening() as first,
+            Frames(visitor).listening(),
+        ):
+            await first.next("now")
+            assert (await visitor.get("events")).status == 503
+
+    asyncio.run(work())
+
+
+def test_ten_thousand_silent_connections_keep_nobody_out(home: Home) -> None:
+    async def work() -> None:
+        async with asyncio.timeout(60), visiting(home) as visitor:
+            port, held = visitor.served.port, list[asyncio.StreamWriter]()
+            for _ in range(100):
+                opening = (asyncio.open_connection("127.0.0.1", port) for _ in range(100))
+                opened = await asyncio.gather(*opening)
+                held += [writer for _, writer in opened]
+                for writer in held[:-300]:  # as many as a user may hold open
+                    writer.close()
+                del held[:-300]
+            assert (await visitor.get("session")).status == 200
+            for writer in held:
+                writer.close()
+
+    asyncio.run(work())

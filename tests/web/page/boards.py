@@ -1,0 +1,48 @@
+"""A board with more rows than a test can have signed."""
+
+from typing import Any
+
+from tests.web.page.full_store import HOSTILE
+
+ROWS = 100_000
+
+
+def pretend_board(page: Any) -> None:
+    """Answer for a board with more rows than a test can have signed."""
+
+    def answer(route: Any) -> None:
+        query = dict(pair.split("=") for pair in route.request.url.split("?")[1].split("&"))
+        offset, limit = int(query["offset"]), int(query["limit"])
+        rows = [board_row(number) for number in range(offset, min(ROWS, offset + limit))]
+        told = {"v": 1, "network": "main", "task": {"id": "0" * 64, "name": "tiny"}}
+        told |= {"class": "cpu-x86_64", "rule": 3, "set_digest": "0" * 64, "board_digest": "0" * 64}
+        route.fulfill(json={**told, "rows": rows, "imported": [], "total": ROWS, "offset": offset})
+
+    page.route("**/api/v1/boards/**", answer)
+
+
+def board_row(number: int) -> dict[str, Any]:
+    """Return a row as the API has it."""
+    gain = (ROWS - number) / ROWS
+    others = dict.fromkeys(("confirmed", "smaller", "refuted", "unsupported", "adopted"), 0)
+    digits = f"{number:064x}"
+    return {
+        "rank": number + 1,
+        "tie": False,
+        "tree": digits,
+        "author": digits,
+        "result": digits,
+        "metric": 1.5 - gain,
+        "gain_anchor": gain,
+        "gain_anchor_lower": gain / 2,
+        "anchor_pairs": 4,
+        "gain": gain,
+        "gain_lower": gain / 2,
+        "pairs": 4,
+        "tries": 1,
+        "others": {**others, "gain_anchor": None, "gain_anchor_lower": None, "anchor_pairs": 0},
+        "here": None,
+        "env": {},
+        "flags": [HOSTILE[1][:24]],
+        "unread": [],
+    }

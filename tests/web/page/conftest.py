@@ -1,0 +1,52 @@
+"""A real browser on the page of a real home with 10,000 experiments."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.home.home import Home
+from node.store.store import Store
+from tests.web.page.browser import chromium
+from tests.web.page.full_store import Full, fill
+from tests.web.page.served import ServedHome
+from tests.web.page.visitor import Visitor
+
+
+@pytest.fixture(scope="session", name="chromium")
+def _chromium() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def full_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Full]:
+    home = Home(tmp_path_factory.mktemp("page") / "home")
+    with Store.open(home) as store:
+        return home, fill(home, store)
+
+
+@pytest.fixture(scope="session")
+def full(full_home: tuple[Home, Full]) -> Full:
+    return full_home[1]
+
+
+@pytest.fixture(scope="session")
+def served(full_home: tuple[Home, Full]) -> Iterator[ServedHome]:
+    with ServedHome(full_home[0]) as served:
+        yield served
+
+
+@pytest.fixture
+def visitor(chromium: Any, served: ServedHome) -> Iterator[Visitor]:
+    """Somebody who has opened the page with a link that steers."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    with Visitor(context, served.link()) as visitor:
+        yield visitor
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("screens", numbered=False)

@@ -1,0 +1,159 @@
+"""A home as after months: thousands of experiments, claims of peers, words meant to do harm.
+
+All of it goes through the store's own ways in: own records are signed and numbered, peers' are
+taken in, a head is confirmed in pairs.
+"""
+
+import random
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from node.home.home import Home
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.record_kinds import Origin, PatchBody, ResultBody
+from protocol.records import Record
+from protocol.remarks import InsightBody, IntentBody
+from protocol.runs import Run
+from protocol.source import Source
+from tests.node.books import BASE_NANO, Clock, checkpoint, keep, with_baseline
+from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, TASK, patch_body, result_body, run
+from tests.node.strangers import Stranger
+from tests.protocol.worlds import attest
+
+EXPERIMENTS = 10_000
+CLAIMS = 30
+MARK = "__hurt"  # what a script that runs would set on the window
+LONG = "W" * 60
+ARABIC = "\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645"
+STACKED = unicodedata.normalize(
+    "NFC", "z" + "\u0301\u0302\u0303" * 8
+)  # what is written above and below its line
+HOSTILE = (
+    f'"><img src=x onerror="window.{MARK}=1"> {ARABIC} {STACKED}',
+    f"<script>window.{MARK}=1</script>{LONG}",
+    f"{{{{constructor.constructor('{MARK}=1')()}}}} javascript:{MARK}=1",
+)
+_SD_NANO = 1_000_000
+_DAY_MS = 86_400_000
+_LATEST_MS = 600_000  # between two experiments
+_ORIGINS = ("knobs", "llm", "command", "combining")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Full:
+    """What was written: ids that tests go to."""
+
+    confirmed: str
+    kept: str
+    hostile: str
+    claim: str
+    task: str
+
+
+def fill(home: Home, store: Store, *, count: int = EXPERIMENTS) -> Full:
+    """Write it all, and return where to look."""
+    chance = random.Random(7)
+    blobs = Blobs(home.blobs)
+    clock = Clock()
+    clock.now_ms -= count * _LATEST_MS // 2 + _DAY_MS
+    ledger = with_baseline(home, store, clock_ms=clock)
+    kept = keep(ledger, "0.2")
+    keep(ledger, "0.3")
+    confirmed = checkpoint(ledger, gain_nano=40_000_000)
+    with store.transaction():
+        patches = _patches(store, chance)
+        for _ in range(count - 4):
+            hostile = _experiment(store, chance, patches)
+        _say(store)
+    claim = _peers(store, blobs)
+    keep(ledger, "0.4")
+    return Full(
+        confirmed=confirmed.id.hex(),
+        kept=kept.result.hex(),
+        hostile=hostile.id.hex(),
+        claim=claim.hex(),
+        task=TASK.hex(),
+    )
+
+
+def add_one(store: Store, title: str) -> Record:
+    """Record one more experiment, as a running node does."""
+    with store.transaction():
+        patch = _patch(store, 999_999, title, "knobs")
+        body = result_body("screen", (run(BASE_NANO),), source=_source(999_999), patch=patch.id)
+        return store.append_own(KEY, body, ts_ms=_now_ms(store))
+
+
+def _now_ms(store: Store) -> int:
+    return store.experiments.listed(newest_first=True, limit=1)[0].ts_ms + 1000
+
+
+def _source(number: int) -> Source:
+    return Source.of({"train.py": b"LEARNING_RATE = %d.5\n" % number})
+
+
+def _patch(store: Store, number: int, title: str, origin: str) -> Record:
+    body: PatchBody = patch_body(BASELINE, _source(number), title=title)
+    ready = replace(body, origin=Origin(proposer=origin))
+    return store.append_own(KEY, ready, ts_ms=_now_ms(store))
+
+
+def _patches(store: Store, chance: random.Random) -> Sequence[Record]:
+    """Some ideas, which many experiments have: among them those of whoever would do harm."""
+    titles = [f"LEARNING_RATE → {number / 10}" for number in range(60)]
+    titles += [title[:118] for title in HOSTILE]
+    return [
+        _patch(store, 10 + number, title, chance.choice(_ORIGINS))
+        for number, title in enumerate(titles)
+    ]
+
+
+def _experiment(store: Store, chance: random.Random, patches: Sequence[Record]) -> Record:
+    patch = chance.choice(patches[:-3]) if chance.random() < 0.95 else chance.choice(patches[-3:])
+    body = patch.body
+    assert isinstance(body, PatchBody)
+    runs, stage, status = _runs(chance)
+    result: ResultBody = result_body(stage, runs, patch=patch.id, status=status)
+    told = replace(result, tree=body.tree, note=HOSTILE[0] if status == "crash" else "")
+    return store.append_own(KEY, told, ts_ms=_now_ms(store) + chance.randrange(_LATEST_MS))
+
+
+def _runs(chance: random.Random) -> tuple[tuple[Run, ...], str, str]:
+    metric = round(BASE_NANO - 40_000_000 + chance.gauss(4, 3) * 4 * _SD_NANO)
+    kind = chance.random()
+    if kind < 0.06:
+        return (run(None, status="crash", reason=HOSTILE[1][:100]),), "screen", "crash"
+    if kind < 0.08:
+        return (run(None, status="rejected", reason="the claim"),), "screen", "rejected"
+    if kind < 0.2:
+        return (run(metric), run(metric + _SD_NANO, seed=2)), "screen", "ok"
+    return (run(metric),), "screen", "ok"
+
+
+def _say(store: Store) -> None:
+    """What this node learnt, in words that would do harm."""
+    about = {"task": TASK, "hardware_class": HARDWARE_CLASS}
+    store.append_own(
+        KEY, InsightBody(**about, message=HOSTILE[0], evidence=()), ts_ms=_now_ms(store)
+    )
+
+
+def _peers(store: Store, blobs: Blobs) -> bytes:
+    """Claims of strangers with hostile names and titles; the first was run again by another."""
+    ada = Stranger(store, blobs, number=40, name=f"<b>{LONG}"[:60])
+    bob = Stranger(store, blobs, number=41, name="bob")
+    claims = [
+        ada.claims(_source(2_000 + number), 5.0 + number, title=HOSTILE[number % 3][:118])
+        for number in range(CLAIMS)
+    ]
+    tree = _source(2_000).tree
+    gains = [5 * _SD_NANO + wobble for wobble in (-9, 9, 0, 0)]
+    said = attest(bob.key, tree, gains, "confirmed", base=BASELINE.tree, target=claims[0])
+    bob.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
+    intent = IntentBody(
+        task=TASK, hardware_class=HARDWARE_CLASS, base=tree, title=HOSTILE[0][:118], ttl_s=3600
+    )
+    bob.publish(intent)
+    return claims[0]

@@ -1,0 +1,139 @@
+"""A home's page served as a node serves it, in a thread beside the test."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from typing import Any, Self
+
+from agent.knobs.importance import KnobImportance
+from node.documents.knowledge import importance_document
+from node.documents.now import NowDocument
+from node.home.control import Handler, Message
+from node.home.home import Home
+from node.store.store import Store
+from node.views.peers import peers_document
+from node.views.status import status_document
+from node.web.serving import LOOPBACK, Served, serving
+from node.web.site import Site
+from node.web.tokens import Tokens
+from tests.node.examples import HARDWARE_CLASS, KEY
+from tests.web.page.full_store import HOSTILE
+
+_WAIT_S = 60
+KNOBS = (
+    KnobImportance(name="LEARNING_RATE", share=0.7, gains=((0.1, -2.0), (0.3, 0.0), (0.6, 1.5))),
+    KnobImportance(name="PATTERN", share=0.2, gains=(("SL", 0.0), (HOSTILE[0], 0.4))),
+)
+
+
+class ServedHome:
+    """The page of a home with a node that runs: what it is told is kept in `told`."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.told: list[tuple[str, dict[str, Message]]] = []
+        self.now: NowDocument = {"now": at_work("LEARNING_RATE → 0.7")}
+        self._served: Served | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="page")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: asyncio.Event | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(_WAIT_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._loop is not None
+        assert self._end is not None
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(_WAIT_S)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        assert self._served is not None
+        return self._served.url
+
+    def link(self, *, steers: bool = True) -> str:
+        """Return a link that opens it once."""
+        assert self._served is not None
+        return self._served.link("steer" if steers else "read")
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        site = Site(
+            home=self.home,
+            kind="node",
+            net="main",
+            tokens=Tokens.of(self.home.root / "web-tokens"),
+            handlers=self._handlers(),
+            now=lambda: self.now,
+        )
+        async with serving(site, LOOPBACK, 0) as self._served:
+            self._ready.set()
+            await self._end.wait()
+
+    def _handlers(self) -> Mapping[str, Handler]:
+        def kept(name: str, answer: Any) -> Handler:
+            async def handle(arguments: Mapping[str, Message]) -> Any:
+                self.told.append((name, dict(arguments)))
+                return answer
+
+            return handle
+
+        async def status(_: Mapping[str, Message]) -> Any:
+            with Store.open_read_only(self.home) as store:
+                return dict(status_document(store, author=KEY.public, net="main", sandbox="test"))
+
+        async def peers(_: Mapping[str, Message]) -> Any:
+            with Store.open_read_only(self.home) as store:
+                return peers_document(store, None, lambda _: "unknown")
+
+        paused = {"paused": True, "until": None, "runs_ended": 0, "seconds_lost": 0.0}
+
+        async def importance(_: Mapping[str, Message]) -> Any:
+            return importance_document(KNOBS)
+
+        return {
+            "importance": importance,
+            "status": status,
+            "peers": peers,
+            "pause": kept("pause", paused),
+            "resume": kept("resume", {}),
+            "stop": kept("stop", {}),
+            "verify": kept("verify", 1),
+        }
+
+
+def at_work(title: str) -> Any:
+    """Return what a node says that is at a run of this title."""
+    return {
+        "title": title,
+        "stage": "screen",
+        "plainly": "first run",
+        "seconds": 12.0,
+        "beside": 1,
+        "paused": False,
+        "until": None,
+        "runs": [
+            {"title": title, "stage": "screen", "plainly": "first run", "seconds": 12.0},
+            {"title": HOSTILE[0], "stage": "screen", "plainly": "first run", "seconds": 3.0},
+        ],
+        "next": [{"title": HOSTILE[2], "stage": "recheck", "plainly": "second run"}],
+        "evidence": {"pairs": 3, "share": 0.4, "gain": 0.02, "lower": -0.01, "upper": 0.05},
+        "messages": [HOSTILE[0], HOSTILE[1], "kept  1.4600  +2.5 sd"],
+        "device": {
+            "class": HARDWARE_CLASS,
+            "load": 0.7,
+            "memory_bytes": 3 << 30,
+            "memory_total_bytes": 16 << 30,
+        },
+        "runs_done": 311,
+        "runs_per_hour": 210.0,
+        "counted_share": 0.8,
+    }

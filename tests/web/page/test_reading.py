@@ -1,0 +1,128 @@
+"""Reading the page: what is live, lists of any length, keys alone."""
+
+from typing import Any
+
+from node.store.store import Store
+from tests.web.page.boards import ROWS, pretend_board
+from tests.web.page.full_store import EXPERIMENTS, HOSTILE, Full, add_one
+from tests.web.page.served import ServedHome, at_work
+from tests.web.page.visitor import Visitor
+
+
+def test_the_code_is_gone_from_the_address_and_the_token_is_in_this_tab_alone(
+    visitor: Visitor, chromium: Any, served: ServedHome
+) -> None:
+    assert visitor.page.url == f"{served.url}#/now"
+    assert visitor.page.evaluate("() => document.cookie") == ""
+    assert visitor.page.evaluate("() => sessionStorage.getItem('arnode.token').length") > 20
+    visitor.page.reload()
+    visitor.settle()
+    assert visitor.text("h1") == "Now"
+
+
+def test_without_a_code_it_says_how_to_open_it(chromium: Any, served: ServedHome) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(served.url)
+    page.wait_for_selector(".fault")
+    assert page.locator("h1").inner_text() == "Not open"
+    assert "arnode view" in page.locator(".fault").inner_text()
+    context.close()
+
+
+def test_a_new_experiment_and_a_new_run_show_by_themselves(
+    visitor: Visitor, served: ServedHome
+) -> None:
+    visitor.page.wait_for_selector("#standing.live")
+    with Store.open(served.home) as store:
+        add_one(store, "WARMUP → 17")
+    visitor.page.wait_for_selector(".latest >> text=WARMUP → 17")
+    served.now = {"now": at_work("WARMUP → 18")}
+    visitor.page.wait_for_selector(".what >> text=WARMUP → 18")
+    assert "WARMUP → 17" in visitor.page.locator("#said").inner_text()
+
+
+def test_experiments_are_narrowed_down_sorted_and_opened(visitor: Visitor) -> None:
+    visitor.go("experiments")
+    assert f"{EXPERIMENTS // 1000},0" in visitor.text(".count")
+    visitor.page.get_by_label("Decision").select_option("adopted")
+    visitor.page.wait_for_function(
+        "() => document.querySelector('.count').textContent.includes('found')"
+    )
+    visitor.settle()
+    assert visitor.page.locator(".body .row").count() == 1
+    assert "decision=adopted" in visitor.page.url
+    visitor.page.get_by_label("Decision").select_option("")
+    visitor.settle()
+    visitor.page.get_by_role("button", name="metric").click()
+    visitor.settle()
+    heading = visitor.page.get_by_role("columnheader", name="metric")
+    assert heading.get_attribute("aria-sort") == "descending"
+    visitor.page.locator(".body .row a").first.click()
+    visitor.settle()
+    assert "#/experiments/" in visitor.page.url
+    assert visitor.page.locator(".badge").count() > 0
+
+
+def test_two_experiments_are_put_side_by_side(visitor: Visitor) -> None:
+    visitor.go("experiments")
+    boxes = visitor.page.locator(".body input[type=checkbox]")
+    boxes.nth(0).check()
+    boxes.nth(1).check()
+    visitor.page.get_by_text("Show the two side by side").click()
+    visitor.settle()
+    assert visitor.text("h1") == "Side by side"
+    assert visitor.page.locator(".two > section").count() == 2
+
+
+def test_of_a_board_of_a_hundred_thousand_rows_only_those_in_sight_are_there(
+    visitor: Visitor, full: Full
+) -> None:
+    pretend_board(visitor.page)
+    visitor.go(f"boards/{full.task}/cpu-x86_64?network=main")
+    assert "100,000 rows" in visitor.text(".count")
+    visitor.page.locator(".scroller").focus()
+    visitor.page.keyboard.press("End")
+    visitor.settle()
+    assert visitor.page.locator(f".body .row[aria-rowindex='{ROWS + 1}']").count() == 1
+    assert visitor.page.locator(".body .row").count() < 80
+
+
+def test_keys_alone_lead_to_an_experiment_and_back(visitor: Visitor) -> None:
+    page = visitor.page
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => document.activeElement.id") == "main"
+    visitor.go("experiments")
+    page.locator(".scroller").focus()
+    for key in ("ArrowDown", "ArrowDown", "PageDown", "End", "Home", "ArrowDown"):
+        page.keyboard.press(key)
+    index = page.evaluate("() => document.activeElement.closest('.row').ariaRowIndex")
+    assert index == "3"
+    page.keyboard.press("Enter")
+    visitor.settle()
+    assert page.evaluate("() => document.activeElement.id") == "title"
+    page.go_back()
+    visitor.settle()
+    assert visitor.text("h1") == "Experiments"
+
+
+def test_keys_lead_from_mark_to_mark_in_the_plot(visitor: Visitor) -> None:
+    slider = visitor.page.get_by_role("slider")
+    visitor.page.wait_for_selector(".uplot canvas")
+    slider.focus()
+    visitor.page.keyboard.press("Home")
+    assert slider.get_attribute("aria-valuenow") == "1"
+    assert "baseline" in slider.get_attribute("aria-valuetext")
+    visitor.page.keyboard.press("ArrowRight")
+    visitor.page.keyboard.press("Enter")
+    visitor.settle()
+    assert "#/experiments/" in visitor.page.url
+
+
+def test_words_that_would_do_harm_are_words(visitor: Visitor) -> None:
+    visitor.go(f"experiments?{'q=img+src'}")
+    assert visitor.page.locator(".body .row img, .body .row script").count() == 0
+    assert HOSTILE[0][:20] in visitor.text(".body .row .title")
+    assert not visitor.is_hurt

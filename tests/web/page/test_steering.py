@@ -1,0 +1,49 @@
+"""What is said to a node from the page, and who may say it."""
+
+from typing import Any
+
+from tests.web.page.full_store import Full
+from tests.web.page.served import ServedHome
+from tests.web.page.visitor import Visitor
+
+
+def test_a_pause_of_an_hour_is_told_to_the_node(visitor: Visitor, served: ServedHome) -> None:
+    visitor.go("steering")
+    visitor.page.get_by_label("How long").select_option("3600")
+    visitor.page.get_by_role("button", name="Pause").click()
+    visitor.page.wait_for_selector("text=It pauses.")
+    command, arguments = served.told[-1]
+    assert command == "pause"
+    assert arguments["for_s"] == 3600
+
+
+def test_a_stop_is_asked_about_once_more(visitor: Visitor, served: ServedHome) -> None:
+    visitor.go("steering")
+    before = len(served.told)
+    visitor.page.get_by_role("button", name="Stop …").click()
+    assert len(served.told) == before
+    visitor.page.get_by_role("button", name="Leave it running").click()
+    visitor.page.get_by_role("button", name="Stop …").click()
+    visitor.page.get_by_role("button", name="Stop the node").click()
+    visitor.page.wait_for_selector("text=It finishes the run at hand and stops.")
+    assert served.told[-1][0] == "stop"
+
+
+def test_a_claim_is_verified_from_its_page(
+    visitor: Visitor, served: ServedHome, full: Full
+) -> None:
+    visitor.go(f"records/{full.claim}")
+    visitor.page.get_by_role("button", name="Verify here").click()
+    visitor.page.wait_for_selector("text=It is job 1")
+    command, arguments = served.told[-1]
+    assert (command, arguments["claim"]) == ("verify", full.claim)
+
+
+def test_who_only_reads_has_nothing_to_press(chromium: Any, served: ServedHome, full: Full) -> None:
+    context = chromium.new_context()
+    with Visitor(context, served.link(steers=False)) as reader:
+        reader.go("steering")
+        assert reader.page.locator("#part button").count() == 0
+        reader.go(f"records/{full.claim}")
+        assert reader.page.get_by_role("button", name="Verify here").count() == 0
+    context.close()

@@ -1,0 +1,69 @@
+"""Somebody at the page: goes to its parts, waits until they are there, notes what went wrong."""
+
+from typing import Any, Self
+
+from tests.web.page.full_store import MARK
+
+_SHOWN = (
+    "() => document.getElementById('part').childElementCount > 0"
+    " && !document.querySelector('[aria-busy]') && !document.querySelector('.coming')"
+)
+
+
+class Visitor:
+    """One tab. What the browser complains about is in `faults`."""
+
+    def __init__(self, context: Any, link: str) -> None:
+        self.page = context.new_page()
+        self.faults: list[str] = []
+        self._link = link
+        self.page.on("pageerror", lambda fault: self.faults.append(str(fault)))
+        self.page.on("console", self._note)
+        self.page.on("dialog", lambda dialog: self.faults.append(f"a dialog: {dialog.message}"))
+
+    def __enter__(self) -> Self:
+        self.page.goto(self._link)
+        self.settle()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.page.close()
+
+    def go(self, path: str) -> None:
+        """Go to a part as a link does, and wait until it is there."""
+        self.page.evaluate("path => { location.hash = `#/${path}`; }", path)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until what is shown is read."""
+        self.page.wait_for_function(_SHOWN)
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+        )
+        self.page.wait_for_function(_SHOWN)
+
+    def look(self, width: int, scheme: str) -> None:
+        """Look at it in this width, light or dark."""
+        self.page.set_viewport_size({"width": width, "height": 900 if width > 500 else 844})
+        self.page.emulate_media(color_scheme=scheme)
+        self.settle()
+
+    def text(self, selector: str) -> str:
+        """Return what an element says."""
+        return str(self.page.locator(selector).first.inner_text())
+
+    @property
+    def is_hurt(self) -> bool:
+        """Whether anybody's words ran as a script."""
+        return bool(self.page.evaluate(f"() => window.{MARK} !== undefined"))
+
+    @property
+    def overflow_px(self) -> int:
+        """How much wider than the window the page is."""
+        return int(
+            self.page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+        )
+
+    def _note(self, message: Any) -> None:
+        if message.type == "error":
+            self.faults.append(f"{message.text} {message.location.get('url', '')}")

@@ -1,0 +1,167 @@
+"""The page in a browser: how soon it shows, how late it is, whether lists stall, what it costs.
+
+A home with 10,000 experiments is served as a node serves it, and looked at in Chromium on the same
+machine. For ten minutes an experiment a second comes in, as many as a fast node has in an hour on
+cards; memory is taken after a collection of garbage. It holds when nothing is over the wishes.
+"""
+
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from node.home.home import Home
+from node.store.store import Store
+from tests.web.page.boards import pretend_board
+from tests.web.page.browser import chromium
+from tests.web.page.full_store import Full, add_one, fill
+from tests.web.page.served import ServedHome, at_work
+from tests.web.page.visitor import Visitor
+
+_LOADS: Final = 5
+_LOOKS: Final = 10
+_IDLE_S: Final = 60.0
+_BUSY_S: Final = 600.0
+_WISHES: Final = {"first_paint_ms": 300, "live_ms": 1000, "stall_ms": 100, "idle_share": 0.01}
+_LONG_TASKS: Final = """() => {
+  window.longTasks = [];
+  new PerformanceObserver((list) => {
+    for (const { duration } of list.getEntries()) window.longTasks.push(duration);
+  }).observe({ type: "longtask" });
+}"""
+
+
+def run_page(home: Path) -> Mapping[str, object]:
+    """Serve a full home and look at it."""
+    place = Home(home / "home")
+    with Store.open(place) as store:
+        full = fill(place, store)
+    with chromium() as browser, ServedHome(place) as served, _visiting(browser, served) as visitor:
+        figures: dict[str, float] = {
+            **_opening(visitor),
+            "live_ms": max(_live_ms(visitor, served)),
+            "stall_ms": max(_stalls_ms(visitor, full)),
+            "idle_share": _idle_share(visitor),
+            **_memory(visitor, served),
+        }
+    missed = [name for name, most in _WISHES.items() if figures[name] > most]
+    return {"holds": not missed, "missed": missed, **figures}
+
+
+@contextmanager
+def _visiting(browser: Any, served: ServedHome) -> Iterator[Visitor]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    with Visitor(context, served.link()) as visitor:
+        yield visitor
+    context.close()
+
+
+def _opening(visitor: Visitor) -> dict[str, float]:
+    """Return medians of the first paint, and of when all of the first part was there."""
+    paints: list[float] = []
+    whole: list[float] = []
+    for _ in range(_LOADS):
+        visitor.page.reload()
+        visitor.settle()
+        whole.append(visitor.page.evaluate("() => performance.now()"))
+        paints.append(
+            visitor.page.evaluate(
+                "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
+            )
+        )
+    return {
+        "first_paint_ms": round(statistics.median(paints)),
+        "whole_ms": round(statistics.median(whole)),
+    }
+
+
+def _live_ms(visitor: Visitor, served: ServedHome) -> Iterator[float]:
+    """Yield how long experiments and runs take from the store, or the node, to the page."""
+    visitor.page.wait_for_selector("#standing.live")
+    for number in range(_LOOKS):
+        with Store.open(served.home) as store:
+            add_one(store, f"WARMUP → {number}")
+        yield _shown_after_ms(lambda: _wait(visitor, f".latest >> text=WARMUP → {number}"))  # noqa: B023
+        served.now = {"now": at_work(f"DECAY → {number}")}
+        yield _shown_after_ms(lambda: _wait(visitor, f".what >> text=DECAY → {number}"))  # noqa: B023
+
+
+def _wait(visitor: Visitor, selector: str) -> None:
+    visitor.page.wait_for_selector(selector)
+
+
+def _shown_after_ms(wait: Callable[[], None]) -> float:
+    since_s = time.monotonic()
+    wait()
+    return round(1000 * (time.monotonic() - since_s))
+
+
+def _stalls_ms(visitor: Visitor, full: Full) -> Iterator[float]:
+    """Yield the longest stall while lists are scrolled far and wide."""
+    for width in (1440, 390):
+        visitor.go("experiments")
+        visitor.look(width, "light")
+        yield _longest_stall_ms(visitor)
+    visitor.look(1440, "light")
+    pretend_board(visitor.page)
+    visitor.go(f"boards/{full.task}/cpu-x86_64?network=main")
+    yield _longest_stall_ms(visitor)
+
+
+def _longest_stall_ms(visitor: Visitor) -> float:
+    page = visitor.page
+    page.locator(".scroller").hover()
+    page.evaluate(_LONG_TASKS)
+    for direction in (1, -1, 1):
+        for _ in range(40):
+            page.mouse.wheel(0, direction * 1500)
+        visitor.settle()
+    return max(page.evaluate("() => window.longTasks"), default=0.0)
+
+
+def _idle_share(visitor: Visitor) -> float:
+    """Return the share of a core that the server takes while a page is open and nothing happens."""
+    visitor.go("now")
+    visitor.page.wait_for_selector("#standing.live")
+    before_s = _cpu_s()
+    visitor.page.wait_for_timeout(1000 * _IDLE_S)
+    return round((_cpu_s() - before_s) / _IDLE_S, 4)
+
+
+def _memory(visitor: Visitor, served: ServedHome) -> dict[str, float]:
+    """Return what the page and the server hold before and after many experiments came in."""
+    before = _heap_mb(visitor), _own_mb()
+    ends_s, number = time.monotonic() + _BUSY_S, 0
+    while time.monotonic() < ends_s:
+        number += 1
+        with Store.open(served.home) as store:
+            add_one(store, f"BUSY → {number}")
+        served.now = {"now": at_work(f"BUSY → {number + 1}")}
+        visitor.page.wait_for_timeout(1000)
+    return {
+        "came": number,
+        "page_mb": before[0],
+        "page_after_mb": _heap_mb(visitor),
+        "server_mb": before[1],
+        "server_after_mb": _own_mb(),
+    }
+
+
+def _heap_mb(visitor: Visitor) -> float:
+    session = visitor.page.context.new_cdp_session(visitor.page)
+    session.send("HeapProfiler.collectGarbage")
+    used: int = session.send("Runtime.getHeapUsage")["usedSize"]
+    session.detach()
+    return round(used / 2**20, 1)
+
+
+def _own_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * resource.getpagesize() / 2**20, 1)
+
+
+def _cpu_s() -> float:
+    return time.process_time()
