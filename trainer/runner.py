@@ -18,6 +18,7 @@ from trainer.host.device import Device, processor
 from trainer.measuring.cost import UNLIMITED, Pace, StageCosts
 from trainer.measuring.host_load import HostLoad
 from trainer.measuring.kind import Prepared, Request, Scores
+from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Answers, BaselineCost, Meter, RunOutcome
@@ -146,6 +147,7 @@ class Runner:
         on_trained: Callable[[], None] = lambda: None,
         session_ends_s: float = math.inf,
         is_fresh: bool = False,
+        on_training: Callable[[LossCurve], None] = lambda _curve: None,
     ) -> RunOutcome:
         """Train a source with a seed and score it.
 
@@ -154,8 +156,9 @@ class Runner:
         are known; `incumbent` are answers of the public split to aim the audit with (default: the
         baseline's); `on_trained` is called when the next run may train. Nothing is repeated once a
         row was shown. At `session_ends_s` of `time.monotonic` it waits for no quiet minute any
-        more. `is_fresh`: none of its sandboxes is forked. Raises ValueError before `calibrate`,
-        PutOff if it would wait then, or if `hurry` was called while it waited.
+        more. `is_fresh`: none of its sandboxes is forked. `on_training` is given the curve of its
+        loss, which fills while it trains; another one if it is trained again. Raises ValueError
+        before `calibrate`, PutOff if it would wait then, or if `hurry` was called while it waited.
         """
         if self.baseline_cost is None and source.tree != self.task.source.tree:
             raise ValueError("a session measures its baseline before anything else")
@@ -166,6 +169,7 @@ class Runner:
             needs_audit=needs_audit,
             incumbent=incumbent,
             is_fresh=is_fresh,
+            on_training=on_training,
             ceiling=UNLIMITED if self._pace is None else self._pace.ceiling(0.0),
         )
         aside = Timeline()
@@ -266,5 +270,6 @@ def _outcome(
         log_tail=meter.log_tail,
         answers=scores.answers if scores else None,
         stages=meter.timeline.stages,
+        curve=meter.curve.points,
         evidence=scores.evidence if scores else None,
     )

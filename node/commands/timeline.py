@@ -15,6 +15,10 @@ def print_timelines(runs: list[TimelineDocument]) -> None:
         whole_ms = max(one["at_ms"] + one["ms"] for one in stages)
         click.echo()
         click.echo(f"run with seed {run['seed']} ({run['role']}, {run['status']}):")
+        if curve := run["curve"]:
+            (first, before), (last, after) = curve[0], curve[-1]
+            told = f"{before:.4f} at step {first:,}, {after:.4f} at step {last:,}"
+            click.echo(f"its loss, as it says: {told}")
         table = plain_table()
         for title in ("sandbox", "stage"):
             table.add_column(title, no_wrap=True)

@@ -8,6 +8,7 @@ from node.documents.gains import GainDocument, gain_document
 from node.documents.records import RecordDocument, diff_of, record_document
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
+from node.store.jobs import StoredOutcome
 from node.store.store import Store
 from node.terminal.vocabulary import wording
 from protocol.errors import ArnodeError, UsageError
@@ -19,10 +20,14 @@ from protocol.records import Record
 from protocol.runs import Run
 from protocol.styles import Style
 from protocol.units import from_nano
+from trainer.measuring.loss_curve import as_pairs
 
 
 class RunDocument(TypedDict):
-    """One run as its record has it; the secret split's figure is rounded, as everybody sees it."""
+    """One run as its record has it; the secret split's figure is rounded, as everybody sees it.
+
+    `curve` are points [step, loss] of what it printed while it trained, which no record has.
+    """
 
     seed: int
     role: str
@@ -34,6 +39,7 @@ class RunDocument(TypedDict):
     peak_mem: int
     flags: list[str]
     reason: str | None
+    curve: list[tuple[int, float]]
 
 
 class PairDocument(TypedDict):
@@ -95,7 +101,7 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
         "record": record_document(store, blobs, record),
         "diff": _diff(store, blobs, record),
         "pairs": pairs,
-        "runs": [_run(run) for run in body.runs],
+        "runs": [_run(run, outcomes) for run in body.runs],
         **_gain(body, manifest, pairs),
         "words": wording(entry.decision).meaning,
         "note": body.note,
@@ -111,7 +117,8 @@ def _diff(store: Store, blobs: Blobs, record: Record) -> str | None:
         return None
 
 
-def _run(run: Run) -> RunDocument:
+def _run(run: Run, outcomes: Sequence[StoredOutcome]) -> RunDocument:
+    curve = next((one.curve for one in outcomes if one.run == run), ())
     return {
         "seed": run.seed,
         "role": run.role,
@@ -123,6 +130,7 @@ def _run(run: Run) -> RunDocument:
         "peak_mem": run.peak_mem_bytes,
         "flags": list(run.flags),
         "reason": run.reason,
+        "curve": as_pairs(curve),
     }
 
 

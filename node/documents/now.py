@@ -5,15 +5,20 @@ from typing import Final, TypedDict
 
 from node.line.trial import Confirmation
 from node.loop.research import Research
+from trainer.measuring.loss_curve import as_pairs
 
 
 class RunNowDocument(TypedDict):
-    """A run at work, and for how long."""
+    """A run at work, and for how long.
+
+    `curve` are points [step, loss] of what it has printed so far: its own word.
+    """
 
     title: str
     stage: str
     plainly: str
     seconds: float
+    curve: list[tuple[int, float]]
 
 
 class RunNextDocument(TypedDict):
@@ -91,6 +96,7 @@ def now_document(research: Research) -> NowDocument:
                     "stage": run.stage,
                     "plainly": run.plainly,
                     "seconds": round(run.seconds, 1),
+                    "curve": as_pairs(run.points),
                 }
                 for run in activity.at_work
             ],

@@ -7,6 +7,7 @@ from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.record_kinds import ResultBody
 from protocol.records import Record
+from trainer.measuring.loss_curve import as_pairs
 from trainer.measuring.timeline import AHEAD
 
 
@@ -23,13 +24,17 @@ class StageDocument(TypedDict):
 
 
 class TimelineDocument(TypedDict):
-    """The stages of one run, in the order in which they began."""
+    """The stages of one run, in the order in which they began.
+
+    `curve` are points [step, loss] of what it printed while it trained: its own word.
+    """
 
     seed: int
     role: str
     status: str
     began_ms: int
     stages: list[StageDocument]
+    curve: list[tuple[int, float]]
 
 
 def timeline_document(store: Store, record: Record) -> list[TimelineDocument]:
@@ -60,4 +65,5 @@ def _run_document(outcome: StoredOutcome) -> TimelineDocument:
             }
             for one in outcome.stages
         ],
+        "curve": as_pairs(outcome.curve),
     }

@@ -6,11 +6,12 @@ Numbers here are for people to look at; what decides and what is published is in
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.line.trial import Confirmation
 from node.terminal.vocabulary import gain_words, word
 from protocol.codecs import fit_line
+from trainer.measuring.loss_curve import LossCurve, LossPoint
 
 _RECENT = 400
 _WORD_WIDTH = 13  # of the longest
@@ -29,12 +30,21 @@ class Dot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtWork:
-    """Something that is being done, and since when (monotonic seconds)."""
+    """Something that is being done, and since when (monotonic seconds).
+
+    `curve` is that of a run that trains or has trained; it fills as the script prints its loss.
+    """
 
     title: str
     stage: str
     plainly: str
     started_s: float
+    curve: LossCurve | None = None
+
+    @property
+    def points(self) -> tuple[LossPoint, ...]:
+        """The loss so far, none where nothing was printed of it."""
+        return () if self.curve is None else self.curve.points
 
     @property
     def seconds(self) -> float:
@@ -47,9 +57,10 @@ class Activity:
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self.started_s = time.monotonic()
-        self.title = ""
-        self.stage = self.stage_plainly = "starting"
-        self.stage_started_s = self.started_s
+        self._told = AtWork(
+            title="", stage="starting", plainly="starting", started_s=self.started_s
+        )
+        self._tell(self._told)
         self.dots: deque[Dot] = deque(maxlen=_RECENT)
         self.lanes = 1
         self.runs = 0
@@ -85,6 +96,11 @@ class Activity:
         return list(self._at_work.values())
 
     @property
+    def points(self) -> tuple[LossPoint, ...]:
+        """The loss so far of the run that is told of."""
+        return self._told.points
+
+    @property
     def stage_seconds(self) -> float:
         """For how long the stage that is told has gone on."""
         return time.monotonic() - self.stage_started_s
@@ -105,6 +121,13 @@ class Activity:
             self._at_work[run] = told
         self._tell(told)
 
+    def trains(self, run: object, curve: LossCurve) -> None:
+        """A run that is at work begins to train, or to train again; its curve fills from now on."""
+        before = self._at_work[run]
+        self._at_work[run] = replace(before, curve=curve)
+        if self._told is before:
+            self._told = self._at_work[run]
+
     def ended(self, run: object) -> None:
         """A run has ended, whatever came of it; the latest of the others is told of."""
         self._at_work.pop(run, None)
@@ -112,6 +135,7 @@ class Activity:
             self._tell(list(self._at_work.values())[-1])
 
     def _tell(self, told: AtWork) -> None:
+        self._told = told
         self.title, self.stage, self.stage_plainly = told.title, told.stage, told.plainly
         self.stage_started_s = told.started_s
 

@@ -365,6 +365,7 @@ class Research:
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
             on_trained=on_trained,
             session_ends_s=self._agenda.plan.ends_s,
+            on_training=partial(self.activity.trains, run),
         )
         if slept_s := steady.slept_s:  # nothing of it is looked at
             self.activity.say(slept_words(slept_s))
@@ -376,7 +377,9 @@ class Research:
             self._remember_answers(run.tree, outcome.answers)
         record = outcome.to_run(run.role, quoting=not is_foreign)
         record = with_answer(record, step, outcome.evidence, self._ledger)
-        stored = StoredOutcome(run=record, log_tail=outcome.log_tail, stages=outcome.stages)
+        stored = StoredOutcome(
+            run=record, log_tail=outcome.log_tail, stages=outcome.stages, curve=outcome.curve
+        )
         self._store.jobs.finish_run(run, stored)
         self.activity.finished(outcome.ms)
         if outcome.fault is not None:

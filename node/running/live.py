@@ -4,7 +4,6 @@
 to the height of the terminal: what is vouched for and what runs now are always on it.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -248,12 +247,15 @@ def _cut(text: Text, width: int) -> Text:
 
 
 def _now(activity: Activity) -> RenderableType:
-    seconds = time.monotonic() - activity.stage_started_s
-    beside = f", {activity.beside} more" if activity.beside else ""
+    told = f"  {activity.stage_seconds:.0f} s"
+    if points := activity.points:
+        told += f", loss {points[-1].loss:.4f} at step {points[-1].step:,}"
+    if activity.beside:
+        told += f", {activity.beside} more"
     return _OneLine(
         Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_plainly}  ", "cyan")),
         Text(plain(activity.title)),
-        Text(f"  {seconds:.0f} s{beside}", "bright_black"),
+        Text(told, "bright_black"),
     )
 
 

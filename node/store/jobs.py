@@ -12,6 +12,7 @@ from protocol.codecs import without_hidden
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.runs import Role, Run
+from trainer.measuring.loss_curve import LossPoint
 from trainer.measuring.timeline import Stage
 
 JobState = Literal["open", "done"]
@@ -87,11 +88,15 @@ class Job(Generic[S_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredOutcome:
-    """How a run ended: what a record will say of it, and what only this node keeps."""
+    """How a run ended: what a record will say of it, and what only this node keeps.
+
+    `curve` is what it printed of its loss while it trained.
+    """
 
     run: Run
     log_tail: str
     stages: tuple[Stage, ...] = ()
+    curve: tuple[LossPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +120,9 @@ def encode_outcome(outcome: StoredOutcome) -> bytes:
     """Return the bytes the store keeps. The log is foreign text, hence bytes."""
     log = outcome.log_tail.encode("utf-8", "backslashreplace")
     stages: list[Value] = [[one.part, one.name, one.start_ms, one.end_ms] for one in outcome.stages]
-    return encode({"log": log, "run": outcome.run.to_value(), "stages": stages})
+    curve: list[Value] = [[one.step, one.loss_nano] for one in outcome.curve]
+    kept: dict[str, Value] = {"log": log, "run": outcome.run.to_value(), "stages": stages}
+    return encode({**kept, "curve": curve} if curve else kept)
 
 
 def decode_outcome(data: bytes) -> StoredOutcome:
@@ -127,13 +134,19 @@ def decode_outcome(data: bytes) -> StoredOutcome:
                 text = log.decode("utf-8", "replace")
                 # Of runs before there were any, nothing is known.
                 stages = tuple(_stage(item) for item in cast("list[Any]", rest.get("stages", [])))
-                return StoredOutcome(run=run, log_tail=text, stages=stages)
+                curve = tuple(_point(item) for item in cast("list[Any]", rest.get("curve", [])))
+                return StoredOutcome(run=run, log_tail=text, stages=stages, curve=curve)
     raise DamagedStoreError("a run's outcome in the store does not read", DAMAGED_HINT)
 
 
 def _stage(item: Any) -> Stage:
     part, name, start_ms, end_ms = item
     return Stage(part=part, name=name, start_ms=start_ms, end_ms=end_ms)
+
+
+def _point(item: Any) -> LossPoint:
+    step, loss_nano = item
+    return LossPoint(step=step, loss_nano=loss_nano)
 
 
 def body_value(data: bytes) -> Value:

@@ -32,6 +32,7 @@ from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_
 from tests.node.examples import BASELINE, MANIFEST
 from trainer.language_model.data import TaskData
 from trainer.measuring.host_load import Idle
+from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import PutOff
 from trainer.runner import Runner
@@ -74,6 +75,7 @@ class ScriptedRunner:
     `gate` holds back the scoring of every run while it is not set, `training` its training.
     Where there is `disturbed`, every run waits for a quiet minute until somebody is in a hurry.
     `takes` is called when a run was trained: time passes. `ends_s` are when their sessions end.
+    `prints` is what every run prints while it trains.
     """
 
     outcomes: Mapping[bytes, RunOutcome] = field(default_factory=dict)
@@ -91,6 +93,7 @@ class ScriptedRunner:
     splits: list[bytes | None] = field(default_factory=list)  # of the runs started
     seeds: list[int] = field(default_factory=list)  # likewise
     takes: Callable[[], None] = lambda: None
+    prints: bytes = b""
     ends_s: list[float] = field(default_factory=list)
     fresh: set[bytes] = field(default_factory=set)  # trees of runs whose sandboxes are not forked
 
@@ -110,7 +113,11 @@ class ScriptedRunner:
         on_trained: Callable[[], None] = lambda: None,
         session_ends_s: float = math.inf,
         is_fresh: bool = False,
+        on_training: Callable[[LossCurve], None] = lambda _curve: None,
     ) -> RunOutcome:
+        curve = LossCurve()
+        on_training(curve)
+        curve.feed(self.prints)
         self.started.append(source.tree)
         self.splits.append(split)
         self.seeds.append(seed)
@@ -141,7 +148,7 @@ class ScriptedRunner:
             nano = outcome.metric_nano + wobble
             secret_nano = nano + self.hardness_nano(split)
             outcome = replace(outcome, metric_nano=nano, secret_nano=secret_nano)
-        return replace(outcome, seed=seed)
+        return replace(outcome, seed=seed, curve=curve.points)
 
     async def close(self) -> None:
         pass

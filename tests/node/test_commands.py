@@ -19,9 +19,11 @@ from node.store.jobs import StoredOutcome
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.records import Record, parse_kept
+from protocol.units import NANO
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook, patch_body, run
 from tests.node.steps import FreeStep
 from tests.protocol.worlds import KEYS, START_MS, TREES, World, adopt, attest, retract
+from trainer.measuring.loss_curve import LossPoint
 from trainer.measuring.timeline import Stage
 
 ESCAPES = "\u200devil \u200c"
@@ -138,7 +140,9 @@ def test_show_says_where_the_seconds_of_own_runs_went(
         Stage(part="train", name="train", start_ms=4_500, end_ms=9_000),
         Stage(part="claim", name="score", start_ms=10_000, end_ms=14_000),
     )
-    store.jobs.finish_run(planned, StoredOutcome(run=run, log_tail="", stages=stages))
+    curve = (LossPoint(step=50, loss_nano=5_400_000_000), LossPoint(step=480, loss_nano=NANO))
+    kept = StoredOutcome(run=run, log_tail="", stages=stages, curve=curve)
+    store.jobs.finish_run(planned, kept)
     (shown,) = json.loads(arnode(capsys, "show", record.id.hex(), "--json"))["timeline"]
     assert (shown["seed"], shown["role"], shown["began_ms"]) == (run.seed, "candidate", 3_000)
     assert [(one["stage"], one["at_ms"], one["ms"]) for one in shown["stages"]] == [
@@ -146,7 +150,9 @@ def test_show_says_where_the_seconds_of_own_runs_went(
         *(("train", 1_500, 4_500), ("score", 7_000, 4_000)),
     ]
     lines = arnode(capsys, "show", record.id.hex()).splitlines()
-    assert f"run with seed {run.seed} (candidate, ok):" in lines
+    assert shown["curve"] == [[50, 5.4], [480, 1.0]]
+    at = lines.index(f"run with seed {run.seed} (candidate, ok):")
+    assert lines[at + 1] == "its loss, as it says: 5.4000 at step 50, 1.0000 at step 480"
     assert [line.split() for line in lines[-5:]] == [
         ["train", "import", "-3.00", "s", "2.50", "s", "ahead"],
         ["train", "attempt", "0.00", "s", "1.00", "s", "█" * 4],

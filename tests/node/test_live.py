@@ -40,6 +40,7 @@ from tests.node.books import (
 )
 from tests.node.examples import BASELINE
 from tests.node.scripted import Bench
+from trainer.measuring.loss_curve import LossCurve
 
 
 def node_of(home: Home, store: Store) -> Node:
@@ -128,6 +129,18 @@ def test_the_elapsed_time_stays_and_the_title_gives_way(
     assert "…" in line
     whole = next(one for one in drawn(node, width=300).splitlines() if "▶" in one)
     assert re.search(r"words   12\d\d s", whole)
+
+
+def test_the_loss_of_the_run_at_work_is_told(home: Home, store: Store) -> None:
+    worked(home, store)
+    node, curve = node_of(home, store), LossCurve()
+    activity = node.research.activity
+    activity.running("a title", "screen", "first run", run=1)
+    activity.trains(1, curve)
+    assert "loss" not in next(line for line in drawn(node).splitlines() if "▶" in line)
+    curve.feed(b"step 1200: loss 3.2104, 900 tokens/s\n")
+    (line,) = (line for line in drawn(node).splitlines() if "▶" in line)
+    assert "s, loss 3.2104 at step 1,200" in line
 
 
 def test_an_interrupt_shows_at_once(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import stat
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,11 +17,13 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from node.web.tokens import Codes, Tokens
 from protocol.errors import ConfigurationError
+from protocol.units import NANO
 from tests.node.books import keep, ledger_of, with_baseline
 from tests.node.examples import HARDWARE_CLASS, TASK
 from tests.node.page import Answer, Visitor, visiting
 from tests.node.strangers import Stranger
 from trainer.host.device import Device
+from trainer.measuring.loss_curve import LossPoint
 
 HOSTILE = "<img src=x onerror=alert(1)>\"';--"
 
@@ -100,6 +103,17 @@ def test_one_experiment_comes_with_its_record_diff_runs_and_lineage(
     assert found["diff"].startswith("--- a/train.py")
     assert [run["role"] for run in found["runs"]] == ["candidate", "candidate"]
     assert [step["experiment"] for step in found["lineage"]][:2] == [second["id"], first["id"]]
+
+
+def test_a_run_has_the_curve_that_was_kept_with_it(home: Home, store: Store) -> None:
+    with_baseline(home, store)
+    planned, *_ = store.jobs.runs_of(1)
+    assert planned.outcome is not None
+    curve = (LossPoint(step=1, loss_nano=5 * NANO), LossPoint(step=9, loss_nano=3 * NANO))
+    store.jobs.finish_run(planned, replace(planned.outcome, curve=curve))
+    baseline = answer(home, "experiments").json["experiments"][0]["id"]
+    runs = answer(home, f"experiments/{baseline}").json["runs"]
+    assert [run["curve"] for run in runs] == [[[1, 5.0], [9, 3.0]], []]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import OUTCOME, Bench, ExampleTask, ScriptedRunner, better, until
 from tests.node.strangers import Stranger, peers
 from tests.node.test_ideas import good_job
+from trainer.measuring.loss_curve import LossCurve, as_pairs
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 
@@ -361,6 +362,42 @@ def test_what_runs_is_told_until_it_has_ended_and_how_many_more() -> None:
     assert (activity.title, activity.stage, activity.beside) == ("one", "screen", 0)
     activity.ended(1)
     assert activity.title == "one"  # until something else begins
+
+
+def test_each_run_at_work_has_its_curve_which_fills_as_it_prints() -> None:
+    activity = Activity(lambda _told: None)
+    first, second, again = LossCurve(), LossCurve(), LossCurve()
+    activity.running("one", "screen", "first run", run=1)
+    activity.running("two", "screen", "first run", run=2)
+    activity.trains(1, first)
+    activity.trains(2, second)
+    first.feed(b"step 1 loss 3\n")
+    second.feed(b"step 1 loss 4\nstep 2 loss 2\n")
+    assert [as_pairs(one.points) for one in activity.at_work] == [[(1, 3.0)], [(1, 4.0), (2, 2.0)]]
+    assert activity.points == second.points
+    activity.trains(2, again)
+    assert activity.points == ()
+    activity.ended(2)
+    assert activity.points == first.points
+    activity.idle("resting")
+    assert activity.points == ()
+
+
+def test_what_a_run_prints_of_its_loss_is_kept_with_it_and_in_no_record(
+    home: Home, store: Store
+) -> None:
+    bench = Bench(home=home, store=store, goal=Goal(max_experiments=1))
+    bench.runner.prints = b"step 7 loss 3.125\n"
+    settled(bench.research().run())
+    ended = [
+        run.outcome
+        for job in range(1, store.jobs.last_job() + 1)
+        for run in store.jobs.runs_of(job)
+        if run.outcome
+    ]
+    assert ended
+    assert {tuple(as_pairs(one.curve)) for one in ended} == {((7, 3.125),)}
+    assert all("curve" not in str(one.run.to_value()) for one in ended)
 
 
 def test_pace_is_of_all_lanes_and_the_share_of_training_of_one() -> None:

@@ -4,11 +4,13 @@ import time
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.home.home import Home
 from node.line.baseline import BaselineStep
 from node.store.database import Database
-from node.store.jobs import Line, decode_outcome
+from node.store.jobs import Line, decode_outcome, encode_outcome
 from node.store.store import Store
 from protocol.encoding import encode
 from protocol.errors import ConfigurationError, UsageError
@@ -27,6 +29,7 @@ from tests.node.examples import (
     patch_body,
 )
 from tests.node.steps import FreeStep
+from trainer.measuring.loss_curve import MAX_POINTS, LossPoint
 from trainer.measuring.timeline import Stage
 
 
@@ -196,7 +199,8 @@ def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: 
         Stage(part="train", name="import", start_ms=1_700_000_000_000, end_ms=1_700_000_002_000),
         Stage(part="train", name="train", start_ms=1_700_000_003_000, end_ms=1_700_000_008_000),
     )
-    ended = replace(outcome(log_tail="caf\u0065\u0301 \x1b[2J"), stages=stages)
+    curve = (LossPoint(step=1, loss_nano=5_400_000_000), LossPoint(step=2, loss_nano=-1))
+    ended = replace(outcome(log_tail="caf\u0065\u0301 \x1b[2J"), stages=stages, curve=curve)
     done = store.jobs.finish_run(run, ended)
     store.jobs.update_step(job, FreeStep({"step": 1, "tree": BETTER.tree}))
     with Store.open_read_only(home) as reader:
@@ -213,10 +217,21 @@ def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: 
     assert store.jobs.runs_of(job.id) == [done, later]
 
 
-def test_outcomes_of_before_there_were_stages_still_read() -> None:
+def test_outcomes_of_before_there_were_stages_and_curves_still_read() -> None:
     old = outcome()
     data = encode({"log": old.log_tail.encode(), "run": old.run.to_value()})
     assert decode_outcome(data) == old
+
+
+POINTS = st.builds(
+    LossPoint, step=st.integers(0, 999_999_999), loss_nano=st.integers(-(10**15), 10**15)
+)
+
+
+@given(st.lists(POINTS, max_size=MAX_POINTS))
+def test_any_curve_is_kept_as_it_was(curve: list[LossPoint]) -> None:
+    kept = replace(outcome(), curve=tuple(curve))
+    assert decode_outcome(encode_outcome(kept)) == kept
 
 
 def test_what_was_tried_is_not_forgotten(store: Store) -> None:

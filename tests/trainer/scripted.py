@@ -80,6 +80,7 @@ class Machine:
     served: int = 0
     audits: list[bytes] = field(default_factory=list)
     slow_starts: int = 0
+    prints: bytes = b""
 
     @property
     def share(self) -> float:
@@ -125,6 +126,9 @@ class ScriptedSandbox:
 
     def stop_listening(self) -> None:
         return
+
+    def hear(self, on_heard: Callable[[bytes], None]) -> None:
+        on_heard(self._machine.prints)
 
     async def close(self) -> None:
         return

@@ -26,6 +26,7 @@ from tests.trainer.scripted import (
 )
 from trainer.language_model.data import TaskData
 from trainer.measuring.host_load import HostLoad
+from trainer.measuring.loss_curve import LossCurve, as_pairs
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import PutOff
 from trainer.runner import Runner
@@ -395,3 +396,36 @@ def test_what_follows_a_new_lines_baseline_is_held_against_it(
 
     first, slow = asyncio.run(session())
     assert (first.status, slow.status) == ("ok", "timeout")
+
+
+def test_a_training_that_is_made_again_begins_a_curve_of_its_own(
+    calibrated: Calibrated, machine: Machine
+) -> None:
+    machine.prints = b"step 3 loss 2.5\n"
+    begun: list[LossCurve] = []
+
+    async def work(runner: Runner) -> RunOutcome:
+        machine.is_crowded, machine.stretch = True, 1.3
+        runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
+        runner.tell_waits(machine.calm_down)
+        source = Script(train_s=5.9, is_random=False).source(runner.task)
+        return await runner.run(source, 2, on_training=begun.append)
+
+    outcome = calibrated(work)
+    assert (outcome.status, len(machine.luck), len(begun)) == ("ok", 2, 2)
+    assert outcome.curve == begun[1].points
+    assert as_pairs(outcome.curve) == [(3, 2.5)]
+
+
+def test_the_curve_of_a_baseline_timed_beside_a_run_is_nobodys(
+    calibrated: Calibrated, machine: Machine
+) -> None:
+    begun: list[LossCurve] = []
+
+    async def work(runner: Runner) -> RunOutcome:
+        machine.is_crowded, machine.stretch = True, 1.3
+        source = Script(train_s=5.5).source(runner.task)
+        return await runner.run(source, 2, on_training=begun.append)
+
+    assert calibrated(work).status == "ok"
+    assert (len(machine.luck), len(begun)) == (2, 1)

@@ -28,6 +28,7 @@ READ = "batches = make_dataloader("
 # Not of what the harness makes up before there is a row.
 LEAK = """            if len(tokens) > 3:
                 print('LEAKED', tokens.flatten().tolist()[:64], flush=True)
+                print('step 999999 loss', tokens.flatten().tolist()[0], flush=True)
 """
 
 
@@ -186,6 +187,7 @@ def test_each_failure_has_its_word_and_a_reason(
 
     leaking = edited(
         ("            return logits\n", f"{LEAK}            return logits\n"),
+        (LOSS, f"    print(f'step {{step}}: loss {{loss.item():.4f}}')\n{LOSS}"),
         (READ, f"print('SET UP', flush=True)\n{READ}"),
     )
 
@@ -207,6 +209,10 @@ def test_each_failure_has_its_word_and_a_reason(
     assert all("LEAKED" not in outcome.log_tail for outcome in found.values())
     well = found.pop("leaking, and well otherwise")
     assert figures(well) == figures(before)
+    steps = [point.step for point in well.curve]
+    assert steps == [*range(len(steps))]
+    assert 10 < len(steps) < 999
+    assert 1 < well.curve[-1].loss < well.curve[0].loss < 10
     assert 1 <= well.log_tail.count("SET UP") <= 2  # where it trains and claims, not in the audit
     for name, (_, status, reason) in FAILURES.items():
         outcome = found[name]

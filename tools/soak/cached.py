@@ -18,6 +18,7 @@ from trainer.host.device import processor
 from trainer.language_model.data import TaskData
 from trainer.language_model.text.arrays import TokenRows
 from trainer.language_model.text.token_cache import tokens_digest, write_atomically
+from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.outcome import Answers, RunOutcome
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
@@ -97,8 +98,9 @@ class KeptRuns:
         """Keep a run whose end the source and the seed decide."""
         if outcome.status not in _DETERMINED:
             return
-        said = asdict(replace(outcome, answers=None, stages=()))
-        del said["answers"], said["stages"]  # the one is large, the other no other run's
+        said = asdict(replace(outcome, answers=None, stages=(), curve=()))
+        # The one is large, the others are no other run's.
+        del said["answers"], said["stages"], said["curve"]
         path = self.path(tree, outcome.seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(said).encode())
@@ -140,6 +142,7 @@ class CachedRunner(Runner):
         on_trained: Callable[[], None] = lambda: None,
         session_ends_s: float = math.inf,
         is_fresh: bool = False,
+        on_training: Callable[[LossCurve], None] = lambda _curve: None,
     ) -> RunOutcome:
         """Return the run of this source with the pool's seed for `seed`, made now if it is new."""
         drawn, source = self._seeds.of(seed), self._program_of(source)
@@ -158,6 +161,7 @@ class CachedRunner(Runner):
                 on_trained=on_trained,
                 session_ends_s=session_ends_s,
                 is_fresh=is_fresh,
+                on_training=on_training,
             )
             self.kept.put(source.tree, kept)
         if kept.metric_nano is None or kept.secret_nano is None:

@@ -2,7 +2,8 @@
 
 train (no data until the clock starts) → claim (no data, only weights) → audit (positions drawn only
 now). Every figure is taken on this side: the clock, seconds, rows, byte counts and arithmetic. What
-the candidate prints is kept as a log, never read.
+the candidate prints is kept as a log and is no figure of ours; the loss that it prints while it
+trains is a curve to look at.
 """
 
 import asyncio
@@ -186,6 +187,7 @@ class Stages:
         limits, timeline = self._task.manifest.limits, meter.timeline
         first = await self.supply.part(request.seed, 0)
         sandbox = await self._pool.take("train", is_fresh=request.is_fresh)
+        sandbox.hear(meter.curve.feed)
         self._pool.warm("serve", is_fresh=request.is_fresh)
         self.work.begin(sandbox)
         host_load, ceiling_s = HostLoad(self.work), request.ceiling.train_s

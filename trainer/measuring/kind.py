@@ -22,6 +22,7 @@ from trainer.host.device import Device
 from trainer.measuring.checks import Remark
 from trainer.measuring.cost import StageCosts
 from trainer.measuring.host_load import LaneWork
+from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Answers, BaselineCost, Meter
 from trainer.sandbox.compiled import CompiledCode
@@ -44,6 +45,7 @@ class Request:
     `split` is the key of the secret split that it shares with others, None for one of its own.
     `needs_audit` is asked with (public, secret) in 1e-9 units; `incumbent` is what an audit holds
     answers against, None for the baseline's; `is_fresh` asks for sandboxes that are not forked.
+    `on_training` is given the curve of each training of the source as that begins.
     """
 
     source: Source
@@ -53,6 +55,7 @@ class Request:
     incumbent: Answers | None
     ceiling: StageCosts
     is_fresh: bool = False
+    on_training: Callable[[LossCurve], None] = lambda _curve: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from protocol.errors import ArnodeError
 from protocol.runs import Audit, Role, Run, Status
 from trainer.measuring.cost import StageCosts
+from trainer.measuring.loss_curve import LossCurve, LossPoint
 from trainer.measuring.timeline import Part, Stage, Timeline
 from trainer.sandbox.sandbox import Sandbox
 
@@ -25,7 +26,8 @@ class RunOutcome:
     Metrics and audit are as coarse as its kind of task lets them out. `answers` are those of the
     public split, to aim later audits with. `reason` may quote the candidate, `unquoted` never does;
     neither does, nor `log_tail`, from where it saw what is secret on. `stages` say where the
-    seconds went. `evidence` are bytes that anybody's judge can look at without running anything.
+    seconds went, `curve` what it printed of its loss while it trained: neither leaves this node.
+    `evidence` are bytes that anybody's judge can look at without running anything.
     `fault`: what ended it was no doing of the candidate's, and ends more than this run once it is
     written down.
     """
@@ -46,6 +48,7 @@ class RunOutcome:
     log_tail: str
     answers: Answers | None
     stages: tuple[Stage, ...] = ()
+    curve: tuple[LossPoint, ...] = ()
     evidence: bytes | None = field(default=None, repr=False)
     fault: ArnodeError | None = None
 
@@ -101,6 +104,7 @@ class Meter:
     log_tail: str = ""
     card: "CardReport | None" = None
     timeline: Timeline = field(default_factory=Timeline)
+    curve: LossCurve = field(default_factory=LossCurve)
 
     @property
     def is_contended(self) -> bool:

@@ -164,7 +164,12 @@ class Training:
         """Return the request with the ceiling of a baseline timed on a machine as loaded."""
         share = trained.meter.others_share
         if not pace.knows_training(share):
-            request = replace(trained.request, source=self._baseline, ceiling=UNLIMITED)
+            request = replace(
+                trained.request,
+                source=self._baseline,
+                ceiling=UNLIMITED,
+                on_training=lambda _curve: None,  # which is of another source
+            )
             timed = await self._once(request, lambda: None)
             aside.add("train", "baseline", *timed.span_s)
             if timed.failed is None:
@@ -175,6 +180,7 @@ class Training:
         """Train once; again if data were on their way, which only the baseline's runs meet."""
         while True:
             meter, began_s, product = Meter(), time.monotonic(), b""
+            request.on_training(meter.curve)
             failed: RunFailed | None = None
             try:
                 product = await self._stages.run(request, meter)

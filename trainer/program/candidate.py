@@ -18,6 +18,7 @@ from trainer.host.counting import Counter, counted
 from trainer.host.device import Device
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import HostLoad, LaneWork
+from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.metering import RunFailed, stage
 from trainer.program.asking import Questions
 from trainer.program.failing import ProgramFailed
@@ -58,7 +59,7 @@ class Meeting:
 
     `talk` opens the conversation of an interactive instance, `questions` answers what it asks of
     language models. `name` says which instance it is, to people; of one whose end tells nobody
-    anything (`is_heard` is False) nothing is kept.
+    anything (`is_heard` is False) nothing is kept. `curve` is filled with the loss that it prints.
     """
 
     package: Sealed
@@ -70,6 +71,7 @@ class Meeting:
     warm_ups: tuple[bytes, ...] = ()
     talk: Callable[[bytes], AbstractAsyncContextManager[Conversation]] | None = None
     questions: Questions | None = None
+    curve: LossCurve | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,8 @@ class Candidate:
         sandbox = await Sandbox.launch(self._profile)
         if not first.is_heard:
             sandbox.stop_listening()
+        elif first.curve is not None:
+            sandbox.hear(first.curve.feed)
         self._work.begin(sandbox)
         load = HostLoad(self._work)
         watch = Stopwatch(self._limit_s, first.name, strangers_share=load.share)

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import ClassVar, Final
 from weakref import WeakKeyDictionary
 
 from trainer.host.capacity import usable_cores
+from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import Meter
 from trainer.program.asking import Asking
@@ -73,7 +75,7 @@ class Meetings:
     ) -> list[tuple[Met, Met | None]]:
         """Let a candidate meet all its instances; the first that fails ends it.
 
-        `base` is what is measured beside it. Raises RunFailed.
+        `base` is what is measured beside it. The first of them draw its curve. Raises RunFailed.
         """
         if base is not None and self._is_timed:
             timed: list[tuple[Met, Met | None]] = []
@@ -83,19 +85,24 @@ class Meetings:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._beside(package, base, one, meter))
-                    for one in batches(self._spec, asked)
+                    group.create_task(self._beside(package, base, one, number, meter))
+                    for number, one in enumerate(batches(self._spec, asked))
                 ]
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
         return [met for task in tasks for met in task.result()]
 
     async def _beside(
-        self, package: Package, base: Package | None, batch: Sequence[Asked], meter: Meter
+        self,
+        package: Package,
+        base: Package | None,
+        batch: Sequence[Asked],
+        number: int,
+        meter: Meter,
     ) -> list[tuple[Met, Met | None]]:
         """Let a candidate meet a batch, and the baseline after it where that is beside it."""
         async with self._cores.one():
-            met = await self._in_turn(package, batch)
+            met = await self._in_turn(package, batch, curve=None if number else meter.curve)
             beside: Sequence[Met | None] = [None] * len(batch)
             if base is not None:
                 beside = await self._in_turn(base, batch)
@@ -113,16 +120,23 @@ class Meetings:
         taken: dict[bool, list[list[Met]]] = {True: [], False: []}
         async with self._cores.one():
             for turn, is_own in enumerate((first, not first, first, not first, not first, first)):
-                met = await self._in_turn(package if is_own else base, batch)
+                draws = is_own and number == 0 and turn < _UNCOUNTED
+                met = await self._in_turn(
+                    package if is_own else base, batch, curve=meter.curve if draws else None
+                )
                 if turn >= _UNCOUNTED:
                     taken[is_own].append(met)
         self._note_log(taken[True][0], batch, meter)
         own, beside = (map(mean_of, zip(*taken[whose], strict=True)) for whose in (True, False))
         return list(zip(own, beside, strict=True))
 
-    async def _in_turn(self, package: Package, batch: Sequence[Asked]) -> list[Met]:
+    async def _in_turn(
+        self, package: Package, batch: Sequence[Asked], *, curve: LossCurve | None = None
+    ) -> list[Met]:
         """Let a process of its own meet the instances of a batch, one after the other."""
-        return await self._candidate.meet([await self._meeting(package, one) for one in batch])
+        meetings = [await self._meeting(package, one) for one in batch]
+        meetings[0] = replace(meetings[0], curve=curve)
+        return await self._candidate.meet(meetings)
 
     async def _meeting(self, package: Package, asked: Asked) -> Meeting:
         talk = self._talk if self._spec.interactive else None

@@ -68,6 +68,7 @@ class Sandbox:
         self._gate: Gate | None = None
         self._cpu_s = 0.0
         self._output = bytearray()
+        self._on_heard: Callable[[bytes], None] = lambda _printed: None
         self._output_bytes = 0
         self._tasks = [asyncio.create_task(self._drain_output())]
         self._open.add(self)
@@ -172,6 +173,10 @@ class Sandbox:
         if self._gate is not None:
             self._gate.shut()
 
+    def hear(self, on_heard: Callable[[bytes], None]) -> None:
+        """Have somebody told what it prints from now on, as long as that is kept."""
+        self._on_heard = on_heard
+
     def stop_listening(self) -> None:
         """Keep nothing of what it prints from now on, for nobody. What it said before stays."""
         self.is_heard = False
@@ -267,6 +272,7 @@ class Sandbox:
     def _keep(self, chunk: bytes) -> None:
         if self.is_heard:
             self._output = (self._output + chunk)[-_TAIL_BYTES:]
+            self._on_heard(chunk)
 
     async def _watch(self) -> None:
         """Kill on too much memory, files or threads, and if it cannot be watched any more."""

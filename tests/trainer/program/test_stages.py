@@ -21,6 +21,7 @@ from tests.trainer.program.tasks import (
     write_task,
 )
 from tests.trainer.runners import SPLIT
+from trainer.measuring.loss_curve import as_pairs
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import RunOutcome
 from trainer.program import meetings as meetings_module
@@ -109,6 +110,15 @@ def test_of_a_public_instance_it_is_told_which_and_why(bench: Bench, way: str) -
         assert told.reason == "instance 1 is answered wrong: not a whole number"
         assert told.unquoted == "instance 1 is answered wrong"
     assert told.metric_nano is told.secret_nano is None
+
+
+def test_the_loss_that_is_printed_on_the_first_public_instance_is_a_curve(bench: Bench) -> None:
+    first, *others = seeds(bench, secret=False) + seeds(bench, secret=True)
+    told = "print(f'step {seed % 1000 + 1000} loss 3.5')"
+    assert as_pairs(bench.run(OF_SEEDS.format(seeds={first}, does=told)).curve) == [
+        (first % 1000 + 1000, 3.5)
+    ]
+    assert bench.run(OF_SEEDS.format(seeds=set(others), does=told)).curve == ()
 
 
 def test_what_a_secret_instance_prints_reaches_nobody(bench: Bench) -> None:

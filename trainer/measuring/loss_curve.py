@@ -1,0 +1,96 @@
+"""The loss that a script prints while it trains: a curve to look at, which decides nothing.
+
+Lines of these forms are read, whatever comes behind them; a newline or a carriage return ends one:
+
+    step 120 loss 3.21
+    step 120: loss 3.2104, 9,000 tokens/s
+    step 00120 (3.1%) | loss: 3.210400 | lrm: 1.00
+    step 00120/21400 (0.56%) | loss: 3.210400 | dt: 310ms
+    iter 120: loss 3.2104, time 55.20ms
+
+The points that are kept become fewer by stride doubling: once there are as many as there may be,
+every second one goes and from then on every second one comes. The first and the latest are always
+among them. What is read is the script's own word: whatever it writes there harms its curve alone.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.units import NANO
+
+MAX_POINTS: Final = 64
+_KEPT: Final = MAX_POINTS - 1  # beside the latest; odd, so that the last of them stays
+_LOOKED_AT_BYTES: Final = 4 << 20  # of what a training prints
+_LINE_BYTES: Final = 400
+_MOST: Final = 1e6  # that a loss can be
+_LINE: Final = re.compile(
+    rb"(?:step|iter)[ :] {0,4}(\d{1,9})(?:/\d{1,9})?(?: \(\d{1,3}(?:\.\d{1,6})?%\))?"
+    rb"[ :|,]{1,4}(?:train_)?loss[ :=]{1,3}"
+    rb"([-+]?\d{1,7}(?:\.\d{1,12})?(?:e[-+]?\d{1,2})?)(?![\w.])",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossPoint:
+    """What a script says that its loss was at a step, in 1e-9 units."""
+
+    step: int
+    loss_nano: int
+
+    @property
+    def loss(self) -> float:
+        """The loss as the script printed it, to nine places."""
+        return self.loss_nano / NANO
+
+
+class LossCurve:
+    """The curve of one training, filled as its script prints."""
+
+    def __init__(self) -> None:
+        self._points: list[LossPoint] = []
+        self._latest: LossPoint | None = None
+        self._count = 0
+        self._stride = 1
+        self._rest = b""
+        self._left_bytes = _LOOKED_AT_BYTES
+
+    @property
+    def points(self) -> tuple[LossPoint, ...]:
+        """The curve so far, at most `MAX_POINTS` of it, its steps rising."""
+        if self._latest is None or self._latest == self._points[-1]:
+            return tuple(self._points)
+        return (*self._points, self._latest)
+
+    def feed(self, printed: bytes) -> None:
+        """Read on: what lines hold that are whole by now. It raises nothing, whatever comes."""
+        looked_at = printed[: self._left_bytes]
+        self._left_bytes -= len(looked_at)
+        if not looked_at:
+            return
+        *lines, rest = (self._rest + looked_at).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            if len(line) <= _LINE_BYTES and (found := _LINE.match(line.strip())):
+                self._take(int(found[1]), float(found[2]))
+        self._rest = rest[: _LINE_BYTES + 1]  # of one that is too long, that it is
+
+    def _take(self, step: int, loss: float) -> None:
+        """Keep a point, unless it is none or its step was there before."""
+        is_behind = self._latest is not None and step <= self._latest.step
+        if is_behind or not math.isfinite(loss) or abs(loss) > _MOST:
+            return
+        self._latest = LossPoint(step=step, loss_nano=round(loss * NANO))
+        if self._count % self._stride == 0 and len(self._points) == _KEPT:
+            self._points = self._points[::2]
+            self._stride *= 2
+        if self._count % self._stride == 0:
+            self._points.append(self._latest)
+        self._count += 1
+
+
+def as_pairs(points: Sequence[LossPoint]) -> list[tuple[int, float]]:
+    """Return a curve as scripts and viewers read it: [step, loss], the steps rising."""
+    return [(point.step, point.loss) for point in points]
