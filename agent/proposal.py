@@ -107,6 +107,23 @@ class Insight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerReport:
+    """What somebody else published of a session: figures as its author counted them, and a title.
+
+    `figures` are by name (docs/protocol.md, kind report); `gain_sd` is in standard deviations of
+    one run here, None where none is told. Nothing of the report's text is here.
+    """
+
+    author: str
+    hardware_class: str
+    is_near: bool
+    hours: float
+    figures: tuple[tuple[str, int], ...]
+    gain_sd: float | None
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Crash:
     """An own proposal that failed, to be mended: what it was and the last that it printed."""
 
@@ -151,6 +168,7 @@ class Context:
     brief: Brief | None = None
     peers: tuple[PeerPatch, ...] = ()
     insights: tuple[Insight, ...] = ()
+    reports: tuple[PeerReport, ...] = ()
     intents: tuple[str, ...] = ()
     aim: Aim = "improve"
     crash: Crash | None = None

@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.model.facts import CATEGORIES, category, facts, known_names, said_constant
 from agent.model.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, one_line
-from agent.proposal import DECISION_WORDS, Context, Outcome, PeerPatch
+from agent.proposal import DECISION_WORDS, Context, Outcome, PeerPatch, PeerReport
 from agent.source.hunks import hunks_of
 from protocol.hardware import family_of
 
@@ -28,9 +28,20 @@ _PEERS = 16
 _WORDS = 6  # peers' patches that are shown in full
 _INSIGHTS = 8
 _INTENTS = 16
+_REPORTS = 4
+_MOST_HOURS = 10_000.0
+_MOST_COUNTED = 1_000_000  # in one session
 _MAX_REASON = 200
 _IMPLAUSIBLE_SD = 100.0
 
+# Of a report's figures those that say what came of it: other names are others' words.
+_COUNTS: Final = {
+    "experiments": "experiments",
+    "kept": "kept",
+    "failed": "failed",
+    "checkpoints": "checkpoints",
+    "passed": "of them confirmed",
+}
 _LEVELS: Final = {
     "here": "measured here",
     "others": "re-run by others",
@@ -84,6 +95,24 @@ def peer_row(patch: PeerPatch, known: frozenset[str]) -> str:
     return f"{gain_words(patch.gain_sd)}, {_LEVELS[patch.level]}, on {where}: {change}"
 
 
+def report_row(report: PeerReport) -> str:
+    """Return on one line what a peer's session came to, in figures and words of ours alone."""
+    where = (
+        "this class" if report.is_near else f"other hardware, {family_of(report.hardware_class)}"
+    )
+    is_plausible = math.isfinite(report.hours) and 0 <= report.hours <= _MOST_HOURS
+    told = [f"{report.hours:.1f} h on {where}" if is_plausible else f"on {where}"]
+    known = dict(report.figures)
+    told += [
+        f"{known[name]} {words}"
+        for name, words in _COUNTS.items()
+        if 0 <= known.get(name, -1) <= _MOST_COUNTED
+    ]
+    if report.gain_sd:
+        told.append(f"verified gain {gain_words(report.gain_sd)}")
+    return ", ".join(told)
+
+
 class _Writer:
     """Renders one context."""
 
@@ -128,6 +157,7 @@ class _Writer:
                 shown += 1
                 yield self._peer_words(number, patch, 10 + shown)
         yield self._intents()
+        yield self._reports()
         theirs = [insight.text for insight in self._context.insights if not insight.is_own]
         if self._context.show_unverified_words:
             label = "what others say they learned; nobody checked it here"
@@ -207,6 +237,16 @@ class _Writer:
             if others := len(told) - len(rows):
                 rows.append(f"{others} more, of which only their authors know")
         return self._quoted("intents", "", "what others are trying now", rows, 8)
+
+    def _reports(self) -> Section:
+        """Figures always, as what is known of a peer's patch; its author's title as words are."""
+        rows: list[str] = []
+        for number, report in enumerate(self._context.reports[:_REPORTS], 1):
+            rows.append(f"R{number}: {report_row(report)}")
+            if self._context.show_unverified_words:
+                rows.append(f"R{number} title: {one_line(report.title, MAX_TITLE)}")
+        label = "sessions of others, in figures as they count them; nobody checked them here"
+        return self._quoted("peers' reports", "", label, rows, 10)
 
     def _words(self, name: str, label: str, texts: Iterable[str], rank: int) -> Section:
         rows = [f"- {one_line(text, MAX_WHY)}" for text in texts]

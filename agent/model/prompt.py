@@ -3,9 +3,9 @@ A coding agent, which has the files before it, is sent on an errand in the same 
 
 The owner's program stands in it word for word, as instructions; whatever somebody else wrote is
 quoted. Where space is short, sections go in this order: peers' own words (the least promising
-first) and peers' insights, what was tried most, intents, own insights, peers' figures, near
-misses, yields by kind, failures, earlier keeps, the latest outcomes, the sums. If what is left is
-still too long, there is no prompt.
+first), peers' insights and reports, what was tried most, intents, own insights, peers' figures,
+near misses, yields by kind, failures, earlier keeps, the latest outcomes, the sums. If what is left
+is still too long, there is no prompt.
 """
 
 from collections.abc import Sequence
@@ -192,6 +192,7 @@ def fence_of(context: Context, secret: bytes) -> Fence:
     for patch in context.peers:
         words += [patch.patch.hex(), patch.title, patch.why, patch.diff]
     words += [insight.text for insight in context.insights]
+    words += [report.title for report in context.reports]
     if context.crash is not None:
         words += [context.crash.source.tree.hex(), context.crash.key, context.crash.title]
         words += [context.crash.reason, context.crash.log_tail[-_HASHED_CHARS:]]

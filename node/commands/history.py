@@ -28,9 +28,11 @@ from node.vetting.adoption import describe
 from protocol.manifest import MetricSpec
 from protocol.record_kinds import TaskBody
 from protocol.records import Record
+from protocol.remarks import ReportBody
 from protocol.units import from_nano
 
 _SHOWN = 30
+_APART = ("body", "timeline", "text")  # of a record, told below its other fields
 
 
 @click.command()
@@ -85,7 +87,7 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
         print_json(document)
         return
     shown: dict[str, object] = {
-        name: value for name, value in document.items() if name not in ("body", "timeline")
+        name: value for name, value in document.items() if name not in _APART
     }
     shown["marks"] = _marks_shown(record, document["marks"])
     shown["time"] = _time(record.ts_ms, "%Y-%m-%d %H:%M:%S")
@@ -93,6 +95,9 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
     click.echo()
     print_fields({"body": fields_for_people(record.body, metric)})
     print_timelines(document["timeline"])
+    if isinstance(record.body, ReportBody):
+        missing = f"its text is not here: `arnode report --fetch {short(record.id)}` asks for it"
+        click.echo(f"\n{document['text'] or missing}")
 
 
 @click.command()

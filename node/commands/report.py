@@ -1,4 +1,4 @@
-"""`report`: what happened overnight, from the store alone."""
+"""`report`: what happened overnight, from the store alone; and what others published of theirs."""
 
 from datetime import datetime
 
@@ -30,22 +30,62 @@ _DEFAULT = "24h"
     "--format", "form", type=click.Choice(["md", "html"]), help="Markdown (the default) or a page."
 )
 @click.option("--task", help="Of one task, where this home works on several.")
+@click.option("--publish", is_flag=True, help="Sign it for others: a record for each task.")
+@click.option("--title", help="With --publish: its title (default: what was tried and kept).")
+@click.option("--yes", is_flag=True, help="With --publish: agree, and ask nothing.")
+@click.option("--peers", is_flag=True, help="List what others published.")
+@click.option("--fetch", metavar="ID", help="Fetch the text of one that was published.")
 @json_option("Everything in it as one JSON document.")
-def report(since: str, form: str | None, task: str | None, as_json: bool) -> None:
+def report(
+    since: str,
+    form: str | None,
+    task: str | None,
+    publish: bool,
+    title: str | None,
+    yes: bool,
+    peers: bool,
+    fetch: str | None,
+    as_json: bool,
+) -> None:
     """Say what happened: `arnode report --since 12h --format html > night.html`.
 
     What was tried, kept and refuted, which checkpoints passed, what peers claimed, what it cost and
     whose gain it was. Works with and without a running node.
+
+    `--publish` signs it: figures and a title go to everybody in the network, the text to whoever
+    asks for it. `--peers` lists what others say of theirs.
     """
+    others = {"--publish": publish, "--peers": peers, "--fetch": fetch, "--format": form}
+    given = [name for name, value in others.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other", "give one of them")
     if as_json and form is not None:
         raise UsageError("--json and --format exclude each other", "give one of them")
-    net = config_of(Home.here()).net
+    if (title is not None or yes) and not publish:
+        raise UsageError("--title and --yes are about publishing", "give --publish as well")
+    home = Home.here()
+    if peers or fetch:
+        from node.commands.publishing import fetch_text, list_reports
+
+        with reading() as (store, _):
+            if fetch:
+                fetch_text(home, store, fetch, as_json=as_json)
+            else:
+                list_reports(home, store, task=task, as_json=as_json)
+        return
+    net = config_of(home).net
     until_ms = clock_ms()
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
     since_ms = round(moment_before(since, now).timestamp() * 1000)
     span = Span(since_ms=since_ms, until_ms=until_ms)
-    with reading() as (store, _), reporting() as progress:
-        found = report_of(store, span, net=net, task=task, progress=progress)
+    with reading() as (store, _):
+        with reporting() as progress:
+            found = report_of(store, span, net=net, task=task, progress=progress)
+        if publish:
+            from node.commands.publishing import publish as publish_found
+
+            publish_found(home, store, found, title=title, agrees=yes, as_json=as_json)
+            return
     if as_json:
         from node.report.document import report_json
 

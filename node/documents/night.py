@@ -78,7 +78,7 @@ class NightDocument(TypedDict):
     plots: list[PlotDocument]
 
 
-class ReportDocument(NightDocument):
+class WholeNightDocument(NightDocument):
     """The same beside what `arnode report --json` prints."""
 
     models: dict[str, Any]
@@ -102,9 +102,9 @@ def night_document(report: Report, zone: tzinfo | None) -> NightDocument:
     }
 
 
-def report_document(report: Report, zone: tzinfo | None) -> ReportDocument:
+def report_document(report: Report, zone: tzinfo | None) -> WholeNightDocument:
     """Return all of a report, for eyes and for scripts."""
-    return cast("ReportDocument", {**report_json(report), **night_document(report, zone)})
+    return cast("WholeNightDocument", {**report_json(report), **night_document(report, zone)})
 
 
 def _blocks(tokens: Sequence[Token]) -> Iterator[BlockDocument]:

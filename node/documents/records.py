@@ -11,13 +11,14 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from node.terminal.terminal import to_json
 from node.vetting.adoption import marks_of
+from node.views.reports import text_of
 from protocol.attestation import AttestBody
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError
 from protocol.patches import unified_diff, unpack_diff
 from protocol.record_kinds import AdoptBody, PatchBody, ResultBody
 from protocol.records import Record
-from protocol.remarks import RetractBody
+from protocol.remarks import ReportBody, RetractBody
 
 
 class MarkDocument(TypedDict):
@@ -33,7 +34,7 @@ class RecordDocument(TypedDict):
     """One record with everything about it.
 
     `level` says whose word it is: `here`, this node's own, or `claimed`. `marks` is nil where the
-    record names no source, or its source is not here.
+    record names no source, or its source is not here; `text`, a report's, where that is not here.
     """
 
     id: str
@@ -48,6 +49,7 @@ class RecordDocument(TypedDict):
     related: list[str]
     marks: list[MarkDocument] | None
     timeline: list[TimelineDocument]
+    text: str | None
 
 
 def record_document(store: Store, blobs: Blobs, record: Record) -> RecordDocument:
@@ -67,6 +69,7 @@ def record_document(store: Store, blobs: Blobs, record: Record) -> RecordDocumen
         "related": [item.hex() for item in _related(store, record)],
         "marks": shown,
         "timeline": timeline_document(store, record),
+        "text": text_of(blobs, record.body) if isinstance(record.body, ReportBody) else None,
     }
 
 

@@ -17,6 +17,7 @@ from node.home.people import People
 from node.line.ledger import Ledger
 from node.loop.insights import insights_of
 from node.loop.outcomes import Outcomes
+from node.loop.peer_reports import reports_of_others
 from node.store.notes import notes_in_force
 from node.store.program_versions import keep_program
 from protocol.units import NANO
@@ -101,6 +102,13 @@ class Briefing:
                 self.ledger.store,
                 self.ledger.key,
                 self.ledger.publication.author,
+                blocked=self.people().blocked,
+            ),
+            reports=reports_of_others(
+                self.ledger.store,
+                self.ledger.key,
+                self.ledger.publication.author,
+                noise_sd=self.noise_sd(),
                 blocked=self.people().blocked,
             ),
             intents=tuple(sorted(self.ledger.others_titles(working.tree))),

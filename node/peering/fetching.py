@@ -1,5 +1,5 @@
 """Fetches the sources that patches describe, blob by blob, from whoever has them; and of a task
-whose user named it what it takes to run it.
+whose user named it what it takes to run it, of a report whose user asked for it its text.
 
 A blob is asked for together with a record that names it, so nothing arrives that was not asked
 for, and its hash is checked before it is kept. Each peer is tried once an hour for each blob;
@@ -25,6 +25,7 @@ from node.store.store import Store
 from protocol.errors import ArnodeError, Rejected
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import PatchBody, ResultBody, TaskBody
+from protocol.remarks import ReportBody
 
 DEFAULT_QUOTA_BYTES: Final = 4 << 30
 MOST_WANTED: Final = 1_024
@@ -70,7 +71,7 @@ class Fetcher:
         self._is_wanted = asyncio.Event()
 
     def want(self, patch: bytes, *, told_by: PeerId | None = None) -> None:
-        """Queue a patch, or a task, by its record's id; the oldest of too many are let go."""
+        """Queue a patch, task or report by its record's id; the oldest of too many are let go."""
         self._given_up.pop(patch, None)
         self._wanted[patch] = told_by
         self._is_wanted.set()
@@ -114,13 +115,16 @@ class Fetcher:
 
         And the answers that claims about it name, if they can be had.
 
-        Of a task it is the baseline, and a program's judge and fixed files.
+        Of a task it is the baseline, and a program's judge and fixed files; of a report its text,
+        if that is no longer than the record says.
         """
         if not self._store.records.has(patch):
             return False
         body = self._store.records.get(patch).body
         if isinstance(body, TaskBody):
             return await self._task(patch, body.manifest, told_by)
+        if isinstance(body, ReportBody):
+            return await self._blob(patch, body.text, told_by, most_bytes=body.size_bytes)
         if not isinstance(body, PatchBody):
             return False
         await self._tree(patch, body.base, told_by)
@@ -186,7 +190,14 @@ class Fetcher:
             if listing is not None:
                 self._blobs.put_listing(listing)
 
-    async def _blob(self, patch: bytes, blob: bytes, told_by: PeerId | None) -> bool:
+    async def _blob(
+        self,
+        patch: bytes,
+        blob: bytes,
+        told_by: PeerId | None,
+        *,
+        most_bytes: int = BLOB_LIMIT_BYTES,
+    ) -> bool:
         if self._blobs.has(blob):
             return True
         for peer in self._untried(blob, told_by):
@@ -194,11 +205,13 @@ class Fetcher:
                 return False
             try:
                 async with asyncio.timeout(_BLOB_LIMIT_S):
-                    data = await self._download(peer, patch, blob)
+                    data = await self._download(peer, patch, blob, most_bytes)
             except (NetworkError, TimeoutError):  # it has none, or is gone: the next one may
                 continue
             if isinstance(data, Rejected):
                 await self._misbehaviour.blame(peer, f"a blob: {data.reason}")
+                continue
+            if data is None:  # whose fault that is, the record's or the peer's, nobody can tell
                 continue
             self._blobs.put(data)
             self._free_bytes -= len(data)
@@ -233,7 +246,10 @@ class Fetcher:
             self._tried[peer, blob] = self._clock()
             yield peer
 
-    async def _download(self, peer: PeerId, patch: bytes, blob: bytes) -> bytes | Rejected:
+    async def _download(
+        self, peer: PeerId, patch: bytes, blob: bytes, most_bytes: int
+    ) -> bytes | Rejected | None:
+        """Return a blob, or what is wrong with it; None of one that is larger than it may be."""
         data = b""
         size: int | None = None
         while size is None or len(data) < size:
@@ -243,6 +259,8 @@ class Fetcher:
                 return part
             if size not in (None, part.size_bytes) or len(data) + len(part.data) > part.size_bytes:
                 return Rejected("parts that do not fit together")
+            if part.size_bytes > most_bytes:
+                return None
             if not part.data and part.size_bytes:
                 return Rejected("a part that is empty")
             size = part.size_bytes

@@ -31,14 +31,15 @@ from protocol.remarks import InsightBody
 from protocol.runs import Env
 from protocol.units import from_nano
 
-# The first and the last of everything that has a time, in the span.
+# The first and the last of everything that has a time, in the span: but of reports, else the same
+# night would have another one once it is published.
 _MOMENTS: Final = tuple(
-    f"SELECT min({column}), max({column}) FROM {table} WHERE {column} BETWEEN ? AND ?"  # noqa: S608 (constants)
-    for table, column in (
-        ("record", "ts_ms"),
-        ("job", "created_ms"),
-        ("model_call", "ts_ms"),
-        ("imported", "at_ms"),
+    f"SELECT min({column}), max({column}) FROM {table} WHERE {column} BETWEEN ? AND ? AND {which}"  # noqa: S608 (constants)
+    for table, column, which in (
+        ("record", "ts_ms", "kind != 'report'"),
+        ("job", "created_ms", "TRUE"),
+        ("model_call", "ts_ms", "TRUE"),
+        ("imported", "at_ms", "TRUE"),
     )
 )
 _CONFIRMED: Final[dict[type[HeadTrial], str]] = {

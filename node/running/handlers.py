@@ -14,6 +14,7 @@ from node.line.hypotheses import complete, register
 from node.line.strangers_task import lacking
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
+from node.report.publishing import read_draft, sign_report
 from node.running.node import Node
 from node.running.proving import pause_document, seconds_in
 from node.running.questions import Question
@@ -21,7 +22,8 @@ from node.store.blobs import Blobs
 from node.store.notes import keep_note
 from node.views.peers import peers_document, trust_in
 from node.views.status import status_document
-from protocol.errors import UsageError
+from protocol.errors import ArnodeError, UsageError
+from protocol.remarks import ReportBody
 from protocol.source import Source
 from trainer.sandbox.tier import probe_tier
 
@@ -95,6 +97,35 @@ def handlers(node: Node) -> Mapping[str, Handler]:
             node.membership.peering.fetcher.want(record)
         return missing
 
+    async def publish_report(arguments: Mapping[str, Message]) -> Message:
+        body, text = read_draft(arguments)
+        signed = sign_report(
+            node.books.store,
+            node.books.ledger.blobs,
+            node.books.ledger.publication.identity,
+            body,
+            text,
+            now_ms=clock_ms(),
+        )
+        network = node.membership.network.name if node.membership else None
+        return {"id": signed.record.id, "new": signed.is_new, "network": network}
+
+    async def fetch_report(arguments: Mapping[str, Message]) -> Message:
+        """Have a report's text fetched; say whether it is here by now."""
+        store, wanted = node.books.store, arguments.get("report")
+        body = store.records.get(wanted).body if isinstance(wanted, bytes) else None
+        if not isinstance(wanted, bytes) or not isinstance(body, ReportBody):
+            raise UsageError("that is no report", "`arnode report --peers` lists them")
+        if node.membership is None:
+            raise ArnodeError(
+                "this node speaks to no network, so nobody can be asked",
+                "`arnode start` says why, and how to join one",
+            )
+        if Blobs(node.home.blobs).has(body.text):
+            return True
+        node.membership.peering.fetcher.want(wanted)
+        return False
+
     async def propose(arguments: Mapping[str, Message]) -> Message:
         context = node.ideas.context()
         if arguments.get("dry"):
@@ -139,6 +170,8 @@ def handlers(node: Node) -> Mapping[str, Handler]:
         "register": register_hypothesis,
         "complete": complete_hypothesis,
         "fetch_task": fetch_task,
+        "publish_report": publish_report,
+        "fetch_report": fetch_report,
         "propose": propose,
         "verify": verify,
         "status": status,

@@ -172,7 +172,8 @@ class Config:
     booked if it says nothing of its cost. `0`: it costs nothing by the token."""
 
     peers_words: bool = setting(False, _SWITCH)
-    """Whether models are shown what peers wrote about patches that nobody measured here."""
+    """Whether models are shown what peers wrote about patches that nobody measured here, and the
+    titles of their reports."""
 
     data_url: str | None = setting(
         None, ValueKind(take.filled, "the URL or folder that has a task's shards, in quotes")

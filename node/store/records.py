@@ -203,6 +203,15 @@ class Records:
         )
         return rows[0][0] if rows else None
 
+    def is_announced_by_others(self, task_id: bytes, net: str) -> bool:
+        """Say whether somebody else than this node announced a task in a network."""
+        rows = self._database.rows(
+            "SELECT 1 FROM task JOIN record ON record.id = task.record"
+            " WHERE task.id = ? AND record.net = ? AND NOT own LIMIT 1",
+            (task_id, net),
+        )
+        return bool(rows)
+
     def retraction(self, record_id: bytes) -> Record | None:
         """Return the record by which whoever made a record took it back."""
         rows = self._database.rows(

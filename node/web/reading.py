@@ -13,7 +13,7 @@ from node.documents.experiments import ExperimentsDocument, experiments_document
 from node.documents.jobs import JobDocument, job_document
 from node.documents.knowledge import InsightsDocument, insights_document
 from node.documents.lineage import LineageDocument, lineage_document
-from node.documents.night import ReportDocument, report_document
+from node.documents.night import WholeNightDocument, report_document
 from node.documents.owner import (
     HypothesesDocument,
     NotesDocument,
@@ -26,6 +26,7 @@ from node.documents.tasks import TasksDocument, tasks_document
 from node.documents.transfer import TransferDocument, transfer_document
 from node.documents.tries import TryDocument, try_document
 from node.home.clock import clock_ms
+from node.home.people import read_people
 from node.line.heads import line_to_show
 from node.report.concluded import Span
 from node.report.lines import report_of
@@ -36,11 +37,13 @@ from node.store.measured_here import boards_of
 from node.store.named_tasks import task_named
 from node.terminal.durations import moment_before
 from node.views.matrix import transfer_matrix
+from node.views.reports import ReportsDocument, ReportTextDocument, reports_document, text_of
 from node.web.library import Library, Shelves
 from node.web.problems import HttpFault
 from node.web.routes import ID, Ask, Nothing, Route
 from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
+from protocol.remarks import ReportBody
 
 Sort = Literal["ts", "metric", "gain", "title", "decision"]
 Order = Literal["asc", "desc"]
@@ -193,7 +196,7 @@ def reading_routes(library: Library, net: str) -> list[Route]:
         route("/experiments", "Experiments.", ExperimentsDocument, _experiments, OfExperiments),
         route("/experiments/{id}", "One experiment.", OneExperimentDocument, _experiment),
         route("/progress", "A line's history.", ProgressDocument, _progress, OfLine),
-        route("/report", "What happened.", ReportDocument, _with_net(_night, net), OfNight),
+        route("/report", "What happened.", WholeNightDocument, _with_net(_night, net), OfNight),
         route("/lineage", "Trees and steps.", LineageDocument, _with_net(_lineage, net), OfLine),
         route("/records", "Records.", RecordsDocument, _records, OfRecords),
         route("/records/{id}", "One record.", RecordDocument, _record),
@@ -208,6 +211,8 @@ def reading_routes(library: Library, net: str) -> list[Route]:
         route(
             "/insights", "What series taught.", InsightsDocument, _with_net(_insights, net), OfTask
         ),
+        route("/reports", "Published sessions.", ReportsDocument, _with_net(_reports, net), OfTask),
+        route("/reports/{id}/text", "The text of one.", ReportTextDocument, _report_text),
         route("/jobs/{number}", "A claim that is run again.", JobDocument, _job),
         route("/tries/{mark}", "A source that was handed in.", TryDocument, _try),
         route("/tasks", "What can be worked on.", TasksDocument, _tasks),
@@ -277,7 +282,7 @@ def _progress(shelves: Shelves, ask: Ask) -> ProgressDocument:
     return progress_document(shelves.store, key, manifest)
 
 
-def _night(shelves: Shelves, ask: Ask, net: str) -> ReportDocument:
+def _night(shelves: Shelves, ask: Ask, net: str) -> WholeNightDocument:
     until_ms = clock_ms()
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
     try:
@@ -376,6 +381,20 @@ def _hypotheses(shelves: Shelves, ask: Ask) -> HypothesesDocument:
 
 def _insights(shelves: Shelves, ask: Ask, net: str) -> InsightsDocument:
     return insights_document(shelves.store, _task(shelves, ask.query.task), net=net)
+
+
+def _reports(shelves: Shelves, ask: Ask, net: str) -> ReportsDocument:
+    task = _task(shelves, ask.query.task)
+    blocked = read_people(shelves.home.people).blocked
+    return reports_document(shelves.store, shelves.blobs, task, net=net, blocked=blocked)
+
+
+def _report_text(shelves: Shelves, ask: Ask) -> ReportTextDocument:
+    record = shelves.store.records.find(ask.path["id"])
+    text = text_of(shelves.blobs, record.body) if isinstance(record.body, ReportBody) else None
+    if text is None:
+        raise UsageError("that is no report whose text is here", "`arnode report --fetch ID`")
+    return {"text": text}
 
 
 def _job(shelves: Shelves, ask: Ask) -> JobDocument:

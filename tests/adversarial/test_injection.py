@@ -23,7 +23,17 @@ from agent.source.stripping import strip_prose
 from node.terminal.terminal import plain
 from protocol.ideas import Edit
 from protocol.source import Source
-from tests.agent.contexts import MOVES, SECRET, TINY, context, crash, edit, outcome, peer
+from tests.agent.contexts import (
+    MOVES,
+    SECRET,
+    TINY,
+    context,
+    crash,
+    edit,
+    outcome,
+    peer,
+    peer_report,
+)
 from tests.agent.scripted import Model, proposer, replacing
 
 ROOMY = 10_000_000
@@ -82,6 +92,9 @@ def told_by(words: Callable[[], str], **changes: Any) -> Context:
             Insight(author=words(), is_own=is_own, text=words()) for is_own in (True, False)
         ),
         "intents": (words(), "LAYERS 2 → 4"),
+        "reports": (
+            peer_report(title=words(), author=words(), hardware_class=words(), is_near=False),
+        ),
     }
     return context(**{**said, **changes})
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.proposal import Brief, Context, Crash, Outcome, PeerPatch
+from agent.proposal import Brief, Context, Crash, Outcome, PeerPatch, PeerReport
 from agent.source.allow_lists import TRAINING
 from agent.source.edits import reapply
 from protocol.ideas import Edit
@@ -87,6 +87,20 @@ def peer(name: str = "qk-norm", **changes: Any) -> PeerPatch:
         why="It helped there.",
         diff=unified_diff(TINY, made),
         edits=edits,
+    )
+    return replace(plain, **changes)
+
+
+def peer_report(**changes: Any) -> PeerReport:
+    """Return what a peer published of a night."""
+    plain = PeerReport(
+        author="somebody",
+        hardware_class="cpu-x86_64",
+        is_near=True,
+        hours=8.2,
+        figures=(("checkpoints", 3), ("experiments", 48), ("kept", 5), ("passed", 2)),
+        gain_sd=2.5,
+        title="A night on two cores",
     )
     return replace(plain, **changes)
 

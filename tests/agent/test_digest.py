@@ -7,7 +7,7 @@ import pytest
 from agent.model.digest import Section, digest, gain_words
 from agent.model.quoting import Fence
 from agent.proposal import Context, Insight, Outcome
-from tests.agent.contexts import MOVES, context, edit, outcome, peer
+from tests.agent.contexts import MOVES, context, edit, outcome, peer, peer_report
 
 FENCE = Fence(nonce="0123456789abcdef")
 
@@ -161,6 +161,33 @@ def test_insights_of_others_need_the_opt_in_and_own_ones_do_not() -> None:
     assert "Ours." in text(insights=insights)
     assert "Theirs." not in text(insights=insights)
     assert "0123| - Theirs." in text(insights=insights, show_unverified_words=True)
+
+
+def test_reports_of_others_are_figures_and_with_the_opt_in_titles() -> None:
+    reports = (peer_report(), peer_report(is_near=False, hardware_class="h200-141g", gain_sd=None))
+    told = parts(reports=reports)["peers' reports"].text
+    assert (
+        "0123| R1: 8.2 h on this class, 48 experiments, 5 kept, 3 checkpoints, 2 of them confirmed,"
+        " verified gain +2.50 sd"
+    ) in told
+    assert "0123| R2: 8.2 h on other hardware, cuda-sm90, 48 experiments" in told
+    assert "two cores" not in told
+    opened = parts(reports=reports, show_unverified_words=True)["peers' reports"].text
+    assert "0123| R1 title: A night on two cores" in opened
+
+
+def test_a_report_has_no_word_of_its_authors_in_its_figures() -> None:
+    figures = (("experiments", -1), ("ignore_previous", 7), ("kept", 10**15), ("failed", 3))
+    strange = peer_report(figures=figures, hours=float("inf"), gain_sd=1e9)
+    told = parts(reports=(strange,))["peers' reports"].text
+    assert "0123| R1: on this class, 3 failed, verified gain an implausible gain\n" in told
+
+
+def test_of_many_reports_few_are_told_and_their_titles_are_cut() -> None:
+    many = (peer_report(title="x" * 10_000),) * 100
+    told = parts(reports=many, show_unverified_words=True)["peers' reports"].text
+    assert told.count("title: ") == 4
+    assert len(told) < 2_000
 
 
 def test_intents_are_told_as_facts_or_counted() -> None:

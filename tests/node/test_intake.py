@@ -30,7 +30,7 @@ from protocol.record_index import key_of
 from protocol.record_kinds import TaskBody, UnknownBody
 from protocol.records import Record, parse_record, sign_record
 from protocol.topics import news_topic, topics_of
-from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, START_MS, VARIANTS
+from tests.protocol.examples import AUTHOR, INTENT, MANIFEST, REPORT, START_MS, VARIANTS
 from tests.protocol.worlds import (
     CLASS,
     KEYS,
@@ -113,6 +113,17 @@ def test_a_reader_beside_the_writer_shows_the_same_board(tmp_path: Path) -> None
         world.say(KEYS[0], retract(world.records[0].id))
         store.intake.ingest([world.records[1].wire], now_ms=NOW_MS)
         assert reader.boards.get(KEY).rows == ()
+
+
+def test_a_report_is_kept_and_makes_no_board_anew(store: Store) -> None:
+    world = World()
+    world.say(KEYS[0], confirm(TREES[0], STEADY))
+    store.intake.ingest([ANNOUNCEMENT.wire, world.records[0].wire], now_ms=NOW_MS)
+    before, version = store.boards.get(KEY), store.boards.version(KEY)
+    report = world.say(KEYS[0], replace(REPORT, hardware_class=CLASS))
+    assert store.intake.ingest([world.records[1].wire], now_ms=NOW_MS).new == [report.id]
+    assert store.boards.version(KEY) == version
+    assert store.boards.get(KEY) == before
 
 
 def test_any_flipped_byte_is_rejected(store: Store) -> None:

@@ -22,6 +22,7 @@ from tests.node.books import keep, ledger_of, with_baseline
 from tests.node.examples import HARDWARE_CLASS, TASK
 from tests.node.page import Answer, Visitor, visiting
 from tests.node.strangers import Stranger
+from tests.protocol.examples import REPORT
 from trainer.host.device import Device
 from trainer.measuring.loss_curve import LossPoint
 
@@ -103,6 +104,23 @@ def test_one_experiment_comes_with_its_record_diff_runs_and_lineage(
     assert found["diff"].startswith("--- a/train.py")
     assert [run["role"] for run in found["runs"]] == ["candidate", "candidate"]
     assert [step["experiment"] for step in found["lineage"]][:2] == [second["id"], first["id"]]
+
+
+def test_published_reports_are_listed_and_read_where_their_text_is_here(
+    home: Home, history: Stranger
+) -> None:
+    body = replace(REPORT, task=TASK, hardware_class=HARDWARE_CLASS, title=HOSTILE)
+    report = history.publish(body).hex()
+    (row,) = answer(home, "reports").json["reports"]
+    assert (row["id"], row["own"], row["has_text"]) == (report, False, False)
+    assert (row["title"], row["class"], row["task"]) == (HOSTILE, HARDWARE_CLASS, TASK.hex())
+    assert (row["since"], row["until"]) == (REPORT.since_ms, REPORT.until_ms)
+    assert row["figures"] == dict(REPORT.figures.items)
+    assert answer(home, f"reports/{report}/text").status == 404
+    Blobs(home.blobs).put(b"# A night")
+    assert answer(home, f"reports/{report}/text").json["text"] == "# A night"
+    assert answer(home, f"records/{report}").json["text"] == "# A night"
+    assert answer(home, "reports").json["reports"][0]["has_text"]
 
 
 def test_a_run_has_the_curve_that_was_kept_with_it(home: Home, store: Store) -> None:

@@ -22,7 +22,17 @@ from protocol.records import Record
 from protocol.source import Source
 from tests.node.examples import LINE
 from tests.node.steps import FreeStep
-from tests.peering.members import KEYS, NOW_MS, Clock, Member, greet, member, signed, until
+from tests.peering.members import (
+    KEYS,
+    NOW_MS,
+    Clock,
+    Member,
+    greet,
+    member,
+    pull,
+    signed,
+    until,
+)
 from tests.peering.wires import Wires
 from tests.protocol.examples import MANIFEST, PATCH, REPORT, RESULT, sha256
 
@@ -278,6 +288,39 @@ def test_only_what_a_record_leads_to_is_lent(scene: Scene) -> None:
                 await ask(blob, record)
 
     asyncio.run(talk())
+
+
+def test_a_report_s_text_comes_when_its_record_is_asked_for_and_not_before(scene: Scene) -> None:
+    scene.first.blobs.put(b"# A night")
+    told = signed(KEYS[0], 2, REPORT)
+    for one in (scene.asking, scene.first):
+        one.take([told])
+
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        await pull(scene.asking, scene.first)
+        assert not scene.asking.blobs.has(REPORT.text)
+        assert await scene.asking.peering.fetcher.fetch(told.id)
+
+    asyncio.run(talk())
+    assert scene.asking.blobs.get(REPORT.text) == b"# A night"
+
+
+def test_a_text_that_is_longer_than_its_record_says_is_not_loaded(scene: Scene) -> None:
+    long = b"x" * (CHUNK_BYTES + 1)
+    scene.first.blobs.put(long)
+    told = signed(KEYS[0], 2, replace(REPORT, text=sha256(long), size_bytes=9))
+    for one in (scene.asking, scene.first):
+        one.take([told])
+
+    async def talk() -> None:
+        await scene.meet(scene.first)
+        assert not await scene.asking.peering.fetcher.fetch(told.id)
+
+    asyncio.run(talk())
+    assert scene.asking.blobs.names() == []
+    assert scene.wires.questions[BLOB] == 1  # of the first part, which says how long it is
+    assert scene.first.carrier.peer_id in scene.asking.carrier.peers  # and nobody is blamed
 
 
 def test_a_tree_that_is_no_list_of_files_asks_for_nothing_more(scene: Scene) -> None:

@@ -14,10 +14,10 @@ from protocol.attestation import AttestBody
 from protocol.board import RULE, Board, Row, board_of
 from protocol.encoding import MAX_INT
 from protocol.keys import SigningKey
-from protocol.records import Record
+from protocol.records import Record, sign_record
 from protocol.runs import Env
 from protocol.units import NANO
-from tests.protocol.examples import MANIFEST
+from tests.protocol.examples import MANIFEST, REPORT, START_MS
 from tests.protocol.worlds import (
     BASELINE,
     CLASS,
@@ -55,6 +55,13 @@ def test_any_order_and_repetition_gives_the_same_board(
     repeated = shuffled + data.draw(st.lists(st.sampled_from(records or [None]), max_size=5))
     again = board([record for record in repeated if record is not None])
     assert again == board(records)
+
+
+@given(worlds(), st.sampled_from(KEYS))
+def test_a_report_changes_no_board(records: list[Record], author: SigningKey) -> None:
+    body = replace(REPORT, hardware_class=CLASS)
+    said = sign_record(author, net="main", seq=10_000, prev=None, ts_ms=START_MS, body=body)
+    assert board([*records, said]) == board(records)
 
 
 @given(worlds())

@@ -22,7 +22,8 @@ from protocol.record_kinds import (
     body_fields,
     body_from_value,
 )
-from protocol.runs import MAX_SEED, Audit, Cost, Env, Role, Run, Status
+from protocol.remarks import MAX_EVIDENCE, MAX_REPORT_BYTES, ReportBody
+from protocol.runs import MAX_SEED, Audit, Cost, Env, Figures, Role, Run, Status
 from tests.protocol.examples import ADOPT, BODIES, FAILED_RUN, GOOD_RUN, PATCH, RESULT
 
 ROLES, STATUSES = get_args(Role), get_args(Status)
@@ -91,6 +92,30 @@ def results(draw: Any) -> ResultBody:
     )
 
 
+@st.composite
+def reports(draw: Any) -> ReportBody:
+    since, until = sorted((draw(NATURAL), draw(NATURAL)))
+    return ReportBody(
+        task=draw(DIGEST),
+        hardware_class=draw(st.from_regex(r"[a-z0-9_-]{1,48}", fullmatch=True)),
+        title=draw(st.text(max_size=200).map(lambda raw: fit_line(raw, 120) or "none")),
+        since_ms=since,
+        until_ms=until,
+        base=draw(DIGEST),
+        head=draw(DIGEST),
+        figures=Figures.of(
+            draw(
+                st.dictionaries(
+                    st.from_regex(r"[a-z0-9_]{1,24}", fullmatch=True), ANY_INT, max_size=32
+                )
+            )
+        ),
+        text=draw(DIGEST),
+        size_bytes=draw(st.integers(1, MAX_REPORT_BYTES)),
+        evidence=tuple(draw(st.lists(DIGEST, max_size=MAX_EVIDENCE))),
+    )
+
+
 def _through_bytes(body: Body) -> Body | Rejected:
     value = decode(encode(body.to_value()))
     assert not isinstance(value, Rejected)
@@ -106,6 +131,11 @@ def test_each_kind_survives_its_encoding(body: Body) -> None:
 @given(results())
 def test_any_result_survives_its_encoding(result: ResultBody) -> None:
     assert _through_bytes(result) == result
+
+
+@given(reports())
+def test_any_report_survives_its_encoding(report: ReportBody) -> None:
+    assert _through_bytes(report) == report
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)

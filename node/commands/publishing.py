@@ -1,0 +1,219 @@
+"""What `report` does with others: publish this node's, list theirs, fetch a text of theirs.
+
+A text is somebody's prose. It is fetched when a user names its record, shown cleaned, and given to
+no proposer.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import click
+from rich.text import Text
+
+from node.commands.basics import own_console, plain_table, short, tell
+from node.home.clock import clock_ms
+from node.home.control import Message, call, document
+from node.home.home import Home
+from node.home.keyfile import load_keys
+from node.home.people import read_people
+from node.line.identity import identity_of
+from node.networks.consent import ask_at_terminal
+from node.networks.in_force import network_in_force, running_member
+from node.networks.known import find_network
+from node.report.figures import time_of
+from node.report.lines import Report
+from node.report.publishing import Draft, draft_message, draft_of, refusal, sign_report
+from node.settings.config import Config, config_of
+from node.store.blobs import Blobs
+from node.store.intake import Quotas
+from node.store.named_tasks import labels, task_named
+from node.store.store import Store
+from node.terminal.progress import reporting
+from node.terminal.terminal import plain, print_json
+from node.views.reports import reports_document, text_of
+from protocol.errors import ArnodeError, NotRunningError, SafetyError, UsageError
+from protocol.records import Record
+from protocol.remarks import ReportBody
+from protocol.units import from_nano
+
+_POLL_S: Final = 0.5
+_WAITED_S: Final = 60
+_COUNTS: Final = ("experiments", "kept", "checkpoints", "passed")
+_MOST_TASKS: Final = 10_000
+_LAST_MS: Final = 253_370_764_800_000  # in the year 9999: what anybody may claim is later
+
+
+def publish(
+    home: Home, store: Store, report: Report, *, title: str | None, agrees: bool, as_json: bool
+) -> None:
+    """Sign the reports of all lines on which something happened, once the user agreed."""
+    config = config_of(home)
+    running = running_member(home)
+    network = find_network(home, network_in_force(config, running)).network
+    found = [draft_of(store, report, line, title=title) for line in report.lines]
+    drafts, refused = list[Draft](), list[tuple[str, str]]()
+    for draft in filter(None, found):
+        why = refusal(home, store, draft.manifest, network)
+        if why is None:
+            drafts.append(draft)
+        else:
+            refused.append((draft.manifest.name, why))
+    if not drafts and refused:
+        name, why = refused[0]
+        raise SafetyError(
+            f"nothing of task {plain(name)} is published: {why}",
+            "`arnode report --format html` is yours to hand on",
+        )
+    if not drafts:
+        raise UsageError(
+            "nothing was measured in that time, so there is nothing to publish",
+            "`--since 3d` looks further back",
+        )
+    if not (agrees or _agreed(home, drafts, refused, network.name)):
+        raise ArnodeError("nothing was published, as answered", "`--yes` does not ask")
+    is_open = running is not None and running.network is not None
+    rows = [_published(home, config, draft, network.name, is_open=is_open) for draft in drafts]
+    when = (
+        f"published in {network.name}"
+        if is_open
+        else f"signed: it goes out once this node takes part in {network.name} (`arnode start`)"
+    )
+    tell(
+        {
+            "network": network.name,
+            "goes_out": "now" if is_open else "later",
+            "reports": rows,
+            "refused": [{"task": name, "why": why} for name, why in refused],
+        },
+        *(
+            f"{row['id'][:12]} {plain(row['title'])}: {when if row['new'] else 'it was before'}"
+            for row in rows
+        ),
+        *(f"{plain(name)} is left out: {why}" for name, why in refused),
+        as_json=as_json,
+    )
+
+
+def _agreed(
+    home: Home, drafts: Sequence[Draft], refused: Sequence[tuple[str, str]], network: str
+) -> bool:
+    """Say at the terminal what is about to be published, and ask. Raises UsageError without one."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "publishing asks first, and there is nobody at a terminal", "`--yes` agrees to it"
+        )
+    author = short(load_keys(home).author.public)
+    lines = [
+        *(f"{plain(one.body.title)}  ({len(one.text):,} bytes of text)" for one in drafts),
+        *(f"{plain(name)} is left out: {why}" for name, why in refused),
+        f"This is published in {network} under your key {author}…, for good: figures and a title",
+        "to everybody there, and to whoever asks the text that `arnode report` prints, with",
+        "titles, reasons, device hours and what models cost.",
+    ]
+    return ask_at_terminal(lines, "Publish it?")
+
+
+def _published(
+    home: Home, config: Config, draft: Draft, network: str, *, is_open: bool
+) -> dict[str, Any]:
+    """Have a report signed by the node that runs, else by this process."""
+    try:
+        reply = document(call(home.socket, "publish_report", draft_message(draft)))
+        identity, is_new = cast("bytes", reply.get("id")), bool(reply.get("new"))
+    except NotRunningError:
+        quotas = Quotas(total=config.max_records)
+        with home.lock(), Store.open(home, quotas=quotas) as store:
+            signer = identity_of(load_keys(home), config)
+            signed = sign_report(
+                store, Blobs(home.blobs), signer, draft.body, draft.text, now_ms=clock_ms()
+            )
+        identity, is_new = signed.record.id, signed.is_new
+    return {
+        "id": identity.hex(),
+        "new": is_new,
+        "task": {"id": draft.manifest.id.hex(), "name": draft.manifest.name},
+        "class": draft.body.hardware_class,
+        "title": draft.body.title,
+        "figures": dict(draft.body.figures.items),
+        "text_bytes": draft.body.size_bytes,
+    }
+
+
+def list_reports(home: Home, store: Store, *, task: str | None, as_json: bool) -> None:
+    """List what others published in the network in force, the newest first."""
+    wanted = None
+    if task is not None:
+        wanted = task_named(store, task, store.records.manifests(_MOST_TASKS))
+    found = reports_document(
+        store,
+        Blobs(home.blobs),
+        wanted,
+        net=network_in_force(config_of(home), running_member(home)),
+        blocked=read_people(home.people).blocked,
+        with_own=False,
+    )
+    if as_json:
+        print_json(found)
+        return
+    rows = found["reports"]
+    if not rows:
+        click.echo("nobody who was met has published a report", err=True)
+        return
+    names = labels(store, {bytes.fromhex(row["task"]) for row in rows})
+    table = plain_table()
+    for column in ("id", "until", "hours", "task", "class", "author"):
+        table.add_column(column, no_wrap=True)
+    for column in (*_COUNTS, "gain"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("text", no_wrap=True)
+    table.add_column("title, as its author words it", overflow="fold")
+    for row in rows:
+        figures = row["figures"]
+        gain = from_nano(figures.get("gain_nano"))
+        table.add_row(
+            row["id"][:12],
+            time_of(min(row["until"], _LAST_MS), None),
+            f"{(row['until'] - row['since']) / 3_600_000:.1f}",
+            Text(plain(names[bytes.fromhex(row["task"])])),
+            Text(plain(row["class"])),
+            row["author"][:12],
+            *(str(figures.get(name, "–")) for name in _COUNTS),
+            "–" if gain is None else f"{gain:+.6f}",
+            "here" if row["has_text"] else "–",
+            Text(plain(row["title"])),
+        )
+    own_console().print(table)
+    click.echo(
+        "their authors' figures, checked by nobody; `arnode report --fetch ID` fetches a text"
+    )
+
+
+def fetch_text(home: Home, store: Store, wanted: str, *, as_json: bool) -> None:
+    """Fetch a report's text from those the running node meets, and print it cleaned."""
+    record = store.records.find(wanted)
+    body = report_body(record)
+    blobs, ends_s = Blobs(home.blobs), time.monotonic() + _WAITED_S
+    with reporting() as progress:
+        while not blobs.has(body.text):
+            asked: dict[str, Message] = {"report": record.id}
+            if not call(home.socket, "fetch_report", asked):
+                progress(f"asking for the text of {short(record.id)}", 0.0)
+                if time.monotonic() > ends_s:
+                    raise ArnodeError(
+                        f"nobody who was met has the text of {short(record.id)}",
+                        "leave the node running and try again: its author has it",
+                    )
+                time.sleep(_POLL_S)
+    text = text_of(blobs, body)
+    tell({"id": record.id.hex(), "text": text}, text or "", as_json=as_json)
+
+
+def report_body(record: Record) -> ReportBody:
+    """Return what a record says of a report. Raises UsageError for one of another kind."""
+    if isinstance(record.body, ReportBody):
+        return record.body
+    raise UsageError(
+        f"{short(record.id)} is a {record.kind}, no report", "`arnode report --peers` lists them"
+    )
