@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, short, tell
+from node.commands.basics import F, json_option, short, tell
 from node.exchange.bundle import read_bundle
 from node.exchange.bundling import take_in
 from node.home.clock import clock_ms
@@ -23,6 +23,13 @@ from protocol.errors import ArnodeError, UsageError
 from protocol.source import Source
 
 _RESULTS = "results.tsv"
+_LEDGER = "rigor_ledger.jsonl"
+# Where a checkout of n-autoresearch has its experiments, or a folder of its state.
+_STATE = (
+    "data/state_store.db/experiments.bin",
+    "state_store.db/experiments.bin",
+    "experiments.bin",
+)
 
 
 @click.group("import")
@@ -70,10 +77,22 @@ def bundle(path: Path, as_json: bool) -> None:
     tell(document, line, as_json=as_json)
 
 
+_path = click.argument("path", type=click.Path(path_type=Path))
+
+
+def _source_options(command: F) -> F:
+    branch = click.option(
+        "--branch", help="Take the rows' sources from this branch [HEAD, in a repository]."
+    )
+    edited = click.option(
+        "--file", "edited", default="train.py", show_default=True, help="The edited file."
+    )
+    return branch(edited(command))
+
+
 @import_.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--branch", help="Take the rows' sources from this branch [HEAD, in a repository].")
-@click.option("--file", "edited", default="train.py", show_default=True, help="The edited file.")
+@_path
+@_source_options
 @json_option()
 def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
     """Take in autoresearch's results.tsv, or a folder with one and its git branch.
@@ -83,41 +102,93 @@ def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> 
     What does not read as an experiment is kept as text and counted.
     """
     table = path / _RESULTS if path.is_dir() else path
-    _import("autoresearch", table, as_json, branch=branch, edited=edited)
+    _tell([_imported("autoresearch", table, branch=branch, edited=edited)], as_json)
 
 
 @import_.command("pi-autoresearch")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--branch", help="Take the rows' sources from this branch.")
-@click.option("--file", "edited", default="train.py", show_default=True, help="The edited file.")
+@_path
+@_source_options
 @json_option()
 def pi_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
     """Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl), each segment with its metric.
 
     What does not read, such as a torn last line, is kept as text and counted.
     """
-    _import("pi-autoresearch", path, as_json, branch=branch, edited=edited)
+    _tell([_imported("pi-autoresearch", path, branch=branch, edited=edited)], as_json)
 
 
 @import_.command("at-home")
-@click.argument("path", type=click.Path(path_type=Path))
+@_path
 @json_option()
 def at_home(path: Path, as_json: bool) -> None:
     """Take in at-home result records: JSON, a list of it, or lines of it.
 
     `arnode export results.tsv --imported ID` gives them back byte for byte.
     """
-    _import("at-home", path, as_json, branch=None, edited="train.py")
+    _tell([_imported("at-home", path)], as_json)
 
 
-def _import(form: Form, path: Path, as_json: bool, *, branch: str | None, edited: str) -> None:
-    """Keep what another tool wrote. It stays unsigned and unverified, and never ranks."""
+@import_.command("n-autoresearch")
+@_path
+@_source_options
+@json_option()
+def n_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
+    """Take in n-autoresearch's experiments: a saved history, or a checkout with its state.
+
+    A history is what `POST /api/experiment/history` answers. In a checkout they are read from
+    data/state_store.db, in which iii-engine keeps them.
+    """
+    kept = [path / one for one in _STATE] if path.is_dir() else [path]
+    file = next((one for one in kept if one.is_file()), kept[0])
+    folder = path if path.is_dir() else path.parent
+    _tell([_imported("n-autoresearch", file, folder=folder, branch=branch, edited=edited)], as_json)
+
+
+@import_.command("autoresearch-mlx")
+@_path
+@_source_options
+@json_option()
+def autoresearch_mlx(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
+    """Take in autoresearch-mlx's results.tsv or rigor_ledger.jsonl, or both of a folder.
+
+    A ledger's figure is the mean of a configuration's runs. With --json the second of two files
+    stands under `beside`.
+    """
+    files = [path]
+    if path.is_dir():
+        there = [path / name for name in (_RESULTS, _LEDGER) if (path / name).is_file()]
+        files = there or [path / _RESULTS]
+    _tell(
+        [_imported("autoresearch-mlx", file, branch=branch, edited=edited) for file in files],
+        as_json,
+    )
+
+
+def _tell(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
+    """Say what came of the files; a document is the first's, and those of the others are in it."""
+    (first, _), *others = files
+    beside = {"beside": [document for document, _ in others]} if others else {}
+    tell({**first, **beside}, *(line for _, line in files), as_json=as_json)
+
+
+def _imported(
+    form: Form,
+    path: Path,
+    *,
+    folder: Path | None = None,
+    branch: str | None = None,
+    edited: str = "train.py",
+) -> tuple[dict[str, object], str]:
+    """Keep what another tool wrote; return what scripts and people are told of it.
+
+    It stays unsigned and unverified, and never ranks. `folder` is where its repository is.
+    """
     if not path.is_file():
         raise UsageError(f"there is no file {path}", f"name the file that {form} wrote")
     with explaining_faults(path):
         log = read_log(form, path.read_bytes(), str(path))
     labels = {row.label for row in log.read}
-    sources = _sources(path.parent, branch, edited, labels)
+    sources = _sources(folder or path.parent, branch, edited, labels)
     home = Home.here()
     with home.lock(), Store.open(home) as store:
         identity, is_new = store.imported.keep(
@@ -130,7 +201,7 @@ def _import(form: Form, path: Path, as_json: bool, *, branch: str | None, edited
     read, text_lines = log.read, log.text_lines
     with_source = sum(row.source is not None or row.label in sources for row in read)
     segments = list(log.segments)
-    document = {
+    document: dict[str, object] = {
         "imported": identity.hex(),
         "new": is_new,
         "form": form,
@@ -147,13 +218,12 @@ def _import(form: Form, path: Path, as_json: bool, *, branch: str | None, edited
     if text_lines:
         told += f", {len(text_lines)} kept as text (the first is line {text_lines[0]})"
     metrics = ", ".join(dict.fromkeys(plain(segment.metric) for segment in segments))
-    tell(
-        document,
+    line = (
         f"{plain(str(path))}: {told}, {with_source} with their source{known}; {metrics};"
         " unsigned and unverified, so they rank on no board:"
-        f" see `arnode show {short(identity)}`",
-        as_json=as_json,
+        f" see `arnode show {short(identity)}`"
     )
+    return document, line
 
 
 def _sources(folder: Path, branch: str | None, edited: str, labels: set[str]) -> dict[str, Source]:

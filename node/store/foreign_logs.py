@@ -10,11 +10,14 @@ as a metric of 0 there, which never counts.
                      then {run, commit, metric, status, description, …}; {type: "hook"} is no row
     at-home          JSON, a list of it, or lines of it: {agent_id, val_bpb, memory_gb, status,
                      commit, description, train_py, …}
+
+n-autoresearch's experiments and autoresearch-mlx's ledger: `node.store.foreign_ledgers`.
 """
 
 import json
 from typing import Final, cast
 
+from node.store.foreign_ledgers import as_form, is_json, read_experiments, read_ledger
 from node.store.foreign_rows import (
     Direction,
     ForeignLog,
@@ -28,13 +31,23 @@ from node.store.foreign_rows import (
 from node.store.foreign_tables import read_table
 from protocol.errors import UsageError
 
-FORMS: Final[tuple[Form, ...]] = ("autoresearch", "pi-autoresearch", "at-home")
+FORMS: Final[tuple[Form, ...]] = (
+    "autoresearch",
+    "pi-autoresearch",
+    "at-home",
+    "n-autoresearch",
+    "autoresearch-mlx",
+)
 MAX_LOG_BYTES: Final = 64 << 20
 _HINTS: Final[dict[Form, str]] = {
     "autoresearch": "a header names its columns, with tabs between: commit, the metric,"
     " memory_gb, status, description",
     "pi-autoresearch": "its runs are JSON lines with run, metric and status",
     "at-home": "its records are JSON objects with val_bpb and status",
+    "n-autoresearch": "`POST /api/experiment/history` answers them as JSON, with val_bpb and"
+    " status; `data/state_store.db/experiments.bin` holds them",
+    "autoresearch-mlx": "its results.tsv has a header, its rigor_ledger.jsonl lines with mean and"
+    " status",
 }
 _SPACE = " \t\r\n"
 
@@ -50,6 +63,10 @@ def read_log(form: Form, data: bytes, name: str) -> ForeignLog:
             log = _read_lines(data)
         case "at-home":
             log = _read_records(data)
+        case "n-autoresearch":
+            log = read_experiments(data) if is_json(data) else as_form(read_table(data), form)
+        case "autoresearch-mlx":
+            log = read_ledger(data) if is_json(data) else as_form(read_table(data), form)
     if not log.read:
         raise UsageError(
             f"{name} holds no experiment of {form}", f"is it another tool's? {_HINTS[form]}"

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
-Form: TypeAlias = Literal["autoresearch", "pi-autoresearch", "at-home"]
+Form: TypeAlias = Literal[
+    "autoresearch", "pi-autoresearch", "at-home", "n-autoresearch", "autoresearch-mlx"
+]
 Direction: TypeAlias = Literal["min", "max"]
 
 MAX_SHOWN: Final = 600  # characters of a description
