@@ -30,7 +30,7 @@ LOOK_EVERY_S: Final = 2.0
 def node(home: Path, minutes: float) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a node while the block lasts; three checkpoints fit, so that its head may move."""
     often = {"ARNODE_CHECKPOINT_HOURS": str(minutes / 60 / 3)}
-    words = _words("start", "--for", f"{minutes}m")
+    words = _words("start", "--for", f"{minutes:g}m")
     process = subprocess.Popen(words, env=_environment(home) | often, stdout=sys.stderr)
     try:
         yield process

@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.integration.nodes import arnode, running_node
+from tests.integration.nodes import TASK_FLAGS, arnode, running_node
 
 ROOT = Path(__file__).parents[2]
 AGENT = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)[0]
@@ -19,8 +19,8 @@ def test_an_agent_registers_hands_in_and_reads_the_decision_with_nothing_but_a_t
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
-    with running_node(home, "--agent", "none", "--web", "auto") as node:
-        node.wait_for("task tiny on")
+    with running_node(home, "--web", "auto", task=TASK_FLAGS) as node:
+        node.wait_for("page: ")
         link = arnode(home, "view", "--no-browser").stdout.strip()
         token = arnode(home, "view", "--token", "steer").stdout.strip()
         address = link.rpartition("/")[0]

@@ -8,8 +8,9 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.integration.nodes import arnode, running_node
+from tests.integration.nodes import TASK_FLAGS, arnode, running_node
 
 # What would end the node, or leave it paused for the rest of the test.
 _LEFT_OUT = {"post_stop", "post_pause"}
@@ -20,7 +21,7 @@ _EXAMPLES = 15
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The address of a node that works, and a token that steers it."""
     home = tmp_path_factory.mktemp("schema") / "home"
-    with running_node(home, "--agent", "none", "--web", "auto") as node:
+    with running_node(home, "--web", "auto", task=TASK_FLAGS) as node:
         node.wait_for("baseline")
         link = arnode(home, "view", "--no-browser").stdout.strip()
         token = arnode(home, "view", "--token", "steer").stdout.strip()
@@ -54,7 +55,11 @@ def test_no_request_makes_it_fail_and_every_answer_is_as_described(
         def ask(case: schemathesis.Case) -> None:
             nonlocal asked
             asked += 1
-            case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
+            # What is of the right shape may make no sense as things are: a day to come, say.
+            case.call_and_validate(
+                headers={"Authorization": f"Bearer {token}"},
+                excluded_checks=[positive_data_acceptance],
+            )
 
         ask()
     assert asked > 100

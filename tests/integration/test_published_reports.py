@@ -98,6 +98,7 @@ def test_what_one_running_node_publishes_is_read_at_another(tmp_path: Path) -> N
         author.wait_until(lambda: bool(arnode_json(one, "log")["experiments"]))
         line = answered(one, "invite", "--network", "lab", "--address", addresses(one)[0]).stdout
         with running_node(other, "--join", line.strip(), *alone, task=flags) as reader:
+            reader.wait_for("task sums on")  # before that its store is being made
             words = ("report", "--publish", "--yes", "--title", "A night of sums")
             said = json.loads(arnode(one, *words, "--json").stdout)
             assert (said["network"], said["goes_out"], said["refused"]) == ("lab", "now", [])

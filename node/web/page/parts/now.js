@@ -18,11 +18,12 @@ export async function show(visit) {
   const work = new AtWork(visit);
   visit.show(element("section", { "aria-label": "What runs now" }, work.place));
   work.begin();
+  const again = () => dispatchEvent(new Event("hashchange"));
   if (line === null) {
     visit.show(noLine());
+    visit.hear("experiment", again); // the first is there
     return;
   }
-  const again = () => dispatchEvent(new Event("hashchange"));
   visit.show(lineChooser(lines, line, again));
   const figuresPlace = element("div", {});
   const plotPlace = element("div", {}, element("p", { class: "soft" }, "Reading all experiments …"));
