@@ -7,7 +7,17 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, line_option, reading, short, shown_line, tell
+from node.commands.basics import (
+    json_option,
+    line_option,
+    network_of,
+    network_option,
+    reading,
+    short,
+    shown_line,
+    tell,
+)
+from node.commands.tracking import mlflow, trackio, wandb
 from node.documents.experiments import experiment_document
 from node.documents.records import diff_of
 from node.exchange.bundle import write_bundle
@@ -15,9 +25,12 @@ from node.exchange.bundling import gather
 from node.exchange.pull_request import describe
 from node.home.home import Home
 from node.store.blobs import Blobs
+from node.store.boards import BoardKey
+from node.store.named_tasks import task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.terminal import plain
+from node.terminal.vocabulary import many
 from protocol.errors import ArnodeError, UsageError
 from protocol.patches import unified_diff
 from protocol.records import Record
@@ -28,6 +41,10 @@ _BRANCH = "arnode/head"
 @click.group()
 def export() -> None:
     """Write what this node did, for other tools and people."""
+
+
+for tracker in (mlflow, trackio, wandb):
+    export.add_command(tracker)
 
 
 @export.command("results.tsv")
@@ -85,6 +102,46 @@ def bundle(id: str, output: Path | None, as_json: bool) -> None:  # noqa: A002 (
 
 
 @export.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--task", help="Of one task only.")
+@click.option("--class", "hardware_class", help="Of one hardware class only.")
+@network_option
+@json_option()
+def board(
+    folder: Path, task: str | None, hardware_class: str | None, named: str | None, as_json: bool
+) -> None:
+    """Write a network's boards into DIR as pages and JSON, for any web server.
+
+    A page has no script, and the words of `leaderboard`; a document is the object of `leaderboard
+    --json` with all rows, without what was imported. The same records make the same bytes.
+    """
+    from node.exports.board_pages import write_boards
+    from node.home.keyfile import read_keys
+    from node.terminal.progress import reporting
+
+    home = Home.here()
+    author = read_keys(home).author.public if home.key.exists() else None
+    with reading() as (store, blobs), reporting() as progress:
+        net = network_of(store, named)
+        keys = _boards_meant(store, net, task, hardware_class)
+        written = write_boards(folder, store, blobs, net, keys, author=author, progress=progress)
+    document = {
+        "folder": str(folder),
+        "network": net,
+        "boards": [
+            {"html": f"{one.stem}.html", "json": f"{one.stem}.json", "rows": one.rows}
+            for one in written
+        ],
+    }
+    tell(
+        document,
+        f"{plain(str(folder))}: {many(len(written), 'board')} of the network {net},"
+        " beginning at index.html",
+        as_json=as_json,
+    )
+
+
+@export.command()
 @click.argument("id", metavar="ID", required=False)
 @line_option
 def patch(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's name)
@@ -134,6 +191,25 @@ def branch(repository: Path, name: str, task: str | None) -> None:
             "name a git repository, and with --name a branch that is new or only behind",
         )
     click.echo(f"{plain(str(repository))}: branch {plain(name)}")
+
+
+def _boards_meant(
+    store: Store, net: str, task: str | None, hardware_class: str | None
+) -> list[BoardKey]:
+    """Return a network's boards, of a task or class only. Raises UsageError if that leaves none."""
+    keys = [key for key in store.boards.listed(net) if store.records.manifest(key.task)]
+    if task is not None:
+        meant = task_named(store, task, (key.task for key in keys))
+        keys = [key for key in keys if key.task == meant]
+    if hardware_class is None:
+        return keys
+    classes = sorted({key.hardware_class for key in keys})
+    if hardware_class not in classes:
+        known = ", ".join(classes) or "none"
+        raise UsageError(
+            f"there is no board of class {hardware_class!r} here", f"--class takes: {known}"
+        )
+    return [key for key in keys if key.hardware_class == hardware_class]
 
 
 def _imported_data(store: Store, wanted: str) -> bytes:

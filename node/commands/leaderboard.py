@@ -14,7 +14,6 @@ from node.commands.basics import (
     own_console,
     plain_table,
     reading,
-    short,
 )
 from node.commands.foreign import print_best
 from node.documents.boards import (
@@ -28,20 +27,23 @@ from node.documents.boards import (
 from node.home.home import Home
 from node.settings.config import config_of
 from node.store.imported import Imported
-from node.store.measured_here import Here, choose_board
-from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import why_unranked, word
-from protocol.board import RULE, Row
+from node.store.measured_here import choose_board
+from node.terminal.terminal import print_json
+from node.terminal.vocabulary import why_unranked
+from node.views.board_table import (
+    LEGEND,
+    ON_THE_LEFT,
+    cells_of,
+    columns_of,
+    digests_of,
+    heading_of,
+    title_of,
+)
+from protocol.board import Row
 from protocol.errors import UsageError
-from protocol.units import NANO
 from trainer.cards.cards import probe_devices
 
 _TOP = 20
-_LEGEND = (
-    "claimed: what its author's key signed.  attested: at least so much, as another key measured"
-    " it.  others: keys, not people, whose runs bear out what they say (+ confirmed, ~ smaller than"
-    " claimed, - refuted; ? not borne out).  here: measured on this machine."
-)
 _READ = (
     "code: what it does beyond arithmetic, as `show` has it; unread: in a language that no lint"
     " reads; not here: its source is not."
@@ -144,10 +146,9 @@ def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _print(found: Leaderboard, rows: list[Row], code: Code) -> None:
-    manifest, key, board = found.manifest, found.key, found.board
+    manifest = found.manifest
     out = own_console()
-    where = f"{manifest.name} on {key.hardware_class}, network {key.net}"
-    out.print(f"{where}, gain in {manifest.metric.name}", style="bold")
+    out.print(title_of(found.key, manifest), style="bold")
     if (why := why_unranked(manifest.scoring)) is not None:
         out.print(why)
         return
@@ -155,49 +156,22 @@ def _print(found: Leaderboard, rows: list[Row], code: Code) -> None:
         out.print("no row of this kind")
         return
     table = plain_table()
-    for name in ("rank", "id", "claimed gain", "at least", manifest.metric.name, "tries"):
-        table.add_column(name, no_wrap=True, justify="left" if name == "id" else "right")
-    table.add_column("attested", no_wrap=True, justify="right")
-    table.add_column("others", no_wrap=True)
-    table.add_column("here", no_wrap=True)
-    if code.is_shown:
-        table.add_column("code", no_wrap=True)
-    has_flags = any(row.flags for row in rows)
-    if has_flags:
-        table.add_column("flags", overflow="fold")
-    for row in rows:
-        rank = "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}"
-        table.add_row(
-            rank,
-            short(row.result),
-            _signed(row.gain_anchor_nano),
-            _signed(row.gain_anchor_lower_nano),
-            f"{row.metric_nano / NANO:.6f}",
-            str(row.tries),
-            _signed(row.gain_attested_lower_nano),
-            _others_shown(row),
-            Text(_here_shown(found.here.get(row.tree), is_in_doubt=found.is_in_doubt(row))),
-            *([Text(plain(code.words(row.tree)))] if code.is_shown else []),
-            *([Text(plain(", ".join(row.flags)))] if has_flags else []),
+    columns = columns_of(rows, has_code=code.is_shown)
+    for column in columns:
+        table.add_column(
+            heading_of(column, manifest),
+            justify="left" if column in ON_THE_LEFT else "right",
+            no_wrap=column != "flags",
+            overflow="fold" if column == "flags" else "ellipsis",
         )
+    for row in rows:
+        cells = cells_of(
+            row,
+            found.here.get(row.tree),
+            is_in_doubt=found.is_in_doubt(row),
+            code=code.words(row.tree),
+        )
+        table.add_row(*(Text(cells[column]) for column in columns))
     out.print(table)
-    out.print(f"{_LEGEND}  {_UNREAD if code.marks is None else _READ}", style="dim")
-    digests = (short(board.set_digest), short(board.board_digest))
-    out.print("rule {}, records {}, board {}".format(RULE, *digests), style="dim")
-
-
-def _signed(nano: int | None) -> str:
-    return "" if nano is None else f"{nano / NANO:+.6f}"
-
-
-def _others_shown(row: Row) -> str:
-    said = f"+{row.confirmed} ~{row.smaller} -{row.refuted}"
-    return f"{said} ?{row.unsupported}" if row.unsupported else said
-
-
-def _here_shown(here: Here | None, *, is_in_doubt: bool) -> str:
-    """What was measured here last; of the verified head in doubt that it still stands."""
-    if here is None:
-        return "not measured"
-    told = word("in_doubt" if is_in_doubt else here.verdict)
-    return told if here.gain is None else f"{told} {_signed(here.gain.value_nano)}"
+    out.print(f"{LEGEND}  {_UNREAD if code.marks is None else _READ}", style="dim")
+    out.print(digests_of(found.board), style="dim")

@@ -1,21 +1,27 @@
 """`report`: what happened overnight, from the store alone; and what others published of theirs."""
 
 from datetime import datetime
+from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, reading
+from node.commands.basics import json_option, reading, shown_line
 from node.home.clock import clock_ms
+from node.home.faults import explaining_faults
+from node.home.files import write_file
 from node.home.home import Home
+from node.home.keyfile import read_keys
+from node.line.identity import identity_of
 from node.report.concluded import Span
 from node.report.lines import report_of
 from node.settings.config import config_of
 from node.terminal.durations import moment_before
 from node.terminal.progress import reporting
-from node.terminal.terminal import print_json
+from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError
 
 _DEFAULT = "24h"
+_EVERYBODY = 0o644  # it is made to be shared
 
 
 @click.command()
@@ -35,6 +41,12 @@ _DEFAULT = "24h"
 @click.option("--yes", is_flag=True, help="With --publish: agree, and ask nothing.")
 @click.option("--peers", is_flag=True, help="List what others published.")
 @click.option("--fetch", metavar="ID", help="Fetch the text of one that was published.")
+@click.option(
+    "--card",
+    metavar="FILE.png",
+    type=click.Path(path_type=Path),
+    help="A picture of it to share, 1200 by 675 pixels, instead.",
+)
 @json_option("Everything in it as one JSON document.")
 def report(
     since: str,
@@ -45,6 +57,7 @@ def report(
     yes: bool,
     peers: bool,
     fetch: str | None,
+    card: Path | None,
     as_json: bool,
 ) -> None:
     """Say what happened: `arnode report --since 12h --format html > night.html`.
@@ -55,12 +68,13 @@ def report(
     `--publish` signs it: figures and a title go to everybody in the network, the text to whoever
     asks for it. `--peers` lists what others say of theirs.
     """
-    others = {"--publish": publish, "--peers": peers, "--fetch": fetch, "--format": form}
+    others = {"--publish": publish, "--peers": peers, "--fetch": fetch, "--format": form, "--card": card}
     given = [name for name, value in others.items() if value]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", "give one of them")
-    if as_json and form is not None:
-        raise UsageError("--json and --format exclude each other", "give one of them")
+    if as_json and (form is not None or card is not None):
+        what = "--format" if card is None else "--card"
+        raise UsageError(f"--json and {what} exclude each other", "give one of them")
     if (title is not None or yes) and not publish:
         raise UsageError("--title and --yes are about publishing", "give --publish as well")
     home = Home.here()
@@ -78,6 +92,9 @@ def report(
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
     since_ms = round(moment_before(since, now).timestamp() * 1000)
     span = Span(since_ms=since_ms, until_ms=until_ms)
+    if card is not None:
+        _write_card(card, span, net, task)
+        return
     with reading() as (store, _):
         with reporting() as progress:
             found = report_of(store, span, net=net, task=task, progress=progress)
@@ -96,3 +113,27 @@ def report(
     else:
         from node.report.words import as_markdown as told
     click.echo(told(found, None), nl=False)
+
+
+def _write_card(path: Path, span: Span, net: str, task: str | None) -> None:
+    """Draw the card of the named task's line, else of the latest session's, into a file."""
+    from node.report.card import card_of
+    from node.report.card_picture import drawn
+
+    home = Home.here()
+    config = config_of(home)
+    node = identity_of(read_keys(home), config).name if home.key.exists() else config.name
+    with reading() as (store, _), reporting() as progress:
+        meant = shown_line(store, task).task.hex()
+        found = report_of(store, span, net=net, task=meant, progress=progress)
+        (line,) = found.lines
+        data = drawn(card_of(store, line, found.span, net=net, node=node, zone=None))
+    with explaining_faults(path):
+        try:
+            write_file(path, data, mode=_EVERYBODY)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as fault:
+            raise UsageError(
+                f"{path} cannot be written: {(fault.strerror or 'refused').lower()}",
+                "name a file in a folder that is there",
+            ) from fault
+    click.echo(f"{plain(str(path))}: {line.task} on {line.hardware_class}", err=True)

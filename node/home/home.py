@@ -101,6 +101,7 @@ class Home:
     web_tokens = _Place("web-tokens.json")  # who may read the page, and who may steer
     fleet = _Place("fleet.json")  # other nodes of the user, with the tokens that read them
     socket = _Place("node.sock")  # where the running node takes commands
+    alerts = _Place("alerts.json")  # when the user was last told of what, and what was held back
     log = _Place("node.log")  # what the running node says
     lock_file = _Place("lock")  # held by the one process that may write here
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from node.alerts.alerts import Alerts, open_alerts
+from node.alerts.watching import watching
 from node.home.clock import passing_s
 from node.home.control import ControlServer, Handler
 from node.home.faults import explaining_faults
@@ -79,12 +81,22 @@ def start_node(
     means = take_means(os.environ, config)  # before anything is started that would inherit keys
     require_sandbox(config)
     chosen_cards(config.gpus)  # whatever the task: that they are not there is told before it loads
-    with at_work(home, config, to_terminal=not sys.stdout.isatty()):
+    with (
+        at_work(home, config, to_terminal=not sys.stdout.isatty()),
+        open_alerts(home, config) as alerts,
+    ):
         chosen = choose(config, means.keys, means.environment)
         if config.agent == "auto":
             print(plain(chosen.reason), file=sys.stderr)
         _say_limits(home, config, chosen.choice, means)
-        start = _Start(home=home, config=config, goal=goal, choice=chosen.choice, means=means)
+        start = _Start(
+            home=home,
+            config=config,
+            goal=goal,
+            choice=chosen.choice,
+            means=means,
+            alerts=alerts,
+        )
         text = Path(config.text) if config.text else None
         if shares:
             running = _shared_start(start, shares, wishes, turn_s)
@@ -183,6 +195,7 @@ class _Start:
     means: Means
     network: Network | None = None
     unproven: Unproven | None = None
+    alerts: Alerts | None = None
 
 
 async def _run_at_once(start: _Start, task: Task) -> None:
@@ -316,6 +329,10 @@ async def _run(
             )
             _log.info(
                 "task %s on %s, home %s", task.name, node.session.subject.hardware_class, home.root
+            )
+            author = node.books.keys.author.public
+            await stack.enter_async_context(
+                watching(start.alerts, node.books.store, author, net=config.net, place=home.root)
             )
             if slow is not None:
                 _log.info("%s proposes, knobs fill the gaps", slow.name)

@@ -18,6 +18,7 @@ from node.home.home import Home
 from node.settings import agents
 from node.settings import values as take
 from node.settings.addresses import EXAMPLE
+from node.settings.notify import NOTIFY
 from node.settings.setting import VARIABLES, Flag, ValueKind, setting, settings_of
 from node.settings.values import NAME_LIMIT, NEAR, Given
 from protocol.errors import ConfigurationError
@@ -280,6 +281,13 @@ class Config:
     `"all"`, or `"own"` for those of your own experiments alone. What is forked shares the layout of
     its memory with others, see the [threat model](threat-model.md)."""
 
+    notify: tuple[str, ...] = setting((), NOTIFY)
+    """Where one short message goes when there is a new verified head, a claim of yours is refuted,
+    the node ends by itself or the disk fills up: `["ntfy:https://ntfy.example.org/TOPIC",
+    "webhook:https://example.org/hook", "command:/home/me/tell --now"]`. A webhook is sent JSON, a
+    command gets it on its standard input. At most one message of a kind in ten minutes, and 20 a
+    day; what was held back is counted in the next one."""
+
     color: str = setting("auto", _one_of("auto", "always", "never"))
     """Coloured output: `auto`, `always` or `never`. `NO_COLOR` is honoured."""
 
@@ -366,7 +374,7 @@ def _checked(name: str, value: Given, where: str) -> Any:
     kind = SETTINGS[name].kind
     try:
         return kind.read(value)
-    except take.NotAnAddressError as fault:
+    except take.WrongWordError as fault:
         raise ConfigurationError(
             f"{where}: `{name}`: {fault}", f"`{name}` takes {kind.wanted}"
         ) from fault

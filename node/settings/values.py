@@ -27,8 +27,8 @@ _SWITCH = {"true": True, "1": True, "false": False, "0": False}
 Given: TypeAlias = str | int | float | tuple[str, ...] | list[str] | None
 
 
-class NotAnAddressError(ValueError):
-    """One of several values is wrong, and how."""
+class WrongWordError(ValueError):
+    """One word of a value is wrong, and how."""
 
 
 def text(value: Given) -> str:
@@ -71,7 +71,7 @@ def addresses(value: Given) -> tuple[str, ...]:
     given = words(value)
     faults = [found for word in given if isinstance(found := parse_direct(word), Rejected)]
     if faults:
-        raise NotAnAddressError(faults[0].reason)
+        raise WrongWordError(faults[0].reason)
     return given
 
 

@@ -85,6 +85,18 @@ class Boards:
         )
         return int(number)
 
+    def rows_by(self, key: BoardKey, author: bytes) -> list[Row]:
+        """Return the rows of a board that are an author's, without reading all the others."""
+        self.get(key, 0)  # which keeps it, where this is the writer
+        if not self._is_fresh(key):
+            return [row for row in self.get(key).rows if row.author == author]
+        found = self._database.rows(
+            "SELECT row FROM board_row WHERE net = ? AND task = ? AND class = ?"
+            " AND instr(row, ?) ORDER BY position",
+            (*key, author),
+        )
+        return [row for row in (_row(data) for (data,) in found) if row.author == author]
+
     def networks(self) -> list[str]:
         """Return the networks of which there are boards, by name."""
         rows = self._database.rows("SELECT DISTINCT net FROM fact ORDER BY net")
@@ -117,6 +129,20 @@ class Boards:
     def votes(self, key: BoardKey, tree: bytes) -> list[bytes]:
         """Return the ids of the attestations about a tree."""
         return [fact.id for fact in self.facts(key) if isinstance(fact, Vote) and fact.tree == tree]
+
+    def others_votes(self, after: int) -> list[tuple[BoardKey, Vote]]:
+        """Return what others attest, in records with a greater number, and on which boards."""
+        rows = self._database.rows(
+            "SELECT fact.record, fact.net, task, class, fact.author, fact"
+            " FROM record JOIN fact ON fact.record = record.id"
+            " WHERE n > ? AND +kind = 'attest' AND NOT own ORDER BY n",  # +: by n, not by kind
+            (after,),
+        )
+        found = [
+            (BoardKey(net, task, name), from_text(record, author, text))
+            for record, net, task, name, author, text in rows
+        ]
+        return [(key, fact) for key, fact in found if isinstance(fact, Vote)]
 
     def faults(self) -> list[str]:
         """Return which kept boards are not those that follow from what is here."""

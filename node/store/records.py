@@ -343,6 +343,10 @@ class Records:
         ((number,),) = self._database.rows(f"SELECT count(*) FROM record{where}", given)  # noqa: S608
         return int(number)
 
+    def last_number(self) -> int:
+        """Return the number of the record that came last, 0 before the first."""
+        return int(self._database.rows("SELECT coalesce(max(n), 0) FROM record")[0][0])
+
     def number_of(self, record_id: bytes) -> int:
         """Return the number of a record in the order of arrival."""
         ((number,),) = self._database.rows("SELECT n FROM record WHERE id = ?", (record_id,))

@@ -15,6 +15,7 @@ from typing import Literal
 
 from node.home.home import Home
 from node.home.keyfile import read_keys
+from node.home.space import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
 from node.proposing.choice import choose
 from node.proposing.diagnosis import Diagnosis, diagnose
 from node.proposing.keys import take_keys
@@ -32,8 +33,6 @@ from trainer.sandbox.tier import probe_tier, why_nothing_is_forked
 from trainer.task_kinds import TRIED_WITH, card_fault
 
 _PACKAGES = ("agent", "bootstrap", "node", "protocol", "trainer")
-_FREE_WARNING_BYTES = 2 << 30
-_FREE_PROBLEM_BYTES = 200 << 20
 _CLOCK_FLOOR_S = 1_767_225_600  # 2026-01-01: before it a clock was never set
 
 
@@ -179,10 +178,10 @@ def _described(card: Card) -> str:
 
 def _disk(home: Home) -> Diagnosis:
     place = next(path for path in (home.root, *home.root.parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    free = free_bytes(place)
     status: Literal["ok", "warning", "problem"] = "ok"
-    if free < _FREE_WARNING_BYTES:
-        status = "problem" if free < _FREE_PROBLEM_BYTES else "warning"
+    if free < LITTLE_BYTES:
+        status = "problem" if free < TOO_LITTLE_BYTES else "warning"
     mend = "" if status == "ok" else f"free some space under {place}, or move ARNODE_HOME"
     return Diagnosis(status=status, detail=f"{free / 1e9:.1f} GB free", mend=mend)
 

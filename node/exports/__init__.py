@@ -1,0 +1,1 @@
+"""What this node did and knows, as files for other tools and for any web server."""

@@ -1,0 +1,174 @@
+"""A line's experiments as runs, in the terms that every experiment tracker has.
+
+What the trackers get are this node's own experiments. Titles can be a peer's words: they go into
+fields of plain text, spelt out where they hold what cannot be seen.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from node.line.heads import manifest_of
+from node.store.blobs import Blobs
+from node.store.experiments import Experiment
+from node.store.jobs import Line
+from node.store.store import Store
+from node.terminal.progress import Progress, silent
+from node.terminal.terminal import plain
+from node.terminal.vocabulary import word
+from protocol.errors import Rejected
+from protocol.patches import unpack_diff
+from protocol.record_kinds import PatchBody, ResultBody
+from protocol.units import NANO
+
+_ID_DIGITS: Final = 8
+_VALUE_CHARACTERS: Final = 250  # what MLflow took of a parameter before it took more
+# A line of a diff that sets a constant, in whatever language: `LR = 0.1  # why`, `const LR = 1;`.
+_CONSTANT: Final = re.compile(
+    r"(?:\w+ +){0,3}([A-Z][A-Z0-9_]*)(?:: *[\w<>\[\]]+)? *= *(\S.*?);?(?: +(?:#|//).*)?"
+)
+_LINE_CHARACTERS: Final = 400  # of a longer one nobody would read the value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedLine:
+    """Whose runs they are: a task on a hardware class."""
+
+    task: str
+    task_id: bytes
+    hardware_class: str
+    metric: str
+
+    @property
+    def name(self) -> str:
+        """Return what people read."""
+        return f"{self.task} ({self._digits}) on {self.hardware_class}"
+
+    @property
+    def key(self) -> str:
+        """Return what files and projects are called; a text that was edited is another task."""
+        return f"arnode-{self.task}-{self._digits}-{self.hardware_class}"
+
+    @property
+    def _digits(self) -> str:
+        return self.task_id.hex()[:_ID_DIGITS]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedRun:
+    """An experiment: `figures` are its numbers, `knobs` what its constants became, `tags` the rest.
+
+    `step` is its place in the line, from 0.
+    """
+
+    id: bytes
+    step: int
+    title: str
+    is_failure: bool
+    began_ms: int
+    ended_ms: int
+    figures: Mapping[str, float]
+    knobs: Mapping[str, str]
+    tags: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """Return its id there: 32 hex digits, the same in every export."""
+        return self.id[:16].hex()
+
+    @property
+    def name(self) -> str:
+        """Return its name there, which no other run of the line has."""
+        return f"{self.step:05d} {self.title}"
+
+
+def tracked_line(store: Store, line: Line) -> TrackedLine:
+    """Return what the runs of a line belong to."""
+    manifest = manifest_of(store, line)
+    return TrackedLine(
+        task=manifest.name,
+        task_id=line.task,
+        hardware_class=line.hardware_class,
+        metric=manifest.metric.name,
+    )
+
+
+def tracked_runs(
+    store: Store, blobs: Blobs, line: Line, progress: Progress = silent
+) -> Iterator[TrackedRun]:
+    """Yield the experiments of a line, oldest first."""
+    metric = manifest_of(store, line).metric.name
+    entries = store.experiments.listed(line.key)
+    for step, entry in enumerate(entries):
+        progress("writing the experiments", step / len(entries))
+        yield _run(store, blobs, step, entry, metric)
+
+
+def _run(store: Store, blobs: Blobs, step: int, entry: Experiment, metric: str) -> TrackedRun:
+    body = store.records.get(entry.id).body
+    assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
+    patch = store.records.patch(entry.patch) if entry.patch else None
+    changes = changed_constants(_diff(blobs, patch)) if patch else {}
+    failed = [run for run in body.runs if run.status != "ok"] if body.status != "ok" else []
+    figures = {"gain": entry.gain_nano, metric: entry.metric_nano}
+    model = patch.origin.model if patch else None
+    tags = {
+        "decision": word(entry.decision),
+        "stage": entry.stage,
+        "status": entry.status,
+        "reason": plain(failed[-1].reason or "") if failed else "",
+        "proposer": entry.origin,
+        "model": plain(model or ""),
+        "record": entry.id.hex(),
+        "tree": entry.tree.hex(),
+        "parent": entry.parent.hex(),
+        "class": entry.hardware_class,
+        **{f"was.{name}": old for name, (old, _) in changes.items()},
+    }
+    return TrackedRun(
+        id=entry.id,
+        step=step,
+        title=plain(entry.title),
+        is_failure=entry.status != "ok",
+        began_ms=entry.ts_ms - body.cost.device_ms,
+        ended_ms=entry.ts_ms,
+        figures={  # a task's metric may have one of these names, and goes before it
+            "device_seconds": body.cost.device_ms / 1000,
+            "peak_memory_mb": entry.peak_mem_bytes / 1e6,
+            **{name: nano / NANO for name, nano in figures.items() if nano is not None},
+        },
+        knobs={name: new for name, (_, new) in changes.items()},
+        tags={name: value for name, value in tags.items() if value},
+    )
+
+
+def _diff(blobs: Blobs, patch: PatchBody) -> str:
+    """Return a patch's diff, nothing if it is not here or does not read."""
+    if patch.diff.blob is not None and not blobs.has(patch.diff.blob):
+        return ""
+    packed = blobs.get(patch.diff.blob) if patch.diff.blob else patch.diff.zlib or b""
+    text = unpack_diff(packed)
+    return "" if isinstance(text, Rejected) else text.encode("utf-8", "replace").decode()
+
+
+def changed_constants(diff: str) -> dict[str, tuple[str, str]]:
+    """Return the constants in capitals that a diff sets anew: what each was and became.
+
+    A stranger's source is not parsed for that: lines of the diff are read as text. A name that is
+    taken away or put in more than once is left out, as it is not clear which is which.
+    """
+    gone: dict[str, list[str]] = {}
+    come: dict[str, list[str]] = {}
+    for row in diff.splitlines():
+        is_change = row[:1] in ("-", "+") and not row.startswith(("--- ", "+++ "))
+        if not is_change or len(row) > _LINE_CHARACTERS:
+            continue
+        if found := _CONSTANT.fullmatch(row[1:].strip()):
+            side = gone if row[0] == "-" else come
+            side.setdefault(found[1], []).append(plain(found[2])[:_VALUE_CHARACTERS])
+    return {
+        name: (gone[name][0], new[0])
+        for name, new in sorted(come.items())
+        if len(new) == 1 and len(gone.get(name, ())) == 1 and gone[name] != new
+    }
