@@ -41,7 +41,7 @@ def wandb(folder: Path, task: str | None, as_json: bool) -> None:
     """Write the experiments below DIR as wandb's offline runs.
 
     The client `wandb` has to be installed beside arnode. Nothing is uploaded: `wandb sync` does
-    that, should you want it.
+    that, should you want it. Again into the same folder adds what is new.
     """
     _write("wandb", write_wandb, folder, task, as_json=as_json)
 

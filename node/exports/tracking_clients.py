@@ -6,6 +6,7 @@ shows. What the clients print is for a terminal, and goes to stderr.
 
 import contextlib
 import importlib
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,36 +41,54 @@ _TRACKIO: Final = {
 
 
 def write_wandb(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -> int:
-    """Write an offline run of wandb for each; return how many.
+    """Write an offline run of wandb for each that is not there yet; return how many were written.
 
-    Raises ConfigurationError where its client is not installed.
+    Raises ConfigurationError where its client is not installed, or is one that arnode does not
+    know.
     """
     folder = make_folder(folder)
+    known = {path.stem.removeprefix("run-") for path in folder.glob("wandb/*/run-*.wandb")}
     variables = {**_WANDB, "WANDB_DIR": str(folder)}
     count = 0
-    with _client("wandb", "wandb", variables) as (wandb, _), explaining_faults(folder):
+    with _client("wandb", "wandb", variables) as (wandb, version), explaining_faults(folder):
         for run in runs:
-            with wandb.init(
-                dir=str(folder),
-                mode="offline",
-                project=line.key,
-                id=run.key,
-                name=run.name,
-                notes="",
-                tags=[run.tags["decision"], run.tags["stage"]],
-                config={**run.knobs, "arnode": dict(run.tags)},
-                settings=wandb.Settings(x_disable_stats=True, x_disable_meta=True),
-            ) as written:
-                written.log({**run.figures, "experiment": run.step})
-                written.summary.update({"decision": run.tags["decision"]})
+            if run.key in known:
+                continue
+            with _as_arnode_knows_it("wandb", version, "0.19"):
+                _log_to_wandb(wandb, folder, line, run)
             count += 1
     return count
+
+
+def _log_to_wandb(wandb: Any, folder: Path, line: TrackedLine, run: TrackedRun) -> None:
+    settings = wandb.Settings(
+        host="",  # whoever it is shared with need not know what this machine is called
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_save_requirements=False,
+    )
+    written = wandb.init(
+        dir=str(folder),
+        mode="offline",
+        project=line.key,
+        id=run.key,
+        name=run.name,
+        notes="",
+        tags=[run.tags["decision"], run.tags["stage"]],
+        # Its own times are those of the export, whatever a client says.
+        config={**_values(run), "arnode": {**run.tags, "ended": _iso(run.ended_ms)}},
+        settings=settings,
+    )
+    written.log({**run.figures, "experiment": run.step})
+    written.summary.update({"decision": run.tags["decision"]})
+    written.finish(exit_code=1 if run.is_failure else 0)
 
 
 def write_trackio(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -> int:
     """Write the runs that are not there yet into trackio's database of a project; return how many.
 
-    Raises ConfigurationError where its client is not installed, or is one that has no such way in.
+    Raises ConfigurationError where its client is not installed, or is one that arnode does not
+    know, such as one that keeps its databases elsewhere.
     """
     folder = make_folder(folder)
     variables = {**_TRACKIO, "TRACKIO_DIR": str(folder)}
@@ -78,27 +97,51 @@ def write_trackio(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -
         _client("trackio", "trackio.sqlite_storage", variables) as (module, version),
         explaining_faults(folder),
     ):
-        try:
+        with _as_arnode_knows_it("trackio", version, "0.5"):
             storage = module.SQLiteStorage
+            place = Path(storage.get_project_db_path(line.key))
+            if place.parent.resolve() != folder.resolve():
+                raise ValueError(f"it writes to {place.parent}")
             known = set(storage.get_runs(line.key))
-            for run in runs:
-                if run.name in known:
-                    continue
+        for run in runs:
+            if run.name in known:
+                continue
+            with _as_arnode_knows_it("trackio", version, "0.5"):
                 storage.bulk_log(
                     project=line.key,
                     run=run.name,
                     metrics_list=[dict(run.figures)],
                     steps=[run.step],
                     timestamps=[_iso(run.ended_ms)],
-                    config={**run.knobs, **run.tags},
+                    config={**_values(run), **run.tags},
                 )
-                count += 1
-        except (AttributeError, TypeError) as fault:
-            raise ConfigurationError(
-                f"trackio {version} has no way in that arnode knows: {fault}",
-                "install another version of it beside arnode: pip install 'trackio>=0.2'",
-            ) from fault
+            count += 1
     return count
+
+
+@contextlib.contextmanager
+def _as_arnode_knows_it(package: str, version: str, since: str) -> Iterator[None]:
+    """Say of a client that takes other calls which versions of it are known."""
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError) as fault:
+        raise ConfigurationError(
+            f"{package} {version} is not as arnode knows it: {str(fault).splitlines()[0]}",
+            f"install another version of it beside arnode: pip install '{package}>={since}'",
+        ) from fault
+
+
+def _values(run: TrackedRun) -> dict[str, float | str]:
+    """Return what its constants became, numbers as such: trackers draw axes of them."""
+    return {name: _number(text) for name, text in run.knobs.items()}
+
+
+def _number(text: str) -> float | str:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
 
 
 def _iso(ms: int) -> str:

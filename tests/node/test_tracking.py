@@ -4,6 +4,8 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -227,15 +229,133 @@ def test_wandb_writes_offline_runs(night: Night, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     about, runs = runs_of(night)
     assert write_wandb(tmp_path, about, runs[:2]) == 2
-    folders = sorted(path.name for path in (tmp_path / "wandb").glob("offline-run-*"))
-    assert [name.rsplit("-", 1)[1] for name in folders] == [run.key for run in runs[:2]]
+    assert write_wandb(tmp_path, about, runs[:3]) == 1
+    folders = [path.name for path in (tmp_path / "wandb").glob("offline-run-*")]
+    assert {name.rsplit("-", 1)[1] for name in folders} == {run.key for run in runs[:3]}
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert "requirements.txt" not in {path.name for path in written}
 
 
-def test_trackio_keeps_each_run_once(night: Night, tmp_path: Path) -> None:
+def test_trackio_keeps_each_run_once(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))  # which it reads when it is loaded
     pytest.importorskip("trackio")
     about, runs = runs_of(night)
     assert write_trackio(tmp_path, about, runs[:3]) == 3
     assert write_trackio(tmp_path, about, runs) == len(runs) - 3
     storage = sys.modules["trackio.sqlite_storage"].SQLiteStorage
     assert set(storage.get_runs(about.key)) == {run.name for run in runs}
-    assert list(tmp_path.glob("*.db"))
+    assert [path.name for path in tmp_path.glob("*.db")] == [f"{about.key}.db"]
+
+
+# The clients are other people's; these stand where they do, at the calls that arnode makes.
+
+
+class Wandb(ModuleType):
+    """A client that keeps what it is given, and a file for each run as wandb has one."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.runs: list[WandbRun] = []
+
+    def Settings(self, **given: object) -> dict[str, object]:  # noqa: N802 (wandb's name)
+        return given
+
+    def init(self, **given: Any) -> "WandbRun":
+        place = Path(given["dir"]) / "wandb" / f"offline-run-{given['id']}"
+        place.mkdir(parents=True)
+        (place / f"run-{given['id']}.wandb").touch()
+        self.runs.append(WandbRun(given))
+        return self.runs[-1]
+
+
+class WandbRun:
+    """A run of that client."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.given = given
+        self.logged: list[dict[str, float]] = []
+        self.summary: dict[str, str] = {}
+        self.exit_code: int | None = None
+
+    def log(self, figures: dict[str, float]) -> None:
+        self.logged.append(figures)
+
+    def finish(self, *, exit_code: int) -> None:
+        self.exit_code = exit_code
+
+
+class Storage:
+    """trackio's storage, in memory; `folder` is where it says that its database is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs: dict[str, dict[str, Any]] = {}
+
+    def get_project_db_path(self, project: str) -> Path:
+        return self.folder / f"{project}.db"
+
+    def get_runs(self, project: str) -> list[str]:
+        return list(self.runs)
+
+    def bulk_log(self, *, run: str, **given: Any) -> None:
+        assert run not in self.runs
+        self.runs[run] = given
+
+
+def install(monkeypatch: pytest.MonkeyPatch, name: str, module: ModuleType) -> None:
+    monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "1.2.3")
+
+
+def test_wandb_is_given_each_run_once_and_nothing_of_the_machine(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Wandb()
+    install(monkeypatch, "wandb", client)
+    about, runs = runs_of(night)
+    before = dict(os.environ)
+    assert write_wandb(tmp_path, about, runs[:3]) == 3
+    assert write_wandb(tmp_path, about, runs) == len(runs) - 3
+    assert dict(os.environ) == before
+    assert [one.given["id"] for one in client.runs] == [run.key for run in runs]
+    for one, run in zip(client.runs, runs, strict=True):
+        assert one.given["mode"] == "offline"
+        assert one.given["settings"]["host"] == ""
+        assert one.given["settings"]["x_save_requirements"] is False
+        assert one.logged == [{**run.figures, "experiment": run.step}]
+        assert one.exit_code == run.is_failure
+    assert client.runs[1].given["config"]["LEARNING_RATE"] == 0.2
+
+
+def test_trackio_is_given_each_run_once(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(tmp_path)
+    module = ModuleType("trackio.sqlite_storage")
+    module.SQLiteStorage = storage  # type: ignore[attr-defined]
+    install(monkeypatch, module.__name__, module)
+    monkeypatch.setitem(sys.modules, "trackio", ModuleType("trackio"))
+    about, runs = runs_of(night)
+    assert write_trackio(tmp_path, about, runs[:3]) == 3
+    assert write_trackio(tmp_path, about, runs) == len(runs) - 3
+    assert list(storage.runs) == [run.name for run in runs]
+    given = storage.runs[runs[1].name]
+    assert (given["metrics_list"], given["steps"]) == ([dict(runs[1].figures)], [1])
+    assert given["config"]["LEARNING_RATE"] == 0.2
+
+
+def test_a_trackio_that_writes_elsewhere_or_has_other_calls_is_not_used(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("trackio.sqlite_storage")
+    install(monkeypatch, module.__name__, module)
+    monkeypatch.setitem(sys.modules, "trackio", ModuleType("trackio"))
+    with pytest.raises(ConfigurationError, match=r"trackio 1\.2\.3 is not as arnode knows it"):
+        write_trackio(tmp_path, *runs_of(night))
+    elsewhere = Storage(tmp_path / "elsewhere")
+    module.SQLiteStorage = elsewhere  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match="it writes to"):
+        write_trackio(tmp_path, *runs_of(night))
+    assert elsewhere.runs == {}
