@@ -90,7 +90,7 @@ def _gain_words(store: Store, line: LineReport, net: str) -> str:
         if isinstance(fact, BoardClaim) and fact.tree == line.after.tree and fact.anchor_gain
     ]
     if not gains:
-        return "not measured beside the baseline"
+        return "its gain over the baseline was not measured in pairs"
     return _interval_words(gains[-1])
 
 

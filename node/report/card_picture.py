@@ -92,12 +92,14 @@ def _cut(draw: "ImageDraw", text: str, font: "FreeTypeFont | ImageFont", width: 
 def _words(draw: "ImageDraw", card: Card) -> None:
     left, right = _MARGIN, SIZE[0] - _MARGIN
     dates = _text(draw, (right, 84), card.dates, 24, _SOFT, anchor="rs")
-    _text(draw, (left, 84), card.node, 34, _INK, width=right - left - dates - 30)
-    _text(draw, (left, 124), card.subject, 26, _SOFT, width=right - left)
+    title, below = (card.node, card.subject) if card.node else (card.subject, "")
+    _text(draw, (left, 84), title, 34, _INK, width=right - left - dates - 30)
+    _text(draw, (left, 124), below, 26, _SOFT, width=right - left)
     x = left + _text(draw, (left, 212), _figure(card.first), 58, _SOFT)
     x = _arrow(draw, x + 26, 194)
     x += _text(draw, (x, 212), _figure(card.last), 58, _HEAD)
-    _text(draw, (x + 18, 212), f"{card.unit}, {card.head}", 26, _HEAD, width=right - x - 18)
+    what = f"{card.unit}, from the baseline to the {card.head}"
+    _text(draw, (x + 18, 212), what, 26, _HEAD, width=right - x - 18)
     _text(draw, (left, 258), card.gain, 26, _INK, width=right - left)
     _text(draw, (left, 298), f"{card.tried}; {card.trials}", 24, _SOFT, width=right - left)
     name = draw.textlength("arnode", _font(26))
@@ -145,14 +147,19 @@ def _plot(draw: "ImageDraw", points: Sequence[Point]) -> None:
         _text(draw, (first - 12, y(value)), f"{value:.3f}", 18, _SOFT, anchor="rm")
     working = [y(point.column.working) for point in points]
     _steps(draw, [x(number) for number in range(len(points))], working, last, _WORKING, 2)
+    head = [y(point.column.head) for point in points]
+    _steps(draw, [x(number) for number in range(len(points))], head, last, _HEAD, 4)
     size = 3 if len(points) > 150 else 5
     for number, point in enumerate(points):
         if point.metric is not None:
             radius = size if point.mark in _LOUD else max(2, size - 2)
             _dot(draw, x(number), y(point.metric), radius, _COLOURS[point.mark])
-    head = [y(point.column.head) for point in points]
-    _steps(draw, [x(number) for number in range(len(points))], head, last, _HEAD, 4)
-    legend = ((_HEAD, "head"), (_WORKING, "working line"), (_SOFT, "experiments"))
+    legend = (
+        (_HEAD, "head and what was kept"),
+        (_WORKING, "working line"),
+        (_SOFT, "discarded"),
+        (_BAD, "failed or not confirmed"),
+    )
     place = float(first)
     for colour, name in legend:
         _dot(draw, place + 6, bottom + 24, 6, colour)
