@@ -61,10 +61,16 @@ def card_of(
         last=line.after.metric if line.after else None,
         gain=_gain_words(store, line, net),
         tried=f"{many(len(line.ideas), 'experiment')} tried, {kept} kept",
-        trials=f"{passed} of {many(len(checkpoints), 'checkpoint')} confirmed",
+        trials=_trials_words(passed, len(checkpoints)),
         measured=_measured_words(line.scoring),
         points=line.points,
     )
+
+
+def _trials_words(passed: int, checkpoints: int) -> str:
+    if not checkpoints:
+        return "no checkpoint"
+    return f"{passed} of {many(checkpoints, 'checkpoint')} confirmed"
 
 
 def _dates(span: Span, zone: tzinfo | None) -> str:

@@ -98,7 +98,7 @@ def _words(draw: "ImageDraw", card: Card) -> None:
     x = left + _text(draw, (left, 212), _figure(card.first), 58, _SOFT)
     x = _arrow(draw, x + 26, 194)
     x += _text(draw, (x, 212), _figure(card.last), 58, _HEAD)
-    what = f"{card.unit}, from the baseline to the {card.head}"
+    what = f"{card.unit}: baseline to {card.head}"
     _text(draw, (x + 18, 212), what, 26, _HEAD, width=right - x - 18)
     _text(draw, (left, 258), card.gain, 26, _INK, width=right - left)
     _text(draw, (left, 298), f"{card.tried}; {card.trials}", 24, _SOFT, width=right - left)

@@ -70,6 +70,7 @@ def test_a_night_without_a_new_head_says_so(home: Home, store: Store) -> None:
     night = evening(home, store)
     told = card(night)
     assert told.gain == "still the task's baseline"
+    assert told.trials == "no checkpoint"
     assert told.first == told.last == 1.5
 
 
