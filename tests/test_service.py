@@ -138,7 +138,9 @@ def test_containers_have_the_rights_that_their_tier_takes_and_no_other() -> None
 
 def test_the_files_name_no_host_and_only_settings_that_there_are() -> None:
     for text in (PAGE, UNIT, IMAGE):  # HOST is the reader's own
-        assert set(re.findall(r"\w+://(?!HOST/)[^\s)]*", text)) <= {"file:///opt/arnode/docs/service.md"}
+        assert set(re.findall(r"\w+://(?!HOST/)[^\s)]*", text)) <= {
+            "file:///opt/arnode/docs/service.md"
+        }
     assert {"peers_in_container", "online"} <= set(SETTINGS)
     readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
     assert "(docs/service.md)" in readme

@@ -68,7 +68,13 @@ def report(
     `--publish` signs it: figures and a title go to everybody in the network, the text to whoever
     asks for it. `--peers` lists what others say of theirs.
     """
-    others = {"--publish": publish, "--peers": peers, "--fetch": fetch, "--format": form, "--card": card}
+    others = {
+        "--publish": publish,
+        "--peers": peers,
+        "--fetch": fetch,
+        "--format": form,
+        "--card": card,
+    }
     given = [name for name, value in others.items() if value]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", "give one of them")

@@ -16,9 +16,9 @@ from typing import Final
 
 from node.documents.boards import Code, Leaderboard
 from node.exports.folders import make_folder
+from node.exports.markup import Element, element
 from node.home.faults import explaining_faults
 from node.home.files import write_file
-from node.report.plot import Element, element
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from node.report.card import Card
-from node.report.points import Mark, Point
+from node.report.points import Point
+from node.store.experiments import Decision
 from protocol.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,18 +26,17 @@ _AXIS_WIDTH: Final = 92
 _PADDING: Final = 18
 _REACH: Final = 0.25  # of the lines' range, as much again of what lies beyond is shown
 _LARGE: Final = 1e5  # from there on a figure has no room for its decimals
-_COLOURS: Final[dict[Mark, Colour]] = {
+_COLOURS: Final[dict[Decision, Colour]] = {
     "baseline": _INK,
     "kept": _HEAD,
     "branched": _WORKING,
     "discarded": _SOFT,
     "failed": _BAD,
     "rejected": _BAD,
-    "confirmed": _HEAD,
+    "adopted": _HEAD,
     "unconfirmed": _BAD,
-    "unrunnable": _BAD,
 }
-_LOUD: Final = frozenset[Mark]({"kept", "confirmed", "baseline"})
+_LOUD: Final = frozenset[Decision]({"kept", "adopted", "baseline"})
 
 
 def drawn(card: Card) -> bytes:
@@ -152,8 +152,8 @@ def _plot(draw: "ImageDraw", points: Sequence[Point]) -> None:
     size = 3 if len(points) > 150 else 5
     for number, point in enumerate(points):
         if point.metric is not None:
-            radius = size if point.mark in _LOUD else max(2, size - 2)
-            _dot(draw, x(number), y(point.metric), radius, _COLOURS[point.mark])
+            radius = size if point.entry.decision in _LOUD else max(2, size - 2)
+            _dot(draw, x(number), y(point.metric), radius, _COLOURS[point.entry.decision])
     legend = (
         (_HEAD, "head and what was kept"),
         (_WORKING, "working line"),
