@@ -22,7 +22,7 @@ from typing import Any, Final
 from playwright.sync_api import Page, sync_playwright
 
 TARGET: Final = Path(__file__).with_name("arnode.png")
-SIZE: Final = {"width": 1200, "height": 860}
+SIZE: Final[Any] = {"width": 1200, "height": 860}
 LOOK_EVERY_S: Final = 2.0
 
 
@@ -85,7 +85,7 @@ def main() -> None:
             while not (link := asked(home, "view", "--no-browser") if _runs(home) else ""):
                 time.sleep(LOOK_EVERY_S)
             browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            page = browser.new_page(viewport=SIZE, color_scheme="light")  # type: ignore[arg-type]
+            page = browser.new_page(viewport=SIZE, color_scheme="light")
             page.goto(link)
             look(page, home, working)
             browser.close()

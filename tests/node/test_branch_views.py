@@ -108,7 +108,7 @@ def test_the_report_counts_it_among_no_ideas(ledger: Ledger) -> None:
     ]
     assert line.open_keeps == 1
     assert dict(line.device_ms)["other trees to go on from"] > 0
-    assert [point.mark for point in line.points][-2:] == ["branched", "kept"]
+    assert [point.entry.decision for point in line.points][-2:] == ["branched", "kept"]
     text = as_markdown(report_of(ledger.store, EVER, net="main"), None)
     assert "2 experiments: 2 kept" in text
 

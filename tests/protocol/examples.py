@@ -340,9 +340,6 @@ VARIANTS: dict[str, Body] = {
         runs=(replace(FAILED_RUN, role="shadow", status="frozen"),),
     ),
     "alpha and pairs": replace(ATTEST, alpha_millionths=50_000, max_pairs=16),
-    "a seed of the claim's, run again": replace(
-        ATTEST, hardware_class="any", again=replace(GOOD_RUN, seed=7, role="again", audit=None)
-    ),
     "smaller than claimed": replace(
         ATTEST, verdict="smaller", alpha_millionths=50_000, max_pairs=16
     ),
@@ -369,5 +366,8 @@ VARIANTS: dict[str, Body] = {
                 forbid=("ctypes", "sorted("),
             ),
         )
+    ),
+    "a seed of the claim's, run again": replace(
+        ATTEST, hardware_class="any", again=replace(GOOD_RUN, seed=7, role="again", audit=None)
     ),
 }
