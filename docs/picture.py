@@ -1,6 +1,6 @@
 """Makes docs/arnode.png: the page of a real node, taken while it works on `tiny`.
 
-    PYTHONPATH=. .venv/bin/python docs/picture.py [--minutes 12]
+    PYTHONPATH=. .venv/bin/python docs/picture.py [--minutes 3]
 
 It takes Chromium and the extra `browser`. The node works on a home that is thrown away. The picture
 is of the last moment that shows most: a verified head that has moved, and a trial under way.
@@ -27,10 +27,10 @@ LOOK_EVERY_S: Final = 2.0
 
 
 @contextmanager
-def node(home: Path, minutes: float) -> Iterator["subprocess.Popen[bytes]"]:
+def node(home: Path, minutes: int) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a node while the block lasts; three checkpoints fit, so that its head may move."""
     often = {"ARNODE_CHECKPOINT_HOURS": str(minutes / 60 / 3)}
-    words = _words("start", "--for", f"{minutes:g}m")
+    words = _words("start", "--for", f"{minutes}m")
     process = subprocess.Popen(words, env=_environment(home) | often, stdout=sys.stderr)
     try:
         yield process
@@ -61,8 +61,8 @@ def look(page: Page, home: Path, working: "subprocess.Popen[bytes]") -> None:
     while working.poll() is None:
         time.sleep(LOOK_EVERY_S)
         status = asked(home, "status", "--json")
-        if not status:
-            continue
+        if not status or not json.loads(status)["running"]:
+            continue  # it ends: the page has nobody to ask
         line = next(iter(json.loads(status)["lines"]), None)
         now = page.evaluate(
             "async () => (await (await fetch('api/v1/now', {headers: {Authorization:"
@@ -76,8 +76,8 @@ def look(page: Page, home: Path, working: "subprocess.Popen[bytes]") -> None:
 def main() -> None:
     """Make the picture."""
     parser = argparse.ArgumentParser(description="Make docs/arnode.png from a real run on `tiny`.")
-    parser.add_argument("--minutes", type=float, default=12.0)
-    minutes: float = parser.parse_args().minutes
+    parser.add_argument("--minutes", type=int, default=3)
+    minutes: int = parser.parse_args().minutes
     chromium = shutil.which("chromium") or sys.exit("it takes Chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         home = Path(folder) / "home"
