@@ -45,14 +45,14 @@ def test_a_new_experiment_and_a_new_run_show_by_themselves(
 def test_experiments_are_narrowed_down_sorted_and_opened(visitor: Visitor) -> None:
     visitor.go("experiments")
     assert f"{EXPERIMENTS // 1000},0" in visitor.text(".count")
-    visitor.page.get_by_label("Decision").select_option("adopted")
+    visitor.page.locator("select[name=decision]").select_option("adopted")
     visitor.page.wait_for_function(
         "() => document.querySelector('.count').textContent.includes('found')"
     )
     visitor.settle()
     assert visitor.page.locator(".body .row").count() == 1
     assert "decision=adopted" in visitor.page.url
-    visitor.page.get_by_label("Decision").select_option("")
+    visitor.page.locator("select[name=decision]").select_option("")
     visitor.settle()
     visitor.page.get_by_role("button", name="metric").click()
     visitor.settle()
