@@ -60,7 +60,6 @@ class Activity:
         self._told = AtWork(
             title="", stage="starting", plainly="starting", started_s=self.started_s
         )
-        self._tell(self._told)
         self.dots: deque[Dot] = deque(maxlen=_RECENT)
         self.lanes = 1
         self.runs = 0
@@ -101,9 +100,24 @@ class Activity:
         return self._told.points
 
     @property
+    def title(self) -> str:
+        """What is told of; nothing while nothing runs."""
+        return self._told.title
+
+    @property
+    def stage(self) -> str:
+        """Its stage, for scripts."""
+        return self._told.stage
+
+    @property
+    def stage_plainly(self) -> str:
+        """Its stage, in words that need no manual."""
+        return self._told.plainly
+
+    @property
     def stage_seconds(self) -> float:
         """For how long the stage that is told has gone on."""
-        return time.monotonic() - self.stage_started_s
+        return self._told.seconds
 
     def say(self, text: str, *, record: bytes | None = None) -> None:
         """Tell something once, in the log and in the view."""
@@ -119,7 +133,7 @@ class Activity:
         told = AtWork(title=title, stage=stage, plainly=plainly, started_s=time.monotonic())
         if run is not None:
             self._at_work[run] = told
-        self._tell(told)
+        self._told = told
 
     def trains(self, run: object, curve: LossCurve) -> None:
         """A run that is at work begins to train, or to train again; its curve fills from now on."""
@@ -132,12 +146,7 @@ class Activity:
         """A run has ended, whatever came of it; the latest of the others is told of."""
         self._at_work.pop(run, None)
         if self._at_work:
-            self._tell(list(self._at_work.values())[-1])
-
-    def _tell(self, told: AtWork) -> None:
-        self._told = told
-        self.title, self.stage, self.stage_plainly = told.title, told.stage, told.plainly
-        self.stage_started_s = told.started_s
+            self._told = list(self._at_work.values())[-1]
 
     def idle(self, reason: str) -> None:
         """Nothing runs."""

@@ -15,11 +15,11 @@ from node.line.surroundings import (
     changes_between,
     decisive,
     keep_surroundings,
-    meta_key,
     surroundings_of,
 )
 from node.line.trial import MetricReading
 from node.store.jobs import Job, Line, PlannedRun, Step
+from node.store.kept import meta_key
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode
 from protocol.rule import has_drifted

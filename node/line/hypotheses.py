@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, TypeAlias
 
-from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.line.ledger import Ledger
-from node.line.surroundings import meta_key
 from node.store.jobs import LineKey
+from node.store.kept import keep, kept_of
 from node.store.store import Store
 from protocol.codecs import choice, line, text
-from protocol.encoding import decode, encode
 from protocol.errors import Rejected, UsageError
 from protocol.fields import Digest, Items, Mapped, Named, Natural
 from protocol.remarks import MAX_TITLE
@@ -22,6 +20,7 @@ from protocol.remarks import MAX_TITLE
 State: TypeAlias = Literal["open", "done", "dropped"]
 
 MAX_WHY: Final = 1_000
+_HYPOTHESES: Final = "hypotheses"
 _LIMIT_BYTES: Final = 1 << 20
 _MOST_KEPT: Final = 300
 _TTL_S: Final = 3600
@@ -46,14 +45,8 @@ class _Hypotheses(Mapped):
 
 def hypotheses_of(store: Store, line_key: LineKey) -> tuple[Hypothesis, ...]:
     """Return those of a line, oldest first."""
-    kept = store.meta(meta_key("hypotheses", line_key))
-    if kept is None:
-        return ()
-    value = decode(kept, limit_bytes=_LIMIT_BYTES)
-    read = value if isinstance(value, Rejected) else _Hypotheses.from_value(value)
-    if isinstance(read, Rejected):
-        raise DamagedStoreError("the hypotheses in the store does not read", DAMAGED_HINT)
-    return read.hypotheses
+    kept = kept_of(store, _HYPOTHESES, line_key, _Hypotheses, limit_bytes=_LIMIT_BYTES)
+    return kept.hypotheses if kept else ()
 
 
 def register(ledger: Ledger, title: str, why: str, *, now_ms: int) -> Hypothesis:
@@ -92,4 +85,4 @@ def complete(ledger: Ledger, number: str, *, result: bytes | None) -> Hypothesis
 
 def _keep(ledger: Ledger, hypotheses: Sequence[Hypothesis]) -> None:
     kept = _Hypotheses(hypotheses=tuple(hypotheses[-_MOST_KEPT:]))
-    ledger.store.set_meta(meta_key("hypotheses", ledger.key), encode(kept.to_value()))
+    keep(ledger.store, _HYPOTHESES, ledger.key, kept)

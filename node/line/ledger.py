@@ -15,9 +15,9 @@ from node.line.intents import TTL_S, others_intents, titles_on
 from node.line.open_task import Subject
 from node.line.publication import Publication
 from node.line.splits import fresh_nonce
-from node.line.surroundings import meta_key
 from node.store.blobs import Blobs
 from node.store.jobs import Job, Line, LineKey, S, Step
+from node.store.kept import meta_key
 from node.store.store import Store
 from protocol.codecs import fit_line
 from protocol.encoding import decode, encode

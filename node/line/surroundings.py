@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.jobs import LineKey
+from node.store.kept import meta_key
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
@@ -53,8 +54,3 @@ def keep_surroundings(store: Store, line: LineKey, found: Surroundings) -> None:
     """Remember what a line is measured in from now on."""
     value: Value = {"env": found.env.to_value(), "after": found.after_job}
     store.set_meta(meta_key("surroundings", line), encode(value))
-
-
-def meta_key(what: str, line: LineKey) -> str:
-    """Return the name under which the store keeps something about a line."""
-    return f"{what}/{line.task.hex()}/{line.hardware_class}"

@@ -22,8 +22,8 @@ def upcoming(
 def _planned(
     store: Store, line: LineKey, begun: Collection[tuple[int, int]]
 ) -> Iterator[RunDescription]:
-    for kind in KINDS:
-        for job in store.jobs.open_jobs(line, kind):
-            for run in store.jobs.runs_of(job.id):
-                if run.outcome is None and (run.job_id, run.ordinal) not in begun:
-                    yield job.step.describe(store, run)
+    jobs = store.jobs.open_jobs(line, *KINDS)
+    for job in sorted(jobs, key=lambda one: KINDS.index(type(one.step))):
+        for run in store.jobs.runs_of(job.id):
+            if run.outcome is None and (run.job_id, run.ordinal) not in begun:
+                yield job.step.describe(store, run)

@@ -87,7 +87,8 @@ class Briefing:
 
     def context(self, *, tried: Callable[[bytes], bool], seed: int) -> Context:
         """Return what is known now, about where the node explores."""
-        working = self.ledger.explored
+        store, line, working = self.ledger.store, self.ledger.key, self.ledger.explored
+        author, blocked = self.ledger.publication.author, self.people().blocked
         return Context(
             source=working,
             editable=self.task.editable,
@@ -98,18 +99,9 @@ class Briefing:
             seed=seed,
             brief=self._brief(),
             peers=self.peers(),
-            insights=insights_of(
-                self.ledger.store,
-                self.ledger.key,
-                self.ledger.publication.author,
-                blocked=self.people().blocked,
-            ),
+            insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
-                self.ledger.store,
-                self.ledger.key,
-                self.ledger.publication.author,
-                noise_sd=self.noise_sd(),
-                blocked=self.people().blocked,
+                store, line, author, noise_sd=self.noise_sd(), blocked=blocked
             ),
             intents=tuple(sorted(self.ledger.others_titles(working.tree))),
             aim=self.aim(),

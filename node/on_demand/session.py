@@ -18,7 +18,7 @@ from node.loop.session_plan import Goal
 from node.on_demand.lending import models_here
 from node.running.handlers import handlers
 from node.running.node import Node, open_node
-from node.running.program import run_node
+from node.running.served import run_node
 from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_sandbox
 from node.store.store import Store

@@ -10,14 +10,13 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from node.alerts.alerts import Alerts, open_alerts
 from node.alerts.watching import watching
 from node.home.clock import passing_s
-from node.home.control import ControlServer, Handler
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
@@ -40,18 +39,18 @@ from node.proposing.command import terms_of
 from node.proposing.opening import Means, fast_proposer, open_slow, take_means
 from node.running.first_card import Unproven, task_here
 from node.running.log_file import logging_to
-from node.running.node import Node, open_node
+from node.running.node import open_node
 from node.running.page import with_page
 from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
+from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
 from node.running.turns import TURN_S, Share, for_a_turn
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
-from node.terminal.interrupts import until_interrupted
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain, wants_color
+from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards
 from trainer.sandbox.tier import probe_tier
@@ -60,7 +59,6 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
 _log = logging.getLogger("node")
-_REFRESH_S = 0.5
 
 
 def start_node(
@@ -348,57 +346,3 @@ async def _run(
             else:
                 await run_node(node, answers)
             return node.research
-
-
-async def run_node(
-    node: Node,
-    answers: Mapping[str, Handler],
-    *,
-    on_interrupt: Callable[[], object] = lambda: None,
-) -> None:
-    """Work and answer commands over the socket, until the goal is reached or somebody stops it.
-
-    The first interrupt ends it after the run at hand, of which `on_interrupt` tells; the second at
-    once.
-    """
-
-    def interrupted() -> None:
-        node.research.interrupt()
-        on_interrupt()
-
-    async def work() -> None:
-        async with ControlServer(node.home.socket, answers):
-            await node.research.run()
-
-    if await until_interrupted(work(), first=interrupted) > 1:
-        raise KeyboardInterrupt
-
-
-async def run_watched(node: Node, config: Config, answers: Mapping[str, Handler]) -> None:
-    """Run a node as `run_node` does, below a picture of it that is drawn anew all the time."""
-    from rich.live import Live
-
-    from node.running.live import draw
-    from node.terminal.terminal import console
-
-    def redraw() -> None:
-        live.update(draw(node), refresh=True)
-
-    with Live(
-        draw(node),
-        console=console("auto" if wants_color(config.color, {}) else "never"),
-        auto_refresh=False,
-        transient=False,
-    ) as live:
-
-        async def refresh() -> None:
-            while True:
-                await asyncio.sleep(_REFRESH_S)
-                redraw()
-
-        drawing = asyncio.create_task(refresh())
-        try:
-            await run_node(node, answers, on_interrupt=redraw)
-        finally:
-            drawing.cancel()
-            redraw()

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.jobs import LineKey
+from node.store.kept import keep, kept_of
 from node.store.store import Store
 from protocol.codecs import text
-from protocol.encoding import decode, encode
 from protocol.errors import Rejected, UsageError
 from protocol.fields import Items, Mapped, Named, Natural
 
 MAX_NOTE: Final = 1_000
+_NOTES: Final = "notes"
 _LIMIT_BYTES: Final = 1 << 20
 _TIME: Final = "%Y-%m-%d %H:%M:%S UTC"
 _MOST_KEPT: Final = 200
@@ -39,14 +39,8 @@ class _Notes(Mapped):
 
 def notes_of(store: Store, line: LineKey) -> tuple[Note, ...]:
     """Return what was said about a line, oldest first."""
-    kept = store.meta(_key(line))
-    if kept is None:
-        return ()
-    value = decode(kept, limit_bytes=_LIMIT_BYTES)
-    read = value if isinstance(value, Rejected) else _Notes.from_value(value)
-    if isinstance(read, Rejected):
-        raise DamagedStoreError("what the owner said in the store does not read", DAMAGED_HINT)
-    return read.notes
+    kept = kept_of(store, _NOTES, line, _Notes, limit_bytes=_LIMIT_BYTES)
+    return kept.notes if kept else ()
 
 
 def notes_in_force(store: Store, line: LineKey, *, now_ms: int) -> tuple[str, ...]:
@@ -63,7 +57,7 @@ def keep_note(store: Store, line: LineKey, said: str, *, now_ms: int) -> Note:
             "that is no note", f"1 to {MAX_NOTE} characters of text, nothing invisible among them"
         )
     notes = _Notes(notes=(*notes_of(store, line), note)[-_MOST_KEPT:])
-    store.set_meta(_key(line), encode(notes.to_value()))
+    keep(store, _NOTES, line, notes)
     return note
 
 
@@ -74,7 +68,3 @@ def notes_page(store: Store, line: LineKey) -> str:
         for note in notes_of(store, line)
     ]
     return "\n".join(["# What the owner said to whoever proposes\n", *said]) if said else ""
-
-
-def _key(line: LineKey) -> str:
-    return f"notes/{line.task.hex()}/{line.hardware_class}"

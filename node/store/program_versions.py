@@ -4,14 +4,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.jobs import LineKey
+from node.store.kept import keep, kept_of
 from node.store.store import Store
 from protocol.codecs import binary
-from protocol.encoding import decode, encode
-from protocol.errors import Rejected
 from protocol.fields import Items, Mapped, Named, Natural
 
+_PROGRAM: Final = "program"
 _MOST_KEPT: Final = 20
 _MOST_BYTES: Final = 64 * 1024  # of one: a longer one is never in force
 _LIMIT_BYTES: Final = 2 << 20
@@ -42,23 +41,13 @@ class _Versions(Mapped):
 
 def program_versions(store: Store, line: LineKey) -> tuple[ProgramVersion, ...]:
     """Return the latest versions, oldest first."""
-    kept = store.meta(_key(line))
-    if kept is None:
-        return ()
-    value = decode(kept, limit_bytes=_LIMIT_BYTES)
-    read = value if isinstance(value, Rejected) else _Versions.from_value(value)
-    if isinstance(read, Rejected):
-        raise DamagedStoreError("the versions of the owner's program do not read", DAMAGED_HINT)
-    return read.versions
+    kept = kept_of(store, _PROGRAM, line, _Versions, limit_bytes=_LIMIT_BYTES)
+    return kept.versions if kept else ()
 
 
 def keep_program(store: Store, line: LineKey, text: str, *, now_ms: int) -> None:
     """Keep a text that is in force from now on, unless it is the one that was."""
     data, versions = text.encode("utf-8"), program_versions(store, line)
     if (versions[-1].data if versions else b"") != data:
-        kept = (*versions, ProgramVersion(ts_ms=now_ms, data=data))[-_MOST_KEPT:]
-        store.set_meta(_key(line), encode(_Versions(versions=kept).to_value()))
-
-
-def _key(line: LineKey) -> str:
-    return f"program/{line.task.hex()}/{line.hardware_class}"
+        versions = (*versions, ProgramVersion(ts_ms=now_ms, data=data))[-_MOST_KEPT:]
+        keep(store, _PROGRAM, line, _Versions(versions=versions))

@@ -316,10 +316,6 @@ class Records:
         )
         return int(total), [_envelope(*row) for row in rows]
 
-    def newest(self) -> int:
-        """Return the number of the record that came last, 0 before the first."""
-        return int(self._database.rows("SELECT coalesce(max(n), 0) FROM record")[0][0])
-
     def after(self, number: int, *, limit: int) -> list[Envelope]:
         """Return records that came after one, in the order in which they came."""
         rows = self._database.rows(

@@ -51,7 +51,7 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
 def _anything(kind: type) -> dict[str, Any]:
     """Return the schema of what may be any value of JSON."""
     if kind is not object:
-        raise NotImplementedError
+        raise NotImplementedError  # msgspec's own word for a type that has no schema
     return {"$comment": "any value"}  # an empty schema would count as none
 
 

@@ -1,6 +1,6 @@
 """The routes that change something: what a running node is told, by the handlers of its socket."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypedDict
 
 import msgspec
@@ -166,78 +166,31 @@ def steering_routes(handlers: Mapping[str, Handler], library: Library) -> list[R
             result = await library.read(lambda shelves: shelves.store.records.find(wanted).id)
         return {"state": await told("complete", {"id": ask.path["id"], "result": result})}
 
+    def route(
+        path: str,
+        summary: str,
+        answer: Any,
+        handle: Callable[[Ask], Awaitable[Any]],
+        body: type[msgspec.Struct],
+    ) -> Route:
+        return Route(
+            method="POST",
+            path=path,
+            summary=summary,
+            answer=answer,
+            handle=handle,
+            body=body,
+            needs="steer",
+            words={"id": ID} if "{id}" in path else {},
+        )
+
     return [
-        Route(
-            method="POST",
-            path="/notes",
-            summary="Say something to whoever proposes.",
-            answer=Said,
-            handle=say,
-            body=Say,
-            needs="steer",
-        ),
-        Route(
-            method="POST",
-            path="/intents",
-            summary="Register a hypothesis.",
-            answer=Registered,
-            handle=register,
-            body=Hypothesis,
-            needs="steer",
-        ),
-        Route(
-            method="POST",
-            path="/intents/{id}/complete",
-            summary="Close a hypothesis.",
-            answer=Completed,
-            handle=complete,
-            body=Completion,
-            needs="steer",
-            words={"id": ID},
-        ),
-        Route(
-            method="POST",
-            path="/verify",
-            summary="Run a claim again here.",
-            answer=Queued,
-            handle=verify,
-            body=Verify,
-            needs="steer",
-        ),
-        Route(
-            method="POST",
-            path="/pause",
-            summary="Leave the device alone.",
-            answer=Paused,
-            handle=pause,
-            body=Pause,
-            needs="steer",
-        ),
-        Route(
-            method="POST",
-            path="/resume",
-            summary="Go on after a pause.",
-            answer=Done,
-            handle=resume,
-            body=Nothing,
-            needs="steer",
-        ),
-        Route(
-            method="POST",
-            path="/stop",
-            summary="Finish the run at hand and stop.",
-            answer=Done,
-            handle=stop,
-            body=Stop,
-            needs="steer",
-        ),
-        Route(
-            method="POST",
-            path="/tries",
-            summary="Hand in a source, to be measured and judged.",
-            answer=Handed,
-            handle=hand_in,
-            body=Try,
-            needs="steer",
-        ),
+        route("/notes", "Say something to whoever proposes.", Said, say, Say),
+        route("/intents", "Register a hypothesis.", Registered, register, Hypothesis),
+        route("/intents/{id}/complete", "Close a hypothesis.", Completed, complete, Completion),
+        route("/verify", "Run a claim again here.", Queued, verify, Verify),
+        route("/pause", "Leave the device alone.", Paused, pause, Pause),
+        route("/resume", "Go on after a pause.", Done, resume, Nothing),
+        route("/stop", "Finish the run at hand and stop.", Done, stop, Stop),
+        route("/tries", "Hand in a source, to be measured and judged.", Handed, hand_in, Try),
     ]

@@ -35,7 +35,7 @@ class Watch:
     def _in_store(self, shelves: Shelves) -> list[tuple[Kind, Mapping[str, Any]]]:
         store = shelves.store
         changed: list[tuple[Kind, Mapping[str, Any]]] = []
-        newest = store.records.newest()
+        newest = store.records.last_number()
         if newest != self._record:
             is_first = self._record < 0
             since, self._record = self._record, newest

@@ -22,7 +22,7 @@ from node.line.ledger import Ledger
 from node.running.books import Books
 from node.running.live import draw
 from node.running.node import Node
-from node.running.program import run_watched
+from node.running.served import run_watched
 from node.settings.config import Config
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -123,7 +123,8 @@ def test_the_elapsed_time_stays_and_the_title_gives_way(
     worked(home, store)
     node = node_of(home, store)
     node.research.activity.running("a title of many words " * 5, "screen", "first run")
-    node.research.activity.stage_started_s = time.monotonic() - 1234
+    activity = node.research.activity
+    activity._told = replace(activity._told, started_s=time.monotonic() - 1234)
     (line,) = (line for line in drawn(node, width=width).splitlines() if "▶" in line)
     assert re.search(r"  12\d\d s", line)  # a drawing may take a second on a busy machine
     assert "…" in line

@@ -11,9 +11,9 @@ from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.ledger import Ledger
 from node.line.spending import draw_alpha, note_adoption, open_trial
-from node.line.surroundings import meta_key
 from node.line.trial import MetricReading
 from node.store.extracts import extract
+from node.store.kept import meta_key
 from node.store.store import Store
 from protocol.encoding import Value, encode
 from protocol.rule import DEFAULT, LINE_ALPHA, trial_alpha

@@ -16,7 +16,7 @@ from node.line.open_task import find_task
 from node.loop.session_plan import Goal
 from node.running.handlers import handlers
 from node.running.node import open_node
-from node.running.program import run_node
+from node.running.served import run_node
 from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.progress import reporting
