@@ -14,6 +14,7 @@ from agent.source.literals import Scalar
 from protocol.codecs import fit_line
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.regions import Region
+from protocol.rule import DEFAULT, Policy
 from protocol.source import Source
 
 Decision = Literal["screened_out", "rechecked_out", "kept", "failed", "rejected"]
@@ -59,8 +60,9 @@ class Brief:
     """The task in words: `program` is the user's, read anew for every proposal.
 
     `measured` are points, a line each: how the task's kind measures a change. `noise_sd` is of one
-    run here, in the metric's unit; `best` what the working line measures. `imports` are modules
-    that a source may import beside those that it has; `notes` are the owner's latest words.
+    run here, in the metric's unit; `best` what the working line measures; `policy` says when a
+    change is kept. `imports` are modules that a source may import beside those that it has;
+    `notes` are the owner's latest words.
     """
 
     task: str
@@ -75,6 +77,7 @@ class Brief:
     noise_sd: float
     best: float | None
     imports: frozenset[str]
+    policy: Policy = DEFAULT
     notes: tuple[str, ...] = ()
 
 

@@ -12,7 +12,7 @@ Roles and statuses are words of which a reader knows some. A run with another on
 same: with another role it is in no pair, with another status it has no metric.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, cast
 
@@ -131,6 +131,18 @@ class Run(Mapped):
         if (self.metric_nano is not None) != measured or (self.secret_nano is not None) != measured:
             return "metric and secret are there exactly when the status is ok"
         return None
+
+
+def speaking_nano(runs: Sequence[Run]) -> int | None:
+    """Return the metric that a change's runs come to; None if the last of them has none.
+
+    Its screen is selected, so where fresh runs followed, their mean speaks.
+    """
+    fresh = [run.metric_nano for run in runs[1:] or runs]
+    known = [nano for nano in fresh if nano is not None]
+    if not known or fresh[-1] is None:
+        return None
+    return (2 * sum(known) + len(known)) // (2 * len(known))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

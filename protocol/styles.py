@@ -9,6 +9,7 @@ What is decided from pairs of each is in protocol/rule.py, what readers of recor
 protocol/evidence.py.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal, Self, TypeAlias
 
@@ -28,12 +29,14 @@ _NEVER_EXACT: Final = frozenset({"wall_s", "cpu_s", "instructions", "peak_mb"})
 class Style:
     """How pairs are read; below `least_pairs` differences show nothing, whatever they are.
 
-    `floor_nano` is the task's noise floor, of one run.
+    `floor_nano` is the task's noise floor, of one run. On the public split, which has another
+    number of instances, a run scatters `public_scatter` times as much as on the secret one.
     """
 
     name: StyleName = "runs"
     least_pairs: int = 1
     floor_nano: int = 0
+    public_scatter: float = 1.0
 
     @classmethod
     def of(cls, manifest: TaskManifest) -> Self:
@@ -44,14 +47,19 @@ class Style:
         if program.instances.fixed:
             is_measured = bool(program.model_budgets) or manifest.metric.name in _NEVER_EXACT
             return cls(name="differences" if is_measured else "exact", floor_nano=floor_nano)
-        return cls.drawing(program.instances.secret, floor_nano=floor_nano)
+        drawn = program.instances
+        return cls.drawing(drawn.secret, public=drawn.public, floor_nano=floor_nano)
 
     @classmethod
-    def drawing(cls, instances: int, *, floor_nano: int = 0) -> Self:
-        """Return that of a task of which a run draws so many."""
-        pairs = -(-LEAST_INSTANCES // max(1, instances))
-        least = min(MOST_PAIRS, pairs)
-        return cls(name="differences", least_pairs=least, floor_nano=floor_nano)
+    def drawing(cls, secret: int, *, public: int | None = None, floor_nano: int = 0) -> Self:
+        """Return that of a task of which a run draws so many; as many `public` ones if None."""
+        pairs = -(-LEAST_INSTANCES // max(1, secret))
+        return cls(
+            name="differences",
+            least_pairs=min(MOST_PAIRS, pairs),
+            floor_nano=floor_nano,
+            public_scatter=math.sqrt(secret / (public or secret)) if secret else 1.0,
+        )
 
     def anchor_pairs(self, wanted: int) -> int:
         """How many pairs of those that are wanted beside the task's baseline it takes."""

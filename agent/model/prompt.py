@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.completion import Message
+from agent.kept_if import kept_if
 from agent.model.digest import Section, digest
 from agent.model.quoting import (
     MAX_TITLE,
@@ -24,7 +25,6 @@ from agent.model.quoting import (
 )
 from agent.proposal import Aim, Brief, Context, Crash, Silence
 from protocol.patches import unified_diff
-from protocol.rule import DEFAULT
 from protocol.source import Source
 
 SMALL_CHARS: Final = 8_000  # a file up to this length may be answered whole
@@ -42,11 +42,14 @@ _MEASURED = """\
 - Imports may be those of the present source and: {modules}. Anything that opens files, starts \
 programs, evaluates text or reaches into other modules is refused before it runs.
 - Outside comments and strings only ASCII; no hidden characters.
-- Two runs of one source differ by chance: one standard deviation (sd) is {noise_sd:.3g} {unit}. \
-Gains are given in sd. A change is kept if one run is at least {screen_sd:g} sd better than the \
-present source and a second run with a fresh seed at least {recheck_sd:g} sd. So a change that can \
-gain less than one sd is hardly ever seen: look for those that can gain more.
+- {scatter} Gains are given in sd. A change is kept if {kept_if}.{seen}
 - An equal score with clearly less code is an improvement too."""
+
+_SCATTER = """\
+Two runs of one source differ by chance: one standard deviation (sd) is {noise_sd:.3g} {unit}."""
+_EXACT = "Runs of one source are alike; {noise_sd:.3g} {unit} are called one sd."
+_SEEN = """ So a change that can gain less than one sd is hardly ever seen: look for those that \
+can gain more."""
 
 _QUOTED = """\
 # Quotes
@@ -213,13 +216,14 @@ def _ground(brief: Brief, editable: Sequence[str], fence: Fence) -> list[str]:
 {brief.task}: improve {brief.metric} ({brief.unit}); {better} is better.{measured}
 Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}
 You may edit {", ".join(editable)} and nothing else."""
+    does_scatter = bool(brief.policy.rechecks_sd)
+    scatter = _SCATTER if does_scatter else _EXACT
     rules = _MEASURED.format(
         measured=brief.measured,
         modules=", ".join(sorted(brief.imports)),
-        noise_sd=brief.noise_sd,
-        unit=brief.unit,
-        screen_sd=DEFAULT.screen_sd,
-        recheck_sd=DEFAULT.recheck_sd,
+        scatter=scatter.format(noise_sd=brief.noise_sd, unit=brief.unit),
+        kept_if=kept_if(brief.policy, base="the present source"),
+        seen=_SEEN if does_scatter else "",
     )
     quotes = _QUOTED.format(mark=fence.mark.strip(), nonce=fence.nonce)
     program = f"# The owner's program\n{brief.program}"

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.kept_if import kept_if
 from node.commands.basics import OTHERWISE, json_option, task_options, tell
 from node.home.home import Home
 from node.line.open_task import find_task
 from node.settings.config import config_of
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
-from protocol.rule import DEFAULT
+from protocol.rule import DEFAULT, screening_policy
+from protocol.styles import Style
 from protocol.units import NANO, from_nano
 from trainer.task_folder.task import Task
 from trainer.task_kinds import words_of
@@ -66,8 +68,7 @@ def instructions(task: Task, flags: str) -> str:
         limits=words.limits,
         growth_kib=limits.max_source_growth_bytes // 1024,
         noise=f"{manifest.noise_floor_nano / NANO:g}",
-        screen=f"{DEFAULT.screen_sd:g}",
-        recheck=f"{DEFAULT.recheck_sd:g}",
+        kept_if=kept_if(screening_policy(Style.of(manifest), DEFAULT), base="the working line"),
         keeps=DEFAULT.keeps_per_checkpoint,
         program=task.program.strip(),
     )

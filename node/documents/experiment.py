@@ -94,7 +94,8 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
     body = record.body
     assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
     manifest = store.records.manifest(entry.task)
-    pairs = _pairs(body.runs)
+    # What ran beside a recheck was looked at before: it says nothing of how large the gain is.
+    pairs = _pairs(body.runs) if body.stage == "confirm" else []
     outcomes = store.jobs.outcomes_of(body.runs)
     return {
         "experiment": experiment_document(entry),

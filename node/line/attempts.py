@@ -19,9 +19,10 @@ from node.store.store import Store
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import wording
 from protocol.record_kinds import ResultBody
-from protocol.rule import Policy
-from protocol.runs import Run
+from protocol.rule import Policy, screening_policy
+from protocol.runs import Run, speaking_nano
 from protocol.source import Source
+from protocol.styles import Style
 from protocol.units import NANO
 
 Word = Literal["keep", "discard", "crash"]
@@ -157,10 +158,11 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
 
 
 def _figures(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
-    """The costs of the run that speaks, as autoresearch words them."""
-    if not runs:
+    """The costs of the last run, as autoresearch words them."""
+    own = [run for run in runs if run.role != "base"]
+    if not own:
         return []
-    run = runs[-1]
+    run = own[-1]
     millions = run.tokens / 1e6
     return [
         ("training_seconds", f"{run.ms / 1000:.1f}"),
@@ -187,6 +189,8 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
         return None
     record_id, body = found
     job = _job_of(store, line, mark)
+    if manifest := store.records.manifest(body.task):
+        policy = screening_policy(Style.of(manifest), policy)
     word: Word = "keep" if body.stage in ("baseline", "keep") else "discard"
     if body.status != "ok":
         word = "crash"
@@ -220,11 +224,12 @@ def _unrecorded(line: Line) -> Attempt:
 
 
 def _speaking(body: ResultBody) -> int | None:
-    """The metric to tell: a screen is selected, so where a recheck followed, that one speaks."""
+    """The metric to tell."""
     if body.status != "ok":
         return None
-    metrics = [run.metric_nano for run in body.runs if run.metric_nano is not None]
-    return round(fmean(metrics)) if body.stage == "baseline" else metrics[-1]
+    if body.stage != "baseline":
+        return speaking_nano([run for run in body.runs if run.role == "candidate"])
+    return round(fmean(run.metric_nano for run in body.runs if run.metric_nano is not None))
 
 
 def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) -> str:
@@ -242,7 +247,14 @@ def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) 
     gain = f"{step.gain_milli / 1000:+.2f} noise sd against the working line"
     if step.decision == "screened_out":
         return f"{gain}, {policy.screen_sd:g} are needed"
-    return f"{gain} in a second run with a fresh seed, {policy.recheck_sd:g} are needed"
+    tries = sum(run.role == "candidate" for run in body.runs)
+    needed_sd = policy.rechecks_sd[: tries - 1]
+    if not needed_sd:
+        return gain
+    fresh = "a second run with a fresh seed"
+    if len(needed_sd) > 1:
+        fresh = f"{len(needed_sd)} runs with fresh seeds on average"
+    return f"{gain} in {fresh}, {needed_sd[-1]:g} are needed"
 
 
 def _job_of(store: Store, line: Line, mark: bytes) -> Job[ExperimentStep] | None:
@@ -251,8 +263,9 @@ def _job_of(store: Store, line: Line, mark: bytes) -> Job[ExperimentStep] | None
 
 
 def _log_tail(store: Store, job: Job[ExperimentStep] | None) -> str:
-    ended = [run.outcome for run in store.jobs.runs_of(job.id) if run.outcome] if job else []
-    return ended[-1].log_tail if ended else ""
+    runs = store.jobs.runs_of(job.id) if job else []
+    own = [run.outcome for run in runs if run.outcome and run.role == "candidate"]
+    return own[-1].log_tail if own else ""
 
 
 def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:

@@ -257,7 +257,7 @@ def behind_head_sd(step: BranchStep, runs: Sequence[Run], reading: MetricReading
     if len(metrics) < len(runs) or not step.bank_nano:
         return None
     behind = fmean(reading.values(metrics)) - fmean(reading.values(step.bank_nano))
-    return behind / reading.noise.sd
+    return behind / reading.screening_sd
 
 
 def _begins_branch(store: Store, first: Sequence[bytes]) -> bool:

@@ -1,4 +1,4 @@
-"""An experiment: a proposal is tried on the working line, in a screen and then in a recheck.
+"""An experiment: a proposal is tried on the working line, in a screen and then in rechecks.
 
 If it passes against a base that has moved on meanwhile, it is tried again on the new one.
 """
@@ -14,6 +14,7 @@ from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.ledger import Ledger
 from node.line.level import LATEST, level_of
+from node.line.recheck import beside_base, does_base_fail, plan_recheck, told_runs
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
@@ -21,8 +22,7 @@ from protocol.codecs import fit_line, fit_text, line, text
 from protocol.fields import OPTIONAL, Digest, Items, Named, Natural
 from protocol.ideas import Edit
 from protocol.record_kinds import Origin
-from protocol.rule import DEFAULT
-from protocol.runs import Run
+from protocol.runs import Run, speaking_nano
 from protocol.units import NANO, to_nano
 
 PEER: Final = "peer"  # the proposer of what somebody else's record claims
@@ -85,8 +85,10 @@ class ExperimentStep(JobStep):
         return fmean(self.bank_nano) if self.level_nano is None else self.level_nano
 
     def describe(self, store: Store, run: PlannedRun) -> RunDescription:
+        if run.role == "base":
+            return RunDescription(self.title, "recheck", "its base beside it, fresh seed")
         if run.ordinal:
-            return RunDescription(self.title, "recheck", "second run, fresh seed")
+            return RunDescription(self.title, "recheck", "once more, fresh seed")
         return RunDescription(self.title, "screen", "first run")
 
     def is_of_peers(self, own: bytes) -> bool:
@@ -97,30 +99,31 @@ class ExperimentStep(JobStep):
         if run.ordinal > 0:
             return True
         reading, bank = desk.reading(), self._bank(desk.ledger)
-        levels_nano = levels_on(desk.ledger, self.base, bank, reading.noise.sd)
-        return reading.is_promising(public_nano, levels_nano[0])
+        level_nano = screen_level(desk.ledger, self.base, bank, reading.noise.sd)
+        return reading.is_promising(public_nano, level_nano)
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
         """Recheck what passed its screen; record what is decided."""
         reading, bank = desk.reading(), self._bank(desk.ledger)
-        if not bank:
-            return  # it was opened anew and waits for one
-        levels_nano = levels_on(desk.ledger, self.base, bank, reading.noise.sd)
+        if not bank or any(run.outcome is None for run in runs):
+            return  # it was opened anew and waits for one; or a pair is not whole yet
+        screen_nano = screen_level(desk.ledger, self.base, bank, reading.noise.sd)
+        shown, levels_nano = beside_base(runs, screen_nano)
         is_current = self.base == desk.ledger.known_line.working
-        move = next_of_trial(runs, levels_nano, reading, is_current=is_current)
-        if move == "wait":
+        move = next_of_trial(shown, levels_nano, reading, is_current=is_current)
+        if move == "run" and not does_base_fail(runs):
+            plan_recheck(desk.ledger, job, self.base, self.tree)
             return
-        if move == "run":
-            desk.ledger.plan_screen(job, self.base, self.tree, number=len(runs))
-            return
-        ended = ended_runs(runs)
-        level_nano = levels_nano[len(ended) - 1]
-        gain = _gain_sd(ended[-1], level_nano, reading)
+        ended, told = ended_runs(shown), told_runs(runs)
+        level_nano = round(fmean(levels_nano[1:] or levels_nano))
+        metric_nano = speaking_nano(ended)
+        gain = _gain_sd(metric_nano, level_nano, reading)
         decision = {
             "keep": "kept",
             "rebase": "rebased",
             "fail": "rejected" if ended[-1].status == "rejected" else "failed",
             "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
+            "run": "rechecked_out",  # the base fails beside it
         }[move]
         note = _note(decision, ended, gain)
         gain_milli = None if gain is None else round(gain * 1000)
@@ -132,12 +135,11 @@ class ExperimentStep(JobStep):
             level_nano=level_nano,
             screen_nano=ended[0].metric_nano,
         )
-        record = close_experiment(desk.ledger, job, step, ended, note=note)
+        record = close_experiment(desk.ledger, job, step, told, note=note)
         closed = replace(job, step=step)
         desk.learner.learn(closed)
         if decision == "rebased" and step.edits:
             desk.learner.try_again(closed, record.patch)
-        metric_nano = ended[-1].metric_nano
         desk.activity.concluded(
             Dot(
                 title=self.title,
@@ -160,7 +162,7 @@ class ExperimentStep(JobStep):
         """
         if self.base == ledger.known_line.working:
             job = ledger.open_job(replace(self, bank_nano=()))
-            ledger.plan_screen(job, self.base, self.tree, number=0)
+            ledger.plan_screen(job, self.base, self.tree)
             return job
         if self.proposer != SUBMITTED:
             return None
@@ -217,7 +219,7 @@ def open_experiment(ledger: Ledger, idea: Idea) -> Job[ExperimentStep]:
     )
     with ledger.store.transaction():
         job = ledger.open_job(step)
-        ledger.plan_screen(job, step.base, step.tree, number=0)
+        ledger.plan_screen(job, step.base, step.tree)
         if idea.submission:
             ledger.store.jobs.close_job(idea.submission.id)
         ledger.store.jobs.mark_tried(ledger.key.task, step.fingerprint)
@@ -265,17 +267,15 @@ def close_experiment(
     return RecordedExperiment(patch=patch.id, result=record.id)
 
 
-def levels_on(
-    ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float
-) -> tuple[int, ...]:
-    """Return what each screen on a tree is compared with: its level, or its run of the same seed.
+def screen_level(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:
+    """Return what a screen on a tree is compared with: its level, or its run of the same seed.
 
-    In 1e-9 units of the metric; `sd` is of one run. Where nothing scatters, its one run is exact,
-    and what was tried on it says nothing of it.
+    In 1e-9 units of the metric; `sd` is of one run. Where a seed says which instances are met, what
+    was tried on them says nothing of the base.
     """
     if ledger.style.name != "runs":
-        return bank_nano
-    return (level_on(ledger, base, bank_nano, sd),) * DEFAULT.screens
+        return bank_nano[0]
+    return level_on(ledger, base, bank_nano, sd)
 
 
 def level_on(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float) -> int:
@@ -294,13 +294,14 @@ def level_on(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float)
     return sign * to_nano(level_of([sign * nano / NANO for nano in bank_nano], screened, sd))
 
 
-def _gain_sd(run: Run, level_nano: int, reading: MetricReading) -> float | None:
-    if run.metric_nano is None:
+def _gain_sd(metric_nano: int | None, level_nano: int, reading: MetricReading) -> float | None:
+    if metric_nano is None:
         return None
-    return reading.value(level_nano - run.metric_nano) / reading.noise.sd
+    return reading.value(level_nano - metric_nano) / reading.screening_sd
 
 
 def _note(decision: str, runs: list[Run], gain_sd: float | None) -> str:
     if gain_sd is None:
         return f"{decision}: {runs[-1].reason}"
-    return f"{decision}: {gain_sd:+.2f} noise sd against its base in run {len(runs)}"
+    which = "its screen" if len(runs) == 1 else "its recheck"
+    return f"{decision}: {gain_sd:+.2f} noise sd against its base in {which}"

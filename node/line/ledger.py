@@ -191,9 +191,9 @@ class Ledger:
         """Commit to one run of a tree."""
         self.store.jobs.plan_run(job.id, role=role, tree=tree, seed=self._random_seed())
 
-    def plan_screen(self, job: Job[Any], base: bytes, tree: bytes, *, number: int) -> None:
-        """Commit to a candidate's run number so and so, from 0, on a base."""
-        seed = self.screening_seed(base, number)
+    def plan_screen(self, job: Job[Any], base: bytes, tree: bytes) -> None:
+        """Commit to a candidate's screen on a base."""
+        seed = self.screening_seed(base, 0)
         self.store.jobs.plan_run(job.id, role="candidate", tree=tree, seed=seed)
 
     def screening_seed(self, base: bytes, number: int) -> int:

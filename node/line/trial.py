@@ -2,8 +2,9 @@
 
 1. Screen (`next_of_trial`). One run of the candidate is compared with the level of its base
    (`node.line.level`), on the public split. Without a clear gain the candidate is discarded.
-2. Recheck (`next_of_trial`). A fresh run with another seed is compared with the same. With a gain
-   the candidate is kept: the working line goes on from it.
+2. Recheck (`next_of_trial`). A fresh run with another seed is compared with the same; where both
+   sides of a comparison scatter, several are. With a gain the candidate is kept: the working line
+   goes on from it.
 3. Confirm (`next_of_confirmation`). Base and candidate run in fresh pairs, one seed a pair, on a
    secret split that nobody saw before, until `protocol.rule` gives a verdict.
 4. Adopt. The caller moves the verified head to a candidate that passes, and records it.
@@ -32,7 +33,7 @@ from protocol.rule import (
     Verdict,
     evidence_of,
     judge,
-    passes_recheck,
+    passes_rechecks,
     passes_screen,
     policy_of,
 )
@@ -76,10 +77,15 @@ class MetricReading:
         """Metrics in their unit, smaller being better."""
         return [self.value(nano) for nano in nanos]
 
+    @property
+    def screening_sd(self) -> float:
+        """The standard deviation of a run on the public split, in the metric's unit."""
+        return self.noise.sd * self.style.public_scatter
+
     def is_promising(self, public_nano: int, level_nano: int) -> bool:
         """Say whether a screen on the public split passes against this level."""
         level = self.value(level_nano)
-        return passes_screen(self.value(public_nano), level, self.noise.sd, self.policy)
+        return passes_screen(self.value(public_nano), level, self.screening_sd, self.policy)
 
 
 def next_of_trial(
@@ -89,25 +95,33 @@ def next_of_trial(
     *,
     is_current: bool,
 ) -> TrialMove:
-    """Say what a proposal does next: its screen, its recheck, or what they decided.
+    """Say what a proposal does next: its screen, a recheck, or what they decided.
 
     `levels_nano` are its base's, for each of its runs; `is_current` tells whether its base still is
     the working line: a proposal that passes against a base that has moved on is tried again on the
     new one. Where nothing scatters a second run could say nothing that the first did not.
     """
-    steps = zip((passes_screen, passes_recheck), levels_nano, strict=False)
-    for planned, (passes, level_nano) in zip(runs, steps, strict=False):
+    own: list[float] = []
+    levels = reading.values(levels_nano)
+    for planned in runs:
         run = planned.run
         if run is None:
             return "wait"
         if run.metric_nano is None:
             return "fail"
-        level, own = reading.value(level_nano), reading.value(run.metric_nano)
-        if not passes(own, level, reading.noise.sd, reading.policy):
+        own.append(reading.value(run.metric_nano))
+        if not _passes(own, levels[: len(own)], reading):
             return "discard"
     if runs and not is_current:
         return "rebase"
     return "keep" if len(runs) >= reading.policy.screens else "run"
+
+
+def _passes(own: Sequence[float], levels: Sequence[float], reading: MetricReading) -> bool:
+    sd, policy = reading.screening_sd, reading.policy
+    if len(own) == 1:
+        return passes_screen(own[0], levels[0], sd, policy)
+    return passes_rechecks(own[1:], levels[1:], sd, policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from node.loop.outcomes import Outcomes
 from node.loop.peer_reports import reports_of_others
 from node.store.notes import notes_in_force
 from node.store.program_versions import keep_program
+from protocol.rule import DEFAULT, screening_policy
 from protocol.units import NANO
 from trainer.task_folder.task import Task
 from trainer.task_kinds import words_of
@@ -129,5 +130,6 @@ class Briefing:
             noise_sd=self.noise_sd(),
             best=sum(bank_nano) / len(bank_nano) / NANO if bank_nano else None,
             imports=allow_list(manifest.kind).imports,
+            policy=screening_policy(self.ledger.style, DEFAULT),
             notes=notes_in_force(store, self.ledger.key, now_ms=now_ms),
         )

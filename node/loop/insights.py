@@ -176,7 +176,8 @@ def _tried(ledger: Ledger, job: Job[ExperimentStep], step: ExperimentStep, idea:
     failure = None
     if step.decision in ("failed", "rejected"):
         ended = ended_runs(ledger.store.jobs.runs_of(job.id))
-        failure = ended[-1].status if ended else step.decision
+        own = [run for run in ended if run.role == "candidate"]
+        failure = own[-1].status if own else step.decision
     return Tried(
         idea=idea,
         kind=_kind(step),

@@ -4,6 +4,7 @@ Read from closed jobs once and kept up to date by the loop. Of older experiments
 decided is kept; the latest have their edits, their knobs' values and why they failed.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, cast
 
@@ -12,7 +13,7 @@ from agent.source.literals import knob_values
 from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger
 from node.store.jobs import Job
-from protocol.runs import Run
+from protocol.runs import Run, speaking_nano
 from protocol.units import from_nano
 from trainer.task_folder.task import Task
 
@@ -53,9 +54,10 @@ class Outcomes:
         decided = _decided(step)
         if decided is None:
             return
-        runs = [one.outcome for one in self._ledger.store.jobs.runs_of(job.id) if one.outcome]
+        ended = [one.outcome for one in self._ledger.store.jobs.runs_of(job.id) if one.outcome]
+        runs = [one for one in ended if one.run.role == "candidate"]
         last = runs[-1] if runs else None
-        self._add(self._in_full(decided, step, last.run if last else None))
+        self._add(self._in_full(decided, step, [one.run for one in runs]))
         if step.proposer not in _SLOW:
             return
         if step.decision == "failed" and last is not None:
@@ -71,17 +73,17 @@ class Outcomes:
         if outcome is not None:
             self._all.append(outcome)
 
-    def _in_full(self, decided: Outcome, step: ExperimentStep, run: Run | None) -> Outcome:
+    def _in_full(self, decided: Outcome, step: ExperimentStep, runs: Sequence[Run]) -> Outcome:
         if step.author is not None:  # what peers wrote is told elsewhere, if at all
             return decided
         return replace(
             decided,
             edits=step.edits,
-            metric=from_nano(run.metric_nano) if run else None,
+            metric=from_nano(speaking_nano(runs)),
             values=knob_values(
                 self._ledger.source(step.tree), self._task.editable, self._task.knobs
             ),
-            reason=(run.reason or "") if run and run.status != "ok" else "",
+            reason=(runs[-1].reason or "") if runs and runs[-1].status != "ok" else "",
         )
 
     def _crash(self, step: ExperimentStep, run: Run, log_tail: str) -> Crash | None:

@@ -250,7 +250,7 @@ def _nearest_first(idea: ConcludedIdea) -> tuple[int, float]:
 
 
 def _kept(idea: ConcludedIdea) -> str:
-    gain = f", {deviations(idea.gain_sd)} in its second run" if idea.gain_sd is not None else ""
+    gain = f", {deviations(idea.gain_sd)} in its recheck" if idea.gain_sd is not None else ""
     return f"{gain}; {_FATES[idea.fate]}"
 
 
@@ -261,7 +261,7 @@ def _discarded(idea: ConcludedIdea) -> str:
         case "screened_out":
             why = f": {gain} in one run, {DEFAULT.screen_sd:g} are needed"
         case "rechecked_out":
-            why = f": {gain} in its second run, {DEFAULT.recheck_sd:g} are needed"
+            why = f": {gain} in its recheck, which is not enough"
         case "rebased":
             why = f": {gain}, {told.meaning}"
         case _:

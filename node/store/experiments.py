@@ -14,7 +14,7 @@ from node.store.jobs import LineKey
 from node.store.records import Records, parsed
 from protocol.record_kinds import AdoptBody, Origin, PatchBody, ResultBody
 from protocol.records import Record
-from protocol.runs import Role
+from protocol.runs import Role, speaking_nano
 
 Decision = Literal[
     "baseline", "kept", "discarded", "failed", "rejected", "unconfirmed", "adopted", "branched"
@@ -262,9 +262,9 @@ class Experiments:
         manifest = self._records.manifest(body.task)
         is_maximised = manifest is not None and manifest.metric.direction == "max"
         own_role: Role = "base" if body.stage == "baseline" else "candidate"
-        own = [run.metric_nano for run in body.runs if run.role == own_role]
-        # A screen is selected, so where a recheck followed, that one speaks.
-        metric = _mean(own if body.stage in ("baseline", "confirm") else own[-1:])
+        own = [run for run in body.runs if run.role == own_role]
+        is_mean = body.stage in ("baseline", "confirm")
+        metric = _mean([run.metric_nano for run in own]) if is_mean else speaking_nano(own)
         loss = None if body.stage == "baseline" else _loss(body, metric, self._base_metric(body))
         return Experiment(
             id=record.id,
@@ -296,7 +296,7 @@ class Experiments:
 
 
 def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
-    """Return candidate minus base: on the secret split where there are pairs."""
+    """Return candidate minus base: on the secret split in a trial, else what ran beside it."""
     if body.stage == "confirm":
         by_role = {
             role: _mean([run.secret_nano for run in body.runs if run.role == role])
@@ -304,6 +304,8 @@ def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int 
         }
         candidate, base = by_role["candidate"], by_role["base"]
         return None if candidate is None or base is None else candidate - base
+    beside = [run.metric_nano for run in body.runs if run.role == "base"]
+    base_metric = _mean(beside) if beside else base_metric
     return None if metric is None or base_metric is None else metric - base_metric
 
 

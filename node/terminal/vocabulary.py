@@ -46,7 +46,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     ),
     "rechecked_out": Wording(
         DECISION_WORDS["rechecked_out"],
-        "a second run with a fresh seed does not bear the first one out",
+        "fresh seeds do not bear its first run out",
         _DIM,
     ),
     "failed": Wording(DECISION_WORDS["failed"], "it gave no metric", "yellow"),

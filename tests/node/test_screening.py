@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
-from node.line.experiment import levels_on
+from node.line.experiment import screen_level
 from node.line.ledger import Ledger
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import PlannedRun, StoredOutcome
@@ -56,14 +56,37 @@ def test_a_program_meets_the_instances_of_its_base_s_own_runs(
     one, other = (ledger.screening_seed(bytes([tree]) * 32, 0) for tree in (1, 2))
     assert one == ledger.screening_seed(bytes([1]) * 32, 0)
     assert len({one, other, ledger.screening_seed(bytes([1]) * 32, 1)}) == 3
-    assert levels_on(ledger, bytes(32), BANK, 1.0) == BANK
-    assert screening_policy(ledger.style, DEFAULT).bank_size == 2
+    assert screen_level(ledger, bytes(32), BANK, 1.0) == BANK[0]
+
+
+def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
+    home: Home, store: Store, tmp_path: Path
+) -> None:
+    ledger = books(home, store, tmp_path / "sums", "differences")
+    reading = MetricReading(
+        sign=1,
+        noise=NoiseEstimate.from_class(1.0),
+        policy=screening_policy(ledger.style, DEFAULT),
+        style=ledger.style,
+    )
+    bank = (5_000_000_000, 7_000_000_000, 6_000_000_000, 8_000_000_000, 6_000_000_000)
+
+    def move(*gains: float) -> str:
+        nanos = [level - round(gain * 1e9) for level, gain in zip(bank, gains, strict=False)]
+        runs = [planned(nano, ordinal) for ordinal, nano in enumerate(nanos)]
+        return next_of_trial(runs, bank, reading, is_current=True)
+
+    assert [move(0.7), move(0.8)] == ["discard", "run"]
+    assert [move(0.8, 0.2), move(0.8, 0.3)] == ["discard", "run"]
+    assert [move(0.8, 0.3, 0.6), move(0.8, 0.3, 0.8)] == ["discard", "run"]
+    assert [move(9.0, 0.3, 0.8, 1.8), move(0.8, 0.3, 0.8, 2.0)] == ["discard", "run"]
+    assert [move(9.0, 0.3, 0.8, 2.0, 1.8), move(9.0, 0.3, 0.8, 2.0, 2.0)] == ["discard", "keep"]
 
 
 def test_of_what_is_exact_a_tie_is_never_kept(home: Home, store: Store, tmp_path: Path) -> None:
     ledger = books(home, store, tmp_path / "sums", "exact")
-    level = levels_on(ledger, bytes(32), BANK[:1], 1.0)
-    assert level == BANK[:1], "what was tried before moves no exact level"
+    level = screen_level(ledger, bytes(32), BANK[:1], 1.0)
+    assert level == BANK[0], "what was tried before moves no exact level"
     reading = MetricReading(
         sign=1,
         noise=NoiseEstimate.from_class(ledger.style.floor_nano / 1e9),
@@ -71,7 +94,7 @@ def test_of_what_is_exact_a_tie_is_never_kept(home: Home, store: Store, tmp_path
         style=ledger.style,
     )
     moves = [
-        next_of_trial([planned(BANK[0] + off)], level, reading, is_current=True)
+        next_of_trial([planned(BANK[0] + off)], [level], reading, is_current=True)
         for off in (1, 0, -2)
     ]
     assert moves == ["discard", "discard", "keep"]

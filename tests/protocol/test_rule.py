@@ -17,9 +17,10 @@ from protocol.rule import (
     Policy,
     evidence_of,
     judge,
-    passes_recheck,
+    passes_rechecks,
     passes_screen,
     policy_of,
+    screening_policy,
     trial_alpha,
 )
 from protocol.statistics import Evidence, NoiseEstimate, PairedEvidence
@@ -58,7 +59,7 @@ def upper_end(successes: int, count: int) -> float:
 def test_the_defaults_are_those_of_the_published_grid() -> None:
     assert Policy() == Policy(
         screen_sd=0.75,
-        recheck_sd=0.25,
+        rechecks_sd=(0.25,),
         bank_size=1,
         keeps_per_checkpoint=8,
         alpha=0.02,
@@ -79,8 +80,19 @@ def test_a_screen_passes_three_quarters_of_a_deviation_below_its_base_and_no_hig
 
 
 def test_a_recheck_passes_a_quarter_of_a_deviation_below_its_base_and_no_higher() -> None:
-    assert passes_recheck(10.5, 11.0, 2.0, DEFAULT)
-    assert not passes_recheck(10.51, 11.0, 2.0, DEFAULT)
+    assert passes_rechecks([10.5], [11.0], 2.0, DEFAULT)
+    assert not passes_rechecks([10.51], [11.0], 2.0, DEFAULT)
+
+
+def test_of_differences_each_recheck_asks_more_of_their_mean() -> None:
+    policy = screening_policy(Style.drawing(2), DEFAULT)
+    levels = [11.0, 12.0, 13.0]
+    assert passes_rechecks([10.5], levels[:1], 2.0, policy)
+    assert passes_rechecks([10.5, 10.5], levels[:2], 2.0, policy)
+    assert not passes_rechecks([10.5, 10.51], [11.0, 11.0], 2.0, policy)
+    assert passes_rechecks([9.0, 10.0, 11.0], levels, 2.0, policy)
+    assert not passes_rechecks([9.0, 10.0, 11.01], levels, 2.0, policy)
+    assert (policy.screens, policy.bank_size) == (5, 1)
 
 
 def test_no_pairs_and_one_overwhelming_pair_ask_for_another() -> None:

@@ -33,8 +33,17 @@ def test_runs_of_a_language_model_scatter_by_themselves() -> None:
 
 
 def test_where_instances_are_drawn_pairs_are_differences_and_where_they_are_fixed_exact() -> None:
-    assert Style.of(program(DRAWN)) == Style(name="differences", least_pairs=4, floor_nano=7)
+    drawn = Style.of(program(DRAWN))
+    assert replace(drawn, public_scatter=1) == Style(
+        name="differences", least_pairs=4, floor_nano=7
+    )
     assert Style.of(program(FIXED)) == Style(name="exact", floor_nano=7)
+
+
+def test_the_fewer_public_instances_there_are_the_more_a_screen_scatters() -> None:
+    fewer = replace(DRAWN, public=4, secret=16)
+    assert Style.of(program(fewer)).public_scatter == 2
+    assert Style.of(program(replace(fewer, public=16))).public_scatter == 1
 
 
 @pytest.mark.parametrize("name", ["wall_s", "cpu_s", "instructions", "peak_mb"])

@@ -22,9 +22,10 @@ from typing import Final
 from protocol.rule import (
     DEFAULT,
     Judgement,
+    Policy,
     evidence_of,
     judge,
-    passes_recheck,
+    passes_rechecks,
     passes_screen,
     policy_of,
     screening_policy,
@@ -45,7 +46,7 @@ PUBLIC, SECRET = 2, 5  # instances of a run
 SHORTER: Final = 0.1
 TRIALS, NULLS, SILENT_RUNS = 10, 100, 12  # of each way
 DRAWN: Final = 20_000
-_BANK_LASTS: Final = 20  # edits that are screened against the same two runs of the base
+_BANK_LASTS: Final = 20  # edits that are screened against the same run of the base
 _KEY: Final = bytes(32)
 WAYS: Final = {way.name: way for way in (ENTRY, RUN)}
 
@@ -67,10 +68,17 @@ class Chain:
         policy = policy_of(self.style, replace(DEFAULT, alpha=trial_alpha(1)))
         return judge(evidence_of(self.style, self.noise, base, candidate), policy)
 
-    def keeps(self, number: int, own: float, level: float) -> bool:
-        """Say whether the screen (0) or the recheck (1) passes."""
-        passes = (passes_screen, passes_recheck)[number]
-        return passes(own, level, self.noise.sd, screening_policy(self.style, DEFAULT))
+    @property
+    def screening(self) -> Policy:
+        """The rule's numbers for single runs."""
+        return screening_policy(self.style, DEFAULT)
+
+    def passes(self, own: Sequence[float], levels: Sequence[float]) -> bool:
+        """Say whether the last of a change's runs, its screen or a recheck, passes."""
+        sd = self.noise.sd * self.style.public_scatter
+        if len(own) == 1:
+            return passes_screen(own[0], levels[0], sd, self.screening)
+        return passes_rechecks(own[1:], levels[1 : len(own)], sd, self.screening)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,21 +150,27 @@ async def screened(
 ) -> Screened:
     """Let edits that change nothing go the way of any change: screen, recheck and trial."""
     passed = kept = adopted = 0
-    bank: list[float] = []
+    bank = 0.0
     bases: list[float] = []
     nulls: list[float] = []
     for number in range(count):
         seed = 100_000 + number // _BANK_LASTS * 10
         if number % _BANK_LASTS == 0:
-            bank = [await measure(None, seed + again, False) for again in range(2)]
-            bases += bank
+            bank = await measure(None, seed, False)
+            bases.append(bank)
             tell(f"null edits: {number} of {count}, {passed} screened in, {kept} kept")
-        nulls.append(await measure(edited(number), seed, False))
-        if not chain.keeps(0, nulls[-1], bank[0]):
-            continue
-        passed += 1
-        nulls.append(await measure(edited(number), seed + 1, False))
-        if not chain.keeps(1, nulls[-1], bank[1]):
+        own, beside = [await measure(edited(number), seed, False)], [bank]
+        if chain.passes(own, beside):
+            passed += 1
+            for again in range(1, chain.screening.screens):
+                fresh = 150_000 + 10 * number + again
+                beside.append(await measure(None, fresh, False))
+                own.append(await measure(edited(number), fresh, False))
+                if not chain.passes(own, beside):
+                    break
+        nulls += own
+        bases += beside[1:]
+        if not chain.passes(own, beside):
             continue
         kept += 1
         began = 200_000 + 100 * number

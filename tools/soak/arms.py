@@ -16,7 +16,7 @@ from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from agent.source.literals import Axis, Knob, Scalar, axis_of, find_knobs, knob_values
 from node.line.level import level_of
-from protocol.rule import DEFAULT, passes_recheck, passes_screen
+from protocol.rule import DEFAULT, passes_rechecks, passes_screen
 from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from protocol.units import NANO
@@ -138,7 +138,7 @@ class KnobsSearch(Search):
         recheck = await measure(source)
         if recheck is None:
             return "failed", screen, None
-        is_kept = passes_recheck(recheck, level, self._noise.sd, DEFAULT)
+        is_kept = passes_rechecks([recheck], [level], self._noise.sd, DEFAULT)
         return ("kept" if is_kept else "rechecked_out"), screen, recheck
 
     def _context(self) -> Context:

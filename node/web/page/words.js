@@ -6,7 +6,7 @@ import { element, plain } from "./dom.js";
 export const WORDINGS = {
   "kept": ["kept", "both runs gain: the working line has it", "good"],
   "screened_out": ["screened out", "the first run gains too little for a second", "soft"],
-  "rechecked_out": ["rechecked out", "a second run with a fresh seed does not bear the first one out", "soft"],
+  "rechecked_out": ["rechecked out", "fresh seeds do not bear its first run out", "soft"],
   "failed": ["failed", "it gave no metric", "bad"],
   "rejected": ["rejected", "rejected by the evaluator", "worse"],
   "rebased": ["rebased", "good, but the working line had moved on: tried again there", "soft"],

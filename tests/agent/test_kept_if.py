@@ -1,0 +1,37 @@
+"""What proposers are told of the rule is the rule of the task's style."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.kept_if import kept_if
+from agent.model.prompt import prompt
+from agent.proposal import Silence
+from protocol.rule import DEFAULT, screening_policy
+from protocol.styles import RUNS, Style
+from tests.agent.contexts import BRIEF, SECRET, context
+
+TOLD = {
+    "runs": "one run is at least 0.75 sd better than it and a second run with a fresh seed at "
+    "least 0.25 sd",
+    "differences": "one run is at least 0.75 sd better than it and up to 3 runs with fresh seeds "
+    "are, on average of those so far, at least 0.25, 0.5 and 1 sd better",
+    "exact": "its one run is better than it, as nothing scatters here",
+}
+
+
+@pytest.mark.parametrize(
+    "style",
+    [RUNS, Style.drawing(2), Style(name="exact", floor_nano=1000)],
+    ids=lambda one: one.name,
+)
+def test_a_prompt_says_what_it_takes_on_a_task_of_its_style(style: Style) -> None:
+    policy = screening_policy(style, DEFAULT)
+    assert kept_if(policy, base="it") == TOLD[style.name]
+    told = prompt(
+        replace(context(), brief=replace(BRIEF, policy=policy)), limit_chars=100_000, secret=SECRET
+    )
+    assert not isinstance(told, Silence)
+    text = "\n".join(message.content for message in told)
+    assert kept_if(policy, base="the present source") in text
+    assert ("differ by chance" in text) == (style.name != "exact")
