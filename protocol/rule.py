@@ -39,9 +39,9 @@ _SMALLER_PROBABILITY = 0.3
 _DRIFT_ERRORS = 2.5
 # What differences of a spread that nobody knows take on top, and an unseen loss among them.
 _MORE_FOR_DIFFERENCES = 9
-# Of edits that change nothing 0.9 % are kept, of gains of two deviations 62 %, of three 91 %; one
+# Of edits that change nothing 0.3 % are kept, of gains of two deviations 59 %, of three 91 %; one
 # recheck keeps 13, 73 and 92 %. Those few that pass cost a pair for each.
-_RECHECKED_DIFFERENCES_SD = (0.25, 0.5, 1.0, 1.25)
+_RECHECKED_DIFFERENCES_SD = (0.25, 0.5, 1.0, 1.25, 1.4)
 # Their first pairs know little of the spread: given up at 0.3, three gains of one deviation of a
 # difference in ten are missed instead of two, and a null costs 3.7 pairs instead of 4.5.
 _FUTILE_DIFFERENCES = 0.2

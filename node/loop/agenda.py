@@ -35,9 +35,10 @@ from trainer.measuring.host_load import LOOKED_S, Idle
 class Agenda:
     """Says which run comes next, until `is_over`: the goal is reached, or nothing is left to do.
 
-    `has_company`: others are there, to hear what this node is about to try and to wait for when it
-    has nothing left to try itself. `idle`: says whether others leave the machine alone; None: runs
-    start whatever they do. `is_on_battery`: says whether it rests for its battery's sake.
+    `has_company`: others are there, to hear what this node is about to try. `waits_for`: what it
+    waits for when it has nothing left to try itself, in words; "": it ends then. `idle`: says
+    whether others leave the machine alone; None: runs start whatever they do. `is_on_battery`:
+    says whether it rests for its battery's sake.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Agenda:
         peers: Peers | None,
         goal: Goal,
         has_company: bool,
+        waits_for: str,
         idle: Idle | None,
         is_on_battery: Callable[[], bool] = lambda: False,
         now: Callable[[], datetime] = local_time,
@@ -65,6 +67,7 @@ class Agenda:
         self._exploring = exploring
         self._peers = peers
         self._has_company = has_company
+        self._waits_for = waits_for
         self._idle = idle
         self._is_on_battery = is_on_battery
         self._running: Collection[tuple[int, int]] = ()
@@ -347,14 +350,14 @@ class Agenda:
 
     def _open_last(self) -> PlannedRun | None:
         """Judge what is kept, as nothing is left to try; then end, or wait for others' claims."""
-        if not self._has_company:
+        if not self._waits_for:
             self._activity.say("out of ideas: every proposal was tried before")
             return self._open_checkpoint() if self._judge_and_end() else None
         if self._exploring.may_be_judged(is_asked=True):
             return self._open_checkpoint()
         if not self._is_waiting:
             self._is_waiting = True
-            self._activity.say("out of ideas: waiting for what others find")
+            self._activity.say(f"out of ideas: waiting for {self._waits_for}")
         return None
 
     def _open_ablation(self) -> PlannedRun | None:

@@ -120,6 +120,7 @@ class Thinking:
         *,
         on_record: Callable[[], None],
         has_company: bool,
+        waits_for: str,
         idle: Idle | None,
         is_on_battery: Callable[[], bool] = lambda: False,
         news: asyncio.Event | None = None,
@@ -128,7 +129,8 @@ class Thinking:
     ) -> Research:
         """Return the loop that runs what is thought of.
 
-        `on_record` is called after each record; who sets `news` has something to look at.
+        `waits_for` is what a session waits for that has no ideas left; "": it ends. `on_record` is
+        called after each record; who sets `news` has something to look at.
         """
         desk = Desk(
             ledger=self.ledger,
@@ -150,6 +152,7 @@ class Thinking:
             peers=self.peers,
             goal=goal,
             has_company=has_company,
+            waits_for=waits_for,
             idle=idle,
             is_on_battery=is_on_battery,
             now=now,

@@ -156,6 +156,7 @@ async def open_node(
             activity,
             on_record=books.keep_journal,
             has_company=network is not None,
+            waits_for=_waited_for(config, goal, network),
             idle=Idle(is_card_used=session.is_used_by_others) if goal.when_idle else None,
             is_on_battery=_resting_on_battery(config, session),
             news=news,
@@ -178,6 +179,14 @@ def _resting_on_battery(config: Config, session: Session) -> Callable[[], bool]:
     is_card = session.runners[0].device.cuda is not None
     spares = config.battery == "rest" or (config.battery == "auto" and is_card)
     return is_on_battery if spares else lambda: False
+
+
+def _waited_for(config: Config, goal: Goal, network: Network | None) -> str:
+    """Return what a session waits for that has nothing left to try; "": it ends."""
+    if network is not None:
+        return "what others find"
+    waits = config.agent == "none" and not goal.is_on_demand
+    return "what is handed in" if waits else ""
 
 
 def _membership(

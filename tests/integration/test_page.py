@@ -19,15 +19,15 @@ def test_an_agent_registers_hands_in_and_reads_the_decision_with_nothing_but_a_t
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
-    with running_node(home, "--web", "auto", task=TASK_FLAGS) as node:
+    with running_node(home, "--web", "auto", "--agent", "none", task=TASK_FLAGS) as node:
         node.wait_for("page: ")
+        node.wait_for("out of ideas: waiting for what is handed in")
         link = arnode(home, "view", "--no-browser").stdout.strip()
         token = arnode(home, "view", "--token", "steer").stdout.strip()
         address = link.rpartition("/")[0]
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
         source = arnode(home, "task", "show", "tiny", "--json").stdout
         assert json.loads(source)["editable"] == ["train.py"]
-        node.wait_for("baseline")
         node.wait_until(lambda: bool(_asked(address, token, "progress")["points"]["id"]))
         head = arnode(home, "head").stdout
         edited = tmp_path / "train.py"

@@ -209,6 +209,7 @@ class Bench:
     peers: Callable[[Ledger], Peers] | None = None
     slow: SlowIdeas | None = None
     has_company: bool = False
+    waits_for: str = ""
     forks_strangers: bool = True
     idle: Idle | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -238,6 +239,7 @@ class Bench:
             Activity(self.said.append),
             on_record=lambda: None,
             has_company=self.has_company,
+            waits_for=self.waits_for or ("what others find" if self.has_company else ""),
             idle=self.idle,
             news=self.news,
             now=self.now,

@@ -17,7 +17,7 @@ from tests.node.books import BASELINE
 from tests.node.scripted import CRASHED, OUTCOME, Bench, better
 from tests.node.test_research import settled
 
-RECHECKS = 4
+RECHECKS = 5
 
 
 @pytest.fixture

@@ -69,7 +69,14 @@ def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
         policy=screening_policy(ledger.style, DEFAULT),
         style=ledger.style,
     )
-    bank = (5_000_000_000, 7_000_000_000, 6_000_000_000, 8_000_000_000, 6_000_000_000)
+    bank = (
+        5_000_000_000,
+        7_000_000_000,
+        6_000_000_000,
+        8_000_000_000,
+        6_000_000_000,
+        5_000_000_000,
+    )
 
     def move(*gains: float) -> str:
         nanos = [level - round(gain * 1e9) for level, gain in zip(bank, gains, strict=False)]
@@ -80,7 +87,9 @@ def test_a_difference_is_rechecked_until_the_mean_of_its_fresh_runs_says_enough(
     assert [move(0.8, 0.2), move(0.8, 0.3)] == ["discard", "run"]
     assert [move(0.8, 0.3, 0.6), move(0.8, 0.3, 0.8)] == ["discard", "run"]
     assert [move(9.0, 0.3, 0.8, 1.8), move(0.8, 0.3, 0.8, 2.0)] == ["discard", "run"]
-    assert [move(9.0, 0.3, 0.8, 2.0, 1.8), move(9.0, 0.3, 0.8, 2.0, 2.0)] == ["discard", "keep"]
+    assert [move(9.0, 0.3, 0.8, 2.0, 1.8), move(9.0, 0.3, 0.8, 2.0, 2.0)] == ["discard", "run"]
+    more = (0.8, 0.3, 0.8, 2.0, 2.0)
+    assert [move(*more, 1.8), move(*more, 2.0)] == ["discard", "keep"]
 
 
 def test_of_what_is_exact_a_tie_is_never_kept(home: Home, store: Store, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_of_differences_each_recheck_asks_more_of_their_mean() -> None:
     assert not passes_rechecks([10.5, 10.51], [11.0, 11.0], 2.0, policy)
     assert passes_rechecks([9.0, 10.0, 11.0], levels, 2.0, policy)
     assert not passes_rechecks([9.0, 10.0, 11.01], levels, 2.0, policy)
-    assert (policy.screens, policy.bank_size) == (5, 1)
+    assert (policy.screens, policy.bank_size) == (6, 1)
 
 
 def test_no_pairs_and_one_overwhelming_pair_ask_for_another() -> None:

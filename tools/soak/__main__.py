@@ -33,6 +33,7 @@ from tools.soak.planted import run_planted
 from tools.soak.traffic import run_traffic
 from tools.soak.try_ import run_try
 from tools.soak.verify import run_verify
+from tools.soak.watched import run_watched
 
 FIGURES = ROOT / "docs" / "soak.jsonl"
 HOMES = ROOT / "build" / "soak"
@@ -58,6 +59,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "model": run_model,
     "first": run_first,
     "page": run_page,
+    "watched": run_watched,
     "tests": run_marked,
     **{f"example-{name}": partial(run_example, name=name) for name in EXAMPLES},
 }
