@@ -148,6 +148,7 @@ class Runner:
         session_ends_s: float = math.inf,
         is_fresh: bool = False,
         on_training: Callable[[LossCurve], None] = lambda _curve: None,
+        on_product: Callable[[bytes], None] = lambda _product: None,
     ) -> RunOutcome:
         """Train a source with a seed and score it.
 
@@ -157,8 +158,9 @@ class Runner:
         baseline's); `on_trained` is called when the next run may train. Nothing is repeated once a
         row was shown. At `session_ends_s` of `time.monotonic` it waits for no quiet minute any
         more. `is_fresh`: none of its sandboxes is forked. `on_training` is given the curve of its
-        loss, which fills while it trains; another one if it is trained again. Raises ValueError
-        before `calibrate`, PutOff if it would wait then, or if `hurry` was called while it waited.
+        loss, which fills while it trains; another one if it is trained again. `on_product` is given
+        what it made, as weights, if it all went well. Raises ValueError before `calibrate`, PutOff
+        if it would wait then, or if `hurry` was called while it waited.
         """
         if self.baseline_cost is None and source.tree != self.task.source.tree:
             raise ValueError("a session measures its baseline before anything else")
@@ -180,6 +182,8 @@ class Runner:
         finally:
             on_trained()
         outcome = await self._scored_outcome(trained, aside)
+        if outcome.status == "ok":
+            on_product(trained.product)
         if self._pace is None and self.baseline_cost is not None:
             # The first run of a new line: what comes after it is held against it, too.
             share = trained.meter.others_share

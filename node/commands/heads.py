@@ -1,14 +1,19 @@
 """`head`, `adopt` and `revert`: what the node vouches for, who wrote it, and moving it by hand."""
 
+import asyncio
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
 
 import click
 
 from agent.source.capabilities import CapabilityMark
 from node.commands.basics import hex_or_none, json_option, line_option, reading, short, shown_line
 from node.home.control import is_running
+from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.line.heads import manifest_of, move_head, previous_head, the_line, tree_of
 from node.line.remeasure import open_doubt
@@ -22,34 +27,64 @@ from node.vetting.patches import PatchRecord
 from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages
 from node.vetting.provenance import provenance as written_lines
 from protocol.errors import ArnodeError, SafetyError, UsageError
+from protocol.manifest import TaskManifest
+from protocol.source import Source
 
 
 @click.command()
 @line_option
 @click.option("--working", is_flag=True, help="The working line instead: explored, not verified.")
 @click.option("--provenance", is_flag=True, help="Who wrote each line, and what was measured.")
-@json_option("With --provenance: every line as JSON.")
-def head(task: str | None, working: bool, provenance: bool, as_json: bool) -> None:
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Train it once more, and write the model there.",
+)
+@click.option(
+    "--budget",
+    type=click.IntRange(1),
+    help="With --weights: another budget than the task's, in its unit.",
+)
+@json_option("With --provenance every line, with --weights what was written, as JSON.")
+def head(
+    task: str | None,
+    working: bool,
+    provenance: bool,
+    weights: Path | None,
+    budget: int | None,
+    as_json: bool,
+) -> None:
     """Print the verified head's source: `arnode head > train.py`.
 
     Where this home works on several tasks, it is that of the running or last session.
     """
-    if as_json and not provenance:
-        raise UsageError("the source itself is no JSON", "use --json with --provenance")
+    if as_json and not provenance and weights is None:
+        raise UsageError(
+            "the source itself is no JSON", "use --json with --provenance or --weights"
+        )
+    if provenance and weights is not None:
+        raise UsageError("--provenance and --weights are two questions", "ask one at a time")
+    if budget is not None and weights is None:
+        raise UsageError("--budget goes with --weights", "say where the model is to be written")
     with reading() as (store, blobs):
         line = shown_line(store, task)
         tree = line.working if working else line.verified
         source = blobs.get_source(tree)
         marks = marks_of(store, blobs, line.task, tree)
         in_doubt = open_doubt(store, line) if tree == line.verified else None
-        if provenance:
-            lines = written_lines(store, blobs, manifest_of(store, line), line.key, tree)
-            _print_provenance(lines, tree, in_doubt, as_json=as_json)
+        asks_writers = provenance or weights is not None
+        manifest = manifest_of(store, line)
+        lines = written_lines(store, blobs, manifest, line.key, tree) if asks_writers else ()
+    if provenance:
+        _print_provenance(lines, tree, in_doubt, as_json=as_json)
     if in_doubt:
         click.echo(f"{word('in_doubt')}: {plain(in_doubt)}", err=True)
     if marks:
         click.echo(f"marked: this source {concern(marks)}: {_summary(marks)}", err=True)
-    if provenance:
+    if weights is not None:
+        _write_model(manifest, task, source, weights, budget, lines, as_json=as_json)
+    if asks_writers:
         return
     for path, data in source.files:
         if len(source.files) > 1:
@@ -194,3 +229,56 @@ def _line_json(line: WrittenLine) -> dict[str, object]:
             "parts": evidence.parts,
         },
     }
+
+
+def _write_model(
+    manifest: TaskManifest,
+    task: str | None,
+    source: Source,
+    folder: Path,
+    budget: int | None,
+    lines: Sequence[WrittenLine],
+    *,
+    as_json: bool,
+) -> None:
+    """Train a source once more and write its model; say who wrote what runs when it is used."""
+    from node.on_demand.head_model import train_model, with_budget
+    from node.on_demand.session import find_workbench
+
+    with explaining_faults(folder):
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UsageError(f"{folder} is not an empty folder", "name a new one")
+    bench = find_workbench(task, None)
+    if bench.task.id != manifest.id:
+        raise UsageError(
+            f"the head is of task {manifest.name}, and {bench.task.name} is set",
+            "name its task or its folder with --task",
+        )
+    bench = replace(bench, task=with_budget(bench.task, budget))
+    trained = asyncio.run(train_model(bench, source, folder))
+    metric, foreign = manifest.metric, sum(line.writer.whose == "foreign" for line in lines)
+    if as_json:
+        print_json(
+            {
+                "folder": str(folder),
+                "files": list(trained.files),
+                "tree": source.tree.hex(),
+                "seed": trained.seed,
+                "metric": trained.metric,
+                "baseline": trained.baseline,
+                "foreign_lines": foreign,
+            }
+        )
+        return
+    click.echo(
+        f"{metric.name} {trained.metric:.6f} {metric.unit} (the baseline: {trained.baseline:.6f}, "
+        "one run each)"
+    )
+    click.echo(f"{plain(str(folder))}: {', '.join(trained.files)}")
+    click.echo(f'cd {shlex.quote(str(folder))} && python sample.py "Once"  # torch and tiktoken')
+    if foreign:
+        click.echo(
+            f"{foreign} lines of its script are by others (`arnode head --provenance`): sample.py "
+            "runs it in no sandbox, so read it first",
+            err=True,
+        )

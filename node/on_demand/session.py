@@ -25,6 +25,7 @@ from node.store.store import Store
 from node.terminal.interrupts import STOPPING
 from node.terminal.progress import reporting
 from trainer.cards.cards import chosen_cards, probe_devices
+from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import WAITS
 from trainer.task_folder.task import Task
 
@@ -65,11 +66,15 @@ def find_workbench(task: str | None, text: Path | None) -> Workbench:
 
 @contextlib.asynccontextmanager
 async def calibrated_session(
-    bench: Workbench, takes: Callable[[float], str] | None = None
+    bench: Workbench,
+    takes: Callable[[float], str] | None = None,
+    *,
+    on_baseline: Callable[[RunOutcome], None] = lambda _outcome: None,
 ) -> AsyncIterator[Session]:
     """Open a session and measure what the baseline costs, which ceilings and tolerances follow.
 
     `takes` words how long the rest will take, given the seconds of a run; it is said on stderr.
+    `on_baseline` is given the baseline's run.
     """
     home, config, manifest = bench.home, bench.config, bench.task.manifest
     devices = probe_devices(manifest, config.gpus)[:1]
@@ -83,6 +88,7 @@ async def calibrated_session(
             session.runner.tell_waits(_say_wait)
             progress("measuring what the baseline costs here", 1.0)
             outcome = await session.runner.calibrate(random_seed())
+            on_baseline(outcome)
             if takes is not None:
                 said = takes((outcome.ms + outcome.serve_ms) / 1000)
                 print(f"  {said}", file=sys.stderr, flush=True)

@@ -143,6 +143,7 @@ class CachedRunner(Runner):
         session_ends_s: float = math.inf,
         is_fresh: bool = False,
         on_training: Callable[[LossCurve], None] = lambda _curve: None,
+        on_product: Callable[[bytes], None] = lambda _product: None,
     ) -> RunOutcome:
         """Return the run of this source with the pool's seed for `seed`, made now if it is new."""
         drawn, source = self._seeds.of(seed), self._program_of(source)
@@ -162,6 +163,7 @@ class CachedRunner(Runner):
                 session_ends_s=session_ends_s,
                 is_fresh=is_fresh,
                 on_training=on_training,
+                on_product=on_product,
             )
             self.kept.put(source.tree, kept)
         if kept.metric_nano is None or kept.secret_nano is None:

@@ -21,9 +21,9 @@ from tests.web.page.visitor import Visitor
 
 _MOST_LOST: Final = 0.01
 _BLOCKS: Final = "-++-+--+-++-"  # with a page (+) and without
-_BLOCK_S: Final = 90.0
+_BLOCK_S: Final = 60.0
 _SETTLES_S: Final = 5.0  # after a page was opened or closed
-_BEGIN_S: Final = 60.0
+_BEGIN_S: Final = 30.0
 
 
 def run_watched(home: Path) -> Mapping[str, object]:

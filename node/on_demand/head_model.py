@@ -1,0 +1,96 @@
+"""The model itself: a tree is trained once more, outside competition, and its weights are kept.
+
+Nothing is recorded. With another budget than the task's it is another task's figure: nothing that
+was measured before compares with it but the baseline, which gets the same.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from node.line.splits import random_seed
+from node.on_demand.session import Workbench, calibrated_session
+from protocol.errors import ArnodeError, UsageError
+from protocol.manifest import TaskManifest
+from protocol.source import Source
+from protocol.units import from_nano
+from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
+from trainer.measuring.outcome import RunOutcome
+from trainer.task_folder.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """Where a model lies and what it measured, beside the baseline's run of this session."""
+
+    folder: Path
+    files: tuple[str, ...]
+    seed: int
+    metric: float
+    baseline: float
+
+
+def with_budget(task: Task, amount: int | None) -> Task:
+    """Return a task with another budget, in its own unit, and a limit that grows with it.
+
+    Raises UsageError where it has none, as of programs.
+    """
+    manifest = task.manifest
+    if manifest.kind != LANGUAGE_MODEL:
+        raise UsageError(
+            f"{task.name} trains no model: its head is the program",
+            "`arnode head` prints it",
+        )
+    if amount is None:
+        return task
+    budget, limits = manifest.budget, manifest.limits
+    times = max(1.0, amount / budget.amount)
+    longer = replace(limits, limit_s=round(limits.limit_s * times))
+    return replace(
+        task, manifest=replace(manifest, budget=replace(budget, amount=amount), limits=longer)
+    )
+
+
+async def train_model(bench: Workbench, source: Source, folder: Path) -> TrainedModel:
+    """Train a tree once more and write its model to an empty folder. Raises ArnodeError."""
+    from trainer.language_model.data import TaskData
+    from trainer.language_model.model_folder import write_model
+
+    products: list[bytes] = []
+    seed, manifest = random_seed(), bench.task.manifest
+    baselines: list[RunOutcome] = []
+    async with calibrated_session(bench, on_baseline=baselines.append) as session:
+        session.runner.expect_no_more()
+        outcome = await session.runner.run(source, seed, on_product=products.append)
+        data = session.data
+    if not products or outcome.metric_nano is None:
+        raise ArnodeError(
+            f"its training ended with {outcome.status}: {outcome.reason}",
+            "try again; if it stays so, the head is in doubt (`arnode head --provenance`)",
+        )
+    assert isinstance(data, TaskData)  # noqa: S101 -- of language models
+    metric, baseline = outcome.metric_nano, baselines[0].metric_nano
+    assert baseline is not None  # noqa: S101 -- or it would not be calibrated
+    told = _told(manifest, source, metric_nano=metric, baseline_nano=baseline)
+    files = write_model(
+        folder, source, products[0], manifest=manifest, data=data, seed=seed, told=told
+    )
+    return TrainedModel(
+        folder=folder,
+        files=files,
+        seed=seed,
+        metric=from_nano(metric),
+        baseline=from_nano(baseline),
+    )
+
+
+def _told(
+    manifest: TaskManifest, source: Source, *, metric_nano: int, baseline_nano: int
+) -> dict[str, Any]:
+    return {
+        "task": manifest.name,
+        "tree": source.tree.hex(),
+        "budget": f"{manifest.budget.amount} {manifest.budget.unit}",
+        manifest.metric.name: from_nano(metric_nano),
+        f"{manifest.metric.name} of the baseline": from_nano(baseline_nano),
+    }

@@ -1,0 +1,76 @@
+"""`arnode head --weights`: the model of a head, which plain torch loads and samples from."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from node.home.home import Home
+from node.store.store import Store
+from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, running_node
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose head is the baseline."""
+    place = tmp_path_factory.mktemp("node") / "home"
+    with running_node(place, "--agent", "none", task=TASK_FLAGS) as node:
+        node.wait_for("out of ideas")
+        node.interrupt()
+        node.end()
+    return place
+
+
+def test_a_model_loads_into_its_script_and_continues_a_text_without_arnode(
+    home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    told = arnode_json(home, "head", *TASK_FLAGS, "--weights", str(folder))
+    assert sorted(told["files"]) == sorted(path.name for path in folder.iterdir())
+    assert told["foreign_lines"] == 0
+    assert (folder / "train.py").read_text() == arnode(home, "head").stdout
+    state = torch.load(folder / "model.pt", weights_only=True)
+    described = json.loads((folder / "model.json").read_text())
+    assert state["embedding.weight"].shape[0] == described["vocabulary_size"]
+    done = subprocess.run(
+        [sys.executable, "sample.py", "Ada gave", "12"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Ada gave")
+    assert len(done.stdout) > len("Ada gave\n")
+    with Store.open_read_only(Home(home)) as store:  # outside competition: nothing is recorded
+        assert [entry.stage for entry in store.experiments.listed()] == ["baseline"]
+
+
+def test_another_budget_is_for_both(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    told = arnode_json(home, "head", *TASK_FLAGS, "--weights", str(folder), "--budget", "8192")
+    assert told["metric"] > 0
+    assert told["baseline"] > 0
+    assert json.loads((folder / "model.json").read_text())["budget_tokens"] == 8192
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--weights", "full"), "is not an empty folder"),
+        (("--budget", "5"), "--budget goes with --weights"),
+        (("--weights", "new", "--provenance"), "two questions"),
+        (("--json",), "no JSON"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(
+    home: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    given = [str(tmp_path / word) if word in ("full", "new") else word for word in words]
+    assert said in arnode(home, "head", *given, code=2).stderr

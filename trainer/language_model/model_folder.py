@@ -1,0 +1,54 @@
+"""A trained model as a folder that needs no arnode: weights, its script, and how to sample from it.
+
+`model.pt` holds the weights as `torch.load(weights_only=True)` reads them; they come from a sandbox
+as checked safetensors, so nothing in it runs. The script does: whoever samples runs it, outside any
+sandbox, as far as its model.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from protocol.manifest import TaskManifest
+from protocol.source import Source
+from trainer.language_model.data import TaskData
+from trainer.language_model.harness.tensors import load
+from trainer.language_model.job import run_job
+
+WEIGHTS_FILE: Final = "model.pt"
+DESCRIPTION_FILE: Final = "model.json"
+_TAKEN_HOME: Final = Path(__file__).with_name("take_home")
+_LEFT_OUT: Final = {"role", "parts", "batch_rows"}  # of a job; the rest is told of the task
+
+
+def write_model(
+    folder: Path,
+    source: Source,
+    weights: bytes,
+    *,
+    manifest: TaskManifest,
+    data: TaskData,
+    seed: int,
+    told: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """Write a model into a folder, made if need be; return the files' names.
+
+    `weights` are checked safetensors, `told` is what else its description says. Raises OSError.
+    """
+    job = run_job("serve", seed, source, manifest, data, parts=1, card={})
+    description = {name: value for name, value in asdict(job).items() if name not in _LEFT_OUT}
+    files = {
+        **dict(source.files),
+        **{path.name: path.read_bytes() for path in sorted(_TAKEN_HOME.glob("*.py"))},
+        DESCRIPTION_FILE: json.dumps({**told, **description}, indent=1).encode() + b"\n",
+    }
+    for name, content in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    torch.save(load(bytearray(weights)), folder / WEIGHTS_FILE)
+    return (WEIGHTS_FILE, *files)
