@@ -1,11 +1,13 @@
 """What it costs a node that somebody looks at its page, on the machine that it works on.
 
-A node works on `tiny-short`; a page of its own is open in Chromium in every other block, in an
+A node works on tiny runs; a page of its own is open in Chromium in every other block, in an
 order that evens out a drift. It holds when the runs an hour with a page are less than 1 % fewer
-and the error of that is smaller, which takes patience: what is proposed differs in what it takes.
+and the error of that is smaller. What is proposed changes nothing, so that all runs take the same.
 """
 
+import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,13 +28,29 @@ _SETTLES_S: Final = 5.0  # after a page was opened or closed
 _BEGIN_S: Final = 30.0
 
 
+# A constant that means nothing for so few steps, another one each time.
+_PROPOSE: Final = """\
+import re, time
+from pathlib import Path
+
+path = Path("train.py")
+text = path.read_text()
+path.write_text(re.sub(r"EPSILON = .*", f"EPSILON = 1.{time.time_ns()}e-8", text, count=1))
+"""
+
+
 def run_watched(home: Path) -> Mapping[str, object]:
     """Let a node work with and without a page that is open."""
     place = home / "home"
+    place.mkdir(parents=True)
+    script = home / "propose.py"
+    script.write_text(_PROPOSE)
+    command = json.dumps([sys.executable, str(script)])
+    (place / "config.toml").write_text(f'agent = "command"\nagent_command = {command}\n')
     rates: dict[str, list[float]] = {"+": [], "-": []}
     shares: dict[str, list[float]] = {"+": [], "-": []}
     with (
-        running_node(place, task=("--task", "tiny-short", "--agent", "knobs")) as node,
+        running_node(place) as node,
         chromium() as browser,
     ):
         node.wait_until(lambda: len(_ends_ms(place)) > 1)
