@@ -40,7 +40,7 @@ _UNCONFIRMED: Final = Wording(
 _DIM: Final = "bright_black"
 WORDINGS: Final[Mapping[str, Wording]] = {
     # An experiment, as the loop decides and a proposer learns it.
-    "kept": Wording(DECISION_WORDS["kept"], "both runs gain: the working line has it", "green"),
+    "kept": Wording(DECISION_WORDS["kept"], "its runs gain: the working line has it", "green"),
     "screened_out": Wording(
         DECISION_WORDS["screened_out"], "the first run gains too little for a second", _DIM
     ),

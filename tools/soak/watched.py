@@ -22,10 +22,10 @@ from tests.web.page.browser import chromium
 from tests.web.page.visitor import Visitor
 
 _MOST_LOST: Final = 0.01
-_BLOCKS: Final = "-++-+--+-++-"  # with a page (+) and without
+_BLOCKS: Final = "-++-+--+"  # with a page (+) and without
 _BLOCK_S: Final = 60.0
 _SETTLES_S: Final = 5.0  # after a page was opened or closed
-_BEGIN_S: Final = 30.0
+_BEGIN_S: Final = 20.0
 
 
 # A constant that means nothing for so few steps, another one each time.
@@ -42,7 +42,7 @@ path.write_text(re.sub(r"EPSILON = .*", f"EPSILON = 1.{time.time_ns()}e-8", text
 def run_watched(home: Path) -> Mapping[str, object]:
     """Let a node work with and without a page that is open."""
     place = home / "home"
-    place.mkdir(parents=True)
+    Home(place).prepare()
     script = home / "propose.py"
     script.write_text(_PROPOSE)
     command = json.dumps([sys.executable, str(script)])

@@ -4,7 +4,7 @@
 import { element, plain } from "./dom.js";
 
 export const WORDINGS = {
-  "kept": ["kept", "both runs gain: the working line has it", "good"],
+  "kept": ["kept", "its runs gain: the working line has it", "good"],
   "screened_out": ["screened out", "the first run gains too little for a second", "soft"],
   "rechecked_out": ["rechecked out", "fresh seeds do not bear its first run out", "soft"],
   "failed": ["failed", "it gave no metric", "bad"],

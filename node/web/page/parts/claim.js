@@ -22,8 +22,9 @@ const CLAIMS = new Set(["result"]);
 export async function show(visit) {
   const record = await visit.get(`records/${segment(visit.parameters[0])}`);
   visit.entitle(`${plain(record.kind)} ${figures.short(record.id)}`);
-  visit.show(envelope(record));
   const { body } = record;
+  if (body.patch) visit.show(await patchTitle(visit, body.patch));
+  visit.show(envelope(record));
   if (record.kind === "result" && record.level === "here") visit.show(element("p", {}, link(`experiments/${record.id}`, "It is an experiment of this node: its page")));
   if (CLAIMS.has(record.kind) && visit.maySteer) visit.show(verifyingSection(visit, record));
   if (CLAIMS.has(record.kind)) visit.show(await standing(visit, body, record.id));
@@ -37,6 +38,16 @@ export async function show(visit) {
     fill(diff, async () => diffView((await visit.get(`records/${segment(record.id)}/diff`)).diff));
   }
   visit.show(marksSection(record.marks), timelineSection(record.timeline), section("All that it says", fieldsView(body)));
+}
+
+// What its author calls the change, which its patch says.
+async function patchTitle(visit, patch) {
+  const place = element("div", {});
+  await fill(place, async () => {
+    const { body, author } = await visit.get(`records/${segment(patch)}`);
+    return element("p", {}, said(body.title ?? ""), element("span", { class: "soft" }, " "), link(`records/${patch}`, `as ${figures.short(author)} calls it`));
+  });
+  return place;
 }
 
 function envelope({ kind, id, author, seq, ts, level, retracted, signature_ok: isSigned }) {
