@@ -201,6 +201,16 @@ def passes_rechecks(
     return fmean(fresh) <= fmean(levels) - needed_sd * sd
 
 
+def passes_so_far(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
+    """Say whether a change's last run passes: its screen, or a recheck with those before it.
+
+    `levels` are what the base measures beside each, or beside more.
+    """
+    if len(own) == 1:
+        return passes_screen(own[0], levels[0], sd, policy)
+    return passes_rechecks(own[1:], levels[1 : len(own)], sd, policy)
+
+
 def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> bool:
     """Say whether one tree measures otherwise than before, on the same rows, by more than luck.
 

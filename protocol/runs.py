@@ -20,6 +20,7 @@ from protocol.codecs import integer, line, word
 from protocol.encoding import Value
 from protocol.errors import Rejected
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural, Positive, Word
+from protocol.units import mean_nano
 
 T = TypeVar("T")
 Status: TypeAlias = Literal["ok", "crash", "oom", "timeout", "nan", "rejected", "stopped"]
@@ -134,15 +135,16 @@ class Run(Mapped):
 
 
 def speaking_nano(runs: Sequence[Run]) -> int | None:
-    """Return the metric that a change's runs come to; None if the last of them has none.
+    """Return the metric that a change's own runs among these come to; None if the last has none.
 
     Its screen is selected, so where fresh runs followed, their mean speaks.
     """
-    fresh = [run.metric_nano for run in runs[1:] or runs]
+    own = [run.metric_nano for run in runs if run.role == "candidate"]
+    fresh = own[1:] or own
     known = [nano for nano in fresh if nano is not None]
     if not known or fresh[-1] is None:
         return None
-    return (2 * sum(known) + len(known)) // (2 * len(known))
+    return mean_nano(known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

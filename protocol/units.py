@@ -1,5 +1,6 @@
 """Metrics are whole numbers of 1e-9 of their unit ("nano") wherever they are kept or signed."""
 
+from collections.abc import Sequence
 from typing import Final, overload
 
 NANO: Final = 1_000_000_000
@@ -21,3 +22,8 @@ def to_nano(figure: None) -> None: ...
 def to_nano(figure: float | None) -> int | None:
     """Return the figure to keep."""
     return None if figure is None else round(figure * NANO)
+
+
+def mean_nano(nanos: Sequence[int]) -> int:
+    """Return the mean of one or more figures, to the nearest whole number, halves up."""
+    return (2 * sum(nanos) + len(nanos)) // (2 * len(nanos))

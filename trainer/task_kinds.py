@@ -6,7 +6,7 @@ Whoever uses a task comes through here: no other module outside a kind's own fol
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
@@ -14,7 +14,7 @@ from protocol.source import Source
 from trainer.cards.cards import Card, probe_wanted
 from trainer.language_model.kind import LanguageModel
 from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
-from trainer.measuring.kind import Progress, TaskKind, TaskWords
+from trainer.measuring.kind import Prepared, Progress, TaskKind, TaskWords
 from trainer.program.kind import Program
 from trainer.program.manifest import KIND as PROGRAM
 from trainer.task_folder.folder import OWN_TASKS, builtin_tasks, find_folder
@@ -112,3 +112,22 @@ def card_to_be_had(gpus: Sequence[str]) -> ArnodeError | None:
         )
     faults = [card_fault(card) for card in found.cards]
     return None if None in faults else faults[0]
+
+
+def write_model(
+    folder: Path,
+    source: Source,
+    weights: bytes,
+    *,
+    manifest: TaskManifest,
+    data: Prepared,
+    seed: int,
+    told: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """Write a language model's folder (`trainer.language_model.model_folder`)."""
+    from trainer.language_model.data import TaskData
+    from trainer.language_model.model_folder import write_model as written
+
+    if not isinstance(data, TaskData):
+        raise TypeError("these data are no text")
+    return written(folder, source, weights, manifest=manifest, data=data, seed=seed, told=told)

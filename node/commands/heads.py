@@ -13,7 +13,7 @@ import click
 from agent.source.capabilities import CapabilityMark
 from node.commands.basics import hex_or_none, json_option, line_option, reading, short, shown_line
 from node.home.control import is_running
-from node.home.faults import explaining_faults
+from node.home.faults import empty_folder
 from node.home.home import Home
 from node.line.heads import manifest_of, move_head, previous_head, the_line, tree_of
 from node.line.remeasure import open_doubt
@@ -245,9 +245,7 @@ def _write_model(
     from node.on_demand.head_model import train_model, with_budget
     from node.on_demand.session import find_workbench
 
-    with explaining_faults(folder):
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise UsageError(f"{folder} is not an empty folder", "name a new one")
+    empty_folder(folder)  # before the training, which may take long
     bench = find_workbench(task, None)
     if bench.task.id != manifest.id:
         raise UsageError(

@@ -11,7 +11,7 @@ from agent.source.capabilities import CapabilityMark
 from node.commands.basics import json_option, reading
 from node.exchange.bundle import Subject, read_bundle, trees_of
 from node.exchange.bundle_check import check_bundle, manifest_of, marks_in
-from node.home.faults import explaining_faults
+from node.home.faults import empty_folder, explaining_faults
 from node.store.named_tasks import task_source
 from node.terminal.terminal import plain, print_json
 from node.vetting.adoption import concern, describe, marks_of
@@ -41,9 +41,8 @@ def replay(id: str, folder: Path, as_json: bool) -> None:  # noqa: A002 (the arg
             marks = marks_of(store, blobs, bytes.fromhex(str(description["task"])), tree)
     paths = [path for path, _ in source.files]
     command = _command(description, paths)
+    empty_folder(folder)
     with explaining_faults(folder):
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-            raise UsageError(f"{folder} is not an empty folder", "name a new one")
         for path, data in source.files:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)

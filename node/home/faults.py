@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from protocol.errors import ArnodeError, ConfigurationError
+from protocol.errors import ArnodeError, ConfigurationError, UsageError
 
 DISK_FULL_HINT = "free some space there and start again; everything committed before is whole"
 DAMAGED_HINT = "run `arnode fsck`, then `arnode fsck --rebuild` (it keeps the damaged file aside)"
@@ -76,3 +76,11 @@ def _file_error(fault: OSError, place: Path) -> ArnodeError | None:
             "check its owner and permissions, or set ARNODE_HOME to a folder of your own",
         )
     return None
+
+
+def empty_folder(folder: Path) -> None:
+    """Make a folder to write into. Raises UsageError if it holds something, or is none."""
+    with explaining_faults(folder):
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UsageError(f"{folder} is not an empty folder", "name a new one")
+        folder.mkdir(parents=True, exist_ok=True)

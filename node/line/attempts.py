@@ -159,10 +159,9 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
 
 def _figures(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
     """The costs of the last run, as autoresearch words them."""
-    own = [run for run in runs if run.role != "base"]
-    if not own:
+    if not runs:
         return []
-    run = own[-1]
+    run = ([run for run in runs if run.role == "candidate"] or runs)[-1]  # a baseline has none
     millions = run.tokens / 1e6
     return [
         ("training_seconds", f"{run.ms / 1000:.1f}"),
@@ -228,7 +227,7 @@ def _speaking(body: ResultBody) -> int | None:
     if body.status != "ok":
         return None
     if body.stage != "baseline":
-        return speaking_nano([run for run in body.runs if run.role == "candidate"])
+        return speaking_nano(body.runs)
     return round(fmean(run.metric_nano for run in body.runs if run.metric_nano is not None))
 
 

@@ -8,6 +8,7 @@ and the luck of that one run theirs.
 from collections.abc import Sequence
 from typing import Any
 
+from node.line.job_step import ended_runs
 from node.line.ledger import Ledger
 from node.line.trial import MAX_BASE_FAILURES
 from node.store.jobs import Job, PlannedRun
@@ -39,7 +40,8 @@ def does_base_fail(runs: Sequence[PlannedRun]) -> bool:
     return sum(run.metric_nano is None for run in bases) >= MAX_BASE_FAILURES
 
 
-def told_runs(runs: Sequence[PlannedRun]) -> list[Run]:
+def told_runs(runs: list[PlannedRun]) -> list[Run]:
     """Return the runs that a record tells of: that a base failed is no failure of the change."""
-    ended = [run.run for run in runs if run.run]
-    return [run for run in ended if run.role == "candidate" or run.metric_nano is not None]
+    return [
+        run for run in ended_runs(runs) if run.role == "candidate" or run.metric_nano is not None
+    ]

@@ -33,8 +33,8 @@ from protocol.rule import (
     Verdict,
     evidence_of,
     judge,
-    passes_rechecks,
     passes_screen,
+    passes_so_far,
     policy_of,
 )
 from protocol.runs import MAX_REASON, Run
@@ -110,18 +110,11 @@ def next_of_trial(
         if run.metric_nano is None:
             return "fail"
         own.append(reading.value(run.metric_nano))
-        if not _passes(own, levels[: len(own)], reading):
+        if not passes_so_far(own, levels, reading.screening_sd, reading.policy):
             return "discard"
     if runs and not is_current:
         return "rebase"
     return "keep" if len(runs) >= reading.policy.screens else "run"
-
-
-def _passes(own: Sequence[float], levels: Sequence[float], reading: MetricReading) -> bool:
-    sd, policy = reading.screening_sd, reading.policy
-    if len(own) == 1:
-        return passes_screen(own[0], levels[0], sd, policy)
-    return passes_rechecks(own[1:], levels[1:], sd, policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

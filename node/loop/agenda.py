@@ -27,7 +27,15 @@ from node.line.remeasure import open_remeasure
 from node.line.spending import open_trial
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
-from node.loop.session_plan import Goal, Opening, Rest, SessionPlan, fewest_pairs, local_time
+from node.loop.session_plan import (
+    Goal,
+    Opening,
+    Rest,
+    SessionPlan,
+    fewest_pairs,
+    local_time,
+    runs_to_keep,
+)
 from node.store.jobs import Job, PlannedRun
 from trainer.measuring.host_load import LOOKED_S, Idle
 
@@ -75,7 +83,8 @@ class Agenda:
         self._is_settling = False  # after a trial, until what went on beside it has ended
         self._makes_way = False
         pairs = fewest_pairs(self._ledger.style)
-        self.plan = SessionPlan(goal, now=now, clock_s=clock_s, pairs=pairs)
+        tries = runs_to_keep(self._ledger.style)
+        self.plan = SessionPlan(goal, now=now, clock_s=clock_s, pairs=pairs, tries=tries)
         self._checkpoint_wanted = False
         self._are_experiments_judged = False  # those of a session of so many
         self._ends_at_checkpoint = False

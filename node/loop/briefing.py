@@ -20,7 +20,7 @@ from node.loop.outcomes import Outcomes
 from node.loop.peer_reports import reports_of_others
 from node.store.notes import notes_in_force
 from node.store.program_versions import keep_program
-from protocol.rule import DEFAULT, screening_policy
+from protocol.rule import DEFAULT, Policy
 from protocol.units import NANO
 from trainer.task_folder.task import Task
 from trainer.task_kinds import words_of
@@ -72,6 +72,8 @@ class ProgramText:
 class Briefing:
     """Makes contexts for one line. `peers` answers with their claims, the most promising first.
 
+    `policy` is what its changes are judged by.
+
     What those say whom the user blocked is not passed on.
     """
 
@@ -81,6 +83,7 @@ class Briefing:
     program: Callable[[], str]
     noise_sd: Callable[[], float]
     people: Callable[[], People] = People
+    policy: Policy = DEFAULT
     peers: Callable[[], tuple[PeerPatch, ...]] = tuple
     aim: Callable[[], Aim] = lambda: "improve"
     show_unverified_words: bool = False
@@ -130,6 +133,6 @@ class Briefing:
             noise_sd=self.noise_sd(),
             best=sum(bank_nano) / len(bank_nano) / NANO if bank_nano else None,
             imports=allow_list(manifest.kind).imports,
-            policy=screening_policy(self.ledger.style, DEFAULT),
+            policy=self.policy,
             notes=notes_in_force(store, self.ledger.key, now_ms=now_ms),
         )

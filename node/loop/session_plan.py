@@ -19,6 +19,7 @@ from node.line.baseline import BASELINE_RUNS
 from node.line.trial import ANCHOR_PAIRS
 from node.store.jobs import Line
 from node.terminal.durations import Hours, duration_text, span_words
+from protocol.rule import DEFAULT, screening_policy
 from protocol.styles import Style
 
 # Differences that are all alike pass a line's first trial in so many (`make bench PART=timing`).
@@ -68,13 +69,14 @@ class Opening:
     """What a session finds when it begins: how many runs it takes before it can try anything.
 
     `has_stack`: something waits to be judged; `needs_anchor`: its head is not the task's baseline;
-    `pairs`: the fewest in which a stack passes.
+    `pairs`: the fewest in which a stack passes; `tries`: the runs that it takes to keep a change.
     """
 
     runs: int
     has_stack: bool = False
     needs_anchor: bool = False
     pairs: int = ANCHOR_PAIRS
+    tries: int = _TRIED
 
     @classmethod
     def of(cls, line: Line | None, *, baseline_tree: bytes, bank_size: int) -> Self:
@@ -88,7 +90,7 @@ class Opening:
     @property
     def least_runs(self) -> int:
         """The fewest runs after which something may be verified."""
-        tried = 0 if self.has_stack else _TRIED
+        tried = 0 if self.has_stack else self.tries
         judged = runs_of_checkpoint(needs_anchor=self.needs_anchor, pairs=self.pairs)
         return self.runs + tried + judged
 
@@ -101,7 +103,7 @@ class SessionPlan:
     """When a session ends: after so many seconds, or with the hours in which it may work.
 
     With neither it has no end. `now` is the time of day, `clock_s` counts seconds from anywhere,
-    also while the machine is suspended. `pairs`: the fewest in which a stack passes.
+    also while the machine is suspended. `pairs` and `tries` are an opening's.
     """
 
     def __init__(
@@ -111,9 +113,10 @@ class SessionPlan:
         now: Callable[[], datetime],
         clock_s: Callable[[], float],
         pairs: int = ANCHOR_PAIRS,
+        tries: int = _TRIED,
     ) -> None:
         self.now, self.clock_s = now, clock_s
-        self._pairs = pairs
+        self._pairs, self._tries = pairs, tries
         self._duration_s = goal.duration_s
         self._earlier_s = goal.earlier_s
         self._hours = goal.hours
@@ -126,7 +129,7 @@ class SessionPlan:
 
     def begin(self, opening: Opening) -> None:
         """Take note of what it finds, before its first run."""
-        self._opening = replace(opening, pairs=self._pairs)
+        self._opening = replace(opening, pairs=self._pairs, tries=self._tries)
 
     def took(self, run_s: float) -> str | None:
         """Take note of what a run took that came through, as one of a pair.
@@ -213,6 +216,12 @@ def fewest_pairs(style: Style) -> int:
     if style.name != "differences":
         return ANCHOR_PAIRS
     return max(_PAIRS_OF_DIFFERENCES, style.least_pairs)
+
+
+def runs_to_keep(style: Style) -> int:
+    """Return the runs that one kept change takes, those of its base beside it among them."""
+    rechecks = len(screening_policy(style, DEFAULT).rechecks_sd)
+    return 1 + rechecks * (2 if style.name == "differences" else 1)
 
 
 def runs_of_checkpoint(*, needs_anchor: bool, pairs: int = ANCHOR_PAIRS) -> int:

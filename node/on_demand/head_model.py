@@ -8,22 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent.source.allow_lists import LANGUAGE_MODEL
+from node.home.faults import explaining_faults
 from node.line.splits import random_seed
 from node.on_demand.session import Workbench, calibrated_session
 from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from protocol.units import from_nano
-from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
 from trainer.measuring.outcome import RunOutcome
 from trainer.task_folder.task import Task
+from trainer.task_kinds import write_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedModel:
-    """Where a model lies and what it measured, beside the baseline's run of this session."""
+    """A model's files and what it measured, beside the baseline's run of this session."""
 
-    folder: Path
     files: tuple[str, ...]
     seed: int
     metric: float
@@ -53,9 +54,6 @@ def with_budget(task: Task, amount: int | None) -> Task:
 
 async def train_model(bench: Workbench, source: Source, folder: Path) -> TrainedModel:
     """Train a tree once more and write its model to an empty folder. Raises ArnodeError."""
-    from trainer.language_model.data import TaskData
-    from trainer.language_model.model_folder import write_model
-
     products: list[bytes] = []
     seed, manifest = random_seed(), bench.task.manifest
     baselines: list[RunOutcome] = []
@@ -68,15 +66,14 @@ async def train_model(bench: Workbench, source: Source, folder: Path) -> Trained
             f"its training ended with {outcome.status}: {outcome.reason}",
             "try again; if it stays so, the head is in doubt (`arnode head --provenance`)",
         )
-    assert isinstance(data, TaskData)  # noqa: S101 -- of language models
     metric, baseline = outcome.metric_nano, baselines[0].metric_nano
     assert baseline is not None  # noqa: S101 -- or it would not be calibrated
     told = _told(manifest, source, metric_nano=metric, baseline_nano=baseline)
-    files = write_model(
-        folder, source, products[0], manifest=manifest, data=data, seed=seed, told=told
-    )
+    with explaining_faults(folder):
+        files = write_model(
+            folder, source, products[0], manifest=manifest, data=data, seed=seed, told=told
+        )
     return TrainedModel(
-        folder=folder,
         files=files,
         seed=seed,
         metric=from_nano(metric),

@@ -92,6 +92,7 @@ class Thinking:
             noise_sd=noise.sd,
             people=partial(read_people, home.people),
             peers=claimed.latest if claimed else tuple,
+            policy=policy,
             aim=exploring.aim,
             show_unverified_words=config.peers_words,
         )

@@ -15,6 +15,7 @@ from node.store.records import Records, parsed
 from protocol.record_kinds import AdoptBody, Origin, PatchBody, ResultBody
 from protocol.records import Record
 from protocol.runs import Role, speaking_nano
+from protocol.units import mean_nano
 
 Decision = Literal[
     "baseline", "kept", "discarded", "failed", "rejected", "unconfirmed", "adopted", "branched"
@@ -262,9 +263,9 @@ class Experiments:
         manifest = self._records.manifest(body.task)
         is_maximised = manifest is not None and manifest.metric.direction == "max"
         own_role: Role = "base" if body.stage == "baseline" else "candidate"
-        own = [run for run in body.runs if run.role == own_role]
         is_mean = body.stage in ("baseline", "confirm")
-        metric = _mean([run.metric_nano for run in own]) if is_mean else speaking_nano(own)
+        own = [run.metric_nano for run in body.runs if run.role == own_role]
+        metric = _mean(own) if is_mean else speaking_nano(body.runs)
         loss = None if body.stage == "baseline" else _loss(body, metric, self._base_metric(body))
         return Experiment(
             id=record.id,
@@ -328,4 +329,4 @@ def _decision(body: ResultBody, patch: PatchBody | None) -> Decision:
 
 def _mean(values: Sequence[int | None]) -> int | None:
     known = [value for value in values if value is not None]
-    return (2 * sum(known) + len(known)) // (2 * len(known)) if known else None
+    return mean_nano(known) if known else None

@@ -163,6 +163,11 @@ def test_a_patch_whose_checkpoint_was_missed_is_no_improvement_any_more(ledger: 
     assert "unconfirmed: a checkpoint; the working line went back to" in trailer(again, "val_bpb")
 
 
+def test_a_baselines_costs_are_told_though_none_of_its_runs_is_a_candidates() -> None:
+    runs = tuple(replace(run, role="base") for run in KEPT.runs)
+    assert trailer(replace(KEPT, runs=runs), "val_bpb") == trailer(KEPT, "val_bpb")
+
+
 def test_the_trailer_is_autoresearchs() -> None:
     assert trailer(KEPT, "val_bpb") == (
         "---\n"

@@ -26,6 +26,7 @@ from node.loop.session_plan import (
     Span,
     fewest_pairs,
     is_time_to_judge,
+    runs_to_keep,
     too_short,
 )
 from node.store.jobs import Job, StoredOutcome
@@ -119,6 +120,11 @@ def test_the_last_checkpoint_begins_so_early_that_it_fits(
     assert is_due(begins)
     assert is_due(no_more + 0.01)
     assert not is_due(no_more)
+
+
+def test_a_change_takes_more_runs_where_its_base_runs_beside_it() -> None:
+    styles = (RUNS, Style(name="exact"), Style.drawing(32))
+    assert [runs_to_keep(style) for style in styles] == [2, 1, 11]
 
 
 @pytest.mark.parametrize(

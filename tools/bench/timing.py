@@ -25,8 +25,7 @@ from protocol.rule import (
     Policy,
     evidence_of,
     judge,
-    passes_rechecks,
-    passes_screen,
+    passes_so_far,
     policy_of,
     screening_policy,
     trial_alpha,
@@ -76,9 +75,7 @@ class Chain:
     def passes(self, own: Sequence[float], levels: Sequence[float]) -> bool:
         """Say whether the last of a change's runs, its screen or a recheck, passes."""
         sd = self.noise.sd * self.style.public_scatter
-        if len(own) == 1:
-            return passes_screen(own[0], levels[0], sd, self.screening)
-        return passes_rechecks(own[1:], levels[1 : len(own)], sd, self.screening)
+        return passes_so_far(own, levels, sd, self.screening)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,17 +6,16 @@ sandbox, as far as its model.
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.language_model.data import TaskData
-from trainer.language_model.harness.tensors import load
 from trainer.language_model.job import run_job
 
 WEIGHTS_FILE: Final = "model.pt"
@@ -37,7 +36,7 @@ def write_model(
 ) -> tuple[str, ...]:
     """Write a model into a folder, made if need be; return the files' names.
 
-    `weights` are checked safetensors, `told` is what else its description says. Raises OSError.
+    `weights` are checked safetensors, `told` is what else its description says. Raises OSError, CalledProcessError.
     """
     job = run_job("serve", seed, source, manifest, data, parts=1, card={})
     description = {name: value for name, value in asdict(job).items() if name not in _LEFT_OUT}
@@ -50,5 +49,6 @@ def write_model(
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    torch.save(load(bytearray(weights)), folder / WEIGHTS_FILE)
+    saving = [sys.executable, "-m", "trainer.language_model.saving", str(folder / WEIGHTS_FILE)]
+    subprocess.run(saving, input=weights, check=True)
     return (WEIGHTS_FILE, *files)

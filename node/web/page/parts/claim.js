@@ -23,7 +23,9 @@ export async function show(visit) {
   const record = await visit.get(`records/${segment(visit.parameters[0])}`);
   visit.entitle(`${plain(record.kind)} ${figures.short(record.id)}`);
   const { body } = record;
-  if (body.patch) visit.show(await patchTitle(visit, body.patch));
+  const called = element("div", {});
+  visit.show(called);
+  if (body.patch) fill(called, () => calledView(visit, body.patch));
   visit.show(envelope(record));
   if (record.kind === "result" && record.level === "here") visit.show(element("p", {}, link(`experiments/${record.id}`, "It is an experiment of this node: its page")));
   if (CLAIMS.has(record.kind) && visit.maySteer) visit.show(verifyingSection(visit, record));
@@ -41,13 +43,9 @@ export async function show(visit) {
 }
 
 // What its author calls the change, which its patch says.
-async function patchTitle(visit, patch) {
-  const place = element("div", {});
-  await fill(place, async () => {
-    const { body, author } = await visit.get(`records/${segment(patch)}`);
-    return element("p", {}, said(body.title ?? ""), element("span", { class: "soft" }, " "), link(`records/${patch}`, `as ${figures.short(author)} calls it`));
-  });
-  return place;
+async function calledView(visit, patch) {
+  const { body, author } = await visit.get(`records/${segment(patch)}`);
+  return element("p", {}, said(body.title ?? ""), " ", link(`records/${patch}`, `as ${figures.short(author)} calls it`));
 }
 
 function envelope({ kind, id, author, seq, ts, level, retracted, signature_ok: isSigned }) {

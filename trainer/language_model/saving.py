@@ -1,0 +1,14 @@
+"""`python -m trainer.language_model.saving FILE`: checked safetensors from stdin, as torch saves them.
+
+A process of its own, as torch is nothing that a node loads.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from trainer.language_model.harness.tensors import load
+
+if __name__ == "__main__":
+    torch.save(load(bytearray(sys.stdin.buffer.read())), Path(sys.argv[1]))
