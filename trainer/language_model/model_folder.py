@@ -36,7 +36,8 @@ def write_model(
 ) -> tuple[str, ...]:
     """Write a model into a folder, made if need be; return the files' names.
 
-    `weights` are checked safetensors, `told` is what else its description says. Raises OSError, CalledProcessError.
+    `weights` are checked safetensors, `told` is what else its description says.
+    Raises OSError and CalledProcessError.
     """
     job = run_job("serve", seed, source, manifest, data, parts=1, card={})
     description = {name: value for name, value in asdict(job).items() if name not in _LEFT_OUT}

@@ -1,4 +1,4 @@
-"""`python -m trainer.language_model.saving FILE`: checked safetensors from stdin, as torch saves them.
+"""Checked safetensors from stdin, as torch saves them in the file that is named.
 
 A process of its own, as torch is nothing that a node loads.
 """
