@@ -52,7 +52,7 @@ def words_of(manifest: TaskManifest) -> TaskWords:
 def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
     """Return the task of that name, built in or made here before, or of that folder.
 
-    Raises UsageError if there is none, NotPreparedError if its data are not known by hash here
+    Raises UsageError if there is none, NotPreparedError if something of it is to be fetched
     (`settled_task`), ConfigurationError if one of its files has a fault.
     """
     folder = find_folder(str(name_or_path), data_dir / OWN_TASKS)
@@ -60,18 +60,18 @@ def load_task(name_or_path: str | Path, *, data_dir: Path) -> Task:
 
 
 def settled_task(
-    name_or_path: str | Path, *, data_dir: Path, data_url: str | None, progress: Progress
+    load: Callable[[], Task], *, data_dir: Path, data_url: str | None, progress: Progress
 ) -> Task:
-    """Return what `load_task` does; if its data are not known by hash, see to that first.
+    """Return what `load` does; if it lacks something that is to be fetched, see to that first.
 
-    `data_url` is the setting. Raises ArnodeError if the data are not to be had or cannot serve.
+    `data_url` is the setting. Raises ArnodeError if that is not to be had or cannot serve.
     """
     try:
-        return load_task(name_or_path, data_dir=data_dir)
+        return load()
     except NotPreparedError as unsettled:
         kind = KINDS[unsettled.kind]
         kind.settle(unsettled, data_dir=data_dir, data_url=data_url, progress=progress)
-    return load_task(name_or_path, data_dir=data_dir)
+    return load()
 
 
 def text_task(path: Path, *, data_dir: Path) -> Task:

@@ -1,6 +1,7 @@
 """`task list|show|fetch|prepare`."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from node.documents.tasks import tasks_document
 from node.home.control import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.line.open_task import find_task
 from node.line.strangers_task import known_by_id, lacking, strangers_task
 from node.settings.config import config_of
 from node.store.blobs import Blobs
@@ -141,7 +143,7 @@ def prepare(name: str | None, text: Path | None, first: bool) -> None:
     url = config_of(home).data_url
     with reporting() as progress, explaining_faults(home.data):
         if text is None:
-            wanted = name or "tiny"
+            wanted = partial(find_task, home, name=name or "tiny", text=None, progress=progress)
             one = settled_task(wanted, data_dir=home.data, data_url=url, progress=progress)
         else:
             progress("reading the text", 0.0)

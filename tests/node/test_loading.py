@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from trainer.language_model import card_checks
 from trainer.language_model.data import TaskData, prepare
 from trainer.language_model.kind import LanguageModel
 from trainer.task_folder.task import Download
-from trainer.task_kinds import settled_task
+from trainer.task_kinds import load_task, settled_task
 
 PATIENCE_S = 120.0
 
@@ -34,8 +35,9 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def first_of(hub: Hub, folder: Path) -> TaskData:
+    wanted = write_unpinned(folder / "task", hub.url)
     task = settled_task(
-        write_unpinned(folder / "task", hub.url),
+        partial(load_task, wanted, data_dir=folder / "data"),
         data_dir=folder / "data",
         data_url=None,
         progress=silent,
@@ -163,7 +165,8 @@ def test_the_end_of_the_node_ends_the_child(home: Home, shards: Path, tmp_path: 
         asyncio.run(work())
         hub.stalled.clear()
         # Nobody holds its locks any more.
-        assert settled_task(wanted, data_dir=home.data, data_url=None, progress=fail_if_waiting)
+        load = partial(load_task, wanted, data_dir=home.data)
+        assert settled_task(load, data_dir=home.data, data_url=None, progress=fail_if_waiting)
 
 
 def fail_if_waiting(what: str, _share: float) -> None:

@@ -3,12 +3,16 @@
 import pytest
 
 from protocol.errors import ConfigurationError
-from trainer.sandbox.packages import lock_of, locked, shown_packages
+from trainer.sandbox.packages import NO_PACKAGES, installed, locked, shown_packages
 from trainer.sandbox.visible import visible_tree
 
 
 def inside(*names: str) -> set[str]:
-    return {binding.inside for binding in shown_packages(names)}
+    return {binding.inside for binding in shown_packages(installed(names))}
+
+
+def lock_of(*names: str) -> bytes:
+    return installed(names).lock
 
 
 def test_a_package_is_shown_with_what_it_needs() -> None:
@@ -26,13 +30,27 @@ def test_what_every_sandbox_shows_is_not_shown_twice() -> None:
     everybodys = {binding.inside for binding in visible_tree().bindings}
     assert "/packages/numpy" in everybodys
     assert inside("numpy").isdisjoint(everybodys)
-    assert inside() == set()
+    assert shown_packages(NO_PACKAGES) == ()
+    assert NO_PACKAGES.digest is None
 
 
 def test_a_package_that_is_not_here_is_named_with_its_mend() -> None:
     with pytest.raises(ConfigurationError, match="no-such-thing") as caught:
-        lock_of(("no-such-thing",))
+        installed(("no-such-thing", "click"))
     assert "pip install no-such-thing" in caught.value.hint
+
+
+def test_a_version_may_be_asked_for() -> None:
+    version = lock_of("msgpack").decode().strip().partition("==")[2]
+    assert installed((f"msgpack=={version}",)) == installed(("msgpack",))
+    with pytest.raises(ConfigurationError, match=r"msgpack==0\.0\.1"):
+        installed(("msgpack==0.0.1",))
+
+
+@pytest.mark.parametrize("asked", ["click>=8", "-r x", "click; x", "", "git+https://x", "./click"])
+def test_what_is_no_package_is_refused(asked: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no Python package"):
+        installed((asked,))
 
 
 def test_our_own_package_is_never_shown() -> None:
@@ -40,28 +58,27 @@ def test_our_own_package_is_never_shown() -> None:
 
 
 def test_a_lock_follows_from_versions_and_not_from_spelling() -> None:
-    assert lock_of(("aiohttp",)) == lock_of(("AIOHTTP",))
-    assert lock_of(("aiohttp",)) != lock_of(("click",))
-    assert b"click==" in lock_of(("click",))
+    assert lock_of("aiohttp") == lock_of("AIOHTTP")
+    assert lock_of("aiohttp") != lock_of("click")
+    assert b"click==" in lock_of("click")
 
 
 def test_who_has_the_same_versions_may_run_what_somebody_locked() -> None:
-    lock = lock_of(("aiohttp",))
-    names = locked(lock)
-    assert "aiohttp" in names
-    assert lock_of(names) == lock
+    assert locked(lock_of("aiohttp")) == installed(("aiohttp",))
 
 
 @pytest.mark.parametrize(
     ("lock", "named"),
     [
-        (lock_of(("click",)).replace(b"click==", b"click==0."), r"click==0\."),
+        (lock_of("click").replace(b"click==", b"click==0."), r"click==0\."),
+        (lock_of("numpy").replace(b"numpy==", b"numpy==0."), r"than every sandbox .* numpy==0\."),
         (b"no-such-thing==1\n", "no-such-thing"),
         (b"-r /etc/passwd\n", "is none"),
         (b"\xff\xfe", "is none"),
         (b"click==1; touch /tmp/x\n", "is none"),
         (b"click==1\x1b[2J\n", "is none"),
         (b"click\n", "is none"),
+        (b"", "is none"),
     ],
 )
 def test_who_has_others_is_told_which(lock: bytes, named: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,7 +52,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pinned(folder: Path, data_dir: Path, url: str | None = None) -> Task:
-    return settled_task(folder, data_dir=data_dir, data_url=url, progress=silent)
+    load = partial(load_task, folder, data_dir=data_dir)
+    return settled_task(load, data_dir=data_dir, data_url=url, progress=silent)
 
 
 def test_two_nodes_that_fetch_the_same_files_work_on_the_same_task(
@@ -288,6 +290,7 @@ def test_a_list_that_makes_no_splits_is_refused(
 
 KILLED_AT = """
 import os, signal, sys
+from functools import partial
 from pathlib import Path
 from trainer import task_kinds
 from trainer.language_model.text import pin, pinning, shards, vocabulary
@@ -298,7 +301,8 @@ def die(*_, **__):
 where, folder, data_dir, url = sys.argv[1:]
 module, _, name = where.partition(".")
 setattr(globals()[module], name, die)
-task_kinds.settled_task(folder, data_dir=Path(data_dir), data_url=url, progress=lambda *_: None)
+load = partial(task_kinds.load_task, folder, data_dir=Path(data_dir))
+task_kinds.settled_task(load, data_dir=Path(data_dir), data_url=url, progress=lambda *_: None)
 """
 
 

@@ -69,6 +69,7 @@ def read_manifest(
                 kind=KIND,
                 task=unpinned.task,
                 title=title,
+                lacks="what its data are, by hash, is not known here",
                 unknown=unpinned,
                 download=unpinned.download,
             )

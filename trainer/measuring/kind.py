@@ -184,7 +184,7 @@ class TaskKind(KindReader, Protocol):
         data_url: str | None,
         progress: Progress,
     ) -> None:
-        """Find out what a task's data are, after which it can be read. Raises ArnodeError."""
+        """See to what a task lacks, after which it can be read. Raises ArnodeError."""
 
     def has_first(self, task: Task, *, data_dir: Path) -> bool:
         """Say whether `prepare` has nothing to fetch."""

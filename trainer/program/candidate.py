@@ -122,7 +122,7 @@ class Candidate:
         self._counts = counts_instructions(manifest)
         self._is_one_process = is_one_process(manifest)
         recipe = recipe_of(task)
-        self._profile = profile_of(manifest, packages=recipe.requires, data=recipe.data, card=card)
+        self._profile = profile_of(manifest, packages=recipe.packages, data=recipe.data, card=card)
 
     async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
         """Return what one process answers to instances, one after the other. Raises RunFailed.

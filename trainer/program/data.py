@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from protocol.errors import ConfigurationError
+from trainer.sandbox.packages import NO_PACKAGES, Packages
 from trainer.sandbox.visible import VisiblePath
 
 LIMIT_S: Final = 60  # of a judge's question, where a task says nothing else
@@ -72,7 +73,7 @@ class Means:
     and what it may take to answer a question: bytes to write, seconds, memory.
     """
 
-    packages: tuple[str, ...] = ()
+    packages: Packages = NO_PACKAGES
     data: tuple[DataFolder, ...] = ()
     scratch_bytes: int = 0
     limit_s: int = LIMIT_S

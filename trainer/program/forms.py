@@ -36,8 +36,9 @@ class Form:
 
 def forms_of(encoding: str) -> tuple[Form, ...]:
     """Return what an answer may be read as, the likeliest first; all else is plain bytes."""
-    known = {"json": (_JSON,), "arrays": (_ARRAYS,), "bytes": (_JSON, _LINES, _TEXT)}
-    return known[encoding]
+    if encoding == "bytes":
+        return (_JSON, _LINES, _TEXT)
+    return ({"json": _JSON, "arrays": _ARRAYS, "files": _FILES}[encoding],)
 
 
 def _read_json(data: bytes) -> Any:
@@ -74,6 +75,35 @@ def _write_arrays(value: Any) -> bytes:
         raise Unreadable(str(fault)) from fault
 
 
+def _read_files(data: bytes) -> Any:
+    try:
+        files = decode(data, "files")
+    except Undecodable as fault:
+        raise Unreadable(str(fault)) from fault
+    return {path: _read_content(content) for path, content in files.items()}
+
+
+def _read_content(content: bytes) -> Any:
+    try:
+        value = _read_json(content)
+        return value if _write_json(value) == content else content
+    except Unreadable:
+        return content
+
+
+def _write_files(value: Any) -> bytes:
+    if not isinstance(value, dict):
+        return _write_json(value)
+    contents = {
+        path: content if isinstance(content, bytes) else _write_json(content)
+        for path, content in value.items()
+    }
+    try:
+        return encode(contents, "files")
+    except (TypeError, ValueError) as fault:
+        raise Unreadable(str(fault)) from fault
+
+
 def _read_lines(data: bytes) -> Any:
     lines = data.splitlines()
     if len(lines) < 2:
@@ -106,5 +136,6 @@ def _write_text(value: Any) -> bytes:
 
 _JSON: Final = Form(name="json", read=_read_json, write=_write_json)
 _ARRAYS: Final = Form(name="arrays", read=_read_arrays, write=_write_arrays)
+_FILES: Final = Form(name="files", read=_read_files, write=_write_files)
 _LINES: Final = Form(name="lines of json", read=_read_lines, write=_write_lines)
 _TEXT: Final = Form(name="text", read=_read_text, write=_write_text, has_types=False)

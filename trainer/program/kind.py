@@ -15,6 +15,7 @@ from trainer.measuring.checks import Remark
 from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
 from trainer.measuring.models import KeptModels
 from trainer.program.data import LIMIT_S, MEMORY_BYTES, Means
+from trainer.program.environments import make_environment, packages_of_lock, require_met
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File
 from trainer.program.manifest import (
@@ -26,11 +27,12 @@ from trainer.program.manifest import (
 )
 from trainer.program.task_file import read_manifest
 from trainer.sandbox.compiled import CompiledCode
-from trainer.sandbox.packages import locked
+from trainer.sandbox.packages import NO_PACKAGES, Packages
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import NotPreparedError, Task
 
+_ID_DIGITS: Final = 12
 _MEASURED: Final = """\
 - Your version runs in a sandbox, in a new process for each instance: no network, no files but its \
 own, no other processes, nothing installed.
@@ -80,7 +82,7 @@ class Program:
         self, fields: Fields, folder: TaskFolder, source: Source, *, title: str, data_dir: Path
     ) -> tuple[TaskManifest, ProgramRecipe]:
         """Return a task's manifest and recipe."""
-        return read_manifest(fields, folder, source)
+        return read_manifest(fields, folder, source, title=title)
 
     def settle(
         self,
@@ -90,8 +92,11 @@ class Program:
         data_url: str | None,
         progress: Progress,
     ) -> None:
-        """Nothing of a program's task is found out later."""
-        raise TypeError("a program has no data to find out about")
+        """Make the environments of its own that a task lacks."""
+        if not isinstance(unsettled.unknown, tuple):
+            raise TypeError("what is not here are no packages")
+        for unmet in unsettled.unknown:
+            make_environment(unmet, progress)
 
     def has_first(self, task: Task, *, data_dir: Path) -> bool:
         """Say that there is nothing to fetch."""
@@ -135,6 +140,15 @@ class Program:
             raise ConfigurationError(
                 f"task {manifest.name}: its data lie with whoever made it", "name its folder"
             )
+        title = f"{manifest.name}, by its id"
+        packages, judges = require_met(
+            *(
+                NO_PACKAGES if lock is None else packages_of_lock(read(lock))
+                for lock in (spec.packages, spec.judge_packages)
+            ),
+            task=manifest.id.hex()[:_ID_DIGITS],
+            title=title,
+        )
         script = dict(spec.judge_data).get(SCRIPT)
         fixed = tuple(File(path=path, data=read(blob)) for path, blob in spec.fixed_files)
         better = "lower" if manifest.metric.direction == "min" else "higher"
@@ -144,7 +158,7 @@ class Program:
         return Task(
             manifest=manifest,
             source=source,
-            title=f"{manifest.name}, by its id",
+            title=title,
             program=program,
             program_path=None,
             knobs=(),
@@ -154,8 +168,8 @@ class Program:
                 judge=read(spec.judge),
                 fixed=fixed,
                 script=None if script is None else read(script),
-                requires=() if spec.packages is None else locked(read(spec.packages)),
-                judge_means=_judge_means(spec, read),
+                packages=packages,
+                judge_means=_judge_means(spec, judges),
             ),
             is_private=False,
         )
@@ -190,12 +204,12 @@ class Program:
         return ProgramStages(task, task_key=audit_key, device=device, models=models)
 
 
-def _judge_means(spec: ProgramSpec, read: Callable[[bytes], bytes]) -> Means:
+def _judge_means(spec: ProgramSpec, packages: Packages) -> Means:
     """Return what a stranger's judge has beside itself."""
-    limits, lock = spec.limits, spec.judge_packages
+    limits = spec.limits
     memory_mb = limits.judge_memory_mb
     return Means(
-        packages=() if lock is None else locked(read(lock)),
+        packages=packages,
         scratch_bytes=(limits.scratch_mb or 0) * 1_000_000,
         limit_s=limits.judge_limit_s or LIMIT_S,
         memory_bytes=MEMORY_BYTES if memory_mb is None else memory_mb * 1_000_000,

@@ -12,6 +12,7 @@ from protocol.manifest import TaskManifest
 from protocol.program import Instances, ProgramSpec
 from trainer.program.data import DataFolder, Means
 from trainer.program.harness.files import File
+from trainer.program.harness.handing import FOLDERS, IN, OUT, is_asked
 from trainer.program.metric import (
     AGGREGATES,
     INSTRUCTIONS,
@@ -20,7 +21,7 @@ from trainer.program.metric import (
     SCALE,
     TIMED,
 )
-from trainer.sandbox.packages import lock_of
+from trainer.sandbox.packages import NO_PACKAGES, Packages
 from trainer.sandbox.toolchains import TOOLCHAINS, toolchain_of
 from trainer.task_folder.task import Download, Task
 
@@ -29,12 +30,13 @@ EVALUATOR: Final = "program/1"
 JUDGE: Final = "judge.py"  # what it is called where it runs
 SCRIPT: Final = "scripted.py"  # likewise
 SCRIPTED: Final = "scripted"  # the model that it is
-ENCODINGS: Final = ("bytes", "json", "arrays")
+ENCODINGS: Final = ("bytes", "json", "arrays", FOLDERS)
 FRESH: Final = "fresh"  # a process an instance
 BATCH: Final = "batch"  # one for all instances of a split, one after the other
 ISOLATIONS: Final = (FRESH, BATCH)
 DEVICES: Final = ("cpu", "any", "cuda")
 SCORINGS: Final = ("judged", "self", "model")
+FOLDERS_MEND: Final = f"name both in the command, as in `run = ['./work', '{IN}', '{OUT}']`"
 BATCH_MEND: Final = f'a batch is for functions that are called (`entry`): omit it, or "{FRESH}"'
 
 
@@ -43,14 +45,14 @@ class ProgramRecipe:
     """The files of a task that no candidate may edit: its judge, and what lies beside sources.
 
     `script` stands in for a language model and is hidden from candidates as the judge is;
-    `requires` are the packages that these may import beside everybody's, `data` is the folder that
+    `packages` are those that these may import beside everybody's, `data` is the folder that
     they may read; `judge_means` is what its judge has beside itself, that folder among it.
     """
 
     judge: bytes
     fixed: tuple[File, ...]
     script: bytes | None = None
-    requires: tuple[str, ...] = ()
+    packages: Packages = NO_PACKAGES
     data: DataFolder | None = None
     judge_means: Means = field(default_factory=Means)
     name: str = KIND
@@ -61,7 +63,7 @@ class ProgramRecipe:
         """What others who run the task fetch beside its baseline."""
         scripts = () if self.script is None else (self.script,)
         listings = (folder.listing for folder in self.judge_means.data)
-        locks = (lock_of(names) for names in (self.requires, self.judge_means.packages) if names)
+        locks = (one.lock for one in (self.packages, self.judge_means.packages) if one.lock)
         return (self.judge, *scripts, *(one.data for one in self.fixed), *listings, *locks)
 
 
@@ -126,6 +128,14 @@ def batch_fault(spec: ProgramSpec) -> str | None:
     return None
 
 
+def folders_fault(spec: ProgramSpec) -> str | None:
+    """Return why a task cannot have folders of files for instances and answers, if it says so."""
+    if spec.encoding != FOLDERS or spec.run is None:
+        return None
+    lacking = [what for what in (IN, OUT) if not is_asked(spec.run, what)]
+    return f"run does not ask for {lacking[0]}" if lacking else None
+
+
 def check(manifest: TaskManifest) -> None:
     """Raise ConfigurationError for a task with a word that this version does not know."""
     spec = spec_of(manifest)
@@ -148,6 +158,10 @@ def check(manifest: TaskManifest) -> None:
     if (problem := batch_fault(spec)) is not None:
         raise ConfigurationError(
             f"task {manifest.name}: its isolation is {BATCH!r}, but {problem}", BATCH_MEND
+        )
+    if (problem := folders_fault(spec)) is not None:
+        raise ConfigurationError(
+            f"task {manifest.name}: its encoding is {FOLDERS!r}, but {problem}", FOLDERS_MEND
         )
     asked = {model for one in spec.model_budgets for model in one.models}
     if SCRIPTED in asked and SCRIPT not in dict(spec.judge_data):

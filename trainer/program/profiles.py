@@ -9,6 +9,7 @@ from trainer.program.data import DataFolder
 from trainer.program.harness import HARNESS
 from trainer.program.harness.handing import IN, OUT, is_asked
 from trainer.program.manifest import spec_of, tools_of
+from trainer.sandbox.packages import NO_PACKAGES, Packages
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.toolchains import toolchain
 
@@ -25,7 +26,7 @@ def is_one_process(manifest: TaskManifest) -> bool:
 def profile_of(
     manifest: TaskManifest,
     *,
-    packages: tuple[str, ...] = (),
+    packages: Packages = NO_PACKAGES,
     data: DataFolder | None = None,
     card: Device | None = None,
 ) -> Profile:

@@ -11,14 +11,21 @@ from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, Progr
 from protocol.source import Source
 from protocol.units import NANO
 from trainer.program.data import LIMIT_S, MEMORY_BYTES, DataFolder, Means
+from trainer.program.environments import (
+    JUDGE_LOCK,
+    LOCK,
+    packages_of_folder,
+    require_met,
+)
 from trainer.program.harness.files import File
-from trainer.program.harness.handing import IN, IN_FILE, OUT, OUT_FILE, is_asked
+from trainer.program.harness.handing import FOLDERS, IN, IN_FILE, OUT, OUT_FILE, is_asked
 from trainer.program.manifest import (
     BATCH,
     BATCH_MEND,
     DEVICES,
     ENCODINGS,
     EVALUATOR,
+    FOLDERS_MEND,
     FRESH,
     ISOLATIONS,
     JUDGE,
@@ -27,11 +34,11 @@ from trainer.program.manifest import (
     SCRIPTED,
     ProgramRecipe,
     batch_fault,
+    folders_fault,
     most_of_a_split,
     tools_of,
 )
 from trainer.program.metric import AGGREGATES, MOST, OF_BASELINE, SCALE
-from trainer.sandbox.packages import lock_of
 from trainer.sandbox.toolchains import TOOLCHAINS
 from trainer.task_folder.fields import Fields, nearest
 from trainer.task_folder.folder import TaskFolder
@@ -47,14 +54,20 @@ _FOLDER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
 def read_manifest(
-    fields: Fields, folder: TaskFolder, source: Source
+    fields: Fields, folder: TaskFolder, source: Source, *, title: str
 ) -> tuple[TaskManifest, ProgramRecipe]:
     """Return a task's manifest and recipe, as `trainer.task_folder.task.KindReader` has it."""
     judging = fields.section("judge")
     judge = folder.read(judging, judging.text("file"))
     public, hidden = _data(fields, folder)
+    packages, judges = require_met(
+        packages_of_folder(_sorted_texts(fields, "requires"), folder, LOCK),
+        packages_of_folder(_sorted_texts(judging, "requires"), folder, JUDGE_LOCK),
+        task=folder.called,
+        title=title,
+    )
     judge_means = Means(
-        packages=_sorted_texts(judging, "requires"),
+        packages=judges,
         data=(*public, *hidden),
         scratch_bytes=_whole(judging, "scratch_mb", 0, low=1, high=_MOST_SCRATCH_MB) * 1_000_000,
         **_judge_limits(judging),
@@ -67,7 +80,7 @@ def read_manifest(
         judge=judge,
         fixed=fixed,
         script=script,
-        requires=_sorted_texts(fields, "requires"),
+        packages=packages,
         data=next(iter(public), None),
         judge_means=judge_means,
     )
@@ -165,8 +178,8 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
         scoring=_scoring(fields, judge_llm),
         interactive=fields.has("interactive") and fields.flag("interactive"),
         judge_data=_judge_data(recipe),
-        packages=_lock(recipe.requires),
-        judge_packages=_lock(means.packages),
+        packages=recipe.packages.digest,
+        judge_packages=means.packages.digest,
         llm=_llm(_optional(fields, "llm"), instances),
         judge_llm=judge_llm,
         toolchains=_toolchains(fields),
@@ -175,8 +188,10 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
         forbid=_forbidden(_optional(fields, "source"), source),
     )
     bound.finish()
-    if spec.interactive and spec.encoding != "json" and (run or spec.encoding == "bytes"):
+    if spec.interactive and spec.encoding not in (("json",) if run else ("json", "arrays")):
         raise fields.error("encoding", f"is {spec.encoding!r}", 'messages in lines are "json"')
+    if (problem := folders_fault(spec)) is not None:
+        raise fields.error("encoding", f"is {FOLDERS!r}, but {problem}", FOLDERS_MEND)
     if (problem := batch_fault(spec)) is not None:
         raise fields.error("isolation", f"is {BATCH!r}, but {problem}", BATCH_MEND)
     if spec.limits.warmup and (run or spec.interactive):
@@ -264,10 +279,6 @@ def _toolchains(fields: Fields) -> tuple[str, ...] | None:
         if name not in TOOLCHAINS:
             raise fields.error("toolchains", f"names {name!r}", nearest(name, TOOLCHAINS))
     return names
-
-
-def _lock(requires: tuple[str, ...]) -> bytes | None:
-    return _digest(lock_of(requires)) if requires else None
 
 
 def _instances(section: Fields) -> Instances:

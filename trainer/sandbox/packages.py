@@ -1,22 +1,31 @@
 """Distributions of Python that a task names, as its candidates' sandboxes show them.
 
-They are this environment's own, each with all that it needs and that is here, read-only beside what
-every sandbox shows. What is shown depends on versions, so a task's manifest names them by a hash.
+They are this environment's own or lie in one of the task's own beside it
+(`trainer.program.environments`), read-only beside what every sandbox shows. What is shown depends
+on versions, so a task's manifest names them by the hash of a list: sorted lines of `NAME==VERSION`.
 """
 
 import functools
+import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from dataclasses import dataclass
+from importlib.metadata import Distribution, packages_distributions
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from protocol.errors import ConfigurationError
-from trainer.sandbox.visible import VisiblePath, visible_tree
+from trainer.sandbox.visible import PACKAGES, VisiblePath, visible_tree
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# They are a stranger's words, and stand in a command that people are told to type.
-_LOCKED: Final = re.compile(_NAME.pattern + r"==[A-Za-z0-9.!+_-]+")
+# Beside arnode's own: made for its Python, and to be read by whoever may read arnode.
+ENVIRONMENTS: Final = Path(sys.prefix, "arnode-environments")
+
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_VERSION: Final = r"==[A-Za-z0-9.!+_-]+"
+# They are a stranger's words, and stand in a command that is called.
+_LOCKED: Final = re.compile(_NAME + _VERSION)
+_REQUIREMENT: Final = re.compile(f"({_NAME})(?:{_VERSION})?")
 _OF_EXTRAS: Final = re.compile(r"\bextra\s*==")
 _METADATA: Final = ("METADATA", "entry_points.txt")  # the rest says where it came from
 _MODULES: Final = (".py", ".so")
@@ -24,75 +33,156 @@ _OURS: Final = "arnode"
 _MOST: Final = 300
 
 
-@functools.cache
-def shown_packages(names: tuple[str, ...]) -> tuple[VisiblePath, ...]:
-    """Return what some distributions show beside `visible_tree`.
-
-    Raises ConfigurationError if one is not here.
+@dataclass(frozen=True, slots=True)
+class Packages:
+    """Distributions with all that they need: `lock` is their list. `folder` is the environment of
+    a task's own that those lie in which are not in arnode's; None if all are.
     """
-    known = {binding.inside for binding in visible_tree().bindings} if names else set()
+
+    lock: bytes = b""
+    folder: Path | None = None
+
+    @property
+    def digest(self) -> bytes | None:
+        """What a manifest has of them; None if there are none."""
+        return hashlib.sha256(self.lock).digest() if self.lock else None
+
+
+NO_PACKAGES: Final = Packages()
+
+
+class PackagesMissing(ConfigurationError):  # noqa: N818 -- what is wrong, as its siblings are named
+    """Distributions that are not here, or not in that version, as pip calls them."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = tuple(lines)
+        super().__init__(
+            f"these Python packages are needed and not here: {', '.join(self.lines[:5])}",
+            f"install them into arnode's environment: `pip install {' '.join(self.lines)}`",
+        )
+
+
+@functools.cache
+def shown_packages(packages: Packages) -> tuple[VisiblePath, ...]:
+    """Return what some distributions show beside `visible_tree`."""
+    known = {binding.inside for binding in visible_tree().bindings} if packages.lock else set()
     shown: dict[str, VisiblePath] = {}
-    for one in _closure(names).values():
-        for path in _top_paths(one):
+    for line in packages.lock.decode().splitlines():
+        one = _found(line.partition("==")[0], packages.folder)
+        for path in () if one is None else _top_paths(one):
             inside = f"/packages/{path}"
-            host = Path(str(one.locate_file(path)))
+            host = Path(str(one.locate_file(path))) if one else Path()
             if inside not in known and host.exists():
                 shown.setdefault(inside, VisiblePath(host, inside))
     return tuple(shown.values())
 
 
-def lock_of(names: tuple[str, ...]) -> bytes:
-    """Return what some distributions are here, with all that they need: lines of `NAME==VERSION`,
-    of which a manifest has the hash. Raises ConfigurationError if one is not here.
+def installed(requirements: Iterable[str], folder: Path | None = None) -> Packages:
+    """Return what `NAME` or `NAME==VERSION` ask for, in arnode's environment and `folder`.
+
+    Raises PackagesMissing if one is not there, ConfigurationError if one asks for nothing.
     """
-    lines = [f"{name}=={one.version}\n" for name, one in sorted(_closure(names).items())]
-    return "".join(lines).encode()
+    asked = {}
+    for requirement in requirements:
+        named = _REQUIREMENT.fullmatch(requirement)
+        if named is None:
+            raise ConfigurationError(
+                f"{requirement!r} is no Python package", "write `NAME` or `NAME==VERSION`"
+            )
+        asked[_normal(named[1])] = requirement
+    closure = _closure(asked, folder)
+    missing = [
+        requirement
+        for name, requirement in asked.items()
+        if name != _OURS and not _meets(closure.get(name), requirement)
+    ]
+    if missing:
+        raise PackagesMissing(missing)
+    lines = [f"{name}=={one.version}\n" for name, one in sorted(closure.items())]
+    return Packages("".join(lines).encode(), folder)
 
 
-def locked(lock: bytes) -> tuple[str, ...]:
-    """Return the distributions of somebody's lock. Raises ConfigurationError if these are others
-    than are here.
+def locked(lock: bytes) -> Packages:
+    """Return the distributions of a list, wherever they are here.
+
+    Raises PackagesMissing with those that an environment of the task's own would have to bring,
+    ConfigurationError for what is no list, or where no such environment can help.
     """
-    wanted = lock.decode("utf-8", "replace").splitlines()
-    names = tuple(line.partition("==")[0] for line in wanted)
-    if len(names) > _MOST or not all(map(_LOCKED.fullmatch, wanted)):
+    lines = lock.decode("utf-8", "replace").splitlines()
+    if not 0 < len(lines) <= _MOST or not all(map(_LOCKED.fullmatch, lines)):
         raise ConfigurationError("a task whose list of packages is none", "nobody can run it")
-    here = set(lock_of(names).decode().splitlines())
-    if others := [line for line in wanted if line not in here]:
+    others = lacking(lines, None)
+    if not others:
+        return Packages(lock)
+    if fixed := [line for line in others if _normal(line.partition("==")[0]) in everybodys()]:
         raise ConfigurationError(
-            f"this task needs other versions of Python packages: {', '.join(others[:5])}",
-            f"install them into arnode's environment: `pip install {' '.join(others)}`",
+            f"this task needs other versions than every sandbox here shows: {', '.join(fixed)}",
+            f"install them into arnode's environment: `pip install {' '.join(fixed)}`",
         )
-    return names
+    folder = environment_of(lock)
+    if lacking(lines, folder):
+        raise PackagesMissing(others)
+    return Packages(lock, folder)
 
 
-def _closure(names: Iterable[str]) -> dict[str, Distribution]:
+def lacking(lines: Iterable[str], folder: Path | None) -> list[str]:
+    """Return the lines of a list that are met neither in `folder` nor in arnode's environment."""
+    return [line for line in lines if not _meets(_found(line.partition("==")[0], folder), line)]
+
+
+def environment_of(lock: bytes) -> Path:
+    """Return where the environment of a list lies, if it was made."""
+    return ENVIRONMENTS / hashlib.sha256(lock).hexdigest()[:32]
+
+
+@functools.cache
+def everybodys() -> dict[str, str]:
+    """Return the versions of those distributions that every sandbox shows, by name."""
+    owners = packages_distributions()
+    names = {_normal(name) for module in PACKAGES for name in owners.get(module, ())}
+    found = {name: _found(name, None) for name in sorted(names)}
+    return {name: one.version for name, one in found.items() if one is not None}
+
+
+def _closure(names: Iterable[str], folder: Path | None) -> dict[str, Distribution]:
     """Return distributions with all that they need, by name; what is not here they do without."""
     found: dict[str, Distribution] = {}
-    waiting = [(name, True) for name in names]
+    waiting = [*names]
     while waiting:
-        name, is_asked_for = waiting.pop()
-        name = re.sub(r"[-_.]+", "-", name).lower()
+        name = _normal(waiting.pop())
         if name in found or name == _OURS:
             continue
-        try:
-            found[name] = distribution(name)
-        except PackageNotFoundError as error:
-            if is_asked_for:
-                raise ConfigurationError(
-                    f"this task needs the Python package {name}, which is not installed here",
-                    f"install it into arnode's environment: `pip install {name}`",
-                ) from error
+        one = _found(name, folder)
+        if one is None:
             continue
+        found[name] = one
         if len(found) > _MOST:
             raise ConfigurationError("a task that needs too many packages", f"at most {_MOST}")
-        waiting += [(needed, False) for needed in _needed(found[name])]
+        waiting += _needed(one)
     return found
+
+
+def _found(name: str, folder: Path | None) -> Distribution | None:
+    """Return a distribution, rather that of `folder` than arnode's own."""
+    for path in ([str(folder)], sys.path) if folder else (sys.path,):
+        one = next(iter(Distribution.discover(name=name, path=path)), None)
+        if one is not None:
+            return one
+    return None
+
+
+def _meets(one: Distribution | None, requirement: str) -> bool:
+    version = requirement.partition("==")[2]
+    return one is not None and version in ("", one.version)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _needed(one: Distribution) -> Iterator[str]:
     for requirement in one.requires or ():
-        named = _NAME.match(requirement)
+        named = re.match(_NAME, requirement)
         if named and not _OF_EXTRAS.search(requirement):
             yield named[0]
 

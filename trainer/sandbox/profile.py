@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainer.host.device import Device
+from trainer.sandbox.packages import NO_PACKAGES, Packages
 from trainer.sandbox.visible import VisiblePath
 
 Role = Literal["train", "serve", "build", "solve", "judge"]
@@ -35,7 +36,7 @@ class Profile:
     card: Device | None = None
     is_fresh: bool = False
     tools: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
+    packages: Packages = NO_PACKAGES
     data: tuple[VisiblePath, ...] = ()
     has_loopback: bool = False
     hash_seed: int = 0

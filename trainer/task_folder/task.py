@@ -91,17 +91,17 @@ class Task:
 
 
 class NotPreparedError(ConfigurationError):
-    """A task whose data are not known by hash here: it has no manifest, so no id.
+    """A task that lacks something which its id hangs on, or which no run can do without.
 
-    `task` is what commands call it; `unknown` is what its kind has to find out first, `download`
-    what it fetches for that.
+    `task` is what commands call it, `lacks` says what is not here; `unknown` is what its kind has
+    to see to first, `download` what it fetches for that.
     """
 
     def __init__(
-        self, *, kind: str, task: str, title: str, unknown: object, download: Download
+        self, *, kind: str, task: str, title: str, lacks: str, unknown: object, download: Download
     ) -> None:
         super().__init__(
-            f"task {task} is not prepared yet: what its data are, by hash, is not known here",
+            f"task {task} is not prepared yet: {lacks}",
             f"fetch them: arnode task prepare {task}",
         )
         self.kind = kind
@@ -118,7 +118,7 @@ class KindReader(Protocol):
     ) -> tuple[TaskManifest, Recipe]:
         """Return a task's manifest and recipe.
 
-        Raises NotPreparedError if its data are not known by hash here, ConfigurationError if one of
+        Raises NotPreparedError if something is to be fetched for that, ConfigurationError if one of
         its files has a fault.
         """
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgpack
@@ -13,6 +14,7 @@ from hypothesis.extra import numpy as arrays_of
 
 from trainer.program.harness.codec import Undecodable, decode, encode
 
+names = st.from_regex(r"[a-c](/[a-c]){0,2}", fullmatch=True)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 complex_numbers = st.complex_numbers(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -233,7 +235,17 @@ def test_nested_extensions_are_refused_before_they_are_read() -> None:
         decode(extended(2, body), "arrays")
 
 
-@given(st.binary(max_size=60), st.sampled_from(["json", "arrays"]))
+@given(st.dictionaries(names, st.binary(max_size=20), max_size=4))
+def test_files_come_back_unless_one_is_in_a_folders_place(files: dict[str, bytes]) -> None:
+    folders = {str(above) for path in files for above in PurePosixPath(path).parents}
+    if folders & files.keys():
+        with pytest.raises(Undecodable):
+            encode(files, "files")
+    else:
+        assert decode(encode(files, "files"), "files") == files
+
+
+@given(st.binary(max_size=60), st.sampled_from(["json", "arrays", "files"]))
 def test_any_bytes_are_a_value_or_refused(data: bytes, encoding: str) -> None:
     try:
         value = decode(data, encoding)

@@ -1,5 +1,6 @@
 """Commands that read their instance from a file, and leave their answer in one."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,83 @@ def test_a_file_that_is_in_the_way_is_named(tmp_path: Path) -> None:
     assert "arnode-in is there already" in (outcome.reason or "") + outcome.log_tail or (
         "secret split" in (outcome.reason or "")
     )
+
+
+FOLDERS_JUDGE = """\
+from judging import Wrong, random_of
+
+
+def instance(seed, split, index):
+    chance = random_of(seed)
+    return {f"numbers/{i}.txt": str(chance.randrange(100)) for i in range(3)} | {"empty": b""}
+
+
+def check(instance, answer):
+    if set(answer) != {"sums/all.txt", "log"}:
+        raise Wrong(f"files {sorted(answer)}")
+    total = sum(int(text) for path, text in instance.items() if path != "empty")
+    return {"error": abs(total - int(answer["sums/all.txt"]))}
+"""
+FOLDERS_SOLVE = """\
+import os, pathlib, sys
+given, into = map(pathlib.Path, sys.argv[1:])
+assert sys.stdin.read() == ""
+assert sorted(os.listdir()) == ["arnode-in", "arnode-out", "solve.py"], os.listdir()
+(into / "sums").mkdir()
+total = sum(int(one.read_text()) for one in (given / "numbers").iterdir()) + 3
+(into / "sums" / "all.txt").write_text(str(total))
+"""
+
+
+def folders(folder: Path, more: str, *words: str) -> Path:
+    how_run = how(*(words or ("{in}", "{out}"))).replace('"json"', '"files"')
+    files = {"solve.py": FOLDERS_SOLVE + more}
+    return write_task(folder, how=how_run, files=files, judge=FOLDERS_JUDGE)
+
+
+def test_instance_and_answer_may_be_folders_of_files(tmp_path: Path) -> None:
+    more = "(into / 'log').write_bytes(bytes(1 << 20))\nprint('a log')\n"
+    with Bench(read(folders(tmp_path, more))) as bench:
+        assert figures(bench.calibrate()) == ERROR
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("os.symlink('/etc/passwd', into / 'log')\n", "arnode-out/log cannot be read"),
+        ("os.symlink('/', into / 'deep')\n", r"files \['sums/all.txt'\]"),
+        ("os.mkfifo(into / 'log')\n", "arnode-out/log is no plain file"),
+        ("import shutil; shutil.rmtree(into)\n", "arnode-out is no folder"),
+        ("import shutil; shutil.rmtree(into); os.symlink('.', into)\n", "arnode-out is no folder"),
+        ("for i in range(5000): (into / str(i)).touch()\n", "more than 4096 files"),
+        ("(into / 'log').write_bytes(bytes(17_000_000))\n", "answer"),
+        ("", r"files \['sums/all.txt'\]"),
+    ],
+)
+def test_what_is_no_folder_of_files_is_no_answer(more: str, why: str, tmp_path: Path) -> None:
+    task = read(folders(tmp_path, "(into / 'log').touch()\n"))
+    with Bench(task) as bench:
+        assert figures(bench.calibrate()) == ERROR
+        outcome = bench.run(FOLDERS_SOLVE + more)
+        assert outcome.status != "ok"
+        assert re.search(why, f"{outcome.reason} {outcome.log_tail}")
+
+
+def test_a_function_meets_contents_by_path(tmp_path: Path) -> None:
+    text = """\
+def solve(files):
+    total = sum(int(text) for path, text in files.items() if path != "empty")
+    return {"sums/all.txt": str(total + 3), "log": b""}
+"""
+    called = 'editable = ["solve.py"]\nentry = "solve.py:solve"\nencoding = "files"\n'
+    folder = write_task(tmp_path, how=called, files={"solve.py": text}, judge=FOLDERS_JUDGE)
+    with Bench(read(folder)) as bench:
+        assert figures(bench.calibrate()) == ERROR
+        for answer in ("{'../x': b''}", "{'a': b'', 'a/b': b''}", "{'a': 1}", "[1]", "{1: b''}"):
+            outcome = bench.run(f"def solve(files):\n    return {answer}\n")
+            assert outcome.status != "ok", answer
+
+
+def test_folders_take_both_words(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"run does not ask for \{out\}"):
+        read(folders(tmp_path, "", "{in}"))

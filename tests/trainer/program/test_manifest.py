@@ -176,9 +176,9 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
     ),
     "an unknown field": ({"how": CALLED + "limits_s = 3\n"}, "limits_s is no field", "limit_s"),
     "an unknown encoding": (
-        {"how": CALLED + 'encoding = "pickle"\n'},
-        "encoding is 'pickle'",
-        "bytes, json",
+        {"how": CALLED + 'encoding = "cbor"\n'},
+        "encoding is 'cbor'",
+        "arrays, bytes, files, json",
     ),
     "an unknown isolation": (
         {"how": CALLED + 'isolation = "none"\n'},
@@ -447,4 +447,4 @@ def test_a_strangers_task_has_its_script_its_packages_and_its_judges_limits(tmp_
     others = strangers_task(own.manifest, own.source, served.__getitem__)
     ours, theirs = recipe_of(own), recipe_of(others)
     assert (theirs.script, theirs.judge_means) == (ours.script, ours.judge_means)
-    assert set(ours.requires) <= set(theirs.requires)
+    assert theirs.packages == ours.packages

@@ -16,12 +16,11 @@ from trainer.language_model.text.shards import (
     fetch_shard,
     fetch_unknown,
     keep_shard,
-    one_at_a_time,
     read_documents,
-    waited,
 )
 from trainer.language_model.text.vocabulary import train_vocabulary
 from trainer.measuring.kind import Progress
+from trainer.measuring.waiting import one_at_a_time, waited
 
 # As autoresearch trains its tokenizer, but on one shard's worth of text: more text changes few of
 # some thousand merges, and a first run would wait for it.

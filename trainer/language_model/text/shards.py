@@ -7,15 +7,10 @@
 A task names its shards by split, `training/…`, `public/…`, `secret/…`, with the hash of each.
 """
 
-import asyncio
-import fcntl
 import hashlib
-import os
-import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
@@ -25,14 +20,11 @@ from trainer.language_model.text.pin import Shard
 from trainer.language_model.text.token_cache import mapped_tokens
 from trainer.language_model.text.vocabulary import Vocabulary
 from trainer.measuring.kind import Progress
+from trainer.measuring.waiting import one_at_a_time, waited
 
 COLUMN: Final = "text"
 _DOCUMENTS_AT_ONCE = 1024
 _DIGITS = 12
-_WORD_S: Final = 1.0
-_LOOKED_S: Final = 0.2
-
-T = TypeVar("T")
 
 
 def shard_tokens(
@@ -149,42 +141,3 @@ def _arrow() -> Any:
             "install what does: pip install 'arnode[shards]'",
         ) from error
     return pyarrow
-
-
-def waited(work: Coroutine[object, object, T], say: Callable[[], None]) -> T:
-    """Run a coroutine to its end, with a word now and then; if that raises, it is cancelled."""
-
-    async def wait() -> T:
-        working = asyncio.create_task(work)
-        try:
-            while not working.done():
-                await asyncio.wait({working}, timeout=_WORD_S)
-                say()
-            return working.result()
-        finally:
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
-
-    return asyncio.run(wait())
-
-
-@contextmanager
-def one_at_a_time(path: Path, progress: Progress) -> Iterator[None]:
-    """Hold the lock at `path`: of several processes and threads one does the work."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        while not _locked(descriptor):
-            progress("waiting for another arnode that prepares the same data", 0.0)
-            time.sleep(_LOOKED_S)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

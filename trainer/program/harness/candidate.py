@@ -106,7 +106,7 @@ def _execute(channel: Channel, job: dict[str, Any]) -> None:
             break
     has_file = handing.is_asked(job["run"], handing.OUT)
     if handing.is_asked(job["run"], handing.IN):
-        reading = handing.put(reading)
+        reading = handing.put(reading, job["encoding"])
     command = as_command(handing.named(job["run"]))
     if not job["waits"]:
         become(command, reading, writing)
@@ -121,7 +121,7 @@ def _execute(channel: Channel, job: dict[str, Any]) -> None:
     _, status, used = os.wait4(pid, 0)
     told = {"exit": os.waitstatus_to_exitcode(status), "cpu_s": used.ru_utime + used.ru_stime}
     if has_file and not told["exit"]:
-        handing.hand_over(writing)
+        handing.hand_over(writing, job["encoding"])
     channel.send(USED, json.dumps({**told, "peak_kib": used.ru_maxrss}).encode())
 
 

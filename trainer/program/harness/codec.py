@@ -1,17 +1,20 @@
-"""How instances and answers become bytes: `bytes`, `json` or `arrays`; never pickle.
+"""How instances and answers become bytes: `bytes`, `json`, `arrays` or `files`; never pickle.
 
 `arrays` is msgpack with types of its own for what JSON has no word for: arrays of numpy, tuples,
-big and complex numbers, and maps whose keys are no texts. What comes from a candidate is decoded
-where judges are, within limits, and holds no number that is not finite.
+big and complex numbers, and maps whose keys are no texts. `files` are contents by path. What comes
+from a candidate is decoded where judges are, within limits, and holds no number that is not finite.
 """
 
 import json
 import math
 from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import msgpack
 import numpy as np
+
+from trainer.program.harness.files import File, pack_files, unpack_files
 
 _MOST_DEPTH: Final = 64
 _ARRAY, _TUPLE, _BIG, _COMPLEX, _MAP, _SCALAR = 1, 2, 3, 4, 5, 6
@@ -32,6 +35,8 @@ def encode(value: object, encoding: str) -> bytes:
         case "json":
             text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain)
             return text.encode()
+        case "files":
+            return _encoded_files(value)
     return bytes(msgpack.packb(value, default=_extended, strict_types=True))
 
 
@@ -40,6 +45,8 @@ def decode(data: bytes, encoding: str) -> Any:
     if encoding == "bytes":
         return data
     try:
+        if encoding == "files":
+            return _decoded_files(data)
         value = json.loads(data, parse_constant=_refuse) if encoding == "json" else _unpacked(data)
     except Undecodable:
         raise
@@ -49,6 +56,28 @@ def decode(data: bytes, encoding: str) -> Any:
         raise Undecodable(f"it is no {encoding}: {error}") from error
     _check(value, _MOST_DEPTH)
     return value
+
+
+def _encoded_files(value: object) -> bytes:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"a {type(value).__name__} where contents by path are expected")
+    files = [
+        File(path=path, data=content.encode() if isinstance(content, str) else bytes(content))
+        for path, content in sorted(value.items())
+        if isinstance(content, str | bytes | bytearray | memoryview)
+    ]
+    if len(files) < len(value):
+        raise TypeError("a file whose content is neither text nor bytes")
+    packed = pack_files(files)
+    _decoded_files(packed)  # whoever reads them refuses paths that are none
+    return packed
+
+
+def _decoded_files(data: bytes) -> dict[str, bytes]:
+    files = {PurePosixPath(one.path): one for one in unpack_files(data)}
+    if any(not files.keys().isdisjoint(path.parents) for path in files):
+        raise Undecodable("a file is in the place of a folder")
+    return {one.path: one.data for one in files.values()}
 
 
 def _plain(value: object) -> object:

@@ -1,8 +1,9 @@
-"""An instance that is a file, and an answer that is one, of a command that asks for either.
+"""An instance that is a file, and an answer that is one, of a command that asks for either; with
+the encoding `files` both are folders.
 
 The command may leave anything in the place of its answer: a link, a pipe, a folder, a file without
-end. Only a plain file that is there when the command has ended is an answer. It is read at once,
-under the clock: what somebody who outlives the command writes to it later comes too late.
+end. Only plain files that are there when the command has ended are an answer. They are read at
+once, under the clock: what somebody who outlives the command writes later comes too late.
 """
 
 import contextlib
@@ -13,10 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from trainer.program.harness.files import File, pack_files, unpack_files, write_files
+
 IN: Final = "{in}"
 OUT: Final = "{out}"
 IN_FILE: Final = "arnode-in"
 OUT_FILE: Final = "arnode-out"
+FOLDERS: Final = "files"  # the encoding
+_MOST_FILES: Final = 4096
+_MOST_BYTES: Final = 256 << 20  # more than any answer may be
 
 
 def named(command: Sequence[str]) -> list[str]:
@@ -29,18 +35,29 @@ def is_asked(command: Sequence[str], what: str) -> bool:
     return any(what in word for word in command)
 
 
-def put(instance: int) -> int:
-    """Write the instance to its file; return a descriptor of nothing to be read in its place."""
+def put(instance: int, encoding: str) -> int:
+    """Write the instance to its file, or its files to their folder beside an empty one for the
+    answer's; return a descriptor of nothing to be read in its place.
+    """
     try:
-        with os.fdopen(instance, "rb") as file, Path(IN_FILE).open("xb") as target:
-            shutil.copyfileobj(file, target)
+        with os.fdopen(instance, "rb") as file:
+            if encoding == FOLDERS:
+                for name in (IN_FILE, OUT_FILE):
+                    Path(name).mkdir()
+                write_files(unpack_files(file.read()), Path(IN_FILE))
+            else:
+                with Path(IN_FILE).open("xb") as target:
+                    shutil.copyfileobj(file, target)
     except FileExistsError as error:
-        raise SystemExit(f"{IN_FILE} is there already: the instance is to be") from error
+        raise SystemExit(f"{error.filename} is there already: the instance is to be") from error
     return os.open(os.devnull, os.O_RDONLY)
 
 
-def hand_over(writing: int) -> None:
-    """Write the answer's file to a pipe. Raises SystemExit where there is none."""
+def hand_over(writing: int, encoding: str) -> None:
+    """Write the answer to a pipe. Raises SystemExit where there is none."""
+    if encoding == FOLDERS:
+        _hand_over_folder(writing)
+        return
     try:
         # A pipe would not open until somebody writes to it.
         reading = os.open(OUT_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -52,3 +69,33 @@ def hand_over(writing: int) -> None:
     broken = contextlib.suppress(BrokenPipeError)
     with broken, os.fdopen(reading, "rb") as file, os.fdopen(writing, "wb") as pipe:
         shutil.copyfileobj(file, pipe)
+
+
+def _hand_over_folder(writing: int) -> None:
+    files: list[File] = []
+    total = 0
+    if Path(OUT_FILE).is_symlink() or not Path(OUT_FILE).is_dir():
+        raise SystemExit(f"the answer in {OUT_FILE} is no folder")
+    for folder, _, names, at in os.fwalk(OUT_FILE):
+        for name in sorted(names):
+            inside = Path(folder, name).relative_to(OUT_FILE).as_posix()
+            if len(files) == _MOST_FILES:
+                raise SystemExit(f"the answer has more than {_MOST_FILES} files")
+            data = _plain_file(name, at, inside, most=_MOST_BYTES + 1 - total)
+            total += len(data)
+            files.append(File(path=inside, data=data))
+    with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb") as pipe:
+        pipe.write(pack_files(files))
+
+
+def _plain_file(name: str, at: int, inside: str, *, most: int) -> bytes:
+    """Return at most so many bytes of a file in an open folder."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        reading = os.open(name, flags, dir_fd=at)
+    except OSError as error:
+        raise SystemExit(f"{OUT_FILE}/{inside} cannot be read: {error.strerror}") from error
+    with os.fdopen(reading, "rb") as file:
+        if not stat.S_ISREG(os.fstat(reading).st_mode):
+            raise SystemExit(f"{OUT_FILE}/{inside} is no plain file")
+        return file.read(max(0, most))

@@ -1,0 +1,205 @@
+"""Environments of tasks' own: Python packages that arnode's environment lacks, made once by pip.
+
+pip resolves what a task asks for beside what every sandbox shows, which stays as it is, and unpacks
+wheels: nothing of a package runs until a candidate or a judge imports it in a sandbox. What came of
+it is written beside the task as a list, which its id hangs on, so that others make the same.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import ConfigurationError
+from trainer.measuring.kind import Progress
+from trainer.measuring.waiting import one_at_a_time, waited
+from trainer.program.manifest import KIND
+from trainer.sandbox.packages import (
+    ENVIRONMENTS,
+    NO_PACKAGES,
+    Packages,
+    PackagesMissing,
+    environment_of,
+    everybodys,
+    installed,
+    lacking,
+    locked,
+)
+from trainer.task_folder.folder import TaskFolder
+from trainer.task_folder.task import Download, NotPreparedError
+
+LOCK: Final = "requires.lock"  # beside `task.toml`: the candidates' packages
+JUDGE_LOCK: Final = "judge-requires.lock"  # the judge's
+_MAKING: Final = "making-"
+_TOLD: Final = ("Collecting ", "Downloading ", "Installing ")  # and not its warnings
+_LINES: Final = 1 << 20  # bytes of one line of pip's
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """Packages that are needed and not here: `lines` of a list; or what a task asks for, whose list
+    is to be written to `lock_path`.
+    """
+
+    lines: tuple[str, ...]
+    lock_path: Path | None
+
+
+def packages_of_folder(
+    asked: tuple[str, ...], folder: TaskFolder, lock_name: str
+) -> Packages | Unmet:
+    """Return the packages that a task's file asks for, as its list has them if there is one.
+
+    Raises ConfigurationError if the list lacks one of them, or is none.
+    """
+    if not asked:
+        return NO_PACKAGES
+    path = next((at / lock_name for at in folder.folders if (at / lock_name).is_file()), None)
+    if path is None:
+        try:
+            return installed(asked)
+        except PackagesMissing:
+            return Unmet(asked, folder.folders[0] / lock_name)
+    lock = path.read_bytes()
+    found = packages_of_lock(lock)
+    listed = found.lines if isinstance(found, Unmet) else lock.decode().splitlines()
+    known = {each for line in listed for each in (line, line.partition("==")[0])}
+    if absent := [one for one in asked if one.lower().replace("_", "-") not in known]:
+        raise ConfigurationError(
+            f"{path}: {', '.join(absent)} is asked for and not in this list",
+            "delete the list, and `arnode task prepare` writes a new one",
+        )
+    return found
+
+
+def packages_of_lock(lock: bytes) -> Packages | Unmet:
+    """Return the packages of a list. Raises ConfigurationError if nothing can bring them."""
+    try:
+        return locked(lock)
+    except PackagesMissing:
+        return Unmet(tuple(lock.decode().splitlines()), None)
+
+
+def require_met(
+    packages: Packages | Unmet, judges: Packages | Unmet, *, task: str, title: str
+) -> tuple[Packages, Packages]:
+    """Return the candidates' packages and the judge's. Raises NotPreparedError if some are not
+    here; `task` is what commands call the task.
+    """
+    if isinstance(packages, Packages) and isinstance(judges, Packages):
+        return packages, judges
+    unmet = tuple(one for one in (packages, judges) if isinstance(one, Unmet))
+    lines = dict.fromkeys(line for one in unmet for line in one.lines)
+    missing = lacking(lines, None)
+    raise NotPreparedError(
+        kind=KIND,
+        task=task,
+        title=title,
+        lacks=f"these Python packages are not here: {', '.join(missing[:5])}",
+        unknown=unmet,
+        download=Download(
+            files=len(missing), first_files=len(missing), file_mb=None, needs_card=False
+        ),
+    )
+
+
+def make_environment(unmet: Unmet, progress: Progress) -> None:
+    """Install packages into an environment of their own, and write the list of what was asked for.
+
+    Raises ConfigurationError if pip cannot, or there is nowhere to write.
+    """
+    try:
+        with one_at_a_time(ENVIRONMENTS / "lock", progress):
+            for left in ENVIRONMENTS.glob(f"{_MAKING}*"):  # somebody was killed
+                shutil.rmtree(left)
+            _make(unmet, progress)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename or ENVIRONMENTS}: cannot be written ({error.strerror})",
+            "packages lie beside arnode's own: prepare the task as who installed arnode",
+        ) from error
+
+
+def _make(unmet: Unmet, progress: Progress) -> None:
+    lines = unmet.lines
+    wanted = _resolved(lines, progress) if unmet.lock_path else lacking(lines, None)
+    making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=ENVIRONMENTS))
+    try:
+        _pip(["--no-deps", "--target", str(making), *wanted], progress)
+        found = installed(lines, making)
+        lock = found.lock if unmet.lock_path else "".join(f"{line}\n" for line in lines).encode()
+        making.chmod(0o755)
+        target = environment_of(lock)
+        shutil.rmtree(target, ignore_errors=True)  # one that another arnode's packages completed
+        making.rename(target)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+    if unmet.lock_path is not None:
+        unmet.lock_path.write_bytes(lock)
+    progress(f"installed for the task: {', '.join(wanted)}", 1.0)
+
+
+def _resolved(asked: Iterable[str], progress: Progress) -> list[str]:
+    """Return what would have to be installed beside what is here."""
+    with tempfile.TemporaryDirectory(prefix="arnode-") as folder:
+        kept, report = Path(folder, "constraints"), Path(folder, "report")
+        kept.write_text("".join(f"{name}=={version}\n" for name, version in everybodys().items()))
+        options = ["--dry-run", "--report", str(report), "--constraint", str(kept)]
+        _pip([*options, *asked], progress)
+        told = [one["metadata"] for one in json.loads(report.read_text())["install"]]
+    return [f"{one['name']}=={one['version']}" for one in told]
+
+
+def _pip(words: list[str], progress: Progress) -> None:
+    """Let pip do something. Raises ConfigurationError in its words if it cannot."""
+    command = [sys.executable, "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
+    options = ["--disable-pip-version-check", "--only-binary", ":all:"]
+    said = ["asking for Python packages"]
+    output = waited(
+        _heard([*command, *options, *words], said.append),
+        lambda: progress(said[-1], 0.0),
+    )
+    if output is not None:
+        raise ConfigurationError(
+            f"the packages of the task cannot be installed: {_fault_of(output)}",
+            "mend `requires`; what every sandbox shows, as numpy and torch, stays as it is here",
+        )
+
+
+def _fault_of(lines: list[str]) -> str:
+    """Return what pip's last lines say went wrong, with the versions that clash if some do."""
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    clashing = [line for line in lines if " depends on " in line or "(constraint)" in line]
+    return "; ".join([*(errors[:1] or lines[-1:]), *clashing]) or "pip said nothing"
+
+
+async def _heard(command: list[str], hear: Callable[[str], None]) -> list[str] | None:
+    """Run a command to its end; return the last lines that it said if it failed."""
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    pip = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=environment,
+        limit=_LINES,
+    )
+    assert pip.stdout is not None  # noqa: S101 -- a pipe was asked for
+    lines: list[str] = []
+    try:
+        async for line in pip.stdout:
+            lines.append(line.decode("utf-8", "replace").strip())
+            if lines[-1].startswith(_TOLD):
+                hear(lines[-1])
+        return None if await pip.wait() == 0 else lines[-20:]
+    finally:
+        if pip.returncode is None:
+            pip.kill()
+            await pip.wait()
