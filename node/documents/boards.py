@@ -20,6 +20,7 @@ from node.store.store import Store
 from node.vetting.adoption import describe, marks_of, unread_of
 from protocol.board import RULE, Board, Row
 from protocol.manifest import TaskManifest
+from protocol.record_kinds import PatchBody, ResultBody
 from protocol.units import NANO, from_nano
 
 Level: TypeAlias = Literal["claimed", "others", "here"]
@@ -58,6 +59,7 @@ class _Row(TypedDict):
     tree: str
     author: str
     result: str
+    title: str | None
     metric: float
     gain_anchor: float | None
     gain_anchor_lower: float | None
@@ -74,7 +76,9 @@ class _Row(TypedDict):
 
 
 class RowDocument(_Row, total=False):
-    """One tree; `marks` is there where its code was read, nil where that is not here."""
+    """One tree; `title` is its author's word, nil where the patch is not here. `marks` is there
+    where its code was read, nil where that is not here.
+    """
 
     marks: list[str] | None
 
@@ -106,11 +110,13 @@ BoardDocument = TypedDict(
 class Code:
     """What is known of the rows' code, by tree: its marks, if it was read, and what nobody reads.
 
-    `unread` are languages that no lint reads; to say so takes no reading.
+    `unread` are languages that no lint reads; to say so takes no reading. `titles` are what the
+    authors call their patches, where these are here.
     """
 
     marks: Marks | None
     unread: Mapping[bytes, tuple[str, ...]]
+    titles: Mapping[bytes, str]
 
     @classmethod
     def of(
@@ -120,7 +126,8 @@ class Code:
         read = rows if reads else []
         marks = {row.tree: marks_of(store, blobs, manifest.id, row.tree) for row in read}
         unread = {row.tree: unread_of(blobs, manifest, row.tree) for row in rows}
-        return cls(marks=marks if reads else None, unread=unread)
+        titles = {row.tree: title for row in rows if (title := _title(store, row)) is not None}
+        return cls(marks=marks if reads else None, unread=unread, titles=titles)
 
     @property
     def is_shown(self) -> bool:
@@ -201,6 +208,7 @@ class Leaderboard:
             "tree": row.tree.hex(),
             "author": row.author.hex(),
             "result": row.result.hex(),
+            "title": code.titles.get(row.tree),
             "metric": row.metric_nano / NANO,
             "gain_anchor": from_nano(row.gain_anchor_nano),
             "gain_anchor_lower": from_nano(row.gain_anchor_lower_nano),
@@ -235,6 +243,16 @@ class Leaderboard:
             found = code.marks[row.tree]
             told["marks"] = None if found is None else [describe(mark) for mark in found]
         return told
+
+
+def _title(store: Store, row: Row) -> str | None:
+    """Return what an author calls the patch of a row, None if that is not here."""
+    result = store.records.get(row.result).body
+    patch_id = result.patch if isinstance(result, ResultBody) else None
+    if patch_id is None or not store.records.has(patch_id):
+        return None
+    patch = store.records.get(patch_id).body
+    return patch.title if isinstance(patch, PatchBody) else None
 
 
 def no_board_document(net: str, imported: Sequence[Imported], *, top: int) -> BoardDocument:

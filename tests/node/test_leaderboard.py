@@ -24,7 +24,7 @@ from tests.node.examples import HARDWARE_CLASS
 from tests.node.examples import MANIFEST as SMALL_MANIFEST
 from tests.node.strangers import Stranger
 from tests.node.test_commands import arnode
-from tests.protocol.examples import AUTHOR, MANIFEST, START_MS
+from tests.protocol.examples import AUTHOR, MANIFEST, PATCH, START_MS
 from tests.protocol.worlds import CLASS, KEYS, TREES, World, adopt, attest, confirm, retract
 from tests.trainer.nvml import FakeCard, FakeDriver
 
@@ -46,7 +46,9 @@ def told(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> World:
         KEYS[0], net=MAIN_NET, seq=0, prev=None, ts_ms=START_MS, body=TaskBody(manifest=MANIFEST)
     )
     world.records.append(announce)
-    best = world.say(KEYS[0], confirm(TREES[0], STEADY, env="torch2.13-cpu"))
+    patch = world.say(KEYS[0], PATCH)
+    claim = replace(confirm(TREES[0], STEADY, env="torch2.13-cpu"), patch=patch.id)
+    best = world.say(KEYS[0], claim)
     world.say(KEYS[1], confirm(TREES[1], SMALL, env="torch2.14-cpu"))
     aim = best.id
     world.say(KEYS[1], attest(KEYS[1], TREES[0], STEADY, "confirmed", target=aim))
@@ -80,8 +82,19 @@ def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
     assert set(document) == {"v", "network", "task", "class", "rows", "imported"} | digests
     assert document["task"] == {"id": MANIFEST.id.hex(), "name": "tiny"}
     promised = {
-        *("rank", "tie", "tree", "author", "result", "metric", "gain_anchor", "anchor_pairs"),
-        *("gain_anchor_lower", "gain", "gain_lower", "pairs", "tries", "others", "here", "env"),
+        *("rank", "tie", "tree", "author", "result", "title", "metric"),
+        *(
+            "gain_anchor",
+            "anchor_pairs",
+            "gain_anchor_lower",
+            "gain",
+            "gain_lower",
+            "pairs",
+            "tries",
+            "others",
+            "here",
+            "env",
+        ),
         *("flags", "unread"),
     }
     best, second = document["rows"]
@@ -90,6 +103,7 @@ def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
     assert best["gain_anchor"] == 0.1
     assert best["metric"] == 1.9
     assert (second["rank"], second["here"]) == (2, None)
+    assert (best["title"], second["title"]) == (PATCH.title, None)
 
 
 def test_rows_are_read_for_marks_when_asked(
@@ -191,7 +205,7 @@ def test_the_table_keeps_the_levels_apart(told: World, show: Show) -> None:
         *("rank", "id", "claimed", "gain", "at", "least", "val_bpb", "tries", "attested"),
         *("others", "here"),
     ]
-    of_best, of_second = (told.records[number].id.hex()[:12] for number in (1, 2))
+    of_best, of_second = (told.records[number].id.hex()[:12] for number in (2, 3))
     assert best.split()[:3] == ["1", of_best, "+0.100000"]
     assert best.rstrip().endswith("+1 ~1 -1 ?1  smaller +0.038700")
     assert second.split()[:2] == ["2", of_second]
@@ -210,7 +224,7 @@ def test_an_own_confirmation_counts_as_passed_once_it_was_adopted(
 
 def test_a_running_nodes_news_shows_at_once(told: World, show: Show, store: Store) -> None:
     assert len(rows(show)) == 2
-    claim: Record = told.records[2]
+    claim: Record = told.records[3]
     assert claim.author == KEYS[1].public
     taken_back = told.say(KEYS[1], retract(claim.id))
     store.intake.ingest([taken_back.wire], now_ms=NOW_MS)

@@ -32,6 +32,7 @@ def board_row(number: int) -> dict[str, Any]:
         "tree": digits,
         "author": digits,
         "result": digits,
+        "title": HOSTILE[0][:100],
         "metric": 1.5 - gain,
         "gain_anchor": gain,
         "gain_anchor_lower": gain / 2,

@@ -69,11 +69,18 @@ export const KNOWING = [["claimed", claimed], ["others", others], ["here", here]
 
 const COLUMNS = [
   { name: "rank", part: "figure rank", fill: ({ rank, tie }) => (rank === null ? "–" : `${rank}${tie ? "=" : ""}`) },
-  { name: "claim", part: "title", fill: ({ result }) => link(`records/${result}`, element("code", {}, figures.short(result))) },
+  { name: "claim", part: "title", fill: claim },
   ...KNOWING.map(([name, fill]) => ({ name, part: name, fill })),
   { name: "author", part: "author", fill: ({ author }) => element("code", {}, figures.short(author)) },
   { name: "flags", part: "flags", fill: ({ flags, unread }) => flagsOf(flags, unread) },
 ];
+
+// What its author calls it, and the id by which commands take it.
+function claim({ result, title: name }) {
+  const id = element("code", {}, figures.short(result));
+  if (name === null) return link(`records/${result}`, id);
+  return [link(`records/${result}`, said(name)), element("span", { class: "more" }, id)];
+}
 
 // What its author's key signed: the gain over the task's baseline, and the least that it may be.
 function claimed({ gain_anchor: gain, gain_anchor_lower: lower, metric, tries }) {
