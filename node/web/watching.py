@@ -1,5 +1,6 @@
 """What a page is told of by itself: what runs now, new experiments and records, trials in pairs."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -10,7 +11,10 @@ from node.web.events import Kind
 from node.web.library import Library, Shelves
 
 _MOST_AT_ONCE: Final = 50
-_UNTOLD: Final = ("seconds",)  # what changes by itself says nothing
+# What never stands still is told with the rest, and by itself only so often: who looks would else
+# have a page drawn twice a second on the machine whose time it shows.
+_RESTLESS: Final = frozenset({"seconds", "curve", "device", "runs_per_hour", "counted_share"})
+_RESTLESS_S: Final = 3.0
 
 
 class Watch:
@@ -20,6 +24,7 @@ class Watch:
         self._library = library
         self._now = now
         self._told_now: Mapping[str, Any] | None = None
+        self._told_s = 0.0
         self._told_jobs: dict[int, JobDocument] = {}
         self._experiment = self._record = -1
 
@@ -27,8 +32,10 @@ class Watch:
         """Return what changed since the last look; the first finds what there is."""
         changed: list[tuple[Kind, Mapping[str, Any]]] = []
         now = self._now()
-        if (seen := _without_clock(now)) != self._told_now:
-            self._told_now = seen
+        seen, at_s = _settled(now), time.monotonic()
+        is_due = now["now"] is not None and at_s - self._told_s >= _RESTLESS_S
+        if seen != self._told_now or is_due:
+            self._told_now, self._told_s = seen, at_s
             changed.append(("now", now))
         return changed + await self._library.read(self._in_store)
 
@@ -61,13 +68,14 @@ class Watch:
         ]
 
 
-def _without_clock(now: NowDocument) -> Mapping[str, Any]:
+def _settled(now: NowDocument) -> Mapping[str, Any]:
+    """Return what of it changes only when something happens."""
     running = now["now"]
     if running is None:
         return {"now": None}
-    told = {name: value for name, value in running.items() if name not in _UNTOLD}
+    told = {name: value for name, value in running.items() if name not in _RESTLESS}
     runs = [
-        {name: value for name, value in run.items() if name not in _UNTOLD}
+        {name: value for name, value in run.items() if name not in _RESTLESS}
         for run in running["runs"]
     ]
     return {"now": {**told, "runs": runs}}

@@ -9,10 +9,13 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 
+from node.documents.now import DeviceDocument, RunningDocument
 from node.home.home import Home
 from node.store.store import Store
 from node.web import events as module
+from node.web import watching
 from node.web.events import Events, Kind
+from node.web.library import Library
 from tests.node.books import keep, ledger_of, with_baseline
 from tests.node.page import Visitor, visiting
 
@@ -126,5 +129,57 @@ def test_ten_thousand_silent_connections_keep_nobody_out(home: Home) -> None:
             assert (await visitor.get("session")).status == 200
             for writer in held:
                 writer.close()
+
+    asyncio.run(work())
+
+
+def test_what_never_stands_still_is_told_with_the_rest_and_seldom_by_itself(
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.records.last_number() < 1
+    at_s = 0.0
+    monkeypatch.setattr(watching.time, "monotonic", lambda: at_s)
+    device: DeviceDocument = {
+        "class": "cpu",
+        "load": 0.5,
+        "memory_bytes": 1,
+        "memory_total_bytes": 2,
+    }
+    running: RunningDocument = {
+        "title": "a step",
+        "stage": "screen",
+        "plainly": "trying it",
+        "seconds": 1.0,
+        "beside": 0,
+        "paused": False,
+        "until": None,
+        "runs": [],
+        "next": [],
+        "evidence": None,
+        "messages": [],
+        "device": device,
+        "runs_done": 3,
+        "runs_per_hour": 60.0,
+        "counted_share": 0.9,
+    }
+
+    async def work() -> None:
+        nonlocal at_s
+        async with Library(home) as library:
+            watch = watching.Watch(library, lambda: {"now": {**running}})
+
+            async def told() -> bool:
+                return "now" in [kind for kind, _ in await watch()]
+
+            assert await told()
+            running["device"] = {**device, "memory_bytes": 2}
+            running["seconds"] = 1.5
+            assert not await told()
+            running["runs_done"] = 4
+            assert await told()
+            at_s += 2.9
+            assert not await told()
+            at_s += 0.2
+            assert await told()
 
     asyncio.run(work())

@@ -20,6 +20,7 @@ export class AtWork {
   #next = element("div", {});
   #device = element("div", {});
   #messages = element("div", {});
+  #shown = new Map();
 
   constructor(visit) {
     this.#visit = visit;
@@ -51,18 +52,33 @@ export class AtWork {
       const why = this.#visit.kind === "store" ? "The node does not run: this is read from its store." : "Nothing runs.";
       refill(this.#what, why);
       for (const place of [this.#runs, this.#evidence, this.#next, this.#device, this.#messages]) refill(place);
+      this.#shown.clear();
       this.#curves.put([]);
       return;
     }
+    this.#tellWhat(now);
+    this.#tick();
+    const { runs, evidence, next, messages } = now;
+    const device = [now.device, now.runs_done, now.runs_per_hour, now.counted_share];
+    this.#redraw(this.#curves.place, runs.map(({ title, curve }) => ({ name: title, curve })), (curves) => this.#curves.put(curves));
+    this.#redraw(this.#runs, runs, (told) => refill(this.#runs, runsOf(told)));
+    this.#redraw(this.#evidence, evidence, (told) => refill(this.#evidence, evidenceOf(told)));
+    this.#redraw(this.#next, next, (told) => refill(this.#next, nextOf(told)));
+    this.#redraw(this.#device, device, () => refill(this.#device, deviceOf(now)));
+    this.#redraw(this.#messages, messages, (told) => refill(this.#messages, messagesOf(told)));
+  }
+
+  // Draws a place anew where what it shows is something else than before.
+  #redraw(place, told, draw) {
+    const text = JSON.stringify(told) ?? "";
+    if (this.#shown.get(place) === text) return;
+    this.#shown.set(place, text);
+    draw(told);
+  }
+
+  #tellWhat(now) {
     const paused = now.paused ? element("strong", { class: "badge bad" }, now.until ? `paused until ${figures.time(Date.parse(now.until))}` : "paused") : null;
     refill(this.#what, paused, paused ? " " : null, element("strong", {}, plain(now.plainly || now.stage)), " ", said(now.title), " ", this.#seconds);
-    this.#tick();
-    this.#curves.put(now.runs.map(({ title, curve }) => ({ name: title, curve })));
-    refill(this.#runs, runsOf(now.runs));
-    refill(this.#evidence, evidenceOf(now.evidence));
-    refill(this.#next, nextOf(now.next));
-    refill(this.#device, deviceOf(now));
-    refill(this.#messages, messagesOf(now.messages));
   }
 
   #tick() {
