@@ -14,5 +14,6 @@ def kept_if(policy: Policy, *, base: str) -> str:
     *before, last = (f"{needed_sd:g}" for needed_sd in rechecks_sd)
     return (
         f"{screen} and up to {len(rechecks_sd)} runs with fresh seeds are, on average of those so "
-        f"far, at least {', '.join(before)} and {last} sd better"
+        f"far, at least {', '.join(before)} and {last} sd better; two suffice that are each "
+        f"{policy.plain_sd:g} sd better"
     )

@@ -42,6 +42,10 @@ _MORE_FOR_DIFFERENCES = 9
 # Of edits that change nothing 0.3 % are kept, of gains of two deviations 59 %, of three 91 %; one
 # recheck keeps 13, 73 and 92 %. Those few that pass cost a pair for each.
 _RECHECKED_DIFFERENCES_SD = (0.25, 0.5, 1.0, 1.25, 1.4)
+# Two that each gain as much as this are no luck, not even of seconds on a busy machine, and the
+# three that would follow cost minutes where there is most to find.
+_PLAIN_DIFFERENCES_SD = 12.0
+_PLAIN_RECHECKS = 2
 # Their first pairs know little of the spread: given up at 0.3, three gains of one deviation of a
 # difference in ten are missed instead of two, and a null costs 3.7 pairs instead of 4.5.
 _FUTILE_DIFFERENCES = 0.2
@@ -52,13 +56,14 @@ class Policy:
     """The rule's numbers; those ending in `_sd` are in standard deviations of one run.
 
     A change is kept if its screen passes and then each of its rechecks: on average those so far
-    are to gain as much as `rechecks_sd` has for so many.
+    are to gain as much as `rechecks_sd` has for so many. Two suffice that each gain `plain_sd`.
     `can_refute`: a trial without a claim may end in `refuted` as well, once the candidate is shown
     to be worse than the base.
     """
 
     screen_sd: float = 0.75
     rechecks_sd: tuple[float, ...] = (0.25,)
+    plain_sd: float = math.inf
     bank_size: int = 1
     keeps_per_checkpoint: int = 8
     alpha: float = 0.02
@@ -201,6 +206,13 @@ def passes_rechecks(
     return fmean(fresh) <= fmean(levels) - needed_sd * sd
 
 
+def is_plain(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
+    """Say whether a change's rechecks so far show a gain so plainly that none has to follow."""
+    fresh = zip(own[1:], levels[1 : len(own)], strict=True)
+    gains = [level - x for x, level in fresh]
+    return len(gains) >= _PLAIN_RECHECKS and min(gains) >= policy.plain_sd * sd
+
+
 def passes_so_far(own: Sequence[float], levels: Sequence[float], sd: float, policy: Policy) -> bool:
     """Say whether a change's last run passes: its screen, or a recheck with those before it.
 
@@ -246,7 +258,9 @@ def screening_policy(style: Style, policy: Policy) -> Policy:
             least_sd = 1 / max(1, style.floor_nano)
             return replace(policy, screen_sd=least_sd, rechecks_sd=())
         case "differences":
-            return replace(policy, rechecks_sd=_RECHECKED_DIFFERENCES_SD)
+            return replace(
+                policy, rechecks_sd=_RECHECKED_DIFFERENCES_SD, plain_sd=_PLAIN_DIFFERENCES_SD
+            )
     return policy
 
 

@@ -32,6 +32,7 @@ from protocol.rule import (
     Policy,
     Verdict,
     evidence_of,
+    is_plain,
     judge,
     passes_screen,
     passes_so_far,
@@ -114,7 +115,8 @@ def next_of_trial(
             return "discard"
     if runs and not is_current:
         return "rebase"
-    return "keep" if len(runs) >= reading.policy.screens else "run"
+    is_shown = is_plain(own, levels, reading.screening_sd, reading.policy)
+    return "keep" if is_shown or len(runs) >= reading.policy.screens else "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from protocol.rule import (
     Judgement,
     Policy,
     evidence_of,
+    is_plain,
     judge,
     passes_rechecks,
     passes_screen,
@@ -93,6 +94,16 @@ def test_of_differences_each_recheck_asks_more_of_their_mean() -> None:
     assert passes_rechecks([9.0, 10.0, 11.0], levels, 2.0, policy)
     assert not passes_rechecks([9.0, 10.0, 11.01], levels, 2.0, policy)
     assert (policy.screens, policy.bank_size) == (6, 1)
+
+
+def test_of_differences_two_rechecks_suffice_that_are_plain() -> None:
+    policy = screening_policy(Style.drawing(2), DEFAULT)
+    levels = [50.0, 50.0, 51.0, 52.0]
+    assert not is_plain([0.0], levels, 2.0, policy)
+    assert not is_plain([0.0, 26.0], levels, 2.0, policy)
+    assert is_plain([0.0, 26.0, 27.0], levels, 2.0, policy)
+    assert not is_plain([0.0, 26.0, 27.1], levels, 2.0, policy)
+    assert not is_plain([0.0, 0.0, 0.0], levels, 2.0, DEFAULT)
 
 
 def test_no_pairs_and_one_overwhelming_pair_ask_for_another() -> None:

@@ -24,6 +24,7 @@ from protocol.rule import (
     Judgement,
     Policy,
     evidence_of,
+    is_plain,
     judge,
     passes_so_far,
     policy_of,
@@ -76,6 +77,10 @@ class Chain:
         """Say whether the last of a change's runs, its screen or a recheck, passes."""
         sd = self.noise.sd * self.style.public_scatter
         return passes_so_far(own, levels, sd, self.screening)
+
+    def is_plain(self, own: Sequence[float], levels: Sequence[float]) -> bool:
+        """Say whether no recheck has to follow on those so far."""
+        return is_plain(own, levels, self.noise.sd * self.style.public_scatter, self.screening)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +168,7 @@ async def screened(
                 fresh = 150_000 + 10 * number + again
                 beside.append(await measure(None, fresh, False))
                 own.append(await measure(edited(number), fresh, False))
-                if not chain.passes(own, beside):
+                if not chain.passes(own, beside) or chain.is_plain(own, beside):
                     break
         nulls += own
         bases += beside[1:]
