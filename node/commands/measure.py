@@ -15,7 +15,7 @@ from node.line.trial import Pair
 from node.on_demand.measuring import Comparison, find_source, measure, pair_json, pair_words
 from node.on_demand.measuring import compare as compare_sources
 from node.on_demand.session import calibrated_session, find_workbench
-from node.on_demand.takes import pairs_take, runs_take
+from node.on_demand.takes import pairs_take, runs_take, usual_pairs
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain, print_json
 from node.terminal.vocabulary import why_unranked
@@ -133,7 +133,8 @@ def compare(
         click.echo(f"  {pair_words(pair, judgement.evidence_share)}", err=True)
 
     async def work() -> Comparison:
-        async with calibrated_session(bench, partial(pairs_take, most_pairs)) as session:
+        takes = partial(pairs_take, most_pairs, usual=usual_pairs(bench.task.manifest))
+        async with calibrated_session(bench, takes) as session:
             click.echo("  A         B         (secret split)", err=True)
             return await compare_sources(
                 session,

@@ -93,10 +93,18 @@ def diff_of(store: Store, blobs: Blobs, record: Record) -> str:
             f"{record.id.hex()[:12]} is a {record.kind} without a patch",
             "give the id of an experiment: see `arnode log`",
         )
-    packed = blobs.get(body.diff.blob) if body.diff.blob else body.diff.zlib or b""
-    text = unpack_diff(packed)
+    text = patch_diff(blobs, body)
     if isinstance(text, Rejected):
         raise ArnodeError(f"the diff does not read: {text.reason}", "see `arnode show`")
+    return text
+
+
+def patch_diff(blobs: Blobs, patch: PatchBody) -> str | Rejected:
+    """Return the unified diff of a patch. Raises ArnodeError if its file is not here."""
+    packed = blobs.get(patch.diff.blob) if patch.diff.blob else patch.diff.zlib or b""
+    text = unpack_diff(packed)
+    if isinstance(text, Rejected):
+        return text
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from node.documents.records import patch_diff
 from node.line.heads import manifest_of
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
@@ -18,7 +19,6 @@ from node.terminal.progress import Progress, silent
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import word
 from protocol.errors import Rejected
-from protocol.patches import unpack_diff
 from protocol.record_kinds import PatchBody, ResultBody
 from protocol.units import NANO
 
@@ -147,9 +147,8 @@ def _diff(blobs: Blobs, patch: PatchBody) -> str:
     """Return a patch's diff, nothing if it is not here or does not read."""
     if patch.diff.blob is not None and not blobs.has(patch.diff.blob):
         return ""
-    packed = blobs.get(patch.diff.blob) if patch.diff.blob else patch.diff.zlib or b""
-    text = unpack_diff(packed)
-    return "" if isinstance(text, Rejected) else text.encode("utf-8", "replace").decode()
+    text = patch_diff(blobs, patch)
+    return "" if isinstance(text, Rejected) else text
 
 
 def changed_constants(diff: str) -> dict[str, tuple[str, str]]:

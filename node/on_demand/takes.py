@@ -1,5 +1,6 @@
 """About how long it will take: what a command that works for minutes says beforehand."""
 
+from collections.abc import Mapping
 from statistics import fmean
 from typing import Final
 
@@ -9,9 +10,17 @@ from node.line.job_step import ended_runs
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.durations import span_words
+from protocol.manifest import TaskManifest
+from protocol.styles import Style, StyleName
 
-# Pairs that a gain of two standard deviations takes on average, until it is known.
-USUAL_PAIRS: Final = 5.5
+# Pairs that a gain of two standard deviations takes on average, until it is known; on drawn
+# instances nobody knows beforehand how far differences scatter.
+_USUAL_PAIRS: Final[Mapping[StyleName, float]] = {"runs": 5.5, "differences": 13.0, "exact": 1.0}
+
+
+def usual_pairs(manifest: TaskManifest) -> float:
+    """Return the pairs that a trial usually takes on a task."""
+    return _USUAL_PAIRS[Style.of(manifest).name]
 
 
 def run_seconds(store: Store, line: LineKey) -> float | None:
@@ -30,7 +39,7 @@ def runs_take(runs: int, run_s: float) -> str:
     return f"about {span_words(runs * run_s)}"
 
 
-def pairs_take(most: int, run_s: float, *, usual: float = USUAL_PAIRS, beside: int = 0) -> str:
+def pairs_take(most: int, run_s: float, *, usual: float, beside: int = 0) -> str:
     """Say how long a trial in pairs takes: what is usual, and the most.
 
     `beside`: runs that may follow the pairs.

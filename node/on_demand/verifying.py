@@ -26,7 +26,7 @@ from node.line.open_task import find_task
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
 from node.on_demand.session import POLL_S, be_node
-from node.on_demand.takes import USUAL_PAIRS, pairs_take, run_seconds
+from node.on_demand.takes import pairs_take, run_seconds, usual_pairs
 from node.running.node import Node
 from node.running.program import at_work
 from node.running.questions import Question
@@ -45,7 +45,7 @@ from protocol.styles import Style
 from trainer.cards.cards import probe_devices
 from trainer.task_folder.task import NotPreparedError, Task
 
-_USUAL_FOR_OTHERS = 7.5  # pairs, as `USUAL_PAIRS`, until its record shows it by itself
+_MORE_FOR_OTHERS = 2.0  # pairs, until its record shows it by itself
 _STAYS = "it stays in the queue: the same `arnode verify` or `arnode start` goes on with it"
 
 
@@ -197,7 +197,7 @@ def _shown() -> Callable[[Store, int], bool]:
         step = job.step
         if not told_cost and (run_s := run_seconds(store, job.line)) is not None:
             told_cost = True
-            print(f"  {_cost(step, run_s)}", file=sys.stderr)
+            print(f"  {_cost(step, manifest, run_s)}", file=sys.stderr)
             print("  base      candidate (secret split)", file=sys.stderr, flush=True)
         is_done = job.state == "done"
         runs = store.jobs.runs_of(job_id)
@@ -229,10 +229,10 @@ def _reading(store: Store, manifest: TaskManifest, job: Job[AttestationStep]) ->
     )
 
 
-def _cost(step: AttestationStep, run_s: float) -> str:
+def _cost(step: AttestationStep, manifest: TaskManifest, run_s: float) -> str:
     """Say what it will take: what is usual, and the most."""
     beside = ANCHOR_PAIRS if step.is_published else 0  # runs of the baseline, if a gain is found
-    usual = _USUAL_FOR_OTHERS if step.is_published else USUAL_PAIRS
+    usual = usual_pairs(manifest) + (_MORE_FOR_OTHERS if step.is_published else 0)
     takes = pairs_take(step.max_pairs, run_s, usual=usual, beside=beside)
     ways = "; --quick can only refute, or find less than claimed" if step.is_quick else ""
     return f"{takes}; own research pauses{ways}"

@@ -39,15 +39,22 @@ class Database:
         """Open for reading beside a writer; a file that is not there reads as an empty one."""
         with explaining_faults(path):
             if not path.exists():
-                connection = schema.connect(":memory:", writing=True)
-                schema.migrate(connection, path)
-                return cls(connection, path)
+                return cls._empty(path)
             connection = schema.connect(path, writing=False)
             try:
+                if schema.is_empty(connection):  # it is being made at this moment
+                    connection.close()
+                    return cls._empty(path)
                 schema.check_version(connection, path)
             except BaseException:
                 connection.close()
                 raise
+        return cls(connection, path)
+
+    @classmethod
+    def _empty(cls, path: Path) -> "Database":
+        connection = schema.connect(":memory:", writing=True)
+        schema.migrate(connection, path)
         return cls(connection, path)
 
     def close(self) -> None:

@@ -278,6 +278,12 @@ def version_of(database: sqlite3.Connection) -> int:
     return int(version)
 
 
+def is_empty(database: sqlite3.Connection) -> bool:
+    """Say whether a file is there in which nobody has written anything yet."""
+    (count,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return version_of(database) == 0 and count == 0
+
+
 class OlderStoreError(ConfigurationError):
     """A file that this version reads once it is brought up to date."""
 
@@ -298,21 +304,26 @@ def migrate(
     path: Path,
     migrations: tuple[tuple[str, ...], ...] = MIGRATIONS,
 ) -> None:
-    """Bring the file up to date, each step in one transaction, after a copy of what was there."""
+    """Bring the file up to date, each step in one transaction, after a copy of what was there.
+
+    A new file is made in one: who reads it meanwhile sees nothing of it, or all.
+    """
     version = version_of(database)
     _refuse_newer(version, len(migrations), path)
     if 0 < version < len(migrations):
         with closing(sqlite3.connect(backup_path(path, version))) as copy:
             database.backup(copy)
-    for number in range(version, len(migrations)):
+    numbers = range(version, len(migrations))
+    for first, *others in [numbers] if numbers and not version else [[one] for one in numbers]:
         database.execute("BEGIN IMMEDIATE")
         try:
             # Somebody else may have migrated while this process waited for the lock.
-            if version_of(database) == number:
-                for statement in migrations[number]:
-                    database.execute(statement)
+            if version_of(database) == first:
+                for number in (first, *others):
+                    for statement in migrations[number]:
+                        database.execute(statement)
                 database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                database.execute(f"PRAGMA user_version = {number + 1}")
+                database.execute(f"PRAGMA user_version = {[first, *others][-1] + 1}")
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:

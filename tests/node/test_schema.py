@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.store import schema
+from node.store.database import Database
 from node.store.schema import backup_path, connect, migrate, version_of
 
 OLD = (("CREATE TABLE note (text TEXT)",),)
@@ -49,6 +50,17 @@ def test_a_failed_step_changes_nothing(path: Path, database: sqlite3.Connection)
         migrate(database, path, BROKEN)
     assert version_of(database) == 1
     assert database.execute("SELECT * FROM note").fetchall() == [("kept",)]
+
+
+def test_a_new_file_is_there_at_once_or_not_at_all(path: Path) -> None:
+    with closing(connect(path, writing=True)) as database:
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            migrate(database, path, BROKEN)
+        assert schema.is_empty(database)
+        assert Database.open_read_only(path).rows("SELECT * FROM record") == []
+        migrate(database, path, NEW)
+        assert version_of(database) == 2
+        assert not schema.is_empty(database)
 
 
 def test_commits_are_on_the_disk_before_they_return(database: sqlite3.Connection) -> None:

@@ -2,16 +2,24 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from node.home.home import Home
 from node.on_demand import trying
-from node.on_demand.takes import experiment_takes, pairs_take, run_seconds, runs_take
+from node.on_demand.takes import (
+    experiment_takes,
+    pairs_take,
+    run_seconds,
+    runs_take,
+    usual_pairs,
+)
 from node.store.store import Store
 from tests.node.books import with_baseline
 from tests.node.examples import BASELINE, LINE
+from trainer.task_kinds import load_task
 
 HandIn = Callable[[object], Callable[[], None]]
 RUN_S = 5.8  # of the examples
@@ -20,8 +28,8 @@ RUN_S = 5.8  # of the examples
 def test_how_long_is_said_in_rounded_words() -> None:
     assert runs_take(1, 40.4) == "about 40 s"
     assert runs_take(20, 30.0) == "about 10 min"
-    assert pairs_take(16, 30.0) == "about 6 min, at most 16 min"
-    assert pairs_take(4, 30.0) == "at most 4 min"
+    assert pairs_take(16, 30.0, usual=5.5) == "about 6 min, at most 16 min"
+    assert pairs_take(4, 30.0, usual=5.5) == "at most 4 min"
     assert pairs_take(20, 30.0, usual=7.5, beside=4) == "about 8 min, at most 22 min"
     assert experiment_takes(30.0) == "about 30 s, twice that if the first run looks like a gain"
 
@@ -65,3 +73,11 @@ def test_try_alone_says_how_long_once_it_is_known(
     bench = SimpleNamespace(home=home, config=None, task=None)
     trying.work_alone(bench, BASELINE, title="", why="")  # type: ignore[arg-type]
     assert capsys.readouterr().err.count(experiment_takes(RUN_S)) == 1
+
+
+def test_a_task_of_drawn_instances_usually_takes_more_pairs(tmp_path: Path) -> None:
+    runs, drawn, exact = (
+        usual_pairs(load_task(name, data_dir=tmp_path).manifest)
+        for name in ("tiny", "sql", "circles-26")
+    )
+    assert exact < runs < drawn
