@@ -148,6 +148,7 @@ class Runner:
         session_ends_s: float = math.inf,
         is_fresh: bool = False,
         on_training: Callable[[LossCurve], None] = lambda _curve: None,
+        is_hopeless: Callable[[LossCurve], str | None] = lambda _curve: None,
         on_product: Callable[[bytes], None] = lambda _product: None,
     ) -> RunOutcome:
         """Train a source with a seed and score it.
@@ -158,9 +159,10 @@ class Runner:
         baseline's); `on_trained` is called when the next run may train. Nothing is repeated once a
         row was shown. At `session_ends_s` of `time.monotonic` it waits for no quiet minute any
         more. `is_fresh`: none of its sandboxes is forked. `on_training` is given the curve of its
-        loss, which fills while it trains; another one if it is trained again. `on_product` is given
-        what it made, as weights, if it all went well. Raises ValueError before `calibrate`, PutOff
-        if it would wait then, or if `hurry` was called while it waited.
+        loss, which fills while it trains; another one if it is trained again. `is_hopeless` is
+        asked about it, and a run for which it has a reason is stopped. `on_product` is given what
+        it made, as weights, if it all went well. Raises ValueError before `calibrate`, PutOff if it
+        would wait then, or if `hurry` was called while it waited.
         """
         if self.baseline_cost is None and source.tree != self.task.source.tree:
             raise ValueError("a session measures its baseline before anything else")
@@ -172,6 +174,7 @@ class Runner:
             incumbent=incumbent,
             is_fresh=is_fresh,
             on_training=on_training,
+            is_hopeless=is_hopeless,
             ceiling=UNLIMITED if self._pace is None else self._pace.ceiling(0.0),
         )
         aside = Timeline()
@@ -275,5 +278,6 @@ def _outcome(
         answers=scores.answers if scores else None,
         stages=meter.timeline.stages,
         curve=meter.curve.points,
+        steps=meter.curve.steps,
         evidence=scores.evidence if scores else None,
     )

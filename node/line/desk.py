@@ -48,7 +48,8 @@ class Desk:
     `head_trials` are the kinds of job that try a tree against the head, `on_one_split` those whose
     runs share a secret split. `begin_anew` is told how the machine has changed, and returns what to
     say of what is open. `on_record` is called after each record; `on_stack` after a stack of
-    own patches was judged, and when a session begins, as the last one may have ended before that.
+    own patches was judged, and when a session begins, as the last one may have ended before that;
+    `stops_early`: screens that look hopeless while they train are stopped.
     """
 
     ledger: Ledger
@@ -62,6 +63,7 @@ class Desk:
     begin_anew: Callable[[str], Sequence[str]]
     on_record: Callable[[], None]
     on_stack: Callable[[], None]
+    stops_early: bool = False
 
     @property
     def store(self) -> Store:

@@ -28,6 +28,7 @@ from protocol.units import NANO, to_nano
 PEER: Final = "peer"  # the proposer of what somebody else's record claims
 COMBINING: Final = "combination"  # the proposer of two patches that were never tried together
 
+_FAILED: Final = {"rejected": "rejected", "stopped": "screened_out"}  # what ended without a metric
 _MAX_EDITS: Final = 64
 _LOOKED_BACK: Final = 4 * LATEST  # jobs, among which those of a bank and of peers' claims
 
@@ -121,7 +122,7 @@ class ExperimentStep(JobStep):
         decision = {
             "keep": "kept",
             "rebase": "rebased",
-            "fail": "rejected" if ended[-1].status == "rejected" else "failed",
+            "fail": _FAILED.get(ended[-1].status, "failed"),
             "discard": "screened_out" if len(ended) == 1 else "rechecked_out",
             "run": "rechecked_out",  # the base fails beside it
         }[move]

@@ -15,6 +15,7 @@ from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, open_attestation
 from node.line.baseline import BaselineStep, open_baseline
 from node.line.desk import Desk
+from node.line.early_stop import overseer_of
 from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
@@ -31,12 +32,17 @@ from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.terminal.durations import slept_words
 from node.terminal.interrupts import STOPPING
 from protocol.source import Source
+from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.outcome import Answers
 from trainer.measuring.steady import Steady
 from trainer.measuring.training import WAITS, PutOff
 
 _CALIBRATION: Final = (0, 0)  # in flight as a run of no job
 _NAP_S: Final = 60.0  # timers stand still while the machine is suspended, a session's end does not
+
+
+def _never(_curve: LossCurve) -> None:
+    """Say that a run is not hopeless."""
 
 
 class Research:
@@ -355,6 +361,7 @@ class Research:
             lane.free.set()
 
         is_foreign = step.is_foreign(run, self._ledger.publication.author)
+        overseer = overseer_of(job, run, desk)
         short = await falls_short(step, run, self._ledger, lane.runner)
         outcome = short or await lane.runner.run(
             source,
@@ -366,6 +373,7 @@ class Research:
             on_trained=on_trained,
             session_ends_s=self._agenda.plan.ends_s,
             on_training=partial(self.activity.trains, run),
+            is_hopeless=overseer or _never,
         )
         if slept_s := steady.slept_s:  # nothing of it is looked at
             self.activity.say(slept_words(slept_s))
@@ -378,7 +386,12 @@ class Research:
         record = outcome.to_run(run.role, quoting=not is_foreign)
         record = with_answer(record, step, outcome.evidence, self._ledger)
         stored = StoredOutcome(
-            run=record, log_tail=outcome.log_tail, stages=outcome.stages, curve=outcome.curve
+            run=record,
+            log_tail=outcome.log_tail,
+            stages=outcome.stages,
+            curve=outcome.curve,
+            steps=outcome.steps,
+            given_up=overseer.given_up if overseer else None,
         )
         self._store.jobs.finish_run(run, stored)
         self.activity.finished(outcome.ms)

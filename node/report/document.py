@@ -62,6 +62,7 @@ def _line(line: LineReport) -> _Json:
         "parts": [_asked(one) for one in line.peers.asked],
         "insights": list(line.lessons),
         "counted_share": None if line.counted_share is None else round(line.counted_share, 3),
+        "stopped": asdict(line.stopped),
         "cost": {"device_ms": dict(line.device_ms), **_spend(line.spend)},
         "origins": [_gains(row) for row in line.origins],
     }

@@ -9,6 +9,7 @@ from typing import Final
 from node.line.branch import kept_in
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
+from node.line.early_stop import Stopped, stopped_in
 from node.line.heads import manifest_of, the_line
 from node.line.job_kinds import KINDS
 from node.line.noise import known_noise
@@ -64,7 +65,8 @@ class Head:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineReport:
     """What happened on one line: `device_ms` by what for, `open_keeps` that wait for a checkpoint,
-    `counted_share` of the time between the first and the last thing, in which its runs trained.
+    `counted_share` of the time between the first and the last thing, in which its runs trained,
+    `stopped` what stopping early came to.
 
     `is_new`: the baseline was first measured in the span, so that `before` is that. Both heads are
     None while it is not measured yet.
@@ -88,6 +90,7 @@ class LineReport:
     lessons: tuple[str, ...]
     device_ms: tuple[tuple[str, int], ...]
     counted_share: float | None
+    stopped: Stopped
     spend: Spend
     origins: tuple[OriginGains, ...]
     points: tuple[Point, ...]
@@ -178,6 +181,7 @@ def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progr
         lessons=_lessons(store, line, span, newest.author) if newest else (),
         device_ms=_device_ms(store, line, span, entries, ideas, confirmations, peers),
         counted_share=counted_share_of(store, line.key, _eventful(store, span)),
+        stopped=stopped_in(store, line.key, since_ms=span.since_ms, until_ms=span.until_ms),
         spend=sum((idea.spend for idea in ideas), Spend()),
         origins=gains_by_origin(ideas, confirmations),
         points=points_of(

@@ -10,6 +10,7 @@ from typing import Final
 
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
+from node.line.early_stop import Stopped
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
 from node.report.concluded import ConcludedIdea, ConcludedTrial, StackedPatch
@@ -144,12 +145,27 @@ def _result(line: LineReport, figures: FigureWriter) -> str:
         device += f", with a run in training {line.counted_share:.0%} of the time"
     paid = f"{line.spend.tokens:,} tokens and {usd(line.spend.usd_nano)}"
     said.append(f"{device}, {paid} of models." if line.spend.tokens else f"{device} and no model.")
+    said += _stopped(line.stopped)
     if line.open_keeps:
         said.append(
             f"{many(line.open_keeps, 'kept patch', 'kept patches')} on the working line"
             " still to be judged."
         )
     return " ".join(said)
+
+
+def _stopped(found: Stopped) -> list[str]:
+    """Say what stopping early saved, and what it cost as far as that is known."""
+    if not found.stopped and not found.let_go_on:
+        return []
+    screens, saved = many(found.screens, "screen"), hours(found.saved_ms)
+    said = [f"{found.stopped} of {screens} were stopped early, which saved {saved} device hours."]
+    if found.let_go_on:
+        said.append(
+            f"{found.let_go_on} more looked as hopeless and went on all the same: "
+            f"{found.kept or 'none'} of these {'was' if found.kept < 2 else 'were'} kept."
+        )
+    return said
 
 
 def _trials(line: LineReport, figures: FigureWriter) -> list[str]:

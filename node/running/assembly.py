@@ -56,6 +56,7 @@ class Thinking:
     peers: Peers | None
     exploring: Exploring
     ideas: Ideas
+    stops_early: bool
 
     @classmethod
     def of(
@@ -111,6 +112,7 @@ class Thinking:
             peers=peers,
             exploring=exploring,
             ideas=ideas,
+            stops_early=config.stop_early,
         )
 
     def research(
@@ -145,6 +147,7 @@ class Thinking:
             begin_anew=partial(begin_anew, self.ledger),
             on_record=on_record,
             on_stack=partial(tell_insight, self.ledger),
+            stops_early=self.stops_early,
         )
         agenda = Agenda(
             desk=desk,

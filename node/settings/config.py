@@ -200,6 +200,10 @@ class Config:
     `"auto"`, as many as there are cores and memory for; or a number, no larger than that of the
     cores. Whatever else the machine does goes before them."""
 
+    stop_early: bool = setting(False, _SWITCH)
+    """Whether a first run is stopped whose printed loss foretells, by those of twenty runs before,
+    that it will not pass; one in twenty goes on all the same, and `report` says what that costs."""
+
     battery: str = setting(
         "auto",
         _one_of("auto", "rest", "work"),

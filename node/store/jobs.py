@@ -90,13 +90,16 @@ class Job(Generic[S_co]):
 class StoredOutcome:
     """How a run ended: what a record will say of it, and what only this node keeps.
 
-    `curve` is what it printed of its loss while it trained.
+    `curve` is what it printed of its loss while it trained, of so many `steps` as it said;
+    `given_up` the share of these, in thousandths, after which it looked hopeless.
     """
 
     run: Run
     log_tail: str
     stages: tuple[Stage, ...] = ()
     curve: tuple[LossPoint, ...] = ()
+    steps: int | None = None
+    given_up: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +125,8 @@ def encode_outcome(outcome: StoredOutcome) -> bytes:
     stages: list[Value] = [[one.part, one.name, one.start_ms, one.end_ms] for one in outcome.stages]
     curve: list[Value] = [[one.step, one.loss_nano] for one in outcome.curve]
     kept: dict[str, Value] = {"log": log, "run": outcome.run.to_value(), "stages": stages}
-    return encode({**kept, "curve": curve} if curve else kept)
+    more = {"curve": curve or None, "steps": outcome.steps, "given_up": outcome.given_up}
+    return encode({**kept, **{name: value for name, value in more.items() if value is not None}})
 
 
 def decode_outcome(data: bytes) -> StoredOutcome:
@@ -135,7 +139,14 @@ def decode_outcome(data: bytes) -> StoredOutcome:
                 # Of runs before there were any, nothing is known.
                 stages = tuple(_stage(item) for item in cast("list[Any]", rest.get("stages", [])))
                 curve = tuple(_point(item) for item in cast("list[Any]", rest.get("curve", [])))
-                return StoredOutcome(run=run, log_tail=text, stages=stages, curve=curve)
+                return StoredOutcome(
+                    run=run,
+                    log_tail=text,
+                    stages=stages,
+                    curve=curve,
+                    steps=cast("int | None", rest.get("steps")),
+                    given_up=cast("int | None", rest.get("given_up")),
+                )
     raise DamagedStoreError("a run's outcome in the store does not read", DAMAGED_HINT)
 
 

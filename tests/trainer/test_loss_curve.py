@@ -55,6 +55,26 @@ def test_lines_of_known_scripts_are_read(line: bytes) -> None:
     assert as_pairs(curve_of(line + b"\n").points) == [READ[line]]
 
 
+@pytest.mark.parametrize(
+    ("line", "steps"),
+    [
+        (b"step 5/20 loss 3.21", 20),
+        (b"step 00120 (3.0%) | loss: 3.210400", 4000),
+        (b"step 00120/21400 (0.56%) | loss: 3.210400", 21400),
+        (b"step 30/20 loss 3.21", 30),
+        (b"step 30 (999%) | loss: 3.21", 30),
+        (b"step 30/0 loss 3.21", None),
+        (b"step 30 (0.0%) loss 3.21", None),
+        (b"step 30 loss 3.21", None),
+    ],
+)
+def test_a_curve_tells_how_long_the_training_is_where_the_script_says_so(
+    line: bytes, steps: int | None
+) -> None:
+    assert LossCurve().steps is None
+    assert curve_of(b"step 1/4 loss 4.0\n", line + b"\n").steps == steps
+
+
 @pytest.mark.parametrize("line", UNREAD)
 def test_what_is_no_such_line_is_not(line: bytes) -> None:
     assert curve_of(line + b"\n").points == ()

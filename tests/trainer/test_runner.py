@@ -15,6 +15,7 @@ from tests.conftest import MakeRunner
 from tests.trainer.runners import SPLIT, runner_of
 from trainer.language_model.data import TaskData
 from trainer.measuring import cost
+from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
 from trainer.task_folder.task import Task
@@ -242,6 +243,33 @@ def as_record(outcome: RunOutcome) -> Run:
             )
         },
     )  # fmt: skip
+
+
+def test_a_run_that_somebody_calls_hopeless_is_stopped(make_runner: MakeRunner) -> None:
+    seen: list[LossCurve] = []
+
+    def is_hopeless(curve: LossCurve) -> str | None:
+        seen.append(curve)
+        return "it looks bad" if len(curve.points) > 2 else None
+
+    async def measure() -> tuple[RunOutcome, RunOutcome]:
+        async with make_runner() as runner:
+            source = runner.task.source
+            stopped = await runner.run(source, 5, split=SPLIT, is_hopeless=is_hopeless)
+            return stopped, await runner.run(
+                source, 5, split=SPLIT, is_hopeless=lambda _curve: None
+            )
+
+    stopped, whole = asyncio.run(measure())
+    assert (stopped.status, stopped.reason) == ("stopped", "it looks bad")
+    assert stopped.ms < whole.ms
+    assert stopped.metric_nano is stopped.secret_nano is stopped.answers is None
+    run = stopped.to_run("candidate", quoting=False)
+    assert run.step == stopped.curve[-1].step
+    assert run.reason == "it looks bad"
+    assert figures(whole)
+    assert whole.to_run("candidate").step is None
+    assert stopped.steps == whole.steps == seen[0].steps
 
 
 def test_nothing_is_measured_before_the_baseline(

@@ -143,6 +143,7 @@ class CachedRunner(Runner):
         session_ends_s: float = math.inf,
         is_fresh: bool = False,
         on_training: Callable[[LossCurve], None] = lambda _curve: None,
+        is_hopeless: Callable[[LossCurve], str | None] = lambda _curve: None,
         on_product: Callable[[bytes], None] = lambda _product: None,
     ) -> RunOutcome:
         """Return the run of this source with the pool's seed for `seed`, made now if it is new."""

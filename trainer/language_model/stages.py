@@ -35,6 +35,7 @@ from trainer.measuring.kind import Request, Scores
 from trainer.measuring.metering import (
     RunFailed,
     check_start,
+    given_up,
     held,
     metered_limit,
     restarted,
@@ -204,6 +205,7 @@ class Stages:
             async with (
                 self._stage(sandbox, "training"),
                 metered_limit(sandbox, ceiling_s, "training", overtime_s=overtime_s),
+                given_up(lambda: request.is_hopeless(meter.curve)),
             ):
                 timeline.enter("train", "build")
                 if self._compiled is not None:

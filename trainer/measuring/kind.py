@@ -45,7 +45,8 @@ class Request:
     `split` is the key of the secret split that it shares with others, None for one of its own.
     `needs_audit` is asked with (public, secret) in 1e-9 units; `incumbent` is what an audit holds
     answers against, None for the baseline's; `is_fresh` asks for sandboxes that are not forked.
-    `on_training` is given the curve of each training of the source as that begins.
+    `on_training` is given the curve of each training of the source as that begins, `is_hopeless`
+    again and again while it trains: what it returns ends the run, as the reason.
     """
 
     source: Source
@@ -56,6 +57,7 @@ class Request:
     ceiling: StageCosts
     is_fresh: bool = False
     on_training: Callable[[LossCurve], None] = lambda _curve: None
+    is_hopeless: Callable[[LossCurve], str | None] = lambda _curve: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

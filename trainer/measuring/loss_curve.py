@@ -1,4 +1,4 @@
-"""The loss that a script prints while it trains: a curve to look at, which decides nothing.
+"""The loss that a script prints while it trains: a curve to look at, which measures nothing.
 
 Lines of these forms are read, whatever comes behind them; a newline or a carriage return ends one:
 
@@ -7,6 +7,8 @@ Lines of these forms are read, whatever comes behind them; a newline or a carria
     step 00120 (3.1%) | loss: 3.210400 | lrm: 1.00
     step 00120/21400 (0.56%) | loss: 3.210400 | dt: 310ms
     iter 120: loss 3.2104, time 55.20ms
+
+How far a run has come is told by those that say the last step or a percentage.
 
 The points that are kept become fewer by stride doubling: once there are as many as there may be,
 every second one goes and from then on every second one comes. The first and the latest are always
@@ -27,9 +29,9 @@ _LOOKED_AT_BYTES: Final = 4 << 20  # of what a training prints
 _LINE_BYTES: Final = 400
 _MOST: Final = 1e6  # that a loss can be
 _LINE: Final = re.compile(
-    rb"(?:step|iter)[ :] {0,4}(\d{1,9})(?:/\d{1,9})?(?: \(\d{1,3}(?:\.\d{1,6})?%\))?"
+    rb"(?:step|iter)[ :] {0,4}(\d{1,9})(?:/(\d{1,9}))?(?: \((\d{1,3}(?:\.\d{1,6})?)%\))?"
     rb"[ :|,]{1,4}(?:train_)?loss[ :=]{1,3}"
-    rb"([-+]?\d{1,7}(?:\.\d{1,12})?(?:e[-+]?\d{1,2})?)(?![\w.])",
+    rb"(?P<loss>[-+]?\d{1,7}(?:\.\d{1,12})?(?:e[-+]?\d{1,2})?)(?![\w.])",
     re.IGNORECASE,
 )
 
@@ -57,6 +59,14 @@ class LossCurve:
         self._stride = 1
         self._rest = b""
         self._left_bytes = _LOOKED_AT_BYTES
+        self._share: float | None = None  # of the training that is done, as it says
+
+    @property
+    def steps(self) -> int | None:
+        """How many steps the whole training has, as the script says; None where it does not."""
+        if self._latest is None or not self._share:
+            return None
+        return max(1, round(self._latest.step / self._share))
 
     @property
     def points(self) -> tuple[LossPoint, ...]:
@@ -74,21 +84,29 @@ class LossCurve:
         *lines, rest = (self._rest + looked_at).replace(b"\r", b"\n").split(b"\n")
         for line in lines:
             if len(line) <= _LINE_BYTES and (found := _LINE.match(line.strip())):
-                self._take(int(found[1]), float(found[2]))
+                self._take(int(found[1]), float(found["loss"]), _share_of(found))
         self._rest = rest[: _LINE_BYTES + 1]  # of one that is too long, that it is
 
-    def _take(self, step: int, loss: float) -> None:
+    def _take(self, step: int, loss: float, share: float | None) -> None:
         """Keep a point, unless it is none or its step was there before."""
         is_behind = self._latest is not None and step <= self._latest.step
         if is_behind or not math.isfinite(loss) or abs(loss) > _MOST:
             return
         self._latest = LossPoint(step=step, loss_nano=round(loss * NANO))
+        self._share = share
         if self._count % self._stride == 0 and len(self._points) == _KEPT:
             self._points = self._points[::2]
             self._stride *= 2
         if self._count % self._stride == 0:
             self._points.append(self._latest)
         self._count += 1
+
+
+def _share_of(found: "re.Match[bytes]") -> float | None:
+    step, last, percent = found[1], found[2], found[3]
+    if last is not None and int(last) > 0:
+        return min(1.0, int(step) / int(last))
+    return None if percent is None else min(1.0, float(percent) / 100)
 
 
 def as_pairs(points: Sequence[LossPoint]) -> list[tuple[int, float]]:

@@ -21,6 +21,7 @@ from trainer.sandbox.sandbox import Sandbox
 T = TypeVar("T")
 
 _METER_INTERVAL_S = 0.05
+_LOOKED_S = 0.25  # between two looks at the loss
 _FIRST_STEP_S, _STEPS_PER_DOUBLING = 0.25, 4
 _MORE = {"output": "output", "threads": "threads or processes", "files": "files"}
 # What is said of a program that ended in silence, as `exit()` does.
@@ -89,6 +90,30 @@ def _why_ended_unheard(sandbox: Sandbox, name: str) -> RunFailed:
     if sandbox.end == "memory" or sandbox.ran_out_of_memory:
         return RunFailed("oom", f"in {name}: more memory than there is for it")
     return RunFailed("crash", f"in {name}: it ended before it had answered everything")
+
+
+@contextlib.asynccontextmanager
+async def given_up(is_hopeless: Callable[[], str | None]) -> AsyncIterator[None]:
+    """End the block with status `stopped` once somebody says that it is hopeless, and why."""
+    why: str | None = None
+
+    async def watch(limit: asyncio.Timeout) -> None:
+        nonlocal why
+        while (why := is_hopeless()) is None:  # noqa: ASYNC110 -- a curve raises no event
+            await asyncio.sleep(_LOOKED_S)
+        limit.reschedule(0)
+
+    try:
+        async with asyncio.timeout(None) as limit:
+            watcher = asyncio.create_task(watch(limit))
+            try:
+                yield
+            finally:
+                watcher.cancel()
+    except TimeoutError:
+        if not limit.expired():  # somebody else's
+            raise
+        raise RunFailed("stopped", why or "") from None
 
 
 @contextlib.asynccontextmanager

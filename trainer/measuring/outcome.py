@@ -26,7 +26,8 @@ class RunOutcome:
     Metrics and audit are as coarse as its kind of task lets them out. `answers` are those of the
     public split, to aim later audits with. `reason` may quote the candidate, `unquoted` never does;
     neither does, nor `log_tail`, from where it saw what is secret on. `stages` say where the
-    seconds went, `curve` what it printed of its loss while it trained: neither leaves this node.
+    seconds went, `curve` what it printed of its loss while it trained, which it says has so many
+    `steps`: none of that leaves this node.
     `evidence` are bytes that anybody's judge can look at without running anything.
     `fault`: what ended it was no doing of the candidate's, and ends more than this run once it is
     written down.
@@ -49,6 +50,7 @@ class RunOutcome:
     answers: Answers | None
     stages: tuple[Stage, ...] = ()
     curve: tuple[LossPoint, ...] = ()
+    steps: int | None = None
     evidence: bytes | None = field(default=None, repr=False)
     fault: ArnodeError | None = None
 
@@ -68,6 +70,7 @@ class RunOutcome:
             flags=self.flags,
             reason=self.reason if quoting else self.unquoted,
             audit=self.audit,
+            step=self.curve[-1].step if self.status == "stopped" and self.curve else None,
         )
 
 

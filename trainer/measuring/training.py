@@ -169,6 +169,7 @@ class Training:
                 source=self._baseline,
                 ceiling=UNLIMITED,
                 on_training=lambda _curve: None,  # which is of another source
+                is_hopeless=lambda _curve: None,
             )
             timed = await self._once(request, lambda: None)
             aside.add("train", "baseline", *timed.span_s)

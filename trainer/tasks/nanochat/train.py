@@ -472,7 +472,8 @@ while progress < 1:
             ended.synchronize()
     if step % 50 == 0:
         rate = tokens_seen / (time.monotonic() - started_s)
-        print(f"step {step}: loss {loss.item():.4f}, {rate:,.0f} tokens/s", flush=True)
+        done, rounded = f"{progress:.1%}", f"{loss.item():.4f}"
+        print(f"step {step} ({done}) | loss: {rounded}, {rate:,.0f} tokens/s", flush=True)
         if not loss.isfinite():
             raise SystemExit("nan: the loss is not finite")
     if TOKEN_BUDGET:

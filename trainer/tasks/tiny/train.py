@@ -101,6 +101,8 @@ for step in range(steps):
         group["lr"] = peak * scale
     tokens, targets, epoch = next(batches)
     loss = model(tokens, targets)
+    if step % 5 == 0:
+        print(f"step {step}/{steps} loss {loss.item():.4f}", flush=True)
     loss.backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

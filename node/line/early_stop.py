@@ -1,0 +1,133 @@
+"""Stopping a screen early: whose loss foretells that it will not pass is not trained to its end.
+
+Only screens are, never a bank, a recheck, a pair or somebody's claim; and of those that would be,
+one in twenty goes on: what it ends at is learned from, and says what stopping costs. Once such a
+one is kept, what losses foretold is forgotten and learned anew: a change that is a gain and prints
+a higher loss makes every change of it look hopeless.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from node.line.desk import Desk
+from node.line.experiment import ExperimentStep, screen_level
+from node.line.foresight import Foresight, ToldRun
+from node.line.job_kinds import KINDS
+from node.line.trial import MetricReading
+from node.store.jobs import Job, LineKey, PlannedRun
+from node.store.store import Store
+from protocol.units import NANO
+from trainer.measuring.loss_curve import LossCurve
+
+_LATEST_JOBS: Final = 400  # that are learned from
+_ONE_IN: Final = 20  # of those that would be stopped goes on
+
+
+class Overseer:
+    """Looks at one screen while it trains: call it with its curve for a reason to stop it.
+
+    `given_up` is the share of the training, in thousandths, at which it looked hopeless.
+    """
+
+    def __init__(self, foresight: Foresight, reading: MetricReading, needed: float, seed: int):
+        """`needed` is what passes the screen, smaller being better."""
+        self.given_up: int | None = None
+        self._foresight = foresight
+        self._sign = reading.sign
+        self._needed = needed
+        self._goes_on = seed % _ONE_IN == 0
+
+    def __call__(self, curve: LossCurve) -> str | None:
+        if self.given_up is not None or curve.steps is None:
+            return None
+        found = self._foresight.least(curve.points, curve.steps)
+        if found is None or found[0] <= self._needed:
+            return None
+        least, share = found
+        self.given_up = round(1000 * share)
+        if self._goes_on:
+            return None
+        best, needed = (f"{self._sign * value:.4f}" for value in (least, self._needed))
+        return f"at {share:.0%} of its training its loss foretold {best} at best, {needed} passes"
+
+
+def overseer_of(job: Job[Any], run: PlannedRun, desk: Desk) -> Overseer | None:
+    """Return who looks at a run while it trains, None for one that is never stopped."""
+    step, ledger = job.step, desk.ledger
+    is_screen = isinstance(step, ExperimentStep) and run.ordinal == 0 and run.role == "candidate"
+    if not (desk.stops_early and is_screen and ledger.style.name == "runs" and step.bank_nano):
+        return None
+    reading = desk.reading()
+    level = reading.value(screen_level(ledger, step.base, step.bank_nano, reading.noise.sd))
+    needed = level - reading.policy.screen_sd * reading.screening_sd
+    runs = told_runs(ledger.store, ledger.key, reading.sign)
+    return Overseer(Foresight(runs, step.base, reading.screening_sd), reading, needed, run.seed)
+
+
+def told_runs(store: Store, line: LineKey, sign: int) -> list[ToldRun]:
+    """Return the latest runs of a line that printed their loss to the end, oldest first."""
+    told: list[ToldRun] = []
+    for job in store.jobs.closed_jobs(line, *KINDS, after=store.jobs.last_job() - _LATEST_JOBS):
+        runs = store.jobs.runs_of(job.id)
+        if _is_lost_keep(job, runs):
+            told.clear()
+        for planned in runs:
+            outcome = planned.outcome
+            if outcome is None or outcome.run.metric_nano is None or outcome.steps is None:
+                continue
+            step, is_change = job.step, planned.role == "candidate"
+            told.append(
+                ToldRun(
+                    tree=planned.tree,
+                    base=step.base
+                    if is_change and isinstance(step, ExperimentStep)
+                    else planned.tree,
+                    points=outcome.curve,
+                    steps=outcome.steps,
+                    metric=sign * outcome.run.metric_nano / NANO,
+                )
+            )
+    return told
+
+
+def _is_lost_keep(job: Job[Any], runs: Sequence[PlannedRun]) -> bool:
+    """Say whether a change was kept that would have been stopped had it not been let go on."""
+    was_given_up = any(run.outcome and run.outcome.given_up is not None for run in runs)
+    return was_given_up and job.step.decision == "kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """What stopping came to: screens that were stopped, milliseconds that these would have trained
+    on, those of them that were let go on, and how many of these were kept.
+    """
+
+    screens: int
+    stopped: int
+    saved_ms: int
+    let_go_on: int
+    kept: int
+
+
+def stopped_in(store: Store, line: LineKey, *, since_ms: int, until_ms: int) -> Stopped:
+    """Return what stopping came to from one time to another, in milliseconds since 1970."""
+    screens = stopped = saved_ms = let_go_on = kept = 0
+    for job in store.jobs.closed_jobs(line, ExperimentStep):
+        if not since_ms <= job.created_ms <= until_ms:
+            continue
+        first = next((run.outcome for run in store.jobs.runs_of(job.id) if run.outcome), None)
+        if first is None:
+            continue
+        screens += 1
+        if first.given_up is None:
+            continue
+        if first.run.status == "stopped":
+            stopped += 1
+            saved_ms += round(first.run.ms * (1000 / first.given_up - 1))
+        else:
+            let_go_on += 1
+            kept += job.step.decision == "kept"
+    return Stopped(
+        screens=screens, stopped=stopped, saved_ms=saved_ms, let_go_on=let_go_on, kept=kept
+    )
