@@ -79,6 +79,7 @@ def told_runs(store: Store, line: LineKey, sign: int) -> list[ToldRun]:
             step, is_change = job.step, planned.role == "candidate"
             told.append(
                 ToldRun(
+                    job=job.id,
                     tree=planned.tree,
                     base=step.base
                     if is_change and isinstance(step, ExperimentStep)

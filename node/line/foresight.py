@@ -37,9 +37,11 @@ _BEYOND: Final = 1.2  # times the furthest that a run ended below what was foret
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldRun:
     """A run that has ended: its curve, of so many steps, and its metric. `base` is the tree that
-    its own was a change of; its own for one that was measured by itself.
+    its own was a change of; its own for one that was measured by itself. `job` is in the order in
+    which they were begun.
     """
 
+    job: int
     tree: bytes
     base: bytes
     points: tuple[LossPoint, ...]

@@ -114,6 +114,7 @@ class ScriptedRunner:
         session_ends_s: float = math.inf,
         is_fresh: bool = False,
         on_training: Callable[[LossCurve], None] = lambda _curve: None,
+        is_hopeless: Callable[[LossCurve], str | None] = lambda _curve: None,
     ) -> RunOutcome:
         curve = LossCurve()
         on_training(curve)

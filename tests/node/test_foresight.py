@@ -29,7 +29,9 @@ def ran(off: float, chance: random.Random, *, of_base: bool = False, bias: float
     """A run that ends as far off as its loss stands, more or less."""
     tree = BASE if of_base else chance.randbytes(32)
     metric = METRIC + off + bias + chance.gauss(0, SD)
-    return ToldRun(tree=tree, base=BASE, points=curve(off, chance), steps=STEPS, metric=metric)
+    return ToldRun(
+        job=1, tree=tree, base=BASE, points=curve(off, chance), steps=STEPS, metric=metric
+    )
 
 
 def history(chance: random.Random, *, count: int = 40, bias: float = 0.0) -> list[ToldRun]:

@@ -30,6 +30,7 @@ from tools.soak.model import run_model
 from tools.soak.night import run_night
 from tools.soak.page import run_page
 from tools.soak.planted import run_planted
+from tools.soak.stopping import run_stopping
 from tools.soak.traffic import run_traffic
 from tools.soak.try_ import run_try
 from tools.soak.verify import run_verify
@@ -60,6 +61,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "first": run_first,
     "page": run_page,
     "watched": run_watched,
+    "stopping": run_stopping,
     "tests": run_marked,
     **{f"example-{name}": partial(run_example, name=name) for name in EXAMPLES},
 }

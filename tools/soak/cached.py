@@ -164,6 +164,7 @@ class CachedRunner(Runner):
                 session_ends_s=session_ends_s,
                 is_fresh=is_fresh,
                 on_training=on_training,
+                is_hopeless=is_hopeless,
                 on_product=on_product,
             )
             self.kept.put(source.tree, kept)

@@ -1,0 +1,177 @@
+"""What stopping early saves and costs: sessions of a node that stops nothing, looked at afterwards.
+
+Three sessions record whole curves. Each screen is then met in its order, with what the runs before
+it foretold: those that would have been stopped save the rest of their training, and a keep among
+them is one that is lost. Keeps are too few in three hours to show one in a hundred, so kept changes
+are met again: a run of one with another seed, beside what a random half of the other runs foretell.
+It holds when a third of the screens' time is saved and not more than one keep in a hundred is lost,
+by the upper end of a 95 % interval.
+"""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import Final
+
+from node.home.home import Home
+from node.line.early_stop import told_runs
+from node.line.experiment import ExperimentStep
+from node.line.foresight import SHARES, Foresight, ToldRun
+from node.line.noise import known_noise
+from node.store.jobs import Job, Line
+from node.store.store import Store
+from protocol.rule import DEFAULT
+from protocol.units import NANO
+from tools.dying import dying
+from trainer.measuring.loss_curve import LossPoint
+
+_SESSIONS: Final = 3
+_SAVED: Final = 0.35
+_LOST: Final = 0.01
+_MET_AGAIN: Final = 1000
+
+Figures = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Screen:
+    """A screen as it was: what would have passed it, and whether the change was kept."""
+
+    run: ToldRun
+    needed: float
+    is_kept: bool
+    ms: int
+
+
+def run_stopping(home: Path, *, task: str = "tiny-long", minutes: float = 55) -> Figures:
+    """Record sessions and look at them; of one that is there already nothing is run again."""
+    screens: list[list[_Screen]] = []
+    runs: list[list[ToldRun]] = []
+    sds: list[float] = []
+    for number in range(_SESSIONS):
+        place = home / f"session-{number}"
+        if not (place / "done").exists():
+            _record(place, task, minutes)
+        with Store.open_read_only(Home(place)) as store:
+            (line,) = store.jobs.lines()
+            manifest = store.records.manifest(line.task)
+            assert manifest is not None
+            sds.append(known_noise(store, line.key, manifest.noise_floor_nano).sd)
+            runs.append(told_runs(store, line.key, manifest.metric.sign))
+            screens.append(_screens(store, line, manifest.metric.sign, sds[-1]))
+    replayed = [_replayed(one, sd) for one, sd in zip(screens, sds, strict=True)]
+    saved = sum(one[0] for one in replayed) / sum(one[1] for one in replayed)
+    lost = sum(_lost(one, every, sd) for one, every, sd in zip(screens, runs, sds, strict=True))
+    upper = upper_bound(lost, _SESSIONS * _MET_AGAIN)
+    kept = sum(screen.is_kept for one in screens for screen in one)
+    return {
+        "holds": saved >= _SAVED and upper <= _LOST and kept > 0,
+        "task": task,
+        "screens": [len(one) for one in screens],
+        "kept": kept,
+        "saved": round(saved, 3),
+        "kept_and_lost_in_order": sum(one[2] for one in replayed),
+        "lost_when_met_again": f"{lost} of {_SESSIONS * _MET_AGAIN}",
+        "lost_upper": round(upper, 5),
+    }
+
+
+def upper_bound(lost: int, count: int, confidence: float = 0.95) -> float:
+    """Return the upper end of the one-sided interval of a share: Wilson's, with continuity."""
+    z = NormalDist().inv_cdf(confidence)
+    share = min(1.0, (lost + 0.5) / count)
+    spread = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
+    return min(1.0, (share + z * z / (2 * count) + spread) / (1 + z * z / count))
+
+
+def _record(place: Path, task: str, minutes: float) -> None:
+    Home(place).prepare()
+    environment = {**os.environ, "ARNODE_HOME": str(place), "ARNODE_STOP_EARLY": "false"}
+    command = [sys.executable, "-m", "node", "start", "--task", task, "--network", "none"]
+    command += ["--for", f"{round(60 * minutes)}s"]
+    subprocess.run(dying(command), env=environment, stdin=subprocess.DEVNULL, check=True)
+    (place / "done").touch()
+
+
+def _screens(store: Store, line: Line, sign: int, sd: float) -> list[_Screen]:
+    found = []
+    for job in store.jobs.closed_jobs(line.key, ExperimentStep):
+        first = store.jobs.runs_of(job.id)[0].outcome
+        if first is None or first.run.metric_nano is None or first.steps is None:
+            continue
+        level = sign * job.step.known_level_nano / NANO
+        found.append(
+            _Screen(
+                run=_told(job, first.curve, first.steps, sign * first.run.metric_nano / NANO),
+                needed=level - DEFAULT.screen_sd * sd,
+                is_kept=job.step.decision == "kept",
+                ms=first.run.ms,
+            )
+        )
+    return found
+
+
+def _told(
+    job: Job[ExperimentStep], curve: tuple[LossPoint, ...], steps: int, metric: float
+) -> ToldRun:
+    return ToldRun(tree=job.step.tree, base=job.step.base, points=curve, steps=steps, metric=metric)
+
+
+def _replayed(screens: Sequence[_Screen], sd: float) -> tuple[float, float, int]:
+    """Return the milliseconds that are saved, of how many, and the keeps that are lost for them."""
+    saved = whole = 0.0
+    lost = 0
+    before: list[ToldRun] = []
+    for screen in screens:
+        share = _stopped_at(Foresight(before, screen.run.base, sd), screen)
+        whole += screen.ms
+        if share is None:
+            before.append(screen.run)  # one that is stopped teaches nothing
+        else:
+            saved += (1 - share) * screen.ms
+            lost += screen.is_kept
+    return saved, whole, lost
+
+
+def _stopped_at(foresight: Foresight, screen: _Screen) -> float | None:
+    """Return the share of its training at which a screen is stopped, None if it is not."""
+    for share in SHARES:
+        shown = [one for one in screen.run.points if one.step <= (share + 0.02) * screen.run.steps]
+        found = foresight.least(shown, screen.run.steps)
+        if found is not None and found[0] > screen.needed:
+            return found[1]
+    return None
+
+
+def _lost(screens: Sequence[_Screen], runs: Sequence[ToldRun], sd: float) -> int:
+    """Return how many of the kept changes that are met again would be stopped."""
+    chance = random.Random(1)
+    kept = {screen.run.tree: screen for screen in screens if screen.is_kept}
+    every = [run for run in runs if run.tree in kept]
+    if not every:
+        return 0
+    return sum(_is_lost(chance.choice(every), kept, runs, sd, chance) for _ in range(_MET_AGAIN))
+
+
+def _is_lost(
+    met: ToldRun,
+    kept: Mapping[bytes, _Screen],
+    runs: Iterable[ToldRun],
+    sd: float,
+    chance: random.Random,
+) -> bool:
+    screen = kept[met.tree]
+    others = [run for run in runs if run.tree != met.tree]
+    known = [run for run in others if run.tree == screen.run.base]
+    changes = [run for run in others if run.tree != screen.run.base]
+    half = chance.sample(changes, len(changes) // 2)
+    told = ToldRun(
+        tree=met.tree, base=screen.run.base, points=met.points, steps=met.steps, metric=met.metric
+    )
+    again = _Screen(run=told, needed=screen.needed, is_kept=True, ms=screen.ms)
+    return _stopped_at(Foresight([*known, *half], screen.run.base, sd), again) is not None
