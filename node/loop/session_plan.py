@@ -24,7 +24,6 @@ from protocol.styles import Style
 
 # Differences that are all alike pass a line's first trial in so many (`make bench PART=timing`).
 _PAIRS_OF_DIFFERENCES: Final = 13
-_ROOM: Final = 2  # runs: what ends before is rarely at hand when it should begin
 _BEFORE: Final = 4  # runs: the fewest before anything may be judged, in a line's first session
 _TRIED: Final = 2  # a screen and a recheck, without which nothing is kept
 _RECENT: Final = 10
@@ -208,7 +207,9 @@ class SessionPlan:
         span, run_s = self.span, self.run_s
         if span is None or run_s is None:
             return False
-        return is_time_to_judge(span, run_s, needs_anchor=needs_anchor, pairs=self._pairs)
+        return is_time_to_judge(
+            span, run_s, needs_anchor=needs_anchor, pairs=self._pairs, tries=self._tries
+        )
 
 
 def fewest_pairs(style: Style) -> int:
@@ -230,19 +231,20 @@ def runs_of_checkpoint(*, needs_anchor: bool, pairs: int = ANCHOR_PAIRS) -> int:
 
 
 def is_time_to_judge(
-    span: Span, run_s: float, *, needs_anchor: bool, pairs: int = ANCHOR_PAIRS
+    span: Span, run_s: float, *, needs_anchor: bool, pairs: int = ANCHOR_PAIRS, tries: int = _TRIED
 ) -> bool:
     """Say whether a session's checkpoint begins now, if there is anything to judge.
 
-    It begins so early that it fits: two runs before it must, but not before the session is half
-    over, unless it does not fit any more then. What is kept later than that waits for the next
+    It begins so early that it fits: as many runs before it must as it takes to keep a change, since
+    one that has begun goes before it; but not before the session is half over, unless it does not
+    fit any more then. What is kept later than that waits for the next
     session, which can judge it together with more. A session too short for one of its own begins
     with what earlier ones kept; there is no bank to measure for that, and it goes on in the next.
     """
     least = runs_of_checkpoint(needs_anchor=needs_anchor, pairs=pairs)
     if span.whole_s < (least + _BEFORE) * run_s:
         return span.left_s >= span.whole_s - 1.5 * run_s  # one says what the baseline costs
-    begins_s = max((least + 1) * run_s, min((least + _ROOM) * run_s, span.whole_s / 2))
+    begins_s = max((least + 1) * run_s, min((least + tries) * run_s, span.whole_s / 2))
     # The last of its runs may begin as late as the session's last moment.
     return (least - 1) * run_s < span.left_s <= begins_s
 

@@ -147,10 +147,16 @@ def test_where_more_pairs_are_needed_the_checkpoint_begins_as_much_earlier(
         left
         for left in range(100)
         if is_time_to_judge(
-            Span(left_s=left * RUN_S, whole_s=whole_s), RUN_S, needs_anchor=False, pairs=pairs
+            Span(left_s=left * RUN_S, whole_s=whole_s),
+            RUN_S,
+            needs_anchor=False,
+            pairs=pairs,
+            tries=runs_to_keep(style),
         )
     ]
-    assert due[-1] == min(2 * pairs + 2, max(50, 2 * pairs + 1))
+    # A change on trial goes before it: there is room for all of its runs.
+    assert due[-1] == max(min(2 * pairs + runs_to_keep(style), 50), 2 * pairs + 1)
+    assert due[0] == 2 * pairs
     opening = Opening(runs=2, pairs=pairs)
     assert opening.least_runs == 4 + 2 * pairs
 

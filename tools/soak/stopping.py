@@ -13,7 +13,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Final
@@ -64,7 +64,7 @@ def run_stopping(home: Path, *, task: str = "tiny-long", minutes: float = 55) ->
             sds.append(known_noise(store, line.key, manifest.noise_floor_nano).sd)
             runs.append(told_runs(store, line.key, manifest.metric.sign))
             screens.append(_screens(store, line, manifest.metric.sign, sds[-1]))
-    replayed = [_replayed(one, sd) for one, sd in zip(screens, sds, strict=True)]
+    replayed = [_replayed(*each) for each in zip(screens, runs, sds, strict=True)]
     saved = sum(one[0] for one in replayed) / sum(one[1] for one in replayed)
     lost = sum(_lost(one, every, sd) for one, every, sd in zip(screens, runs, sds, strict=True))
     upper = upper_bound(lost, _SESSIONS * _MET_AGAIN)
@@ -85,7 +85,7 @@ def upper_bound(lost: int, count: int, confidence: float = 0.95) -> float:
     """Return the upper end of the one-sided interval of a share: Wilson's, with continuity."""
     z = NormalDist().inv_cdf(confidence)
     share = min(1.0, (lost + 0.5) / count)
-    spread = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
+    spread: float = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
     return min(1.0, (share + z * z / (2 * count) + spread) / (1 + z * z / count))
 
 
@@ -119,20 +119,26 @@ def _screens(store: Store, line: Line, sign: int, sd: float) -> list[_Screen]:
 def _told(
     job: Job[ExperimentStep], curve: tuple[LossPoint, ...], steps: int, metric: float
 ) -> ToldRun:
-    return ToldRun(tree=job.step.tree, base=job.step.base, points=curve, steps=steps, metric=metric)
+    step = job.step
+    return ToldRun(
+        job=job.id, tree=step.tree, base=step.base, points=curve, steps=steps, metric=metric
+    )
 
 
-def _replayed(screens: Sequence[_Screen], sd: float) -> tuple[float, float, int]:
+def _replayed(
+    screens: Sequence[_Screen], runs: Sequence[ToldRun], sd: float
+) -> tuple[float, float, int]:
     """Return the milliseconds that are saved, of how many, and the keeps that are lost for them."""
     saved = whole = 0.0
     lost = 0
-    before: list[ToldRun] = []
+    stopped: set[int] = set()  # which teach nothing
     for screen in screens:
+        number = screen.run.job
+        before = [run for run in runs if run.job < number and run.job not in stopped]
         share = _stopped_at(Foresight(before, screen.run.base, sd), screen)
         whole += screen.ms
-        if share is None:
-            before.append(screen.run)  # one that is stopped teaches nothing
-        else:
+        if share is not None:
+            stopped.add(number)
             saved += (1 - share) * screen.ms
             lost += screen.is_kept
     return saved, whole, lost
@@ -170,8 +176,6 @@ def _is_lost(
     known = [run for run in others if run.tree == screen.run.base]
     changes = [run for run in others if run.tree != screen.run.base]
     half = chance.sample(changes, len(changes) // 2)
-    told = ToldRun(
-        tree=met.tree, base=screen.run.base, points=met.points, steps=met.steps, metric=met.metric
-    )
+    told = replace(met, base=screen.run.base)
     again = _Screen(run=told, needed=screen.needed, is_kept=True, ms=screen.ms)
     return _stopped_at(Foresight([*known, *half], screen.run.base, sd), again) is not None
