@@ -41,7 +41,9 @@ def run_watched(home: Path) -> Mapping[str, object]:
     Home(place).prepare()
     blocks: dict[str, list[_Block]] = {"+": [], "-": []}
     with (
-        running_node(place, task=("--task", "tiny"), env={"ARNODE_LANES": "auto"}) as node,
+        running_node(
+            place, task=("--task", "tiny"), env={"ARNODE_LANES": "auto", "ARNODE_WEB": "auto"}
+        ) as node,
         chromium() as browser,
     ):
         time.sleep(_BEGIN_S)
