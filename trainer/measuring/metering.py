@@ -97,19 +97,14 @@ async def given_up(is_hopeless: Callable[[], str | None]) -> AsyncIterator[None]
     """End the block with status `stopped` once somebody says that it is hopeless, and why."""
     why: str | None = None
 
-    async def watch(limit: asyncio.Timeout) -> None:
+    def is_over() -> bool:
         nonlocal why
-        while (why := is_hopeless()) is None:  # noqa: ASYNC110 -- a curve raises no event
-            await asyncio.sleep(_LOOKED_S)
-        limit.reschedule(0)
+        why = is_hopeless()
+        return why is not None
 
     try:
-        async with asyncio.timeout(None) as limit:
-            watcher = asyncio.create_task(watch(limit))
-            try:
-                yield
-            finally:
-                watcher.cancel()
+        async with _cut_off(is_over, _LOOKED_S) as limit:
+            yield
     except TimeoutError:
         if not limit.expired():  # somebody else's
             raise
@@ -144,24 +139,34 @@ async def metered_limit(
         used_s = sandbox.metered_s() - before_s
         return used_s > ceiling_s and used_s > ceiling_s + more_s()
 
-    async def watch(limit: asyncio.Timeout) -> None:
-        while not is_over():  # noqa: ASYNC110
-            await asyncio.sleep(_METER_INTERVAL_S)  # a clock raises no event
-        limit.reschedule(0)
-
     try:
-        async with asyncio.timeout(None) as limit:
-            watcher = asyncio.create_task(watch(limit))
-            try:
-                yield
-            finally:
-                watcher.cancel()
-            if not is_over():  # the watcher polls: what the last interval hid counts as well
-                return
+        async with _cut_off(is_over, _METER_INTERVAL_S) as limit:
+            yield
+        if not is_over():  # the watcher polls: what the last interval hid counts as well
+            return
     except TimeoutError:
         if not limit.expired():  # somebody else's
             raise
     raise RunFailed("timeout", too_much(ceiling_s, name, by_clock=bool(sandbox.profile.card)))
+
+
+@contextlib.asynccontextmanager
+async def _cut_off(is_over: Callable[[], bool], every_s: float) -> AsyncIterator[asyncio.Timeout]:
+    """End the block, as its timeout's expiry, once something is over."""
+
+    async def watch(limit: asyncio.Timeout) -> None:
+        while not is_over():  # noqa: ASYNC110
+            await asyncio.sleep(every_s)  # neither a clock nor a curve raises an event
+        limit.reschedule(0)
+
+    async with asyncio.timeout(None) as limit:
+        watcher = asyncio.create_task(watch(limit))
+        try:
+            yield limit
+        finally:
+            if watcher.done():
+                watcher.result()  # raises what looking raised
+            watcher.cancel()
 
 
 def check_start(

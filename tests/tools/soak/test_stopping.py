@@ -1,0 +1,44 @@
+"""What stopping early would have come to: the share that is saved, and what is lost at most."""
+
+import random
+
+import pytest
+
+from node.line.foresight import ToldRun
+from protocol.units import NANO
+from tools.soak.stopping import _replayed, _Screen, upper_bound
+from trainer.measuring.loss_curve import LossPoint
+
+BASE = bytes(32)
+STEPS = 200
+SD = 0.01
+
+
+def ran(number: int, off: float, tree: bytes) -> ToldRun:
+    points = tuple(
+        LossPoint(step=step, loss_nano=round((2 + off) * NANO)) for step in range(0, STEPS, 5)
+    )
+    return ToldRun(job=number, tree=tree, base=BASE, points=points, steps=STEPS, metric=1.5 + off)
+
+
+def test_what_never_was_lost_may_be_all_the_same() -> None:
+    assert upper_bound(0, 300) == pytest.approx(0.01, abs=0.003)
+    assert upper_bound(0, 3000) < 0.002
+    assert upper_bound(30, 3000) > 0.01
+    assert upper_bound(5, 5) == 1.0
+
+
+def test_what_is_stopped_saves_the_rest_of_its_training_and_teaches_nothing() -> None:
+    chance = random.Random(1)
+    offs = [chance.uniform(-0.01, 0.05) for _ in range(30)] + [0.5, 0.5, -0.05]
+    runs = [ran(0, 0.0, BASE)]
+    runs += [ran(number, off, chance.randbytes(32)) for number, off in enumerate(offs, 1)]
+    screens = [
+        _Screen(run=run, needed=1.5 - 0.75 * SD, is_kept=run.metric < 1.47, ms=1000)
+        for run in runs[1:]
+    ]
+    saved, whole, lost = _replayed(screens, runs, SD)
+    assert whole == 33_000
+    assert lost == 0
+    # The two that are far off, and of the others what is seen to be no gain.
+    assert 2 * 0.7 * 1000 <= saved <= 12 * 0.7 * 1000
