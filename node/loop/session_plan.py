@@ -244,7 +244,9 @@ def is_time_to_judge(
     least = runs_of_checkpoint(needs_anchor=needs_anchor, pairs=pairs)
     if span.whole_s < (least + _BEFORE) * run_s:
         return span.left_s >= span.whole_s - 1.5 * run_s  # one says what the baseline costs
-    begins_s = max((least + 1) * run_s, min((least + tries) * run_s, span.whole_s / 2))
+    # Nobody asks while a run is made: a span as short as one could go by unseen.
+    latest_s = (least + max(1, tries // 2)) * run_s
+    begins_s = max(latest_s, min((least + tries) * run_s, span.whole_s / 2))
     # The last of its runs may begin as late as the session's last moment.
     return (least - 1) * run_s < span.left_s <= begins_s
 

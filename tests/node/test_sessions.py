@@ -155,7 +155,8 @@ def test_where_more_pairs_are_needed_the_checkpoint_begins_as_much_earlier(
         )
     ]
     # A change on trial goes before it: there is room for all of its runs.
-    assert due[-1] == max(min(2 * pairs + runs_to_keep(style), 50), 2 * pairs + 1)
+    tries = runs_to_keep(style)
+    assert due[-1] == max(min(2 * pairs + tries, 50), 2 * pairs + max(1, tries // 2))
     assert due[0] == 2 * pairs
     opening = Opening(runs=2, pairs=pairs)
     assert opening.least_runs == 4 + 2 * pairs
