@@ -17,8 +17,6 @@ from tests.node.books import BASELINE
 from tests.node.scripted import CRASHED, OUTCOME, Bench, better
 from tests.node.test_research import settled
 
-RECHECKS = 5
-
 
 @pytest.fixture
 def bench(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Bench:
@@ -39,7 +37,8 @@ def test_what_is_kept_met_its_base_on_fresh_instances_each_time(bench: Bench) ->
     settled(bench.research().run())
     body = experiment(bench)
     assert body.stage == "keep"
-    assert Counter(run.role for run in body.runs) == {"candidate": 1 + RECHECKS, "base": RECHECKS}
+    pairs = 2  # as it gains so much that no more have to follow
+    assert Counter(run.role for run in body.runs) == {"candidate": 1 + pairs, "base": pairs}
     screen, *rechecks = body.runs
     seeds = Counter(run.seed for run in rechecks)
     assert set(seeds.values()) == {2}

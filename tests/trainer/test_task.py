@@ -113,8 +113,8 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message", "hint"),
     [
-        ("version = 1", "version = true", "version is True", "whole number"),
-        ("version = 1", 'version = "1"', "version is '1'", "whole number"),
+        ("version = 2", "version = true", "version is True", "whole number"),
+        ("version = 2", 'version = "1"', "version is '1'", "whole number"),
         ("limit_s = 120", "", "limit_s is missing", "add it"),
         ("limit_s = 120", "limit_s = 0", "limit_s is 0", "from 1"),
         ("limit_s", "limit_sec", "limit_s is missing", "add it"),
@@ -145,8 +145,8 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ("low = 5e-4", "low = 5.0", "knobs.LEARNING_RATE.high is", "from 5"),
         ('module = "lm-bpb/1"', 'module = "lm-bpb/9"', "evaluator.module is", "'lm-bpb/1'"),
         ('title = "', 'title = 3 #"', "title is 3", "quotes"),
-        ("version = 1", "version = = 1", "not TOML", "line"),
-        ("version = 1", 'extends = "tiney"\nversion = 1', "extends is 'tiney'", "'tiny'"),
+        ("version = 2", "version = = 1", "not TOML", "line"),
+        ("version = 2", 'extends = "tiney"\nversion = 1', "extends is 'tiney'", "'tiny'"),
     ],
 )  # fmt: skip
 def test_a_broken_task_file_names_field_and_mend(
