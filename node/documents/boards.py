@@ -20,7 +20,7 @@ from node.store.store import Store
 from node.vetting.adoption import describe, marks_of, unread_of
 from protocol.board import RULE, Board, Row
 from protocol.manifest import TaskManifest
-from protocol.record_kinds import PatchBody, ResultBody
+from protocol.record_kinds import ResultBody
 from protocol.units import NANO, from_nano
 
 Level: TypeAlias = Literal["claimed", "others", "here"]
@@ -248,11 +248,10 @@ class Leaderboard:
 def _title(store: Store, row: Row) -> str | None:
     """Return what an author calls the patch of a row, None if that is not here."""
     result = store.records.get(row.result).body
-    patch_id = result.patch if isinstance(result, ResultBody) else None
-    if patch_id is None or not store.records.has(patch_id):
+    if not isinstance(result, ResultBody) or result.patch is None:
         return None
-    patch = store.records.get(patch_id).body
-    return patch.title if isinstance(patch, PatchBody) else None
+    patch = store.records.patch(result.patch)
+    return None if patch is None else patch.title
 
 
 def no_board_document(net: str, imported: Sequence[Imported], *, top: int) -> BoardDocument:

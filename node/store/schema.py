@@ -314,16 +314,16 @@ def migrate(
         with closing(sqlite3.connect(backup_path(path, version))) as copy:
             database.backup(copy)
     numbers = range(version, len(migrations))
-    for first, *others in [numbers] if numbers and not version else [[one] for one in numbers]:
+    for step in [numbers] if not version else [range(one, one + 1) for one in numbers]:
         database.execute("BEGIN IMMEDIATE")
         try:
             # Somebody else may have migrated while this process waited for the lock.
-            if version_of(database) == first:
-                for number in (first, *others):
+            if version_of(database) == step.start:
+                for number in step:
                     for statement in migrations[number]:
                         database.execute(statement)
                 database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                database.execute(f"PRAGMA user_version = {[first, *others][-1] + 1}")
+                database.execute(f"PRAGMA user_version = {step.stop}")
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:

@@ -23,12 +23,11 @@ from node.line.early_stop import told_runs
 from node.line.experiment import ExperimentStep
 from node.line.foresight import SHARES, Foresight, ToldRun
 from node.line.noise import known_noise
-from node.store.jobs import Job, Line
+from node.store.jobs import Line
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.units import NANO
 from tools.dying import dying
-from trainer.measuring.loss_curve import LossPoint
 
 _SESSIONS: Final = 3
 _SAVED: Final = 0.35
@@ -63,7 +62,7 @@ def run_stopping(home: Path, *, task: str = "tiny-long", minutes: float = 55) ->
             assert manifest is not None
             sds.append(known_noise(store, line.key, manifest.noise_floor_nano).sd)
             runs.append(told_runs(store, line.key, manifest.metric.sign))
-            screens.append(_screens(store, line, manifest.metric.sign, sds[-1]))
+            screens.append(_screens(store, line, runs[-1], manifest.metric.sign, sds[-1]))
     replayed = [_replayed(*each) for each in zip(screens, runs, sds, strict=True)]
     saved = sum(one[0] for one in replayed) / sum(one[1] for one in replayed)
     lost = sum(_lost(one, every, sd) for one, every, sd in zip(screens, runs, sds, strict=True))
@@ -98,31 +97,25 @@ def _record(place: Path, task: str, minutes: float) -> None:
     (place / "done").touch()
 
 
-def _screens(store: Store, line: Line, sign: int, sd: float) -> list[_Screen]:
+def _screens(
+    store: Store, line: Line, runs: Sequence[ToldRun], sign: int, sd: float
+) -> list[_Screen]:
     found = []
+    first_told = {run.job: run for run in reversed(runs)}
     for job in store.jobs.closed_jobs(line.key, ExperimentStep):
-        first = store.jobs.runs_of(job.id)[0].outcome
-        if first is None or first.run.metric_nano is None or first.steps is None:
+        first = store.jobs.runs_of(job.id)[0].run
+        if first is None or first.metric_nano is None or job.id not in first_told:
             continue
         level = sign * job.step.known_level_nano / NANO
         found.append(
             _Screen(
-                run=_told(job, first.curve, first.steps, sign * first.run.metric_nano / NANO),
+                run=first_told[job.id],
                 needed=level - DEFAULT.screen_sd * sd,
                 is_kept=job.step.decision == "kept",
-                ms=first.run.ms,
+                ms=first.ms,
             )
         )
     return found
-
-
-def _told(
-    job: Job[ExperimentStep], curve: tuple[LossPoint, ...], steps: int, metric: float
-) -> ToldRun:
-    step = job.step
-    return ToldRun(
-        job=job.id, tree=step.tree, base=step.base, points=curve, steps=steps, metric=metric
-    )
 
 
 def _replayed(
