@@ -19,6 +19,7 @@ from trainer.task_kinds import load_task
 pytest_plugins = ["tests.longest_first"]
 
 SHORT_TASK = Path(__file__).parent / "tasks" / "short"
+RUNG_TASK = Path(__file__).parent / "tasks" / "rung"
 DEAF_TASK = Path(__file__).parent / "tasks" / "deaf"
 SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"
 

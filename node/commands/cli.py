@@ -57,6 +57,7 @@ _SECTIONS = {
         "run": ("measure", "Measure a source."),
         "compare": ("measure", "Test two sources in pairs."),
         "replicate": ("replicate", "Try published findings here."),
+        "carry": ("carrying", "Try another rung's finds here."),
         "adopt": ("heads", "Move the verified head."),
         "revert": ("heads", "Undo the last move."),
     },

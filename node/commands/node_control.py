@@ -28,6 +28,7 @@ from protocol.errors import UsageError
 @setting_option("lanes")
 @setting_option("agent")
 @setting_option("max_experiments")
+@setting_option("ladder")
 @click.option("--for", "duration", metavar="SPAN", help="Stop after this long, like 8h or 45m.")
 @click.option("--until", metavar="HH:MM", help="Stop at this time of day.")
 @click.option("--schedule", metavar="HH:MM-HH:MM", help="Start runs in these hours only.")
@@ -80,11 +81,14 @@ def start(
     shares = shares_of(tasks) if len(tasks) > 1 else ()
     flags["task"] = shares[0].task if shares else next(iter(tasks), None)
     config = config_of(home, {**flags, **wishes.settings})
-    if shares and (config.max_experiments or flags["text"]):
+    takes_turns = bool(shares or config.ladder)
+    if takes_turns and (config.max_experiments or flags["text"]):
         raise UsageError(
             "--max-experiments and --text are for one task", "end several by the clock: --for 8h"
         )
-    if turn and not shares:
+    if shares and flags["ladder"]:
+        raise UsageError("--ladder is for one task and its rungs", "name that one alone")
+    if turn and not takes_turns:
         raise UsageError("--turn is for several tasks", "name each: --task A --task B:2")
     if net is not None and net != NO_NETWORK:
         say_what_goes_before(home, net)

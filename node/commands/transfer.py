@@ -1,5 +1,7 @@
 """`transfer`: what a patch did on each kind of hardware, as far as anybody knows."""
 
+from collections.abc import Mapping, Sequence
+
 import click
 
 from node.commands.basics import (
@@ -12,10 +14,14 @@ from node.commands.basics import (
     short,
 )
 from node.documents.transfer import transfer_document
+from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, tasks_of
 from node.line.heads import tree_meant
 from node.store.measured_here import boards_of
+from node.store.named_tasks import labels
 from node.terminal.terminal import plain, print_json
+from node.terminal.vocabulary import many, word
 from node.views.matrix import transfer_matrix
+from protocol.transfer import Slope
 from protocol.units import NANO
 
 
@@ -27,7 +33,8 @@ from protocol.units import NANO
 def transfer(wanted: str | None, task: str | None, named: str | None, as_json: bool) -> None:
     """Show patch × hardware class: what was measured here, re-run by others, or only claimed.
 
-    An effect on other hardware orders what is tried here; it is never evidence.
+    Then what was carried from task to task (`arnode carry`): on how many it holds, and what part of
+    a gain carries over. An effect elsewhere orders what is tried here; it is never evidence.
     """
     with reading() as (store, _):
         net = network_of(store, named)
@@ -38,10 +45,13 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
             steps = [step for step in steps if step.tree == tree]
         manifest = store.records.manifest(keys[0].task) if keys else None
         elsewhere = boards_elsewhere(store, net)
+        changes = [] if wanted is not None else climbed(store)
+        known = slopes_known(changes)
+        names = labels(store, tasks_of(changes))
     if as_json:
-        print_json(transfer_document(net, manifest, steps))
+        print_json(transfer_document(net, manifest, steps, changes, known, names))
         return
-    if not steps:
+    if not steps and not changes:
         click.echo(
             f"nobody claims or measured a gain in the network {net} yet: `arnode leaderboard`"
             f"{elsewhere}",
@@ -55,3 +65,41 @@ def transfer(wanted: str | None, task: str | None, named: str | None, as_json: b
             more = f", {cell.keys} other keys re-ran it" if cell.keys else ""
             word = "" if cell.level == "claimed" else f" {cell.verdict}"
             click.echo(f"  {name:<20} {gain:>10}  {cell.level}{word}{more}")
+    _tell_carried(changes, known, names)
+
+
+def _tell_carried(
+    changes: Sequence[Climbed],
+    known: Mapping[tuple[Where, Where], Slope],
+    names: Mapping[bytes, str],
+) -> None:
+    if not changes:
+        return
+
+    def told(where: Where) -> str:
+        return f"{plain(names.get(where.task, short(where.task)))} on {plain(where.hardware_class)}"
+
+    click.echo("carried from task to task:")
+    for change in changes:
+        found = Where(change.found_on.task, change.found_on.hardware_class)
+        there = f" {_figure(change.there)}" if change.there else ""
+        click.echo(
+            f"{plain(change.title)}: found on {told(found)}{there},"
+            f" holds on {change.holds_on} of {len(change.places)}"
+        )
+        for place in change.places:
+            whose = "here" if place.is_own else f"claimed by {short(place.author)}"
+            figure = _figure(place)
+            click.echo(f"  {told(place.where):<32} {figure:>18}  {word(place.came)}, {whose}")
+    for (below, above), slope in known.items():
+        low, high = slope.interval
+        click.echo(
+            f"of a gain on {told(below)} {slope.mean:.2f} ({low:.2f} to {high:.2f}) is found on"
+            f" {told(above)}, by {many(slope.count, 'change')}"
+        )
+
+
+def _figure(place: Place) -> str:
+    if place.gain is None:
+        return "–"
+    return f"{place.gain:+.4f}" + ("" if place.error is None else f" ± {place.error:.4f}")

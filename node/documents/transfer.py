@@ -1,12 +1,14 @@
-"""Patch by hardware class as scripts read it (`node.views.matrix`)."""
+"""Patch by hardware class as scripts read it (`node.views.matrix`), and what climbed a ladder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from node.documents.boards import TaskName
 from node.documents.gains import GainDocument, gain_document
+from node.ladder.climbed import Climbed, Place, Where
 from node.views.matrix import Cell, TransferRow
 from protocol.manifest import TaskManifest
+from protocol.transfer import Slope
 
 
 class CellDocument(GainDocument):
@@ -27,18 +29,85 @@ class StepDocument(TypedDict):
     classes: dict[str, CellDocument]
 
 
+WhereDocument = TypedDict("WhereDocument", {"task": TaskName, "class": str})
+
+
+class PlaceDocument(TypedDict):
+    """What one author's records say of a change in one place; `error` is one standard error."""
+
+    where: WhereDocument
+    author: str
+    own: bool
+    result: str
+    decision: str
+    gain: float | None
+    error: float | None
+
+
+class CarriedDocument(TypedDict):
+    """A change, where it was found, and on how many of the places it was carried to it holds."""
+
+    title: str
+    found_on: WhereDocument
+    patch: str | None
+    there: PlaceDocument | None
+    places: list[PlaceDocument]
+    holds_on: int
+
+
+SlopeDocument = TypedDict(
+    "SlopeDocument",
+    {
+        "from": WhereDocument,
+        "to": WhereDocument,
+        "slope": float,
+        "lower": float,
+        "upper": float,
+        "changes": int,
+    },
+)
+
+
 class TransferDocument(TypedDict):
-    """All steps that the boards of a task know."""
+    """All steps that the boards of a task know, and what was carried from task to task.
+
+    A slope is what a gain was multiplied by, on average, where it was carried to.
+    """
 
     network: str
     task: TaskName | None
     patches: list[StepDocument]
+    carried: list[CarriedDocument]
+    slopes: list[SlopeDocument]
 
 
 def transfer_document(
-    net: str, manifest: TaskManifest | None, steps: Sequence[TransferRow]
+    net: str,
+    manifest: TaskManifest | None,
+    steps: Sequence[TransferRow],
+    changes: Sequence[Climbed],
+    known: Mapping[tuple[Where, Where], Slope],
+    names: Mapping[bytes, str],
 ) -> TransferDocument:
-    """Return what scripts read of the matrix."""
+    """Return what scripts read of all of it; `names` are those of the tasks, by id."""
+
+    def place(where: Where) -> WhereDocument:
+        return {
+            "task": {"id": where.task.hex(), "name": names.get(where.task, "")},
+            "class": where.hardware_class,
+        }
+
+    def told(one: Place) -> PlaceDocument:
+        return {
+            "where": place(one.where),
+            "author": one.author.hex(),
+            "own": one.is_own,
+            "result": one.result.hex(),
+            "decision": one.came,
+            "gain": one.gain,
+            "error": one.error,
+        }
+
     return {
         "network": net,
         "task": None if manifest is None else {"id": manifest.id.hex(), "name": manifest.name},
@@ -51,6 +120,28 @@ def transfer_document(
                 "classes": {name: _cell(cell) for name, cell in step.cells.items()},
             }
             for step in steps
+        ],
+        "carried": [
+            {
+                "title": change.title,
+                "found_on": place(Where(change.found_on.task, change.found_on.hardware_class)),
+                "patch": None if change.found_on.patch is None else change.found_on.patch.hex(),
+                "there": None if change.there is None else told(change.there),
+                "places": [told(one) for one in change.places],
+                "holds_on": change.holds_on,
+            }
+            for change in changes
+        ],
+        "slopes": [
+            {
+                "from": place(below),
+                "to": place(above),
+                "slope": slope.mean,
+                "lower": slope.interval[0],
+                "upper": slope.interval[1],
+                "changes": slope.count,
+            }
+            for (below, above), slope in known.items()
         ],
     }
 

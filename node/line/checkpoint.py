@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Final, Self
 
 from node.line.branch import kept_in
+from node.line.carried import carried_again
 from node.line.desk import Desk
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED
@@ -103,6 +104,8 @@ class CheckpointStep(HeadTrial):
             for patch, one in _experiments_of(ledger, newer):
                 if one.step.proposer == SUBMITTED:
                     ledger.open_job(one.step.handed_in_again(patch))
+                elif one.step.carried is not None:
+                    carried_again(ledger, one.step.carried)
         if passed:
             ledger.publication.adoption(self.base, self.tree, evidence=record.id)
             note_adoption(ledger)

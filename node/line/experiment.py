@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final
 
 from node.line.activity import Dot
+from node.line.carried import end_carried
 from node.line.desk import Desk
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_step import JobStep, RunDescription, ended_runs
@@ -21,7 +22,7 @@ from node.store.store import Store
 from protocol.codecs import fit_line, fit_text, line, text
 from protocol.fields import OPTIONAL, Digest, Items, Named, Natural
 from protocol.ideas import Edit
-from protocol.record_kinds import Origin
+from protocol.record_kinds import FoundOn, Origin
 from protocol.runs import Run, speaking_nano
 from protocol.units import NANO, to_nano
 
@@ -44,6 +45,8 @@ class ExperimentStep(JobStep):
     peer's patch has its `author` and what they say it gains, in thousandths of a deviation; a
     stack of several claims has `co_authors`, one for each claim after the first. `model` and
     `program` say where a model's idea came from, `tokens` and `usd_nano` what it cost to write.
+    What comes from another rung says where it was `found_on`; `carried` is the job that waits for
+    what comes of it.
     """
 
     base: Digest
@@ -67,6 +70,8 @@ class ExperimentStep(JobStep):
     usd_nano: Annotated[Natural | None, Named("usd"), OPTIONAL] = None
     level_nano: Annotated[int | None, Named("level"), OPTIONAL] = None
     screen_nano: Annotated[int | None, Named("screen"), OPTIONAL] = None
+    found_on: Annotated[FoundOn | None, OPTIONAL] = None
+    carried: Annotated[Natural | None, OPTIONAL] = None
 
     KIND: ClassVar = "experiment"
 
@@ -139,7 +144,7 @@ class ExperimentStep(JobStep):
         record = close_experiment(desk.ledger, job, step, told, note=note)
         closed = replace(job, step=step)
         desk.learner.learn(closed)
-        if decision == "rebased" and step.edits:
+        if decision == "rebased" and step.edits and step.carried is None:
             desk.learner.try_again(closed, record.patch)
         desk.activity.concluded(
             Dot(
@@ -217,6 +222,8 @@ def open_experiment(ledger: Ledger, idea: Idea) -> Job[ExperimentStep]:
         program=proposal.program,
         tokens=proposal.cost.tokens_in + proposal.cost.tokens_out or None,
         usd_nano=proposal.cost.usd_nano or None,
+        found_on=idea.found_on,
+        carried=idea.carried,
     )
     with ledger.store.transaction():
         job = ledger.open_job(step)
@@ -238,7 +245,8 @@ def close_experiment(
     """Record a decided proposal with its runs; the working line goes on from a kept one.
 
     A source that was handed in and whose base moved on is queued again: it has no edits to apply to
-    the new base, and what it measured counts against the old one only.
+    the new base, and what it measured counts against the old one only. What is carried from another
+    rung waits in its own job, which ends with a decision.
     """
     kept = step.decision == "kept"
     store = ledger.store
@@ -250,6 +258,7 @@ def close_experiment(
             why=step.why,
             parents=step.parents,
             origin=step.origin,
+            found_on=step.found_on,
         )
         record = ledger.publication.result(
             patch.id,
@@ -264,6 +273,8 @@ def close_experiment(
             ledger.go_on_from(step.tree, patch.id, runs[-1:])
         if step.decision == "rebased" and step.proposer == SUBMITTED:
             ledger.open_job(step.handed_in_again(patch.id))
+        if step.carried is not None and step.decision != "rebased":
+            end_carried(ledger, step.carried, step.decision, record.id)
         ledger.close_job(job, step)
     return RecordedExperiment(patch=patch.id, result=record.id)
 

@@ -8,6 +8,7 @@ from node.line.ledger import Ledger
 from node.store.jobs import Job
 from protocol.codecs import fit_line, fit_text, line, text
 from protocol.fields import Digest, Items, Mapped
+from protocol.record_kinds import FoundOn
 from protocol.source import Source
 
 SUBMITTED: Final = "try"  # the proposer of whatever a person or another program wrote
@@ -32,7 +33,8 @@ class Idea:
     """A proposal, the patches it is tried again after, and the job it was handed in as.
 
     A peer's has its `author`, and in thousandths of a deviation what they say it gains; a stack of
-    several claims has the `co_authors` of the others.
+    several claims has the `co_authors` of the others. One that comes from another rung says where
+    it was `found_on`, and as which job it is `carried`.
     """
 
     proposal: Proposal
@@ -41,6 +43,8 @@ class Idea:
     author: bytes | None = None
     claim_milli: int | None = None
     co_authors: tuple[bytes, ...] | None = None
+    found_on: FoundOn | None = None
+    carried: int | None = None
 
 
 def open_submission(

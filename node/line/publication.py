@@ -21,6 +21,7 @@ from protocol.record_kinds import (
     AdoptBody,
     Body,
     Diff,
+    FoundOn,
     Origin,
     PatchBody,
     ResultBody,
@@ -96,8 +97,9 @@ class Publication:
         why: str,
         parents: Sequence[bytes],
         origin: Origin,
+        found_on: FoundOn | None = None,
     ) -> Record:
-        """Record the step from a base tree to a tree."""
+        """Record the step from a base tree to a tree; `found_on` where it was carried from."""
         old, new = self.blobs.get_source(base), self.blobs.get_source(tree)
         packed = compress(unified_diff(old, new).encode())
         inline = len(packed) <= _INLINE_DIFF_BYTES
@@ -112,6 +114,7 @@ class Publication:
                 why=fit_text(why, 600),
                 parents=tuple(parents[-MAX_PARENTS:]),
                 origin=origin,
+                found_on=found_on,
             )
         )
 

@@ -11,12 +11,14 @@ from typing import Any
 
 from node.claims.choosing import Peers
 from node.home.clock import passing_s
+from node.ladder.promotion import Promotion
 from node.line.ablation import open_ablation
 from node.line.anew import has_bank
 from node.line.attempts import Attempt, attempt_of
 from node.line.attestation import open_attestation
 from node.line.bank import BankStep, open_bank
 from node.line.branch import BranchStep, kept_in
+from node.line.carried import open_carried
 from node.line.checkpoint import open_checkpoint
 from node.line.desk import Desk
 from node.line.drift import is_head_failing, is_in_doubt
@@ -44,7 +46,8 @@ class Agenda:
     """Says which run comes next, until `is_over`: the goal is reached, or nothing is left to do.
 
     `has_company`: others are there, to hear what this node is about to try. `waits_for`: what it
-    waits for when it has nothing left to try itself, in words; "": it ends then. `idle`: says
+    waits for when it has nothing left to try itself, in words; "": it ends then. `promotion`: what
+    finds of the rungs below are tried first; None: none of themselves. `idle`: says
     whether others leave the machine alone; None: runs start whatever they do. `is_on_battery`:
     says whether it rests for its battery's sake.
     """
@@ -56,6 +59,7 @@ class Agenda:
         ideas: Ideas,
         exploring: Exploring,
         peers: Peers | None,
+        promotion: Promotion | None,
         goal: Goal,
         has_company: bool,
         waits_for: str,
@@ -74,6 +78,7 @@ class Agenda:
         self._ideas = ideas
         self._exploring = exploring
         self._peers = peers
+        self._promotion = promotion
         self._has_company = has_company
         self._waits_for = waits_for
         self._idle = idle
@@ -93,15 +98,20 @@ class Agenda:
         self._opened = 0
         self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
         self._wanted_jobs: set[int] = set()
+        self._is_judged_at_last = False  # in a session on demand
 
     def want(self, mark: bytes) -> None:
         """Do not end a session on demand before the source with this canonical AST is decided."""
         if self.goal.is_on_demand:
             self._wanted.add(mark)
 
-    def want_job(self, job: Job[Any]) -> None:
-        """Do not end a session on demand before this job is done."""
+    def want_job(self, job: Job[Any], *, is_judged: bool = False) -> None:
+        """Do not end a session on demand before this job is done.
+
+        `is_judged`: nor before what is kept of such was on trial.
+        """
         self._wanted_jobs.add(job.id)
+        self._is_judged_at_last |= is_judged
 
     def count(self, *, is_peers: bool) -> None:
         """Take note of a run that starts, on a peer's code or not: peers have their share."""
@@ -208,6 +218,8 @@ class Agenda:
                 self._checkpoint_wanted = bool(line.stack)  # that waits for it
                 return run
             line = self._ledger.known_line  # nothing vouched for the head: it is replaced
+        if self._is_judged_at_last and self._is_all_answered():
+            self._is_judged_at_last, self._checkpoint_wanted = False, True
         if self._is_checkpoint_due():
             is_last = self._ends_at_checkpoint or self._are_all_opened
             if jobs and (is_last or self._peers or not has_lanes):
@@ -229,13 +241,20 @@ class Agenda:
         is_asked = not self.goal.is_on_demand or self._wanted
         if is_asked and (idea := self._ideas.submitted(self._wanted)):
             return self._open(idea)
+        if idea := self._ideas.carried(self._activity.say, is_foreign_barred=is_foreign_barred):
+            return self._open(idea)
         if self.goal.is_on_demand:
+            if self._is_all_answered():  # just now, as the last of what is carried did not fit
+                return self.next_run(running, has_lanes=has_lanes)
             return None
         if idea := self._ideas.again():
             return self._open(idea, is_new=False)
         if self._are_all_opened:
             self.is_over = not jobs
             return None
+        if self._promotion and (step := self._promotion.best()):
+            open_carried(self._ledger, step)
+            return self.next_run(running, has_lanes=has_lanes, is_foreign_barred=is_foreign_barred)
         if self._exploring.is_due:
             return None if jobs else self._open_next() or self._open_experiment()
         return self._open_experiment()

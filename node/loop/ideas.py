@@ -13,6 +13,7 @@ from dataclasses import replace
 from agent.proposal import Context, Proposal, Proposer, Silence, SlowProposer
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
+from node.line.carried import UNFIT, carried_ideas
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.ledger import Ledger
@@ -128,6 +129,17 @@ class Ideas:
                     fingerprint=step.fingerprint,
                 )
                 return Idea(proposal=proposal, parents=step.parents, submission=job)
+        return None
+
+    def carried(self, say: Callable[[str], None], *, is_foreign_barred: bool) -> Idea | None:
+        """Return what was found on another rung, and waits to be tried on the working line."""
+        jobs = self._ledger.store.jobs
+        under_way = {job.step.carried for job in jobs.open_jobs(self._ledger.key, ExperimentStep)}
+        for job, made in carried_ideas(self._ledger, under_way=under_way):
+            if not isinstance(made, Idea):
+                say(f"not carried here: {job.step.title}: {UNFIT[made]}")
+            elif not (is_foreign_barred and made.author):
+                return made
         return None
 
     def again(self) -> Idea | None:

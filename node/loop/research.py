@@ -8,12 +8,14 @@ run trains, the one before is scored and the next proposal is written.
 import asyncio
 import contextlib
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, open_attestation
 from node.line.baseline import BaselineStep, open_baseline
+from node.line.carried import CarriedStep, open_carried
 from node.line.desk import Desk
 from node.line.early_stop import overseer_of
 from node.line.handed_in import submit
@@ -166,6 +168,21 @@ class Research:
             self._desk.advance(job)
         self._wake.set()
         return job.id
+
+    def carry(self, steps: Sequence[CarriedStep]) -> tuple[int, ...]:
+        """Queue changes that were found on another rung; return the jobs' numbers, in their order.
+
+        One that waits already is not queued again.
+        """
+        numbers = []
+        waiting = {job.step: job for job in self._store.jobs.open_jobs(self.line_key, CarriedStep)}
+        for step in steps:
+            job = waiting.get(step) or open_carried(self._ledger, step)
+            waiting[step] = job
+            self._agenda.want_job(job, is_judged=True)
+            numbers.append(job.id)
+        self._wake.set()
+        return tuple(numbers)
 
     def attempt_of(self, mark: bytes) -> Attempt | None:
         """Return what came of the source with this canonical AST, None while that is open."""

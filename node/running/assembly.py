@@ -18,6 +18,7 @@ from node.claims.peer_patches import MOST_FRESH, PeerPatches
 from node.home.clock import passing_s
 from node.home.home import Home
 from node.home.people import read_people
+from node.ladder.promotion import Promotion
 from node.line.activity import Activity
 from node.line.anew import begin_anew
 from node.line.desk import Desk
@@ -57,6 +58,7 @@ class Thinking:
     exploring: Exploring
     ideas: Ideas
     stops_early: bool
+    promotion: Promotion | None
 
     @classmethod
     def of(
@@ -113,6 +115,11 @@ class Thinking:
             exploring=exploring,
             ideas=ideas,
             stops_early=config.stop_early,
+            promotion=Promotion(
+                ledger, net=config.net, noise_sd=noise.sd, takes_peers=peers is not None
+            )
+            if config.ladder
+            else None,
         )
 
     def research(
@@ -154,6 +161,7 @@ class Thinking:
             ideas=self.ideas,
             exploring=self.exploring,
             peers=self.peers,
+            promotion=self.promotion,
             goal=goal,
             has_company=has_company,
             waits_for=waits_for,

@@ -15,6 +15,7 @@ from node.line.strangers_task import lacking
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
 from node.report.publishing import read_draft, sign_report
+from node.running.loads import Load
 from node.running.node import Node
 from node.running.proving import pause_document, seconds_in
 from node.running.questions import Question
@@ -84,6 +85,9 @@ def handlers(node: Node) -> Mapping[str, Handler]:
 
     async def verify(arguments: Mapping[str, Message]) -> Message:
         return node.take(Question.from_message(dict(arguments)))
+
+    async def carry(arguments: Mapping[str, Message]) -> Message:
+        return list(node.carry(Load.from_message(arguments)))
 
     async def fetch_task(arguments: Mapping[str, Message]) -> Message:
         """Have a task's files fetched; say how many are missing still."""
@@ -174,6 +178,7 @@ def handlers(node: Node) -> Mapping[str, Handler]:
         "fetch_report": fetch_report,
         "propose": propose,
         "verify": verify,
+        "carry": carry,
         "status": status,
         "peers": peers,
         "stop": stop,

@@ -25,6 +25,7 @@ from node.running.assembly import Thinking, open_peers
 from node.running.books import Books
 from node.running.lanes import lanes_here
 from node.running.loading import loading_rest
+from node.running.loads import Load
 from node.running.questions import Question
 from node.settings.config import Config
 from node.settings.network_definition import Network
@@ -81,6 +82,19 @@ class Node:
             require_peer_sandbox(self.config)
         take_in(store, blobs, bundle, net=self.config.net)
         return self.research.attest(question.wanted(found))
+
+    def carry(self, load: Load) -> tuple[int, ...]:
+        """Queue what was found on another rung; return the numbers of its jobs, in their order."""
+        if load.to != self.session.task.id:
+            raise UsageError(
+                f"the running node works on {self.session.task.name}, not on that task",
+                "stop it first (`arnode stop`), then carry",
+            )
+        above = self.session.task.manifest
+        steps = load.steps(self.books.store, self.books.ledger.blobs, above)
+        if any(step.author is not None for step in steps):
+            require_peer_sandbox(self.config)
+        return self.research.carry(steps)
 
 
 @contextlib.asynccontextmanager

@@ -20,6 +20,7 @@ from node.home.clock import passing_s
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
+from node.ladder.share import share_below
 from node.line.open_task import find_task
 from node.line.task_in_use import STAND_IN
 from node.loop.research import Research
@@ -45,10 +46,11 @@ from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
-from node.running.turns import TURN_S, Share, for_a_turn
+from node.running.turns import TURN_S, Share, Turns, for_a_turn
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
+from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
@@ -96,8 +98,9 @@ def start_node(
             alerts=alerts,
         )
         text = Path(config.text) if config.text else None
-        if shares:
-            running = _shared_start(start, shares, wishes, turn_s)
+        if shares or (config.ladder and text is None):
+            turns = _shared(start, shares, turn_s) if shares else _ladder(start, turn_s)
+            running = _start_in_turn(start, turns, wishes)
             with contextlib.suppress(StoppedError):
                 asyncio.run(running)
             print("stopped; `arnode start` goes on from here", file=sys.stderr)
@@ -230,42 +233,69 @@ async def _run_awaited(start: _Start) -> None:
     await _run(replace(start, goal=goal), task, before=research)
 
 
-def _shared_start(
-    start: _Start, shares: Sequence[Share], wishes: Wishes, turn_s: float
-) -> Coroutine[None, None, None]:
-    """Return what lets several tasks take turns, all of whose data must be here."""
+def _shared(start: _Start, shares: Sequence[Share], turn_s: float) -> Turns:
+    """Return the turns of several tasks, all of whose data must be here."""
+    tasks = [_task_that_waits_for_nothing(start, share.task) for share in shares]
+    return Turns.of_shares(tasks, shares, turn_s)
+
+
+def _ladder(start: _Start, turn_s: float) -> Turns:
+    """Return the turns of a task and the rungs below it."""
     home, config = start.home, start.config
-    tasks: list[tuple[Task, Share]] = []
-    for share in shares:
-        if awaited_download(home, share.task) is not None:
-            raise UsageError(
-                f"the data of task {share.task} are not here, and a turn waits for none",
-                f"fetch them first: arnode task prepare {share.task}",
-            )
-        with reporting() as progress:
-            tasks.append((find_task(home, name=share.task, text=None, progress=progress), share))
-    owners = [TaskOf.of(task, data_dir=home.data) for task, _ in tasks]
+    name = task_here(home, config).task
+    task = _task_that_waits_for_nothing(start, name)
+
+    def share_of(rungs: Sequence[bytes]) -> float:
+        if config.ladder_share is not None:
+            return config.ladder_share
+        with Store.open_read_only(home) as store:
+            return share_below(store, task.id, rungs)
+
+    return Turns.of_ladder(
+        task,
+        name,
+        config.ladder or 0,
+        turn_s,
+        data_dir=home.data,
+        share_below=share_of,
+    )
+
+
+def _task_that_waits_for_nothing(start: _Start, name: str) -> Task:
+    if awaited_download(start.home, name) is not None:
+        raise UsageError(
+            f"the data of task {name} are not here, and a turn waits for none",
+            f"fetch them first: arnode task prepare {name}",
+        )
+    with reporting() as progress:
+        return find_task(start.home, name=name, text=None, progress=progress)
+
+
+def _start_in_turn(start: _Start, turns: Turns, wishes: Wishes) -> Coroutine[None, None, None]:
+    """Return what lets tasks take turns, once its user agreed to a network."""
+    owners = [TaskOf.of(task, data_dir=start.home.data) for task in turns.tasks]
     whose = max(owners, key=list(TaskOf).index)  # the most private decides for all
-    network = agreed_network(home, config, wishes, whose)
-    return _run_in_turn(replace(start, network=network), tasks, turn_s)
+    network = agreed_network(start.home, start.config, wishes, whose)
+    return _run_in_turn(replace(start, network=network), turns)
 
 
-async def _run_in_turn(start: _Start, tasks: Sequence[tuple[Task, Share]], turn_s: float) -> None:
-    """Run tasks one after the other, over and over, each for its parts of the time.
+async def _run_in_turn(start: _Start, turns: Turns) -> None:
+    """Run tasks one after the other, over and over, each for its part of the time.
 
     A task that has nothing more to do has no more turns, nor one that cannot be measured here: a
     stranger's judge would end what is done beside it. The goal is for all of them.
     """
-    waiting, before = deque(tasks), None
+    waiting, before = deque(range(len(turns.tasks))), None
     duration_s = start.goal.duration_s
     ends_s = math.inf if duration_s is None else passing_s() + duration_s
     while waiting and (left_s := ends_s - passing_s()) > 0:
-        task, share = waiting.popleft()
+        number = waiting.popleft()
+        task = turns.tasks[number]
         goal = start.goal
         if duration_s is not None:
             goal = replace(goal, duration_s=left_s, earlier_s=duration_s - left_s)
-        turn = (share.parts * turn_s, waiting[0][0].name) if waiting else None
-        config = replace(start.config, task=share.task)
+        turn = (turns.length_s(number), turns.tasks[waiting[0]].name) if waiting else None
+        config = replace(start.config, task=turns.names[number])
         own = replace(start, config=config, goal=goal)
         try:
             before = await _run(own, task, before=before, turn=turn)
@@ -280,7 +310,7 @@ async def _run_in_turn(start: _Start, tasks: Sequence[tuple[Task, Share]], turn_
         if before.is_stopped:
             return
         if before.has_given_way:
-            waiting.append((task, share))
+            waiting.append(number)
 
 
 async def _run(

@@ -6,13 +6,16 @@ session measures its task's baseline anew, as every session does.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from node.loop.research import Research
 from protocol.errors import UsageError
+from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
 
 TURN_S: Final = 600.0  # of one part
 _SHARED = re.compile(r"(.+):([0-9]{1,3})")
@@ -40,6 +43,58 @@ def shares_of(flags: Sequence[str]) -> tuple[Share, ...]:
         if names.count(name) > 1:
             raise UsageError(f"--task {name} is there twice", f"give it parts: --task {name}:2")
     return tuple(shares)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """Tasks that take turns, each by the name that a flag gives it, the first one first.
+
+    `length_s` says how long a turn of the task of that number is, from one turn to the next.
+    """
+
+    tasks: tuple[Task, ...]
+    names: tuple[str, ...]
+    length_s: Callable[[int], float]
+
+    @classmethod
+    def of_shares(cls, tasks: Sequence[Task], shares: Sequence[Share], turn_s: float) -> "Turns":
+        """Return turns that each have their parts of the time."""
+        lengths = [share.parts * turn_s for share in shares]
+        names = tuple(share.task for share in shares)
+        return cls(tasks=tuple(tasks), names=names, length_s=lengths.__getitem__)
+
+    @classmethod
+    def of_ladder(
+        cls,
+        task: Task,
+        name: str,
+        rungs: int,
+        turn_s: float,
+        *,
+        data_dir: Path,
+        share_below: Callable[[Sequence[bytes]], float],
+    ) -> "Turns":
+        """Return turns of a task, called `name`, and of so many rungs below it, the lowest first.
+
+        `share_below` says, of these by their ids, what share of the time they have together. Raises
+        UsageError if the task names none, and what `load_task` does.
+        """
+        tasks, names = [task], [name]
+        while len(tasks) <= rungs and (below := tasks[0].rung_below) is not None:
+            tasks.insert(0, load_task(below, data_dir=data_dir))
+            names.insert(0, below)
+        lower = [one.id for one in tasks[:-1]]
+        if not lower:
+            raise UsageError(
+                f"{task.name} names no rung below it",
+                "leave out --ladder, or name one in the [ladder] section of its task.toml",
+            )
+
+        def length_s(number: int) -> float:
+            share = share_below(lower)
+            return 2 * turn_s * (share / len(lower) if number < len(lower) else 1 - share)
+
+        return cls(tasks=tuple(tasks), names=tuple(names), length_s=length_s)
 
 
 @asynccontextmanager

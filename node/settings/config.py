@@ -259,6 +259,20 @@ class Config:
     """Whether to find nodes of the same network on the local network, and be found there, by
     multicast DNS. What is announced is addresses under a hash of the network's name and secret."""
 
+    ladder: int | None = setting(
+        None,
+        _COUNT,
+        Flag("Share the time with so many rungs below the task.", metavar="RUNGS"),
+    )
+    """How many of the [rungs below](writing-a-task.md#a-ladder-of-scales) the task have a share of
+    this node's time, and their finds a try on the task; nothing: none."""
+
+    ladder_share: float | None = setting(
+        None, ValueKind(take.number(lambda share: 0 < share < 1), "a number between 0 and 1")
+    )
+    """The share of the time that the rungs below have together; nothing: what a device hour brought
+    on each decides, after a first hour in halves."""
+
     peer_share: float = setting(
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
     )

@@ -12,7 +12,14 @@ from protocol.attestation import AttestBody
 from protocol.board_facts import read_by, read_fact
 from protocol.errors import Rejected
 from protocol.manifest import TaskManifest
-from protocol.record_kinds import AdoptBody, Body, PatchBody, ResultBody, UnknownBody
+from protocol.record_kinds import (
+    AdoptBody,
+    Body,
+    FoundOn,
+    PatchBody,
+    ResultBody,
+    UnknownBody,
+)
 from protocol.records import Record, parse_record
 from protocol.remarks import IntentBody, RetractBody
 from protocol.topics import topics_of
@@ -20,7 +27,7 @@ from protocol.topics import topics_of
 Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
 # Raised with every change of what is kept of the same bytes: a kind, a topic or a fact that was not
 # known before. What older versions kept is then made again from the records.
-EXTRACTS: Final = 5
+EXTRACTS: Final = 6
 SORTS: Final[tuple[Sort, ...]] = ("news", "bulk", "intent", "unknown")
 NO_NET: Final = ""
 ManifestOf = Callable[[bytes], TaskManifest | None]
@@ -31,7 +38,8 @@ class Extract(NamedTuple):
 
     `sort` is what it counts as: news is what boards and everybody's nodes read. `topics` are those
     that it belongs to by itself (protocol/topics.py); `patch` is the one that a result names,
-    `about` the record that an attestation, adoption or retraction names.
+    `about` the record that an attestation, adoption or retraction names, or that a patch was found
+    as before it was carried to another task.
     Of a record that nobody takes any more nothing is read: it is of no network and no topic.
     `board` is the task and hardware class whose board reads it; `fact` what that board reads
     (`node.store.facts`), None as well if whoever read the record did not know the task.
@@ -90,6 +98,8 @@ def _about(body: Body) -> bytes | None:
             return body.target
         case AdoptBody():
             return body.evidence
+        case PatchBody(found_on=FoundOn(patch=found)):
+            return found
         case _:
             return None
 

@@ -225,7 +225,7 @@ class Records:
         """Return own results of a patch, then adoptions, attestations and retractions about it."""
         rows = self._database.rows(
             "SELECT id, '' AS kind, n AS place, n FROM experiment WHERE patch = ?1"
-            " UNION ALL SELECT id, kind, ts_ms, n FROM record WHERE about = ?1"
+            " UNION ALL SELECT id, kind, ts_ms, n FROM record WHERE about = ?1 AND kind != 'patch'"
             " ORDER BY kind, place, n",
             (record_id,),
         )
@@ -238,6 +238,18 @@ class Records:
             " ORDER BY ts_ms DESC, n DESC LIMIT ?",
             (patch, limit),
         )
+        return [parsed(row[0]) for row in rows]
+
+    def carried(self) -> list[Record]:
+        """Return the patches that say where they were found before they were carried, anybody's."""
+        rows = self._database.rows(
+            "SELECT wire FROM record WHERE about IS NOT NULL AND kind = 'patch' ORDER BY n"
+        )
+        return [parsed(row[0]) for row in rows]
+
+    def results_of(self, patch: bytes) -> list[Record]:
+        """Return the results of a patch, anybody's, oldest first."""
+        rows = self._database.rows("SELECT wire FROM record WHERE patch = ? ORDER BY n", (patch,))
         return [parsed(row[0]) for row in rows]
 
     def matching(self, prefix: str) -> dict[bytes, bytes]:

@@ -27,6 +27,7 @@ from node.documents.transfer import TransferDocument, transfer_document
 from node.documents.tries import TryDocument, try_document
 from node.home.clock import clock_ms
 from node.home.people import read_people
+from node.ladder.climbed import climbed, slopes_known, tasks_of
 from node.line.heads import line_to_show
 from node.report.concluded import Span
 from node.report.lines import report_of
@@ -34,7 +35,7 @@ from node.store.boards import BoardKey
 from node.store.experiments import Filter
 from node.store.jobs import LineKey
 from node.store.measured_here import boards_of
-from node.store.named_tasks import task_named
+from node.store.named_tasks import labels, task_named
 from node.terminal.durations import moment_before
 from node.views.matrix import transfer_matrix
 from node.views.reports import ReportsDocument, ReportTextDocument, reports_document, text_of
@@ -310,7 +311,10 @@ def _transfer(shelves: Shelves, ask: Ask, net: str) -> TransferDocument:
     store = shelves.store
     keys = boards_of(store, net, ask.query.task)
     manifest = store.records.manifest(keys[0].task) if keys else None
-    return transfer_document(net, manifest, transfer_matrix(store, keys))
+    changes = climbed(store)
+    named = labels(store, tasks_of(changes))
+    steps = transfer_matrix(store, keys)
+    return transfer_document(net, manifest, steps, changes, slopes_known(changes), named)
 
 
 def _notes(shelves: Shelves, ask: Ask) -> NotesDocument:

@@ -113,8 +113,8 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message", "hint"),
     [
-        ("version = 2", "version = true", "version is True", "whole number"),
-        ("version = 2", 'version = "1"', "version is '1'", "whole number"),
+        ("version = 3", "version = true", "version is True", "whole number"),
+        ("version = 3", 'version = "1"', "version is '1'", "whole number"),
         ("limit_s = 120", "", "limit_s is missing", "add it"),
         ("limit_s = 120", "limit_s = 0", "limit_s is 0", "from 1"),
         ("limit_s", "limit_sec", "limit_s is missing", "add it"),
@@ -145,8 +145,8 @@ def test_a_folder_without_a_task_file_is_no_task(tmp_path: Path) -> None:
         ("low = 5e-4", "low = 5.0", "knobs.LEARNING_RATE.high is", "from 5"),
         ('module = "lm-bpb/1"', 'module = "lm-bpb/9"', "evaluator.module is", "'lm-bpb/1'"),
         ('title = "', 'title = 3 #"', "title is 3", "quotes"),
-        ("version = 2", "version = = 1", "not TOML", "line"),
-        ("version = 2", 'extends = "tiney"\nversion = 1', "extends is 'tiney'", "'tiny'"),
+        ("version = 3", "version = = 1", "not TOML", "line"),
+        ("version = 3", 'extends = "tiney"\nversion = 1', "extends is 'tiney'", "'tiny'"),
     ],
 )  # fmt: skip
 def test_a_broken_task_file_names_field_and_mend(
@@ -195,3 +195,56 @@ def test_a_vocabulary_survives_its_file(tiny: Task) -> None:
     text = "Ada gave Omar three lamps, <|bos|> and Zoë a café."
     assert again.decode(again.encode(text)).decode() == text
     assert again.bos not in again.encode(text)
+
+
+# A ladder of scales
+
+
+def test_rungs_name_the_one_below_by_its_id() -> None:
+    rungs = [
+        load_task(name, data_dir=TINY) for name in ("tiny-short", "tiny", "tiny-long", "tiny-deep")
+    ]
+    assert [rung.manifest.below for rung in rungs] == [None, *(one.id for one in rungs[:-1])]
+    assert [rung.rung_below for rung in rungs] == [None, "tiny-short", "tiny", "tiny-long"]
+
+
+def test_a_rung_has_the_script_of_the_task_that_it_extends_with_its_own_sizes() -> None:
+    long, deep = (load_task(name, data_dir=TINY) for name in ("tiny-long", "tiny-deep"))
+    text = long.source["train.py"].replace(b"LAYERS = 2", b"LAYERS = 4")
+    assert deep.source["train.py"] == text.replace(b"WIDTH = 64", b"WIDTH = 96")
+
+
+LADDERS = {
+    "nowhere": ('below = "tinny"', "ladder.below names no task: there is no task 'tinny'"),
+    "itself": ('below = "../itself"', "leads back to '../itself'"),
+    "another metric": ('below = "sql"', "names sql, whose kind is 'program'"),
+    "a misspelt field": ('bellow = "tiny"', "ladder.below is missing"),
+}
+
+
+@pytest.mark.parametrize("name", LADDERS)
+def test_a_ladder_that_is_none_says_why(tmp_path: Path, name: str) -> None:
+    ladder, said = LADDERS[name]
+    (tmp_path / "itself").mkdir()
+    file = tmp_path / "itself" / "task.toml"
+    file.write_text(f'extends = "tiny-long"\nname = "mine"\n\n[ladder]\n{ladder}\n')
+    with pytest.raises(ConfigurationError) as caught:
+        load_task(tmp_path / "itself", data_dir=tmp_path)
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_ladder_is_not_inherited(tmp_path: Path) -> None:
+    (tmp_path / "task.toml").write_text('extends = "tiny-long"\nname = "mine"\n')
+    assert load_task(tmp_path, data_dir=tmp_path).manifest.below is None
+
+
+def test_a_constant_that_the_script_has_not_is_an_error_that_names_the_nearest(
+    tmp_path: Path,
+) -> None:
+    text = 'extends = "tiny"\nname = "mine"\n\n[constants]\nLAYER = 4\n'
+    (tmp_path / "task.toml").write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_task(tmp_path, data_dir=tmp_path)
+    assert "constants.LAYER is assigned in no one line" in caught.value.message
+    assert "did you mean 'LAYERS'?" in caught.value.hint

@@ -108,6 +108,12 @@ class Fields:
             raise self.error(name, f"is {value!r}", 'it must be a list such as ["train.py"]')
         return tuple(value)
 
+    def scalar(self, name: str) -> int | float | str | bool:
+        value = self._value(name, "a number, a text, true or false")
+        if not isinstance(value, int | float | str | bool):
+            raise self.error(name, f"is {value!r}", "it must be a number, a text, true or false")
+        return value
+
     def scalars(self, name: str) -> tuple[int | float | str | bool, ...]:
         value = self._value(name, "a list of values")
         if not isinstance(value, list) or len(value) < 2:

@@ -1,7 +1,8 @@
 """Where a task's files lie: its own folder, and those of the tasks that it extends.
 
 A folder may say `extends = "tiny"`: it then inherits every field, section and file of that task
-that it does not give itself. What the fields mean is not known here.
+that it does not give itself, but for `ladder`, which says where this one stands. What the fields
+mean is not known here.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ OWN_TASKS: Final = "tasks"  # the folder under `data_dir` that holds the own-tex
 
 BUILTIN_FOLDER: Final = Path(__file__).parents[1] / "tasks"
 _MAX_EXTENDS = 3
+_OWN = ("ladder",)  # fields that nobody inherits
 
 
 def builtin_tasks() -> tuple[str, ...]:
@@ -96,5 +98,6 @@ def with_inherited(folder: Path) -> tuple[TaskFolder, Fields]:
         folders.append(known[str(extends)])
         base = read_toml(folders[-1] / TASK_FILE)
         extends = base.get("extends")
-        table = {**base, **table}  # a section that is given replaces the inherited one
+        inherited = {name: value for name, value in base.items() if name not in _OWN}
+        table = {**inherited, **table}  # a section that is given replaces the inherited one
     return TaskFolder(tuple(folders)), Fields(folder / TASK_FILE, table)

@@ -1,4 +1,4 @@
-"""Reading what a task says of its baseline to a proposer: moves that it lists, knobs that it has.
+"""Reading what a task says of its baseline: constants that it sets, moves and knobs for a proposer.
 
 A move consists of edits, a knob is a constant that may be set. An edit's search text occurs exactly
 once in the baseline, or its file does not load. Whether a change helps is not known here
@@ -9,9 +9,27 @@ import ast
 from pathlib import Path
 from typing import Literal, cast
 
+from protocol.constants import constants_of, with_constants
 from protocol.ideas import Edit, KnobSpec, Move
 from protocol.source import Source
 from trainer.task_folder.fields import Fields, nearest, read_toml
+
+
+def sized(fields: Fields, source: Source) -> Source:
+    """Return the baseline with the constants that `[constants]` sets: a rung's own sizes.
+
+    Raises ConfigurationError for one that the baseline does not assign in exactly one line.
+    """
+    if not fields.has("constants"):
+        return source
+    section = fields.section("constants")
+    known = {name: path for path, name in constants_of(source)}
+    for name in section.names():
+        if name not in known:
+            problem = "is assigned in no one line of the baseline"
+            raise section.error(name, problem, nearest(name, known))
+    values = {(known[name], name): repr(section.scalar(name)).encode() for name in section.names()}
+    return with_constants(source, values)
 
 
 def read_moves(path: Path, source: Source) -> tuple[Move, ...]:

@@ -6,12 +6,12 @@ knobs and moves are hints beside it. What only one kind of task has, that kind r
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
 
-from protocol.errors import ConfigurationError, Rejected
+from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.forbidden import check_words
 from protocol.ideas import KnobSpec, Move
 from protocol.manifest import TaskManifest
@@ -19,10 +19,11 @@ from protocol.program import ProgramSpec
 from protocol.regions import REGION_NAME, Region, check_regions, outside
 from protocol.source import Source
 from trainer.task_folder.fields import Fields
-from trainer.task_folder.folder import TaskFolder, with_inherited
-from trainer.task_folder.moves import read_knobs, read_moves
+from trainer.task_folder.folder import OWN_TASKS, TaskFolder, find_folder, with_inherited
+from trainer.task_folder.moves import read_knobs, read_moves, sized
 
 _REGION: Final = "#"  # between a file and the region of it that may change
+_MOST_RUNGS: Final = 8  # of a ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Task:
 
     `program_path` is None, and `program` a few words, where only the manifest came here.
     `catalogue` is the file that lists what others published (`trainer.task_folder.findings`), if it
-    has one.
+    has one, `rung_below` what commands call the task one rung below.
     """
 
     manifest: TaskManifest
@@ -74,6 +75,7 @@ class Task:
     catalogue: Path | None
     recipe: Recipe
     is_private: bool
+    rung_below: str | None = None
 
     @cached_property
     def id(self) -> bytes:
@@ -123,15 +125,18 @@ class KindReader(Protocol):
         """
 
 
-def read_task(path: Path, readers: Mapping[str, KindReader], *, data_dir: Path) -> Task:
+def read_task(
+    path: Path, readers: Mapping[str, KindReader], *, data_dir: Path, above: tuple[Path, ...] = ()
+) -> Task:
     """Return the task of a folder; `readers` are those of the kinds of task.
 
-    Raises what a reader raises.
+    `above`: the folders of the rungs that it stands below. Raises what a reader raises.
     """
     folder, fields = with_inherited(path)
     fields.has("extends")
     editable = [name.partition(_REGION)[0] for name in fields.texts("editable")]
     source = Source.of({name: folder.read(fields, name) for name in editable})
+    source = sized(fields, source)
     moves: tuple[Move, ...] = ()
     if fields.has("moves"):
         moves = read_moves(folder.locate(fields, fields.text("moves")), source)
@@ -143,6 +148,10 @@ def read_task(path: Path, readers: Mapping[str, KindReader], *, data_dir: Path) 
         raise fields.error("editable", "names a region", "only programs have them: name the file")
     if manifest.program is not None:
         _check_moves(fields, moves, source, manifest.program)
+    below = _rung_below(path, fields, data_dir, above)
+    if below is not None:
+        rung = read_task(below, readers, data_dir=data_dir, above=(*above, path))
+        manifest = replace(manifest, below=_checked_rung(fields, manifest, rung.manifest).id)
     program_name = fields.text("program")
     task = Task(
         manifest=manifest,
@@ -155,9 +164,44 @@ def read_task(path: Path, readers: Mapping[str, KindReader], *, data_dir: Path) 
         catalogue=_catalogue(folder, fields, source),
         recipe=recipe,
         is_private=fields.has("private") and fields.flag("private"),
+        rung_below=None if below is None else TaskFolder((below,)).called,
     )
     fields.finish()
     return task
+
+
+def _rung_below(path: Path, fields: Fields, data_dir: Path, above: tuple[Path, ...]) -> Path | None:
+    """Return the folder of the task one rung below: another task's name, or a folder beside it."""
+    if not fields.has("ladder"):
+        return None
+    section = fields.section("ladder")
+    wanted = section.text("below")
+    section.finish()
+    beside = path / wanted
+    try:
+        found = find_folder(str(beside) if beside.is_dir() else wanted, data_dir / OWN_TASKS)
+    except UsageError as fault:
+        raise section.error("below", f"names no task: {fault.message}", fault.hint) from fault
+    if len(above) >= _MOST_RUNGS or found.resolve() in [one.resolve() for one in (*above, path)]:
+        raise section.error("below", f"leads back to {wanted!r}", "a ladder has a lowest rung")
+    return found
+
+
+def _checked_rung(fields: Fields, manifest: TaskManifest, below: TaskManifest) -> TaskManifest:
+    """Return the manifest of the rung below, if what is found there can be carried to this one."""
+    for what, own, theirs in (
+        ("kind", manifest.kind, below.kind),
+        ("metric", manifest.metric.name, below.metric.name),
+        ("direction", manifest.metric.direction, below.metric.direction),
+        ("files", [path for path, _ in manifest.files], [path for path, _ in below.files]),
+    ):
+        if own != theirs:
+            raise fields.error(
+                "ladder.below",
+                f"names {below.name}, whose {what} is {theirs!r}, not {own!r}",
+                "rungs have one metric, and the same editable files",
+            )
+    return below
 
 
 def _check_moves(fields: Fields, moves: Sequence[Move], source: Source, spec: ProgramSpec) -> None:

@@ -1,0 +1,75 @@
+"""`carry`: try on one rung of a ladder what was found on another."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from node.commands.basics import hex_or_none, json_option
+from node.terminal.terminal import plain, print_json
+from node.terminal.vocabulary import word
+from protocol.units import from_nano
+
+if TYPE_CHECKING:
+    from node.on_demand.carrying import CarriedAll
+
+
+@click.command()
+@click.argument("what", metavar="[head|ID]", default="head")
+@click.option("--to", "to", help="The task to try it on (default: the setting's).")
+@click.option("--from", "rung", metavar="TASK", help="Whose head (default: the rung below).")
+@json_option()
+def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
+    """Try what was found on another rung: a head there, patch by patch, or one patch or claim.
+
+    Each is made on the working line of the task that it is carried to, with the sizes of that
+    rung, and is screened, rechecked and kept by the rule there, like any idea. What is kept is then
+    on trial as one. What it gained where it was found is no evidence here.
+    """
+    from node.on_demand.carrying import carry_up, decision_words
+
+    found = carry_up(what, to=to, rung=rung)
+    if as_json:
+        print_json(_document(found))
+        return
+    for one in found.changes:
+        there = from_nano(one.step.gain_nano)
+        said = "" if there is None else f"  ({there:+.4f} where it was found)"
+        click.echo(f"{decision_words(one):<24} {plain(one.step.title)}{said}")
+    kept = sum(one.step.decision == "kept" for one in found.changes)
+    click.echo(f"{kept} of {len(found.changes)} kept on {plain(found.manifest.name)}")
+    if found.trial is not None:
+        gain = from_nano(found.trial.gain_nano)
+        measured = "" if gain is None else f": {gain:+.4f} in fresh pairs"
+        click.echo(
+            f"as one: {word(found.trial.decision)}{measured}"
+            f" (one after the other {found.gain_alone:+.4f}, by a few runs each)"
+        )
+
+
+def _document(found: "CarriedAll") -> dict[str, object]:
+    trial = found.trial
+    return {
+        "task": {"id": found.manifest.id.hex(), "name": found.manifest.name},
+        "changes": [
+            {
+                "title": one.step.title,
+                "found_on": {
+                    "task": one.step.found_on.task.hex(),
+                    "class": one.step.found_on.hardware_class,
+                    "patch": hex_or_none(one.step.found_on.patch),
+                },
+                "gain_there": from_nano(one.step.gain_nano),
+                "decision": one.step.decision,
+                "gain": one.gain,
+                "record": hex_or_none(one.step.result),
+            }
+            for one in found.changes
+        ],
+        "gain_alone": found.gain_alone,
+        "trial": trial
+        and {
+            "record": trial.id.hex(),
+            "decision": trial.decision,
+            "gain": from_nano(trial.gain_nano),
+        },
+    }

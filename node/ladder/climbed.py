@@ -1,0 +1,203 @@
+"""What came of changes that were carried from one task to another, here and by others' records.
+
+Where a change was found and wherever it was tried since are places: a task on a class of hardware,
+by one author. What this node measured and what others say of theirs stay apart. A change that was
+kept by few runs is not verified by that: nor is it told as such.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from node.store.store import Store
+from protocol.board_facts import BoardClaim, read_fact
+from protocol.record_kinds import FoundOn, PatchBody, ResultBody
+from protocol.records import Record
+from protocol.runs import Run
+from protocol.transfer import Carried, Slope, slopes
+from protocol.units import NANO, from_nano
+
+_T95: Final = 1.96  # by which the reach of an interval is told as a standard error
+_RANK: Final = {"screen": 0, "keep": 1, "confirm": 2}
+
+Came = Literal["discarded", "kept", "confirmed", "unconfirmed", "failed"]
+HOLDS: Final[frozenset[Came]] = frozenset({"kept", "confirmed"})
+
+
+class Where(NamedTuple):
+    """A task on a class of hardware."""
+
+    task: bytes
+    hardware_class: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What one author's records say of a change in one place; `is_own`: this node's.
+
+    `gain` is in the metric's unit and positive if better, `error` one standard error of it; None
+    where the records do not tell. `result` is the one that says most.
+    """
+
+    where: Where
+    author: bytes
+    is_own: bool
+    patch: bytes
+    result: bytes
+    came: Came
+    gain: float | None
+    error: float | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was kept there, or confirmed."""
+        return self.came in HOLDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climbed:
+    """A change, where it was found and where it was tried since, each place once for each author.
+
+    `there` is None where nobody's records of that are here.
+    """
+
+    found_on: FoundOn
+    title: str
+    there: Place | None
+    places: tuple[Place, ...]
+
+    @property
+    def holds_on(self) -> int:
+        """On how many of the places it was tried on since it holds."""
+        return sum(place.holds for place in self.places)
+
+
+def climbed(store: Store) -> list[Climbed]:
+    """Return every change that was carried, those found first first."""
+    families: dict[FoundOn, list[Record]] = {}
+    for record in store.records.carried():
+        if isinstance(record.body, PatchBody) and record.body.found_on is not None:
+            families.setdefault(record.body.found_on, []).append(record)
+    return [_climbed(store, found_on, records) for found_on, records in families.items()]
+
+
+def tasks_of(changes: Iterable[Climbed]) -> set[bytes]:
+    """Return the tasks that changes were found on or carried to."""
+    return {
+        task
+        for change in changes
+        for task in (change.found_on.task, *(place.where.task for place in change.places))
+    }
+
+
+def slopes_known(changes: Iterable[Climbed]) -> dict[tuple[Where, Where], Slope]:
+    """Return how much of a gain carries over from each place to each other one, as far as known."""
+    return slopes(_pairs(changes))
+
+
+def slope_between(changes: Iterable[Climbed], there: Where, here: Where) -> Slope:
+    """Return how much of a gain there is to be expected here; of new places what is usual."""
+    pairs = _pairs(changes)
+    pairs.setdefault((there, here), [])
+    return slopes(pairs)[there, here]
+
+
+def _pairs(changes: Iterable[Climbed]) -> dict[tuple[Where, Where], list[Carried]]:
+    pairs: dict[tuple[Where, Where], list[Carried]] = {}
+    for change in changes:
+        for place in change.places:
+            if (one := _pair(change.there, place)) is not None and change.there is not None:
+                pairs.setdefault((change.there.where, place.where), []).append(one)
+    return pairs
+
+
+def _pair(there: Place | None, here: Place) -> Carried | None:
+    if there is None or there.gain is None or here.gain is None:
+        return None
+    return Carried(
+        below=there.gain,
+        below_error=there.error or 0.0,
+        above=here.gain,
+        above_error=here.error or 0.0,
+    )
+
+
+def _climbed(store: Store, found_on: FoundOn, records: Sequence[Record]) -> Climbed:
+    there = _best(_places(store, found_on.patch)) if found_on.patch else {}
+    places: dict[tuple[Where, bytes], Place] = {}
+    titles = [record.body.title for record in records if isinstance(record.body, PatchBody)]
+    for record in records:
+        places |= _best([*places.values(), *_places(store, record.id)])
+    found = [one for one in there.values() if one.where.task == found_on.task]
+    return Climbed(
+        found_on=found_on,
+        title=titles[0],
+        there=max(found, key=lambda one: (one.is_own, one.gain is not None), default=None),
+        places=tuple(sorted(places.values(), key=lambda one: (not one.is_own, one.where))),
+    )
+
+
+def _best(places: Iterable[Place]) -> dict[tuple[Where, bytes], Place]:
+    """Return for each author and place what says most: a confirmation, else runs of its own."""
+    best: dict[tuple[Where, bytes], Place] = {}
+    for place in places:
+        key = (place.where, place.author)
+        if key not in best or _says(place) >= _says(best[key]):
+            best[key] = place
+    return best
+
+
+def _says(place: Place) -> int:
+    return 1 if place.came in ("confirmed", "unconfirmed") else 0
+
+
+def _places(store: Store, patch: bytes | None) -> Iterator[Place]:
+    if patch is None:
+        return
+    for record in store.records.results_of(patch):
+        body = record.body
+        if not isinstance(body, ResultBody) or body.stage not in _RANK:
+            continue
+        gain, error = _gain(store, record, body)
+        yield Place(
+            where=Where(body.task, body.hardware_class),
+            author=record.author,
+            is_own=store.records.is_own(record.id),
+            patch=patch,
+            result=record.id,
+            came=_came(body, gain, error),
+            gain=gain,
+            error=error,
+        )
+
+
+def _came(body: ResultBody, gain: float | None, error: float | None) -> Came:
+    if body.status != "ok":
+        return "failed"
+    if body.stage == "confirm":
+        is_sure = gain is not None and error is not None and gain > _T95 * error
+        return "confirmed" if is_sure else "unconfirmed"
+    return "kept" if body.stage == "keep" else "discarded"
+
+
+def _gain(store: Store, record: Record, body: ResultBody) -> tuple[float | None, float | None]:
+    """Return what a result says of the gain, and its standard error."""
+    manifest = store.records.manifest(body.task)
+    if manifest is None:
+        return None, None
+    fact = read_fact(record, manifest, body.hardware_class)
+    if isinstance(fact, BoardClaim) and fact.gain is not None:
+        reach_nano = fact.gain.upper_nano - fact.gain.value_nano
+        return fact.gain.value_nano / NANO, reach_nano / NANO / _T95
+    entry = store.experiments.find(record.id)  # an own one has a row, with its base's metric
+    sd = manifest.noise_floor_nano / NANO
+    if entry is None or entry.gain_nano is None or not sd:
+        return None, None
+    return from_nano(entry.gain_nano), sd * math.sqrt(1 / _spoken(body.runs) + 1 / 2)
+
+
+def _spoken(runs: Sequence[Run]) -> int:
+    """Return of how many runs the figure of a change is the mean: not its screen, if more came."""
+    own = sum(run.role == "candidate" and run.metric_nano is not None for run in runs)
+    return max(1, own - 1)

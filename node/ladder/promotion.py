@@ -1,0 +1,136 @@
+"""Which finds of the rungs below are worth a try on a line, in which order.
+
+The order follows from what was gained there and from what carried over so far (`protocol.transfer`,
+from everybody's records); whether anything is kept, the rule here says. Finds are what this node
+kept on a rung, verified there or not yet, as a trial here costs less than pairs there, and what
+others found whose claims were borne out.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from node.ladder.climbed import Climbed, Where, climbed, slope_between
+from node.ladder.finds import check_rungs, step_of_record, steps_to
+from node.line.carried import CarriedStep
+from node.line.ledger import Ledger
+from node.store.boards import BoardKey
+from node.store.jobs import Line
+from node.store.store import Store
+from protocol.errors import ArnodeError
+from protocol.manifest import TaskManifest
+from protocol.units import NANO
+
+LEAST_SD: Final = 0.5  # a gain that may well be had here, in standard deviations of one run
+_MOST_RUNGS: Final = 8
+_MOST_ROWS: Final = 20  # of each board
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promising:
+    """A find, and the gain to expect of it here with its standard deviation, in metric units."""
+
+    step: CarriedStep
+    expected: float
+    spread: float
+
+
+def rungs_below(store: Store, manifest: TaskManifest) -> Iterator[TaskManifest]:
+    """Yield the rungs below a task, as far as they are recorded here, the next one first."""
+    for _ in range(_MOST_RUNGS):
+        found = None if manifest.below is None else store.records.manifest(manifest.below)
+        if found is None:
+            return
+        yield found
+        manifest = found
+
+
+class Promotion:
+    """Finds for one line. `noise_sd` is of one run here; strangers' only where `takes_peers`."""
+
+    def __init__(
+        self, ledger: Ledger, *, net: str, noise_sd: Callable[[], float], takes_peers: bool
+    ) -> None:
+        self._ledger = ledger
+        self._store = ledger.store
+        self._manifest = ledger.publication.manifest
+        self._net = net
+        self._noise_sd = noise_sd
+        self._takes_peers = takes_peers
+        self._steps: dict[tuple[bytes, bytes], tuple[CarriedStep, ...]] = {}  # of a tree
+
+    def best(self) -> CarriedStep | None:
+        """Return the most promising find that was not carried here yet, None if none is."""
+        least = LEAST_SD * self._noise_sd()
+        found = [one for one in self.ranked() if one.expected + one.spread >= least]
+        return found[0].step if found else None
+
+    def ranked(self) -> list[Promising]:
+        """Return what was not carried here yet, the largest gain to expect first."""
+        rungs = list(rungs_below(self._store, self._manifest))
+        if not rungs:
+            return []
+        jobs, key = self._store.jobs, self._ledger.key
+        carried = [*jobs.open_jobs(key, CarriedStep), *jobs.closed_jobs(key, CarriedStep)]
+        known = {job.step.found_on for job in carried}
+        steps = [
+            step
+            for rung in rungs
+            for step in (*self._own(rung), *self._others(rung))
+            if step.found_on not in known and (step.gain_nano or 0) > 0
+        ]
+        if not steps:
+            return []
+        changes = climbed(self._store)
+        found = [self._promising(step, changes) for step in _once(steps)]
+        return sorted(found, key=lambda one: (-one.expected, one.step.tree))
+
+    def _promising(self, step: CarriedStep, changes: list[Climbed]) -> Promising:
+        here = Where(self._ledger.key.task, self._ledger.key.hardware_class)
+        there = Where(step.found_on.task, step.found_on.hardware_class)
+        slope = slope_between(changes, there, here)
+        gain, spread = slope.expected((step.gain_nano or 0) / NANO)
+        return Promising(step=step, expected=gain, spread=spread)
+
+    def _own(self, rung: TaskManifest) -> tuple[CarriedStep, ...]:
+        """Return what led to this node's working lines on a rung."""
+        found: list[CarriedStep] = []
+        for line in self._store.jobs.lines():
+            if line.task == rung.id and line.working != rung.baseline_tree:
+                found += self._of_line(line, rung)
+        return tuple(found)
+
+    def _of_line(self, line: Line, rung: TaskManifest) -> tuple[CarriedStep, ...]:
+        key = (line.task, line.working)
+        if key not in self._steps:  # to know it reads every patch of the task
+            self._steps = {one: steps for one, steps in self._steps.items() if one[0] != line.task}
+            try:
+                check_rungs(rung, self._manifest)
+                self._steps[key] = steps_to(self._store, line, line.working, rung)
+            except ArnodeError:  # a tree that own patches do not lead to, or another ladder's task
+                self._steps[key] = ()
+        return self._steps[key]
+
+    def _others(self, rung: TaskManifest) -> Iterator[CarriedStep]:
+        """Yield what others found on a rung, whose claims more keys bear out than refute."""
+        if not self._takes_peers:
+            return
+        for key in self._store.boards.listed(self._net):
+            if key.task == rung.id:
+                yield from self._of_board(key, rung)
+
+    def _of_board(self, key: BoardKey, rung: TaskManifest) -> Iterator[CarriedStep]:
+        for row in self._store.boards.get(key, _MOST_ROWS).rows:
+            if self._store.records.is_own(row.result) or row.found_gain <= row.refuted:
+                continue
+            try:
+                step = step_of_record(
+                    self._store, self._ledger.blobs, self._store.records.get(row.result), rung
+                )
+            except ArnodeError:  # its files are not here, or it is not to be run unasked
+                continue
+            yield replace(step, gain_nano=row.gain_nano)
+
+
+def _once(steps: list[CarriedStep]) -> list[CarriedStep]:
+    return list({step.found_on: step for step in reversed(steps)}.values())

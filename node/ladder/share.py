@@ -1,0 +1,59 @@
+"""How much of a node's time the rungs below have, by what a device hour brought on a task.
+
+Both sides are counted in the same coin, gains that were kept on the task itself: of what was
+carried to it, for the hours of the rungs below and of the trials that carrying took; and of its own
+ideas. What is kept by few runs is no verified gain, and decides nothing here but where time goes.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+from node.line.carried import CARRIED
+from node.store.experiments import ABLATION, BRANCHING, CATCHING_UP, STACKING, STRIPPING
+from node.store.store import Store
+from protocol.record_kinds import PatchBody, ResultBody
+
+EVEN: Final = 0.5  # before anything is known
+_LEAST: Final = 0.2  # each side has, or it could not show that it has become worth more
+FIRST_MS: Final = 3_600_000  # of devices, on each side, that count as if both had brought the same
+_NO_IDEAS: Final = {STACKING, BRANCHING, CATCHING_UP, STRIPPING, ABLATION}
+
+
+def share_below(store: Store, task: bytes, rungs: Collection[bytes]) -> float:
+    """Return the share of the time that the rungs below a task should have together."""
+    below_ms = carried_ms = own_ms = 0
+    carried_nano = own_nano = 0
+    for record in store.records.own():
+        body = record.body
+        if not isinstance(body, ResultBody) or body.stage not in ("screen", "keep"):
+            continue
+        if body.task in rungs:
+            below_ms += body.cost.device_ms
+        if body.task != task:
+            continue
+        patch = None if body.patch is None else store.records.patch(body.patch)
+        gain_nano = _kept_nano(store, record.id)
+        if _is_carried(patch):
+            carried_ms += body.cost.device_ms
+            carried_nano += gain_nano
+        elif patch is None or patch.origin.proposer not in _NO_IDEAS:
+            own_ms += body.cost.device_ms
+            own_nano += gain_nano
+    total_nano, total_ms = carried_nano + own_nano, below_ms + carried_ms + own_ms
+    if not total_nano or not total_ms:
+        return EVEN
+    usual = total_nano / total_ms
+    carried = (carried_nano + usual * FIRST_MS) / (below_ms + carried_ms + FIRST_MS)
+    own = (own_nano + usual * FIRST_MS) / (own_ms + FIRST_MS)
+    return min(1 - _LEAST, max(_LEAST, carried / (carried + own)))
+
+
+def _is_carried(patch: PatchBody | None) -> bool:
+    return patch is not None and patch.origin.proposer == CARRIED
+
+
+def _kept_nano(store: Store, result: bytes) -> int:
+    entry = store.experiments.find(result)
+    if entry is None or entry.decision != "kept":
+        return 0
+    return max(0, entry.gain_nano or 0)

@@ -1,0 +1,41 @@
+"""`carry`: what a node found on one rung is judged on the next by its own rule, on real runs."""
+
+from pathlib import Path
+
+from node.home.home import Home
+from node.store.store import Store
+from protocol.record_kinds import PatchBody
+from tests.conftest import RUNG_TASK, SHORT_TASK
+from tests.integration.nodes import arnode, arnode_json, fault_of
+
+SHORT, RUNG = ("--task", str(SHORT_TASK)), ("--to", str(RUNG_TASK))
+EDIT = ("LEARNING_RATE = 1e-2", "LEARNING_RATE = 3e-2")
+
+
+def test_a_find_is_carried_up_and_judged_there(tmp_path: Path) -> None:
+    place, folder = tmp_path / "home", tmp_path / "work"
+    Home(place).prepare()
+    folder.mkdir()
+    fault = fault_of(place, "carry", *RUNG, code=2)
+    assert "has not worked on the rung below rung" in fault
+    arnode(place, "start", *SHORT, "--network", "none", "--max-experiments", "1")
+    assert "is its baseline: there is nothing to carry" in fault_of(place, "carry", *RUNG, code=2)
+    source = arnode(place, "head").stdout
+    (folder / "train.py").write_text(source.replace(*EDIT))
+    arnode(place, "try", "--folder", str(folder), *SHORT)
+    newest = arnode_json(place, "log", "--json")["experiments"][0]
+    told = arnode_json(place, "carry", newest["id"], *RUNG, "--json")
+    (change,) = told["changes"]
+    assert change["found_on"]["patch"] == newest["patch"]
+    assert change["decision"] in ("kept", "screened_out", "rechecked_out")
+    with Store.open_read_only(Home(place)) as store:
+        patches = [one.body for one in store.records.listed("patch")]
+        (carried,) = [one for one in patches if isinstance(one, PatchBody) and one.found_on]
+        manifest = store.records.manifest(carried.task)
+        assert manifest is not None
+        assert carried.found_on is not None
+        assert manifest.below == carried.found_on.task
+    said = arnode(place, "transfer").stdout
+    assert "holds on" in said
+    again = arnode_json(place, "transfer", "--json")["carried"]
+    assert [one["patch"] for one in again] == [newest["patch"]]

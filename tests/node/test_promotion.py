@@ -1,0 +1,202 @@
+"""Finds of the rungs below: which are tried, in which order, and how the time is shared."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from node.home.home import Home
+from node.ladder.climbed import Where, climbed, slope_between, slopes_known
+from node.ladder.promotion import LEAST_SD, Promotion, rungs_below
+from node.ladder.share import EVEN, share_below
+from node.line.baseline import close_baseline, open_baseline
+from node.line.carried import CarriedStep, carried_ideas, open_carried
+from node.line.experiment import close_experiment, open_experiment
+from node.line.idea import Idea
+from node.line.ledger import Ledger
+from node.store.blobs import Blobs
+from node.store.jobs import LineKey
+from node.store.store import Store
+from protocol.manifest import TaskManifest
+from protocol.transfer import UNKNOWN
+from protocol.units import NANO
+from tests.node.books import (
+    BASE_NANO,
+    GAIN_NANO,
+    IDENTITY,
+    SUBJECT,
+    Clock,
+    conclude,
+    finished,
+    keep,
+    with_baseline,
+)
+from tests.node.books import proposal_of as rate_proposal
+from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST
+
+UPPER = replace(MANIFEST, name="upper", below=MANIFEST.id, noise_floor_nano=2_000_000)
+TOP = replace(MANIFEST, name="top", below=UPPER.id)
+NOISE_SD = 0.002
+
+
+def upper_ledger(home: Home, store: Store, manifest: TaskManifest = UPPER) -> Ledger:
+    """Return the books of a rung above the example's, whose baseline is measured."""
+    ledger = Ledger(
+        store=store,
+        blobs=Blobs(home.blobs),
+        identity=IDENTITY,
+        subject=replace(SUBJECT, manifest=manifest),
+        clock_ms=Clock(),
+        random_seed=itertools.count(500).__next__,
+    )
+    ledger.announce()
+    job = open_baseline(ledger)
+    runs = finished(store, job, BASE_NANO - 1, BASE_NANO + 1)
+    close_baseline(ledger, job, runs, bytes(32))
+    return ledger
+
+
+def promotion(ledger: Ledger) -> Promotion:
+    return Promotion(ledger, net="main", noise_sd=lambda: NOISE_SD, takes_peers=False)
+
+
+def decide(ledger: Ledger, decision: str, *metrics_nano: int) -> None:
+    """Let what is carried next be tried, with these metrics."""
+    ((_, idea),) = carried_ideas(ledger, under_way=())
+    assert isinstance(idea, Idea)
+    job = open_experiment(ledger, idea)
+    for _ in metrics_nano[1:]:
+        ledger.plan(job, role="candidate", tree=job.step.tree)
+    runs = finished(ledger.store, job, *metrics_nano)
+    close_experiment(ledger, job, replace(job.step, decision=decision), runs, note=decision)
+
+
+@pytest.fixture
+def below(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+@pytest.fixture
+def above(below: Ledger, home: Home, store: Store) -> Ledger:
+    return upper_ledger(home, store)
+
+
+def test_without_finds_there_is_nothing_to_promote(above: Ledger) -> None:
+    assert promotion(above).best() is None
+
+
+def test_what_is_kept_below_is_tried_here_once(below: Ledger, above: Ledger) -> None:
+    kept = keep(below, "0.2")
+    step = promotion(above).best()
+    assert step is not None
+    assert step.found_on.patch == kept.patch
+    assert step.gain_nano is not None
+    open_carried(above, step)
+    assert promotion(above).best() is None
+    decide(above, "screened_out", BASE_NANO)
+    assert promotion(above).best() is None
+
+
+def test_what_was_not_kept_below_is_not_tried(below: Ledger, above: Ledger) -> None:
+    conclude(below, rate_proposal(BASELINE, "0.2"), "screened_out", BASE_NANO - GAIN_NANO)
+    assert promotion(above).best() is None
+
+
+def test_the_largest_gain_to_expect_goes_first(below: Ledger, above: Ledger) -> None:
+    small = keep(below, "0.2")
+    working = below.source(below.known_line.working)
+    large = conclude(
+        below,
+        rate_proposal(working, "0.3"),
+        "kept",
+        BASE_NANO - 4 * GAIN_NANO,
+        BASE_NANO - 4 * GAIN_NANO,
+    )
+    ranked = promotion(above).ranked()
+    assert [one.step.found_on.patch for one in ranked] == [large.patch, small.patch]
+    assert ranked[0].expected > ranked[1].expected
+    assert ranked[0].expected == pytest.approx(UNKNOWN.mean * 3 * GAIN_NANO / NANO, rel=0.01)
+
+
+def test_a_gain_too_small_to_be_seen_here_is_not_worth_a_run(below: Ledger, above: Ledger) -> None:
+    keep(below, "0.2")
+    dull = Promotion(above, net="main", noise_sd=lambda: 1.0, takes_peers=False)
+    (one,) = dull.ranked()
+    assert one.expected + one.spread < LEAST_SD * 1.0
+    assert dull.best() is None
+
+
+def test_what_carried_over_before_says_what_to_expect_next(
+    below: Ledger, above: Ledger, store: Store
+) -> None:
+    for number in range(6):  # what gains below does nothing here
+        nano = BASE_NANO - (number + 1) * GAIN_NANO
+        working = below.source(below.known_line.working)
+        conclude(below, rate_proposal(working, f"0.{number + 2}"), "kept", nano, nano)
+        step = promotion(above).best()
+        assert step is not None
+        open_carried(above, replace(step, base=BASELINE.tree, tree=tree_of(below, number)))
+        decide(above, "screened_out", BASE_NANO)
+    changes = climbed(store)
+    assert [change.holds_on for change in changes] == [0] * 6
+    there, here = (Where(one, HARDWARE_CLASS) for one in (MANIFEST.id, UPPER.id))
+    slope = slopes_known(changes)[there, here]
+    assert slope.count >= 1
+    assert slope.mean < UNKNOWN.mean
+    assert slope_between(changes, there, Where(TOP.id, HARDWARE_CLASS)).mean < UNKNOWN.mean
+
+
+def tree_of(below: Ledger, number: int) -> bytes:
+    """A tree of its own against the baseline, as if each had been found on that."""
+    source = rate_proposal(BASELINE, f"0.9{number}").source
+    return below.blobs.put_source(source)
+
+
+def test_rungs_are_those_that_are_recorded_here(above: Ledger, store: Store) -> None:
+    assert [one.name for one in rungs_below(store, TOP)] == ["upper", MANIFEST.name]
+    assert list(rungs_below(store, replace(MANIFEST, below=bytes(32)))) == []
+
+
+def test_what_is_found_two_rungs_below_is_tried_too(
+    below: Ledger, above: Ledger, home: Home, store: Store
+) -> None:
+    top = upper_ledger(home, store, TOP)
+    kept = keep(below, "0.2")
+    step = promotion(top).best()
+    assert step is not None
+    assert step.found_on.patch == kept.patch
+    # Carried to the middle one and kept there it is still one find.
+    middle = promotion(above).best()
+    assert middle is not None
+    open_carried(above, middle)
+    decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    assert [one.step.found_on for one in promotion(top).ranked()] == [step.found_on]
+
+
+def test_time_is_shared_evenly_until_something_was_kept(above: Ledger, store: Store) -> None:
+    assert share_below(store, UPPER.id, [MANIFEST.id]) == EVEN
+
+
+def test_rungs_whose_finds_are_kept_have_more_of_the_time(
+    below: Ledger, above: Ledger, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.ladder.share.FIRST_MS", 10_000)
+    keep(below, "0.2")
+    step = promotion(above).best()
+    assert step is not None
+    open_carried(above, step)
+    decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    conclude(above, rate_proposal(BASELINE, "0.6"), "screened_out", BASE_NANO)
+    assert share_below(store, UPPER.id, [MANIFEST.id]) > EVEN
+    own = rate_proposal(above.source(above.known_line.working), "0.7")
+    conclude(above, own, "kept", BASE_NANO - 20 * GAIN_NANO, BASE_NANO - 20 * GAIN_NANO)
+    assert share_below(store, UPPER.id, [MANIFEST.id]) < EVEN
+
+
+def test_a_carried_step_is_of_its_line_alone(above: Ledger, below: Ledger, store: Store) -> None:
+    keep(below, "0.2")
+    step = promotion(above).best()
+    assert step is not None
+    open_carried(above, step)
+    lower = LineKey(task=MANIFEST.id, hardware_class=HARDWARE_CLASS)
+    assert store.jobs.open_jobs(lower, CarriedStep) == []
