@@ -57,7 +57,7 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# PART=decisions|programs|instances|timing|counting|attesting|swarm|explore|repeats|looping|lanes|
+# PART=decisions|programs|instances|timing|counting|attesting|swarm|ladder|explore|repeats|looping|lanes|
 # pipeline|records|syncing|peers|crowding|network, else all; figures are kept in docs/bench.json.
 bench: setup
 	@$(BIN)/python -m tools.bench $(PART)
@@ -74,6 +74,6 @@ fake-gpu: setup
 	@$(BIN)/python -m tools.fake_gpu $(PART) $(ARGS)
 
 # PART=tests|night|text|aa|kills|ingest|hostile|forks|bits|fuzz|gossip|traffic|try|verify|planted|
-# liars|knobs|model|first|page|watched|stopping|example-TASK; figures are appended to docs/soak.jsonl.
+# liars|knobs|model|first|page|watched|stopping|ladder|example-TASK; figures are appended to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tools.soak $(PART)

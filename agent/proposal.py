@@ -157,8 +157,8 @@ class Context:
     """Everything a proposer may know. `tried` answers whether a canonical AST was ever run.
 
     `history` is this node's own, oldest first. `crash` asks for a mend of that, `aim` says what is
-    wanted most. Of files with `regions` only these may change. `show_unverified_words`: the user
-    lets models read what nobody checked here.
+    wanted most, `scales` what became of its own finds on other rungs. Of files with `regions` only
+    these may change. `show_unverified_words`: the user lets models read what nobody checked here.
     """
 
     source: Source
@@ -172,6 +172,7 @@ class Context:
     peers: tuple[PeerPatch, ...] = ()
     insights: tuple[Insight, ...] = ()
     reports: tuple[PeerReport, ...] = ()
+    scales: tuple[str, ...] = ()
     intents: tuple[str, ...] = ()
     aim: Aim = "improve"
     crash: Crash | None = None

@@ -145,6 +145,8 @@ class _Writer:
         yield Section(name="tried most", text=self._tried_most(), rank=9)
         own = [insight.text for insight in self._context.insights if insight.is_own]
         yield self._words("insights", "what this node concluded earlier", own[-_INSIGHTS:], 7)
+        label = "this node's finds on larger and smaller tasks"
+        yield self._words("scales", label, self._context.scales, 7)
 
     def peers(self) -> Iterator[Section]:
         ranked = sorted(self._context.peers, key=_promise)[:_PEERS]

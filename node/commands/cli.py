@@ -63,6 +63,7 @@ _SECTIONS = {
     },
     "History": {
         "diff": ("history", "Print an experiment's diff."),
+        "insights": ("insights", "Say what trials taught."),
         "replay": ("replay", "Lay out an experiment again."),
         "export": ("exporting", "Write it for other tools."),
         "import": ("importing", "Take in bundles and logs."),

@@ -66,10 +66,12 @@ class ValueDocument(TypedDict):
 
 
 class KnobDocument(TypedDict):
-    """A knob, and the share of the variance that it explains by itself."""
+    """A knob, and the share of the variance that it explains by itself, with its 90 % interval."""
 
     name: str
     share: float
+    low: float
+    high: float
     best: bool | int | float | str
     values: list[ValueDocument]
 
@@ -88,6 +90,8 @@ def importance_document(found: "Sequence[KnobImportance]") -> ImportanceDocument
             {
                 "name": one.name,
                 "share": one.share,
+                "low": one.low,
+                "high": one.high,
                 "best": one.best,
                 "values": [{"value": value, "gain_sd": gain} for value, gain in one.gains],
             }

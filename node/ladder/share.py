@@ -39,11 +39,19 @@ def share_below(store: Store, task: bytes, rungs: Collection[bytes]) -> float:
         elif patch is None or patch.origin.proposer not in _NO_IDEAS:
             own_ms += body.cost.device_ms
             own_nano += gain_nano
-    total_nano, total_ms = carried_nano + own_nano, below_ms + carried_ms + own_ms
+    return share_by(carried_nano, below_ms + carried_ms, own_nano, own_ms)
+
+
+def share_by(carried_nano: float, carried_ms: float, own_nano: float, own_ms: float) -> float:
+    """Return it by what was kept of what was carried and of own ideas, and by what each took.
+
+    Gains in any one unit; times of devices, that of the rungs below with what was carried.
+    """
+    total_nano, total_ms = carried_nano + own_nano, carried_ms + own_ms
     if not total_nano or not total_ms:
         return EVEN
     usual = total_nano / total_ms
-    carried = (carried_nano + usual * FIRST_MS) / (below_ms + carried_ms + FIRST_MS)
+    carried = (carried_nano + usual * FIRST_MS) / (carried_ms + FIRST_MS)
     own = (own_nano + usual * FIRST_MS) / (own_ms + FIRST_MS)
     return min(1 - _LEAST, max(_LEAST, carried / (carried + own)))
 

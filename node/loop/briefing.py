@@ -14,6 +14,7 @@ from agent.proposal import Aim, Brief, Context, PeerPatch
 from agent.source.allow_lists import allow_list
 from node.home.clock import clock_ms
 from node.home.people import People
+from node.ladder.told import told_of_scales
 from node.line.ledger import Ledger
 from node.loop.insights import insights_of
 from node.loop.outcomes import Outcomes
@@ -107,6 +108,7 @@ class Briefing:
             reports=reports_of_others(
                 store, line, author, noise_sd=self.noise_sd(), blocked=blocked
             ),
+            scales=told_of_scales(store, line),
             intents=tuple(sorted(self.ledger.others_titles(working.tree))),
             aim=self.aim(),
             crash=self.outcomes.crash,

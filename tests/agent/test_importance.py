@@ -87,3 +87,13 @@ def test_the_best_value_is_where_the_surface_is_best_and_an_idle_knob_does_nothi
 def test_too_few_trials_say_nothing() -> None:
     assert measured(tried(LEAST_TRIALS - 1)) == ()
     assert len(measured(tried(LEAST_TRIALS))) == len(SPECS)
+
+
+def test_more_trials_make_shares_surer() -> None:
+    few, many = ({one.name: one for one in measured(tried(count))} for count in (16, COUNT))
+    for one in (*few.values(), *many.values()):
+        assert 0.0 <= one.low <= one.high <= 1.0
+    strong = many["STRONG"]
+    assert strong.low <= strong.share <= strong.high
+    assert strong.low > many["IDLE"].high
+    assert strong.high - strong.low < few["STRONG"].high - few["STRONG"].low

@@ -39,3 +39,6 @@ def test_a_find_is_carried_up_and_judged_there(tmp_path: Path) -> None:
     assert "holds on" in said
     again = arnode_json(place, "transfer", "--json")["carried"]
     assert [one["patch"] for one in again] == [newest["patch"]]
+    learnt = arnode_json(place, "insights", *SHORT, "--json")
+    assert {one["task"]["name"] for one in learnt["kinds"]} == {"short", "rung"}
+    assert "kinds of change, kept of those tried:" in arnode(place, "insights", *SHORT).stdout

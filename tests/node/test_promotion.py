@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from node.documents.transfer import transfer_document
 from node.home.home import Home
-from node.ladder.climbed import Where, climbed, slope_between, slopes_known
+from node.ladder.climbed import Where, climbed, slope_between, slopes_known, tasks_of
+from node.ladder.kinds import kinds_tried, rungs_here
 from node.ladder.promotion import LEAST_SD, Promotion, rungs_below
 from node.ladder.share import EVEN, share_below
+from node.ladder.told import told_of_scales
 from node.line.baseline import close_baseline, open_baseline
 from node.line.carried import CarriedStep, carried_ideas, open_carried
 from node.line.experiment import close_experiment, open_experiment
@@ -16,6 +19,7 @@ from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
+from node.store.named_tasks import labels
 from node.store.store import Store
 from protocol.manifest import TaskManifest
 from protocol.transfer import UNKNOWN
@@ -200,3 +204,57 @@ def test_a_carried_step_is_of_its_line_alone(above: Ledger, below: Ledger, store
     open_carried(above, step)
     lower = LineKey(task=MANIFEST.id, hardware_class=HARDWARE_CLASS)
     assert store.jobs.open_jobs(lower, CarriedStep) == []
+
+
+def test_proposers_are_told_what_became_of_own_finds(below: Ledger, above: Ledger) -> None:
+    store = above.store
+    assert told_of_scales(store, above.key) == ()
+    keep(below, "0.2")
+    step = promotion(above).best()
+    assert step is not None
+    open_carried(above, step)
+    decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    row, slope = told_of_scales(store, above.key)
+    assert row == f"LEARNING_RATE → 0.2: found on {MANIFEST.name} +0.0200; upper +0.0200 kept"
+    assert slope.startswith(f"of a gain on {MANIFEST.name} about ")
+
+
+def test_scripts_are_told_of_places_and_of_what_carries_over(below: Ledger, above: Ledger) -> None:
+    store = above.store
+    keep(below, "0.2")
+    step = promotion(above).best()
+    assert step is not None
+    open_carried(above, step)
+    decide(above, "screened_out", BASE_NANO)
+    changes = climbed(store)
+    names = labels(store, tasks_of(changes))
+    told = transfer_document("main", None, [], changes, slopes_known(changes), names)
+    (change,) = told["carried"]
+    assert change["holds_on"] == 0
+    assert change["found_on"]["task"]["name"] == MANIFEST.name
+    assert change["there"] is not None
+    assert change["there"]["decision"] == "kept"
+    (place,) = change["places"]
+    assert (place["where"]["task"]["name"], place["decision"]) == ("upper", "discarded")
+    assert place["own"]
+    (slope,) = told["slopes"]
+    assert slope["lower"] < slope["slope"] < slope["upper"]
+    assert slope["changes"] == 1
+
+
+def test_kinds_of_change_are_counted_on_each_rung(below: Ledger, above: Ledger) -> None:
+    store = above.store
+    keep(below, "0.2")
+    conclude(above, rate_proposal(BASELINE, "0.6"), "screened_out", BASE_NANO)
+    conclude(above, rate_proposal(BASELINE, "0.7"), "failed", BASE_NANO)
+    lines = rungs_here(store, UPPER)
+    assert {line.task for line in lines} == {MANIFEST.id, UPPER.id}
+    told = {line.task: kinds_tried(store, line) for line in lines}
+    (lower,), (upper,) = told[MANIFEST.id], told[UPPER.id]
+    assert (lower.kind, lower.tried, lower.kept) == ("constant", 1, 1)
+    assert (upper.kind, upper.tried, upper.kept, upper.failed) == ("constant", 2, 0, 1)
+
+
+def test_tasks_of_other_ladders_are_no_rungs(below: Ledger, store: Store) -> None:
+    other = replace(MANIFEST, name="other", files=(("other.py", bytes(32)),))
+    assert rungs_here(store, other) == []

@@ -14,6 +14,7 @@ from tools.bench.crowding import run_crowding
 from tools.bench.decisions import run_decisions
 from tools.bench.exploring import run_explore
 from tools.bench.instances import run_instances
+from tools.bench.ladder import run_ladder
 from tools.bench.lanes import run_lanes
 from tools.bench.looping import run_looping
 from tools.bench.network import FIGURES, run_network
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "counting": run_counting,
     "attesting": run_attesting,
     "swarm": run_swarm,
+    "ladder": run_ladder,
     "explore": run_explore,
     "repeats": run_repeats,
     "looping": run_looping,

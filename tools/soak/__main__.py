@@ -24,6 +24,7 @@ from tools.soak.hostile import run_hostile
 from tools.soak.ingest import run_ingest
 from tools.soak.kills import run_kills
 from tools.soak.knobs import run_knobs
+from tools.soak.ladder import run_ladder
 from tools.soak.liars import run_liars
 from tools.soak.marked import run_marked
 from tools.soak.model import run_model
@@ -62,6 +63,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "page": run_page,
     "watched": run_watched,
     "stopping": run_stopping,
+    "ladder": run_ladder,
     "tests": run_marked,
     **{f"example-{name}": partial(run_example, name=name) for name in EXAMPLES},
 }

@@ -12,13 +12,22 @@ from dataclasses import dataclass, replace
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
-from protocol.record_kinds import Origin, PatchBody, ResultBody
+from protocol.record_kinds import FoundOn, Origin, PatchBody, ResultBody, TaskBody
 from protocol.records import Record
 from protocol.remarks import InsightBody, IntentBody
 from protocol.runs import Run
 from protocol.source import Source
 from tests.node.books import BASE_NANO, Clock, checkpoint, keep, with_baseline
-from tests.node.examples import BASELINE, HARDWARE_CLASS, KEY, TASK, patch_body, result_body, run
+from tests.node.examples import (
+    BASELINE,
+    HARDWARE_CLASS,
+    KEY,
+    MANIFEST,
+    TASK,
+    patch_body,
+    result_body,
+    run,
+)
 from tests.node.strangers import Stranger
 from tests.protocol.worlds import attest
 
@@ -67,6 +76,7 @@ def fill(home: Home, store: Store, *, count: int = EXPERIMENTS) -> Full:
         for _ in range(count - 4):
             hostile = _experiment(store, chance, patches)
         _say(store)
+        _carried(store, chance, kept.patch)
     claim = _peers(store, blobs)
     keep(ledger, "0.4")
     return Full(
@@ -130,6 +140,21 @@ def _runs(chance: random.Random) -> tuple[tuple[Run, ...], str, str]:
     if kind < 0.2:
         return (run(metric), run(metric + _SD_NANO, seed=2)), "screen", "ok"
     return (run(metric),), "screen", "ok"
+
+
+def _carried(store: Store, chance: random.Random, patch: bytes) -> None:
+    """What was tried on another task, which is recorded here: it holds there."""
+    upper = replace(MANIFEST, name="tiny-long", below=TASK)
+    store.append_own(KEY, TaskBody(manifest=upper), ts_ms=_now_ms(store))
+    found = FoundOn(task=TASK, hardware_class=HARDWARE_CLASS, patch=patch)
+    for number, title in enumerate((HOSTILE[0][:118], "LEARNING_RATE → 0.2")):
+        body = patch_body(BASELINE, _source(700_000 + number), title=title)
+        carried = replace(body, task=upper.id, found_on=found)
+        record = store.append_own(KEY, carried, ts_ms=_now_ms(store))
+        runs, _, _ = _runs(chance)
+        result = result_body("keep", runs, patch=record.id)
+        told = replace(result, task=upper.id, tree=carried.tree, status="ok")
+        store.append_own(KEY, told, ts_ms=_now_ms(store))
 
 
 def _say(store: Store) -> None:

@@ -19,12 +19,12 @@ export async function show(visit) {
   );
 }
 
-function knobView({ name, share, best, values }) {
+function knobView({ name, share, low, high, best, values }) {
   return element(
     "li",
     {},
     element("h2", {}, said(name)),
-    element("label", {}, element("meter", { min: "0", max: "1", value: String(share ?? 0) }, figures.share(share)), ` explains ${figures.share(share)}`),
+    element("label", {}, element("meter", { min: "0", max: "1", value: String(share ?? 0) }, figures.share(share)), ` explains ${figures.share(share)} (90 % interval ${figures.share(low)} to ${figures.share(high)})`),
     element("p", { class: "soft" }, "the value that it thinks best: ", said(String(best))),
     effectPlot(name, values.map(({ value, gain_sd: gain }) => [value, gain])),
   );

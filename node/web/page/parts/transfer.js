@@ -1,4 +1,5 @@
 // What each step did on each class of hardware: a heat map whose cells say in words whose word it is.
+// Below it what was carried from task to task, where it holds, and what part of a gain carries over.
 
 import { append, element, plain, said } from "../dom.js";
 import * as figures from "../figures.js";
@@ -10,11 +11,13 @@ const TINTS = 4; // degrees of a gain's or loss's colour
 const MOST_CLASSES = 12; // columns; further ones are left to the command line
 
 export async function show(visit) {
-  const { task, patches } = await visit.get("transfer");
-  if (patches.length === 0) {
-    visit.show(element("p", {}, "Nobody claims or measured a gain yet."));
-    return;
-  }
+  const { task, patches, carried, slopes } = await visit.get("transfer");
+  if (patches.length === 0) visit.show(element("p", {}, "Nobody claims or measured a gain yet."));
+  else showClasses(visit, task, patches);
+  if (carried.length > 0) visit.show(carriedView(carried, slopes));
+}
+
+function showClasses(visit, task, patches) {
   const classes = classesOf(patches);
   const most = Math.max(...patches.flatMap(({ classes: cells }) => Object.values(cells).map(({ gain }) => Math.abs(gain ?? 0))));
   const list = new RowList({
@@ -56,3 +59,32 @@ function cellOf(cell, most) {
   const made = element("div", { class: `tint ${tint}` });
   return append(made, element("span", { class: "main" }, figures.signed(gain)), element("span", { class: "more" }, who, keys > 0 ? `, ${figures.many(keys, "other key")}` : ""));
 }
+
+const carriedView = (carried, slopes) => [
+  element("h2", {}, "Carried from task to task"),
+  slopes.length > 0 ? element("ul", { class: "soft" }, slopes.map((slope) => element("li", {}, slopeWords(slope)))) : null,
+  element("ul", { class: "carried" }, carried.map(changeView)),
+];
+
+function slopeWords({ from, to, slope, lower, upper, changes }) {
+  return ["Of a gain on ", whereWords(from), ` ${slope.toFixed(2)} (95 % interval ${lower.toFixed(2)} to ${upper.toFixed(2)}) is found on `, whereWords(to), `, by ${figures.many(changes, "change")}.`];
+}
+
+const whereWords = ({ task, class: name }) => [said(task.name || figures.short(task.id)), " on ", said(name)];
+
+function changeView({ title, found_on: found, there, places, holds_on: holds }) {
+  return element(
+    "li",
+    {},
+    element("h3", {}, said(title)),
+    element("p", {}, `Holds on ${holds} of ${figures.many(places.length, "place")} that it was carried to. Found on `, whereWords(found), there ? `: ${gainWords(there)}.` : "."),
+    element("ul", {}, places.map(placeView)),
+  );
+}
+
+function placeView(place) {
+  const whose = place.own ? "measured here" : ["claimed by ", element("code", {}, figures.short(place.author))];
+  return element("li", {}, whereWords(place.where), `: ${gainWords(place)}, ${wording(place.decision).word}, `, whose);
+}
+
+const gainWords = ({ gain, error }) => (figures.isKnown(error) ? `${figures.signed(gain)} ± ${figures.metric(error)}` : figures.signed(gain));

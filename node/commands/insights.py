@@ -1,0 +1,78 @@
+"""`insights`: which knobs matter, and which kinds of change worked at which scale."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from node.commands.basics import OTHERWISE, json_option, task_options
+from node.terminal.terminal import plain, print_json
+
+if TYPE_CHECKING:
+    from node.on_demand.insights import Learnt
+
+_SHOWN = 12  # knobs
+
+
+@click.command()
+@task_options(f"the running node's, else {OTHERWISE}")
+@json_option()
+def insights(task: str | None, text: Path | None, as_json: bool) -> None:
+    """Say what this node's own trials taught: knobs that matter, kinds of change that worked.
+
+    A knob's share is of how much values differ, by the model that chooses them; its interval is
+    where nine of ten samples of the trials put it. Suggestive, no evidence: nothing is decided by
+    it.
+    """
+    from node.on_demand.insights import ask_for_insights
+
+    learnt = ask_for_insights(task=task, text=text)
+    if as_json:
+        print_json(_document(learnt))
+        return
+    _tell_knobs(learnt)
+    _tell_kinds(learnt)
+
+
+def _tell_knobs(learnt: "Learnt") -> None:
+    knobs: Any = learnt.importance["knobs"]
+    name = plain(learnt.names[learnt.line.task])
+    if not knobs:
+        click.echo(f"too few knobs of {name} were turned yet to say which of them matters")
+        return
+    click.echo(f"knobs of {name} on {plain(learnt.line.hardware_class)}, by what they explain:")
+    for knob in knobs[:_SHOWN]:
+        share = f"{knob['share']:.0%} ({knob['low']:.0%} to {knob['high']:.0%})"
+        click.echo(f"  {plain(knob['name']):<28} {share:<22} best at {plain(str(knob['best']))}")
+
+
+def _tell_kinds(learnt: "Learnt") -> None:
+    if not learnt.kinds:
+        click.echo("no idea of this node's own was tried yet")
+        return
+    click.echo("kinds of change, kept of those tried:")
+    for line in dict.fromkeys(one.line for one in learnt.kinds):
+        click.echo(f"  {plain(learnt.names[line.task])} on {plain(line.hardware_class)}")
+        for one in learnt.kinds:
+            if one.line == line:
+                failed = f", {one.failed} failed" if one.failed else ""
+                click.echo(f"    {one.kind:<26} {one.kept} of {one.tried}{failed}")
+
+
+def _document(learnt: "Learnt") -> dict[str, object]:
+    return {
+        "task": {"id": learnt.line.task.hex(), "name": learnt.names[learnt.line.task]},
+        "class": learnt.line.hardware_class,
+        **learnt.importance,
+        "kinds": [
+            {
+                "task": {"id": one.line.task.hex(), "name": learnt.names[one.line.task]},
+                "class": one.line.hardware_class,
+                "kind": one.kind,
+                "tried": one.tried,
+                "kept": one.kept,
+                "failed": one.failed,
+            }
+            for one in learnt.kinds
+        ],
+    }

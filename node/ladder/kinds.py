@@ -1,0 +1,60 @@
+"""Which kinds of change were tried on which task, and how many were kept: own ideas alone."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from agent.model.facts import CATEGORIES, Category, category
+from agent.source.hunks import hunks_of
+from node.ladder.finds import check_rungs
+from node.line.experiment import ExperimentStep
+from node.store.jobs import LineKey
+from node.store.store import Store
+from protocol.errors import UsageError
+from protocol.manifest import TaskManifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindOnTask:
+    """How many changes of a kind were tried on a line, kept, and gave no metric."""
+
+    line: LineKey
+    kind: Category
+    tried: int
+    kept: int
+    failed: int
+
+
+def rungs_here(store: Store, manifest: TaskManifest) -> list[LineKey]:
+    """Return the lines of this home on a task and on its rungs: finds can be carried between."""
+    found = []
+    for line in store.jobs.lines():
+        other = store.records.manifest(line.task)
+        if other is None:
+            continue
+        try:
+            if other.id != manifest.id:
+                check_rungs(other, manifest)
+        except UsageError:  # another ladder's
+            continue
+        found.append(line.key)
+    return found
+
+
+def kinds_tried(store: Store, line: LineKey) -> list[KindOnTask]:
+    """Return the kinds of change that were tried on a line, those tried most first."""
+    tried: Counter[Category] = Counter()
+    kept: Counter[Category] = Counter()
+    failed: Counter[Category] = Counter()
+    for job in store.jobs.closed_jobs(line, ExperimentStep):
+        step = job.step
+        if step.author is not None or step.decision == "rebased":
+            continue
+        kind = category(step.key, hunks_of(step.edits))
+        tried[kind] += 1
+        kept[kind] += step.decision == "kept"
+        failed[kind] += step.decision in ("failed", "rejected")
+    return [
+        KindOnTask(line=line, kind=kind, tried=count, kept=kept[kind], failed=failed[kind])
+        for kind in sorted(CATEGORIES, key=lambda kind: -tried[kind])
+        if (count := tried[kind])
+    ]

@@ -1,0 +1,85 @@
+"""What this home's own trials taught: which knobs matter, which kinds of change worked where.
+
+A running node is asked for the knobs of the line that it works on; without one this process opens
+the books for so long. Nothing is run and nothing recorded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from agent.proposal import Silent
+from node.documents.knowledge import importance_document
+from node.home.control import Message, call, document, is_running
+from node.home.home import Home
+from node.ladder.kinds import KindOnTask, kinds_tried, rungs_here
+from node.line.noise import RunNoise
+from node.on_demand.session import find_workbench
+from node.running.assembly import Thinking
+from node.running.books import open_books
+from node.store.jobs import LineKey
+from node.store.named_tasks import labels, line_of_session
+from node.store.store import Store
+from node.terminal.progress import reporting
+from protocol.errors import UsageError
+
+PATIENCE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What trials taught: main effects of knobs as scripts read them, and kinds of change by line.
+
+    `names` are what tasks are called, by id.
+    """
+
+    line: LineKey
+    importance: Mapping[str, Message]
+    kinds: tuple[KindOnTask, ...]
+    names: Mapping[bytes, str]
+
+
+def ask_for_insights(*, task: str | None, text: Path | None) -> Learnt:
+    """Return what was learnt on the line that is meant. Raises ArnodeError."""
+    home = Home.here()
+    if is_running(home.socket) and not (task or text):
+        importance: Mapping[str, Message] = document(
+            call(home.socket, "importance", timeout_s=PATIENCE_S)
+        )
+        with Store.open_read_only(home) as store:
+            line = line_of_session(store)
+    else:
+        line, importance = _alone(task, text)
+    with Store.open_read_only(home) as store:
+        manifest = store.records.manifest(line.task) if line else None
+        if line is None or manifest is None:
+            raise UsageError("nothing was tried here yet", "start the node: `arnode start`")
+        lines = rungs_here(store, manifest)
+        kinds = tuple(one for rung in lines for one in kinds_tried(store, rung))
+        names = labels(store, {line.task, *(one.task for one in lines)})
+    return Learnt(line=line, importance=importance, kinds=kinds, names=names)
+
+
+def _alone(task: str | None, text: Path | None) -> tuple[LineKey, Mapping[str, Message]]:
+    """Open the books of a task and look."""
+    from agent.knobs.importance import importance_of  # and numpy with it
+
+    bench = find_workbench(task, text)
+    home, config = bench.home, bench.config
+    with open_books(home, config, bench.task.manifest, bench.task.source) as books:
+        ledger = books.ledger
+        thinking = Thinking.of(
+            home,
+            config,
+            ledger,
+            bench.task,
+            noise=RunNoise(ledger),
+            peers=None,
+            proposer=Silent(),
+            say=lambda _: None,
+        )
+        with reporting() as progress:
+            progress("asking the model of past trials", 0.0)
+            found = importance_document(importance_of(thinking.ideas.context()))
+            return ledger.key, cast("Mapping[str, Message]", found)

@@ -1,0 +1,255 @@
+"""What promotion between rungs is worth: large nodes that try what small ones find, and one node
+that shares its time.
+
+What a patch is worth above is invented: `transfer` times its worth below, scattered by 0.3 of that
+from patch to patch; own ideas on both rungs are drawn as everywhere here. A large node tries each
+find that was confirmed below, the largest to expect first, by the code that ships
+(`protocol.transfer`). Gains are in standard deviations of one run of the rung.
+"""
+
+import os
+import random
+import sys
+from dataclasses import dataclass, field
+from math import sqrt
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean
+
+from node.ladder.promotion import LEAST_SD
+from node.ladder.share import share_by
+from node.line.trial import Confirmation
+from protocol.transfer import Carried, overall
+from tools.bench.members import Member, Swarm
+from tools.bench.shares import ratio_of
+from tools.bench.worlds import RUNS_A_NIGHT, Machine
+
+TRANSFERS = (0.0, 0.3, 0.6, 0.9)
+SMALL, LARGE = 16, 2
+HORIZONS = {"night": RUNS_A_NIGHT, "three nights": 3 * RUNS_A_NIGHT, "week": 7 * RUNS_A_NIGHT}
+CHEAPER = 4.0  # times, a run one rung below
+_SEEDS = 24
+_SCATTER = 0.3
+_RUN_MS = 300_000  # five minutes
+_KEPT_ERROR_SD = sqrt(1 + 1 / 2)  # of what a kept change gains by its recheck and a bank of two
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """A patch that was kept below, what its runs said that it gains, and what it is worth above."""
+
+    gain_sd: float
+    above: float
+
+
+@dataclass
+class Finds:
+    """What the rung below has found, told to everybody above at once."""
+
+    chance: random.Random
+    transfer: float
+    found: list[Find] = field(default_factory=list)
+
+    def add(self, gain_sd: float, below: float) -> None:
+        """Tell of a kept patch that is truly worth so much below."""
+        share = self.chance.gauss(self.transfer, _SCATTER)
+        self.found.append(Find(gain_sd=gain_sd, above=share * below))
+
+
+class Promoted:
+    """What one node above tried of the finds, and what it expects of the others."""
+
+    def __init__(self, finds: Finds) -> None:
+        self._finds = finds
+        self._tried: set[int] = set()
+        self._known: list[Carried] = []
+        self._under_way: Find | None = None
+
+    def next(self) -> float | None:
+        """Return what the most promising find is truly worth; None if none may well be seen."""
+        slope = overall(self._known)
+        left = [
+            (sum(slope.expected(find.gain_sd)), number)
+            for number, find in enumerate(self._finds.found)
+            if number not in self._tried and find.gain_sd > 0
+        ]
+        hoped, number = max(left, default=(0.0, 0))
+        if hoped < LEAST_SD:
+            return None
+        self._tried.add(number)
+        self._under_way = self._finds.found[number]
+        return self._under_way.above
+
+    def decided(self, gain_sd: float) -> bool:
+        """Hear what came of the last proposal; say whether that was a find."""
+        find, self._under_way = self._under_way, None
+        if find is None:
+            return False
+        self._known.append(
+            Carried(
+                below=find.gain_sd,
+                below_error=_KEPT_ERROR_SD,
+                above=gain_sd,
+                above_error=_KEPT_ERROR_SD,
+            )
+        )
+        return True
+
+
+@dataclass
+class Small(Member):
+    """A node of the rung below: what it keeps and confirms is a find."""
+
+    finds: Finds = field(default_factory=lambda: Finds(random.Random(0), 0.0))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._kept: list[tuple[float, float]] = []
+
+    def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
+        """Remember an own idea that was kept."""
+        is_own = not self._trial
+        super().decided(is_kept=is_kept, gain_sd=gain_sd, runs=runs)
+        if is_kept and is_own:
+            self._kept.append((gain_sd, self.swarm.worth(self._step)))
+
+    def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
+        """Tell of the parts of a stack that passed."""
+        super().judged(passed=passed, confirmation=confirmation)
+        kept, self._kept = self._kept, []
+        for gain_sd, below in kept if passed else ():
+            self.finds.add(gain_sd, below)
+
+
+@dataclass
+class Large(Member):
+    """A node of the upper rung, which tries finds before ideas of its own."""
+
+    promoted: Promoted | None = None
+    carried_sd: float = 0.0  # that was kept, as the share of time is decided by
+    own_sd: float = 0.0
+    carried_runs: int = 0
+    own_runs: int = 0
+
+    def _own_idea(self, chance: random.Random) -> float:
+        worth = self.promoted.next() if self.promoted and not self._trial else None
+        if worth is None:
+            return super()._own_idea(chance)
+        self._step = frozenset([self.swarm.new_patch(worth)])
+        return worth
+
+    def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
+        """Hear of a find, too."""
+        kept_sd = max(0.0, gain_sd) if is_kept else 0.0
+        if self.promoted and self.promoted.decided(gain_sd):
+            self.carried_sd += kept_sd
+            self.carried_runs += runs
+        else:
+            self.own_sd += kept_sd
+            self.own_runs += runs
+        super().decided(is_kept=is_kept, gain_sd=gain_sd, runs=runs)
+
+
+def run_ladder(_kept: Path) -> dict[str, object]:
+    """Return how far large nodes come with promotion, against themselves without."""
+    jobs = [(transfer, seed) for transfer in TRANSFERS for seed in range(_SEEDS)]
+    with get_context("spawn").Pool(os.cpu_count()) as pool:
+        swarms = dict(zip(jobs, pool.map(_swarms, jobs, chunksize=1), strict=True))
+        alone = dict(zip(jobs, pool.map(_alone, jobs, chunksize=1), strict=True))
+    return {
+        "assumed": "gains add up, finds are heard at once, what carries over scatters by 0.3",
+        f"{SMALL} small and {LARGE} large nodes": _told(swarms),
+        "one node that shares its time": _told(alone),
+    }
+
+
+Reached = dict[str, tuple[float, float]]  # by horizon: with the ladder, and without
+
+
+def _told(reached: dict[tuple[float, int], Reached]) -> dict[str, object]:
+    return {
+        f"transfer {transfer}": {
+            horizon: {
+                "with_sd": round(fmean(_of(reached, transfer, horizon, 0)), 1),
+                "without_sd": round(fmean(_of(reached, transfer, horizon, 1)), 1),
+                "times": ratio_of(
+                    _of(reached, transfer, horizon, 0), _of(reached, transfer, horizon, 1)
+                ),
+            }
+            for horizon in HORIZONS
+        }
+        for transfer in TRANSFERS
+    }
+
+
+def _of(
+    reached: dict[tuple[float, int], Reached], wanted: float, horizon: str, at: int
+) -> list[float]:
+    return [one[horizon][at] for (transfer, _), one in reached.items() if transfer == wanted]
+
+
+def _swarms(job: tuple[float, int]) -> Reached:
+    transfer, seed = job
+    print(f"  {SMALL} and {LARGE} nodes, transfer {transfer}", file=sys.stderr, flush=True)
+    with_ladder, without = (_large(transfer, seed, is_promoted=it) for it in (True, False))
+    return {name: (with_ladder[name], without[name]) for name in HORIZONS}
+
+
+def _large(transfer: float, seed: int, *, is_promoted: bool) -> dict[str, float]:
+    """Return what the large nodes have truly gained, on average, at each horizon."""
+    chance = random.Random(seed)
+    finds = Finds(random.Random(seed), transfer)
+    below, above = Swarm(chance), Swarm(chance)
+    members: list[Member] = [
+        Large(
+            Machine(random.Random(chance.random())),
+            number=number,
+            swarm=above,
+            promoted=Promoted(finds) if is_promoted else None,
+        )
+        for number in range(LARGE)
+    ]
+    if is_promoted:
+        members += [
+            Small(Machine(random.Random(chance.random())), number=number, swarm=below, finds=finds)
+            for number in range(SMALL)
+        ]
+    for member in members:
+        member.begin()
+    gained: dict[str, float] = {}
+    for name, runs in HORIZONS.items():
+        while (member := min(members, key=lambda one: one.machine.runs)).machine.runs < runs:
+            member.go_on()
+        gained[name] = fmean(one.progress.gain for one in members[:LARGE])
+    return gained
+
+
+def _alone(job: tuple[float, int]) -> Reached:
+    transfer, seed = job
+    print(f"  one node, transfer {transfer}", file=sys.stderr, flush=True)
+    with_ladder, without = (_sharing(transfer, seed, is_shared=it) for it in (True, False))
+    return {name: (with_ladder[name], without[name]) for name in HORIZONS}
+
+
+def _sharing(transfer: float, seed: int, *, is_shared: bool) -> dict[str, float]:
+    """Return what one node has gained above, with time counted in runs of the upper rung."""
+    chance = random.Random(seed)
+    finds = Finds(random.Random(seed), transfer)
+    promoted = Promoted(finds) if is_shared else None
+    above = Large(Machine(random.Random(seed)), swarm=Swarm(chance), promoted=promoted)
+    below = Small(Machine(random.Random(seed + 1)), swarm=Swarm(chance), finds=finds)
+    above.begin()
+    below.begin()
+    gained: dict[str, float] = {}
+    for name, runs in HORIZONS.items():
+        while (spent := above.machine.runs + is_shared * below.machine.runs / CHEAPER) < runs:
+            lower = below.machine.runs / CHEAPER
+            share = share_by(
+                above.carried_sd,
+                (lower + above.carried_runs) * _RUN_MS,
+                above.own_sd,
+                above.own_runs * _RUN_MS,
+            )
+            (below if is_shared and lower < share * spent else above).go_on()
+        gained[name] = above.progress.gain
+    return gained
