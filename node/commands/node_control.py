@@ -68,7 +68,7 @@ def start(
     from node.networks.consent import Wishes
     from node.networks.invites import join_network, read_invite
     from node.running.program import start_node
-    from node.running.turns import TURN_S, shares_of
+    from node.running.turns import shares_of
     from node.settings.network_definition import NO_NETWORK
     from node.terminal.durations import parse_duration, parse_hours, seconds_until
 
@@ -101,7 +101,7 @@ def start(
         hours=parse_hours(schedule) if schedule else None,
         when_idle=when_idle,
     )
-    turn_s = parse_duration(turn) if turn else TURN_S
+    turn_s = parse_duration(turn) if turn else None
     start_node(home, config, goal, wishes, shares=shares, turn_s=turn_s)
 
 

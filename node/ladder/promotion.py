@@ -19,6 +19,7 @@ from node.store.jobs import Line
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
+from protocol.record_kinds import FoundOn
 from protocol.units import NANO
 
 LEAST_SD: Final = 0.5  # a gain that may well be had here, in standard deviations of one run
@@ -70,9 +71,7 @@ class Promotion:
         rungs = list(rungs_below(self._store, self._manifest))
         if not rungs:
             return []
-        jobs, key = self._store.jobs, self._ledger.key
-        carried = [*jobs.open_jobs(key, CarriedStep), *jobs.closed_jobs(key, CarriedStep)]
-        known = {job.step.found_on for job in carried}
+        known = self._known()
         steps = [
             step
             for rung in rungs
@@ -84,6 +83,14 @@ class Promotion:
         changes = climbed(self._store)
         found = [self._promising(step, changes) for step in _once(steps)]
         return sorted(found, key=lambda one: (-one.expected, one.step.tree))
+
+    def _known(self) -> set[FoundOn]:
+        """Return what was carried here. What did not fit may, once more of its kin was kept."""
+        jobs, key = self._store.jobs, self._ledger.key
+        closed = jobs.closed_jobs(key, CarriedStep)
+        last_kept = max((job.id for job in closed if job.step.decision == "kept"), default=0)
+        carried = [job for job in closed if job.step.decision != "misfit" or job.id > last_kept]
+        return {job.step.found_on for job in (*carried, *jobs.open_jobs(key, CarriedStep))}
 
     def _promising(self, step: CarriedStep, changes: list[Climbed]) -> Promising:
         here = Where(self._ledger.key.task, self._ledger.key.hardware_class)

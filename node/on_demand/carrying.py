@@ -15,8 +15,8 @@ from functools import partial
 
 from node.home.control import call, is_running, nonsense
 from node.line.carried import UNFIT, CarriedStep
+from node.line.run_time import run_seconds
 from node.on_demand.session import POLL_S, Workbench, be_node, find_workbench
-from node.on_demand.takes import run_seconds
 from node.running.loads import Load
 from node.running.node import Node
 from node.running.program import at_work

@@ -1,14 +1,8 @@
 """About how long it will take: what a command that works for minutes says beforehand."""
 
 from collections.abc import Mapping
-from statistics import fmean
 from typing import Final
 
-from node.line.attestation import AttestationStep
-from node.line.baseline import BaselineStep
-from node.line.job_step import ended_runs
-from node.store.jobs import LineKey
-from node.store.store import Store
 from node.terminal.durations import span_words
 from protocol.manifest import TaskManifest
 from protocol.styles import Style, StyleName
@@ -21,17 +15,6 @@ _USUAL_PAIRS: Final[Mapping[StyleName, float]] = {"runs": 5.5, "differences": 13
 def usual_pairs(manifest: TaskManifest) -> float:
     """Return the pairs that a trial usually takes on a task."""
     return _USUAL_PAIRS[Style.of(manifest).name]
-
-
-def run_seconds(store: Store, line: LineKey) -> float | None:
-    """Return what a run took here lately, in seconds; None before the first."""
-    before = [
-        run
-        for kind in (BaselineStep, AttestationStep)
-        for known in store.jobs.closed_jobs(line, kind)[-3:]
-        for run in ended_runs(store.jobs.runs_of(known.id))
-    ]
-    return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
 
 
 def runs_take(runs: int, run_s: float) -> str:

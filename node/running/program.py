@@ -22,6 +22,7 @@ from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
 from node.ladder.share import share_below
 from node.line.open_task import find_task
+from node.line.run_time import run_seconds
 from node.line.task_in_use import STAND_IN
 from node.loop.research import Research
 from node.loop.session_plan import Goal
@@ -46,7 +47,7 @@ from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
-from node.running.turns import TURN_S, Share, Turns, for_a_turn
+from node.running.turns import LEAST_RUNS, TURN_S, Share, Turns, for_a_turn
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
@@ -70,12 +71,12 @@ def start_node(
     wishes: Wishes,
     *,
     shares: Sequence[Share] = (),
-    turn_s: float = TURN_S,
+    turn_s: float | None = None,
 ) -> None:
     """Run the node in this process until it ends. Raises ArnodeError when it cannot start.
 
     `wishes`: what the command line says of the network. `shares`: several tasks that take turns,
-    of `turn_s` seconds a part, in place of the setting's.
+    of `turn_s` seconds a part (None: the usual), in place of the setting's.
     """
     keep_to_oneself()
     means = take_means(os.environ, config)  # before anything is started that would inherit keys
@@ -99,7 +100,7 @@ def start_node(
         )
         text = Path(config.text) if config.text else None
         if shares or (config.ladder and text is None):
-            turns = _shared(start, shares, turn_s) if shares else _ladder(start, turn_s)
+            turns = _shared(start, shares, turn_s or TURN_S) if shares else _ladder(start, turn_s)
             running = _start_in_turn(start, turns, wishes)
             with contextlib.suppress(StoppedError):
                 asyncio.run(running)
@@ -239,7 +240,7 @@ def _shared(start: _Start, shares: Sequence[Share], turn_s: float) -> Turns:
     return Turns.of_shares(tasks, shares, turn_s)
 
 
-def _ladder(start: _Start, turn_s: float) -> Turns:
+def _ladder(start: _Start, turn_s: float | None) -> Turns:
     """Return the turns of a task and the rungs below it."""
     home, config = start.home, start.config
     name = task_here(home, config).task
@@ -251,12 +252,19 @@ def _ladder(start: _Start, turn_s: float) -> Turns:
         with Store.open_read_only(home) as store:
             return share_below(store, task.id, rungs)
 
+    def usual_s() -> float:
+        """A turn is long enough for runs of the task that it is not all beginning."""
+        with Store.open_read_only(home) as store:
+            lines = [line for line in store.jobs.lines() if line.task == task.id]
+            took_s = [run_seconds(store, line.key) or 0.0 for line in lines]
+        return max([TURN_S, *(LEAST_RUNS * run_s for run_s in took_s)])
+
     return Turns.of_ladder(
         task,
         name,
         config.ladder or 0,
-        turn_s,
         data_dir=home.data,
+        turn_s=usual_s if turn_s is None else lambda: turn_s,
         share_below=share_of,
     )
 

@@ -18,6 +18,7 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
 TURN_S: Final = 600.0  # of one part
+LEAST_RUNS: Final = 20  # of a turn on a ladder: each begins with three that only measure its base
 _SHARED = re.compile(r"(.+):([0-9]{1,3})")
 
 
@@ -69,15 +70,16 @@ class Turns:
         task: Task,
         name: str,
         rungs: int,
-        turn_s: float,
         *,
         data_dir: Path,
+        turn_s: Callable[[], float],
         share_below: Callable[[Sequence[bytes]], float],
     ) -> "Turns":
         """Return turns of a task, called `name`, and of so many rungs below it, the lowest first.
 
-        `share_below` says, of these by their ids, what share of the time they have together. Raises
-        UsageError if the task names none, and what `load_task` does.
+        Together they have two `turn_s` at a time, of which `share_below` says what share is that of
+        the rungs below, by their ids. Raises UsageError if the task names none, and what
+        `load_task` does.
         """
         tasks, names = [task], [name]
         while len(tasks) <= rungs and (below := tasks[0].rung_below) is not None:
@@ -92,7 +94,7 @@ class Turns:
 
         def length_s(number: int) -> float:
             share = share_below(lower)
-            return 2 * turn_s * (share / len(lower) if number < len(lower) else 1 - share)
+            return 2 * turn_s() * (share / len(lower) if number < len(lower) else 1 - share)
 
         return cls(tasks=tuple(tasks), names=tuple(names), length_s=length_s)
 

@@ -42,3 +42,21 @@ def test_a_find_is_carried_up_and_judged_there(tmp_path: Path) -> None:
     learnt = arnode_json(place, "insights", *SHORT, "--json")
     assert {one["task"]["name"] for one in learnt["kinds"]} == {"short", "rung"}
     assert "kinds of change, kept of those tried:" in arnode(place, "insights", *SHORT).stdout
+
+
+def test_a_ladder_shares_the_time_and_ends_by_the_clock(tmp_path: Path) -> None:
+    place = tmp_path / "home"
+    Home(place).prepare()
+    flags = ("--task", str(RUNG_TASK), "--ladder", "1", "--turn", "4s", "--network", "none")
+    done = arnode(place, "start", *flags, "--for", "20s")
+    assert "its turn is over: rung is next" in done.stderr
+    assert "its turn is over: short is next" in done.stderr
+    with Store.open_read_only(Home(place)) as store:
+        assert len(store.jobs.lines()) == 2
+
+
+def test_a_task_without_a_rung_below_says_so(tmp_path: Path) -> None:
+    place = tmp_path / "home"
+    Home(place).prepare()
+    fault = fault_of(place, "start", *SHORT, "--ladder", "1", "--network", "none", code=2)
+    assert "short names no rung below it" in fault

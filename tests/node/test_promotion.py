@@ -156,6 +156,27 @@ def tree_of(below: Ledger, number: int) -> bytes:
     return below.blobs.put_source(source)
 
 
+def test_what_did_not_fit_has_another_chance_once_more_was_kept(
+    below: Ledger, above: Ledger
+) -> None:
+    keep(below, "0.2")
+    first = promotion(above).best()
+    assert first is not None
+    working = below.source(below.known_line.working)
+    nano = BASE_NANO - 4 * GAIN_NANO
+    conclude(below, rate_proposal(working, "0.3"), "kept", nano, nano)
+    second = promotion(above).best()  # gains more, and builds on the first
+    assert second is not None
+    assert second.base == first.tree
+    open_carried(above, second)
+    ((_, unfit),) = carried_ideas(above, under_way=())
+    assert unfit == "misfit"
+    assert promotion(above).best() == first
+    open_carried(above, first)
+    decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    assert promotion(above).best() == second
+
+
 def test_rungs_are_those_that_are_recorded_here(above: Ledger, store: Store) -> None:
     assert [one.name for one in rungs_below(store, TOP)] == ["upper", MANIFEST.name]
     assert list(rungs_below(store, replace(MANIFEST, below=bytes(32)))) == []

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from node.home.home import Home
+from node.line.run_time import run_seconds
 from node.on_demand import trying
 from node.on_demand.takes import (
     experiment_takes,
     pairs_take,
-    run_seconds,
     runs_take,
     usual_pairs,
 )
