@@ -21,8 +21,16 @@ from tests.web.page.full_store import HOSTILE
 
 _WAIT_S = 60
 KNOBS = (
-    KnobImportance(name="LEARNING_RATE", share=0.7, gains=((0.1, -2.0), (0.3, 0.0), (0.6, 1.5))),
-    KnobImportance(name="PATTERN", share=0.2, gains=(("SL", 0.0), (HOSTILE[0], 0.4))),
+    KnobImportance(
+        name="LEARNING_RATE",
+        share=0.7,
+        low=0.6,
+        high=0.8,
+        gains=((0.1, -2.0), (0.3, 0.0), (0.6, 1.5)),
+    ),
+    KnobImportance(
+        name="PATTERN", share=0.2, low=0.1, high=0.3, gains=(("SL", 0.0), (HOSTILE[0], 0.4))
+    ),
 )
 
 
