@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
+from node.claims.other_classes import class_slopes
 from node.line.ledger import Ledger
 from node.store.boards import BoardKey
 from node.vetting.adoption import Candidate, examine
@@ -19,9 +20,10 @@ from protocol.patches import unified_diff
 from protocol.prospects import AuthorRate
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
+from protocol.transfer import UNKNOWN, Slope
 from protocol.units import NANO
 
-_OTHER_CLASS = 0.5  # what a gain on another kind of hardware is worth here, to order by
+_LOOKED_AGAIN = 64  # records that came, before what other classes taught is looked up again
 _LOOKED_AT = 200  # rows of each board
 _REMEMBERED = 512  # examined trees, each a source: to examine one reads every patch there is
 
@@ -79,6 +81,8 @@ class Offers:
         self._noise_sd = noise_sd
         self._want = want
         self._vetted: dict[tuple[bytes, bytes], Candidate | None] = {}  # of a result, a tree
+        self._slopes: Mapping[str, Slope] = {}
+        self._looked_at = -_LOOKED_AGAIN  # the number of the last record then
 
     def ranked(
         self, rates: Mapping[bytes, AuthorRate], *, is_heard: Callable[[bytes], bool]
@@ -99,11 +103,20 @@ class Offers:
                     row=row,
                     body=body,
                     patch=body.patch,
-                    worth_sd=worth_sd if is_near else _OTHER_CLASS * worth_sd,
+                    worth_sd=worth_sd if is_near else self._part_of(key) * worth_sd,
                     is_near=is_near,
                 )
             )
         return sorted(offers, key=lambda offer: (-offer.worth_sd, offer.row.tree))
+
+    def _part_of(self, key: BoardKey) -> float:
+        """Return what part of a gain on another class of hardware is to be expected here."""
+        newest = self._store.records.last_number()
+        if newest >= self._looked_at + _LOOKED_AGAIN or key.hardware_class not in self._slopes:
+            own = self._ledger.key
+            self._slopes = class_slopes(self._store, self._net, own.task, own.hardware_class)
+            self._looked_at = newest
+        return max(0.0, self._slopes.get(key.hardware_class, UNKNOWN).mean)
 
     def rows(self) -> tuple[Row, ...]:
         """Return the rows of this line's own class."""

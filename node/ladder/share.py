@@ -3,6 +3,8 @@
 Both sides are counted in the same coin, gains that were kept on the task itself: of what was
 carried to it, for the hours of the rungs below and of the trials that carrying took; and of its own
 ideas. What is kept by few runs is no verified gain, and decides nothing here but where time goes.
+By simulation (`make bench PART=ladder`) one node gains by sharing where nearly all of a gain
+carries over, and loses less the sooner this notices that it does not.
 """
 
 from collections.abc import Collection
@@ -13,9 +15,10 @@ from node.store.experiments import ABLATION, BRANCHING, CATCHING_UP, STACKING, S
 from node.store.store import Store
 from protocol.record_kinds import PatchBody, ResultBody
 
-EVEN: Final = 0.5  # before anything is known
-_LEAST: Final = 0.2  # each side has, or it could not show that it has become worth more
-FIRST_MS: Final = 3_600_000  # of devices, on each side, that count as if both had brought the same
+FIRST: Final = 0.25  # before anything is known
+_LEAST, _MOST = 0.05, 0.7  # else it could not show that it is worth more, nor finds be tried
+FIRST_MS: Final = 1_800_000  # of devices, on each side, that count as if both had brought the same
+_SHARPNESS: Final = 3  # twice as much brought by the hour is worth eight times the time
 _NO_IDEAS: Final = {STACKING, BRANCHING, CATCHING_UP, STRIPPING, ABLATION}
 
 
@@ -49,11 +52,11 @@ def share_by(carried_nano: float, carried_ms: float, own_nano: float, own_ms: fl
     """
     total_nano, total_ms = carried_nano + own_nano, carried_ms + own_ms
     if not total_nano or not total_ms:
-        return EVEN
+        return FIRST
     usual = total_nano / total_ms
-    carried = (carried_nano + usual * FIRST_MS) / (carried_ms + FIRST_MS)
-    own = (own_nano + usual * FIRST_MS) / (own_ms + FIRST_MS)
-    return min(1 - _LEAST, max(_LEAST, carried / (carried + own)))
+    carried = ((carried_nano + usual * FIRST_MS) / (carried_ms + FIRST_MS)) ** _SHARPNESS
+    own = ((own_nano + usual * FIRST_MS) / (own_ms + FIRST_MS)) ** _SHARPNESS
+    return min(_MOST, max(_LEAST, carried / (carried + own)))
 
 
 def _is_carried(patch: PatchBody | None) -> bool:

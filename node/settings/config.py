@@ -271,7 +271,7 @@ class Config:
         None, ValueKind(take.number(lambda share: 0 < share < 1), "a number between 0 and 1")
     )
     """The share of the time that the rungs below have together; nothing: what a device hour brought
-    on each decides, after a first hour in halves."""
+    on each decides, after a quarter at first."""
 
     peer_share: float = setting(
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")

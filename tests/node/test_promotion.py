@@ -4,13 +4,15 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.documents.transfer import transfer_document
 from node.home.home import Home
 from node.ladder.climbed import Where, climbed, slope_between, slopes_known, tasks_of
 from node.ladder.kinds import kinds_tried, rungs_here
 from node.ladder.promotion import LEAST_SD, Promotion, rungs_below
-from node.ladder.share import EVEN, share_below
+from node.ladder.share import FIRST, share_below, share_by
 from node.ladder.told import told_of_scales
 from node.line.baseline import close_baseline, open_baseline
 from node.line.carried import CarriedStep, carried_ideas, open_carried
@@ -198,8 +200,17 @@ def test_what_is_found_two_rungs_below_is_tried_too(
     assert [one.step.found_on for one in promotion(top).ranked()] == [step.found_on]
 
 
-def test_time_is_shared_evenly_until_something_was_kept(above: Ledger, store: Store) -> None:
-    assert share_below(store, UPPER.id, [MANIFEST.id]) == EVEN
+def test_the_rungs_below_begin_with_a_quarter_of_the_time(above: Ledger, store: Store) -> None:
+    assert share_below(store, UPPER.id, [MANIFEST.id]) == FIRST
+
+
+@given(*[st.floats(0, 1e12)] * 4)
+def test_neither_side_is_ever_without_time(
+    carried: float, carried_ms: float, own: float, own_ms: float
+) -> None:
+    share = share_by(carried, carried_ms, own, own_ms)
+    assert 0.05 <= share <= 0.7
+    assert share_by(2 * carried, carried_ms, own, own_ms) >= share - 1e-9 or carried == 0
 
 
 def test_rungs_whose_finds_are_kept_have_more_of_the_time(
@@ -212,10 +223,10 @@ def test_rungs_whose_finds_are_kept_have_more_of_the_time(
     open_carried(above, step)
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     conclude(above, rate_proposal(BASELINE, "0.6"), "screened_out", BASE_NANO)
-    assert share_below(store, UPPER.id, [MANIFEST.id]) > EVEN
+    assert share_below(store, UPPER.id, [MANIFEST.id]) > 0.5
     own = rate_proposal(above.source(above.known_line.working), "0.7")
     conclude(above, own, "kept", BASE_NANO - 20 * GAIN_NANO, BASE_NANO - 20 * GAIN_NANO)
-    assert share_below(store, UPPER.id, [MANIFEST.id]) < EVEN
+    assert share_below(store, UPPER.id, [MANIFEST.id]) < 0.5
 
 
 def test_a_carried_step_is_of_its_line_alone(above: Ledger, below: Ledger, store: Store) -> None:

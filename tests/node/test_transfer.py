@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from node.claims.other_classes import class_slopes
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
@@ -11,6 +12,7 @@ from node.store.store import Store
 from node.views.matrix import transfer_matrix
 from protocol.attestation import AttestBody
 from protocol.runs import Env
+from protocol.transfer import UNKNOWN
 from protocol.units import NANO
 from tests.node.books import GAIN_NANO, checkpoint, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
@@ -103,3 +105,27 @@ def test_it_is_shown(
     cell = patch["classes"][HARDWARE_CLASS]
     assert (cell["verdict"], cell["keys"]) == ("untested", 0)
     assert cell["gain"] == pytest.approx(6 * SD_NANO / NANO, rel=0.03)
+
+
+def test_what_others_found_of_claims_from_elsewhere_says_what_they_are_worth_here(
+    home: Home, store: Store, ada: Stranger
+) -> None:
+    claim = ada.claims(IDEA, 6.0)
+    assert class_slopes(store, "main", TASK, HARDWARE_CLASS) == {}
+    (usual,) = class_slopes(store, "main", TASK, THERE.hardware_class).values()
+    assert (usual.mean, usual.count) == (UNKNOWN.mean, 0)
+    other = Stranger(store, Blobs(home.blobs), number=53)
+    says(other, 5.0, "confirmed", THERE.hardware_class, claim)
+    (slope,) = class_slopes(store, "main", TASK, THERE.hardware_class).values()
+    assert (slope.count, slope.mean > UNKNOWN.mean) == (1, True)
+    ada_again = class_slopes(store, "main", TASK, HARDWARE_CLASS)
+    assert ada_again[THERE.hardware_class].count == 1, "other pairs say what is usual"
+
+
+def test_an_authors_own_word_on_another_class_is_no_pair(
+    home: Home, store: Store, ada: Stranger
+) -> None:
+    claim = ada.claims(IDEA, 6.0)
+    says(ada, 5.0, "confirmed", THERE.hardware_class, claim)
+    (usual,) = class_slopes(store, "main", TASK, THERE.hardware_class).values()
+    assert (usual.mean, usual.count) == (UNKNOWN.mean, 0)

@@ -98,9 +98,10 @@ class Promoted:
 
 @dataclass
 class Small(Member):
-    """A node of the rung below: what it keeps and confirms is a find."""
+    """A node of the rung below: what it confirms is a find; to itself, what it keeps is one."""
 
     finds: Finds = field(default_factory=lambda: Finds(random.Random(0), 0.0))
+    is_own: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,7 +112,11 @@ class Small(Member):
         is_own = not self._trial
         super().decided(is_kept=is_kept, gain_sd=gain_sd, runs=runs)
         if is_kept and is_own:
-            self._kept.append((gain_sd, self.swarm.worth(self._step)))
+            found = gain_sd, self.swarm.worth(self._step)
+            if self.is_own:
+                self.finds.add(*found)
+            else:
+                self._kept.append(found)
 
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         """Tell of the parts of a stack that passed."""
@@ -236,8 +241,18 @@ def _sharing(transfer: float, seed: int, *, is_shared: bool) -> dict[str, float]
     chance = random.Random(seed)
     finds = Finds(random.Random(seed), transfer)
     promoted = Promoted(finds) if is_shared else None
-    above = Large(Machine(random.Random(seed)), swarm=Swarm(chance), promoted=promoted)
-    below = Small(Machine(random.Random(seed + 1)), swarm=Swarm(chance), finds=finds)
+    # Half of a night's time at first, on both rungs: sessions end by the clock.
+    half = RUNS_A_NIGHT // 2
+    nights = half if is_shared else RUNS_A_NIGHT
+    above = Large(
+        Machine(random.Random(seed), runs_a_session=nights), swarm=Swarm(chance), promoted=promoted
+    )
+    below = Small(
+        Machine(random.Random(seed + 1), runs_a_session=round(half * CHEAPER)),
+        swarm=Swarm(chance),
+        finds=finds,
+        is_own=True,
+    )
     above.begin()
     below.begin()
     gained: dict[str, float] = {}

@@ -177,4 +177,6 @@ def _compared(place: Path, upper: str) -> dict[str, Any]:
 
 
 def _environment(place: Path) -> dict[str, str]:
-    return {**os.environ, "ARNODE_HOME": str(place), "ARNODE_WEB": "none"}
+    # Each of the two nodes is the other's load: neither waits for a quiet minute.
+    own = {"ARNODE_HOME": str(place), "ARNODE_WEB": "none", "ARNODE_QUIET_MINUTES": "0"}
+    return {**os.environ, **own}
