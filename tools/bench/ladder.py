@@ -11,6 +11,7 @@ import os
 import random
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from math import sqrt
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,11 +27,12 @@ from tools.bench.worlds import RUNS_A_NIGHT, Machine
 
 TRANSFERS = (0.0, 0.3, 0.6, 0.9)
 SMALL, LARGE = 16, 2
-HORIZONS = {"night": RUNS_A_NIGHT, "three nights": 3 * RUNS_A_NIGHT, "week": 7 * RUNS_A_NIGHT}
+NIGHTS = {"night": 1, "three nights": 3, "week": 7}
+ALONE = {"runs of 5 min": RUNS_A_NIGHT, "runs of 30 s": 10 * RUNS_A_NIGHT}  # a night has
 CHEAPER = 4.0  # times, a run one rung below
 _SEEDS = 24
 _SCATTER = 0.3
-_RUN_MS = 300_000  # five minutes
+_NIGHT_MS = 8 * 3_600_000
 _KEPT_ERROR_SD = sqrt(1 + 1 / 2)  # of what a kept change gains by its recheck and a bank of two
 
 
@@ -160,11 +162,14 @@ def run_ladder(_kept: Path) -> dict[str, object]:
     jobs = [(transfer, seed) for transfer in TRANSFERS for seed in range(_SEEDS)]
     with get_context("spawn").Pool(os.cpu_count()) as pool:
         swarms = dict(zip(jobs, pool.map(_swarms, jobs, chunksize=1), strict=True))
-        alone = dict(zip(jobs, pool.map(_alone, jobs, chunksize=1), strict=True))
+        alone = {
+            name: dict(zip(jobs, pool.map(partial(_alone, runs), jobs, chunksize=1), strict=True))
+            for name, runs in ALONE.items()
+        }
     return {
         "assumed": "gains add up, finds are heard at once, what carries over scatters by 0.3",
         f"{SMALL} small and {LARGE} large nodes": _told(swarms),
-        "one node that shares its time": _told(alone),
+        **{f"one node that shares its time, {name}": _told(one) for name, one in alone.items()},
     }
 
 
@@ -181,7 +186,7 @@ def _told(reached: dict[tuple[float, int], Reached]) -> dict[str, object]:
                     _of(reached, transfer, horizon, 0), _of(reached, transfer, horizon, 1)
                 ),
             }
-            for horizon in HORIZONS
+            for horizon in NIGHTS
         }
         for transfer in TRANSFERS
     }
@@ -197,7 +202,7 @@ def _swarms(job: tuple[float, int]) -> Reached:
     transfer, seed = job
     print(f"  {SMALL} and {LARGE} nodes, transfer {transfer}", file=sys.stderr, flush=True)
     with_ladder, without = (_large(transfer, seed, is_promoted=it) for it in (True, False))
-    return {name: (with_ladder[name], without[name]) for name in HORIZONS}
+    return {name: (with_ladder[name], without[name]) for name in NIGHTS}
 
 
 def _large(transfer: float, seed: int, *, is_promoted: bool) -> dict[str, float]:
@@ -222,33 +227,37 @@ def _large(transfer: float, seed: int, *, is_promoted: bool) -> dict[str, float]
     for member in members:
         member.begin()
     gained: dict[str, float] = {}
-    for name, runs in HORIZONS.items():
+    for name, nights in NIGHTS.items():
+        runs = nights * RUNS_A_NIGHT
         while (member := min(members, key=lambda one: one.machine.runs)).machine.runs < runs:
             member.go_on()
         gained[name] = fmean(one.progress.gain for one in members[:LARGE])
     return gained
 
 
-def _alone(job: tuple[float, int]) -> Reached:
+def _alone(runs_a_night: int, job: tuple[float, int]) -> Reached:
     transfer, seed = job
     print(f"  one node, transfer {transfer}", file=sys.stderr, flush=True)
-    with_ladder, without = (_sharing(transfer, seed, is_shared=it) for it in (True, False))
-    return {name: (with_ladder[name], without[name]) for name in HORIZONS}
+    with_ladder, without = (
+        _sharing(transfer, seed, runs_a_night, is_shared=it) for it in (True, False)
+    )
+    return {name: (with_ladder[name], without[name]) for name in NIGHTS}
 
 
-def _sharing(transfer: float, seed: int, *, is_shared: bool) -> dict[str, float]:
-    """Return what one node has gained above, with time counted in runs of the upper rung."""
+def _sharing(transfer: float, seed: int, runs_a_night: int, *, is_shared: bool) -> dict[str, float]:
+    """Return what one node has gained above, with time counted in runs of the upper rung.
+
+    Its sessions have as many runs above as without, and so are longer.
+    """
     chance = random.Random(seed)
     finds = Finds(random.Random(seed), transfer)
-    promoted = Promoted(finds) if is_shared else None
-    # Half of a night's time at first, on both rungs: sessions end by the clock.
-    half = RUNS_A_NIGHT // 2
-    nights = half if is_shared else RUNS_A_NIGHT
     above = Large(
-        Machine(random.Random(seed), runs_a_session=nights), swarm=Swarm(chance), promoted=promoted
+        Machine(random.Random(seed), runs_a_session=runs_a_night),
+        swarm=Swarm(chance),
+        promoted=Promoted(finds) if is_shared else None,
     )
     below = Small(
-        Machine(random.Random(seed + 1), runs_a_session=round(half * CHEAPER)),
+        Machine(random.Random(seed + 1), runs_a_session=runs_a_night),
         swarm=Swarm(chance),
         finds=finds,
         is_own=True,
@@ -256,14 +265,16 @@ def _sharing(transfer: float, seed: int, *, is_shared: bool) -> dict[str, float]
     above.begin()
     below.begin()
     gained: dict[str, float] = {}
-    for name, runs in HORIZONS.items():
+    run_ms = _NIGHT_MS / runs_a_night
+    for name, nights in NIGHTS.items():
+        runs = nights * runs_a_night
         while (spent := above.machine.runs + is_shared * below.machine.runs / CHEAPER) < runs:
             lower = below.machine.runs / CHEAPER
             share = share_by(
                 above.carried_sd,
-                (lower + above.carried_runs) * _RUN_MS,
+                (lower + above.carried_runs) * run_ms,
                 above.own_sd,
-                above.own_runs * _RUN_MS,
+                above.own_runs * run_ms,
             )
             (below if is_shared and lower < share * spent else above).go_on()
         gained[name] = above.progress.gain
