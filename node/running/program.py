@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import random
 import shutil
 import sys
 import time
-from collections import deque
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,14 +45,14 @@ from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
-from node.running.turns import LEAST_RUNS, TURN_S, Share, Turns, for_a_turn
+from node.running.turns import LEAST_RUNS, TURN_S, Share, Turns, for_a_turn, run_in_turn
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
 from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain
-from protocol.errors import ArnodeError, ConfigurationError, UsageError
+from protocol.errors import ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.folder import builtin_tasks
@@ -284,41 +282,21 @@ def _start_in_turn(start: _Start, turns: Turns, wishes: Wishes) -> Coroutine[Non
     owners = [TaskOf.of(task, data_dir=start.home.data) for task in turns.tasks]
     whose = max(owners, key=list(TaskOf).index)  # the most private decides for all
     network = agreed_network(start.home, start.config, wishes, whose)
-    return _run_in_turn(replace(start, network=network), turns)
+    agreed = replace(start, network=network)
+
+    async def run(
+        task: Task, name: str, goal: Goal, before: Research | None, turn: tuple[float, str] | None
+    ) -> Research:
+        own = replace(agreed, config=replace(agreed.config, task=name), goal=goal)
+        return await _run(own, task, before=before, turn=turn)
+
+    return run_in_turn(turns, start.goal, run, _say_in_turn)
 
 
-async def _run_in_turn(start: _Start, turns: Turns) -> None:
-    """Run tasks one after the other, over and over, each for its part of the time.
-
-    A task that has nothing more to do has no more turns, nor one that cannot be measured here: a
-    stranger's judge would end what is done beside it. The goal is for all of them.
-    """
-    waiting, before = deque(range(len(turns.tasks))), None
-    duration_s = start.goal.duration_s
-    ends_s = math.inf if duration_s is None else passing_s() + duration_s
-    while waiting and (left_s := ends_s - passing_s()) > 0:
-        number = waiting.popleft()
-        task = turns.tasks[number]
-        goal = start.goal
-        if duration_s is not None:
-            goal = replace(goal, duration_s=left_s, earlier_s=duration_s - left_s)
-        turn = (turns.length_s(number), turns.tasks[waiting[0]].name) if waiting else None
-        config = replace(start.config, task=turns.names[number])
-        own = replace(start, config=config, goal=goal)
-        try:
-            before = await _run(own, task, before=before, turn=turn)
-        except ArnodeError as fault:
-            if not waiting:
-                raise
-            told = f"task {task.name} has no more turns: {fault.message} ({fault.hint})"
-            _log.warning("%s", told)
-            if sys.stdout.isatty():  # the log is in its file alone then
-                print(plain(told), file=sys.stderr)
-            continue
-        if before.is_stopped:
-            return
-        if before.has_given_way:
-            waiting.append(number)
+def _say_in_turn(told: str) -> None:
+    _log.warning("%s", told)
+    if sys.stdout.isatty():  # the log is in its file alone then
+        print(plain(told), file=sys.stderr)
 
 
 async def _run(

@@ -5,15 +5,19 @@ session measures its task's baseline anew, as every session does.
 """
 
 import asyncio
+import math
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
+from node.home.clock import passing_s
 from node.loop.research import Research
-from protocol.errors import UsageError
+from node.loop.session_plan import Goal
+from protocol.errors import ArnodeError, UsageError
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
@@ -97,6 +101,41 @@ class Turns:
             return 2 * turn_s() * (share / len(lower) if number < len(lower) else 1 - share)
 
         return cls(tasks=tuple(tasks), names=tuple(names), length_s=length_s)
+
+
+RunOne: TypeAlias = Callable[
+    [Task, str, Goal, Research | None, tuple[float, str] | None], Awaitable[Research]
+]
+
+
+async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str], None]) -> None:
+    """Run tasks one after the other, over and over, each for its part of the time.
+
+    A task that has nothing more to do has no more turns, nor one that cannot be measured here, of
+    which `say` is told why: a stranger's judge would end what is done beside it. The goal is for
+    all of them; `run` is given a task and its name, what is left of it, the session before, and
+    after how many seconds it makes way for which other task.
+    """
+    waiting, before = deque(range(len(turns.tasks))), None
+    ends_s = math.inf if goal.duration_s is None else passing_s() + goal.duration_s
+    while waiting and (left_s := ends_s - passing_s()) > 0:
+        number = waiting.popleft()
+        task = turns.tasks[number]
+        left = goal
+        if goal.duration_s is not None:
+            left = replace(goal, duration_s=left_s, earlier_s=goal.duration_s - left_s)
+        turn = (turns.length_s(number), turns.tasks[waiting[0]].name) if waiting else None
+        try:
+            before = await run(task, turns.names[number], left, before, turn)
+        except ArnodeError as fault:
+            if not waiting:
+                raise
+            say(f"task {task.name} has no more turns: {fault.message} ({fault.hint})")
+            continue
+        if before.is_stopped:
+            return
+        if before.has_given_way:
+            waiting.append(number)
 
 
 @asynccontextmanager
