@@ -188,10 +188,10 @@ def test_the_page_on_configuration_names_the_flags_of_start() -> None:
 
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     (sentence,) = re.findall(
-        r"^`arnode start` has the flags (.*?) for twelve", page, re.DOTALL | re.MULTILINE
+        r"^`arnode start` has the flags (.*?) for thirteen", page, re.DOTALL | re.MULTILINE
     )
     flags = [SETTINGS[one.name].option for one in start.params if one.name in SETTINGS]
-    assert len(flags) == 12
+    assert len(flags) == 13
     assert set(re.findall(r"`(--[a-z-]+)`", sentence)) == set(flags)
 
 
@@ -247,7 +247,11 @@ def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
     from trainer.task_kinds import load_task
 
     page = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
-    _, half, shards, unpinned = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    _, half, rung, shards, unpinned = found
+    (tmp_path / "task.toml").write_text(rung)
+    deep = load_task("tiny-deep", data_dir=tmp_path)
+    assert load_task(tmp_path, data_dir=tmp_path).source == deep.source
     (tmp_path / "task.toml").write_text(half)
     task = load_task(tmp_path, data_dir=tmp_path)
     assert task.name == "half"

@@ -90,7 +90,7 @@ def _tell_carried(
         for place in change.places:
             whose = "here" if place.is_own else f"claimed by {short(place.author)}"
             figure = _figure(place)
-            click.echo(f"  {told(place.where):<32} {figure:>18}  {word(place.came)}, {whose}")
+            click.echo(f"  {told(place.where):<32} {figure:<28}  {word(place.came)}, {whose}")
     for (below, above), slope in known.items():
         low, high = slope.interval
         click.echo(
@@ -102,4 +102,7 @@ def _tell_carried(
 def _figure(place: Place) -> str:
     if place.gain is None:
         return "–"
-    return f"{place.gain:+.4f}" + ("" if place.error is None else f" ± {place.error:.4f}")
+    if place.interval is None:
+        return f"{place.gain:+.4f}"
+    low, high = place.interval
+    return f"{place.gain:+.4f} ({low:+.4f} to {high:+.4f})"

@@ -33,7 +33,7 @@ WhereDocument = TypedDict("WhereDocument", {"task": TaskName, "class": str})
 
 
 class PlaceDocument(TypedDict):
-    """What one author's records say of a change in one place; `error` is one standard error."""
+    """What one author's records say of a change in one place, its gain with a 95 % interval."""
 
     where: WhereDocument
     author: str
@@ -41,7 +41,8 @@ class PlaceDocument(TypedDict):
     result: str
     decision: str
     gain: float | None
-    error: float | None
+    lower: float | None
+    upper: float | None
 
 
 class CarriedDocument(TypedDict):
@@ -105,7 +106,8 @@ def transfer_document(
             "result": one.result.hex(),
             "decision": one.came,
             "gain": one.gain,
-            "error": one.error,
+            "lower": one.interval and one.interval[0],
+            "upper": one.interval and one.interval[1],
         }
 
     return {

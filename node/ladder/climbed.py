@@ -50,6 +50,13 @@ class Place:
     error: float | None
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the gain lies, 95 in 100; None where the records do not tell."""
+        if self.gain is None or self.error is None:
+            return None
+        return self.gain - _T95 * self.error, self.gain + _T95 * self.error
+
+    @property
     def holds(self) -> bool:
         """Whether it was kept there, or confirmed."""
         return self.came in HOLDS

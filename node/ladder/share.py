@@ -51,11 +51,12 @@ def share_by(carried_nano: float, carried_ms: float, own_nano: float, own_ms: fl
     Gains in any one unit; times of devices, that of the rungs below with what was carried.
     """
     total_nano, total_ms = carried_nano + own_nano, carried_ms + own_ms
-    if not total_nano or not total_ms:
+    usual = total_nano / total_ms if total_ms else 0.0
+    carried = (carried_nano + usual * FIRST_MS) / (carried_ms + FIRST_MS)
+    own = (own_nano + usual * FIRST_MS) / (own_ms + FIRST_MS)
+    if not (most := max(carried, own)):
         return FIRST
-    usual = total_nano / total_ms
-    carried = ((carried_nano + usual * FIRST_MS) / (carried_ms + FIRST_MS)) ** _SHARPNESS
-    own = ((own_nano + usual * FIRST_MS) / (own_ms + FIRST_MS)) ** _SHARPNESS
+    carried, own = (carried / most) ** _SHARPNESS, (own / most) ** _SHARPNESS
     return min(_MOST, max(_LEAST, carried / (carried + own)))
 
 

@@ -23,9 +23,10 @@ def told_of_scales(store: Store, line: LineKey) -> tuple[str, ...]:
     rows = [_row(change, names) for change in changes[-MOST:]]
     for (below, above), slope in slopes_known(changes).items():
         if here in (below, above):
+            low, high = slope.interval
             rows.append(
-                f"of a gain on {names[below.task]} about {slope.mean:.2f} ± {slope.sd:.2f} is"
-                f" found on {names[above.task]}"
+                f"of a gain on {names[below.task]} about {slope.mean:.2f} ({low:.2f} to {high:.2f})"
+                f" is found on {names[above.task]}"
             )
     return tuple(rows)
 

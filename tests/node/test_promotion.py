@@ -269,6 +269,10 @@ def test_scripts_are_told_of_places_and_of_what_carries_over(below: Ledger, abov
     (place,) = change["places"]
     assert (place["where"]["task"]["name"], place["decision"]) == ("upper", "discarded")
     assert place["own"]
+    assert place["lower"] is not None
+    assert place["upper"] is not None
+    assert place["gain"] is not None
+    assert place["lower"] < place["gain"] < place["upper"]
     (slope,) = told["slopes"]
     assert slope["lower"] < slope["slope"] < slope["upper"]
     assert slope["changes"] == 1

@@ -87,4 +87,4 @@ function placeView(place) {
   return element("li", {}, whereWords(place.where), `: ${gainWords(place)}, ${wording(place.decision).word}, `, whose);
 }
 
-const gainWords = ({ gain, error }) => (figures.isKnown(error) ? `${figures.signed(gain)} ± ${figures.metric(error)}` : figures.signed(gain));
+const gainWords = ({ gain, lower, upper }) => (figures.isKnown(lower) ? `${figures.signed(gain)}, ${figures.interval(lower, upper)}` : figures.signed(gain));
