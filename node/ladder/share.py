@@ -8,6 +8,7 @@ carries over, and loses less the sooner this notices that it does not.
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 from node.line.carried import CARRIED
@@ -17,32 +18,47 @@ from protocol.record_kinds import PatchBody, ResultBody
 
 FIRST: Final = 0.25  # before anything is known
 _LEAST, _MOST = 0.05, 0.7  # else it could not show that it is worth more, nor finds be tried
+HALF_MS: Final = 2_400_000  # of devices: what was before that counts by half
 FIRST_MS: Final = 1_800_000  # of devices, on each side, that count as if both had brought the same
 _SHARPNESS: Final = 3  # twice as much brought by the hour is worth eight times the time
 _NO_IDEAS: Final = {STACKING, BRANCHING, CATCHING_UP, STRIPPING, ABLATION}
 
 
+@dataclass
+class Side:
+    """What one way of spending time brought and took, the past fading as more is spent on it."""
+
+    nano: float = 0.0
+    ms: float = 0.0
+
+    def add(self, nano: float, ms: float) -> None:
+        """Count what one run or trial brought and took."""
+        left = 0.5 ** (ms / HALF_MS)
+        self.nano, self.ms = left * self.nano + nano, left * self.ms + ms
+
+
 def share_below(store: Store, task: bytes, rungs: Collection[bytes]) -> float:
-    """Return the share of the time that the rungs below a task should have together."""
-    below_ms = carried_ms = own_ms = 0
-    carried_nano = own_nano = 0
+    """Return the share of the time that the rungs below a task should have together.
+
+    What was found below runs dry, as own ideas do: the latest says more of what comes next.
+    """
+    carried, own = Side(), Side()
     for record in store.records.own():
         body = record.body
         if not isinstance(body, ResultBody) or body.stage not in ("screen", "keep"):
             continue
+        device_ms = body.cost.device_ms
         if body.task in rungs:
-            below_ms += body.cost.device_ms
+            carried.add(0.0, device_ms)
         if body.task != task:
             continue
         patch = None if body.patch is None else store.records.patch(body.patch)
         gain_nano = _kept_nano(store, record.id)
         if _is_carried(patch):
-            carried_ms += body.cost.device_ms
-            carried_nano += gain_nano
+            carried.add(gain_nano, device_ms)
         elif patch is None or patch.origin.proposer not in _NO_IDEAS:
-            own_ms += body.cost.device_ms
-            own_nano += gain_nano
-    return share_by(carried_nano, below_ms + carried_ms, own_nano, own_ms)
+            own.add(gain_nano, device_ms)
+    return share_by(carried.nano, carried.ms, own.nano, own.ms)
 
 
 def share_by(carried_nano: float, carried_ms: float, own_nano: float, own_ms: float) -> float:

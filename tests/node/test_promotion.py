@@ -229,6 +229,27 @@ def test_rungs_whose_finds_are_kept_have_more_of_the_time(
     assert share_below(store, UPPER.id, [MANIFEST.id]) < 0.5
 
 
+def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
+    below: Ledger, above: Ledger, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.ladder.share.FIRST_MS", 10_000)
+    monkeypatch.setattr("node.ladder.share.HALF_MS", 20_000)
+    keep(below, "0.2")
+    step = promotion(above).best()
+    assert step is not None
+    open_carried(above, step)
+    decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    own = rate_proposal(above.source(above.known_line.working), "0.7")
+    conclude(above, own, "kept", BASE_NANO - 2 * GAIN_NANO, BASE_NANO - 2 * GAIN_NANO)
+    shares = [share_below(store, UPPER.id, [MANIFEST.id])]
+    for number in range(4):
+        proposal = rate_proposal(below.source(below.known_line.working), f"0.1{number}")
+        conclude(below, proposal, "screened_out", BASE_NANO)
+        shares.append(share_below(store, UPPER.id, [MANIFEST.id]))
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] < shares[0]
+
+
 def test_a_carried_step_is_of_its_line_alone(above: Ledger, below: Ledger, store: Store) -> None:
     keep(below, "0.2")
     step = promotion(above).best()

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean
 
 from node.ladder.promotion import LEAST_SD
-from node.ladder.share import share_by
+from node.ladder.share import Side, share_by
 from node.line.trial import Confirmation
 from protocol.transfer import Carried, overall
 from tools.bench.members import Member, Swarm
@@ -133,10 +133,9 @@ class Large(Member):
     """A node of the upper rung, which tries finds before ideas of its own."""
 
     promoted: Promoted | None = None
-    carried_sd: float = 0.0  # that was kept, as the share of time is decided by
-    own_sd: float = 0.0
-    carried_runs: int = 0
-    own_runs: int = 0
+    run_ms: float = 0.0
+    carried: Side = field(default_factory=Side)  # what the share of time is decided by
+    own: Side = field(default_factory=Side)
 
     def _own_idea(self, chance: random.Random) -> float:
         worth = self.promoted.next() if self.promoted and not self._trial else None
@@ -148,12 +147,8 @@ class Large(Member):
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
         """Hear of a find, too."""
         kept_sd = max(0.0, gain_sd) if is_kept else 0.0
-        if self.promoted and self.promoted.decided(gain_sd):
-            self.carried_sd += kept_sd
-            self.carried_runs += runs
-        else:
-            self.own_sd += kept_sd
-            self.own_runs += runs
+        is_find = self.promoted is not None and self.promoted.decided(gain_sd)
+        (self.carried if is_find else self.own).add(kept_sd, runs * self.run_ms)
         super().decided(is_kept=is_kept, gain_sd=gain_sd, runs=runs)
 
 
@@ -265,17 +260,17 @@ def _sharing(transfer: float, seed: int, runs_a_night: int, *, is_shared: bool) 
     above.begin()
     below.begin()
     gained: dict[str, float] = {}
-    run_ms = _NIGHT_MS / runs_a_night
+    run_ms = above.run_ms = _NIGHT_MS / runs_a_night
     for name, nights in NIGHTS.items():
         runs = nights * runs_a_night
         while (spent := above.machine.runs + is_shared * below.machine.runs / CHEAPER) < runs:
-            lower = below.machine.runs / CHEAPER
-            share = share_by(
-                above.carried_sd,
-                (lower + above.carried_runs) * run_ms,
-                above.own_sd,
-                above.own_runs * run_ms,
-            )
-            (below if is_shared and lower < share * spent else above).go_on()
+            carried, own = above.carried, above.own
+            share = share_by(carried.nano, carried.ms, own.nano, own.ms)
+            before = below.machine.runs
+            if is_shared and before / CHEAPER < share * spent:
+                below.go_on()
+                carried.add(0.0, (below.machine.runs - before) / CHEAPER * run_ms)
+            else:
+                above.go_on()
         gained[name] = above.progress.gain
     return gained
