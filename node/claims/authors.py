@@ -54,6 +54,8 @@ def _outcomes(ledger: Ledger) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
             yield caught_up, tried.author, outcome
     for experiment in store.jobs.closed_jobs(key, ExperimentStep):
         authors = experiment.step.authors  # mostly nobody's: own ideas
+        if experiment.step.found_on is not None:  # nobody claims anything of it here
+            continue
         if authors and (outcome := _trial_outcome(experiment.step)):
             for author in authors:
                 yield experiment, author, outcome

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from node.claims.authors import author_rates
 from node.home.home import Home
 from node.ladder.finds import check_rungs, step_of_record, steps_of_head
 from node.line.carried import (
@@ -286,6 +287,11 @@ def test_a_peers_claim_is_carried_without_its_prose(bench: Bench) -> None:
     assert isinstance(idea, Idea)
     assert idea.author == ada.key.public
     assert idea.claim_milli is None  # it claims nothing about this task
+    experiment = open_experiment(ledger, idea)
+    closed = replace(experiment.step, decision="screened_out", gain_milli=-3000)
+    runs = finished(bench.store, experiment, BASE_NANO)
+    close_experiment(ledger, experiment, closed, runs, note="screened out")
+    assert ada.key.public not in author_rates(ledger, ()), "nor is it held to any"
 
 
 def test_a_peers_code_that_does_more_than_arithmetic_is_not_carried(bench: Bench) -> None:
