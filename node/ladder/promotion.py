@@ -59,6 +59,7 @@ class Promotion:
         self._noise_sd = noise_sd
         self._takes_peers = takes_peers
         self._steps: dict[tuple[bytes, bytes], tuple[CarriedStep, ...]] = {}  # of a tree
+        self._theirs: dict[bytes, CarriedStep | None] = {}  # of a result
 
     def best(self) -> CarriedStep | None:
         """Return the most promising find that was not carried here yet, None if none is."""
@@ -130,13 +131,19 @@ class Promotion:
         for row in self._store.boards.get(key, _MOST_ROWS).rows:
             if self._store.records.is_own(row.result) or row.found_gain <= row.refuted:
                 continue
-            try:
-                step = step_of_record(
-                    self._store, self._ledger.blobs, self._store.records.get(row.result), rung
-                )
-            except ArnodeError:  # its files are not here, or it is not to be run unasked
-                continue
-            yield replace(step, gain_nano=row.gain_nano)
+            if row.result not in self._theirs:  # to look at one takes a child process
+                if self._ledger.blobs.lacking(row.tree) != []:
+                    continue
+                self._theirs[row.result] = self._looked_at(row.result, rung)
+            if (step := self._theirs[row.result]) is not None:
+                yield replace(step, gain_nano=row.gain_nano)
+
+    def _looked_at(self, result: bytes, rung: TaskManifest) -> CarriedStep | None:
+        record = self._store.records.get(result)
+        try:
+            return step_of_record(self._store, self._ledger.blobs, record, rung)
+        except ArnodeError:  # it is not to be run unasked, or its base is not here
+            return None
 
 
 def _once(steps: list[CarriedStep]) -> list[CarriedStep]:

@@ -39,6 +39,8 @@ from tests.node.books import (
 )
 from tests.node.books import proposal_of as rate_proposal
 from tests.node.examples import BASELINE, HARDWARE_CLASS, MANIFEST
+from tests.node.strangers import SD_NANO, Stranger
+from tests.protocol.worlds import attest
 
 UPPER = replace(MANIFEST, name="upper", below=MANIFEST.id, noise_floor_nano=2_000_000)
 TOP = replace(MANIFEST, name="top", below=UPPER.id)
@@ -198,6 +200,24 @@ def test_what_is_found_two_rungs_below_is_tried_too(
     open_carried(above, middle)
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     assert [one.step.found_on for one in promotion(top).ranked()] == [step.found_on]
+
+
+def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
+    below: Ledger, above: Ledger, home: Home, store: Store
+) -> None:
+    blobs = Blobs(home.blobs)
+    ada, bob = (Stranger(store, blobs, number=number) for number in (50, 51))
+    idea = rate_proposal(BASELINE, "0.5").source
+    claim = ada.claims(idea, 6.0)
+    wants = Promotion(above, net="main", noise_sd=lambda: NOISE_SD, takes_peers=True)
+    assert wants.best() is None  # nobody's word but its author's
+    gains = [round(5.0 * SD_NANO)] * 4
+    said = attest(bob.key, idea.tree, gains, "confirmed", base=BASELINE.tree, target=claim)
+    bob.publish(replace(said, task=MANIFEST.id, hardware_class=HARDWARE_CLASS))
+    step = wants.best()
+    assert step is not None
+    assert (step.author, step.tree) == (ada.key.public, idea.tree)
+    assert promotion(above).best() is None  # where no peer's code is to run
 
 
 def test_the_rungs_below_begin_with_a_quarter_of_the_time(above: Ledger, store: Store) -> None:
