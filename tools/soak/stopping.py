@@ -1,13 +1,16 @@
 """What stopping early saves and costs: sessions of a node that stops nothing, looked at afterwards.
 
-Three sessions record whole curves. Each screen is then met in its order, with what the runs before
-it foretold: those that would have been stopped save the rest of their training, and a keep among
-them is one that is lost. Keeps are too few in three hours to show one in a hundred, so kept changes
-are met again: a run of one with another seed, beside what a random half of the other runs foretell.
-It holds when a third of the screens' time is saved and not more than one keep in a hundred is lost,
-by the upper end of a 95 % interval.
+Each call records one more session with whole curves, which stays in tools/soak/recorded/, and looks
+at all that are there. Each screen is met in its order, with what the runs before it foretold: those
+that would have been stopped save the rest of their training, and a keep among them is one that is
+lost. Keeps are too few to show one in a hundred, so kept changes are met again: a run of one with
+another seed, beside what a random half of the other runs foretell. It holds when of three sessions
+and two hundred screens a third of the time is saved and not more than one keep in a hundred is
+lost, by the upper end of a 95 % interval.
 """
 
+import json
+import lzma
 import os
 import random
 import subprocess
@@ -16,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
-from typing import Final
+from typing import Any, Final
 
 from node.home.home import Home
 from node.line.early_stop import told_runs
@@ -28,8 +31,11 @@ from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.units import NANO
 from tools.dying import dying
+from trainer.measuring.loss_curve import LossPoint
 
 _SESSIONS: Final = 3
+_SCREENS: Final = 200
+RECORDED: Final = Path(__file__).parent / "recorded"
 _SAVED: Final = 0.35
 _LOST: Final = 0.01
 _MET_AGAIN: Final = 1000
@@ -47,37 +53,103 @@ class _Screen:
     ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a session recorded: `sd` is of one run, as known at its end."""
+
+    screens: tuple[_Screen, ...]
+    runs: tuple[ToldRun, ...]
+    sd: float
+
+
 def run_stopping(home: Path, *, task: str = "tiny-long", minutes: float = 55) -> Figures:
-    """Record sessions and look at them; of one that is there already nothing is run again."""
-    screens: list[list[_Screen]] = []
-    runs: list[list[ToldRun]] = []
-    sds: list[float] = []
-    for number in range(_SESSIONS):
-        place = home / f"session-{number}"
-        if not (place / "done").exists():
-            _record(place, task, minutes)
-        with Store.open_read_only(Home(place)) as store:
-            (line,) = store.jobs.lines()
-            manifest = store.records.manifest(line.task)
-            assert manifest is not None
-            sds.append(known_noise(store, line.key, manifest.noise_floor_nano).sd)
-            runs.append(told_runs(store, line.key, manifest.metric.sign))
-            screens.append(_screens(store, line, runs[-1], manifest.metric.sign, sds[-1]))
-    replayed = [_replayed(*each) for each in zip(screens, runs, sds, strict=True)]
+    """Record one more session, and look at all of this task."""
+    number = len([*RECORDED.glob(f"{task}-*.json.xz")])
+    place = home / f"session-{number:02}"  # one that was interrupted goes on
+    if not (place / "done").exists():
+        _record(place, task, minutes)
+    keep_session(read_session(place), RECORDED / f"{task}-{number:02}.json.xz")
+    sessions = [kept_session(path) for path in sorted(RECORDED.glob(f"{task}-*.json.xz"))]
+    return {"task": task, **stopping_of(sessions)}
+
+
+def stopping_of(sessions: Sequence[Session]) -> Figures:
+    """Return what stopping would have saved in recorded sessions, and lost."""
+    replayed = [_replayed(one.screens, one.runs, one.sd) for one in sessions]
     saved = sum(one[0] for one in replayed) / sum(one[1] for one in replayed)
-    lost = sum(_lost(one, every, sd) for one, every, sd in zip(screens, runs, sds, strict=True))
-    upper = upper_bound(lost, _SESSIONS * _MET_AGAIN)
-    kept = sum(screen.is_kept for one in screens for screen in one)
+    lost = sum(_lost(one.screens, one.runs, one.sd) for one in sessions)
+    met_again = len([one for one in sessions if any(screen.is_kept for screen in one.screens)])
+    upper = upper_bound(lost, met_again * _MET_AGAIN) if met_again else 1.0
+    screens = [len(one.screens) for one in sessions]
+    kept = sum(screen.is_kept for one in sessions for screen in one.screens)
+    is_enough = len(sessions) >= _SESSIONS and sum(screens) >= _SCREENS and kept > 0
     return {
-        "holds": saved >= _SAVED and upper <= _LOST and kept > 0,
-        "task": task,
-        "screens": [len(one) for one in screens],
+        "holds": is_enough and saved >= _SAVED and upper <= _LOST,
+        "screens": screens,
         "kept": kept,
         "saved": round(saved, 3),
         "kept_and_lost_in_order": sum(one[2] for one in replayed),
-        "lost_when_met_again": f"{lost} of {_SESSIONS * _MET_AGAIN}",
+        "lost_when_met_again": f"{lost} of {met_again * _MET_AGAIN}",
         "lost_upper": round(upper, 5),
     }
+
+
+def read_session(place: Path) -> Session:
+    """Return what a home's session recorded."""
+    with Store.open_read_only(Home(place)) as store:
+        (line,) = store.jobs.lines()
+        manifest = store.records.manifest(line.task)
+        assert manifest is not None
+        sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
+        runs = told_runs(store, line.key, manifest.metric.sign)
+        screens = _screens(store, line, runs, manifest.metric.sign, sd)
+    return Session(screens=tuple(screens), runs=tuple(runs), sd=sd)
+
+
+def keep_session(session: Session, path: Path) -> None:
+    """Write a session to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "sd": session.sd,
+        "runs": [_run_document(run) for run in session.runs],
+        "screens": [
+            {"run": _run_document(one.run), "needed": one.needed, "kept": one.is_kept, "ms": one.ms}
+            for one in session.screens
+        ],
+    }
+    path.write_bytes(lzma.compress(json.dumps(document).encode()))
+
+
+def kept_session(path: Path) -> Session:
+    """Return the session that a file holds."""
+    document = json.loads(lzma.decompress(path.read_bytes()))
+    return Session(
+        sd=document["sd"],
+        runs=tuple(_run_of(run) for run in document["runs"]),
+        screens=tuple(
+            _Screen(
+                run=_run_of(one["run"]), needed=one["needed"], is_kept=one["kept"], ms=one["ms"]
+            )
+            for one in document["screens"]
+        ),
+    )
+
+
+def _run_document(run: ToldRun) -> dict[str, Any]:
+    points = [[point.step, point.loss_nano] for point in run.points]
+    trees = {"tree": run.tree.hex()[:16], "base": run.base.hex()[:16]}  # told apart by as much
+    return {"job": run.job, **trees, "steps": run.steps, "metric": run.metric, "points": points}
+
+
+def _run_of(document: Mapping[str, Any]) -> ToldRun:
+    return ToldRun(
+        job=document["job"],
+        tree=bytes.fromhex(document["tree"]),
+        base=bytes.fromhex(document["base"]),
+        points=tuple(LossPoint(step=step, loss_nano=loss) for step, loss in document["points"]),
+        steps=document["steps"],
+        metric=document["metric"],
+    )
 
 
 def upper_bound(lost: int, count: int, confidence: float = 0.95) -> float:

@@ -1,12 +1,23 @@
 """What stopping early would have come to: the share that is saved, and what is lost at most."""
 
 import random
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from node.line.foresight import ToldRun
 from protocol.units import NANO
-from tools.soak.stopping import _replayed, _Screen, upper_bound
+from tools.soak.stopping import (
+    RECORDED,
+    Session,
+    _replayed,
+    _Screen,
+    keep_session,
+    kept_session,
+    stopping_of,
+    upper_bound,
+)
 from trainer.measuring.loss_curve import LossPoint
 
 BASE = bytes(32)
@@ -42,3 +53,19 @@ def test_what_is_stopped_saves_the_rest_of_its_training_and_teaches_nothing() ->
     assert lost == 0
     # The two that are far off, and of the others what is seen to be no gain.
     assert 2 * 0.7 * 1000 <= saved <= 12 * 0.7 * 1000
+
+
+def test_a_session_that_is_kept_reads_as_it_was(tmp_path: Path) -> None:
+    runs = tuple(ran(number, number / 100, bytes([number]) * 8) for number in range(3))
+    runs = tuple(replace(run, base=bytes(8)) for run in runs)
+    screens = tuple(_Screen(run=run, needed=1.5, is_kept=True, ms=1000) for run in runs)
+    session = Session(screens=screens, runs=runs, sd=SD)
+    keep_session(session, tmp_path / "tiny-long-00.json.xz")
+    assert kept_session(tmp_path / "tiny-long-00.json.xz") == session
+
+
+def test_too_few_sessions_prove_nothing_and_are_told_all_the_same() -> None:
+    (first, *_) = sorted(RECORDED.glob("*.json.xz"))
+    told = stopping_of([kept_session(first)])
+    assert told["holds"] is False
+    assert told["kept"]
