@@ -86,10 +86,10 @@ class Latest {
     this.#line = line;
     this.#place = place;
     visit.hear("experiment", (experiment) => {
+      say(`${wording(experiment.decision).word}: ${plain(experiment.title)}`); // also if it was just read
       if (this.#known.some(({ id }) => id === experiment.id)) return;
       this.#known = [experiment, ...this.#known].slice(0, LATEST);
       refill(this.#place, this.#list());
-      say(`${wording(experiment.decision).word}: ${plain(experiment.title)}`);
     });
   }
 
