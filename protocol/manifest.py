@@ -166,6 +166,21 @@ class TaskManifest(Mapped):
             return manifest
         return dataclasses.replace(manifest, received=received)
 
+    def parts_from(self, other: Self) -> tuple[str, object, object] | None:
+        """Return in what this is no other rung of a task's ladder: what, there and here; else None.
+
+        Rungs have one kind, one metric and the same editable files.
+        """
+        for what, theirs, own in (
+            ("kind", other.kind, self.kind),
+            ("metric", other.metric.name, self.metric.name),
+            ("direction", other.metric.direction, self.metric.direction),
+            ("files", [path for path, _ in other.files], [path for path, _ in self.files]),
+        ):
+            if theirs != own:
+                return what, theirs, own
+        return None
+
     def _fault(self) -> str | None:
         for name, entries in (("files", self.files), ("data", self.data)):
             if not strictly_rising([entry for entry, _ in entries]):

@@ -11,6 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from protocol.gains import Gain
+from protocol.units import NANO
+
+Z95: Final = 1.96  # standard errors to each end of a 95 % interval
 _PRIOR: Final = (0.5, 0.5)  # mean and standard deviation of a slope nobody knows anything of
 _SCATTER_SD: Final = 0.3  # between changes, until more than a few are known
 _FEW: Final = 4.0  # as so many changes that scatter counts
@@ -31,6 +35,11 @@ class Carried:
     above_error: float
 
 
+def measured(gain: Gain) -> tuple[float, float]:
+    """Return a gain and its standard error, in the metric's unit."""
+    return gain.value_nano / NANO, (gain.upper_nano - gain.value_nano) / NANO / Z95
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slope:
     """A slope with its uncertainty (one standard deviation), of so many changes.
@@ -46,7 +55,7 @@ class Slope:
     @property
     def interval(self) -> tuple[float, float]:
         """95 in 100 of what is believed of it lie between these."""
-        return self.mean - 1.96 * self.sd, self.mean + 1.96 * self.sd
+        return self.mean - Z95 * self.sd, self.mean + Z95 * self.sd
 
     def expected(self, gain: float, error: float = 0.0) -> tuple[float, float]:
         """Return the gain to expect here of one change, and its standard deviation."""

@@ -20,7 +20,7 @@ from protocol.patches import unified_diff
 from protocol.prospects import AuthorRate
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
-from protocol.transfer import UNKNOWN, Slope
+from protocol.transfer import Slope
 from protocol.units import NANO
 
 _LOOKED_AGAIN = 64  # records that came, before what other classes taught is looked up again
@@ -116,7 +116,7 @@ class Offers:
             own = self._ledger.key
             self._slopes = class_slopes(self._store, self._net, own.task, own.hardware_class)
             self._looked_at = newest
-        return max(0.0, self._slopes.get(key.hardware_class, UNKNOWN).mean)
+        return max(0.0, self._slopes[key.hardware_class].mean)
 
     def rows(self) -> tuple[Row, ...]:
         """Return the rows of this line's own class."""

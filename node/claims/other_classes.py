@@ -5,17 +5,13 @@ of it orders whose claims are tried first: no effect elsewhere is evidence.
 """
 
 from collections.abc import Mapping
-from typing import Final
 
 from node.store.boards import BoardKey
 from node.store.store import Store
-from protocol.board_facts import BoardClaim
+from protocol.board_facts import BoardClaim, Vote
 from protocol.gains import Gain
 from protocol.opinions import borne_out, claims_of
-from protocol.transfer import Carried, Slope, slopes
-from protocol.units import NANO
-
-_Z95: Final = 1.96  # by which an interval's reach is a standard error
+from protocol.transfer import Carried, Slope, measured, slopes
 
 
 def class_slopes(store: Store, net: str, task: bytes, here: str) -> Mapping[str, Slope]:
@@ -33,31 +29,21 @@ def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[Car
     said = {key.hardware_class: store.boards.facts(key) for key in keys}
     # An attestation may answer a claim that was made on other hardware.
     known = claims_of(fact for facts in said.values() for fact in facts)
-    votes = {
-        name: [vote for vote in borne_out(facts, known) if vote.gain is not None]
-        for name, facts in said.items()
-    }
+    votes: dict[tuple[bytes, bytes], list[tuple[str, Vote]]] = {}
+    for name, facts in said.items():
+        for vote in borne_out(facts, known):
+            votes.setdefault((vote.base, vote.tree), []).append((name, vote))
     pairs: dict[tuple[str, str], list[Carried]] = {}
     for there, facts in said.items():
         for claim in facts:
             if not isinstance(claim, BoardClaim) or claim.gain is None:
                 continue
-            for here, of_others in votes.items():
-                for vote in of_others if here != there else ():
-                    is_it = (vote.base, vote.tree) == (claim.base, claim.tree)
-                    if is_it and vote.author != claim.author and vote.gain is not None:
-                        pairs.setdefault((there, here), []).append(_pair(claim.gain, vote.gain))
+            for here, vote in votes.get((claim.base, claim.tree), ()):
+                if here != there and vote.author != claim.author and vote.gain is not None:
+                    pairs.setdefault((there, here), []).append(_pair(claim.gain, vote.gain))
     return pairs
 
 
 def _pair(there: Gain, here: Gain) -> Carried:
-    return Carried(
-        below=there.value_nano / NANO,
-        below_error=_error(there),
-        above=here.value_nano / NANO,
-        above_error=_error(here),
-    )
-
-
-def _error(gain: Gain) -> float:
-    return (gain.upper_nano - gain.value_nano) / NANO / _Z95
+    (below, below_error), (above, above_error) = measured(there), measured(here)
+    return Carried(below=below, below_error=below_error, above=above, above_error=above_error)

@@ -15,11 +15,10 @@ from protocol.board_facts import BoardClaim, read_fact
 from protocol.record_kinds import FoundOn, PatchBody, ResultBody
 from protocol.records import Record
 from protocol.runs import Run
-from protocol.transfer import Carried, Slope, slopes
+from protocol.transfer import Z95, Carried, Slope, measured, slopes
 from protocol.units import NANO, from_nano
 
-_T95: Final = 1.96  # by which the reach of an interval is told as a standard error
-_RANK: Final = {"screen": 0, "keep": 1, "confirm": 2}
+_OF_CHANGES: Final = ("screen", "keep", "confirm")  # stages
 
 Came = Literal["discarded", "kept", "confirmed", "unconfirmed", "failed"]
 HOLDS: Final[frozenset[Came]] = frozenset({"kept", "confirmed"})
@@ -54,7 +53,7 @@ class Place:
         """Where the gain lies, 95 in 100; None where the records do not tell."""
         if self.gain is None or self.error is None:
             return None
-        return self.gain - _T95 * self.error, self.gain + _T95 * self.error
+        return self.gain - Z95 * self.error, self.gain + Z95 * self.error
 
     @property
     def holds(self) -> bool:
@@ -98,73 +97,54 @@ def tasks_of(changes: Iterable[Climbed]) -> set[bytes]:
     }
 
 
-def slopes_known(changes: Iterable[Climbed]) -> dict[tuple[Where, Where], Slope]:
-    """Return how much of a gain carries over from each place to each other one, as far as known."""
-    return slopes(_pairs(changes))
+def slopes_known(
+    changes: Iterable[Climbed], also: Iterable[tuple[Where, Where]] = ()
+) -> dict[tuple[Where, Where], Slope]:
+    """Return how much of a gain carries over from each place to each other one, as far as known.
 
-
-def slope_between(changes: Iterable[Climbed], there: Where, here: Where) -> Slope:
-    """Return how much of a gain there is to be expected here; of new places what is usual."""
-    pairs = _pairs(changes)
-    pairs.setdefault((there, here), [])
-    return slopes(pairs)[there, here]
-
-
-def _pairs(changes: Iterable[Climbed]) -> dict[tuple[Where, Where], list[Carried]]:
-    pairs: dict[tuple[Where, Where], list[Carried]] = {}
+    Of the pairs of `also` of which nothing is known, what is usual.
+    """
+    pairs: dict[tuple[Where, Where], list[Carried]] = {pair: [] for pair in also}
     for change in changes:
-        for place in change.places:
-            if (one := _pair(change.there, place)) is not None and change.there is not None:
-                pairs.setdefault((change.there.where, place.where), []).append(one)
-    return pairs
-
-
-def _pair(there: Place | None, here: Place) -> Carried | None:
-    if there is None or there.gain is None or here.gain is None:
-        return None
-    return Carried(
-        below=there.gain,
-        below_error=there.error or 0.0,
-        above=here.gain,
-        above_error=here.error or 0.0,
-    )
+        there = change.there
+        if there is None or there.gain is None:
+            continue
+        for here in change.places:
+            if here.gain is not None:
+                one = Carried(
+                    below=there.gain,
+                    below_error=there.error or 0.0,
+                    above=here.gain,
+                    above_error=here.error or 0.0,
+                )
+                pairs.setdefault((there.where, here.where), []).append(one)
+    return slopes(pairs)
 
 
 def _climbed(store: Store, found_on: FoundOn, records: Sequence[Record]) -> Climbed:
-    there = _best(_places(store, found_on.patch)) if found_on.patch else {}
-    places: dict[tuple[Where, bytes], Place] = {}
+    there = _best(_places(store, found_on.patch)) if found_on.patch else []
+    places = _best(place for record in records for place in _places(store, record.id))
     titles = [record.body.title for record in records if isinstance(record.body, PatchBody)]
-    for record in records:
-        places |= _best([*places.values(), *_places(store, record.id)])
-    found = [one for one in there.values() if one.where.task == found_on.task]
+    found = [one for one in there if one.where.task == found_on.task]
     return Climbed(
         found_on=found_on,
         title=titles[0],
         there=max(found, key=lambda one: (one.is_own, one.gain is not None), default=None),
-        places=tuple(sorted(places.values(), key=lambda one: (not one.is_own, one.where))),
+        places=tuple(sorted(places, key=lambda one: (not one.is_own, one.where))),
     )
 
 
-def _best(places: Iterable[Place]) -> dict[tuple[Where, bytes], Place]:
-    """Return for each author and place what says most: a confirmation, else runs of its own."""
-    best: dict[tuple[Where, bytes], Place] = {}
-    for place in places:
-        key = (place.where, place.author)
-        if key not in best or _says(place) >= _says(best[key]):
-            best[key] = place
-    return best
+def _best(places: Iterable[Place]) -> list[Place]:
+    """Return for each author and place what says most: a confirmation, else the latest runs."""
+    trials = ("confirmed", "unconfirmed")
+    ranked = sorted(places, key=lambda one: one.came in trials)  # those of a kind stay in order
+    return [*{(place.where, place.author): place for place in ranked}.values()]
 
 
-def _says(place: Place) -> int:
-    return 1 if place.came in ("confirmed", "unconfirmed") else 0
-
-
-def _places(store: Store, patch: bytes | None) -> Iterator[Place]:
-    if patch is None:
-        return
+def _places(store: Store, patch: bytes) -> Iterator[Place]:
     for record in store.records.results_of(patch):
         body = record.body
-        if not isinstance(body, ResultBody) or body.stage not in _RANK:
+        if not isinstance(body, ResultBody) or body.stage not in _OF_CHANGES:
             continue
         gain, error = _gain(store, record, body)
         yield Place(
@@ -183,7 +163,7 @@ def _came(body: ResultBody, gain: float | None, error: float | None) -> Came:
     if body.status != "ok":
         return "failed"
     if body.stage == "confirm":
-        is_sure = gain is not None and error is not None and gain > _T95 * error
+        is_sure = gain is not None and error is not None and gain > Z95 * error
         return "confirmed" if is_sure else "unconfirmed"
     return "kept" if body.stage == "keep" else "discarded"
 
@@ -195,8 +175,7 @@ def _gain(store: Store, record: Record, body: ResultBody) -> tuple[float | None,
         return None, None
     fact = read_fact(record, manifest, body.hardware_class)
     if isinstance(fact, BoardClaim) and fact.gain is not None:
-        reach_nano = fact.gain.upper_nano - fact.gain.value_nano
-        return fact.gain.value_nano / NANO, reach_nano / NANO / _T95
+        return measured(fact.gain)
     entry = store.experiments.find(record.id)  # an own one has a row, with its base's metric
     sd = manifest.noise_floor_nano / NANO
     if entry is None or entry.gain_nano is None or not sd:

@@ -11,7 +11,7 @@ from typing import Final
 
 from node.line.carried import CarriedStep
 from node.store.blobs import Blobs
-from node.store.experiments import BRANCHING, CATCHING_UP, STACKING, STRIPPING
+from node.store.experiments import ABLATION, MADE_HERE
 from node.store.jobs import Line
 from node.store.store import Store
 from node.vetting.adoption import concern, examine
@@ -22,7 +22,7 @@ from protocol.manifest import TaskManifest
 from protocol.record_kinds import FoundOn, PatchBody, ResultBody
 from protocol.records import Record
 
-_WHOLE: Final = {STACKING, BRANCHING, CATCHING_UP, STRIPPING}  # patches that are no single idea
+_WHOLE: Final = MADE_HERE - {ABLATION}  # patches that are no single step
 _DETOUR: Final = 1000  # of single ideas that are preferred to such a one
 
 
@@ -33,16 +33,11 @@ def check_rungs(below: TaskManifest, above: TaskManifest) -> None:
             f"{above.name} is the task that it was found on",
             "name another one with --to; on other machines peers find it by themselves",
         )
-    for what, lower, upper in (
-        ("kind", below.kind, above.kind),
-        ("metric", below.metric.name, above.metric.name),
-        ("files", [path for path, _ in below.files], [path for path, _ in above.files]),
-    ):
-        if lower != upper:
-            raise UsageError(
-                f"nothing of {below.name} can be carried to {above.name}: their {what} differ",
-                "rungs of a ladder have one metric, and the same editable files",
-            )
+    if parted := above.parts_from(below):
+        raise UsageError(
+            f"nothing of {below.name} can be carried to {above.name}: their {parted[0]} differ",
+            "rungs of a ladder have one metric, and the same editable files",
+        )
 
 
 def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[CarriedStep, ...]:

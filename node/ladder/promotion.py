@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from node.ladder.climbed import Climbed, Where, climbed, slope_between
+from node.ladder.climbed import Where, climbed, slopes_known
 from node.ladder.finds import check_rungs, step_of_record, steps_to
 from node.line.carried import CarriedStep
 from node.line.ledger import Ledger
@@ -81,8 +81,13 @@ class Promotion:
         ]
         if not steps:
             return []
-        changes = climbed(self._store)
-        found = [self._promising(step, changes) for step in _once(steps)]
+        here = Where(self._ledger.key.task, self._ledger.key.hardware_class)
+        there = {step: _where(step.found_on) for step in _once(steps)}
+        known_slopes = slopes_known(climbed(self._store), {(one, here) for one in there.values()})
+        found = []
+        for step, place in there.items():
+            gain, spread = known_slopes[place, here].expected((step.gain_nano or 0) / NANO)
+            found.append(Promising(step=step, expected=gain, spread=spread))
         return sorted(found, key=lambda one: (-one.expected, one.step.tree))
 
     def _known(self) -> set[FoundOn]:
@@ -92,13 +97,6 @@ class Promotion:
         last_kept = max((job.id for job in closed if job.step.decision == "kept"), default=0)
         carried = [job for job in closed if job.step.decision != "misfit" or job.id > last_kept]
         return {job.step.found_on for job in (*carried, *jobs.open_jobs(key, CarriedStep))}
-
-    def _promising(self, step: CarriedStep, changes: list[Climbed]) -> Promising:
-        here = Where(self._ledger.key.task, self._ledger.key.hardware_class)
-        there = Where(step.found_on.task, step.found_on.hardware_class)
-        slope = slope_between(changes, there, here)
-        gain, spread = slope.expected((step.gain_nano or 0) / NANO)
-        return Promising(step=step, expected=gain, spread=spread)
 
     def _own(self, rung: TaskManifest) -> tuple[CarriedStep, ...]:
         """Return what led to this node's working lines on a rung."""
@@ -144,6 +142,10 @@ class Promotion:
             return step_of_record(self._store, self._ledger.blobs, record, rung)
         except ArnodeError:  # it is not to be run unasked, or its base is not here
             return None
+
+
+def _where(found_on: FoundOn) -> Where:
+    return Where(found_on.task, found_on.hardware_class)
 
 
 def _once(steps: list[CarriedStep]) -> list[CarriedStep]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.line.carried import CARRIED
-from node.store.experiments import ABLATION, BRANCHING, CATCHING_UP, STACKING, STRIPPING
+from node.store.experiments import MADE_HERE
 from node.store.store import Store
 from protocol.record_kinds import PatchBody, ResultBody
 
@@ -21,7 +21,6 @@ _LEAST, _MOST = 0.05, 0.7  # else it could not show that it is worth more, nor f
 HALF_MS: Final = 2_400_000  # of devices: what was before that counts by half
 FIRST_MS: Final = 1_800_000  # of devices, on each side, that count as if both had brought the same
 _SHARPNESS: Final = 3  # twice as much brought by the hour is worth eight times the time
-_NO_IDEAS: Final = {STACKING, BRANCHING, CATCHING_UP, STRIPPING, ABLATION}
 
 
 @dataclass
@@ -56,7 +55,7 @@ def share_below(store: Store, task: bytes, rungs: Collection[bytes]) -> float:
         gain_nano = _kept_nano(store, record.id)
         if _is_carried(patch):
             carried.add(gain_nano, device_ms)
-        elif patch is None or patch.origin.proposer not in _NO_IDEAS:
+        elif patch is None or patch.origin.proposer not in MADE_HERE:
             own.add(gain_nano, device_ms)
     return share_by(carried.nano, carried.ms, own.nano, own.ms)
 

@@ -245,16 +245,22 @@ class Agenda:
             return self._open(idea)
         if self.goal.is_on_demand:
             if self._is_all_answered():  # just now, as the last of what is carried did not fit
-                return self.next_run(running, has_lanes=has_lanes)
+                return self.next_run(
+                    running,
+                    has_lanes=has_lanes,
+                    is_foreign_barred=is_foreign_barred,
+                    passing_over=passing_over,
+                )
             return None
         if idea := self._ideas.again():
             return self._open(idea, is_new=False)
         if self._are_all_opened:
             self.is_over = not jobs
             return None
-        if self._promotion and (step := self._promotion.best()):
+        while self._promotion and (step := self._promotion.best()):
             open_carried(self._ledger, step)
-            return self.next_run(running, has_lanes=has_lanes, is_foreign_barred=is_foreign_barred)
+            if idea := self._ideas.carried(self._activity.say, is_foreign_barred=is_foreign_barred):
+                return self._open(idea)
         if self._exploring.is_due:
             return None if jobs else self._open_next() or self._open_experiment()
         return self._open_experiment()

@@ -8,7 +8,6 @@ came of it is read from the store.
 import asyncio
 import contextlib
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from functools import partial
 from node.home.control import call, is_running, nonsense
 from node.line.carried import UNFIT, CarriedStep
 from node.line.run_time import run_seconds
-from node.on_demand.session import POLL_S, Workbench, be_node, find_workbench
+from node.on_demand.session import Workbench, be_node, find_workbench, follow
 from node.running.loads import Load
 from node.running.node import Node
 from node.running.program import at_work
@@ -67,18 +66,14 @@ def carry_up(what: str, *, to: str | None, rung: str | None) -> CarriedAll:
     """Have changes tried on another rung. Raises ArnodeError, KeyboardInterrupt."""
     bench = find_workbench(to, None)
     load = Load(what=what, to=bench.task.id, rung=rung)
-    blobs = Blobs(bench.home.blobs)
-    with Store.open_read_only(bench.home) as store:  # what cannot be is told before anything runs
-        steps = load.steps(store, blobs, bench.task.manifest)
+    with Store.open_read_only(bench.home) as store:
         newest = store.experiments.listed(newest_first=True, limit=1)
-    if any(step.author is not None for step in steps):
-        require_peer_sandbox(bench.config)
     has_ended = False
     numbers: Sequence[int] = ()
     with contextlib.suppress(KeyboardInterrupt):
         if is_running(bench.home.socket):
             numbers = _ask_node(bench, load)
-            has_ended = _follow(bench, numbers)
+            has_ended = follow(bench.home, _shown(numbers))
         else:
             numbers = _work_alone(bench, load)
     with Store.open_read_only(bench.home) as store:
@@ -98,19 +93,6 @@ def _ask_node(bench: Workbench, load: Load) -> Sequence[int]:
     raise nonsense()
 
 
-def _follow(bench: Workbench, numbers: Sequence[int]) -> bool:
-    """Wait until jobs are closed; return whether the node ended meanwhile."""
-    show = _shown(numbers)
-    while True:
-        is_there = is_running(bench.home.socket)
-        with Store.open_read_only(bench.home) as store:
-            if show(store):
-                return False
-        if not is_there:
-            return True
-        time.sleep(POLL_S)
-
-
 def _work_alone(bench: Workbench, load: Load) -> Sequence[int]:
     """Be the node until all of it is decided and judged."""
     numbers: tuple[int, ...] = ()
@@ -120,11 +102,14 @@ def _work_alone(bench: Workbench, load: Load) -> Sequence[int]:
         numbers = node.carry(load)
         return partial(_shown(numbers), node.books.store)
 
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        at_work(bench.home, bench.config, to_terminal=True),
-    ):
-        asyncio.run(be_node(bench.home, bench.config, bench.task, hand_in))
+    home, config, task = bench.home, bench.config, bench.task
+    with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=True):
+        with Store.open_read_only(home) as store:  # what cannot be is told before anything runs
+            steps = load.steps(store, Blobs(home.blobs), task.manifest)
+        is_peers = any(step.author is not None for step in steps)
+        if is_peers:
+            require_peer_sandbox(config)
+        asyncio.run(be_node(home, config, task, hand_in, runs_strangers=is_peers))
     return numbers
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.knobs.proposer import KnobsProposer
+from node.home.control import is_running
 from node.home.home import Home
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.open_task import Session, find_task, opened
@@ -133,6 +135,21 @@ async def be_node(
                 following.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await following
+
+
+def follow(home: Home, show: Callable[[Store], bool]) -> bool:
+    """Wait, beside a running node, until `show` says that all is there; return whether it ended.
+
+    It may have come to an end of it just before.
+    """
+    while True:
+        is_there = is_running(home.socket)
+        with Store.open_read_only(home) as store:
+            if show(store):
+                return False
+        if not is_there:
+            return True
+        time.sleep(POLL_S)
 
 
 async def _repeat(show: Callable[[], object]) -> None:

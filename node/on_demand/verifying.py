@@ -8,7 +8,6 @@ more than the run at hand, and what came of it is read from the store.
 import asyncio
 import contextlib
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ from node.line.open_task import find_task
 from node.line.run_time import run_seconds
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
-from node.on_demand.session import POLL_S, be_node
+from node.on_demand.session import be_node, follow
 from node.on_demand.takes import pairs_take, usual_pairs
 from node.running.node import Node
 from node.running.program import at_work
@@ -67,9 +66,10 @@ def verify_claim(question: Question) -> Verified:
     has_ended = False
     job_id: int | None = None
     if is_running(home.socket):
-        job_id = ask_node(home, question)
+        job_id = asked = ask_node(home, question)
         with contextlib.suppress(KeyboardInterrupt):
-            has_ended = _follow(home, job_id)
+            show = _shown()
+            has_ended = follow(home, lambda store: show(store, asked))
     else:
         job_id = _work_alone(home, question)
     with Store.open_read_only(home) as store:
@@ -103,25 +103,6 @@ def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
         runs=tuple(ended_runs(store.jobs.runs_of(job.id))),
         marks=marks,
     )
-
-
-# With a running node
-
-
-def _follow(home: Home, job_id: int) -> bool:
-    """Wait until a job is closed; return whether the node ended meanwhile."""
-    show = _shown()
-    while True:
-        is_there = is_running(home.socket)
-        with Store.open_read_only(home) as store:
-            if show(store, job_id):
-                return False
-        if not is_there:
-            return True
-        time.sleep(POLL_S)
-
-
-# Without one
 
 
 def _work_alone(home: Home, question: Question) -> int | None:

@@ -26,6 +26,7 @@ STRIPPING: Final = "stripping"  # a stranger's tree made clean
 CATCHING_UP: Final = "catch-up"
 ABLATION: Final = "ablation"  # a line without one of its parts
 BRANCHING: Final = "branch"  # a step to another tree, which is no idea for a gain
+MADE_HERE: Final = frozenset({STACKING, STRIPPING, CATCHING_UP, ABLATION, BRANCHING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from node.documents.transfer import transfer_document
 from node.home.home import Home
-from node.ladder.climbed import Where, climbed, slope_between, slopes_known, tasks_of
+from node.ladder.climbed import Where, climbed, slopes_known, tasks_of
 from node.ladder.kinds import kinds_tried, rungs_here
 from node.ladder.promotion import LEAST_SD, Promotion, rungs_below
 from node.ladder.share import FIRST, share_below, share_by
@@ -151,7 +151,8 @@ def test_what_carried_over_before_says_what_to_expect_next(
     slope = slopes_known(changes)[there, here]
     assert slope.count >= 1
     assert slope.mean < UNKNOWN.mean
-    assert slope_between(changes, there, Where(TOP.id, HARDWARE_CLASS)).mean < UNKNOWN.mean
+    new = there, Where(TOP.id, HARDWARE_CLASS)
+    assert slopes_known(changes, [new])[new].mean < UNKNOWN.mean
 
 
 def tree_of(below: Ledger, number: int) -> bytes:

@@ -189,18 +189,13 @@ def _rung_below(path: Path, fields: Fields, data_dir: Path, above: tuple[Path, .
 
 def _checked_rung(fields: Fields, manifest: TaskManifest, below: TaskManifest) -> TaskManifest:
     """Return the manifest of the rung below, if what is found there can be carried to this one."""
-    for what, own, theirs in (
-        ("kind", manifest.kind, below.kind),
-        ("metric", manifest.metric.name, below.metric.name),
-        ("direction", manifest.metric.direction, below.metric.direction),
-        ("files", [path for path, _ in manifest.files], [path for path, _ in below.files]),
-    ):
-        if own != theirs:
-            raise fields.error(
-                "ladder.below",
-                f"names {below.name}, whose {what} is {theirs!r}, not {own!r}",
-                "rungs have one metric, and the same editable files",
-            )
+    if parted := manifest.parts_from(below):
+        what, theirs, own = parted
+        raise fields.error(
+            "ladder.below",
+            f"names {below.name}, whose {what} is {theirs!r}, not {own!r}",
+            "rungs have one metric, and the same editable files",
+        )
     return below
 
 
