@@ -79,6 +79,14 @@ def decide(ledger: Ledger, decision: str, *metrics_nano: int) -> None:
     close_experiment(ledger, job, replace(job.step, decision=decision), runs, note=decision)
 
 
+def carry_best(ledger: Ledger, decision: str, *metrics_nano: int) -> None:
+    """Queue the most promising find, and let it be tried, with these metrics."""
+    step = promotion(ledger).best()
+    assert step is not None
+    open_carried(ledger, step)
+    decide(ledger, decision, *metrics_nano)
+
+
 @pytest.fixture
 def below(home: Home, store: Store) -> Ledger:
     return with_baseline(home, store)
@@ -239,10 +247,7 @@ def test_rungs_whose_finds_are_kept_have_more_of_the_time(
 ) -> None:
     monkeypatch.setattr("node.ladder.share.FIRST_MS", 10_000)
     keep(below, "0.2")
-    step = promotion(above).best()
-    assert step is not None
-    open_carried(above, step)
-    decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     conclude(above, rate_proposal(BASELINE, "0.6"), "screened_out", BASE_NANO)
     assert share_below(store, UPPER.id, [MANIFEST.id]) > 0.5
     own = rate_proposal(above.source(above.known_line.working), "0.7")
@@ -256,10 +261,7 @@ def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
     monkeypatch.setattr("node.ladder.share.FIRST_MS", 10_000)
     monkeypatch.setattr("node.ladder.share.HALF_MS", 20_000)
     keep(below, "0.2")
-    step = promotion(above).best()
-    assert step is not None
-    open_carried(above, step)
-    decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     own = rate_proposal(above.source(above.known_line.working), "0.7")
     conclude(above, own, "kept", BASE_NANO - 2 * GAIN_NANO, BASE_NANO - 2 * GAIN_NANO)
     shares = [share_below(store, UPPER.id, [MANIFEST.id])]
@@ -284,10 +286,7 @@ def test_proposers_are_told_what_became_of_own_finds(below: Ledger, above: Ledge
     store = above.store
     assert told_of_scales(store, above.key) == ()
     keep(below, "0.2")
-    step = promotion(above).best()
-    assert step is not None
-    open_carried(above, step)
-    decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     row, slope = told_of_scales(store, above.key)
     assert row == f"LEARNING_RATE → 0.2: found on {MANIFEST.name} +0.0200; upper +0.0200 kept"
     assert slope.startswith(f"of a gain on {MANIFEST.name} about ")
@@ -296,10 +295,7 @@ def test_proposers_are_told_what_became_of_own_finds(below: Ledger, above: Ledge
 def test_scripts_are_told_of_places_and_of_what_carries_over(below: Ledger, above: Ledger) -> None:
     store = above.store
     keep(below, "0.2")
-    step = promotion(above).best()
-    assert step is not None
-    open_carried(above, step)
-    decide(above, "screened_out", BASE_NANO)
+    carry_best(above, "screened_out", BASE_NANO)
     changes = climbed(store)
     names = labels(store, tasks_of(changes))
     told = transfer_document("main", None, [], changes, slopes_known(changes), names)
