@@ -32,9 +32,9 @@ def carry(what: str, to: str | None, rung: str | None, as_json: bool) -> None:
         print_json(_document(found))
         return
     for one in found.changes:
-        there = from_nano(one.step.gain_nano)
+        there = from_nano(one.find.gain_nano)
         said = "" if there is None else f"  ({there:+.4f} where it was found)"
-        click.echo(f"{decision_words(one):<24} {plain(one.step.title)}{said}")
+        click.echo(f"{decision_words(one):<24} {plain(one.find.title)}{said}")
     kept = sum(one.step.decision == "kept" for one in found.changes)
     click.echo(f"{kept} of {len(found.changes)} kept on {plain(found.manifest.name)}")
     if found.trial is not None:
@@ -52,13 +52,13 @@ def _document(found: "CarriedAll") -> dict[str, object]:
         "task": {"id": found.manifest.id.hex(), "name": found.manifest.name},
         "changes": [
             {
-                "title": one.step.title,
+                "title": one.find.title,
                 "found_on": {
-                    "task": one.step.found_on.task.hex(),
-                    "class": one.step.found_on.hardware_class,
-                    "patch": hex_or_none(one.step.found_on.patch),
+                    "task": one.find.found_on.task.hex(),
+                    "class": one.find.found_on.hardware_class,
+                    "patch": hex_or_none(one.find.found_on.patch),
                 },
-                "gain_there": from_nano(one.step.gain_nano),
+                "gain_there": from_nano(one.find.gain_nano),
                 "decision": one.step.decision,
                 "gain": one.gain,
                 "record": hex_or_none(one.step.result),

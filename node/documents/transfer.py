@@ -38,7 +38,7 @@ class PlaceDocument(TypedDict):
     where: WhereDocument
     author: str
     own: bool
-    result: str
+    result: str | None
     decision: str
     gain: float | None
     lower: float | None
@@ -46,11 +46,15 @@ class PlaceDocument(TypedDict):
 
 
 class CarriedDocument(TypedDict):
-    """A change, where it was found, and on how many of the places it was carried to it holds."""
+    """A change, where it was found, and on how many of the places it was carried to it holds.
+
+    Of one `patch`, or of several `patches` together, which says nothing of any of them.
+    """
 
     title: str
     found_on: WhereDocument
     patch: str | None
+    patches: list[str]
     there: PlaceDocument | None
     places: list[PlaceDocument]
     holds_on: int
@@ -103,7 +107,7 @@ def transfer_document(
             "where": place(one.where),
             "author": one.author.hex(),
             "own": one.is_own,
-            "result": one.result.hex(),
+            "result": None if one.result is None else one.result.hex(),
             "decision": one.came,
             "gain": one.gain,
             "lower": one.interval and one.interval[0],
@@ -128,6 +132,7 @@ def transfer_document(
                 "title": change.title,
                 "found_on": place(Where(change.found_on.task, change.found_on.hardware_class)),
                 "patch": None if change.found_on.patch is None else change.found_on.patch.hex(),
+                "patches": [patch.hex() for patch in change.patches],
                 "there": None if change.there is None else told(change.there),
                 "places": [told(one) for one in change.places],
                 "holds_on": change.holds_on,

@@ -2,7 +2,8 @@
 
 Where a change was found and wherever it was tried since are places: a task on a class of hardware,
 by one author. What this node measured and what others say of theirs stay apart. A change that was
-kept by few runs is not verified by that: nor is it told as such.
+kept by few runs is not verified by that: nor is it told as such. What was carried together is one
+change, which says nothing of its parts.
 """
 
 import math
@@ -36,14 +37,14 @@ class Place:
     """What one author's records say of a change in one place; `is_own`: this node's.
 
     `gain` is in the metric's unit and positive if better, `error` one standard error of it; None
-    where the records do not tell. `result` is the one that says most.
+    where the records do not tell. `result` is the one that says most; of several changes together
+    that were measured one by one there is none.
     """
 
     where: Where
     author: bytes
     is_own: bool
-    patch: bytes
-    result: bytes
+    result: bytes | None
     came: Came
     gain: float | None
     error: float | None
@@ -65,10 +66,12 @@ class Place:
 class Climbed:
     """A change, where it was found and where it was tried since, each place once for each author.
 
-    `there` is None where nobody's records of that are here.
+    `patches` are its own where it was found, several if it consists of several. `there` is None
+    where nobody's records of that are here.
     """
 
     found_on: FoundOn
+    patches: tuple[bytes, ...]
     title: str
     there: Place | None
     places: tuple[Place, ...]
@@ -81,11 +84,14 @@ class Climbed:
 
 def climbed(store: Store) -> list[Climbed]:
     """Return every change that was carried, those found first first."""
-    families: dict[FoundOn, list[Record]] = {}
+    families: dict[tuple[FoundOn, tuple[bytes, ...]], list[Record]] = {}
     for record in store.records.carried():
-        if isinstance(record.body, PatchBody) and record.body.found_on is not None:
-            families.setdefault(record.body.found_on, []).append(record)
-    return [_climbed(store, found_on, records) for found_on, records in families.items()]
+        body = record.body
+        if isinstance(body, PatchBody) and (found_on := body.found_on) is not None:
+            # Several that were carried as one are named by the parents.
+            patches = body.parents if found_on.patch is None else (found_on.patch,)
+            families.setdefault((found_on, patches), []).append(record)
+    return [_climbed(store, *family, records) for family, records in families.items()]
 
 
 def tasks_of(changes: Iterable[Climbed]) -> set[bytes]:
@@ -121,16 +127,43 @@ def slopes_known(
     return slopes(pairs)
 
 
-def _climbed(store: Store, found_on: FoundOn, records: Sequence[Record]) -> Climbed:
-    there = _best(_places(store, found_on.patch)) if found_on.patch else []
+def _climbed(
+    store: Store, found_on: FoundOn, patches: tuple[bytes, ...], records: Sequence[Record]
+) -> Climbed:
     places = _best(place for record in records for place in _places(store, record.id))
     titles = [record.body.title for record in records if isinstance(record.body, PatchBody)]
-    found = [one for one in there if one.where.task == found_on.task]
     return Climbed(
         found_on=found_on,
+        patches=patches,
         title=titles[0],
-        there=max(found, key=lambda one: (one.is_own, one.gain is not None), default=None),
+        there=_together([_found(store, found_on.task, patch) for patch in patches]),
         places=tuple(sorted(places, key=lambda one: (not one.is_own, one.where))),
+    )
+
+
+def _found(store: Store, task: bytes, patch: bytes) -> Place | None:
+    """Return what is known of a patch on the task that it was found on."""
+    found = [one for one in _best(_places(store, patch)) if one.where.task == task]
+    return max(found, key=lambda one: (one.is_own, one.gain is not None), default=None)
+
+
+def _together(parts: Sequence[Place | None]) -> Place | None:
+    """Return what changes add up to that were measured one by one, None if one is not known."""
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    if len(known) == 1:
+        return known[0]
+    gains = [part.gain for part in known if part.gain is not None]
+    is_measured = len(gains) == len(known)
+    return Place(
+        where=known[0].where,
+        author=known[0].author,
+        is_own=all(part.is_own for part in known),
+        result=None,
+        came="kept" if all(part.holds for part in known) else "discarded",
+        gain=sum(gains) if is_measured else None,
+        error=math.hypot(*(part.error or 0.0 for part in known)) if is_measured else None,
     )
 
 
@@ -151,7 +184,6 @@ def _places(store: Store, patch: bytes) -> Iterator[Place]:
             where=Where(body.task, body.hardware_class),
             author=record.author,
             is_own=store.records.is_own(record.id),
-            patch=patch,
             result=record.id,
             came=_came(body, gain, error),
             gain=gain,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
-from node.line.carried import CarriedStep
+from node.line.carried import Find
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION, MADE_HERE
 from node.store.jobs import Line
@@ -40,7 +40,7 @@ def check_rungs(below: TaskManifest, above: TaskManifest) -> None:
         )
 
 
-def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[CarriedStep, ...]:
+def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[Find, ...]:
     """Return the steps by which a line's verified head came of the baseline, in their order.
 
     Raises UsageError if there are none.
@@ -53,7 +53,7 @@ def steps_of_head(store: Store, line: Line, below: TaskManifest) -> tuple[Carrie
     return steps_to(store, line, line.verified, below)
 
 
-def steps_to(store: Store, line: Line, tree: bytes, below: TaskManifest) -> tuple[CarriedStep, ...]:
+def steps_to(store: Store, line: Line, tree: bytes, below: TaskManifest) -> tuple[Find, ...]:
     """Return the steps by which a tree of a line came of the baseline, in their order.
 
     Raises UsageError where own patches do not lead there.
@@ -71,7 +71,7 @@ def steps_to(store: Store, line: Line, tree: bytes, below: TaskManifest) -> tupl
     return tuple(steps)
 
 
-def step_of_record(store: Store, blobs: Blobs, record: Record, below: TaskManifest) -> CarriedStep:
+def step_of_record(store: Store, blobs: Blobs, record: Record, below: TaskManifest) -> Find:
     """Return the step that a patch or a result is about; a stranger's as it may be run here.
 
     Raises UsageError for what is no step, SafetyError for what is not to be run unasked.
@@ -115,16 +115,19 @@ def _step(
     *,
     gain_nano: int | None,
     author: bytes | None = None,
-) -> CarriedStep:
-    """Return a step; what was itself carried there was found still further below."""
-    return CarriedStep(
+) -> Find:
+    """Return a step; one that was itself carried there was found still further below.
+
+    Several that were carried there together became one change there.
+    """
+    return Find(
         base=base,
         tree=tree,
         root=below.baseline_tree,
         title=fit_line(body.title, 120),
         # What a stranger wrote to be read goes no further.
         why=fit_text(body.why, 600) if author is None else "",
-        found_on=body.found_on or there,
+        found_on=there if body.found_on is None or body.found_on.patch is None else body.found_on,
         gain_nano=gain_nano,
         author=author,
     )

@@ -6,14 +6,15 @@ kept on a rung, verified there or not yet, as a trial here costs less than pairs
 others found whose claims were borne out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from node.ladder.climbed import Where, climbed, slopes_known
 from node.ladder.finds import check_rungs, step_of_record, steps_to
-from node.line.carried import CarriedStep
+from node.line.carried import CarriedStep, Find
 from node.line.ledger import Ledger
+from node.line.publication import MAX_PARENTS
 from node.store.boards import BoardKey
 from node.store.jobs import Line
 from node.store.store import Store
@@ -29,9 +30,12 @@ _MOST_ROWS: Final = 20  # of each board
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promising:
-    """A find, and the gain to expect of it here with its standard deviation, in metric units."""
+    """What may be tried as one, the gain to expect of it here, and that one's standard deviation.
 
-    step: CarriedStep
+    In units of the metric.
+    """
+
+    finds: tuple[Find, ...]
     expected: float
     spread: float
 
@@ -58,55 +62,93 @@ class Promotion:
         self._net = net
         self._noise_sd = noise_sd
         self._takes_peers = takes_peers
-        self._steps: dict[tuple[bytes, bytes], tuple[CarriedStep, ...]] = {}  # of a tree
-        self._theirs: dict[bytes, CarriedStep | None] = {}  # of a result
+        self._steps: dict[tuple[bytes, bytes], tuple[Find, ...]] = {}  # of a tree
+        self._theirs: dict[bytes, Find | None] = {}  # of a result
 
     def best(self) -> CarriedStep | None:
-        """Return the most promising find that was not carried here yet, None if none is."""
+        """Return what is most promising of what was not carried here yet, None if nothing is.
+
+        What is new of one place goes as one: that costs a single trial, and what does not hold
+        together is tried alone afterwards.
+        """
         least = LEAST_SD * self._noise_sd()
-        found = [one for one in self.ranked() if one.expected + one.spread >= least]
-        return found[0].step if found else None
+        waiting, was_together = self._waiting()
+        places: dict[Where, list[Find]] = {}
+        for find in waiting:
+            if find.found_on not in was_together:
+                places.setdefault(_where(find.found_on), []).append(find)
+        stacks = [tuple(finds[:MAX_PARENTS]) for finds in places.values() if len(finds) > 1]
+        for loads in (stacks, [(find,) for find in waiting]):
+            ranked = self._ranked(loads)
+            if found := next((one for one in ranked if one.expected + one.spread >= least), None):
+                return CarriedStep(finds=found.finds)
+        return None
 
     def ranked(self) -> list[Promising]:
-        """Return what was not carried here yet, the largest gain to expect first."""
-        rungs = list(rungs_below(self._store, self._manifest))
-        if not rungs:
-            return []
-        known = self._known()
-        steps = [
-            step
-            for rung in rungs
-            for step in (*self._own(rung), *self._others(rung))
-            if step.found_on not in known and (step.gain_nano or 0) > 0
-        ]
-        if not steps:
+        """Return what was not carried here yet, one by one, the largest gain to expect first."""
+        return self._ranked([(find,) for find in self._waiting()[0]])
+
+    def _ranked(self, loads: Sequence[tuple[Find, ...]]) -> list[Promising]:
+        """Return what may be carried, the largest gain to expect first; each load is of one place.
+
+        Of several together the gains are taken to add up.
+        """
+        if not loads:
             return []
         here = Where(self._ledger.key.task, self._ledger.key.hardware_class)
-        there = {step: _where(step.found_on) for step in _once(steps)}
+        there = {finds: _where(finds[0].found_on) for finds in loads}
         known_slopes = slopes_known(climbed(self._store), {(one, here) for one in there.values()})
         found = []
-        for step, place in there.items():
-            gain, spread = known_slopes[place, here].expected((step.gain_nano or 0) / NANO)
-            found.append(Promising(step=step, expected=gain, spread=spread))
-        return sorted(found, key=lambda one: (-one.expected, one.step.tree))
+        for finds, place in there.items():
+            gain_nano = sum(find.gain_nano or 0 for find in finds)
+            gain, spread = known_slopes[place, here].expected(gain_nano / NANO)
+            found.append(Promising(finds=finds, expected=gain, spread=spread))
+        return sorted(found, key=lambda one: (-one.expected, one.finds[0].tree))
 
-    def _known(self) -> set[FoundOn]:
-        """Return what was carried here. What did not fit may, once more of its kin was kept."""
+    def _waiting(self) -> tuple[list[Find], set[FoundOn]]:
+        """Return the finds that gained and were not carried here yet, as they follow each other.
+
+        And which of all were carried in a stack that was not kept.
+        """
+        known, was_together = self._known()
+        rungs = list(rungs_below(self._store, self._manifest))
+        finds = [
+            find
+            for rung in rungs
+            for find in (*self._own(rung), *self._others(rung))
+            if find.found_on not in known and (find.gain_nano or 0) > 0
+        ]
+        return _once(finds), was_together
+
+    def _known(self) -> tuple[set[FoundOn], set[FoundOn]]:
+        """Return what was carried here, and what was in a stack that was not kept.
+
+        What did not fit may, once more of its kin was kept.
+        """
         jobs, key = self._store.jobs, self._ledger.key
         closed = jobs.closed_jobs(key, CarriedStep)
         last_kept = max((job.id for job in closed if job.step.decision == "kept"), default=0)
-        carried = [job for job in closed if job.step.decision != "misfit" or job.id > last_kept]
-        return {job.step.found_on for job in (*carried, *jobs.open_jobs(key, CarriedStep))}
+        known = {
+            find.found_on for job in jobs.open_jobs(key, CarriedStep) for find in job.step.finds
+        }
+        was_together: set[FoundOn] = set()
+        for job in closed:
+            finds = {find.found_on for find in job.step.finds}
+            if len(finds) > 1 and job.step.decision != "kept":
+                was_together |= finds
+            elif job.step.decision != "misfit" or job.id > last_kept:
+                known |= finds
+        return known, was_together
 
-    def _own(self, rung: TaskManifest) -> tuple[CarriedStep, ...]:
+    def _own(self, rung: TaskManifest) -> tuple[Find, ...]:
         """Return what led to this node's working lines on a rung."""
-        found: list[CarriedStep] = []
+        found: list[Find] = []
         for line in self._store.jobs.lines():
             if line.task == rung.id and line.working != rung.baseline_tree:
                 found += self._of_line(line, rung)
         return tuple(found)
 
-    def _of_line(self, line: Line, rung: TaskManifest) -> tuple[CarriedStep, ...]:
+    def _of_line(self, line: Line, rung: TaskManifest) -> tuple[Find, ...]:
         key = (line.task, line.working)
         if key not in self._steps:  # to know it reads every patch of the task
             self._steps = {one: steps for one, steps in self._steps.items() if one[0] != line.task}
@@ -117,7 +159,7 @@ class Promotion:
                 self._steps[key] = ()
         return self._steps[key]
 
-    def _others(self, rung: TaskManifest) -> Iterator[CarriedStep]:
+    def _others(self, rung: TaskManifest) -> Iterator[Find]:
         """Yield what others found on a rung, whose claims more keys bear out than refute."""
         if not self._takes_peers:
             return
@@ -125,7 +167,7 @@ class Promotion:
             if key.task == rung.id:
                 yield from self._of_board(key, rung)
 
-    def _of_board(self, key: BoardKey, rung: TaskManifest) -> Iterator[CarriedStep]:
+    def _of_board(self, key: BoardKey, rung: TaskManifest) -> Iterator[Find]:
         for row in self._store.boards.get(key, _MOST_ROWS).rows:
             if self._store.records.is_own(row.result) or row.found_gain <= row.refuted:
                 continue
@@ -136,7 +178,7 @@ class Promotion:
             if (step := self._theirs[row.result]) is not None:
                 yield replace(step, gain_nano=row.gain_nano)
 
-    def _looked_at(self, result: bytes, rung: TaskManifest) -> CarriedStep | None:
+    def _looked_at(self, result: bytes, rung: TaskManifest) -> Find | None:
         record = self._store.records.get(result)
         try:
             return step_of_record(self._store, self._ledger.blobs, record, rung)
@@ -148,5 +190,9 @@ def _where(found_on: FoundOn) -> Where:
     return Where(found_on.task, found_on.hardware_class)
 
 
-def _once(steps: list[CarriedStep]) -> list[CarriedStep]:
-    return list({step.found_on: step for step in reversed(steps)}.values())
+def _once(finds: Sequence[Find]) -> list[Find]:
+    """Return each find as it came first, in their order."""
+    first: dict[FoundOn, Find] = {}
+    for find in finds:
+        first.setdefault(find.found_on, find)
+    return [*first.values()]

@@ -32,8 +32,9 @@ def told_of_scales(store: Store, line: LineKey) -> tuple[str, ...]:
 
 
 def _is_own(store: Store, change: Climbed) -> bool:
-    patch = change.found_on.patch
-    return patch is not None and store.records.has(patch) and store.records.is_own(patch)
+    return bool(change.patches) and all(
+        store.records.has(patch) and store.records.is_own(patch) for patch in change.patches
+    )
 
 
 def _row(change: Climbed, names: dict[bytes, str]) -> str:

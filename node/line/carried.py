@@ -2,29 +2,33 @@
 
 A step there is made on the working line here when its turn comes, with the sizes of this rung; what
 it gained there is no evidence. It waits in a job of its own until it is decided, so that neither a
-kill nor a line that moves on loses it. Which changes are worth it is not known here.
+kill nor a line that moves on loses it. Several may be tried as one: if that is kept, it vouches for
+the stack, not for its parts. Which changes are worth it is not known here.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between, reapply
 from node.line.idea import Idea
 from node.line.ledger import Ledger
+from node.line.publication import MAX_PARENTS
 from node.store.jobs import Job
 from node.vetting.inspection import inspect
 from node.vetting.merging import merged
 from protocol.codecs import fit_line, line, text
 from protocol.constants import sizes_between, with_constants
-from protocol.fields import OPTIONAL, Digest, Mapped, Named
+from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named
 from protocol.ideas import Edit
 from protocol.record_kinds import FoundOn, ResultBody
 from protocol.source import Source
 
 CARRIED: Final = "carry"  # the proposer of what comes from another rung
+
+_WHY_TOGETHER: Final = "If it is kept, that vouches for the stack, not for its parts."
 
 Unfit = Literal["misfit", "there", "marked", "tried"]
 UNFIT: Final[dict[Unfit, str]] = {
@@ -36,12 +40,11 @@ UNFIT: Final[dict[Unfit, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CarriedStep(Mapped):
+class Find(Mapped):
     """The step from `base` to `tree` on another task, whose baseline is `root`.
 
-    `gain_nano` is what it brought there, in 1e-9 of the metric there, None if nobody said.
-    `decision` is what came of it: an experiment's, or why there was none (`UNFIT`); `result` is the
-    experiment's record. A peer's has its `author`.
+    `gain_nano` is what it brought there, in 1e-9 of the metric there, None if nobody said. A peer's
+    has its `author`.
     """
 
     base: Digest
@@ -52,11 +55,39 @@ class CarriedStep(Mapped):
     found_on: FoundOn
     gain_nano: Annotated[int | None, Named("gain"), OPTIONAL] = None
     author: Annotated[Digest | None, OPTIONAL] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedStep(Mapped):
+    """What is tried as one: a find, or several that were found in one place, in their order.
+
+    `decision` is what came of it: an experiment's, or why there was none (`UNFIT`); `result` is the
+    experiment's record. Once it is decided, `finds` are those that were tried.
+    """
+
+    finds: Annotated[tuple[Find, ...], Items(1, MAX_PARENTS)]
     decision: Annotated[str, line(0, 32)] = ""
     result: Annotated[Digest | None, OPTIONAL] = None
 
     KIND: ClassVar = "carried"
     IS_ON_ONE_SPLIT: ClassVar = False  # it has no runs
+
+    @property
+    def title(self) -> str:
+        """What it is, on one line."""
+        return title_of(self.finds)
+
+
+def patches_of(finds: Sequence[Find]) -> tuple[bytes, ...]:
+    """Return the patches that finds were, where they were found."""
+    return tuple(find.found_on.patch for find in finds if find.found_on.patch is not None)
+
+
+def title_of(finds: Sequence[Find]) -> str:
+    """Return what finds that are tried as one are, on one line."""
+    if len(finds) == 1:
+        return finds[0].title
+    return fit_line(f"{len(finds)} together: {'; '.join(find.title for find in finds)}", 120)
 
 
 def carried_over(
@@ -79,7 +110,7 @@ def carried_over(
 
 
 def open_carried(ledger: Ledger, step: CarriedStep) -> Job[CarriedStep]:
-    """Queue a step that was found elsewhere."""
+    """Queue what was found elsewhere."""
     with ledger.store.transaction():
         return ledger.open_job(step)
 
@@ -101,37 +132,40 @@ def carried_ideas(
         yield job, made
 
 
-def end_carried(ledger: Ledger, number: int, decision: str, result: bytes) -> None:
-    """Take a carried change out of the queue with its decision. Callers hold the transaction."""
+def end_carried(
+    ledger: Ledger, number: int, decision: str, result: bytes, *, tried: Collection[bytes]
+) -> None:
+    """Take what was carried out of the queue with its decision. Callers hold the transaction.
+
+    `tried`: the patches there that the experiment consisted of.
+    """
     job = ledger.store.jobs.get(number, CarriedStep)
     if job is not None:
-        ledger.close_job(job, replace(job.step, decision=fit_line(decision, 32), result=result))
+        finds = tuple(find for find in job.step.finds if find.found_on.patch in tried)
+        step = CarriedStep(finds=finds, decision=fit_line(decision, 32), result=result)
+        ledger.close_job(job, step)
 
 
 def carried_again(ledger: Ledger, number: int) -> None:
     """Queue once more what was kept on a stack that did not pass. Callers hold the transaction."""
     job = ledger.store.jobs.get(number, CarriedStep)
     if job is not None:
-        ledger.open_job(replace(job.step, decision="", result=None))
+        ledger.open_job(CarriedStep(finds=job.step.finds))
 
 
 def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | None]:
     """Return what to try, or why nothing, and the record that says so if there is one."""
-    step, working, baseline = job.step, ledger.explored, ledger.subject.source
-    over = carried_over(
-        ledger.source(step.base),
-        ledger.source(step.tree),
-        working,
-        below=ledger.source(step.root),
-        above=baseline,
-    )
-    if over is None:
+    working, baseline = ledger.explored, ledger.subject.source
+    made = _made_of(ledger, working, job.step.finds)
+    if made is None:
         return "misfit", None
-    source, edits = over
-    if step.author is None:
-        mark: bytes | None = fingerprint(source)
+    if not made.finds:
+        return "there", None
+    authors = tuple(find.author for find in made.finds if find.author is not None)
+    if not authors:
+        mark: bytes | None = fingerprint(made.source)
     else:  # a stranger's is parsed by a child only
-        found = inspect(source, kind=ledger.publication.manifest.kind, baseline=baseline)
+        found = inspect(made.source, kind=ledger.publication.manifest.kind, baseline=baseline)
         mark = found.fingerprint
         if found.marks:
             return "marked", None
@@ -143,15 +177,53 @@ def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | 
         body = ledger.store.records.get(tried).body
         if isinstance(body, ResultBody) and body.stage == "screen":
             return "tried", tried
+    is_one, first = len(made.finds) == 1, made.finds[0]
+    # Of several it is their patches that the parents name.
+    patch = first.found_on.patch if is_one else None
     proposal = Proposal(
         parent=working.tree,
-        source=source,
-        edits=edits,
-        key=f"{CARRIED}:{(step.found_on.patch or step.tree).hex()[:12]}",
-        title=step.title,
-        why=step.why,
+        source=made.source,
+        edits=made.edits if is_one else (),
+        key=f"{CARRIED}:{(made.source.tree if patch is None else patch).hex()[:12]}",
+        title=title_of(made.finds),
+        why=first.why if is_one else _WHY_TOGETHER,
         proposer=CARRIED,
         fingerprint=mark,
     )
-    idea = Idea(proposal=proposal, author=step.author, found_on=step.found_on, carried=job.id)
+    idea = Idea(
+        proposal=proposal,
+        parents=() if is_one else patches_of(made.finds),
+        author=authors[0] if authors else None,
+        co_authors=authors[1:] or None,
+        found_on=replace(first.found_on, patch=patch),
+        carried=job.id,
+    )
     return idea, None
+
+
+class _Made(NamedTuple):
+    """A source, the finds that changed the line to it, and the edits of the last of them."""
+
+    source: Source
+    finds: tuple[Find, ...]
+    edits: tuple[Edit, ...]
+
+
+def _made_of(ledger: Ledger, working: Source, finds: Sequence[Find]) -> _Made | None:
+    """Return what is left of finds on the working line; None if none fits it.
+
+    Of several those that do not fit are left out.
+    """
+    made, is_fitting = _Made(working, (), ()), False
+    for find in finds:
+        over = carried_over(
+            ledger.source(find.base),
+            ledger.source(find.tree),
+            made.source,
+            below=ledger.source(find.root),
+            above=ledger.subject.source,
+        )
+        is_fitting |= over is not None
+        if over is not None and over[0].tree != made.source.tree:
+            made = _Made(over[0], (*made.finds, find), over[1])
+    return made if is_fitting else None

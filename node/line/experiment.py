@@ -86,6 +86,18 @@ class ExperimentStep(JobStep):
         return () if self.author is None else (self.author, *(self.co_authors or ()))
 
     @property
+    def claims(self) -> tuple[bytes, ...]:
+        """The patches that its authors claim something of, here."""
+        return self.parents[: len(self.authors)] if self.found_on is None else ()
+
+    @property
+    def carried_patches(self) -> tuple[bytes, ...]:
+        """The patches on another rung that it consists of."""
+        if self.found_on is None or self.found_on.patch is None:  # several, as one
+            return self.parents
+        return (self.found_on.patch,)
+
+    @property
     def known_level_nano(self) -> float:
         """The level of its base when it was decided."""
         return fmean(self.bank_nano) if self.level_nano is None else self.level_nano
@@ -274,7 +286,7 @@ def close_experiment(
         if step.decision == "rebased" and step.proposer == SUBMITTED:
             ledger.open_job(step.handed_in_again(patch.id))
         if step.carried is not None and step.decision != "rebased":
-            end_carried(ledger, step.carried, step.decision, record.id)
+            end_carried(ledger, step.carried, step.decision, record.id, tried=step.carried_patches)
         ledger.close_job(job, step)
     return RecordedExperiment(patch=patch.id, result=record.id)
 

@@ -15,7 +15,7 @@ from typing import Final
 from node.line.attempts import Attempt
 from node.line.attestation import WantedClaim, open_attestation
 from node.line.baseline import BaselineStep, open_baseline
-from node.line.carried import CarriedStep, open_carried
+from node.line.carried import CarriedStep, Find, open_carried
 from node.line.desk import Desk
 from node.line.early_stop import overseer_of
 from node.line.handed_in import submit
@@ -169,14 +169,15 @@ class Research:
         self._wake.set()
         return job.id
 
-    def carry(self, steps: Sequence[CarriedStep]) -> tuple[int, ...]:
-        """Queue changes that were found on another rung; return the jobs' numbers, in their order.
+    def carry(self, finds: Sequence[Find]) -> tuple[int, ...]:
+        """Queue what was found on another rung, each alone; return the jobs' numbers, in its order.
 
         One that waits already is not queued again.
         """
         numbers = []
         waiting = {job.step: job for job in self._store.jobs.open_jobs(self.line_key, CarriedStep)}
-        for step in steps:
+        for find in finds:
+            step = CarriedStep(finds=(find,))
             job = waiting.get(step) or open_carried(self._ledger, step)
             waiting[step] = job
             self._agenda.want_job(job, is_judged=True)

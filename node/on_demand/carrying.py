@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from node.home.control import call, is_running, nonsense
-from node.line.carried import UNFIT, CarriedStep
+from node.line.carried import UNFIT, CarriedStep, Find
 from node.line.run_time import run_seconds
 from node.on_demand.session import Workbench, be_node, find_workbench, follow
 from node.running.loads import Load
@@ -41,6 +41,11 @@ class CarriedOne:
 
     step: CarriedStep
     experiment: Experiment | None
+
+    @property
+    def find(self) -> Find:
+        """What was found, which is carried alone."""
+        return self.step.finds[0]
 
     @property
     def gain(self) -> float | None:
@@ -105,8 +110,8 @@ def _work_alone(bench: Workbench, load: Load) -> Sequence[int]:
     home, config, task = bench.home, bench.config, bench.task
     with contextlib.suppress(KeyboardInterrupt), at_work(home, config, to_terminal=True):
         with Store.open_read_only(home) as store:  # what cannot be is told before anything runs
-            steps = load.steps(store, Blobs(home.blobs), task.manifest)
-        is_peers = any(step.author is not None for step in steps)
+            finds = load.finds(store, Blobs(home.blobs), task.manifest)
+        is_peers = any(find.author is not None for find in finds)
         if is_peers:
             require_peer_sandbox(config)
         asyncio.run(be_node(home, config, task, hand_in, runs_strangers=is_peers))

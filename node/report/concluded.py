@@ -160,7 +160,7 @@ class Concluded:
             reason=f"{failed[-1].status}: {failed[-1].reason}" if failed else "",
             origin=origin,
             authors=step.authors if step else (),
-            claims=step.parents[: len(step.authors)] if step else (),
+            claims=step.claims if step else (),
             claimed_sd=_sd(step.claim_milli if step else None),
             # A part less has the runs of the attestation that asked about it.
             device_ms=0 if origin.proposer == ABLATION else body.cost.device_ms,

@@ -6,7 +6,7 @@ from typing import Final
 
 from node.home.control import Message
 from node.ladder.finds import check_rungs, step_of_record, steps_of_head
-from node.line.carried import CarriedStep
+from node.line.carried import Find
 from node.line.heads import manifest_of, the_line
 from node.store.blobs import Blobs
 from node.store.named_tasks import labels
@@ -29,8 +29,8 @@ class Load:
     to: bytes
     rung: str | None = None
 
-    def steps(self, store: Store, blobs: Blobs, above: TaskManifest) -> tuple[CarriedStep, ...]:
-        """Return the steps that this means of what is in a home; `above` is the task to carry to.
+    def finds(self, store: Store, blobs: Blobs, above: TaskManifest) -> tuple[Find, ...]:
+        """Return the finds that this means of what is in a home; `above` is the task to carry to.
 
         Raises UsageError, SafetyError.
         """

@@ -91,10 +91,10 @@ class Node:
                 "stop it first (`arnode stop`), then carry",
             )
         above = self.session.task.manifest
-        steps = load.steps(self.books.store, self.books.ledger.blobs, above)
-        if any(step.author is not None for step in steps):
+        finds = load.finds(self.books.store, self.books.ledger.blobs, above)
+        if any(find.author is not None for find in finds):
             require_peer_sandbox(self.config)
-        return self.research.carry(steps)
+        return self.research.carry(finds)
 
 
 @contextlib.asynccontextmanager

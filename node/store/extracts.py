@@ -39,7 +39,7 @@ class Extract(NamedTuple):
     `sort` is what it counts as: news is what boards and everybody's nodes read. `topics` are those
     that it belongs to by itself (protocol/topics.py); `patch` is the one that a result names,
     `about` the record that an attestation, adoption or retraction names, or that a patch was found
-    as before it was carried to another task.
+    as before it was carried to another task; of several that were carried as one, the first.
     Of a record that nobody takes any more nothing is read: it is of no network and no topic.
     `board` is the task and hardware class whose board reads it; `fact` what that board reads
     (`node.store.facts`), None as well if whoever read the record did not know the task.
@@ -98,8 +98,8 @@ def _about(body: Body) -> bytes | None:
             return body.target
         case AdoptBody():
             return body.evidence
-        case PatchBody(found_on=FoundOn(patch=found)):
-            return found
+        case PatchBody(found_on=FoundOn(patch=found), parents=parents):
+            return found or next(iter(parents), None)
         case _:
             return None
 

@@ -14,6 +14,7 @@ from node.ladder.finds import check_rungs, step_of_record, steps_of_head
 from node.line.carried import (
     CARRIED,
     CarriedStep,
+    Find,
     carried_ideas,
     carried_over,
     open_carried,
@@ -110,16 +111,16 @@ def bench(home: Home) -> Iterator[Bench]:
         yield Bench(home=home, store=store, goal=Goal(is_on_demand=True))
 
 
-def step_to(bench: Bench, rate: str) -> CarriedStep:
+def find_of(bench: Bench, rate: str, there: FoundOn = THERE) -> Find:
     """A step from the example's baseline, as if another task had the same one."""
     blobs = Blobs(bench.home.blobs)
-    return CarriedStep(
+    return Find(
         base=blobs.put_source(BASELINE),
         tree=blobs.put_source(rated(rate)),
         root=BASELINE.tree,
         title=f"rate {rate}",
         why="",
-        found_on=THERE,
+        found_on=there,
         gain_nano=GAIN_NANO,
     )
 
@@ -141,7 +142,7 @@ def decisions(bench: Bench) -> list[str]:
 def test_what_gains_here_is_kept_and_what_is_kept_is_on_trial_as_one(bench: Bench) -> None:
     gains(bench, rated("0.2"))
     research = bench.research()
-    research.carry([step_to(bench, "0.2")])
+    research.carry([find_of(bench, "0.2")])
     settled(research.run())
     assert decisions(bench) == ["kept"]
     (job,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
@@ -153,7 +154,7 @@ def test_what_gains_here_is_kept_and_what_is_kept_is_on_trial_as_one(bench: Benc
 
 def test_its_patch_says_where_it_was_found(bench: Bench) -> None:
     research = bench.research()
-    research.carry([step_to(bench, "0.2")])
+    research.carry([find_of(bench, "0.2")])
     settled(research.run())
     (patch,) = [
         record.body
@@ -168,7 +169,7 @@ def test_its_patch_says_where_it_was_found(bench: Bench) -> None:
 def test_of_two_on_one_line_the_second_is_made_on_what_the_first_left(bench: Bench) -> None:
     gains(bench, rated("0.2"))
     research = bench.research()
-    research.carry([step_to(bench, "0.2"), step_to(bench, "0.3"), step_to(bench, "0.2")])
+    research.carry([find_of(bench, "0.2"), find_of(bench, "0.3"), find_of(bench, "0.2")])
     settled(research.run())
     assert decisions(bench) == ["kept", "misfit"]  # the third waited already
     assert any("not carried here: rate 0.3: it does not fit" in said for said in bench.said)
@@ -177,7 +178,7 @@ def test_of_two_on_one_line_the_second_is_made_on_what_the_first_left(bench: Ben
 def test_what_the_line_has_and_what_was_tried_runs_no_more(bench: Bench) -> None:
     for rate in ("0.2", "0.2", "0.1"):
         research = bench.research()
-        research.carry([step_to(bench, rate)])
+        research.carry([find_of(bench, rate)])
         settled(research.run())
     assert decisions(bench) == ["screened_out", "tried", "there"]
     assert len(bench.store.jobs.closed_jobs(LINE, ExperimentStep)) == 1
@@ -187,7 +188,7 @@ def test_a_kill_loses_none_that_waits_nor_one_that_is_being_tried(bench: Bench) 
     gains(bench, rated("0.2"))
     bench.runner.is_broken_from = 4  # in its recheck
     research = bench.research()
-    research.carry([step_to(bench, "0.2")])
+    research.carry([find_of(bench, "0.2")])
     with pytest.raises(Exception, match="sandbox went away"):
         settled(research.run())
     assert decisions(bench) == []
@@ -200,7 +201,7 @@ def test_a_kill_loses_none_that_waits_nor_one_that_is_being_tried(bench: Bench) 
 
 def test_one_whose_base_moved_on_waits_for_its_turn_on_the_new_one(bench: Bench) -> None:
     ledger = with_baseline(bench.home, bench.store)
-    job = open_carried(ledger, step_to(bench, "0.2"))
+    job = open_carried(ledger, CarriedStep(finds=(find_of(bench, "0.2"),)))
     ((_, idea),) = carried_ideas(ledger, under_way=())
     assert isinstance(idea, Idea)
     experiment = open_experiment(ledger, idea)
@@ -245,7 +246,7 @@ def test_an_experiment_is_carried_as_its_step(bench: Bench) -> None:
 def test_what_was_itself_carried_there_keeps_where_it_was_first_found(bench: Bench) -> None:
     gains(bench, rated("0.2"))
     research = bench.research()
-    research.carry([step_to(bench, "0.2")])
+    research.carry([find_of(bench, "0.2")])
     settled(research.run())
     line = bench.store.jobs.line(LINE)
     assert line is not None
@@ -282,7 +283,7 @@ def test_a_peers_claim_is_carried_without_its_prose(bench: Bench) -> None:
     assert step.why == ""
     assert blobs.get_source(step.tree) == Source.of({"train.py": b"LEARNING_RATE = 0.3\n"})
     ledger = ledger_of(bench.home, bench.store)
-    open_carried(ledger, step)
+    open_carried(ledger, CarriedStep(finds=(step,)))
     ((_, idea),) = carried_ideas(ledger, under_way=())
     assert isinstance(idea, Idea)
     assert idea.author == ada.key.public

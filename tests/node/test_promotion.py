@@ -16,7 +16,7 @@ from node.ladder.share import FIRST, share_below, share_by
 from node.ladder.told import told_of_scales
 from node.line.baseline import close_baseline, open_baseline
 from node.line.carried import CarriedStep, carried_ideas, open_carried
-from node.line.experiment import close_experiment, open_experiment
+from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs
@@ -24,6 +24,7 @@ from node.store.jobs import LineKey
 from node.store.named_tasks import labels
 from node.store.store import Store
 from protocol.manifest import TaskManifest
+from protocol.record_kinds import FoundOn, PatchBody
 from protocol.transfer import UNKNOWN
 from protocol.units import NANO
 from tests.node.books import (
@@ -105,8 +106,9 @@ def test_what_is_kept_below_is_tried_here_once(below: Ledger, above: Ledger) -> 
     kept = keep(below, "0.2")
     step = promotion(above).best()
     assert step is not None
-    assert step.found_on.patch == kept.patch
-    assert step.gain_nano is not None
+    (find,) = step.finds
+    assert find.found_on.patch == kept.patch
+    assert find.gain_nano is not None
     open_carried(above, step)
     assert promotion(above).best() is None
     decide(above, "screened_out", BASE_NANO)
@@ -129,7 +131,7 @@ def test_the_largest_gain_to_expect_goes_first(below: Ledger, above: Ledger) -> 
         BASE_NANO - 4 * GAIN_NANO,
     )
     ranked = promotion(above).ranked()
-    assert [one.step.found_on.patch for one in ranked] == [large.patch, small.patch]
+    assert [one.finds[0].found_on.patch for one in ranked] == [large.patch, small.patch]
     assert ranked[0].expected > ranked[1].expected
     assert ranked[0].expected == pytest.approx(UNKNOWN.mean * 3 * GAIN_NANO / NANO, rel=0.01)
 
@@ -151,7 +153,9 @@ def test_what_carried_over_before_says_what_to_expect_next(
         conclude(below, rate_proposal(working, f"0.{number + 2}"), "kept", nano, nano)
         step = promotion(above).best()
         assert step is not None
-        open_carried(above, replace(step, base=BASELINE.tree, tree=tree_of(below, number)))
+        (find,) = step.finds
+        find = replace(find, base=BASELINE.tree, tree=tree_of(below, number))
+        open_carried(above, CarriedStep(finds=(find,)))
         decide(above, "screened_out", BASE_NANO)
     changes = climbed(store)
     assert [change.holds_on for change in changes] == [0] * 6
@@ -174,20 +178,118 @@ def test_what_did_not_fit_has_another_chance_once_more_was_kept(
 ) -> None:
     keep(below, "0.2")
     first = promotion(above).best()
+    keep_next(below, "0.3")
+    second = promotion(above).ranked()[0]  # gains more, and builds on the first
     assert first is not None
-    working = below.source(below.known_line.working)
-    nano = BASE_NANO - 4 * GAIN_NANO
-    conclude(below, rate_proposal(working, "0.3"), "kept", nano, nano)
-    second = promotion(above).best()  # gains more, and builds on the first
-    assert second is not None
-    assert second.base == first.tree
-    open_carried(above, second)
+    assert second.finds[0].base == first.finds[0].tree
+    open_carried(above, CarriedStep(finds=second.finds))
     ((_, unfit),) = carried_ideas(above, under_way=())
     assert unfit == "misfit"
     assert promotion(above).best() == first
     open_carried(above, first)
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    assert promotion(above).best() == second
+    best = promotion(above).best()
+    assert best is not None
+    assert best.finds == second.finds
+
+
+# Several as one
+
+
+def keep_next(below: Ledger, rate: str) -> RecordedExperiment:
+    """Keep one more on the working line below, which gains three times as much as the first."""
+    nano = BASE_NANO - 4 * GAIN_NANO
+    working = below.source(below.known_line.working)
+    return conclude(below, rate_proposal(working, rate), "kept", nano, nano)
+
+
+def test_what_is_new_below_is_tried_as_one_in_its_order(
+    below: Ledger, above: Ledger, store: Store
+) -> None:
+    kept = [keep(below, "0.2"), keep_next(below, "0.3")]
+    carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    assert above.source(above.known_line.working) == below.source(below.known_line.working)
+    (job,) = store.jobs.closed_jobs(above.key, CarriedStep)
+    assert [find.found_on.patch for find in job.step.finds] == [one.patch for one in kept]
+    assert promotion(above).best() is None
+    (patch,) = store.records.carried()
+    assert isinstance(patch.body, PatchBody)
+    assert patch.body.parents == tuple(one.patch for one in kept)
+    assert patch.body.found_on == FoundOn(task=MANIFEST.id, hardware_class=HARDWARE_CLASS)
+
+
+def test_a_stack_that_is_not_kept_is_tried_one_by_one_and_not_again_as_one(
+    below: Ledger, above: Ledger
+) -> None:
+    kept = [keep(below, "0.2"), keep_next(below, "0.3")]
+    carry_best(above, "screened_out", BASE_NANO - GAIN_NANO // 10)
+    tried = []
+    for _ in kept:
+        step = promotion(above).best()
+        assert step is not None
+        (find,) = step.finds
+        tried.append(find.found_on.patch)
+        carry_or_drop(above, step)
+    assert tried == [kept[1].patch, kept[0].patch]  # the larger first
+    assert promotion(above).best() is None
+
+
+def carry_or_drop(above: Ledger, step: CarriedStep) -> None:
+    open_carried(above, step)
+    ((_, made),) = carried_ideas(above, under_way=())
+    if isinstance(made, Idea):
+        decide(above, "screened_out", BASE_NANO)
+
+
+def test_of_a_stack_what_does_not_fit_is_left_out_and_tried_later(
+    below: Ledger, above: Ledger, store: Store
+) -> None:
+    keep(below, "0.2")
+    keep_next(below, "0.3")
+    (first, second) = sorted(
+        (one.finds[0] for one in promotion(above).ranked()), key=lambda one: one.gain_nano or 0
+    )
+    apart = replace(second, base=tree_of(below, 1), tree=tree_of(below, 2))
+    open_carried(above, CarriedStep(finds=(first, apart)))
+    decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    (job,) = store.jobs.closed_jobs(above.key, CarriedStep)
+    assert job.step.finds == (first,)
+    (change,) = climbed(store)
+    assert change.found_on == first.found_on
+    best = promotion(above).best()
+    assert best is not None
+    assert best.finds == (second,)
+
+
+def test_a_stack_that_holds_says_so_of_itself_and_of_none_of_its_parts(
+    below: Ledger, above: Ledger, store: Store
+) -> None:
+    kept = [keep(below, "0.2"), keep_next(below, "0.3")]
+    carry_best(above, "kept", BASE_NANO - 2 * GAIN_NANO, BASE_NANO - 2 * GAIN_NANO)
+    (change,) = climbed(store)
+    assert change.found_on.patch is None
+    assert change.patches == tuple(one.patch for one in kept)
+    assert change.title.startswith("2 together: ")
+    assert change.there is not None
+    assert change.there.result is None
+    assert change.there.gain == pytest.approx(4 * GAIN_NANO / NANO, rel=0.01)
+    assert change.holds_on == 1
+    (slope,) = slopes_known([change]).values()
+    assert slope.count == 1
+    row, _ = told_of_scales(store, above.key)
+    assert row.startswith("2 together: ")
+
+
+def test_what_a_stack_brought_here_is_one_find_for_the_rung_above(
+    below: Ledger, above: Ledger, home: Home, store: Store
+) -> None:
+    keep(below, "0.2")
+    keep_next(below, "0.3")
+    top = upper_ledger(home, store, TOP)
+    carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    (patch,) = [one.id for one in store.records.carried()]
+    from_above = [one for one in promotion(top).ranked() if one.finds[0].found_on.patch == patch]
+    assert [one.finds[0].found_on.task for one in from_above] == [UPPER.id]
 
 
 def test_rungs_are_those_that_are_recorded_here(above: Ledger, store: Store) -> None:
@@ -202,13 +304,14 @@ def test_what_is_found_two_rungs_below_is_tried_too(
     kept = keep(below, "0.2")
     step = promotion(top).best()
     assert step is not None
-    assert step.found_on.patch == kept.patch
+    (find,) = step.finds
+    assert find.found_on.patch == kept.patch
     # Carried to the middle one and kept there it is still one find.
     middle = promotion(above).best()
     assert middle is not None
     open_carried(above, middle)
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    assert [one.step.found_on for one in promotion(top).ranked()] == [step.found_on]
+    assert [one.finds[0].found_on for one in promotion(top).ranked()] == [find.found_on]
 
 
 def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
@@ -225,7 +328,8 @@ def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
     bob.publish(replace(said, task=MANIFEST.id, hardware_class=HARDWARE_CLASS))
     step = wants.best()
     assert step is not None
-    assert (step.author, step.tree) == (ada.key.public, idea.tree)
+    (find,) = step.finds
+    assert (find.author, find.tree) == (ada.key.public, idea.tree)
     assert promotion(above).best() is None  # where no peer's code is to run
 
 

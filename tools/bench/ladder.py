@@ -10,6 +10,7 @@ find that was confirmed below, the largest to expect first, by the code that shi
 import os
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import sqrt
@@ -20,7 +21,7 @@ from statistics import fmean
 from node.ladder.promotion import LEAST_SD
 from node.ladder.share import Side, share_by
 from node.line.trial import Confirmation
-from protocol.transfer import Carried, overall
+from protocol.transfer import Carried, Slope, overall
 from tools.bench.members import Member, Swarm
 from tools.bench.shares import ratio_of
 from tools.bench.worlds import RUNS_A_NIGHT, Machine
@@ -63,39 +64,51 @@ class Promoted:
 
     def __init__(self, finds: Finds) -> None:
         self._finds = finds
-        self._tried: set[int] = set()
+        self._together = 0  # so many of the finds were tried in a stack
+        self._left: list[Find] = []  # of stacks that did not hold
         self._known: list[Carried] = []
-        self._under_way: Find | None = None
+        self._under_way: tuple[Find, ...] = ()
 
     def next(self) -> float | None:
-        """Return what the most promising find is truly worth; None if none may well be seen."""
-        slope = overall(self._known)
-        left = [
-            (sum(slope.expected(find.gain_sd)), number)
-            for number, find in enumerate(self._finds.found)
-            if number not in self._tried and find.gain_sd > 0
-        ]
-        hoped, number = max(left, default=(0.0, 0))
-        if hoped < LEAST_SD:
-            return None
-        self._tried.add(number)
-        self._under_way = self._finds.found[number]
-        return self._under_way.above
+        """Return what the most promising is truly worth: what is new as one, else a single find.
 
-    def decided(self, gain_sd: float) -> bool:
+        None if none may well be seen.
+        """
+        slope = overall(self._known)
+        new = tuple(find for find in self._finds.found[self._together :] if find.gain_sd > 0)
+        self._together = len(self._finds.found)
+        if len(new) > 1 and sum(_expected(slope, new)) >= LEAST_SD:
+            self._under_way = new
+            return sum(find.above for find in new)
+        self._left += new
+        best = max(self._left, key=lambda find: sum(_expected(slope, [find])), default=None)
+        if best is None or sum(_expected(slope, [best])) < LEAST_SD:
+            return None
+        self._left.remove(best)
+        self._under_way = (best,)
+        return best.above
+
+    def decided(self, gain_sd: float, *, is_kept: bool) -> bool:
         """Hear what came of the last proposal; say whether that was a find."""
-        find, self._under_way = self._under_way, None
-        if find is None:
+        finds, self._under_way = self._under_way, ()
+        if not finds:
             return False
+        if len(finds) > 1 and not is_kept:
+            self._left += finds
         self._known.append(
             Carried(
-                below=find.gain_sd,
-                below_error=_KEPT_ERROR_SD,
+                below=sum(find.gain_sd for find in finds),
+                below_error=_KEPT_ERROR_SD * sqrt(len(finds)),
                 above=gain_sd,
                 above_error=_KEPT_ERROR_SD,
             )
         )
         return True
+
+
+def _expected(slope: Slope, finds: Sequence[Find]) -> tuple[float, float]:
+    gain_sd = sum(find.gain_sd for find in finds)
+    return slope.expected(gain_sd, _KEPT_ERROR_SD * sqrt(len(finds)))
 
 
 @dataclass
@@ -147,7 +160,7 @@ class Large(Member):
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
         """Hear of a find, too."""
         kept_sd = max(0.0, gain_sd) if is_kept else 0.0
-        is_find = self.promoted is not None and self.promoted.decided(gain_sd)
+        is_find = self.promoted is not None and self.promoted.decided(gain_sd, is_kept=is_kept)
         (self.carried if is_find else self.own).add(kept_sd, runs * self.run_ms)
         super().decided(is_kept=is_kept, gain_sd=gain_sd, runs=runs)
 
