@@ -1,10 +1,14 @@
 """How much time a target on the upper rung takes, with the rung below and without.
 
-Each repetition is two nodes on homes of their own, side by side with a lane each, until what one
-has kept on the upper rung reaches the target by its own few runs: one works on that rung alone, the
-other shares its time with the rung below. All that a node does counts, its starts and baselines of
-each turn as well; one that does not reach the target counts as if it had when it was stopped. What
-was reached is then measured anew, on fresh seeds beside the baseline.
+Each repetition is two nodes on homes of their own with a lane each: one works on the upper rung
+alone, the other shares its time with the rung below, each until what it has kept on the upper rung
+reaches the target by its own few runs. As many nodes run at once as there are cores. All that a
+node does counts, its starts and baselines of each turn as well; one that does not reach the target
+counts as if it had when it was stopped. What was reached is then measured anew, on fresh seeds
+beside the baseline.
+
+Each call plays what is missing, and begins no node after a while; what a node came to stays in
+tools/soak/recorded/, and the runs of one that worked alone are a session for `stopping`.
 """
 
 import json
@@ -25,15 +29,17 @@ from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.units import NANO
 from tools.dying import dying
+from tools.soak.stopping import RECORDED, keep_session, next_session, read_session
 from trainer.task_kinds import load_task
 
 _REPETITIONS: Final = 5
 _UPPER: Final = "tiny-long"
 _GAIN: Final = 0.12  # bits per byte below the baseline
-_LONGEST_S: Final = 3000.0
-_LOOKED_S: Final = 10.0
+_LONGEST_S: Final = 3000.0  # a node
+_BEGUN_S: Final = 1800.0  # after this no node is begun
+_LOOKED_S: Final = 5.0
 _LEAST_RATIO: Final = 2.0
-_PAIRS: Final = 6
+_PAIRS: Final = 3
 _ARMS: Final[Mapping[str, Sequence[str]]] = {"alone": (), "ladder": ("--ladder", "1")}
 
 Figures = Mapping[str, object]
@@ -43,8 +49,9 @@ Figures = Mapping[str, object]
 class Arm:
     """How one node fared: seconds to the target (`reached`) or to its end, and what it had then.
 
-    `gain` and its interval are of fresh pairs with the baseline; of what was `carried` so many
-    `held`, and by `slope` did gains below show above.
+    `gain` and its interval are of fresh pairs with the baseline, `alone` what its kept changes
+    gained one after the other; what was carried is told with its gains below and above, and by
+    `slope` did gains below show above.
     """
 
     seconds: float
@@ -54,50 +61,70 @@ class Arm:
     upper: float | None
     tried: int
     kept: int
-    carried: int
-    held: int
-    slope: float | None
+    alone: float
+    carried: list[dict[str, object]]
+    slope: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """One node of one repetition, and where its figures are kept."""
+
+    number: int
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return RECORDED / f"ladder-{self.number:02}-{self.name}.json"
 
 
 def run_ladder(
-    home: Path,
-    *,
-    upper: str = _UPPER,
-    gain: float = _GAIN,
-    repetitions: int = _REPETITIONS,
-    longest_s: float = _LONGEST_S,
+    home: Path, *, gain: float = _GAIN, longest_s: float = _LONGEST_S, begun_s: float = _BEGUN_S
 ) -> Figures:
     """Play what is not recorded yet of the repetitions, and tell all of them."""
+    ends_s = time.monotonic() + begun_s
+    due = [_Node(number, name) for number in range(_REPETITIONS) for name in _ARMS]
+    due = [node for node in due if not node.path.exists()]
+    running: dict[_Node, subprocess.Popen[bytes]] = {}
+    while running or (due and time.monotonic() < ends_s):
+        while due and len(running) < (os.cpu_count() or 1) and time.monotonic() < ends_s:
+            node = due.pop(0)
+            running[node] = _started(home / node.path.stem, _ARMS[node.name])
+        time.sleep(_LOOKED_S)
+        for node, process in [*running.items()]:
+            place = home / node.path.stem
+            if process.poll() is not None or _is_over(place, gain, longest_s):
+                process.terminate()
+                process.wait()
+                node.path.write_text(json.dumps(asdict(_arm(place, gain))))
+                if node.name == "alone":
+                    keep_session(read_session(place), next_session(_UPPER))
+                del running[node]
+    return ladder_of(_REPETITIONS, gain)
+
+
+def ladder_of(repetitions: int, gain: float) -> Figures:
+    """Return what the recorded repetitions came to."""
     told: list[dict[str, Any]] = []
     for number in range(repetitions):
-        places = {name: home / f"{number}-{name}" for name in _ARMS}
-        due = [name for name in _ARMS if not (places[name] / "arm.json").exists()]
-        nodes = {name: _started(places[name], upper, _ARMS[name]) for name in due}
-        while nodes:
-            time.sleep(_LOOKED_S)
-            for name, node in [*nodes.items()]:
-                if node.poll() is not None or _is_over(places[name], upper, gain, longest_s):
-                    node.terminate()
-                    node.wait()
-                    del nodes[name]
-        for name in due:
-            arm = _arm(places[name], upper, gain)
-            (places[name] / "arm.json").write_text(json.dumps(asdict(arm)))
-        told.append({name: json.loads((places[name] / "arm.json").read_text()) for name in _ARMS})
+        nodes = {name: _Node(number, name).path for name in _ARMS}
+        if all(path.exists() for path in nodes.values()):
+            told.append({name: json.loads(path.read_text()) for name, path in nodes.items()})
     ratios = [one["alone"]["seconds"] / one["ladder"]["seconds"] for one in told]
+    median = statistics.median(ratios) if ratios else 0.0
     return {
-        "holds": len(ratios) >= _REPETITIONS and statistics.median(ratios) >= _LEAST_RATIO,
-        "upper": upper,
+        "holds": len(ratios) >= _REPETITIONS and median >= _LEAST_RATIO,
+        "upper": _UPPER,
         "target": f"{gain} below the baseline",
         "times_as_fast": [round(ratio, 2) for ratio in ratios],
-        "median": round(statistics.median(ratios), 2),
+        "median": round(median, 2),
         **{name: [one[name] for one in told] for name in _ARMS},
     }
 
 
-def _started(place: Path, upper: str, flags: Sequence[str]) -> "subprocess.Popen[bytes]":
+def _started(place: Path, flags: Sequence[str]) -> "subprocess.Popen[bytes]":
     Home(place).prepare()
-    command = [sys.executable, "-m", "node", "start", "--task", upper, "--network", "none"]
+    command = [sys.executable, "-m", "node", "start", "--task", _UPPER, "--network", "none"]
     return subprocess.Popen(
         dying([*command, "--lanes", "1", *flags]),
         env=_environment(place),
@@ -105,19 +132,19 @@ def _started(place: Path, upper: str, flags: Sequence[str]) -> "subprocess.Popen
     )
 
 
-def _is_over(place: Path, upper: str, gain: float, longest_s: float) -> bool:
+def _is_over(place: Path, gain: float, longest_s: float) -> bool:
     try:
         with Store.open_read_only(Home(place)) as store:
-            entries, began_ms = _entries(store, place, upper)
+            entries, began_ms = _entries(store, place)
     except ArnodeError:  # it is being made
         return False
     is_late = began_ms is not None and time.time() * 1000 - began_ms > 1000 * longest_s
     return is_late or _reached(entries, gain) is not None
 
 
-def _entries(store: Store, place: Path, upper: str) -> tuple[list[Experiment], int | None]:
+def _entries(store: Store, place: Path) -> tuple[list[Experiment], int | None]:
     """Return what was tried on the upper rung, and when the node began."""
-    task = load_task(upper, data_dir=Home(place).data)
+    task = load_task(_UPPER, data_dir=Home(place).data)
     first = store.records.own()[:1]
     return store.experiments.listed(task=task.id), first[0].ts_ms if first else None
 
@@ -140,16 +167,16 @@ def _reached(entries: Sequence[Experiment], gain: float) -> Experiment | None:
     )
 
 
-def _arm(place: Path, upper: str, gain: float) -> Arm:
+def _arm(place: Path, gain: float) -> Arm:
     with Store.open_read_only(Home(place)) as store:
-        entries, began_ms = _entries(store, place, upper)
+        entries, began_ms = _entries(store, place)
         changes = climbed(store)
-        slopes = [slope.mean for slope in slopes_known(changes).values()]
+        slopes = [*slopes_known(changes).values()]
     reached = _reached(entries, gain)
     ended_ms = reached.ts_ms if reached else entries[-1].ts_ms
-    here = [change for change in changes if change.places]
-    told = _compared(place, upper)
+    told = _compared(place)
     tried = [entry for entry in entries if entry.stage in ("screen", "keep")]
+    kept = [entry for entry in tried if entry.decision == "kept"]
     return Arm(
         seconds=round((ended_ms - (began_ms or ended_ms)) / 1000, 1),
         reached=reached is not None,
@@ -157,15 +184,25 @@ def _arm(place: Path, upper: str, gain: float) -> Arm:
         lower=told["lower"],
         upper=told["upper"],
         tried=len(tried),
-        kept=sum(entry.decision == "kept" for entry in tried),
-        carried=len(here),
-        held=sum(change.holds_on > 0 for change in here),
-        slope=round(slopes[0], 3) if slopes else None,
+        kept=len(kept),
+        alone=round(sum(entry.gain_nano or 0 for entry in kept) / NANO, 4),
+        carried=[
+            {
+                "title": change.title,
+                "changes": len(change.patches),
+                "there": change.there and change.there.gain,
+                "here": place.gain,
+                "came": place.came,
+            }
+            for change in changes
+            for place in change.places
+        ],
+        slope=(slopes[0].mean, *slopes[0].interval) if slopes else None,
     )
 
 
-def _compared(place: Path, upper: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "node", "compare", "--task", upper, "--pairs", str(_PAIRS)]
+def _compared(place: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "node", "compare", "--task", _UPPER, "--pairs", str(_PAIRS)]
     told = subprocess.run(
         dying([*command, "baseline", "working", "--json"]),
         env=_environment(place),
@@ -177,6 +214,6 @@ def _compared(place: Path, upper: str) -> dict[str, Any]:
 
 
 def _environment(place: Path) -> dict[str, str]:
-    # Each of the two nodes is the other's load: neither waits for a quiet minute.
+    # Each of the nodes is the others' load: none waits for a quiet minute.
     own = {"ARNODE_HOME": str(place), "ARNODE_WEB": "none", "ARNODE_QUIET_MINUTES": "0"}
     return {**os.environ, **own}

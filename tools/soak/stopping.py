@@ -64,13 +64,19 @@ class Session:
 
 def run_stopping(home: Path, *, task: str = "tiny-long", minutes: float = 55) -> Figures:
     """Record one more session, and look at all of this task."""
-    number = len([*RECORDED.glob(f"{task}-*.json.xz")])
-    place = home / f"session-{number:02}"  # one that was interrupted goes on
+    path = next_session(task)
+    place = home / path.stem  # one that was interrupted goes on
     if not (place / "done").exists():
         _record(place, task, minutes)
-    keep_session(read_session(place), RECORDED / f"{task}-{number:02}.json.xz")
+    keep_session(read_session(place), path)
     sessions = [kept_session(path) for path in sorted(RECORDED.glob(f"{task}-*.json.xz"))]
     return {"task": task, **stopping_of(sessions)}
+
+
+def next_session(task: str) -> Path:
+    """Return where the next session of a task is kept."""
+    number = len([*RECORDED.glob(f"{task}-*.json.xz")])
+    return RECORDED / f"{task}-{number:02}.json.xz"
 
 
 def stopping_of(sessions: Sequence[Session]) -> Figures:
