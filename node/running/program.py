@@ -45,7 +45,7 @@ from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
-from node.running.turns import LEAST_RUNS, TURN_S, Share, Turns, for_a_turn, run_in_turn
+from node.running.turns import TURN_S, Share, Turn, Turns, for_a_turn, run_in_turn
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
@@ -250,19 +250,19 @@ def _ladder(start: _Start, turn_s: float | None) -> Turns:
         with Store.open_read_only(home) as store:
             return share_below(store, task.id, rungs)
 
-    def usual_s() -> float:
-        """A turn is long enough for runs of the task that it is not all beginning."""
+    def run_s() -> float | None:
         with Store.open_read_only(home) as store:
-            lines = [line for line in store.jobs.lines() if line.task == task.id]
-            took_s = [run_seconds(store, line.key) or 0.0 for line in lines]
-        return max([TURN_S, *(LEAST_RUNS * run_s for run_s in took_s)])
+            lines = [line.key for line in store.jobs.lines() if line.task == task.id]
+            took_s = [took_s for line in lines if (took_s := run_seconds(store, line)) is not None]
+        return max(took_s, default=None)
 
     return Turns.of_ladder(
         task,
         name,
         config.ladder or 0,
         data_dir=home.data,
-        turn_s=usual_s if turn_s is None else lambda: turn_s,
+        run_s=run_s,
+        turn_s=turn_s,
         share_below=share_of,
     )
 
@@ -285,7 +285,7 @@ def _start_in_turn(start: _Start, turns: Turns, wishes: Wishes) -> Coroutine[Non
     agreed = replace(start, network=network)
 
     async def run(
-        task: Task, name: str, goal: Goal, before: Research | None, turn: tuple[float, str] | None
+        task: Task, name: str, goal: Goal, before: Research | None, turn: Turn | None
     ) -> Research:
         own = replace(agreed, config=replace(agreed.config, task=name), goal=goal)
         return await _run(own, task, before=before, turn=turn)
@@ -305,11 +305,11 @@ async def _run(
     *,
     preparation: Preparation | None = None,
     before: Research | None = None,
-    turn: tuple[float, str] | None = None,
+    turn: Turn | None = None,
 ) -> Research:
     """Run a node to its end, which may be to make way for the task that is being prepared.
 
-    `turn`: after how many seconds it makes way for which other task.
+    `turn`: when it makes way for which other task.
     """
     home, config = start.home, start.config
     with reporting() as progress:
@@ -355,7 +355,7 @@ async def _run(
             if before is not None:
                 node.research.pause_as(before)
             if turn is not None:
-                await stack.enter_async_context(for_a_turn(node.research, *turn))
+                await stack.enter_async_context(for_a_turn(node.research, turn))
             answers = await stack.enter_async_context(with_page(node, is_shown=before is None))
             if sys.stdout.isatty():
                 await run_watched(node, config, answers)

@@ -9,10 +9,11 @@ import math
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from node.home.clock import passing_s
 from node.loop.research import Research
@@ -22,7 +23,11 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
 TURN_S: Final = 600.0  # of one part
-LEAST_RUNS: Final = 20  # of a turn on a ladder: each begins with three that only measure its base
+# A turn on a ladder is of so many runs of the task: each begins with three that only measure its
+# base. But it begins a node, too, which is soon done only against minutes.
+_LADDER_RUNS: Final = 20
+_LEAST_LADDER_S: Final = 120.0
+_LOOKED_S: Final = 15.0  # how long a turn is may change while it lasts
 _SHARED = re.compile(r"(.+):([0-9]{1,3})")
 
 
@@ -54,7 +59,7 @@ def shares_of(flags: Sequence[str]) -> tuple[Share, ...]:
 class Turns:
     """Tasks that take turns, each by the name that a flag gives it, the first one first.
 
-    `length_s` says how long a turn of the task of that number is, from one turn to the next.
+    `length_s` says how long a turn of the task of that number is, as far as known now.
     """
 
     tasks: tuple[Task, ...]
@@ -76,14 +81,15 @@ class Turns:
         rungs: int,
         *,
         data_dir: Path,
-        turn_s: Callable[[], float],
+        run_s: Callable[[], float | None],
+        turn_s: float | None,
         share_below: Callable[[Sequence[bytes]], float],
     ) -> "Turns":
         """Return turns of a task, called `name`, and of so many rungs below it, the lowest first.
 
-        Together they have two `turn_s` at a time, of which `share_below` says what share is that of
-        the rungs below, by their ids. Raises UsageError if the task names none, and what
-        `load_task` does.
+        Together they have two `turn_s` at a time (None: by what a run of the task takes, `run_s`),
+        of which `share_below` says what share is that of the rungs below, by their ids. Raises
+        UsageError if the task names none, and what `load_task` does.
         """
         tasks, names = [task], [name]
         while len(tasks) <= rungs and (below := tasks[0].rung_below) is not None:
@@ -96,16 +102,29 @@ class Turns:
                 "leave out --ladder, or name one in the [ladder] section of its task.toml",
             )
 
+        def usual_s() -> float:
+            took_s = run_s()
+            return TURN_S if took_s is None else max(_LEAST_LADDER_S, _LADDER_RUNS * took_s)
+
         def length_s(number: int) -> float:
             share = share_below(lower)
-            return 2 * turn_s() * (share / len(lower) if number < len(lower) else 1 - share)
+            return (
+                2
+                * (turn_s or usual_s())
+                * (share / len(lower) if number < len(lower) else 1 - share)
+            )
 
         return cls(tasks=tuple(tasks), names=tuple(names), length_s=length_s)
 
 
-RunOne: TypeAlias = Callable[
-    [Task, str, Goal, Research | None, tuple[float, str] | None], Awaitable[Research]
-]
+class Turn(NamedTuple):
+    """How long a task has the devices, as far as known now, before `following` has them."""
+
+    length_s: Callable[[], float]
+    following: str
+
+
+RunOne: TypeAlias = Callable[[Task, str, Goal, Research | None, Turn | None], Awaitable[Research]]
 
 
 async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str], None]) -> None:
@@ -114,7 +133,7 @@ async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str]
     A task that has nothing more to do has no more turns, nor one that cannot be measured here, of
     which `say` is told why: a stranger's judge would end what is done beside it. The goal is for
     all of them; `run` is given a task and its name, what is left of it, the session before, and
-    after how many seconds it makes way for which other task.
+    when it makes way for which other task.
     """
     waiting, before = deque(range(len(turns.tasks))), None
     ends_s = math.inf if goal.duration_s is None else passing_s() + goal.duration_s
@@ -124,7 +143,9 @@ async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str]
         left = goal
         if goal.duration_s is not None:
             left = replace(goal, duration_s=left_s, earlier_s=goal.duration_s - left_s)
-        turn = (turns.length_s(number), turns.tasks[waiting[0]].name) if waiting else None
+        turn = None
+        if waiting:
+            turn = Turn(partial(turns.length_s, number), turns.tasks[waiting[0]].name)
         try:
             before = await run(task, turns.names[number], left, before, turn)
         except ArnodeError as fault:
@@ -139,11 +160,17 @@ async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str]
 
 
 @asynccontextmanager
-async def for_a_turn(research: Research, turn_s: float, following: str) -> AsyncIterator[None]:
-    """Let a session make way after so many seconds, while the block lasts."""
+async def for_a_turn(research: Research, turn: Turn) -> AsyncIterator[None]:
+    """Let a session make way once its turn is over, while the block lasts."""
 
     async def wait() -> None:
-        await asyncio.sleep(turn_s)
+        began_s = passing_s()
+        while True:
+            left_s = await asyncio.to_thread(turn.length_s) - (passing_s() - began_s)
+            if left_s <= 0:
+                break
+            await asyncio.sleep(min(left_s, _LOOKED_S))
+        following = turn.following
         research.make_way(f"its turn is over: {following} is next, once what is open is decided")
 
     waiting = asyncio.create_task(wait())
@@ -151,4 +178,5 @@ async def for_a_turn(research: Research, turn_s: float, following: str) -> Async
         yield
     finally:
         waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await waiting

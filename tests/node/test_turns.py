@@ -2,18 +2,21 @@
 
 import asyncio
 from dataclasses import replace
+from itertools import chain, repeat
+from pathlib import Path
 
 import pytest
 
 from node.home.home import Home
 from node.line.checkpoint import CheckpointStep
 from node.line.job_kinds import KINDS
-from node.running.turns import Share, for_a_turn, shares_of
+from node.running.turns import Share, Turn, Turns, for_a_turn, shares_of
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.rule import DEFAULT
 from tests.node.books import ledger_of
 from tests.node.scripted import Bench, ScriptedRunner, better, until
+from trainer.task_kinds import load_task
 
 
 @pytest.fixture
@@ -82,10 +85,45 @@ def test_the_clock_ends_a_turn(bench: Bench) -> None:
     research = bench.research()
 
     async def work() -> None:
-        async with for_a_turn(research, 0.0, "sql"):
+        async with for_a_turn(research, Turn(lambda: 0.0, "sql")):
             running = asyncio.create_task(research.run())
             await until(lambda: research.has_given_way)
             await running
 
     asyncio.run(asyncio.wait_for(work(), 20))
     assert any("sql is next" in line for line in bench.said)
+
+
+def test_a_turn_ends_by_what_is_known_of_its_length_then(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.running.turns._LOOKED_S", 0.01)
+    research = bench.research()
+    lengths_s = chain([1000.0, 1000.0], repeat(0.0))
+
+    async def work() -> None:
+        async with for_a_turn(research, Turn(lengths_s.__next__, "sql")):
+            running = asyncio.create_task(research.run())
+            await until(lambda: research.has_given_way)
+            await running
+
+    asyncio.run(asyncio.wait_for(work(), 20))
+
+
+def test_turns_of_a_ladder_are_as_long_as_runs_of_its_task_ask_for(tmp_path: Path) -> None:
+    took_s: list[float | None] = [None]
+    turns = Turns.of_ladder(
+        load_task("tiny", data_dir=tmp_path),
+        "tiny",
+        1,
+        data_dir=tmp_path,
+        run_s=lambda: took_s[0],
+        turn_s=None,
+        share_below=lambda _: 0.25,
+    )
+    assert turns.names == ("tiny-short", "tiny")
+    assert [turns.length_s(number) for number in (0, 1)] == [300.0, 900.0]
+    took_s[0] = 60.0
+    assert [turns.length_s(number) for number in (0, 1)] == [600.0, 1800.0]
+    took_s[0] = 0.5  # nor so short that they are all beginning
+    assert [turns.length_s(number) for number in (0, 1)] == [60.0, 180.0]
