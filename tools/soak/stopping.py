@@ -168,10 +168,11 @@ def upper_bound(lost: int, count: int, confidence: float = 0.95) -> float:
 
 def _record(place: Path, task: str, minutes: float) -> None:
     Home(place).prepare()
-    environment = {**os.environ, "ARNODE_HOME": str(place), "ARNODE_STOP_EARLY": "false"}
+    # What waits for a quiet minute tells no more of curves.
+    own = {"ARNODE_HOME": str(place), "ARNODE_STOP_EARLY": "false", "ARNODE_QUIET_MINUTES": "0"}
     command = [sys.executable, "-m", "node", "start", "--task", task, "--network", "none"]
     command += ["--for", f"{round(60 * minutes)}s"]
-    subprocess.run(dying(command), env=environment, stdin=subprocess.DEVNULL, check=True)
+    subprocess.run(dying(command), env={**os.environ, **own}, stdin=subprocess.DEVNULL, check=True)
     (place / "done").touch()
 
 
