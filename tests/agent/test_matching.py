@@ -108,7 +108,7 @@ def test_a_whole_file_replaces_the_file_and_a_fragment_does_not() -> None:
     assert result["train.py"] == b"x = 1\ny = 2\nz = 3\n"
     fragment = apply_draft(whole, TINY)
     assert isinstance(fragment, Slip)
-    assert "The block has 3 lines where train.py has 111" in fragment.message
+    assert "The block has 3 lines where train.py has 114" in fragment.message
 
 
 @given(st.text(alphabet="ab \n", max_size=40), st.text(alphabet="ab \n", max_size=8))

@@ -10,21 +10,21 @@ Lines of these forms are read, whatever comes behind them; a newline or a carria
 
 How far a run has come is told by those that say the last step or a percentage.
 
-The points that are kept become fewer by stride doubling: once there are as many as there may be,
-every second one goes and from then on every second one comes. The first and the latest are always
-among them. What is read is the script's own word: whatever it writes there harms its curve alone.
+What is kept are means, so that none of what was printed is lost to the scatter of single batches: of
+one line each at first, then, whenever there are as many points as there may be, of twice as many.
+What is read is the script's own word: whatever it writes there harms its curve alone.
 """
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Final
 
 from protocol.units import NANO
 
 MAX_POINTS: Final = 64
-_KEPT: Final = MAX_POINTS - 1  # beside the latest; odd, so that the last of them stays
 _LOOKED_AT_BYTES: Final = 4 << 20  # of what a training prints
 _LINE_BYTES: Final = 400
 _MOST: Final = 1e6  # that a loss can be
@@ -38,14 +38,17 @@ _LINE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossPoint:
-    """What a script says that its loss was at a step, in 1e-9 units."""
+    """What a script says that its loss was on average up to a step, since the point before.
+
+    In 1e-9 units.
+    """
 
     step: int
     loss_nano: int
 
     @property
     def loss(self) -> float:
-        """The loss as the script printed it, to nine places."""
+        """The loss, to nine places."""
         return self.loss_nano / NANO
 
 
@@ -53,9 +56,9 @@ class LossCurve:
     """The curve of one training, filled as its script prints."""
 
     def __init__(self) -> None:
-        self._points: list[LossPoint] = []
-        self._latest: LossPoint | None = None
-        self._count = 0
+        self._points: list[tuple[int, float]] = []  # each of `_stride` lines
+        self._latest: list[float] = []  # since the last of them
+        self._step = -1
         self._stride = 1
         self._rest = b""
         self._left_bytes = _LOOKED_AT_BYTES
@@ -64,16 +67,15 @@ class LossCurve:
     @property
     def steps(self) -> int | None:
         """How many steps the whole training has, as the script says; None where it does not."""
-        if self._latest is None or not self._share:
-            return None
-        return max(1, round(self._latest.step / self._share))
+        return max(1, round(self._step / self._share)) if self._share else None
 
     @property
     def points(self) -> tuple[LossPoint, ...]:
         """The curve so far, at most `MAX_POINTS` of it, its steps rising."""
-        if self._latest is None or self._latest == self._points[-1]:
-            return tuple(self._points)
-        return (*self._points, self._latest)
+        points = [*self._points]
+        if self._latest:
+            points.append((self._step, fmean(self._latest)))
+        return tuple(LossPoint(step=step, loss_nano=round(loss * NANO)) for step, loss in points)
 
     def feed(self, printed: bytes) -> None:
         """Read on: what lines hold that are whole by now. It raises nothing, whatever comes."""
@@ -88,18 +90,18 @@ class LossCurve:
         self._rest = rest[: _LINE_BYTES + 1]  # of one that is too long, that it is
 
     def _take(self, step: int, loss: float, share: float | None) -> None:
-        """Keep a point, unless it is none or its step was there before."""
-        is_behind = self._latest is not None and step <= self._latest.step
-        if is_behind or not math.isfinite(loss) or abs(loss) > _MOST:
+        """Take in a line, unless its loss is none or its step was there before."""
+        if step <= self._step or not math.isfinite(loss) or abs(loss) > _MOST:
             return
-        self._latest = LossPoint(step=step, loss_nano=round(loss * NANO))
-        self._share = share
-        if self._count % self._stride == 0 and len(self._points) == _KEPT:
-            self._points = self._points[::2]
+        if len(self._points) == MAX_POINTS:
+            halves = zip(self._points[::2], self._points[1::2], strict=True)
+            self._points = [(later[0], (one[1] + later[1]) / 2) for one, later in halves]
             self._stride *= 2
-        if self._count % self._stride == 0:
-            self._points.append(self._latest)
-        self._count += 1
+        self._step, self._share = step, share
+        self._latest.append(loss)
+        if len(self._latest) == self._stride:
+            self._points.append((step, fmean(self._latest)))
+            self._latest = []
 
 
 def _share_of(found: "re.Match[bytes]") -> float | None:

@@ -92,6 +92,7 @@ optimizer = torch.optim.AdamW(
     groups, betas=(BETA1, BETA2), eps=EPSILON, weight_decay=WEIGHT_DECAY, fused=True
 )
 peaks = [group["lr"] for group in optimizer.param_groups]
+losses = []
 
 steps = TOKEN_BUDGET // (BATCH * SEQUENCE)
 for step in range(steps):
@@ -101,8 +102,10 @@ for step in range(steps):
         group["lr"] = peak * scale
     tokens, targets, epoch = next(batches)
     loss = model(tokens, targets)
-    if step % 5 == 0:
-        print(f"step {step}/{steps} loss {loss.item():.4f}", flush=True)
+    losses.append(loss.item())
+    if len(losses) == 5:
+        print(f"step {step + 1}/{steps} loss {sum(losses) / 5:.4f}", flush=True)
+        losses.clear()
     loss.backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
