@@ -10,9 +10,9 @@ Lines of these forms are read, whatever comes behind them; a newline or a carria
 
 How far a run has come is told by those that say the last step or a percentage.
 
-What is kept are means, so that none of what was printed is lost to the scatter of single batches: of
-one line each at first, then, whenever there are as many points as there may be, of twice as many.
-What is read is the script's own word: whatever it writes there harms its curve alone.
+What is kept are means, so that a point scatters less than single batches do: of one line each at
+first, then, whenever there are as many points as there may be, of twice as many. What is read is
+the script's own word: whatever it writes there harms its curve alone.
 """
 
 import math
