@@ -23,6 +23,8 @@ _WORTHWHILE_SD = 0.5
 # The difference between bad and very bad teaches nothing about what is good.
 _SOFT_LOSS_SD = 15.0
 _FAILED_LOSS_SD = 15.0
+# What was stopped while it trained could not have passed at best: as bad as such mostly end.
+_STOPPED_LOSS_SD = 3.0
 _ROUNDS = 3
 _DRAWN = 200
 _PARENTS = 12
@@ -145,6 +147,6 @@ def difference_of(trial: Trial, cube: Cube) -> TrialDifference:
 
 def _loss_sd(outcome: Outcome) -> float:
     if outcome.gain_sd is None:
-        return _FAILED_LOSS_SD
+        return _STOPPED_LOSS_SD if outcome.decision == "screened_out" else _FAILED_LOSS_SD
     loss_sd = -outcome.gain_sd
     return loss_sd if loss_sd < 0 else _SOFT_LOSS_SD * math.log1p(loss_sd / _SOFT_LOSS_SD)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from agent.knobs.acquisition import expected_gain, promising, reach_of
+from agent.knobs.acquisition import difference_of, expected_gain, promising, reach_of
 from agent.knobs.changes import Change, edits_of, trials
+from agent.knobs.positions import Cube
 from agent.proposal import Decision, Outcome
 from agent.source.edits import reapply
 from agent.source.literals import Scalar, find_knobs, knob_values
@@ -140,3 +141,19 @@ def test_expected_gain_rewards_both_promise_and_doubt() -> None:
     assert expected_gain(-5.0, 1.0) == pytest.approx(4.5, abs=0.01)
     assert expected_gain(-5.0, 3.0) > expected_gain(-5.0, 1.0) > expected_gain(0.0, 1.0) > 0
     assert expected_gain(9.0, 0.5) == 0
+
+
+@pytest.mark.parametrize(
+    ("decision", "gain_sd", "loss_sd"),
+    [
+        ("kept", 2.0, -2.0),
+        ("screened_out", None, 3.0),  # stopped while it trained: a measure of its own is missing
+        ("failed", None, 15.0),
+    ],
+)
+def test_what_was_stopped_counts_as_worse_and_not_as_broken(
+    decision: Decision, gain_sd: float | None, loss_sd: float
+) -> None:
+    knobs = find_knobs(START, ("t.py",), SPECS)
+    (trial,) = trials([outcome(START, (Change(knobs[0], 0.02),), decision, gain_sd)], SPECS)
+    assert difference_of(trial, Cube(knobs)).loss_sd == loss_sd
