@@ -6,14 +6,15 @@ and nobody can change one. Program text, knobs and descriptions are not in it.
     {name, version, kind, files [[path, blob]], metric {name, unit, direction, max_step},
      budget {unit, amount}, limits {limit_s, warmup_limit_s, memory_mb, weights_mb,
      max_source_growth}, noise_floor, audit {k, tolerance, tau}, data [[name, hash]],
-     tokenizer|nil, vocabulary, context, claim_rows, evaluator, program?, ladder?}
+     tokenizer|nil, vocabulary, context, claim_rows, evaluator, program?, ladder?, target?}
 
 max_step, noise_floor, tolerance and tau are in the units of a record's figures: 1e-9 of the metric,
 of a program task 10^-scale of it. max_source_growth is in bytes of compressed source. A program
 task has a `program` (protocol/program.py), no tokenizer, and 0 for vocabulary, context and
-claim_rows. `ladder` is the task one rung below. `files` is the baseline; its paths are what patches
-may edit. A kind, a unit of a budget or an evaluator that a reader does not know makes a task that
-it keeps and passes on and does not run.
+claim_rows. `ladder` is the task one rung below. Where a language model has a `target`, in 1e-9 of
+what its evaluator measures, the metric is the time that training takes to come there. `files` is
+the baseline; its paths are what patches may edit. A kind, a unit of a budget or an evaluator that a
+reader does not know makes a task that it keeps and passes on and does not run.
 """
 
 import dataclasses
@@ -120,6 +121,7 @@ class TaskManifest(Mapped):
     evaluator: Annotated[str, word(_EVALUATOR)]
     program: Annotated[ProgramSpec | None, OPTIONAL] = None
     below: Annotated[Digest | None, Named("ladder"), OPTIONAL] = None
+    target_nano: Annotated[Positive | None, Named("target"), OPTIONAL] = None
     received: Annotated[bytes | None, UNWRITTEN] = dataclasses.field(default=None, repr=False)
 
     @property
@@ -189,6 +191,8 @@ class TaskManifest(Mapped):
         if self.kind == "program":
             if self.tokenizer is not None or any(sizes):
                 return "a program task has no tokenizer, vocabulary, context or claim_rows"
+            if self.target_nano is not None:
+                return "a program task has no target"
             if self.program is None or self.metric.scale is None:
                 return "a program task needs program and its metric's scale"
             editable = {path for path, _ in self.files}

@@ -58,6 +58,8 @@ def overseer_of(job: Job[Any], run: PlannedRun, desk: Desk) -> Overseer | None:
     is_screen = isinstance(step, ExperimentStep) and run.ordinal == 0 and run.role == "candidate"
     if not (desk.stops_early and is_screen and ledger.style.name == "runs" and step.bank_nano):
         return None
+    if ledger.publication.manifest.target_nano is not None:  # a loss foretells no time
+        return None
     reading = desk.reading()
     level = reading.value(screen_level(ledger, step.base, step.bank_nano, reading.noise.sd))
     needed = level - reading.policy.screen_sd * reading.screening_sd

@@ -37,7 +37,7 @@ def lanes_here(manifest: TaskManifest, config: Config, *, is_on_demand: bool) ->
     if is_on_demand or devices[0].cuda is not None or not is_shared:
         told = ""
         if not (is_on_demand or is_shared or config.lanes in ("auto", 1)):
-            told = f"one lane, not {config.lanes}: {manifest.name} has a budget of seconds"
+            told = f"one lane, not {config.lanes}: {manifest.name} measures seconds"
         return LanesHere(devices=devices, told=told)
     count, told = _count(manifest, config.lanes)
     return LanesHere(devices=devices * count, told=told)

@@ -60,7 +60,7 @@ def test_with_a_budget_of_seconds_there_is_one_and_that_is_said_to_who_asked_for
     assert count(Config(), seconds=True) == (1, "")
     assert count(Config(lanes=1), seconds=True) == (1, "")
     # Not refused, however many: the setting is for other tasks.
-    told = "one lane, not 20: tiny has a budget of seconds"
+    told = "one lane, not 20: tiny measures seconds"
     assert count(Config(lanes=20), seconds=True) == (1, told)
 
 

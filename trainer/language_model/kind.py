@@ -10,6 +10,7 @@ from typing import Final
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
 from protocol.source import Source
+from protocol.units import NANO
 from trainer.cards.cards import Card
 from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
@@ -25,6 +26,10 @@ _MEASURED: Final = """\
 - Afterwards an evaluator outside asks the trained model about text that it never saw. What the \
 script prints or computes about itself counts for nothing: never read, print or aim at a metric, \
 and leave the calls of the harness and their order as they are."""
+_TO_TARGET: Final = """
+- What counts is how long the training takes, as a share of what the task's first version takes: \
+the processor's seconds, or on a card the clock's. A model that comes to more than {target:g} by \
+the evaluator fails. Nobody has to use the whole budget: end once you are there."""
 
 
 class LanguageModel:
@@ -57,14 +62,15 @@ class LanguageModel:
 
     def words(self, manifest: TaskManifest) -> TaskWords:
         """Say how a script is trained and scored."""
-        limits, budget = manifest.limits, manifest.budget
+        limits, budget, target_nano = manifest.limits, manifest.budget, manifest.target_nano
+        to_target = "" if target_nano is None else _TO_TARGET.format(target=target_nano / NANO)
         return TaskWords(
             budget=f"{budget.amount:,} {budget.unit}",
             limits=(
                 f"{limits.limit_s} s for training, {limits.memory_mb / 1000:g} GB of memory, "
                 f"weights of {limits.weights_mb} MB."
             ),
-            measured=_MEASURED,
+            measured=_MEASURED + to_target,
         )
 
     def settle(

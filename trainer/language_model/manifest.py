@@ -28,6 +28,8 @@ from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import Download, NotPreparedError, Task
 
 KIND: Final = "language-model"
+# Of a task with a target: seconds of the processor, or on a card of the clock.
+TIME_TO_TARGET: Final = ("train_s", "of the baseline", "min")  # name, unit, which way is better
 
 RecipeName = Literal["tiny-world", "text", "shards"]
 
@@ -94,31 +96,37 @@ def check_metric(manifest: TaskManifest) -> None:
             f"task {manifest.name}: there is no evaluator {manifest.evaluator!r} here",
             f"possible: {', '.join(EVALUATORS)}; or install the version that the task comes from",
         )
-    if fault := _metric_fault(manifest.evaluator, manifest.metric):
+    if fault := _metric_fault(manifest):
         field, owned = fault
         raise ConfigurationError(
             f"task {manifest.name}: its metric's {field} is {getattr(manifest.metric, field)!r}, "
-            f"but {manifest.evaluator} measures {owned!r}",
+            f"but {_measured_by(manifest)} {owned!r}",
             f"only a task whose metric.{field} is {owned!r} can be run",
         )
 
 
 def may_stand_beside(manifest: TaskManifest) -> bool:
-    """Say whether runs may stand beside each other on one processor, with a budget of tokens.
+    """Say whether runs may stand beside each other on one processor.
 
-    A metric is the same bits then whatever else the machine does.
+    With a budget of tokens a metric is the same bits whatever else the machine does, unless it is a
+    time.
     """
-    return manifest.budget.unit == "tokens"
+    return manifest.budget.unit == "tokens" and manifest.target_nano is None
 
 
-def _metric_fault(evaluator: str, metric: MetricSpec) -> tuple[str, str] | None:
-    """Return which field of a metric is not what its evaluator measures, and what that is."""
-    for field, owned in zip(
-        ("name", "unit", "direction"), EVALUATORS[evaluator].METRIC, strict=True
-    ):
-        if getattr(metric, field) != owned:
+def _metric_fault(manifest: TaskManifest) -> tuple[str, str] | None:
+    """Return which field of a metric is not what is measured, and what that is."""
+    evaluated = EVALUATORS[manifest.evaluator].METRIC
+    measured = evaluated if manifest.target_nano is None else TIME_TO_TARGET
+    for field, owned in zip(("name", "unit", "direction"), measured, strict=True):
+        if getattr(manifest.metric, field) != owned:
             return field, owned
     return None
+
+
+def _measured_by(manifest: TaskManifest) -> str:
+    by = manifest.evaluator if manifest.target_nano is None else "a task with a target"
+    return f"{by} measures"
 
 
 def _recipe(data: Fields, vocabulary: Vocabulary) -> TextRecipe:
@@ -167,12 +175,16 @@ def _manifest(fields: Fields, data: Fields, source: Source, vocabulary: Vocabula
         context=data.whole("context", low=8, high=1 << 16),
         claim_rows=data.whole("rows", low=8, high=1 << 16),
         evaluator=evaluator.one_of("module", tuple(EVALUATORS)),
+        target_nano=_nano(metric.number("target", low=1e-6, high=1e3))
+        if metric.has("target")
+        else None,
     )
     for section in (metric, audit, evaluator):
         section.finish()
-    if fault := _metric_fault(manifest.evaluator, manifest.metric):
+    if fault := _metric_fault(manifest):
         name, owned = fault
-        said = f"is {getattr(manifest.metric, name)!r}, but {manifest.evaluator} measures {owned!r}"
+        told = getattr(manifest.metric, name)
+        said = f"is {told!r}, but {_measured_by(manifest)} {owned!r}"
         raise metric.error(name, said, f'write {name} = "{owned}", or leave the section out')
     checked = TaskManifest.from_value(manifest.to_value())
     if isinstance(checked, Rejected):

@@ -77,8 +77,9 @@ class Stages:
     """Runs them, one training and one scoring at a time.
 
     With a budget of tokens the scoring of one run may stand beside the training of the next: a
-    metric is the same bits whatever else the machine does. With one of seconds nothing of ours uses
-    the device while the clock runs; only what comes before the clock may overlap the scoring.
+    metric is the same bits whatever else the machine does. With one of seconds, or where the metric
+    is a time, nothing of ours uses the device while the clock runs; only what comes before the
+    clock may overlap the scoring.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Stages:
         self.work = LaneWork()
         self._task = task
         self._data = data
+        self._target_nano = task.manifest.target_nano
         self.splits = SecretSplits(task.manifest, data)
         self._evaluator = self.splits.evaluator
         self._claimed = Claimed()
@@ -160,11 +162,28 @@ class Stages:
             claims = await restarted(partial(self._claim, request, weights, meter, scored))
             public = self.splits.metric(claims, scored, scored.public)
             secret = self.splits.metric(claims, scored, scored.secret)
+            if self._target_nano is not None:
+                public = secret = self._time_nano(max(public, secret), self._target_nano, meter)
             audit, known = None, claims[scored.public]
             if request.needs_audit(public, secret):
                 stage = partial(self._audit, request, weights, meter, scored, claims)
                 audit = await restarted(stage)
         return Scores(answers=known, public_nano=public, secret_nano=secret, audit=audit)
+
+    def _time_nano(self, reached_nano: int, target_nano: int, meter: Meter) -> int:
+        """Return how long training took, as a share of the baseline's, in 1e-9.
+
+        Raises RunFailed for a model that does not come to the target.
+        """
+        if reached_nano > target_nano:
+            reached, target = reached_nano / NANO, target_nano / NANO
+            raise RunFailed("timeout", f"it came to {reached:.4f}, not to the target of {target:g}")
+        if self.baseline_cost is None:
+            return NANO
+        return round(self._trained_s(meter) / self.baseline_cost.trained_s * NANO)
+
+    def _trained_s(self, meter: Meter) -> float:
+        return meter.cost.train_s if self._card is None else meter.wall_s
 
     @contextlib.asynccontextmanager
     async def _stage(self, sandbox: Sandbox, name: str) -> AsyncIterator[None]:
@@ -182,7 +201,8 @@ class Stages:
 
     def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Hold the device, where what else runs on it would cost a run its time."""
-        return contextlib.nullcontext() if self.budget_tokens else self._clock
+        is_timed = self._target_nano is not None or not self.budget_tokens
+        return self._clock if is_timed else contextlib.nullcontext()
 
     async def _train(self, request: Request, meter: Meter) -> bytes:
         limits, timeline = self._task.manifest.limits, meter.timeline
@@ -354,7 +374,10 @@ class Stages:
         if self.baseline_cost is None:  # not before: a baseline beyond the caps measures nothing
             audited_here = Audited(tolerance=tolerance, log_probs=claims[scored.public])
             self.baseline_cost = BaselineCost(
-                cost=meter.cost, product=weights, audited=audited_here
+                cost=meter.cost,
+                product=weights,
+                audited=audited_here,
+                trained_s=self._trained_s(meter),
             )
         if request.split is not None:
             self._claimed.note(scored.key, request.source.tree, claims[scored.secret])

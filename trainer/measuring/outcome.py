@@ -79,12 +79,13 @@ class BaselineCost:
     """What the task's baseline tree costs on this machine in this session.
 
     `product` is what it made, which can be scored again; `audited` is what its kind of task holds
-    later audits against.
+    later audits against; `trained_s` is what its training took, by the same seconds as a metric.
     """
 
     cost: StageCosts
     product: bytes = field(repr=False)
     audited: object = None
+    trained_s: float = 0.0
 
 
 @dataclass(slots=True)
