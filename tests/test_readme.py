@@ -248,7 +248,9 @@ def test_the_examples_of_a_task_folder_load(tmp_path: Path) -> None:
 
     page = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
     found = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    _, half, rung, shards, unpinned = found
+    _, half, sprint, rung, shards, unpinned = found
+    (tmp_path / "task.toml").write_text(sprint)
+    assert load_task(tmp_path, data_dir=tmp_path).manifest.target_nano == 920_000_000
     (tmp_path / "task.toml").write_text(rung)
     deep = load_task("tiny-deep", data_dir=tmp_path)
     assert load_task(tmp_path, data_dir=tmp_path).source == deep.source
