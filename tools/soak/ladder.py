@@ -7,10 +7,12 @@ node does counts, its starts and baselines of each turn as well; one that does n
 counts as if it had when it was stopped. What was reached is then measured anew, on fresh seeds
 beside the baseline.
 
-Each call plays what is missing, and begins no node after a while; what a node came to stays in
-tools/soak/recorded/, and the runs of one that worked alone are a session for `stopping`.
+Each call plays what is missing, and begins no node after a while: one that was interrupted goes on,
+and the time between does not count. What a node came to stays in tools/soak/recorded/, and the runs
+of one that worked alone are a session for `stopping`.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -40,6 +42,7 @@ _BEGUN_S: Final = 1800.0  # after this no node is begun
 _LOOKED_S: Final = 5.0
 _LEAST_RATIO: Final = 2.0
 _PAIRS: Final = 3
+_PAUSED: Final = "paused-ms"
 _ARMS: Final[Mapping[str, Sequence[str]]] = {"alone": (), "ladder": ("--ladder", "1")}
 
 Figures = Mapping[str, object]
@@ -83,6 +86,7 @@ def run_ladder(
 ) -> Figures:
     """Play what is not recorded yet of the repetitions, and tell all of them."""
     ends_s = time.monotonic() + begun_s
+    RECORDED.mkdir(exist_ok=True)
     due = [_Node(number, name) for number in range(_REPETITIONS) for name in _ARMS]
     due = [node for node in due if not node.path.exists()]
     running: dict[_Node, subprocess.Popen[bytes]] = {}
@@ -124,6 +128,7 @@ def ladder_of(repetitions: int, gain: float) -> Figures:
 
 def _started(place: Path, flags: Sequence[str]) -> "subprocess.Popen[bytes]":
     Home(place).prepare()
+    _note_pause(place)
     command = [sys.executable, "-m", "node", "start", "--task", _UPPER, "--network", "none"]
     return subprocess.Popen(
         dying([*command, "--lanes", "1", *flags]),
@@ -132,13 +137,27 @@ def _started(place: Path, flags: Sequence[str]) -> "subprocess.Popen[bytes]":
     )
 
 
+def _note_pause(place: Path) -> None:
+    """Write down how long a node that goes on has recorded nothing."""
+    with contextlib.suppress(ArnodeError), Store.open_read_only(Home(place)) as store:
+        if latest := store.records.own()[-1:]:
+            paused_ms = time.time() * 1000 - latest[0].ts_ms
+            (place / _PAUSED).write_text(str(_paused_ms(place) + paused_ms))
+
+
+def _paused_ms(place: Path) -> float:
+    file = place / _PAUSED
+    return float(file.read_text()) if file.exists() else 0.0
+
+
 def _is_over(place: Path, gain: float, longest_s: float) -> bool:
     try:
         with Store.open_read_only(Home(place)) as store:
             entries, began_ms = _entries(store, place)
     except ArnodeError:  # it is being made
         return False
-    is_late = began_ms is not None and time.time() * 1000 - began_ms > 1000 * longest_s
+    worked_ms = time.time() * 1000 - (began_ms or 0) - _paused_ms(place)
+    is_late = began_ms is not None and worked_ms > 1000 * longest_s
     return is_late or _reached(entries, gain) is not None
 
 
@@ -178,7 +197,7 @@ def _arm(place: Path, gain: float) -> Arm:
     tried = [entry for entry in entries if entry.stage in ("screen", "keep")]
     kept = [entry for entry in tried if entry.decision == "kept"]
     return Arm(
-        seconds=round((ended_ms - (began_ms or ended_ms)) / 1000, 1),
+        seconds=round((ended_ms - (began_ms or ended_ms) - _paused_ms(place)) / 1000, 1),
         reached=reached is not None,
         gain=told["gain"],
         lower=told["lower"],
