@@ -141,13 +141,19 @@ def _note_pause(place: Path) -> None:
     """Write down how long a node that goes on has recorded nothing."""
     with contextlib.suppress(ArnodeError), Store.open_read_only(Home(place)) as store:
         if latest := store.records.own()[-1:]:
-            paused_ms = time.time() * 1000 - latest[0].ts_ms
-            (place / _PAUSED).write_text(str(_paused_ms(place) + paused_ms))
+            pause = latest[0].ts_ms, round(time.time() * 1000)
+            (place / _PAUSED).write_text(json.dumps([*_pauses(place), pause]))
 
 
-def _paused_ms(place: Path) -> float:
+def _pauses(place: Path) -> list[tuple[int, int]]:
     file = place / _PAUSED
-    return float(file.read_text()) if file.exists() else 0.0
+    return json.loads(file.read_text()) if file.exists() else []
+
+
+def _worked_s(place: Path, began_ms: int, ended_ms: int) -> float:
+    """Return how long a node worked from one time to another, pauses aside."""
+    paused_ms = sum(until - since for since, until in _pauses(place) if until <= ended_ms)
+    return (ended_ms - began_ms - paused_ms) / 1000
 
 
 def _is_over(place: Path, gain: float, longest_s: float) -> bool:
@@ -156,8 +162,9 @@ def _is_over(place: Path, gain: float, longest_s: float) -> bool:
             entries, began_ms = _entries(store, place)
     except ArnodeError:  # it is being made
         return False
-    worked_ms = time.time() * 1000 - (began_ms or 0) - _paused_ms(place)
-    is_late = began_ms is not None and worked_ms > 1000 * longest_s
+    if began_ms is None:
+        return False
+    is_late = _worked_s(place, began_ms, round(time.time() * 1000)) > longest_s
     return is_late or _reached(entries, gain) is not None
 
 
@@ -197,7 +204,7 @@ def _arm(place: Path, gain: float) -> Arm:
     tried = [entry for entry in entries if entry.stage in ("screen", "keep")]
     kept = [entry for entry in tried if entry.decision == "kept"]
     return Arm(
-        seconds=round((ended_ms - (began_ms or ended_ms) - _paused_ms(place)) / 1000, 1),
+        seconds=round(_worked_s(place, began_ms or ended_ms, ended_ms), 1),
         reached=reached is not None,
         gain=told["gain"],
         lower=told["lower"],
