@@ -25,13 +25,14 @@ from trainer.measuring.loss_curve import LossPoint
 
 SHARES: Final = (0.3, 0.45, 0.6, 0.75, 0.9)  # of a training, at which it is looked at
 LEAST_RUNS: Final = 20
-# All looks together stop one in a hundred of those that would have ended this well.
-_MISSED: Final = 0.01 / len(SHARES)
+# Of those that would just have passed each look stops so many. Of all that would be kept, most of
+# which end well beyond that, all looks together stop fewer than one in a hundred by recorded
+# sessions (`make soak PART=stopping`).
+MISSED: Final = 0.02
 _WINDOW: Final = 0.15  # of a training: what a loss is the mean of
 _LEAST_POINTS: Final = 3
 # What ended worse than this many deviations says nothing of those that end well.
 _NEAR_SD: Final = 8.0
-_BEYOND: Final = 1.2  # times the furthest that a run ended below what was foretold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,21 +60,22 @@ class _Line:
     squares: float
     sd: float
     runs: int
-    furthest: float
 
-    def least(self, off: float) -> float:
-        """Return the best that a run may still end at, whose loss is so far off its base's."""
+    def least(self, off: float, missed: float) -> float:
+        """Return what a run ends below with this chance, whose loss is so far off its base's."""
         told = self.offset + self.slope * off
         spread = math.sqrt(1 + 1 / self.runs + (off - self.mean) ** 2 / self.squares)
-        reach = student_t_quantile(1 - _MISSED, self.runs - 2) * self.sd * spread
-        return told - max(reach, _BEYOND * self.furthest)
+        return told - student_t_quantile(1 - missed, self.runs - 2) * self.sd * spread
 
 
 class Foresight:
     """What runs of a line foretell of changes of one tree of it."""
 
-    def __init__(self, runs: Sequence[ToldRun], base: bytes, sd: float) -> None:
-        """`sd` is the standard deviation of one run."""
+    def __init__(
+        self, runs: Sequence[ToldRun], base: bytes, sd: float, *, missed: float = MISSED
+    ) -> None:
+        """`sd` is the standard deviation of one run, `missed` the chance that one ends better."""
+        self._missed = missed
         self._lines: dict[float, _Line] = {}
         self._losses: dict[float, float] = {}
         own = [run for run in runs if run.tree == base]
@@ -101,7 +103,8 @@ class Foresight:
         loss = loss_at(points, steps, share)
         if loss is None:
             return None
-        return self._metric + self._lines[share].least(loss - self._losses[share]), share
+        least = self._lines[share].least(loss - self._losses[share], self._missed)
+        return self._metric + least, share
 
 
 def loss_at(points: Sequence[LossPoint], steps: int, share: float) -> float | None:
@@ -147,5 +150,4 @@ def _line_through(offs: Sequence[tuple[float, float]], near: float) -> _Line | N
         squares=squares,
         sd=sd,
         runs=len(close),
-        furthest=max(0.0, -min(left)),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.line.foresight import ToldRun
+from node.line.foresight import MISSED, ToldRun
 from protocol.units import NANO
 from tools.soak.stopping import (
     RECORDED,
@@ -48,7 +48,8 @@ def test_what_is_stopped_saves_the_rest_of_its_training_and_teaches_nothing() ->
         _Screen(run=run, needed=1.5 - 0.75 * SD, is_kept=run.metric < 1.47, ms=1000)
         for run in runs[1:]
     ]
-    saved, whole, lost = _replayed(screens, runs, SD)
+    session = Session(screens=tuple(screens), runs=tuple(runs), sd=SD, ms=40_000)
+    saved, whole, lost = _replayed(session, MISSED)
     assert whole == 33_000
     assert lost == 0
     # The two that are far off, and of the others what is seen to be no gain.
@@ -59,7 +60,7 @@ def test_a_session_that_is_kept_reads_as_it_was(tmp_path: Path) -> None:
     runs = tuple(ran(number, number / 100, bytes([number]) * 8) for number in range(3))
     runs = tuple(replace(run, base=bytes(8)) for run in runs)
     screens = tuple(_Screen(run=run, needed=1.5, is_kept=True, ms=1000) for run in runs)
-    session = Session(screens=screens, runs=runs, sd=SD)
+    session = Session(screens=screens, runs=runs, sd=SD, ms=4000)
     keep_session(session, tmp_path / "tiny-long-00.json.xz")
     assert kept_session(tmp_path / "tiny-long-00.json.xz") == session
 
