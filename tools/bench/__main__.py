@@ -23,6 +23,7 @@ from tools.bench.pipeline import run_pipeline
 from tools.bench.programs import run_programs
 from tools.bench.records import run_records
 from tools.bench.repeats import run_repeats
+from tools.bench.stopping import run_stopping
 from tools.bench.swarm import run_swarm
 from tools.bench.syncing import run_syncing
 from tools.bench.timing import run_timing
@@ -39,6 +40,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "attesting": run_attesting,
     "swarm": run_swarm,
     "ladder": run_ladder,
+    "stopping": run_stopping,
     "explore": run_explore,
     "repeats": run_repeats,
     "looping": run_looping,

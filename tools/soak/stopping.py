@@ -46,7 +46,7 @@ Figures = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Screen:
+class Screen:
     """A screen as it was: what would have passed it, and whether the change was kept."""
 
     run: ToldRun
@@ -59,7 +59,7 @@ class _Screen:
 class Session:
     """What a session recorded: `sd` is of one run, as known at its end, `ms` of all its runs."""
 
-    screens: tuple[_Screen, ...]
+    screens: tuple[Screen, ...]
     runs: tuple[ToldRun, ...]
     sd: float
     ms: int
@@ -172,9 +172,7 @@ def kept_session(path: Path) -> Session:
         ms=document["ms"],
         runs=tuple(_run_of(run) for run in document["runs"]),
         screens=tuple(
-            _Screen(
-                run=_run_of(one["run"]), needed=one["needed"], is_kept=one["kept"], ms=one["ms"]
-            )
+            Screen(run=_run_of(one["run"]), needed=one["needed"], is_kept=one["kept"], ms=one["ms"])
             for one in document["screens"]
         ),
     )
@@ -217,7 +215,7 @@ def _record(place: Path, task: str, minutes: float) -> None:
 
 def _screens(
     store: Store, line: Line, runs: Sequence[ToldRun], sign: int, sd: float
-) -> list[_Screen]:
+) -> list[Screen]:
     found = []
     first_told = {run.job: run for run in reversed(runs)}
     for job in store.jobs.closed_jobs(line.key, ExperimentStep):
@@ -226,7 +224,7 @@ def _screens(
             continue
         level = sign * job.step.known_level_nano / NANO
         found.append(
-            _Screen(
+            Screen(
                 run=first_told[job.id],
                 needed=level - DEFAULT.screen_sd * sd,
                 is_kept=job.step.decision == "kept",
@@ -254,14 +252,18 @@ def _replayed(session: Session, missed: float) -> tuple[float, float, int]:
     return saved, whole, lost
 
 
-def _stopped_at(foresight: Foresight, screen: _Screen) -> float | None:
+def _stopped_at(foresight: Foresight, screen: Screen) -> float | None:
     """Return the share of its training at which a screen is stopped, None if it is not."""
     for share in SHARES:
-        shown = [one for one in screen.run.points if one.step <= (share + 0.02) * screen.run.steps]
-        found = foresight.least(shown, screen.run.steps)
+        found = foresight.least(shown(screen.run, share), screen.run.steps)
         if found is not None and found[0] > screen.needed:
             return found[1]
     return None
+
+
+def shown(run: ToldRun, share: float) -> list[LossPoint]:
+    """Return what a run had printed when it was looked at at this share of its training."""
+    return [one for one in run.points if one.step <= (share + 0.02) * run.steps]
 
 
 def _lost(session: Session, missed: float) -> int:
@@ -276,13 +278,13 @@ def _lost(session: Session, missed: float) -> int:
 
 
 def _is_lost(
-    screen: _Screen, met: ToldRun, session: Session, missed: float, chance: random.Random
+    screen: Screen, met: ToldRun, session: Session, missed: float, chance: random.Random
 ) -> bool:
     others = [run for run in session.runs if run.tree != met.tree]
     known = [run for run in others if run.tree == screen.run.base]
     changes = [run for run in others if run.tree != screen.run.base]
     half = chance.sample(changes, len(changes) // 2)
     told = replace(met, base=screen.run.base)
-    again = _Screen(run=told, needed=screen.needed, is_kept=True, ms=screen.ms)
+    again = Screen(run=told, needed=screen.needed, is_kept=True, ms=screen.ms)
     foresight = Foresight([*known, *half], screen.run.base, session.sd, missed=missed)
     return _stopped_at(foresight, again) is not None

@@ -10,9 +10,9 @@ from node.line.foresight import MISSED, ToldRun
 from protocol.units import NANO
 from tools.soak.stopping import (
     RECORDED,
+    Screen,
     Session,
     _replayed,
-    _Screen,
     keep_session,
     kept_session,
     stopping_of,
@@ -45,7 +45,7 @@ def test_what_is_stopped_saves_the_rest_of_its_training_and_teaches_nothing() ->
     runs = [ran(0, 0.0, BASE)]
     runs += [ran(number, off, chance.randbytes(32)) for number, off in enumerate(offs, 1)]
     screens = [
-        _Screen(run=run, needed=1.5 - 0.75 * SD, is_kept=run.metric < 1.47, ms=1000)
+        Screen(run=run, needed=1.5 - 0.75 * SD, is_kept=run.metric < 1.47, ms=1000)
         for run in runs[1:]
     ]
     session = Session(screens=tuple(screens), runs=tuple(runs), sd=SD, ms=40_000)
@@ -59,7 +59,7 @@ def test_what_is_stopped_saves_the_rest_of_its_training_and_teaches_nothing() ->
 def test_a_session_that_is_kept_reads_as_it_was(tmp_path: Path) -> None:
     runs = tuple(ran(number, number / 100, bytes([number]) * 8) for number in range(3))
     runs = tuple(replace(run, base=bytes(8)) for run in runs)
-    screens = tuple(_Screen(run=run, needed=1.5, is_kept=True, ms=1000) for run in runs)
+    screens = tuple(Screen(run=run, needed=1.5, is_kept=True, ms=1000) for run in runs)
     session = Session(screens=screens, runs=runs, sd=SD, ms=4000)
     keep_session(session, tmp_path / "tiny-long-00.json.xz")
     assert kept_session(tmp_path / "tiny-long-00.json.xz") == session

@@ -1,0 +1,138 @@
+"""What stopping hopeless screens early is worth in a week, by curves of recorded sessions.
+
+How far a run ended off what its loss foretold is drawn from recorded runs, all looks of one run
+together; what proposals are worth is invented, as everywhere here. What a look stops is decided as
+in `node.line.foresight`, by lines that are as well known as those of many runs are.
+"""
+
+import os
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import NormalDist, fmean, stdev
+from typing import Final
+
+from node.line.foresight import MISSED, SHARES, Foresight
+from node.store.jobs import PlannedRun
+from protocol.rule import DEFAULT
+from protocol.runs import Role
+from protocol.units import NANO
+from tools.bench.shares import ratio_of, share_of
+from tools.bench.streams import SD, Node
+from tools.bench.worlds import RUNS_A_NIGHT, Machine
+from tools.soak.stopping import RECORDED, Session, kept_session, shown
+
+_SEEDS: Final = 40
+_NIGHTS: Final = 7
+_MUCH_SD: Final = 8.0
+_RUNS: Final = {"runs of 5 min": RUNS_A_NIGHT, "runs of 30 s": 10 * RUNS_A_NIGHT}  # a night has
+
+Off = tuple[float, ...]  # at each of SHARES, how far a run ended off what was foretold, in sd
+
+
+@dataclass
+class Stopping(Node):
+    """A node that stops what looks hopeless, by how far recorded runs ended off what they told."""
+
+    offs: Sequence[Off] = ()
+    reaches: Off = ()
+    is_screening: bool = False
+    saved: float = 0.0  # runs
+    screens: int = 0
+    looked: random.Random = field(default_factory=lambda: random.Random(0))
+    keeps: int = 0  # screens that would have passed, of changes that gain a deviation or more
+    lost: int = 0  # of these
+
+    def _experiment(self) -> None:
+        self.is_screening = True
+        super()._experiment()
+        self.is_screening = False
+
+    def _run(self, role: Role, worth: float, seed: int) -> PlannedRun:
+        run = super()._run(role, worth, seed)
+        if not (self.is_screening and role == "candidate" and seed == 0) or not self.offs:
+            return run
+        self.screens += 1
+        ended_sd = (self._measured(run) - self._level_nano()) / (SD * NANO)
+        needed_sd, off = -DEFAULT.screen_sd, self.looked.choice(self.offs)
+        is_keep = worth - self._worth >= 1 and ended_sd < needed_sd
+        self.keeps += is_keep
+        for share, told_off, reach in zip(SHARES, off, self.reaches, strict=True):
+            if ended_sd - told_off - reach > needed_sd:
+                self.saved += 1 - share
+                self.runs += 1 - share
+                self.lost += is_keep
+                return self._failing(run) if ended_sd < needed_sd else run
+        return run
+
+    def _failing(self, run: PlannedRun) -> PlannedRun:
+        """Return a run that does not pass, as a stopped one does not."""
+        assert run.outcome is not None
+        nano = self._level_nano() + round(SD * NANO)
+        told = replace(run.outcome.run, metric_nano=nano, secret_nano=nano)
+        return replace(run, outcome=replace(run.outcome, run=told))
+
+
+def run_stopping(_kept: Path) -> dict[str, object]:
+    """Return how far a node comes that stops early, against itself that does not."""
+    sessions = [kept_session(path) for path in sorted(RECORDED.glob("tiny-long-*.json.xz"))]
+    offs = [off for session in sessions for off in offs_of(session)]
+    jobs = list(range(_SEEDS))
+    told: dict[str, object] = {
+        "recorded runs": len(offs),
+        "off by, in sd": {
+            str(share): round(sd, 2) for share, sd in zip(SHARES, _sds(offs), strict=True)
+        },
+    }
+    with get_context("spawn").Pool(os.cpu_count()) as pool:
+        for name, runs in _RUNS.items():
+            pairs = pool.map(partial(_pair, runs, offs), jobs, chunksize=1)
+            told[name] = {
+                "times": ratio_of(
+                    [one.progress.gain for one, _ in pairs], [two for _, two in pairs]
+                ),
+                "saved_of_runs": round(fmean(one.saved / one.machine.runs for one, _ in pairs), 3),
+                "keeps_lost": share_of(
+                    sum(one.lost for one, _ in pairs), sum(one.keeps for one, _ in pairs)
+                ),
+            }
+    return told
+
+
+def offs_of(session: Session) -> list[Off]:
+    """Return how far a session's runs of changes ended off what the others' losses foretold.
+
+    Those that ended much worse are left out, as lines are not drawn through them either.
+    """
+    offs = []
+    for run in session.runs:
+        others = [one for one in session.runs if one.tree != run.tree]
+        foresight = Foresight(others, run.base, session.sd, missed=0.5)  # as likely above as below
+        told = [foresight.least(shown(run, share), run.steps) for share in SHARES]
+        off = tuple((run.metric - one[0]) / session.sd for one in told if one is not None)
+        if run.tree != run.base and len(off) == len(SHARES) and max(off) < _MUCH_SD:
+            offs.append(off)
+    return offs
+
+
+def _sds(offs: Sequence[Off]) -> list[float]:
+    return [stdev(off[number] for off in offs) for number in range(len(SHARES))]
+
+
+def _pair(runs: int, offs: Sequence[Off], seed: int) -> tuple[Stopping, float]:
+    print(f"  a week, {runs} runs a night, seed {seed}", file=sys.stderr, flush=True)
+    z = NormalDist().inv_cdf(1 - MISSED)
+    reaches = tuple(z * sd for sd in _sds(offs))
+    with_it = Stopping(
+        Machine(random.Random(seed), runs_a_session=runs),
+        offs=offs,
+        reaches=reaches,
+        looked=random.Random(seed),
+    )
+    with_it.work(_NIGHTS * runs)
+    without = Node(Machine(random.Random(seed), runs_a_session=runs))
+    return with_it, without.work(_NIGHTS * runs).gain
