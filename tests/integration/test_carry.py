@@ -7,11 +7,11 @@ from node.store.store import Store
 from protocol.record_kinds import PatchBody
 from tests.conftest import RUNG_TASK, SHORT_TASK
 from tests.integration.nodes import arnode, arnode_json, fault_of
-from tools.paths import ROOT
+from trainer.task_folder.folder import BUILTIN_FOLDER
 
 SHORT, RUNG = ("--task", str(SHORT_TASK)), ("--to", str(RUNG_TASK))
 RATE = "LEARNING_RATE = 1e-2"
-BASELINE = (ROOT / "trainer" / "tasks" / "tiny" / "train.py").read_text()
+BASELINE = (BUILTIN_FOLDER / "tiny" / "train.py").read_text()
 
 
 def test_a_find_is_carried_up_and_judged_there(tmp_path: Path) -> None:
