@@ -108,11 +108,8 @@ class Turns:
 
         def length_s(number: int) -> float:
             share = share_below(lower)
-            return (
-                2
-                * (turn_s or usual_s())
-                * (share / len(lower) if number < len(lower) else 1 - share)
-            )
+            part = share / len(lower) if number < len(lower) else 1 - share
+            return 2 * part * (turn_s or usual_s())
 
         return cls(tasks=tuple(tasks), names=tuple(names), length_s=length_s)
 

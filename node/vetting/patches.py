@@ -1,7 +1,7 @@
 """Every patch of one task that is here, own and strangers': what made a tree, and from whose.
 
-An own patch may have been made from a stranger's: its `parents` say so. Knows nothing of what a
-patch is worth.
+An own patch may have been made from a stranger's: its `parents` say so, and `found_on` of one that
+was carried from another task. Knows nothing of what a patch is worth.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from node.store.store import Store
 from protocol.record_kinds import PatchBody
+from protocol.records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +26,12 @@ class Patches:
     """Every patch of one task that is here, by whom and what it made."""
 
     def __init__(self, store: Store, task: bytes) -> None:
-        self._by_id: dict[bytes, PatchRecord] = {
-            record.id: PatchRecord(
-                id=record.id,
-                author=record.author,
-                is_own=store.records.is_own(record.id),
-                body=record.body,
-            )
-            for record in store.records.listed("patch")
-            if isinstance(record.body, PatchBody) and record.body.task == task
-        }
+        self._store = store
+        self._by_id: dict[bytes, PatchRecord] = {}
+        for record in store.records.listed("patch"):
+            if isinstance(record.body, PatchBody) and record.body.task == task:
+                self._by_id[record.id] = self._read(record, record.body)
+        self._elsewhere: dict[bytes, PatchRecord | None] = {}  # of other tasks
         self._by_tree: dict[bytes, list[PatchRecord]] = {}
         for patch in self._by_id.values():
             self._by_tree.setdefault(patch.body.tree, []).append(patch)
@@ -52,15 +49,31 @@ class Patches:
         seen = {patch.id}
         pending = [patch.id]
         while pending:
-            known = self._by_id.get(pending.pop(0))
+            known = self._anywhere(pending.pop(0))
             if known is None:
                 continue
             if not known.is_own:
                 yield known
                 continue
-            fresh = [parent for parent in known.body.parents if parent not in seen]
+            fresh = [parent for parent in _made_from(known.body) if parent not in seen]
             seen.update(fresh)
             pending += fresh
+
+    def _anywhere(self, patch: bytes) -> PatchRecord | None:
+        """Return a patch of this task or, as of one that was carried, of another."""
+        if patch in self._by_id:
+            return self._by_id[patch]
+        if patch not in self._elsewhere:
+            self._elsewhere[patch] = None
+            if self._store.records.has(patch):
+                record = self._store.records.get(patch)
+                if isinstance(record.body, PatchBody):
+                    self._elsewhere[patch] = self._read(record, record.body)
+        return self._elsewhere[patch]
+
+    def _read(self, record: Record, body: PatchBody) -> PatchRecord:
+        is_own = self._store.records.is_own(record.id)
+        return PatchRecord(id=record.id, author=record.author, is_own=is_own, body=body)
 
     def below(self, patch: PatchRecord) -> Iterator[PatchRecord]:
         """Yield strangers' patches that led to a patch's base, the nearest first."""
@@ -80,3 +93,9 @@ class Patches:
             patch.is_own and all(stranger.body.tree != tree for stranger in self.strangers(patch))
             for patch in self.makers(tree)
         )
+
+
+def _made_from(body: PatchBody) -> tuple[bytes, ...]:
+    """Return the patches that one was made from, here or on the task that it was carried from."""
+    found = None if body.found_on is None else body.found_on.patch
+    return body.parents if found is None else (*body.parents, found)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from node.documents.transfer import transfer_document
 from node.home.home import Home
 from node.ladder.climbed import Where, climbed, slopes_known, tasks_of
+from node.ladder.finds import step_of_record
 from node.ladder.kinds import kinds_tried, rungs_here
 from node.ladder.promotion import LEAST_SD, Promotion, rungs_below
 from node.ladder.share import FIRST, share_below, share_by
@@ -23,6 +24,7 @@ from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels
 from node.store.store import Store
+from node.vetting.provenance import provenance
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import FoundOn, PatchBody
 from protocol.transfer import UNKNOWN
@@ -331,6 +333,24 @@ def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
     (find,) = step.finds
     assert (find.author, find.tree) == (ada.key.public, idea.tree)
     assert promotion(above).best() is None  # where no peer's code is to run
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_others_found_below_stays_theirs_in_a_head_here(
+    below: Ledger, above: Ledger, home: Home, store: Store, number: int
+) -> None:
+    blobs = Blobs(home.blobs)
+    ada = Stranger(store, blobs, number=50)
+    idea = rate_proposal(BASELINE, "0.5").source
+    find = step_of_record(store, blobs, store.records.get(ada.claims(idea, 6.0)), MANIFEST)
+    own = keep(below, "0.2")
+    theirs_and_own = (find, *promotion(above).ranked()[0].finds)
+    assert theirs_and_own[1].found_on.patch == own.patch
+    open_carried(above, CarriedStep(finds=theirs_and_own[:number]))
+    decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    lines = provenance(store, blobs, UPPER, above.key, above.known_line.working)
+    (rate,) = [line for line in lines if "LEARNING_RATE" in line.text]
+    assert (rate.writer.whose, rate.writer.author) == ("foreign", ada.key.public)
 
 
 def test_the_rungs_below_begin_with_a_quarter_of_the_time(above: Ledger, store: Store) -> None:
