@@ -47,7 +47,8 @@ def kinds_tried(store: Store, line: LineKey) -> list[KindOnTask]:
     failed: Counter[Category] = Counter()
     for job in store.jobs.closed_jobs(line, ExperimentStep):
         step = job.step
-        if step.author is not None or step.decision == "rebased":
+        is_stack = step.found_on is not None and step.found_on.patch is None  # of several kinds
+        if step.author is not None or is_stack or step.decision == "rebased":
             continue
         kind = category(step.key, hunks_of(step.edits))
         tried[kind] += 1

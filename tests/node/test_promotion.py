@@ -453,6 +453,13 @@ def test_kinds_of_change_are_counted_on_each_rung(below: Ledger, above: Ledger) 
     assert (upper.kind, upper.tried, upper.kept, upper.failed) == ("constant", 2, 0, 1)
 
 
+def test_a_stack_is_of_no_kind(below: Ledger, above: Ledger) -> None:
+    keep(below, "0.2")
+    keep_next(below, "0.3")
+    carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    assert kinds_tried(above.store, above.key) == []
+
+
 def test_tasks_of_other_ladders_are_no_rungs(below: Ledger, store: Store) -> None:
     other = replace(MANIFEST, name="other", files=(("other.py", bytes(32)),))
     assert rungs_here(store, other) == []
