@@ -248,9 +248,16 @@ class Research:
         for job in jobs:
             self._desk.advance(job)
         if self._ledger.line is not None:
-            if not self._agenda.goal.is_on_demand:  # one answer is not worth two runs of its own
+            if not self._is_bank_still_right():
                 self._ledger.forget_bank()
             await self._calibrate()
+
+    def _is_bank_still_right(self) -> bool:
+        """Whether what the working line measured before holds here and now.
+
+        Another day measures a little otherwise; but one answer is not worth two runs of its own.
+        """
+        return self._agenda.goal.is_on_demand or self._agenda.goal.measures_the_same
 
     async def _calibrate(self) -> None:
         """Measure what the baseline costs; a pause ends that, and it is done anew after it."""

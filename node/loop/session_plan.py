@@ -36,7 +36,7 @@ class Goal:
     `hours`: those in which runs start; `when_idle`: only while others leave the machine alone.
     `is_on_demand`: a session for what is handed in to it proposes nothing of its own and ends when
     that is decided. `earlier_s`: what came before of a session that goes on, as a task's does that
-    takes turns with others.
+    takes turns with others; `measures_the_same`: what the task measured in an earlier turn holds.
     """
 
     max_experiments: int | None = None
@@ -45,6 +45,7 @@ class Goal:
     hours: Hours | None = None
     when_idle: bool = False
     is_on_demand: bool = False
+    measures_the_same: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

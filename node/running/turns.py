@@ -1,7 +1,8 @@
 """Several tasks on one node: each has a line of its own, and the devices for its part of the time.
 
 Turns change between trials, never inside a pair: what a session has open is decided first. Each
-session measures its task's baseline anew, as every session does.
+session measures anew what its task's baseline costs, as every session does, and the working line
+where a metric is not the same bits each time.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from node.loop.research import Research
 from node.loop.session_plan import Goal
 from protocol.errors import ArnodeError, UsageError
 from trainer.task_folder.task import Task
-from trainer.task_kinds import load_task
+from trainer.task_kinds import kind_of, load_task
 
 TURN_S: Final = 600.0  # of one part
 # A turn on a ladder is of so many runs of the task: each begins with three that only measure its
@@ -133,13 +134,16 @@ async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str]
     when it makes way for which other task.
     """
     waiting, before = deque(range(len(turns.tasks))), None
+    had_turns: set[int] = set()
     ends_s = math.inf if goal.duration_s is None else passing_s() + goal.duration_s
     while waiting and (left_s := ends_s - passing_s()) > 0:
         number = waiting.popleft()
         task = turns.tasks[number]
-        left = goal
+        has_same_bits = kind_of(task.manifest).may_stand_beside(task.manifest)
+        left = replace(goal, measures_the_same=number in had_turns and has_same_bits)
+        had_turns.add(number)
         if goal.duration_s is not None:
-            left = replace(goal, duration_s=left_s, earlier_s=goal.duration_s - left_s)
+            left = replace(left, duration_s=left_s, earlier_s=goal.duration_s - left_s)
         turn = None
         if waiting:
             turn = Turn(partial(turns.length_s, number), turns.tasks[waiting[0]].name)

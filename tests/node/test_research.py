@@ -572,15 +572,22 @@ def test_a_lost_run_of_the_baseline_is_repeated(bench: Bench, lost: set[int]) ->
     assert sorted(run.status for run in baseline.runs) == [*["crash"] * len(lost), "ok", "ok"]
 
 
-@pytest.mark.parametrize("is_on_demand", [False, True])
-def test_a_new_session_measures_its_bank_anew(bench: Bench, is_on_demand: bool) -> None:
+@pytest.mark.parametrize(
+    ("goal", "runs"),
+    [
+        (Goal(max_experiments=1), 1),
+        (Goal(max_experiments=1, is_on_demand=True), 0),
+        (Goal(max_experiments=1, measures_the_same=True), 0),
+    ],
+)
+def test_a_new_session_measures_its_bank_anew(bench: Bench, goal: Goal, runs: int) -> None:
     """Another day measures everything a little off; one answer is not worth a run of its own."""
     bench.goal = Goal(max_experiments=1)
     settled(bench.research().run())
     bench.runner.started.clear()
-    bench.goal = Goal(max_experiments=1, is_on_demand=is_on_demand)
+    bench.goal = goal
     settled(bench.research().run())
-    assert bench.runner.started.count(BASELINE.tree) == (0 if is_on_demand else 1)
+    assert bench.runner.started.count(BASELINE.tree) == runs
 
 
 def test_nothing_is_screened_against_an_empty_bank(bench: Bench) -> None:

@@ -4,18 +4,23 @@ import asyncio
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from node.home.home import Home
 from node.line.checkpoint import CheckpointStep
 from node.line.job_kinds import KINDS
-from node.running.turns import Share, Turn, Turns, for_a_turn, shares_of
+from node.loop.research import Research
+from node.loop.session_plan import Goal
+from node.running.turns import Share, Turn, Turns, for_a_turn, run_in_turn, shares_of
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.rule import DEFAULT
 from tests.node.books import ledger_of
 from tests.node.scripted import Bench, ScriptedRunner, better, until
+from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
 
@@ -127,3 +132,21 @@ def test_turns_of_a_ladder_are_as_long_as_runs_of_its_task_ask_for(tmp_path: Pat
     assert [turns.length_s(number) for number in (0, 1)] == [600.0, 1800.0]
     took_s[0] = 0.5  # nor so short that they are all beginning
     assert [turns.length_s(number) for number in (0, 1)] == [60.0, 180.0]
+
+
+def test_what_a_task_measured_in_an_earlier_turn_holds_where_it_is_the_same_bits(
+    tmp_path: Path,
+) -> None:
+    tiny = load_task("tiny", data_dir=tmp_path)
+    timed = replace(tiny, manifest=replace(tiny.manifest, target_nano=1))
+    told: list[tuple[str, bool]] = []
+
+    async def run(
+        _task: Task, name: str, goal: Goal, _before: Research | None, _turn: Turn | None
+    ) -> Research:
+        told.append((name, goal.measures_the_same))
+        return cast("Research", SimpleNamespace(is_stopped=len(told) == 4, has_given_way=True))
+
+    turns = Turns(tasks=(tiny, timed), names=("tiny", "timed"), length_s=lambda _: 1.0)
+    asyncio.run(run_in_turn(turns, Goal(), run, lambda _: None))
+    assert told == [("tiny", False), ("timed", False), ("tiny", True), ("timed", False)]
