@@ -138,7 +138,8 @@ def test_what_a_task_measured_in_an_earlier_turn_holds_where_it_is_the_same_bits
     tmp_path: Path,
 ) -> None:
     tiny = load_task("tiny", data_dir=tmp_path)
-    timed = replace(tiny, manifest=replace(tiny.manifest, target_nano=1))
+    metric = replace(tiny.manifest.metric, name="train_s", unit="of the baseline")
+    timed = replace(tiny, manifest=replace(tiny.manifest, metric=metric, target_nano=1))
     told: list[tuple[str, bool]] = []
 
     async def run(
