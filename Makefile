@@ -57,8 +57,8 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# PART=decisions|programs|instances|timing|counting|attesting|swarm|ladder|explore|repeats|looping|lanes|
-# pipeline|records|syncing|peers|crowding|network, else all; figures are kept in docs/bench.json.
+# PART=decisions|programs|instances|timing|counting|attesting|swarm|ladder|stopping|explore|repeats|looping|
+# lanes|pipeline|records|syncing|peers|crowding|network, else all; figures are kept in docs/bench.json.
 bench: setup
 	@$(BIN)/python -m tools.bench $(PART)
 

@@ -3,7 +3,7 @@
 Both sides are counted in the same coin, gains that were kept on the task itself: of what was
 carried to it, for the hours of the rungs below and of the trials that carrying took; and of its own
 ideas. What is kept by few runs is no verified gain, and decides nothing here but where time goes.
-By simulation (`make bench PART=ladder`) one node gains by sharing where nearly all of a gain
+By simulation (`make bench PART=ladder`) one node gains by sharing where most of a gain
 carries over, and loses less the sooner this notices that it does not.
 """
 

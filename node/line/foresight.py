@@ -26,9 +26,9 @@ from trainer.measuring.loss_curve import LossPoint
 SHARES: Final = (0.3, 0.45, 0.6, 0.75, 0.9)  # of a training, at which it is looked at
 LEAST_RUNS: Final = 20
 # Of those that would just have passed each look stops so many. Of all that would be kept, most of
-# which end well beyond that, all looks together stop fewer than one in a hundred by recorded
-# sessions (`make soak PART=stopping`).
-MISSED: Final = 0.02
+# which end well beyond that, all looks together stop fewer than one in a hundred (`make bench
+# PART=stopping`, by curves of recorded sessions).
+MISSED: Final = 0.005
 _WINDOW: Final = 0.15  # of a training: what a loss is the mean of
 _LEAST_POINTS: Final = 3
 # What ended worse than this many deviations says nothing of those that end well.

@@ -40,7 +40,7 @@ RECORDED: Final = Path(__file__).parent / "recorded"
 _SAVED: Final = 0.35
 _LOST: Final = 0.01
 _MET_AGAIN: Final = 1000
-_BOUNDS: Final = (0.002, 0.01, MISSED, 0.05, 0.1, 0.2)  # the curve, with the chosen point
+_BOUNDS: Final = (0.002, MISSED, 0.01, 0.02, 0.05, 0.1, 0.2)  # the curve, with the chosen point
 
 Figures = Mapping[str, object]
 
