@@ -29,7 +29,7 @@ from tests.protocol.examples import ADOPT, BODIES, FAILED_RUN, GOOD_RUN, PATCH, 
 ROLES, STATUSES = get_args(Role), get_args(Status)
 
 OPTIONAL = {kind: frozenset[str]() for kind in BODIES} | {
-    "task": frozenset({"program", "ladder"}),
+    "task": frozenset({"program", "ladder", "target"}),
     "patch": frozenset({"found_on"}),
     "result": frozenset({"size"}),
     "attest": frozenset({"again", "alpha", "pairs"}),
