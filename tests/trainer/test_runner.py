@@ -251,7 +251,7 @@ def test_a_run_that_somebody_calls_hopeless_is_stopped(make_runner: MakeRunner) 
 
     def is_hopeless(curve: LossCurve) -> str | None:
         seen.append(curve)
-        return "it looks bad" if len(curve.points) > 2 else None
+        return "it looks bad" if curve.points else None
 
     async def measure() -> tuple[RunOutcome, RunOutcome]:
         async with make_runner() as runner:
