@@ -211,8 +211,7 @@ def test_rungs_name_the_one_below_by_its_id() -> None:
 def test_a_rung_has_the_script_of_the_task_that_it_extends_with_its_own_sizes() -> None:
     long, deep = (load_task(name, data_dir=TINY) for name in ("tiny-long", "tiny-deep"))
     text = long.source["train.py"].replace(b"LAYERS = 2", b"LAYERS = 4")
-    text = text.replace(b"WIDTH = 64", b"WIDTH = 96")
-    assert deep.source["train.py"] == text.replace(b"RATE = 1e-2", b"RATE = 0.005", 1)
+    assert deep.source["train.py"] == text.replace(b"WIDTH = 64", b"WIDTH = 96")
 
 
 LADDERS = {
