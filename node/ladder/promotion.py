@@ -78,15 +78,10 @@ class Promotion:
             if find.found_on not in was_together:
                 places.setdefault(_where(find.found_on), []).append(find)
         stacks = [tuple(finds[:MAX_PARENTS]) for finds in places.values() if len(finds) > 1]
-        for loads in (stacks, [(find,) for find in waiting]):
-            ranked = self._ranked(loads)
-            if found := next((one for one in ranked if one.expected + one.spread >= least), None):
-                return CarriedStep(finds=found.finds)
-        return None
-
-    def ranked(self) -> list[Promising]:
-        """Return what was not carried here yet, one by one, the largest gain to expect first."""
-        return self._ranked([(find,) for find in self._waiting()[0]])
+        ranked = self._ranked([*stacks, *((find,) for find in waiting)])
+        promising = [one for one in ranked if one.expected + one.spread >= least]
+        first = min(promising, key=lambda one: len(one.finds) == 1, default=None)
+        return None if first is None else CarriedStep(finds=first.finds)
 
     def _ranked(self, loads: Sequence[tuple[Find, ...]]) -> list[Promising]:
         """Return what may be carried, the largest gain to expect first; each load is of one place.

@@ -78,11 +78,6 @@ class CarriedStep(Mapped):
         return title_of(self.finds)
 
 
-def patches_of(finds: Sequence[Find]) -> tuple[bytes, ...]:
-    """Return the patches that finds were, where they were found."""
-    return tuple(find.found_on.patch for find in finds if find.found_on.patch is not None)
-
-
 def title_of(finds: Sequence[Find]) -> str:
     """Return what finds that are tried as one are, on one line."""
     if len(finds) == 1:
@@ -178,8 +173,8 @@ def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | 
         if isinstance(body, ResultBody) and body.stage == "screen":
             return "tried", tried
     is_one, first = len(made.finds) == 1, made.finds[0]
-    # Of several it is their patches that the parents name.
-    patch = first.found_on.patch if is_one else None
+    patches = tuple(find.found_on.patch for find in made.finds if find.found_on.patch is not None)
+    patch = first.found_on.patch if is_one else None  # of several the parents name theirs
     proposal = Proposal(
         parent=working.tree,
         source=made.source,
@@ -192,7 +187,7 @@ def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | 
     )
     idea = Idea(
         proposal=proposal,
-        parents=() if is_one else patches_of(made.finds),
+        parents=() if is_one else patches,
         author=authors[0] if authors else None,
         co_authors=authors[1:] or None,
         found_on=replace(first.found_on, patch=patch),

@@ -64,11 +64,10 @@ class Patches:
         if patch in self._by_id:
             return self._by_id[patch]
         if patch not in self._elsewhere:
-            self._elsewhere[patch] = None
-            if self._store.records.has(patch):
-                record = self._store.records.get(patch)
-                if isinstance(record.body, PatchBody):
-                    self._elsewhere[patch] = self._read(record, record.body)
+            records = self._store.records
+            body = records.patch(patch)
+            read = None if body is None else self._read(records.get(patch), body)
+            self._elsewhere[patch] = read
         return self._elsewhere[patch]
 
     def _read(self, record: Record, body: PatchBody) -> PatchRecord:

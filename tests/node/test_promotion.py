@@ -12,7 +12,7 @@ from node.home.home import Home
 from node.ladder.climbed import Where, climbed, slopes_known, tasks_of
 from node.ladder.finds import step_of_record
 from node.ladder.kinds import kinds_tried, rungs_here
-from node.ladder.promotion import LEAST_SD, Promotion, rungs_below
+from node.ladder.promotion import LEAST_SD, Promising, Promotion, rungs_below
 from node.ladder.share import FIRST, share_below, share_by
 from node.ladder.told import told_of_scales
 from node.line.baseline import close_baseline, open_baseline
@@ -69,6 +69,11 @@ def upper_ledger(home: Home, store: Store, manifest: TaskManifest = UPPER) -> Le
 
 def promotion(ledger: Ledger) -> Promotion:
     return Promotion(ledger, net="main", noise_sd=lambda: NOISE_SD, takes_peers=False)
+
+
+def ranked(one: Promotion) -> list[Promising]:
+    """Return the finds that wait, one by one, the largest gain to expect first."""
+    return one._ranked([(find,) for find in one._waiting()[0]])
 
 
 def decide(ledger: Ledger, decision: str, *metrics_nano: int) -> None:
@@ -132,16 +137,16 @@ def test_the_largest_gain_to_expect_goes_first(below: Ledger, above: Ledger) -> 
         BASE_NANO - 4 * GAIN_NANO,
         BASE_NANO - 4 * GAIN_NANO,
     )
-    ranked = promotion(above).ranked()
-    assert [one.finds[0].found_on.patch for one in ranked] == [large.patch, small.patch]
-    assert ranked[0].expected > ranked[1].expected
-    assert ranked[0].expected == pytest.approx(UNKNOWN.mean * 3 * GAIN_NANO / NANO, rel=0.01)
+    first, second = ranked(promotion(above))
+    assert [one.finds[0].found_on.patch for one in (first, second)] == [large.patch, small.patch]
+    assert first.expected > second.expected
+    assert first.expected == pytest.approx(UNKNOWN.mean * 3 * GAIN_NANO / NANO, rel=0.01)
 
 
 def test_a_gain_too_small_to_be_seen_here_is_not_worth_a_run(below: Ledger, above: Ledger) -> None:
     keep(below, "0.2")
     dull = Promotion(above, net="main", noise_sd=lambda: 1.0, takes_peers=False)
-    (one,) = dull.ranked()
+    (one,) = ranked(dull)
     assert one.expected + one.spread < LEAST_SD * 1.0
     assert dull.best() is None
 
@@ -181,7 +186,7 @@ def test_what_did_not_fit_has_another_chance_once_more_was_kept(
     keep(below, "0.2")
     first = promotion(above).best()
     keep_next(below, "0.3")
-    second = promotion(above).ranked()[0]  # gains more, and builds on the first
+    second = ranked(promotion(above))[0]  # gains more, and builds on the first
     assert first is not None
     assert second.finds[0].base == first.finds[0].tree
     open_carried(above, CarriedStep(finds=second.finds))
@@ -249,7 +254,7 @@ def test_of_a_stack_what_does_not_fit_is_left_out_and_tried_later(
     keep(below, "0.2")
     keep_next(below, "0.3")
     (first, second) = sorted(
-        (one.finds[0] for one in promotion(above).ranked()), key=lambda one: one.gain_nano or 0
+        (one.finds[0] for one in ranked(promotion(above))), key=lambda one: one.gain_nano or 0
     )
     apart = replace(second, base=tree_of(below, 1), tree=tree_of(below, 2))
     open_carried(above, CarriedStep(finds=(first, apart)))
@@ -290,7 +295,7 @@ def test_what_a_stack_brought_here_is_one_find_for_the_rung_above(
     top = upper_ledger(home, store, TOP)
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     (patch,) = [one.id for one in store.records.carried()]
-    from_above = [one for one in promotion(top).ranked() if one.finds[0].found_on.patch == patch]
+    from_above = [one for one in ranked(promotion(top)) if one.finds[0].found_on.patch == patch]
     assert [one.finds[0].found_on.task for one in from_above] == [UPPER.id]
 
 
@@ -313,7 +318,7 @@ def test_what_is_found_two_rungs_below_is_tried_too(
     assert middle is not None
     open_carried(above, middle)
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
-    assert [one.finds[0].found_on for one in promotion(top).ranked()] == [find.found_on]
+    assert [one.finds[0].found_on for one in ranked(promotion(top))] == [find.found_on]
 
 
 def test_what_others_found_below_is_tried_once_somebody_else_bears_it_out(
@@ -344,7 +349,7 @@ def test_what_others_found_below_stays_theirs_in_a_head_here(
     idea = rate_proposal(BASELINE, "0.5").source
     find = step_of_record(store, blobs, store.records.get(ada.claims(idea, 6.0)), MANIFEST)
     own = keep(below, "0.2")
-    theirs_and_own = (find, *promotion(above).ranked()[0].finds)
+    theirs_and_own = (find, *ranked(promotion(above))[0].finds)
     assert theirs_and_own[1].found_on.patch == own.patch
     open_carried(above, CarriedStep(finds=theirs_and_own[:number]))
     decide(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)

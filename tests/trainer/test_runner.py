@@ -188,6 +188,7 @@ def test_each_failure_has_its_word_and_a_reason(
 
     leaking = edited(
         ("            return logits\n", f"{LEAK}            return logits\n"),
+        ("    losses.append(loss.item())\n", ""),  # it prints its own loss, at each step
         (LOSS, f"    print(f'step {{step}}: loss {{loss.item():.4f}}')\n{LOSS}"),
         (READ, f"print('SET UP', flush=True)\n{READ}"),
     )
@@ -211,9 +212,8 @@ def test_each_failure_has_its_word_and_a_reason(
     well = found.pop("leaking, and well otherwise")
     assert figures(well) == figures(before)
     steps = [point.step for point in well.curve]
-    assert len(steps) > 10
-    assert steps == sorted(set(steps))
-    assert steps[-1] < 999
+    assert steps == [*range(len(steps))]
+    assert 10 < len(steps) < 999
     assert 1 < well.curve[-1].loss < well.curve[0].loss < 10
     assert 1 <= well.log_tail.count("SET UP") <= 2  # where it trains and claims, not in the audit
     for name, (_, status, reason) in FAILURES.items():

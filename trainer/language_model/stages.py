@@ -24,6 +24,7 @@ from trainer.language_model.data import TaskData
 from trainer.language_model.evaluator import Tolerance
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import job_message, run_job
+from trainer.language_model.manifest import may_stand_beside
 from trainer.language_model.scoring import ScoredRows, ask_audit, ask_claims, audit_random
 from trainer.language_model.secret_splits import Claimed, SecretSplits, coarse_audit
 from trainer.language_model.supply import Supply
@@ -96,7 +97,6 @@ class Stages:
         self.work = LaneWork()
         self._task = task
         self._data = data
-        self._target_nano = task.manifest.target_nano
         self.splits = SecretSplits(task.manifest, data)
         self._evaluator = self.splits.evaluator
         self._claimed = Claimed()
@@ -162,8 +162,8 @@ class Stages:
             claims = await restarted(partial(self._claim, request, weights, meter, scored))
             public = self.splits.metric(claims, scored, scored.public)
             secret = self.splits.metric(claims, scored, scored.secret)
-            if self._target_nano is not None:
-                public = secret = self._time_nano(max(public, secret), self._target_nano, meter)
+            if (target_nano := self._task.manifest.target_nano) is not None:
+                public = secret = self._time_nano(max(public, secret), target_nano, meter)
             audit, known = None, claims[scored.public]
             if request.needs_audit(public, secret):
                 stage = partial(self._audit, request, weights, meter, scored, claims)
@@ -201,8 +201,8 @@ class Stages:
 
     def _nothing_else(self) -> contextlib.AbstractAsyncContextManager[None]:
         """Hold the device, where what else runs on it would cost a run its time."""
-        is_timed = self._target_nano is not None or not self.budget_tokens
-        return self._clock if is_timed else contextlib.nullcontext()
+        may_beside = may_stand_beside(self._task.manifest)
+        return contextlib.nullcontext() if may_beside else self._clock
 
     async def _train(self, request: Request, meter: Meter) -> bytes:
         limits, timeline = self._task.manifest.limits, meter.timeline
