@@ -8,13 +8,13 @@ carries over, and loses less the sooner this notices that it does not.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from node.line.carried import CARRIED
-from node.store.experiments import MADE_HERE
+from node.store.experiments import MADE_HERE, Experiment
 from node.store.store import Store
-from protocol.record_kinds import PatchBody, ResultBody
+from protocol.record_kinds import ResultBody
 
 FIRST: Final = 0.25  # before anything is known
 _LEAST, _MOST = 0.05, 0.7  # else it could not show that it is worth more, nor finds be tried
@@ -36,28 +36,49 @@ class Side:
         self.nano, self.ms = left * self.nano + nano, left * self.ms + ms
 
 
-def share_below(store: Store, task: bytes, rungs: Collection[bytes]) -> float:
-    """Return the share of the time that the rungs below a task should have together.
+@dataclass
+class Effort:
+    """What a task and the rungs below it took and brought so far; it reads on where it stopped.
 
-    What was found below runs dry, as own ideas do: the latest says more of what comes next.
+    `kept_ms` says when a change was last kept, by rung.
     """
-    carried, own = Side(), Side()
-    for record in store.records.own():
-        body = record.body
-        if not isinstance(body, ResultBody) or body.stage not in ("screen", "keep"):
-            continue
-        device_ms = body.cost.device_ms
-        if body.task in rungs:
-            carried.add(0.0, device_ms)
-        if body.task != task:
-            continue
-        patch = None if body.patch is None else store.records.patch(body.patch)
-        gain_nano = _kept_nano(store, record.id)
-        if _is_carried(patch):
-            carried.add(gain_nano, device_ms)
-        elif patch is None or patch.origin.proposer not in MADE_HERE:
-            own.add(gain_nano, device_ms)
-    return share_by(carried.nano, carried.ms, own.nano, own.ms)
+
+    task: bytes
+    rungs: Collection[bytes]
+    carried: Side = field(default_factory=Side)
+    own: Side = field(default_factory=Side)
+    kept_ms: dict[bytes, int] = field(default_factory=dict)
+    _read: int = 0  # up to this number in the store
+
+    def read_on(self, store: Store) -> None:
+        """Count what this node recorded since."""
+        for entry in store.experiments.listed(after=self._read):
+            self._read = entry.n
+            body = store.records.get(entry.id).body
+            if isinstance(body, ResultBody) and entry.stage in ("screen", "keep"):
+                self._count(entry, body.cost.device_ms)
+
+    @property
+    def share_below(self) -> float:
+        """The share of the time that the rungs below should have together.
+
+        What was found below runs dry, as own ideas do: the latest says more of what comes next.
+        """
+        return share_by(self.carried.nano, self.carried.ms, self.own.nano, self.own.ms)
+
+    def _count(self, entry: Experiment, device_ms: int) -> None:
+        is_kept = entry.decision == "kept"
+        if entry.task in self.rungs:
+            self.carried.add(0.0, device_ms)
+            if is_kept:
+                self.kept_ms[entry.task] = entry.ts_ms
+        if entry.task != self.task:
+            return
+        gain_nano = max(0, entry.gain_nano or 0) if is_kept else 0
+        if entry.origin == CARRIED:
+            self.carried.add(gain_nano, device_ms)
+        elif entry.origin not in MADE_HERE:
+            self.own.add(gain_nano, device_ms)
 
 
 def share_by(carried_nano: float, carried_ms: float, own_nano: float, own_ms: float) -> float:
@@ -73,14 +94,3 @@ def share_by(carried_nano: float, carried_ms: float, own_nano: float, own_ms: fl
         return FIRST
     carried, own = (carried / most) ** _SHARPNESS, (own / most) ** _SHARPNESS
     return min(_MOST, max(_LEAST, carried / (carried + own)))
-
-
-def _is_carried(patch: PatchBody | None) -> bool:
-    return patch is not None and patch.origin.proposer == CARRIED
-
-
-def _kept_nano(store: Store, result: bytes) -> int:
-    entry = store.experiments.find(result)
-    if entry is None or entry.decision != "kept":
-        return 0
-    return max(0, entry.gain_nano or 0)

@@ -18,7 +18,7 @@ from node.home.clock import passing_s
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
-from node.ladder.share import share_below
+from node.ladder.share import Effort
 from node.line.open_task import find_task
 from node.line.run_time import run_seconds
 from node.line.task_in_use import STAND_IN
@@ -45,7 +45,7 @@ from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
-from node.running.turns import TURN_S, Share, Turn, Turns, for_a_turn, run_in_turn
+from node.running.turns import TURN_S, Share, Turn, Turns, for_a_turn, run_in_turn, rungs_of
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
@@ -244,11 +244,15 @@ def _ladder(start: _Start, turn_s: float | None) -> Turns:
     name = task_here(home, config).task
     task = _task_that_waits_for_nothing(start, name)
 
-    def share_of(rungs: Sequence[bytes]) -> float:
-        if config.ladder_share is not None:
+    rungs = rungs_of(task, name, config.ladder or 0, home.data)
+    effort = Effort(task=task.id, rungs=[one.id for _, one in rungs[:-1]])
+
+    def share_below() -> float:
+        if config.ladder_share is not None:  # nor does a turn end sooner for want of finds
             return config.ladder_share
         with Store.open_read_only(home) as store:
-            return share_below(store, task.id, rungs)
+            effort.read_on(store)
+        return effort.share_below
 
     def run_s() -> float | None:
         with Store.open_read_only(home) as store:
@@ -257,13 +261,7 @@ def _ladder(start: _Start, turn_s: float | None) -> Turns:
         return max(took_s, default=None)
 
     return Turns.of_ladder(
-        task,
-        name,
-        config.ladder or 0,
-        data_dir=home.data,
-        run_s=run_s,
-        turn_s=turn_s,
-        share_below=share_of,
+        rungs, run_s=run_s, turn_s=turn_s, share_below=share_below, kept_ms=effort.kept_ms.get
     )
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
-from node.home.clock import passing_s
+from node.home.clock import clock_ms, passing_s
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from protocol.errors import ArnodeError, UsageError
@@ -29,6 +29,9 @@ TURN_S: Final = 600.0  # of one part
 _LADDER_RUNS: Final = 20
 _LEAST_LADDER_S: Final = 120.0
 _LOOKED_S: Final = 15.0  # how long a turn is may change while it lasts
+# A rung below makes way once nothing was kept for this part of its turn: what it found is worth
+# nothing before it is tried above (the marginal value theorem: Charnov, *Optimal foraging*, 1976).
+_DRY: Final = 1 / 3
 _SHARED = re.compile(r"(.+):([0-9]{1,3})")
 
 
@@ -60,59 +63,73 @@ def shares_of(flags: Sequence[str]) -> tuple[Share, ...]:
 class Turns:
     """Tasks that take turns, each by the name that a flag gives it, the first one first.
 
-    `length_s` says how long a turn of the task of that number is, as far as known now.
+    `length_s` says how long a turn of the task of that number is that began then (milliseconds
+    since 1970), as far as known now.
     """
 
     tasks: tuple[Task, ...]
     names: tuple[str, ...]
-    length_s: Callable[[int], float]
+    length_s: Callable[[int, int], float]
 
     @classmethod
     def of_shares(cls, tasks: Sequence[Task], shares: Sequence[Share], turn_s: float) -> "Turns":
         """Return turns that each have their parts of the time."""
         lengths = [share.parts * turn_s for share in shares]
         names = tuple(share.task for share in shares)
-        return cls(tasks=tuple(tasks), names=names, length_s=lengths.__getitem__)
+        return cls(tasks=tuple(tasks), names=names, length_s=lambda number, _: lengths[number])
 
     @classmethod
     def of_ladder(
         cls,
-        task: Task,
-        name: str,
-        rungs: int,
+        rungs: Sequence[tuple[str, Task]],
         *,
-        data_dir: Path,
         run_s: Callable[[], float | None],
         turn_s: float | None,
-        share_below: Callable[[Sequence[bytes]], float],
+        share_below: Callable[[], float],
+        kept_ms: Callable[[bytes], int | None],
     ) -> "Turns":
-        """Return turns of a task, called `name`, and of so many rungs below it, the lowest first.
+        """Return turns of rungs, each with its name, the lowest first.
 
-        Together they have two `turn_s` at a time (None: by what a run of the task takes, `run_s`),
-        of which `share_below` says what share is that of the rungs below, by their ids. Raises
-        UsageError if the task names none, and what `load_task` does.
+        Together they have two `turn_s` at a time (None: by what a run of the highest takes,
+        `run_s`), of which `share_below` says what share is that of all but the highest. `kept_ms`
+        says when a change was last kept on one, by its id.
         """
-        tasks, names = [task], [name]
-        while len(tasks) <= rungs and (below := tasks[0].rung_below) is not None:
-            tasks.insert(0, load_task(below, data_dir=data_dir))
-            names.insert(0, below)
-        lower = [one.id for one in tasks[:-1]]
-        if not lower:
-            raise UsageError(
-                f"{task.name} names no rung below it",
-                "leave out --ladder, or name one in the [ladder] section of its task.toml",
-            )
+        below = len(rungs) - 1
 
         def usual_s() -> float:
             took_s = run_s()
             return TURN_S if took_s is None else max(_LEAST_LADDER_S, _LADDER_RUNS * took_s)
 
-        def length_s(number: int) -> float:
-            share = share_below(lower)
-            part = share / len(lower) if number < len(lower) else 1 - share
-            return 2 * part * (turn_s or usual_s())
+        def length_s(number: int, began_ms: int) -> float:
+            share = share_below()
+            part = share / below if number < below else 1 - share
+            longest_s = 2 * part * (turn_s or usual_s())
+            last_ms = kept_ms(rungs[number][1].id)
+            if number == below or last_ms is None or last_ms <= began_ms:
+                return longest_s
+            return min(longest_s, (last_ms - began_ms) / 1000 + _DRY * longest_s)
 
-        return cls(tasks=tuple(tasks), names=tuple(names), length_s=length_s)
+        return cls(
+            tasks=tuple(task for _, task in rungs),
+            names=tuple(name for name, _ in rungs),
+            length_s=length_s,
+        )
+
+
+def rungs_of(task: Task, name: str, below: int, data_dir: Path) -> list[tuple[str, Task]]:
+    """Return a task, called `name`, and at most so many rungs below it, the lowest first.
+
+    Raises UsageError if it names none, and what `load_task` does.
+    """
+    rungs = [(name, task)]
+    while len(rungs) <= below and (lower := rungs[0][1].rung_below) is not None:
+        rungs.insert(0, (lower, load_task(lower, data_dir=data_dir)))
+    if len(rungs) == 1:
+        raise UsageError(
+            f"{task.name} names no rung below it",
+            "leave out --ladder, or name one in the [ladder] section of its task.toml",
+        )
+    return rungs
 
 
 class Turn(NamedTuple):
@@ -146,7 +163,7 @@ async def run_in_turn(turns: Turns, goal: Goal, run: RunOne, say: Callable[[str]
             left = replace(left, duration_s=left_s, earlier_s=goal.duration_s - left_s)
         turn = None
         if waiting:
-            turn = Turn(partial(turns.length_s, number), turns.tasks[waiting[0]].name)
+            turn = Turn(partial(turns.length_s, number, clock_ms()), turns.tasks[waiting[0]].name)
         try:
             before = await run(task, turns.names[number], left, before, turn)
         except ArnodeError as fault:

@@ -13,7 +13,7 @@ from node.ladder.climbed import Where, climbed, slopes_known, tasks_of
 from node.ladder.finds import step_of_record
 from node.ladder.kinds import kinds_tried, rungs_here
 from node.ladder.promotion import LEAST_SD, Promising, Promotion, rungs_below
-from node.ladder.share import FIRST, share_below, share_by
+from node.ladder.share import FIRST, Effort, share_by
 from node.ladder.told import told_of_scales
 from node.line.baseline import close_baseline, open_baseline
 from node.line.carried import CarriedStep, carried_ideas, open_carried
@@ -69,6 +69,13 @@ def upper_ledger(home: Home, store: Store, manifest: TaskManifest = UPPER) -> Le
 
 def promotion(ledger: Ledger) -> Promotion:
     return Promotion(ledger, net="main", noise_sd=lambda: NOISE_SD, takes_peers=False)
+
+
+def share_below(store: Store) -> float:
+    """Return the share of the rung below by all that is recorded."""
+    effort = Effort(task=UPPER.id, rungs=[MANIFEST.id])
+    effort.read_on(store)
+    return effort.share_below
 
 
 def ranked(one: Promotion) -> list[Promising]:
@@ -359,7 +366,7 @@ def test_what_others_found_below_stays_theirs_in_a_head_here(
 
 
 def test_the_rungs_below_begin_with_a_quarter_of_the_time(above: Ledger, store: Store) -> None:
-    assert share_below(store, UPPER.id, [MANIFEST.id]) == FIRST
+    assert share_below(store) == FIRST
 
 
 @given(*[st.floats(0, 1e12)] * 4)
@@ -378,10 +385,28 @@ def test_rungs_whose_finds_are_kept_have_more_of_the_time(
     keep(below, "0.2")
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     conclude(above, rate_proposal(BASELINE, "0.6"), "screened_out", BASE_NANO)
-    assert share_below(store, UPPER.id, [MANIFEST.id]) > 0.5
+    assert share_below(store) > 0.5
     own = rate_proposal(above.source(above.known_line.working), "0.7")
     conclude(above, own, "kept", BASE_NANO - 20 * GAIN_NANO, BASE_NANO - 20 * GAIN_NANO)
-    assert share_below(store, UPPER.id, [MANIFEST.id]) < 0.5
+    assert share_below(store) < 0.5
+
+
+def test_what_was_spent_is_read_on_where_reading_stopped(
+    below: Ledger, above: Ledger, store: Store
+) -> None:
+    effort = Effort(task=UPPER.id, rungs=[MANIFEST.id])
+    effort.read_on(store)
+    assert effort.kept_ms == {}
+    keep(below, "0.2")
+    carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
+    effort.read_on(store)
+    kept = next(one for one in store.experiments.listed(below.key) if one.decision == "kept")
+    assert effort.kept_ms == {MANIFEST.id: kept.ts_ms}
+    effort.read_on(store)
+    at_once = Effort(task=UPPER.id, rungs=[MANIFEST.id])
+    at_once.read_on(store)
+    assert (effort.carried, effort.own) == (at_once.carried, at_once.own)
+    assert effort.carried.nano > 0
 
 
 def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
@@ -393,11 +418,11 @@ def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     own = rate_proposal(above.source(above.known_line.working), "0.7")
     conclude(above, own, "kept", BASE_NANO - 2 * GAIN_NANO, BASE_NANO - 2 * GAIN_NANO)
-    shares = [share_below(store, UPPER.id, [MANIFEST.id])]
+    shares = [share_below(store)]
     for number in range(4):
         proposal = rate_proposal(below.source(below.known_line.working), f"0.1{number}")
         conclude(below, proposal, "screened_out", BASE_NANO)
-        shares.append(share_below(store, UPPER.id, [MANIFEST.id]))
+        shares.append(share_below(store))
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] < shares[0]
 

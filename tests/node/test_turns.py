@@ -1,6 +1,7 @@
 """Several tasks on one node: what the flags mean, and that turns change between trials."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -14,7 +15,7 @@ from node.line.checkpoint import CheckpointStep
 from node.line.job_kinds import KINDS
 from node.loop.research import Research
 from node.loop.session_plan import Goal
-from node.running.turns import Share, Turn, Turns, for_a_turn, run_in_turn, shares_of
+from node.running.turns import Share, Turn, Turns, for_a_turn, run_in_turn, rungs_of, shares_of
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.rule import DEFAULT
@@ -115,23 +116,45 @@ def test_a_turn_ends_by_what_is_known_of_its_length_then(
     asyncio.run(asyncio.wait_for(work(), 20))
 
 
+def ladder(
+    data_dir: Path,
+    *,
+    took_s: Callable[[], float | None] = lambda: None,
+    kept_ms: Callable[[bytes], int | None] = lambda _: None,
+) -> Turns:
+    """Return the turns of tiny and the rung below it, which has a quarter of the time."""
+    return Turns.of_ladder(
+        rungs_of(load_task("tiny", data_dir=data_dir), "tiny", 1, data_dir),
+        run_s=took_s,
+        turn_s=None,
+        share_below=lambda: 0.25,
+        kept_ms=kept_ms,
+    )
+
+
 def test_turns_of_a_ladder_are_as_long_as_runs_of_its_task_ask_for(tmp_path: Path) -> None:
     took_s: list[float | None] = [None]
-    turns = Turns.of_ladder(
-        load_task("tiny", data_dir=tmp_path),
-        "tiny",
-        1,
-        data_dir=tmp_path,
-        run_s=lambda: took_s[0],
-        turn_s=None,
-        share_below=lambda _: 0.25,
-    )
+    turns = ladder(tmp_path, took_s=lambda: took_s[0])
     assert turns.names == ("tiny-short", "tiny")
-    assert [turns.length_s(number) for number in (0, 1)] == [300.0, 900.0]
+    assert [turns.length_s(number, 0) for number in (0, 1)] == [300.0, 900.0]
     took_s[0] = 60.0
-    assert [turns.length_s(number) for number in (0, 1)] == [600.0, 1800.0]
+    assert [turns.length_s(number, 0) for number in (0, 1)] == [600.0, 1800.0]
     took_s[0] = 0.5  # nor so short that they are all beginning
-    assert [turns.length_s(number) for number in (0, 1)] == [60.0, 180.0]
+    assert [turns.length_s(number, 0) for number in (0, 1)] == [60.0, 180.0]
+
+
+def test_a_rung_below_makes_way_once_it_has_finds_and_keeps_no_more(tmp_path: Path) -> None:
+    began_ms, kept_ms = 5_000_000, dict[bytes, int]()
+    turns = ladder(tmp_path, kept_ms=kept_ms.get)
+    below, task = turns.tasks
+    kept_ms[below.id] = began_ms - 1000  # in an earlier turn
+    assert turns.length_s(0, began_ms) == 300.0
+    kept_ms[below.id] = began_ms + 50_000
+    assert turns.length_s(0, began_ms) == 150.0
+    kept_ms[below.id] = began_ms + 290_000
+    assert turns.length_s(0, began_ms) == 300.0
+    kept_ms[task.id] = began_ms + 50_000
+    assert turns.length_s(1, began_ms) == 900.0
 
 
 def test_what_a_task_measured_in_an_earlier_turn_holds_where_it_is_the_same_bits(
@@ -148,6 +171,6 @@ def test_what_a_task_measured_in_an_earlier_turn_holds_where_it_is_the_same_bits
         told.append((name, goal.measures_the_same))
         return cast("Research", SimpleNamespace(is_stopped=len(told) == 4, has_given_way=True))
 
-    turns = Turns(tasks=(tiny, timed), names=("tiny", "timed"), length_s=lambda _: 1.0)
+    turns = Turns(tasks=(tiny, timed), names=("tiny", "timed"), length_s=lambda *_: 1.0)
     asyncio.run(run_in_turn(turns, Goal(), run, lambda _: None))
     assert told == [("tiny", False), ("timed", False), ("tiny", True), ("timed", False)]

@@ -210,8 +210,14 @@ def test_rungs_name_the_one_below_by_its_id() -> None:
 
 def test_a_rung_has_the_script_of_the_task_that_it_extends_with_its_own_sizes() -> None:
     long, deep = (load_task(name, data_dir=TINY) for name in ("tiny-long", "tiny-deep"))
-    text = long.source["train.py"].replace(b"LAYERS = 2", b"LAYERS = 4")
-    assert deep.source["train.py"] == text.replace(b"WIDTH = 64", b"WIDTH = 96")
+    text = long.source["train.py"]
+    for theirs, own in (
+        (b"LAYERS = 2", b"LAYERS = 4"),
+        (b"WIDTH = 64", b"WIDTH = 96"),
+        (b"LEARNING_RATE = 1e-2", b"LEARNING_RATE = 0.005"),
+    ):
+        text = text.replace(theirs, own, 1)
+    assert deep.source["train.py"] == text
 
 
 LADDERS = {
