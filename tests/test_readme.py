@@ -53,7 +53,11 @@ class Reader:
         self.id = "ID"
         self._env = {
             name: value for name, value in os.environ.items() if not name.startswith("ARNODE_")
-        } | {"ARNODE_HOME": str(folder / "home"), "ARNODE_TASK": str(DEAF_TASK)}
+        } | {
+            "ARNODE_HOME": str(folder / "home"),
+            "ARNODE_TASK": str(DEAF_TASK),
+            "ARNODE_DHT": "0",
+        }
 
     def types(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run one line that begins with `arnode`, its redirection included."""

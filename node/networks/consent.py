@@ -24,6 +24,10 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import builtin_ids
 
 _KEY_DIGITS: Final = 12
+_IN_DHT = (
+    "Others are looked for in libp2p's public DHT, where a public address of this machine then "
+    "stands for a day or two (`dht = false` prevents it)."
+)
 _HOW = "`arnode start` in a terminal asks, `--yes` agrees"
 
 
@@ -130,13 +134,16 @@ def plan_network(
     if config.online or wishes.agrees:
         return network
     # Of one's own network or one that was named, the user may be whom the others meet.
-    if not (is_wanted or defined.is_own or network.bootstrap or has_met):
+    has_anybody = bool(network.bootstrap or network.dht or has_met)
+    if not (is_wanted or defined.is_own or has_anybody):
         return Offline(
             f"the network is off: nobody to meet in {network.name} is known. `arnode join LINE` "
             f"joins one by an invite, `arnode start --network {network.name}` opens this one"
         )
     if ask is None:
         return network if wishes.has_invite else Offline(f"the network is off: {_HOW}")
+    if network.dht:
+        terms = [*terms, _IN_DHT]
     is_agreed = ask(terms, f"Join the network `{config.net}`?")
     home.prepare()
     changes: dict[str, str | bool] = {"online": is_agreed}
@@ -156,7 +163,10 @@ def ask_at_terminal(lines: list[str], question: str) -> bool:
 
 
 def with_settings(network: Network, config: Config) -> Network:
-    """Return a network with the addresses of flags and settings before its own."""
+    """Return a network as settings have it: with their addresses before its own, and the DHT if
+    that is wanted."""
     parsed = (parse_direct(text) for text in config.bootstrap)
     told = [address for address in parsed if not isinstance(address, Rejected)]
+    if not config.dht:
+        network = replace(network, dht=())
     return replace(network, bootstrap=tuple(dict.fromkeys((*told, *network.bootstrap))))

@@ -3,9 +3,10 @@
 Whoever tells an address may lie. By hearsay (told by a peer, of itself or of others) this node
 never knocks more than once an hour at one machine, goes through no relay but one that is connected,
 takes 20 addresses from one peer at most, and none inside its own network unless the teller is
-there too; and what was tried within the hour is not forgotten to make room, so that telling it
-again does not help. The peers' own keys settle who is who, so that a lie costs one dial. Pure:
-clock and chance are passed in.
+there too; of what the public DHT says it tries 16 an hour, one in each neighbourhood, and keeps a
+third of its places for them at most; and what was tried within the hour is not forgotten to make
+room, so that telling it again does not help. The peers' own keys settle who is who, so that a lie
+costs one dial. Pure: clock and chance are passed in.
 """
 
 import random
@@ -16,7 +17,14 @@ from enum import Enum
 from typing import Annotated, Final
 
 from node.network.peer_budgets import PeerId
-from node.settings.addresses import Address, Reach, parse_address, peer_id, transport_key
+from node.settings.addresses import (
+    Address,
+    Reach,
+    may_tell,
+    parse_address,
+    peer_id,
+    transport_key,
+)
 from protocol.codecs import Codec
 from protocol.encoding import Value
 from protocol.errors import Rejected
@@ -26,6 +34,9 @@ MAX_ENTRIES: Final = 1_000
 TARGET_OUTBOUND: Final = 8
 PER_TELLER: Final = 20
 MAX_FROM_MDNS: Final = 100  # its sender is anybody on the local network
+MAX_FROM_DHT: Final = 100
+DHT_DIALS: Final = 16  # in an hour
+DHT_SHARE: Final = 1 / 3  # of the places for whom this node dials
 HEARSAY_INTERVAL_S: Final = 3_600
 FAILURES_FORGOTTEN: Final = 8  # of hearsay that never answered
 FIRST_BACKOFF_S: Final = 5
@@ -40,10 +51,13 @@ class AddressSource(Enum):
     MDNS = "mdns"
     ITSELF = "itself"
     EXCHANGE = "exchange"
+    DHT = "dht"
 
 
 _TRUST = {source: rank for rank, source in enumerate(AddressSource)}
-_HEARSAY = {AddressSource.ITSELF, AddressSource.EXCHANGE}
+_TOLD = {AddressSource.ITSELF, AddressSource.EXCHANGE}  # by a peer
+_HEARSAY = {*_TOLD, AddressSource.DHT}
+_MOST_FROM = {AddressSource.MDNS: MAX_FROM_MDNS, AddressSource.DHT: MAX_FROM_DHT}
 _CHOSEN = {AddressSource.BOOTSTRAP, AddressSource.INVITE}  # by the user
 
 
@@ -105,7 +119,7 @@ class AddressBook:
 
         `teller_reach` is that of the address at which the peer is connected, None if unknown.
         """
-        if not _may_tell(address.reach, teller_reach):
+        if not may_tell(address.reach, teller_reach):
             return False
         source = AddressSource.ITSELF if address.peer == teller else AddressSource.EXCHANGE
         return self.restore(AddressEntry(address=address, source=source, teller=teller))
@@ -146,6 +160,7 @@ class AddressBook:
         due.sort(key=lambda entry: _rank(entry, is_alone=not connected))
         passed_over = {*connected, *dialling, own}
         sites = self._sites_of_late()
+        dht = _DhtBounds(self._of_dht(), connected, dialling, target, self._is_of_late)
         chosen: list[Address] = []
         for entry in due:
             if len(chosen) >= wanted:
@@ -155,6 +170,8 @@ class AddressBook:
                 continue
             if address.relay is not None and address.relay not in connected:
                 continue  # so that a made-up relay is knocked at by nobody
+            if entry.source is AddressSource.DHT and not dht.take(entry):
+                continue
             passed_over.add(address.peer)
             if entry.is_hearsay:
                 sites.add(address.site)
@@ -193,6 +210,9 @@ class AddressBook:
         entries = self._entries.values()
         return {e.address.site for e in entries if e.is_hearsay and self._is_of_late(e)}
 
+    def _of_dht(self) -> list[AddressEntry]:
+        return [one for one in self._entries.values() if one.source is AddressSource.DHT]
+
     def _is_of_late(self, entry: AddressEntry) -> bool:
         now = self._now()
         return now - HEARSAY_INTERVAL_S < entry.tried_s <= now + HEARSAY_INTERVAL_S
@@ -216,11 +236,11 @@ class AddressBook:
             del self._entries[address]
 
     def _is_over_quota(self, entry: AddressEntry) -> bool:
-        told = Counter(e.teller for e in self._entries.values() if e.source in _HEARSAY)
-        if entry.source in _HEARSAY:
+        if entry.source in _TOLD:
+            told = Counter(e.teller for e in self._entries.values() if e.source in _TOLD)
             return told[entry.teller] >= PER_TELLER
-        found = sum(e.source is AddressSource.MDNS for e in self._entries.values())
-        return entry.source is AddressSource.MDNS and found >= MAX_FROM_MDNS
+        found = sum(e.source is entry.source for e in self._entries.values())
+        return found >= _MOST_FROM.get(entry.source, MAX_ENTRIES)
 
     def _make_room(self, entry: AddressEntry) -> bool:
         """Forget the worst of what is trusted no more than `entry`, if there must be room."""
@@ -244,11 +264,34 @@ class AddressBook:
         return int(self._clock())
 
 
-def _may_tell(reach: Reach, teller_reach: Reach | None) -> bool:
-    """Say whether hearsay of a host with this reach is taken from somebody with that one."""
-    if reach is Reach.NAME:  # it may resolve to anything, differently at each time
-        return False
-    return reach is Reach.PUBLIC or teller_reach in (reach, Reach.LOOPBACK)
+class _DhtBounds:
+    """How many more of the DHT's addresses may be tried now: anybody fills it with anything."""
+
+    def __init__(
+        self,
+        entries: Collection[AddressEntry],
+        connected: Collection[PeerId],
+        dialling: Collection[PeerId],
+        target: int,
+        is_of_late: Callable[[AddressEntry], bool],
+    ) -> None:
+        late = [entry for entry in entries if is_of_late(entry)]
+        busy = {*connected, *dialling}
+        there = {entry.address.peer for entry in entries} & busy
+        self._places = int(target * DHT_SHARE) - len(there)
+        self._dials = DHT_DIALS - len(late)
+        self._neighbourhoods = {entry.address.neighbourhood for entry in late if entry.is_hearsay}
+
+    def take(self, entry: AddressEntry) -> bool:
+        """Say whether an address may be tried, and count it if so."""
+        place = entry.address.neighbourhood
+        is_crowded = entry.is_hearsay and place in self._neighbourhoods
+        if self._places <= 0 or self._dials <= 0 or is_crowded:
+            return False
+        self._places -= 1
+        self._dials -= 1
+        self._neighbourhoods.add(place)
+        return True
 
 
 def _rank(entry: AddressEntry, *, is_alone: bool) -> tuple[bool, bool, bool, int]:

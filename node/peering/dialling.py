@@ -96,6 +96,11 @@ class Dialler:
         """Take in where somebody on the local network says to listen."""
         self._book.learn(address, AddressSource.MDNS)
 
+    def met(self, address: Address) -> None:
+        """Take in where the DHT says that a node of this network listens."""
+        if address.reach is not Reach.NAME:
+            self._book.learn(address, AddressSource.DHT)
+
     def went(self, peer: PeerId) -> None:
         """Forget what belongs to a connection; one that ended at once is not to be made again soon.
 

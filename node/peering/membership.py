@@ -21,6 +21,7 @@ from node.peering.book_file import book_path, read_book, write_book
 from node.peering.greeting import Acquaintance
 from node.peering.neighbours import Neighbours
 from node.peering.record_reader import RecordReader
+from node.peering.rendezvous import Rendezvous
 from node.peering.service import Peering
 from node.processes.network_process import NetworkProcess
 from node.processes.ports import Ports
@@ -37,6 +38,7 @@ class Membership:
     network: Network
     process: NetworkProcess
     peering: Peering
+    rendezvous: Rendezvous | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -103,11 +105,26 @@ async def taking_part(
         listened=lambda: process.addresses,
         found=peering.dialler.found,
     )
+    rendezvous = None
+    if network.dht:
+        rendezvous = Rendezvous(
+            network,
+            keys.transport_seed,
+            hidden=[home.root],
+            reached_at=lambda: peering.addresses,
+            peers=lambda: sum(one.hello is not None for one in peering.peers.values()),
+            found=peering.dialler.met,
+            clock=time.time,
+        )
     async with process, contextlib.aclosing(reader):
-        parts = [peering.run(), *([neighbours.run()] if mdns else [])]
+        parts = [peering.run()]
+        parts += [neighbours.run()] if mdns else []
+        parts += [rendezvous.run()] if rendezvous is not None else []
         running = [asyncio.create_task(part) for part in parts]
         try:
-            yield Membership(network=network, process=process, peering=peering)
+            yield Membership(
+                network=network, process=process, peering=peering, rendezvous=rendezvous
+            )
         finally:
             for task in running:
                 task.cancel()

@@ -20,6 +20,7 @@ from protocol.errors import Rejected
 LIMIT_CHARACTERS: Final = 400  # the longest DNS name, 253, with everything around it
 KEY_BYTES: Final = 32
 EXAMPLE: Final = "/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"
+SERVER_EXAMPLE: Final = "/dnsaddr/bootstrap.example.org/p2p/Qm…"
 ANYWHERE: Final = "/ip4/0.0.0.0"  # to listen at each address of a machine
 
 _CIRCUIT = "/p2p-circuit"
@@ -30,6 +31,7 @@ _MAX_PORT = 65_535
 # https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md: an identity multihash of the
 # key as protobuf, type 1 (Ed25519), 32 bytes.
 _ID_PREFIX = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
+_HASHED_ID_PREFIX = bytes([0x12, 0x20])  # of a longer key: its SHA-256
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _MAX_ID = 60
 
@@ -85,7 +87,7 @@ class Address:
     @property
     def reach(self) -> Reach:
         """From where the host can be reached."""
-        return Reach.NAME if self.kind in _NAMED else _reach(ip_address(self.host))
+        return Reach.NAME if self.kind in _NAMED else reach_of(self.host)
 
     @property
     def site(self) -> str:
@@ -98,6 +100,16 @@ class Address:
         if self.kind != "ip6":
             return self.host
         return str(IPv6Network((self.host, 64), strict=False))
+
+    @property
+    def neighbourhood(self) -> str:
+        """What one owner of many machines is likely to own: an IPv4 /16, an IPv6 /32, a name."""
+        match self.kind:
+            case "ip4":
+                return str(IPv4Network((self.host, 16), strict=False))
+            case "ip6":
+                return str(IPv6Network((self.host, 32), strict=False))
+        return self.host
 
 
 def parse_address(text: str) -> Address | Rejected:
@@ -122,17 +134,36 @@ def parse_direct(text: str) -> Address | Rejected:
     return address
 
 
+def parse_server(text: str) -> str | Rejected:
+    """Return the text if it is that of a server of libp2p's DHT, else what is wrong with it.
+
+    That is an IP address and a port, or a DNS name whose records say where (`/dnsaddr/NAME`), and
+    an id of any kind of key.
+    """
+    match text.split("/") if len(text) <= LIMIT_CHARACTERS else []:
+        case ["", "dnsaddr", name, "p2p", peer]:
+            fault = host_fault("dns", name)
+        case ["", "ip4" | "ip6" as kind, host, "tcp", port, "p2p", peer]:
+            fault = host_fault(kind, host) or _port_fault(port)
+        case _:
+            return Rejected(f"not of the form {SERVER_EXAMPLE} or {EXAMPLE}")
+    data = _from_base58(peer) if len(peer) <= _MAX_ID else None
+    if fault is None and (data is None or not data.startswith((_ID_PREFIX, _HASHED_ID_PREFIX))):
+        fault = f"{peer[:_MAX_ID]!r} is no id of a peer (Qm…, 12D3Koo…)"
+    return text if fault is None else Rejected(fault)
+
+
 def make_address(
     *, kind: str, host: str, port: str, peer: str, relay: str | None = None
 ) -> Address | Rejected:
     """Return the address of these parts, or what is wrong with them."""
     host = host.lower()
-    fault = _host_fault(kind, host)
+    fault = host_fault(kind, host)
     if fault is not None:
         return Rejected(fault)
-    # No sign, no leading zero, no digit of another script.
-    if re.fullmatch(r"[1-9][0-9]{0,4}", port) is None or int(port) > _MAX_PORT:
-        return Rejected(f"{port!r} is no port from 1 to {_MAX_PORT}")
+    fault = _port_fault(port)
+    if fault is not None:
+        return Rejected(fault)
     key = transport_key(peer)
     if isinstance(key, Rejected):
         return key
@@ -166,7 +197,27 @@ def transport_key(peer: str) -> bytes | Rejected:
     return data[len(_ID_PREFIX) :]
 
 
-def _host_fault(kind: str, host: str) -> str | None:
+def _port_fault(port: str) -> str | None:
+    # No sign, no leading zero, no digit of another script.
+    if re.fullmatch(r"[1-9][0-9]{0,4}", port) is None or int(port) > _MAX_PORT:
+        return f"{port!r} is no port from 1 to {_MAX_PORT}"
+    return None
+
+
+def reach_of(host: str) -> Reach:
+    """Return from where an IP address can be reached."""
+    return _reach_of(ip_address(host))
+
+
+def may_tell(reach: Reach, teller: Reach | None) -> bool:
+    """Say whether hearsay of a host with this reach is taken from somebody with that one."""
+    if reach is Reach.NAME:  # it may resolve to anything, differently at each time
+        return False
+    return reach is Reach.PUBLIC or teller in (reach, Reach.LOOPBACK)
+
+
+def host_fault(kind: str, host: str) -> str | None:
+    """Return what is wrong with a host as an address of this kind, None if nothing is."""
     if kind in _NAMED:
         labels = host.split(".")
         is_name = len(host) <= _MAX_NAME and all(map(_LABEL.fullmatch, labels))
@@ -189,13 +240,13 @@ def _host_fault(kind: str, host: str) -> str | None:
     return None
 
 
-def _reach(host: IPv4Address | IPv6Address) -> Reach:
+def _reach_of(host: IPv4Address | IPv6Address) -> Reach:
     if isinstance(host, IPv6Address):
         inner = host.sixtofour
         if host in _NAT64:
             inner = IPv4Address(int(host) & 0xFFFF_FFFF)
         if inner is not None:  # where a gateway would send it
-            return _reach(inner)
+            return _reach_of(inner)
     if host.is_loopback:
         return Reach.LOOPBACK
     if host.is_link_local:

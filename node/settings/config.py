@@ -259,6 +259,10 @@ class Config:
     """Whether to find nodes of the same network on the local network, and be found there, by
     multicast DNS. What is announced is addresses under a hash of the network's name and secret."""
 
+    dht: bool = setting(True, _SWITCH)
+    """Whether to find nodes of a network by libp2p's public DHT, and be found there at its public
+    addresses, where the network's definition names servers of it. Never of a private network."""
+
     ladder: int | None = setting(
         None,
         _COUNT,

@@ -2,6 +2,7 @@
 
     name = "lab"                   as the file is called
     bootstrap = ["/ip4/…"]         where to meet the others
+    dht = ["/dnsaddr/…"]         servers of a libp2p DHT, where to look for others
     tasks = ["tiny"]               names or ids, left out for all
     secret = "…"                   32 bytes in hex, of a private swarm
     authors = ["…"]                whose records count here, left out for everybody's
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from node.settings.addresses import EXAMPLE, Address, parse_direct
+from node.settings.addresses import EXAMPLE, SERVER_EXAMPLE, Address, parse_direct, parse_server
 from protocol.codecs import NAME_PATTERN
 from protocol.errors import ConfigurationError, Rejected
 
@@ -32,8 +33,9 @@ MAX_AUTHORS: Final = 1_000
 MAX_TASKS: Final = 64
 MAX_FILE_BYTES: Final = 1 << 18
 
-_KEYS: Final = ("name", "bootstrap", "tasks", "secret", "authors")
+_KEYS: Final = ("name", "bootstrap", "dht", "tasks", "secret", "authors")
 _WANTED: Final = {
+    "dht": f"a server is like {SERVER_EXAMPLE} or {EXAMPLE}",
     "bootstrap": f"an address is like {EXAMPLE}",
     "tasks": "a task is named by its name or the 64 hex digits of its id (`arnode task show`)",
     "authors": "a key is 64 hex digits: `arnode key show` prints one's own",
@@ -44,12 +46,14 @@ _WANTED: Final = {
 class Network:
     """A network's definition.
 
-    `tasks`: names or ids in hex, none for all. `secret`: 32 bytes that all of a private swarm
+    `dht`: servers of a DHT where its nodes look for each other, none for not at all. `tasks`:
+    names or ids in hex, none for all. `secret`: 32 bytes that all of a private swarm
     share. `authors`: whose records count here, none for everybody's.
     """
 
     name: str
     bootstrap: tuple[Address, ...] = ()
+    dht: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     secret: bytes | None = field(default=None, repr=False)
     authors: frozenset[bytes] = frozenset()
@@ -85,9 +89,15 @@ def read_definition(data: bytes, *, place: str, name: str) -> Network:
             f"{place}: `name` is {table.get('name')!r}",
             f'write name = "{name}", as the file is called, or rename the file',
         )
+    if "secret" in table and "dht" in table:
+        raise ConfigurationError(
+            f"{place}: a network with a `secret` and `dht`, where everybody sees who is in it",
+            "leave out one of them: members of a private network meet at `bootstrap` or by invite",
+        )
     return Network(
         name=name,
         bootstrap=tuple(_list(table, "bootstrap", place, parse_direct, MAX_BOOTSTRAP)),
+        dht=tuple(_list(table, "dht", place, parse_server, MAX_BOOTSTRAP)),
         tasks=tuple(_list(table, "tasks", place, _task, MAX_TASKS)),
         secret=_secret(table, place),
         authors=frozenset(_list(table, "authors", place, _author, MAX_AUTHORS)),
@@ -163,6 +173,8 @@ def key_of(text: str, size_bytes: int) -> bytes | None:
 def write_definition(network: Network) -> bytes:
     """Return the file's content."""
     lines = [f'name = "{network.name}"', *_written_list("bootstrap", map(str, network.bootstrap))]
+    if network.dht:
+        lines += _written_list("dht", network.dht)
     if network.tasks:
         lines += _written_list("tasks", network.tasks)
     if network.authors:

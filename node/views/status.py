@@ -29,6 +29,7 @@ from protocol.units import NANO, from_nano
 if TYPE_CHECKING:
     from node.loop.research import Research
     from node.peering.membership import Membership
+    from node.peering.rendezvous import Rendezvous
 
 DECISIONS: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
 VERDICTS: tuple[AttestVerdict, ...] = (
@@ -90,6 +91,23 @@ def _network(store: Store, net: str, membership: "Membership | None") -> Message
         "records": store.records.count(),
         "addresses": addresses,
         "reach": membership.peering.reaching.kind if membership else "unknown",
+        "dht": _dht(membership.rendezvous) if membership and membership.rendezvous else None,
+    }
+
+
+def _dht(rendezvous: "Rendezvous") -> Message:
+    """What came of the last look into the DHT: times in seconds since 1970, `found` counts nodes.
+
+    `answered` and `announced`: how many servers answered, and how many of them know this node.
+    """
+    last = rendezvous.last
+    return {
+        "last": None if last is None else round(last.at_s),
+        "next": round(rendezvous.next_s),
+        "found": last.found if last else 0,
+        "answered": last.answered if last else 0,
+        "announced": last.announced if last else 0,
+        "fault": last.fault if last else None,
     }
 
 

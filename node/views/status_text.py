@@ -7,7 +7,7 @@ import click
 
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import JUDGED, counted, head_words, why_unranked, word
+from node.terminal.vocabulary import JUDGED, counted, head_words, many, why_unranked, word
 from node.views.status import DECISIONS, VERDICTS
 from protocol.board import RULE
 
@@ -27,6 +27,8 @@ def print_status(document: Mapping[str, Any]) -> None:
         count = document["network"]["peers"]
         reach = _REACH[document["network"]["reach"]]
         click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
+        if dht := document["network"].get("dht"):  # a node of before does not tell it
+            click.echo(f"  {told_of_dht(dht)}")
     elif in_use := document["network"].get("in_use"):  # a node of before does not tell it
         click.echo(f"network {in_use}, not connected")
     cost = document["cost"]
@@ -39,6 +41,19 @@ def print_status(document: Mapping[str, Any]) -> None:
         click.echo(f"nothing was measured here yet{next_step}")
     for line in document["lines"]:
         _print_line(line)
+
+
+def told_of_dht(dht: Mapping[str, Any]) -> str:
+    """Return in a line what came of the last look into the DHT."""
+    if dht["last"] is None:
+        return "looking for others in the DHT"
+    if dht["fault"] is not None:
+        return f"the DHT was not reached: {plain(dht['fault'])}"
+    known = f"{dht['announced']} of {dht['answered']} servers know this node"
+    if not dht["announced"]:
+        known = f"{dht['answered']} servers answered; no address of this node is public"
+    found = "nobody" if not dht["found"] else many(dht["found"], "node")
+    return f"DHT: {found} found, {known}"
 
 
 def print_peers(document: Mapping[str, Any]) -> None:

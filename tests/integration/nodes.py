@@ -34,6 +34,7 @@ def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str,
     """The environment of a command that works on this home."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ARNODE_")}
     own = {"ARNODE_HOME": str(home), "ARNODE_LANES": "1", "ARNODE_MDNS": "0", "NO_COLOR": "1"}
+    own["ARNODE_DHT"] = "0"  # tests speak with nobody outside
     own["ARNODE_WEB"] = "none"  # to serve a page takes a quarter of a second at each start
     return {**kept, **own, **(extra or {})}
 

@@ -9,6 +9,7 @@ from node.settings.addresses import (
     Reach,
     parse_address,
     parse_direct,
+    parse_server,
     peer_id,
     transport_key,
 )
@@ -150,3 +151,54 @@ def test_nobody_is_set_to_begin_at_an_address_behind_a_relay() -> None:
     assert isinstance(found, Rejected)
     assert str(relay.peer) in found.reason
     assert parse_direct(str(relay)) == relay
+
+
+BOOTSTRAP = "QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"/dnsaddr/bootstrap.libp2p.io/p2p/{BOOTSTRAP}",
+        f"/ip4/104.131.131.82/tcp/4001/p2p/{BOOTSTRAP}",
+        f"/ip6/2001:db8::1/tcp/4001/p2p/{ID}",
+    ],
+)
+def test_a_server_of_the_dht_has_any_kind_of_key(text: str) -> None:
+    assert parse_server(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not of the form"),
+        ("/dnsaddr/bootstrap.libp2p.io", "not of the form"),
+        (f"/dnsaddr/no_name/p2p/{BOOTSTRAP}", "no DNS name"),
+        (f"/dns4/example.org/tcp/4001/p2p/{BOOTSTRAP}", "not of the form"),
+        (f"/ip4/0.0.0.0/tcp/4001/p2p/{BOOTSTRAP}", "nobody can be reached"),
+        (f"/ip4/192.0.2.1/tcp/0/p2p/{BOOTSTRAP}", "no port"),
+        ("/ip4/192.0.2.1/tcp/4001/p2p/Qm0", "no id of a peer"),
+        (f"/ip4/192.0.2.1/tcp/4001/p2p/{'Q' * 1000}", "not of the form"),
+    ],
+)
+def test_what_is_no_server_says_why(text: str, reason: str) -> None:
+    found = parse_server(text)
+    assert isinstance(found, Rejected)
+    assert reason in found.reason
+
+
+@given(st.text(max_size=200) | st.text("/dnsaip46tcp2.:1%Qm", max_size=80))
+def test_any_text_is_a_server_or_rejected(text: str) -> None:
+    assert parse_server(text) == text or isinstance(parse_server(text), Rejected)
+
+
+@pytest.mark.parametrize(
+    ("host", "neighbourhood"),
+    [
+        ("ip4/192.0.2.7", "192.0.0.0/16"),
+        ("ip6/2001:db8:1::1", "2001:db8::/32"),
+        ("dns4/example.org", "example.org"),
+    ],
+)
+def test_a_neighbourhood_is_what_one_owner_may_have(host: str, neighbourhood: str) -> None:
+    assert address(1, host=host).neighbourhood == neighbourhood

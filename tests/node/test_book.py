@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from node.home.home import Home
 from node.network.peer_budgets import PeerId
 from node.peering.book import (
+    DHT_DIALS,
     FAILURES_FORGOTTEN,
     HEARSAY_INTERVAL_S,
     LONGEST_BACKOFF_S,
     MAX_ENTRIES,
+    MAX_FROM_DHT,
     MAX_FROM_MDNS,
     PER_TELLER,
     AddressBook,
@@ -437,3 +439,60 @@ def test_a_book_from_a_file_can_be_worked_with_however_odd_its_numbers(
     book = reread(path, clock)
     book.note_failure(address(2))
     assert len(dial(book)) == 1
+
+
+def spread(number: int) -> Address:
+    """Return an address in a neighbourhood of its own."""
+    return address(number, host=f"ip4/{11 + number}.1.2.3")
+
+
+def test_of_the_dht_s_addresses_a_third_of_the_places_are_for(book: AddressBook) -> None:
+    for number in range(20):
+        book.learn(spread(number), AddressSource.DHT)
+    first = dial(book)
+    assert len(first) == 2
+    there = [one.peer for one in first]
+    for one in first:
+        book.note_success(one)
+    assert dial(book, *there, outbound=2) == []
+    assert len(dial(book, there[0], outbound=1)) == 1
+
+
+def test_of_the_dht_s_addresses_so_many_are_tried_in_an_hour(
+    book: AddressBook, clock: Clock
+) -> None:
+    for number in range(60):
+        book.learn(spread(number), AddressSource.DHT)
+    tried: list[Address] = []
+    for _ in range(60):
+        for one in dial(book):
+            tried.append(one)
+            book.note_failure(one)
+        clock.pass_by(30)
+    assert len(tried) == DHT_DIALS
+    clock.pass_by(HOUR_S)
+    assert len(dial(book)) == 2
+
+
+def test_of_the_dht_s_addresses_one_in_a_neighbourhood_is_tried(book: AddressBook) -> None:
+    for number in range(8):
+        book.learn(address(number, host=f"ip4/11.1.{number}.3"), AddressSource.DHT)
+    (one,) = dial(book)
+    book.note_failure(one)
+    assert dial(book) == []
+
+
+def test_a_flood_in_the_dht_takes_so_many_entries_and_nobody_else_s(book: AddressBook) -> None:
+    assert hear(book, address(1))
+    taken = [book.learn(spread(number), AddressSource.DHT) for number in range(2, 200)]
+    assert sum(taken) == MAX_FROM_DHT
+    assert address(1) in [one.address for one in book.entries]
+    assert book.learn(address(201), AddressSource.MDNS)
+
+
+def test_whom_a_peer_tells_of_is_no_longer_the_dht_s(book: AddressBook) -> None:
+    for number in range(8):
+        book.learn(spread(number), AddressSource.DHT)
+    for number in range(8):
+        assert hear(book, spread(number), teller=spread(number).peer)
+    assert len(dial(book)) == 8

@@ -102,7 +102,7 @@ def test_who_does_not_is_asked_once_too(home: Home) -> None:
 def test_nobody_is_asked_to_join_a_network_where_nobody_is_known(home: Home) -> None:
     user = User(agrees=True)
     for ask in (user, None):
-        decided = plan(home, ask=ask, has_met=False)
+        decided = plan(home, ask=ask, has_met=False, dht=False)
         assert isinstance(decided, Offline)
         assert "`arnode join LINE`" in decided.reason
         assert len(decided.reason.splitlines()) == 1
@@ -110,20 +110,22 @@ def test_nobody_is_asked_to_join_a_network_where_nobody_is_known(home: Home) -> 
     assert not home.config.exists()
 
 
-@pytest.mark.parametrize("somebody", ["peers", "bootstrap", "own network", "named network"])
+@pytest.mark.parametrize("somebody", ["peers", "bootstrap", "dht", "own network", "named network"])
 def test_whom_to_meet_is_worth_the_question(home: Home, somebody: str) -> None:
     user, where = User(agrees=True), {"bootstrap": (str(address(2)),)}
     match somebody:
         case "peers":
-            decided = plan(home, ask=user, has_met=True)
+            decided = plan(home, ask=user, has_met=True, dht=False)
+        case "dht":
+            decided = plan(home, ask=user, has_met=False)
         case "bootstrap":
-            decided = plan(home, ask=user, has_met=False, **where)
+            decided = plan(home, ask=user, has_met=False, dht=False, **where)
         case "own network":
             create_network(home, Network(name="mine"))
             home.config.write_text('net = "mine"\n')
             decided = plan(home, ask=user, has_met=False)
         case _:
-            decided = plan(home, Wishes(network="main"), ask=user, has_met=False)
+            decided = plan(home, Wishes(network="main"), ask=user, has_met=False, dht=False)
     assert is_on(decided)
     assert len(user.asked) == 1
 
@@ -143,7 +145,7 @@ def test_a_start_at_a_terminal_asks_only_where_peers_are_known(
         book.learn(address(4), AddressSource.MDNS)
         home.prepare()
         write_book(book_path(home, "main"), book)
-    assert agreed_network(home, Config(), Wishes(), TaskOf.EVERYBODY) is None
+    assert agreed_network(home, Config(dht=False), Wishes(), TaskOf.EVERYBODY) is None
     said = capsys.readouterr().err
     assert ("Join the network `main`?" in said) is is_known
     assert ("`arnode join LINE`" in said) is not is_known
@@ -151,13 +153,20 @@ def test_a_start_at_a_terminal_asks_only_where_peers_are_known(
 
 def test_four_lines_say_what_will_happen(home: Home) -> None:
     user = User(agrees=True)
-    plan(home, ask=user, peer_share=0.1)
+    plan(home, ask=user, peer_share=0.1, dht=False)
     published, code, share, ip = user.heard
     assert key(5).hex()[:12] in published
     assert "tier full" in code
     assert '`peer_code = "none"`' in code
     assert "10%" in share
     assert "IP address" in ip
+
+
+def test_a_line_more_says_that_an_address_will_stand_in_the_dht(home: Home) -> None:
+    user = User(agrees=True)
+    plan(home, ask=user)
+    assert "`dht = false` prevents it" in user.heard[-1]
+    assert len(user.heard) == 5
 
 
 @pytest.mark.parametrize(
@@ -266,7 +275,7 @@ def test_an_unknown_network_is_not_remembered(home: Home, task: TaskOf) -> None:
 @pytest.mark.parametrize("wishes", [Wishes(has_invite=True), Wishes(network="main")])
 def test_at_a_terminal_an_invite_does_not_answer_the_question(home: Home, wishes: Wishes) -> None:
     user = User(agrees=False)
-    assert not is_on(plan(home, wishes, ask=user))
+    assert not is_on(plan(home, wishes, ask=user, dht=False))
     assert len(user.heard) == 4
 
 

@@ -43,9 +43,12 @@ def test_any_file_is_a_definition_or_one_error_that_names_it(data: bytes) -> Non
         read_definition(data, place="lab.toml", name="lab")
 
 
-def test_the_public_network_comes_with_arnode_and_names_no_server(home: Home) -> None:
+def test_the_public_network_comes_with_arnode_and_its_nodes_meet_by_the_public_dht(
+    home: Home,
+) -> None:
     main = find_network(home, "main")
-    assert main.network == Network(name="main")
+    assert main.network == Network(name="main", dht=main.network.dht)
+    assert len(main.network.dht) == 5
     assert not main.is_own
     assert Path(main.place).is_file()
     assert [one.network.name for one in all_networks(home)] == ["main"]
@@ -104,6 +107,8 @@ def test_an_unknown_network_names_the_nearest(home: Home) -> None:
         ('name = "lab"\ntasks = ["A b"]', "`tasks`, entry 1", "64 hex digits"),
         ('name = "lab"\nauthors = ["00"]', "`authors`, entry 1", "64 hex digits"),
         ('name = "lab"\nauthors = []', "`authors` names nobody", "for everybody"),
+        ('name = "lab"\ndht = ["/ip4/192.0.2.1"]', "`dht`, entry 1: not of the form", "/dnsaddr/"),
+        (f'name = "lab"\nsecret = "{"0" * 64}"\ndht = []', "a `secret` and `dht`", "by invite"),
         ('name = "lab"\nsecret = 7', "`secret` is not 64 hex digits", "arnode invite"),
         ('name = "lab"\n# ' + "x" * (1 << 18), "bytes, more than", "shorter"),
     ],

@@ -19,7 +19,7 @@ from node.store.blobs import Blobs
 from node.store.model_calls import SpendingLimits
 from node.store.store import Store
 from node.views.status import head_metrics, status_document
-from node.views.status_text import print_status
+from node.views.status_text import print_status, told_of_dht
 from protocol.remarks import IntentBody
 from tests.node.books import (
     BASE_NANO,
@@ -73,12 +73,33 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
     document = status_document(ledger.store, author=KEY.public, net="lab", sandbox="full")
     assert set(document) == FIELDS
     assert document["node"] == {"author": KEY.public.hex(), "name": "a node"}
-    alone = {"name": None, "peers": 0, "records": 3, "addresses": [], "reach": "unknown"}
+    alone = {
+        "name": None,
+        "peers": 0,
+        "records": 3,
+        "addresses": [],
+        "reach": "unknown",
+        "dht": None,
+    }
     assert document["network"] == {"in_use": "lab", **alone}
     line = line_of(ledger)
     assert set(line) == LINE_FIELDS
     for name, fields in NESTED.items():
         assert set(line[name]) == fields
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ({"last": None}, "looking for others"),
+        ({"fault": "no such name"}, "was not reached: no such name"),
+        ({"found": 0, "announced": 0}, "nobody found, 17 servers answered; no address of this"),
+        ({"found": 1, "announced": 15}, "1 node found, 15 of 17 servers know this node"),
+    ],
+)
+def test_a_line_says_what_came_of_the_dht(known: dict[str, object], told: str) -> None:
+    usual = {"last": 1, "next": 2, "found": 0, "answered": 17, "announced": 0, "fault": None}
+    assert told in told_of_dht(usual | known)
 
 
 def test_what_models_took_today_is_told(home: Home, store: Store) -> None:

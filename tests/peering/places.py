@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +63,25 @@ class Place:
 
 @contextmanager
 def place(
-    home: Path, *addresses: str, hardware_class: str = "", secret: bytes = b""
+    home: Path,
+    *addresses: str,
+    hardware_class: str = "",
+    secret: bytes = b"",
+    dht: Sequence[str] = (),
 ) -> Iterator[Place]:
     """Run a node in a home, with these to begin with, until the block ends.
 
     It subscribes to what a node of that class does, or to everything. `secret`: of a private
-    network.
+    network. `dht`: servers of a DHT where its network meets.
     """
-    told = [str(home), hardware_class, secret.hex(), *addresses]
-    command = [sys.executable, "-m", "tests.peering.places", *told]
+    told = {
+        "home": str(home),
+        "bootstrap": addresses,
+        "hardware_class": hardware_class,
+        "secret": secret.hex(),
+        "dht": dht,
+    }
+    command = [sys.executable, "-m", "tests.peering.places", json.dumps(told)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -82,13 +93,19 @@ def place(
             process.wait(30)
 
 
-async def _run(home: Home, hardware_class: str, secret: bytes, addresses: list[str]) -> None:
+async def _run(told: Mapping[str, Any]) -> None:
+    home, hardware_class = Home(Path(told["home"])), told["hardware_class"]
     tasks = [MANIFEST.id]
-    bootstrap = tuple(one for one in map(parse_address, addresses) if isinstance(one, Address))
+    bootstrap = [one for one in map(parse_address, told["bootstrap"]) if isinstance(one, Address)]
     asked: Counter[str] = Counter()
     with Store.open(home) as store:
         async with taking_part(
-            Network(name=MAIN_NET, bootstrap=bootstrap, secret=secret or None),
+            Network(
+                name=MAIN_NET,
+                bootstrap=tuple(bootstrap),
+                dht=tuple(told["dht"]),
+                secret=bytes.fromhex(told["secret"]) or None,
+            ),
             home=home,
             keys=load_keys(home),
             store=store,
@@ -108,8 +125,10 @@ async def _run(home: Home, hardware_class: str, secret: bytes, addresses: list[s
                 counts = [count for count, _ in membership.peering._indexes.digests().values()]
                 seen: dict[str, Any] = {"members": sum(counts)}
                 if asked_for == "all":
+                    meeting = membership.rendezvous
                     seen |= {
                         "peers": len(membership.peers),
+                        "met": meeting and meeting.last and asdict(meeting.last),
                         "lost": membership.process.lost_messages,
                         "asked": dict(asked),
                         **_costs(os.getpid()),
@@ -152,5 +171,4 @@ def _say(values: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _, told_home, told_class, told_secret, *told_addresses = sys.argv
-    asyncio.run(_run(Home(Path(told_home)), told_class, bytes.fromhex(told_secret), told_addresses))
+    asyncio.run(_run(json.loads(sys.argv[1])))

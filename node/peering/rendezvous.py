@@ -1,0 +1,161 @@
+"""Nodes of the same network, found by libp2p's public DHT: meetings under the network's name.
+
+The core's side of `node.rendezvous`. Under a key that follows from the network's name and the day
+this node is announced, once it can be dialled, and looks for others. What is found goes to the
+address book, which bounds how many of it are tried and how often.
+"""
+
+import asyncio
+import datetime as dt
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from node.network.contract import FRAMING
+from node.processes.child import Program
+from node.rendezvous.contract import KEYS, MEETING_S, MOST_TOLD, Meeting, Met
+from node.rendezvous.key import key_of
+from node.settings.addresses import Address, parse_address
+from node.settings.network_definition import Network
+from protocol.errors import Rejected
+from protocol.framing import ChannelError, Message
+
+ALONE_S: Final = 1200.0  # from one meeting to the next while nobody is there
+SETTLED_S: Final = 3 * 3600.0
+_LOOKED_S = 1.0
+_DAY_S = 86_400
+_log = logging.getLogger("node.peering")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastMeeting:
+    """What came of the last meeting. Seconds since 1970; `fault`: why nothing did, if so."""
+
+    at_s: float
+    found: int = 0  # peers
+    answered: int = 0
+    announced: int = 0
+    fault: str | None = None
+
+
+class Rendezvous:
+    """Meets others while `run` does.
+
+    `reached_at` returns where this node can be dialled, `peers` how many are connected; `clock`:
+    seconds since 1970, which may jump.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        transport_seed: bytes,
+        *,
+        hidden: Sequence[Path],
+        reached_at: Callable[[], tuple[str, ...]],
+        peers: Callable[[], int],
+        found: Callable[[Address], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._network = network
+        self._transport_seed = transport_seed
+        self._program = Program(
+            name="the process that asks the DHT",
+            module="node.rendezvous.program",
+            framing=FRAMING,
+            hidden=tuple(hidden),
+        )
+        self._reached_at = reached_at
+        self._peers = peers
+        self._found = found
+        self._clock = clock
+        self._told: tuple[str, ...] = ()
+        self.last: LastMeeting | None = None
+
+    @property
+    def next_s(self) -> float:
+        """When the next meeting is due, in seconds since 1970; 0 before the first."""
+        if self.last is None:
+            return 0.0
+        is_settled = self._peers() > 0 and self._to_tell() == self._told
+        return self.last.at_s + (SETTLED_S if is_settled else ALONE_S)
+
+    async def run(self) -> None:
+        """Meet whenever it is due; never return."""
+        while True:
+            now_s = self._clock()
+            is_waiting = now_s < self.next_s <= now_s + SETTLED_S  # a clock that jumps ends it
+            if self._reached_at() and not is_waiting:
+                self.last = await self._meet()
+                self._say(self.last)
+            await asyncio.sleep(_LOOKED_S)
+
+    async def _meet(self) -> LastMeeting:
+        self._told = self._to_tell()
+        meeting = Meeting(
+            transport_seed=self._transport_seed,
+            entries=self._network.dht,
+            keys=self._keys(),
+            addresses=self._told,
+        )
+        try:
+            async with asyncio.timeout(MEETING_S), self._program.running() as channel:
+                await channel.send(cast("Message", meeting.to_value()))
+                met = _read(await channel.receive())
+        except (ChannelError, OSError, TimeoutError) as fault:
+            return LastMeeting(at_s=self._clock(), fault=str(fault) or "it took too long")
+        if isinstance(met, Rejected):
+            return LastMeeting(at_s=self._clock(), fault=met.reason)
+        read = [parse_address(text) for text in met.found]
+        found = [one for one in read if isinstance(one, Address)]
+        for address in found:
+            self._found(address)
+        return LastMeeting(
+            at_s=self._clock(),
+            found=len({address.key for address in found}),
+            answered=met.answered,
+            announced=met.announced,
+        )
+
+    def _keys(self) -> tuple[bytes, ...]:
+        """The keys of today and yesterday: other clocks differ, and providers stay for a day."""
+        days = [self._clock() - _DAY_S * ago for ago in range(KEYS)]
+        return tuple(key_of(self._network.name, _day(one)) for one in days)
+
+    def _to_tell(self) -> tuple[str, ...]:
+        """Where this node can be dialled by itself: a place at a relay is gone tomorrow."""
+        read = {text: parse_address(text) for text in self._reached_at()}
+        direct = [
+            text for text, one in read.items() if isinstance(one, Address) and one.relay is None
+        ]
+        return tuple(direct[:MOST_TOLD])
+
+    def _say(self, last: LastMeeting) -> None:
+        again_min = ALONE_S / 60
+        if last.fault is not None:
+            _log.warning("the DHT was not reached, next try in %g min: %s", again_min, last.fault)
+        elif last.found:
+            _log.info(
+                "%d found by the DHT; %d of its servers answered, %d know this node",
+                *(last.found, last.answered, last.announced),
+            )
+        elif not self._peers():
+            _log.info(
+                "nobody was found yet (%d servers of the DHT answered); looking again in %g min. "
+                "`arnode invite` prints a line to invite somebody with",
+                *(last.answered, again_min),
+            )
+
+
+def _read(answer: Message) -> Met | Rejected:
+    match answer:
+        case ["met", dict() as told]:
+            return Met.from_value(told)
+        case ["down", str(message), str(_)]:
+            return Rejected(message)
+    return Rejected("an answer that is none")
+
+
+def _day(at_s: float) -> str:
+    return dt.datetime.fromtimestamp(at_s, dt.UTC).date().isoformat()

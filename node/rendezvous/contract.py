@@ -1,0 +1,47 @@
+"""What the core asks of a process that meets others by the DHT, and what that answers.
+
+core → here   the settings of one meeting
+here → core   ["met", …] or ["down", message, hint]     then it ends
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Final
+
+from node.rendezvous.key import KEY_BYTES
+from protocol.codecs import binary, line
+from protocol.fields import Items, Mapped, Natural
+
+MOST_FOUND: Final = 100  # addresses
+MOST_TOLD: Final = 64  # entries, and addresses of this node
+KEYS: Final = 2  # of today and of yesterday
+MEETING_S: Final = 150.0  # two lookups, and what is told and asked once more
+
+_Texts = Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_TOLD)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting(Mapped):
+    """One meeting: who seems to be there under the keys, and that this node is.
+
+    `transport_seed`: 32 secret bytes, the node's name on the network, as servers believe a provider
+    of itself alone. `entries`: servers to begin with. `keys`: multihashes; the first is where this
+    node is announced at `addresses`, if there are any.
+    """
+
+    transport_seed: Annotated[bytes, binary(32, 32)] = field(repr=False)
+    entries: _Texts
+    keys: Annotated[tuple[Annotated[bytes, binary(KEY_BYTES, KEY_BYTES)], ...], Items(1, KEYS)]
+    addresses: _Texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Met(Mapped):
+    """What came of it.
+
+    `found`: addresses with ids, as servers tell them. `answered`: how many servers did.
+    `announced`: how many of them say, asked again, that this node is there.
+    """
+
+    found: Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_FOUND)]
+    answered: Natural
+    announced: Natural

@@ -1,0 +1,121 @@
+"""The process that meets others: it gets one meeting on standard input, answers it, and ends.
+
+What servers of the DHT send is read here alone. The core waits a bounded time for the answer.
+"""
+
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+from typing import cast
+
+import trio
+from multiaddr import Multiaddr
+
+from node.network.errors import FrameError, NetworkError
+from node.network.frames import FrameStream
+from node.network.incidents import describe
+from node.network.program import PATIENT
+from node.network.streams import TrioStream
+from node.rendezvous.client import Client, running_client
+from node.rendezvous.contract import MOST_FOUND, Meeting, Met
+from node.rendezvous.dnsaddr import places_of
+from node.rendezvous.kademlia import Place
+from node.rendezvous.lookup import Lookup
+from node.settings.addresses import Address, may_tell, parse_address
+from protocol.encoding import Value
+from protocol.errors import ArnodeError, Rejected
+from protocol.framing import Message
+
+
+def main() -> None:
+    """Answer one meeting on standard input."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    with socket.socket(fileno=sys.stdin.fileno()) as channel:
+        trio.run(_serve_core, channel)
+
+
+async def _serve_core(channel: socket.socket) -> None:
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(channel))
+    core = FrameStream(TrioStream(stream), PATIENT)
+    try:
+        meeting = Meeting.from_value(cast("Value", await core.receive()))
+        await core.send(await _answer(meeting))
+    except FrameError:
+        pass  # the core has gone
+    finally:
+        await core.aclose()
+
+
+async def _answer(meeting: Meeting | Rejected) -> Message:
+    if isinstance(meeting, Rejected):
+        return ["down", f"these are no settings of a meeting: {meeting.reason}", ""]
+    try:
+        return ["met", cast("Message", (await meet(meeting)).to_value())]
+    except ArnodeError as fault:
+        return ["down", fault.message, fault.hint]
+    except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told)
+        return ["down", describe(fault), ""]
+
+
+async def meet(meeting: Meeting) -> Met:
+    """Look up the keys, one after the other, and announce this node under the first.
+
+    Raises:
+        NetworkError: no name of an entry was found.
+    """
+    entries = await places_of(meeting.entries)
+    if not entries:
+        raise NetworkError("no server of the DHT has a known address", "check this machine's DNS")
+    addresses = [Multiaddr(one) for one in meeting.addresses if _is_for(one, entries)]
+    found: dict[Place, None] = {}
+    answered: set[bytes] = set()
+    announced = 0
+    async with running_client(meeting.transport_seed, addresses) as client:
+        for number, key in enumerate(meeting.keys):
+            lookup = Lookup(key, client.peer, partial(client.ask, key))
+            await lookup.run(entries)
+            answered |= {server.peer for server in lookup.closest}
+            if number == 0 and addresses:
+                announced = await _announce(client, lookup)
+            found |= lookup.providers
+            await client.part()
+    return Met(
+        found=tuple(map(str, islice(found, MOST_FOUND))),
+        answered=len(answered),
+        announced=announced,
+    )
+
+
+async def _announce(client: Client, lookup: Lookup) -> int:
+    """Say at the closest servers that this node provides the key; return how many then say so.
+
+    Whoever came there meanwhile is found, too: of two that arrive at once at least one sees the
+    other.
+    """
+    confirmed = 0
+
+    async def tell(server: Place) -> None:
+        nonlocal confirmed
+        try:
+            await client.provide(lookup.key, server)
+            answer = await client.ask(lookup.key, server)
+        except NetworkError:
+            return
+        lookup.note(answer)
+        confirmed += any(one.peer == client.peer for one in answer.providers)
+
+    async with trio.open_nursery() as nursery:
+        for server in lookup.closest:
+            nursery.start_soon(tell, server)
+    return confirmed
+
+
+def _is_for(text: str, entries: Sequence[Place]) -> bool:
+    """Say whether servers are told an address: one inside a network only if all are there, too."""
+    address = parse_address(text)
+    return isinstance(address, Address) and all(
+        may_tell(address.reach, entry.reach) for entry in entries
+    )

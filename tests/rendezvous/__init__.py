@@ -1,0 +1,1 @@
+"""Tests of meeting others by libp2p's DHT."""

@@ -1,0 +1,117 @@
+"""Names of servers are looked up, and whoever answers for a name leads nobody far."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import dns.message
+import dns.rcode
+import dns.rrset
+import trio
+from dns.asyncresolver import Resolver
+from dns.rdatatype import TXT
+
+from node.rendezvous.dnsaddr import places_of
+from tests.network.arena import run
+from tests.node.meeting import peer
+
+ID, OTHER = peer(1), peer(2)
+HERE = f"/ip4/192.0.2.1/tcp/4001/p2p/{ID}"
+
+Zone: TypeAlias = Callable[[str], Sequence[str] | None]
+
+
+class Names:
+    """A DNS server on loopback that answers for names; None: nothing."""
+
+    def __init__(self, zone: Zone) -> None:
+        self._zone = zone
+        self.asked: Counter[str] = Counter()
+
+    async def look_up(self, *entries: str) -> list[str]:
+        """Return what entries stand for, by this server alone."""
+        with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as end:
+            await end.bind(("127.0.0.1", 0))
+            resolver = Resolver(configure=False)
+            resolver.nameservers, resolver.port = ["127.0.0.1"], end.getsockname()[1]
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._serve, end)
+                found = await places_of(entries, resolver)
+                nursery.cancel_scope.cancel()
+        return [str(place) for place in found]
+
+    async def _serve(self, end: trio.socket.SocketType) -> None:
+        while True:
+            data, sender = await end.recvfrom(4096)
+            question = dns.message.from_wire(data)
+            answer = dns.message.make_response(question)
+            name = str(question.question[0].name).removeprefix("_dnsaddr.").rstrip(".")
+            self.asked[name] += 1
+            texts = self._zone(name)
+            if texts is None:
+                continue
+            if texts:
+                told = [f'"{text}"' for text in texts]
+                answer.answer.append(
+                    dns.rrset.from_text(question.question[0].name, 60, 1, TXT, *told)
+                )
+            else:
+                answer.set_rcode(dns.rcode.NXDOMAIN)
+            await end.sendto(answer.to_wire(), sender)
+
+
+def look_up(zone: Zone, *entries: str) -> tuple[list[str], Names]:
+    names = Names(zone)
+    found: list[str] = []
+
+    async def test() -> None:
+        found.extend(await names.look_up(*entries))
+
+    run(test)
+    return found, names
+
+
+def of(zone: dict[str, list[str]]) -> Zone:
+    return lambda name: zone.get(name, [])
+
+
+def test_an_address_stands_for_itself_and_asks_nobody() -> None:
+    found, names = look_up(of({}), HERE)
+    assert found == [HERE]
+    assert names.asked == {}
+
+
+def test_a_name_leads_to_others_and_those_to_addresses() -> None:
+    zone = {
+        "example.org": [f"dnsaddr=/dnsaddr/am6.example.org/p2p/{ID}", "v=spf1 -all"],
+        "am6.example.org": [f"dnsaddr={HERE}", f"dnsaddr=/ip4/192.0.2.1/udp/4001/quic-v1/p2p/{ID}"],
+    }
+    found, _ = look_up(of(zone), f"/dnsaddr/example.org/p2p/{ID}")
+    assert found == [HERE]
+
+
+def test_a_name_speaks_for_nobody_but_whom_it_was_asked_for() -> None:
+    zone = {"example.org": [f"dnsaddr=/ip4/192.0.2.1/tcp/4001/p2p/{OTHER}"]}
+    found, _ = look_up(of(zone), f"/dnsaddr/example.org/p2p/{ID}")
+    assert found == []
+
+
+def test_a_name_that_is_not_there_leaves_the_others() -> None:
+    found, _ = look_up(of({}), f"/dnsaddr/example.org/p2p/{ID}", HERE)
+    assert found == [HERE]
+
+
+def test_names_that_lead_on_for_ever_are_followed_two_levels_and_asked_a_bounded_number() -> None:
+    def zone(name: str) -> Sequence[str]:
+        return [f"dnsaddr=/dnsaddr/{number}.{name}/p2p/{ID}" for number in range(40)]
+
+    found, names = look_up(zone, f"/dnsaddr/example.org/p2p/{ID}")
+    assert found == []
+    assert max(name.count(".") for name in names.asked) == 2
+    assert names.asked.total() <= 32
+
+
+def test_texts_that_are_no_addresses_are_left_out() -> None:
+    zone = {"example.org": [f"dnsaddr=/ip4/x/p2p/{ID}", "dnsaddr=", f"dnsaddr={HERE}"]}
+    found, _ = look_up(of(zone), f"/dnsaddr/example.org/p2p/{ID}")
+    assert found == [HERE]
