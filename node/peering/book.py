@@ -11,7 +11,7 @@ costs one dial. Pure: clock and chance are passed in.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Final
@@ -34,7 +34,7 @@ MAX_ENTRIES: Final = 1_000
 TARGET_OUTBOUND: Final = 8
 PER_TELLER: Final = 20
 MAX_FROM_MDNS: Final = 100  # its sender is anybody on the local network
-MAX_FROM_DHT: Final = 100
+MAX_FROM_DHT: Final = 64
 DHT_DIALS: Final = 16  # in an hour
 DHT_SHARE: Final = 1 / 3  # of the places for whom this node dials
 HEARSAY_INTERVAL_S: Final = 3_600
@@ -124,6 +124,15 @@ class AddressBook:
         source = AddressSource.ITSELF if address.peer == teller else AddressSource.EXCHANGE
         return self.restore(AddressEntry(address=address, source=source, teller=teller))
 
+    def meet(self, addresses: Iterable[Address]) -> None:
+        """Take in what the DHT says now, the likeliest first; of what it said before only what
+        answers is kept, and what was tried of late."""
+        for entry in self._of_dht():
+            if not (entry.success_s or self._is_of_late(entry)):
+                del self._entries[entry.address]
+        for address in addresses:
+            self.learn(address, AddressSource.DHT)
+
     def restore(self, entry: AddressEntry) -> bool:
         """Take in an entry, as it was kept; what is known of its address already stays."""
         known = self._entries.get(entry.address)
@@ -156,7 +165,10 @@ class AddressBook:
         if wanted <= 0:  # most of the time
             return []
         due = [entry for entry in self._entries.values() if self._is_due(entry)]
+        of_dht = [entry for entry in due if entry.source is AddressSource.DHT]
+        due = [entry for entry in due if entry.source is not AddressSource.DHT]
         self._chance.shuffle(due)
+        due += of_dht  # in its order: what most servers say comes first
         due.sort(key=lambda entry: _rank(entry, is_alone=not connected))
         passed_over = {*connected, *dialling, own}
         sites = self._sites_of_late()

@@ -7,7 +7,7 @@ answers there.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from node.network.errors import NetworkError
 from node.network.peer_budgets import PeerId
@@ -96,10 +96,9 @@ class Dialler:
         """Take in where somebody on the local network says to listen."""
         self._book.learn(address, AddressSource.MDNS)
 
-    def met(self, address: Address) -> None:
-        """Take in where the DHT says that a node of this network listens."""
-        if address.reach is not Reach.NAME:
-            self._book.learn(address, AddressSource.DHT)
+    def met(self, addresses: Sequence[Address]) -> None:
+        """Take in where the DHT says that nodes of this network listen."""
+        self._book.meet(addresses)
 
     def went(self, peer: PeerId) -> None:
         """Forget what belongs to a connection; one that ended at once is not to be made again soon.

@@ -35,6 +35,7 @@ class LastMeeting:
 
     at_s: float
     found: int = 0  # peers
+    asked: int = 0  # questions
     answered: int = 0
     announced: int = 0
     fault: str | None = None
@@ -43,8 +44,8 @@ class LastMeeting:
 class Rendezvous:
     """Meets others while `run` does.
 
-    `reached_at` returns where this node can be dialled, `peers` how many are connected; `clock`:
-    seconds since 1970, which may jump.
+    `reached_at` returns where this node can be dialled, `peers` how many are connected; `found`
+    takes what a meeting brought; `clock`: seconds since 1970, which may jump.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Rendezvous:
         hidden: Sequence[Path],
         reached_at: Callable[[], tuple[str, ...]],
         peers: Callable[[], int],
-        found: Callable[[Address], None],
+        found: Callable[[Sequence[Address]], None],
         clock: Callable[[], float],
     ) -> None:
         self._network = network
@@ -109,11 +110,11 @@ class Rendezvous:
             return LastMeeting(at_s=self._clock(), fault=met.reason)
         read = [parse_address(text) for text in met.found]
         found = [one for one in read if isinstance(one, Address)]
-        for address in found:
-            self._found(address)
+        self._found(found)
         return LastMeeting(
             at_s=self._clock(),
             found=len({address.key for address in found}),
+            asked=met.asked,
             answered=met.answered,
             announced=met.announced,
         )

@@ -11,7 +11,7 @@ from node.rendezvous.key import KEY_BYTES
 from protocol.codecs import binary, line
 from protocol.fields import Items, Mapped, Natural
 
-MOST_FOUND: Final = 100  # addresses
+MOST_FOUND: Final = 32  # addresses
 MOST_TOLD: Final = 64  # entries, and addresses of this node
 KEYS: Final = 2  # of today and of yesterday
 MEETING_S: Final = 150.0  # two lookups, and what is told and asked once more
@@ -38,10 +38,12 @@ class Meeting(Mapped):
 class Met(Mapped):
     """What came of it.
 
-    `found`: addresses with ids, as servers tell them. `answered`: how many servers did.
-    `announced`: how many of them say, asked again, that this node is there.
+    `found`: addresses with ids, first those that most servers tell. `asked`: questions put to them.
+    `answered`: how many did. `announced`: how many of those say, asked again, that this node is
+    there.
     """
 
     found: Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_FOUND)]
+    asked: Natural
     answered: Natural
     announced: Natural

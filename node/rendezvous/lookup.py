@@ -24,13 +24,14 @@ Ask = Callable[[Place], Awaitable[Answer]]  # raises NetworkError
 class Lookup:
     """One lookup. `own` is this node's id, which is asked nothing; `ask` puts the question.
 
-    Afterwards `closest` are the servers that answered, `providers` who provides the key.
+    Afterwards `closest` are the servers that answered, `providers` who provides the key, each with
+    the servers that say so.
     """
 
     key: bytes
     own: bytes
     ask: Ask
-    providers: dict[Place, None] = field(default_factory=dict)
+    providers: dict[Place, set[bytes]] = field(default_factory=dict)
     questions: int = 0
     _known: dict[bytes, list[Place]] = field(default_factory=dict)  # not asked yet, by peer
     _far: dict[bytes, int] = field(default_factory=dict)  # how, by peer that may be asked
@@ -53,9 +54,11 @@ class Lookup:
                 for _ in range(AT_ONCE):
                     nursery.start_soon(self._work)
 
-    def note(self, answer: Answer) -> None:
-        """Take in who provides the key, this node left out."""
-        self.providers |= dict.fromkeys(one for one in answer.providers if one.peer != self.own)
+    def note(self, server: Place, answer: Answer) -> None:
+        """Take in who provides the key as a server says, this node left out."""
+        for one in answer.providers:
+            if one.peer != self.own:
+                self.providers.setdefault(one, set()).add(server.peer)
 
     async def _work(self) -> None:
         while True:
@@ -74,7 +77,7 @@ class Lookup:
                 pass  # another of its places, or another peer
             else:
                 self._answered[place.peer] = place
-                self.note(answer)
+                self.note(place, answer)
                 self._hear(answer.closer)
             finally:
                 self._asking.discard(place.peer)
@@ -101,10 +104,9 @@ class Lookup:
 
     def _hear(self, places: Iterable[Place]) -> None:
         for place in places:
-            if place.peer == self.own:
+            if place.peer == self.own or place.host in self._hosts:
                 continue
-            if place.peer not in self._known:
-                self._known[place.peer] = []
+            known = self._known.setdefault(place.peer, [])
+            if place not in known:
+                known.append(place)
                 self._far[place.peer] = distance(self.key, place.peer)
-            if place.peer in self._far and place not in self._known[place.peer]:
-                self._known[place.peer].append(place)

@@ -8,7 +8,6 @@ import socket
 import sys
 from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 from typing import cast
 
 import trio
@@ -70,20 +69,25 @@ async def meet(meeting: Meeting) -> Met:
     if not entries:
         raise NetworkError("no server of the DHT has a known address", "check this machine's DNS")
     addresses = [Multiaddr(one) for one in meeting.addresses if _is_for(one, entries)]
-    found: dict[Place, None] = {}
+    found: dict[Place, set[bytes]] = {}
     answered: set[bytes] = set()
-    announced = 0
+    asked = announced = 0
     async with running_client(meeting.transport_seed, addresses) as client:
         for number, key in enumerate(meeting.keys):
             lookup = Lookup(key, client.peer, partial(client.ask, key))
             await lookup.run(entries)
+            asked += lookup.questions
             answered |= {server.peer for server in lookup.closest}
             if number == 0 and addresses:
                 announced = await _announce(client, lookup)
-            found |= lookup.providers
+            for place, tellers in lookup.providers.items():
+                found.setdefault(place, set()).update(tellers)
             await client.part()
+    # What one server invents, no other says.
+    likely = sorted(found, key=lambda place: -len(found[place]))
     return Met(
-        found=tuple(map(str, islice(found, MOST_FOUND))),
+        found=tuple(map(str, likely[:MOST_FOUND])),
+        asked=asked,
         answered=len(answered),
         announced=announced,
     )
@@ -104,7 +108,7 @@ async def _announce(client: Client, lookup: Lookup) -> int:
             answer = await client.ask(lookup.key, server)
         except NetworkError:
             return
-        lookup.note(answer)
+        lookup.note(server, answer)
         confirmed += any(one.peer == client.peer for one in answer.providers)
 
     async with trio.open_nursery() as nursery:

@@ -98,13 +98,14 @@ def _network(store: Store, net: str, membership: "Membership | None") -> Message
 def _dht(rendezvous: "Rendezvous") -> Message:
     """What came of the last look into the DHT: times in seconds since 1970, `found` counts nodes.
 
-    `answered` and `announced`: how many servers answered, and how many of them know this node.
+    `asked`: questions; `answered`, `announced`: how many servers did, and how many know this node.
     """
     last = rendezvous.last
     return {
         "last": None if last is None else round(last.at_s),
         "next": round(rendezvous.next_s),
         "found": last.found if last else 0,
+        "asked": last.asked if last else 0,
         "answered": last.answered if last else 0,
         "announced": last.announced if last else 0,
         "fault": last.fault if last else None,

@@ -1,18 +1,33 @@
-// Servers of the DHT, one at each host that the test names, all of which know each other.
+// Servers of the DHT, one at each host that the test names, all of which know each other. Some of them
+// may lie: they name peers and providers that are nowhere, and keep nothing.
 
 import "./node20.mjs";
 
+import { generateKeyPair } from "@libp2p/crypto/keys";
 import { identify } from "@libp2p/identify";
 import { kadDHT, passthroughMapper } from "@libp2p/kad-dht";
 import { noise } from "@libp2p/noise";
+import { peerIdFromPrivateKey } from "@libp2p/peer-id";
 import { ping } from "@libp2p/ping";
 import { tcp } from "@libp2p/tcp";
+import { pbStream } from "@libp2p/utils";
 import { yamux } from "@libp2p/yamux";
+import { multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
 
+import { Message, MessageType } from "./node_modules/@libp2p/kad-dht/dist/src/message/dht.js";
 import { hear, say, stop } from "./talk.mjs";
 
-const startServer = (host) =>
+const PROTOCOL = "/ipfs/kad/1.0.0";
+const dht = () =>
+  kadDHT({
+    protocol: PROTOCOL,
+    clientMode: false,
+    peerInfoMapper: passthroughMapper,
+    allowQueryWithZeroPeers: true,
+  });
+
+const startServer = (host, isLying) =>
   createLibp2p({
     addresses: { listen: [`/ip4/${host}/tcp/0`] },
     transports: [tcp()],
@@ -20,25 +35,39 @@ const startServer = (host) =>
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => false }, // those of private networks, too
     connectionManager: { inboundConnectionThreshold: 1000, maxIncomingPendingConnections: 1000 },
-    services: {
-      identify: identify(),
-      ping: ping(),
-      dht: kadDHT({
-        protocol: "/ipfs/kad/1.0.0",
-        clientMode: false,
-        peerInfoMapper: passthroughMapper,
-        allowQueryWithZeroPeers: true,
-      }),
-    },
+    services: { identify: identify(), ping: ping(), ...(isLying ? {} : { dht: dht() }) },
   });
 
-const { hosts } = await hear();
-const servers = await Promise.all(hosts.map(startServer));
+async function invented(nowhere) {
+  const id = peerIdFromPrivateKey(await generateKeyPair("Ed25519")).toMultihash().bytes;
+  const host = [nowhere, ...crypto.getRandomValues(new Uint8Array(3))].join(".");
+  return { id, multiaddrs: [multiaddr(`/ip4/${host}/tcp/4001`).bytes] };
+}
+
+// Answers whatever it is asked with peers in the network `nowhere`.
+async function lie(nowhere, stream) {
+  const messages = pbStream(stream).pb(Message);
+  while (stream.readStatus === "readable") {
+    const { type, key } = await messages.read();
+    if (type === MessageType.ADD_PROVIDER) continue;
+    const crowd = () => Promise.all(Array.from({ length: 20 }, () => invented(nowhere)));
+    const told = type === MessageType.PING ? [[], []] : await Promise.all([crowd(), crowd()]);
+    await messages.write({ type, key, closer: told[0], providers: told[1] });
+  }
+}
+
+const { hosts, lying = [], nowhere = 14 } = await hear();
+const servers = await Promise.all(hosts.map((host, at) => startServer(host, lying.includes(at))));
+for (const at of lying) {
+  // Whoever hangs up in the middle of a lie is no fault.
+  await servers[at].handle(PROTOCOL, (stream) => lie(nowhere, stream).catch(() => {}));
+}
 for (const [number, server] of servers.entries()) {
   await Promise.all(servers.slice(0, number).map((other) => server.dial(other.getMultiaddrs())));
 }
-const isKnown = ({ services: { dht } }) => dht.routingTable.size >= servers.length - 1;
-while (!servers.every(isKnown)) await new Promise((resolve) => setTimeout(resolve, 50));
+const honest = servers.filter((_, at) => !lying.includes(at));
+const isKnown = ({ services }) => services.dht.routingTable.size >= servers.length - 1;
+while (!honest.every(isKnown)) await new Promise((resolve) => setTimeout(resolve, 50));
 say("serving", { addresses: servers.map((server) => server.getMultiaddrs()[0].toString()) });
 for (let asked = await hear(); asked.end !== undefined; asked = await hear()) {
   await servers[asked.end].stop();

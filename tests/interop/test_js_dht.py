@@ -9,6 +9,8 @@ import trio
 
 from node.home.clock import clock_ms
 from node.home.home import Home
+from node.rendezvous.contract import MOST_FOUND
+from node.rendezvous.lookup import MOST_QUESTIONS
 from node.store.store import Store
 from protocol.records import MAIN_NET, sign_record
 from protocol.remarks import InsightBody
@@ -59,6 +61,22 @@ def test_two_that_know_nobody_find_each_other_and_share_what_they_have(
                     assert (met["found"], met["answered"], met["announced"]) == (1, 4, 4)
                     await until_seen(lambda: second.members() > 0)
                     assert second.look()["peers"] == first.look()["peers"] == 1
+            await servers.tell()
+
+    run(test, PATIENCE_S)
+
+
+def test_servers_that_lie_cost_time_and_lead_to_nobody(js_folder: Path, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with program(js_folder, "dht.mjs") as servers:
+            await servers.tell(hosts=HOSTS, lying=[1, 2, 4], nowhere=127)
+            entries = (await servers.fact("serving"))["addresses"]
+            with place(tmp_path / "first", dht=entries[:2]) as first:
+                met = await until_met(first)
+                assert (met["found"], met["announced"]) == (MOST_FOUND, 3)  # all invented
+                assert met["asked"] <= 2 * MOST_QUESTIONS
+                with place(tmp_path / "second", dht=entries[:2]) as second:
+                    await until_seen(lambda: second.look()["peers"] == 1)
             await servers.tell()
 
     run(test, PATIENCE_S)

@@ -490,6 +490,27 @@ def test_a_flood_in_the_dht_takes_so_many_entries_and_nobody_else_s(book: Addres
     assert book.learn(address(201), AddressSource.MDNS)
 
 
+def test_what_the_dht_says_no_more_makes_room_unless_it_answers_or_was_just_tried(
+    book: AddressBook, clock: Clock
+) -> None:
+    book.meet(spread(number) for number in range(MAX_FROM_DHT))
+    answers, silent = dial(book)
+    book.note_success(answers)
+    book.note_failure(silent)
+    book.meet([spread(200)])
+    assert {one.address for one in book.entries} == {answers, silent, spread(200)}
+    clock.pass_by(HOUR_S)
+    book.meet([])
+    assert [one.address for one in book.entries] == [answers]
+
+
+def test_of_the_dht_s_addresses_the_likeliest_are_tried_first(book: AddressBook) -> None:
+    for number in range(100, 104):
+        hear(book, address(number), teller=peer(number))
+    book.meet(spread(number) for number in range(20))
+    assert [one for one in dial(book) if one.peer in {peer(0), peer(1)}] == [spread(0), spread(1)]
+
+
 def test_whom_a_peer_tells_of_is_no_longer_the_dht_s(book: AddressBook) -> None:
     for number in range(8):
         book.learn(spread(number), AddressSource.DHT)

@@ -74,7 +74,7 @@ def test_whoever_provides_is_found_once_and_never_oneself() -> None:
     )
     servers = Servers(30, lambda place: told if place == servers.all[3] else None)
     lookup = look_up(servers, *servers.all)
-    assert list(lookup.providers) == [provider]
+    assert lookup.providers == {provider: {servers.all[3].peer}}
 
 
 def test_without_anybody_to_ask_nobody_is_asked() -> None:
