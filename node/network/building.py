@@ -1,8 +1,8 @@
 """The libp2p host as this node wants it: TCP, noise and yamux only, with exact limits.
 
 By default py-libp2p 0.8.1 would also take plaintext and secio, refuse connections when a machine
-has less than a fifth of its memory free (torch sees to that), and advertise addresses that
-strangers say they saw.
+has less than a fifth of its memory free (torch sees to that), advertise addresses that
+strangers say they saw, and knock four times at an address where nobody answers.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,8 @@ from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.host.ping import ID as PING
 from libp2p.identity.identify_push.identify_push import ID_PUSH
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.swarm import Swarm
 from libp2p.rcmgr import ResourceManager, new_resource_manager
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.memory_limits import MemoryConnectionLimits
@@ -73,6 +74,8 @@ def build_host(settings: HostSettings) -> BasicHost:
         connection_config=_connection_config(settings),
         disable_identify_address_discovery=True,
     )
+    # One dial is one knock: when to try again is for whoever dials to say.
+    cast("Swarm", host.get_network()).retry_config = RetryConfig(max_retries=0)
     # What the node's own protocols say better, and a peer may say a megabyte of at any time.
     for protocol in (ID_PUSH, PING):
         host.remove_stream_handler(protocol)

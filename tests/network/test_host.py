@@ -18,6 +18,7 @@ from node.settings.addresses import transport_key
 from protocol.errors import ConfigurationError, Rejected
 from protocol.keys import SigningKey
 from tests.network.arena import ECHO, TOPIC, anything, arena, echo, expect, run, settings, until
+from tests.node.meeting import peer
 
 
 async def connect_and_open(host: NetworkHost, other: NetworkHost) -> None:
@@ -90,6 +91,28 @@ def test_peers_that_are_not_there_are_said_to_be() -> None:
                 await host.open(stranger, ECHO)
 
     run(test)
+
+
+def test_somebody_else_s_machine_is_knocked_at_once_a_dial() -> None:
+    knocks = 0
+
+    async def hang_up(stream: trio.SocketStream) -> None:
+        nonlocal knocks
+        knocks += 1
+        await stream.aclose()
+
+    async def test() -> None:
+        async with trio.open_nursery() as nursery:
+            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            nursery.start_soon(trio.serve_listeners, hang_up, [listener])
+            port = listener.socket.getsockname()[1]
+            async with running_host(settings()) as host:
+                with pytest.raises(NetworkError):
+                    await host.connect(f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer(1)}")
+            nursery.cancel_scope.cancel()
+
+    run(test)
+    assert knocks == 1
 
 
 def test_a_protocol_that_is_not_spoken_is_said_to_be() -> None:
