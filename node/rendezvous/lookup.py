@@ -1,9 +1,12 @@
 """Finds the servers closest to a key, and who provides it: six questions at once, closest first.
 
 As in Kademlia (Maymounkov & Mazières, 2002), but one that answers to nobody: at most 60 questions
-in 45 seconds, one at each machine, whatever the answers say.
+in 45 seconds, one at each machine, whatever the answers say. Of the closest it asks whom most
+servers name, and once some have answered nobody whom one alone names: what a liar invents, and what
+died long ago, costs seconds each.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +19,8 @@ from node.rendezvous.kademlia import BUCKET, Answer, Place, distance
 AT_ONCE: Final = 6
 MOST_QUESTIONS: Final = 60
 LOOKUP_S: Final = 45.0
+_FEW: Final = 8  # servers that answered, before which one's word is enough
+_TRUSTED: Final = 2  # servers that name somebody
 
 Ask = Callable[[Place], Awaitable[Answer]]  # raises NetworkError
 
@@ -35,6 +40,7 @@ class Lookup:
     questions: int = 0
     _known: dict[bytes, list[Place]] = field(default_factory=dict)  # not asked yet, by peer
     _far: dict[bytes, int] = field(default_factory=dict)  # how, by peer that may be asked
+    _named: Counter[bytes] = field(default_factory=Counter)  # by how many, by peer
     _answered: dict[bytes, Place] = field(default_factory=dict)
     _asking: set[bytes] = field(default_factory=set)
     _hosts: set[str] = field(default_factory=set)  # that were asked
@@ -48,7 +54,7 @@ class Lookup:
 
     async def run(self, entries: Iterable[Place]) -> None:
         """Begin with these servers, and go on until nobody closer is heard of."""
-        self._hear(entries)
+        self._hear(entries, by=_TRUSTED)
         with trio.move_on_after(LOOKUP_S):
             async with trio.open_nursery() as nursery:
                 for _ in range(AT_ONCE):
@@ -85,28 +91,37 @@ class Lookup:
                 self._has_changed = trio.Event()
 
     def _next(self) -> Place | None:
-        """Return the closest that was not asked yet, unless enough of those closer answered."""
+        """Return whom to ask next, None if nobody is worth it now."""
         if self.questions >= MOST_QUESTIONS:
             return None
-        answered = 0
+        least = 1 if len(self._answered) < _FEW else _TRUSTED
+        open_ = [peer for peer in self._closest_open() if self._named[peer] >= least]
+        # Of equals the closest: they are in this order.
+        best = max(open_, key=self._named.__getitem__, default=None)
+        return None if best is None else self._known[best].pop(0)
+
+    def _closest_open(self) -> list[bytes]:
+        """Return who is not asked yet of those closer than the last that counts, closest first."""
+        answered, found = 0, []
         for peer in sorted(self._far, key=self._far.__getitem__):
             answered += peer in self._answered
             if answered >= BUCKET:
-                return None
+                break
             if peer in self._answered or peer in self._asking:
                 continue
-            while self._known[peer]:
-                place = self._known[peer].pop(0)
-                if place.host not in self._hosts:
-                    return place
-            del self._far[peer]  # it answers nowhere
-        return None
+            self._known[peer] = [one for one in self._known[peer] if one.host not in self._hosts]
+            if self._known[peer]:
+                found.append(peer)
+            else:
+                del self._far[peer]  # it answers nowhere
+        return found[:BUCKET]
 
-    def _hear(self, places: Iterable[Place]) -> None:
-        for place in places:
-            if place.peer == self.own or place.host in self._hosts:
-                continue
+    def _hear(self, places: Iterable[Place], *, by: int = 1) -> None:
+        """Take in whom `by` servers name."""
+        named = [place for place in places if place.peer != self.own]
+        self._named.update(dict.fromkeys({place.peer for place in named}, by))
+        for place in named:
             known = self._known.setdefault(place.peer, [])
-            if place not in known:
+            if place.host not in self._hosts and place not in known:
                 known.append(place)
                 self._far[place.peer] = distance(self.key, place.peer)

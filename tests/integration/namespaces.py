@@ -90,6 +90,23 @@ def world() -> Iterator[World]:
 
 
 @contextlib.contextmanager
+def on_one_wire(hosts: Sequence[Sequence[str]]) -> Iterator[list[Machine]]:
+    """Make machines that all reach each other, each with these addresses from 8.0.0.0/5."""
+    with contextlib.ExitStack() as stack:
+        wire = stack.enter_context(_machine("wire", ""))
+        wire.run("ip", "link", "add", "wan", "type", "bridge")
+        wire.run("ip", "link", "set", "wan", "up")
+        machines = []
+        for number, (first, *others) in enumerate(hosts):
+            machine = stack.enter_context(_machine(f"m{number}", first))
+            _plug(wire, machine, bits=5)
+            for other in others:
+                machine.run("ip", "addr", "add", f"{other}/5", "dev", "wan")
+            machines.append(machine)
+        yield machines
+
+
+@contextlib.contextmanager
 def _machine(name: str, host: str) -> Iterator[Machine]:
     machine = Machine(name=f"{_PREFIX}{name}", host=host, seen_as=host)
     _ip("netns", "add", machine.name)
@@ -100,12 +117,12 @@ def _machine(name: str, host: str) -> Iterator[Machine]:
         _ip("netns", "delete", machine.name)
 
 
-def _plug(outside: Machine, router: Machine) -> None:
-    """Connect a router's `wan` to the bridge outside."""
+def _plug(outside: Machine, router: Machine, *, bits: int = 24) -> None:
+    """Connect a router's `wan` to the bridge outside, in a network of so many bits."""
     port = router.name.removeprefix(_PREFIX)
     outside.run("ip", "link", "add", port, "type", "veth", "peer", "wan", "netns", router.name)
     outside.run("ip", "link", "set", port, "master", "wan", "up")
-    router.run("ip", "addr", "add", f"{router.host}/24", "dev", "wan")
+    router.run("ip", "addr", "add", f"{router.host}/{bits}", "dev", "wan")
     router.run("ip", "link", "set", "wan", "up")
 
 

@@ -27,9 +27,15 @@ const dht = () =>
     allowQueryWithZeroPeers: true,
   });
 
-const startServer = (host, isLying) =>
+// A public address is told to others only if it is said to be announced.
+const addressesOf = (host, port) => {
+  const listen = [`/ip4/${host}/tcp/${port}`];
+  return port === 0 ? { listen } : { listen, announce: listen };
+};
+
+const startServer = (host, port, isLying) =>
   createLibp2p({
-    addresses: { listen: [`/ip4/${host}/tcp/0`] },
+    addresses: addressesOf(host, port),
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
@@ -56,8 +62,9 @@ async function lie(nowhere, stream) {
   }
 }
 
-const { hosts, lying = [], nowhere = 14 } = await hear();
-const servers = await Promise.all(hosts.map((host, at) => startServer(host, lying.includes(at))));
+const { hosts, port = 0, lying = [], nowhere = 127 } = await hear();
+const isLying = (at) => lying.includes(at);
+const servers = await Promise.all(hosts.map((host, at) => startServer(host, port, isLying(at))));
 for (const at of lying) {
   // Whoever hangs up in the middle of a lie is no fault.
   await servers[at].handle(PROTOCOL, (stream) => lie(nowhere, stream).catch(() => {}));
@@ -65,7 +72,7 @@ for (const at of lying) {
 for (const [number, server] of servers.entries()) {
   await Promise.all(servers.slice(0, number).map((other) => server.dial(other.getMultiaddrs())));
 }
-const honest = servers.filter((_, at) => !lying.includes(at));
+const honest = servers.filter((_, at) => !isLying(at));
 const isKnown = ({ services }) => services.dht.routingTable.size >= servers.length - 1;
 while (!honest.every(isKnown)) await new Promise((resolve) => setTimeout(resolve, 50));
 say("serving", { addresses: servers.map((server) => server.getMultiaddrs()[0].toString()) });

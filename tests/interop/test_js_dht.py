@@ -69,7 +69,7 @@ def test_two_that_know_nobody_find_each_other_and_share_what_they_have(
 def test_servers_that_lie_cost_time_and_lead_to_nobody(js_folder: Path, tmp_path: Path) -> None:
     async def test() -> None:
         async with program(js_folder, "dht.mjs") as servers:
-            await servers.tell(hosts=HOSTS, lying=[1, 2, 4], nowhere=127)
+            await servers.tell(hosts=HOSTS, lying=[1, 2, 4])
             entries = (await servers.fact("serving"))["addresses"]
             with place(tmp_path / "first", dht=entries[:2]) as first:
                 met = await until_met(first)

@@ -30,7 +30,6 @@ from protocol.topics import all_subscriptions, subscriptions
 from tests.peering.parts import parts_of
 from tests.protocol.examples import MANIFEST
 
-LISTEN = "/ip4/127.0.0.1/tcp/0"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -68,11 +67,14 @@ def place(
     hardware_class: str = "",
     secret: bytes = b"",
     dht: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    within: Sequence[str] = (),
 ) -> Iterator[Place]:
     """Run a node in a home, with these to begin with, until the block ends.
 
     It subscribes to what a node of that class does, or to everything. `secret`: of a private
-    network. `dht`: servers of a DHT where its network meets.
+    network. `dht`: servers of a DHT where its network meets. `host`: where it listens; `within`:
+    what to write before its command.
     """
     told = {
         "home": str(home),
@@ -80,8 +82,9 @@ def place(
         "hardware_class": hardware_class,
         "secret": secret.hex(),
         "dht": dht,
+        "listen": f"/ip4/{host}/tcp/0",
     }
-    command = [sys.executable, "-m", "tests.peering.places", json.dumps(told)]
+    command = [*within, sys.executable, "-m", "tests.peering.places", json.dumps(told)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -114,7 +117,7 @@ async def _run(told: Mapping[str, Any]) -> None:
                 if hardware_class
                 else all_subscriptions(MAIN_NET, tasks)
             ),
-            listen=(LISTEN,),
+            listen=(told["listen"],),
         ) as membership:
             _count_questions(membership.process, asked)
             # Nobody has the sources of invented records: to ask for them is no part of it.
@@ -125,10 +128,11 @@ async def _run(told: Mapping[str, Any]) -> None:
                 counts = [count for count, _ in membership.peering._indexes.digests().values()]
                 seen: dict[str, Any] = {"members": sum(counts)}
                 if asked_for == "all":
-                    meeting = membership.rendezvous
+                    meeting, book = membership.rendezvous, membership.peering.dialler._book
                     seen |= {
                         "peers": len(membership.peers),
                         "met": meeting and meeting.last and asdict(meeting.last),
+                        "tried": sum(one.tried_s > 0 for one in book.entries),
                         "lost": membership.process.lost_messages,
                         "asked": dict(asked),
                         **_costs(os.getpid()),

@@ -94,14 +94,17 @@ def test_liars_cost_bounded_questions_one_at_each_machine() -> None:
     made_up = iter(range(1000, 60_000))
 
     def lie(place: Place) -> Answer | None:
-        if place.peer[-1] % 2:  # those that it invents are nowhere
+        if place in servers.all and place.peer[-1] % 2:  # those that it invents are nowhere
             return Answer(providers=(), closer=tuple(server(next(made_up)) for _ in range(BUCKET)))
         return None
 
     servers = Servers(40, lie)
-    lookup = look_up(servers, *servers.all)
+    honest = [one for one in servers.all if not one.peer[-1] % 2]
+    lookup = look_up(servers, honest[-1], servers.all[-1])
     assert lookup.questions <= MOST_QUESTIONS
     assert len({one.host for one in servers.asked}) == len(servers.asked)
+    assert len(set(servers.asked) - set(servers.all)) < 20  # who is nowhere
+    assert len(set(lookup.closest) & set(honest)) > 5
 
 
 def test_a_machine_that_is_named_by_many_ids_is_asked_once() -> None:

@@ -27,6 +27,7 @@ from tools.soak.knobs import run_knobs
 from tools.soak.ladder import run_ladder
 from tools.soak.liars import run_liars
 from tools.soak.marked import run_marked
+from tools.soak.meeting import run_meeting
 from tools.soak.model import run_model
 from tools.soak.night import run_night
 from tools.soak.page import run_page
@@ -57,6 +58,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "liars": run_liars,
     "gossip": run_gossip,
     "traffic": run_traffic,
+    "meeting": run_meeting,
     "knobs": run_knobs,
     "model": run_model,
     "first": run_first,
