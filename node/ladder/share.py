@@ -9,7 +9,7 @@ carries over, and loses less the sooner this notices that it does not.
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.line.carried import CARRIED
 from node.store.experiments import MADE_HERE, Experiment
@@ -18,8 +18,9 @@ from protocol.record_kinds import ResultBody
 
 FIRST: Final = 0.25  # before anything is known
 _LEAST, _MOST = 0.05, 0.7  # else it could not show that it is worth more, nor finds be tried
-HALF_MS: Final = 2_400_000  # of devices: what was before that counts by half
-FIRST_MS: Final = 1_800_000  # of devices, on each side, that count as if both had brought the same
+# Times are in runs of the task, so that it is all the same how long those take.
+HALF_RUNS: Final = 20.0  # what was before that counts by half
+FIRST_RUNS: Final = 8.0  # on each side, that count as if both had brought the same
 _SHARPNESS: Final = 3  # twice as much brought by the hour is worth eight times the time
 
 
@@ -28,12 +29,18 @@ class Side:
     """What one way of spending time brought and took, the past fading as more is spent on it."""
 
     nano: float = 0.0
-    ms: float = 0.0
+    runs: float = 0.0
 
-    def add(self, nano: float, ms: float) -> None:
-        """Count what one run or trial brought and took."""
-        left = 0.5 ** (ms / HALF_MS)
-        self.nano, self.ms = left * self.nano + nano, left * self.ms + ms
+    def add(self, nano: float, runs: float) -> None:
+        """Count what something brought, and the time that it took."""
+        left = 0.5 ** (runs / HALF_RUNS)
+        self.nano, self.runs = left * self.nano + nano, left * self.runs + runs
+
+
+class _Spent(NamedTuple):
+    is_carried: bool
+    nano: int
+    device_ms: int
 
 
 @dataclass
@@ -45,9 +52,8 @@ class Effort:
 
     task: bytes
     rungs: Collection[bytes]
-    carried: Side = field(default_factory=Side)
-    own: Side = field(default_factory=Side)
     kept_ms: dict[bytes, int] = field(default_factory=dict)
+    _spent: list[_Spent] = field(default_factory=list)
     _read: int = 0  # up to this number in the store
 
     def read_on(self, store: Store) -> None:
@@ -58,39 +64,41 @@ class Effort:
             if isinstance(body, ResultBody) and entry.stage in ("screen", "keep"):
                 self._count(entry, body.cost.device_ms)
 
-    @property
-    def share_below(self) -> float:
-        """The share of the time that the rungs below should have together.
+    def share_below(self, run_ms: float) -> float:
+        """Return the share of the time that the rungs below should have together.
 
-        What was found below runs dry, as own ideas do: the latest says more of what comes next.
+        `run_ms`: what a run of the task takes. What was found below runs dry, as own ideas do: the
+        latest says more of what comes next.
         """
-        return share_by(self.carried.nano, self.carried.ms, self.own.nano, self.own.ms)
+        carried, own = Side(), Side()
+        for spent in self._spent:
+            side = carried if spent.is_carried else own
+            side.add(spent.nano, spent.device_ms / run_ms)
+        return share_by(carried, own)
 
     def _count(self, entry: Experiment, device_ms: int) -> None:
         is_kept = entry.decision == "kept"
         if entry.task in self.rungs:
-            self.carried.add(0.0, device_ms)
+            self._spent.append(_Spent(is_carried=True, nano=0, device_ms=device_ms))
             if is_kept:
                 self.kept_ms[entry.task] = entry.ts_ms
-        if entry.task != self.task:
+        if entry.task != self.task or entry.origin in MADE_HERE:
             return
-        gain_nano = max(0, entry.gain_nano or 0) if is_kept else 0
-        if entry.origin == CARRIED:
-            self.carried.add(gain_nano, device_ms)
-        elif entry.origin not in MADE_HERE:
-            self.own.add(gain_nano, device_ms)
+        nano = max(0, entry.gain_nano or 0) if is_kept else 0
+        is_carried = entry.origin == CARRIED
+        self._spent.append(_Spent(is_carried=is_carried, nano=nano, device_ms=device_ms))
 
 
-def share_by(carried_nano: float, carried_ms: float, own_nano: float, own_ms: float) -> float:
-    """Return it by what was kept of what was carried and of own ideas, and by what each took.
-
-    Gains in any one unit; times of devices, that of the rungs below with what was carried.
+def share_by(carried: Side, own: Side) -> float:
+    """Return it by what was kept of what was carried, for the time of the rungs below as well, and
+    of own ideas.
     """
-    total_nano, total_ms = carried_nano + own_nano, carried_ms + own_ms
-    usual = total_nano / total_ms if total_ms else 0.0
-    carried = (carried_nano + usual * FIRST_MS) / (carried_ms + FIRST_MS)
-    own = (own_nano + usual * FIRST_MS) / (own_ms + FIRST_MS)
-    if not (most := max(carried, own)):
+    total_nano, total_runs = carried.nano + own.nano, carried.runs + own.runs
+    usual = total_nano / total_runs if total_runs else 0.0
+    by_carried, by_own = (
+        (side.nano + usual * FIRST_RUNS) / (side.runs + FIRST_RUNS) for side in (carried, own)
+    )
+    if not (most := max(by_carried, by_own)):
         return FIRST
-    carried, own = (carried / most) ** _SHARPNESS, (own / most) ** _SHARPNESS
-    return min(_MOST, max(_LEAST, carried / (carried + own)))
+    by_carried, by_own = (by_carried / most) ** _SHARPNESS, (by_own / most) ** _SHARPNESS
+    return min(_MOST, max(_LEAST, by_carried / (by_carried + by_own)))

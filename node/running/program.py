@@ -18,7 +18,7 @@ from node.home.clock import passing_s
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself, load_keys
-from node.ladder.share import Effort
+from node.ladder.share import FIRST, Effort
 from node.line.open_task import find_task
 from node.line.run_time import run_seconds
 from node.line.task_in_use import STAND_IN
@@ -252,7 +252,8 @@ def _ladder(start: _Start, turn_s: float | None) -> Turns:
             return config.ladder_share
         with Store.open_read_only(home) as store:
             effort.read_on(store)
-        return effort.share_below
+        took_s = run_s()
+        return FIRST if took_s is None else effort.share_below(1000 * took_s)
 
     def run_s() -> float | None:
         with Store.open_read_only(home) as store:

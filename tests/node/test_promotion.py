@@ -13,7 +13,7 @@ from node.ladder.climbed import Where, climbed, slopes_known, tasks_of
 from node.ladder.finds import step_of_record
 from node.ladder.kinds import kinds_tried, rungs_here
 from node.ladder.promotion import LEAST_SD, Promising, Promotion, rungs_below
-from node.ladder.share import FIRST, Effort, share_by
+from node.ladder.share import FIRST, Effort, Side, share_by
 from node.ladder.told import told_of_scales
 from node.line.baseline import close_baseline, open_baseline
 from node.line.carried import CarriedStep, carried_ideas, open_carried
@@ -75,7 +75,7 @@ def share_below(store: Store) -> float:
     """Return the share of the rung below by all that is recorded."""
     effort = Effort(task=UPPER.id, rungs=[MANIFEST.id])
     effort.read_on(store)
-    return effort.share_below
+    return effort.share_below(run_ms=1000.0)
 
 
 def ranked(one: Promotion) -> list[Promising]:
@@ -369,19 +369,19 @@ def test_the_rungs_below_begin_with_a_quarter_of_the_time(above: Ledger, store: 
     assert share_below(store) == FIRST
 
 
-@given(*[st.floats(0, 1e12)] * 4)
-def test_neither_side_is_ever_without_time(
-    carried: float, carried_ms: float, own: float, own_ms: float
-) -> None:
-    share = share_by(carried, carried_ms, own, own_ms)
+sides = st.builds(Side, st.floats(0, 1e12), st.floats(0, 1e6))
+
+
+@given(sides, sides)
+def test_neither_side_is_ever_without_time(carried: Side, own: Side) -> None:
+    share = share_by(carried, own)
     assert 0.05 <= share <= 0.7
-    assert share_by(2 * carried, carried_ms, own, own_ms) >= share - 1e-9 or carried == 0
+    assert share_by(replace(carried, nano=2 * carried.nano), own) >= share - 1e-9
 
 
 def test_rungs_whose_finds_are_kept_have_more_of_the_time(
-    below: Ledger, above: Ledger, store: Store, monkeypatch: pytest.MonkeyPatch
+    below: Ledger, above: Ledger, store: Store
 ) -> None:
-    monkeypatch.setattr("node.ladder.share.FIRST_MS", 10_000)
     keep(below, "0.2")
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     conclude(above, rate_proposal(BASELINE, "0.6"), "screened_out", BASE_NANO)
@@ -405,15 +405,13 @@ def test_what_was_spent_is_read_on_where_reading_stopped(
     effort.read_on(store)
     at_once = Effort(task=UPPER.id, rungs=[MANIFEST.id])
     at_once.read_on(store)
-    assert (effort.carried, effort.own) == (at_once.carried, at_once.own)
-    assert effort.carried.nano > 0
+    assert effort == at_once
+    assert effort.share_below(run_ms=1000.0) > FIRST
 
 
 def test_a_rung_that_runs_dry_has_less_and_less_of_the_time(
-    below: Ledger, above: Ledger, store: Store, monkeypatch: pytest.MonkeyPatch
+    below: Ledger, above: Ledger, store: Store
 ) -> None:
-    monkeypatch.setattr("node.ladder.share.FIRST_MS", 10_000)
-    monkeypatch.setattr("node.ladder.share.HALF_MS", 20_000)
     keep(below, "0.2")
     carry_best(above, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     own = rate_proposal(above.source(above.known_line.working), "0.7")

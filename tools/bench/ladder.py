@@ -33,7 +33,6 @@ ALONE = {"runs of 5 min": RUNS_A_NIGHT, "runs of 30 s": 10 * RUNS_A_NIGHT}  # a 
 CHEAPER = 4.0  # times, a run one rung below
 _SEEDS = 24
 _SCATTER = 0.3
-_NIGHT_MS = 8 * 3_600_000
 _KEPT_ERROR_SD = sqrt(1 + 1 / 2)  # of what a kept change gains by its recheck and a bank of two
 
 
@@ -146,7 +145,6 @@ class Large(Member):
     """A node of the upper rung, which tries finds before ideas of its own."""
 
     promoted: Promoted | None = None
-    run_ms: float = 0.0
     carried: Side = field(default_factory=Side)  # what the share of time is decided by
     own: Side = field(default_factory=Side)
 
@@ -161,7 +159,7 @@ class Large(Member):
         """Hear of a find, too."""
         kept_sd = max(0.0, gain_sd) if is_kept else 0.0
         is_find = self.promoted is not None and self.promoted.decided(gain_sd, is_kept=is_kept)
-        (self.carried if is_find else self.own).add(kept_sd, runs * self.run_ms)
+        (self.carried if is_find else self.own).add(kept_sd, runs)
         super().decided(is_kept=is_kept, gain_sd=gain_sd, runs=runs)
 
 
@@ -273,16 +271,15 @@ def _sharing(transfer: float, seed: int, runs_a_night: int, *, is_shared: bool) 
     above.begin()
     below.begin()
     gained: dict[str, float] = {}
-    run_ms = above.run_ms = _NIGHT_MS / runs_a_night
     for name, nights in NIGHTS.items():
         runs = nights * runs_a_night
         while (spent := above.machine.runs + is_shared * below.machine.runs / CHEAPER) < runs:
             carried, own = above.carried, above.own
-            share = share_by(carried.nano, carried.ms, own.nano, own.ms)
+            share = share_by(carried, own)
             before = below.machine.runs
             if is_shared and before / CHEAPER < share * spent:
                 below.go_on()
-                carried.add(0.0, (below.machine.runs - before) / CHEAPER * run_ms)
+                carried.add(0.0, (below.machine.runs - before) / CHEAPER)
             else:
                 above.go_on()
         gained[name] = above.progress.gain

@@ -37,6 +37,7 @@ from trainer.task_kinds import load_task
 _REPETITIONS: Final = 5
 _UPPER: Final = "tiny-long"
 _GAIN: Final = 0.12  # bits per byte below the baseline
+_ON_THE_WAY: Final = (0.06, 0.09)  # to which it is told, too, how long each took
 _LONGEST_S: Final = 3000.0  # a node
 _BEGUN_S: Final = 1800.0  # after this no node is begun
 _LOOKED_S: Final = 5.0
@@ -54,7 +55,8 @@ class Arm:
 
     `gain` and its interval are of fresh pairs with the baseline, `alone` what its kept changes
     gained one after the other; what was carried is told with its gains below and above, and by
-    `slope` did gains below show above.
+    `slope` did gains below show above. `climb`: after how many seconds which gain was kept, by the
+    node's own few runs.
     """
 
     seconds: float
@@ -67,6 +69,7 @@ class Arm:
     alone: float
     carried: list[dict[str, object]]
     slope: tuple[float, float, float] | None
+    climb: list[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +125,21 @@ def ladder_of(repetitions: int, gain: float) -> Figures:
         "target": f"{gain} below the baseline",
         "times_as_fast": [round(ratio, 2) for ratio in ratios],
         "median": round(median, 2),
+        "times_as_fast_on_the_way": {
+            str(there): [_ratio_to(there, one) for one in told] for there in _ON_THE_WAY
+        },
         **{name: [one[name] for one in told] for name in _ARMS},
     }
+
+
+def _ratio_to(gain: float, told: Mapping[str, Any]) -> float | None:
+    """Return how many times as fast the ladder came to a gain; None if it is not known of both."""
+    took_s = {
+        name: next((seconds for seconds, kept in one["climb"] if kept >= gain), None)
+        for name, one in told.items()
+    }
+    alone_s, ladder_s = took_s["alone"], took_s["ladder"]
+    return round(alone_s / ladder_s, 2) if alone_s and ladder_s else None
 
 
 def _started(place: Path, flags: Sequence[str]) -> "subprocess.Popen[bytes]":
@@ -224,7 +240,20 @@ def _arm(place: Path, gain: float) -> Arm:
             for place in change.places
         ],
         slope=(slopes[0].mean, *slopes[0].interval) if slopes else None,
+        climb=_climb(place, entries, began_ms or ended_ms),
     )
+
+
+def _climb(place: Path, entries: Sequence[Experiment], began_ms: int) -> list[tuple[float, float]]:
+    base_nano = next((one.metric_nano for one in entries if one.stage == "baseline"), None)
+    return [
+        (
+            round(_worked_s(place, began_ms, entry.ts_ms), 1),
+            round((base_nano - entry.metric_nano) / NANO, 4),
+        )
+        for entry in entries
+        if entry.decision == "kept" and entry.metric_nano is not None and base_nano is not None
+    ]
 
 
 def _compared(place: Path) -> dict[str, Any]:
