@@ -24,6 +24,7 @@ PROTOCOL: Final = "/ipfs/kad/1.0.0"
 MESSAGE_BYTES: Final = 64 << 10
 BUCKET: Final = 20  # servers that hold a key, and peers that an answer names
 ADDRESSES: Final = 8  # of one peer
+_ID_BYTES: Final = 64  # that of the longest is 38
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +107,8 @@ def place_of(address: Multiaddr, peer: bytes) -> Place | None:
 
 
 def _places(peers: Iterable[Message.Peer], teller: Reach) -> Iterator[Place]:
-    """Yield one place for each peer; what is no use is left out before the rest is counted."""
-    for peer in islice(peers, BUCKET):
+    """Yield where peers may listen; what is no use is left out before the rest is counted."""
+    for peer in islice((one for one in peers if 0 < len(one.id) <= _ID_BYTES), BUCKET):
         read = (parse_address(raw) for raw in peer.addrs)
         found = (place_of(one, peer.id) for one in read if one is not None)
         usable = (one for one in found if one is not None and may_tell(one.reach, teller))

@@ -84,9 +84,10 @@ async def meet(meeting: Meeting) -> Met:
                 found.setdefault(place, set()).update(tellers)
             await client.part()
     # What one server invents, no other says.
-    likely = sorted(found, key=lambda place: -len(found[place]))
+    likely = [str(place) for place in sorted(found, key=lambda place: -len(found[place]))]
+    nodes = [text for text in likely if isinstance(parse_address(text), Address)]
     return Met(
-        found=tuple(map(str, likely[:MOST_FOUND])),
+        found=tuple(nodes[:MOST_FOUND]),
         asked=asked,
         answered=len(answered),
         announced=announced,

@@ -1,5 +1,6 @@
 """Messages of the DHT: what is believed of a stranger's answer."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
@@ -88,6 +89,12 @@ def test_of_many_peers_and_addresses_so_many_are_read_and_useless_ones_take_no_p
     useful = [f"/ip4/192.0.2.{number}/tcp/4001" for number in range(1, 30)]
     peers = [told(*useless, *useful, peer=PEER[:-1] + bytes([number])) for number in range(40)]
     assert len(read(*peers).closer) == BUCKET * ADDRESSES
+
+
+@pytest.mark.parametrize("peer", [b"", bytes(65), bytes(60_000)])
+def test_an_id_that_is_none_takes_no_place(peer: bytes) -> None:
+    odd = told("/ip4/192.0.2.1/tcp/4001", peer=peer)
+    assert len(read(*[odd] * BUCKET, told("/ip4/192.0.2.2/tcp/4001")).closer) == 1
 
 
 def test_addresses_that_are_no_addresses_are_left_out() -> None:
