@@ -15,7 +15,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def record(folder: Path, number: int, name: str, seconds: float) -> None:
-    arm = {"seconds": seconds, "reached": True}
+    arm = {"seconds": seconds, "reached": True, "climb": [(seconds / 4, 0.07), (seconds, 0.12)]}
     (folder / f"ladder-{number:02}-{name}.json").write_text(json.dumps(arm))
 
 
@@ -28,6 +28,7 @@ def test_repetitions_count_once_both_nodes_are_there(recorded: Path) -> None:
     assert told["times_as_fast"] == [3.0, 4.0]
     assert told["median"] == 3.5
     assert told["holds"] is False  # of fewer repetitions than are asked for
+    assert told["times_as_fast_on_the_way"] == {"0.06": [3.0, 4.0], "0.09": [3.0, 4.0]}
 
 
 def test_it_holds_by_the_median(recorded: Path) -> None:
