@@ -4,7 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_PARTS: Final = {"node.network.program": "network", "node.peering.record_reader": "reading"}
+_PARTS: Final = {
+    "node.network.program": "network",
+    "node.peering.record_reader": "reading",
+    "node.rendezvous.program": "meeting",
+}
+ENDED: Final = (FileNotFoundError, ProcessLookupError)  # of a process that was just there
 
 
 def parts_of(core: int) -> Iterator[tuple[int, str]]:
@@ -16,7 +21,10 @@ def parts_of(core: int) -> Iterator[tuple[int, str]]:
 def _below(parent: int) -> Iterator[tuple[int, str]]:
     for task in Path(f"/proc/{parent}/task").glob("*/children"):
         for child in task.read_text().split():
-            line = Path(f"/proc/{child}/cmdline").read_bytes()
+            try:
+                line = Path(f"/proc/{child}/cmdline").read_bytes()
+            except ENDED:
+                continue
             if b"python" in line.split(b"\0")[0]:
                 name = next(
                     (name for part, name in _PARTS.items() if part.encode() in line), "other"

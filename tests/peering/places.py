@@ -27,7 +27,7 @@ from node.store.store import Store
 from protocol.framing import Message
 from protocol.records import MAIN_NET
 from protocol.topics import all_subscriptions, subscriptions
-from tests.peering.parts import parts_of
+from tests.peering.parts import ENDED, parts_of
 from tests.protocol.examples import MANIFEST
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -163,9 +163,12 @@ def _costs(core: int) -> dict[str, dict[str, float]]:
     cpu_s: dict[str, float] = {}
     memory_bytes: dict[str, float] = {}
     for pid, name in parts_of(core):
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            shared_out = Path(f"/proc/{pid}/smaps_rollup").read_text().partition("\nPss:")[2]
+        except ENDED:
+            continue
         cpu_s[name] = (int(stat[11]) + int(stat[12])) / _TICKS
-        shared_out = Path(f"/proc/{pid}/smaps_rollup").read_text().partition("\nPss:")[2]
         memory_bytes[name] = 1_024 * int(shared_out.split()[0])
     return {"cpu_s": cpu_s, "memory_bytes": memory_bytes}
 

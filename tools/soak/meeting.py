@@ -144,4 +144,4 @@ def _newcomer(home: Path, machine: Machine, entries: Sequence[str]) -> Iterator[
 
 def _of_meeting(seen: Mapping[str, Any]) -> float:
     """Return what the process that asks the DHT has used, in seconds, as far as it was seen."""
-    return float(seen["cpu_s"].get("other", 0.0))
+    return float(seen["cpu_s"].get("meeting", 0.0))
