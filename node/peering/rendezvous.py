@@ -136,6 +136,8 @@ class Rendezvous:
         again_min = ALONE_S / 60
         if last.fault is not None:
             _log.warning("the DHT was not reached, next try in %g min: %s", again_min, last.fault)
+        elif not last.answered:
+            _log.warning("no server of the DHT answered, next try in %g min", again_min)
         elif last.found:
             _log.info(
                 "%d found by the DHT; %d of its servers answered, %d know this node",

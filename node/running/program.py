@@ -180,7 +180,10 @@ def agreed_network(home: Home, config: Config, wishes: Wishes, whose: TaskOf) ->
             print(plain(plan.reason), file=sys.stderr)
         return None
     found = len(plan.bootstrap)
-    _log.info("network %s, %d addresses to begin with", plan.name, found)
+    _log.info(
+        "network %s, %d addresses to begin with%s",
+        *(plan.name, found, ", others by the DHT" if plan.dht else ""),
+    )
     return plan
 
 

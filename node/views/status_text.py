@@ -49,6 +49,8 @@ def told_of_dht(dht: Mapping[str, Any]) -> str:
         return "looking for others in the DHT"
     if dht["fault"] is not None:
         return f"the DHT was not reached: {plain(dht['fault'])}"
+    if not dht["answered"]:
+        return "no server of the DHT answered"
     known = f"{dht['announced']} of {dht['answered']} servers know this node"
     if not dht["announced"]:
         known = f"{dht['answered']} servers answered; no address of this node is public"

@@ -93,6 +93,7 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
     [
         ({"last": None}, "looking for others"),
         ({"fault": "no such name"}, "was not reached: no such name"),
+        ({"answered": 0}, "no server of the DHT answered"),
         ({"found": 0, "announced": 0}, "nobody found, 17 servers answered; no address of this"),
         ({"found": 1, "announced": 15}, "1 node found, 15 of 17 servers know this node"),
     ],
