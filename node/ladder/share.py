@@ -60,8 +60,9 @@ class Effort:
         """Count what this node recorded since."""
         for entry in store.experiments.listed(after=self._read):
             self._read = entry.n
-            body = store.records.get(entry.id).body
-            if isinstance(body, ResultBody) and entry.stage in ("screen", "keep"):
+            if entry.stage in ("screen", "keep"):
+                body = store.records.get(entry.id).body
+                assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
                 self._count(entry, body.cost.device_ms)
 
     def share_below(self, run_ms: float) -> float:

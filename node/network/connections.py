@@ -160,6 +160,24 @@ class Connections:
             for connection in self._swarm.get_connections(ID.from_string(peer)):
                 await self._sever(connection)
 
+    @contextmanager
+    def severing(self, peer: PeerId, after_s: float, nursery: trio.Nursery) -> Iterator[None]:
+        """Sever a peer if the block takes longer than this.
+
+        libp2p cleans up after a timeout by writing, shielded: without socket that ends, too.
+        """
+        patience = trio.CancelScope()
+        nursery.start_soon(self._sever_later, peer, after_s, patience)
+        try:
+            yield
+        finally:
+            patience.cancel()
+
+    async def _sever_later(self, peer: PeerId, after_s: float, patience: trio.CancelScope) -> None:
+        with patience:
+            await trio.sleep(after_s)
+            await self.sever(peer)
+
     async def _sever(self, connection: INetConn) -> None:
         with trio.move_on_after(SEVER_S) as scope:
             # First the socket: closing a connection of yamux writes, and waits for its writers.

@@ -209,13 +209,11 @@ class NetworkHost:
     async def _open_stream(self, peer: PeerId, protocol: str) -> INetStream:
         if peer not in self.peers:
             raise NetworkError(f"{peer} is not connected", "connect to it first")
-        patience = trio.CancelScope()
-        self._nursery.start_soon(self._sever_later, peer, patience)
-        try:
-            with explaining(f"{peer} opened no {protocol}"):
-                return await self._host.new_stream(ID.from_string(peer), [TProtocol(protocol)])
-        finally:
-            patience.cancel()
+        with (
+            self._connections.severing(peer, OPEN_S, self._nursery),
+            explaining(f"{peer} opened no {protocol}"),
+        ):
+            return await self._host.new_stream(ID.from_string(peer), [TProtocol(protocol)])
 
     async def subscribe(self, topic: str, validator: Validator) -> None:
         """Take part in a topic, whose messages arrive in `messages`.
@@ -306,12 +304,6 @@ class NetworkHost:
             async with trio.open_nursery() as nursery:
                 for peer in self.peers:
                     nursery.start_soon(self._connections.sever, peer)
-
-    async def _sever_later(self, peer: PeerId, patience: trio.CancelScope) -> None:
-        # libp2p cleans up after a timeout by writing, shielded: without socket that ends, too.
-        with patience:
-            await trio.sleep(OPEN_S)
-            await self._connections.sever(peer)
 
     def _count_fault(self, peer: PeerId) -> None:
         if (

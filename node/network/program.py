@@ -48,9 +48,7 @@ def main() -> None:
 
 async def serve_core(channel: socket.socket) -> bool:
     """Be the network for whoever is at the other end; tell whether it ended as it should."""
-    core = FrameStream(
-        TrioStream(trio.SocketStream(trio.socket.from_stdlib_socket(channel))), PATIENT
-    )
+    core = core_at(channel)
     try:
         settings = HostSettings.from_value(cast("Value", await core.receive()))
         await serve_host(settings, core)
@@ -64,6 +62,12 @@ async def serve_core(channel: socket.socket) -> bool:
         return True
     finally:
         await core.reset()
+
+
+def core_at(channel: socket.socket) -> FrameStream:
+    """Return the frames to and from the core at the other end."""
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(channel))
+    return FrameStream(TrioStream(stream), PATIENT)
 
 
 async def serve_host(settings: HostSettings | Rejected, core: FrameStream) -> None:

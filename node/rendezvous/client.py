@@ -94,17 +94,17 @@ class Client:
 
     @asynccontextmanager
     async def _stream(self, server: Place) -> AsyncIterator[INetStream]:
-        patience = trio.CancelScope()
-        self._nursery.start_soon(self._sever_later, server, patience)
-        try:
-            with explaining(f"{server} did not answer"), trio.fail_after(QUESTION_S):
-                stream = await self._opened(server)
-                try:
-                    yield stream
-                finally:
-                    await reset_quietly(stream)
-        finally:
-            patience.cancel()
+        peer = PeerId(str(ID(server.peer)))
+        with (
+            self._connections.severing(peer, QUESTION_S, self._nursery),
+            explaining(f"{server} did not answer"),
+            trio.fail_after(QUESTION_S),
+        ):
+            stream = await self._opened(server)
+            try:
+                yield stream
+            finally:
+                await reset_quietly(stream)
 
     async def _opened(self, server: Place) -> INetStream:
         peer = ID(server.peer)
@@ -112,12 +112,6 @@ class Client:
         if peer not in self._host.get_connected_peers():
             await swarm.dial_addr(server.address, peer)
         return await self._host.new_stream(peer, [TProtocol(PROTOCOL)])
-
-    async def _sever_later(self, server: Place, patience: trio.CancelScope) -> None:
-        # libp2p cleans up after a timeout by writing, shielded: without socket that ends, too.
-        with patience:
-            await trio.sleep(QUESTION_S)
-            await self._connections.sever(PeerId(str(ID(server.peer))))
 
 
 @asynccontextmanager

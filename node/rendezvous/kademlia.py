@@ -95,15 +95,17 @@ def read_answer(data: bytes, *, teller: Reach) -> Answer | Rejected:
 def place_of(address: Multiaddr, peer: bytes) -> Place | None:
     """Return the place that an address is, None if it is not of the form that is dialled here."""
     match str(address).split("/"):
-        case ["", "ip4" | "ip6" as kind, host, "tcp", port]:
-            pass
-        case ["", "ip4" | "ip6" as kind, host, "tcp", port, "p2p", _]:
-            pass
-        case _:
-            return None
-    if host_fault(kind, host) is not None or port == "0":
-        return None
-    return Place(peer=peer, host=host, port=int(port))
+        case ["", "ip4" | "ip6" as kind, host, "tcp", port] | [
+            "",
+            "ip4" | "ip6" as kind,
+            host,
+            "tcp",
+            port,
+            "p2p",
+            _,
+        ] if host_fault(kind, host) is None and port != "0":
+            return Place(peer=peer, host=host, port=int(port))
+    return None
 
 
 def _places(peers: Iterable[Message.Peer], teller: Reach) -> Iterator[Place]:

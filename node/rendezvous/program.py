@@ -14,10 +14,8 @@ import trio
 from multiaddr import Multiaddr
 
 from node.network.errors import FrameError, NetworkError
-from node.network.frames import FrameStream
 from node.network.incidents import describe
-from node.network.program import PATIENT
-from node.network.streams import TrioStream
+from node.network.program import core_at
 from node.rendezvous.client import Client, running_client
 from node.rendezvous.contract import MOST_FOUND, Meeting, Met
 from node.rendezvous.dnsaddr import places_of
@@ -37,8 +35,7 @@ def main() -> None:
 
 
 async def _serve_core(channel: socket.socket) -> None:
-    stream = trio.SocketStream(trio.socket.from_stdlib_socket(channel))
-    core = FrameStream(TrioStream(stream), PATIENT)
+    core = core_at(channel)
     try:
         meeting = Meeting.from_value(cast("Value", await core.receive()))
         await core.send(await _answer(meeting))

@@ -250,12 +250,11 @@ def _ladder(start: _Start, turn_s: float | None) -> Turns:
     rungs = rungs_of(task, name, config.ladder or 0, home.data)
     effort = Effort(task=task.id, rungs=[one.id for _, one in rungs[:-1]])
 
-    def share_below() -> float:
+    def share_below(took_s: float | None) -> float:
         if config.ladder_share is not None:  # nor does a turn end sooner for want of finds
             return config.ladder_share
         with Store.open_read_only(home) as store:
             effort.read_on(store)
-        took_s = run_s()
         return FIRST if took_s is None else effort.share_below(1000 * took_s)
 
     def run_s() -> float | None:

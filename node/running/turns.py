@@ -85,25 +85,25 @@ class Turns:
         *,
         run_s: Callable[[], float | None],
         turn_s: float | None,
-        share_below: Callable[[], float],
+        share_below: Callable[[float | None], float],
         kept_ms: Callable[[bytes], int | None],
     ) -> "Turns":
         """Return turns of rungs, each with its name, the lowest first.
 
         Together they have two `turn_s` at a time (None: by what a run of the highest takes,
-        `run_s`), of which `share_below` says what share is that of all but the highest. `kept_ms`
-        says when a change was last kept on one, by its id.
+        `run_s`), of which `share_below` says, given that too, what share is that of all but the
+        highest. `kept_ms` says when a change was last kept on one, by its id.
         """
         below = len(rungs) - 1
 
-        def usual_s() -> float:
-            took_s = run_s()
+        def usual_s(took_s: float | None) -> float:
             return TURN_S if took_s is None else max(_LEAST_LADDER_S, _LADDER_RUNS * took_s)
 
         def length_s(number: int, began_ms: int) -> float:
-            share = share_below()
+            took_s = run_s()
+            share = share_below(took_s)
             part = share / below if number < below else 1 - share
-            longest_s = 2 * part * (turn_s or usual_s())
+            longest_s = 2 * part * (turn_s or usual_s(took_s))
             last_ms = kept_ms(rungs[number][1].id)
             if number == below or last_ms is None or last_ms <= began_ms:
                 return longest_s

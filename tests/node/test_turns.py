@@ -127,7 +127,7 @@ def ladder(
         rungs_of(load_task("tiny", data_dir=data_dir), "tiny", 1, data_dir),
         run_s=took_s,
         turn_s=None,
-        share_below=lambda: 0.25,
+        share_below=lambda _: 0.25,
         kept_ms=kept_ms,
     )
 

@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -193,20 +193,17 @@ def _entries(store: Store, place: Path) -> tuple[list[Experiment], int | None]:
 
 def _reached(entries: Sequence[Experiment], gain: float) -> Experiment | None:
     """Return the first change that was kept at the target, by its own runs."""
+    wanted_nano = round(gain * NANO)
+    return next((entry for entry, nano in _kept(entries) if nano >= wanted_nano), None)
+
+
+def _kept(entries: Sequence[Experiment]) -> Iterator[tuple[Experiment, int]]:
+    """Yield each kept change with how far its own runs lie below the first baseline."""
     baselines = [entry.metric_nano for entry in entries if entry.stage == "baseline"]
-    if not baselines or baselines[0] is None:
-        return None
-    target_nano = baselines[0] - round(gain * NANO)
-    return next(
-        (
-            entry
-            for entry in entries
-            if entry.decision == "kept"
-            and entry.metric_nano is not None
-            and entry.metric_nano <= target_nano
-        ),
-        None,
-    )
+    base_nano = baselines[0] if baselines else None
+    for entry in entries:
+        if base_nano is not None and entry.decision == "kept" and entry.metric_nano is not None:
+            yield entry, base_nano - entry.metric_nano
 
 
 def _arm(place: Path, gain: float) -> Arm:
@@ -216,11 +213,12 @@ def _arm(place: Path, gain: float) -> Arm:
         slopes = [*slopes_known(changes).values()]
     reached = _reached(entries, gain)
     ended_ms = reached.ts_ms if reached else entries[-1].ts_ms
+    began_ms = began_ms or ended_ms
     told = _compared(place)
     tried = [entry for entry in entries if entry.stage in ("screen", "keep")]
     kept = [entry for entry in tried if entry.decision == "kept"]
     return Arm(
-        seconds=round(_worked_s(place, began_ms or ended_ms, ended_ms), 1),
+        seconds=round(_worked_s(place, began_ms, ended_ms), 1),
         reached=reached is not None,
         gain=told["gain"],
         lower=told["lower"],
@@ -240,20 +238,11 @@ def _arm(place: Path, gain: float) -> Arm:
             for place in change.places
         ],
         slope=(slopes[0].mean, *slopes[0].interval) if slopes else None,
-        climb=_climb(place, entries, began_ms or ended_ms),
+        climb=[
+            (round(_worked_s(place, began_ms, entry.ts_ms), 1), round(nano / NANO, 4))
+            for entry, nano in _kept(entries)
+        ],
     )
-
-
-def _climb(place: Path, entries: Sequence[Experiment], began_ms: int) -> list[tuple[float, float]]:
-    base_nano = next((one.metric_nano for one in entries if one.stage == "baseline"), None)
-    return [
-        (
-            round(_worked_s(place, began_ms, entry.ts_ms), 1),
-            round((base_nano - entry.metric_nano) / NANO, 4),
-        )
-        for entry in entries
-        if entry.decision == "kept" and entry.metric_nano is not None and base_nano is not None
-    ]
 
 
 def _compared(place: Path) -> dict[str, Any]:

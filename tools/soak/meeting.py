@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, Final
@@ -136,10 +136,10 @@ def _asked(servers: "subprocess.Popen[str]", told: Mapping[str, object]) -> dict
     return said
 
 
-@contextmanager
-def _newcomer(home: Path, machine: Machine, entries: Sequence[str]) -> Iterator[Place]:
-    with place(home, dht=entries, host=machine.host, within=machine.entering) as newcomer:
-        yield newcomer
+def _newcomer(
+    home: Path, machine: Machine, entries: Sequence[str]
+) -> AbstractContextManager[Place]:
+    return place(home, dht=entries, host=machine.host, within=machine.entering)
 
 
 def _of_meeting(seen: Mapping[str, Any]) -> float:
