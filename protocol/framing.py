@@ -59,9 +59,17 @@ class Framing(Generic[M]):
             (size,) = LENGTH.unpack(await read(LENGTH.size))
             if size > self.limit_bytes:
                 raise ChannelError(f"a frame of {size} bytes")
-            message = self.decode(await read(size))
+            return self.read(await read(size))
         except (EOFError, OSError) as fault:
             raise ChannelError("the other end has gone") from fault
+
+    def read(self, data: bytes) -> M:
+        """Return the message that some bytes are.
+
+        Raises:
+            ChannelError: they are none.
+        """
+        message = self.decode(data)
         if isinstance(message, Rejected):
             raise ChannelError(f"a frame that is none: {message.reason}")
         return message

@@ -17,7 +17,7 @@ from protocol.source import Source
 from trainer.host.device import Device, processor
 from trainer.measuring.cost import UNLIMITED, Pace, StageCosts
 from trainer.measuring.host_load import HostLoad
-from trainer.measuring.kind import Prepared, Request, Scores
+from trainer.measuring.kind import NeedsAudit, Prepared, Request, Scores, always
 from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.models import KeptModels
@@ -75,6 +75,24 @@ class Runner:
     def baseline_cost(self, measured: BaselineCost | None) -> None:
         self._stages.baseline_cost = measured
         self._pace = None if measured is None else self._pace_from(measured.cost, share=0.0)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether `calibrate` has measured what the baseline costs."""
+        return self.baseline_cost is not None
+
+    @property
+    def machine(self) -> str:
+        """The name of another machine that measures: none does."""
+        return ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether runs can be measured now: a device of this machine is always there."""
+        return True
+
+    def tell_presence(self, on_change: Callable[[], None]) -> None:
+        """Have somebody told whenever `is_there` changes, which it does not."""
 
     @property
     def metric_tolerance(self) -> float:
@@ -142,7 +160,7 @@ class Runner:
         seed: int,
         *,
         split: bytes | None = None,
-        needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
+        needs_audit: NeedsAudit = always,
         incumbent: Answers | None = None,
         on_trained: Callable[[], None] = lambda: None,
         session_ends_s: float = math.inf,
@@ -235,7 +253,7 @@ class Runner:
             meter, load = Meter(), HostLoad(self._stages.work)
             began_s = time.monotonic()
             timed = replace(request, source=self.task.source, split=None, ceiling=UNLIMITED)
-            timed = replace(timed, needs_audit=lambda _public, _secret: True, incumbent=None)
+            timed = replace(timed, needs_audit=always, incumbent=None)
             with contextlib.suppress(RunFailed):
                 await self._stages.score(timed, self.baseline_cost.product, meter)
                 pace.learn_serving(load.share_with_lanes(), meter.cost, wanted=share)

@@ -79,6 +79,10 @@ _SECTIONS = {
         "friends": ("network", "Whose claims come first."),
         "block": ("network", "Whose claims to leave alone."),
     },
+    "Your other machines": {
+        "ray": ("machines", "Make them one Ray cluster."),
+        "lane": ("machines", "Be a lane of a node elsewhere."),
+    },
     "Coding agents": {
         "propose": ("agents", "Show one proposal."),
         "skill": ("agents", "Print instructions for an agent."),

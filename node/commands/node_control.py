@@ -26,6 +26,8 @@ from protocol.errors import UsageError
 @setting_option("text")
 @setting_option("gpus")
 @setting_option("lanes")
+@setting_option("ray")
+@setting_option("lane_hosts")
 @setting_option("agent")
 @setting_option("max_experiments")
 @setting_option("ladder")

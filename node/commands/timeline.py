@@ -4,6 +4,7 @@ import click
 
 from node.commands.basics import own_console, plain_table
 from node.documents.timeline import TimelineDocument
+from node.terminal.terminal import plain
 
 _BAR_WIDTH = 40
 
@@ -14,7 +15,8 @@ def print_timelines(runs: list[TimelineDocument]) -> None:
         stages = run["stages"]
         whole_ms = max(one["at_ms"] + one["ms"] for one in stages)
         click.echo()
-        click.echo(f"run with seed {run['seed']} ({run['role']}, {run['status']}):")
+        where = f" on {plain(run['machine'])}" if run["machine"] else ""
+        click.echo(f"run with seed {run['seed']} ({run['role']}, {run['status']}){where}:")
         if curve := run["curve"]:
             (first, before), (last, after) = curve[0], curve[-1]
             told = f"{before:.4f} at step {first:,}, {after:.4f} at step {last:,}"

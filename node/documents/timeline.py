@@ -26,7 +26,8 @@ class StageDocument(TypedDict):
 class TimelineDocument(TypedDict):
     """The stages of one run, in the order in which they began.
 
-    `curve` are points [step, loss] of what it printed while it trained: its own word.
+    `curve` are points [step, loss] of what it printed while it trained: its own word. `machine` is
+    another one that measured it for this node, None for this one.
     """
 
     seed: int
@@ -35,6 +36,7 @@ class TimelineDocument(TypedDict):
     began_ms: int
     stages: list[StageDocument]
     curve: list[tuple[int, float]]
+    machine: str | None
 
 
 def timeline_document(store: Store, record: Record) -> list[TimelineDocument]:
@@ -66,4 +68,5 @@ def _run_document(outcome: StoredOutcome) -> TimelineDocument:
             for one in outcome.stages
         ],
         "curve": as_pairs(outcome.curve),
+        "machine": outcome.machine,
     }

@@ -100,6 +100,7 @@ class Home:
     replications = _Place("replications")  # runs of `arnode replicate`, a file per task and class
     web_tokens = _Place("web-tokens.json")  # who may read the page, and who may steer
     fleet = _Place("fleet.json")  # other nodes of the user, with the tokens that read them
+    ray_token = _Place("ray-token")  # what lets one's own machines into one's own Ray
     socket = _Place("node.sock")  # where the running node takes commands
     alerts = _Place("alerts.json")  # when the user was last told of what, and what was held back
     log = _Place("node.log")  # what the running node says

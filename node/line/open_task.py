@@ -26,6 +26,7 @@ from protocol.runs import Env
 from protocol.source import Source
 from trainer.host.device import Device
 from trainer.measuring.kind import Prepared
+from trainer.measuring.lane import LaneRunner
 from trainer.measuring.models import KeptModels
 from trainer.proving.proof import as_proven
 from trainer.runner import Runner
@@ -78,14 +79,14 @@ class Session:
     task: Task
     subject: Subject
     data: Prepared
-    runner: Runner
+    runner: LaneRunner
     secret: bytes = field(repr=False)
-    others: tuple[Runner, ...] = ()
+    others: tuple[LaneRunner, ...] = ()
     is_shared: bool = False
     forks_strangers: bool = True
 
     @property
-    def runners(self) -> tuple[Runner, ...]:
+    def runners(self) -> tuple[LaneRunner, ...]:
         """One for each device, or lane of the processor."""
         return (self.runner, *self.others)
 
@@ -151,11 +152,13 @@ async def opened(
     devices: Sequence[Device],
     needs_all: bool,
     models: KeptModels | None = None,
+    lanes: Sequence[LaneRunner] = (),
 ) -> AsyncIterator[Session]:
     """Open a task on devices of this machine while the block lasts; one for each lane.
 
     `needs_all`: with all of its training text, and not only what a first run needs. `models` are
-    those that its programs may ask.
+    those that its programs may ask. `lanes` are elsewhere, on devices like the first of those, and
+    measure in their place.
     """
     opening = partial(
         open_session,
@@ -166,12 +169,13 @@ async def opened(
         forks_strangers=config.fork == "all",
         patience_s=60 * config.quiet_minutes,
         models=models,
+        lanes=lanes,
     )
     session = await in_thread(opening, progress)
     try:
         if needs_all:
             await in_thread(session.data.load_rest, progress)
-        if devices[0].cuda is not None:
+        if devices[0].cuda is not None and not lanes:
             progress("looking at what is usual on the card", 0.95)
         await session.open()
         yield session
@@ -189,11 +193,14 @@ def open_session(
     forks_strangers: bool,
     patience_s: float,
     models: KeptModels | None = None,
+    lanes: Sequence[LaneRunner] = (),
+    audit_key: bytes | None = None,
 ) -> Session:
     """Prepare what a first run needs of a task's data, and a runner for each device.
 
     `data_url`, `forks_strangers` and `patience_s`, how long a disturbed run may wait, are settings;
     `session.data.load_rest` is for the other training text, `models` for programs that ask any.
+    `lanes` are as in `opened`; `audit_key` is this home's unless another node's is given.
     """
     with explaining_faults(home.data):
         data = kind_of(task.manifest).prepare(
@@ -205,13 +212,13 @@ def open_session(
         )
     secret = load_secret(home)
     proven = [as_proven(device, home.data) for device in devices]
-    runner, *others = [
+    runner, *others = lanes or [
         Runner(
             task,
             data,
             device=device,
             compiled=_compiled(home, task, device),
-            audit_key=hmac.digest(secret, b"arnode/audits/1", "sha256"),
+            audit_key=audit_key or audit_key_of(secret),
             patience_s=patience_s,
             models=models,
         )
@@ -224,9 +231,14 @@ def open_session(
         runner=runner,
         secret=secret,
         others=tuple(others),
-        is_shared=bool(others) and devices[0].cuda is None,
+        is_shared=bool(others) and not lanes and devices[0].cuda is None,
         forks_strangers=forks_strangers,
     )
+
+
+def audit_key_of(secret: bytes) -> bytes:
+    """Return the secret that decides where a node's audits look."""
+    return hmac.digest(secret, b"arnode/audits/1", "sha256")
 
 
 def _shown_beside(devices: Sequence[Device]) -> list[Path] | None:

@@ -12,12 +12,12 @@ from node.line.repeating import AGAIN, claim_answered
 from node.store.blobs import BLOB_LIMIT_BYTES
 from node.store.jobs import PlannedRun
 from protocol.runs import Run
+from trainer.measuring.lane import LaneRunner
 from trainer.measuring.outcome import RunOutcome
-from trainer.runner import Runner
 
 
 async def falls_short(
-    step: JobStep, run: PlannedRun, ledger: Ledger, runner: Runner
+    step: JobStep, run: PlannedRun, ledger: Ledger, runner: LaneRunner
 ) -> RunOutcome | None:
     """Return what the answer that a claim shows is worth, if that is less than it claims.
 

@@ -1,31 +1,35 @@
 """The lanes of a loop: which one a run goes to, when it may train there, and how many there are.
 
-A lane is a device of one class, or a share of the processor. Runs of one job stay on one lane: on
-one device, so that pairs differ by their sources alone, and one after the other, so that no two
-processes that know a secret split live on two lanes at once.
+A lane is a device of one class, or a share of the processor, here or on another machine. Runs of
+one job stay on one lane: on one device, so that pairs differ by their sources alone, and one after
+the other, so that no two processes that know a secret split live on two lanes at once. A job whose
+lane went away goes on at another.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from node.line.splits import random_seed
 from protocol.source import Source
-from trainer.runner import Runner
+from trainer.measuring.lane import LaneRunner
+from trainer.measuring.training import PutOff
 
 
 class Lane:
     """One runner. `free`: the next run may train there; `in_flight`: so many runs are there."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: LaneRunner) -> None:
         self.runner = runner
         self.in_flight = 0
         self.free = asyncio.Event()
-        self.free.set()
+        self._is_training = False
+        self.look()
 
     @property
     def is_timed(self) -> bool:
         """Whether it is known what the baseline costs there in this session."""
-        return self.runner.baseline_cost is not None
+        return self.runner.is_timed
 
     def is_baseline(self, source: Source) -> bool:
         """Whether a source is the task's own."""
@@ -34,19 +38,43 @@ class Lane:
     def begin(self) -> None:
         """Take note of a run that begins to train."""
         self.in_flight += 1
-        self.free.clear()
+        self._is_training = True
+        self.look()
+
+    def trained(self) -> None:
+        """Take note that the run that began has trained."""
+        self._is_training = False
+        self.look()
 
     def end(self) -> None:
         """Take note of a run that has ended."""
         self.in_flight -= 1
-        self.free.set()
+        self.trained()
+
+    def look(self) -> None:
+        """See anew whether a run may train there."""
+        if self._is_training or not self.runner.is_there:
+            self.free.clear()
+        else:
+            self.free.set()
 
 
 class Lanes:
-    """All lanes of a session. `share_processor`: they are no devices of their own."""
+    """All lanes of a session. `share_processor`: they are no devices of their own.
 
-    def __init__(self, runners: Sequence[Runner], *, share_processor: bool = False) -> None:
+    `on_change` is called whenever a lane went away or came back.
+    """
+
+    def __init__(
+        self,
+        runners: Sequence[LaneRunner],
+        *,
+        share_processor: bool = False,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self._lanes = [Lane(runner) for runner in runners]
+        for lane in self._lanes:
+            lane.runner.tell_presence(partial(self._look, lane, on_change))
         self._share_processor = share_processor and len(self._lanes) > 1
         self._of_job: dict[int, Lane] = {}
         self._calibrating = asyncio.Lock()
@@ -68,9 +96,22 @@ class Lanes:
         """
         return self.count - self._share_processor
 
+    @staticmethod
+    def _look(lane: Lane, on_change: Callable[[], None]) -> None:
+        lane.look()
+        on_change()
+
     async def calibrate(self) -> None:
-        """Measure what the baseline costs in this session, on all of them at once."""
-        await _together([lane.runner for lane in self._lanes])
+        """Measure what the baseline costs in this session, on all that are there at once.
+
+        If one goes away meanwhile, it is measured on each before its first run.
+        """
+        there = [lane.runner for lane in self._lanes if lane.runner.is_there]
+        try:
+            await _together(there)
+        except PutOff:
+            if all(runner.is_there for runner in there):
+                raise
 
     async def get_ready(self, lane: Lane, source: Source) -> None:
         """Measure what the baseline costs on a lane before anything else is measured there.
@@ -89,10 +130,15 @@ class Lanes:
                 await self.calibrate()
 
     def of(self, job: int) -> Lane:
-        """Return the lane of a job; a new job's is one that is free, the least busy of those."""
-        if job not in self._of_job:
+        """Return the lane of a job; a new job's is one that is free, the least busy of those.
+
+        So is that of one whose lane went away, once there is another.
+        """
+        lane = self._of_job.get(job)
+        if lane is None or not lane.runner.is_there:
             self._of_job[job] = min(
-                self._lanes, key=lambda lane: (not lane.free.is_set(), lane.in_flight)
+                self._lanes,
+                key=lambda one: (not one.runner.is_there, not one.free.is_set(), one.in_flight),
             )
         return self._of_job[job]
 
@@ -119,7 +165,7 @@ class Lanes:
                 wait.cancel()
 
 
-async def _together(runners: Sequence[Runner]) -> None:
+async def _together(runners: Sequence[LaneRunner]) -> None:
     """Calibrate them at once; if one fails, none goes on."""
     calibrations = [asyncio.create_task(runner.calibrate(random_seed())) for runner in runners]
     try:

@@ -67,7 +67,9 @@ class Research:
         self._ideas = ideas
         self._agenda = agenda
         self._wake = news or asyncio.Event()
-        self._lanes = Lanes(session.runners, share_processor=session.is_shared)
+        self._lanes = Lanes(
+            session.runners, share_processor=session.is_shared, on_change=self._wake.set
+        )
         activity.lanes = self._lanes.count
         self._in_flight = InFlight()
         self._foreign_in_flight: set[tuple[int, int]] = set()
@@ -383,7 +385,10 @@ class Research:
         def on_trained() -> None:
             nonlocal trained_s
             trained_s = clock_s()
-            lane.free.set()
+            lane.trained()
+
+        async def needs_audit(public: int, _secret: int) -> bool:
+            return step.needs_audit(desk, run, public)
 
         is_foreign = step.is_foreign(run, self._ledger.publication.author)
         overseer = overseer_of(job, run, desk)
@@ -393,7 +398,7 @@ class Research:
             run.seed,
             is_fresh=is_foreign and not self._session.forks_strangers,
             split=self._session.split(job.split) if job.split else None,
-            needs_audit=lambda public, _secret: step.needs_audit(desk, run, public),
+            needs_audit=needs_audit,
             incumbent=self._incumbent.get(self._ledger.line.working) if self._ledger.line else None,
             on_trained=on_trained,
             session_ends_s=self._agenda.plan.ends_s,
@@ -417,6 +422,7 @@ class Research:
             curve=outcome.curve,
             steps=outcome.steps,
             given_up=overseer.given_up if overseer else None,
+            machine=lane.runner.machine or None,
         )
         self._store.jobs.finish_run(run, stored)
         self.activity.finished(outcome.ms)

@@ -59,7 +59,8 @@ class Channel(Generic[M]):
 
     def close(self) -> None:
         """End the channel now, whatever is left to write; who receives is told that it ended."""
-        self._writer.transport.abort()
+        if not self._writer.is_closing():  # of a pipe that broke nothing is left to end
+            self._writer.transport.abort()
 
 
 class Calls(Generic[A]):

@@ -99,7 +99,7 @@ class Program(Generic[M]):
             except BaseException:
                 channel.close()
                 raise
-        lines = asyncio.create_task(_pass_on_lines(process.stderr))
+        lines = asyncio.create_task(pass_on_lines(process.stderr))
         try:
             yield channel
         finally:
@@ -129,8 +129,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-async def _pass_on_lines(stderr: asyncio.StreamReader | None) -> None:
-    """Log what the child writes to stderr: short lines, not too many; the rest is counted."""
+async def pass_on_lines(stderr: asyncio.StreamReader | None, *, whose: str = "") -> None:
+    """Log what a child writes to stderr: short lines, not too many; the rest is counted.
+
+    `whose` stands before each.
+    """
     budget = LineBudget()
     rest = ""
     while stderr is not None and (data := await stderr.read(4096)):
@@ -138,9 +141,9 @@ async def _pass_on_lines(stderr: asyncio.StreamReader | None) -> None:
         rest = rest[-LINE_LIMIT:]
         for line in lines:
             if budget.allows(time.monotonic()):
-                _log.warning("%s", printable(line))
+                _log.warning("%s%s", whose, printable(line))
     if rest:
-        _log.warning("%s", printable(rest))
+        _log.warning("%s%s", whose, printable(rest))
 
 
 class LineBudget:

@@ -41,6 +41,7 @@ def handlers(node: Node) -> Mapping[str, Handler]:
             sandbox=probe_tier().name,
             research=node.research,
             membership=node.membership,
+            remote=node.remote,
         )
 
     async def peers(_: Mapping[str, Message]) -> Message:

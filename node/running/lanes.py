@@ -27,6 +27,18 @@ class LanesHere:
     told: str = ""
 
 
+def are_elsewhere(config: Config) -> bool:
+    """Say whether settings name lanes of other machines.
+
+    Raises ConfigurationError if they do so in two ways.
+    """
+    if config.ray is not None and config.lane_hosts:
+        raise ConfigurationError(
+            "`ray` and `lane_hosts` name lanes in two ways", "take one of --ray and --lane"
+        )
+    return config.ray is not None or bool(config.lane_hosts)
+
+
 def lanes_here(manifest: TaskManifest, config: Config, *, is_on_demand: bool) -> LanesHere:
     """Return the lanes of a task here; one is enough for what somebody waits for.
 

@@ -23,7 +23,7 @@ from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.running.assembly import Thinking, open_peers
 from node.running.books import Books
-from node.running.lanes import lanes_here
+from node.running.lanes import LanesHere, are_elsewhere, lanes_here
 from node.running.loading import loading_rest
 from node.running.loads import Load
 from node.running.questions import Question
@@ -44,6 +44,7 @@ from trainer.task_folder.task import Task
 
 if TYPE_CHECKING:
     from node.peering.membership import Membership
+    from node.remote.lanes import RemoteLanes
 
 _log = logging.getLogger("node")
 
@@ -52,7 +53,7 @@ _log = logging.getLogger("node")
 class Node:
     """A node that is open: everything a command or a view may look at.
 
-    `membership`: its part in a network, if it has one.
+    `membership`: its part in a network, if it has one; `remote`: its lanes on other machines.
     """
 
     home: Home
@@ -64,6 +65,7 @@ class Node:
     slow: SlowProposer | None
     research: Research
     membership: "Membership | None" = None
+    remote: "RemoteLanes | None" = None
 
     def take(self, question: Question) -> int:
         """Queue a claim to be run again, checked; return its job's number.
@@ -118,7 +120,22 @@ async def open_node(
         quotas = Quotas(total=config.max_records)
         store = stack.enter_context(Store.open(home, quotas=quotas, progress=progress))
         remember_folder(store, task, config.task)
-        lanes = lanes_here(task.manifest, config, is_on_demand=goal.is_on_demand)
+        activity, news = Activity(_log.info), asyncio.Event()
+        remote: RemoteLanes | None = None
+        if are_elsewhere(config) and not goal.is_on_demand:
+            remote = await stack.enter_async_context(
+                _remote_lanes(
+                    home,
+                    config,
+                    task,
+                    has_company=network is not None,
+                    progress=progress,
+                    say=activity.say,
+                )
+            )
+            lanes = LanesHere(devices=(remote.runners[0].device,))
+        else:
+            lanes = lanes_here(task.manifest, config, is_on_demand=goal.is_on_demand)
         session = await stack.enter_async_context(
             opened(
                 home,
@@ -128,6 +145,7 @@ async def open_node(
                 devices=lanes.devices,
                 needs_all=goal.is_on_demand,  # what somebody asks for is answered on all of it
                 models=models,
+                lanes=remote.runners if remote else (),
             )
         )
         books = Books.of(home, config, store, session.subject)
@@ -135,7 +153,6 @@ async def open_node(
         if not goal.is_on_demand:  # a claim that is run again does not change what one works on
             remember_session(store, books.ledger.key)
         books.keep_journal()
-        activity, news = Activity(_log.info), asyncio.Event()
         if lanes.told:
             activity.say(lanes.told)
         await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
@@ -185,7 +202,29 @@ async def open_node(
             slow=slow,
             research=research,
             membership=membership,
+            remote=remote,
         )
+
+
+def _remote_lanes(
+    home: Home,
+    config: Config,
+    task: Task,
+    *,
+    has_company: bool,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> "contextlib.AbstractAsyncContextManager[RemoteLanes]":
+    from node.remote.opening import remote_lanes
+
+    return remote_lanes(
+        home,
+        config,
+        task,
+        runs_strangers=has_company and config.peer_code != "none",
+        progress=progress,
+        say=say,
+    )
 
 
 def _resting_on_battery(config: Config, session: Session) -> Callable[[], bool]:

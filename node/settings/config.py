@@ -198,7 +198,8 @@ class Config:
     )
     """How many runs stand beside each other on the CPU, where a task has a budget of tokens:
     `"auto"`, as many as there are cores and memory for; or a number, no larger than that of the
-    cores. Whatever else the machine does goes before them."""
+    cores. Whatever else the machine does goes before them. With `ray`: how many lanes are asked of
+    the cluster, `"auto"` for one on each of its cores or cards."""
 
     stop_early: bool = setting(False, _SWITCH)
     """Whether a first run is stopped whose printed loss foretells, by those of twenty runs before,
@@ -223,6 +224,34 @@ class Config:
 
     max_experiments: int | None = setting(None, _COUNT, Flag("Stop after so many experiments."))
     """Stop a session after so many experiments."""
+
+    ray: str | None = setting(
+        None,
+        ValueKind(take.ray_address, 'an address like "10.0.0.1:6379", "auto" or "local"'),
+        Flag("Measure on the machines of your own Ray cluster.", metavar="ADDR|auto|local"),
+    )
+    """A [Ray cluster](fleet.md) of your own whose machines measure in place of this one, a lane for
+    each core or card: its head's address, like `10.0.0.1:6379`; `auto` for the one on this machine;
+    `local` for one that this node starts for itself. With `lanes` there are as many as you say."""
+
+    lane_hosts: tuple[str, ...] = setting(
+        (),
+        ValueKind(take.lane_hosts, 'machines with how many lanes each: ["gpu1", "gpu2:4"]'),
+        Flag(
+            "Measure on another machine by ssh, on N lanes, more than once.",
+            metavar="HOST[:N]",
+            is_repeated=True,
+            option="--lane",
+        ),
+    )
+    """Machines of your own that measure in place of this one, reached by `ssh`, with how many lanes
+    each has: `["gpu1", "gpu2:4"]`. See [your other machines](fleet.md)."""
+
+    lane_command: tuple[str, ...] = setting(
+        ("arnode", "lane"), ValueKind(take.argv, 'a command as a list: ["arnode", "lane"]')
+    )
+    """The command that is a lane on those machines, a word each, where `arnode` is not on their
+    `PATH`: `["/opt/arnode/bin/arnode", "lane"]`."""
 
     max_watts: int | None = setting(
         None,

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from node.settings.addresses import parse_direct
 from node.settings.network_definition import NO_NETWORK
+from node.settings.own_address import lane_host, ray_cluster
 from protocol.codecs import NAME_PATTERN, line
 from protocol.errors import Rejected
 
@@ -52,6 +53,23 @@ def text_if(is_right: Callable[[str], object]) -> Callable[[Given], str]:
 def one_of(*words: str) -> Callable[[Given], str]:
     """One of these words."""
     return text_if(words.__contains__)
+
+
+def ray_address(value: Given) -> str:
+    """What names a Ray cluster of one's own."""
+    named = ray_cluster(text(value))
+    if isinstance(named, Rejected):
+        raise WrongWordError(named.reason)
+    return named
+
+
+def lane_hosts(value: Given) -> tuple[str, ...]:
+    """Machines, each with how many lanes it has."""
+    named = words(value)
+    for word in named:
+        if isinstance(read := lane_host(word), Rejected):
+            raise WrongWordError(read.reason)
+    return named
 
 
 def _is_server(url: str) -> bool:

@@ -91,7 +91,8 @@ class StoredOutcome:
     """How a run ended: what a record will say of it, and what only this node keeps.
 
     `curve` is what it printed of its loss while it trained, of so many `steps` as it said;
-    `given_up` the share of these, in thousandths, after which it looked hopeless.
+    `given_up` the share of these, in thousandths, after which it looked hopeless. `machine` is
+    another one that measured it for this node.
     """
 
     run: Run
@@ -100,6 +101,7 @@ class StoredOutcome:
     curve: tuple[LossPoint, ...] = ()
     steps: int | None = None
     given_up: int | None = None
+    machine: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +127,12 @@ def encode_outcome(outcome: StoredOutcome) -> bytes:
     stages: list[Value] = [[one.part, one.name, one.start_ms, one.end_ms] for one in outcome.stages]
     curve: list[Value] = [[one.step, one.loss_nano] for one in outcome.curve]
     kept: dict[str, Value] = {"log": log, "run": outcome.run.to_value(), "stages": stages}
-    more = {"curve": curve or None, "steps": outcome.steps, "given_up": outcome.given_up}
+    more: dict[str, Value] = {
+        "curve": curve or None,
+        "steps": outcome.steps,
+        "given_up": outcome.given_up,
+        "machine": outcome.machine,
+    }
     return encode({**kept, **{name: value for name, value in more.items() if value is not None}})
 
 
@@ -146,6 +153,7 @@ def decode_outcome(data: bytes) -> StoredOutcome:
                     curve=curve,
                     steps=cast("int | None", rest.get("steps")),
                     given_up=cast("int | None", rest.get("given_up")),
+                    machine=cast("str | None", rest.get("machine")),
                 )
     raise DamagedStoreError("a run's outcome in the store does not read", DAMAGED_HINT)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from node.loop.research import Research
     from node.peering.membership import Membership
     from node.peering.rendezvous import Rendezvous
+    from node.remote.lanes import RemoteLanes
 
 DECISIONS: tuple[Decision, ...] = ("kept", "discarded", "failed", "rejected")
 VERDICTS: tuple[AttestVerdict, ...] = (
@@ -45,10 +46,12 @@ def status_document(
     sandbox: str,
     research: "Research | None" = None,
     membership: "Membership | None" = None,
+    remote: "RemoteLanes | None" = None,
 ) -> dict[str, Message]:
     """Return the document. `author` is None while the node has no key yet; `net` is in use.
 
-    What runs has a `research`, or as a bootstrap node a `membership` alone.
+    What runs has a `research`, or as a bootstrap node a `membership` alone; `remote` are the lanes
+    that are on other machines.
     """
     name = ""
     if author is not None:
@@ -60,6 +63,7 @@ def status_document(
         "node": {"author": author.hex() if author else None, "name": name},
         "sandbox": sandbox,
         "lines": lines,
+        "remote_lanes": remote.told() if remote else [],
         "network": _network(store, net, membership),
         "cost": _cost(store),
         "proving": None,  # while a card proves itself, what is told of that

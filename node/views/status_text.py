@@ -1,6 +1,7 @@
 """What reading commands print for people; scripts take `--json`."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -41,6 +42,19 @@ def print_status(document: Mapping[str, Any]) -> None:
         click.echo(f"nothing was measured here yet{next_step}")
     for line in document["lines"]:
         _print_line(line)
+    if lanes := document.get("remote_lanes"):  # a node of before does not tell it
+        _print_lanes(lanes)
+
+
+def _print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
+    """Print what lanes of other machines do: those that are open by machine, each other one."""
+    count = Counter(lane["machine"] for lane in lanes if lane["stage"] == "open")
+    there = ", ".join(f"{plain(machine)} ({many})" for machine, many in sorted(count.items()))
+    click.echo(f"\n{sum(count.values())} of {len(lanes)} lanes are open: {there or 'none'}")
+    for lane in lanes:
+        if lane["stage"] != "open":
+            told = f"{lane['stage']}: {lane['fault']}" if lane["fault"] else lane["stage"]
+            click.echo(f"  lane {lane['lane']}  {plain(told)}")
 
 
 def told_of_dht(dht: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from unittest import mock
 
 from protocol.runs import Status
 from tests.adversarial.bench import HONEST_SEED, hurried
+from tests.trainer.audits import audited
 from tests.trainer.runners import SPLIT
 from trainer.measuring import cost
 from trainer.measuring.outcome import RunOutcome
@@ -187,7 +188,7 @@ async def run_attacks(
     patience = nullcontext() if attacks[0].status == "timeout" else _patient()
     with hurried(runner, attacks[0].hangs_at), patience:
         outcome = await runner.run(
-            source, HONEST_SEED, split=SPLIT, needs_audit=lambda _public, _secret: is_audited
+            source, HONEST_SEED, split=SPLIT, needs_audit=audited(is_audited)
         )
     damage = host.find_damage()
     return [
@@ -224,7 +225,7 @@ async def run_attack(runner: Runner, honest: RunOutcome, attack: Attack, host: H
         runner.task.source,
         HONEST_SEED,
         split=SPLIT,
-        needs_audit=lambda _public, _secret: False,
+        needs_audit=audited(False),
     )
     if (again.metric_nano, again.secret_nano) != (honest.metric_nano, honest.secret_nano):
         fault = f"the next run ended differently: {again.status}, {again.reason}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
+from tests.trainer.audits import audited
 from tests.trainer.runners import SPLIT
 from trainer.host.processes import uids_in_use
 from trainer.language_model import stages
@@ -140,9 +141,7 @@ class Bench:
         """Run a source of one file."""
         source = self.runner.task.source.replacing("train.py", train.encode())
         outcome = self.loop.run(
-            self.runner.run(
-                source, seed, split=split, needs_audit=lambda _public, _secret: needs_audit
-            )
+            self.runner.run(source, seed, split=split, needs_audit=audited(needs_audit))
         )
         assert self.watch.left_behind == []
         return outcome

@@ -32,6 +32,7 @@ from tests.node.books import BASE_NANO, GAIN_NANO, SUBJECT, ledger_of, proposal_
 from tests.node.examples import BASELINE, MANIFEST
 from trainer.language_model.data import TaskData
 from trainer.measuring.host_load import Idle
+from trainer.measuring.kind import NeedsAudit, always
 from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import PutOff
@@ -96,6 +97,21 @@ class ScriptedRunner:
     prints: bytes = b""
     ends_s: list[float] = field(default_factory=list)
     fresh: set[bytes] = field(default_factory=set)  # trees of runs whose sandboxes are not forked
+    is_there: bool = True
+    machine: str = ""
+    on_change: Callable[[], None] = lambda: None
+
+    @property
+    def is_timed(self) -> bool:
+        return self.baseline_cost is not None
+
+    def go(self, *, is_there: bool) -> None:
+        """Go away, or come back."""
+        self.is_there = is_there
+        self.on_change()
+
+    def tell_presence(self, on_change: Callable[[], None]) -> None:
+        self.on_change = on_change
 
     async def calibrate(self, seed: int) -> RunOutcome:
         self.calibrations += 1
@@ -108,7 +124,7 @@ class ScriptedRunner:
         seed: int,
         *,
         split: bytes | None,
-        needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
+        needs_audit: NeedsAudit = always,
         incumbent: object = None,
         on_trained: Callable[[], None] = lambda: None,
         session_ends_s: float = math.inf,
@@ -143,7 +159,7 @@ class ScriptedRunner:
             await self.gate.wait()
         outcome = self.outcomes.get(source.tree, OUTCOME)
         if outcome.metric_nano is not None:
-            needs_audit(outcome.metric_nano, outcome.metric_nano)
+            await needs_audit(outcome.metric_nano, outcome.metric_nano)
             # A little noise that the seed decides, as torch's would be.
             wobble = (seed % 7 - 3) * 1000
             nano = outcome.metric_nano + wobble

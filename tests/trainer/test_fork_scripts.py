@@ -15,6 +15,7 @@ import pytest
 
 from protocol.source import Source
 from tests.adversarial.bench import ATTEMPTS
+from tests.trainer.audits import audited
 from tests.trainer.runners import SPLIT, prepare_all, runner_of
 from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
@@ -41,6 +42,7 @@ LOOKING_AROUND = (
         BUILD,
         """
 import prepare
+from tests.trainer.audits import audited
 ids = tokenizer.encode(["Ada gave", "Omar"], prepend=tokenizer.get_bos_token_id())
 assert [tokenizer.decode(each) for each in ids] == ["Ada gave", "Omar"]
 assert prepare.get_token_bytes()[ids[0]].sum() == len("Ada gave")
@@ -194,7 +196,7 @@ class Bench:
     def run(self, script: Source) -> RunOutcome:
         """Run one, again where a crowd of tests stretched its seconds beyond what it may cost."""
         for _ in range(ATTEMPTS):
-            run = self.runner.run(script, SEED, split=SPLIT, needs_audit=lambda *_: False)
+            run = self.runner.run(script, SEED, split=SPLIT, needs_audit=audited(False))
             if (outcome := self.loop.run(run)).status != "timeout":
                 break
         return outcome

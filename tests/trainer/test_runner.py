@@ -12,6 +12,7 @@ from protocol.runs import MAX_REASON, Run, Status
 from protocol.source import Source
 from tests.adversarial.bench import HURRIED_S, hurried
 from tests.conftest import MakeRunner
+from tests.trainer.audits import audited
 from tests.trainer.runners import SPLIT, runner_of
 from trainer.language_model.data import TaskData
 from trainer.measuring import cost
@@ -51,7 +52,7 @@ def test_the_same_seed_and_tree_give_the_same_bits(make_runner: MakeRunner) -> N
             await free.wait()
             beside = await asyncio.gather(
                 first,
-                runner.run(source, 5, split=SPLIT, needs_audit=lambda _public, _secret: False),
+                runner.run(source, 5, split=SPLIT, needs_audit=audited(False)),
             )
             return [alone, *beside], await runner.run(source, 6, split=SPLIT)
 

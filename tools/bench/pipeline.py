@@ -177,7 +177,7 @@ def _plain(task: Task, data: TaskData, root: Path, *, seed: int) -> Cost:
     return Cost(wall_s=time.monotonic() - started_s, cpu_s=cpu_s)
 
 
-def _is_fourth(number: int, _public: float, _secret: float) -> bool:
+async def _is_fourth(number: int, _public: int, _secret: int) -> bool:
     return number % 4 == 0
 
 

@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from protocol.source import Source
 from protocol.units import NANO
+from tests.trainer.audits import audited as says
 from tests.trainer.runners import SPLIT, runner_of
 from tools.gpu.card import Machine
 from tools.gpu.ground import Ground
@@ -67,7 +68,7 @@ class Session:
     ) -> RunOutcome:
         """Run a source from start to audit, with nothing beside it."""
         run = partial(self._runner.run, source, seed, split=SPLIT)
-        return await self._timed(what, lambda: run(needs_audit=lambda _one, _other: audited))
+        return await self._timed(what, lambda: run(needs_audit=says(audited)))
 
     async def run_beside(
         self, what: str, source: Source, seed: int, *, on_trained: Callable[[], None]

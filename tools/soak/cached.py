@@ -18,6 +18,7 @@ from trainer.host.device import processor
 from trainer.language_model.data import TaskData
 from trainer.language_model.text.arrays import TokenRows
 from trainer.language_model.text.token_cache import tokens_digest, write_atomically
+from trainer.measuring.kind import NeedsAudit, always
 from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.outcome import Answers, RunOutcome
 from trainer.runner import Runner
@@ -137,7 +138,7 @@ class CachedRunner(Runner):
         seed: int,
         *,
         split: bytes | None = None,
-        needs_audit: Callable[[int, int], bool] = lambda _public, _secret: True,
+        needs_audit: NeedsAudit = always,
         incumbent: Answers | None = None,
         on_trained: Callable[[], None] = lambda: None,
         session_ends_s: float = math.inf,
@@ -170,7 +171,7 @@ class CachedRunner(Runner):
             self.kept.put(source.tree, kept)
         if kept.metric_nano is None or kept.secret_nano is None:
             return replace(kept, seed=seed)
-        is_audited = needs_audit(kept.metric_nano, kept.secret_nano)
+        is_audited = await needs_audit(kept.metric_nano, kept.secret_nano)
         return replace(kept, seed=seed, audit=kept.audit if is_audited else None)
 
 

@@ -24,6 +24,7 @@ from protocol.errors import ArnodeError
 from protocol.runs import MAX_SEED
 from protocol.source import Source
 from protocol.units import NANO
+from tests.trainer.audits import audited
 from tests.trainer.runners import prepare_all
 from tools.paths import TASKS
 from tools.soak.arms import KnobsSearch, OutOfRuns, ParzenSearch, Search, UniformSearch
@@ -135,9 +136,7 @@ class Bench:
     async def _run(self, source: Source, seed: int) -> Noted:
         began = time.monotonic()
         # Nobody cheats here, and an audit changes no metric.
-        outcome = await self._runner.run(
-            source, seed, split=_SPLIT, needs_audit=lambda _public, _secret: False
-        )
+        outcome = await self._runner.run(source, seed, split=_SPLIT, needs_audit=audited(False))
         return Noted(
             tree=source.tree.hex(),
             seed=seed,

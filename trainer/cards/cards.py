@@ -82,7 +82,7 @@ class Cards:
 @functools.cache
 def idle_cards(manifest: TaskManifest) -> str:
     """Return a line about the cards that a task has no use for; empty if there are none."""
-    names = "" if _is_for_cards(manifest) else probe_cards().names
+    names = "" if is_for_cards(manifest) else probe_cards().names
     return f"idle, as {manifest.name} is measured on the CPU: {names}" if names else ""
 
 
@@ -135,14 +135,15 @@ def probe_devices(manifest: TaskManifest, gpus: Sequence[str] = ()) -> tuple[Dev
     """
     if manifest.program is not None and manifest.program.device == ANY:
         return (replace(processor(), hardware_class=HardwareClass(ANY, ANY)),)
-    if not _is_for_cards(manifest):
+    if not is_for_cards(manifest):
         return (processor(),)
     if gpus:
         return chosen_cards(gpus)
     return tuple(card.device for card in probe_wanted(()).cards) or (processor(),)
 
 
-def _is_for_cards(manifest: TaskManifest) -> bool:
+def is_for_cards(manifest: TaskManifest) -> bool:
+    """Say whether a task's runs are measured on cards where there are some."""
     if manifest.program is not None:
         return manifest.program.device == CARD
     return manifest.budget.unit == "seconds"

@@ -165,7 +165,7 @@ class Stages:
             if (target_nano := self._task.manifest.target_nano) is not None:
                 public = secret = self._time_nano(max(public, secret), target_nano, meter)
             audit, known = None, claims[scored.public]
-            if request.needs_audit(public, secret):
+            if await request.needs_audit(public, secret):
                 stage = partial(self._audit, request, weights, meter, scored, claims)
                 audit = await restarted(stage)
         return Scores(answers=known, public_nano=public, secret_nano=secret, audit=audit)

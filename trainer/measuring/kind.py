@@ -8,7 +8,7 @@ The runner (`trainer.runner`) decides what each may cost, waits for idle minutes
 that others disturbed. It knows no kind by name, and looks into nothing that a run made or answered.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from trainer.cards.watch import CardWatch
 
 Progress: TypeAlias = Callable[[str, float], None]  # what is done, and how much of it: 0 to 1
+NeedsAudit: TypeAlias = Callable[[int, int], Awaitable[bool]]
+
+
+async def always(_public: int, _secret: int) -> bool:
+    """Say that a run is audited."""
+    return True
 
 
 class NotThereYet(Exception):  # noqa: N818 -- an event: the run is repeated when it is
@@ -52,7 +58,7 @@ class Request:
     source: Source
     seed: int
     split: bytes | None
-    needs_audit: Callable[[int, int], bool]
+    needs_audit: NeedsAudit
     incumbent: Answers | None
     ceiling: StageCosts
     is_fresh: bool = False

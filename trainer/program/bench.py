@@ -13,7 +13,7 @@ from typing import Final
 from trainer.host.device import Device
 from trainer.measuring.cost import UNLIMITED
 from trainer.measuring.host_load import LaneWork
-from trainer.measuring.kind import Request
+from trainer.measuring.kind import Request, always
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Meter
 from trainer.program.candidate import Met
@@ -162,7 +162,7 @@ class Bench:
             source=self.task.source,
             seed=seed,
             split=_KEY,
-            needs_audit=lambda _public, _secret: True,
+            needs_audit=always,
             incumbent=None,
             ceiling=UNLIMITED,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from protocol.source import Source
+from tests.trainer.audits import audited
 from tests.trainer.runners import SPLIT
 from tests.trainer.test_runner import Edited
 from tools.soak.cached import SEED_POOL, CachedRunner, KeptRuns, PooledSeeds
@@ -59,7 +60,7 @@ def test_a_kept_run_is_the_real_one_to_the_bit(
         assert made.status == "ok"
         assert figures(kept) == figures(made)
         assert (kept.metric_nano, kept.secret_nano) == (real.metric_nano, real.secret_nano)
-        unaudited = await second.run(source, seed, needs_audit=lambda _public, _secret: False)
+        unaudited = await second.run(source, seed, needs_audit=audited(False))
         assert figures(unaudited) == {**figures(made), "audit": None}
 
     asyncio.run(check())

@@ -1,0 +1,93 @@
+"""Lanes whose programs are started by commands, as over ssh: a process here for each of them.
+
+What it reads and writes are the lane's messages. One that ends is started again, later and later
+while it dies young.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from node.processes.channel import Channel
+from node.processes.child import pass_on_lines
+from node.processes.supervisor import Backoff
+from node.remote.contract import FRAMING
+from node.remote.lanes import RemoteLanes
+from protocol.framing import ChannelError, Message
+
+_PARTING_S: Final = 2.0
+
+
+class CommandLink:
+    """Carries messages to lanes, one for each of these commands."""
+
+    def __init__(self, commands: Sequence[Sequence[str]]) -> None:
+        self._commands = commands
+        self._outboxes: list[asyncio.Queue[Message]] = [asyncio.Queue() for _ in commands]
+
+    async def run(self, lanes: RemoteLanes) -> NoReturn:
+        """Start the lanes and tell `lanes` what they say; never return."""
+        async with asyncio.TaskGroup() as keeping:
+            for number in range(len(self._commands)):
+                keeping.create_task(self._keep(number, lanes))
+        raise AssertionError  # none of them ends
+
+    def send(self, lane: int, message: Message) -> None:
+        """Hand a message to a lane; it is dropped while there is none."""
+        self._outboxes[lane].put_nowait(message)
+
+    async def _keep(self, number: int, lanes: RemoteLanes) -> NoReturn:
+        backoff = Backoff()
+        while True:
+            born_s = time.monotonic()
+            try:
+                await self._live(number, lanes)
+            except (ChannelError, OSError) as fault:
+                lanes.lost(number, str(fault))
+            await asyncio.sleep(backoff.wait_s(time.monotonic() - born_s))
+
+    async def _live(self, number: int, lanes: RemoteLanes) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *self._commands[number],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # an interrupt at the terminal is for the node
+        )
+        assert process.stdin is not None  # noqa: S101 -- pipes were asked for
+        assert process.stdout is not None  # noqa: S101
+        channel = Channel(process.stdout, process.stdin, FRAMING)
+        outbox = self._outboxes[number] = asyncio.Queue()
+        sending = asyncio.create_task(_send(channel, outbox))
+        lines = asyncio.create_task(pass_on_lines(process.stderr, whose=f"lane {number}: "))
+        try:
+            while True:
+                lanes.heard(number, await channel.receive())
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            try:
+                await _end(process, channel)
+            finally:
+                # What it said last is most of why it died.
+                await asyncio.wait([lines], timeout=_PARTING_S)
+                lines.cancel()
+
+
+async def _send(channel: Channel[Message], outbox: "asyncio.Queue[Message]") -> NoReturn:
+    while True:
+        await channel.send(await outbox.get())
+
+
+async def _end(process: asyncio.subprocess.Process, channel: Channel[Message]) -> None:
+    """See to it that a process is over: first its input ends, then it is killed."""
+    channel.close()
+    try:
+        async with asyncio.timeout(_PARTING_S):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

@@ -1,0 +1,214 @@
+"""What a node asks of a lane elsewhere, and what that answers: the messages, whoever carries them.
+
+N numbers the node's questions. A lane is one device and does one thing after another, but scores a
+run while it trains the next.
+
+    node → lane                             lane → node
+    ["open", Opening]                       ["here", version]       first, and after each new start
+    ["calibrate", N, seed]                  ["opens", what, thousandths]
+    ["run", N, Wanted]                      ["open", Opened]  or  ["refused", message, hint]
+    ["judge", N, evidence, seed]            ["waits"]               a run does, for an idle minute
+    ["audits", N, whether]                  ["trains", N]           now, or anew
+    ["hopeless", N, why]                    ["curve", N, [[step, loss]], steps | nil]
+    ["cancel", N]                           ["trained", N]          the next may train
+    ["hurry"]                               ["claims", N, public, secret]   is it audited?
+    ["no more"]                             ["ended", N, Told, tolerance]
+                                            ["put off", N]
+                                            ["failed", N, message, hint]
+
+A lane is its owner's own machine. What it says is read as strictly as a record all the same: a
+version that means something else must not be taken for one that does not.
+"""
+
+import io
+from dataclasses import dataclass, field
+from typing import Annotated, Final, TypeAlias, cast
+
+import numpy as np
+
+from protocol.codecs import Codec, binary, integer, line
+from protocol.encoding import MAX_INT, Value
+from protocol.errors import ArnodeError, Rejected
+from protocol.fields import Digest, Items, Mapped, Natural, RelativePath, Word
+from protocol.framing import Framing, Message, plain_framing
+from protocol.manifest import MAX_FILES
+from protocol.runs import MAX_SEED, Env, Role, Run, Status
+from protocol.source import Source
+from trainer.measuring.loss_curve import MAX_POINTS, LossPoint
+from trainer.measuring.outcome import Answers, RunOutcome
+from trainer.measuring.timeline import Part, Stage, StageName
+
+MOST_BYTES: Final = 512 << 20  # a message: what a model made, or what it answers
+FRAMING: Final[Framing[Message]] = plain_framing(MOST_BYTES)
+RAW: Final[Framing[bytes]] = Framing(limit_bytes=MOST_BYTES, encode=bytes, decode=bytes)  # unread
+_ROLE: Final[Role] = "candidate"  # whoever asks knows which it is
+_KEY_BYTES: Final = 32
+_STAGES: Final = 4096
+
+_File: TypeAlias = tuple[RelativePath, Annotated[bytes, binary(0, 64 << 20)]]
+_Text: TypeAlias = Annotated[str, line(0, 4096)]
+_Bytes: TypeAlias = Annotated[bytes, binary(0, MOST_BYTES)]
+_Seed: TypeAlias = Annotated[int, integer(0, MAX_SEED)]
+
+
+def _log(value: Value) -> str | Rejected:
+    return value.decode("utf-8", "replace") if type(value) is bytes else Rejected("not bytes")
+
+
+# Foreign text, hence bytes.
+_LOG: Final = Codec(_log, lambda log: log.encode("utf-8", "backslashreplace"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening(Mapped):
+    """The task that a lane opens, and what the node's settings say of its runs.
+
+    `task`: what commands call it, `id` which one that must be. `audit_key`: 32 secret bytes that
+    decide where audits look. `runs_strangers`: whether peers' code will be run as well.
+    """
+
+    task: _Text
+    id: Digest
+    audit_key: Annotated[bytes, binary(_KEY_BYTES, _KEY_BYTES)] = field(repr=False)
+    data_url: _Text | None
+    patience_ms: Natural
+    runs_strangers: bool
+    allow_partial_sandbox: bool
+    peers_in_container: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened(Mapped):
+    """What a lane measures on: a device of this class, which `environment` tells more of."""
+
+    machine: _Text
+    hardware_class: Word
+    family: Word
+    cuda: _Text | None
+    environment: Env
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted(Mapped):
+    """One run; all as in `trainer.runner.Runner.run`. `left_ms`: until its session ends."""
+
+    files: Annotated[tuple[_File, ...], Items(1, MAX_FILES)]
+    seed: _Seed
+    split: Annotated[bytes | None, binary(_KEY_BYTES, _KEY_BYTES)] = field(repr=False)
+    incumbent: _Bytes | None = field(repr=False)
+    left_ms: Natural | None
+    is_fresh: bool
+    wants_product: bool
+
+    @property
+    def source(self) -> Source:
+        """What is to be run."""
+        return Source.of(dict(self.files))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Point(Mapped):
+    step: Natural
+    loss_nano: Annotated[int, integer(-MAX_INT, MAX_INT)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stage(Mapped):
+    part: Word
+    name: Word
+    start_ms: Natural
+    end_ms: Natural
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told(Mapped):
+    """A run's outcome, as `RunOutcome` has it. `fault`: the message and hint of one."""
+
+    run: Run
+    unquoted: _Text | None
+    log_tail: Annotated[str, _LOG]
+    answers: _Bytes | None = field(repr=False)
+    product: _Bytes | None = field(repr=False)
+    stages: Annotated[tuple[_Stage, ...], Items(0, _STAGES)]
+    curve: Annotated[tuple[_Point, ...], Items(0, MAX_POINTS + 1)]
+    steps: Natural | None
+    evidence: _Bytes | None = field(repr=False)
+    fault: tuple[_Text, _Text] | None
+
+    @classmethod
+    def of(cls, outcome: RunOutcome, product: bytes | None = None) -> "Told":
+        """Return what is told of an outcome."""
+        fault = outcome.fault
+        return cls(
+            run=outcome.to_run(_ROLE),
+            unquoted=outcome.unquoted,
+            log_tail=outcome.log_tail,
+            answers=packed(outcome.answers),
+            product=product,
+            stages=tuple(
+                _Stage(part=one.part, name=one.name, start_ms=one.start_ms, end_ms=one.end_ms)
+                for one in outcome.stages
+            ),
+            curve=tuple(_Point(step=one.step, loss_nano=one.loss_nano) for one in outcome.curve),
+            steps=outcome.steps,
+            evidence=outcome.evidence,
+            fault=None if fault is None else (fault.message, fault.hint),
+        )
+
+    def outcome(self) -> RunOutcome:
+        """Return the outcome. Raises ArnodeError for answers that are none."""
+        run = self.run
+        return RunOutcome(
+            seed=run.seed,
+            status=cast("Status", run.status),
+            metric_nano=run.metric_nano,
+            secret_nano=run.secret_nano,
+            ms=run.ms,
+            cpu_ms=run.cpu_ms,
+            serve_ms=run.serve_ms,
+            tokens=run.tokens,
+            peak_mem_bytes=run.peak_mem_bytes,
+            audit=run.audit,
+            flags=run.flags,
+            reason=run.reason,
+            unquoted=self.unquoted,
+            log_tail=self.log_tail,
+            answers=unpacked(self.answers),
+            stages=tuple(
+                Stage(
+                    part=cast("Part", one.part),
+                    name=cast("StageName", one.name),
+                    start_ms=one.start_ms,
+                    end_ms=one.end_ms,
+                )
+                for one in self.stages
+            ),
+            curve=tuple(LossPoint(step=one.step, loss_nano=one.loss_nano) for one in self.curve),
+            steps=self.steps,
+            evidence=self.evidence,
+            fault=None if self.fault is None else ArnodeError(*self.fault),
+        )
+
+
+def packed(answers: Answers | None) -> bytes | None:
+    """Return answers as bytes: those of all kinds that have any are arrays of numbers."""
+    if answers is None:
+        return None
+    stream = io.BytesIO()
+    np.save(stream, np.asarray(answers), allow_pickle=False)
+    return stream.getvalue()
+
+
+def unpacked(data: bytes | None) -> Answers | None:
+    """Return the answers that bytes are. Raises ArnodeError if they are none."""
+    if data is None:
+        return None
+    try:
+        return cast("Answers", np.load(io.BytesIO(data), allow_pickle=False))
+    except (ValueError, EOFError, OSError) as fault:
+        raise ArnodeError(f"a lane's answers do not read: {fault}") from fault
+
+
+def as_value(message: Message) -> Value:
+    """Return a part of a message as the value that a map is read from."""
+    return cast("Value", message)

@@ -1,0 +1,219 @@
+"""All lanes of a node that are elsewhere: opened on the node's task, heard, and opened again.
+
+What carries their messages is a `Link`. A lane whose device is of another class than the first
+one's, or whose last digits may differ from its, is left out: metrics of both would be compared.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol, cast
+
+from node.line.identity import version
+from node.remote.contract import Opened, Opening, as_value
+from node.remote.runner import RemoteRunner, device_of
+from node.terminal.progress import Progress
+from protocol.errors import ArnodeError, ConfigurationError, Rejected
+from protocol.framing import ChannelError, Message
+from trainer.host.device import Device
+from trainer.task_folder.task import Task
+
+# Of a device's environment, what differs from machine to machine without changing a digit.
+_OF_NO_MATTER: Final = frozenset({"cores"})
+_SETTLED_S: Final = 5.0  # without a further lane: the others may come later
+_log = logging.getLogger("node")
+
+
+class Link(Protocol):
+    """Carries messages to lanes and back, over whatever there is, and starts lanes that ended."""
+
+    async def run(self, lanes: "RemoteLanes") -> None:
+        """Tell `lanes` what each says and when one is lost; never return.
+
+        Raises ArnodeError if there can be none.
+        """
+
+    def send(self, lane: int, message: Message) -> None:
+        """Hand a message to a lane; it is dropped if there is none."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LaneState:
+    """How a lane stands: what people are told of it.
+
+    `machine` is empty before it was there; `fault` is why it does not serve, if it does not.
+    """
+
+    machine: str = ""
+    stage: str = "starting"
+    fault: str = ""
+    times_lost: int = 0
+
+
+class RemoteLanes:
+    """So many lanes on a task. `say` tells people once; `states` are for whoever looks."""
+
+    def __init__(
+        self, task: Task, opening: Opening, link: Link, *, count: int, say: Callable[[str], None]
+    ) -> None:
+        self._opening = opening
+        self._link = link
+        self._say = say
+        self.device: Device | None = None  # that all of them are like
+        self.runners = tuple(
+            RemoteRunner(task, number, self._sending(number)) for number in range(count)
+        )
+        self.states = tuple(LaneState() for _ in self.runners)
+        self.changed = asyncio.Event()
+        self.refused: ArnodeError | None = None
+
+    def _sending(self, number: int) -> Callable[[Message], None]:
+        return lambda message: self._link.send(number, message)
+
+    @property
+    def there(self) -> list[RemoteRunner]:
+        """The lanes that are open."""
+        return [runner for runner in self.runners if runner.is_there]
+
+    def told(self) -> list[Message]:
+        """Return what scripts are told of each."""
+        return [
+            {
+                "lane": number,
+                "machine": state.machine,
+                "stage": state.stage,
+                "fault": state.fault or None,
+                "times_lost": state.times_lost,
+            }
+            for number, state in enumerate(self.states)
+        ]
+
+    def heard(self, number: int, message: Message) -> None:
+        """Take in what a lane says. Raises ChannelError for what is no message of a lane."""
+        match message:
+            case ["here", str(their_version)]:
+                self.lost(number, "it was started anew")
+                self._greet(number, their_version)
+            case ["opens", str(what), int(thousandths)]:
+                self.states[number].stage = f"{what} … {thousandths / 10:.0f}%"
+                self.changed.set()
+            case ["refused", str(fault), str(hint)]:
+                self._leave_out(number, ArnodeError(fault, hint))
+            case ["open", dict(value)]:
+                opened = Opened.from_value(as_value(value))
+                if isinstance(opened, Rejected):
+                    raise ChannelError(f"a device that is none: {opened.reason}")
+                self._take(number, opened)
+            case _:
+                self.runners[number].heard(message)
+
+    def lost(self, number: int, why: str) -> None:
+        """Take note that a lane is not there any more."""
+        runner, state = self.runners[number], self.states[number]
+        if runner.is_there:
+            state.times_lost += 1
+            self._say(f"lane {number} ({state.machine}) went away ({why}); its runs are made again")
+        state.stage = "away"
+        runner.lost()
+        self.changed.set()
+
+    def _greet(self, number: int, their_version: str) -> None:
+        if their_version != version():
+            fault = f"it has arnode {their_version}, this node {version()}"
+            self._leave_out(number, ArnodeError(fault, "install the same version on both"))
+            return
+        self.states[number].stage = "opening the task"
+        self._link.send(number, ["open", cast("Message", self._opening.to_value())])
+
+    def _take(self, number: int, opened: Opened) -> None:
+        device, state = device_of(opened), self.states[number]
+        state.machine = opened.machine
+        if self.device is None:
+            self.device = device
+            for runner in self.runners:
+                runner.expect(device)
+        elif told := _differences(self.device, device):
+            self._leave_out(number, ArnodeError(f"{told}, so that metrics could differ"))
+            return
+        state.stage, state.fault = "open", ""
+        self.runners[number].came(opened.machine)
+        self.changed.set()
+
+    def _leave_out(self, number: int, fault: ArnodeError) -> None:
+        state = self.states[number]
+        where = f" ({state.machine})" if state.machine else ""
+        hint = f" ({fault.hint})" if fault.hint else ""
+        if state.fault != fault.message:  # else it was said before
+            self._say(f"lane {number}{where} is left out: {fault.message}{hint}")
+        state.stage, state.fault, self.refused = "left out", fault.message, fault
+        self.changed.set()
+
+
+@asynccontextmanager
+async def opened_lanes(lanes: RemoteLanes, link: Link, progress: Progress) -> AsyncIterator[None]:
+    """Open the lanes, have them heard during the block, and enter it when some are open.
+
+    Raises ArnodeError if the link cannot be had, or no lane serves.
+    """
+    running = asyncio.create_task(link.run(lanes))
+    running.add_done_callback(partial(_say_end, lanes))
+    try:
+        await _some_open(lanes, running, progress)
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def _say_end(lanes: RemoteLanes, running: "asyncio.Task[None]") -> None:
+    """Say of a link that ended by itself that there are no lanes any more, and why."""
+    if not running.cancelled() and (fault := running.exception()) is not None:
+        _log.error("lanes elsewhere are not reached any more", exc_info=fault)
+        for runner in lanes.runners:
+            lanes.lost(runner.number, "they are not reached any more")
+
+
+async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress: Progress) -> None:
+    count = len(lanes.runners)
+    while True:
+        there, states = len(lanes.there), lanes.states
+        left_out = sum(bool(state.fault) for state in states)
+        if there and there + left_out == count:
+            return
+        if left_out == count and lanes.refused is not None:
+            raise ConfigurationError(
+                f"no lane serves: {lanes.refused.message}",
+                lanes.refused.hint or "`arnode doctor` there looks at the machine",
+            )
+        opening = next((state.stage for state in states if state.stage != "open"), "")
+        progress(f"{there} of {count} lanes are open; {opening}", there / count)
+        lanes.changed.clear()
+        changed = asyncio.create_task(lanes.changed.wait())
+        patience_s = _SETTLED_S if there else None
+        done, _ = await asyncio.wait(
+            {changed, running}, timeout=patience_s, return_when="FIRST_COMPLETED"
+        )
+        changed.cancel()
+        if running in done:
+            running.result()
+            raise ChannelError("the lanes went away")
+        if not done:
+            return
+
+
+def _differences(ours: Device, theirs: Device) -> str:
+    """Return in which way last digits of two devices may differ; "" if in none."""
+    if ours.slug != theirs.slug:
+        return f"it is {theirs.slug}, the others are {ours.slug}"
+    first, second = _told(ours.environment), _told(theirs.environment)
+    for name in sorted({*first, *second}):
+        if first.get(name) != second.get(name):
+            return f"its {name} is {second.get(name)}, the others' {first.get(name)}"
+    return ""
+
+
+def _told(environment: Mapping[str, str | int]) -> dict[str, str | int]:
+    return {name: value for name, value in environment.items() if name not in _OF_NO_MATTER}

@@ -1,0 +1,91 @@
+"""Opens the lanes that settings name, on a task of this node: by Ray, or over ssh."""
+
+import shlex
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from node.home.home import Home
+from node.home.keyfile import load_secret
+from node.line.open_task import audit_key_of
+from node.remote.command_link import CommandLink
+from node.remote.contract import Opening
+from node.remote.lanes import Link, RemoteLanes, opened_lanes
+from node.remote.ray_link import RayLink
+from node.remote.ray_setup import cluster_of
+from node.settings.config import Config
+from node.settings.own_address import LaneHost, lane_host
+from node.terminal.progress import Progress
+from protocol.errors import ConfigurationError
+from trainer.cards.cards import is_for_cards
+from trainer.task_folder.task import Task
+
+# No question that nobody answers; a machine that hangs is noticed within 15 s.
+_SSH: Final = (
+    "ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10",
+    "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
+)  # fmt: skip
+
+
+@asynccontextmanager
+async def remote_lanes(
+    home: Home,
+    config: Config,
+    task: Task,
+    *,
+    runs_strangers: bool,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> AsyncIterator[RemoteLanes]:
+    """Have the lanes that settings name on a task during the block.
+
+    `runs_strangers`: whether peers' code is run as well; `say` tells people once. Raises
+    ArnodeError if none can be had.
+    """
+    opening = Opening(
+        task=config.task,
+        id=task.id,
+        audit_key=audit_key_of(load_secret(home)),
+        data_url=config.data_url,
+        patience_ms=round(60_000 * config.quiet_minutes),
+        runs_strangers=runs_strangers,
+        allow_partial_sandbox=config.allow_partial_sandbox,
+        peers_in_container=config.peers_in_container,
+    )
+    async with _linked(home, config, task, progress) as (link, count):
+        lanes = RemoteLanes(task, opening, link, count=count, say=say)
+        async with opened_lanes(lanes, link, progress):
+            yield lanes
+
+
+@asynccontextmanager
+async def _linked(
+    home: Home, config: Config, task: Task, progress: Progress
+) -> AsyncIterator[tuple[Link, int]]:
+    """Yield what carries messages to lanes, and how many there are."""
+    if config.ray is None:
+        commands = list(_commands(config, task))
+        yield CommandLink(commands), len(commands)
+        return
+    progress("reaching Ray", 0.0)
+    wanted = None if config.lanes == "auto" else config.lanes
+    async with RayLink(cluster_of(home, config.ray), lanes=wanted) as link:
+        on_cards = is_for_cards(task.manifest) and link.gpus > 0
+        link.gpus_each = int(on_cards)
+        count = wanted or (link.gpus if on_cards else link.cpus)
+        if not count:
+            raise ConfigurationError(
+                "there is no core in that Ray cluster", "join machines: arnode ray worker ADDRESS"
+            )
+        yield link, count
+
+
+def _commands(config: Config, task: Task) -> Iterator[list[str]]:
+    """Yield the command of each lane, which has a card of its own where there are several."""
+    for text in config.lane_hosts:
+        named = lane_host(text)
+        assert isinstance(named, LaneHost)  # noqa: S101 -- the setting was read by it
+        for number in range(named.lanes):
+            cards = ["--gpus", str(number)] if is_for_cards(task.manifest) else []
+            # What ssh is given as the command a shell reads there.
+            yield [*_SSH, named.host, "--", shlex.join([*config.lane_command, *cards])]

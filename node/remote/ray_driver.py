@@ -1,0 +1,179 @@
+"""The process that speaks with Ray: it starts an actor for each lane and passes messages on.
+
+    node → here                          here → node
+    ["begin", {address, token, lanes}]   ["up", cpus, gpus]      or  ["down", message, hint]
+    ["lanes", count, gpus of each]       ["from", lane, message]
+    ["to", lane, message]                ["lost", lane, why]
+
+Ray's client is heavy, has many threads and loads what a cluster sends it, so that it lives beside
+the node, whose key it has not. What a call came to is not known where its actor cannot be reached:
+then the lane is lost, and its program started anew before anything else is said to it.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from node.network.incidents import describe
+from node.processes.channel import Channel
+from node.processes.supervisor import Backoff
+from node.remote.contract import FRAMING
+from node.remote.ray_setup import environment, local_options
+from node.settings.own_address import AUTO, LOCAL
+from protocol.framing import ChannelError, Message
+
+_CALLS: Final = 8  # of one actor at once
+_NAMESPACE: Final = "arnode"
+
+
+def main() -> None:
+    """Serve the node on standard input until it goes."""
+    asyncio.run(_serve(socket.socket(fileno=os.dup(sys.stdin.fileno()))))
+
+
+async def _serve(end: socket.socket) -> None:
+    channel = await Channel.over(end, FRAMING)
+    try:
+        match await channel.receive():
+            case ["begin", {"address": str(address), "token": str(token), "lanes": lanes}]:
+                os.environ.update(environment(Path(token)))  # before Ray is imported
+                told = _connect(address, lanes)  # in the main thread, which Ray asks for
+                await channel.send(told)
+                if told[0] == "up":
+                    await _Lanes(channel).run()
+    except ChannelError:
+        pass  # the node has gone
+    finally:
+        _part()
+
+
+def _connect(address: str, lanes: Message) -> list[Message]:
+    import ray
+
+    more: Mapping[str, Any] = {"address": address}
+    if address == LOCAL:
+        more = local_options(lanes if isinstance(lanes, int) else None)
+    try:
+        ray.init(
+            **more,
+            namespace=_NAMESPACE,
+            log_to_driver=False,
+            configure_logging=False,
+            ignore_reinit_error=False,
+        )
+        resources = ray.cluster_resources()
+    except Exception as fault:  # noqa: BLE001 (whatever Ray meets: the node is told)
+        where = "on this machine" if address in (AUTO, LOCAL) else f"at {address}"
+        hint = "`arnode ray head` starts one; is its token the same as here?"
+        return ["down", f"there is no Ray to be had {where}: {describe(fault)}", hint]
+    return ["up", int(resources.get("CPU", 0)), int(resources.get("GPU", 0))]
+
+
+def _part() -> None:
+    if "ray" in sys.modules:
+        import ray
+
+        ray.shutdown()
+
+
+class _Lanes:
+    """The lanes of one node."""
+
+    def __init__(self, channel: Channel[Message]) -> None:
+        self._channel = channel
+        self._lanes: list[_Lane] = []
+        self._running: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Pass messages on until the node goes. Raises ChannelError then."""
+        try:
+            while True:
+                match await self._channel.receive():
+                    case ["lanes", int(count), int(gpus)]:
+                        for number in range(count):
+                            lane = _Lane(self._channel, number, gpus=gpus)
+                            self._lanes.append(lane)
+                            self._running.append(asyncio.create_task(lane.run()))
+                    case ["to", int(number), bytes(message)]:
+                        self._lanes[number].outbox.put_nowait(message)
+                    case _:
+                        raise ChannelError("an unknown message")
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+
+class _Lane:
+    """One lane: its actor, which Ray starts again wherever there is room."""
+
+    def __init__(self, channel: Channel[Message], number: int, *, gpus: int) -> None:
+        self.outbox: asyncio.Queue[bytes] = asyncio.Queue()
+        self._channel = channel
+        self._number = number
+        self._gpus = gpus
+        self._actor: Any = None
+
+    async def run(self) -> None:
+        """Keep the lane's program running and pass messages on until cancelled."""
+        from ray.exceptions import ActorDiedError, RayError
+
+        backoff = Backoff()
+        while True:
+            born_s = time.monotonic()
+            try:
+                await self._live()
+            except RayError as fault:
+                if isinstance(fault, ActorDiedError):  # for good: it is not started again
+                    self._actor = None
+                why = describe(fault).partition("\n")[0][:200]
+                await self._channel.send(["lost", self._number, why])
+                await asyncio.sleep(backoff.wait_s(time.monotonic() - born_s))
+
+    async def _live(self) -> None:
+        if self._actor is None:
+            self._actor = self._started()
+        await self._actor.begin.remote()
+        self.outbox = asyncio.Queue()  # what was meant for the program before is for nobody
+        both = [asyncio.create_task(self._hear()), asyncio.create_task(self._say())]
+        try:
+            await asyncio.wait(both, return_when="FIRST_COMPLETED")
+            for task in both:
+                if task.done():
+                    task.result()
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+    async def _hear(self) -> None:
+        while True:
+            for message in await self._actor.hear.remote():
+                await self._channel.send(["from", self._number, message])
+
+    async def _say(self) -> None:
+        while True:
+            await self._actor.say.remote(await self.outbox.get())
+
+    def _started(self) -> Any:
+        import ray
+
+        from node.remote.ray_lane import LaneHost
+
+        return (
+            ray.remote(LaneHost)
+            .options(
+                num_cpus=1,
+                num_gpus=self._gpus,
+                max_restarts=-1,
+                max_task_retries=0,
+                max_concurrency=_CALLS,
+                scheduling_strategy="SPREAD",
+            )
+            .remote()
+        )

@@ -1,0 +1,105 @@
+"""What Ray starts on a machine for each lane: it keeps the lane's program and passes messages on.
+
+The program is a process of its own, of which Ray knows nothing but the bytes that it says and is
+told. It ends with whoever started it here, and that with Ray's own process on the machine.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import ray
+
+from node.processes.child import program_command
+from node.remote.contract import RAW
+from protocol.framing import ChannelError
+
+PROGRAM: Final = "node.remote.lane"
+_WAITING: Final = 1024  # messages that nobody has asked for yet
+_TAKEN_AT_ONCE: Final = 64
+_LOOKED_S: Final = 1.0
+_PASSED_ON: Final = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_DATA_HOME", "ARNODE_HOME")
+
+
+class LaneHost:
+    """An actor: `begin` starts the lane's program anew, `hear` and `say` carry its messages."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._heard: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)  # None: it ended
+        self._reading: asyncio.Task[None] | None = None
+        threading.Thread(target=self._watch_ray, args=(os.getppid(),), daemon=True).start()
+
+    async def begin(self) -> None:
+        """Start the program, and end the one before."""
+        await self._end()
+        self._heard = asyncio.Queue(_WAITING)
+        gpus = [str(gpu) for gpu in ray.get_gpu_ids()]
+        self._process = await asyncio.create_subprocess_exec(
+            *program_command(PROGRAM, flags=("-I",)),
+            *gpus,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            cwd="/",
+            start_new_session=True,
+        )
+        self._reading = asyncio.create_task(self._read(self._process, self._heard))
+
+    async def hear(self) -> list[bytes]:
+        """Return what the program says next, one message or more.
+
+        Raises:
+            ChannelError: it has ended.
+        """
+        messages = [await self._heard.get()]
+        while len(messages) < _TAKEN_AT_ONCE and not self._heard.empty():
+            messages.append(self._heard.get_nowait())
+        if messages[0] is None:
+            raise ChannelError("the lane's program ended")
+        if None in messages:
+            self._heard.put_nowait(None)
+        return [message for message in messages if message is not None]
+
+    async def say(self, message: bytes) -> None:
+        """Tell the program something; what has ended hears nothing, as `hear` will say."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(RAW.frame(message))
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if self._reading is not None:
+            self._reading.cancel()
+        if process is not None and process.returncode is None:
+            process.kill()  # its sandboxes die with it
+            await process.wait()
+
+    @staticmethod
+    async def _read(
+        process: asyncio.subprocess.Process, heard: "asyncio.Queue[bytes | None]"
+    ) -> None:
+        assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
+        try:
+            while True:
+                await heard.put(await RAW.receive(process.stdout.readexactly))
+        except ChannelError:
+            await heard.put(None)
+
+    def _watch_ray(self, parent: int) -> None:
+        """End with the raylet: one that dies unnoticed would leave its lane on a device."""
+        while os.getppid() == parent and not _is_zombie(parent):
+            time.sleep(_LOOKED_S)
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+        os._exit(1)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return True
+    return stat.rpartition(") ")[2].startswith("Z")

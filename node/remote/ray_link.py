@@ -1,0 +1,118 @@
+"""Lanes by Ray, as the node has them: a process beside it that speaks with the cluster.
+
+    async with RayLink(cluster, lanes=None, say=…) as link:
+        lanes = RemoteLanes(task, opening, link, count=link.cpus, …)
+        async with opened_lanes(lanes, link, progress):
+            …
+
+The first process says whether there is a cluster. One that dies later is started again, and all
+lanes are opened anew.
+"""
+
+import asyncio
+from typing import Final, NoReturn, Self
+
+from node.processes.channel import Channel
+from node.processes.child import Program
+from node.processes.supervisor import Supervisor
+from node.remote.contract import FRAMING
+from node.remote.lanes import RemoteLanes
+from node.remote.ray_setup import Cluster
+from protocol.errors import ArnodeError
+from protocol.framing import ChannelError, Message
+
+_PROGRAM: Final = Program(
+    name="the process that speaks with Ray",
+    module="node.remote.ray_driver",
+    framing=FRAMING,
+    hidden=None,  # Ray's sockets and memory are all over the machine, and its machines the owner's
+    is_cached=True,
+)
+
+
+class RayLink:
+    """Carries messages to lanes by a cluster, while its block lasts.
+
+    `lanes`: how many a cluster of this node's own has. `gpus_each`: how many cards a lane takes.
+    """
+
+    def __init__(self, cluster: Cluster, *, lanes: int | None) -> None:
+        self._cluster = cluster
+        self._count = lanes
+        self._wanted: list[Message] | None = None  # lanes, once they are known
+        self._lanes: RemoteLanes | None = None
+        self._outbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._first: asyncio.Future[tuple[int, int]] = asyncio.get_running_loop().create_future()
+        self._supervisor = Supervisor(_PROGRAM, self._live, on_death=self._note_death)
+        self.cpus = self.gpus = 0  # of the cluster, when it was reached first
+        self.gpus_each = 0
+
+    async def __aenter__(self) -> Self:
+        """Reach the cluster. Raises ArnodeError if there is none."""
+        self._supervisor.start()
+        try:
+            self.cpus, self.gpus = await self._first
+        except BaseException:
+            await self._supervisor.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._supervisor.stop()
+
+    async def run(self, lanes: RemoteLanes) -> NoReturn:
+        """Start the lanes and tell `lanes` what they say; never return."""
+        self._lanes = lanes
+        self._wanted = ["lanes", len(lanes.runners), self.gpus_each]
+        self._outbox.put_nowait(self._wanted)
+        await asyncio.Event().wait()
+        raise AssertionError  # the event is nobody's
+
+    def send(self, lane: int, message: Message) -> None:
+        """Hand a message to a lane; it is dropped while there is none."""
+        self._outbox.put_nowait(["to", lane, FRAMING.encode(message)])
+
+    async def _live(self, channel: Channel[Message]) -> NoReturn:
+        self._outbox = asyncio.Queue()
+        token, address = str(self._cluster.token), self._cluster.address
+        await channel.send(["begin", {"address": address, "token": token, "lanes": self._count}])
+        match await channel.receive():
+            case ["up", int(cpus), int(gpus)]:
+                if not self._first.done():
+                    self._first.set_result((cpus, gpus))
+            case ["down", str(message), str(hint)]:
+                raise ArnodeError(message, hint)
+            case _:
+                raise ChannelError("it says what it should not")
+        if self._wanted is not None:
+            self._outbox.put_nowait(self._wanted)
+        sending = asyncio.create_task(self._send(channel, self._outbox))
+        try:
+            while True:
+                self._heard(await channel.receive())
+        finally:
+            sending.cancel()
+
+    @staticmethod
+    async def _send(channel: Channel[Message], outbox: "asyncio.Queue[Message]") -> None:
+        while True:
+            await channel.send(await outbox.get())
+
+    def _heard(self, message: Message) -> None:
+        assert self._lanes is not None  # noqa: S101 -- none speaks before it was wanted
+        match message:
+            case ["from", int(lane), bytes(data)]:
+                self._lanes.heard(lane, FRAMING.read(data))
+            case ["lost", int(lane), str(why)]:
+                self._lanes.lost(lane, why)
+            case _:
+                raise ChannelError("it says what it should not")
+
+    def _note_death(self, why: ArnodeError, _wait_s: float) -> bool:
+        if not self._first.done():
+            self._first.set_exception(why)
+            return False
+        if self._lanes is not None:
+            for runner in self._lanes.runners:
+                self._lanes.lost(runner.number, why.message)
+        return True

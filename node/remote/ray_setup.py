@@ -1,0 +1,124 @@
+"""How Ray is started here: with a token, without a dashboard, on addresses of one's own network.
+
+Source: Ray 2.60, "Ray token authentication" and "Configuring Ray". All of this must be the same on
+every machine of a cluster. Ray's processes listen on all interfaces whatever address they are
+given, and whoever has the token runs code as their user: a firewall or a VPN belongs around them.
+"""
+
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from node.home.faults import explaining_faults
+from node.home.files import create_file
+from node.home.home import Home
+from node.settings.own_address import LOCAL
+from protocol.errors import ConfigurationError
+
+_NODE_PORTS: Final = ("--node-manager-port", "--object-manager-port", "--runtime-env-agent-port")
+_FIRST_NODE_PORT: Final = 6380
+_FIRST_WORKER_PORT: Final = 6400
+_LAST_WORKER_PORT: Final = 6599
+_OBJECT_STORE_BYTES: Final = 80 << 20  # next to nothing goes through it
+_TOKEN_BYTES: Final = 32
+# A machine that hangs is noticed after 16 s instead of 65.
+_HEALTH: Final = {
+    "RAY_health_check_initial_delay_ms": "2000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "5",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Which Ray: `address` as `node.settings.own_address` has it; `token`: what lets one in."""
+
+    address: str
+    token: Path
+
+
+def cluster_of(home: Home, address: str) -> Cluster:
+    """Return the cluster that a setting names.
+
+    Raises ConfigurationError where Ray is not installed or there is no token.
+    """
+    require_ray()
+    if address == LOCAL:
+        make_token(home)
+    if not home.ray_token.exists():
+        raise ConfigurationError(
+            f"there is no token for Ray here ({home.ray_token})",
+            "`arnode ray head` makes one on the machine where Ray's head runs; copy it from there, "
+            "readable by you alone",
+        )
+    return Cluster(address=address, token=checked_token(home.ray_token))
+
+
+def require_ray() -> None:
+    """Raise ConfigurationError unless Ray is installed."""
+    if find_spec("ray") is None:
+        raise ConfigurationError("Ray is not installed", "pip install 'arnode[ray]'")
+
+
+def make_token(home: Home) -> None:
+    """Make the token of this home's clusters, unless there is one."""
+    home.prepare()
+    if not home.ray_token.exists():
+        create_file(home.ray_token, secrets.token_hex(_TOKEN_BYTES).encode())
+
+
+def checked_token(path: Path) -> Path:
+    """Return the file of a token. Raises ConfigurationError if others can read it, or nobody."""
+    with explaining_faults(path):
+        if not path.exists():
+            raise ConfigurationError(f"there is no token {path}", "copy it from Ray's head")
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ConfigurationError(f"others can read the token {path}", f"chmod 600 {path}")
+    return path.absolute()
+
+
+def environment(token: Path) -> dict[str, str]:
+    """Return what Ray's processes and whoever joins them have in their environment."""
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        **_HEALTH,
+    }
+
+
+def head_command(host: str, *, port: int, lanes: int | None) -> list[str]:
+    """Return the command that is Ray's head at an address until it ends."""
+    given = ["--head", f"--node-ip-address={host}", f"--port={port}", "--include-dashboard=false"]
+    return _command(given, lanes)
+
+
+def worker_command(address: str, *, lanes: int | None) -> list[str]:
+    """Return the command that joins this machine to a cluster until it ends."""
+    return _command([f"--address={address}"], lanes)
+
+
+def _command(given: list[str], lanes: int | None) -> list[str]:
+    ports = [f"{name}={_FIRST_NODE_PORT + number}" for number, name in enumerate(_NODE_PORTS)]
+    ports += [f"--min-worker-port={_FIRST_WORKER_PORT}", f"--max-worker-port={_LAST_WORKER_PORT}"]
+    more = ["--disable-usage-stats", f"--object-store-memory={_OBJECT_STORE_BYTES}", "--block"]
+    count = [] if lanes is None else [f"--num-cpus={lanes}"]
+    return [sys.executable, "-m", "ray.scripts.scripts", "start", *given, *ports, *count, *more]
+
+
+def local_options(lanes: int | None) -> Mapping[str, object]:
+    """Return what `ray.init` is given for a Ray of one's own."""
+    return {
+        "num_cpus": lanes or os.cpu_count(),
+        "include_dashboard": False,
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "_node_ip_address": "127.0.0.1",
+    }

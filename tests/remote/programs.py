@@ -1,0 +1,69 @@
+"""Lanes whose programs run on this machine, each in a home of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from node.processes.child import program_command
+from node.remote.command_link import CommandLink
+from node.remote.contract import Opening
+from node.remote.lanes import RemoteLanes, opened_lanes
+from trainer.task_folder.task import Task
+
+AUDIT_KEY = b"audit-key-" + bytes(22)
+
+
+def opening_of(task: Task, named: str) -> Opening:
+    return Opening(
+        task=named,
+        id=task.id,
+        audit_key=AUDIT_KEY,
+        data_url=None,
+        patience_ms=60_000,
+        runs_strangers=False,
+        allow_partial_sandbox=True,
+        peers_in_container=True,
+    )
+
+
+@dataclass(kw_only=True)
+class LaneHome:
+    """A home in which lanes find a task prepared."""
+
+    root: Path
+    task: Task
+    folder: Path
+    said: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, root: Path, task: Task, folder: Path, data: Path) -> "LaneHome":
+        root.mkdir(mode=0o700)
+        (root / "data").symlink_to(data)
+        return cls(root=root, task=task, folder=folder)
+
+    def command(self) -> list[str]:
+        program = program_command("node.remote.lane", flags=("-I",))
+        return ["env", f"ARNODE_HOME={self.root}", *program]
+
+    @asynccontextmanager
+    async def lanes(self, count: int = 1, **other: object) -> AsyncIterator[RemoteLanes]:
+        """So many lanes, open; `other` is what their opening has otherwise."""
+        opening = replace(opening_of(self.task, str(self.folder)), **other)  # type: ignore[arg-type]
+        link = CommandLink([self.command()] * count)
+        lanes = RemoteLanes(self.task, opening, link, count=count, say=self.said.append)
+        async with asyncio.timeout(120), opened_lanes(lanes, link, lambda _what, _share: None):
+            yield lanes
+
+    def programs(self) -> Iterator[int]:
+        """The processes of lanes in this home, of the programs alone."""
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (place / "cmdline").read_bytes()
+                environment = (place / "environ").read_bytes()
+            except OSError:  # it has ended
+                continue
+            is_lane = b"node.remote.lane" in command and b"ARNODE_HOME=" not in command
+            if is_lane and f"ARNODE_HOME={self.root}".encode() in environment:
+                yield int(place.name)
