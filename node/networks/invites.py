@@ -109,7 +109,8 @@ def join_network(home: Home, invited: Network) -> Path:
                     else "ask for a network of another name: this one comes with arnode",
                 )
         addresses = dict.fromkeys((*invited.bootstrap, *known.network.bootstrap))
-        network = replace(invited, bootstrap=tuple(addresses)[:MAX_BOOTSTRAP])
+        # What no invite carries stays, too.
+        network = replace(known.network, bootstrap=tuple(addresses)[:MAX_BOOTSTRAP])
     if known is not None and known.is_own and known.network == network:
         path = own_file(home, network.name)  # its comments stay
     else:

@@ -144,7 +144,7 @@ def parse_server(text: str) -> str | Rejected:
         case ["", "dnsaddr", name, "p2p", peer]:
             fault = host_fault("dns", name)
         case ["", "ip4" | "ip6" as kind, host, "tcp", port, "p2p", peer]:
-            fault = host_fault(kind, host) or _port_fault(port)
+            fault = host_fault(kind, host) or port_fault(port)
         case _:
             return Rejected(f"not of the form {SERVER_EXAMPLE} or {EXAMPLE}")
     data = _from_base58(peer) if len(peer) <= _MAX_ID else None
@@ -161,7 +161,7 @@ def make_address(
     fault = host_fault(kind, host)
     if fault is not None:
         return Rejected(fault)
-    fault = _port_fault(port)
+    fault = port_fault(port)
     if fault is not None:
         return Rejected(fault)
     key = transport_key(peer)
@@ -197,7 +197,8 @@ def transport_key(peer: str) -> bytes | Rejected:
     return data[len(_ID_PREFIX) :]
 
 
-def _port_fault(port: str) -> str | None:
+def port_fault(port: str) -> str | None:
+    """Return what is wrong with a TCP port as text, None if nothing is."""
     # No sign, no leading zero, no digit of another script.
     if re.fullmatch(r"[1-9][0-9]{0,4}", port) is None or int(port) > _MAX_PORT:
         return f"{port!r} is no port from 1 to {_MAX_PORT}"

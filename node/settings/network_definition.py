@@ -3,6 +3,8 @@
     name = "lab"                   as the file is called
     bootstrap = ["/ip4/…"]         where to meet the others
     dht = ["/dnsaddr/…"]         servers of a libp2p DHT, where to look for others
+    lists = ["https://…"]          where signed lists of addresses are published
+    lists_key = "…"                who signs them: the key of an author, in hex
     tasks = ["tiny"]               names or ids, left out for all
     secret = "…"                   32 bytes in hex, of a private swarm
     authors = ["…"]                whose records count here, left out for everybody's
@@ -17,9 +19,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from node.settings.addresses import EXAMPLE, SERVER_EXAMPLE, Address, parse_direct, parse_server
+from node.settings.addresses import (
+    EXAMPLE,
+    LIMIT_CHARACTERS,
+    SERVER_EXAMPLE,
+    Address,
+    host_fault,
+    parse_direct,
+    parse_server,
+    port_fault,
+)
 from protocol.codecs import NAME_PATTERN
 from protocol.errors import ConfigurationError, Rejected
+from protocol.keys import is_key
 
 T = TypeVar("T")
 
@@ -29,14 +41,19 @@ SECRET_BYTES: Final = 32
 AUTHOR_BYTES: Final = 32
 TASK_BYTES: Final = 32
 MAX_BOOTSTRAP: Final = 64
+MAX_LISTS: Final = 8
 MAX_AUTHORS: Final = 1_000
 MAX_TASKS: Final = 64
 MAX_FILE_BYTES: Final = 1 << 18
+DNSADDR: Final = "/dnsaddr/"  # before the name of a list in the DNS
 
-_KEYS: Final = ("name", "bootstrap", "dht", "tasks", "secret", "authors")
+_KEYS: Final = ("name", "bootstrap", "dht", "lists", "lists_key", "tasks", "secret", "authors")
+_HTTPS: Final = "https://"
+_OF_URL: Final = r"[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*"  # RFC 3986
 _WANTED: Final = {
     "dht": f"a server is like {SERVER_EXAMPLE} or {EXAMPLE}",
     "bootstrap": f"an address is like {EXAMPLE}",
+    "lists": f"a list is at a place like https://example.org/peers.txt or {DNSADDR}example.org",
     "tasks": "a task is named by its name or the 64 hex digits of its id (`arnode task show`)",
     "authors": "a key is 64 hex digits: `arnode key show` prints one's own",
 }
@@ -46,14 +63,17 @@ _WANTED: Final = {
 class Network:
     """A network's definition.
 
-    `dht`: servers of a DHT where its nodes look for each other, none for not at all. `tasks`:
-    names or ids in hex, none for all. `secret`: 32 bytes that all of a private swarm
-    share. `authors`: whose records count here, none for everybody's.
+    `dht`: servers of a DHT where its nodes look for each other, none for not at all. `lists`:
+    where addresses are published (`https://…`, `/dnsaddr/NAME`), signed by `lists_key`, which is
+    there if they are. `tasks`: names or ids in hex, none for all. `secret`: 32 bytes that all of
+    a private swarm share. `authors`: whose records count here, none for everybody's.
     """
 
     name: str
     bootstrap: tuple[Address, ...] = ()
     dht: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+    lists_key: bytes | None = None
     tasks: tuple[str, ...] = ()
     secret: bytes | None = field(default=None, repr=False)
     authors: frozenset[bytes] = frozenset()
@@ -94,10 +114,13 @@ def read_definition(data: bytes, *, place: str, name: str) -> Network:
             f"{place}: a network with a `secret` and `dht`, where everybody sees who is in it",
             "leave out one of them: members of a private network meet at `bootstrap` or by invite",
         )
+    lists = tuple(_list(table, "lists", place, _published, MAX_LISTS))
     return Network(
         name=name,
         bootstrap=tuple(_list(table, "bootstrap", place, parse_direct, MAX_BOOTSTRAP)),
         dht=tuple(_list(table, "dht", place, parse_server, MAX_BOOTSTRAP)),
+        lists=lists,
+        lists_key=_lists_key(table, place, lists),
         tasks=tuple(_list(table, "tasks", place, _task, MAX_TASKS)),
         secret=_secret(table, place),
         authors=frozenset(_list(table, "authors", place, _author, MAX_AUTHORS)),
@@ -135,6 +158,54 @@ def _list(
         if item not in found:
             found.append(item)
     return found
+
+
+def _published(text: str) -> str | Rejected:
+    """Return the text if a list of addresses can be published there. No fault repeats it: it may
+    hold a password."""
+    if len(text) > LIMIT_CHARACTERS:
+        return Rejected(f"it has {len(text)} characters, more than {LIMIT_CHARACTERS}")
+    if text.startswith(DNSADDR):
+        fault = host_fault("dns", text.removeprefix(DNSADDR))
+        return text if fault is None else Rejected(fault)
+    if not text.startswith(_HTTPS):
+        return Rejected(f"it begins neither with {_HTTPS} nor with {DNSADDR}")
+    rest = text.removeprefix(_HTTPS)
+    machine = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in machine:
+        return Rejected("it names a user (`…@`), and such a list is for everybody")
+    if "#" in rest:
+        return Rejected("it has a fragment (`#…`), which no server is told")
+    if re.fullmatch(_OF_URL, rest) is None:
+        return Rejected("it has a character that no URL has")
+    host, colon, port = machine.partition(":")
+    fault = host_fault("ip4" if host.rpartition(".")[2].isdigit() else "dns", host)
+    if fault is None and colon:
+        fault = port_fault(port)
+    return text if fault is None else Rejected(fault)
+
+
+def _lists_key(table: dict[str, object], place: str, lists: tuple[str, ...]) -> bytes | None:
+    if "lists_key" not in table:
+        if lists:
+            raise ConfigurationError(
+                f"{place}: `lists` without `lists_key`, so that anybody could write them",
+                'write lists_key = "…": `arnode key show` prints the key of who signs them',
+            )
+        return None
+    text = table["lists_key"]
+    key = key_of(text, AUTHOR_BYTES) if isinstance(text, str) else None
+    if key is None or not is_key(key):
+        raise ConfigurationError(
+            f"{place}: `lists_key` is no author's key, {2 * AUTHOR_BYTES} hex digits",
+            "`arnode key show` prints the key of who signs the lists",
+        )
+    if not lists:
+        raise ConfigurationError(
+            f"{place}: `lists_key` without `lists`, which it is for",
+            'write lists = ["https://…"], or leave out both',
+        )
+    return key
 
 
 def _task(text: str) -> str | Rejected:
@@ -175,6 +246,9 @@ def write_definition(network: Network) -> bytes:
     lines = [f'name = "{network.name}"', *_written_list("bootstrap", map(str, network.bootstrap))]
     if network.dht:
         lines += _written_list("dht", network.dht)
+    if network.lists_key is not None:
+        lines += _written_list("lists", network.lists)
+        lines.append(f'lists_key = "{network.lists_key.hex()}"')
     if network.tasks:
         lines += _written_list("tasks", network.tasks)
     if network.authors:

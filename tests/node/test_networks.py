@@ -1,6 +1,7 @@
 """Network definitions: found by name, read with one error for each fault, never overwritten."""
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,22 @@ from node.networks.known import (
 )
 from node.settings.network_definition import Network, read_definition, write_definition
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
+from protocol.keys import SigningKey
 from tests.node.meeting import address, key, peer
 
 SECRET = key(99)
 LAB = Network(name="lab", bootstrap=(address(1),), secret=SECRET)
+SIGNER = SigningKey.from_seed(key(7)).public
+LISTS = (
+    "https://example.org/arnode/peers.txt",
+    "https://192.0.2.1:8443/?of=lab&for='all'",
+    "/dnsaddr/example.org",
+)
 networks = st.builds(
-    Network,
+    lambda lists, **others: Network(lists=lists, lists_key=SIGNER if lists else None, **others),
     name=st.just("lab"),
     bootstrap=st.lists(st.integers(0, 99).map(address), unique=True, max_size=9).map(tuple),
+    lists=st.lists(st.sampled_from(LISTS), unique=True).map(tuple),
     tasks=st.lists(st.from_regex(r"[a-z0-9-]{1,48}", fullmatch=True), unique=True).map(tuple),
     secret=st.none() | st.binary(min_size=32, max_size=32),
     authors=st.frozensets(st.binary(min_size=32, max_size=32), max_size=9),
@@ -109,6 +118,11 @@ def test_an_unknown_network_names_the_nearest(home: Home) -> None:
         ('name = "lab"\nauthors = []', "`authors` names nobody", "for everybody"),
         ('name = "lab"\ndht = ["/ip4/192.0.2.1"]', "`dht`, entry 1: not of the form", "/dnsaddr/"),
         (f'name = "lab"\nsecret = "{"0" * 64}"\ndht = []', "a `secret` and `dht`", "by invite"),
+        (f'name = "lab"\nlists = ["{LISTS[0]}"]', "`lists` without `lists_key`", "lists_key = "),
+        (f'name = "lab"\nlists_key = "{SIGNER.hex()}"', "without `lists`", "lists = ["),
+        (f'name = "lab"\nlists_key = "{"0" * 64}"', "`lists_key` is no author's key", "key show"),
+        ('name = "lab"\nlists_key = 7', "`lists_key` is no author's key", "key show"),
+        (f'name = "lab"\nlists = {["https://a.org"] * 9}', "has 9 entries, more than 8", "fewer"),
         ('name = "lab"\nsecret = 7', "`secret` is not 64 hex digits", "arnode invite"),
         ('name = "lab"\n# ' + "x" * (1 << 18), "bytes, more than", "shorter"),
     ],
@@ -123,6 +137,42 @@ def test_each_fault_is_one_error_with_file_key_and_mend(
     assert str(path) in caught.value.message
     assert named in caught.value.message
     assert mend in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ("http://example.org/peers.txt", "begins neither with https:// nor with /dnsaddr/"),
+        ("HTTPS://example.org/", "begins neither"),
+        ("https://me:word@example.org/", "names a user"),
+        ("https://example.org/#here", "has a fragment"),
+        ("https://example.org/#a@b", "has a fragment"),
+        ("https://example.org/a b", "a character that no URL has"),
+        ("https://example.org/\\u00e4", "a character that no URL has"),
+        ('https://example.org/\\"', "a character that no URL has"),
+        ("https:///peers.txt", "is no DNS name"),
+        ("https://Example.org/", "is no DNS name"),
+        ("https://0.0.0.0/", "nobody can be reached"),
+        ("https://example.org:0/", "is no port"),
+        ("https://example.org:/", "is no port"),
+        ("https://example.org/" + "a" * 381, "has 401 characters, more than 400"),
+        ("/dnsaddr/", "is no DNS name"),
+        ("/dnsaddr/example.org/p2p/" + peer(1), "is no DNS name"),
+    ],
+)
+def test_an_entry_that_is_no_place_of_a_list_is_told_why(entry: str, fault: str) -> None:
+    text = f'name = "lab"\nlists_key = "{SIGNER.hex()}"\nlists = ["{LISTS[0]}", "{entry}"]'
+    with pytest.raises(ConfigurationError, match="`lists`, entry 2") as caught:
+        read_definition(text.encode(), place="lab.toml", name="lab")
+    assert fault in caught.value.message
+    assert "https://example.org/peers.txt" in caught.value.hint
+    assert "word" not in caught.value.message
+
+
+def test_the_longest_place_of_a_list_is_taken() -> None:
+    longest = "https://example.org/" + "a" * 380
+    text = f'name = "lab"\nlists_key = "{SIGNER.hex()}"\nlists = ["{longest}"]'
+    assert read_definition(text.encode(), place="", name="lab").lists == (longest,)
 
 
 def test_a_wrong_secret_is_not_repeated(home: Home) -> None:
@@ -166,6 +216,13 @@ def test_joining_again_brings_new_addresses_before_the_old_ones(home: Home) -> N
     assert [one.peer for one in found.bootstrap] == [peer(3), peer(2), peer(1)]
 
 
+def test_joining_again_keeps_what_no_invite_carries(home: Home) -> None:
+    listed = replace(LAB, lists=LISTS, lists_key=SIGNER)
+    create_network(home, listed)
+    join_network(home, replace(LAB, bootstrap=(address(2),)))
+    assert find_network(home, "lab").network == replace(listed, bootstrap=(address(2), address(1)))
+
+
 def test_an_invite_that_brings_nothing_new_leaves_the_file_as_it_is(home: Home) -> None:
     path = join_network(home, LAB)
     path.write_text("# ours\n" + path.read_text())
@@ -199,9 +256,9 @@ def test_another_network_of_the_same_name_is_not_joined(
 
 def test_the_public_network_is_joined_by_an_address_of_one_s_own(home: Home) -> None:
     join_network(home, Network(name="main", bootstrap=(address(1),)))
-    assert find_network(home, "main").network.bootstrap == (address(1),)
     shipped = shipped_network("main")
     assert shipped is not None
+    assert find_network(home, "main").network == replace(shipped.network, bootstrap=(address(1),))
     assert shipped.network.bootstrap == ()
 
 
