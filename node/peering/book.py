@@ -1,12 +1,13 @@
 """The address book: where peers were reached or may be, and whom to dial next.
 
-Whoever tells an address may lie. By hearsay (told by a peer, of itself or of others) this node
-never knocks more than once an hour at one machine, goes through no relay but one that is connected,
-takes 20 addresses from one peer at most, and none inside its own network unless the teller is
-there too; of what the public DHT says it tries 16 an hour, one in each neighbourhood, and keeps a
-third of its places for them at most; and what was tried within the hour is not forgotten to make
-room, so that telling it again does not help. The peers' own keys settle who is who, so that a lie
-costs one dial. Pure: clock and chance are passed in.
+Whoever tells an address may lie. By hearsay (told by a peer of itself or of others, by the public
+DHT, by a list that was published) this node never knocks more than once an hour at one machine,
+goes through no relay but one that is connected, takes 20 addresses from one peer at most, and none
+inside its own network unless the teller is there too; lists have 64 entries; of what the public DHT
+says it tries 16 an hour, one in each neighbourhood, and keeps a third of its places for them at
+most; and what was tried within the hour is not forgotten to make room, so that telling it again
+does not help. The peers' own keys settle who is who, so that a lie costs one dial. Pure: clock and
+chance are passed in.
 """
 
 import random
@@ -35,6 +36,7 @@ TARGET_OUTBOUND: Final = 8
 PER_TELLER: Final = 20
 MAX_FROM_MDNS: Final = 100  # its sender is anybody on the local network
 MAX_FROM_DHT: Final = 64
+MAX_FROM_LISTS: Final = 64
 DHT_DIALS: Final = 16  # in an hour
 DHT_SHARE: Final = 1 / 3  # of the places for whom this node dials
 HEARSAY_INTERVAL_S: Final = 3_600
@@ -48,6 +50,7 @@ class AddressSource(Enum):
 
     BOOTSTRAP = "bootstrap"  # the definition, a flag, the environment
     INVITE = "invite"
+    LIST = "list"  # that the network's key signed
     MDNS = "mdns"
     ITSELF = "itself"
     EXCHANGE = "exchange"
@@ -56,8 +59,12 @@ class AddressSource(Enum):
 
 _TRUST = {source: rank for rank, source in enumerate(AddressSource)}
 _TOLD = {AddressSource.ITSELF, AddressSource.EXCHANGE}  # by a peer
-_HEARSAY = {*_TOLD, AddressSource.DHT}
-_MOST_FROM = {AddressSource.MDNS: MAX_FROM_MDNS, AddressSource.DHT: MAX_FROM_DHT}
+_HEARSAY = {*_TOLD, AddressSource.DHT, AddressSource.LIST}
+_MOST_FROM = {
+    AddressSource.MDNS: MAX_FROM_MDNS,
+    AddressSource.DHT: MAX_FROM_DHT,
+    AddressSource.LIST: MAX_FROM_LISTS,
+}
 _CHOSEN = {AddressSource.BOOTSTRAP, AddressSource.INVITE}  # by the user
 
 
@@ -124,14 +131,14 @@ class AddressBook:
         source = AddressSource.ITSELF if address.peer == teller else AddressSource.EXCHANGE
         return self.restore(AddressEntry(address=address, source=source, teller=teller))
 
-    def meet(self, addresses: Iterable[Address]) -> None:
-        """Take in what the DHT says now, the likeliest first; of what it said before only what
-        answers is kept, and what was tried of late."""
-        for entry in self._of_dht():
+    def meet(self, source: AddressSource, addresses: Iterable[Address]) -> None:
+        """Take in all that the DHT or the lists say now, the likeliest first; of what they said
+        before only what answers is kept, and what was tried of late."""
+        for entry in self._of(source):
             if not (entry.success_s or self._is_of_late(entry)):
                 del self._entries[entry.address]
         for address in addresses:
-            self.learn(address, AddressSource.DHT)
+            self.learn(address, source)
 
     def restore(self, entry: AddressEntry) -> bool:
         """Take in an entry, as it was kept; what is known of its address already stays."""
@@ -172,7 +179,7 @@ class AddressBook:
         due.sort(key=lambda entry: _rank(entry, is_alone=not connected))
         passed_over = {*connected, *dialling, own}
         sites = self._sites_of_late()
-        dht = _DhtBounds(self._of_dht(), connected, dialling, target, self._is_of_late)
+        dht = _DhtBounds(self._of(AddressSource.DHT), connected, dialling, target, self._is_of_late)
         chosen: list[Address] = []
         for entry in due:
             if len(chosen) >= wanted:
@@ -222,8 +229,8 @@ class AddressBook:
         entries = self._entries.values()
         return {e.address.site for e in entries if e.is_hearsay and self._is_of_late(e)}
 
-    def _of_dht(self) -> list[AddressEntry]:
-        return [one for one in self._entries.values() if one.source is AddressSource.DHT]
+    def _of(self, source: AddressSource) -> list[AddressEntry]:
+        return [one for one in self._entries.values() if one.source is source]
 
     def _is_of_late(self, entry: AddressEntry) -> bool:
         now = self._now()
@@ -251,8 +258,7 @@ class AddressBook:
         if entry.source in _TOLD:
             told = Counter(e.teller for e in self._entries.values() if e.source in _TOLD)
             return told[entry.teller] >= PER_TELLER
-        found = sum(e.source is entry.source for e in self._entries.values())
-        return found >= _MOST_FROM.get(entry.source, MAX_ENTRIES)
+        return len(self._of(entry.source)) >= _MOST_FROM.get(entry.source, MAX_ENTRIES)
 
     def _make_room(self, entry: AddressEntry) -> bool:
         """Forget the worst of what is trusted no more than `entry`, if there must be room."""

@@ -96,9 +96,9 @@ class Dialler:
         """Take in where somebody on the local network says to listen."""
         self._book.learn(address, AddressSource.MDNS)
 
-    def met(self, addresses: Sequence[Address]) -> None:
-        """Take in where the DHT says that nodes of this network listen."""
-        self._book.meet(addresses)
+    def met(self, source: AddressSource, addresses: Sequence[Address]) -> None:
+        """Take in where the DHT or the lists say that nodes of this network listen."""
+        self._book.meet(source, addresses)
 
     def went(self, peer: PeerId) -> None:
         """Forget what belongs to a connection; one that ended at once is not to be made again soon.

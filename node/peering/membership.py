@@ -113,7 +113,7 @@ async def taking_part(
             hidden=[home.root],
             reached_at=lambda: peering.addresses,
             peers=lambda: sum(one.hello is not None for one in peering.peers.values()),
-            found=peering.dialler.met,
+            found=partial(peering.dialler.met, AddressSource.DHT),
             clock=time.time,
         )
     async with process, contextlib.aclosing(reader):

@@ -19,6 +19,7 @@ from node.peering.book import (
     LONGEST_BACKOFF_S,
     MAX_ENTRIES,
     MAX_FROM_DHT,
+    MAX_FROM_LISTS,
     MAX_FROM_MDNS,
     PER_TELLER,
     AddressBook,
@@ -493,21 +494,21 @@ def test_a_flood_in_the_dht_takes_so_many_entries_and_nobody_else_s(book: Addres
 def test_what_the_dht_says_no_more_makes_room_unless_it_answers_or_was_just_tried(
     book: AddressBook, clock: Clock
 ) -> None:
-    book.meet(spread(number) for number in range(MAX_FROM_DHT))
+    book.meet(AddressSource.DHT, [spread(number) for number in range(MAX_FROM_DHT)])
     answers, silent = dial(book)
     book.note_success(answers)
     book.note_failure(silent)
-    book.meet([spread(200)])
+    book.meet(AddressSource.DHT, [spread(200)])
     assert {one.address for one in book.entries} == {answers, silent, spread(200)}
     clock.pass_by(HOUR_S)
-    book.meet([])
+    book.meet(AddressSource.DHT, [])
     assert [one.address for one in book.entries] == [answers]
 
 
 def test_of_the_dht_s_addresses_the_likeliest_are_tried_first(book: AddressBook) -> None:
     for number in range(100, 104):
         hear(book, address(number), teller=peer(number))
-    book.meet(spread(number) for number in range(20))
+    book.meet(AddressSource.DHT, [spread(number) for number in range(20)])
     assert [one for one in dial(book) if one.peer in {peer(0), peer(1)}] == [spread(0), spread(1)]
 
 
@@ -517,3 +518,62 @@ def test_whom_a_peer_tells_of_is_no_longer_the_dht_s(book: AddressBook) -> None:
     for number in range(8):
         assert hear(book, spread(number), teller=spread(number).peer)
     assert len(dial(book)) == 8
+
+
+def test_what_a_list_says_is_tried_after_an_invite_and_before_what_peers_tell(
+    book: AddressBook,
+) -> None:
+    hear(book, address(1))
+    book.learn(address(2), AddressSource.MDNS)
+    book.meet(AddressSource.LIST, [address(3)])
+    book.learn(address(4), AddressSource.INVITE)
+    assert dial(book, peer(9), target=2, outbound=0) == [address(4), address(3)]
+
+
+def test_a_list_has_one_knock_an_hour_at_one_machine(book: AddressBook, clock: Clock) -> None:
+    book.meet(
+        AddressSource.LIST, [address(n, host="ip4/192.0.2.1", port=4000 + n) for n in range(5)]
+    )
+    (first,) = dial(book)
+    book.note_failure(first)
+    clock.pass_by(HOUR_S - 1)
+    book.meet(AddressSource.LIST, [address(6, host="ip4/192.0.2.1"), first])
+    assert dial(book) == []
+    clock.pass_by(1)
+    assert len(dial(book)) == 1
+
+
+def test_lists_take_so_many_entries_and_nobody_else_s(book: AddressBook) -> None:
+    assert hear(book, address(1))
+    book.meet(AddressSource.LIST, map(address, range(2, 200)))
+    found = [one.source for one in book.entries]
+    assert found.count(AddressSource.LIST) == MAX_FROM_LISTS
+    assert found.count(AddressSource.EXCHANGE) == 1
+
+
+def test_a_new_list_takes_the_place_of_the_old_one_but_for_whom_it_led_to(
+    book: AddressBook, clock: Clock
+) -> None:
+    book.meet(AddressSource.DHT, [spread(1)])
+    book.meet(AddressSource.LIST, map(address, range(1, 10)))
+    answered = dial(book, target=1)[0]
+    book.note_success(answered)
+    clock.pass_by(HOUR_S)
+    book.meet(AddressSource.LIST, [address(20)])
+    assert {one.address for one in book.entries} == {spread(1), answered, address(20)}
+
+
+def test_whom_a_list_names_is_no_longer_the_dht_s(book: AddressBook) -> None:
+    for number in range(8):
+        book.learn(spread(number), AddressSource.DHT)
+    book.meet(AddressSource.LIST, map(spread, range(8)))
+    assert len(dial(book)) == 8
+
+
+def test_what_a_list_said_is_read_back(book: AddressBook, home: Home, clock: Clock) -> None:
+    home.prepare()
+    book.meet(AddressSource.LIST, [address(1)])
+    path = book_path(home, "lab")
+    write_book(path, book)
+    kept = read_book(path, clock=clock, chance=random.Random(1))
+    assert kept.entries == book.entries
