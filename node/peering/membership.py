@@ -19,6 +19,8 @@ from node.network.contract import NetworkSettings
 from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book
 from node.peering.greeting import Acquaintance
+from node.peering.list_reader import ListReader
+from node.peering.lists import Lists
 from node.peering.neighbours import Neighbours
 from node.peering.record_reader import RecordReader
 from node.peering.rendezvous import Rendezvous
@@ -39,6 +41,7 @@ class Membership:
     process: NetworkProcess
     peering: Peering
     rendezvous: Rendezvous | None = None
+    lists: Lists | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -105,25 +108,44 @@ async def taking_part(
         listened=lambda: process.addresses,
         found=peering.dialler.found,
     )
-    rendezvous = None
+
+    def greeted() -> int:
+        return sum(one.hello is not None for one in peering.peers.values())
+
+    rendezvous = lists = None
     if network.dht:
         rendezvous = Rendezvous(
             network,
             keys.transport_seed,
             hidden=[home.root],
             reached_at=lambda: peering.addresses,
-            peers=lambda: sum(one.hello is not None for one in peering.peers.values()),
+            peers=greeted,
             found=partial(peering.dialler.met, AddressSource.DHT),
             clock=time.time,
+        )
+    if network.lists_key is not None:
+        lists = Lists(
+            network,
+            network.lists_key,
+            reader=ListReader(),
+            peers=greeted,
+            found=partial(peering.dialler.met, AddressSource.LIST),
+            clock=time.time,
+            recall=store.meta,
+            keep=store.set_meta,
         )
     async with process, contextlib.aclosing(reader):
         parts = [peering.run()]
         parts += [neighbours.run()] if mdns else []
-        parts += [rendezvous.run()] if rendezvous is not None else []
+        parts += [meeting.run() for meeting in (rendezvous, lists) if meeting is not None]
         running = [asyncio.create_task(part) for part in parts]
         try:
             yield Membership(
-                network=network, process=process, peering=peering, rendezvous=rendezvous
+                network=network,
+                process=process,
+                peering=peering,
+                rendezvous=rendezvous,
+                lists=lists,
             )
         finally:
             for task in running:

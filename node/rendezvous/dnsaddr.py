@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import trio
+from dns.asyncbackend import get_backend
 from dns.asyncresolver import Resolver
 from dns.exception import DNSException
 from dns.rdtypes.ANY.TXT import TXT
@@ -62,7 +63,9 @@ class _Looking:
             return
         self._questions += 1
         try:
-            answer = await self._resolver.resolve(f"_dnsaddr.{name}", "TXT", search=False)
+            answer = await self._resolver.resolve(
+                f"_dnsaddr.{name}", "TXT", search=False, backend=get_backend("trio")
+            )
         except (DNSException, OSError):
             return  # the name is not there, or nobody can be asked
         told = [text for text in _texts(answer) if text.rpartition("/p2p/")[2] in wanted]

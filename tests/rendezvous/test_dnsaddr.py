@@ -1,24 +1,18 @@
 """Names of servers are looked up, and whoever answers for a name leads nobody far."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
-import dns.message
-import dns.rcode
-import dns.rrset
 import trio
 from dns.asyncresolver import Resolver
-from dns.rdatatype import TXT
 
 from node.rendezvous.dnsaddr import places_of
 from tests.network.arena import run
 from tests.node.meeting import peer
+from tests.rendezvous.zone import Zone, answer_of, name_in
 
 ID, OTHER = peer(1), peer(2)
 HERE = f"/ip4/192.0.2.1/tcp/4001/p2p/{ID}"
-
-Zone: TypeAlias = Callable[[str], Sequence[str] | None]
 
 
 class Names:
@@ -43,21 +37,10 @@ class Names:
     async def _serve(self, end: trio.socket.SocketType) -> None:
         while True:
             data, sender = await end.recvfrom(4096)
-            question = dns.message.from_wire(data)
-            answer = dns.message.make_response(question)
-            name = str(question.question[0].name).removeprefix("_dnsaddr.").rstrip(".")
-            self.asked[name] += 1
-            texts = self._zone(name)
-            if texts is None:
-                continue
-            if texts:
-                told = [f'"{text}"' for text in texts]
-                answer.answer.append(
-                    dns.rrset.from_text(question.question[0].name, 60, 1, TXT, *told)
-                )
-            else:
-                answer.set_rcode(dns.rcode.NXDOMAIN)
-            await end.sendto(answer.to_wire(), sender)
+            self.asked[name_in(data)] += 1
+            answer = answer_of(data, self._zone)
+            if answer is not None:
+                await end.sendto(answer.to_wire(), sender)
 
 
 def look_up(zone: Zone, *entries: str) -> tuple[list[str], Names]:
