@@ -28,6 +28,7 @@ _IN_DHT = (
     "Others are looked for in libp2p's public DHT, where a public address of this machine then "
     "stands for a day or two (`dht = false` prevents it)."
 )
+_BY_LISTS = "Addresses of others are read at {}, where this machine's IP address is seen, too."
 _HOW = "`arnode start` in a terminal asks, `--yes` agrees"
 
 
@@ -134,7 +135,7 @@ def plan_network(
     if config.online or wishes.agrees:
         return network
     # Of one's own network or one that was named, the user may be whom the others meet.
-    has_anybody = bool(network.bootstrap or network.dht or has_met)
+    has_anybody = bool(network.bootstrap or network.dht or network.lists or has_met)
     if not (is_wanted or defined.is_own or has_anybody):
         return Offline(
             f"the network is off: nobody to meet in {network.name} is known. `arnode join LINE` "
@@ -144,6 +145,8 @@ def plan_network(
         return network if wishes.has_invite else Offline(f"the network is off: {_HOW}")
     if network.dht:
         terms = [*terms, _IN_DHT]
+    if network.lists:
+        terms = [*terms, _BY_LISTS.format(" and ".join(network.lists))]
     is_agreed = ask(terms, f"Join the network `{config.net}`?")
     home.prepare()
     changes: dict[str, str | bool] = {"online": is_agreed}

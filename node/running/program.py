@@ -179,10 +179,11 @@ def agreed_network(home: Home, config: Config, wishes: Wishes, whose: TaskOf) ->
         if sys.stdout.isatty():  # the log is in its file alone then
             print(plain(plan.reason), file=sys.stderr)
         return None
-    found = len(plan.bootstrap)
+    ways = {"the DHT": plan.dht, "signed lists": plan.lists}
+    others = " and ".join(way for way, is_there in ways.items() if is_there)
     _log.info(
         "network %s, %d addresses to begin with%s",
-        *(plan.name, found, ", others by the DHT" if plan.dht else ""),
+        *(plan.name, len(plan.bootstrap), others and f", others by {others}"),
     )
     return plan
 

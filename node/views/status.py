@@ -28,6 +28,7 @@ from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
     from node.loop.research import Research
+    from node.peering.lists import Lists
     from node.peering.membership import Membership
     from node.peering.rendezvous import Rendezvous
     from node.remote.lanes import RemoteLanes
@@ -96,6 +97,7 @@ def _network(store: Store, net: str, membership: "Membership | None") -> Message
         "addresses": addresses,
         "reach": membership.peering.reaching.kind if membership else "unknown",
         "dht": _dht(membership.rendezvous) if membership and membership.rendezvous else None,
+        "lists": _lists(membership.lists) if membership and membership.lists else [],
     }
 
 
@@ -114,6 +116,23 @@ def _dht(rendezvous: "Rendezvous") -> Message:
         "announced": last.announced if last else 0,
         "fault": last.fault if last else None,
     }
+
+
+def _lists(lists: "Lists") -> Message:
+    """What is known of each signed list of addresses.
+
+    `written` is in seconds since 1970, nil while none was read; `fault`: why the last look brought
+    none, nil if it did.
+    """
+    return [
+        {
+            "place": one.place,
+            "written": one.text.written_s if one.text else None,
+            "addresses": len(one.text.addresses) if one.text else 0,
+            "fault": one.fault,
+        }
+        for one in lists.last
+    ]
 
 
 def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -30,6 +31,8 @@ def print_status(document: Mapping[str, Any]) -> None:
         click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
         if dht := document["network"].get("dht"):  # a node of before does not tell it
             click.echo(f"  {told_of_dht(dht)}")
+        for known in document["network"].get("lists", ()):  # likewise
+            click.echo(f"  {told_of_list(known)}")
     elif in_use := document["network"].get("in_use"):  # a node of before does not tell it
         click.echo(f"network {in_use}, not connected")
     cost = document["cost"]
@@ -70,6 +73,16 @@ def told_of_dht(dht: Mapping[str, Any]) -> str:
         known = f"{dht['answered']} servers answered; no address of this node is public"
     found = "nobody" if not dht["found"] else many(dht["found"], "node")
     return f"DHT: {found} found, {known}"
+
+
+def told_of_list(known: Mapping[str, Any]) -> str:
+    """Return in a line what is known of a signed list of addresses."""
+    told = "not read yet"
+    if (written_s := known["written"]) is not None:
+        at = datetime.fromtimestamp(written_s, UTC)
+        told = f"{many(known['addresses'], 'address', 'addresses')} of {at:%Y-%m-%d %H:%M} UTC"
+    fault = "" if known["fault"] is None else f"; the last look: {known['fault']}"
+    return plain(f"list {known['place']}: {told}{fault}")
 
 
 def print_peers(document: Mapping[str, Any]) -> None:

@@ -18,13 +18,14 @@ from node.networks.consent import (
     network_terms,
     plan_network,
 )
-from node.networks.known import create_network
+from node.networks.known import Defined, create_network
 from node.peering.book import AddressBook, AddressSource
 from node.peering.book_file import book_path, write_book
 from node.running.program import agreed_network
 from node.settings.config import Config, load_config
 from node.settings.network_definition import Network
 from protocol.errors import UsageError
+from protocol.keys import SigningKey
 from tests.node.meeting import address, key
 from tests.tasks.sums import write_sums
 from trainer.language_model.text.pin import write_pin
@@ -32,7 +33,15 @@ from trainer.sandbox.tier import Tier, TierName
 from trainer.task_folder.task import NotPreparedError, Task
 from trainer.task_kinds import builtin_ids, load_task
 
+SIGNER = SigningKey.from_seed(key(7)).public
 LAB = Network(name="lab", bootstrap=(address(1),), secret=key(9))
+LISTED = Defined(  # as one that comes with arnode
+    network=Network(
+        name="lab", lists=("https://example.org/a", "/dnsaddr/example.org"), lists_key=SIGNER
+    ),
+    place="lab.toml",
+    is_own=False,
+)
 ANSWERED_NO = Offline("the network is off: `online = false`")
 
 
@@ -110,8 +119,12 @@ def test_nobody_is_asked_to_join_a_network_where_nobody_is_known(home: Home) -> 
     assert not home.config.exists()
 
 
-@pytest.mark.parametrize("somebody", ["peers", "bootstrap", "dht", "own network", "named network"])
-def test_whom_to_meet_is_worth_the_question(home: Home, somebody: str) -> None:
+@pytest.mark.parametrize(
+    "somebody", ["peers", "bootstrap", "dht", "lists", "own network", "named network"]
+)
+def test_whom_to_meet_is_worth_the_question(
+    home: Home, somebody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     user, where = User(agrees=True), {"bootstrap": (str(address(2)),)}
     match somebody:
         case "peers":
@@ -120,6 +133,9 @@ def test_whom_to_meet_is_worth_the_question(home: Home, somebody: str) -> None:
             decided = plan(home, ask=user, has_met=False)
         case "bootstrap":
             decided = plan(home, ask=user, has_met=False, dht=False, **where)
+        case "lists":
+            monkeypatch.setattr("node.networks.consent.find_network", lambda *_: LISTED)
+            decided = plan(home, ask=user, has_met=False, net="lab")
         case "own network":
             create_network(home, Network(name="mine"))
             home.config.write_text('net = "mine"\n')
@@ -167,6 +183,14 @@ def test_a_line_more_says_that_an_address_will_stand_in_the_dht(home: Home) -> N
     plan(home, ask=user)
     assert "`dht = false` prevents it" in user.heard[-1]
     assert len(user.heard) == 5
+
+
+def test_a_line_more_says_which_lists_are_read(home: Home) -> None:
+    user = User(agrees=True)
+    create_network(home, replace(LISTED.network, secret=key(9)))
+    assert is_on(plan(home, Wishes(network="lab"), ask=user))
+    assert len(user.heard) == 5
+    assert "read at https://example.org/a and /dnsaddr/example.org, where" in user.heard[-1]
 
 
 @pytest.mark.parametrize(

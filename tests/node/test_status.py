@@ -19,7 +19,7 @@ from node.store.blobs import Blobs
 from node.store.model_calls import SpendingLimits
 from node.store.store import Store
 from node.views.status import head_metrics, status_document
-from node.views.status_text import print_status, told_of_dht
+from node.views.status_text import print_status, told_of_dht, told_of_list
 from protocol.remarks import IntentBody
 from tests.node.books import (
     BASE_NANO,
@@ -80,6 +80,7 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
         "addresses": [],
         "reach": "unknown",
         "dht": None,
+        "lists": [],
     }
     assert document["network"] == {"in_use": "lab", **alone}
     line = line_of(ledger)
@@ -101,6 +102,40 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
 def test_a_line_says_what_came_of_the_dht(known: dict[str, object], told: str) -> None:
     usual = {"last": 1, "next": 2, "found": 0, "answered": 17, "announced": 0, "fault": None}
     assert told in told_of_dht(usual | known)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ({"written": None, "addresses": 0}, "not read yet"),
+        ({}, "3 addresses of 2026-11-26 06:00 UTC"),
+        (
+            {"addresses": 1, "fault": "gone"},
+            "1 address of 2026-11-26 06:00 UTC; the last look: gone",
+        ),
+        ({"written": None, "fault": "\x1b[2J"}, "not read yet; the last look: \\x1b[2J"),
+    ],
+)
+def test_a_line_says_what_is_known_of_a_list(known: dict[str, object], told: str) -> None:
+    usual = {"place": "/dnsaddr/a.org", "written": 1_795_672_800, "addresses": 3, "fault": None}
+    assert told_of_list(usual | known) == f"list /dnsaddr/a.org: {told}"
+
+
+def test_lists_have_a_line_each_unless_the_node_is_one_of_before(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document: dict[str, Any] = status_document(store, author=None, net="main", sandbox="none")
+    places = ("https://example.org/a", "/dnsaddr/example.org")
+    lists = [{"place": one, "written": None, "addresses": 0, "fault": None} for one in places]
+    document["network"] |= {"name": "main", "lists": lists}
+    print_status(document)
+    said = capsys.readouterr().out
+    assert [line.split()[1] for line in said.splitlines() if "  list " in line] == [
+        f"{one}:" for one in places
+    ]
+    del document["network"]["lists"]
+    print_status(document)
+    assert "list " not in capsys.readouterr().out
 
 
 def test_what_models_took_today_is_told(home: Home, store: Store) -> None:

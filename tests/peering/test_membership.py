@@ -6,25 +6,31 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from node.home.home import Home
 from node.home.keyfile import NodeKeys, load_keys
 from node.network.peer_budgets import PeerId
+from node.peering.address_list import sign_list
+from node.peering.book import AddressSource
 from node.peering.book_file import book_path
 from node.peering.ingest import Ingest, Ingested
+from node.peering.list_reader import ListReader
 from node.peering.membership import Membership, announced, taking_part
 from node.peering.record_reader import RecordReader
 from node.settings.addresses import Address, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store
+from node.views.status import status_document
 from protocol.keys import SigningKey
 from protocol.record_kinds import TaskBody
 from protocol.records import sign_record
 from protocol.topics import all_subscriptions
 from tests.node.examples import MANIFEST
 from tests.peering.networks import network, until
+from tests.peering.published import page, web
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 NET = "lab"
@@ -121,6 +127,45 @@ def test_a_private_network_lets_nobody_in_without_its_secret(tmp_path: Path) -> 
             assert len(first.membership.process.peers) <= 1
 
     asyncio.run(knock())
+
+
+def test_a_node_that_knows_a_list_alone_finds_whom_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer = SigningKey.from_seed(bytes(32))
+
+    async def meet() -> None:
+        async with (
+            asyncio.timeout(120),
+            web(tmp_path) as there,
+            place(tmp_path / "first", Network(name=NET)) as first,
+        ):
+            monkeypatch.setattr(
+                "node.peering.membership.ListReader", lambda: ListReader(ssl=there.client)
+            )
+            (named,) = at(first).bootstrap
+            listed = sign_list(NET, [named], key=signer, written_s=int(time.time()))
+            there.pages["/peers.txt"] = page(listed.text())
+            url = there.url("/peers.txt")
+            known = Network(name=NET, lists=(url,), lists_key=signer.public)
+            async with place(tmp_path / "second", known) as second:
+                await until(lambda: bool(second.membership.peers))
+                ((peer, _),) = second.membership.peers
+                assert peer == named.peer
+                (entry,) = second.membership.peering.dialler._book.entries
+                assert (entry.address, entry.source) == (named, AddressSource.LIST)
+                document: dict[str, Any] = status_document(
+                    second.store,
+                    author=None,
+                    net=NET,
+                    sandbox="none",
+                    membership=second.membership,
+                )
+                assert document["network"]["lists"] == [
+                    {"place": url, "written": listed.written_s, "addresses": 1, "fault": None}
+                ]
+
+    asyncio.run(meet())
 
 
 def test_a_peer_that_is_full_is_not_dialled_again_at_once(tmp_path: Path) -> None:
