@@ -75,7 +75,7 @@ _SECTIONS = {
         "invite": ("network", "Print a line to join by."),
         "join": ("network", "Join a network by such a line."),
         "bootstrap": ("bootstrap.command", "Run a node that others find."),
-        "network": ("network", "Show and make networks."),
+        "network": ("signing", "Show and make networks."),
         "friends": ("network", "Whose claims come first."),
         "block": ("network", "Whose claims to leave alone."),
     },

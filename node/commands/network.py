@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import click
 
-from node.commands.basics import json_option, reading, say_what_goes_before, short, tell
+from node.commands.basics import (
+    hex_or_none,
+    json_option,
+    reading,
+    say_what_goes_before,
+    short,
+    tell,
+)
 from node.home.control import is_running
 from node.home.home import Home
 from node.home.keyfile import read_keys
@@ -64,6 +71,8 @@ def show(name: str | None, as_json: bool) -> None:
                 "own": one.is_own,
                 "private": one.network.secret is not None,
                 "bootstrap": [str(address) for address in one.network.bootstrap],
+                "lists": list(one.network.lists),
+                "lists_key": hex_or_none(one.network.lists_key),
                 "tasks": list(one.network.tasks),
                 "authors": sorted(key.hex() for key in one.network.authors),
             }
@@ -87,6 +96,7 @@ def show(name: str | None, as_json: bool) -> None:
     for one in networks:
         lists = {
             "bootstrap": [str(address) for address in one.network.bootstrap] or ["nobody yet"],
+            "lists": one.network.lists or ["none"],
             "tasks": one.network.tasks or ["all"],
             "authors": sorted(key.hex() for key in one.network.authors) or ["everybody"],
         }
@@ -134,7 +144,7 @@ def init(name: str, private: bool, bootstrap: tuple[str, ...], authors: tuple[st
                 f"a key is {2 * AUTHOR_BYTES} hex digits: `arnode key show` prints one's own",
             )
         keys.add(key)
-    addresses = dict.fromkeys(_checked_address(text, "--bootstrap") for text in bootstrap)
+    addresses = dict.fromkeys(checked_address(text, "--bootstrap") for text in bootstrap)
     path = create_network(
         Home.here(),
         Network(
@@ -171,7 +181,7 @@ def invite(named: str | None, given: tuple[str, ...], as_json: bool) -> None:
     running = running_member(home)
     name = named or network_in_force(config_of(home), running)
     network = find_network(home, name).network
-    told = [_checked_address(text, "--address") for text in given]
+    told = [checked_address(text, "--address") for text in given]
     is_there = running is not None and running.network == name
     met_at = _nearest_last(running.addresses) if running and is_there else []
     addresses = dict.fromkeys((*told, *met_at, *network.bootstrap))
@@ -214,7 +224,7 @@ def _reached_at(network: Network) -> dict[str, object]:
     return {"addresses": addresses, "private": network.secret is not None}
 
 
-def _checked_address(text: str, flag: str) -> Address:
+def checked_address(text: str, flag: str) -> Address:
     """Return the address that a flag names. Raises UsageError if it is none."""
     address = parse_direct(text)
     if isinstance(address, Rejected):
