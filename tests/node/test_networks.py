@@ -1,5 +1,6 @@
 """Network definitions: found by name, read with one error for each fault, never overwritten."""
 
+import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,14 @@ def test_the_longest_place_of_a_list_is_taken() -> None:
     longest = "https://example.org/" + "a" * 380
     text = f'name = "lab"\nlists_key = "{SIGNER.hex()}"\nlists = ["{longest}"]'
     assert read_definition(text.encode(), place="", name="lab").lists == (longest,)
+
+
+def test_the_definition_in_the_manual_names_its_lists() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operate-a-bootstrap.md").read_text("utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    found = read_definition(example.encode(), place="lab.toml", name="lab")
+    assert found.lists == ("https://example.org/arnode/peers.txt", "/dnsaddr/example.org")
+    assert found.lists_key is not None
 
 
 def test_a_wrong_secret_is_not_repeated(home: Home) -> None:
