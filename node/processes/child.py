@@ -99,20 +99,32 @@ class Program(Generic[M]):
             except BaseException:
                 channel.close()
                 raise
-        lines = asyncio.create_task(pass_on_lines(process.stderr))
-        try:
+        async with ended_after(process, channel):
             yield channel
+
+
+@asynccontextmanager
+async def ended_after(
+    process: asyncio.subprocess.Process, channel: Channel[M], *, whose: str = ""
+) -> AsyncIterator[None]:
+    """See to it that a process is over after the block, and pass on what it writes to stderr.
+
+    `channel` leads to it, `whose` stands before its lines.
+    """
+    lines = asyncio.create_task(_pass_on_lines(process.stderr, whose=whose))
+    try:
+        yield
+    finally:
+        channel.close()
+        try:
+            await _end(process)
         finally:
-            channel.close()
-            try:
-                await _end(process)
-            finally:
-                if process.returncode is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        process.kill()
-                # What it said last is most of why it died.
-                await asyncio.wait([lines], timeout=TERMINATION_S)
-                lines.cancel()
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            # What it said last is most of why it died.
+            await asyncio.wait([lines], timeout=TERMINATION_S)
+            lines.cancel()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -129,7 +141,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-async def pass_on_lines(stderr: asyncio.StreamReader | None, *, whose: str = "") -> None:
+async def _pass_on_lines(stderr: asyncio.StreamReader | None, *, whose: str = "") -> None:
     """Log what a child writes to stderr: short lines, not too many; the rest is counted.
 
     `whose` stands before each.

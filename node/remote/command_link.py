@@ -5,19 +5,16 @@ while it dies young.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from node.processes.channel import Channel
-from node.processes.child import pass_on_lines
+from node.processes.child import ended_after
 from node.processes.supervisor import Backoff
 from node.remote.contract import FRAMING
 from node.remote.lanes import RemoteLanes
 from protocol.framing import ChannelError, Message
-
-_PARTING_S: Final = 2.0
 
 
 class CommandLink:
@@ -61,33 +58,14 @@ class CommandLink:
         channel = Channel(process.stdout, process.stdin, FRAMING)
         outbox = self._outboxes[number] = asyncio.Queue()
         sending = asyncio.create_task(_send(channel, outbox))
-        lines = asyncio.create_task(pass_on_lines(process.stderr, whose=f"lane {number}: "))
         try:
-            while True:
-                lanes.heard(number, await channel.receive())
+            async with ended_after(process, channel, whose=f"lane {number}: "):
+                while True:
+                    lanes.heard(number, await channel.receive())
         finally:
             sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            try:
-                await _end(process, channel)
-            finally:
-                # What it said last is most of why it died.
-                await asyncio.wait([lines], timeout=_PARTING_S)
-                lines.cancel()
 
 
 async def _send(channel: Channel[Message], outbox: "asyncio.Queue[Message]") -> NoReturn:
     while True:
         await channel.send(await outbox.get())
-
-
-async def _end(process: asyncio.subprocess.Process, channel: Channel[Message]) -> None:
-    """See to it that a process is over: first its input ends, then it is killed."""
-    channel.close()
-    try:
-        async with asyncio.timeout(_PARTING_S):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

@@ -10,10 +10,12 @@ from node.home.home import Home
 from node.loop.devices import Lanes
 from node.loop.session_plan import Goal
 from node.store.store import Store
+from protocol.source import Source
 from tests.node.books import proposal_of
 from tests.node.examples import BASELINE
 from tests.node.scripted import Bench, ScriptedRunner, better, until
 from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.training import PutOff
 from trainer.runner import Runner
 
 CANDIDATE = proposal_of(BASELINE, "0.5").source
@@ -125,3 +127,75 @@ def test_a_job_keeps_its_lane_and_a_new_one_takes_a_free_one() -> None:
         await waiting
 
     asyncio.run(wait())
+
+
+class Elsewhere(ScriptedRunner):
+    """A lane of another machine: what runs there when it goes away is put off."""
+
+    async def run(self, source: Source, seed: int, **how: Any) -> RunOutcome:
+        self.gone = asyncio.Event()
+        running = asyncio.create_task(super().run(source, seed, **how))
+        leaving = asyncio.create_task(self.gone.wait())
+        await asyncio.wait({running, leaving}, return_when="FIRST_COMPLETED")
+        if self.gone.is_set():
+            running.cancel()
+            raise PutOff
+        return running.result()
+
+
+def test_a_run_of_a_lane_that_went_away_is_made_again_with_its_seed_on_another(
+    bench: Bench,
+) -> None:
+    bench.others = [Elsewhere(), ScriptedRunner()]
+    first, second, third = runners(bench)
+    third.is_there = False
+
+    async def work() -> None:
+        bench.goal = Goal(max_experiments=1)
+        await bench.research().run()
+        assert third.started == []
+        assert third.calibrations == 0
+        for runner in (first, second):
+            runner.started.clear()
+            runner.seeds.clear()
+        second.training = asyncio.Event()
+
+        def hold_up(count: int) -> None:
+            if count == 2:  # the first measures the working line, to screen against
+                first.training = asyncio.Event()
+
+        first.on_start = hold_up
+        bench.goal = Goal(max_experiments=2)
+        research = bench.research()
+        loop = asyncio.create_task(research.run())
+        await until(lambda: len(second.started) == 1)
+        lost = (second.started[0], second.seeds[0])
+        second.go(is_there=False)
+        cast("Elsewhere", second).gone.set()
+        third.go(is_there=True)
+        await until(lambda: bool(third.started))
+        assert (third.started[0], third.seeds[0]) == lost
+        assert first.training is not None
+        first.training.set()
+        await loop
+        assert len(second.started) == 1
+
+    settled(work())
+
+
+def test_a_session_whose_lanes_have_all_gone_waits_for_one(bench: Bench) -> None:
+    bench.goal = Goal(max_experiments=1)
+    bench.others = []
+
+    async def work() -> None:
+        bench.runner.go(is_there=False)
+        loop = asyncio.create_task(bench.research().run())
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert bench.runner.started == []
+        assert not loop.done()
+        bench.runner.go(is_there=True)
+        await loop
+        assert bench.runner.started
+
+    settled(work())

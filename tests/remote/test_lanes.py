@@ -1,0 +1,237 @@
+"""Which lanes elsewhere serve, and what is said of those that do not."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+
+from node.line.identity import version
+from node.remote.contract import Opened
+from node.remote.lanes import RemoteLanes, opened_lanes
+from node.terminal.progress import silent
+from protocol.errors import ArnodeError, ConfigurationError
+from protocol.framing import ChannelError, Message
+from protocol.runs import Env
+from tests.node.examples import BASELINE
+from tests.remote.programs import opening_of
+from trainer.measuring.training import PutOff
+from trainer.task_folder.task import Task
+
+OPENED = Opened(
+    machine="attic",
+    hardware_class="cpu-x86_64",
+    family="cpu",
+    cuda=None,
+    environment=Env.of({"torch": "2.9", "cpu": "A Processor", "cores": 8}),
+)
+
+
+class ExampleTask:
+    """What of a task these tests need."""
+
+    id = bytes(32)
+    source = BASELINE
+
+
+@dataclass(kw_only=True)
+class Scripted:
+    """Lanes that do what a test says, over no wire."""
+
+    count: int = 1
+    act: Callable[[RemoteLanes], None] = lambda _lanes: None
+    sent: list[tuple[int, Message]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    async def run(self, lanes: RemoteLanes) -> None:
+        self.act(lanes)
+        await asyncio.Event().wait()
+
+    def send(self, lane: int, message: Message) -> None:
+        self.sent.append((lane, message))
+
+    def lanes(self) -> RemoteLanes:
+        task = cast("Task", ExampleTask())
+        opening = opening_of(task, "tiny")
+        return RemoteLanes(task, opening, self, count=self.count, say=self.said.append)
+
+
+def greet(lanes: RemoteLanes, number: int, **other: Any) -> None:
+    lanes.heard(number, ["here", version()])
+    lanes.heard(number, ["open", cast("Message", replace(OPENED, **other).to_value())])
+
+
+def test_a_lane_is_there_once_it_has_opened_the_task() -> None:
+    link = Scripted()
+    lanes = link.lanes()
+    lanes.heard(0, ["here", version()])
+    ((number, message),) = link.sent
+    assert (number, cast("list[Message]", message)[0]) == (0, "open")
+    assert lanes.there == []
+    lanes.heard(0, ["opens", "reading the text", 250])
+    assert lanes.states[0].stage == "reading the text … 25%"
+    lanes.heard(0, ["open", cast("Message", OPENED.to_value())])
+    (runner,) = lanes.there
+    assert (runner.machine, runner.device.slug) == ("attic", "cpu-x86_64")
+    assert lanes.told() == [
+        {"lane": 0, "machine": "attic", "stage": "open", "fault": None, "times_lost": 0}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"hardware_class": "cuda-h100-80g"}, "it is cuda-h100-80g, the others are cpu-x86_64"),
+        ({"environment": Env.of({"torch": "2.8"})}, "its cpu is None, the others' A Processor"),
+        (
+            {"environment": Env.of({"torch": "2.8", "cpu": "A Processor"})},
+            "its torch is 2.8, the others' 2.9",
+        ),
+    ],
+)
+def test_a_lane_whose_last_digits_could_differ_is_left_out(other: dict[str, Any], why: str) -> None:
+    link = Scripted(count=2)
+    lanes = link.lanes()
+    greet(lanes, 0)
+    greet(lanes, 1, **other)
+    assert [runner.number for runner in lanes.there] == [0]
+    assert link.said == [f"lane 1 (attic) is left out: {why}, so that metrics could differ"]
+    assert lanes.states[1].fault.startswith(why)
+
+
+def test_how_many_cores_a_machine_has_changes_no_digit() -> None:
+    lanes = Scripted(count=2).lanes()
+    greet(lanes, 0)
+    more = Env.of({**dict(OPENED.environment.items), "cores": 64})
+    greet(lanes, 1, environment=more, machine="cellar")
+    assert [runner.machine for runner in lanes.there] == ["attic", "cellar"]
+
+
+def test_a_lane_of_another_version_opens_nothing_and_is_told_of_once() -> None:
+    link = Scripted()
+    lanes = link.lanes()
+    for _ in range(2):  # it is started again and again
+        lanes.heard(0, ["here", "0.0.1"])
+        lanes.lost(0, "the other end has gone")
+    assert link.sent == []
+    (told,) = link.said
+    assert "it has arnode 0.0.1" in told
+    assert lanes.states[0].fault
+
+
+def test_what_ran_on_a_lost_lane_is_put_off() -> None:
+    async def lose() -> None:
+        link = Scripted()
+        lanes = link.lanes()
+        greet(lanes, 0)
+        (runner,) = lanes.runners
+        changes: list[bool] = []
+        runner.tell_presence(lambda: changes.append(runner.is_there))
+        calibrating = asyncio.create_task(runner.calibrate(1))
+        await asyncio.sleep(0)
+        assert link.sent[-1] == (0, ["calibrate", 1, 1])
+        lanes.lost(0, "the cable")
+        lanes.lost(0, "the cable")
+        with pytest.raises(PutOff):
+            await calibrating
+        greet(lanes, 0)
+        assert changes == [False, True]
+        assert link.said == ["lane 0 (attic) went away (the cable); its runs are made again"]
+
+    asyncio.run(lose())
+
+
+def test_what_a_lost_lane_says_afterwards_is_for_nobody() -> None:
+    async def hear() -> None:
+        lanes = Scripted().lanes()
+        greet(lanes, 0)
+        running = asyncio.create_task(lanes.runners[0].run(BASELINE, 5))
+        await asyncio.sleep(0)
+        lanes.lost(0, "the cable")
+        with pytest.raises(PutOff):
+            await running
+        lanes.heard(0, ["failed", 1, "too late", ""])
+        lanes.heard(0, ["trained", 1])
+
+    asyncio.run(hear())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ["no such word"],
+        ["ended", 1, {"run": {}}, 0.0],
+        ["open", {"machine": 7}],
+        "nothing",
+        ["ended"],
+    ],
+)
+def test_a_lane_that_says_what_is_no_message_is_cut_off(message: Message) -> None:
+    lanes = Scripted().lanes()
+    greet(lanes, 0)
+    with pytest.raises(ChannelError):
+        lanes.heard(0, message)
+
+
+def test_a_session_begins_with_the_lanes_that_are_open() -> None:
+    """One that is still opening its task comes later."""
+
+    async def open_some() -> None:
+        link = Scripted(count=2, act=lambda lanes: greet(lanes, 0))
+        lanes = link.lanes()
+        async with opened_lanes(lanes, link, silent):
+            assert len(lanes.there) == 1
+            greet(lanes, 1)
+            assert len(lanes.there) == 2
+
+    asyncio.run(open_some())
+
+
+def test_no_lane_at_all_is_one_clear_error() -> None:
+    async def open_none() -> None:
+        link = Scripted(act=lambda lanes: lanes.heard(0, ["refused", "no sandbox", "bring one"]))
+        async with opened_lanes(link.lanes(), link, silent):
+            pass
+
+    with pytest.raises(ConfigurationError, match="no lane serves: no sandbox") as fault:
+        asyncio.run(open_none())
+    assert fault.value.hint == "bring one"
+
+
+def test_a_link_that_is_not_to_be_had_is_one_clear_error() -> None:
+    @dataclass(kw_only=True)
+    class Broken(Scripted):
+        async def run(self, lanes: RemoteLanes) -> None:
+            raise ArnodeError("there is no Ray", "start one")
+
+    async def open_none() -> None:
+        link = Broken()
+        async with opened_lanes(link.lanes(), link, silent):
+            pass
+
+    with pytest.raises(ArnodeError, match="there is no Ray"):
+        asyncio.run(open_none())
+
+
+def test_a_link_that_breaks_later_leaves_no_lane_there(caplog: pytest.LogCaptureFixture) -> None:
+    broken = asyncio.Event()
+
+    @dataclass(kw_only=True)
+    class Breaking(Scripted):
+        async def run(self, lanes: RemoteLanes) -> None:
+            greet(lanes, 0)
+            await broken.wait()
+            raise RuntimeError("a fault of ours")
+
+    async def break_it() -> None:
+        link = Breaking()
+        lanes = link.lanes()
+        async with opened_lanes(lanes, link, silent):
+            assert lanes.there
+            broken.set()
+            while lanes.there:  # noqa: ASYNC110 (nothing tells of it)
+                await asyncio.sleep(0)
+
+    asyncio.run(break_it())
+    assert "a fault of ours" in caplog.text
