@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from node.home.home import Home
@@ -43,7 +44,7 @@ async def remote_lanes(
     ArnodeError if none can be had.
     """
     opening = Opening(
-        task=config.task,
+        task=_named_anywhere(config.task),
         id=task.id,
         audit_key=audit_key_of(load_secret(home)),
         data_url=config.data_url,
@@ -56,6 +57,12 @@ async def remote_lanes(
         lanes = RemoteLanes(task, opening, link, count=count, say=say)
         async with opened_lanes(lanes, link, progress):
             yield lanes
+
+
+def _named_anywhere(task: str) -> str:
+    """Return how lanes call a task: a folder by its whole path, as it lies on their machine."""
+    folder = Path(task)
+    return str(folder.absolute()) if folder.is_dir() else task
 
 
 @asynccontextmanager

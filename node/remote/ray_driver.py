@@ -1,9 +1,9 @@
 """The process that speaks with Ray: it starts an actor for each lane and passes messages on.
 
-    node → here                          here → node
-    ["begin", {address, token, lanes}]   ["up", cpus, gpus]      or  ["down", message, hint]
-    ["lanes", count, gpus of each]       ["from", lane, message]
-    ["to", lane, message]                ["lost", lane, why]
+    node → here                                   here → node
+    ["begin", {address, token, home, lanes}]      ["up", cpus, gpus]  or  ["down", message, hint]
+    ["lanes", count, gpus of each]                ["from", lane, message]
+    ["to", lane, message]                         ["lost", lane, why]
 
 Ray's client is heavy, has many threads and loads what a cluster sends it, so that it lives beside
 the node, whose key it has not. What a call came to is not known where its actor cannot be reached:
@@ -29,6 +29,7 @@ from protocol.framing import ChannelError, Message
 
 _CALLS: Final = 8  # of one actor at once
 _NAMESPACE: Final = "arnode"
+_REACHED_WITHIN_S: Final = 5.0
 
 
 def main() -> None:
@@ -40,8 +41,13 @@ async def _serve(end: socket.socket) -> None:
     channel = await Channel.over(end, FRAMING)
     try:
         match await channel.receive():
-            case ["begin", {"address": str(address), "token": str(token), "lanes": lanes}]:
+            case [
+                "begin",
+                {"address": str(address), "token": str(token), "home": str(home), "lanes": lanes},
+            ]:
                 os.environ.update(environment(Path(token)))  # before Ray is imported
+                if address == LOCAL:  # what it starts inherits them
+                    os.environ |= {"ARNODE_HOME": home, "HOME": str(Path.home())}
                 told = _connect(address, lanes)  # in the main thread, which Ray asks for
                 await channel.send(told)
                 if told[0] == "up":
@@ -53,6 +59,13 @@ async def _serve(end: socket.socket) -> None:
 
 
 def _connect(address: str, lanes: Message) -> list[Message]:
+    hint = "`arnode ray head` starts one; is its token the same as here?"
+    try:
+        if address not in (AUTO, LOCAL):  # Ray itself takes minutes to give up
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), _REACHED_WITHIN_S).close()
+    except OSError as fault:
+        return ["down", f"nobody answers at {address}: {describe(fault)}", hint]
     import ray
 
     more: Mapping[str, Any] = {"address": address}
@@ -69,7 +82,6 @@ def _connect(address: str, lanes: Message) -> list[Message]:
         resources = ray.cluster_resources()
     except Exception as fault:  # noqa: BLE001 (whatever Ray meets: the node is told)
         where = "on this machine" if address in (AUTO, LOCAL) else f"at {address}"
-        hint = "`arnode ray head` starts one; is its token the same as here?"
         return ["down", f"there is no Ray to be had {where}: {describe(fault)}", hint]
     return ["up", int(resources.get("CPU", 0)), int(resources.get("GPU", 0))]
 

@@ -21,6 +21,7 @@ from node.remote.ray_setup import Cluster
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Message
 
+_REACHED_WITHIN_S: Final = 90.0
 _PROGRAM: Final = Program(
     name="the process that speaks with Ray",
     module="node.remote.ray_driver",
@@ -51,7 +52,14 @@ class RayLink:
         """Reach the cluster. Raises ArnodeError if there is none."""
         self._supervisor.start()
         try:
-            self.cpus, self.gpus = await self._first
+            async with asyncio.timeout(_REACHED_WITHIN_S):
+                self.cpus, self.gpus = await asyncio.shield(self._first)
+        except TimeoutError as fault:
+            await self._supervisor.stop()
+            raise ArnodeError(
+                f"Ray did not answer within {_REACHED_WITHIN_S:g} s",
+                "is its token the same here, and Ray's version?",
+            ) from fault
         except BaseException:
             await self._supervisor.stop()
             raise
@@ -74,8 +82,14 @@ class RayLink:
 
     async def _live(self, channel: Channel[Message]) -> NoReturn:
         self._outbox = asyncio.Queue()
-        token, address = str(self._cluster.token), self._cluster.address
-        await channel.send(["begin", {"address": address, "token": token, "lanes": self._count}])
+        cluster = self._cluster
+        begin: Message = {
+            "address": cluster.address,
+            "token": str(cluster.token),
+            "home": str(cluster.home),
+            "lanes": self._count,
+        }
+        await channel.send(["begin", begin])
         match await channel.receive():
             case ["up", int(cpus), int(gpus)]:
                 if not self._first.done():

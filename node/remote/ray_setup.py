@@ -38,10 +38,14 @@ _HEALTH: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Which Ray: `address` as `node.settings.own_address` has it; `token`: what lets one in."""
+    """Which Ray: `address` as `node.settings.own_address` has it; `token`: what lets one in.
+
+    `home` is the node's, where the lanes of a Ray of its own have their data, too.
+    """
 
     address: str
     token: Path
+    home: Path
 
 
 def cluster_of(home: Home, address: str) -> Cluster:
@@ -58,7 +62,7 @@ def cluster_of(home: Home, address: str) -> Cluster:
             "`arnode ray head` makes one on the machine where Ray's head runs; copy it from there, "
             "readable by you alone",
         )
-    return Cluster(address=address, token=checked_token(home.ray_token))
+    return Cluster(address=address, token=checked_token(home.ray_token), home=home.root)
 
 
 def require_ray() -> None:
