@@ -1,10 +1,17 @@
 """Your other machines: Ray's head and workers, and the lane that a node starts over ssh."""
 
+import os
+import stat
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from protocol.errors import UsageError
+from node.home.home import Home
+from protocol.errors import Rejected, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LANES = click.option(
     "--lanes", type=click.IntRange(1), metavar="N", help="How many lanes it has [its cores]."
@@ -30,21 +37,18 @@ def head(host: str, port: int | None, lanes: int | None) -> None:
     Makes the token that lets machines in, a file in this home: copy it to the home of each machine
     that joins, readable by you alone.
     """
-    from node.home.home import Home
-    from node.remote.ray_setup import head_command, make_token
+    from node.remote.ray_setup import head_command
     from node.settings.own_address import RAY_PORT, own_host
-    from protocol.errors import Rejected
 
     place = own_host(host)
     if isinstance(place, Rejected):
         raise UsageError(place.reason, "give this machine's address there, like 10.0.0.1")
-    home = Home.here()
-    make_token(home)
     port = port or RAY_PORT
-    click.echo(f"token: {home.ray_token}", err=True)
+    token = _token(is_made=True)
+    click.echo(f"token: {token}", err=True)
     click.echo(f"join a machine: arnode ray worker {place}:{port}", err=True)
     click.echo(f"then, anywhere: arnode start --ray {place}:{port}", err=True)
-    _become(head_command(place, port=port, lanes=lanes))
+    _become(head_command(place, port=port, lanes=lanes), token)
 
 
 @ray.command()
@@ -54,24 +58,34 @@ def worker(address: str, lanes: int | None) -> None:
     """Join this machine to the cluster at ADDRESS until it is stopped."""
     from node.remote.ray_setup import worker_command
     from node.settings.own_address import AUTO, LOCAL, RAY_PORT, ray_cluster
-    from protocol.errors import Rejected
 
     place = ray_cluster(address)
     if isinstance(place, Rejected) or place in (AUTO, LOCAL):
         why = place.reason if isinstance(place, Rejected) else f"{place} is no other machine's"
         raise UsageError(why, f"the head's address, like 10.0.0.1:{RAY_PORT}")
-    _become(worker_command(place, lanes=lanes))
+    _become(worker_command(place, lanes=lanes), _token())
 
 
-def _become(command: list[str]) -> None:
-    """Let Ray take this process's place."""
-    import os
-
-    from node.home.home import Home
-    from node.remote.ray_setup import checked_token, environment, require_ray
+def _token(*, is_made: bool = False) -> "Path":
+    """Return where the token lies, which is made if there is none."""
+    from node.remote.ray_setup import checked_token, make_token, require_ray, token_of
+    from node.settings.config import config_of
 
     require_ray()
-    os.environ.update(environment(checked_token(Home.here().ray_token)))
+    home = Home.here()
+    token = token_of(home, config_of(home))
+    if is_made:
+        make_token(home, token)
+    return checked_token(token)
+
+
+def _become(command: list[str], token: "Path") -> None:
+    """Let Ray take this process's place; its lanes have their data in this home."""
+    from node.remote.ray_setup import environment
+
+    home = Home.here()
+    home.prepare()
+    os.environ.update({**environment(token), "ARNODE_HOME": str(home.root)})
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606
 
@@ -83,9 +97,10 @@ def lane(gpus: str | None) -> None:
 
     It speaks with that node over standard input and output, and ends with it.
     """
-    if sys.stdin.isatty():
+    modes = [os.fstat(end).st_mode for end in (0, 1)]
+    if not all(stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) for mode in modes):
         raise UsageError(
-            "a lane is started by a node, which is not at a terminal",
+            "a lane speaks with the node that started it, and none did",
             "on the node's machine: arnode start --lane THIS_MACHINE",
         )
     from node.remote.lane import serve_standard

@@ -76,7 +76,7 @@ async def _linked(
         return
     progress("reaching Ray", 0.0)
     wanted = None if config.lanes == "auto" else config.lanes
-    async with RayLink(cluster_of(home, config.ray), lanes=wanted) as link:
+    async with RayLink(cluster_of(home, config, config.ray), lanes=wanted) as link:
         on_cards = is_for_cards(task.manifest) and link.gpus > 0
         link.gpus_each = int(on_cards)
         count = wanted or (link.gpus if on_cards else link.cpus)

@@ -18,6 +18,7 @@ from typing import Final
 from node.home.faults import explaining_faults
 from node.home.files import create_file
 from node.home.home import Home
+from node.settings.config import Config
 from node.settings.own_address import LOCAL
 from protocol.errors import ConfigurationError
 
@@ -48,21 +49,21 @@ class Cluster:
     home: Path
 
 
-def cluster_of(home: Home, address: str) -> Cluster:
+def cluster_of(home: Home, config: Config, address: str) -> Cluster:
     """Return the cluster that a setting names.
 
     Raises ConfigurationError where Ray is not installed or there is no token.
     """
     require_ray()
+    token = token_of(home, config)
     if address == LOCAL:
-        make_token(home)
-    if not home.ray_token.exists():
-        raise ConfigurationError(
-            f"there is no token for Ray here ({home.ray_token})",
-            "`arnode ray head` makes one on the machine where Ray's head runs; copy it from there, "
-            "readable by you alone",
-        )
-    return Cluster(address=address, token=checked_token(home.ray_token), home=home.root)
+        make_token(home, token)
+    return Cluster(address=address, token=checked_token(token), home=home.root)
+
+
+def token_of(home: Home, config: Config) -> Path:
+    """Return where the token of this home's clusters lies."""
+    return Path(config.ray_token).expanduser().absolute() if config.ray_token else home.ray_token
 
 
 def require_ray() -> None:
@@ -71,21 +72,26 @@ def require_ray() -> None:
         raise ConfigurationError("Ray is not installed", "pip install 'arnode[ray]'")
 
 
-def make_token(home: Home) -> None:
-    """Make the token of this home's clusters, unless there is one."""
+def make_token(home: Home, token: Path) -> None:
+    """Make a token, unless there is one."""
     home.prepare()
-    if not home.ray_token.exists():
-        create_file(home.ray_token, secrets.token_hex(_TOKEN_BYTES).encode())
+    with explaining_faults(token):
+        if not token.exists():
+            create_file(token, secrets.token_hex(_TOKEN_BYTES).encode())
 
 
 def checked_token(path: Path) -> Path:
     """Return the file of a token. Raises ConfigurationError if others can read it, or nobody."""
     with explaining_faults(path):
         if not path.exists():
-            raise ConfigurationError(f"there is no token {path}", "copy it from Ray's head")
+            raise ConfigurationError(
+                f"there is no token for Ray here ({path})",
+                "`arnode ray head` makes one on the machine where Ray's head runs; copy it from "
+                "there, readable by you alone",
+            )
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise ConfigurationError(f"others can read the token {path}", f"chmod 600 {path}")
-    return path.absolute()
+    return path
 
 
 def environment(token: Path) -> dict[str, str]:

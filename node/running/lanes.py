@@ -30,13 +30,19 @@ class LanesHere:
 def are_elsewhere(config: Config) -> bool:
     """Say whether settings name lanes of other machines.
 
-    Raises ConfigurationError if they do so in two ways.
+    Raises ConfigurationError if they cannot serve: named in two ways, or for a text of one's own.
     """
+    if config.ray is None and not config.lane_hosts:
+        return False
     if config.ray is not None and config.lane_hosts:
         raise ConfigurationError(
             "`ray` and `lane_hosts` name lanes in two ways", "take one of --ray and --lane"
         )
-    return config.ray is not None or bool(config.lane_hosts)
+    if config.text is not None:
+        raise ConfigurationError(
+            "a text of your own stays on this machine", "leave --ray and --lane out for it"
+        )
+    return True
 
 
 def lanes_here(manifest: TaskManifest, config: Config, *, is_on_demand: bool) -> LanesHere:

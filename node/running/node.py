@@ -34,7 +34,7 @@ from node.store.intake import Quotas
 from node.store.named_tasks import remember_folder, remember_session
 from node.store.store import Store
 from node.terminal.progress import Progress
-from protocol.errors import UsageError
+from protocol.errors import ConfigurationError, UsageError
 from protocol.rule import Policy
 from protocol.topics import subscriptions
 from trainer.host.battery import is_on_battery
@@ -123,6 +123,11 @@ async def open_node(
         activity, news = Activity(_log.info), asyncio.Event()
         remote: RemoteLanes | None = None
         if are_elsewhere(config) and not goal.is_on_demand:
+            if models is not None:
+                raise ConfigurationError(
+                    "programs that ask language models are measured on this machine alone",
+                    "leave --ray and --lane out for this task",
+                )
             remote = await stack.enter_async_context(
                 _remote_lanes(
                     home,

@@ -38,6 +38,7 @@ from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice,
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, fast_proposer, open_slow, take_means
 from node.running.first_card import Unproven, task_here
+from node.running.lanes import are_elsewhere
 from node.running.log_file import logging_to
 from node.running.node import open_node
 from node.running.page import with_page
@@ -79,6 +80,7 @@ def start_node(
     keep_to_oneself()
     means = take_means(os.environ, config)  # before anything is started that would inherit keys
     require_sandbox(config)
+    are_elsewhere(config)  # so that settings which cannot serve are told before anything loads
     chosen_cards(config.gpus)  # whatever the task: that they are not there is told before it loads
     with (
         at_work(home, config, to_terminal=not sys.stdout.isatty()),

@@ -234,6 +234,12 @@ class Config:
     each core or card: its head's address, like `10.0.0.1:6379`; `auto` for the one on this machine;
     `local` for one that this node starts for itself. With `lanes` there are as many as you say."""
 
+    ray_token: str | None = setting(
+        None, ValueKind(take.filled, "the path of a file that you alone can read, in quotes")
+    )
+    """Where the token lies that lets a machine into a Ray cluster; nothing: `ray-token` in the
+    home."""
+
     lane_hosts: tuple[str, ...] = setting(
         (),
         ValueKind(take.lane_hosts, 'machines with how many lanes each: ["gpu1", "gpu2:4"]'),

@@ -137,7 +137,7 @@ def test_lanes_whose_parts_die_come_back(
         ):
             (lane,) = lanes.runners
             for number, victim in enumerate(
-                (b"node.remote.lane\x00", b"ray::LaneHost", b"node.remote.ray_driver"), 1
+                (b"node.remote.lane import", b"ray::LaneHost", b"node.remote.ray_driver"), 1
             ):
                 calibrating = asyncio.create_task(lane.calibrate(1))
                 await asyncio.sleep(0.1)

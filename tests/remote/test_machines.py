@@ -1,0 +1,194 @@
+"""The commands of one's other machines refuse what cannot be, and their files are true."""
+
+import configparser
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from node.commands import cli
+from node.processes.child import program_command
+from node.remote.ray_setup import environment, head_command, local_options, worker_command
+from node.settings.own_address import LaneHost, lane_host, own_host, ray_cluster
+from protocol.errors import Rejected
+from tests.bootstrap.test_deploy import instructions_in
+
+DOCS = Path(__file__).parents[2] / "docs"
+MACHINES = DOCS / "machines"
+PAGE = (DOCS / "fleet.md").read_text(encoding="utf-8")
+
+
+def arnode(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "ARNODE_HOME": str(home), "ARNODE_WEB": "none"}
+    return subprocess.run(
+        [sys.executable, "-m", "node", *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "why", "mend"),
+    [
+        (["ray", "head", "--host", "8.8.8.8"], "no address of a private network", "10.0.0.1"),
+        (["ray", "head", "--host", "attic"], "'attic' is no IP address", "10.0.0.1"),
+        (["ray", "head", "--host", "::"], "no address of a private network", "10.0.0.1"),
+        (["ray", "worker", "auto"], "auto is no other machine's", "10.0.0.1:6379"),
+        (["ray", "worker", "10.0.0.1"], "is no address of a Ray cluster", "10.0.0.1:6379"),
+        (["ray", "worker", "10.0.0.1:6379"], "there is no token for Ray", "`arnode ray head`"),
+        (["start", "--ray", "8.8.8.8:6379"], "no address of a private network", "auto"),
+        (["start", "--ray", "local", "--lane", "attic"], "in two ways", "--ray and --lane"),
+        (["start", "--lane", "-oProxyCommand=touch"], "is no machine's name", "gpu1"),
+        (["start", "--lane", "attic:0"], "is no machine's name", "gpu1"),
+        (["start", "--text", "README.md", "--lane", "attic"], "stays on this machine", "leave"),
+        (["start", "--network", "none", "--ray", "10.0.0.1:1"], "no token for Ray", "ray head"),
+        (["lane"], "and none did", "arnode start --lane"),
+    ],
+)
+def test_what_cannot_be_is_one_clear_error(
+    tmp_path: Path, words: list[str], why: str, mend: str
+) -> None:
+    done = arnode(tmp_path / "home", *words)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    fault, hint = done.stderr.strip().splitlines()[-2:]
+    assert why in fault, done.stderr
+    assert mend in hint, done.stderr
+
+
+def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("t" * 64)
+    token.chmod(0o640)
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "config.toml").write_text(f'ray_token = "{token}"\n')
+    done = arnode(home, "ray", "worker", "10.0.0.1:6379")
+    assert done.returncode != 0
+    assert f"others can read the token {token}" in done.stderr
+    assert f"chmod 600 {token}" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.1.2.3", "192.168.1.9", "100.64.3.2", "fd00::7"])
+def test_addresses_of_ones_own_networks_are_taken(host: str) -> None:
+    assert own_host(host) == host
+    written = f"[{host}]:6379" if ":" in host else f"{host}:6379"
+    assert ray_cluster(written) == written
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1:0", "10.0.0.1:70000", "attic:6379", "1.1.1.1:6379", ""])
+def test_other_addresses_are_not(text: str) -> None:
+    assert isinstance(ray_cluster(text), Rejected)
+
+
+def test_a_machine_is_named_as_ssh_knows_it() -> None:
+    assert lane_host("me@gpu1.lab:12") == LaneHost(host="me@gpu1.lab", lanes=12)
+    assert lane_host("gpu1") == LaneHost(host="gpu1", lanes=1)
+    for text in ("-v", "gpu1:", "gpu1:100", "a b", "gpu1;id", ""):
+        assert isinstance(lane_host(text), Rejected), text
+
+
+def test_ray_begins_with_a_token_and_without_a_page_or_reports(tmp_path: Path) -> None:
+    settings = environment(tmp_path / "token")
+    assert settings["RAY_AUTH_MODE"] == "token"
+    assert settings["RAY_AUTH_TOKEN_PATH"] == str(tmp_path / "token")
+    assert settings["RAY_USAGE_STATS_ENABLED"] == "0"
+    head = head_command("10.0.0.1", port=6379, lanes=3)
+    assert {"--include-dashboard=false", "--disable-usage-stats", "--num-cpus=3"} < set(head)
+    assert "--node-ip-address=10.0.0.1" in head
+    assert "--address=10.0.0.1:6379" in worker_command("10.0.0.1:6379", lanes=None)
+    assert local_options(2)["include_dashboard"] is False
+    assert local_options(2)["_node_ip_address"] == "127.0.0.1"
+
+
+def test_the_program_of_a_lane_ends_with_its_input(tmp_path: Path) -> None:
+    done = subprocess.run(
+        program_command("node.remote.lane"),
+        env={**os.environ, "ARNODE_HOME": str(tmp_path / "home")},
+        input=b"",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"here" in done.stdout
+    assert done.stderr == b""
+
+
+# The page and the files
+
+
+def told_commands() -> Iterator[list[str]]:
+    """What stands behind `arnode`, wherever the page and the files start it."""
+    block = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    quoted = re.findall(r"`(arnode [^`]+)`", block.sub("", PAGE))
+    lines = [*quoted, *"".join(block.findall(PAGE)).splitlines()]
+    for line in lines:
+        words = line.split()
+        if words[0] == "arnode":
+            yield words[1:]
+    unit = (MACHINES / "arnode-worker.service").read_text()
+    (start,) = re.findall(r"^ExecStart=/opt/arnode/.venv/bin/arnode (.*)$", unit, re.MULTILINE)
+    yield start.split()
+    for command in re.findall(r"command: (\[.*\])", (MACHINES / "compose.yaml").read_text()):
+        yield json.loads(command)
+    job = (MACHINES / "fleet.slurm").read_text().replace("\\\n", "")
+    for line in re.findall(r'"\$arnode" ([a-z].*?)&?$', job, re.MULTILINE):
+        yield [word.strip("'") for word in line.split() if word != "&"]
+
+
+def test_every_command_of_the_page_and_files_is_one_and_has_these_flags() -> None:
+    told = list(told_commands())
+    assert {words[0] for words in told} >= {"start", "status", "ray", "paths", "stop"}
+    for words in told:
+        context = click.Context(cli.cli)
+        command = cli.cli.get_command(context, words[0])
+        assert command is not None, words
+        rest = words[1:]
+        if isinstance(command, click.Group):
+            command = command.get_command(context, rest[0])
+            assert command is not None, words
+            rest = rest[1:]
+        flags = {flag for param in command.params for flag in param.opts}
+        assert {word for word in rest if word.startswith("--")} <= flags, words
+
+
+def test_the_worker_unit_names_what_there_is() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string((MACHINES / "arnode-worker.service").read_text())
+    service = unit["Service"]
+    assert service["User"] != "root"
+    assert service["Restart"] == "always"
+    for forbidden in ("RestrictNamespaces", "PrivateUsers", "ProtectProc"):
+        assert forbidden not in service  # sandboxes are made of namespaces
+
+
+def test_the_image_has_what_a_lane_needs() -> None:
+    text = (MACHINES / "Dockerfile").read_text()
+    assert next(iter(instructions_in(text)))[0] == "FROM"
+    assert "'.[ray]'" in text
+    assert "bubblewrap" in text
+    for folder in re.findall(r"^COPY ([a-z]+) ", text, re.MULTILINE):
+        assert (DOCS.parent / folder).is_dir(), folder
+
+
+def test_the_job_is_a_script_that_a_shell_reads() -> None:
+    subprocess.run(["bash", "-n", MACHINES / "fleet.slurm"], check=True, timeout=10)
+
+
+def test_every_file_that_the_page_leads_to_is_there() -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGE)
+    assert len(links) > 5
+    for link in links:
+        assert (DOCS / link).exists(), link
