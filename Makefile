@@ -73,7 +73,7 @@ gpu:
 fake-gpu: setup
 	@$(BIN)/python -m tools.fake_gpu $(PART) $(ARGS)
 
-# PART=tests|night|text|aa|kills|ingest|hostile|forks|bits|fuzz|gossip|traffic|meeting|try|verify|planted|
+# PART=tests|night|text|aa|kills|ingest|hostile|forks|bits|fuzz|gossip|traffic|meeting|fleet|try|verify|planted|
 # liars|knobs|model|first|page|watched|stopping|ladder|example-TASK; figures are appended to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tools.soak $(PART)

@@ -17,6 +17,7 @@ from tools.paths import ROOT
 from tools.soak.aa import run_aa
 from tools.soak.examples import EXAMPLES, run_example
 from tools.soak.first import run_first
+from tools.soak.fleet import run_fleet
 from tools.soak.forks import run_bits, run_forks
 from tools.soak.fuzz import run_fuzz
 from tools.soak.gossip import run_gossip
@@ -58,6 +59,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "liars": run_liars,
     "gossip": run_gossip,
     "traffic": run_traffic,
+    "fleet": run_fleet,
     "meeting": run_meeting,
     "knobs": run_knobs,
     "model": run_model,

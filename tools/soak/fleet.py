@@ -1,0 +1,278 @@
+"""One node with many lanes by Ray: how many runs a minute, what it costs the node, what faults do.
+
+Devices sleep (`sleeper/`), so that many of them fit on this machine's few cores; what is real is
+everything else: a cluster, a program for each lane, sandboxes, store and loop. Runs of the largest
+session are then made again here with their seeds. Real training on two lanes is held against one.
+"""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from node.home.home import Home
+from node.line.open_task import open_session
+from node.store.blobs import Blobs
+from node.store.jobs import PlannedRun
+from node.store.store import Store
+from node.terminal.progress import silent
+from tools.dying import dying
+from trainer.host.device import processor
+from trainer.task_kinds import load_task
+
+_SLEEPER: Final = Path(__file__).parent / "sleeper"
+_REAL: Final = "tiny-short"
+_LANES: Final = (1, 4, 16, 32)
+_MINUTES: Final = 4.0
+_REAL_MINUTES: Final = 5.0
+_LEAST_SHARE: Final = 0.75  # of n times one lane's runs, at 16 lanes
+_MOST_CPU: Final = 0.2  # of a core, for store and loop at 32 lanes
+_LEAST_REAL: Final = 1.8
+_MADE_AGAIN: Final = 12
+_PATIENCE_S: Final = 180.0
+_FROZEN_S: Final = 60.0
+
+Figures = Mapping[str, object]
+
+
+def run_fleet(home: Path, *, minutes: float = _MINUTES) -> Figures:
+    """Play a session with each number of lanes, then one with faults, then real runs."""
+    shutil.rmtree(home, ignore_errors=True)
+    sessions = {count: _session(home / f"lanes-{count}", count, minutes) for count in _LANES}
+    one = sessions[1]["runs_a_minute"]
+    again = asyncio.run(_made_again(home / "lanes-16"))
+    faults = _faults(home / "faults")
+    real = {
+        count: _session(home / f"real-{count}", count, _REAL_MINUTES, task=_REAL)["runs_a_minute"]
+        for count in (1, 2)
+    }
+    times = {count: round(told["runs_a_minute"] / one, 2) for count, told in sessions.items()}
+    return {
+        "holds": times[16] >= 16 * _LEAST_SHARE
+        and sessions[32]["cpu_of_node"] < _MOST_CPU
+        and again["differ"] == 0
+        and faults["wrong"] == []
+        and real[2] / real[1] >= _LEAST_REAL,
+        "sessions": sessions,
+        "times_one_lane": times,
+        "made_again": again,
+        "faults": faults,
+        "real_runs_a_minute": real,
+        "real_times": round(real[2] / real[1], 2),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """A node that runs, with its home."""
+
+    home: Home
+    process: "subprocess.Popen[bytes]"
+
+    def ended(self) -> list[PlannedRun]:
+        """The runs that have ended."""
+        if not self.home.store.exists():
+            return []
+        with Store.open_read_only(self.home) as store:
+            jobs = range(1, store.jobs.last_job() + 1)
+            return [run for job in jobs for run in store.jobs.runs_of(job) if run.outcome]
+
+    def await_runs(self, count: int) -> None:
+        """Wait until so many runs have ended."""
+        end_s = time.monotonic() + _PATIENCE_S
+        while len(self.ended()) < count:
+            assert self.process.poll() is None, "the node ended"
+            assert time.monotonic() < end_s, f"{len(self.ended())} of {count} runs"
+            time.sleep(0.5)
+
+    def below(self, word: bytes) -> list[int]:
+        """Processes that this node started, over others or not, whose command has a word."""
+        own, found = {self.process.pid}, {self.process.pid}
+        parents = dict(_parents())
+        while found:
+            found = {pid for pid, parent in parents.items() if parent in own} - own
+            own |= found
+        return [pid for pid in own if word in _command(pid)]
+
+
+@contextmanager
+def _node(place: Path, lanes: int, *, task: str | Path) -> Iterator[_Running]:
+    Home(place).prepare()
+    command = [sys.executable, "-m", "node", "start", "--task", str(task), "--network", "none"]
+    command += ["--ray", "local", "--lanes", str(lanes), "--web", "none"]
+    with (place / "said").open("ab") as said:
+        process = subprocess.Popen(
+            dying(command),
+            env={**os.environ, "ARNODE_HOME": str(place)},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
+        try:
+            yield _Running(home=Home(place), process=process)
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _session(
+    place: Path, lanes: int, minutes: float, *, task: str | Path = _SLEEPER
+) -> dict[str, float]:
+    """Return what came of so many minutes, from when every lane has had its first runs."""
+    with _node(place, lanes, task=task) as node:
+        node.await_runs(2 + lanes)
+        began_s, before = time.monotonic(), len(node.ended())
+        (driver,) = node.below(b"ray_driver")
+        cpu_s = {pid: _cpu_s(pid) for pid in (node.process.pid, driver)}
+        time.sleep(60 * minutes)
+        took_s, runs = time.monotonic() - began_s, len(node.ended()) - before
+        node_cpu, driver_cpu = ((_cpu_s(pid) - one) / took_s for pid, one in cpu_s.items())
+    told = {
+        "runs_a_minute": round(60 * runs / took_s, 2),
+        "cpu_of_node": round(node_cpu, 3),
+        "cpu_beside": round(driver_cpu, 3),
+    }
+    print(f"  {lanes} lanes: {told}", file=sys.stderr, flush=True)
+    return told
+
+
+async def _made_again(place: Path) -> dict[str, int]:
+    """Make some runs of a session again here, on no lane: same source and seed, same metric."""
+    home = Home(place)
+    task = load_task(_SLEEPER, data_dir=home.data)
+    with Store.open_read_only(home) as store:
+        jobs = range(1, store.jobs.last_job() + 1)
+        ended = [
+            run
+            for job in jobs
+            for run in store.jobs.runs_of(job)
+            if run.run and run.run.metric_nano is not None
+        ]
+    chosen = random.Random(1).sample(ended, min(_MADE_AGAIN, len(ended)))
+    session = open_session(
+        home,
+        task,
+        silent,
+        devices=[processor()],
+        data_url=None,
+        forks_strangers=True,
+        patience_s=0.0,
+    )
+    differ = 0
+    try:
+        await session.runner.calibrate(1)
+        for run in chosen:
+            source = Blobs(home.blobs).get_source(run.tree)
+            outcome = await session.runner.run(source, run.seed)
+            differ += run.run is None or outcome.metric_nano != run.run.metric_nano
+    finally:
+        await session.close()
+    return {"runs": len(chosen), "differ": differ}
+
+
+def _faults(place: Path) -> dict[str, object]:
+    """Do to a session of four lanes what machines do, and look what is missing or there twice."""
+    done: dict[str, int] = {}
+    with _node(place, 4, task=_SLEEPER) as node:
+        node.await_runs(6)
+        for name, fault in _FAULTS.items():
+            before = len(node.ended())
+            began_s = time.monotonic()
+            fault(node)
+            node.await_runs(before + 8)
+            done[name] = round(time.monotonic() - began_s)
+        seen = {(run.job_id, run.ordinal): run for run in node.ended()}
+        node.process.kill()
+        node.process.wait()
+    with _node(place, 4, task=_SLEEPER) as node:
+        began_s = time.monotonic()
+        node.await_runs(len(seen) + 8)
+        done["the node killed"] = round(time.monotonic() - began_s)
+        after = {(run.job_id, run.ordinal): run for run in node.ended()}
+    wrong = [f"run {key} is another one" for key, run in seen.items() if after.get(key) != run]
+    seeds = [run.seed for run in after.values()]
+    if len(set(seeds)) != len(seeds):
+        wrong.append("a seed was counted twice")
+    check = subprocess.run(
+        [sys.executable, "-m", "node", "fsck"],
+        env={**os.environ, "ARNODE_HOME": str(place)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if check.returncode != 0:
+        wrong.append(f"fsck: {check.stdout} {check.stderr}")
+    return {"seconds_to_eight_more_runs": done, "runs": len(after), "wrong": wrong}
+
+
+def _kill(word: bytes) -> Callable[[_Running], None]:
+    def kill(node: _Running) -> None:
+        for pid in node.below(word)[:1]:
+            os.kill(pid, signal.SIGKILL)
+
+    return kill
+
+
+def _freeze(node: _Running) -> None:
+    """Stop two of the lanes' programs and what keeps them for a minute, as a network would."""
+    frozen = [*node.below(b"ray::LaneHost")[:2], *node.below(b"node.remote.lane import")[:2]]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(_FROZEN_S)
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+
+
+def _slow(node: _Running) -> None:
+    """Let one lane's program have a tenth of the time for a while."""
+    (pid, *_) = node.below(b"node.remote.lane import")
+    end_s = time.monotonic() + _FROZEN_S
+    while time.monotonic() < end_s:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.9)
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.1)
+
+
+_FAULTS: Final[Mapping[str, Callable[[_Running], None]]] = {
+    "a lane's program killed": _kill(b"node.remote.lane import"),
+    "Ray's worker killed": _kill(b"ray::LaneHost"),
+    "the process that speaks with Ray killed": _kill(b"node.remote.ray_driver import"),
+    "two lanes frozen for a minute": _freeze,
+    "a lane ten times slower for a minute": _slow,
+}
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (place / "stat").read_text()
+        except OSError:  # it has ended
+            continue
+        yield int(place.name), int(stat.rpartition(") ")[2].split()[1])
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _cpu_s(pid: int) -> float:
+    fields: Sequence[str] = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
