@@ -24,7 +24,7 @@ from tools.bench.programs import run_programs
 from tools.bench.records import run_records
 from tools.bench.repeats import run_repeats
 from tools.bench.stopping import run_stopping
-from tools.bench.swarm import run_swarm
+from tools.bench.swarm import run_overlap, run_swarm
 from tools.bench.syncing import run_syncing
 from tools.bench.timing import run_timing
 from tools.figures import provenance
@@ -39,6 +39,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "counting": run_counting,
     "attesting": run_attesting,
     "swarm": run_swarm,
+    "overlap": run_overlap,
     "ladder": run_ladder,
     "stopping": run_stopping,
     "explore": run_explore,

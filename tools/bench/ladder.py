@@ -152,7 +152,7 @@ class Large(Member):
         worth = self.promoted.next() if self.promoted and not self._trial else None
         if worth is None:
             return super()._own_idea(chance)
-        self._step = frozenset([self.swarm.new_patch(worth)])
+        self._step = frozenset([self.swarm.ideas.invented(worth)])
         return worth
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
@@ -215,7 +215,7 @@ def _large(transfer: float, seed: int, *, is_promoted: bool) -> dict[str, float]
     """Return what the large nodes have truly gained, on average, at each horizon."""
     chance = random.Random(seed)
     finds = Finds(random.Random(seed), transfer)
-    below, above = Swarm(chance), Swarm(chance)
+    below, above = (Swarm.of(chance, members=1) for _ in range(2))
     members: list[Member] = [
         Large(
             Machine(random.Random(chance.random())),
@@ -259,12 +259,12 @@ def _sharing(transfer: float, seed: int, runs_a_night: int, *, is_shared: bool) 
     finds = Finds(random.Random(seed), transfer)
     above = Large(
         Machine(random.Random(seed), runs_a_session=runs_a_night),
-        swarm=Swarm(chance),
+        swarm=Swarm.of(chance, members=1),
         promoted=Promoted(finds) if is_shared else None,
     )
     below = Small(
         Machine(random.Random(seed + 1), runs_a_session=runs_a_night),
-        swarm=Swarm(chance),
+        swarm=Swarm.of(chance, members=1),
         finds=finds,
         is_own=True,
     )

@@ -6,7 +6,7 @@ runs, boards without delay and liars are invented.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
@@ -24,6 +24,7 @@ from protocol.prospects import (
     turns,
 )
 from protocol.rule import Claim
+from tools.bench.assumptions import AS_SHIPPED, Assumed, Ideas, Sharing
 from tools.bench.streams import SD, Node
 from tools.bench.worlds import draw_gain
 
@@ -33,9 +34,10 @@ _ANCHOR_ERROR_SD = sqrt(2 / ANCHOR_PAIRS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A confirmed step and the head that it led to; patches by number."""
+    """A confirmed step and the head that it led to, after so many runs; patches by number."""
 
     author: int
+    runs: int
     step: frozenset[int]
     head: frozenset[int]
     claim_sd: float
@@ -46,30 +48,45 @@ class Offer:
 
 @dataclass
 class Swarm:
-    """What everybody knows: the truth of each patch (told to nobody) and all offers."""
+    """What everybody knows: the ideas (whose truth is told to nobody) and all offers."""
 
     chance: random.Random
-    gains: list[float] = field(default_factory=list)
+    ideas: Ideas
     offers: list[Offer] = field(default_factory=list)
 
-    def new_patch(self, gain: float) -> int:
-        """Give a patch its number."""
-        self.gains.append(gain)
-        return len(self.gains) - 1
+    @classmethod
+    def of(
+        cls,
+        chance: random.Random,
+        *,
+        members: int,
+        assumed: Assumed = AS_SHIPPED,
+        sharing: Sharing | None = None,
+    ) -> "Swarm":
+        """A swarm of so many honest members."""
+        sharing = sharing or Sharing()
+        ideas = Ideas(chance=chance, assumed=assumed, sharing=sharing, members=members)
+        return cls(chance=chance, ideas=ideas)
 
     def worth(self, patches: frozenset[int]) -> float:
         """Return what these patches truly gain together."""
-        return sum(self.gains[number] for number in patches)
+        return self.ideas.worth(patches)
 
-    def lie(self, author: int) -> None:
+    def heard(self, runs: int) -> Iterator[Offer]:
+        """Yield the offers that who has made so many runs has heard of."""
+        delay = self.ideas.assumed.delay_runs
+        return (offer for offer in self.offers if offer.runs + delay <= runs)
+
+    def lie(self, author: int, runs: int) -> None:
         """Let a liar offer nothing for much, on top of the best there is."""
         best = max((offer.anchor_sd for offer in self.offers), default=0.0)
         bound = max((offer.bound_sd for offer in self.offers), default=0.0)
-        step = frozenset([self.new_patch(min(0.0, draw_gain(self.chance)))])
+        step = frozenset([self.ideas.invented(min(0.0, draw_gain(self.chance)))])
         claim_sd = self.chance.uniform(3, 8)
         self.offers.append(
             Offer(
                 author=author,
+                runs=runs,
                 step=step,
                 head=step,
                 claim_sd=claim_sd,
@@ -85,7 +102,7 @@ class Member(Node):
     """A node of a swarm. `tried` is every working line that something of others would have made."""
 
     number: int = 0
-    swarm: Swarm = field(default_factory=lambda: Swarm(random.Random(0)))
+    swarm: Swarm = field(default_factory=lambda: Swarm.of(random.Random(0), members=1))
     head: frozenset[int] = frozenset()
     added: list[frozenset[int]] = field(default_factory=list)
     rates: dict[int, AuthorRate] = field(default_factory=dict)
@@ -103,6 +120,7 @@ class Member(Node):
         self.looks_back = self.explores = False
         self._trial: Sequence[Offer] = ()
         self._claim_sd = 0.0
+        self._pool = self.swarm.ideas.of(self.number, self.machine.chance)
 
     def go_on(self) -> None:
         """As a node alone, with what comes from peers where the loop has it."""
@@ -131,7 +149,7 @@ class Member(Node):
         least_sd = least_lead_sd(has_own=bool(self.head))
         ahead = [
             offer
-            for offer in self.swarm.offers
+            for offer in self.swarm.heard(self.machine.runs)
             if offer.author != self.number
             and offer not in self.caught_up
             and offer.bound_sd - self.bound_sd >= least_sd
@@ -167,8 +185,23 @@ class Member(Node):
             self._claim_sd = self._claimed_by(self._trial)
             self.tried.add(self.known | self._step)
         else:
-            self._step = frozenset([self.swarm.new_patch(draw_gain(chance))])
-        return self.swarm.worth(self._step)
+            self._step = frozenset([self._idea(chance)])
+        known = self.known
+        return self.swarm.worth(known | self._step) - self.swarm.worth(known)
+
+    def _idea(self, chance: random.Random) -> int:
+        ideas = self.swarm.ideas
+        if ideas.assumed.pool is None:
+            return ideas.invented(draw_gain(chance))
+        known = self.known
+        for passed_over, idea in enumerate(self._pool):
+            # Once all have been passed over, what others said no to is tried after all.
+            is_over = passed_over >= ideas.assumed.pool
+            if idea not in known and (
+                is_over or ideas.is_worth_a_try(idea, self.number, self.machine.runs)
+            ):
+                return idea
+        raise AssertionError  # a pool has no end
 
     def _next_trial(self, chance: random.Random) -> Sequence[Offer]:
         offers = self._offers()
@@ -189,7 +222,7 @@ class Member(Node):
         offers = [offer for offer in self._offers() if self._rate(offer).standing == "trusted"]
         company: list[Offer] = []
         for offer in offers:
-            if len(company) < MOST_IN_STACK and not offer.step <= self._with(company):
+            if len(company) < MOST_IN_STACK and not self._fitting(offer) <= self._with(company):
                 company.append(offer)
         if is_stack_due(self._claimed_by(company), is_checkpoint_next=is_checkpoint_next):
             return together(company, self._untried) or ()
@@ -199,16 +232,23 @@ class Member(Node):
         return None if self._with(offers) in self.tried else offers
 
     def _with(self, offers: Sequence[Offer]) -> frozenset[int]:
-        return self.known.union(*(offer.step for offer in offers))
+        return self.known.union(*map(self._fitting, offers))
+
+    def _fitting(self, offer: Offer) -> frozenset[int]:
+        """What of a step merges into this line."""
+        ideas = self.swarm.ideas
+        if not ideas.assumed.conflicts:
+            return offer.step
+        return frozenset(one for one in offer.step if ideas.merges(one, self.number))
 
     def _offers(self) -> list[Offer]:
         """What others claim beyond the working line, the most promising first."""
         offers = [
             offer
-            for offer in self.swarm.offers
+            for offer in self.swarm.heard(self.machine.runs)
             if offer.author != self.number
             and offer not in self.failed
-            and not offer.step <= self.known
+            and not self._fitting(offer) <= self.known
         ]
         return sorted(offers, key=self._worth_of, reverse=True)
 
@@ -224,17 +264,19 @@ class Member(Node):
         known, claimed_sd = self.known, 0.0
         for offer in offers:
             claimed_sd += self._left_of(offer, known)
-            known |= offer.step
+            known |= self._fitting(offer)
         return claimed_sd
 
-    @staticmethod
-    def _left_of(offer: Offer, known: frozenset[int]) -> float:
+    def _left_of(self, offer: Offer, known: frozenset[int]) -> float:
         """What is claimed of the part of a step that is new here."""
-        return offer.claim_sd * len(offer.step - known) / len(offer.step)
+        return offer.claim_sd * len(self._fitting(offer) - known) / len(offer.step)
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
         """Remember what the last proposal was, and whose."""
         trial, self._trial = self._trial, ()
+        if not trial and self.swarm.ideas.assumed.pool is not None:
+            (idea,) = self._step
+            self.swarm.ideas.tries[idea].append((self.number, self.machine.runs, gain_sd))
         if is_kept:
             self.added.append(self._step)
         if len(trial) == 1 and not is_kept:
@@ -263,6 +305,7 @@ class Member(Node):
             self.swarm.offers.append(
                 Offer(
                     author=self.number,
+                    runs=self.machine.runs,
                     step=step,
                     head=self.head,
                     claim_sd=confirmation.latest.gain / SD,

@@ -1,9 +1,11 @@
 """Many nodes that hear of each other: how soon the typical one is as far as one alone.
 
-What this assumes flatters a swarm, and stands beside the figures: gains add up, no two nodes have
-the same idea, and what one finds the others hear of at once.
+What `swarm` assumes flatters it, and stands beside the figures: gains add up, no two nodes have the
+same idea, and what one finds the others hear of at once. `overlap` takes these back, one after the
+other and all together (`tools.bench.assumptions`).
 """
 
+import math
 import os
 import random
 import sys
@@ -11,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
 
+from tools.bench.assumptions import AS_SHIPPED, SETS, Assumed, Sharing
 from tools.bench.members import Member, Swarm
 from tools.bench.shares import ratio_of
 from tools.bench.worlds import Machine
@@ -19,6 +22,11 @@ SIZES = (1, 4, 8, 16, 32)
 LIARS = (0.0, 0.3, 0.5)  # of all, beside so many honest nodes
 TARGETS_SD = (40.0, 150.0)
 _SEEDS = 24  # one alone takes 15 % more or less from seed to seed
+OVERLAP_LIARS = (0.0, 0.3)
+OVERLAP_TARGETS_SD = (40.0, 150.0, 300.0)
+_OVERLAP_SEEDS = 12
+_MOST_RUNS = 12_000.0  # of one node
+_NO_POOL = [name for name, assumed in SETS.items() if assumed.pool is None]  # nothing to share out
 
 
 def run_swarm(_kept: Path) -> dict[str, object]:
@@ -53,26 +61,101 @@ def run_swarm(_kept: Path) -> dict[str, object]:
 def _reach(job: tuple[int, float, int]) -> list[int]:
     nodes, share, seed = job
     print(f"  {nodes} nodes, {share:.0%} liars", file=sys.stderr, flush=True)
-    return runs_to(TARGETS_SD, nodes, round(nodes * share / (1 - share)), seed)
+    reached = runs_to(TARGETS_SD, nodes, _liars(nodes, share), seed)
+    return [runs for runs in reached if runs is not None]
 
 
-def runs_to(targets: tuple[float, ...], nodes: int, liars: int, seed: int) -> list[int]:
-    """Return how many runs a node spends until the typical one has truly gained each target."""
+def _liars(nodes: int, share: float) -> int:
+    return round(nodes * share / (1 - share))
+
+
+# Where ideas overlap
+
+
+def run_overlap(_kept: Path) -> dict[str, object]:
+    """Return under each set of assumptions how many times as fast as one alone a swarm is.
+
+    Before and after members share ideas out; a target that one alone does not reach is left out.
+    """
+    jobs = [
+        (name, is_shared, nodes, share, seed)
+        for name in SETS
+        for is_shared in (False, True)
+        for nodes in SIZES
+        for share in OVERLAP_LIARS
+        for seed in range(_OVERLAP_SEEDS)
+        if (nodes > 1 or (share == 0 and not is_shared)) and not (is_shared and name in _NO_POOL)
+    ]
+    jobs.sort(key=lambda job: -job[2])
+    with get_context("spawn").Pool(os.cpu_count()) as pool:
+        reached = dict(zip(jobs, pool.map(_reach_under, jobs, chunksize=1), strict=True))
+    told: dict[str, dict[str, dict[str, object]]] = {}
+    for name, is_shared, nodes, share in dict.fromkeys(job[:4] for job in jobs):
+        if nodes == 1:
+            continue
+        way = "ideas shared out" if is_shared else "as it is"
+        swarm = told.setdefault(name, {}).setdefault(way, {})
+        for at, target in enumerate(OVERLAP_TARGETS_SD):
+            alone = [reached[name, False, 1, 0.0, seed][at] for seed in range(_OVERLAP_SEEDS)]
+            together = [
+                reached[name, is_shared, nodes, share, seed][at] for seed in range(_OVERLAP_SEEDS)
+            ]
+            both = [
+                (one, other)
+                for one, other in zip(alone, together, strict=True)
+                if one is not None and other is not None
+            ]
+            if len(both) == _OVERLAP_SEEDS:
+                ratio = ratio_of([one for one, _ in both], [other for _, other in both])
+                swarm[f"{nodes} nodes, {share:.0%} liars, to {target:.0f}"] = ratio
+    return {"runs_at_most": _MOST_RUNS, "seeds": _OVERLAP_SEEDS, **told}
+
+
+def _reach_under(job: tuple[str, bool, int, float, int]) -> list[int | None]:
+    name, is_shared, nodes, share, seed = job
+    print(f"  {name}: {nodes} nodes, {share:.0%} liars, {is_shared}", file=sys.stderr, flush=True)
+    return runs_to(
+        OVERLAP_TARGETS_SD,
+        nodes,
+        _liars(nodes, share),
+        seed,
+        assumed=SETS[name],
+        sharing=Sharing(divides=is_shared, hears=is_shared),
+        most_runs=_MOST_RUNS,
+    )
+
+
+def runs_to(
+    targets: tuple[float, ...],
+    nodes: int,
+    liars: int,
+    seed: int,
+    *,
+    assumed: Assumed = AS_SHIPPED,
+    sharing: Sharing | None = None,
+    most_runs: float = math.inf,
+) -> list[int | None]:
+    """Return how many runs a node spends until the typical one has truly gained each target.
+
+    None for a target that takes more than `most_runs`.
+    """
     chance = random.Random(seed)
-    swarm = Swarm(chance)
+    swarm = Swarm.of(chance, members=nodes, assumed=assumed, sharing=sharing)
     members = [
         Member(Machine(random.Random(chance.random())), number=number, swarm=swarm)
         for number in range(nodes)
     ]
     for member in members:
         member.begin()
-    reached: list[int] = []
+    reached: list[int | None] = []
     lies = 0
     while len(reached) < len(targets):
         member = min(members, key=lambda one: one.machine.runs)
+        if member.machine.runs > most_runs:
+            return [*reached, *[None] * (len(targets) - len(reached))]
         # A liar has something new as often as an honest node would.
         while lies < liars * member.machine.runs // 40:
-            swarm.lie(nodes + lies % liars)
+            swarm.lie(nodes + lies % liars, member.machine.runs)
             lies += 1
         member.go_on()
         if median(one.progress.gain for one in members) >= targets[len(reached)]:
