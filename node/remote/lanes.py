@@ -27,6 +27,15 @@ _SETTLED_S: Final = 5.0  # without a further lane: the others may come later
 _log = logging.getLogger("node")
 
 
+_SILENT_HINT: Final = (
+    "what it said is in the log; is arnode installed there, with the same version?"
+)
+
+
+class _SilentError(ArnodeError):
+    """A lane's program ended at once: what it lacks may be there later."""
+
+
 class Link(Protocol):
     """Carries messages to lanes and back, over whatever there is, and starts lanes that ended."""
 
@@ -50,6 +59,7 @@ class LaneState:
     machine: str = ""
     stage: str = "starting"
     fault: str = ""
+    is_known: bool = False  # it has said that it is there, once at least
     times_lost: int = 0
 
 
@@ -95,7 +105,8 @@ class RemoteLanes:
         """Take in what a lane says. Raises ChannelError for what is no message of a lane."""
         match message:
             case ["here", str(their_version)]:
-                self.lost(number, "it was started anew")
+                if self.states[number].is_known:
+                    self.lost(number, "it was started anew")
                 self._greet(number, their_version)
             case ["opens", str(what), int(thousandths)]:
                 self.states[number].stage = f"{what} … {thousandths / 10:.0f}%"
@@ -111,8 +122,12 @@ class RemoteLanes:
                 self.runners[number].heard(message)
 
     def lost(self, number: int, why: str) -> None:
-        """Take note that a lane is not there any more."""
+        """Take note that a lane is not there any more; one that never said a word cannot serve."""
         runner, state = self.runners[number], self.states[number]
+        if not state.is_known:
+            fault = _SilentError(f"its program ended before it said anything ({why})", _SILENT_HINT)
+            self._leave_out(number, fault)
+            return
         if runner.is_there:
             state.times_lost += 1
             self._say(f"lane {number} ({state.machine}) went away ({why}); its runs are made again")
@@ -121,6 +136,7 @@ class RemoteLanes:
         self.changed.set()
 
     def _greet(self, number: int, their_version: str) -> None:
+        self.states[number].is_known = True
         if their_version != version():
             fault = f"it has arnode {their_version}, this node {version()}"
             self._leave_out(number, ArnodeError(fault, "install the same version on both"))
@@ -184,10 +200,9 @@ async def _some_open(lanes: RemoteLanes, running: "asyncio.Task[None]", progress
         if there and there + left_out == count:
             return
         if left_out == count and lanes.refused is not None:
-            raise ConfigurationError(
-                f"no lane serves: {lanes.refused.message}",
-                lanes.refused.hint or "`arnode doctor` there looks at the machine",
-            )
+            kind = ArnodeError if isinstance(lanes.refused, _SilentError) else ConfigurationError
+            hint = lanes.refused.hint or "`arnode doctor` there looks at the machine"
+            raise kind(f"no lane serves: {lanes.refused.message}", hint)
         opening = next((state.stage for state in states if state.stage != "open"), "")
         progress(f"{there} of {count} lanes are open; {opening}", there / count)
         lanes.changed.clear()

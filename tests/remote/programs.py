@@ -56,14 +56,14 @@ class LaneHome:
         async with asyncio.timeout(120), opened_lanes(lanes, link, lambda _what, _share: None):
             yield lanes
 
-    def programs(self) -> Iterator[int]:
-        """The processes of lanes in this home, of the programs alone."""
+    def programs(self, word: str = "node.remote.lane") -> Iterator[int]:
+        """The processes in this home whose command has a word, of lanes' programs alone."""
         for place in Path("/proc").glob("[0-9]*"):
             try:
                 command = (place / "cmdline").read_bytes()
                 environment = (place / "environ").read_bytes()
             except OSError:  # it has ended
                 continue
-            is_lane = b"node.remote.lane" in command and b"ARNODE_HOME=" not in command
+            is_lane = word.encode() in command and b"ARNODE_HOME=" not in command
             if is_lane and f"ARNODE_HOME={self.root}".encode() in environment:
                 yield int(place.name)

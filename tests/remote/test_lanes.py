@@ -199,6 +199,18 @@ def test_no_lane_at_all_is_one_clear_error() -> None:
     assert fault.value.hint == "bring one"
 
 
+def test_lanes_that_never_say_a_word_are_one_clear_error() -> None:
+    async def open_none() -> None:
+        link = Scripted(act=lambda lanes: lanes.lost(0, "the other end has gone"))
+        async with opened_lanes(link.lanes(), link, silent):
+            pass
+
+    with pytest.raises(ArnodeError, match="ended before it said anything") as fault:
+        asyncio.run(open_none())
+    assert not isinstance(fault.value, ConfigurationError)  # a service may try again
+    assert "the same version" in fault.value.hint
+
+
 def test_a_link_that_is_not_to_be_had_is_one_clear_error() -> None:
     @dataclass(kw_only=True)
     class Broken(Scripted):
