@@ -126,3 +126,43 @@ def test_words_that_would_do_harm_are_words(visitor: Visitor) -> None:
     assert visitor.page.locator(".body .row img, .body .row script").count() == 0
     assert HOSTILE[0][:20] in visitor.text(".body .row .title")
     assert not visitor.is_hurt
+
+
+def pretend_status(visitor: Visitor, **more: Any) -> None:
+    """Have the node's status say more than that of this home."""
+
+    def answer(route: Any) -> None:
+        told = route.fetch().json()
+        told["network"] |= more.pop("network", {})
+        route.fulfill(json={**told, **more})
+
+    visitor.page.route("**/api/v1/status", answer)
+
+
+def test_how_others_are_sought_is_told(visitor: Visitor) -> None:
+    lists = [
+        {"place": "https://a.example/p", "written": 1_790_000_000, "addresses": 3, "fault": None},
+        {"place": "/dnsaddr/b.example", "written": None, "addresses": 0, "fault": f"no <{HOSTILE}"},
+    ]
+    dht = {"last": 1, "next": 2, "found": 2, "asked": 9, "answered": 8, "announced": 5}
+    network = {"name": "main", "dht": {**dht, "fault": None}, "lists": lists}
+    pretend_status(visitor, network=network)
+    visitor.go("network")
+    told = visitor.text(".facts")
+    assert "2 nodes found, 5 of 8 servers know this node" in told
+    assert "https://a.example/p: 3 addresses, written " in told
+    assert "/dnsaddr/b.example: none was read yet (no <" in told
+    assert not visitor.is_hurt
+
+
+def test_lanes_of_other_machines_are_told(visitor: Visitor) -> None:
+    lanes = [
+        {"lane": 0, "machine": "attic", "stage": "open", "fault": None, "times_lost": 2},
+        {"lane": 1, "machine": "", "stage": "left out", "fault": HOSTILE, "times_lost": 0},
+    ]
+    pretend_status(visitor, remote_lanes=lanes)
+    visitor.go("fleet")
+    rows = visitor.page.locator("table >> nth=1").locator("tbody tr").all_inner_texts()
+    assert rows[0].split() == ["0", "attic", "open", "2"]
+    assert "left out:" in rows[1]
+    assert not visitor.is_hurt

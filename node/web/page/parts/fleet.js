@@ -8,7 +8,10 @@ const REREAD_MS = 5_000;
 
 export async function show(visit) {
   const place = element("div", {});
-  const read = async () => refill(place, fleetTable(await nodesOf(visit)));
+  const read = async () => {
+    const nodes = await nodesOf(visit);
+    refill(place, fleetTable(nodes), lanesTable(nodes[0].status.remote_lanes ?? []));
+  };
   visit.show(place, howToAdd());
   visit.every(REREAD_MS, () => {
     // A table under somebody's hands is not taken away.
@@ -34,8 +37,22 @@ const COLUMNS = [
   { name: "peers", figure: true },
 ];
 
+const LANE_COLUMNS = [{ name: "lane", figure: true }, { name: "machine" }, { name: "state" }, { name: "times away", figure: true }];
+
 function fleetTable(nodes) {
   return table("Nodes", COLUMNS, nodes.flatMap((node) => (node.fault ? [faultRow(node)] : linesOf(node))));
+}
+
+// The lanes of this page's own node that are on other machines.
+function lanesTable(lanes) {
+  if (lanes.length === 0) return null;
+  const rows = lanes.map(({ lane, machine, stage, fault, times_lost: lost }) => [
+    String(lane),
+    machine ? said(machine) : "–",
+    fault === null ? said(stage) : [said(stage), ": ", element("span", { class: "fault" }, said(fault))],
+    lost === 0 ? "–" : String(lost),
+  ]);
+  return section("Lanes on other machines", table("Lanes on other machines", LANE_COLUMNS, rows));
 }
 
 function faultRow(node) {

@@ -38,10 +38,27 @@ function standingView({ network, node, sandbox }) {
     ["peers", network.peers.toLocaleString()],
     ["records", network.records.toLocaleString()],
     ["reach", REACHES[network.reach] ?? plain(network.reach)],
+    ["DHT", network.dht ? dhtView(network.dht) : null],
+    ["lists", network.lists?.length ? element("ul", { class: "plain-list" }, network.lists.map((one) => element("li", {}, listView(one)))) : null],
     ["addresses", network.addresses.length > 0 ? element("ul", { class: "plain-list" }, network.addresses.map((one) => element("li", {}, element("code", {}, plain(one))))) : null],
     ["author", node.author ? element("code", {}, node.author) : null],
     ["sandbox", plain(sandbox)],
   ]);
+}
+
+// What came of the last look for others in libp2p's DHT.
+function dhtView({ last, found, answered, announced, fault }) {
+  if (last === null) return "looking for others";
+  if (fault !== null) return ["was not reached: ", said(fault)];
+  if (answered === 0) return "no server answered";
+  const known = announced > 0 ? `${announced} of ${answered} servers know this node` : `${answered} servers answered; no address of this node is public`;
+  return `${figures.many(found, "node")} found, ${known}`;
+}
+
+// What is known of one signed list of addresses.
+function listView({ place, written, addresses, fault }) {
+  const told = written === null ? "none was read yet" : `${figures.many(addresses, "address", "addresses")}, written ${figures.time(written * 1000)}`;
+  return [said(place), ": ", told, fault === null ? null : [" (", element("span", { class: "fault" }, said(fault)), ")"]];
 }
 
 function peersView({ peers }) {
