@@ -23,6 +23,7 @@ class CommandLink:
     def __init__(self, commands: Sequence[Sequence[str]]) -> None:
         self._commands = commands
         self._outboxes: list[asyncio.Queue[Message]] = [asyncio.Queue() for _ in commands]
+        self._again = [asyncio.Event() for _ in commands]
 
     async def run(self, lanes: RemoteLanes) -> NoReturn:
         """Start the lanes and tell `lanes` what they say; never return."""
@@ -34,6 +35,10 @@ class CommandLink:
     def send(self, lane: int, message: Message) -> None:
         """Hand a message to a lane; it is dropped while there is none."""
         self._outboxes[lane].put_nowait(message)
+
+    def restart(self, lane: int) -> None:
+        """End a lane's program; it is started again after a while."""
+        self._again[lane].set()
 
     async def _keep(self, number: int, lanes: RemoteLanes) -> NoReturn:
         backoff = Backoff()
@@ -57,10 +62,12 @@ class CommandLink:
         assert process.stdout is not None  # noqa: S101
         channel = Channel(process.stdout, process.stdin, FRAMING)
         outbox = self._outboxes[number] = asyncio.Queue()
+        again = self._again[number]
+        again.clear()
         sending = asyncio.create_task(_send(channel, outbox))
         try:
             async with ended_after(process, channel, whose=f"lane {number}: "):
-                while True:
+                while not again.is_set():
                     lanes.heard(number, await channel.receive())
         finally:
             sending.cancel()

@@ -30,7 +30,7 @@ from protocol.codecs import Codec, binary, integer, line
 from protocol.encoding import MAX_INT, Value
 from protocol.errors import ArnodeError, Rejected
 from protocol.fields import Digest, Items, Mapped, Natural, RelativePath, Word
-from protocol.framing import Framing, Message, plain_framing
+from protocol.framing import ChannelError, Framing, Message, plain_framing
 from protocol.manifest import MAX_FILES
 from protocol.runs import MAX_SEED, Env, Role, Run, Status
 from protocol.source import Source
@@ -156,7 +156,7 @@ class Told(Mapped):
         )
 
     def outcome(self) -> RunOutcome:
-        """Return the outcome. Raises ArnodeError for answers that are none."""
+        """Return the outcome. Raises ChannelError for answers that are none."""
         run = self.run
         return RunOutcome(
             seed=run.seed,
@@ -200,13 +200,13 @@ def packed(answers: Answers | None) -> bytes | None:
 
 
 def unpacked(data: bytes | None) -> Answers | None:
-    """Return the answers that bytes are. Raises ArnodeError if they are none."""
+    """Return the answers that bytes are. Raises ChannelError if they are none."""
     if data is None:
         return None
     try:
         return cast("Answers", np.load(io.BytesIO(data), allow_pickle=False))
     except (ValueError, EOFError, OSError) as fault:
-        raise ArnodeError(f"a lane's answers do not read: {fault}") from fault
+        raise ChannelError(f"answers that do not read: {fault}") from fault
 
 
 def as_value(message: Message) -> Value:

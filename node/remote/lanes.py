@@ -48,6 +48,9 @@ class Link(Protocol):
     def send(self, lane: int, message: Message) -> None:
         """Hand a message to a lane; it is dropped if there is none."""
 
+    def restart(self, lane: int) -> None:
+        """End a lane's program, and start it again after a while."""
+
 
 @dataclass(slots=True, kw_only=True)
 class LaneState:
@@ -102,7 +105,14 @@ class RemoteLanes:
         ]
 
     def heard(self, number: int, message: Message) -> None:
-        """Take in what a lane says. Raises ChannelError for what is no message of a lane."""
+        """Take in what a lane says. One that cannot measure, or says what it should not, is left
+        out until it has been started anew."""
+        try:
+            self._hear(number, message)
+        except ChannelError as fault:
+            self._cut_off(number, fault)
+
+    def _hear(self, number: int, message: Message) -> None:
         match message:
             case ["here", str(their_version)]:
                 if self.states[number].is_known:
@@ -113,6 +123,8 @@ class RemoteLanes:
                 self.changed.set()
             case ["refused", str(fault), str(hint)]:
                 self._leave_out(number, ArnodeError(fault, hint))
+            case ["failed", int(), str(fault), str(hint)]:
+                self._cut_off(number, ArnodeError(fault, hint))
             case ["open", dict(value)]:
                 opened = Opened.from_value(as_value(value))
                 if isinstance(opened, Rejected):
@@ -157,6 +169,11 @@ class RemoteLanes:
         state.stage, state.fault = "open", ""
         self.runners[number].came(opened.machine)
         self.changed.set()
+
+    def _cut_off(self, number: int, fault: ArnodeError) -> None:
+        self._leave_out(number, fault)
+        self.runners[number].lost()
+        self._link.restart(number)
 
     def _leave_out(self, number: int, fault: ArnodeError) -> None:
         state = self.states[number]

@@ -4,6 +4,7 @@
     ["begin", {address, token, home, lanes}]      ["up", cpus, gpus]  or  ["down", message, hint]
     ["lanes", count, gpus of each]                ["from", lane, message]
     ["to", lane, message]                         ["lost", lane, why]
+    ["again", lane]
 
 Ray's client is heavy, has many threads and loads what a cluster sends it, so that it lives beside
 the node, whose key it has not. What a call came to is not known where its actor cannot be reached:
@@ -113,6 +114,8 @@ class _Lanes:
                             self._running.append(asyncio.create_task(lane.run()))
                     case ["to", int(number), bytes(message)]:
                         self._lanes[number].outbox.put_nowait(message)
+                    case ["again", int(number)]:
+                        self._lanes[number].again.set()
                     case _:
                         raise ChannelError("an unknown message")
         finally:
@@ -126,6 +129,7 @@ class _Lane:
 
     def __init__(self, channel: Channel[Message], number: int, *, gpus: int) -> None:
         self.outbox: asyncio.Queue[bytes] = asyncio.Queue()
+        self.again = asyncio.Event()  # its program is to be started anew
         self._channel = channel
         self._number = number
         self._gpus = gpus
@@ -145,23 +149,24 @@ class _Lane:
                     self._actor = None
                 why = describe(fault).partition("\n")[0][:200]
                 await self._channel.send(["lost", self._number, why])
-                await asyncio.sleep(backoff.wait_s(time.monotonic() - born_s))
+            await asyncio.sleep(backoff.wait_s(time.monotonic() - born_s))
 
     async def _live(self) -> None:
         if self._actor is None:
             self._actor = self._started()
         await self._actor.begin.remote()
         self.outbox = asyncio.Queue()  # what was meant for the program before is for nobody
-        both = [asyncio.create_task(self._hear()), asyncio.create_task(self._say())]
+        self.again.clear()
+        parts = [self._hear(), self._say(), self.again.wait()]
+        tasks = [asyncio.create_task(part) for part in parts]
         try:
-            await asyncio.wait(both, return_when="FIRST_COMPLETED")
-            for task in both:
-                if task.done():
-                    task.result()
+            done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
+            for task in done:
+                task.result()
         finally:
-            for task in both:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _hear(self) -> None:
         while True:

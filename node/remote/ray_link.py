@@ -80,6 +80,10 @@ class RayLink:
         """Hand a message to a lane; it is dropped while there is none."""
         self._outbox.put_nowait(["to", lane, FRAMING.encode(message)])
 
+    def restart(self, lane: int) -> None:
+        """End a lane's program; it is started again after a while."""
+        self._outbox.put_nowait(["again", lane])
+
     async def _live(self, channel: Channel[Message]) -> NoReturn:
         self._outbox = asyncio.Queue()
         cluster = self._cluster

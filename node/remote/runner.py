@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 
 from node.processes.channel import Calls
 from node.remote.contract import Opened, Told, Wanted, as_value, packed
@@ -23,6 +23,8 @@ from trainer.measuring.loss_curve import LossCurve, LossPoint
 from trainer.measuring.outcome import Answers, RunOutcome
 from trainer.measuring.training import PutOff
 from trainer.task_folder.task import Task
+
+_Ended: TypeAlias = tuple[RunOutcome, bytes | None]  # and what it made, if that was asked for
 
 
 class _AwayError(ArnodeError):
@@ -75,7 +77,7 @@ class RemoteRunner:
         self._is_timed = False
         self._tolerance = 0.0
         self._is_hurried = False
-        self._calls: Calls[Told] = Calls()
+        self._calls: Calls[_Ended] = Calls()
         self._runs: dict[int, _UnderWay] = {}
         self._asked: set[asyncio.Task[None]] = set()  # audits, whose answers are on their way
         self._on_wait: Callable[[], None] = lambda: None
@@ -141,9 +143,9 @@ class RemoteRunner:
         return False
 
     async def calibrate(self, seed: int) -> RunOutcome:
-        """Measure what the baseline costs there. Raises ArnodeError if that fails, or PutOff."""
+        """Measure what the baseline costs there. Raises PutOff if that comes to nothing."""
         self._is_timed = False
-        outcome = (await self._ask("calibrate", seed)).outcome()
+        outcome, _ = await self._ask("calibrate", seed)
         self._is_timed = True
         return outcome
 
@@ -181,21 +183,21 @@ class RemoteRunner:
             curve=_ToldCurve(),
         )
         try:
-            told = await self._ask("run", cast("Message", wanted.to_value()), under_way=under_way)
+            value = cast("Message", wanted.to_value())
+            outcome, product = await self._ask("run", value, under_way=under_way)
         finally:
             on_trained()
-        outcome = told.outcome()
         if outcome.status == "ok" and source.tree == self.task.source.tree:
             self._is_timed = True
-        if on_product is not None and told.product is not None:
-            on_product(told.product)
+        if on_product is not None and product is not None:
+            on_product(product)
         return outcome
 
     async def judged(self, evidence: bytes, seed: int) -> RunOutcome:
         """Have somebody's evidence judged there."""
-        return (await self._ask("judge", evidence, seed)).outcome()
+        return (await self._ask("judge", evidence, seed))[0]
 
-    async def _ask(self, what: str, *more: Message, under_way: _UnderWay | None = None) -> Told:
+    async def _ask(self, what: str, *more: Message, under_way: _UnderWay | None = None) -> _Ended:
         if not self.is_there:
             raise PutOff
         with self._calls.open() as (number, answer):
@@ -239,12 +241,11 @@ class RemoteRunner:
                 told = Told.from_value(as_value(value))
                 if isinstance(told, Rejected):
                     raise ChannelError(f"an outcome that is none: {told.reason}")
+                outcome = told.outcome()
                 self._tolerance = max(self._tolerance, float(tolerance))
-                self._calls.answer(number, told)
+                self._calls.answer(number, (outcome, told.product))
             case ["put off", int(number)]:
                 self._calls.fail(number, _AwayError("the run was put off"))
-            case ["failed", int(number), str(fault), str(hint)]:
-                self._calls.fail(number, ArnodeError(fault, hint))
             case ["waits"]:
                 self._on_wait()
             case [str(what), int(number), *more]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from node.remote.contract import Opened, Opening, Told, Wanted, packed, unpacked
 from protocol.encoding import MAX_INT
 from protocol.errors import ArnodeError, Rejected
+from protocol.framing import ChannelError
 from protocol.runs import Audit
 from tests.node.scripted import CRASHED, OUTCOME
 from trainer.measuring.loss_curve import LossPoint
@@ -101,7 +102,7 @@ def test_answers_that_would_run_code_are_refused() -> None:
 
     stream = io.BytesIO()
     np.save(stream, np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ArnodeError, match="answers do not read"):
+    with pytest.raises(ChannelError, match="answers that do not read"):
         unpacked(stream.getvalue())
 
 

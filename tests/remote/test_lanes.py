@@ -12,7 +12,7 @@ from node.remote.contract import Opened
 from node.remote.lanes import RemoteLanes, opened_lanes
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
-from protocol.framing import ChannelError, Message
+from protocol.framing import Message
 from protocol.runs import Env
 from tests.node.examples import BASELINE
 from tests.remote.programs import opening_of
@@ -42,6 +42,7 @@ class Scripted:
     count: int = 1
     act: Callable[[RemoteLanes], None] = lambda _lanes: None
     sent: list[tuple[int, Message]] = field(default_factory=list)
+    restarted: list[int] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
     async def run(self, lanes: RemoteLanes) -> None:
@@ -50,6 +51,9 @@ class Scripted:
 
     def send(self, lane: int, message: Message) -> None:
         self.sent.append((lane, message))
+
+    def restart(self, lane: int) -> None:
+        self.restarted.append(lane)
 
     def lanes(self) -> RemoteLanes:
         task = cast("Task", ExampleTask())
@@ -151,7 +155,7 @@ def test_what_a_lost_lane_says_afterwards_is_for_nobody() -> None:
         lanes.lost(0, "the cable")
         with pytest.raises(PutOff):
             await running
-        lanes.heard(0, ["failed", 1, "too late", ""])
+        lanes.heard(0, ["put off", 1])
         lanes.heard(0, ["trained", 1])
 
     asyncio.run(hear())
@@ -167,11 +171,36 @@ def test_what_a_lost_lane_says_afterwards_is_for_nobody() -> None:
         ["ended"],
     ],
 )
-def test_a_lane_that_says_what_is_no_message_is_cut_off(message: Message) -> None:
-    lanes = Scripted().lanes()
+def test_a_lane_that_says_what_is_no_message_is_started_anew(message: Message) -> None:
+    link = Scripted()
+    lanes = link.lanes()
     greet(lanes, 0)
-    with pytest.raises(ChannelError):
-        lanes.heard(0, message)
+    lanes.heard(0, message)
+    assert lanes.there == []
+    assert lanes.states[0].fault
+    assert link.restarted == [0]
+    greet(lanes, 0)
+    assert lanes.there
+    assert not lanes.states[0].fault
+
+
+def test_a_lane_on_which_the_baseline_fails_is_left_out_and_the_node_goes_on() -> None:
+    async def fail() -> None:
+        link = Scripted(count=2)
+        lanes = link.lanes()
+        for number in range(2):
+            greet(lanes, number)
+        calibrating = asyncio.create_task(lanes.runners[0].calibrate(1))
+        await asyncio.sleep(0)
+        lanes.heard(0, ["failed", 1, "the task's own baseline failed here", "look at it"])
+        with pytest.raises(PutOff):
+            await calibrating
+        assert [runner.number for runner in lanes.there] == [1]
+        assert link.restarted == [0]
+        (told,) = link.said
+        assert "the task's own baseline failed here (look at it)" in told
+
+    asyncio.run(fail())
 
 
 def test_a_session_begins_with_the_lanes_that_are_open() -> None:

@@ -82,6 +82,7 @@ def test_a_node_measures_on_its_cluster_and_notes_on_which_machine(
     assert line.task == lane_home.task.id
 
 
+@pytest.mark.soak
 def test_a_killed_node_leaves_nothing_of_its_cluster_and_goes_on(
     lane_home: LaneHome, started: list[str]
 ) -> None:
@@ -119,6 +120,7 @@ def runs_in(home: Home) -> int:
         return sum(run.outcome is not None for job in jobs for run in store.jobs.runs_of(job))
 
 
+@pytest.mark.soak
 def test_lanes_whose_parts_die_come_back(
     lane_home: LaneHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,181 @@
+"""What a lane answers its node: runs that are measured, what is told of them meanwhile."""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, cast
+
+from node.network.incidents import describe
+from node.processes.channel import Channel
+from node.remote.contract import Told, Wanted, as_value, unpacked
+from protocol.codecs import fit_line
+from protocol.errors import ArnodeError, Rejected
+from protocol.framing import ChannelError, Message
+from trainer.measuring.lane import LaneRunner
+from trainer.measuring.loss_curve import LossCurve, as_pairs
+from trainer.measuring.outcome import RunOutcome
+from trainer.measuring.steady import Steady
+from trainer.measuring.training import PutOff
+
+_CURVE_S: Final = 1.0  # from one look at a curve that fills to the next
+
+
+class Serving:
+    """Answers a node's questions with what a runner measures."""
+
+    def __init__(self, channel: Channel[Message], runner: LaneRunner) -> None:
+        self._channel = channel
+        self._runner = runner
+        self._outbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._work: dict[int, asyncio.Task[None]] = {}
+        self._audits: dict[int, asyncio.Future[bool]] = {}
+        self._hopeless: dict[int, str] = {}
+
+    async def run(self, following: Awaitable[Message]) -> None:
+        """Answer until the channel ends, `following` first. Raises ChannelError then."""
+        self._runner.tell_waits(lambda: self._say(["waits"]))
+        sending = asyncio.create_task(self._send())
+        hearing = asyncio.create_task(self._hear(following))
+        try:
+            await asyncio.wait({sending, hearing}, return_when="FIRST_COMPLETED")
+            for task in (sending, hearing):
+                if task.done():
+                    task.result()
+        finally:
+            tasks = [sending, hearing, *self._work.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _say(self, message: Message) -> None:
+        self._outbox.put_nowait(message)
+
+    async def _send(self) -> None:
+        while True:
+            await self._channel.send(await self._outbox.get())
+
+    async def _hear(self, following: Awaitable[Message]) -> None:
+        message = await following
+        while True:
+            self._take(message)
+            message = await self._channel.receive()
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case ["calibrate", int(number), int(seed)]:
+                self._begin(number, self._runner.calibrate(seed))
+            case ["run", int(number), dict(value)]:
+                wanted = Wanted.from_value(as_value(value))
+                if isinstance(wanted, Rejected):
+                    raise ChannelError(f"a run that is none: {wanted.reason}")
+                product: list[bytes] = []
+                self._begin(number, self._measure(number, wanted, product), product)
+            case ["judge", int(number), bytes(evidence), int(seed)]:
+                self._begin(number, self._runner.judged(evidence, seed))
+            case ["audits", int(number), bool(is_audited)]:
+                if (asked := self._audits.get(number)) is not None and not asked.done():
+                    asked.set_result(is_audited)
+            case ["hopeless", int(number), str(why)]:
+                self._hopeless[number] = why
+            case ["cancel", int(number)]:
+                if (task := self._work.get(number)) is not None:
+                    task.cancel()
+            case ["hurry"]:
+                self._runner.hurry()
+            case ["no more"]:
+                self._runner.expect_no_more()
+            case other:
+                raise ChannelError(f"an unknown message: {str(other)[:80]}")
+
+    def _begin(
+        self, number: int, work: Awaitable[RunOutcome], product: Sequence[bytes] = ()
+    ) -> None:
+        task = asyncio.create_task(self._answer(number, work, product))
+        self._work[number] = task
+        task.add_done_callback(lambda _: self._forget(number))
+
+    def _forget(self, number: int) -> None:
+        for kept in (self._work, self._audits, self._hopeless):
+            kept.pop(number, None)
+
+    async def _answer(
+        self, number: int, work: Awaitable[RunOutcome], product: Sequence[bytes]
+    ) -> None:
+        steady = Steady()
+        try:
+            outcome = await work
+        except PutOff:
+            self._say(["put off", number])
+        except ArnodeError as fault:
+            self._say(["failed", number, fit_line(fault.message, 400), fit_line(fault.hint, 400)])
+        except Exception as fault:  # noqa: BLE001 (a supervisor: the node is told, and goes on)
+            self._say(["failed", number, fit_line(describe(fault), 400), ""])
+        else:
+            if steady.slept_s:  # nothing of it is looked at
+                self._say(["put off", number])
+                return
+            told = Told.of(outcome, product[0] if product else None)
+            value = cast("Message", told.to_value())
+            self._say(["ended", number, value, self._runner.metric_tolerance])
+
+    async def _measure(self, number: int, wanted: Wanted, product: list[bytes]) -> RunOutcome:
+        watching: list[asyncio.Task[None]] = []
+
+        async def needs_audit(public: int, secret: int) -> bool:
+            asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            self._audits[number] = asked
+            self._say(["claims", number, public, secret])
+            return await asked
+
+        def on_training(curve: LossCurve) -> None:
+            self._say(["trains", number])
+            for task in watching:
+                task.cancel()
+            watching.append(asyncio.create_task(self._watch(number, curve)))
+
+        try:
+            return await self._runner.run(
+                wanted.source,
+                wanted.seed,
+                split=wanted.split,
+                needs_audit=needs_audit,
+                incumbent=unpacked(wanted.incumbent),
+                on_trained=self._once(["trained", number]),
+                session_ends_s=_ends_s(wanted.left_ms),
+                is_fresh=wanted.is_fresh,
+                on_training=on_training,
+                is_hopeless=lambda _curve: self._hopeless.get(number),
+                on_product=product.append if wanted.wants_product else _ignored,
+            )
+        finally:
+            for task in watching:
+                task.cancel()
+
+    def _once(self, message: Message) -> Callable[[], None]:
+        left = [message]
+
+        def say() -> None:
+            while left:
+                self._say(left.pop())
+
+        return say
+
+    async def _watch(self, number: int, curve: LossCurve) -> None:
+        """Show a curve as it fills."""
+        told: list[tuple[int, float]] = []
+        while True:
+            await asyncio.sleep(_CURVE_S)
+            points = curve.points
+            if as_pairs(points) != told:
+                told = as_pairs(points)
+                pairs: Message = [[point.step, point.loss_nano] for point in points]
+                self._say(["curve", number, pairs, curve.steps])
+
+
+def _ends_s(left_ms: int | None) -> float:
+    return math.inf if left_ms is None else time.monotonic() + left_ms / 1000
+
+
+def _ignored(_product: bytes) -> None:
+    """Keep nothing of what a run made."""
