@@ -31,6 +31,10 @@ _UNTRIED_MOVE_SHARE = 0.5
 _RETRIED_MOVE_SHARE = 0.15
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
+# Nodes that draw on one list would all try the same. Simulated with 2,500 ideas for all of them,
+# eight and sixteen nodes are 5.8 and 9.8 times as fast as one with both, 4.6 and 6.9 with neither.
+_OWN_PART_SHARE = 0.8  # how often what falls to others comes later
+_HEEDED_SHARE = 0.75  # likewise what others tried in vain: who lies about that only delays it
 _TRANSPLANT_SHARE = 1 / 3
 _LOCAL_SHARE = 1 / 3  # of what is no transplant; the model has the rest
 # The work must not grow with a history's length.
@@ -223,7 +227,10 @@ def _may_change(knob: Knob, context: Context) -> bool:
 
 
 def _ordered_moves(context: Context) -> tuple[list[Move], list[Move]]:
-    """Return what fits: untried moves in the seed's order, tried ones the rarest first."""
+    """Return what fits: untried moves in the seed's order, tried ones the rarest first.
+
+    What others tried in vain comes last, and what falls to them before that.
+    """
     best: dict[str, float] = {}
     times = Counter(outcome.key for outcome in context.history)
     for outcome in context.history:
@@ -237,7 +244,15 @@ def _ordered_moves(context: Context) -> tuple[list[Move], list[Move]]:
     ]
     untried = [move for move in moves if f"move:{move.name}" not in best]
     tried = [move for move in moves if best.get(f"move:{move.name}", -math.inf) > _HOPELESS_SD]
-    untried.sort(key=lambda move: _shift(context.seed, move.name))
+    is_heeding = _shift(context.seed, "heeding") < _HEEDED_SHARE
+    keeps_to_its_part = _shift(context.seed, "its part") < _OWN_PART_SHARE
+
+    def turn(move: Move) -> tuple[bool, bool, float]:
+        is_in_vain = is_heeding and move.title in context.in_vain
+        is_others = keeps_to_its_part and move.name in context.others_part
+        return is_in_vain, is_others, _shift(context.seed, move.name)
+
+    untried.sort(key=turn)
     tried.sort(key=lambda move: (times[f"move:{move.name}"], -best[f"move:{move.name}"]))
     return untried, tried
 

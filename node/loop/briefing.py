@@ -17,6 +17,7 @@ from node.home.people import People
 from node.ladder.told import told_of_scales
 from node.line.ledger import Ledger
 from node.loop.insights import insights_of
+from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
 from node.loop.peer_reports import reports_of_others
 from node.store.notes import notes_in_force
@@ -88,12 +89,14 @@ class Briefing:
     peers: Callable[[], tuple[PeerPatch, ...]] = tuple
     aim: Callable[[], Aim] = lambda: "improve"
     show_unverified_words: bool = False
+    others: OthersTries | None = None
     clock_ms: Callable[[], int] = clock_ms
 
     def context(self, *, tried: Callable[[bytes], bool], seed: int) -> Context:
         """Return what is known now, about where the node explores."""
         store, line, working = self.ledger.store, self.ledger.key, self.ledger.explored
         author, blocked = self.ledger.publication.author, self.people().blocked
+        others, moves = self.others, [move.name for move in self.task.moves]
         return Context(
             source=working,
             editable=self.task.editable,
@@ -114,6 +117,8 @@ class Briefing:
             crash=self.outcomes.crash,
             show_unverified_words=self.show_unverified_words,
             regions=program.regions or () if (program := self.task.manifest.program) else (),
+            in_vain=others.in_vain if others else frozenset(),
+            others_part=others.part_of(moves, self.clock_ms()) if others else frozenset(),
         )
 
     def _brief(self) -> Brief:

@@ -31,6 +31,7 @@ from node.loop.briefing import Briefing, ProgramText
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas, SlowIdeas
 from node.loop.insights import tell_insight
+from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
 from node.loop.research import Research
 from node.loop.session_plan import Goal, local_time
@@ -98,6 +99,7 @@ class Thinking:
             policy=policy,
             aim=exploring.aim,
             show_unverified_words=config.peers_words,
+            others=OthersTries(ledger.store, ledger.key, ledger.publication.author),
         )
         ideas = Ideas(
             ledger=ledger,

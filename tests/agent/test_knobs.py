@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.knobs.proposer import KnobsProposer
+from agent.knobs.proposer import KnobsProposer, _ordered_moves
 from agent.proposal import Context, Decision, Outcome, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
@@ -284,3 +284,30 @@ def test_a_small_space_is_searched_to_its_end() -> None:
     values = {proposal.source["train.py"] for proposal in made}
     expected = {f"DEPTH = {depth}\nUSE_BIAS = True\n".encode() for depth in (1, 2, 3, 5, 6)}
     assert values == expected | {b"DEPTH = 4\nUSE_BIAS = False\n"}
+
+
+def firsts(start: Context, count: int = 200) -> list[str]:
+    """Return the first untried move of so many contexts that differ by their seed alone."""
+    orders = (_ordered_moves(replace(start, seed=seed))[0] for seed in range(count))
+    return [f"move:{order[0].name}" for order in orders]
+
+
+def test_a_move_that_others_tried_in_vain_comes_later_but_not_never() -> None:
+    start = context(moves=MOVES)
+    plain = firsts(start).count("move:relu") / 200
+    (title,) = [one.title for one in MOVES if one.name == "relu"]
+    heeded = firsts(replace(start, in_vain=frozenset([title]))).count("move:relu") / 200
+    assert 0.15 < plain < 0.35  # one of four
+    assert 0 < heeded < plain / 2
+
+
+def test_moves_that_fall_to_others_come_later_but_not_never() -> None:
+    start = replace(context(moves=MOVES), others_part=frozenset(["relu", "silu", "tanh", "broken"]))
+    first = firsts(start)
+    assert 0.75 < first.count("move:twice") / 200 < 1
+    assert {"move:relu", "move:silu", "move:tanh"} & set(first)
+
+
+def test_who_knows_that_all_was_tried_in_vain_tries_it_all_the_same() -> None:
+    start = replace(context(moves=MOVES), in_vain=frozenset(one.title for one in MOVES))
+    assert set(firsts(start)) == APPLICABLE | {"move:broken"}

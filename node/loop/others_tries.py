@@ -1,0 +1,80 @@
+"""What others tried on a line, as their results say: what gained nothing, and who is at work.
+
+Nodes that draw on the same list of ideas would try the same ones. Nobody is believed for it: an
+idea that somebody else tried in vain comes later, not never, and of ideas that nobody tried each
+node takes those first that are its own by its key and the others'.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from node.store.jobs import LineKey
+from node.store.store import Store
+from protocol.record_kinds import ResultBody
+
+_LOOKED_BACK: Final = 5_000  # records, at a start
+_READ_AT_ONCE: Final = 500
+_AT_WORK_MS: Final = 6 * 3_600_000  # since somebody's last result
+_MOST_AT_WORK: Final = 64
+
+
+class OthersTries:
+    """Reads on in the records whenever it is asked. `author` is this node's."""
+
+    def __init__(self, store: Store, line: LineKey, author: bytes) -> None:
+        self._store = store
+        self._line = line
+        self._author = author
+        self._read = max(0, store.records.last_number() - _LOOKED_BACK)
+        self._in_vain: set[str] = set()
+        self._kept: set[str] = set()
+        self._last_ms: dict[bytes, int] = {}
+
+    @property
+    def in_vain(self) -> frozenset[str]:
+        """The titles of what somebody screened out, and nobody kept."""
+        self._read_on()
+        return frozenset(self._in_vain - self._kept)
+
+    def part_of(self, ideas: Sequence[str], now_ms: int) -> frozenset[str]:
+        """Return which ideas fall to others, of all that are at work on the line.
+
+        Each falls to whose key gives the largest hash with it (Thaler & Ravishankar, 1998), so that
+        whoever comes or goes changes as few as can be.
+        """
+        self._read_on()
+        recent = [who for who, last in self._last_ms.items() if now_ms - last < _AT_WORK_MS]
+        recent.sort(key=self._last_ms.__getitem__)
+        others, own = recent[-_MOST_AT_WORK:], self._author
+        return frozenset(
+            idea for idea in ideas if any(_weight(who, idea) > _weight(own, idea) for who in others)
+        )
+
+    def _read_on(self) -> None:
+        records = self._store.records
+        while came := records.after(self._read, limit=_READ_AT_ONCE):
+            self._read = records.number_of(came[-1].id)
+            for one in came:
+                if one.kind == ResultBody.kind and not one.own:
+                    self._take(one.id, one.author, one.ts_ms)
+
+    def _take(self, record: bytes, author: bytes, ts_ms: int) -> None:
+        body = self._store.records.get(record).body
+        line = self._line
+        if not isinstance(body, ResultBody) or body.task != line.task:
+            return
+        if body.hardware_class != line.hardware_class or body.patch is None:
+            return
+        self._last_ms[author] = max(ts_ms, self._last_ms.get(author, 0))
+        patch = self._store.records.patch(body.patch)
+        if patch is None:
+            return
+        if body.stage == "screen" and body.status == "ok":
+            self._in_vain.add(patch.title)
+        elif body.stage in ("keep", "confirm"):
+            self._kept.add(patch.title)
+
+
+def _weight(author: bytes, idea: str) -> bytes:
+    return hashlib.sha256(author + idea.encode()).digest()

@@ -1,0 +1,93 @@
+"""What others tried in vain comes later, and of what nobody tried each has a part of its own."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from node.home.home import Home
+from node.line.ledger import Ledger
+from node.loop.others_tries import OthersTries
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.record_kinds import Stage
+from protocol.source import Source
+from tests.node.books import with_baseline
+from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.strangers import Stranger
+from tests.protocol.worlds import confirm
+
+HOUR_MS = 3_600_000
+IDEAS = [f"idea-{number}" for number in range(200)]
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+def tries_of(ledger: Ledger) -> OthersTries:
+    return OthersTries(ledger.store, ledger.key, ledger.publication.author)
+
+
+def publish(who: Stranger, title: str, *, stage: Stage = "screen", **other: object) -> None:
+    """Have somebody record what came of an idea."""
+    tree = Source.of({"train.py": f"LEARNING_RATE = 0.1  # {title}\n".encode()})
+    patch = who.patch(BASELINE, tree, title=title)
+    said = replace(confirm(tree.tree, [0], base=BASELINE.tree), stage=stage, patch=patch)
+    given = {"task": TASK, "hardware_class": HARDWARE_CLASS, **other}
+    who.publish(replace(said, **given))  # type: ignore[arg-type]
+
+
+def stranger(ledger: Ledger, home: Home, number: int) -> Stranger:
+    return Stranger(ledger.store, Blobs(home.blobs), number=number)
+
+
+def test_what_somebody_screened_out_is_in_vain_until_somebody_keeps_it(
+    ledger: Ledger, home: Home
+) -> None:
+    ada, grace = (stranger(ledger, home, number) for number in (1, 2))
+    publish(ada, "RMSNorm")
+    tries = tries_of(ledger)
+    assert tries.in_vain == {"RMSNorm"}
+    publish(ada, "GELU")
+    assert tries.in_vain == {"RMSNorm", "GELU"}
+    publish(grace, "RMSNorm", stage="keep")
+    assert tries.in_vain == {"GELU"}
+
+
+@pytest.mark.parametrize(
+    "other", [{"task": bytes(32)}, {"hardware_class": "cuda-h100-80g"}, {"status": "crash"}]
+)
+def test_what_says_nothing_of_this_line_is_not(
+    ledger: Ledger, home: Home, other: dict[str, object]
+) -> None:
+    ada = stranger(ledger, home, 1)
+    if "status" in other:
+        other["runs"] = ()
+    publish(ada, "RMSNorm", **other)
+    assert tries_of(ledger).in_vain == frozenset()
+
+
+def test_alone_every_idea_is_one_s_own(ledger: Ledger) -> None:
+    assert tries_of(ledger).part_of(IDEAS, time.time_ns() // 1_000_000) == frozenset()
+
+
+def test_ideas_are_shared_out_evenly_among_who_is_at_work(ledger: Ledger, home: Home) -> None:
+    for number in range(1, 4):
+        publish(stranger(ledger, home, number), f"of {number}")
+    tries, now_ms = tries_of(ledger), time.time_ns() // 1_000_000
+    others = tries.part_of(IDEAS, now_ms)
+    assert 0.6 < len(others) / len(IDEAS) < 0.9  # three quarters, in expectation
+    assert tries.part_of(IDEAS, now_ms + 7 * HOUR_MS) == frozenset()  # they have gone
+
+
+def test_parts_of_two_nodes_do_not_meet(ledger: Ledger, home: Home) -> None:
+    """Each takes for its own what the other leaves."""
+    ada = stranger(ledger, home, 1)
+    publish(ada, "RMSNorm")
+    now_ms = time.time_ns() // 1_000_000
+    of_ada = tries_of(ledger).part_of(IDEAS, now_ms)
+    hers = OthersTries(ledger.store, ledger.key, ada.key.public)
+    hers._last_ms = {ledger.publication.author: now_ms}
+    assert hers.part_of(IDEAS, now_ms) == frozenset(IDEAS) - of_ada
