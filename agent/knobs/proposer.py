@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Final
 
 from agent.knobs.changes import Change, Trial, edits_of, key_of, title_of, trials
 from agent.knobs.past import Past, pasts
@@ -33,8 +34,8 @@ _RETRIED_MOVE_SHARE = 0.15
 _HOPELESS_SD = -2.0
 # Nodes that draw on one list would all try the same. Simulated with 2,500 ideas for all of them,
 # eight and sixteen nodes are 5.8 and 9.8 times as fast as one with both, 4.6 and 6.9 with neither.
-_OWN_PART_SHARE = 0.8  # how often what falls to others comes later
-_HEEDED_SHARE = 0.75  # likewise what others tried in vain: who lies about that only delays it
+OWN_PART_SHARE: Final = 0.8  # how often what falls to others comes later
+HEEDED_SHARE: Final = 0.75  # likewise what others tried in vain: who lies about that only delays it
 _TRANSPLANT_SHARE = 1 / 3
 _LOCAL_SHARE = 1 / 3  # of what is no transplant; the model has the rest
 # The work must not grow with a history's length.
@@ -244,8 +245,8 @@ def _ordered_moves(context: Context) -> tuple[list[Move], list[Move]]:
     ]
     untried = [move for move in moves if f"move:{move.name}" not in best]
     tried = [move for move in moves if best.get(f"move:{move.name}", -math.inf) > _HOPELESS_SD]
-    is_heeding = _shift(context.seed, "heeding") < _HEEDED_SHARE
-    keeps_to_its_part = _shift(context.seed, "its part") < _OWN_PART_SHARE
+    is_heeding = _shift(context.seed, "heeding") < HEEDED_SHARE
+    keeps_to_its_part = _shift(context.seed, "its part") < OWN_PART_SHARE
 
     def turn(move: Move) -> tuple[bool, bool, float]:
         is_in_vain = is_heeding and move.title in context.in_vain

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Final
 
+from agent.knobs.proposer import HEEDED_SHARE, OWN_PART_SHARE
 from tools.bench.worlds import draw_gain
 
-_OWN_SHARE: Final = 0.8  # of a member's ideas come from its part, where ideas are shared out
 _NO_GAIN_SD: Final = 1.0  # below which a screen of somebody else's is taken for a no
 _PRIME: Final = 2_654_435_761  # Knuth's multiplicative hash
 _WORD: Final = 1 << 32
@@ -99,15 +99,28 @@ class Ideas:
             own = [idea for idea in order if int(_hash(idea, 0) * self.members) == member]
             others = [idea for idea in order if int(_hash(idea, 0) * self.members) != member]
             while own or others:
-                is_own = bool(own) and (not others or chance.random() < _OWN_SHARE)
+                is_own = bool(own) and (not others or chance.random() < OWN_PART_SHARE)
                 yield (own if is_own else others).pop()
 
-    def is_worth_a_try(self, idea: int, member: int, runs: int) -> bool:
-        """Say whether nobody else's screen has said no, as far as is heard after so many runs."""
-        return not self.sharing.hears or not any(
-            who != member and at + self.assumed.delay_runs <= runs and gain_sd < _NO_GAIN_SD
-            for who, at, gain_sd in self.tries.get(idea, ())
+    def is_worth_a_try(self, idea: int, member: int, runs: int, chance: random.Random) -> bool:
+        """Say whether nobody else's screen has said no, as far as is heard after so many runs.
+
+        Now and then nobody is heeded.
+        """
+        return (
+            not self.sharing.hears
+            or chance.random() > HEEDED_SHARE
+            or not any(
+                who != member and at + self.assumed.delay_runs <= runs and gain_sd < _NO_GAIN_SD
+                for who, at, gain_sd in self.tries.get(idea, ())
+            )
         )
+
+    def deny(self, member: int, runs: int) -> None:
+        """Have a liar, who knows the truth, say no to an idea that is good."""
+        good = [idea for idea, gain in enumerate(self.gains) if gain > 0]
+        if self.assumed.pool is not None and good:
+            self.tries[self.chance.choice(good)].append((member, runs, -1.0))
 
 
 def _hash(one: int, other: int) -> float:

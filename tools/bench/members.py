@@ -78,7 +78,8 @@ class Swarm:
         return (offer for offer in self.offers if offer.runs + delay <= runs)
 
     def lie(self, author: int, runs: int) -> None:
-        """Let a liar offer nothing for much, on top of the best there is."""
+        """Let a liar offer nothing for much, on top of the best there is, and deny something good."""
+        self.ideas.deny(author, runs)
         best = max((offer.anchor_sd for offer in self.offers), default=0.0)
         bound = max((offer.bound_sd for offer in self.offers), default=0.0)
         step = frozenset([self.ideas.invented(min(0.0, draw_gain(self.chance)))])
@@ -198,7 +199,7 @@ class Member(Node):
             # Once all have been passed over, what others said no to is tried after all.
             is_over = passed_over >= ideas.assumed.pool
             if idea not in known and (
-                is_over or ideas.is_worth_a_try(idea, self.number, self.machine.runs)
+                is_over or ideas.is_worth_a_try(idea, self.number, self.machine.runs, chance)
             ):
                 return idea
         raise AssertionError  # a pool has no end
