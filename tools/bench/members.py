@@ -78,7 +78,7 @@ class Swarm:
         return (offer for offer in self.offers if offer.runs + delay <= runs)
 
     def lie(self, author: int, runs: int) -> None:
-        """Let a liar offer nothing for much, on top of the best there is, and deny something good."""
+        """Let a liar offer nothing for much, on top of the best there is, and deny what is good."""
         self.ideas.deny(author, runs)
         best = max((offer.anchor_sd for offer in self.offers), default=0.0)
         bound = max((offer.bound_sd for offer in self.offers), default=0.0)
