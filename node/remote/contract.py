@@ -38,6 +38,7 @@ from trainer.measuring.loss_curve import MAX_POINTS, LossPoint
 from trainer.measuring.outcome import Answers, RunOutcome
 from trainer.measuring.timeline import Part, Stage, StageName
 
+PROGRAM: Final = "node.remote.lane"
 MOST_BYTES: Final = 512 << 20  # a message: what a model made, or what it answers
 FRAMING: Final[Framing[Message]] = plain_framing(MOST_BYTES)
 RAW: Final[Framing[bytes]] = Framing(limit_bytes=MOST_BYTES, encode=bytes, decode=bytes)  # unread

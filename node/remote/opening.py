@@ -9,13 +9,14 @@ from typing import Final
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.line.open_task import audit_key_of
+from node.processes.child import program_command
 from node.remote.command_link import CommandLink
-from node.remote.contract import Opening
+from node.remote.contract import PROGRAM, Opening
 from node.remote.lanes import Link, RemoteLanes, opened_lanes
 from node.remote.ray_link import RayLink
 from node.remote.ray_setup import cluster_of
 from node.settings.config import Config
-from node.settings.own_address import LaneHost, lane_host
+from node.settings.own_address import HERE, LaneHost, lane_host
 from node.terminal.progress import Progress
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import is_for_cards
@@ -93,6 +94,9 @@ def _commands(config: Config, task: Task) -> Iterator[list[str]]:
         named = lane_host(text)
         assert isinstance(named, LaneHost)  # noqa: S101 -- the setting was read by it
         for number in range(named.lanes):
-            cards = ["--gpus", str(number)] if is_for_cards(task.manifest) else []
-            # What ssh is given as the command a shell reads there.
-            yield [*_SSH, named.host, "--", shlex.join([*config.lane_command, *cards])]
+            cards = [str(number)] if is_for_cards(task.manifest) else []
+            if named.host == HERE:
+                yield [*program_command(PROGRAM, flags=("-I",)), *cards]
+                continue
+            there = [*config.lane_command, *(["--gpus", *cards] if cards else [])]
+            yield [*_SSH, named.host, "--", shlex.join(there)]  # a shell reads it there

@@ -14,10 +14,9 @@ from typing import Final
 import ray
 
 from node.processes.child import program_command
-from node.remote.contract import RAW
+from node.remote.contract import PROGRAM, RAW
 from protocol.framing import ChannelError
 
-PROGRAM: Final = "node.remote.lane"
 _WAITING: Final = 1024  # messages that nobody has asked for yet
 _TAKEN_AT_ONCE: Final = 64
 _LOOKED_S: Final = 1.0

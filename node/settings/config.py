@@ -244,14 +244,14 @@ class Config:
         (),
         ValueKind(take.lane_hosts, 'machines with how many lanes each: ["gpu1", "gpu2:4"]'),
         Flag(
-            "Measure on another machine by ssh, on N lanes, more than once.",
+            "Measure on another machine by ssh (or here), on N lanes; more than once.",
             metavar="HOST[:N]",
             is_repeated=True,
             option="--lane",
         ),
     )
-    """Machines of your own that measure in place of this one, reached by `ssh`, with how many lanes
-    each has: `["gpu1", "gpu2:4"]`. See [your other machines](fleet.md)."""
+    """Machines of your own that measure, reached by `ssh`, with how many lanes each has:
+    `["here:2", "gpu1", "gpu2:4"]`; `here` is this one. See [your other machines](fleet.md)."""
 
     lane_command: tuple[str, ...] = setting(
         ("arnode", "lane"), ValueKind(take.argv, 'a command as a list: ["arnode", "lane"]')

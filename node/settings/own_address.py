@@ -10,6 +10,7 @@ from protocol.errors import Rejected
 LOCAL: Final = "local"  # a Ray of this node's own, on this machine
 AUTO: Final = "auto"  # the one that runs on this machine
 RAY_PORT: Final = 6379
+HERE: Final = "here"  # the machine of the node itself, where a lane needs no ssh
 _SHARED = ipaddress.ip_network("100.64.0.0/10")  # of VPNs (RFC 6598)
 _LANE_HOST = re.compile(r"(?P<host>[A-Za-z0-9_][A-Za-z0-9._@-]{0,252})(:(?P<lanes>[1-9][0-9]?))?")
 _ADDRESS = re.compile(r"(?P<host>[0-9.]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
@@ -40,7 +41,7 @@ def ray_cluster(text: str) -> str | Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneHost:
-    """A machine that `ssh` knows by this name, and how many lanes it has."""
+    """A machine that `ssh` knows by this name, or HERE, and how many lanes it has."""
 
     host: str
     lanes: int

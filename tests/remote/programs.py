@@ -58,12 +58,17 @@ class LaneHome:
 
     def programs(self, word: str = "node.remote.lane") -> Iterator[int]:
         """The processes in this home whose command has a word, of lanes' programs alone."""
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (place / "cmdline").read_bytes()
-                environment = (place / "environ").read_bytes()
-            except OSError:  # it has ended
-                continue
-            is_lane = word.encode() in command and b"ARNODE_HOME=" not in command
-            if is_lane and f"ARNODE_HOME={self.root}".encode() in environment:
-                yield int(place.name)
+        return programs_in(self.root, word)
+
+
+def programs_in(home: Path, word: str = "node.remote.lane") -> Iterator[int]:
+    """The processes that were started in a home and whose command has a word."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (place / "cmdline").read_bytes()
+            environment = (place / "environ").read_bytes()
+        except OSError:  # it has ended
+            continue
+        is_one = word.encode() in command and b"ARNODE_HOME=" not in command
+        if is_one and f"ARNODE_HOME={home}".encode() in environment:
+            yield int(place.name)

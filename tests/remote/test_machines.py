@@ -13,18 +13,24 @@ import click
 import pytest
 
 from node.commands import cli
+from node.documents.timeline import timeline_document
+from node.home.home import Home
 from node.processes.child import program_command
 from node.remote.ray_setup import environment, head_command, local_options, worker_command
 from node.settings.own_address import LaneHost, lane_host, own_host, ray_cluster
+from node.store.store import Store
 from protocol.errors import Rejected
+from protocol.record_kinds import ResultBody
 from tests.bootstrap.test_deploy import instructions_in
+from tests.conftest import SHORT_TASK
+from tests.remote.programs import programs_in
 
 DOCS = Path(__file__).parents[2] / "docs"
 MACHINES = DOCS / "machines"
 PAGE = (DOCS / "fleet.md").read_text(encoding="utf-8")
 
 
-def arnode(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+def arnode(home: Path, *words: str, within_s: float = 60) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "ARNODE_HOME": str(home), "ARNODE_WEB": "none"}
     return subprocess.run(
         [sys.executable, "-m", "node", *words],
@@ -32,7 +38,7 @@ def arnode(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=within_s,
         check=False,
     )
 
@@ -109,6 +115,22 @@ def test_ray_begins_with_a_token_and_without_a_page_or_reports(tmp_path: Path) -
     assert "--address=10.0.0.1:6379" in worker_command("10.0.0.1:6379", lanes=None)
     assert local_options(2)["include_dashboard"] is False
     assert local_options(2)["_node_ip_address"] == "127.0.0.1"
+
+
+def test_a_node_measures_on_lanes_of_its_own_machine(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    flags = ["--network", "none", "--lane", "here:2", "--max-experiments", "1"]
+    done = arnode(home.root, "start", "--task", str(SHORT_TASK), *flags, within_s=200)
+    assert done.returncode == 0, done.stderr
+    with Store.open_read_only(home) as store:
+        jobs = range(1, store.jobs.last_job() + 1)
+        runs = [run.outcome for job in jobs for run in store.jobs.runs_of(job) if run.outcome]
+        (record, *_) = [one for one in store.records.own() if isinstance(one.body, ResultBody)]
+        timeline = timeline_document(store, record)
+    assert len(runs) > 2
+    assert {run.machine for run in runs} == {os.uname().nodename[:64]}
+    assert {run["machine"] for run in timeline} == {os.uname().nodename[:64]}
+    assert not list(programs_in(home.root))
 
 
 def test_the_program_of_a_lane_ends_with_its_input(tmp_path: Path) -> None:
