@@ -3,13 +3,16 @@
 The model (`agent.knobs.surrogate`) learns from this node's own trials of knobs, failures included.
 Random changes of a few knobs, inside a trust region that grows with success and shrinks without
 (TuRBO: Eriksson et al., 2019), compete by expected improvement (Jones, Schonlau & Welch, 1998), and
-the best of them are changed again. Deterministic given history and chance; the work is bounded.
+the best of them are changed again. What lies beyond values that were refused counts for less, the
+more often they were (after constrained expected improvement: Gardner et al., 2014). Deterministic
+given history and chance; the work is bounded.
 """
 
 import math
 import random
 from collections.abc import Mapping, Sequence
 
+from agent.knobs.acceptance import Acceptance
 from agent.knobs.changes import Change, Trial
 from agent.knobs.positions import Cube, Position
 from agent.knobs.surrogate import Surrogate, TrialDifference
@@ -25,6 +28,7 @@ _SOFT_LOSS_SD = 15.0
 _FAILED_LOSS_SD = 15.0
 # What was stopped while it trained could not have passed at best: as bad as such mostly end.
 _STOPPED_LOSS_SD = 3.0
+_MOST_MODELLED = 100  # trials: the work grows with the cube of their number
 _ROUNDS = 3
 _DRAWN = 200
 _PARENTS = 12
@@ -44,15 +48,17 @@ def promising(
 ) -> list[tuple[Change, ...]]:
     """Return sets of changes, the most promising first; none while there are too few `trials`.
 
-    `weights` say how often each knob is looked at; `trials` are this node's, the latest first, and
-    the work grows with the cube of their number.
+    `weights` say how often each knob is looked at; `trials` are this node's, the latest first. The
+    model learns from the latest of those that were not refused.
     """
     cube = Cube(knobs)
-    seen = [difference_of(trial, cube) for trial in trials]
+    learned = [trial for trial in trials if trial.outcome.decision != "rejected"][:_MOST_MODELLED]
+    seen = [difference_of(trial, cube) for trial in learned]
     if len(seen) < _LEAST_TRIALS:
         return []
-    search = _Search(cube, weights, Surrogate(seen, cube.position({})), chance)
-    reach = reach_of([trial.outcome for trial in reversed(trials)])
+    model, acceptance = Surrogate(seen, cube.position({})), Acceptance(trials, cube)
+    search = _Search(cube, weights, model, acceptance, chance)
+    reach = reach_of([trial.outcome for trial in reversed(learned)])
     for _ in range(_ROUNDS):
         search.look(reach)
     return [
@@ -75,12 +81,18 @@ class _Search:
     """Sets of values by position, with what is expected of each."""
 
     def __init__(
-        self, cube: Cube, weights: Sequence[float], model: Surrogate, chance: random.Random
+        self,
+        cube: Cube,
+        weights: Sequence[float],
+        model: Surrogate,
+        acceptance: Acceptance,
+        chance: random.Random,
     ) -> None:
         self._cube = cube
         self._values = {knob.name: knob.value for knob in cube.knobs}
         self._weights = weights
         self._model = model
+        self._acceptance = acceptance
         self._chance = chance
         self._expected: dict[Position, tuple[float, Mapping[str, Scalar]]] = {}
 
@@ -105,7 +117,8 @@ class _Search:
         for (position, values), mean, deviation in zip(
             drawn.items(), means.tolist(), deviations.tolist(), strict=True
         ):
-            self._expected[position] = (expected_gain(mean, deviation), values)
+            gain = expected_gain(mean, deviation) * self._acceptance.of(values)
+            self._expected[position] = (gain, values)
 
     def _changed(self, values: Mapping[str, Scalar], reach: float) -> Mapping[str, Scalar]:
         """Return these values with some of them undone or changed, of a few knobs in all."""

@@ -29,6 +29,12 @@ class Cube:
             for coordinate in dimension.coordinates(values.get(name, dimension.knob.value))
         )
 
+    def along(self, name: str, value: Scalar) -> float | None:
+        """Return where a value lies on its knob's axis; None of a knob without, or not there."""
+        dimension = self._dimensions.get(name)
+        coordinates = dimension.coordinates(value) if dimension else ()
+        return coordinates[0] if len(coordinates) == 1 else None
+
     def stepped(self, name: str, value: Scalar, reach: float, chance: random.Random) -> Scalar:
         """Return another value for a knob, its distance normally distributed with this deviation.
 

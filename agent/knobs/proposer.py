@@ -40,7 +40,6 @@ _TRANSPLANT_SHARE = 1 / 3
 _LOCAL_SHARE = 1 / 3  # of what is no transplant; the model has the rest
 # The work must not grow with a history's length.
 _MOST_LOOKED_AT = 600
-_MOST_MODELLED = 100
 _TITLE_CHARACTERS = 120
 # Constants that the task does not list are tried too, but it knew what it was listing.
 _UNLISTED_WEIGHT = 1 / 3
@@ -148,8 +147,7 @@ class _Drafts:
 
         knobs = [knob for knob in self._knobs if self._by_name[knob.name] is knob]
         weights = [self._weight(knob) for knob in knobs]
-        seen = [one for one in self._trials if one.outcome.decision != "rejected"]
-        found = promising(knobs, weights, seen[:_MOST_MODELLED], self._chance)
+        found = promising(knobs, weights, self._trials, self._chance)
         return (changes for changes in found if len(title_of(changes)) <= _TITLE_CHARACTERS)
 
     def _weight(self, knob: Knob) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+from agent.knobs.acceptance import Acceptance
 from agent.knobs.acquisition import difference_of, expected_gain, promising, reach_of
 from agent.knobs.changes import Change, edits_of, trials
 from agent.knobs.positions import Cube
@@ -122,6 +123,40 @@ def test_knobs_of_little_weight_are_looked_at_less() -> None:
         )
 
     assert share(0.1) < 0.6 * share(1.0)
+
+
+def test_what_was_refused_is_asked_for_less_and_what_goes_beyond_it() -> None:
+    _, history = searched(surface, 8)
+    knobs = find_knobs(START, ("t.py",), SPECS)
+    (rate,) = [knob for knob in knobs if knob.name == "RATE"]
+    wrong = outcome(START, (Change(rate, 0.03),), "rejected", None)
+
+    def best_beyond(refused: int) -> int:
+        """Return the place of the first proposal that goes at least as far."""
+        known = tuple(trials([*history, *[wrong] * refused], SPECS))
+        found = promising(knobs, [1.0] * 5, known, random.Random(1))
+        values = [{one.knob.name: one.value for one in changes} for changes in found]
+        return next(at for at, one in enumerate(values) if float(one.get("RATE", 0.0)) >= 0.03)
+
+    assert best_beyond(0) < best_beyond(3) < best_beyond(12)
+
+
+def test_what_was_taken_farther_away_speaks_for_what_is_nearer() -> None:
+    knobs = find_knobs(START, ("t.py",), SPECS)
+    (rate,) = [knob for knob in knobs if knob.name == "RATE"]
+    wrong = outcome(START, (Change(rate, 0.03),), "rejected", None)
+    fine = outcome(START, (Change(rate, 0.1),), "screened_out", -1.0)
+    back = outcome(START, (Change(rate, 0.001),), "screened_out", -1.0)
+
+    def likely(*history: Outcome, at: float = 0.05) -> float:
+        return Acceptance(trials(history, SPECS), Cube(knobs)).of({"RATE": at})
+
+    assert likely() == likely(back) == 1.0
+    assert likely(wrong) == 0.5
+    assert likely(wrong, wrong) == pytest.approx(1 / 3)
+    assert likely(wrong, fine) == pytest.approx(2 / 3)
+    assert likely(wrong, at=0.02) == 1.0  # not as far
+    assert likely(wrong, at=0.001) == 1.0  # the other way
 
 
 def test_the_region_of_trust_grows_with_success_and_shrinks_without() -> None:

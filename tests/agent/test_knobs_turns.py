@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import log10
 
@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.knobs import acquisition
-from agent.knobs.changes import Change, Trial
+from agent.knobs.positions import Position
 from agent.knobs.proposer import KnobsProposer
+from agent.knobs.surrogate import TrialDifference
 from agent.proposal import Context, Decision, Outcome, PeerPatch, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
@@ -234,13 +235,12 @@ def test_moves_keep_their_half_while_some_are_untried() -> None:
 def test_the_work_does_not_grow_with_a_long_history(monkeypatch: pytest.MonkeyPatch) -> None:
     given_trials: list[int] = []
 
-    def told(
-        _knobs: object, _weights: object, seen: tuple[Trial, ...], _chance: object
-    ) -> list[tuple[Change, ...]]:
-        given_trials.append(len(seen))
-        return []
+    class Told(acquisition.Surrogate):
+        def __init__(self, seen: Sequence[TrialDifference], here: Position) -> None:
+            given_trials.append(len(seen))
+            super().__init__(seen, here)
 
-    monkeypatch.setattr(acquisition, "promising", told)
+    monkeypatch.setattr(acquisition, "Surrogate", Told)
     rate = Edit(path="train.py", search="RATE = 0.01\n", replace="RATE = 0.02\n")
     outcome = Outcome(key="knob:RATE:up", decision="screened_out", gain_sd=-1.0, edits=(rate,))
     for seed in range(8):
