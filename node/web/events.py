@@ -47,6 +47,8 @@ class Event:
         )
 
 
+# None: something was left out. "end": nothing more comes.
+_Waiting: TypeAlias = Event | Literal["end"] | None
 # Looks once, and returns what changed since it looked before.
 Look: TypeAlias = Callable[[], Awaitable[list[tuple[Kind, Mapping[str, Any]]]]]
 
@@ -59,7 +61,7 @@ class Events:
         self._life = secrets.token_hex(4)
         self._kept: deque[Event] = deque(maxlen=_KEPT)
         self._number = 0
-        self._listeners: set[asyncio.Queue[Event | None]] = set()
+        self._listeners: set[asyncio.Queue[_Waiting]] = set()
         self._heard = asyncio.Event()
 
     async def run(self) -> None:
@@ -93,16 +95,24 @@ class Events:
             missed = self._missed(request.headers.get("Last-Event-ID"))
             await _send(response, b": listening\n\n" + b"".join(missed))
             with contextlib.suppress(ConnectionError, TimeoutError):
-                while True:
-                    await _send(response, await self._next(queue))
+                while frame := await self._next(queue):
+                    await _send(response, frame)
         return response
 
-    async def _next(self, queue: "asyncio.Queue[Event | None]") -> bytes:
+    def end(self) -> None:
+        """Let go of everybody who listens: whoever closes the server waits for each of them."""
+        for queue in self._listeners:
+            queue.put_nowait("end")
+
+    async def _next(self, queue: "asyncio.Queue[_Waiting]") -> bytes:
+        """Return the next frame, none at the end."""
         try:
             async with asyncio.timeout(HEARTBEAT_S):
                 event = await queue.get()
         except TimeoutError:
             return b": still here\n\n"
+        if event == "end":
+            return b""
         return self._gap() if event is None else event.frame(self._life)
 
     def _missed(self, last: str | None) -> list[bytes]:
@@ -119,8 +129,8 @@ class Events:
         return Event(number=self._number, kind="gap", data=b"{}").frame(self._life)
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator["asyncio.Queue[Event | None]"]:
-        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+    async def listening(self) -> AsyncIterator["asyncio.Queue[_Waiting]"]:
+        queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._listeners.add(queue)
         self._heard.set()
         try:
@@ -131,7 +141,7 @@ class Events:
                 self._heard.clear()
 
 
-def _forget(queue: "asyncio.Queue[Event | None]") -> None:
+def _forget(queue: "asyncio.Queue[_Waiting]") -> None:
     while not queue.empty():
         queue.get_nowait()
 

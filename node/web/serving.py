@@ -76,6 +76,7 @@ async def serving(site: Site, host: str, port: int | None) -> AsyncIterator[Serv
         stack.callback(server.close)
         watching = asyncio.create_task(events.run())
         stack.callback(watching.cancel)
+        stack.callback(events.end)
         found: int = server.sockets[0].getsockname()[1]
         yield Served(site=site, host=host, port=found)
 

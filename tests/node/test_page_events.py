@@ -183,3 +183,14 @@ def test_what_never_stands_still_is_told_with_the_rest_and_seldom_by_itself(
             assert await told()
 
     asyncio.run(work())
+
+
+def test_a_server_that_closes_waits_for_nobody_who_listens(home: Home) -> None:
+    async def work() -> None:
+        async with asyncio.timeout(20):
+            async with visiting(home) as visitor, Frames(visitor).listening() as frames:
+                await frames.next("now")
+                leaving = asyncio.get_running_loop().time()
+            assert asyncio.get_running_loop().time() - leaving < module.HEARTBEAT_S / 2
+
+    asyncio.run(work())
