@@ -51,10 +51,10 @@ POOL: Final = 2_500
 SETS: Final = {
     "as shipped": AS_SHIPPED,
     "one pool of 2,500 ideas": Assumed(pool=POOL),
-    "gains that saturate": Assumed(reach_sd=400.0),
+    "gains that saturate": Assumed(reach_sd=600.0),
     "a fifth conflicts": Assumed(conflicts=0.2),
     "30 s of delay": Assumed(delay_runs=6),  # of runs of 5 s, as those of `tiny-short`
-    "all of them together": Assumed(pool=POOL, reach_sd=400.0, conflicts=0.2, delay_runs=6),
+    "all of them together": Assumed(pool=POOL, reach_sd=600.0, conflicts=0.2, delay_runs=6),
 }
 
 
