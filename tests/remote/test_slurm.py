@@ -116,6 +116,12 @@ def submit(slurm: Slurm, lane_home: LaneHome, *flags: str, options: tuple[str, .
     )  # fmt: skip
 
 
+def said_in(lane_home: LaneHome) -> str:
+    """What the latest job has said so far."""
+    output = lane_home.root.parent / "job"
+    return output.read_text(errors="replace") if output.exists() else ""
+
+
 def await_end(slurm: Slurm, job: str, within_s: float) -> str:
     end_s = time.monotonic() + within_s
     while (state := slurm.state(job)) in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING"):
@@ -137,7 +143,7 @@ def runs_on_lanes(root: Path) -> int:
 def test_a_job_is_a_node_with_its_lanes_and_ends_with_it(slurm: Slurm, lane_home: LaneHome) -> None:
     job = submit(slurm, lane_home, "--max-experiments", "1")
     state = await_end(slurm, job, 240)
-    said = (lane_home.root.parent / "job").read_text(errors="replace")
+    said = said_in(lane_home)
     assert state == "COMPLETED", said
     assert runs_on_lanes(lane_home.root) > 2, said
     assert not list(lane_home.programs("node"))
@@ -149,12 +155,12 @@ def test_slurm_s_warning_stops_the_node_and_the_next_job_goes_on(
     job = submit(slurm, lane_home)
     end_s = time.monotonic() + 200
     while runs_on_lanes(lane_home.root) < 2:
-        said = (lane_home.root.parent / "job").read_text(errors="replace")
+        said = said_in(lane_home)
         assert time.monotonic() < end_s, said
         time.sleep(0.5)
     slurm.call("scancel", "--batch", "--signal=TERM", job)
     state = await_end(slurm, job, 120)
-    said = (lane_home.root.parent / "job").read_text(errors="replace")
+    said = said_in(lane_home)
     assert state == "COMPLETED", said
     assert "goes on from here" in said
     before = runs_on_lanes(lane_home.root)

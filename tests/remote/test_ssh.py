@@ -35,6 +35,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture
 def attic(tmp_path: Path, lane_home: LaneHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine that `ssh` knows by that name, which is this one under a port of its own."""
@@ -62,7 +67,7 @@ def attic(tmp_path: Path, lane_home: LaneHome, monkeypatch: pytest.MonkeyPatch) 
     with subprocess.Popen([str(SSHD), "-D", "-f", tmp_path / "sshd_config"]) as server:
         try:
             end_s = time.monotonic() + 20
-            while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < end_s:
+            while not answers(port) and time.monotonic() < end_s:
                 time.sleep(0.1)
             yield
         finally:
