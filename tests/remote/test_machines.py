@@ -21,7 +21,6 @@ from node.settings.own_address import LaneHost, lane_host, own_host, ray_cluster
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.record_kinds import ResultBody
-from tests.bootstrap.test_deploy import instructions_in
 from tests.conftest import SHORT_TASK
 from tests.remote.programs import programs_in
 
@@ -196,13 +195,12 @@ def test_the_worker_unit_names_what_there_is() -> None:
         assert forbidden not in service  # sandboxes are made of namespaces
 
 
-def test_the_image_has_what_a_lane_needs() -> None:
-    text = (MACHINES / "Dockerfile").read_text()
-    assert next(iter(instructions_in(text)))[0] == "FROM"
-    assert "'.[ray]'" in text
-    assert "bubblewrap" in text
-    for folder in re.findall(r"^COPY ([a-z]+) ", text, re.MULTILINE):
-        assert (DOCS.parent / folder).is_dir(), folder
+def test_the_containers_are_of_an_image_with_ray() -> None:
+    text = (MACHINES / "compose.yaml").read_text()
+    (image,) = re.findall(r"dockerfile: (\S+)", text)
+    assert 'EXTRAS: "[ray]"' in text
+    assert '".${EXTRAS}"' in (DOCS.parent / image).read_text()
+    assert text.count("ARNODE_RAY_TOKEN: /token/ray") == 1  # in what all of them share
 
 
 def test_the_job_is_a_script_that_a_shell_reads() -> None:
