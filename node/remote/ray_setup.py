@@ -125,8 +125,9 @@ def _command(given: list[str], lanes: int | None) -> list[str]:
 
 
 def local_options(lanes: int | None) -> Mapping[str, object]:
-    """Return what `ray.init` is given for a Ray of one's own."""
+    """Return what `ray.init` is given for a Ray of one's own, whichever others this machine knew."""
     return {
+        "address": "local",
         "num_cpus": lanes or os.cpu_count(),
         "include_dashboard": False,
         "object_store_memory": _OBJECT_STORE_BYTES,

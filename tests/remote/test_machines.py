@@ -112,6 +112,7 @@ def test_ray_begins_with_a_token_and_without_a_page_or_reports(tmp_path: Path) -
     assert {"--include-dashboard=false", "--disable-usage-stats", "--num-cpus=3"} < set(head)
     assert "--node-ip-address=10.0.0.1" in head
     assert "--address=10.0.0.1:6379" in worker_command("10.0.0.1:6379", lanes=None)
+    assert local_options(2)["address"] == "local"  # not one that Ray remembers
     assert local_options(2)["include_dashboard"] is False
     assert local_options(2)["_node_ip_address"] == "127.0.0.1"
 
