@@ -125,7 +125,7 @@ def _command(given: list[str], lanes: int | None) -> list[str]:
 
 
 def local_options(lanes: int | None) -> Mapping[str, object]:
-    """Return what `ray.init` is given for a Ray of one's own, whichever others this machine knew."""
+    """Return what `ray.init` is given for a Ray of one's own, whatever others Ray remembers."""
     return {
         "address": "local",
         "num_cpus": lanes or os.cpu_count(),
