@@ -46,10 +46,10 @@ def print_status(document: Mapping[str, Any]) -> None:
     for line in document["lines"]:
         _print_line(line)
     if lanes := document.get("remote_lanes"):  # a node of before does not tell it
-        _print_lanes(lanes)
+        print_lanes(lanes)
 
 
-def _print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
+def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
     """Print what lanes of other machines do: those that are open by machine, each other one."""
     count = Counter(lane["machine"] for lane in lanes if lane["stage"] == "open")
     there = ", ".join(f"{plain(machine)} ({many})" for machine, many in sorted(count.items()))

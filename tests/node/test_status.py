@@ -19,7 +19,7 @@ from node.store.blobs import Blobs
 from node.store.model_calls import SpendingLimits
 from node.store.store import Store
 from node.views.status import head_metrics, status_document
-from node.views.status_text import print_status, told_of_dht, told_of_list
+from node.views.status_text import print_lanes, print_status, told_of_dht, told_of_list
 from protocol.remarks import IntentBody
 from tests.node.books import (
     BASE_NANO,
@@ -37,7 +37,7 @@ from tests.node.strangers import Stranger
 # INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed;
 # `intents`, `lanes`, `now`, the head's `in_doubt`, the network's `in_use` and `addresses`, and
 # `proving` are ours.
-FIELDS = {"running", "node", "sandbox", "lines", "network", "cost", "proving"}
+FIELDS = {"remote_lanes", "running", "node", "sandbox", "lines", "network", "cost", "proving"}
 LINE_FIELDS = {
     "task", "scoring", "best_known", "class", "devices", "lanes", "head", "working",
     "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
@@ -87,6 +87,20 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
     assert set(line) == LINE_FIELDS
     for name, fields in NESTED.items():
         assert set(line[name]) == fields
+
+
+def test_lanes_of_other_machines_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    lanes = [
+        {"lane": 0, "machine": "attic", "stage": "open", "fault": None, "times_lost": 0},
+        {"lane": 1, "machine": "attic", "stage": "open", "fault": None, "times_lost": 1},
+        {"lane": 2, "machine": "cellar", "stage": "left out", "fault": "no room", "times_lost": 0},
+        {"lane": 3, "machine": "", "stage": "away", "fault": None, "times_lost": 0},
+    ]
+    print_lanes(lanes)
+    told = capsys.readouterr().out.splitlines()
+    assert "2 of 4 lanes are open: attic (2)" in told
+    assert "  lane 2  left out: no room" in told
+    assert "  lane 3  away" in told
 
 
 @pytest.mark.parametrize(
