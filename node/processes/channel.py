@@ -3,10 +3,10 @@ questions that wait for their answers where several are on their way."""
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Framing
@@ -57,6 +57,14 @@ class Channel(Generic[M]):
                 raise ChannelError("the other end has gone") from fault
             self._writer.write(frame)
 
+    async def pass_on(self, outbox: "asyncio.Queue[M]") -> NoReturn:
+        """Send whatever comes into a queue, in its order; never return.
+
+        Raises what `send` raises.
+        """
+        while True:
+            await self.send(await outbox.get())
+
     def close(self) -> None:
         """End the channel now, whatever is left to write; who receives is told that it ended."""
         if not self._writer.is_closing():  # of a pipe that broke nothing is left to end
@@ -95,3 +103,19 @@ class Calls(Generic[A]):
         """Raise a fault in everybody who waits: no answer comes any more."""
         for number in self._open:
             self.fail(number, fault)
+
+
+async def first_of(*parts: Coroutine[Any, Any, object]) -> None:
+    """Run parts beside each other until one of them ends; the others are over, too, then.
+
+    Raises what that one raised.
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from node.processes.channel import Channel
+from node.processes.channel import Channel, first_of
 from node.processes.child import ended_after
 from node.processes.supervisor import Backoff
 from node.remote.contract import FRAMING
@@ -64,15 +64,11 @@ class CommandLink:
         outbox = self._outboxes[number] = asyncio.Queue()
         again = self._again[number]
         again.clear()
-        sending = asyncio.create_task(_send(channel, outbox))
-        try:
-            async with ended_after(process, channel, whose=f"lane {number}: "):
-                while not again.is_set():
-                    lanes.heard(number, await channel.receive())
-        finally:
-            sending.cancel()
+        async with ended_after(process, channel, whose=f"lane {number}: "):
+            hearing = _hear(channel, number, lanes)
+            await first_of(channel.pass_on(outbox), hearing, again.wait())
 
 
-async def _send(channel: Channel[Message], outbox: "asyncio.Queue[Message]") -> NoReturn:
+async def _hear(channel: Channel[Message], number: int, lanes: RemoteLanes) -> NoReturn:
     while True:
-        await channel.send(await outbox.get())
+        lanes.heard(number, await channel.receive())

@@ -26,17 +26,17 @@ from typing import Annotated, Final, TypeAlias, cast
 
 import numpy as np
 
-from protocol.codecs import Codec, binary, integer, line
-from protocol.encoding import MAX_INT, Value
-from protocol.errors import ArnodeError, Rejected
+from node.home.faults import DamagedStoreError
+from node.store.jobs import StoredOutcome, decode_outcome, encode_outcome
+from protocol.codecs import binary, fit_line, integer, line
+from protocol.encoding import Value
+from protocol.errors import ArnodeError
 from protocol.fields import Digest, Items, Mapped, Natural, RelativePath, Word
 from protocol.framing import ChannelError, Framing, Message, plain_framing
 from protocol.manifest import MAX_FILES
-from protocol.runs import MAX_SEED, Env, Role, Run, Status
+from protocol.runs import MAX_SEED, Env, Role, Status
 from protocol.source import Source
-from trainer.measuring.loss_curve import MAX_POINTS, LossPoint
 from trainer.measuring.outcome import Answers, RunOutcome
-from trainer.measuring.timeline import Part, Stage, StageName
 
 PROGRAM: Final = "node.remote.lane"
 MOST_BYTES: Final = 512 << 20  # a message: what a model made, or what it answers
@@ -44,20 +44,12 @@ FRAMING: Final[Framing[Message]] = plain_framing(MOST_BYTES)
 RAW: Final[Framing[bytes]] = Framing(limit_bytes=MOST_BYTES, encode=bytes, decode=bytes)  # unread
 _ROLE: Final[Role] = "candidate"  # whoever asks knows which it is
 _KEY_BYTES: Final = 32
-_STAGES: Final = 4096
+_FAULT_CHARACTERS: Final = 400
 
 _File: TypeAlias = tuple[RelativePath, Annotated[bytes, binary(0, 64 << 20)]]
 _Text: TypeAlias = Annotated[str, line(0, 4096)]
 _Bytes: TypeAlias = Annotated[bytes, binary(0, MOST_BYTES)]
 _Seed: TypeAlias = Annotated[int, integer(0, MAX_SEED)]
-
-
-def _log(value: Value) -> str | Rejected:
-    return value.decode("utf-8", "replace") if type(value) is bytes else Rejected("not bytes")
-
-
-# Foreign text, hence bytes.
-_LOG: Final = Codec(_log, lambda log: log.encode("utf-8", "backslashreplace"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,57 +100,44 @@ class Wanted(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Point(Mapped):
-    step: Natural
-    loss_nano: Annotated[int, integer(-MAX_INT, MAX_INT)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stage(Mapped):
-    part: Word
-    name: Word
-    start_ms: Natural
-    end_ms: Natural
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Told(Mapped):
-    """A run's outcome, as `RunOutcome` has it. `fault`: the message and hint of one."""
+    """A run's outcome, as `RunOutcome` has it. `stored`: what the store keeps of one, as bytes;
+    `fault`: the message and hint of one.
+    """
 
-    run: Run
+    stored: _Bytes = field(repr=False)
     unquoted: _Text | None
-    log_tail: Annotated[str, _LOG]
     answers: _Bytes | None = field(repr=False)
     product: _Bytes | None = field(repr=False)
-    stages: Annotated[tuple[_Stage, ...], Items(0, _STAGES)]
-    curve: Annotated[tuple[_Point, ...], Items(0, MAX_POINTS + 1)]
-    steps: Natural | None
     evidence: _Bytes | None = field(repr=False)
     fault: tuple[_Text, _Text] | None
 
     @classmethod
     def of(cls, outcome: RunOutcome, product: bytes | None = None) -> "Told":
         """Return what is told of an outcome."""
-        fault = outcome.fault
-        return cls(
+        stored = StoredOutcome(
             run=outcome.to_run(_ROLE),
-            unquoted=outcome.unquoted,
             log_tail=outcome.log_tail,
+            stages=outcome.stages,
+            curve=outcome.curve,
+            steps=outcome.steps,
+        )
+        return cls(
+            stored=encode_outcome(stored),
+            unquoted=outcome.unquoted,
             answers=packed(outcome.answers),
             product=product,
-            stages=tuple(
-                _Stage(part=one.part, name=one.name, start_ms=one.start_ms, end_ms=one.end_ms)
-                for one in outcome.stages
-            ),
-            curve=tuple(_Point(step=one.step, loss_nano=one.loss_nano) for one in outcome.curve),
-            steps=outcome.steps,
             evidence=outcome.evidence,
-            fault=None if fault is None else (fault.message, fault.hint),
+            fault=None if outcome.fault is None else told_fault(outcome.fault),
         )
 
     def outcome(self) -> RunOutcome:
-        """Return the outcome. Raises ChannelError for answers that are none."""
-        run = self.run
+        """Return the outcome. Raises ChannelError for one that does not read."""
+        try:
+            stored = decode_outcome(self.stored)
+        except (DamagedStoreError, TypeError, ValueError) as fault:
+            raise ChannelError("an outcome that does not read") from fault
+        run = stored.run
         return RunOutcome(
             seed=run.seed,
             status=cast("Status", run.status),
@@ -173,22 +152,19 @@ class Told(Mapped):
             flags=run.flags,
             reason=run.reason,
             unquoted=self.unquoted,
-            log_tail=self.log_tail,
+            log_tail=stored.log_tail,
             answers=unpacked(self.answers),
-            stages=tuple(
-                Stage(
-                    part=cast("Part", one.part),
-                    name=cast("StageName", one.name),
-                    start_ms=one.start_ms,
-                    end_ms=one.end_ms,
-                )
-                for one in self.stages
-            ),
-            curve=tuple(LossPoint(step=one.step, loss_nano=one.loss_nano) for one in self.curve),
-            steps=self.steps,
+            stages=stored.stages,
+            curve=stored.curve,
+            steps=stored.steps,
             evidence=self.evidence,
             fault=None if self.fault is None else ArnodeError(*self.fault),
         )
+
+
+def told_fault(fault: ArnodeError) -> tuple[str, str]:
+    """Return the message and hint of a fault, each a line."""
+    return fit_line(fault.message, _FAULT_CHARACTERS), fit_line(fault.hint, _FAULT_CHARACTERS)
 
 
 def packed(answers: Answers | None) -> bytes | None:

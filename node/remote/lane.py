@@ -18,7 +18,7 @@ from node.home.home import Home
 from node.line.identity import version
 from node.line.open_task import Session, open_session
 from node.processes.channel import Channel
-from node.remote.contract import FRAMING, Opened, Opening, as_value
+from node.remote.contract import FRAMING, Opened, Opening, as_value, told_fault
 from node.remote.serving import Serving
 from node.settings.config import Config
 from node.settings.sandboxing import require_peer_sandbox, require_sandbox
@@ -72,7 +72,7 @@ async def serve(channel: Channel[Message], home: Home, *, gpus: Sequence[str] = 
             raise
         except ArnodeError as fault:
             following.cancel()
-            await channel.send(["refused", fit_line(fault.message, 400), fit_line(fault.hint, 400)])
+            await channel.send(["refused", *told_fault(fault)])
             return
         try:
             await channel.send(["open", cast("Message", _told_of(session).to_value())])

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.network.incidents import describe
-from node.processes.channel import Channel
+from node.processes.channel import Channel, first_of
 from node.processes.supervisor import Backoff
 from node.remote.contract import FRAMING
 from node.remote.ray_setup import environment, local_options
@@ -157,16 +157,7 @@ class _Lane:
         await self._actor.begin.remote()
         self.outbox = asyncio.Queue()  # what was meant for the program before is for nobody
         self.again.clear()
-        parts = [self._hear(), self._say(), self.again.wait()]
-        tasks = [asyncio.create_task(part) for part in parts]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await first_of(self._hear(), self._say(), self.again.wait())
 
     async def _hear(self) -> None:
         while True:

@@ -104,17 +104,12 @@ class RayLink:
                 raise ChannelError("it says what it should not")
         if self._wanted is not None:
             self._outbox.put_nowait(self._wanted)
-        sending = asyncio.create_task(self._send(channel, self._outbox))
+        sending = asyncio.create_task(channel.pass_on(self._outbox))
         try:
             while True:
                 self._heard(await channel.receive())
         finally:
             sending.cancel()
-
-    @staticmethod
-    async def _send(channel: Channel[Message], outbox: "asyncio.Queue[Message]") -> None:
-        while True:
-            await channel.send(await outbox.get())
 
     def _heard(self, message: Message) -> None:
         assert self._lanes is not None  # noqa: S101 -- none speaks before it was wanted

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast
 
 from node.network.incidents import describe
-from node.processes.channel import Channel
-from node.remote.contract import Told, Wanted, as_value, unpacked
-from protocol.codecs import fit_line
+from node.processes.channel import Channel, first_of
+from node.remote.contract import Told, Wanted, as_value, told_fault, unpacked
 from protocol.errors import ArnodeError, Rejected
 from protocol.framing import ChannelError, Message
 from trainer.measuring.lane import LaneRunner
@@ -35,25 +34,16 @@ class Serving:
     async def run(self, following: Awaitable[Message]) -> None:
         """Answer until the channel ends, `following` first. Raises ChannelError then."""
         self._runner.tell_waits(lambda: self._say(["waits"]))
-        sending = asyncio.create_task(self._send())
-        hearing = asyncio.create_task(self._hear(following))
         try:
-            await asyncio.wait({sending, hearing}, return_when="FIRST_COMPLETED")
-            for task in (sending, hearing):
-                if task.done():
-                    task.result()
+            await first_of(self._channel.pass_on(self._outbox), self._hear(following))
         finally:
-            tasks = [sending, hearing, *self._work.values()]
-            for task in tasks:
+            work = [*self._work.values()]
+            for task in work:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*work, return_exceptions=True)
 
     def _say(self, message: Message) -> None:
         self._outbox.put_nowait(message)
-
-    async def _send(self) -> None:
-        while True:
-            await self._channel.send(await self._outbox.get())
 
     async def _hear(self, following: Awaitable[Message]) -> None:
         message = await following
@@ -108,9 +98,9 @@ class Serving:
         except PutOff:
             self._say(["put off", number])
         except ArnodeError as fault:
-            self._say(["failed", number, fit_line(fault.message, 400), fit_line(fault.hint, 400)])
+            self._say(["failed", number, *told_fault(fault)])
         except Exception as fault:  # noqa: BLE001 (a supervisor: the node is told, and goes on)
-            self._say(["failed", number, fit_line(describe(fault), 400), ""])
+            self._say(["failed", number, *told_fault(ArnodeError(describe(fault)))])
         else:
             if steady.slept_s:  # nothing of it is looked at
                 self._say(["put off", number])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.remote.contract import Opened, Opening, Told, Wanted, packed, unpacked
-from protocol.encoding import MAX_INT
+from protocol.encoding import MAX_INT, encode
 from protocol.errors import ArnodeError, Rejected
 from protocol.framing import ChannelError
 from protocol.runs import Audit
@@ -76,6 +76,14 @@ def test_an_outcome_comes_out_as_it_went_in(
     assert {name: getattr(back, name) for name in RunOutcome.__dataclass_fields__} == {
         name: getattr(outcome, name) for name in RunOutcome.__dataclass_fields__
     }
+
+
+@pytest.mark.parametrize("stored", [b"", b"no outcome", encode({"log": b"", "run": {}})])
+def test_an_outcome_that_does_not_read_is_refused(stored: bytes) -> None:
+    told = Told.from_value({**Told.of(OUTCOME).to_value(), "stored": stored})  # type: ignore[dict-item]
+    assert isinstance(told, Told)
+    with pytest.raises(ChannelError, match="does not read"):
+        told.outcome()
 
 
 def test_what_failed_and_why_comes_out_as_it_went_in() -> None:
