@@ -46,10 +46,13 @@ class OthersTries:
         self._read_on()
         recent = [who for who, last in self._last_ms.items() if now_ms - last < _AT_WORK_MS]
         recent.sort(key=self._last_ms.__getitem__)
-        others, own = recent[-_MOST_AT_WORK:], self._author
-        return frozenset(
-            idea for idea in ideas if any(_weight(who, idea) > _weight(own, idea) for who in others)
-        )
+        others = recent[-_MOST_AT_WORK:]
+
+        def is_others(idea: str) -> bool:
+            own = _weight(self._author, idea)
+            return any(_weight(who, idea) > own for who in others)
+
+        return frozenset(filter(is_others, ideas))
 
     def _read_on(self) -> None:
         records = self._store.records

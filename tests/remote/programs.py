@@ -1,15 +1,20 @@
 """Lanes whose programs run on this machine, each in a home of its own."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from node.home.home import Home
 from node.processes.child import program_command
 from node.remote.command_link import CommandLink
 from node.remote.contract import Opening
 from node.remote.lanes import RemoteLanes, opened_lanes
+from node.store.jobs import PlannedRun
+from node.store.store import Store
+from trainer.host.processes import family_of
 from trainer.task_folder.task import Task
 
 AUDIT_KEY = b"audit-key-" + bytes(22)
@@ -72,3 +77,22 @@ def programs_in(home: Path, word: str = "node.remote.lane") -> Iterator[int]:
         is_one = word.encode() in command and b"ARNODE_HOME=" not in command
         if is_one and f"ARNODE_HOME={home}".encode() in environment:
             yield int(place.name)
+
+
+def ended_runs(home: Home) -> list[PlannedRun]:
+    """The runs of a home that have ended, of all its jobs."""
+    if not home.store.exists():
+        return []
+    with Store.open_read_only(home) as store:
+        jobs = range(1, store.jobs.last_job() + 1)
+        return [run for job in jobs for run in store.jobs.runs_of(job) if run.outcome]
+
+
+def below(pid: int, word: bytes) -> list[int]:
+    """A process and those that it started, over others or not, whose command has a word."""
+    found = []
+    for member in family_of(pid):
+        with contextlib.suppress(OSError):  # it has ended
+            if word in Path(f"/proc/{member}/cmdline").read_bytes():
+                found.append(member)
+    return found

@@ -22,7 +22,7 @@ from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.record_kinds import ResultBody
 from tests.conftest import SHORT_TASK
-from tests.remote.programs import programs_in
+from tests.remote.programs import ended_runs, programs_in
 
 DOCS = Path(__file__).parents[2] / "docs"
 MACHINES = DOCS / "machines"
@@ -123,10 +123,9 @@ def test_a_node_measures_on_lanes_of_its_own_machine(tmp_path: Path) -> None:
     done = arnode(home.root, "start", "--task", str(SHORT_TASK), *flags, within_s=200)
     assert done.returncode == 0, done.stderr
     with Store.open_read_only(home) as store:
-        jobs = range(1, store.jobs.last_job() + 1)
-        runs = [run.outcome for job in jobs for run in store.jobs.runs_of(job) if run.outcome]
         (record, *_) = [one for one in store.records.own() if isinstance(one.body, ResultBody)]
         timeline = timeline_document(store, record)
+    runs = [run.outcome for run in ended_runs(home) if run.outcome]
     assert len(runs) > 2
     assert {run.machine for run in runs} == {os.uname().nodename[:64]}
     assert {run["machine"] for run in timeline} == {os.uname().nodename[:64]}

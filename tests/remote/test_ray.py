@@ -20,7 +20,7 @@ from node.store.store import Store
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError
 from tests.conftest import SHORT_TASK
-from tests.remote.programs import LaneHome
+from tests.remote.programs import LaneHome, below, ended_runs
 from trainer.measuring.training import PutOff
 
 HERE = [sys.executable, "-m", "node"]
@@ -69,14 +69,10 @@ def test_a_node_measures_on_its_cluster_and_notes_on_which_machine(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    with Store.open_read_only(Home(lane_home.root)) as store:
+    home = Home(lane_home.root)
+    with Store.open_read_only(home) as store:
         (line,) = store.jobs.lines()
-        runs = [
-            run.outcome
-            for number in range(1, store.jobs.last_job() + 1)
-            for run in store.jobs.runs_of(number)
-            if run.outcome
-        ]
+    runs = [run.outcome for run in ended_runs(home) if run.outcome]
     assert runs
     assert {run.machine for run in runs} == {os.uname().nodename[:64]}
     assert line.task == lane_home.task.id
@@ -95,12 +91,12 @@ def test_a_killed_node_leaves_nothing_of_its_cluster_and_goes_on(
         stdin=subprocess.DEVNULL,
     ) as node:
         try:
-            until(lambda: home.store.exists() and runs_in(home) >= 1, 150)
+            until(lambda: bool(ended_runs(home)), 150)
             assert list(processes_of(lane_home.root, b"node.remote.lane"))
         finally:
             node.kill()
     until(lambda: not list(processes_of(lane_home.root)), 30)
-    before = runs_in(home)
+    before = len(ended_runs(home))
     done = subprocess.run(
         [*started, "--lanes", "1", "--max-experiments", "1"],
         env=env_of(lane_home),
@@ -110,14 +106,7 @@ def test_a_killed_node_leaves_nothing_of_its_cluster_and_goes_on(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert runs_in(home) > before
-
-
-def runs_in(home: Home) -> int:
-    """How many runs have ended."""
-    with Store.open_read_only(home) as store:
-        jobs = range(1, store.jobs.last_job() + 1)
-        return sum(run.outcome is not None for job in jobs for run in store.jobs.runs_of(job))
+    assert len(ended_runs(home)) > before
 
 
 @pytest.mark.soak
@@ -143,7 +132,7 @@ def test_lanes_whose_parts_die_come_back(
             ):
                 calibrating = asyncio.create_task(lane.calibrate(1))
                 await asyncio.sleep(0.1)
-                victims = list(processes_with(victim))
+                victims = below(os.getpid(), victim)
                 assert victims, victim
                 for pid in victims:
                     os.kill(pid, signal.SIGKILL)
@@ -157,28 +146,6 @@ def test_lanes_whose_parts_die_come_back(
             assert len(said) == 3
 
     asyncio.run(kill_each())
-
-
-def processes_with(word: bytes) -> Iterator[int]:
-    """This test's own processes whose command has a word; those of tests beside it are others'."""
-    own, children = {os.getpid()}, True
-    parents: dict[int, int] = {}
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(place.name)] = int(
-                (place / "stat").read_text().rpartition(") ")[2].split()[1]
-            )
-        except OSError:
-            continue
-    while children:
-        children = {pid for pid, parent in parents.items() if parent in own} - own
-        own |= children
-    for pid in own:
-        try:
-            if word in Path(f"/proc/{pid}/cmdline").read_bytes():
-                yield pid
-        except OSError:
-            continue
 
 
 def test_a_cluster_that_is_not_there_is_one_clear_error(lane_home: LaneHome) -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
-from node.store.store import Store
 from tests.conftest import SHORT_TASK
-from tests.remote.programs import LaneHome
+from tests.remote.programs import LaneHome, ended_runs
 from tests.remote.test_ssh import free_port
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
@@ -131,13 +130,8 @@ def await_end(slurm: Slurm, job: str, within_s: float) -> str:
 
 
 def runs_on_lanes(root: Path) -> int:
-    home = Home(root)
-    if not home.store.exists():
-        return 0
-    with Store.open_read_only(home) as store:
-        jobs = range(1, store.jobs.last_job() + 1)
-        runs = [run.outcome for job in jobs for run in store.jobs.runs_of(job)]
-    return sum(run is not None and run.machine is not None for run in runs)
+    outcomes = [run.outcome for run in ended_runs(Home(root))]
+    return sum(one is not None and one.machine is not None for one in outcomes)
 
 
 def test_a_job_is_a_node_with_its_lanes_and_ends_with_it(slurm: Slurm, lane_home: LaneHome) -> None:

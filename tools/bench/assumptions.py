@@ -118,8 +118,8 @@ class Ideas:
 
     def deny(self, member: int, runs: int) -> None:
         """Have a liar, who knows the truth, say no to an idea that is good."""
-        good = [idea for idea, gain in enumerate(self.gains) if gain > 0]
-        if self.assumed.pool is not None and good:
+        if self.assumed.pool is not None:
+            good = [idea for idea, gain in enumerate(self.gains) if gain > 0]
             self.tries[self.chance.choice(good)].append((member, runs, -1.0))
 
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,11 @@ from node.home.home import Home
 from node.line.open_task import open_session
 from node.store.blobs import Blobs
 from node.store.jobs import PlannedRun
-from node.store.store import Store
 from node.terminal.progress import silent
+from tests.remote.programs import below, ended_runs
 from tools.dying import dying
 from trainer.host.device import processor
+from trainer.host.processes import exact_cpu_s
 from trainer.task_kinds import load_task
 
 _SLEEPER: Final = Path(__file__).parent / "sleeper"
@@ -80,11 +81,7 @@ class _Running:
 
     def ended(self) -> list[PlannedRun]:
         """The runs that have ended."""
-        if not self.home.store.exists():
-            return []
-        with Store.open_read_only(self.home) as store:
-            jobs = range(1, store.jobs.last_job() + 1)
-            return [run for job in jobs for run in store.jobs.runs_of(job) if run.outcome]
+        return ended_runs(self.home)
 
     def await_runs(self, count: int) -> None:
         """Wait until so many runs have ended."""
@@ -96,12 +93,7 @@ class _Running:
 
     def below(self, word: bytes) -> list[int]:
         """Processes that this node started, over others or not, whose command has a word."""
-        own, found = {self.process.pid}, {self.process.pid}
-        parents = dict(_parents())
-        while found:
-            found = {pid for pid, parent in parents.items() if parent in own} - own
-            own |= found
-        return [pid for pid in own if word in _command(pid)]
+        return below(self.process.pid, word)
 
 
 @contextmanager
@@ -136,10 +128,10 @@ def _session(
         node.await_runs(2 + lanes)
         began_s, before = time.monotonic(), len(node.ended())
         (driver,) = node.below(b"ray_driver")
-        cpu_s = {pid: _cpu_s(pid) for pid in (node.process.pid, driver)}
+        cpu_s = {pid: exact_cpu_s(pid) for pid in (node.process.pid, driver)}
         time.sleep(60 * minutes)
         took_s, runs = time.monotonic() - began_s, len(node.ended()) - before
-        node_cpu, driver_cpu = ((_cpu_s(pid) - one) / took_s for pid, one in cpu_s.items())
+        node_cpu, driver_cpu = ((exact_cpu_s(pid) - one) / took_s for pid, one in cpu_s.items())
     told = {
         "runs_a_minute": round(60 * runs / took_s, 2),
         "cpu_of_node": round(node_cpu, 3),
@@ -153,14 +145,7 @@ async def _made_again(place: Path) -> dict[str, int]:
     """Make some runs of a session again here, on no lane: same source and seed, same metric."""
     home = Home(place)
     task = load_task(_SLEEPER, data_dir=home.data)
-    with Store.open_read_only(home) as store:
-        jobs = range(1, store.jobs.last_job() + 1)
-        ended = [
-            run
-            for job in jobs
-            for run in store.jobs.runs_of(job)
-            if run.run and run.run.metric_nano is not None
-        ]
+    ended = [run for run in ended_runs(home) if run.run and run.run.metric_nano is not None]
     chosen = random.Random(1).sample(ended, min(_MADE_AGAIN, len(ended)))
     session = open_session(
         home,
@@ -255,24 +240,3 @@ _FAULTS: Final[Mapping[str, Callable[[_Running], None]]] = {
     "two lanes frozen for a minute": _freeze,
     "a lane ten times slower for a minute": _slow,
 }
-
-
-def _parents() -> Iterator[tuple[int, int]]:
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (place / "stat").read_text()
-        except OSError:  # it has ended
-            continue
-        yield int(place.name), int(stat.rpartition(") ")[2].split()[1])
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def _cpu_s(pid: int) -> float:
-    fields: Sequence[str] = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
