@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from node.home.clock import is_to_come
 from node.peering.address_list import AddressList, read_list, told_time
 from node.peering.list_reader import ListReader
 from node.settings.addresses import Address
@@ -75,9 +76,7 @@ class Lists:
         """Look whenever it is due; never return."""
         self._found(self._addresses())
         while True:
-            now_s = self._clock()
-            is_waiting = now_s < self.next_s <= now_s + SETTLED_S  # a clock that jumps ends it
-            if not is_waiting:
+            if not is_to_come(self.next_s, self._clock(), most_s=SETTLED_S):
                 await self._look()
             await asyncio.sleep(_LOOKED_S)
 

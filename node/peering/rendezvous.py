@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from node.home.clock import is_to_come
 from node.network.contract import FRAMING
 from node.processes.child import Program
 from node.rendezvous.contract import KEYS, MEETING_S, MOST_TOLD, Meeting, Met
@@ -85,8 +86,7 @@ class Rendezvous:
     async def run(self) -> None:
         """Meet whenever it is due; never return."""
         while True:
-            now_s = self._clock()
-            is_waiting = now_s < self.next_s <= now_s + SETTLED_S  # a clock that jumps ends it
+            is_waiting = is_to_come(self.next_s, self._clock(), most_s=SETTLED_S)
             if self._reached_at() and not is_waiting:
                 self.last = await self._meet()
                 self._say(self.last)

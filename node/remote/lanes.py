@@ -24,12 +24,10 @@ from trainer.task_folder.task import Task
 # Of a device's environment, what differs from machine to machine without changing a digit.
 _OF_NO_MATTER: Final = frozenset({"cores"})
 _SETTLED_S: Final = 5.0  # without a further lane: the others may come later
-_log = logging.getLogger("node")
-
-
 _SILENT_HINT: Final = (
     "what it said is in the log; is arnode installed there, with the same version?"
 )
+_log = logging.getLogger("node")
 
 
 class _SilentError(ArnodeError):
@@ -54,12 +52,8 @@ class Link(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class LaneState:
-    """How a lane stands: what people are told of it.
+    """How a lane stands: what people are told of it. `fault`: why it does not serve, if so."""
 
-    `machine` is empty before it was there; `fault` is why it does not serve, if it does not.
-    """
-
-    machine: str = ""
     stage: str = "starting"
     fault: str = ""
     is_known: bool = False  # it has said that it is there, once at least
@@ -95,13 +89,13 @@ class RemoteLanes:
         """Return what scripts are told of each."""
         return [
             {
-                "lane": number,
-                "machine": state.machine,
+                "lane": runner.number,
+                "machine": runner.machine,
                 "stage": state.stage,
                 "fault": state.fault or None,
                 "times_lost": state.times_lost,
             }
-            for number, state in enumerate(self.states)
+            for runner, state in zip(self.runners, self.states, strict=True)
         ]
 
     def heard(self, number: int, message: Message) -> None:
@@ -142,7 +136,9 @@ class RemoteLanes:
             return
         if runner.is_there:
             state.times_lost += 1
-            self._say(f"lane {number} ({state.machine}) went away ({why}); its runs are made again")
+            self._say(
+                f"lane {number} ({runner.machine}) went away ({why}); its runs are made again"
+            )
         state.stage = "away"
         runner.lost()
         self.changed.set()
@@ -158,7 +154,7 @@ class RemoteLanes:
 
     def _take(self, number: int, opened: Opened) -> None:
         device, state = device_of(opened), self.states[number]
-        state.machine = opened.machine
+        self.runners[number].machine = opened.machine
         if self.device is None:
             self.device = device
             for runner in self.runners:
@@ -167,7 +163,7 @@ class RemoteLanes:
             self._leave_out(number, ArnodeError(f"{told}, so that metrics could differ"))
             return
         state.stage, state.fault = "open", ""
-        self.runners[number].came(opened.machine)
+        self.runners[number].came()
         self.changed.set()
 
     def _cut_off(self, number: int, fault: ArnodeError) -> None:
@@ -176,8 +172,8 @@ class RemoteLanes:
         self._link.restart(number)
 
     def _leave_out(self, number: int, fault: ArnodeError) -> None:
-        state = self.states[number]
-        where = f" ({state.machine})" if state.machine else ""
+        state, machine = self.states[number], self.runners[number].machine
+        where = f" ({machine})" if machine else ""
         hint = f" ({fault.hint})" if fault.hint else ""
         if state.fault != fault.message:  # else it was said before
             self._say(f"lane {number}{where} is left out: {fault.message}{hint}")

@@ -72,7 +72,7 @@ class RemoteRunner:
         self.number = number
         self._send = send
         self._device: Device | None = None
-        self._machine = ""
+        self.machine = ""  # that it is on, empty before it was there
         self._is_there = False
         self._is_timed = False
         self._tolerance = 0.0
@@ -104,11 +104,6 @@ class RemoteRunner:
         if self._device is None:
             raise ArnodeError(f"lane {self.number} was never there")
         return self._device
-
-    @property
-    def machine(self) -> str:
-        """The name of the machine that it is on."""
-        return self._machine
 
     @property
     def metric_tolerance(self) -> float:
@@ -220,9 +215,9 @@ class RemoteRunner:
         """Take note of what it will measure on."""
         self._device = device
 
-    def came(self, machine: str) -> None:
-        """The lane is there, on this machine."""
-        self._machine, self._is_there = machine, True
+    def came(self) -> None:
+        """The lane is there."""
+        self._is_there = True
         if self._is_hurried:
             self._send(["hurry"])
         self._on_change()
