@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean
 
 from node.ladder.promotion import LEAST_SD
-from node.ladder.share import Side, share_by
+from node.ladder.share import Spending
 from node.line.trial import Confirmation
 from protocol.transfer import Carried, Slope, overall
 from tools.bench.members import Member, Swarm
@@ -145,8 +145,7 @@ class Large(Member):
     """A node of the upper rung, which tries finds before ideas of its own."""
 
     promoted: Promoted | None = None
-    carried: Side = field(default_factory=Side)  # what the share of time is decided by
-    own: Side = field(default_factory=Side)
+    spending: Spending = field(default_factory=Spending)  # decides the share of time
 
     def _own_idea(self, chance: random.Random) -> float:
         worth = self.promoted.next() if self.promoted and not self._trial else None
@@ -159,7 +158,7 @@ class Large(Member):
         """Hear of a find, too."""
         kept_sd = max(0.0, gain_sd) if is_kept else 0.0
         is_find = self.promoted is not None and self.promoted.decided(gain_sd, is_kept=is_kept)
-        (self.carried if is_find else self.own).add(kept_sd, runs)
+        (self.spending.carry if is_find else self.spending.own.add)(kept_sd, runs)
         super().decided(is_kept=is_kept, gain_sd=gain_sd, runs=runs)
 
 
@@ -274,12 +273,11 @@ def _sharing(transfer: float, seed: int, runs_a_night: int, *, is_shared: bool) 
     for name, nights in NIGHTS.items():
         runs = nights * runs_a_night
         while (spent := above.machine.runs + is_shared * below.machine.runs / CHEAPER) < runs:
-            carried, own = above.carried, above.own
-            share = share_by(carried, own)
-            before = below.machine.runs
-            if is_shared and before / CHEAPER < share * spent:
+            before, found = below.machine.runs, len(finds.found)
+            if is_shared and before / CHEAPER < above.spending.share_below() * spent:
                 below.go_on()
-                carried.add(0.0, (below.machine.runs - before) / CHEAPER)
+                found_sd = sum(max(0.0, find.gain_sd) for find in finds.found[found:])
+                above.spending.find(found_sd, (below.machine.runs - before) / CHEAPER)
             else:
                 above.go_on()
         gained[name] = above.progress.gain
