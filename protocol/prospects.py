@@ -35,6 +35,7 @@ _BAD_SHARE, _BAD_SD = 0.35, (-3.0, -0.5)
 _PAIR_SD: Final = math.sqrt(2)  # one candidate run less one base run
 _UNPROVEN_CLAIM_SD: Final = 2.0
 _TRIAL_VARIANCE: Final = 1.5  # of what a trial says: one run less a bank of two
+KEPT_ERROR_SD: Final = math.sqrt(_TRIAL_VARIANCE)  # of what a kept change gains by its recheck
 _CONTRADICTED_SIGMAS: Final = 2.0
 
 # How much one outcome counts, for and against. A lie costs its author three honest gains; most of

@@ -62,7 +62,9 @@ class Peers:
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
-        self._offers = Offers(ledger, net=net, noise_sd=noise_sd, want=want)
+        self._offers = Offers(
+            ledger, net=net, noise_sd=noise_sd, want=want, fleet=lambda: people().fleet
+        )
         self._share = share
         self._chance = chance
         self._noise_sd = noise_sd
@@ -84,7 +86,7 @@ class Peers:
 
     def rates(self) -> dict[bytes, AuthorRate]:
         """Return what came of each author's claims here."""
-        return author_rates(self._ledger, self._people().friends)
+        return author_rates(self._ledger, self._people().heard_first)
 
     def catch_up(self) -> CatchUpStep | None:
         """Return the best tree of this class's board to try against the verified head, if any."""
@@ -191,22 +193,20 @@ class Peers:
         }
         rates = self.rates()
         offers = self._offers.ranked(rates, is_heard=self._hearing())
-        offers = [offer for offer in offers if offer.row.result not in done]
+        offers = [offer for offer in offers if offer.pairs and offer.result not in done]
         self._chance.shuffle(offers)
         drawn = audit_order((offer.author for offer in offers), rates, self._chance)
         for offer in sorted(offers, key=lambda offer: drawn.index(offer.author)):
-            fit = self._offers.is_here(offer) and self._offers.vetted(
-                offer.row.result, offer.body.tree
-            )
+            fit = self._offers.is_here(offer) and self._offers.vetted(offer.result, offer.body.tree)
             if not fit:
                 continue
             return WantedClaim(
                 base=self._ledger.source(offer.body.base),
                 candidate=self._ledger.source(offer.body.tree),
-                target=offer.row.result,
+                target=offer.result,
                 author=offer.author,
-                gain_nano=offer.row.gain_nano,
-                lower_nano=offer.row.gain_lower_nano,
+                gain_nano=offer.gain_nano,
+                lower_nano=offer.gain_lower_nano,
             )
         return None
 
@@ -243,7 +243,7 @@ class Peers:
     def _first_of(self, offers: Iterable[Offer]) -> Idea | None:
         working = self._ledger.explored
         for offer in offers:
-            seen = (offer.row.result, working.tree)
+            seen = (offer.result, working.tree)
             if seen not in self._looked_at and self._offers.is_here(offer):
                 self._looked_at.add(seen)
                 ported = self._offers.onto(offer, working)
@@ -326,7 +326,7 @@ class Peers:
         return lambda author: (
             author not in unheard
             and (not self._members or author in self._members)
-            and (not self._only_friends or author in people.friends)
+            and (not self._only_friends or author in people.heard_first)
         )
 
 

@@ -114,7 +114,7 @@ def _taken_out(ledger: Ledger, entries: Sequence[Experiment]) -> set[bytes]:
 
 
 def _peers_parts(peers: Peers, noise_sd: float) -> Iterator[CombinedPatch]:
-    offers = (offer for offer in peers.offers(peers.rates()) if offer.row.found_gain > 0)
+    offers = (offer for offer in peers.offers(peers.rates()) if offer.found_gain > 0)
     for number, offer in enumerate(islice(offers, _PEERS_PARTS), 1):
         if step := peers.step(offer):
             base, tree = step
@@ -125,7 +125,7 @@ def _peers_parts(peers: Peers, noise_sd: float) -> Iterator[CombinedPatch]:
                 title=f"a claim of {offer.author.hex()[:12]}",
                 company=-number,
                 worth_sd=offer.worth_sd,
-                claim_sd=offer.row.gain_nano / NANO / noise_sd,
+                claim_sd=offer.gain_nano / NANO / noise_sd,
                 author=offer.author,
             )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
+from node.claims.fleet_keeps import FleetKeeps
 from node.claims.other_classes import class_slopes
 from node.line.ledger import Ledger
 from node.store.boards import BoardKey
@@ -17,7 +18,7 @@ from node.vetting.merging import merged
 from protocol.board import Row
 from protocol.errors import ArnodeError
 from protocol.patches import unified_diff
-from protocol.prospects import AuthorRate
+from protocol.prospects import KEPT_ERROR_SD, AuthorRate, expected_gain_sd
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
 from protocol.transfer import Slope
@@ -30,21 +31,24 @@ _REMEMBERED = 512  # examined trees, each a source: to examine one reads every p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A peer's claim of a gain: the result that makes it, and how sure its own figures are.
+    """A peer's gain: the result that says so, and how sure its own figures are.
 
-    `is_near`: it was measured on this class of hardware.
+    `pairs`: of how many it is claimed, 0 of one that a node of the fleet kept by few runs, which
+    claims nothing. `found_gain`, `refuted`: how many others found one, or none. `is_near`: it was
+    measured on this class of hardware.
     """
 
-    row: Row
+    result: bytes
+    author: bytes
     body: ResultBody
     patch: bytes
+    gain_nano: int
+    gain_lower_nano: int | None
+    pairs: int
+    found_gain: int = 0
+    refuted: int = 0
     worth_sd: float
     is_near: bool
-
-    @property
-    def author(self) -> bytes:
-        """Who claims it."""
-        return self.row.author
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,8 @@ class Ported:
 class Offers:
     """Reads the boards of this task. `noise_sd` is of one run here, as known now.
 
-    `want` is told of every patch that would be looked at if the files of its trees were here.
+    `want` is told of every patch that would be looked at if the files of its trees were here;
+    `fleet`: the user's other nodes.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Offers:
         net: str,
         noise_sd: Callable[[], float],
         want: Callable[[bytes], None] | None,
+        fleet: Callable[[], frozenset[bytes]],
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
@@ -80,6 +86,9 @@ class Offers:
         self._net = net
         self._noise_sd = noise_sd
         self._want = want
+        self._fleet = fleet
+        is_maximised = self._manifest.metric.direction == "max"
+        self._fleet_keeps = FleetKeeps(ledger.store, ledger.key, is_maximised=is_maximised)
         self._vetted: dict[tuple[bytes, bytes], Candidate | None] = {}  # of a result, a tree
         self._slopes: Mapping[str, Slope] = {}
         self._looked_at = -_LOOKED_AGAIN  # the number of the last record then
@@ -89,25 +98,49 @@ class Offers:
     ) -> list[Offer]:
         """Return the claims of the authors that are heard, the most promising first."""
         noise_sd = self._noise_sd()
+
+        def worth_sd(author: bytes, gain_nano: int, error_sd: float) -> float:
+            rate, gain_sd = rates.get(author, AuthorRate()), gain_nano / NANO / noise_sd
+            return rate.worth_sd(gain_sd, standard_error_sd=error_sd)
+
         offers: list[Offer] = []
         for key, row in self._all_rows():
             body = self.result(row) if is_heard(row.author) else None
             if body is None or body.patch is None or row.gain_nano <= 0:
                 continue
             is_near = key.hardware_class == self._ledger.key.hardware_class
-            worth_sd = rates.get(row.author, AuthorRate()).worth_sd(
-                row.gain_nano / NANO / noise_sd, standard_error_sd=sqrt(2 / row.pairs)
-            )
+            part = 1.0 if is_near else self._part_of(key)
             offers.append(
                 Offer(
-                    row=row,
+                    result=row.result,
+                    author=row.author,
                     body=body,
                     patch=body.patch,
-                    worth_sd=worth_sd if is_near else self._part_of(key) * worth_sd,
+                    gain_nano=row.gain_nano,
+                    gain_lower_nano=row.gain_lower_nano,
+                    pairs=row.pairs,
+                    found_gain=row.found_gain,
+                    refuted=row.refuted,
+                    worth_sd=part * worth_sd(row.author, row.gain_nano, sqrt(2 / row.pairs)),
                     is_near=is_near,
                 )
             )
-        return sorted(offers, key=lambda offer: (-offer.worth_sd, offer.row.tree))
+        offers += [
+            Offer(
+                result=keep.result,
+                author=keep.author,
+                body=keep.body,
+                patch=keep.patch,
+                gain_nano=keep.gain_nano,
+                gain_lower_nano=None,
+                pairs=0,
+                worth_sd=worth_sd(keep.author, keep.gain_nano, KEPT_ERROR_SD),
+                is_near=True,
+            )
+            for keep in self._fleet_keeps.of(self._fleet())
+            if is_heard(keep.author)
+        ]
+        return sorted(offers, key=lambda offer: (-offer.worth_sd, offer.body.tree))
 
     def _part_of(self, key: BoardKey) -> float:
         """Return what part of a gain on another class of hardware is to be expected here."""
@@ -140,7 +173,9 @@ class Offers:
         if found.marks or found.fingerprint is None:
             return None
         left = _changed_lines(working, source) / max(1, _changed_lines(base, tree))
-        claim_sd = offer.row.gain_nano / NANO / self._noise_sd()
+        claim_sd = offer.gain_nano / NANO / self._noise_sd()
+        if not offer.pairs:  # that was kept because it is large: nobody is held to it
+            claim_sd = expected_gain_sd(claim_sd, standard_error_sd=KEPT_ERROR_SD)
         return Ported(
             offer=offer,
             source=source,
@@ -153,18 +188,18 @@ class Offers:
 
         A base that is the task's baseline or this node's `own` tree stays as it is.
         """
-        fit = self.vetted(offer.row.result, offer.body.tree)
-        if fit is None or not self._has(offer.body.base, offer.row.result):
+        fit = self.vetted(offer.result, offer.body.tree)
+        if fit is None or not self._has(offer.body.base, offer.result):
             return None
         base = self._ledger.source(offer.body.base)
         if base.tree in (own.tree, self._manifest.baseline_tree):
             return base, fit.source
-        below = self.vetted(offer.row.result, base.tree)
+        below = self.vetted(offer.result, base.tree)
         return None if below is None else (below.source, fit.source)
 
     def is_here(self, offer: Offer) -> bool:
         """Whether both trees of a claim's step are; what is not is wanted."""
-        return all(self._has(tree, offer.row.result) for tree in (offer.body.base, offer.body.tree))
+        return all(self._has(tree, offer.result) for tree in (offer.body.base, offer.body.tree))
 
     def vetted(self, result: bytes, tree: bytes) -> Candidate | None:
         """Return what may be run of a tree without being asked; None if nothing may, or yet."""

@@ -62,7 +62,7 @@ class PeerPatches:
             self._steps = {key: step for key, step in self._steps.items() if step}
         left = self._most_fresh
         for offer in self._peers.offers(self._peers.rates()):
-            key = (offer.row.result, self._ledger.known_line.working)
+            key = (offer.result, self._ledger.known_line.working)
             if key not in self._steps:
                 if not left:
                     continue
@@ -73,9 +73,9 @@ class PeerPatches:
             body, step = self._ledger.store.records.patch(offer.patch), self._steps[key]
             if body is None or step is None:
                 continue
-            is_attested = offer.row.found_gain > offer.row.refuted
+            is_attested = offer.found_gain > offer.refuted
             level: Level = "others" if is_attested else "claimed"
-            if (own := here.get(offer.row.tree)) and own.verdict in GAINS:
+            if (own := here.get(offer.body.tree)) and own.verdict in GAINS:
                 level = "here"
             shown.append(self._shown(offer, body, step, level))
             if len(shown) == MOST_SHOWN:
@@ -92,7 +92,7 @@ class PeerPatches:
             level=level,
             hardware_class=offer.body.hardware_class,
             is_near=offer.is_near,
-            gain_sd=offer.row.gain_nano / NANO / self._noise_sd(),
+            gain_sd=offer.gain_nano / NANO / self._noise_sd(),
             title=body.title,
             why=body.why,
             diff=unified_diff(base, tree),

@@ -76,8 +76,8 @@ _SECTIONS = {
         "join": ("network", "Join a network by such a line."),
         "bootstrap": ("bootstrap.command", "Run a node that others find."),
         "network": ("signing", "Show and make networks."),
-        "friends": ("network", "Whose claims come first."),
-        "block": ("network", "Whose claims to leave alone."),
+        "friends": ("friends", "Whose claims come first."),
+        "block": ("friends", "Whose claims to leave alone."),
     },
     "Your other machines": {
         "ray": ("machines", "Make them one Ray cluster."),

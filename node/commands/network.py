@@ -1,4 +1,4 @@
-"""`network`, `invite`, `join`, `friends`, `block`: whom this node meets, and whom it hears."""
+"""`network`, `invite`, `join`: whom this node meets."""
 
 import secrets
 import sys
@@ -10,15 +10,12 @@ import click
 from node.commands.basics import (
     hex_or_none,
     json_option,
-    reading,
     say_what_goes_before,
-    short,
     tell,
 )
 from node.home.control import is_running
 from node.home.home import Home
 from node.home.keyfile import read_keys
-from node.home.people import People, read_people, write_people
 from node.networks.in_force import RunningMember, network_in_force, running_member
 from node.networks.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
 from node.networks.known import all_networks, create_network, find_network
@@ -240,60 +237,3 @@ def _nearest_last(told: tuple[str, ...]) -> list[Address]:
     parsed = map(parse_direct, told)
     addresses = [address for address in parsed if not isinstance(address, Rejected)]
     return sorted(addresses, key=lambda address: _NEARNESS[address.reach])
-
-
-@click.group(invoke_without_command=True)
-@json_option()
-@click.pass_context
-def friends(ctx: click.Context, as_json: bool) -> None:
-    """List, add or remove friends: their claims are looked at before other newcomers'.
-
-    A friend's claim is measured here like anybody's before it is adopted.
-    """
-    if ctx.invoked_subcommand is not None:
-        return
-    people = read_people(Home.here().people)
-    friendly, blocked = (sorted(map(bytes.hex, keys)) for keys in (people.friends, people.blocked))
-    tell(
-        {"friends": friendly, "blocked": blocked},
-        *(f"friend   {key}" for key in friendly),
-        *(f"blocked  {key}" for key in blocked),
-        as_json=as_json,
-    )
-    if not as_json and not friendly and not blocked:
-        click.echo("nobody is named: `arnode friends add KEY`, `arnode block KEY`", err=True)
-
-
-@friends.command()
-@click.argument("key")
-def add(key: str) -> None:
-    """Name an author as a friend."""
-    _change(key, "friends")
-
-
-@friends.command()
-@click.argument("key")
-def remove(key: str) -> None:
-    """Take a name off both lists."""
-    _change(key, None)
-
-
-@click.command()
-@click.argument("key")
-def block(key: str) -> None:
-    """Look at nothing that an author claims; `friends remove` takes it back."""
-    _change(key, "blocked")
-
-
-def _change(wanted: str, which: str | None) -> None:
-    home = Home.here()
-    with reading() as (store, _):
-        key = store.records.find_author(wanted)
-    home.prepare()
-    people = read_people(home.people)
-    others = {"friends": people.friends - {key}, "blocked": people.blocked - {key}}
-    if which is not None:
-        others[which] |= {key}
-    write_people(home.people, People(**others))
-    word = {"friends": "is a friend", "blocked": "is blocked"}.get(which or "", "is nobody special")
-    click.echo(f"{short(key)} {word}")

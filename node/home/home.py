@@ -96,6 +96,7 @@ class Home:
     networks = _Place("networks")  # of each: the user's definition, and an address book
     programs = _Place("programs")  # the user's texts, one a task: what proposers are told to do
     people = _Place("people.json")  # whom the user named as friends, or blocked
+    fleet_list = _Place("fleet.txt")  # whose nodes are the user's, signed
     power = _Place("power-limits.json")  # the cards' limits before this node lowered them
     replications = _Place("replications")  # runs of `arnode replicate`, a file per task and class
     web_tokens = _Place("web-tokens.json")  # who may read the page, and who may steer

@@ -18,10 +18,16 @@ _KEY_DIGITS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
-    """Author keys."""
+    """Author keys; `fleet` are the user's own other nodes, which the file knows nothing of."""
 
     friends: frozenset[bytes] = frozenset()
     blocked: frozenset[bytes] = frozenset()
+    fleet: frozenset[bytes] = frozenset()
+
+    @property
+    def heard_first(self) -> frozenset[bytes]:
+        """Whose claims are looked at before other newcomers'."""
+        return self.friends | self.fleet
 
 
 def read_people(path: Path) -> People:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from node.store.jobs import LineKey
+from node.store.others_results import OthersResults
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 
-_LOOKED_BACK: Final = 5_000  # records, at a start
-_READ_AT_ONCE: Final = 500
 _AT_WORK_MS: Final = 6 * 3_600_000  # since somebody's last result
 _MOST_AT_WORK: Final = 64
 
@@ -23,10 +22,9 @@ class OthersTries:
     """Reads on in the records whenever it is asked. `author` is this node's."""
 
     def __init__(self, store: Store, line: LineKey, author: bytes) -> None:
-        self._store = store
-        self._line = line
+        self._records = store.records
         self._author = author
-        self._read = max(0, store.records.last_number() - _LOOKED_BACK)
+        self._results = OthersResults(store, line)
         self._in_vain: set[str] = set()
         self._kept: set[str] = set()
         self._last_ms: dict[bytes, int] = {}
@@ -55,22 +53,14 @@ class OthersTries:
         return frozenset(filter(is_others, ideas))
 
     def _read_on(self) -> None:
-        records = self._store.records
-        while came := records.after(self._read, limit=_READ_AT_ONCE):
-            self._read = records.number_of(came[-1].id)
-            for one in came:
-                if one.kind == ResultBody.kind and not one.own:
-                    self._take(one.id, one.author, one.ts_ms)
+        for envelope, body in self._results.new():
+            self._take(body, envelope.author, envelope.ts_ms)
 
-    def _take(self, record: bytes, author: bytes, ts_ms: int) -> None:
-        body = self._store.records.get(record).body
-        line = self._line
-        if not isinstance(body, ResultBody) or body.task != line.task:
-            return
-        if body.hardware_class != line.hardware_class or body.patch is None:
+    def _take(self, body: ResultBody, author: bytes, ts_ms: int) -> None:
+        if body.patch is None:
             return
         self._last_ms[author] = max(ts_ms, self._last_ms.get(author, 0))
-        patch = self._store.records.patch(body.patch)
+        patch = self._records.patch(body.patch)
         if patch is None:
             return
         if body.stage == "screen" and body.status == "ok":

@@ -17,7 +17,6 @@ from node.claims.choosing import Peers
 from node.claims.peer_patches import MOST_FRESH, PeerPatches
 from node.home.clock import passing_s
 from node.home.home import Home
-from node.home.people import read_people
 from node.ladder.promotion import Promotion
 from node.line.activity import Activity
 from node.line.anew import begin_anew
@@ -35,6 +34,7 @@ from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
 from node.loop.research import Research
 from node.loop.session_plan import Goal, local_time
+from node.networks.fleet import people_of
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_peer_sandbox
@@ -94,7 +94,7 @@ class Thinking:
             outcomes=outcomes,
             program=ProgramText(task, home.programs, say).read,
             noise_sd=noise.sd,
-            people=partial(read_people, home.people),
+            people=partial(people_of, home, config.friends),
             peers=claimed.latest if claimed else tuple,
             policy=policy,
             aim=exploring.aim,
@@ -197,7 +197,7 @@ def open_peers(
         return None
     return Peers(
         ledger,
-        people=partial(read_people, home.people),
+        people=partial(people_of, home, config.friends),
         net=config.net,
         share=config.peer_share,
         chance=random.Random(secrets.randbits(64)),

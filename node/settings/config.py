@@ -18,6 +18,7 @@ from node.home.home import Home
 from node.settings import agents
 from node.settings import values as take
 from node.settings.addresses import EXAMPLE
+from node.settings.fleet_list import FLEET
 from node.settings.notify import NOTIFY
 from node.settings.setting import VARIABLES, Flag, ValueKind, setting, settings_of
 from node.settings.values import NAME_LIMIT, NEAR, Given
@@ -280,6 +281,10 @@ class Config:
     peer_code: str = setting("all", _one_of("none", "friends", "all"))
     """Whose code runs here, to try their best trees and patches and to audit their claims: `"all"`,
     `"friends"` (`arnode friends add`) or `"none"`."""
+
+    friends: str = setting("", ValueKind(take.fleet, f'"{FLEET}KEY", with the key of its owner'))
+    """Your other nodes, which only meet over the internet: `"fleet:KEY"`, by the key that signs the
+    list of them, see [Your other machines](fleet.md#nodes-that-only-meet-over-the-internet)."""
 
     listen: tuple[str, ...] = setting(
         (),

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from node.settings.addresses import parse_direct
+from node.settings.fleet_list import owner_of
 from node.settings.network_definition import NO_NETWORK
 from node.settings.own_address import lane_host, ray_cluster
 from protocol.codecs import NAME_PATTERN, line
@@ -78,6 +79,7 @@ def _is_server(url: str) -> bool:
 
 
 filled = text_if(bool)
+fleet = text_if(lambda named: not named or owner_of(named) is not None)
 short_name = text_if(lambda name: name.isprintable() and name == _NAME.read(name))
 net = text_if(lambda name: name != NO_NETWORK and re.fullmatch(NAME_PATTERN, name))
 variable = text_if(re.compile(r"[A-Z][A-Z0-9_]{0,63}").fullmatch)

@@ -42,6 +42,8 @@ def trust_in(people: People, rates: Mapping[bytes, AuthorRate]) -> Callable[[byt
     def trust(author: bytes) -> str:
         if author in people.blocked:
             return "blocked"
+        if author in people.fleet:
+            return "own fleet"
         if author in people.friends:
             return "friend"
         return rates.get(author, AuthorRate()).standing

@@ -11,12 +11,7 @@ import pytest
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.networks.known import create_network, replace_network
-from node.peering.address_list import (
-    MAX_ADDRESSES,
-    AddressList,
-    read_list,
-    text_of_records,
-)
+from node.peering.address_list import MAX_ADDRESSES, AddressList, read_list, text_of_records
 from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book
 from node.settings.addresses import Address

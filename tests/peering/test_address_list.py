@@ -15,8 +15,8 @@ from node.peering.address_list import (
     read_list,
     sign_list,
     text_of_records,
-    told_time,
 )
+from node.settings.signed_list import told_time
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
 from tests.node.meeting import address, key, peer, through
@@ -93,7 +93,7 @@ def test_a_list_is_text_for_people() -> None:
     lines = LIST.text().decode().splitlines()
     assert lines[:3] == ["arnode-peers 1", "network lab", "written 2026-11-26T06:00:00Z"]
     assert lines[3:5] == sorted([str(address(1)), str(address(2))])
-    assert lines[5] == f"signature {LIST.signature.hex()}"
+    assert lines[5] == f"signature {LIST.signed.signature.hex()}"
     assert len(lines) == 6
 
 

@@ -3,13 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from node.peering.address_list import MAX_BYTES, sign_list
+from node.peering.address_list import sign_list
 from node.peering.list_reader import ListReader
+from node.settings.signed_list import MAX_BYTES
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
 from tests.node.meeting import address, key
@@ -127,7 +127,9 @@ def test_records_of_a_name_are_read(count: int) -> None:
 
 def test_a_record_of_several_strings_is_read() -> None:
     long_name = ".".join(["a" * 60] * 4)
-    one = replace(LIST, addresses=(address(1, host=f"dns4/{long_name}"),))
+    signer = SigningKey.from_seed(key(7))
+    places = [address(1, host=f"dns4/{long_name}")]
+    one = sign_list("lab", places, key=signer, written_s=LIST.written_s)
     assert max(map(len, one.records())) > 255
     assert looked_up(one.records()) == one.text()
 

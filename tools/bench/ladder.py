@@ -21,6 +21,7 @@ from statistics import fmean
 from node.ladder.promotion import LEAST_SD
 from node.ladder.share import Spending
 from node.line.trial import Confirmation
+from protocol.prospects import KEPT_ERROR_SD
 from protocol.transfer import Carried, Slope, overall
 from tools.bench.members import Member, Swarm
 from tools.bench.shares import ratio_of
@@ -33,7 +34,6 @@ ALONE = {"runs of 5 min": RUNS_A_NIGHT, "runs of 30 s": 10 * RUNS_A_NIGHT}  # a 
 CHEAPER = 4.0  # times, a run one rung below
 _SEEDS = 24
 _SCATTER = 0.3
-_KEPT_ERROR_SD = sqrt(1 + 1 / 2)  # of what a kept change gains by its recheck and a bank of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,9 @@ class Promoted:
         self._known.append(
             Carried(
                 below=sum(find.gain_sd for find in finds),
-                below_error=_KEPT_ERROR_SD * sqrt(len(finds)),
+                below_error=KEPT_ERROR_SD * sqrt(len(finds)),
                 above=gain_sd,
-                above_error=_KEPT_ERROR_SD,
+                above_error=KEPT_ERROR_SD,
             )
         )
         return True
@@ -107,7 +107,7 @@ class Promoted:
 
 def _expected(slope: Slope, finds: Sequence[Find]) -> tuple[float, float]:
     gain_sd = sum(find.gain_sd for find in finds)
-    return slope.expected(gain_sd, _KEPT_ERROR_SD * sqrt(len(finds)))
+    return slope.expected(gain_sd, KEPT_ERROR_SD * sqrt(len(finds)))
 
 
 @dataclass

@@ -1,0 +1,91 @@
+"""What the nodes of one's own fleet kept by few runs: heard long before a checkpoint makes a claim.
+
+A stranger's few runs are no word to go by, as it costs nothing to invent them. Those of one's own
+machines are as good as this one's, and what they kept is still tried here before the line takes it.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from node.store.experiments import MADE_HERE
+from node.store.jobs import LineKey
+from node.store.others_results import OthersResults
+from node.store.store import Store
+from protocol.record_kinds import ResultBody
+from protocol.runs import Role, Run, speaking_nano
+from protocol.units import mean_nano
+
+_MOST: Final = 64  # the latest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetKeep:
+    """A change that a node of the fleet kept: its result, and what its own runs say that it gains.
+
+    `gain_nano`: positive if better.
+    """
+
+    result: bytes
+    author: bytes
+    body: ResultBody
+    patch: bytes
+    gain_nano: int
+
+
+class FleetKeeps:
+    """Reads on in the records of a line whenever it is asked."""
+
+    def __init__(self, store: Store, line: LineKey, *, is_maximised: bool) -> None:
+        self._store = store
+        self._line = line
+        self._sign = 1 if is_maximised else -1
+        self._fleet = frozenset[bytes]()
+        self._results: OthersResults | None = None
+        self._metrics: dict[tuple[bytes, bytes], int] = {}  # of an author's tree, the latest
+        self._keeps: deque[FleetKeep] = deque(maxlen=_MOST)
+
+    def of(self, fleet: frozenset[bytes]) -> list[FleetKeep]:
+        """Return what these authors kept lately, the oldest first."""
+        if fleet != self._fleet:  # who is new has records here, too
+            self._fleet, self._results = fleet, None
+            self._metrics.clear()
+            self._keeps.clear()
+        if not fleet:
+            return []
+        if self._results is None:
+            self._results = OthersResults(
+                self._store, self._line, is_wanted=self._fleet.__contains__
+            )
+        for envelope, body in self._results.new():
+            self._take(envelope.id, envelope.author, body)
+        return list(self._keeps)
+
+    def _take(self, result: bytes, author: bytes, body: ResultBody) -> None:
+        own: Role = "base" if body.stage == "baseline" else "candidate"
+        is_mean = body.stage in ("baseline", "confirm")
+        metric = _mean_of(own, body.runs) if is_mean else speaking_nano(body.runs)
+        if body.status != "ok" or metric is None:
+            return
+        self._metrics[author, body.tree] = metric
+        base = None if is_mean else _mean_of("base", body.runs)
+        if base is None:
+            base = self._metrics.get((author, body.base))
+        patch = None if body.patch is None else self._store.records.patch(body.patch)
+        if body.stage != "keep" or base is None or body.patch is None or patch is None:
+            return
+        if patch.origin.proposer in MADE_HERE:
+            return
+        if (gain_nano := self._sign * (metric - base)) > 0:
+            self._keeps.append(
+                FleetKeep(
+                    result=result, author=author, body=body, patch=body.patch, gain_nano=gain_nano
+                )
+            )
+
+
+def _mean_of(role: Role, runs: Sequence[Run]) -> int | None:
+    known = [run.metric_nano for run in runs if run.role == role]
+    found = [nano for nano in known if nano is not None]
+    return mean_nano(found) if found else None

@@ -1,0 +1,197 @@
+"""Nodes of one owner that only meet over the internet: who they are, what they tell each other."""
+
+import json
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.claims.choosing import Peers
+from node.home.home import Home
+from node.home.keyfile import load_keys
+from node.home.people import People, write_people
+from node.line.ledger import Ledger
+from node.networks.fleet import people_of, take_list
+from node.settings.fleet_list import FLEET, members_of, owner_of, read_fleet, sign_fleet
+from node.settings.signed_list import SignedList
+from node.store.store import Store
+from node.views.peers import trust_in
+from protocol.errors import ConfigurationError, Rejected, UsageError
+from protocol.keys import SigningKey
+from protocol.source import Source
+from tests.node.books import BASE_NANO, GAIN_NANO, proposal_of, with_baseline
+from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.strangers import SD_NANO, Stranger
+from tests.node.test_commands import arnode
+from tests.protocol.worlds import confirm, run
+
+OWNER = SigningKey.from_seed(bytes([9]) * 32)
+FRIENDS = FLEET + OWNER.public.hex()
+NOW_S = 1_795_672_800
+keys = st.binary(min_size=32, max_size=32)
+
+
+def listed(*members: bytes, written_s: int = NOW_S, by: SigningKey = OWNER) -> SignedList:
+    return sign_fleet(members, key=by, written_s=written_s)
+
+
+@given(st.lists(keys, min_size=1, max_size=256, unique=True), st.integers(0, NOW_S))
+def test_a_list_is_read_as_it_was_signed(members: list[bytes], written_s: int) -> None:
+    made = listed(*members, written_s=written_s)
+    read = read_fleet(made.text(), owner=OWNER.public, now_s=NOW_S)
+    assert read == made
+    assert members_of(made) == set(members)
+
+
+@given(st.integers(0), st.binary(min_size=1, max_size=4))
+def test_a_list_that_was_changed_is_none(at: int, other: bytes) -> None:
+    text = listed(bytes(32), bytes([1]) * 32).text()
+    at %= len(text)
+    changed = text[:at] + other + text[at + len(other) :]
+    if changed != text:
+        assert isinstance(read_fleet(changed, owner=OWNER.public, now_s=NOW_S), Rejected)
+
+
+def test_of_the_fleet_are_those_on_the_newest_list_and_its_owner(home: Home) -> None:
+    one, other = bytes([1]) * 32, bytes([2]) * 32
+    assert people_of(home, "") == People()
+    assert people_of(home, FRIENDS).fleet == {OWNER.public}, "no list is here yet"
+    now_s = int(time.time())
+    take_list(home, OWNER.public, listed(one, other, written_s=now_s).text())
+    assert people_of(home, FRIENDS).fleet == {one, other, OWNER.public}
+    write_people(home.people, People(blocked=frozenset([other])))
+    people = people_of(home, FRIENDS)
+    assert people.fleet == {one, OWNER.public}
+    assert [trust_in(people, {})(who) for who in (one, other)] == ["own fleet", "blocked"]
+    take_list(home, OWNER.public, listed(other, written_s=now_s + 1).text())
+    assert people_of(home, FRIENDS).fleet == {OWNER.public}, "one left, the other is blocked"
+    with pytest.raises(UsageError, match="older than the one that is here"):
+        take_list(home, OWNER.public, listed(one, other, written_s=now_s).text())
+    stranger = SigningKey.from_seed(bytes([8]) * 32)
+    with pytest.raises(UsageError, match="its second line"):
+        take_list(home, OWNER.public, listed(one, by=stranger).text())
+    home.fleet_list.write_bytes(listed(one, by=stranger).text())
+    with pytest.raises(ConfigurationError, match=r"fleet.txt: its second line"):
+        people_of(home, FRIENDS)
+
+
+def test_a_fleet_is_named_signed_and_taken_by_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, node = (Home(tmp_path / name) for name in ("owner", "node"))
+    at = {}
+    for home in (owner, node):
+        home.prepare()
+        at[home] = load_keys(home).author.public
+    file = tmp_path / "list"
+    monkeypatch.setenv("ARNODE_HOME", str(owner.root))
+    assert "64 hex digits" in arnode(capsys, "friends", "sign", "12ab", code=2)
+    file.write_text(arnode(capsys, "friends", "sign", at[node].hex()))
+    monkeypatch.setenv("ARNODE_HOME", str(node.root))
+    assert "names no fleet" in arnode(capsys, "friends", "take", str(file), code=2)
+    for wrong in ("ada", FLEET, f"{FLEET}12"):
+        node.config.write_text(f'friends = "{wrong}"\n')
+        assert "`friends`" in arnode(capsys, "friends", code=6)
+    node.config.write_text(f'friends = "{FLEET}{at[owner].hex()}"\n')
+    told = arnode(capsys, "friends", "take", str(file))
+    assert "1 nodes are of the fleet, this one, too" in told
+    fleet = json.loads(arnode(capsys, "friends", "--json"))["fleet"]
+    assert fleet == sorted(key.hex() for key in at.values())
+    assert f"fleet    {at[node].hex()}" in arnode(capsys, "friends")
+    file.write_bytes(file.read_bytes()[:-9])
+    assert "no list of this fleet" in arnode(capsys, "friends", "take", str(file), code=2)
+
+
+def test_a_setting_names_a_fleet_by_its_owner() -> None:
+    assert owner_of(FRIENDS) == OWNER.public
+    assert owner_of("") is None
+    assert owner_of(OWNER.public.hex()) is None
+
+
+# What a node of the fleet kept
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+@pytest.fixture
+def ada(ledger: Ledger) -> Stranger:
+    return Stranger(ledger.store, ledger.blobs, number=30)
+
+
+def kept(who: Stranger, tree: Source, metric_nano: int, *, stage: str = "keep") -> bytes:
+    """Have somebody publish what few runs of a change on the baseline said."""
+    patch = who.patch(BASELINE, tree, title="a change")
+    runs = tuple(run(seed, "candidate", metric_nano) for seed in (1, 2))
+    said = replace(confirm(tree.tree, [0], base=BASELINE.tree), stage=stage, patch=patch, runs=runs)
+    return who.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
+
+
+def base_of(who: Stranger, metric_nano: int) -> None:
+    said = confirm(BASELINE.tree, [0], base=BASELINE.tree)
+    runs = tuple(run(seed, "base", metric_nano) for seed in (1, 2))
+    body = replace(said, stage="baseline", patch=None, runs=runs)
+    who.publish(replace(body, task=TASK, hardware_class=HARDWARE_CLASS))
+
+
+def peers_of(ledger: Ledger, people: People) -> Peers:
+    return Peers(
+        ledger,
+        net="main",
+        share=1.0,
+        chance=random.Random(3),
+        noise_sd=lambda: SD_NANO / 1e9,
+        people=lambda: people,
+    )
+
+
+def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
+    ledger: Ledger, ada: Stranger
+) -> None:
+    fleet = People(fleet=frozenset([ada.key.public]))
+    base_of(ada, BASE_NANO)
+    tree = proposal_of(BASELINE, "0.5").source
+    result = kept(ada, tree, BASE_NANO - GAIN_NANO)
+    kept(ada, proposal_of(BASELINE, "0.6").source, BASE_NANO - GAIN_NANO, stage="screen")
+    kept(ada, proposal_of(BASELINE, "0.7").source, BASE_NANO + GAIN_NANO)
+    (offer,) = peers_of(ledger, fleet).offers(peers_of(ledger, fleet).rates())
+    assert (offer.result, offer.gain_nano, offer.pairs) == (result, GAIN_NANO, 0)
+    idea = peers_of(ledger, fleet).stack()
+    assert idea is not None
+    assert (idea.author, idea.proposal.source.tree) == (ada.key.public, tree.tree)
+    assert idea.claim_milli is not None
+    assert idea.claim_milli < 1000 * GAIN_NANO / SD_NANO, "what is to be expected of it"
+    for others in (People(), People(friends=fleet.fleet), replace(fleet, blocked=fleet.fleet)):
+        strangers = peers_of(ledger, others)
+        assert strangers.offers(strangers.rates()) == []
+
+
+def test_who_leaves_the_fleet_is_a_stranger_again(ledger: Ledger, ada: Stranger) -> None:
+    people = People(fleet=frozenset([ada.key.public]))
+    base_of(ada, BASE_NANO)
+    kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)
+    peers = Peers(
+        ledger,
+        net="main",
+        share=1.0,
+        chance=random.Random(3),
+        noise_sd=lambda: SD_NANO / 1e9,
+        people=lambda: people,
+    )
+    assert len(peers.offers(peers.rates())) == 1
+    people = People()
+    assert peers.offers(peers.rates()) == []
+    people = People(fleet=frozenset([ada.key.public]))
+    assert len(peers.offers(peers.rates())) == 1, "what was said before counts again"
+
+
+def test_a_gain_is_of_the_authors_own_runs_alone(ledger: Ledger, ada: Stranger) -> None:
+    kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)
+    peers = peers_of(ledger, People(fleet=frozenset([ada.key.public])))
+    assert peers.offers(peers.rates()) == [], "nobody knows what its base measures there"

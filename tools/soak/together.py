@@ -1,0 +1,180 @@
+"""Nodes that work together on real runs, beside one alone: how soon the typical one is as far.
+
+Each node is the program that ships, with a home, a key and a network process of its own; they meet
+at a bootstrap node. All share this machine's cores, so that time is counted in runs of each: what
+a run comes to is the same bits however busy the machine is. Whose working line was which source
+after how many runs is written down while they work; what these sources truly gain is measured
+afterwards, on seeds that no node has seen, the baseline beside them.
+
+Each call plays what is not recorded yet of the repetitions; what a group came to stays in
+tools/soak/recorded/.
+"""
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from node.demo.cast import NETWORK, TASK, Actor, Cast, address_of, ended
+from node.home.home import Home
+from node.networks.invites import write_invite
+from node.networks.known import create_network
+from node.settings.network_definition import Network
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.source import Source
+from tests.remote.programs import ended_runs
+from tools.soak.measuring import MEASURED_SEEDS, measure, open_runner, worth_of
+from tools.soak.stopping import RECORDED
+from trainer.task_kinds import load_task
+
+_REPETITIONS: Final = 3
+_NODES: Final = 8
+_RUNS: Final = 240  # of one alone; together each has a quarter of them
+_TARGETS: Final = (0.3, 0.4, 0.5)  # bits per byte below the baseline
+_SEEDS: Final = MEASURED_SEEDS[:6]
+_LOOKED_S: Final = 5.0
+_LONGEST_S: Final = 5400.0  # for one group
+_SETTINGS: Final[Mapping[str, str]] = {
+    "ARNODE_NET": NETWORK,
+    "ARNODE_WEB": "none",
+    "ARNODE_DHT": "0",
+    "ARNODE_QUIET_MINUTES": "0",  # each is the others' load
+}
+
+Figures = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """So many nodes of one repetition, and where what they came to is kept."""
+
+    number: int
+    nodes: int
+
+    @property
+    def name(self) -> str:
+        return f"together-{self.number:02}-{self.nodes}"
+
+    @property
+    def path(self) -> Path:
+        return RECORDED / f"{self.name}.json"
+
+    @property
+    def runs(self) -> int:
+        """How many runs each node has."""
+        return _RUNS if self.nodes == 1 else _RUNS // 4
+
+
+def run_together(home: Path, *, longest_s: float = _LONGEST_S) -> Figures:
+    """Play the groups that are not recorded yet, and tell all of them."""
+    for number in range(_REPETITIONS):
+        for nodes in (1, _NODES):
+            group = _Group(number, nodes)
+            if not group.path.exists():
+                seen = asyncio.run(_played(home / group.name, group, longest_s))
+                gains = asyncio.run(_true_gains(home, group, seen))
+                group.path.write_text(json.dumps({"seen": seen, "gains": gains}))
+    return told_of(range(_REPETITIONS))
+
+
+def told_of(numbers: Iterable[int]) -> Figures:
+    """Return what the recorded groups came to."""
+    ratios: dict[float, list[float | None]] = {target: [] for target in _TARGETS}
+    ends: list[dict[str, object]] = []
+    for number in numbers:
+        alone, together = (
+            json.loads(_Group(number, nodes).path.read_text()) for nodes in (1, _NODES)
+        )
+        for target, found in ratios.items():
+            one, many = (_runs_to(target, told) for told in (alone, together))
+            found.append(round(one / many, 2) if one and many else None)
+        ends.append({"alone": _ending(alone), "together": _ending(together)})
+    known = {target: [one for one in found if one] for target, found in ratios.items()}
+    return {
+        "holds": len(ends) >= _REPETITIONS,
+        "nodes": _NODES,
+        "times_as_fast": {str(target): found for target, found in ratios.items()},
+        "median": {
+            str(target): round(statistics.median(found), 2) if found else None
+            for target, found in known.items()
+        },
+        "ends": ends,
+    }
+
+
+def _runs_to(target: float, told: Mapping[str, Any]) -> float | None:
+    """Return how many runs each node had on average when the typical one's line had gained this."""
+    for row in told["seen"]:
+        if statistics.median(told["gains"][tree] for tree, _ in row) >= target:
+            return statistics.fmean(runs for _, runs in row)
+    return None
+
+
+def _ending(told: Mapping[str, Any]) -> dict[str, object]:
+    row = told["seen"][-1]
+    return {
+        "runs": [runs for _, runs in row],
+        "gains": [round(told["gains"][tree], 3) for tree, _ in row],
+    }
+
+
+async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tuple[str, int]]]:
+    """Let the nodes work; return which line each had after how many runs, at each look."""
+    seen: list[list[tuple[str, int]]] = []
+    async with aclosing(Cast(place, is_temporary=False)) as cast:
+        create_network(Home(place / "bootstrap"), Network(name=NETWORK))
+        bootstrap = await cast.start(
+            "bootstrap", ("node", "bootstrap", "run", "--http", "none"), _SETTINGS
+        )
+        line = write_invite(Network(name=NETWORK, bootstrap=(await address_of(bootstrap),)))
+        start = ("node", "start", "--task", TASK, "--join", line, "--yes")
+        nodes = [
+            await cast.start(f"node-{number}", start, _SETTINGS) for number in range(group.nodes)
+        ]
+        end_s = time.monotonic() + longest_s
+        while time.monotonic() < end_s:
+            await asyncio.sleep(_LOOKED_S)
+            if dead := next((one for one in nodes if one.process.returncode is not None), None):
+                raise ended(dead)
+            row = await asyncio.to_thread(lambda: [_standing(node) for node in nodes])
+            if all(tree for tree, _ in row) and (not seen or row != seen[-1]):
+                seen.append(row)
+                print(f"  {group.name}: {[runs for _, runs in row]}", file=sys.stderr, flush=True)
+            if statistics.fmean(runs for _, runs in row) >= group.runs:
+                break
+    return seen
+
+
+def _standing(node: Actor) -> tuple[str, int]:
+    """Return a node's working line ("" before it has one) and how many runs it has made."""
+    if not node.home.store.exists():
+        return "", 0
+    with Store.open_read_only(node.home) as store:
+        trees = [line.working.hex() for line in store.jobs.lines()]
+    return (trees[0] if trees else ""), len(ended_runs(node.home))
+
+
+async def _true_gains(
+    home: Path, group: _Group, seen: Sequence[Sequence[tuple[str, int]]]
+) -> dict[str, float]:
+    """Return how far each line truly lies below the baseline."""
+    task = load_task(TASK, data_dir=home / "data")
+    sources: dict[str, Source] = {task.source.tree.hex(): task.source}
+    for row in seen:
+        for number, (tree, _) in enumerate(row):
+            if tree not in sources:
+                blobs = Blobs(Home(home / group.name / f"node-{number}").blobs)
+                sources[tree] = blobs.get_source(bytes.fromhex(tree))
+    async with open_runner(task, home) as runner:
+        await measure(runner, sources, seeds=_SEEDS)
+        return {
+            tree: worth_of(runner.kept, task.source, source, seeds=_SEEDS).gain
+            for tree, source in sources.items()
+        }
