@@ -1,8 +1,9 @@
 """Lanes of one processor: what many of them do beside one, with devices that sleep.
 
-Everything but the runs is the node's own loop. Two questions: whether its throughput grows with
-the lanes, and what a run costs the node's process then; and whether a night decides the same,
-where proposals are made on a line that moves before they have run.
+Everything but the runs is the node's own loop. Three questions: whether its throughput grows with
+the lanes, and what a run costs the node's process then; whether a night decides the same, where
+proposals are made on a line that moves before they have run; and how many runs all lanes together
+take until the head has truly gained so much, where gains shrink.
 """
 
 import asyncio
@@ -26,17 +27,23 @@ from protocol.source import Source
 from tests.node.books import BASE_NANO
 from tests.node.examples import LINE, MANIFEST
 from tests.node.scripted import OUTCOME, Bench, Insertions, ScriptedRunner
+from tools.bench.shares import ratio_of
 from tools.bench.worlds import draw_gain
 from trainer.measuring.outcome import RunOutcome
 
 COUNTS = (1, 2, 4, 8, 16)
 SESSIONS = 200
 MANY = 8
+FLEET = 16
+TARGETS_SD = (40.0, 150.0)
+CLIMBS = 8  # each takes minutes
 _TRAIN_S, _SCORE_S = 1.0, 0.3
 _MEASURED_S = 30.0
 _EXPERIMENTS = 60
 _KEEPS_A_CHECKPOINT = 3  # so that a night has several, with experiments beside them
 _SPREAD = 0.5  # of a run's length: no two take the same
+_REACH_SD = 600.0
+_LOOKED_S = 0.2
 
 
 def run_lanes(
@@ -45,20 +52,27 @@ def run_lanes(
     *,
     measured_s: float = _MEASURED_S,
     sessions: int = SESSIONS,
+    climbs: int = CLIMBS,
+    targets_sd: Sequence[float] = TARGETS_SD,
 ) -> dict[str, object]:
-    """Return the figures of both questions."""
+    """Return the figures of all questions."""
     return {
         "throughput": {str(count): _throughput(count, measured_s) for count in counts},
         "same_night": same_night(sessions),
+        "to_reach": times_as_fast(climbs, targets_sd),
     }
 
 
 @dataclass(kw_only=True)
 class World:
-    """What lines of a source are worth, in standard deviations of one run, and how runs scatter."""
+    """What lines of a source are worth, in standard deviations of one run, and how runs scatter.
+
+    `reach_sd`: what all together approach.
+    """
 
     seed: int
     propose: Callable[[Random], float] = draw_gain
+    reach_sd: float = math.inf
 
     def worth(self, number: int) -> float:
         """Return what the line of a proposal truly gains."""
@@ -67,7 +81,10 @@ class World:
     def gain(self, source: Source) -> float:
         """Return what all lines of a source gain."""
         lines = source["train.py"].decode().splitlines()
-        return sum(self.worth(int(line[1:].split()[0])) for line in lines if line[0] == "K")
+        total = sum(self.worth(int(line[1:].split()[0])) for line in lines if line[0] == "K")
+        if math.isinf(self.reach_sd):
+            return total
+        return self.reach_sd * (1 - math.exp(-total / self.reach_sd))
 
     def measured_nano(self, source: Source, seed: int) -> int:
         """Return what a run says, in 1e-9 units of the metric."""
@@ -238,3 +255,53 @@ def play(count: int, seed: int, *, experiments: int) -> Night:
             head_gain=world.gain(Blobs(Home(Path(folder)).blobs).get_source(line.verified)),
             runs=sum(one.ended for one in lanes),
         )
+
+
+def times_as_fast(
+    climbs: int, targets_sd: Sequence[float], *, count: int = FLEET
+) -> dict[str, object]:
+    """Return how many times as fast many lanes of one node are as one, by runs of each lane."""
+    reached = [
+        (_climb(1, seed, targets_sd), _climb(count, seed, targets_sd)) for seed in range(climbs)
+    ]
+    return {
+        "lanes": count,
+        "gains_approach_sd": _REACH_SD,
+        **{
+            f"to_{target:.0f}_sd": {
+                "runs_of_one": round(fmean(one[at] for one, _ in reached)),
+                "runs_of_many": round(fmean(many[at] for _, many in reached)),
+                "times": ratio_of(
+                    [one[at] for one, _ in reached], [many[at] / count for _, many in reached]
+                ),
+            }
+            for at, target in enumerate(targets_sd)
+        },
+    }
+
+
+def _climb(count: int, seed: int, targets_sd: Sequence[float]) -> list[int]:
+    """Return how many runs all lanes had made when the head had truly gained each target."""
+    world = World(seed=seed, reach_sd=_REACH_SD)
+    reached: list[int] = []
+    with tempfile.TemporaryDirectory() as folder, Store.open(_prepared(Path(folder))) as store:
+        lanes = _sleepers(count, world, train_s=0.004, score_s=0.002, spread=_SPREAD)
+        blobs = Blobs(Home(Path(folder)).blobs)
+
+        async def work() -> None:
+            loop = asyncio.create_task(_bench(Path(folder), store, lanes, Goal()).research().run())
+            while len(reached) < len(targets_sd):
+                await asyncio.wait({loop}, timeout=_LOOKED_S)
+                if loop.done():
+                    loop.result()
+                    raise AssertionError("the session ended by itself")
+                line, runs = store.jobs.line(LINE), sum(one.ended for one in lanes)
+                gain = world.gain(blobs.get_source(line.verified)) if line else 0.0
+                while len(reached) < len(targets_sd) and gain >= targets_sd[len(reached)]:
+                    reached.append(runs)
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+
+        asyncio.run(work())
+    print(f"  {count:2} lanes, seed {seed}: {reached} runs", file=sys.stderr, flush=True)
+    return reached

@@ -21,12 +21,17 @@ def test_a_session_of_many_lanes_on_a_line_that_moves_is_played_to_its_end() -> 
 
 
 def test_many_lanes_do_as_much_each_as_few(tmp_path: Path) -> None:
-    figures = run_lanes(tmp_path, counts=(2, 8), measured_s=4.0, sessions=1)
+    figures = run_lanes(
+        tmp_path, counts=(2, 8), measured_s=4.0, sessions=1, climbs=1, targets_sd=(3.0,)
+    )
     throughput = figures["throughput"]
     assert isinstance(throughput, dict)
     assert [throughput[count]["most_in_flight"] for count in ("2", "8")] == [2, 8]
     # Sleeping lanes; how crowded this machine is costs some of it.
     assert all(throughput[count]["of_linear"] > 0.7 for count in ("2", "8"))
+    reached = figures["to_reach"]
+    assert isinstance(reached, dict)
+    assert reached["to_3_sd"]["times"]["ratio"] > 1, "sixteen lanes are sooner there than one"
 
 
 def test_many_lanes_never_try_one_thing_twice(tmp_path: Path) -> None:
