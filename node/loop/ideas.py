@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 
 from agent.proposal import Context, Proposal, Proposer, Silence, SlowProposer
 from agent.source.canonical import fingerprint
@@ -18,8 +19,10 @@ from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.ledger import Ledger
 from node.loop.briefing import Briefing
+from node.loop.imported_tries import ImportedTries
 from node.loop.outcomes import Outcomes
 from node.store.jobs import Job
+from protocol.source import Source
 
 _MOST_PASSED_OVER = 8  # proposals that others are trying: to ask for one may be dear
 
@@ -90,12 +93,14 @@ class Ideas:
         proposer: Proposer,
         seed: int,
         slow: SlowIdeas | None = None,
+        imported: ImportedTries | None = None,
     ) -> None:
         self._ledger = ledger
         self._outcomes = outcomes
         self._briefing = briefing
         self._proposer = proposer
         self._slow = slow
+        self._imported = imported
         self._seed = seed
         self._handed_out = 0
         self._again: list[Idea] = []
@@ -260,7 +265,13 @@ class Ideas:
 
     def _is_new(self, proposal: Proposal) -> bool:
         is_current = proposal.parent == self._ledger.known_line.working
-        return is_current and proposal.fingerprint not in self._tried
+        working = self._ledger.explored
+        return is_current and not self._was_tried(self._tried, working, proposal.fingerprint)
+
+    def _was_tried(self, here: Collection[bytes], working: Source, mark: bytes) -> bool:
+        """Say whether a canonical AST ran here, or another tool tried that step on this source."""
+        imported = self._imported
+        return mark in here or (imported is not None and imported.has(mark, working))
 
     @property
     def program(self) -> str:
@@ -270,6 +281,10 @@ class Ideas:
     def context(self, passed_over: Collection[bytes] = ()) -> Context:
         """Return what a proposer is told now; `passed_over` counts as tried."""
         return self._briefing.context(
-            tried=frozenset(self._tried).union(passed_over).__contains__,
+            tried=partial(
+                self._was_tried,
+                frozenset(self._tried).union(passed_over),
+                self._ledger.explored,
+            ),
             seed=self._seed + len(self._outcomes.all) + self._handed_out,
         )

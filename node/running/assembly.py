@@ -29,6 +29,7 @@ from node.loop.agenda import Agenda
 from node.loop.briefing import Briefing, ProgramText
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas, SlowIdeas
+from node.loop.imported_tries import ImportedTries
 from node.loop.insights import tell_insight
 from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
@@ -108,6 +109,7 @@ class Thinking:
             proposer=proposer,
             seed=_proposal_seed(ledger.store),
             slow=slow,
+            imported=ImportedTries.read(ledger.store, ledger.blobs, task),
         )
         return cls(
             ledger=ledger,

@@ -1,0 +1,164 @@
+"""What another tool tried before is not proposed again, by its source or by its words alone."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from agent.knobs.changes import Change, edits_of, read_back
+from agent.knobs.proposer import KnobsProposer
+from agent.proposal import Outcome, Proposal
+from agent.source.canonical import fingerprint
+from agent.source.edits import reapply
+from agent.source.literals import find_knobs
+from node.home.home import Home
+from node.loop.imported_tries import ImportedTries
+from node.store.blobs import Blobs
+from node.store.foreign_logs import read_log
+from node.store.store import Store
+from protocol.source import Source
+from tests.agent.contexts import context
+from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
+
+ROWS = 126
+PROPOSALS = 200
+HEADER = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    return load_task("tiny", data_dir=tmp_path_factory.mktemp("data"))
+
+
+def imported(
+    store: Store,
+    blobs: Blobs,
+    task: Task,
+    rows: list[str],
+    sources: dict[str, Source] | None = None,
+) -> ImportedTries:
+    log = read_log("autoresearch", (HEADER + "".join(rows)).encode(), "results.tsv")
+    store.imported.keep(blobs, log, name="results.tsv", at_ms=1, sources=sources or {})
+    return ImportedTries.read(store, blobs, task)
+
+
+def proposals(task: Task, tries: ImportedTries, seed: int) -> Iterator[Proposal]:
+    """What the built-in proposer brings up, as a night goes on in which nothing gains."""
+    tried, history = set[bytes](), list[Outcome]()
+    for number in range(PROPOSALS):
+        known = context(
+            source=task.source,
+            knobs=task.knobs,
+            moves=task.moves,
+            history=tuple(history[-6:]),  # a longer one makes the model of knobs slow
+            seed=seed + number,
+            tried=lambda mark: mark in tried or tries.has(mark, task.source),
+        )
+        proposal = KnobsProposer().propose(known)
+        assert proposal is not None
+        yield proposal
+        tried.add(proposal.fingerprint)
+        history.append(
+            Outcome(
+                key=proposal.key,
+                decision="screened_out",
+                gain_sd=-0.5,
+                title=proposal.title,
+                edits=proposal.edits,
+            )
+        )
+
+
+def test_no_edit_of_a_log_with_its_branch_is_proposed_again(
+    tiny: Task, home: Home, store: Store
+) -> None:
+    """The log is of edits that the proposer itself would make, so that it would meet them."""
+    nothing = ImportedTries(task=tiny)
+    before = [
+        proposal for _, proposal in zip(range(ROWS), proposals(tiny, nothing, 1), strict=False)
+    ]
+    rows, sources, base, chance = list[str](), dict[str, Source](), tiny.source, random.Random(4)
+    edits = set()
+    for number, proposal in enumerate(before):
+        label, kept = f"{number:07x}", chance.random() < 0.2
+        made = reapply(proposal.edits, base)
+        edits.add(proposal.edits)
+        rows.append(
+            f"{label}\t{1.0 - number / 1000:.6f}\t1.0\t{'keep' if kept else 'discard'}"
+            f"\t{proposal.title}\n"
+        )
+        if made is not None and chance.random() < 0.5:  # of half of them only the words are there
+            sources[label] = made
+        base = made if kept and made is not None and label in sources else base
+    tries = imported(store, Blobs(home.blobs), tiny, rows, sources)
+    assert len(tries.rows) == ROWS
+    settings = {
+        tuple(sorted(step.after.items()))
+        for made in edits
+        if (step := read_back(made, tiny.knobs)) is not None
+    }
+    for proposal in proposals(tiny, tries, 1):
+        assert proposal.edits not in edits
+        step = read_back(proposal.edits, tiny.knobs)
+        assert step is None or tuple(sorted(step.after.items())) not in settings, proposal.title
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "LEARNING_RATE 1e-2 → 0.02",
+        "learning_rate=0.02",
+        "raise the learning rate to 0.02",
+        "Learning-Rate from 0.01 to 2e-2",
+        "try LEARNING_RATE: 0.02 again",
+    ],
+)
+def test_a_constant_and_its_number_are_read_from_words(
+    words: str, tiny: Task, home: Home, store: Store
+) -> None:
+    tries = imported(store, Blobs(home.blobs), tiny, [f"abc1234\t1.0\t1.0\tdiscard\t{words}\n"])
+    assert tries.has(setting(tiny, "LEARNING_RATE", 0.02), tiny.source)
+    assert not tries.has(setting(tiny, "LEARNING_RATE", 0.03), tiny.source)
+
+
+@pytest.mark.parametrize("words", ["a lower rate", "LEARNING_RATE", "MY_LEARNING_RATE 0.02"])
+def test_words_that_name_no_constant_with_a_number_say_nothing(
+    words: str, tiny: Task, home: Home, store: Store
+) -> None:
+    tries = imported(store, Blobs(home.blobs), tiny, [f"abc1234\t1.0\t1.0\tdiscard\t{words}\n"])
+    assert not tries.has(setting(tiny, "LEARNING_RATE", 0.02), tiny.source)
+
+
+def test_a_move_is_known_by_its_title(tiny: Task, home: Home, store: Store) -> None:
+    move = tiny.moves[0]
+    made = reapply(move.edits, tiny.source)
+    assert made is not None
+    row = f"abc1234\t1.0\t1.0\tdiscard\t{move.title.upper()}.\n"
+    tries = imported(store, Blobs(home.blobs), tiny, [row])
+    assert tries.has(fingerprint(made), tiny.source)
+
+
+def test_a_step_is_known_on_another_base(tiny: Task, home: Home, store: Store) -> None:
+    first, other = tiny.moves[:2]
+    there = {"0000001": tiny.source, "0000002": reapply(first.edits, tiny.source)}
+    rows = [
+        "0000001\t1.0\t1.0\tkeep\tbaseline\n",
+        "0000002\t1.1\t1.0\tdiscard\tsomething else\n",
+    ]
+    sources = {label: source for label, source in there.items() if source is not None}
+    tries = imported(store, Blobs(home.blobs), tiny, rows, sources)
+    base = reapply(other.edits, tiny.source)
+    assert base is not None
+    made = reapply(first.edits, base)
+    assert made is not None
+    assert tries.has(fingerprint(made), base)
+
+
+def setting(task: Task, name: str, value: float) -> bytes:
+    """The canonical AST of the task's source with one constant set."""
+    found = find_knobs(task.source, task.editable, task.knobs)
+    knob = next(knob for knob in found if knob.name == name)
+    made = reapply(edits_of(task.source, [Change(knob, value)]), task.source)
+    assert made is not None
+    return fingerprint(made)
