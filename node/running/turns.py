@@ -31,7 +31,7 @@ _LEAST_LADDER_S: Final = 120.0
 _LOOKED_S: Final = 15.0  # how long a turn is may change while it lasts
 # A rung below makes way once nothing was kept for this part of its turn: what it found is worth
 # nothing before it is tried above (the marginal value theorem: Charnov, *Optimal foraging*, 1976).
-_DRY: Final = 1 / 6
+_DRY: Final = 1 / 3
 _SHARED = re.compile(r"(.+):([0-9]{1,3})")
 
 

@@ -150,7 +150,7 @@ def test_a_rung_below_makes_way_once_it_has_finds_and_keeps_no_more(tmp_path: Pa
     kept_ms[below.id] = began_ms - 1000  # in an earlier turn
     assert turns.length_s(0, began_ms) == 300.0
     kept_ms[below.id] = began_ms + 50_000
-    assert turns.length_s(0, began_ms) == 100.0
+    assert turns.length_s(0, began_ms) == 150.0
     kept_ms[below.id] = began_ms + 290_000
     assert turns.length_s(0, began_ms) == 300.0
     kept_ms[task.id] = began_ms + 50_000
