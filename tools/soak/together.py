@@ -12,6 +12,7 @@ tools/soak/recorded/.
 
 import asyncio
 import json
+import shutil
 import statistics
 import sys
 import time
@@ -78,7 +79,7 @@ def run_together(home: Path, *, longest_s: float = _LONGEST_S) -> Figures:
         for nodes in (1, _NODES):
             group = _Group(number, nodes)
             if not group.path.exists():
-                seen = asyncio.run(_played(home / group.name, group, longest_s))
+                seen = _seen(home, group, longest_s)
                 gains = asyncio.run(_true_gains(home, group, seen))
                 group.path.write_text(json.dumps({"seen": seen, "gains": gains}))
     return told_of(range(_REPETITIONS))
@@ -123,6 +124,16 @@ def _ending(told: Mapping[str, Any]) -> dict[str, object]:
         "runs": [runs for _, runs in row],
         "gains": [round(told["gains"][tree], 3) for tree, _ in row],
     }
+
+
+def _seen(home: Path, group: _Group, longest_s: float) -> list[list[tuple[str, int]]]:
+    """Return what was seen of a group: as it was played before it was measured, else anew."""
+    kept = home / f"{group.name}.json"
+    if not kept.exists():
+        shutil.rmtree(home / group.name, ignore_errors=True)
+        kept.write_text(json.dumps(asyncio.run(_played(home / group.name, group, longest_s))))
+    seen: list[list[tuple[str, int]]] = json.loads(kept.read_text())
+    return seen
 
 
 async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tuple[str, int]]]:
