@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from node.claims.choosing import Peers
+from node.home.people import People
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -21,7 +22,7 @@ from tests.protocol.worlds import confirm
 SD_NANO = MANIFEST.noise_floor_nano
 
 
-def peers(share: float = 1.0) -> Callable[[Ledger], Peers]:
+def peers(share: float = 1.0, people: Callable[[], People] = People) -> Callable[[Ledger], Peers]:
     """What makes the choice among strangers' claims, which get this share of the runs."""
 
     def make(ledger: Ledger) -> Peers:
@@ -31,6 +32,7 @@ def peers(share: float = 1.0) -> Callable[[Ledger], Peers]:
             share=share,
             chance=random.Random(3),
             noise_sd=lambda: SD_NANO / 1e9,
+            people=people,
         )
 
     return make

@@ -1,7 +1,6 @@
 """Nodes of one owner that only meet over the internet: who they are, what they tell each other."""
 
 import json
-import random
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from protocol.keys import SigningKey
 from protocol.source import Source
 from tests.node.books import BASE_NANO, GAIN_NANO, proposal_of, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
-from tests.node.strangers import SD_NANO, Stranger
+from tests.node.strangers import SD_NANO, Stranger, peers
 from tests.node.test_commands import arnode
 from tests.protocol.worlds import confirm, run
 
@@ -141,14 +140,7 @@ def base_of(who: Stranger, metric_nano: int) -> None:
 
 
 def peers_of(ledger: Ledger, people: People) -> Peers:
-    return Peers(
-        ledger,
-        net="main",
-        share=1.0,
-        chance=random.Random(3),
-        noise_sd=lambda: SD_NANO / 1e9,
-        people=lambda: people,
-    )
+    return peers(people=lambda: people)(ledger)
 
 
 def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
@@ -176,22 +168,15 @@ def test_who_leaves_the_fleet_is_a_stranger_again(ledger: Ledger, ada: Stranger)
     people = People(fleet=frozenset([ada.key.public]))
     base_of(ada, BASE_NANO)
     kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)
-    peers = Peers(
-        ledger,
-        net="main",
-        share=1.0,
-        chance=random.Random(3),
-        noise_sd=lambda: SD_NANO / 1e9,
-        people=lambda: people,
-    )
-    assert len(peers.offers(peers.rates())) == 1
+    choice = peers(people=lambda: people)(ledger)
+    assert len(choice.offers(choice.rates())) == 1
     people = People()
-    assert peers.offers(peers.rates()) == []
+    assert choice.offers(choice.rates()) == []
     people = People(fleet=frozenset([ada.key.public]))
-    assert len(peers.offers(peers.rates())) == 1, "what was said before counts again"
+    assert len(choice.offers(choice.rates())) == 1, "what was said before counts again"
 
 
 def test_a_gain_is_of_the_authors_own_runs_alone(ledger: Ledger, ada: Stranger) -> None:
     kept(ada, proposal_of(BASELINE, "0.5").source, BASE_NANO - GAIN_NANO)
-    peers = peers_of(ledger, People(fleet=frozenset([ada.key.public])))
-    assert peers.offers(peers.rates()) == [], "nobody knows what its base measures there"
+    choice = peers_of(ledger, People(fleet=frozenset([ada.key.public])))
+    assert choice.offers(choice.rates()) == [], "nobody knows what its base measures there"

@@ -242,14 +242,7 @@ def test_whom_the_user_blocked_is_not_looked_at(bench: Bench, ada: Stranger) -> 
     ada.claims(best, 6.0)
     truly(bench, best, 6.0)
     people = People(blocked=frozenset([ada.key.public]))
-    bench.peers = lambda ledger: Peers(
-        ledger,
-        net="main",
-        share=1.0,
-        chance=random.Random(3),
-        noise_sd=lambda: SD_NANO / 1e9,
-        people=lambda: people,
-    )
+    bench.peers = peers(people=lambda: people)
     work(bench)
     assert best.tree not in bench.runner.started
     assert [row.tree for row in bench.store.boards.get(KEY).rows] == [best.tree], (
@@ -263,15 +256,8 @@ def test_a_friend_is_heard_first_and_believed_no_more(
     ada.claims(rated("0.5"), 0.9)
     omar.claims(rated("0.6"), 0.9)
     people = People(friends=frozenset([omar.key.public]))
-    peers = Peers(
-        ledger_of(bench.home, bench.store),
-        net="main",
-        share=1.0,
-        chance=random.Random(3),
-        noise_sd=lambda: SD_NANO / 1e9,
-        people=lambda: people,
-    )
-    assert [offer.author for offer in peers.offers(peers.rates())] == [
+    choice = peers(people=lambda: people)(ledger_of(bench.home, bench.store))
+    assert [offer.author for offer in choice.offers(choice.rates())] == [
         omar.key.public,
         ada.key.public,
     ]
