@@ -37,10 +37,12 @@ _MAX_KEY: Final = 120
 class Outcome:
     """What came of an earlier proposal of this node's.
 
-    `gain_sd` is base − candidate in standard deviations of one run and `metric` the last run's,
-    in the task's unit; both None without a metric. `values` are the knobs of what was tried, by
-    name; none where nobody looked. `reason` says why it failed. `author` is whose claim it was,
-    None of an own idea.
+    `gain_sd` is base − candidate in standard deviations of one run, `error_sd` its standard error,
+    and `metric` what its own runs came to, in the task's unit; all None without a metric. `values`
+    are the knobs of what was tried, by name; none where nobody looked. `reason` says why it failed,
+    `last_line` is the last that it printed then. `author` is whose claim it was, None of an own
+    idea. `number` names it; `base` is the number of the experiment whose source it changed, 0 for
+    the task's own source, None for one from elsewhere. `seconds` is what a run of it took.
     """
 
     key: str
@@ -53,6 +55,47 @@ class Outcome:
     values: tuple[tuple[str, Scalar], ...] = ()
     reason: str = ""
     author: str | None = None
+    number: int = 0
+    base: int | None = None
+    error_sd: float | None = None
+    seconds: float | None = None
+    last_line: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseFigures:
+    """What the present source measures and takes here.
+
+    `metric` is the mean of `runs` runs, in the task's unit, `error` half of its 95 % interval, 0
+    where nothing scatters. `number` is the experiment that it came from, as an outcome's `base`.
+    The latest of its runs took `seconds` of the clock and `cpu_seconds` of processors in training,
+    and `memory_bytes` at most; `curve` is the loss that it printed, (step, loss), None and empty
+    where nobody knows.
+    """
+
+    metric: float
+    error: float
+    runs: int
+    number: int | None = None
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    memory_bytes: int | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What is left of a session, in seconds and experiments, and of the day's money for models.
+
+    None: without an end, or nobody counts.
+    """
+
+    seconds: float | None = None
+    experiments: int | None = None
+    usd: float | None = None
+
+
+NO_END: Final = Left()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +103,9 @@ class Brief:
     """The task in words: `program` is the user's, read anew for every proposal.
 
     `measured` are points, a line each: how the task's kind measures a change. `noise_sd` is of one
-    run here, in the metric's unit; `best` what the working line measures; `policy` says when a
+    run here, in the metric's unit; `base` what the working line measures; `policy` says when a
     change is kept. `imports` are modules that a source may import beside those that it has;
-    `notes` are the owner's latest words.
+    `notes` are the owner's latest words; `left` is what there is still to spend.
     """
 
     task: str
@@ -75,10 +118,11 @@ class Brief:
     limits: str
     measured: str
     noise_sd: float
-    best: float | None
+    base: BaseFigures | None
     imports: frozenset[str]
     policy: Policy = DEFAULT
     notes: tuple[str, ...] = ()
+    left: Left = NO_END
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ Category: TypeAlias = Literal[
     "removal",
 ]
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
+UNNAMED: Final = "a constant of another name"
 
 _MOST_FACTS = 6
 _MOST_NAMES = 8
@@ -101,7 +102,7 @@ def facts(hunks: Sequence[Hunk], known: frozenset[str]) -> tuple[str, ...]:
         before, after = _assignments(hunk.removed), _assignments(hunk.added)
         for name in before:
             if name in after and before[name] != after[name]:
-                label = name if name in known else "a constant of another name"
+                label = name if name in known else UNNAMED
                 constants.append(f"{label} {before[name]} → {after[name]}")
         both = before.keys() & after.keys()
         removed += [line for line in hunk.removed if line.strip() and _assigned(line) not in both]
@@ -117,7 +118,7 @@ def said_constant(title: str, known: frozenset[str]) -> str | None:
     match = _SAID.fullmatch(title[: 3 * 64])
     if match is None or not (_VALUE.fullmatch(match[2]) and _VALUE.fullmatch(match[3])):
         return None
-    name = match[1] if match[1].split("[")[0] in known else "a constant of another name"
+    name = match[1] if match[1].split("[")[0] in known else UNNAMED
     return f"{name} {match[2]} → {match[3]}"
 
 

@@ -1,11 +1,10 @@
 """The prompt of a proposal: a pure function of the context, bounded, with the source always whole.
-A coding agent, which has the files before it, is sent on an errand in the same words.
 
-The owner's program stands in it word for word, as instructions; whatever somebody else wrote is
-quoted. Where space is short, sections go in this order: peers' own words (the least promising
-first), peers' insights and reports, what was tried most, intents, own insights, peers' figures,
-near misses, yields by kind, failures, earlier keeps, the latest outcomes, the sums. If what is left
-is still too long, there is no prompt.
+A coding agent, which has the files before it, is sent on an errand in the same words. First comes
+who is asked, for what and by which rules, then the source, what was tried (`agent.model.digest`
+says what goes first where space is short), what there is still to spend, the aim, and last the
+answer's format. The owner's words stand in it as they are, as instructions; whatever somebody else
+wrote is quoted. If source and owner's words are too long by themselves, there is no prompt.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,8 @@ from typing import Final
 
 from agent.completion import Message
 from agent.kept_if import kept_if
-from agent.model.digest import Section, digest
+from agent.model.digest import digest
+from agent.model.figures import curve_line, left_line, measured_line, takes_line
 from agent.model.quoting import (
     MAX_TITLE,
     MAX_WHY,
@@ -23,12 +23,14 @@ from agent.model.quoting import (
     log_lines,
     one_line,
 )
+from agent.model.sections import GAP, Section, fitting
 from agent.proposal import Aim, Brief, Context, Crash, Silence
 from protocol.patches import unified_diff
 from protocol.source import Source
 
 SMALL_CHARS: Final = 8_000  # a file up to this length may be answered whole
 _HOPELESS_S = 3600.0  # until somebody may have changed the program, the model or the source
+_TRIED: Final = "# What was tried"
 _FINGERPRINTED = 500  # outcomes that the nonce follows from
 _HASHED_CHARS = 2_000  # of each text that it follows from: a large one is no work
 
@@ -46,7 +48,8 @@ programs, evaluates text or reaches into other modules is refused before it runs
 - An equal score with clearly less code is an improvement too."""
 
 _SCATTER = """\
-Two runs of one source differ by chance: one standard deviation (sd) is {noise_sd:.3g} {unit}."""
+Two runs of one source differ by chance: one standard deviation (sd) is {noise_sd:.3g} {unit}, as \
+measured here; go by this wherever another figure is named."""
 _EXACT = "Runs of one source are alike; {noise_sd:.3g} {unit} are called one sd."
 _SEEN = """ So a change that can gain less than one sd is hardly ever seen: look for those that \
 can gain more."""
@@ -128,30 +131,21 @@ def prompt(context: Context, *, limit_chars: int, secret: bytes) -> tuple[Messag
         return Silence(reason="nobody said what the task is", retry_s=_HOPELESS_S)
     fence = fence_of(context, secret)
     source = context.source if context.crash is None else context.crash.source
+    system = GAP.join([_ROLE, *_ground(brief, context.editable, fence)])
+    before = [_shown(_heading(context), source, fence), *_curve(context)]
     answer = _FORMAT.format(path=context.editable[0]) + (_WHOLE if is_small(source) else "")
-    system = "\n\n".join([_ROLE, *_ground(brief, context.editable, fence), answer])
-    if context.crash is None:
-        parts: Sequence[Section] = digest(context, fence)
-        before, after = (
-            _shown("# The present source", source, fence),
-            f"# Now\n{_AIMS[context.aim]}",
-        )
-    else:
-        parts = _crash_parts(context.crash, context.source, fence)
-        before, after = _shown("# A version of yours that failed", source, fence), _REPAIR
-    if context.crash is None and parts:
-        before += "\n\n# What was tried"
-    left = limit_chars - len(system) - len(before) - len(after) - len("\n\n")
+    after = [*_spending(brief), _aim(context, _REPAIR), answer]
+    needed = len(system) + len(GAP.join([*before, *after]))
+    left = limit_chars - needed
     if left < 0:
         reason = (
-            f"the source and the program need {limit_chars - left} characters of a prompt, more "
+            f"the source and the program need {needed} characters of a prompt, more "
             f"than the {limit_chars} that the model is given"
         )
         return Silence(reason=reason, retry_s=_HOPELESS_S)
-    middle = [part.text for part in _fitting(parts, left)]
     return (
         Message(role="system", content=system),
-        Message(role="user", content="\n\n".join([before, *middle, after])),
+        Message(role="user", content=GAP.join([*before, *_told(context, fence, left), *after])),
     )
 
 
@@ -172,26 +166,24 @@ def errand(
     if brief is None:
         return Silence(reason="nobody said what the task is", retry_s=_HOPELESS_S)
     fence = fence_of(context, secret)
+    head = [_ERRAND, *_ground(brief, context.editable, fence)]
     editing = _EDITING.format(files=", ".join(context.editable), title_file=title_file)
-    head = "\n\n".join([_ERRAND, *_ground(brief, context.editable, fence), editing])
-    if context.crash is None:
-        parts, after = digest(context, fence), f"# Now\n{_AIMS[context.aim]}"
-    else:
-        parts, after = _crash_parts(context.crash, context.source, fence), _REPAIR_IN_PLACE
-    left = limit_chars - len(head) - len(after) - 2 * len("\n\n")
+    curve = _curve(context)
+    after = [*_spending(brief), _aim(context, _REPAIR_IN_PLACE), editing]
+    left = limit_chars - len(GAP.join([*head, *curve, *after]))
     if left < 0:
         reason = f"the program needs {-left} characters more than the {limit_chars} of a prompt"
         return Silence(reason=reason, retry_s=_HOPELESS_S)
     source = context.source if context.crash is None else context.crash.source
     shown = [_shown("# The files as they are", source, fence)] if shows_source else []
-    return "\n\n".join([head, *shown, *(part.text for part in _fitting(parts, left)), after])
+    return GAP.join([*head, *shown, *curve, *_told(context, fence, left), *after])
 
 
 def fence_of(context: Context, secret: bytes) -> Fence:
     """Return the fence of everything that is quoted to a model about this context."""
     words = [context.source.tree.hex(), str(context.seed), *context.intents]
     for outcome in context.history[-_FINGERPRINTED:]:
-        words += [outcome.key, outcome.decision, outcome.title, outcome.reason]
+        words += [outcome.key, outcome.decision, outcome.title, outcome.reason, outcome.last_line]
     for patch in context.peers:
         words += [patch.patch.hex(), patch.title, patch.why, patch.diff]
     words += [insight.text for insight in context.insights]
@@ -210,11 +202,10 @@ def is_small(source: Source) -> bool:
 def _ground(brief: Brief, editable: Sequence[str], fence: Fence) -> list[str]:
     """Return what everybody who proposes is told first."""
     better = "lower" if brief.is_minimised else "higher"
-    measured = "" if brief.best is None else f" The present source measures {brief.best:.6g}."
     task = f"""\
 # The task
-{brief.task}: improve {brief.metric} ({brief.unit}); {better} is better.{measured}
-Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}
+{brief.task}: improve {brief.metric} ({brief.unit}); {better} is better.{measured_line(brief)}
+Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}{takes_line(brief)}
 You may edit {", ".join(editable)} and nothing else."""
     does_scatter = bool(brief.policy.rechecks_sd)
     scatter = _SCATTER if does_scatter else _EXACT
@@ -226,18 +217,43 @@ You may edit {", ".join(editable)} and nothing else."""
         seen=_SEEN if does_scatter else "",
     )
     quotes = _QUOTED.format(mark=fence.mark.strip(), nonce=fence.nonce)
-    program = f"# The owner's program\n{brief.program}"
+    return [task, f"# The owner's program\n{brief.program}", rules, quotes]
+
+
+def _heading(context: Context) -> str:
+    return "# The present source" if context.crash is None else "# A version of yours that failed"
+
+
+def _shown(heading: str, source: Source, fence: Fence) -> str:
+    files = [fence.source(path, data.decode("utf-8", "replace")) for path, data in source.files]
+    return "\n".join([heading, *files])
+
+
+def _curve(context: Context) -> list[str]:
+    base = context.brief.base if context.brief else None
+    return [curve_line(base)] if base and base.curve else []
+
+
+def _told(context: Context, fence: Fence, limit_chars: int) -> list[str]:
+    """Return what was tried, or how the version failed that is to be mended, as far as it fits."""
+    if context.crash is not None:
+        return [*fitting(_crash_parts(context.crash, context.source, fence), limit_chars).values()]
+    parts = digest(context, fence, limit_chars=limit_chars - len(_TRIED) - len(GAP))
+    return [_TRIED, *parts.values()] if parts else []
+
+
+def _spending(brief: Brief) -> list[str]:
+    """Return the owner's latest words, and what there is still to spend."""
     notes = "\n".join(["# What the owner says now, the latest last", *map(_noted, brief.notes)])
-    return [task, program, *([notes] if brief.notes else []), rules, quotes]
+    return [*([notes] if brief.notes else []), *left_line(brief.left)]
 
 
 def _noted(note: str) -> str:
     return "- " + note.replace("\n", "\n  ")
 
 
-def _shown(heading: str, source: Source, fence: Fence) -> str:
-    files = [fence.source(path, data.decode("utf-8", "replace")) for path, data in source.files]
-    return "\n".join([heading, *files])
+def _aim(context: Context, repair: str) -> str:
+    return f"# Now\n{_AIMS[context.aim]}" if context.crash is None else f"# Now\n{repair}"
 
 
 def _crash_parts(crash: Crash, base: Source, fence: Fence) -> tuple[Section, ...]:
@@ -246,18 +262,12 @@ def _crash_parts(crash: Crash, base: Source, fence: Fence) -> tuple[Section, ...
         f"what happened: {one_line(crash.status, MAX_TITLE)}: {one_line(crash.reason, MAX_WHY)}",
     ]
     changes = diff_lines(unified_diff(base, crash.source))
-    return (
-        Section(name="failure", text=fence.quote("how it failed", words), rank=0),
-        Section(
-            name="log", text=fence.quote("the last it printed", log_lines(crash.log_tail)), rank=1
-        ),
-        Section(name="diff", text=fence.quote("the change that it was", changes), rank=2),
+    parts = (
+        ("how it failed", words),
+        ("the last it printed", log_lines(crash.log_tail)),
+        ("the change that it was", changes),
     )
-
-
-def _fitting(parts: Sequence[Section], limit_chars: int) -> list[Section]:
-    """Return what fits, in its order, the parts of the highest rank left out first."""
-    kept = list(parts)
-    while kept and sum(len(part.text) + len("\n\n") for part in kept) > limit_chars:
-        kept.remove(max(kept, key=lambda part: part.rank))
-    return kept
+    return tuple(
+        Section(name=label, label=label, rows=tuple(fence.marked(rows)), fence=fence, rank=rank)
+        for rank, (label, rows) in enumerate(parts)
+    )

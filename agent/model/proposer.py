@@ -16,11 +16,12 @@ from typing import Final
 from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind, ModelCost
 from agent.model.answer import Draft, Slip, parse_answer
 from agent.model.conversation import Conversation
-from agent.model.digest import outcome_row, peer_row
 from agent.model.facts import facts, known_names
 from agent.model.matching import apply_draft
 from agent.model.novelty import Repeat, built_on, repeat_of
+from agent.model.others_work import peer_row
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
+from agent.model.table import Teller
 from agent.proposal import MAX_REPAIRS, Context, Proposal, Silence, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
 from agent.source.capabilities import Check, Checked
@@ -234,11 +235,11 @@ def _unfit(checked: Checked, source: Source) -> Slip:
 def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
     """Say what an idea is too close to."""
     if repeat.outcome is not None:
-        shows_unverified = context.show_unverified_words
+        teller = Teller(known, context.show_unverified_words)
         return Slip(
             message="This is hardly different from an experiment that was made here. Propose "
             "something else, or a clearly other value.",
-            quoted=(outcome_row(repeat.outcome, known, shows_unverified=shows_unverified),),
+            quoted=(teller.row(repeat.outcome),),
             is_repeated=True,
         )
     if repeat.peer is not None:

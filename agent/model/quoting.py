@@ -43,8 +43,15 @@ class Fence:
 
     def quote(self, label: str, lines: Iterable[str]) -> str:
         """Return the lines fenced and marked; `label`, which is ours, says what they are."""
-        shown = (f"{self.mark}{_defused(line)}" for text in lines for line in text.split("\n"))
-        return "\n".join([self._edge(f"quoted: {label}"), *shown, self._edge("end")])
+        return self.around(label, self.marked(lines))
+
+    def marked(self, lines: Iterable[str]) -> list[str]:
+        """Return the lines as they stand between the edges of a quote, and nowhere else."""
+        return [f"{self.mark}{_defused(line)}" for text in lines for line in text.split("\n")]
+
+    def around(self, label: str, marked: Iterable[str]) -> str:
+        """Return marked lines between the edges; `label`, which is ours, says what they are."""
+        return "\n".join([self._edge(f"quoted: {label}"), *marked, self._edge("end")])
 
     def source(self, path: str, text: str) -> str:
         """Return a file between two edges, unmarked, so that it can be copied exactly."""

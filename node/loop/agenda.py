@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
+from agent.proposal import Left
 from node.claims.choosing import Peers
 from node.home.clock import passing_s
 from node.ladder.promotion import Promotion
@@ -99,6 +100,15 @@ class Agenda:
         self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
         self._wanted_jobs: set[int] = set()
         self._is_judged_at_last = False  # in a session on demand
+
+    @property
+    def left(self) -> Left:
+        """What is left of the session; None of what has no end."""
+        left_s, most = self.plan.left_s, self.goal.max_experiments
+        return Left(
+            seconds=None if math.isinf(left_s) else left_s,
+            experiments=None if most is None else max(0, most - self._opened),
+        )
 
     def want(self, mark: bytes) -> None:
         """Do not end a session on demand before the source with this canonical AST is decided."""

@@ -6,11 +6,12 @@ it is and marked by who says so.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
-from agent.proposal import Aim, Brief, Context, PeerPatch
+from agent.proposal import NO_END, Aim, BaseFigures, Brief, Context, Left, PeerPatch
 from agent.source.allow_lists import allow_list
 from node.home.clock import clock_ms
 from node.home.people import People
@@ -28,6 +29,8 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import words_of
 
 MOST_BYTES: Final = 64 * 1024
+_INTERVAL_SD: Final = 1.96  # half of a 95 % interval
+_LOOKED_AT: Final = 4  # of the base's runs the latest, for one that printed a curve
 
 
 class ProgramText:
@@ -74,9 +77,8 @@ class ProgramText:
 class Briefing:
     """Makes contexts for one line. `peers` answers with their claims, the most promising first.
 
-    `policy` is what its changes are judged by.
-
-    What those say whom the user blocked is not passed on.
+    `policy` is what its changes are judged by, `usd_left` the day's money for models, None where
+    nobody pays. What those say whom the user blocked is not passed on.
     """
 
     ledger: Ledger
@@ -91,9 +93,10 @@ class Briefing:
     show_unverified_words: bool = False
     others: OthersTries | None = None
     clock_ms: Callable[[], int] = clock_ms
+    usd_left: Callable[[], float | None] = lambda: None
 
-    def context(self, *, tried: Callable[[bytes], bool], seed: int) -> Context:
-        """Return what is known now, about where the node explores."""
+    def context(self, *, tried: Callable[[bytes], bool], seed: int, left: Left = NO_END) -> Context:
+        """Return what is known now, about where the node explores; `left` is of the session."""
         store, line, working = self.ledger.store, self.ledger.key, self.ledger.explored
         author, blocked = self.ledger.publication.author, self.people().blocked
         others, moves = self.others, [move.name for move in self.task.moves]
@@ -105,7 +108,7 @@ class Briefing:
             history=self.outcomes.all,
             tried=tried,
             seed=seed,
-            brief=self._brief(),
+            brief=self._brief(left),
             peers=self.peers(),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
@@ -121,11 +124,10 @@ class Briefing:
             others_part=others.part_of(moves, self.clock_ms()) if others else frozenset(),
         )
 
-    def _brief(self) -> Brief:
-        manifest, line, program = self.task.manifest, self.ledger.line, self.program()
+    def _brief(self, left: Left) -> Brief:
+        manifest, program = self.task.manifest, self.program()
         now_ms, store = self.clock_ms(), self.ledger.store
         keep_program(store, self.ledger.key, program, now_ms=now_ms)
-        bank_nano = line.bank_nano if line else ()
         words = words_of(manifest)
         return Brief(
             task=manifest.name,
@@ -137,9 +139,40 @@ class Briefing:
             hardware_class=self.ledger.key.hardware_class,
             limits=words.limits,
             measured=words.measured,
-            noise_sd=self.noise_sd(),
-            best=sum(bank_nano) / len(bank_nano) / NANO if bank_nano else None,
+            noise_sd=self._run_sd,
+            base=self._base(),
             imports=allow_list(manifest.kind).imports,
             policy=self.policy,
             notes=notes_in_force(store, self.ledger.key, now_ms=now_ms),
+            left=replace(left, usd=self.usd_left()),
+        )
+
+    @property
+    def _run_sd(self) -> float:
+        """The standard deviation of one run on the public split, which gains are told in."""
+        return self.noise_sd() * self.ledger.style.public_scatter
+
+    def _base(self) -> BaseFigures | None:
+        """Return what the working line measures and takes; None while nobody knows."""
+        line = self.ledger.line
+        if line is None or not line.bank_nano:
+            return None
+        scatters = bool(self.policy.rechecks_sd)
+        figures = BaseFigures(
+            metric=fmean(line.bank_nano) / NANO,
+            error=_INTERVAL_SD * self._run_sd / len(line.bank_nano) ** 0.5 if scatters else 0.0,
+            runs=len(line.bank_nano),
+            number=self.outcomes.number_of(line.working),
+        )
+        latest = self.ledger.store.jobs.latest_of(line.key, line.working, limit=_LOOKED_AT)
+        measured = [one for one in latest if one.run.status == "ok"]
+        if not measured:
+            return figures
+        run, curves = measured[0].run, [one.curve for one in measured if one.curve]
+        return replace(
+            figures,
+            seconds=run.ms / 1000,
+            cpu_seconds=run.cpu_ms / 1000 if run.cpu_ms else None,
+            memory_bytes=run.peak_mem_bytes or None,
+            curve=tuple((point.step, point.loss) for point in curves[0]) if curves else (),
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
-from agent.proposal import Context, Proposal, Proposer, Silence, SlowProposer
+from agent.proposal import Context, Left, Proposal, Proposer, Silence, SlowProposer
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from node.line.carried import UNFIT, carried_ideas
@@ -102,6 +102,7 @@ class Ideas:
         self._slow = slow
         self._imported = imported
         self._seed = seed
+        self._left: Callable[[], Left] = Left
         self._handed_out = 0
         self._again: list[Idea] = []
         self._prepared: asyncio.Task[Proposal | None] | None = None
@@ -178,6 +179,10 @@ class Ideas:
         if wanting is not None:
             wanting.begin(context)
             self._outcomes.forget_crash()  # it has its chance to be mended; then something else
+
+    def plan_by(self, left: Callable[[], Left]) -> None:
+        """Have proposers told from now on what is left of the session."""
+        self._left = left
 
     def mark_tried(self, mark: bytes) -> None:
         """Remember that a source with this canonical AST ran."""
@@ -287,4 +292,5 @@ class Ideas:
                 self._ledger.explored,
             ),
             seed=self._seed + len(self._outcomes.all) + self._handed_out,
+            left=self._left(),
         )

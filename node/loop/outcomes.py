@@ -1,9 +1,11 @@
 """What came of the experiments of a line, as proposers learn from it.
 
 Read from closed jobs once and kept up to date by the loop. Of older experiments only what was
-decided is kept; the latest have their edits, their knobs' values and why they failed.
+decided and measured is kept; the latest have their edits, their knobs' values and why they failed.
+An experiment's number is that of its job.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, cast
@@ -12,7 +14,7 @@ from agent.proposal import DECISION_WORDS, MAX_REPAIRS, Crash, Decision, Outcome
 from agent.source.literals import knob_values
 from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger
-from node.store.jobs import Job
+from node.store.jobs import Job, StoredOutcome
 from protocol.runs import Run, speaking_nano
 from protocol.units import from_nano
 from trainer.task_folder.task import Task
@@ -20,6 +22,7 @@ from trainer.task_folder.task import Task
 IN_FULL: Final = 300  # of the latest: each is a source to parse
 _SLOW: Final = {"llm", "command"}  # proposers that can read why something failed
 _LOG_LINES = 50
+_LINE_CHARS: Final = 400
 
 
 class Outcomes:
@@ -30,12 +33,13 @@ class Outcomes:
         self._task = task
         self._all: list[Outcome] = []
         self.crash: Crash | None = None
+        # By the trees that they made; the task's own source is before the first.
+        self._numbers = {ledger.subject.source.tree: 0}
         self._open_then = 0  # the latest experiment that was there when the crash was known
         jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
         for number, job in enumerate(jobs):
-            step = job.step
             if number < len(jobs) - IN_FULL:
-                self._add(_decided(step))
+                self._add(self._decided(job))
             else:
                 self._learn(job, open_then=job.id)
 
@@ -51,13 +55,13 @@ class Outcomes:
 
     def _learn(self, job: Job[ExperimentStep], *, open_then: int) -> None:
         step = job.step
-        decided = _decided(step)
+        decided = self._decided(job)
         if decided is None:
             return
         ended = [one.outcome for one in self._ledger.store.jobs.runs_of(job.id) if one.outcome]
         runs = [one for one in ended if one.run.role == "candidate"]
         last = runs[-1] if runs else None
-        self._add(self._in_full(decided, step, [one.run for one in runs]))
+        self._add(self._in_full(decided, step, ended))
         if step.proposer not in _SLOW:
             return
         if step.decision == "failed" and last is not None:
@@ -69,21 +73,56 @@ class Outcomes:
         """Let go of the crash that was worth a mend: somebody is asked to mend it."""
         self.crash = None
 
+    def number_of(self, tree: bytes) -> int | None:
+        """The number of the experiment that made a tree, 0 for the task's own; None: neither."""
+        return self._numbers.get(tree)
+
     def _add(self, outcome: Outcome | None) -> None:
         if outcome is not None:
             self._all.append(outcome)
 
-    def _in_full(self, decided: Outcome, step: ExperimentStep, runs: Sequence[Run]) -> Outcome:
-        if step.author is not None:  # what peers wrote is told elsewhere, if at all
-            return decided
-        return replace(
+    def _decided(self, job: Job[ExperimentStep]) -> Outcome | None:
+        """Return what a job's own words say of it; None of one that is tried again."""
+        step = job.step
+        if step.decision not in DECISION_WORDS:
+            return None
+        self._numbers.setdefault(step.tree, job.id)
+        author = step.author and step.author.hex()[:8]
+        return Outcome(
+            key=step.key,
+            decision=cast("Decision", step.decision),
+            gain_sd=None if step.gain_milli is None else step.gain_milli / 1000,
+            title=f"a claim of {author}" if author else step.title,
+            proposer=step.proposer,
+            metric=from_nano(step.screen_nano),
+            author=author or None,
+            number=job.id,
+            base=self.number_of(step.base),
+        )
+
+    def _in_full(
+        self, decided: Outcome, step: ExperimentStep, ended: Sequence[StoredOutcome]
+    ) -> Outcome:
+        """Return it with what its runs say."""
+        own = [one for one in ended if one.run.role == "candidate"]
+        runs = [one.run for one in own]
+        told = replace(
             decided,
-            edits=step.edits,
             metric=from_nano(speaking_nano(runs)),
+            error_sd=None if decided.gain_sd is None else _error_sd(step, ended),
+            seconds=runs[-1].ms / 1000 if runs else None,
+        )
+        if step.author is not None:  # what peers wrote is told elsewhere, if at all
+            return told
+        has_failed = bool(runs) and runs[-1].status != "ok"
+        return replace(
+            told,
+            edits=step.edits,
             values=knob_values(
                 self._ledger.source(step.tree), self._task.editable, self._task.knobs
             ),
-            reason=(runs[-1].reason or "") if runs and runs[-1].status != "ok" else "",
+            reason=(runs[-1].reason or "") if has_failed else "",
+            last_line=_last_line(own[-1].log_tail) if has_failed else "",
         )
 
     def _crash(self, step: ExperimentStep, run: Run, log_tail: str) -> Crash | None:
@@ -101,15 +140,14 @@ class Outcomes:
         )
 
 
-def _decided(step: ExperimentStep) -> Outcome | None:
-    if step.decision not in DECISION_WORDS:
-        return None
-    author = step.author and step.author.hex()[:8]
-    return Outcome(
-        key=step.key,
-        decision=cast("Decision", step.decision),
-        gain_sd=None if step.gain_milli is None else step.gain_milli / 1000,
-        title=f"a claim of {author}" if author else step.title,
-        proposer=step.proposer,
-        author=author or None,
-    )
+def _error_sd(step: ExperimentStep, ended: Sequence[StoredOutcome]) -> float:
+    """Return the standard error of a gain, in deviations of one run: both its sides scatter."""
+    own = sum(one.run.role == "candidate" for one in ended)
+    beside = sum(one.run.role == "base" for one in ended) or len(step.bank_nano)
+    fresh = max(1, own - 1)  # of several the screen, which is selected, does not speak
+    return math.sqrt(1 / fresh + 1 / max(1, beside))
+
+
+def _last_line(log_tail: str) -> str:
+    lines = log_tail.rstrip().splitlines()
+    return lines[-1][:_LINE_CHARS] if lines else ""

@@ -36,6 +36,7 @@ from node.loop.outcomes import Outcomes
 from node.loop.research import Research
 from node.loop.session_plan import Goal, local_time
 from node.networks.fleet import people_of
+from node.proposing.budget import usd_left_today
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_peer_sandbox
@@ -101,6 +102,7 @@ class Thinking:
             aim=exploring.aim,
             show_unverified_words=config.peers_words,
             others=OthersTries(ledger.store, ledger.key, ledger.publication.author),
+            usd_left=partial(usd_left_today, ledger.store, config),
         )
         ideas = Ideas(
             ledger=ledger,
@@ -174,6 +176,7 @@ class Thinking:
             now=now,
             clock_s=clock_s,
         )
+        self.ideas.plan_by(lambda: agenda.left)
         return Research(desk=desk, ideas=self.ideas, agenda=agenda, news=news)
 
 

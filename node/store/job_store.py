@@ -174,6 +174,16 @@ class JobStore:
         """Return a job's runs in the order they were planned."""
         return self._runs("job = ? ORDER BY ordinal", (job_id,))
 
+    def latest_of(self, line: LineKey, tree: bytes, *, limit: int) -> list[StoredOutcome]:
+        """Return how the latest runs of a tree on a line ended, the newest first."""
+        ended = self._runs(
+            "tree = ? AND outcome IS NOT NULL"
+            " AND job IN (SELECT id FROM job WHERE task = ? AND class = ?)"
+            " ORDER BY job DESC, ordinal DESC LIMIT ?",
+            (tree, line.task, line.hardware_class, limit),
+        )
+        return [one.outcome for one in ended if one.outcome is not None]
+
     def outcomes_of(self, runs: Sequence[Run]) -> list[StoredOutcome]:
         """Return what is kept of these runs of own records, of each that is, in their order."""
         places = ",".join("?" * len(runs))

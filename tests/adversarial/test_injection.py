@@ -246,7 +246,7 @@ def test_a_quote_that_a_model_repeats_is_no_answer() -> None:
     hostile = told_by(lambda: ATTACKS["our blocks"], show_unverified_words=True)
     nonce = fence_of(hostile, SECRET).nonce
     content = messages(hostile)[1].content
-    _, _, quotes = content.partition(f"--- {nonce} quoted: ")
+    quotes = content.partition(f"--- {nonce} quoted: ")[2].partition("\n# Now\n")[0]
     assert MARK in quotes
     assert isinstance(parse_answer(quotes, ("train.py",)), Slip)
     bare = quotes.replace(f"{nonce[:4]}| ", "")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.proposal import Brief, Context, Crash, Outcome, PeerPatch, PeerReport
+from agent.proposal import BaseFigures, Brief, Context, Crash, Outcome, PeerPatch, PeerReport
 from agent.source.allow_lists import TRAINING
 from agent.source.edits import reapply
 from protocol.ideas import Edit
@@ -34,7 +34,7 @@ BRIEF = Brief(
 script prints or computes about itself counts for nothing: never read, print or aim at a metric, \
 and leave the calls of the harness and their order as they are.""",
     noise_sd=0.0104,
-    best=1.2345,
+    base=BaseFigures(metric=1.2345, error=0.0144, runs=2, number=0),
     imports=TRAINING.imports,
 )
 

@@ -40,7 +40,7 @@ REPEATED = "what it wrote was tried before, or hardly differs from what was"
 FIT = Checked(fingerprint=MARK)
 BRIEF = Brief(
     task="tiny", program="Be bold.", metric="val_bpb", unit="", is_minimised=True, budget="",
-    hardware_class="", limits="", measured="", noise_sd=0.01, best=None,
+    hardware_class="", limits="", measured="", noise_sd=0.01, base=None,
     imports=TRAINING.imports,
 )  # fmt: skip
 CONTEXT = Context(

@@ -15,12 +15,29 @@ from hypothesis import strategies as st
 
 from agent.completion import Message
 from agent.model.prompt import SMALL_CHARS, errand, fence_of, prompt
-from agent.proposal import Aim, Context, Insight, Silence
+from agent.proposal import Aim, BaseFigures, Context, Insight, Left, Silence
 from protocol.source import Source
-from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, outcome, peer
+from tests.agent.contexts import BRIEF, MOVES, SECRET, TINY, context, crash, edit, outcome, peer
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 ROOMY = 100_000
+RATE_UP = edit("LEARNING_RATE = 1e-2\n", "LEARNING_RATE = 2e-2\n")
+RATE_DOWN = edit("LEARNING_RATE = 1e-2\n", "LEARNING_RATE = 7e-3\n")
+WHOLE_BRIEF = replace(
+    BRIEF,
+    base=BaseFigures(
+        metric=1.2345,
+        error=0.0144,
+        runs=2,
+        number=9,
+        seconds=61.2,
+        cpu_seconds=88.0,
+        memory_bytes=512_000_000,
+        curve=tuple((step, 5.5 - step / 100) for step in range(5, 305, 5)),
+    ),
+    notes=("Try a warm-up.",),
+    left=Left(seconds=9_000.0, experiments=40, usd=1.5),
+)
 
 
 def messages(told: Context, limit_chars: int = ROOMY) -> tuple[Message, ...]:
@@ -42,14 +59,21 @@ def size(told: tuple[Message, ...]) -> int:
 def with_everything(**changes: Any) -> Context:
     """Return a context in which every section has something to say."""
     history = (
-        *(outcome("kept", title="Deeper", gain_sd=1.6),) * 3,
-        outcome("failed", title="Wider", reason="out of memory", edits=()),
-        outcome("rechecked_out", key="move:rope", title="Rotary positions", edits=MOVES["rope"]),
-        *(outcome(title="Muon", key="move:muon", edits=MOVES["muon"], gain_sd=-1.0),) * 12,
+        outcome("kept", title="Deeper", gain_sd=1.6, metric=1.2511, seconds=61.0),
+        outcome("failed", title="Wider", reason="exit code 1", edits=(), last_line="MemoryError"),
+        outcome("rechecked_out", title="Rotary positions", edits=MOVES["rope"], gain_sd=0.3),
+        outcome(title="LEARNING_RATE 1e-2 → 2e-2", key="knob:LEARNING_RATE:up", edits=(RATE_UP,)),
+        outcome(title="LEARNING_RATE 1e-2 → 7e-3", edits=(RATE_DOWN,), gain_sd=0.2),
+        *(outcome(title="Muon", key="move:muon", edits=MOVES["muon"], gain_sd=-1.0),) * 3,
         outcome("kept", author="aa" * 32, title="Clip", edits=MOVES["clip"], gain_sd=0.9),
     )
+    numbered = tuple(
+        replace(one, number=at, base=0 if at == 1 else 1, error_sd=one.gain_sd and 1.22)
+        for at, one in enumerate(history, 1)
+    )
     everything = {
-        "history": history,
+        "brief": WHOLE_BRIEF,
+        "history": numbered,
         "peers": (
             peer("qk-norm", level="here"),
             peer("softcap", level="others", is_near=False, hardware_class="h200-141g"),
@@ -137,27 +161,36 @@ def test_a_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
         assert TINY["train.py"].decode() in found[1].content
 
 
-def test_the_least_important_goes_first() -> None:
-    order = [  # what says that a section is there, the last to go first
-        "18 experiments",
-        "quoted: the latest",
-        "quoted: kept before",
-        "By kind of change",
-        "What others found",
-        "quoted: what this node concluded",
-        "quoted: what others are trying",
-        "quoted: tried most",
-        "quoted: P1 as its author wrote it",
-    ]
-    told = with_everything()
-    seen: set[tuple[bool, ...]] = set()
-    for limit_chars in range(size(messages(told)), 6_000, -45):
-        found = prompt(told, limit_chars=limit_chars, secret=SECRET)
-        if not isinstance(found, Silence):
-            present = tuple(sign in found[1].content for sign in order)
-            assert present == tuple(sorted(present, reverse=True)), limit_chars
-            seen.add(present)
-    assert len(seen) == len(order) + 1
+def test_what_was_tried_outlasts_what_others_say() -> None:
+    told, full = with_everything(), size(messages(with_everything()))
+    words, figures = "quoted: P1 as its author wrote it", "quoted: peers' patches"
+    seen = set()
+    for limit_chars in range(full, full - 1_700, -100):
+        user = messages(told, limit_chars)[1].content
+        seen.add((figures in user, words in user))
+        assert "9 experiments: 2 kept" in user
+        assert all(f"| {number} | " in user for number in range(1, 10))
+    assert seen == {(True, True), (True, False)}
+
+
+def test_the_answers_format_comes_last() -> None:
+    for told in (with_everything(), context(crash=crash(broken()))):
+        assert messages(told)[1].content.rpartition("\n# ")[2].startswith("Your answer\n")
+        assert told_to_do(told).rpartition("\n# ")[2].startswith("What to do\n")
+
+
+def test_what_the_present_source_takes_and_what_is_left_is_told() -> None:
+    system, user = messages(with_everything())
+    assert "measures 1.2345 ± 0.014 (95 % interval), the mean of 2 runs. It is" in system.content
+    assert "took 61.2 s, 88 s of processor time, 0.51 GB of memory." in system.content
+    assert "by step: 5: 5.45, 45: 5.05, 90: 4.6, 130: 4.2, 175: 3.75, 215" in user.content
+    assert "2.5 hours, 40 experiments, 1.50 USD for asking models today." in user.content
+    assert "# What is left" not in messages(context())[1].content
+
+
+def test_the_noise_is_named_once() -> None:
+    whole = "".join(message.content for message in messages(with_everything()))
+    assert whole.count("0.0104") == 1
 
 
 @pytest.mark.parametrize("aim", get_args(Aim))
@@ -170,7 +203,7 @@ def test_the_direction_and_the_noise_are_told() -> None:
     system = messages(context())[0].content
     assert "val_bpb (bits per byte); lower is better" in system
     assert "one standard deviation (sd) is 0.0104 bits per byte" in system
-    upward = replace(BRIEF, is_minimised=False, best=None)
+    upward = replace(BRIEF, is_minimised=False, base=None)
     system = messages(context(brief=upward))[0].content
     assert "higher is better" in system
     assert "measures" not in system.split("\n")[4]
@@ -178,8 +211,8 @@ def test_the_direction_and_the_noise_are_told() -> None:
 
 def test_a_small_file_may_be_answered_whole_and_a_large_one_not() -> None:
     large = Source.of({"train.py": TINY["train.py"] + b"#\n" * SMALL_CHARS})
-    assert "the whole new file" in messages(context())[0].content
-    assert "the whole new file" not in messages(context(source=large))[0].content
+    assert "the whole new file" in messages(context())[1].content
+    assert "the whole new file" not in messages(context(source=large))[1].content
 
 
 def test_a_repair_shows_the_failed_version_its_last_words_and_its_change() -> None:

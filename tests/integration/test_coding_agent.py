@@ -64,7 +64,7 @@ BRIEF = Brief(
     limits="",
     measured="",
     noise_sd=0.01,
-    best=None,
+    base=None,
     imports=TRAINING.imports,
 )
 

@@ -4,21 +4,24 @@ from dataclasses import replace
 
 import pytest
 
-from agent.proposal import Context
+from agent.proposal import Context, Left
 from node.home.clock import clock_ms
 from node.home.home import Home
+from node.line.bank import open_bank
 from node.line.ledger import Ledger
 from node.loop.briefing import Briefing
 from node.loop.outcomes import Outcomes
 from node.store.blobs import Blobs
+from node.store.jobs import StoredOutcome
 from node.store.notes import keep_note
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.units import NANO
 from tests.node.books import BASE_NANO, GAIN_NANO, keep, ledger_of, with_baseline
-from tests.node.examples import BASELINE, LINE, MANIFEST
+from tests.node.examples import BASELINE, LINE, MANIFEST, run
 from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
+from trainer.measuring.loss_curve import LossPoint
 
 
 @pytest.fixture
@@ -44,7 +47,11 @@ def test_a_brief_says_what_is_measured_and_within_what(home: Home, ledger: Ledge
     limits = MANIFEST.limits
     assert (brief.task, brief.program, brief.noise_sd) == (MANIFEST.name, "Lower it.", 0.01)
     assert (brief.metric, brief.is_minimised) == (MANIFEST.metric.name, True)
-    assert brief.best == pytest.approx(BASE_NANO / NANO)
+    base = brief.base
+    assert base is not None
+    assert (base.metric, base.runs) == (pytest.approx(BASE_NANO / NANO), 2)
+    assert base.error == pytest.approx(1.96 * 0.01 / 2**0.5)
+    assert (base.number, base.seconds) == (0, run(BASE_NANO).ms / 1000)
     assert f"{limits.limit_s} s for training" in brief.limits
     assert f"weights of {limits.weights_mb} MB" in brief.limits
 
@@ -54,8 +61,43 @@ def test_the_source_is_the_working_line_s(home: Home, ledger: Ledger) -> None:
     context = told(ledger, home)
     assert context.source["train.py"] == b"LEARNING_RATE = 0.9\n"
     assert context.brief is not None
-    assert context.brief.best == pytest.approx((BASE_NANO - GAIN_NANO) / NANO)
-    assert [outcome.decision for outcome in context.history] == ["kept"]
+    assert context.brief.base is not None
+    assert context.brief.base.metric == pytest.approx((BASE_NANO - GAIN_NANO) / NANO)
+    (outcome,) = context.history
+    assert (outcome.decision, outcome.base) == ("kept", 0)
+    assert context.brief.base.number == outcome.number > 0
+
+
+def test_the_loss_curve_is_that_of_the_latest_run_that_printed_one(
+    home: Home, ledger: Ledger, store: Store
+) -> None:
+    curve = (LossPoint(step=5, loss_nano=3 * NANO), LossPoint(step=10, loss_nano=2 * NANO))
+    for number, points in enumerate((curve, ())):
+        job = open_bank(ledger)
+        (planned,) = store.jobs.runs_of(job.id)
+        ended = replace(run(BASE_NANO), role="base", seed=planned.seed, cpu_ms=2_500 + number)
+        store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail="", curve=points))
+    brief = told(ledger, home).brief
+    assert brief is not None
+    assert brief.base is not None
+    assert brief.base.curve == ((5, 3.0), (10, 2.0))
+    assert brief.base.cpu_seconds == 2.501
+
+
+def test_what_is_left_is_told_as_far_as_it_is_known(home: Home, ledger: Ledger) -> None:
+    task = Bench(home=home, store=ledger.store).session().task
+    briefing = Briefing(
+        ledger=ledger,
+        task=task,
+        outcomes=Outcomes(ledger, task),
+        program=lambda: "Lower it.",
+        noise_sd=lambda: 0.01,
+        usd_left=lambda: 1.5,
+    )
+    session = Left(seconds=60.0, experiments=3)
+    brief = briefing.context(tried=lambda _: False, seed=1, left=session).brief
+    assert brief is not None
+    assert brief.left == Left(seconds=60.0, experiments=3, usd=1.5)
 
 
 def test_what_others_try_on_this_line_is_told(home: Home, ledger: Ledger, store: Store) -> None:
@@ -76,7 +118,7 @@ def test_before_the_first_run_it_is_about_the_task_s_baseline(home: Home, store:
     context = told(ledger_of(home, store), home)
     assert context.source == BASELINE
     assert context.brief is not None
-    assert context.brief.best is None
+    assert context.brief.base is None
 
 
 def test_what_the_owner_says_is_told_for_a_day(home: Home, ledger: Ledger, store: Store) -> None:

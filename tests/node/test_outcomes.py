@@ -14,7 +14,7 @@ from node.loop.outcomes import Outcomes
 from node.store.jobs import Job, StoredOutcome
 from node.store.store import Store
 from protocol.units import NANO
-from tests.node.books import BASE_NANO, conclude, proposal_of, with_baseline
+from tests.node.books import BASE_NANO, conclude, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, run
 from tests.node.scripted import Bench
 
@@ -50,6 +50,25 @@ def test_an_outcome_says_what_was_tried_and_what_came_of_it(home: Home, ledger: 
     assert outcome.values == (("LEARNING_RATE", 0.7),)
     assert outcome.edits == proposal_of(BASELINE, "0.7").edits
     assert (outcome.title, outcome.reason) == ("LEARNING_RATE → 0.7", "")
+    assert outcome.seconds == run(BASE_NANO).ms / 1000
+    assert outcome.error_sd == pytest.approx((1 / 1 + 1 / 2) ** 0.5)  # a run, against two
+
+
+def test_an_outcome_names_the_experiment_that_its_base_came_from(
+    home: Home, ledger: Ledger
+) -> None:
+    keep(ledger, "0.9")
+    conclude(ledger, proposal_of(ledger.explored, "0.7"), "screened_out", BASE_NANO)
+    kept, later = outcomes_of(ledger, home).all
+    assert (kept.base, later.base) == (0, kept.number)
+    assert later.number > kept.number > 0
+
+
+def test_a_failure_comes_with_the_last_line_that_it_printed(home: Home, ledger: Ledger) -> None:
+    crashed(ledger)
+    (outcome,) = outcomes_of(ledger, home).all
+    assert (outcome.reason, outcome.last_line) == ("TypeError", "line 79")
+    assert (outcome.metric, outcome.error_sd) == (None, None)
 
 
 def test_learning_and_reading_again_come_to_the_same(home: Home, ledger: Ledger) -> None:
@@ -77,6 +96,8 @@ def test_what_a_peer_wrote_is_no_part_of_an_outcome(home: Home, ledger: Ledger) 
         title="a claim of abababab",
         proposer="peer",
         author="abababab",
+        number=job.id,
+        base=0,
     )
 
 

@@ -40,7 +40,7 @@ EDITED = Source.of({"train.py": b"WIDTH = 96\nDEPTH = 4\n"})
 BRIEF = Brief(
     task="short", program="Make it better.\n", metric="val_bpb", unit="bits per byte",
     is_minimised=True, budget="64 tokens", hardware_class="cpu-x86_64", limits="", measured="",
-    noise_sd=0.01, best=None,
+    noise_sd=0.01, base=None,
     imports=TRAINING.imports,
 )  # fmt: skip
 CONTEXT = Context(

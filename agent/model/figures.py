@@ -1,0 +1,66 @@
+"""What the present source measures and takes, and what is left to spend, each on a line or two.
+
+Numbers of this node's own, in words of ours: nothing here is a quote.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from agent.proposal import BaseFigures, Brief, Left
+
+CURVE_POINTS: Final = 8
+
+
+def measured_line(brief: Brief) -> str:
+    """Return what the present source measures, with its interval, as the end of a line."""
+    base = brief.base
+    if base is None:
+        return ""
+    interval = f" ± {base.error:.2g} (95 % interval)" if base.error > 0 else ""
+    runs = "1 run" if base.runs == 1 else f"{base.runs} runs"
+    whose = {None: "", 0: " It is the task's first source."}.get(
+        base.number, f" It is that of experiment {base.number}."
+    )
+    return f" The present source measures {base.metric:.6g}{interval}, the mean of {runs}.{whose}"
+
+
+def takes_line(brief: Brief) -> str:
+    """Return what the present source takes of the limits, as the end of a line."""
+    base = brief.base
+    if base is None or base.seconds is None:
+        return ""
+    told = [f"{base.seconds:.3g} s"]
+    if base.cpu_seconds is not None:
+        told.append(f"{base.cpu_seconds:.3g} s of processor time")
+    if base.memory_bytes is not None:
+        told.append(f"{base.memory_bytes / 1e9:.2g} GB of memory")
+    return f" The present source took {', '.join(told)}."
+
+
+def curve_line(base: BaseFigures) -> str:
+    """Return the loss that the present source printed while it trained, in eight points."""
+    points = ", ".join(f"{step}: {loss:.4g}" for step, loss in _thinned(base.curve))
+    return f"The loss that it prints in training, by step: {points}."
+
+
+def left_line(left: Left) -> list[str]:
+    """Return what is left of the session and of the day's money, where there is an end to it."""
+    told = []
+    if left.seconds is not None:
+        hours = left.seconds / 3600
+        told.append(
+            f"{hours:.1f} hours" if hours >= 1 else f"{max(0.0, left.seconds) / 60:.0f} minutes"
+        )
+    if left.experiments is not None:
+        told.append("1 experiment" if left.experiments == 1 else f"{left.experiments} experiments")
+    if left.usd is not None:
+        told.append(f"{left.usd:.2f} USD for asking models today")
+    return [f"# What is left\n{', '.join(told)}."] if told else []
+
+
+def _thinned(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return at most eight points, the first and the last among them."""
+    if len(curve) <= CURVE_POINTS:
+        return [*curve]
+    last = len(curve) - 1
+    return [curve[round(place * last / (CURVE_POINTS - 1))] for place in range(CURVE_POINTS)]

@@ -1,0 +1,150 @@
+"""What others found, are trying and say: facts about their patches, told by us, in quotes.
+
+Words of others are there only where this node verified the result, or the user asked for them.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.model.facts import facts, said_constant
+from agent.model.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, one_line
+from agent.model.sections import Section
+from agent.model.table import gain_words
+from agent.proposal import Context, PeerPatch, PeerReport
+from agent.source.hunks import hunks_of
+from protocol.hardware import family_of
+
+_PEERS: Final = 32
+_WORDS: Final = 12  # peers' patches that are shown in full
+_INSIGHTS: Final = 8
+_INTENTS: Final = 16
+_REPORTS: Final = 4
+_MOST_HOURS: Final = 10_000.0
+_MOST_COUNTED: Final = 1_000_000  # in one session
+
+# Of a report's figures those that say what came of it: other names are others' words.
+_COUNTS: Final = {
+    "experiments": "experiments",
+    "kept": "kept",
+    "failed": "failed",
+    "checkpoints": "checkpoints",
+    "passed": "of them confirmed",
+}
+_LEVELS: Final = {
+    "here": "measured here",
+    "others": "re-run by others",
+    "claimed": "claimed by its author only",
+}
+
+
+def peer_row(patch: PeerPatch, known: frozenset[str]) -> str:
+    """Return on one line what a peer's patch does and gains: no word of its author's."""
+    where = "this class" if patch.is_near else f"other hardware, {family_of(patch.hardware_class)}"
+    change = "; ".join(facts(hunks_of(patch.edits, patch.diff), known)) or "a change"
+    return f"{gain_words(patch.gain_sd)}, {_LEVELS[patch.level]}, on {where}: {change}"
+
+
+def report_row(report: PeerReport) -> str:
+    """Return on one line what a peer's session came to, in figures and words of ours alone."""
+    where = (
+        "this class" if report.is_near else f"other hardware, {family_of(report.hardware_class)}"
+    )
+    is_plausible = math.isfinite(report.hours) and 0 <= report.hours <= _MOST_HOURS
+    told = [f"{report.hours:.1f} h on {where}" if is_plausible else f"on {where}"]
+    known = dict(report.figures)
+    told += [
+        f"{known[name]} {words}"
+        for name, words in _COUNTS.items()
+        if 0 <= known.get(name, -1) <= _MOST_COUNTED
+    ]
+    if report.gain_sd:
+        told.append(f"verified gain {gain_words(report.gain_sd)}")
+    return ", ".join(told)
+
+
+@dataclass(frozen=True, slots=True)
+class OthersWork:
+    """Writes the sections of one context; `known` are the names that facts may say."""
+
+    context: Context
+    known: frozenset[str]
+    fence: Fence
+
+    def sections(self) -> Iterator[Section]:
+        """All of them, in the order that they are read in."""
+        ranked = sorted(self.context.peers, key=_promise)[:_PEERS]
+        rows = [f"P{at}: {peer_row(patch, self.known)}" for at, patch in enumerate(ranked, 1)]
+        label = "peers' patches; figures and changes as parsed here"
+        yield self._quoted("peers", label, rows, 3, heading="## What others found")
+        may_show = [
+            (at, patch)
+            for at, patch in enumerate(ranked, 1)
+            if patch.level == "here" or self.context.show_unverified_words
+        ]
+        for place, (at, patch) in enumerate(may_show[:_WORDS]):
+            yield self._patch_words(at, patch, 100 + place)
+        yield self._intents()
+        yield self._reports()
+        if self.context.show_unverified_words:
+            theirs = [one.text for one in self.context.insights if not one.is_own]
+            rows = [f"- {one_line(text, MAX_WHY)}" for text in theirs[:_INSIGHTS]]
+            label = "what others say they learned; nobody checked it here"
+            yield self._quoted("peers' insights", label, rows, 90)
+
+    def _patch_words(self, number: int, patch: PeerPatch, rank: int) -> Section:
+        lines = [
+            f"title: {one_line(patch.title, MAX_TITLE)}",
+            f"why: {one_line(patch.why, MAX_WHY)}",
+            *diff_lines(patch.diff),
+        ]
+        label = f"P{number} as its author wrote it, {_LEVELS[patch.level]}"
+        return self._quoted(f"P{number}", label, lines, rank, may_end_early=False)
+
+    def _intents(self) -> Section:
+        titles = self.context.intents[:_INTENTS]
+        if self.context.show_unverified_words:
+            rows = [one_line(title, MAX_TITLE) for title in titles]
+        else:
+            told = [said_constant(title, self.known) for title in titles]
+            rows = [fact for fact in told if fact]
+            if others := len(told) - len(rows):
+                rows.append(f"{others} more, of which only their authors know")
+        return self._quoted("intents", "what others are trying now", rows, 7)
+
+    def _reports(self) -> Section:
+        """Figures always, as what is known of a peer's patch; its author's title as words are."""
+        rows: list[str] = []
+        for number, report in enumerate(self.context.reports[:_REPORTS], 1):
+            rows.append(f"R{number}: {report_row(report)}")
+            if self.context.show_unverified_words:
+                rows.append(f"R{number} title: {one_line(report.title, MAX_TITLE)}")
+        label = "sessions of others, in figures as they count them; nobody checked them here"
+        return self._quoted("peers' reports", label, rows, 90)
+
+    def _quoted(
+        self,
+        name: str,
+        label: str,
+        rows: Iterable[str] | Sequence[str],
+        rank: int,
+        *,
+        heading: str = "",
+        may_end_early: bool = True,
+    ) -> Section:
+        return Section(
+            name=name,
+            rank=rank,
+            rows=tuple(self.fence.marked(rows)),
+            fence=self.fence,
+            heading=heading,
+            label=label,
+            may_end_early=may_end_early,
+        )
+
+
+def _promise(patch: PeerPatch) -> tuple[int, bool, float]:
+    """Order by how well a gain is known, then by how near, then by how large."""
+    gain_sd = patch.gain_sd if math.isfinite(patch.gain_sd) else 0.0
+    return ("here", "others", "claimed").index(patch.level), not patch.is_near, -gain_sd

@@ -1,0 +1,209 @@
+"""What this node tried, beyond the table: sums, failures, diffs, constants, kinds of change.
+
+All of it follows from the history. Titles, reasons and code are in quotes, whoever wrote them.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import Final
+
+from agent.model.facts import CATEGORIES, UNNAMED, category
+from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, Fence, code_line, one_line
+from agent.model.sections import Section
+from agent.model.table import (
+    FAILED,
+    Teller,
+    counted,
+    difference,
+    gain_words,
+    hunks_by,
+    is_near_miss,
+)
+from agent.proposal import DECISION_WORDS, Context, Outcome
+
+_FAILURES: Final = 24
+_DIFFS: Final = 12  # of what was kept, and as many of near misses
+_FIRST_DIFFS: Final = 4  # that go before what peers say
+_MAX_DIFF_LINES: Final = 60
+_CONSTANTS: Final = 24
+_LEAST_TRIES: Final = 2  # of a constant, for there to be a best one
+_INSIGHTS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class OwnWork:
+    """Writes the sections of one context."""
+
+    context: Context
+    teller: Teller
+    fence: Fence
+
+    def standing(self) -> Section:
+        """How many were made, with what success, and since when nothing was kept."""
+        history = self.context.history
+        if not history:
+            return self._plain("standing", "## So far", ["Nothing was tried yet."], 0)
+        plateau = next(
+            (age for age, one in enumerate(reversed(history)) if one.decision == "kept"),
+            len(history),
+        )
+        many = "1 experiment" if len(history) == 1 else f"{len(history)} experiments"
+        rows = [f"{many}: {counted(history)}."]
+        if plateau > 0:
+            rows.append(f"Nothing was kept in the last {plateau}.")
+        return self._plain("standing", "## So far", rows, 0)
+
+    def code_and_failures(self) -> Iterator[Section]:
+        """What the table has no room for."""
+        yield from self._diffs()
+        yield self._failures()
+
+    def lessons(self) -> Iterator[Section]:
+        """What all of it comes to."""
+        yield self._constants()
+        yield self._kinds()
+        own = [one.text for one in self.context.insights if one.is_own][:_INSIGHTS]
+        yield self._words("insights", "what this node concluded earlier", own)
+        yield self._words(
+            "scales", "this node's finds on larger and smaller tasks", self.context.scales
+        )
+
+    def _diffs(self) -> Iterator[Section]:
+        """What was kept, the newest first, and near misses, the nearest first, in turns."""
+        shown = [one for one in reversed(self.context.history) if self._has_diff(one)]
+        kept = [one for one in shown if one.decision == "kept"][:_DIFFS]
+        near = sorted(filter(is_near_miss, shown), key=lambda one: -(one.gain_sd or 0.0))[:_DIFFS]
+        turns = chain.from_iterable(zip_longest(kept, near))
+        for place, outcome in enumerate(one for one in turns if one is not None):
+            yield self._quoted(
+                f"diff {place + 1}",
+                _diff_label(outcome),
+                [one_line(outcome.title, MAX_TITLE), *_diff(outcome)],
+                2 if place < _FIRST_DIFFS else 10 + place,
+            )
+
+    def _has_diff(self, outcome: Outcome) -> bool:
+        """Whether its code says more than the table does, and may be shown."""
+        if not outcome.edits or not self.teller.may_quote(outcome):
+            return False
+        return any(fact.startswith(("adds ", "removes ")) for fact in self.teller.facts(outcome))
+
+    def _failures(self) -> Section:
+        rows = []
+        for one in _failed(self.context.history):
+            told = [self.teller.change(one), self.teller.reason(one)]
+            if self.teller.may_quote(one):
+                told.append(code_line(one.last_line.strip(), MAX_LINE))
+            rows.append(f"{one.number or '-'}: {' | '.join(filter(None, told))}")
+        return self._quoted(
+            "failures",
+            "failures, the newest of each kind: number: change | why | the last line printed",
+            rows,
+            1,
+            may_end_early=True,
+        )
+
+    def _constants(self) -> Section:
+        """Which constants matter: those that moved the metric most, by single changes of them."""
+        tries: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
+        for outcome in self.context.history:
+            facts = self.teller.facts(outcome)
+            is_alone = len(facts) == 1 and " → " in facts[0]
+            if is_alone and outcome.gain_sd is not None and not facts[0].startswith(UNNAMED):
+                name, _, step = facts[0].partition(" ")
+                tries[name].append((outcome.gain_sd, step))
+        spans = {
+            name: (min(told), max(told))
+            for name, told in tries.items()
+            if len(told) >= _LEAST_TRIES
+        }
+        ordered = sorted(spans, key=lambda name: (spans[name][0][0] - spans[name][1][0], name))
+        rows = []
+        for name in ordered[:_CONSTANTS]:
+            (worst, to_worst), (best, to_best) = spans[name]
+            rows.append(
+                f"{name}: {len(tries[name])} tries, from {gain_words(worst)} ({to_worst}) to "
+                f"{gain_words(best)} ({to_best})"
+            )
+        return self._quoted(
+            "constants",
+            "constants changed alone, those that matter most first",
+            rows,
+            5,
+            may_end_early=True,
+        )
+
+    def _kinds(self) -> Section:
+        tried, kept, failed = Counter[str](), Counter[str](), Counter[str]()
+        for outcome in self.context.history:
+            kind = category(outcome.key, hunks_by(outcome.edits))
+            tried[kind] += 1
+            kept[kind] += outcome.decision == "kept"
+            failed[kind] += outcome.decision in FAILED
+        rows = [
+            f"- {kind}: {tried[kind]} tried, {kept[kind]} kept, {failed[kind]} failed"
+            for kind in sorted(CATEGORIES, key=lambda kind: -tried[kind])
+            if tried[kind]
+        ]
+        untried = [kind for kind in CATEGORIES if not tried[kind]]
+        if rows and untried:
+            rows.append(f"Never tried: {', '.join(untried)}.")
+        return self._plain("kinds", "## By kind of change", rows, 6)
+
+    def _words(self, name: str, label: str, texts: Iterable[str]) -> Section:
+        rows = [f"- {one_line(text, MAX_WHY)}" for text in texts]
+        return self._quoted(name, label, rows, 4, may_end_early=True)
+
+    def _plain(self, name: str, heading: str, rows: Sequence[str], rank: int) -> Section:
+        return Section(name=name, rank=rank, rows=tuple(rows), fence=self.fence, heading=heading)
+
+    def _quoted(
+        self,
+        name: str,
+        label: str,
+        rows: Sequence[str],
+        rank: int,
+        *,
+        may_end_early: bool = False,
+    ) -> Section:
+        return Section(
+            name=name,
+            rank=rank,
+            rows=tuple(self.fence.marked(rows)),
+            fence=self.fence,
+            label=label,
+            may_end_early=may_end_early,
+        )
+
+
+def _failed(history: Sequence[Outcome]) -> Iterator[Outcome]:
+    """Yield the newest failures, one for each reason and last line."""
+    seen: set[tuple[str, str]] = set()
+    for outcome in reversed(history):
+        told = (outcome.reason, outcome.last_line)
+        if outcome.decision in FAILED and told not in seen:
+            seen.add(told)
+            yield outcome
+        if len(seen) == _FAILURES:
+            return
+
+
+def _diff_label(outcome: Outcome) -> str:
+    number = f"experiment {outcome.number}" if outcome.number else "an experiment"
+    gain = "" if outcome.gain_sd is None else f", {difference(outcome)} sd"
+    return f"code of {number}, {DECISION_WORDS[outcome.decision]}{gain}"
+
+
+def _diff(outcome: Outcome) -> list[str]:
+    """Return the lines that went and came, without what is around them."""
+    lines: list[str] = []
+    for hunk in hunks_by(outcome.edits):
+        lines += [f"-{line}" for line in hunk.removed]
+        lines += [f"+{line}" for line in hunk.added]
+    more = len(lines) - _MAX_DIFF_LINES
+    return [
+        *map(code_line, lines[:_MAX_DIFF_LINES]),
+        *([f"… {more} more lines"] if more > 0 else []),
+    ]
