@@ -76,7 +76,8 @@ def fence_for(secret: bytes, content: str) -> Fence:
 def one_line(text: str, limit: int) -> str:
     """Return prose as one line of at most `limit` characters, with nothing hidden in it."""
     shown = _visible(_BLANKS.sub(" ", text[: _SLACK * limit]))
-    plain = "".join(_spelt(one) if _is_styled(one) else one for one in shown)
+    styled = {one: _spelt(one) for one in set(shown) if _is_styled(one)}
+    plain = "".join(styled.get(one, one) for one in shown) if styled else shown
     spelt = _WORD.sub(lambda word: _spelt_if_mixed(word[0]), plain)
     return _cut(_BLANKS.sub(" ", spelt).strip(), limit)
 
@@ -105,7 +106,9 @@ def log_lines(log: str, most: int = MAX_LOG_LINES) -> tuple[str, ...]:
 def _visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
-    return unicodedata.normalize("NFC", "".join(one for one in text if not is_hidden(one)))
+    hidden = {one for one in set(text) if is_hidden(one)}
+    shown = "".join(one for one in text if one not in hidden) if hidden else text
+    return unicodedata.normalize("NFC", shown)
 
 
 def _is_styled(character: str) -> bool:

@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Final
 
@@ -148,21 +148,17 @@ class Table:
         self, history: Sequence[Outcome], teller: Teller, fence: Fence, *, metric: str
     ) -> None:
         self._history = history
+        self._teller = teller
         self._fence = fence
         met = {one.decision for one in history}
         meanings = [text for decision, text in _MEANINGS.items() if decision in met]
         self._heading = " ".join([_HEADING, *meanings])
         self._label = _COLUMNS.format(metric=metric)
         self._lines = fence.marked(map(teller.line, history))
-        self._short = fence.marked(map(teller.short_line, history))
         # The most telling first: the newest, what was kept, what came close, then by age.
-        newest = len(history) - _NEWEST
-        self._ranked = sorted(
-            range(len(history)),
-            key=lambda at: (0 if at >= newest else _remoteness(history[at]), -at),
-        )
+        self._ranked = sorted(range(len(history)), key=lambda at: (self._remoteness(at), -at))
 
-    @property
+    @cached_property
     def text(self) -> str:
         """All of it; "" without a history."""
         return self._shown(len(self._ranked), 0) if self._history else ""
@@ -187,10 +183,22 @@ class Table:
         ]
         if fitting:
             return self._shown(fitting[-1], len(ranked) - fitting[-1])
-        first = count_fitting((self._lines[at] for at in ranked[:_NEWEST]), left // _WHOLE_PART)
+        telling = (self._lines[at] for at in ranked if self._remoteness(at) <= 1)
+        first = count_fitting(telling, left // _WHOLE_PART)
         more = count_fitting((self._short[at] for at in ranked[first:]), left - whole[first])
         text = self._shown(first, more)
         return text if len(text) <= limit_chars else ""
+
+    @cached_property
+    def _short(self) -> list[str]:
+        return self._fence.marked(map(self._teller.short_line, self._history))
+
+    def _remoteness(self, at: int) -> int:
+        if at >= len(self._history) - _NEWEST:
+            return 0
+        if self._history[at].decision == "kept":
+            return 1
+        return 2 if is_near_miss(self._history[at]) else 3
 
     def _shown(self, whole: int, short: int) -> str:
         """Return the table with so many of the most telling lines whole and so many in brief."""
@@ -216,9 +224,3 @@ class Table:
 def is_near_miss(outcome: Outcome) -> bool:
     """Say whether it measured better than its base and was not kept."""
     return outcome.decision in {"screened_out", "rechecked_out"} and (outcome.gain_sd or 0.0) > 0
-
-
-def _remoteness(outcome: Outcome) -> int:
-    if outcome.decision == "kept":
-        return 1
-    return 2 if is_near_miss(outcome) else 3
