@@ -16,7 +16,6 @@ from typing import Final
 
 from agent.completion import NO_COST, CompletionRequest, Fault
 from agent.worker.prices import Price, Usage, nano_of
-from node.home.clock import clock_ms
 from node.home.home import Home
 from node.settings.config import Config
 from node.store import model_calls, schema
@@ -169,9 +168,9 @@ def spent_today(store: Store, now_ms: int) -> Spending:
     return model_calls.spending_on(store.database, model_calls.day_of(now_ms))
 
 
-def usd_left_today(store: Store, config: Config) -> float | None:
-    """Return what models may still cost today, in USD; None while they have cost nothing."""
-    spent = spent_today(store, clock_ms())
+def usd_left_today(store: Store, config: Config, now_ms: int) -> float | None:
+    """Return what models may still cost on that day, in USD; None while they cost nothing."""
+    spent = spent_today(store, now_ms)
     left_nano = nano_of(config.usd_per_day) - spent.usd_nano
     return max(0, left_nano) / NANO if spent.usd_nano else None
 

@@ -15,7 +15,7 @@ from functools import partial
 from agent.proposal import Proposer
 from node.claims.choosing import Peers
 from node.claims.peer_patches import MOST_FRESH, PeerPatches
-from node.home.clock import passing_s
+from node.home.clock import clock_ms, passing_s
 from node.home.home import Home
 from node.ladder.promotion import Promotion
 from node.line.activity import Activity
@@ -102,7 +102,7 @@ class Thinking:
             aim=exploring.aim,
             show_unverified_words=config.peers_words,
             others=OthersTries(ledger.store, ledger.key, ledger.publication.author),
-            usd_left=partial(usd_left_today, ledger.store, config),
+            usd_left=lambda: usd_left_today(ledger.store, config, clock_ms()),
         )
         ideas = Ideas(
             ledger=ledger,

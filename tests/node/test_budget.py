@@ -25,6 +25,7 @@ from node.proposing.budget import (
     most_of,
     passing_ledger,
     spent_today,
+    usd_left_today,
 )
 from node.settings.config import Config
 from node.store.database import Database
@@ -239,6 +240,10 @@ def test_a_store_tells_what_today_took(home: Home, ledger: Database, clock: Cloc
     with Store.open_read_only(home) as store:
         assert spent_today(store, clock()) == Spending(calls=1, tokens=18, usd_nano=103)
         assert spent_today(store, clock() + DAY_MS) == Spending()
+        dollar = Config(usd_per_day=1.0)
+        assert usd_left_today(store, dollar, clock()) == pytest.approx(1 - 103e-9, abs=1e-12)
+        assert usd_left_today(store, dollar, clock() + DAY_MS) is None
+        assert usd_left_today(store, Config(usd_per_day=0.0), clock()) == 0
 
 
 def test_a_ledger_can_be_had_without_a_home(home: Home, clock: Clock) -> None:

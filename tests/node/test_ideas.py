@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from agent.proposal import Context, Left, Proposal
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, open_experiment
@@ -27,7 +28,7 @@ from tests.node.books import (
     with_baseline,
 )
 from tests.node.examples import BASELINE, LINE
-from tests.node.scripted import Bench
+from tests.node.scripted import Bench, Rates
 from tests.node.strangers import Stranger
 
 
@@ -183,3 +184,29 @@ def test_proposers_learn_what_was_decided_also_before_a_restart(home: Home, ledg
     job = ledger.store.jobs.closed_jobs(LINE, ExperimentStep)[-1]
     ideas.learn(replace(job, step=replace(job.step, gain_milli=None)))
     assert [entry.decision for entry in ideas.context().history] == ["rechecked_out", "failed"]
+
+
+class Listening(Rates):
+    """Proposes rates, and remembers what it was told is left."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        self.left: list[Left] = []
+
+    def propose(self, context: Context) -> Proposal | None:
+        assert context.brief is not None
+        self.left.append(context.brief.left)
+        return super().propose(context)
+
+
+@pytest.mark.parametrize("duration_s", [None, 1e6])
+def test_proposers_are_told_what_is_left_of_the_session(
+    home: Home, store: Store, duration_s: float | None
+) -> None:
+    with_baseline(home, store)
+    told = Listening()
+    goal = Goal(max_experiments=2, duration_s=duration_s)
+    bench = Bench(home=home, store=store, goal=goal, proposer=told, clock_s=lambda: 100.0)
+    asyncio.run(bench.research().run())
+    assert {left.experiments for left in told.left} >= {2, 1}
+    assert {left.seconds for left in told.left} == {duration_s}
