@@ -19,7 +19,7 @@ from typing import Final
 
 from agent.completion import Complete, Completion, CompletionRequest, Fault, ModelCost
 from agent.worker.messages import Failure, ModelFacts, ModelSettings
-from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_per_token
+from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_of, nano_per_token
 from node.home.clock import clock_ms as time_of_day_ms
 from node.home.home import Home
 from node.proposing.budget import SpendingBudget, limits_of
@@ -34,6 +34,10 @@ from protocol.errors import ConfigurationError
 
 # Of a model that nobody knows: some servers give 4,096 unless told, most more.
 UNKNOWN_CONTEXT_TOKENS: Final = 8_192
+# Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.
+_CHARS_PER_TOKEN: Final = 3
+_PROMPTS_A_DAY: Final = 100
+_LEAST_CHARS: Final = 24_000  # beside the source
 _NOTHING: Final = Usage(tokens_in=0, tokens_out=0)
 _log = logging.getLogger(__name__)
 
@@ -189,6 +193,24 @@ def limits_for(config: Config, facts: ModelFacts) -> ModelLimits:
     context = config.llm_context or facts.context_tokens or UNKNOWN_CONTEXT_TOKENS
     answers = (config.llm_answer, facts.answer_tokens or config.llm_answer, context // 2)
     return ModelLimits(context_tokens=context, answer_tokens=max(1, min(answers)))
+
+
+def prompt_chars_for(
+    config: Config, limits: ModelLimits, price: Price, *, source_chars: int
+) -> int:
+    """Return how long a prompt may be: as the context holds, and as the day can pay many times.
+
+    Half of the day's money and tokens is for prompts, `_PROMPTS_A_DAY` of them. Whatever a prompt
+    costs, a source of twice the task's `source_chars` and some of what was tried fit into it.
+    """
+    held = _CHARS_PER_TOKEN * (limits.context_tokens - limits.answer_tokens)
+    usd_nano, tokens = nano_of(config.usd_per_day), config.tokens_per_day
+    paid = [usd_nano // price.usd_nano_in] if price.usd_nano_in else []
+    paid += [] if tokens is None else [tokens]
+    if not paid:
+        return held
+    of_one = _CHARS_PER_TOKEN * min(paid) // (2 * _PROMPTS_A_DAY)
+    return min(held, 2 * source_chars + max(_LEAST_CHARS, of_one))
 
 
 def _say_wait(fault: Fault, wait_s: float) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -22,7 +22,7 @@ from node.proposing.budget import SpendingBudget, ledger_of, limits_of
 from node.proposing.choice import NOBODY, Choice, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
-from node.proposing.model import open_model
+from node.proposing.model import open_model, prompt_chars_for
 from node.proposing.presets import is_shown_files
 from node.settings.config import Config
 from node.terminal.progress import Progress
@@ -32,9 +32,7 @@ from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.task_folder.task import Task
 
-# Code and prose have 3 to 4 characters a token; a prompt that is too long is asked anew, shorter.
-_CHARS_PER_TOKEN: Final = 3
-_ERRAND_CHARS: Final = 32_000  # of at most 4 bytes
+_ERRAND_CHARS: Final = (64_000, 32_000)  # the first that fits into an argument, in bytes
 _ARGUMENT_BYTES: Final = 128 * 1024 - 1  # what an argument may have (execve(2))
 _HOPELESS_S: Final = 3600.0
 _FENCE: Final = b"arnode/prompt-fence/1"
@@ -75,12 +73,14 @@ async def open_slow(
                 opening = open_model(home, config, choice, means.keys, ledger, progress=progress)
                 async with opening as model:
                     limits = model.limits
-                    prompt_tokens = limits.context_tokens - limits.answer_tokens
+                    source_chars = sum(len(data) for _, data in task.source.files)
                     yield ModelProposer(
                         model.complete,
                         model=model.name,
                         limits=QuestionLimits(
-                            prompt_chars=_CHARS_PER_TOKEN * prompt_tokens,
+                            prompt_chars=prompt_chars_for(
+                                config, limits, model.price, source_chars=source_chars
+                            ),
                             answer_tokens=limits.answer_tokens,
                             timeout_s=config.llm_timeout_s,
                         ),
@@ -92,14 +92,16 @@ async def open_slow(
             secret = fence_secret(home)
 
             def prompt(context: Context) -> str | Silence:
-                told = errand(
-                    context,
-                    limit_chars=_ERRAND_CHARS,
-                    secret=secret,
-                    title_file=TITLE_FILE,
-                    shows_source=is_shown_files(choice.name),
+                return _fitting(
+                    errand(
+                        context,
+                        limit_chars=limit_chars,
+                        secret=secret,
+                        title_file=TITLE_FILE,
+                        shows_source=is_shown_files(choice.name),
+                    )
+                    for limit_chars in _ERRAND_CHARS
                 )
-                return told if isinstance(told, Silence) else _fitting(told)
 
             with ledger_of(home) as ledger:
                 budget = SpendingBudget(
@@ -140,10 +142,15 @@ def _check_for(manifest: TaskManifest, baseline: Source) -> Check:
     return check
 
 
-def _fitting(prompt: str) -> str | Silence:
-    size = len(prompt.encode("utf-8", "replace"))
-    if size <= _ARGUMENT_BYTES:
-        return prompt
+def _fitting(prompts: Iterable[str | Silence]) -> str | Silence:
+    """Return the first of these, each shorter than the one before, that fits into an argument."""
+    size = 0
+    for prompt in prompts:
+        if isinstance(prompt, Silence):
+            return prompt
+        size = len(prompt.encode("utf-8", "replace"))
+        if size <= _ARGUMENT_BYTES:
+            return prompt
     return Silence(
         reason=f"the prompt with the files has {size} bytes, more than the {_ARGUMENT_BYTES} of an"
         " argument",

@@ -38,6 +38,7 @@ from node.proposing.model import (
     budgeted,
     limits_for,
     price_for,
+    prompt_chars_for,
     settings_for,
 )
 from node.proposing.retrying import Ladder, persistent
@@ -515,3 +516,31 @@ def test_limits_are_the_user_s_then_the_list_s_and_leave_room_for_the_prompt() -
     assert limits_for(Config(llm_answer=100), UNKNOWN) == ModelLimits(
         context_tokens=UNKNOWN_CONTEXT_TOKENS, answer_tokens=100
     )
+
+
+LONG = ModelLimits(context_tokens=200_000, answer_tokens=8_000)
+CHEAP = Price(usd_nano_in=100, usd_nano_out=400)
+DEAR = Price(usd_nano_in=15_000, usd_nano_out=75_000)
+
+
+@pytest.mark.parametrize(
+    ("config", "price", "chars"),
+    [
+        (Config(), FREE, 576_000),  # three characters for each token that is left
+        (Config(usd_per_day=100.0), CHEAP, 576_000),
+        (Config(usd_per_day=1.0), CHEAP, 20_000 + 150_000),
+        (Config(), DEAR, 20_000 + 24_000),
+        (Config(tokens_per_day=2_000_000), FREE, 20_000 + 30_000),
+        (Config(usd_per_day=1.0, tokens_per_day=2_000_000), CHEAP, 20_000 + 30_000),
+    ],
+)
+def test_a_prompt_is_as_long_as_the_context_holds_and_the_day_pays(
+    config: Config, price: Price, chars: int
+) -> None:
+    assert prompt_chars_for(config, LONG, price, source_chars=10_000) == chars
+
+
+def test_a_short_context_is_kept_to_whatever_the_price() -> None:
+    short = ModelLimits(context_tokens=8_192, answer_tokens=4_096)
+    for price in (FREE, CHEAP, DEAR):
+        assert prompt_chars_for(Config(), short, price, source_chars=10_000) == 3 * 4_096
