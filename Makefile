@@ -58,7 +58,7 @@ check: setup
 	@$(BIN)/lint-imports
 
 # PART=decisions|programs|instances|timing|counting|attesting|swarm|ladder|stopping|explore|repeats|looping|
-# lanes|pipeline|records|syncing|peers|crowding|network, else all; figures are kept in docs/bench.json.
+# lanes|pipeline|records|syncing|peers|crowding|network|prompts, else all; figures are kept in docs/bench.json.
 bench: setup
 	@$(BIN)/python -m tools.bench $(PART)
 

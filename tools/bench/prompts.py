@@ -1,0 +1,68 @@
+"""How much of a long history a model is told, and how long it takes to write that down.
+
+After ten, a hundred and three thousand experiments, for models of three contexts: the prompt's
+characters of those that it may have, the seconds to build it the first time and again, how many
+experiments are in its table whole, in brief and not at all, and which other sections have no room.
+"""
+
+import re
+import time
+from pathlib import Path
+from typing import Final
+
+from agent.model.digest import digest
+from agent.model.prompt import fence_of, prompt
+from agent.proposal import Silence
+from agent.worker.messages import ModelFacts
+from agent.worker.prices import FREE
+from node.proposing.model import limits_for, prompt_chars_for
+from node.settings.config import Config
+from tests.agent.contexts import SECRET, TINY
+from tests.agent.histories import long_context
+
+_EXPERIMENTS: Final = (10, 100, 3_000)
+_CONTEXTS: Final = (8_192, 65_536, 200_000)  # tokens
+_UNKNOWN: Final = ModelFacts(provider="openai", price=None, context_tokens=None, answer_tokens=None)
+_DROPPED: Final = re.compile(r"^(\d+) more experiments?, for which there is no room", re.MULTILINE)
+
+
+def run_prompts(_kept: Path) -> dict[str, object]:
+    """Return the figures of each length of a history in each context."""
+    return {
+        f"{experiments} experiments": {
+            f"{tokens} tokens": _measured(experiments, tokens) for tokens in _CONTEXTS
+        }
+        for experiments in _EXPERIMENTS
+    }
+
+
+def _measured(experiments: int, context_tokens: int) -> dict[str, object]:
+    config = Config(llm_context=context_tokens)
+    limit_chars = prompt_chars_for(
+        config, limits_for(config, _UNKNOWN), FREE, source_chars=len(TINY["train.py"])
+    )
+    context = long_context(experiments)
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        told = prompt(context, limit_chars=limit_chars, secret=SECRET)
+        times.append(round(time.perf_counter() - began, 3))
+    if isinstance(told, Silence):
+        return {"silent": told.reason}
+    text = told[1].content
+    fence = fence_of(context, SECRET)
+    brief = text.partition("quoted: shortened")[2]
+    dropped = int(found[1]) if (found := _DROPPED.search(text)) else 0
+    in_brief = brief.partition(f"--- {fence.nonce} end ---")[0].count(f"\n{fence.mark}")
+    sections = digest(context, fence, limit_chars=10_000_000)
+    gone = [name for name, whole in sections.items() if whole.split("\n")[0] not in text]
+    return {
+        "limit_chars": limit_chars,
+        "chars": sum(len(message.content) for message in told),
+        "first_s": times[0],
+        "again_s": times[1],
+        "whole": experiments - in_brief - dropped,
+        "shortened": in_brief,
+        "dropped": dropped,
+        "sections_left_out": gone,
+    }
