@@ -64,7 +64,7 @@ def report_row(report: PeerReport) -> str:
     return ", ".join(told)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OthersWork:
     """Writes the sections of one context; `known` are the names that facts may say."""
 

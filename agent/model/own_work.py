@@ -32,7 +32,7 @@ _LEAST_TRIES: Final = 2  # of a constant, for there to be a best one
 _INSIGHTS: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwnWork:
     """Writes the sections of one context."""
 

@@ -230,7 +230,8 @@ def _shown(heading: str, source: Source, fence: Fence) -> str:
 
 
 def _curve(context: Context) -> list[str]:
-    base = context.brief.base if context.brief else None
+    """Return the loss of the present source, where that is what is shown."""
+    base = context.brief.base if context.brief and context.crash is None else None
     return [curve_line(base)] if base and base.curve else []
 
 

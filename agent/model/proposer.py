@@ -235,7 +235,7 @@ def _unfit(checked: Checked, source: Source) -> Slip:
 def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
     """Say what an idea is too close to."""
     if repeat.outcome is not None:
-        teller = Teller(known, context.show_unverified_words)
+        teller = Teller(known=known, shows_unverified=context.show_unverified_words)
         return Slip(
             message="This is hardly different from an experiment that was made here. Propose "
             "something else, or a clearly other value.",

@@ -57,7 +57,7 @@ def hunks_by(edits: tuple[Edit, ...]) -> tuple[Hunk, ...]:
     return hunks_of(edits)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Teller:
     """Tells of experiments in words: `known` names may be said, and unverified words with leave."""
 
@@ -186,7 +186,7 @@ class Table:
         telling = (self._lines[at] for at in ranked if self._remoteness(at) <= 1)
         first = count_fitting(telling, left // _WHOLE_PART)
         more = count_fitting((self._short[at] for at in ranked[first:]), left - whole[first])
-        text = self._shown(first, more)
+        text = self._shown(first, more) if first + more else _not_shown(self._history)
         return text if len(text) <= limit_chars else ""
 
     @cached_property
@@ -210,15 +210,16 @@ class Table:
             brief = sorted(self._ranked[whole : whole + short], reverse=True)
             parts.append(self._quote(_SHORT_COLUMNS, [self._short[at] for at in brief]))
         if dropped := [self._history[at] for at in self._ranked[whole + short :]]:
-            is_one = len(dropped) == 1
-            parts.append(
-                f"{len(dropped)} more experiment{'' if is_one else 's'}, for which there is no "
-                f"room here, {'is' if is_one else 'are'} not shown: {counted(dropped)}."
-            )
+            parts.append(_not_shown(dropped))
         return "\n".join(parts)
 
     def _quote(self, label: str, lines: Iterable[str]) -> str:
         return self._fence.around(label, lines)
+
+
+def _not_shown(dropped: Sequence[Outcome]) -> str:
+    many = "1 experiment" if len(dropped) == 1 else f"{len(dropped)} experiments"
+    return f"Not shown, as there is no room: {many} ({counted(dropped)})."
 
 
 def is_near_miss(outcome: Outcome) -> bool:

@@ -186,6 +186,8 @@ def test_what_the_present_source_takes_and_what_is_left_is_told() -> None:
     assert "by step: 5: 5.45, 45: 5.05, 90: 4.6, 130: 4.2, 175: 3.75, 215" in user.content
     assert "2.5 hours, 40 experiments, 1.50 USD for asking models today." in user.content
     assert "# What is left" not in messages(context())[1].content
+    mend = messages(with_everything(crash=crash(broken())))[1].content
+    assert "The loss that it prints" not in mend  # it would be another source's
 
 
 def test_the_noise_is_named_once() -> None:

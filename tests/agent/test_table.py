@@ -15,7 +15,7 @@ TWO_LINES = edit("x = 1\n", "x = 1\nquery = norm(x)\nkey = relu(x)\n")
 
 
 def table(history: tuple[Outcome, ...], *, shows_unverified: bool = False) -> Table:
-    teller = Teller(known_names(TINY), shows_unverified)
+    teller = Teller(known=known_names(TINY), shows_unverified=shows_unverified)
     return Table(history, teller, FENCE, metric="val_bpb")
 
 
@@ -69,7 +69,7 @@ def test_where_there_is_less_room_old_lines_are_shortened_and_what_came_close_st
     text = told.within(len(told.text) - 400)
     whole, brief = text.split("quoted: shortened")
     assert len(rows(whole)) + len(rows(brief)) == 60
-    assert "not shown" not in text
+    assert "Not shown" not in text
     shortened = [int(row.split(" | ")[0]) for row in rows(brief)]
     assert shortened == sorted(shortened, reverse=True)
     assert max(shortened) < 49  # of the newest twelve none
@@ -87,9 +87,16 @@ def test_where_there_is_still_less_the_oldest_are_dropped_and_counted() -> None:
     assert set(range(389, 401)) <= shown
     assert {number for number in range(1, 401) if number % 10 == 3} <= shown
     dropped = 400 - len(shown)
-    line = text.split("\n")[-1]
-    assert line.startswith(f"{dropped} more experiments, for which there is no room here, are not ")
-    assert line.endswith(f"shown: {dropped} screened out.")
+    last = text.split("\n")[-1]
+    assert last == (
+        f"Not shown, as there is no room: {dropped} experiments ({dropped} screened out)."
+    )
+
+
+def test_where_there_is_room_for_no_line_it_is_said_how_many_there_are() -> None:
+    said = "Not shown, as there is no room: 3 experiments (1 kept, 2 screened out)."
+    assert table(many(3)).within(100) == said
+    assert table(many(3)).within(10) == ""
 
 
 @given(st.integers(0, 60), st.integers(0, 12_000))
@@ -97,7 +104,7 @@ def test_it_keeps_to_its_room_and_accounts_for_every_experiment(count: int, limi
     text = table(many(count)).within(limit)
     assert len(text) <= limit
     last = text.split("\n")[-1]
-    dropped = int(last.split(" ")[0]) if "not shown" in last else 0
+    dropped = int(last.split(" ")[7]) if last.startswith("Not shown") else 0
     assert text == "" or len(rows(text)) + dropped == count
 
 
