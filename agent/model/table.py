@@ -32,8 +32,9 @@ _NONE: Final = "-"
 _HEADING: Final = """\
 ## All experiments, the newest first
 The base is the number of the experiment whose source was changed: 0 is the task's first source, - \
-one from elsewhere. A gain is over that base, + is better, and ± is its standard error; gains over \
-different bases do not compare."""
+one from elsewhere. A gain is over that base, + is better; gains over different bases do not \
+compare."""
+_ERRORS: Final = "± is the standard error of a gain."
 _MEANINGS: Final[dict[Decision, str]] = {
     "screened_out": "Screened out: its first run was not good enough.",
     "rechecked_out": "Rechecked out: its first run was, but runs with fresh seeds were not.",
@@ -152,7 +153,8 @@ class Table:
         self._fence = fence
         met = {one.decision for one in history}
         meanings = [text for decision, text in _MEANINGS.items() if decision in met]
-        self._heading = " ".join([_HEADING, *meanings])
+        errors = [_ERRORS] if any(one.error_sd for one in history) else []
+        self._heading = " ".join([_HEADING, *errors, *meanings])
         self._label = _COLUMNS.format(metric=metric)
         self._lines = fence.marked(map(teller.line, history))
         # The most telling first: the newest, what was kept, what came close, then by age.

@@ -1,8 +1,8 @@
 """What came of the experiments of a line, as proposers learn from it.
 
 Read from closed jobs once and kept up to date by the loop. Of older experiments only what was
-decided and measured is kept; the latest have their edits, their knobs' values and why they failed.
-An experiment's number is that of its job.
+decided and what their screens measured is kept; the latest have their edits, their knobs' values
+and why they failed. An experiment's number is that of its job.
 """
 
 import math
@@ -35,6 +35,7 @@ class Outcomes:
         self.crash: Crash | None = None
         # By the trees that they made; the task's own source is before the first.
         self._numbers = {ledger.subject.source.tree: 0}
+        self._scatters = ledger.style.name != "exact"
         self._open_then = 0  # the latest experiment that was there when the crash was known
         jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
         for number, job in enumerate(jobs):
@@ -106,10 +107,11 @@ class Outcomes:
         """Return it with what its runs say."""
         own = [one for one in ended if one.run.role == "candidate"]
         runs = [one.run for one in own]
+        has_error = self._scatters and decided.gain_sd is not None
         told = replace(
             decided,
             metric=from_nano(speaking_nano(runs)),
-            error_sd=None if decided.gain_sd is None else _error_sd(step, ended),
+            error_sd=_error_sd(step, ended) if has_error else None,
             seconds=runs[-1].ms / 1000 if runs else None,
         )
         if step.author is not None:  # what peers wrote is told elsewhere, if at all
