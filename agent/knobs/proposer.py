@@ -131,8 +131,9 @@ class _Drafts:
 
     @cached_property
     def _trials(self) -> tuple[Trial, ...]:
-        """This node's trials of knobs, the latest first."""
-        return tuple(trials(self._context.history[-_MOST_LOOKED_AT:], self._context.knobs))
+        """This node's trials of knobs, the latest first, then what was imported."""
+        own, imported = self._context.history, self._context.imported
+        return tuple(trials([*imported, *own][-_MOST_LOOKED_AT:], self._context.knobs))
 
     @cached_property
     def _transplants(self) -> Iterator[Transplant]:

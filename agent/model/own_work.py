@@ -1,4 +1,5 @@
-"""What this node tried, beyond the table: sums, failures, diffs, constants, kinds of change.
+"""What this node tried, beyond the table: sums, failures, diffs, constants, kinds of change; and
+what its owner brought of another tool's.
 
 All of it follows from the history. Titles, reasons and code are in quotes, whoever wrote them.
 """
@@ -30,6 +31,7 @@ _MAX_DIFF_LINES: Final = 60
 _CONSTANTS: Final = 24
 _LEAST_TRIES: Final = 2  # of a constant, for there to be a best one
 _INSIGHTS: Final = 8
+_DROPPED: Final = "dropped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class OwnWork:
         """What the table has no room for."""
         yield from self._diffs()
         yield self._failures()
+        yield self._imported()
 
     def lessons(self) -> Iterator[Section]:
         """What all of it comes to."""
@@ -102,6 +105,23 @@ class OwnWork:
             "failures, the newest of each kind: number: change | why | the last line printed",
             rows,
             1,
+            may_end_early=True,
+        )
+
+    def _imported(self) -> Section:
+        """What another tool says that it tried, by lines of its log."""
+        rows = []
+        for one in reversed(self.context.imported):
+            metric = "-" if one.metric is None else f"{one.metric:.6g}"
+            outcome = DECISION_WORDS["failed"] if one.decision == "failed" else _DROPPED
+            outcome = DECISION_WORDS["kept"] if one.decision == "kept" else outcome
+            rows.append(f"{metric} | {outcome} | {one_line(one.title, MAX_TITLE)}")
+        return self._quoted(
+            "imported",
+            "tried before with another tool, nowhere measured here, the newest first: "
+            "what it says was measured | outcome | change",
+            rows,
+            3,
             may_end_early=True,
         )
 

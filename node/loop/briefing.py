@@ -17,6 +17,7 @@ from node.home.clock import clock_ms
 from node.home.people import People
 from node.ladder.told import told_of_scales
 from node.line.ledger import Ledger
+from node.loop.imported_tries import ImportedTries
 from node.loop.insights import insights_of
 from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
@@ -91,6 +92,7 @@ class Briefing:
     peers: Callable[[], tuple[PeerPatch, ...]] = tuple
     aim: Callable[[], Aim] = lambda: "improve"
     show_unverified_words: bool = False
+    imported: ImportedTries | None = None
     others: OthersTries | None = None
     clock_ms: Callable[[], int] = clock_ms
     usd_left: Callable[[], float | None] = lambda: None
@@ -106,6 +108,7 @@ class Briefing:
             knobs=self.task.knobs,
             moves=self.task.moves,
             history=self.outcomes.all,
+            imported=self.imported.outcomes(working, self._run_sd) if self.imported else (),
             tried=tried,
             seed=seed,
             brief=self._brief(left),

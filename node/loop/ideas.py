@@ -19,7 +19,6 @@ from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.ledger import Ledger
 from node.loop.briefing import Briefing
-from node.loop.imported_tries import ImportedTries
 from node.loop.outcomes import Outcomes
 from node.store.jobs import Job
 from protocol.source import Source
@@ -93,14 +92,12 @@ class Ideas:
         proposer: Proposer,
         seed: int,
         slow: SlowIdeas | None = None,
-        imported: ImportedTries | None = None,
     ) -> None:
         self._ledger = ledger
         self._outcomes = outcomes
         self._briefing = briefing
         self._proposer = proposer
         self._slow = slow
-        self._imported = imported
         self._seed = seed
         self._left: Callable[[], Left] = Left
         self._handed_out = 0
@@ -275,7 +272,7 @@ class Ideas:
 
     def _was_tried(self, here: Collection[bytes], working: Source, mark: bytes) -> bool:
         """Say whether a canonical AST ran here, or another tool tried that step on this source."""
-        imported = self._imported
+        imported = self._briefing.imported
         return mark in here or (imported is not None and imported.has(mark, working))
 
     @property

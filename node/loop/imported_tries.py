@@ -2,25 +2,27 @@
 
 Where a row has its source, that source and its step from the last that was kept are known; where
 it has none, its words are read: constants with their numbers, and titles of the task's moves. What
-came of it is another tool's word, and decides nothing.
+came of it is another tool's word: proposers are told of it as that, and it decides nothing.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from agent.knobs.changes import Change, edits_of, read_back
+from agent.proposal import Decision, Outcome
 from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between, reapply
 from agent.source.literals import Knob, Scalar, find_knobs
 from node.store.blobs import Blobs
-from node.store.foreign_rows import KEPT, ForeignLog, word
+from node.store.foreign_rows import CRASHED, KEPT, ForeignLog, ForeignRow, word
 from node.store.store import Store
 from protocol.ideas import Edit
 from protocol.source import Source
 from trainer.task_folder.task import Task
 
+IMPORTED: Final = "imported"  # who proposed it, and what names it
 _MOST_ROWS: Final = 2_000  # the latest
 _NUMBER: Final = r"[-+]?(?:\d+\*\*\d+|\d[\d_]*(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?)"
 # `DEPTH 8 -> 10`, `depth=10`, `depth from 8 to 10`, `raise depth to 10`: the last number is what
@@ -33,9 +35,17 @@ _SET: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """What is known of one row: its words and, where its source is there, that and its step."""
+    """What is known of one row: its words, and what it says came of it.
+
+    `source` and `edits`, the step to it, where they are there. `gain`: by how much the last that
+    was kept is better with it, in the metric's unit; None where it does not say, or of another
+    metric than the task's.
+    """
 
     words: str
+    decision: Decision
+    metric: float | None
+    gain: float | None
     source: Source | None
     edits: tuple[Edit, ...]
 
@@ -46,56 +56,113 @@ class ImportedTries:
 
     task: Task
     rows: tuple[_Row, ...] = ()
-    _marks: dict[bytes, frozenset[bytes]] = field(default_factory=dict)  # of the latest tree
+    _tree: bytes = b""  # of the source that was met last
+    _steps: tuple[tuple[Edit, ...], ...] = ()  # on it, by row; none where that cannot be told
+    _marks: frozenset[bytes] | None = None
 
     @classmethod
     def read(cls, store: Store, blobs: Blobs, task: Task) -> "ImportedTries":
         """Return what this home has of other tools'."""
-        rows = [row for one in store.imported.listed() for row in _rows_of(one.log, blobs)]
+        metric = task.manifest.metric
+        rows = [
+            row for one in store.imported.listed() for row in _rows_of(one.log, blobs, metric.name)
+        ]
         return cls(task=task, rows=tuple(rows[-_MOST_ROWS:]))
 
     def has(self, mark: bytes, working: Source) -> bool:
         """Say whether a canonical AST is one that was tried, or such a step made on `working`."""
         if not self.rows:
             return False
-        if working.tree not in self._marks:
-            self._marks = {working.tree: frozenset(self._made_on(working))}
-        return mark in self._marks[working.tree]
+        self._meet(working)
+        if self._marks is None:
+            self._marks = frozenset(self._made_on(working))
+        return mark in self._marks
+
+    def outcomes(self, working: Source, noise_sd: float) -> tuple[Outcome, ...]:
+        """Return what is told to have come of them, the oldest first, as steps on `working`."""
+        self._meet(working)
+        return tuple(
+            Outcome(
+                key=IMPORTED,
+                decision=row.decision,
+                gain_sd=None if row.gain is None else row.gain / noise_sd,
+                title=row.words,
+                proposer=IMPORTED,
+                edits=step if row.decision == "failed" or row.gain is not None else (),
+                metric=row.metric,
+            )
+            for row, step in zip(self.rows, self._steps, strict=True)
+        )
+
+    def _meet(self, working: Source) -> None:
+        if working.tree == self._tree:
+            return
+        found = find_knobs(working, self.task.editable, self.task.knobs)
+        knobs = {knob.name: knob for knob in reversed(found)}
+        moves = {_plain(move.title): move.edits for move in self.task.moves}
+        self._tree, self._marks = working.tree, None
+        self._steps = tuple(self._step(row, working, knobs, moves) for row in self.rows)
+
+    def _step(
+        self,
+        row: _Row,
+        working: Source,
+        knobs: Mapping[str, Knob],
+        moves: Mapping[str, tuple[Edit, ...]],
+    ) -> tuple[Edit, ...]:
+        """Return what a row changed, as edits of `working`; none where that cannot be told."""
+        if row.edits:
+            step = read_back(row.edits, self.task.knobs)
+            values = dict(step.after) if step else {}
+            if not values or not knobs.keys() >= values.keys():
+                return row.edits
+        elif move := moves.get(_plain(row.words)):
+            return move
+        else:
+            values = dict(_values_in(row.words, knobs.values()))
+        changes = [Change(knobs[name], value) for name, value in values.items()]
+        changes = [change for change in changes if not change.does_nothing]
+        return edits_of(working, changes) if changes else ()
 
     def _made_on(self, working: Source) -> Iterator[bytes]:
-        knobs = {
-            knob.name: knob
-            for knob in reversed(find_knobs(working, self.task.editable, self.task.knobs))
-        }
-        moves = {_plain(move.title): move for move in self.task.moves}
-        seen = set[tuple[tuple[str, Scalar], ...]]()
         for row in self.rows:
             if row.source is not None:
                 yield fingerprint(_within(row.source, working))
-                if row.edits and (made := reapply(row.edits, working)):
-                    yield fingerprint(made)
-                step = read_back(row.edits, self.task.knobs) if row.edits else None
-                values = dict(step.after) if step else {}
-            else:
-                values = dict(_values_in(row.words, knobs.values()))
-            settings = tuple(sorted(values.items()))
-            if settings and settings not in seen and knobs.keys() >= values.keys():
-                seen.add(settings)
-                if made := _set(working, [(knobs[name], value) for name, value in settings]):
-                    yield fingerprint(made)
-            move = moves.get(_plain(row.words))
-            if move and (made := reapply(move.edits, working)):
+        for step in set(self._steps):
+            if step and (made := reapply(step, working)):
                 yield fingerprint(made)
 
 
-def _rows_of(log: ForeignLog, blobs: Blobs) -> Iterator[_Row]:
+def _rows_of(log: ForeignLog, blobs: Blobs, metric: str) -> Iterator[_Row]:
     kept: Source | None = None  # the last that was, whose source is there
+    best: float | None = None  # what the last that was kept measured
+    segment = -1
     for row in log.read:
+        if row.segment != segment:  # another metric
+            segment, best = row.segment, None
+        is_kept, told = word(row.status) in KEPT, log.segments[row.segment]
         source = None if row.tree is None else blobs.get_source(row.tree)
-        edits = edits_between(kept, source) if kept and source else ()
-        yield _Row(words=row.description, source=source, edits=edits)
-        if source is not None and (kept is None or word(row.status) in KEPT):
+        gain = None
+        if row.value is not None and best is not None and told.metric == metric:
+            gain = row.value - best if told.direction == "max" else best - row.value
+        yield _Row(
+            words=row.description,
+            decision=_decision(row),
+            metric=row.value,
+            gain=gain,
+            source=source,
+            edits=edits_between(kept, source) if kept and source else (),
+        )
+        if source is not None and (kept is None or is_kept):
             kept = source
+        if row.value is not None and (best is None or is_kept):
+            best = row.value
+
+
+def _decision(row: ForeignRow) -> Decision:
+    if word(row.status) in CRASHED:
+        return "failed"
+    return "screened_out" if row.is_dropped else "kept"
 
 
 def _within(source: Source, working: Source) -> Source:
@@ -128,12 +195,6 @@ def _value(text: str, like: Scalar) -> Scalar | None:
     if isinstance(like, float):
         return number
     return int(number) if number.is_integer() else None
-
-
-def _set(working: Source, values: Sequence[tuple[Knob, Scalar]]) -> Source | None:
-    changes = [Change(knob, value) for knob, value in values]
-    changes = [change for change in changes if not change.does_nothing]
-    return reapply(edits_of(working, changes), working) if changes else None
 
 
 def _plain(title: str) -> str:

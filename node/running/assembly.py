@@ -101,6 +101,7 @@ class Thinking:
             policy=policy,
             aim=exploring.aim,
             show_unverified_words=config.peers_words,
+            imported=ImportedTries.read(ledger.store, ledger.blobs, task),
             others=OthersTries(ledger.store, ledger.key, ledger.publication.author),
             usd_left=lambda: usd_left_today(ledger.store, config, clock_ms()),
         )
@@ -111,7 +112,6 @@ class Thinking:
             proposer=proposer,
             seed=_proposal_seed(ledger.store),
             slow=slow,
-            imported=ImportedTries.read(ledger.store, ledger.blobs, task),
         )
         return cls(
             ledger=ledger,

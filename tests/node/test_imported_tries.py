@@ -7,6 +7,7 @@ import pytest
 
 from agent.knobs.changes import Change, edits_of, read_back
 from agent.knobs.proposer import KnobsProposer
+from agent.model.prompt import prompt
 from agent.proposal import Outcome, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
@@ -17,7 +18,7 @@ from node.store.blobs import Blobs
 from node.store.foreign_logs import read_log
 from node.store.store import Store
 from protocol.source import Source
-from tests.agent.contexts import context
+from tests.agent.contexts import SECRET, context
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
@@ -153,6 +154,47 @@ def test_a_step_is_known_on_another_base(tiny: Task, home: Home, store: Store) -
     made = reapply(first.edits, base)
     assert made is not None
     assert tries.has(fingerprint(made), base)
+
+
+def test_what_another_tool_says_came_of_it_is_told_as_that(
+    tiny: Task, home: Home, store: Store
+) -> None:
+    rows = [
+        "0000001\t1.30\t1.0\tkeep\tbaseline\n",
+        "0000002\t1.25\t1.0\tdiscard\tLEARNING_RATE 1e-2 → 0.02\n",
+        "0000003\t1.20\t1.0\tkeep\tBETA2 to 0.99\n",
+        "0000004\t0.0\t1.0\tcrash\ta new optimiser\n",
+        "0000005\t1.30\t1.0\tdiscard\tWIDTH=96\n",
+    ]
+    tries = imported(store, Blobs(home.blobs), tiny, rows)
+    told = tries.outcomes(tiny.source, 0.1)
+    assert [(one.decision, one.gain_sd and round(one.gain_sd, 6)) for one in told] == [
+        ("kept", None),
+        ("screened_out", 0.5),
+        ("kept", 1.0),
+        ("failed", None),
+        ("screened_out", -1.0),
+    ]
+    steps = [read_back(one.edits, tiny.knobs) for one in told]
+    assert [dict(step.after) if step else None for step in steps] == [
+        None,
+        {"LEARNING_RATE": 0.02},
+        {"BETA2": 0.99},
+        None,
+        {"WIDTH": 96},
+    ]
+    known = context(source=tiny.source, knobs=tiny.knobs, imported=told)
+    system, user = prompt(known, limit_chars=100_000, secret=SECRET)
+    assert "LEARNING_RATE 1e-2" not in system.content
+    label = "tried before with another tool, nowhere measured here"
+    section = user.content.split(label, 1)[1].split("--- ", 1)[0]
+    assert [line.split("| ", 1)[1] for line in section.splitlines()[1:] if "|" in line] == [
+        "1.3 | dropped | WIDTH=96",
+        "- | failed | a new optimiser",
+        "1.2 | kept | BETA2 to 0.99",
+        "1.25 | dropped | LEARNING_RATE 1e-2 → 0.02",
+        "1.3 | kept | baseline",
+    ]
 
 
 def setting(task: Task, name: str, value: float) -> bytes:
