@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.completion import Completion, Message
-from agent.model.answer import THOUGHTS, Slip
+from agent.model.answers.answer import without_thoughts
+from agent.model.answers.draft import Slip
 from agent.model.prompt import fence_of, prompt
 from agent.proposal import Context, Silence
 
@@ -50,7 +51,7 @@ class Conversation:
 
     def go_on(self, answer: Completion, slip: Slip) -> None:
         """Tell the model what is wrong with its answer."""
-        said = answer.text.rpartition(THOUGHTS)[2].strip() or "(nothing)"
+        said = without_thoughts(answer.text).strip() or "(nothing)"
         limit = _MAX_CUT_TURN if answer.is_cut else _MAX_TURN
         shown = said if len(said) <= limit else f"{said[:limit]}\n…"
         fence = fence_of(self.context, self.secret)

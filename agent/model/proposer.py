@@ -14,7 +14,8 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
 from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind, ModelCost
-from agent.model.answer import Draft, Slip, parse_answer
+from agent.model.answers.answer import parse_answer
+from agent.model.answers.draft import Draft, Slip
 from agent.model.conversation import Conversation
 from agent.model.facts import facts, known_names
 from agent.model.matching import apply_draft

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.completion import Fault, Message
-from agent.model.answer import Slip, parse_answer
+from agent.model.answers.answer import parse_answer
+from agent.model.answers.draft import Slip
 from agent.model.prompt import fence_of, prompt
 from agent.proposal import Context, Insight, Proposal, Silence
 from agent.source.stripping import strip_prose

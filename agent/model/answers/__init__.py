@@ -1,0 +1,1 @@
+"""What models answer, by format: each module reads one family of them."""

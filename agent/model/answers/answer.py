@@ -1,0 +1,161 @@
+"""Reads a model's answer: a title, a reason, and changes in whatever formats models give them.
+
+The prompt asks for SEARCH/REPLACE blocks; what else is plain is understood too. Chatter, fences
+around anything, decoration and CRLF are put up with; what is meant is never guessed: a fault is a
+`Slip`, in words for the model. Each format is a module beside this one. Nothing here knows whether
+a change fits, which is for `agent.model.matching`, or is any good.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Final
+
+from agent.model.answers import diffs, marked, pairs, patches, structured, tags
+from agent.model.answers.draft import MAX_ANSWER, MAX_BLOCKS, Draft, Slip, WholeFile
+from agent.model.answers.names import editable_path, path_in_comment
+from agent.model.answers.reading import Fence, Reading
+
+_MARKED: Final = (marked, patches, tags)  # formats that begin and end with marks of their own
+_MOST_JSON: Final = 8  # places in the prose that look like JSON and are none
+# Models that think aloud do so before they answer; some servers leave the first mark out.
+_THOUGHTS: Final = ("think", "thinking", "reasoning", "thought")
+_STRAY = re.compile(
+    r"[\s>|+-]{0,12}(?:<{5,9} ?(?:SEARCH|ORIGINAL)\b|>{5,9} ?(?:REPLACE|UPDATED)\b"
+    r"|\*\*\* (?:Begin Patch|End Patch|Update File)\b|.{0,200}</?(?:old|new)_(?:str|string)>)",
+    re.IGNORECASE,
+)
+
+
+def parse_answer(text: str, editable: Sequence[str]) -> Draft | Slip:
+    """Return the draft that an answer is, or what is wrong with it."""
+    if len(text) > MAX_ANSWER:
+        return Slip(message=f"Your answer is longer than {MAX_ANSWER} characters.")
+    said = without_thoughts(text)
+    if not said.strip() and text.strip():
+        return Slip(message="Your answer ends within its thoughts: answer after them.")
+    lines = said.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    reading = Reading(lines=lines, editable=editable)
+    opened = [row for row in range(len(lines)) if _opens(lines, row)]
+    tries = _MOST_JSON
+    while reading.at < len(lines):
+        found = _read_marked(reading, opened)
+        if found is False and structured.may_begin(reading.line) and tries:
+            found = structured.read(reading)
+            tries -= not found
+        if found is False:
+            found = _read_prose(reading) or True
+        if isinstance(found, Slip):
+            return found
+    if not (reading.blocks or reading.files):
+        return Slip(
+            message="There is no change in your answer: no line `<<<<<<< SEARCH` with its "
+            "`=======` and `>>>>>>> REPLACE`."
+        )
+    return Draft(
+        title=reading.title,
+        why=reading.why,
+        blocks=tuple(reading.blocks),
+        files=tuple(reading.files),
+    )
+
+
+def without_thoughts(text: str) -> str:
+    """Return what an answer says after the thoughts that it begins with; nothing if it is them."""
+    begun = text.lstrip()[:20].lower()
+    for name in _THOUGHTS:
+        _, end, said = text.rpartition(f"</{name}>")
+        if end and (begun.startswith(f"<{name}>") or name == _THOUGHTS[0]):
+            return said
+        if begun.startswith(f"<{name}>"):
+            return ""
+    return text
+
+
+def _opens(lines: Sequence[str], row: int) -> bool:
+    return any(one.begins(lines, row) for one in _MARKED)
+
+
+def _read_marked(reading: Reading, opened: Sequence[int]) -> Slip | bool:
+    """Read what begins with a mark, a fence among them; say whether there was any."""
+    if reading.ends_wrap(reading.at):
+        reading.wrap = ""
+        reading.at += 1
+        return True
+    for one in _MARKED:
+        if one.begins(reading.lines, reading.at):
+            return one.read(reading) or True
+    fence = reading.fence_at(reading.at)
+    if fence is not None:
+        return _read_fence(reading, fence, opened) or True
+    if diffs.begins(reading.lines, reading.at):
+        return diffs.read(reading) or True
+    return False
+
+
+def _read_fence(reading: Reading, fence: Fence, opened: Sequence[int]) -> Slip | None:
+    reading.name_by_fence(fence)
+    inside = bisect_left(opened, fence.start)
+    has_marks = inside < len(opened) and opened[inside] < fence.end
+    if has_marks or _has_words(reading, fence):
+        reading.wrap = reading.wrap or fence.mark
+        reading.at = fence.start
+        return None
+    is_diff = diffs.is_diff(reading, fence)
+    body = reading.body(fence)
+    text = "\n".join(body)
+    reading.at = fence.after
+    if is_diff:
+        return diffs.read_lines(reading, body)
+    if structured.may_begin(text):
+        found = structured.read_text(reading, text)
+        if found is not False:
+            return found if isinstance(found, Slip) else None
+    found = pairs.read(reading, fence, reading.label)
+    if found is not False:
+        return found if isinstance(found, Slip) else None
+    return _add_code(reading, body) if text.strip() else None
+
+
+def _has_words(reading: Reading, fence: Fence) -> bool:
+    """Say whether a fence is around a whole answer."""
+    rows = range(fence.start, min(fence.end, fence.start + 4))
+    first = next((reading.lines[row] for row in rows if reading.lines[row].strip()), "")
+    return reading.is_heading(first)
+
+
+def _add_code(reading: Reading, body: Sequence[str]) -> Slip | None:
+    """Keep code in a fence: whether it is a whole file is seen beside the source."""
+    path = ""
+    if reading.named:
+        meant = editable_path(reading.named, reading.editable)
+        if isinstance(meant, Slip):
+            return meant
+        path = meant
+    elif commented := path_in_comment(body[0], reading.editable):
+        meant = editable_path(commented, reading.editable)
+        if isinstance(meant, Slip):
+            return None  # an example from elsewhere
+        path = meant
+    elif len(reading.editable) == 1:
+        path = reading.editable[0]
+    elif isinstance(meant := editable_path(reading.heading, reading.editable), str):
+        path = meant
+    reading.named = ""
+    if path and len(reading.files) < MAX_BLOCKS:
+        text = "\n".join([*body, ""])
+        reading.files.append(WholeFile(path=path, text=text, is_code=True))
+    return None
+
+
+def _read_prose(reading: Reading) -> Slip | None:
+    line, named = reading.line, reading.named
+    if _STRAY.match(line):
+        return Slip(
+            message=f"`{line.strip()[:80]}` stands where it cannot be read: begin marks at the "
+            "beginning of a line, each block with all of its own."
+        )
+    reading.take_words()
+    if pairs.is_label(line) and not reading.named:
+        reading.named = named  # what was named above a label is named for its block
+    return None

@@ -1,0 +1,130 @@
+"""Unified diffs, in a fence or bare, with headers or without.
+
+Everything that tells the files apart is read; no line number is. A diff that stands in the prose
+must say where it ends: nothing after it may look like a line of it.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import takewhile
+
+from agent.model.answers.draft import Slip, Style
+from agent.model.answers.hunks import add_hunk, is_hunk_line, split_hunks
+from agent.model.answers.names import editable_path, path_in
+from agent.model.answers.reading import Fence, Reading
+
+STYLE: Style = "a diff"
+_INFOS = ("diff", "patch", "udiff")
+_HEADER = re.compile(
+    r"(?:diff |index [0-9a-f]|(?:old|new|deleted file|new file) mode |similarity |dissimilarity "
+    r"|rename |copy |--- |\+\+\+ |\\ )"
+)
+_OTHER_CHANGE = re.compile(r"(?:deleted file|new file) mode |(?:rename|copy) (?:from|to) ")
+_NUMBERED = re.compile(r"@@ ?-\d{1,9}(?:,\d{1,9})? \+\d{1,9}(?:,\d{1,9})?\s*(?:@@.*)?")
+_ANCHOR = re.compile(r"@@(?:[\s.…]*@@)?(.*?)(?:@@\s*)?")
+_NO_FILE = "/dev/null"
+
+
+def begins(lines: Sequence[str], at: int) -> bool:
+    """Say whether a line, of prose or the first one in a fence, opens a diff."""
+    line = lines[at]
+    return line.startswith(("diff --git ", "@@")) or _is_file(lines, at)
+
+
+def is_diff(reading: Reading, fence: Fence) -> bool:
+    """Say whether a fence has a diff in it."""
+    rows = range(fence.start, fence.end)
+    first = next((row for row in rows if reading.lines[row].strip()), None)
+    if first is None:
+        return False
+    return fence.info.lower().split(" ")[0] in _INFOS or begins(reading.lines, first)
+
+
+def read(reading: Reading) -> Slip | None:
+    """Take a diff in that stands in the prose, or say what is wrong with it."""
+    lines, start = reading.lines, reading.at
+    end = start
+    while end < len(lines) and (
+        is_hunk_line(lines[end]) or _HEADER.match(lines[end]) or lines[end].startswith("@@")
+    ):
+        end += 1
+    reading.at = end
+    rest = takewhile(lambda row: not begins(lines, row), range(end, len(lines)))
+    is_cut_off = end < len(lines) and lines[end - 1].strip() and not reading.ends_wrap(end)
+    if is_cut_off or any(lines[row].startswith(("+", "-")) for row in rest):
+        return Slip(
+            message="It cannot be told where your diff ends: put it into one fenced block, "
+            "```diff, in which every line of a hunk begins with a space, `-` or `+`."
+        )
+    return read_lines(reading, lines[start:end])
+
+
+def read_lines(reading: Reading, lines: Sequence[str]) -> Slip | None:
+    """Take in the hunks of a diff that is nothing but these lines."""
+    path, at = "", 0
+    while at < len(lines):
+        if _is_file(lines, at):
+            named = _path(lines[at : at + 2], reading.editable)
+            if isinstance(named, Slip):
+                return named
+            path, at = named, at + 2
+            continue
+        if _OTHER_CHANGE.match(lines[at]):
+            return _no_other_change()
+        if _HEADER.match(lines[at]) and not lines[at].startswith(("--- ", "+++ ")):
+            at += 1
+            continue
+        end = at
+        while end < len(lines) and not (_is_file(lines, end) or _is_git(lines[end])):
+            end += 1
+        for header, rows in split_hunks(lines[at:end]):
+            slip = add_hunk(reading, STYLE, path, _anchors(header), rows)
+            if slip is not None:
+                return slip
+        at = end
+    return None
+
+
+def _is_file(lines: Sequence[str], at: int) -> bool:
+    """Say whether two lines name a file: within a hunk they remove one line and add another."""
+    if not (lines[at].startswith("--- ") and at + 1 < len(lines)):
+        return False
+    if not lines[at + 1].startswith("+++ "):
+        return False
+    after = lines[at + 2] if at + 2 < len(lines) else ""
+    is_after_blank = at == 0 or not is_hunk_line(lines[at - 1]) or not lines[at - 1]
+    return after.startswith("@@") or is_after_blank
+
+
+def _is_git(line: str) -> bool:
+    return line.startswith(("diff --git ", "index ")) or _OTHER_CHANGE.match(line) is not None
+
+
+def _path(lines: Sequence[str], editable: Sequence[str]) -> str | Slip:
+    """Return the file that a pair of `---` and `+++` lines names; nothing if it names none."""
+    old, new = (line[4:].partition("\t")[0].strip().strip('"') for line in lines)
+    if _NO_FILE in (old, new):
+        return _no_other_change()
+    if old.startswith("a/") and new.startswith("b/"):  # git's own
+        old, new = old[2:], new[2:]
+    meant = [editable_path(path_in(name), editable) for name in (old, new) if path_in(name)]
+    paths = {path for path in meant if isinstance(path, str)}
+    if len(paths) > 1:
+        return Slip(message=f"Your diff names two files, {old} and {new}: files keep their names.")
+    return paths.pop() if paths else next(iter(meant), "")
+
+
+def _no_other_change() -> Slip:
+    return Slip(message="Files are neither made, removed nor renamed: change the ones there are.")
+
+
+def _anchors(header: str) -> tuple[str, ...]:
+    """Return the line that a header without numbers names.
+
+    With numbers it is git's own heading, the line of a function that may have ended before.
+    """
+    if _NUMBERED.fullmatch(header):
+        return ()
+    anchor = _ANCHOR.fullmatch(header)
+    text = anchor[1].strip() if anchor is not None else ""
+    return (text,) if text.strip(".… ") else ()

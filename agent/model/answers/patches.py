@@ -1,0 +1,83 @@
+"""Patches between `*** Begin Patch` and `*** End Patch`, as Codex writes them.
+
+*** Update File: train.py
+@@ class Model
+@@ def forward
+ context
+-line that goes
++line that comes
+"""
+
+import re
+from collections.abc import Sequence
+
+from agent.model.answers.draft import Slip, Style
+from agent.model.answers.hunks import add_hunk, split_hunks
+from agent.model.answers.reading import Reading
+
+STYLE: Style = "a patch"
+_BEGIN = re.compile(r"\s{0,8}\*\*\* ?Begin Patch\s*", re.IGNORECASE)
+_END = re.compile(r"\s{0,8}\*\*\* ?End Patch\s*", re.IGNORECASE)
+_UPDATE = re.compile(r"\*\*\* ?Update File: ?(.{1,200}?)\s*", re.IGNORECASE)
+_END_OF_FILE = re.compile(r"\*\*\* ?End of File\s*", re.IGNORECASE)
+
+
+def begins(lines: Sequence[str], at: int) -> bool:
+    """Say whether a line opens a patch."""
+    return _BEGIN.fullmatch(lines[at]) is not None
+
+
+def read(reading: Reading) -> Slip | None:
+    """Take in the patch that begins at hand, or say what is wrong with it."""
+    lines, start = reading.lines, reading.at
+    rows = range(start + 1, len(lines))
+    end = next((row for row in rows if _END.fullmatch(lines[row])), None)
+    if end is None:
+        return Slip(message="Your patch has no line `*** End Patch`.")
+    reading.at = end + 1
+    return read_lines(reading, lines[start + 1 : end])
+
+
+def read_lines(reading: Reading, lines: Sequence[str]) -> Slip | None:
+    """Take in what stands between the first and the last line of a patch."""
+    path, at = "", 0
+    while at < len(lines):
+        line = lines[at]
+        update = _UPDATE.fullmatch(line)
+        if update is not None:
+            path = update[1]
+        elif line.startswith("***"):
+            return Slip(
+                message=f"`{line[:80]}` is not possible here: a patch may only update the files "
+                "there are (`*** Update File: name`)."
+            )
+        elif line.strip() and not path:
+            return Slip(message="Your patch does not say of which file: `*** Update File: name`.")
+        at += 1
+        end = at
+        while end < len(lines) and not _is_mark(lines[end]):
+            end += 1
+        slip = _add_hunks(reading, path, lines[at:end]) if path else None
+        if slip is not None:
+            return slip
+        at = end
+    return None
+
+
+def _is_mark(line: str) -> bool:
+    return line.startswith("***") and not _END_OF_FILE.fullmatch(line)
+
+
+def _add_hunks(reading: Reading, path: str, lines: Sequence[str]) -> Slip | None:
+    anchors: list[str] = []
+    # The context has to be there once anyway, so that the file's end tells nothing new.
+    for header, rows in split_hunks([line for line in lines if not _END_OF_FILE.fullmatch(line)]):
+        anchor = header.removeprefix("@@").strip().removesuffix("@@").strip()
+        anchors += [anchor] if anchor else []
+        if not any(row.strip() for row in rows):
+            continue  # the next header says more closely where
+        slip = add_hunk(reading, STYLE, path, anchors, rows)
+        if slip is not None:
+            return slip
+        anchors = []
+    return None

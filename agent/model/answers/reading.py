@@ -1,0 +1,189 @@
+"""An answer while it is read: its lines, where the reading is, what was found, what was named.
+
+Formats move it on and put into it what they find. It knows of fences and of words, and of no
+format. A fence's end is found without a search from line to line, so that no answer takes long.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent.model.answers.draft import MAX_BLOCKS, Block, Slip, Style, WholeFile, left_out
+from agent.model.answers.names import editable_path, path_in, path_in_info
+
+_FENCE = re.compile(r"([ \t]{0,12})(`{3,9}|~{3,9})([^`]{0,200})")
+_BARE_FENCE = re.compile(r"([ \t]{0,15})(`{3,}|~{3,})[ \t]*")
+_HEADING = re.compile(r"[\s>*#_`-]{0,12}(TITLE|WHY)[\s*_`]{0,4}:(.{0,2000})", re.IGNORECASE)
+_MOST_WHY_LINES: Final = 20
+_CLOSE_INDENT: Final = 3  # spaces before the end of a fence more than before its beginning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """A fenced block: lines `start` … `end`, its marks left out. Without its end it is open."""
+
+    mark: str
+    info: str
+    indent: str
+    start: int
+    end: int
+    is_open: bool
+
+    @property
+    def after(self) -> int:
+        """The line after it."""
+        return self.end + (not self.is_open)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Reading:
+    """What was read of `lines` up to line `at`.
+
+    `named` is the path that the lines just before name, `heading` the last one that any did.
+    `label` is the last line of prose; `wrap` the mark of the fence around what is read now.
+    """
+
+    lines: Sequence[str]
+    editable: Sequence[str]
+    at: int = 0
+    named: str = ""
+    heading: str = ""
+    label: str = ""
+    wrap: str = ""
+    title: str = ""
+    why: str = ""
+    blocks: list[Block] = field(default_factory=list)
+    files: list[WholeFile] = field(default_factory=list)
+    _closers: dict[tuple[str, int], list[tuple[int, int]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for row, line in enumerate(self.lines):
+            if (bare := _BARE_FENCE.fullmatch(line)) is not None:
+                for length in range(3, min(9, len(bare[2])) + 1):
+                    rows = self._closers.setdefault((bare[2][0], length), [])
+                    rows.append((row, len(bare[1])))
+
+    @property
+    def line(self) -> str:
+        """The line that is read."""
+        return self.lines[self.at]
+
+    def fence_at(self, row: int) -> Fence | None:
+        """Return the fence that begins with a line."""
+        opened = _FENCE.fullmatch(self.lines[row]) if row < len(self.lines) else None
+        if opened is None:
+            return None
+        rows = self._closers.get((opened[2][0], len(opened[2])), [])
+        first = bisect_left(rows, (row + 1, 0))
+        # Of an end that stands too far to the right another fence begins, or it is in a text.
+        most = len(opened[1]) + _CLOSE_INDENT
+        found = next((at for at, indent in rows[first : first + 64] if indent <= most), None)
+        return Fence(
+            mark=opened[2],
+            info=opened[3].strip(),
+            indent=opened[1],
+            start=row + 1,
+            end=len(self.lines) if found is None else found,
+            is_open=found is None,
+        )
+
+    def ends_wrap(self, row: int) -> bool:
+        """Say whether a line is the end of the fence around what is read now."""
+        bare = self.lines[row].strip()
+        return bool(self.wrap) and len(bare) >= len(self.wrap) and set(bare) == {self.wrap[0]}
+
+    def body(self, fence: Fence) -> list[str]:
+        """Return a fence's lines, less the indent that it has itself."""
+        rows = list(self.lines[fence.start : fence.end])
+        if fence.indent and all(row.startswith(fence.indent) for row in rows if row.strip()):
+            return [row.removeprefix(fence.indent) for row in rows]
+        return rows
+
+    def name(self, path: str) -> None:
+        """Note that a path was named; an empty one takes none away from what is under way."""
+        if path:
+            self.named = self.heading = path
+
+    def name_by_fence(self, fence: Fence) -> None:
+        """Note the path in a fence's own line."""
+        self.name(path_in_info(fence.info, self.editable))
+
+    def take_words(self) -> None:
+        """Read a line of prose: a title, a reason of several lines, or what names a file."""
+        heading = _HEADING.fullmatch(self.line)
+        if heading is None:
+            if self.line.strip():
+                self.label = self.line
+                self.named = ""
+                self.name(path_in(self.line, self.editable))
+            self.at += 1
+            return
+        self.named = ""
+        said = [heading[2]]
+        is_why = heading[1].upper() == "WHY"
+        if is_why:
+            for line in self.lines[self.at + 1 : self.at + _MOST_WHY_LINES]:
+                if not line.strip() or self._ends_words(line):
+                    break
+                said.append(line)
+        text = " ".join(said).strip("*_ \t")
+        if is_why:
+            self.why = self.why or text
+        else:
+            self.title = self.title or text
+        self.at += len(said)
+
+    def add(
+        self,
+        style: Style,
+        search: Sequence[str],
+        replace: Sequence[str],
+        *,
+        path: str = "",
+        anchors: Sequence[str] = (),
+        is_at_end: bool = False,
+    ) -> Slip | None:
+        """Take a block in, or say what is wrong with it. Without a path it is the one at hand."""
+        meant = editable_path(path or self.named or self.heading, self.editable)
+        if isinstance(meant, Slip):
+            return meant
+        if len(self.blocks) >= MAX_BLOCKS:
+            return Slip(message=f"There are more than {MAX_BLOCKS} blocks: make a smaller change.")
+        self.heading, self.named = meant, ""
+        self.blocks.append(
+            Block(
+                style=style,
+                number=self.count(style) + 1,
+                path=meant,
+                search=tuple(search),
+                replace=tuple(replace),
+                anchors=tuple(anchors),
+                is_at_end=is_at_end,
+            )
+        )
+        return left_out(replace, known=search)
+
+    def count(self, style: Style) -> int:
+        """Return how many blocks of a style there are."""
+        return sum(block.style == style for block in self.blocks)
+
+    def add_file(self, path: str, text: str) -> Slip | None:
+        """Take in what can only be a whole file, or say what is wrong with it."""
+        meant = editable_path(path, self.editable)
+        if isinstance(meant, Slip):
+            return meant
+        if len(self.files) >= MAX_BLOCKS:
+            return Slip(message=f"There are more than {MAX_BLOCKS} files.")
+        self.files.append(WholeFile(path=meant, text=text, is_code=False))
+        return None
+
+    def is_heading(self, line: str) -> bool:
+        """Say whether a line is a title or a reason."""
+        return _HEADING.fullmatch(line) is not None
+
+    def _ends_words(self, line: str) -> bool:
+        is_mark = line.startswith(("<", "{", "@@", "*** ", "---", "diff "))
+        is_fence = _FENCE.fullmatch(line) is not None
+        return is_mark or is_fence or self.is_heading(line) or bool(path_in(line, self.editable))

@@ -1,0 +1,78 @@
+"""Which of the texts in an answer is a whole new version of a file, and not a part of one.
+
+A version has most of what stands at the left margin of the file: its imports, names and
+statements, some of the first and of the last among them. A part that is taken for the whole would
+throw the rest away, so that in doubt there is none.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from agent.model.answers.draft import Slip, WholeFile, left_out
+from agent.model.answers.names import path_in_comment
+
+_HEAD = re.compile(
+    r"(?:(?:async|export|pub|static|def|class|fn|func|import|from|struct) )*([\w.]+)"
+)
+_LEAST_HEADS: Final = 0.6  # of the file's
+_ENDS: Final = 3  # heads at either end of which one is kept
+_LEAST_SHARE: Final = 4  # what is shorter than one part in so many is a part
+
+
+def whole_file(path: str, given: Sequence[WholeFile], before: str) -> str | Slip | None:
+    """Return the one new version of a file among what was given, None if all are parts.
+
+    A text that is the file as it stands counts where there is no other.
+    """
+    texts = [_unlabelled(one.text, path, before) for one in given]
+    wholes = {text.rstrip(): text for text in texts if is_whole(text, before)}
+    fresh = [text for bare, text in wholes.items() if bare != before.rstrip()]
+    if len(fresh) > 1:
+        return Slip(
+            message=f"Your answer has {len(fresh)} whole versions of {path}, and they differ: "
+            "give one."
+        )
+    if fresh:
+        return left_out(fresh[0].split("\n"), known=before.split("\n")) or fresh[0]
+    if wholes:
+        return before
+    sure = [text for text, one in zip(texts, given, strict=True) if not one.is_code]
+    return no_whole_file(path, sure, before) if sure else None
+
+
+def no_whole_file(path: str, texts: Sequence[str], before: str) -> Slip:
+    """Say that what was given may be parts of a file."""
+    known = before.split("\n")
+    for text in texts:
+        slip = left_out(text.split("\n"), known=known)
+        if slip is not None:
+            return slip
+    rows = max(texts, key=len).count("\n")
+    return Slip(
+        message=f"The block has {rows} lines where {path} has {before.count(chr(10))}, and can be "
+        "a part of it: give the whole file, or say by SEARCH/REPLACE blocks what it replaces."
+    )
+
+
+def is_whole(text: str, before: str) -> bool:
+    """Say whether a text is a version of the whole file."""
+    old, new = _heads(before), set(_heads(text))
+    if _LEAST_SHARE * len(text.split("\n")) < len(before.split("\n")):
+        return False
+    kept = len(set(old) & new)
+    has_both_ends = new.intersection(old[:_ENDS]) and new.intersection(old[-_ENDS:])
+    return not old or (kept >= _LEAST_HEADS * len(set(old)) and bool(has_both_ends))
+
+
+def _heads(text: str) -> list[str]:
+    """Return what the lines at the left margin begin with, in order."""
+    return [head[1] for line in text.split("\n") if (head := _HEAD.match(line)) is not None]
+
+
+def _unlabelled(text: str, path: str, before: str) -> str:
+    """Return a text without a first comment that only says which file it is."""
+    first, _, rest = text.partition("\n")
+    named = path_in_comment(first)
+    is_label = named == path or path.endswith(f"/{named}") or named.endswith(f"/{path}")
+    return rest if named and is_label and not before.startswith(f"{first}\n") else text

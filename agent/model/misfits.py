@@ -1,0 +1,94 @@
+"""Says of a block that fits nowhere, or too often, what stands in the file instead."""
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from agent.model.answers.draft import Block, Slip, Style
+from agent.model.places import Place
+
+_NEAR_LINES = 5  # that are shown around the place a search was meant for
+_MOST_PLACES = 5  # that are listed where it matches too often
+_MAX_SHOWN = 200  # of one line
+_MOST_COMPARED = 2_000
+_CALLED: Final[Mapping[Style, str]] = {
+    "SEARCH/REPLACE blocks": "SEARCH of block {}",
+    "a diff": "What hunk {} of your diff expects",
+    "a patch": "What hunk {} of your patch expects",
+    "tags": "The old text {} in tags",
+    "JSON": "The old text of edit {} in your JSON",
+    "pairs of fenced blocks": "The old code of pair {}",
+}
+
+
+def called(block: Block) -> str:
+    """Return what the lines are called that a block looks for."""
+    return _CALLED[block.style].format(block.number)
+
+
+def misfit(block: Block, text: str, found: Sequence[Place]) -> Slip:
+    """Say that a search matches nowhere, with the lines that come nearest, or too often."""
+    if found:
+        rows = [place.start + 1 for place in found[:_MOST_PLACES]]
+        where = ", ".join(map(str, rows)) + (", …" if len(found) > len(rows) else "")
+        return Slip(
+            message=f"{called(block)} matches {len(found)} times in {block.path} (lines "
+            f"{where}): it must match exactly once. Add neighbouring lines to it."
+        )
+    wanted, there = block.search, text.split("\n")
+    start = _nearest(wanted, there)
+    within = f" below `{block.anchors[-1][:80]}`" if block.anchors else ""
+    message = (
+        f"{called(block)} matches nowhere in {block.path}{within}: it must match exactly once."
+    )
+    if start is None:
+        return Slip(message=f"{message} Nothing there is like it.")
+    end = min(len(there), start + max(len(wanted), _NEAR_LINES))
+    shown = there[start : min(end, start + 4 * _NEAR_LINES)]
+    return Slip(
+        message=f"{message} {_difference(wanted, there[start:])} Nearest are the lines from "
+        f"{start + 1} on:",
+        source_lines=tuple(line[:_MAX_SHOWN] for line in shown),
+    )
+
+
+def _nearest(wanted: Sequence[str], there: Sequence[str]) -> int | None:
+    """Return the line of the text that the search was most likely meant to begin at."""
+    rows: dict[str, list[int]] = {}
+    for row, line in enumerate(there):
+        if line.strip():
+            rows.setdefault(line.strip(), []).append(row)
+    votes: Counter[int] = Counter()
+    for offset, line in enumerate(wanted[:_MOST_COMPARED]):
+        for row in rows.get(line.strip(), [])[:_NEAR_LINES]:
+            votes[row - offset] += 1
+    if votes:
+        most = max(votes.values())
+        starts = [max(0, start) for start, count in votes.items() if count == most]
+        return max(starts[:_MOST_PLACES], key=lambda start: _likeness(wanted, there[start:]))
+    first = next((line.strip()[:_MAX_SHOWN] for line in wanted if line.strip()), "")
+    candidates = [line[:_MAX_SHOWN] for line in list(rows)[:_MOST_COMPARED]]
+    similar = difflib.get_close_matches(first, candidates, n=1)
+    if not similar:
+        return None
+    return next(row for row, line in enumerate(there) if line.strip()[:_MAX_SHOWN] == similar[0])
+
+
+def _likeness(wanted: Sequence[str], there: Sequence[str]) -> float:
+    one, other = ("\n".join(lines[: len(wanted)])[:_MOST_COMPARED] for lines in (wanted, there))
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def _difference(wanted: Sequence[str], there: Sequence[str]) -> str:
+    """Say which line of a search is the first that the text has otherwise."""
+    for number, line in enumerate(wanted, 1):
+        present = there[number - 1] if number <= len(there) else None
+        if present == line:
+            continue
+        if present is None:
+            return f"The file ends before line {number} of it."
+        if present.strip() == line.strip():
+            return f"Line {number} of it has other spaces than the file."
+        return f"Line {number} of it is not in the file like that."
+    return ""

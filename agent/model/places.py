@@ -1,0 +1,237 @@
+"""Where the lines of a block stand in a text, and what then stands there instead.
+
+First lines that are exactly so; where there are none, lines that differ in blanks at their ends
+and in an indentation that is another as a whole, which the new lines are then given too; where
+there are none either, and the format has no whole lines, a part of a line. What is loose is never
+looser than this: beyond it one would guess.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.model.answers.draft import Block, Style
+
+MOST_PLACES: Final = 2_000  # that are looked for; one is wanted
+_MOST_LOOSE: Final = 50
+_LINES_ONLY: Final[frozenset[Style]] = frozenset({"a diff", "a patch"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Lines `start` … `end` of a text and those that come instead."""
+
+    start: int
+    end: int
+    lines: tuple[str, ...]
+
+
+def places(text: str, block: Block) -> list[Place]:
+    """Return where a block can be meant, none or several where that cannot be told."""
+    there = text.split("\n")
+    found = [
+        Place(start=row, end=row + len(block.search), lines=block.replace)
+        for row in _rows(there, block.search, most=MOST_PLACES)
+    ]
+    if not found:
+        found = list(_loose(there, block))
+    if block.is_at_end:
+        found = [one for one in found if one.end == len(there)]
+    if not found and block.style not in _LINES_ONLY:
+        return _parts(text, block)
+    inside = _inside_of(there, block.anchors)
+    if inside is None:
+        return found
+    return [one for one in found if any(low < one.end and one.start < high for low, high in inside)]
+
+
+def changed(place: Place, there: Sequence[str]) -> Place:
+    """Return a place less the lines that stay.
+
+    Where a line could be one of several alike, as where one is doubled, all of them belong to it.
+    """
+    old, new = there[place.start : place.end], place.lines
+    shortest = min(len(old), len(new))
+    first = _alike(old, new)
+    last = _alike(old[::-1], new[::-1])
+    low = min(first, shortest - last)
+    high = min(last, shortest - first)
+    return Place(
+        start=place.start + low,
+        end=place.end - high,
+        lines=new[low : len(new) - high],
+    )
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many lines two begin with alike."""
+    count = 0
+    while count < min(len(one), len(other)) and one[count] == other[count]:
+        count += 1
+    return count
+
+
+def _rows(there: Sequence[str], search: Sequence[str], *, most: int) -> list[int]:
+    """Return where lines stand among others, as whole lines, at most so many."""
+    text = "\n".join(["", *there, ""])
+    wanted = "\n".join(["", *search, ""])
+    starts = list(_starts(text, wanted, most))
+    rows: list[int] = []
+    row = at = 0
+    for start in starts:
+        row += text.count("\n", at, start)
+        at = start
+        rows.append(row)
+    return rows
+
+
+def _starts(text: str, wanted: str, most: int) -> Iterator[int]:
+    at = text.find(wanted)
+    while at >= 0 and most:
+        yield at
+        most -= 1
+        at = text.find(wanted, at + 1)
+
+
+def _loose(there: Sequence[str], block: Block) -> Iterator[Place]:
+    """Yield where the lines stand but for blanks at their ends and one shift of all."""
+    search = block.search
+    bare = [line.strip() for line in search]
+    for row in _rows([line.strip() for line in there], bare, most=_MOST_LOOSE):
+        old = there[row : row + len(search)]
+        shift = _shift(search, old)
+        if shift is None:
+            continue
+        # Lines that stay are the file's own, blanks and all.
+        first = _alike(search, block.replace)
+        rest = min(len(search), len(block.replace)) - first
+        last = min(_alike(search[::-1], block.replace[::-1]), rest)
+        inner = [shift(line) for line in block.replace[first : len(block.replace) - last]]
+        shifted = [line for line in inner if line is not None]
+        if len(shifted) == len(inner):
+            kept = old[len(old) - last :]
+            yield Place(start=row, end=row + len(old), lines=(*old[:first], *shifted, *kept))
+
+
+def _shift(search: Sequence[str], old: Sequence[str]) -> Callable[[str], str | None] | None:
+    """Return what gives new lines the file's indentation, None where no one rule does.
+
+    Its answer is None for a line whose indentation follows from none that was searched.
+    """
+    known = {
+        (_indent(one), _indent(other))
+        for one, other in zip(search, old, strict=True)
+        if one.strip()
+    }
+    if not any("\t" in mine + theirs for mine, theirs in known):
+        shifts = {len(theirs) - len(mine) for mine, theirs in known}
+        return _by_columns(shifts.pop()) if len(shifts) == 1 else None
+    by_indent = dict(known)
+    return None if len(by_indent) < len(known) else lambda line: _by_table(by_indent, line)
+
+
+def _by_columns(columns: int) -> Callable[[str], str | None]:
+    def shifted(line: str) -> str | None:
+        indent = _indent(line)
+        if not line.strip():
+            return ""
+        if "\t" in indent and columns:
+            return None
+        return " " * (len(indent) + columns) + line.lstrip() if len(indent) >= -columns else None
+
+    return shifted
+
+
+def _by_table(by_indent: dict[str, str], line: str) -> str | None:
+    """Return a line with the indentation that the same one has elsewhere; tabs are told apart."""
+    if not line.strip():
+        return ""
+    indent = _indent(line)
+    theirs = by_indent.get(indent)
+    if theirs is None and indent:
+        # One step more is as wide as a step that was seen: of tabs as many, of spaces as wide.
+        theirs = _by_step(by_indent, indent)
+    elif theirs is None:
+        theirs = "" if _by_step(by_indent, "\t") is not None else None
+    return None if theirs is None else theirs + line.lstrip()
+
+
+def _by_step(by_indent: dict[str, str], indent: str) -> str | None:
+    """Return an indentation by the width of a tab, where all that is known agrees on one."""
+    widths = set()
+    for mine, theirs in by_indent.items():
+        tabs, spaces = (mine, theirs) if "\t" in mine else (theirs, mine)
+        if mine == theirs == "":
+            continue
+        if set(tabs) != {"\t"} or set(spaces) != {" "} or len(spaces) % len(tabs):
+            return None
+        widths.add((("\t" in mine), len(spaces) // len(tabs)))
+    if len(widths) != 1:
+        return None
+    is_from_tabs, width = widths.pop()
+    if is_from_tabs:
+        return " " * (width * len(indent)) if set(indent) == {"\t"} else None
+    return (
+        "\t" * (len(indent) // width) if set(indent) == {" "} and not len(indent) % width else None
+    )
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _parts(text: str, block: Block) -> list[Place]:
+    """Return where a search is part of a line, or of several from the middle of one."""
+    search, new = "\n".join(block.search), "\n".join(block.replace)
+    found: list[Place] = []
+    row = at = 0
+    for start in _starts(text, search, MOST_PLACES):
+        row += text.count("\n", at, start)
+        at = start
+        low = text.rfind("\n", 0, start) + 1
+        end = start + len(search)
+        high = text.find("\n", end)
+        high = len(text) if high < 0 else high
+        lines = text[low:start] + new + text[end:high]
+        found.append(Place(start=row, end=row + len(block.search), lines=tuple(lines.split("\n"))))
+    return found
+
+
+def _inside_of(there: Sequence[str], anchors: Sequence[str]) -> list[tuple[int, int]] | None:
+    """Return the stretches that belong to the last anchor, each within one of those before it.
+
+    None where an anchor is no line of the text: then it says nothing.
+    """
+    stretches: list[tuple[int, int]] | None = None
+    for anchor in anchors:
+        rows = [row for row, line in enumerate(there) if _is_anchor(anchor, line)]
+        if stretches is not None:
+            rows = [row for row in rows if any(low <= row < high for low, high in stretches)]
+        if not rows:
+            return None
+        stretches = [(row, _end_of(there, row)) for row in rows[:_MOST_LOOSE]]
+    return stretches
+
+
+def _is_anchor(anchor: str, line: str) -> bool:
+    """Say whether a line is the one that an anchor names, which may leave out how it ends."""
+    bare, wanted = line.strip(), anchor.strip()
+    if bare == wanted or bare == f"{wanted}:":
+        return True
+    is_opening = wanted.startswith(("def ", "class ", "async def "))
+    return (
+        is_opening
+        and bare.startswith(wanted)
+        and not (bare[len(wanted)].isalnum() or bare[len(wanted)] == "_")
+    )
+
+
+def _end_of(there: Sequence[str], row: int) -> int:
+    """Return the line after what a line opens; of one that opens nothing, after the text."""
+    indent = len(_indent(there[row]))
+    for at in range(row + 1, len(there)):
+        line = there[at]
+        is_back = line.strip() and len(_indent(line)) <= indent
+        if is_back and not line.lstrip().startswith((")", "]", "}")):
+            return at if at > row + 1 else len(there)
+    return len(there)
