@@ -12,14 +12,23 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.model.answers import diffs, marked, pairs, patches, structured, tags
-from agent.model.answers.draft import MAX_ANSWER, MAX_BLOCKS, Draft, Slip, WholeFile
+from agent.model.answers.draft import (
+    MAX_ANSWER,
+    MAX_ANSWER_LINES,
+    MAX_BLOCKS,
+    Draft,
+    Slip,
+    WholeFile,
+)
 from agent.model.answers.names import editable_path, path_in_comment
 from agent.model.answers.reading import Fence, Reading
 
 _MARKED: Final = (marked, patches, tags)  # formats that begin and end with marks of their own
+_FIRSTS: Final = ("<", "-", "*")
 _MOST_JSON: Final = 8  # places in the prose that look like JSON and are none
 # Models that think aloud do so before they answer; some servers leave the first mark out.
 _THOUGHTS: Final = ("think", "thinking", "reasoning", "thought")
+_STRAY_MARKS: Final = ("<<<<<", ">>>>>", "*** ", "_str")
 _STRAY = re.compile(
     r"[\s>|+-]{0,12}(?:<{5,9} ?(?:SEARCH|ORIGINAL)\b|>{5,9} ?(?:REPLACE|UPDATED)\b"
     r"|\*\*\* (?:Begin Patch|End Patch|Update File)\b|.{0,200}</?(?:old|new)_(?:str|string)>)",
@@ -35,6 +44,8 @@ def parse_answer(text: str, editable: Sequence[str]) -> Draft | Slip:
     if not said.strip() and text.strip():
         return Slip(message="Your answer ends within its thoughts: answer after them.")
     lines = said.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if len(lines) > MAX_ANSWER_LINES:
+        return Slip(message=f"Your answer has more than {MAX_ANSWER_LINES} lines.")
     reading = Reading(lines=lines, editable=editable)
     opened = [row for row in range(len(lines)) if _opens(lines, row)]
     tries = _MOST_JSON
@@ -73,7 +84,8 @@ def without_thoughts(text: str) -> str:
 
 
 def _opens(lines: Sequence[str], row: int) -> bool:
-    return any(one.begins(lines, row) for one in _MARKED)
+    is_mark = lines[row].lstrip()[:1] in _FIRSTS
+    return is_mark and any(one.begins(lines, row) for one in _MARKED)
 
 
 def _read_marked(reading: Reading, opened: Sequence[int]) -> Slip | bool:
@@ -82,9 +94,9 @@ def _read_marked(reading: Reading, opened: Sequence[int]) -> Slip | bool:
         reading.wrap = ""
         reading.at += 1
         return True
-    for one in _MARKED:
-        if one.begins(reading.lines, reading.at):
-            return one.read(reading) or True
+    if _opens(reading.lines, reading.at):
+        begun = next(one for one in _MARKED if one.begins(reading.lines, reading.at))
+        return begun.read(reading) or True
     fence = reading.fence_at(reading.at)
     if fence is not None:
         return _read_fence(reading, fence, opened) or True
@@ -150,12 +162,12 @@ def _add_code(reading: Reading, body: Sequence[str]) -> Slip | None:
 
 def _read_prose(reading: Reading) -> Slip | None:
     line, named = reading.line, reading.named
-    if _STRAY.match(line):
+    if any(mark in line for mark in _STRAY_MARKS) and _STRAY.match(line):
         return Slip(
             message=f"`{line.strip()[:80]}` stands where it cannot be read: begin marks at the "
             "beginning of a line, each block with all of its own."
         )
     reading.take_words()
-    if pairs.is_label(line) and not reading.named:
+    if named and not reading.named and pairs.is_label(line):
         reading.named = named  # what was named above a label is named for its block
     return None

@@ -15,9 +15,9 @@ from agent.model.answers.reading import Fence, Reading
 
 STYLE: Style = "a diff"
 _INFOS = ("diff", "patch", "udiff")
-_HEADER = re.compile(
-    r"(?:diff |index [0-9a-f]|(?:old|new|deleted file|new file) mode |similarity |dissimilarity "
-    r"|rename |copy |--- |\+\+\+ |\\ )"
+_GIT = re.compile(
+    r"diff |index [0-9a-f]|(?:old|new|deleted file|new file) mode |(?:dis)?similarity "
+    r"|rename |copy "
 )
 _OTHER_CHANGE = re.compile(r"(?:deleted file|new file) mode |(?:rename|copy) (?:from|to) ")
 _NUMBERED = re.compile(r"@@ ?-\d{1,9}(?:,\d{1,9})? \+\d{1,9}(?:,\d{1,9})?\s*(?:@@.*)?")
@@ -28,7 +28,7 @@ _NO_FILE = "/dev/null"
 def begins(lines: Sequence[str], at: int) -> bool:
     """Say whether a line, of prose or the first one in a fence, opens a diff."""
     line = lines[at]
-    return line.startswith(("diff --git ", "@@")) or _is_file(lines, at)
+    return line.startswith(("diff --git ", "@@")) or _is_pair(lines, at)
 
 
 def is_diff(reading: Reading, fence: Fence) -> bool:
@@ -45,7 +45,7 @@ def read(reading: Reading) -> Slip | None:
     lines, start = reading.lines, reading.at
     end = start
     while end < len(lines) and (
-        is_hunk_line(lines[end]) or _HEADER.match(lines[end]) or lines[end].startswith("@@")
+        is_hunk_line(lines[end]) or _is_git(lines[end]) or lines[end].startswith("@@")
     ):
         end += 1
     reading.at = end
@@ -61,48 +61,53 @@ def read(reading: Reading) -> Slip | None:
 
 def read_lines(reading: Reading, lines: Sequence[str]) -> Slip | None:
     """Take in the hunks of a diff that is nothing but these lines."""
-    path, at = "", 0
+    path, at, is_named = "", 0, False
     while at < len(lines):
-        if _is_file(lines, at):
+        if _OTHER_CHANGE.match(lines[at]):
+            return _no_other_change()
+        if _is_git(lines[at]):
+            is_named = False
+            at += 1
+            continue
+        if not is_named and _is_pair(lines, at):
             named = _path(lines[at : at + 2], reading.editable)
             if isinstance(named, Slip):
                 return named
-            path, at = named, at + 2
-            continue
-        if _OTHER_CHANGE.match(lines[at]):
-            return _no_other_change()
-        if _HEADER.match(lines[at]) and not lines[at].startswith(("--- ", "+++ ")):
-            at += 1
+            path, at, is_named = named, at + 2, True
             continue
         end = at
-        while end < len(lines) and not (_is_file(lines, end) or _is_git(lines[end])):
+        while end < len(lines) and not (_is_git(lines[end]) or _is_next_file(lines, end)):
             end += 1
         for header, rows in split_hunks(lines[at:end]):
             slip = add_hunk(reading, STYLE, path, _anchors(header), rows)
             if slip is not None:
                 return slip
-        at = end
+        at, is_named = end, False
     return None
 
 
-def _is_file(lines: Sequence[str], at: int) -> bool:
-    """Say whether two lines name a file: within a hunk they remove one line and add another."""
-    if not (lines[at].startswith("--- ") and at + 1 < len(lines)):
+def _is_pair(lines: Sequence[str], at: int) -> bool:
+    following = lines[at + 1] if at + 1 < len(lines) else ""
+    return lines[at].startswith("--- ") and following.startswith("+++ ")
+
+
+def _is_next_file(lines: Sequence[str], at: int) -> bool:
+    """Say whether two lines behind a hunk name a file: in one they remove a line and add another.
+
+    Then a hunk begins below them, and what they say are names.
+    """
+    if not _is_pair(lines, at) or not (at + 2 < len(lines) and lines[at + 2].startswith("@@")):
         return False
-    if not lines[at + 1].startswith("+++ "):
-        return False
-    after = lines[at + 2] if at + 2 < len(lines) else ""
-    is_after_blank = at == 0 or not is_hunk_line(lines[at - 1]) or not lines[at - 1]
-    return after.startswith("@@") or is_after_blank
+    return all(path_in(name) or name == _NO_FILE for name in _names(lines[at : at + 2]))
 
 
 def _is_git(line: str) -> bool:
-    return line.startswith(("diff --git ", "index ")) or _OTHER_CHANGE.match(line) is not None
+    return _GIT.match(line) is not None
 
 
 def _path(lines: Sequence[str], editable: Sequence[str]) -> str | Slip:
     """Return the file that a pair of `---` and `+++` lines names; nothing if it names none."""
-    old, new = (line[4:].partition("\t")[0].strip().strip('"') for line in lines)
+    old, new = _names(lines)
     if _NO_FILE in (old, new):
         return _no_other_change()
     if old.startswith("a/") and new.startswith("b/"):  # git's own
@@ -112,6 +117,10 @@ def _path(lines: Sequence[str], editable: Sequence[str]) -> str | Slip:
     if len(paths) > 1:
         return Slip(message=f"Your diff names two files, {old} and {new}: files keep their names.")
     return paths.pop() if paths else next(iter(meant), "")
+
+
+def _names(lines: Sequence[str]) -> list[str]:
+    return [line[4:].partition("\t")[0].strip().strip('"') for line in lines]
 
 
 def _no_other_change() -> Slip:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from protocol.hygiene import MAX_FILE_BYTES
+from protocol.hygiene import MAX_FILE_BYTES, MAX_LINES
 
 MAX_ANSWER: Final = 2 * MAX_FILE_BYTES
+MAX_ANSWER_LINES: Final = 4 * MAX_LINES
 MAX_BLOCKS: Final = 64
 Style: TypeAlias = Literal[
     "SEARCH/REPLACE blocks", "a diff", "a patch", "tags", "JSON", "pairs of fenced blocks"

@@ -5,6 +5,7 @@ cannot count lines.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from agent.model.answers.draft import Slip, Style
 from agent.model.answers.reading import Reading
@@ -23,7 +24,7 @@ def split_hunks(lines: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
     first = starts[0] if starts else len(lines)
     if any(line.strip() for line in lines[:first]):
         yield "", lines[:first]
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for start, end in pairwise([*starts, len(lines)]):
         yield lines[start], lines[start + 1 : end]
 
 

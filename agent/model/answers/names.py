@@ -30,7 +30,7 @@ _DECORATION: Final = "*`#:\"'[]()<> \t"
 
 def path_in(line: str, editable: Sequence[str] = ()) -> str:
     """Return the path that a line names; nothing if it is about something else."""
-    if len(line) > _MAX_LINE:
+    if len(line) > _MAX_LINE or not any(path in line for path in (".", *editable)):
         return ""
     tagged = _TAGGED.fullmatch(line) or _ATTRIBUTE.fullmatch(line)
     if tagged is not None:

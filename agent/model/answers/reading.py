@@ -60,7 +60,10 @@ class Reading:
 
     def __post_init__(self) -> None:
         for row, line in enumerate(self.lines):
-            if (bare := _BARE_FENCE.fullmatch(line)) is not None:
+            if (
+                line.lstrip()[:1] in ("`", "~")
+                and (bare := _BARE_FENCE.fullmatch(line)) is not None
+            ):
                 for length in range(3, min(9, len(bare[2])) + 1):
                     rows = self._closers.setdefault((bare[2][0], length), [])
                     rows.append((row, len(bare[1])))
@@ -72,7 +75,8 @@ class Reading:
 
     def fence_at(self, row: int) -> Fence | None:
         """Return the fence that begins with a line."""
-        opened = _FENCE.fullmatch(self.lines[row]) if row < len(self.lines) else None
+        is_mark = row < len(self.lines) and self.lines[row].lstrip()[:1] in ("`", "~")
+        opened = _FENCE.fullmatch(self.lines[row]) if is_mark else None
         if opened is None:
             return None
         rows = self._closers.get((opened[2][0], len(opened[2])), [])
@@ -112,7 +116,7 @@ class Reading:
 
     def take_words(self) -> None:
         """Read a line of prose: a title, a reason of several lines, or what names a file."""
-        heading = _HEADING.fullmatch(self.line)
+        heading = _HEADING.fullmatch(self.line) if ":" in self.line else None
         if heading is None:
             if self.line.strip():
                 self.label = self.line

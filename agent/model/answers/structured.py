@@ -95,6 +95,8 @@ def _take(reading: Reading, value: Any, path: str, depth: int) -> Slip | bool:
     if diff is not None:
         return _take_diff(reading, diff, path)
     inner = next((value[key] for key in _LISTS if isinstance(value.get(key), list | dict)), None)
+    if inner == []:
+        return Slip(message="Your JSON has no edit in it.")
     by_path = inner if isinstance(inner, dict) else value
     files = [(key, text) for key, text in by_path.items() if key in reading.editable]
     taken: Slip | bool = False

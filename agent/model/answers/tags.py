@@ -40,7 +40,7 @@ def read(reading: Reading) -> Slip | None:
     old, end = found
     if opened[1].lower() in _FILE_TAGS:
         reading.at += text.count("\n", 0, end) + 1
-        return reading.add_file(reading.named or reading.heading, f"{old}\n")
+        return reading.add_file(reading.named or reading.heading, "\n".join([*old, ""]))
     opened_new = _OPENS_NEW.match(text, end)
     if opened_new is None:
         return Slip(
@@ -54,15 +54,17 @@ def read(reading: Reading) -> Slip | None:
     if not _ONLY_ENDS.fullmatch(rest):
         return Slip(message=f"Behind `</{opened_new[1]}>` there is more: begin a new line there.")
     reading.at += text.count("\n", 0, end) + 1
-    search, replace = unfenced(old.split("\n"), new.split("\n") if new else [])
+    search, replace = unfenced(old, new)
     return reading.add(STYLE, search, replace)
 
 
-def _inside(text: str, opened: re.Match[str]) -> tuple[str, int] | Slip:
-    """Return what stands between a tag and its end, less the line breaks beside them."""
+def _inside(text: str, opened: re.Match[str]) -> tuple[list[str], int] | Slip:
+    """Return the lines between a tag and its end, less the line breaks beside them."""
     closing = f"</{opened[1]}>"
     end = text.find(closing, opened.end())
     if end < 0:
         return Slip(message=f"`<{opened[1]}>` has no end `{closing}`.")
-    inner = _LAST_INDENT.sub("", text[opened.end() : end].removeprefix("\n"))
-    return inner, end + len(closing)
+    inner = text[opened.end() : end]
+    is_empty = not inner.strip() and inner.count("\n") <= 1
+    lines = _LAST_INDENT.sub("", inner.removeprefix("\n")).split("\n")
+    return ([] if is_empty else lines), end + len(closing)

@@ -23,9 +23,11 @@ _LEAST_SHARE: Final = 4  # what is shorter than one part in so many is a part
 def whole_file(path: str, given: Sequence[WholeFile], before: str) -> str | Slip | None:
     """Return the one new version of a file among what was given, None if all are parts.
 
-    A text that is the file as it stands counts where there is no other.
+    A text that is the file as it stands counts where there is no other. How the file ends stays,
+    as a fence does not tell.
     """
-    texts = [_unlabelled(one.text, path, before) for one in given]
+    end = before[len(before.rstrip("\n")) :]
+    texts = [_unlabelled(one.text, path, before).rstrip("\n") + end for one in given]
     wholes = {text.rstrip(): text for text in texts if is_whole(text, before)}
     fresh = [text for bare, text in wholes.items() if bare != before.rstrip()]
     if len(fresh) > 1:
@@ -57,12 +59,13 @@ def no_whole_file(path: str, texts: Sequence[str], before: str) -> Slip:
 
 def is_whole(text: str, before: str) -> bool:
     """Say whether a text is a version of the whole file."""
-    old, new = _heads(before), set(_heads(text))
     if _LEAST_SHARE * len(text.split("\n")) < len(before.split("\n")):
         return False
-    kept = len(set(old) & new)
-    has_both_ends = new.intersection(old[:_ENDS]) and new.intersection(old[-_ENDS:])
-    return not old or (kept >= _LEAST_HEADS * len(set(old)) and bool(has_both_ends))
+    old = _heads(before) or [line for line in before.split("\n") if line.strip()]
+    new = {*_heads(text), *text.split("\n")}
+    kept = new.intersection(old)
+    has_both_ends = kept.intersection(old[:_ENDS]) and kept.intersection(old[-_ENDS:])
+    return not old or (len(kept) >= _LEAST_HEADS * len(set(old)) and bool(has_both_ends))
 
 
 def _heads(text: str) -> list[str]:
