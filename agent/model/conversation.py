@@ -10,11 +10,16 @@ from typing import Final
 from agent.completion import Completion, Message
 from agent.model.answers.answer import without_thoughts
 from agent.model.answers.draft import Slip
+from agent.model.answers.joining import whole_lines
 from agent.model.prompt import fence_of, prompt
 from agent.proposal import Context, Silence
 
 _MAX_TURN = 12_000  # characters of an answer that are shown to its author again
 _MAX_CUT_TURN = 1_000
+_MOST_RESUMED: Final = 2  # times that an answer which was cut is gone on with
+_RESUME: Final = """\
+Your answer was cut off there. Go on where it stopped: begin with its last line once more, then \
+what follows it. Say nothing else, and put nothing around it."""
 _SHRUNK: Final = 2  # a conversation that was too long goes on in one part in so many
 
 
@@ -25,6 +30,8 @@ class Conversation:
     context: Context
     secret: bytes = field(repr=False)
     limit_chars: int
+    _resumed: int = field(default=0, init=False)
+    _unfinished: tuple[Message, ...] = field(default=(), init=False)
     _is_shrunk: bool = field(default=False, init=False)
     # An answer and what is wrong with it.
     _turns: list[tuple[Message, Message]] = field(default_factory=list, init=False)
@@ -32,7 +39,7 @@ class Conversation:
     def messages(self) -> tuple[Message, ...] | Silence:
         """Return the conversation to go on with; the oldest turns go where space is short."""
         while True:
-            turns = [message for turn in self._turns for message in turn]
+            turns = [message for turn in (*self._turns, self._unfinished) for message in turn]
             left = self.limit_chars - sum(len(message.content) for message in turns)
             begun = prompt(self.context, limit_chars=left, secret=self.secret)
             if not isinstance(begun, Silence):
@@ -40,6 +47,24 @@ class Conversation:
             if not self._turns:
                 return begun
             del self._turns[0]
+
+    def resume(self, said: str) -> bool:
+        """Have the model go on with an answer that was cut.
+
+        No if it has done so often enough, has said no whole line yet, or there is no room for it.
+        """
+        shown = whole_lines(said)
+        if self._resumed >= _MOST_RESUMED or not shown:
+            return False
+        self._resumed += 1
+        self._unfinished = (
+            Message(role="assistant", content=shown),
+            Message(role="user", content=_RESUME),
+        )
+        if isinstance(self.messages(), Silence):
+            self._unfinished = ()
+            return False
+        return True
 
     def shrink(self) -> bool:
         """Be shorter from now on; no if it was done before."""
@@ -51,6 +76,7 @@ class Conversation:
 
     def go_on(self, answer: Completion, slip: Slip) -> None:
         """Tell the model what is wrong with its answer."""
+        self._unfinished = ()
         said = without_thoughts(answer.text).strip() or "(nothing)"
         limit = _MAX_CUT_TURN if answer.is_cut else _MAX_TURN
         shown = said if len(said) <= limit else f"{said[:limit]}\n…"

@@ -16,6 +16,7 @@ from typing import Final
 from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind, ModelCost
 from agent.model.answers.answer import parse_answer
 from agent.model.answers.draft import Draft, Slip
+from agent.model.answers.joining import joined
 from agent.model.conversation import Conversation
 from agent.model.facts import facts, known_names
 from agent.model.matching import apply_draft
@@ -102,7 +103,7 @@ class ModelProposer:
         cost = ModelCost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
-            answer, spent = await self._ask(talk)
+            answer, spent = await self._answer(talk)
             cost += spent
             if isinstance(answer, Silence):
                 return replace(answer, cost=cost)
@@ -117,8 +118,24 @@ class ModelProposer:
         reason = f"{self.model} gave no usable answer: {one_line(slip.message, _MAX_DETAIL)}"
         return Silence(reason=reason, retry_s=_NO_IDEA_S, cost=cost)
 
+    async def _answer(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
+        """Return the next answer, in one piece if it came in several, and what asking took."""
+        answer, cost = await self._ask(talk)
+        while (
+            isinstance(answer, Completion)
+            and answer.is_cut
+            and await asyncio.to_thread(talk.resume, answer.text)
+        ):
+            more, spent = await self._ask(talk)
+            cost += spent
+            if isinstance(more, Silence):
+                return more, cost
+            whole = await asyncio.to_thread(joined, answer.text, more.text)
+            answer = replace(more, text=whole, cost=answer.cost + more.cost)
+        return answer, cost
+
     async def _ask(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
-        """Return the next answer, or why there is none, and what asking took."""
+        """Return what comes next of the model, or why nothing does, and what asking took."""
         cost = ModelCost()
         while True:
             messages = await asyncio.to_thread(talk.messages)

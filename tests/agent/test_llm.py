@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.completion import Completion, Fault, FaultKind, ModelCost
+from agent.model.answers.joining import whole_lines
 from agent.model.proposer import MAX_TRIES, ModelProposer
 from agent.proposal import Context, Proposal, Silence
 from agent.source.canonical import fingerprint
@@ -149,14 +150,62 @@ def test_a_patch_made_from_a_peers_names_it() -> None:
     assert proposed(Model(DEEPER), context(peers=(theirs,))).parents == ()
 
 
-def test_an_answer_that_was_cut_is_asked_for_again_shorter() -> None:
-    cut = Completion(
-        text="x" * 5_000, is_cut=True, cost=ModelCost(calls=1, tokens_in=1, tokens_out=4_000)
+def cut(text: str) -> Completion:
+    return Completion(
+        text=text, is_cut=True, cost=ModelCost(calls=1, tokens_in=1, tokens_out=4_000, usd_nano=5)
     )
-    model = Model(cut, DEEPER)
+
+
+def test_an_answer_that_was_cut_is_gone_on_with_and_every_part_is_counted() -> None:
+    lines = DEEPER.splitlines(keepends=True)
+    first, second, third = ("".join(lines[low:high]) for low, high in ((0, 4), (4, 6), (6, 99)))
+    model = Model(cut(f"{first}LAY"), cut(f"{second}LAYE"), third)
+    made = proposed(model)
+    assert made.source == deeper()
+    assert (made.title, made.why) == ("Deeper", "It holds more.")
+    assert made.cost == ModelCost(calls=3, tokens_in=102, tokens_out=8_007, usd_nano=13)
+    turns = model.asked[2].messages[2:]
+    assert (turns[0].role, turns[0].content) == ("assistant", whole_lines(first + second))
+    assert "Your answer was cut off there. Go on where it stopped" in turns[1].content
+    assert len(turns) == 2
+
+
+def test_an_answer_that_stays_cut_is_asked_for_again_shorter() -> None:
+    model = Model(cut("x\n" * 2_500), cut("y\n" * 50), cut("z\n" * 50), cut("again\n"), DEEPER)
+    made = proposed(model)
+    assert made.source == deeper()
+    assert made.cost.calls == 5
+    assert "Your answer was cut off after 4000 tokens" in model.told
+    told = [len(question.messages) for question in model.asked]
+    assert told == [2, 4, 4, 4, 6]  # twice it goes on, after that it is told
+    assert len(model.asked[3].messages[2].content) < 1_100
+    assert "cut off after 12000 tokens" in model.asked[3].messages[3].content
+
+
+def test_an_answer_that_is_never_whole_is_given_up_with_the_reason() -> None:
+    model = Model(*[cut("TITLE: x\n")] * 5)
+    assert "cut off after 4000 tokens" in silent(model).reason
+    assert len(model.asked) == 5
+
+
+def test_thoughts_that_were_cut_are_not_gone_on_with() -> None:
+    model = Model(cut(f"<think>\nPerhaps\n{DEEPER}"), DEEPER)
     assert proposed(model).source == deeper()
     assert "Your answer was cut off after 4000 tokens" in model.told
-    assert len(model.asked[1].messages[2].content) < 1_100
+
+
+def test_who_is_away_when_asked_to_go_on_is_away() -> None:
+    away = Fault(kind="over_budget", detail="today took it all")
+    result = silent(Model(cut("TITLE: x\n"), away))
+    assert result.reason == "over_budget: today took it all".replace("_", " ")
+    assert result.cost.calls == 2
+
+
+def test_where_there_is_no_room_to_go_on_it_is_asked_for_again() -> None:
+    model = Model(cut("chatter\n" * 2_500), DEEPER)
+    result = asked(model, limits=replace(LIMITS, prompt_chars=20_000))
+    assert isinstance(result, Proposal)
+    assert "Your answer was cut off after 4000 tokens" in model.told
 
 
 def test_a_prompt_that_is_too_long_comes_again_shorter_once() -> None:

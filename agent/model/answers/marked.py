@@ -34,6 +34,16 @@ def begins(lines: Sequence[str], at: int) -> bool:
     return _OPENS.fullmatch(lines[at]) is not None
 
 
+def is_open(lines: Sequence[str]) -> bool:
+    """Say whether lines end within a block."""
+    is_within = False
+    for line in lines:
+        is_within = _OPENS.fullmatch(line) is not None or (
+            is_within and _CLOSES.fullmatch(line) is None
+        )
+    return is_within
+
+
 def read(reading: Reading) -> Slip | None:
     """Take the block in that begins at hand, or say what is wrong with it."""
     lines, start, number = reading.lines, reading.at, reading.count(STYLE) + 1
