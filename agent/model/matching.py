@@ -18,27 +18,20 @@ from protocol.source import Source
 def apply_draft(draft: Draft, source: Source) -> Source | Slip:
     """Return the source with the change made, or what is wrong with it."""
     result = source
-    is_changed = False
     for path in sorted({one.path for one in draft.blocks} | {one.path for one in draft.files}):
         if path not in dict(source.files):
             return Slip(message=f"There is no file {path}.")
         after = _made(draft, path, source[path].decode("utf-8", "replace"))
         if isinstance(after, Slip):
             return after
-        if after is not None:
-            is_changed = True
-            result = result.replacing(path, after.encode("utf-8", "replace"))
-    if not is_changed:
-        path = draft.files[0].path
-        texts = [one.text for one in draft.files if one.path == path]
-        return no_whole_file(path, texts, source[path].decode("utf-8", "replace"))
+        result = result.replacing(path, after.encode("utf-8", "replace"))
     if result == source:
         return Slip(message="Your change leaves the file as it is.")
     return result
 
 
-def _made(draft: Draft, path: str, before: str) -> str | Slip | None:
-    """Return a file with the change made; None where there is none, only parts of it are shown."""
+def _made(draft: Draft, path: str, before: str) -> str | Slip:
+    """Return a file with the change made."""
     made: dict[str, str] = {}
     for style in dict.fromkeys(block.style for block in draft.blocks if block.path == path):
         blocks = [one for one in draft.blocks if (one.path, one.style) == (path, style)]
@@ -49,7 +42,10 @@ def _made(draft: Draft, path: str, before: str) -> str | Slip | None:
     whole = whole_file(path, [one for one in draft.files if one.path == path], before)
     if isinstance(whole, Slip):
         return whole
-    if whole is not None and not (made and whole == before):  # beside a change it is quoted
+    # Beside a change the file as it stands is a quotation, and parts of it explain.
+    if whole is None and not made:
+        return no_whole_file(path, [one.text for one in draft.files if one.path == path], before)
+    if whole is not None and not (made and whole == before):
         made["a whole file"] = whole
     for first, second in pairwise(made):
         if made[first].rstrip() != made[second].rstrip():
@@ -57,7 +53,7 @@ def _made(draft: Draft, path: str, before: str) -> str | Slip | None:
                 message=f"Your answer changes {path} both by {first} and by {second}, and they "
                 "differ: give one of them."
             )
-    return next(iter(made.values()), None)
+    return next(iter(made.values()), before)
 
 
 def _replaced(text: str, blocks: Sequence[Block]) -> str | Slip:

@@ -2,8 +2,8 @@
 
 First lines that are exactly so; where there are none, lines that differ in blanks at their ends
 and in an indentation that is another as a whole, which the new lines are then given too; where
-there are none either, and the format has no whole lines, a part of a line. What is loose is never
-looser than this: beyond it one would guess.
+there are none either, and the format has no whole lines, a part of a line, but never of a name or
+number. What is loose is never looser than this: beyond it one would guess.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -188,13 +188,22 @@ def _parts(text: str, block: Block) -> list[Place]:
     for start in _starts(text, search, MOST_PLACES):
         row += text.count("\n", at, start)
         at = start
-        low = text.rfind("\n", 0, start) + 1
         end = start + len(search)
+        if _is_within_word(text, start) or _is_within_word(text, end):
+            continue
+        low = text.rfind("\n", 0, start) + 1
         high = text.find("\n", end)
         high = len(text) if high < 0 else high
         lines = text[low:start] + new + text[end:high]
         found.append(Place(start=row, end=row + len(block.search), lines=tuple(lines.split("\n"))))
     return found
+
+
+def _is_within_word(text: str, at: int) -> bool:
+    """Say whether a place is inside of a name or a number: `LR = 1` is no part of `LR = 1.5`."""
+    before, after = text[max(0, at - 1) : at], text[at : at + 1]
+    is_number = (before + after).strip(".").isdigit() and "." in before + after
+    return all(one.isalnum() or one == "_" for one in (before, after)) or is_number
 
 
 def _inside_of(there: Sequence[str], anchors: Sequence[str]) -> list[tuple[int, int]] | None:

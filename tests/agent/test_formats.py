@@ -520,7 +520,7 @@ REFUSED: Final = {
         "The block has 1 lines where train.py has 38, and can be a part of it",
     ),
     "a class that could be the file": (
-        "```python\n" + TRAIN[TRAIN.index("class Model") : TRAIN.index("class Head")] + "```",
+        "```python\n" + GELU[GELU.index("class Model") : GELU.index("class Head")] + "```",
         "can be a part of it",
     ),
     "a file without its second half": (
@@ -565,6 +565,31 @@ REFUSED: Final = {
         json.dumps({"old": "LAYERS = 2\n", "new": "LAYERS = 3"}),
         "end both alike",
     ),
+    "JSON with an edit and a file": (
+        json.dumps({"path": "train.py", "old": "a", "new": "b", "content": DEEPER}),
+        "says its change in two ways",
+    ),
+    "JSON with two old texts": (
+        json.dumps({"path": "train.py", "old": "a", "search": "c", "new": "b"}),
+        "says its change in two ways",
+    ),
+    "JSON of another file by name": (
+        json.dumps({"files": {"train.py": DEEPER, "prepare.py": "x = 1\n"}}),
+        "You may not change prepare.py",
+    ),
+    "JSON without an edit": (json.dumps({"title": "T", "edits": []}), "has no edit in it"),
+    "a block and JSON that cannot be read": (
+        f'{BLOCK}\n{{"search": "WIDTH = 64", "replace": "WIDTH = "9""}}',
+        "Your JSON cannot be read",
+    ),
+    "a pair without its second label": (
+        f"{BLOCK}Replace this:\n```\nWIDTH = 64\n```\nby what is better:\n```\nWIDTH = 96\n```",
+        "`Replace this:` is not followed by two fenced blocks",
+    ),
+    "a mark deep in a list": (
+        BLOCK + "\n".join(" " * 16 + line for line in BLOCK.splitlines()),
+        "stands where it cannot be read",
+    ),
     "a file in JSON that is a part": (
         json.dumps({"path": "train.py", "content": "LAYERS = 3\n"}),
         "can be a part of it",
@@ -578,6 +603,13 @@ REFUSED: Final = {
 def test_what_can_mean_two_things_or_none_is_refused_in_words(name: str) -> None:
     text, message = REFUSED[name]
     assert message in refused(text, BASE)
+
+
+def test_beside_a_change_of_one_file_a_part_of_another_is_refused_unless_it_is_quoted() -> None:
+    part = "model/net.py\n```python\ndef scale(x):\n    return {} * x\n```\n"
+    assert "can be a part of it" in refused(f"train.py\n{BLOCK}{part.format(3)}", TWO)
+    source = made(f"train.py\n{BLOCK}{part.format(2)}", TWO)
+    assert (source["train.py"].decode(), source["model/net.py"].decode()) == (DEEPER, NET)
 
 
 def test_of_several_files_one_has_to_be_named() -> None:

@@ -40,12 +40,20 @@ def test_a_whole_line_wins_over_a_part_of_another() -> None:
 
 def test_a_part_of_a_line_will_do_where_it_is_there_once() -> None:
     assert "HEAD_LR = 3\n" in applied(block("HEAD_LR = 1", "HEAD_LR = 3"))
-    assert "\nTAIL_LR = 1\n" in applied(block("HEAD", "TAIL"))
+    assert "\ndef f(y):\n" in applied(block("f(x)", "f(y)"))
+    assert "\ndef f():\n" in applied(block("f(x)", "f()"))
+
+
+@pytest.mark.parametrize("search", ["AD_LR = 1", "HEAD", "turn x"])
+def test_a_part_of_a_name_or_a_number_is_no_place(search: str) -> None:
+    assert "matches nowhere" in slip(block(search, "z")).message
+    for line in ("LR = 15", "LR = 1.5", "LR = 1_000", "LR = 1e3"):
+        source = Source.of({"train.py": f"{line}\n".encode()})
+        assert "matches nowhere" in slip(block("LR = 1", "LR = 2"), source=source).message
 
 
 def test_lines_that_go_leave_no_empty_line() -> None:
     assert applied(block("HEAD_LR = 1", "")) == TEXT.replace("HEAD_LR = 1\n", "")
-    assert applied(block("HEAD_", "")) == TEXT.replace("HEAD_", "")
 
 
 def test_the_last_line_may_lack_its_end() -> None:

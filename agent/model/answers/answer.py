@@ -30,7 +30,7 @@ _MOST_JSON: Final = 8  # places in the prose that look like JSON and are none
 _THOUGHTS: Final = ("think", "thinking", "reasoning", "thought")
 _STRAY_MARKS: Final = ("<<<<<", ">>>>>", "*** ", "_str")
 _STRAY = re.compile(
-    r"[\s>|+-]{0,12}(?:<{5,9} ?(?:SEARCH|ORIGINAL)\b|>{5,9} ?(?:REPLACE|UPDATED)\b"
+    r"[\s>|+-]{0,40}(?:<{5,9} ?(?:SEARCH|ORIGINAL)\b|>{5,9} ?(?:REPLACE|UPDATED)\b"
     r"|\*\*\* (?:Begin Patch|End Patch|Update File)\b|.{0,200}</?(?:old|new)_(?:str|string)>)",
     re.IGNORECASE,
 )

@@ -24,6 +24,7 @@ _NEW = re.compile(
     r"(?:and )?(?:(?:replace|change|update|substitute)(?: (?:this|that|it|them|these))? )?"
     rf"(?:with|to|by|into|new|updated|after|replacement|replace|becomes)(?: (?:{_FILLER}))*{_PLACE}"
 )
+_DEMANDS = re.compile(r"(?:please )?(?:replace|change|find|search|remove)\b")
 _DECORATION: Final = " \t*_#>:`"
 _MAX_LABEL: Final = 120
 
@@ -36,12 +37,11 @@ def read(reading: Reading, fence: Fence, label: str) -> Slip | bool:
     if not _is(_OLD, label):
         return False
     row = _after_blank(reading, fence.after)
-    if row is None or not _is(_NEW, reading.lines[row]):
-        return False
-    begins = _after_blank(reading, row + 1)
+    begins = _after_blank(reading, row + 1) if row is not None else None
     second = reading.fence_at(begins) if begins is not None else None
-    if second is None or fence.is_open or second.is_open:
-        return False
+    is_pair = row is not None and _is(_NEW, reading.lines[row])
+    if row is None or not is_pair or second is None or fence.is_open or second.is_open:
+        return _unpaired(label) if _DEMANDS.match(label.strip(_DECORATION).lower()) else False
     path = next(
         (
             found
@@ -57,6 +57,13 @@ def read(reading: Reading, fence: Fence, label: str) -> Slip | bool:
 def is_label(line: str) -> bool:
     """Say whether a line is one of a pair's labels."""
     return _is(_OLD, line) or _is(_NEW, line)
+
+
+def _unpaired(label: str) -> Slip:
+    return Slip(
+        message=f"`{label.strip()}` is not followed by two fenced blocks, the second one below a "
+        "line `with:`."
+    )
 
 
 def _is(pattern: re.Pattern[str], line: str) -> bool:

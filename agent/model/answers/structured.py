@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from agent.model.answers import diffs, patches
 from agent.model.answers.draft import Slip, Style
+from agent.model.answers.names import path_in
 from agent.model.answers.reading import Reading
 
 STYLE: Style = "JSON"
@@ -56,9 +57,8 @@ def read(reading: Reading) -> Slip | bool:
     except _TwiceError as error:
         return _twice(error)
     except (ValueError, RecursionError) as error:
-        # An answer that is nothing else was meant to be JSON.
-        is_all = reading.at == 0 or not any(line.strip() for line in reading.lines[: reading.at])
-        return _unreadable(error) if is_all and _looks_like_edits(text) else False
+        paragraph = text.partition("\n\n")[0]
+        return _unreadable(error) if _looks_like_edits(paragraph) else False
     taken = _take(reading, value, "", _MOST_DEPTH)
     if taken is True:
         if text[end : end + _MAX_REST].partition("\n")[0].strip(" \t,;`"):
@@ -81,49 +81,70 @@ def read_text(reading: Reading, text: str) -> Slip | bool:
 def _take(reading: Reading, value: Any, path: str, depth: int) -> Slip | bool:
     """Take in what a value says, and say whether it says anything."""
     if depth and isinstance(value, list):
-        return _take_all(reading, value, path, depth)
+        return _take_all(reading, [(path, one) for one in value], depth)
     if not (depth and isinstance(value, dict)):
         return False
     path = _text(value, _PATHS) or path
     old, new = _text(value, _OLD), _text(value, _NEW)
+    content, diff = _text(value, _CONTENTS), _text(value, _DIFFS)
+    parts = _parts(value, path)
+    is_edit, is_file = old is not None and new is not None, content is not None and bool(path)
+    ways = (is_edit, is_file, diff is not None, bool(parts))
+    if sum(ways) > 1 or (any(ways) and _is_said_twice(value)):
+        return Slip(message="One object in your JSON says its change in two ways: give one.")
     if old is not None and new is not None:
         return _add(reading, old, new, path) or True
-    content = _text(value, _CONTENTS)
-    if content is not None and path:
+    if is_file and content is not None:
         return reading.add_file(path, _ended(content)) or True
-    diff = _text(value, _DIFFS)
     if diff is not None:
         return _take_diff(reading, diff, path)
-    inner = next((value[key] for key in _LISTS if isinstance(value.get(key), list | dict)), None)
-    if inner == []:
-        return Slip(message="Your JSON has no edit in it.")
-    by_path = inner if isinstance(inner, dict) else value
-    files = [(key, text) for key, text in by_path.items() if key in reading.editable]
-    taken: Slip | bool = False
-    if files and all(isinstance(text, str) for _, text in files):
-        slips = [reading.add_file(key, _ended(text)) for key, text in files]
-        taken = next((slip for slip in slips if slip is not None), True)
-    elif isinstance(inner, list):
-        taken = _take_all(reading, inner, path, depth)
+    taken = _take_all(reading, parts, depth) if parts else False
     if taken is True:
         reading.title = reading.title or _text(value, ("title",)) or ""
         reading.why = reading.why or _text(value, _WHYS) or ""
+    elif not parts and any(value.get(key) == [] for key in _LISTS):
+        return Slip(message="Your JSON has no edit in it.")
     return taken
 
 
-def _take_all(reading: Reading, values: Sequence[Any], path: str, depth: int) -> Slip | bool:
-    taken = [False]
-    for value in values:
+def _parts(value: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
+    """Return the objects in one that have edits or files, each with the path that is said of it."""
+    parts: list[tuple[str, Any]] = []
+    by_path = [value]
+    for key in _LISTS:
+        match value.get(key):
+            case list() as inner:
+                parts += [(path, one) for one in inner if isinstance(one, dict)]
+            case dict() as inner:
+                by_path.append(inner)
+    for files in by_path:
+        for key, one in files.items():
+            if path_in(key):
+                parts.append((key, {"content": one} if isinstance(one, str) else one))
+    return parts
+
+
+def _take_all(reading: Reading, values: Sequence[tuple[str, Any]], depth: int) -> Slip | bool:
+    taken: set[bool] = set()
+    for path, value in values:
         found = _take(reading, value, path, depth - 1)
         if isinstance(found, Slip):
             return found
-        taken.append(found)
-    if any(taken) and not all(taken[1:]):
+        taken.add(found)
+    if taken == {True, False}:
         return Slip(
             message="An edit in your JSON is not complete: each needs the file, the old text and "
             "the new text (`path`, `search`, `replace`)."
         )
-    return any(taken)
+    return True in taken
+
+
+def _is_said_twice(value: Mapping[str, Any]) -> bool:
+    """Say whether an object has two keys that mean the same."""
+    return any(
+        sum(isinstance(value.get(key), str) for key in keys) > 1
+        for keys in (_PATHS, _OLD, _NEW, _CONTENTS, _DIFFS)
+    )
 
 
 def _take_diff(reading: Reading, text: str, path: str) -> Slip | bool:

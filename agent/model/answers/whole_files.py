@@ -23,7 +23,7 @@ _LEAST_SHARE: Final = 4  # what is shorter than one part in so many is a part
 def whole_file(path: str, given: Sequence[WholeFile], before: str) -> str | Slip | None:
     """Return the one new version of a file among what was given, None if all are parts.
 
-    A text that is the file as it stands counts where there is no other. How the file ends stays,
+    What is quoted of the file as it stands changes nothing. How the file ends stays,
     as a fence does not tell.
     """
     end = before[len(before.rstrip("\n")) :]
@@ -37,8 +37,8 @@ def whole_file(path: str, given: Sequence[WholeFile], before: str) -> str | Slip
         )
     if fresh:
         return left_out(fresh[0].split("\n"), known=before.split("\n")) or fresh[0]
-    if wholes:
-        return before
+    if wholes or all(text.strip() in before for text in texts):
+        return before  # it is quoted
     sure = [text for text, one in zip(texts, given, strict=True) if not one.is_code]
     return no_whole_file(path, sure, before) if sure else None
 
