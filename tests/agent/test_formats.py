@@ -225,6 +225,11 @@ DIFFS: Final = {
         f"```\n--- a/train.py\n+++ b/train.py\n@@\n{GELU_HUNK}```",
         GELU,
     ),
+    "lines that stay without their space": (
+        "```diff\n@@ -6,2 +6,2 @@\n-LAYERS = 2\n+LAYERS = 3\nWIDTH = 64\n```",
+        DEEPER,
+    ),
+    "a space behind each mark": ("```diff\n- LAYERS = 2\n+ LAYERS = 3\n```", DEEPER),
     "in a list": (
         "1. Use GELU:\n\n   ```diff\n   @@\n"
         + "".join(f"   {line}\n" for line in GELU_HUNK.splitlines())
@@ -298,8 +303,20 @@ TAGS_AND_PAIRS: Final = {
         f"<write_to_file>\n<path>train.py</path>\n<content>\n{DEEPER}</content>\n</write_to_file>",
         DEEPER,
     ),
+    "a call of a tool in tags": (
+        (
+            '<invoke name="edit">\n<parameter name="path">train.py</parameter>\n'
+            '<parameter name="old_str">LAYERS = 2</parameter>\n'
+            '<parameter name="new_str">LAYERS = 3</parameter>\n</invoke>'
+        ),
+        DEEPER,
+    ),
     "replace this with that": (
         "Replace this:\n\n```python\nLAYERS = 2\n```\n\nwith:\n\n```python\nLAYERS = 3\n```",
+        DEEPER,
+    ),
+    "change from one to the other": (
+        "Change from:\n```python\nLAYERS = 2\n```\nto:\n```python\nLAYERS = 3\n```",
         DEEPER,
     ),
     "before and after": (
@@ -384,6 +401,17 @@ JSONS: Final = {
         json.dumps({"files": [{"path": "train.py", "content": DEEPER}], "why": "Deeper."}),
         DEEPER,
     ),
+    "a call of a tool": (
+        "<tool_call>\n"
+        + json.dumps(
+            {
+                "name": "edit",
+                "arguments": {"path": "train.py", "old_str": "LAYERS = 2", "new_str": "LAYERS = 3"},
+            }
+        )
+        + "\n</tool_call>",
+        DEEPER,
+    ),
     "line ends as they are": (
         '{"search": "LAYERS = 2\nWIDTH = 64", "replace": "LAYERS = 3\nWIDTH = 64"}',
         DEEPER,
@@ -459,9 +487,9 @@ REFUSED: Final = {
         "```diff\n@@ -1,0 +1,1 @@\n+import math\n```",
         "Hunk 1 does not say where it belongs",
     ),
-    "a hunk line without its mark": (
-        "```diff\n@@\n-LAYERS = 2\n+LAYERS = 3\nWIDTH = 64\n```",
-        "Hunk 1 has the line `WIDTH = 64`",
+    "a hunk with more than lines of the file": (
+        "```diff\n@@\n-LAYERS = 2\n+LAYERS = 3\nand so on\n```",
+        "What hunk 1 of your diff expects matches nowhere",
     ),
     "a bare diff that does not end": (
         (

@@ -54,7 +54,7 @@ def read(reading: Reading) -> Slip | None:
     if is_cut_off or any(lines[row].startswith(("+", "-")) for row in rest):
         return Slip(
             message="It cannot be told where your diff ends: put it into one fenced block, "
-            "```diff, in which every line of a hunk begins with a space, `-` or `+`."
+            "```diff, and nothing else into that."
         )
     return read_lines(reading, lines[start:end])
 

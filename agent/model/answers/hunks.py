@@ -1,7 +1,7 @@
 """The lines of one hunk, as a block: what diffs and patches have in common.
 
 Where a hunk belongs, its context says; the numbers in its header are never believed, as models
-cannot count lines.
+cannot count lines. What is no line of the file after all has no place there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,12 +41,8 @@ def add_hunk(
     is_unended: set[str] = set()  # the sides whose last line has no end
     last = ""
     for row in rows:
-        mark, line = row[:1] or " ", row[1:]
-        if mark not in _MARKS:
-            return Slip(
-                message=f"Hunk {number} has the line `{row[:80]}`: each line of a hunk begins with "
-                "a space, `-` or `+`, before the line as it is in the file."
-            )
+        # A line without a mark is one that stays: its space was left out.
+        mark, line = (row[0], row[1:]) if row.startswith(_MARKS) else (" ", row)
         if mark == "\\":
             is_unended |= {"-", "+"} if last == " " else {last}
             continue

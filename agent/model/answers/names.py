@@ -19,7 +19,10 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _REMARK = re.compile(r" ?\((?:updated|modified|changed|new|full|complete|whole)[^()]{0,40}\)?")
-_TAGGED = re.compile(r"\s{0,20}<(?:file|path|file_?path|file_?name)>([^<>]{1,200})</\w{1,20}>\s*")
+_TAGGED = re.compile(
+    r"\s{0,20}<(?:parameter(?: name)?=\"?)?(?:file|path|file_?path|file_?name)\"?>"
+    r"([^<>]{1,200})</\w{1,20}>\s*"
+)
 _ATTRIBUTE = re.compile(
     r"\s{0,20}<\w{1,40}(?: [^<>]{0,80})? ?\b(?:path|file|file_?name|file_?path|name)="
     r"[\"']([^\"'<>]{1,200})[\"'][^<>]{0,80}>\s*"

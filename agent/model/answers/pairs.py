@@ -17,7 +17,8 @@ _FILLER = (
 )
 _PLACE = r"(?: (?:in|from|of) [`\"']?[\w./+-]{1,200}[`\"']?)?"
 _OLD = re.compile(
-    r"(?:please )?(?:replace|change|find|original|old|before|current|existing|from|search(?: for)?)"
+    r"(?:please )?(?:replace|change(?: from)?|find|original|old|before|current|existing|from"
+    r"|search(?: for)?)"
     rf"(?: (?:{_FILLER}))*{_PLACE}"
 )
 _NEW = re.compile(

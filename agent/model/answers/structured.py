@@ -30,6 +30,7 @@ _LISTS: Final = (
     *("edits", "changes", "files", "blocks", "replacements", "patches", "modifications"),
     "operations",
 )
+_CALLS: Final = ("arguments", "input", "parameters")  # of a tool that is not there
 _DIFFS: Final = ("diff", "patch")
 _WHYS: Final = ("why", "reason", "rationale", "explanation", "description")
 _MOST_DEPTH: Final = 4
@@ -111,6 +112,7 @@ def _parts(value: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
     """Return the objects in one that have edits or files, each with the path that is said of it."""
     parts: list[tuple[str, Any]] = []
     by_path = [value]
+    parts += [(path, value[key]) for key in _CALLS if isinstance(value.get(key), dict)]
     for key in _LISTS:
         match value.get(key):
             case list() as inner:

@@ -15,12 +15,15 @@ from agent.model.answers.reading import Reading
 STYLE: Style = "tags"
 _OLD: Final = "old_str|old_string|old_code|old_text|old|original|search|find|before"
 _NEW: Final = "new_str|new_string|new_code|new_text|new|updated|replacement|replace|after"
-_OPENS = re.compile(rf"\s{{0,20}}<({_OLD}|content|file_content)>", re.IGNORECASE)
-_OPENS_NEW = re.compile(rf"\s{{0,200}}<({_NEW})>", re.IGNORECASE)
+_PARAMETER: Final = r"(parameter(?: name)?=\"?)?"  # as a call of a tool that is not there
+_OPENS = re.compile(
+    rf"\s{{0,20}}<{_PARAMETER}({_OLD}|content|file_content|file_text)\"?>", re.IGNORECASE
+)
+_OPENS_NEW = re.compile(rf"\s{{0,200}}<{_PARAMETER}({_NEW})\"?>", re.IGNORECASE)
 _ONLY_ENDS = re.compile(r"(?:\s{0,20}</[\w:.-]{1,40}>){0,8}\s*")
 _LAST_INDENT = re.compile(r"\n[ \t]{0,40}\Z")
 _MAX_REST: Final = 400
-_FILE_TAGS: Final = ("content", "file_content")
+_FILE_TAGS: Final = ("content", "file_content", "file_text")
 
 
 def begins(lines: Sequence[str], at: int) -> bool:
@@ -38,13 +41,13 @@ def read(reading: Reading) -> Slip | None:
     if isinstance(found, Slip):
         return found
     old, end = found
-    if opened[1].lower() in _FILE_TAGS:
+    if opened[2].lower() in _FILE_TAGS:
         reading.at += text.count("\n", 0, end) + 1
         return reading.add_file(reading.named or reading.heading, "\n".join([*old, ""]))
     opened_new = _OPENS_NEW.match(text, end)
     if opened_new is None:
         return Slip(
-            message=f"`</{opened[1]}>` is not followed by the new text in a tag of its own."
+            message=f"`{_closing(opened)}` is not followed by the new text in a tag of its own."
         )
     found = _inside(text, opened_new)
     if isinstance(found, Slip):
@@ -52,18 +55,24 @@ def read(reading: Reading) -> Slip | None:
     new, end = found
     rest = text[end : end + _MAX_REST].partition("\n")[0]
     if not _ONLY_ENDS.fullmatch(rest):
-        return Slip(message=f"Behind `</{opened_new[1]}>` there is more: begin a new line there.")
+        return Slip(
+            message=f"Behind `{_closing(opened_new)}` there is more: begin a new line there."
+        )
     reading.at += text.count("\n", 0, end) + 1
     search, replace = unfenced(old, new)
     return reading.add(STYLE, search, replace)
 
 
+def _closing(opened: re.Match[str]) -> str:
+    return "</parameter>" if opened[1] else f"</{opened[2]}>"
+
+
 def _inside(text: str, opened: re.Match[str]) -> tuple[list[str], int] | Slip:
     """Return the lines between a tag and its end, less the line breaks beside them."""
-    closing = f"</{opened[1]}>"
+    closing = _closing(opened)
     end = text.find(closing, opened.end())
     if end < 0:
-        return Slip(message=f"`<{opened[1]}>` has no end `{closing}`.")
+        return Slip(message=f"`<{opened[2]}>` has no end `{closing}`.")
     inner = text[opened.end() : end]
     is_empty = not inner.strip() and inner.count("\n") <= 1
     lines = _LAST_INDENT.sub("", inner.removeprefix("\n")).split("\n")
