@@ -6,8 +6,9 @@ there are none either, and the format has no whole lines, a part of a line, but 
 number. What is loose is never looser than this: beyond it one would guess.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from agent.model.answers.draft import Block, Style
@@ -118,62 +119,52 @@ def _shift(search: Sequence[str], old: Sequence[str]) -> Callable[[str], str | N
 
     Its answer is None for a line whose indentation follows from none that was searched.
     """
-    known = {
+    pairs = {
         (_indent(one), _indent(other))
         for one, other in zip(search, old, strict=True)
         if one.strip()
     }
-    if not any("\t" in mine + theirs for mine, theirs in known):
-        shifts = {len(theirs) - len(mine) for mine, theirs in known}
-        return _by_columns(shifts.pop()) if len(shifts) == 1 else None
-    by_indent = dict(known)
-    return None if len(by_indent) < len(known) else lambda line: _by_table(by_indent, line)
+    known = dict(pairs)
+    if len(known) < len(pairs):
+        return None
+    if any("\t" in mine + theirs for mine, theirs in pairs):
+        return lambda line: _indented(line, known.get(_indent(line), _by_tabs(known, line)))
+    shifts = {len(theirs) - len(mine) for mine, theirs in pairs}
+    return partial(_by_columns, shifts.pop()) if len(shifts) == 1 else None
 
 
-def _by_columns(columns: int) -> Callable[[str], str | None]:
-    def shifted(line: str) -> str | None:
-        indent = _indent(line)
-        if not line.strip():
-            return ""
-        if "\t" in indent and columns:
-            return None
-        return " " * (len(indent) + columns) + line.lstrip() if len(indent) >= -columns else None
-
-    return shifted
+def _by_columns(columns: int, line: str) -> str | None:
+    indent = _indent(line)
+    if not columns:
+        return _indented(line, indent)
+    is_known = "\t" not in indent and len(indent) >= -columns
+    return _indented(line, " " * (len(indent) + columns) if is_known else None)
 
 
-def _by_table(by_indent: dict[str, str], line: str) -> str | None:
-    """Return a line with the indentation that the same one has elsewhere; tabs are told apart."""
+def _by_tabs(known: Mapping[str, str], line: str) -> str | None:
+    """Return the indentation of a line where all that is known agrees on the width of a tab."""
+    indent = _indent(line)
+    widths = {_tab_width(mine, theirs) for mine, theirs in known.items() if mine or theirs}
+    width = widths.pop() if len(widths) == 1 else None
+    if width is None:
+        return None
+    if any("\t" in mine for mine in known):
+        return " " * (width * len(indent)) if set(indent) <= {"\t"} else None
+    is_whole = set(indent) <= {" "} and not len(indent) % width
+    return "\t" * (len(indent) // width) if is_whole else None
+
+
+def _tab_width(mine: str, theirs: str) -> int | None:
+    """Return how many spaces a tab stands for, if one side has tabs and the other spaces."""
+    tabs, spaces = (mine, theirs) if "\t" in mine else (theirs, mine)
+    is_one = set(tabs) == {"\t"} and set(spaces) == {" "} and not len(spaces) % len(tabs)
+    return len(spaces) // len(tabs) if is_one else None
+
+
+def _indented(line: str, indent: str | None) -> str | None:
     if not line.strip():
         return ""
-    indent = _indent(line)
-    theirs = by_indent.get(indent)
-    if theirs is None and indent:
-        # One step more is as wide as a step that was seen: of tabs as many, of spaces as wide.
-        theirs = _by_step(by_indent, indent)
-    elif theirs is None:
-        theirs = "" if _by_step(by_indent, "\t") is not None else None
-    return None if theirs is None else theirs + line.lstrip()
-
-
-def _by_step(by_indent: dict[str, str], indent: str) -> str | None:
-    """Return an indentation by the width of a tab, where all that is known agrees on one."""
-    widths = set()
-    for mine, theirs in by_indent.items():
-        tabs, spaces = (mine, theirs) if "\t" in mine else (theirs, mine)
-        if mine == theirs == "":
-            continue
-        if set(tabs) != {"\t"} or set(spaces) != {" "} or len(spaces) % len(tabs):
-            return None
-        widths.add((("\t" in mine), len(spaces) // len(tabs)))
-    if len(widths) != 1:
-        return None
-    is_from_tabs, width = widths.pop()
-    if is_from_tabs:
-        return " " * (width * len(indent)) if set(indent) == {"\t"} else None
-    return (
-        "\t" * (len(indent) // width) if set(indent) == {" "} and not len(indent) % width else None
-    )
+    return None if indent is None else indent + line.lstrip()
 
 
 def _indent(line: str) -> str:
@@ -241,6 +232,7 @@ def _end_of(there: Sequence[str], row: int) -> int:
     for at in range(row + 1, len(there)):
         line = there[at]
         is_back = line.strip() and len(_indent(line)) <= indent
-        if is_back and not line.lstrip().startswith((")", "]", "}")):
+        # A bracket ends what was opened, and a comment may stand anywhere.
+        if is_back and not line.lstrip().startswith((")", "]", "}", "#")):
             return at if at > row + 1 else len(there)
     return len(there)

@@ -4,6 +4,8 @@ import json
 from typing import Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.model.answers.answer import parse_answer
 from agent.model.answers.draft import MAX_ANSWER_LINES, Slip
@@ -140,6 +142,17 @@ SEARCH_REPLACE: Final = {
             "\t\tfor layer in self.layers:\n\t\t\tx = nn.functional.gelu(layer(x))\n>>>>>>> REPLACE"
         ),
         GELU,
+    ),
+    "tabs, and deeper than what was searched": (
+        (
+            "<<<<<<< SEARCH\n\tdef forward(self, x):\n\t\tfor layer in self.layers:\n=======\n"
+            "\tdef forward(self, x):\n\t\tif x is None:\n\t\t\treturn x\n"
+            "\t\tfor layer in self.layers:\n>>>>>>> REPLACE"
+        ),
+        TRAIN.replace(
+            "        for layer",
+            "        if x is None:\n            return x\n        for layer",
+        ),
     ),
     "blanks at the ends of lines": (
         (
@@ -287,6 +300,10 @@ TAGS_AND_PAIRS: Final = {
             "LAYERS = 3\n"
             "</replace>\n</edit>\n```"
         ),
+        DEEPER,
+    ),
+    "a pair and a snippet": (
+        "Change:\n```\nLAYERS = 2\n```\nTo:\n```\nLAYERS = 3\n```\n\n```sh\npython train.py\n```",
         DEEPER,
     ),
     "several pairs of tags": (
@@ -670,3 +687,14 @@ def test_a_large_answer_of_garbage_is_refused(piece: str, begun: str) -> None:
     found = outcome_of(text, BASE)
     # A block that came first may stand; of the rest nothing is a change.
     assert isinstance(found, Slip) or found["train.py"].decode() == DEEPER
+
+
+# Pieces of all formats, which come in any order.
+PIECES: Final = sorted({line for text, _ in FORMATS.values() for line in text.split("\n")})
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=9), max_size=30).map("\n".join))
+def test_pieces_of_formats_in_any_order_make_nothing_fail(text: str) -> None:
+    for source in (BASE, TWO):
+        found = outcome_of(text, source)
+        assert isinstance(found, Source) or found.message

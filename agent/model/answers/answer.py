@@ -106,6 +106,7 @@ def _read_marked(reading: Reading, opened: Sequence[int]) -> Slip | bool:
 
 
 def _read_fence(reading: Reading, fence: Fence, opened: Sequence[int]) -> Slip | None:
+    label, reading.label = reading.label, ""
     reading.name_by_fence(fence)
     inside = bisect_left(opened, fence.start)
     has_marks = inside < len(opened) and opened[inside] < fence.end
@@ -123,7 +124,7 @@ def _read_fence(reading: Reading, fence: Fence, opened: Sequence[int]) -> Slip |
         found = structured.read_text(reading, text)
         if found is not False:
             return found if isinstance(found, Slip) else None
-    found = pairs.read(reading, fence, reading.label)
+    found = pairs.read(reading, fence, label)
     if found is not False:
         return found if isinstance(found, Slip) else None
     return _add_code(reading, body) if text.strip() else None
