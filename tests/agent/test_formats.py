@@ -268,6 +268,18 @@ DIFFS: Final = {
         ),
         DEEPER,
     ),
+    "a patch that a fence ends": (
+        "```\n*** Begin Patch\n*** Update File: train.py\n-LAYERS = 2\n+LAYERS = 3\n```\nDone.",
+        DEEPER,
+    ),
+    "a patch without its first line": (
+        "```\n*** Update File: train.py\n@@\n-LAYERS = 2\n+LAYERS = 3\n```",
+        DEEPER,
+    ),
+    "in a tag": (
+        "<diff>\n--- a/train.py\n+++ b/train.py\n@@ -6 +6 @@\n-LAYERS = 2\n+LAYERS = 3\n</diff>",
+        DEEPER,
+    ),
     "Begin Patch with anchors": (
         (
             "Applying:\n\n```\n*** Begin Patch\n*** Update File: train.py\n@@ class Model\n"
@@ -433,6 +445,13 @@ JSONS: Final = {
         '{"search": "LAYERS = 2\nWIDTH = 64", "replace": "LAYERS = 3\nWIDTH = 64"}',
         DEEPER,
     ),
+    "several objects in a fence": (
+        (
+            '```json\n{"old": "LAYERS = 2", "new": "LAYERS = 3"}\n'
+            '{"old": "torch.relu", "new": "nn.functional.gelu"}\n```'
+        ),
+        BOTH,
+    ),
     "a patch in it": (
         json.dumps({"patch": f"--- a/train.py\n+++ b/train.py\n@@ -1 +1 @@\n{GELU_HUNK}"}),
         GELU,
@@ -570,6 +589,10 @@ REFUSED: Final = {
     ),
     "a file without its second half": (
         "```python\n" + DEEPER[: DEEPER.index("class Head")] + "```",
+        "can be a part of it",
+    ),
+    "a file with a fence in it, in one like it": (
+        "train.py\n```python\n" + DEEPER.replace("small model.", "model:\n\n```\nx\n```\n") + "```",
         "can be a part of it",
     ),
     "two whole files": (

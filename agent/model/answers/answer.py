@@ -91,7 +91,7 @@ def _opens(lines: Sequence[str], row: int) -> bool:
 def _read_marked(reading: Reading, opened: Sequence[int]) -> Slip | bool:
     """Read what begins with a mark, a fence among them; say whether there was any."""
     if reading.ends_wrap(reading.at):
-        reading.wrap = ""
+        reading.wrap = None
         reading.at += 1
         return True
     if _opens(reading.lines, reading.at):
@@ -111,7 +111,7 @@ def _read_fence(reading: Reading, fence: Fence, opened: Sequence[int]) -> Slip |
     inside = bisect_left(opened, fence.start)
     has_marks = inside < len(opened) and opened[inside] < fence.end
     if has_marks or _has_words(reading, fence):
-        reading.wrap = reading.wrap or fence.mark
+        reading.wrap = reading.wrap or fence
         reading.at = fence.start
         return None
     is_diff = diffs.is_diff(reading, fence)
@@ -124,6 +124,8 @@ def _read_fence(reading: Reading, fence: Fence, opened: Sequence[int]) -> Slip |
         found = structured.read_text(reading, text)
         if found is not False:
             return found if isinstance(found, Slip) else None
+    if fence.is_open and any(block.style == diffs.STYLE for block in reading.blocks):
+        return Slip(message="One mark of a fence is missing, or your diff has one in it.")
     found = pairs.read(reading, fence, label)
     if found is not False:
         return found if isinstance(found, Slip) else None

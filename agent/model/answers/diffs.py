@@ -21,6 +21,7 @@ _GIT = re.compile(
 )
 _OTHER_CHANGE = re.compile(r"(?:deleted file|new file) mode |(?:rename|copy) (?:from|to) ")
 _NUMBERED = re.compile(r"@@ ?-\d{1,9}(?:,\d{1,9})? \+\d{1,9}(?:,\d{1,9})?\s*(?:@@.*)?")
+_END_TAG = re.compile(r"</\w{1,20}>\s*")
 _ANCHOR = re.compile(r"@@(?:[\s.…]*@@)?(.*?)(?:@@\s*)?")
 _NO_FILE = "/dev/null"
 
@@ -37,7 +38,10 @@ def is_diff(reading: Reading, fence: Fence) -> bool:
     first = next((row for row in rows if reading.lines[row].strip()), None)
     if first is None:
         return False
-    return fence.info.lower().split(" ")[0] in _INFOS or begins(reading.lines, first)
+    if fence.info.lower().split(" ")[0] in _INFOS:
+        return True
+    is_code = bool(fence.info) and reading.lines[first].startswith("@@")
+    return not is_code and begins(reading.lines, first)
 
 
 def read(reading: Reading) -> Slip | None:
@@ -50,7 +54,8 @@ def read(reading: Reading) -> Slip | None:
         end += 1
     reading.at = end
     rest = takewhile(lambda row: not begins(lines, row), range(end, len(lines)))
-    is_cut_off = end < len(lines) and lines[end - 1].strip() and not reading.ends_wrap(end)
+    is_ended = end == len(lines) or reading.ends_wrap(end) or _END_TAG.fullmatch(lines[end])
+    is_cut_off = lines[end - 1].strip() and not is_ended
     if is_cut_off or any(lines[row].startswith(("+", "-")) for row in rest):
         return Slip(
             message="It cannot be told where your diff ends: put it into one fenced block, "

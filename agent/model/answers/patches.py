@@ -23,19 +23,20 @@ _END_OF_FILE = re.compile(r"\*\*\* ?End of File\s*", re.IGNORECASE)
 
 
 def begins(lines: Sequence[str], at: int) -> bool:
-    """Say whether a line opens a patch."""
-    return _BEGIN.fullmatch(lines[at]) is not None
+    """Say whether a line opens a patch, of which the very first may be missing."""
+    return any(mark.fullmatch(lines[at]) for mark in (_BEGIN, _UPDATE))
 
 
 def read(reading: Reading) -> Slip | None:
     """Take in the patch that begins at hand, or say what is wrong with it."""
-    lines, start = reading.lines, reading.at
-    rows = range(start + 1, len(lines))
-    end = next((row for row in rows if _END.fullmatch(lines[row])), None)
+    lines = reading.lines
+    start = reading.at + (_BEGIN.fullmatch(reading.line) is not None)
+    rows = range(start, len(lines))
+    end = next((at for at in rows if _END.fullmatch(lines[at]) or reading.ends_wrap(at)), None)
     if end is None:
         return Slip(message="Your patch has no line `*** End Patch`.")
-    reading.at = end + 1
-    return read_lines(reading, lines[start + 1 : end])
+    reading.at = end + (not reading.ends_wrap(end))
+    return read_lines(reading, lines[start:end])
 
 
 def read_lines(reading: Reading, lines: Sequence[str]) -> Slip | None:

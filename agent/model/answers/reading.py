@@ -17,7 +17,7 @@ _FENCE = re.compile(r"([ \t]{0,12})(`{3,9}|~{3,9})([^`]{0,200})")
 _BARE_FENCE = re.compile(r"([ \t]{0,15})(`{3,}|~{3,})[ \t]*")
 _HEADING = re.compile(r"[\s>*#_`-]{0,12}(TITLE|WHY)[\s*_`]{0,4}:(.{0,2000})", re.IGNORECASE)
 _MOST_WHY_LINES: Final = 20
-_CLOSE_INDENT: Final = 3  # spaces before the end of a fence more than before its beginning
+_MOST_CLOSERS: Final = 64  # that are looked at for the end of one fence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Reading:
     """What was read of `lines` up to line `at`.
 
     `named` is the path that the lines just before name, `heading` the last one that any did.
-    `label` is the last line of prose; `wrap` the mark of the fence around what is read now.
+    `label` is the last line of prose; `wrap` the fence around what is read now.
     """
 
     lines: Sequence[str]
@@ -51,7 +51,7 @@ class Reading:
     named: str = ""
     heading: str = ""
     label: str = ""
-    wrap: str = ""
+    wrap: Fence | None = None
     title: str = ""
     why: str = ""
     blocks: list[Block] = field(default_factory=list)
@@ -81,9 +81,9 @@ class Reading:
             return None
         rows = self._closers.get((opened[2][0], len(opened[2])), [])
         first = bisect_left(rows, (row + 1, 0))
-        # Of an end that stands too far to the right another fence begins, or it is in a text.
-        most = len(opened[1]) + _CLOSE_INDENT
-        found = next((at for at, indent in rows[first : first + 64] if indent <= most), None)
+        # What stands further to the right is in a text of the file, or a line of a diff.
+        nearby = rows[first : first + _MOST_CLOSERS]
+        found = next((at for at, indent in nearby if indent <= len(opened[1])), None)
         return Fence(
             mark=opened[2],
             info=opened[3].strip(),
@@ -95,8 +95,10 @@ class Reading:
 
     def ends_wrap(self, row: int) -> bool:
         """Say whether a line is the end of the fence around what is read now."""
-        bare = self.lines[row].strip()
-        return bool(self.wrap) and len(bare) >= len(self.wrap) and set(bare) == {self.wrap[0]}
+        bare = _BARE_FENCE.fullmatch(self.lines[row]) if self.wrap is not None else None
+        if self.wrap is None or bare is None or len(bare[1]) > len(self.wrap.indent):
+            return False
+        return bare[2].startswith(self.wrap.mark)
 
     def body(self, fence: Fence) -> list[str]:
         """Return a fence's lines, less the indent that it has itself."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from agent.model.answers import diffs, patches
-from agent.model.answers.draft import Slip, Style
+from agent.model.answers.draft import MAX_BLOCKS, Slip, Style
 from agent.model.answers.names import path_in
 from agent.model.answers.reading import Reading
 
@@ -70,13 +70,20 @@ def read(reading: Reading) -> Slip | bool:
 
 def read_text(reading: Reading, text: str) -> Slip | bool:
     """Take in a text that is nothing but JSON, as in a fence, and say whether it is of edits."""
+    values: list[tuple[str, Any]] = []
+    rest = text.strip()
     try:
-        value = _DECODER.decode(text)
+        while rest and len(values) <= MAX_BLOCKS:
+            value, end = _DECODER.raw_decode(rest)
+            values.append(("", value))
+            rest = rest[end:].lstrip()
     except _TwiceError as error:
         return _twice(error)
     except (ValueError, RecursionError) as error:
         return _unreadable(error) if _looks_like_edits(text) else False
-    return _take(reading, value, "", _MOST_DEPTH)
+    if rest:
+        return Slip(message=f"There are more than {MAX_BLOCKS} texts of JSON: make them one.")
+    return _take_all(reading, values, _MOST_DEPTH + 1)
 
 
 def _take(reading: Reading, value: Any, path: str, depth: int) -> Slip | bool:

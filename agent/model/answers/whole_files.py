@@ -16,6 +16,7 @@ _HEAD = re.compile(
     r"(?:(?:async|export|pub|static|def|class|fn|func|import|from|struct) )*([\w.]+)"
 )
 _LEAST_HEADS: Final = 0.6  # of the file's
+_LONG_QUOTES: Final = ('"""', "'''")
 _ENDS: Final = 3  # heads at either end of which one is kept
 _LEAST_SHARE: Final = 4  # what is shorter than one part in so many is a part
 
@@ -61,6 +62,8 @@ def is_whole(text: str, before: str) -> bool:
     """Say whether a text is a version of the whole file."""
     if _LEAST_SHARE * len(text.split("\n")) < len(before.split("\n")):
         return False
+    if any(text.count(mark) % 2 != before.count(mark) % 2 for mark in _LONG_QUOTES):
+        return False  # a fence within a text of the file ended it
     old = _heads(before) or [line for line in before.split("\n") if line.strip()]
     new = {*_heads(text), *text.split("\n")}
     kept = new.intersection(old)
