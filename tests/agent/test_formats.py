@@ -372,6 +372,10 @@ FILES: Final = {
     "four backticks": (f"train.py\n````python\n{DEEPER}````", DEEPER),
     "tildes": (f"~~~python\n{DEEPER}~~~", DEEPER),
     "an end that is missing": (f"train.py\n```python\n{DEEPER}", DEEPER),
+    "with tags in a text of it": (
+        "```python\n" + DEEPER.replace("small model.", "model:\n<content>\nx\n") + "```",
+        DEEPER.replace("small model.", "model:\n<content>\nx\n"),
+    ),
     "beside a snippet and a command": (
         (
             f"The line is now\n\n```python\nLAYERS = 3\n```\n\nIn full:\n\n```python\n"

@@ -53,7 +53,7 @@ def parse_answer(text: str, editable: Sequence[str]) -> Draft | Slip:
         found = _read_marked(reading, opened)
         if found is False and structured.may_begin(reading.line) and tries:
             found = structured.read(reading)
-            tries -= not found
+            tries -= found is False
         if found is False:
             found = _read_prose(reading) or True
         if isinstance(found, Slip):
@@ -157,7 +157,11 @@ def _add_code(reading: Reading, body: Sequence[str]) -> Slip | None:
     elif isinstance(meant := editable_path(reading.heading, reading.editable), str):
         path = meant
     reading.named = ""
-    if path and len(reading.files) < MAX_BLOCKS:
+    if len(reading.files) >= MAX_BLOCKS:
+        return Slip(
+            message=f"There are more than {MAX_BLOCKS} fenced blocks: give the change alone."
+        )
+    if path:
         text = "\n".join([*body, ""])
         reading.files.append(WholeFile(path=path, text=text, is_code=True))
     return None

@@ -10,6 +10,7 @@ from typing import Final
 
 from agent.model.answers.draft import Slip, Style
 from agent.model.answers.marked import unfenced
+from agent.model.answers.names import path_in
 from agent.model.answers.reading import Reading
 
 STYLE: Style = "tags"
@@ -27,8 +28,10 @@ _FILE_TAGS: Final = ("content", "file_content", "file_text")
 
 
 def begins(lines: Sequence[str], at: int) -> bool:
-    """Say whether a line opens an old text, or a whole file."""
-    return _OPENS.match(lines[at]) is not None
+    """Say whether a line opens an old text, or a whole file that the line before names."""
+    opened = _OPENS.match(lines[at])
+    is_file = opened is not None and opened[2].lower() in _FILE_TAGS
+    return opened is not None and not (is_file and not (at and path_in(lines[at - 1])))
 
 
 def read(reading: Reading) -> Slip | None:
