@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.model.answers.draft import Block, Style
 
-MOST_PLACES: Final = 2_000  # that are looked for; one is wanted
+_MOST_PLACES: Final = 2_000  # that are looked for; one is wanted
 _MOST_LOOSE: Final = 50
 _LINES_ONLY: Final[frozenset[Style]] = frozenset({"a diff", "a patch"})
 
@@ -32,7 +32,7 @@ def places(text: str, block: Block) -> list[Place]:
     there = text.split("\n")
     found = [
         Place(start=row, end=row + len(block.search), lines=block.replace)
-        for row in _rows(there, block.search, most=MOST_PLACES)
+        for row in _rows(there, block.search, most=_MOST_PLACES)
     ]
     if not found:
         found = list(_loose(there, block))
@@ -176,7 +176,7 @@ def _parts(text: str, block: Block) -> list[Place]:
     search, new = "\n".join(block.search), "\n".join(block.replace)
     found: list[Place] = []
     row = at = 0
-    for start in _starts(text, search, MOST_PLACES):
+    for start in _starts(text, search, _MOST_PLACES):
         row += text.count("\n", at, start)
         at = start
         end = start + len(search)
