@@ -254,8 +254,8 @@ class Peers:
     def _stack_of(self, offers: Iterable[Offer], *, is_checkpoint_next: bool) -> Idea | None:
         working = self._ledger.explored
         company = self._made_on(working, offers)
-        claims_sd = sum(ported.claim_sd for ported in company)
-        if not is_stack_due(claims_sd, is_checkpoint_next=is_checkpoint_next):
+        gains_sd = sum(ported.gain_sd for ported in company)
+        if not is_stack_due(gains_sd, is_checkpoint_next=is_checkpoint_next):
             return None
 
         def untried(part: Sequence[Ported]) -> Idea | None:

@@ -53,14 +53,16 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ported:
-    """An offer's step made on another tree. `claim_sd` is of what was not there already.
+    """An offer's step made on another tree. `gain_sd` is said of what was not there already.
 
-    What is there cannot be gained again, and its author is not to be held to it.
+    `claim_sd` of that is what its author is held to: what is there cannot be gained again, and what
+    was kept by few runs was kept because they made it large.
     """
 
     offer: Offer
     source: Source
     fingerprint: bytes
+    gain_sd: float
     claim_sd: float
 
 
@@ -173,14 +175,16 @@ class Offers:
         if found.marks or found.fingerprint is None:
             return None
         left = _changed_lines(working, source) / max(1, _changed_lines(base, tree))
-        claim_sd = offer.gain_nano / NANO / self._noise_sd()
-        if not offer.pairs:  # that was kept because it is large: nobody is held to it
-            claim_sd = expected_gain_sd(claim_sd, standard_error_sd=KEPT_ERROR_SD)
+        gain_sd = offer.gain_nano / NANO / self._noise_sd()
+        held_to_sd = (
+            gain_sd if offer.pairs else expected_gain_sd(gain_sd, standard_error_sd=KEPT_ERROR_SD)
+        )
         return Ported(
             offer=offer,
             source=source,
             fingerprint=found.fingerprint,
-            claim_sd=min(1.0, left) * claim_sd,
+            gain_sd=min(1.0, left) * gain_sd,
+            claim_sd=min(1.0, left) * held_to_sd,
         )
 
     def step(self, offer: Offer, *, own: Source) -> tuple[Source, Source] | None:

@@ -1,0 +1,52 @@
+"""Two nodes of one owner: what one keeps the other tries, long before anybody claims a gain."""
+
+from pathlib import Path
+
+from node.home.home import Home
+from node.home.keyfile import load_keys
+from node.line.experiment import PEER
+from node.store.experiments import Experiment
+from node.store.store import Store
+from tests.integration.nodes import answered, arnode, arnode_json, running_node
+from tests.integration.test_program_strangers import addresses
+
+TASK = ("--task", "tiny-short")  # everybody's, so that it is told of
+
+
+def test_what_one_node_keeps_is_tried_by_the_other_before_it_is_a_claim(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    keys = []
+    for home in (one, other):
+        Home(home).prepare()
+        keys.append(load_keys(Home(home)).author.public.hex())
+    listed = tmp_path / "fleet.txt"
+    listed.write_text(answered(one, "friends", "sign", *keys).stdout)
+    for home in (one, other):
+        Home(home).config.write_text(f'friends = "fleet:{keys[0]}"\n')
+        answered(home, "friends", "take", str(listed))
+    arnode(one, "network", "init", "lab", "--private")
+    with running_node(one, "--network", "lab", "--yes", task=TASK) as finder:
+        finder.wait_until(lambda: bool(addresses(one)))
+        here = addresses(one)[0]
+        line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
+        # It has no ideas of its own: what it tries is the other's.
+        with running_node(other, "--join", line, "--agent", "none", task=TASK) as hearer:
+            hearer.wait_for("task tiny-short on")
+            hearer.wait_until(lambda: bool(of_peers(other)))
+            (peer,) = arnode_json(other, "peers")["peers"]
+            assert (peer["author"], peer["trust"]) == (keys[0], "own fleet")
+            hearer.interrupt()
+            assert hearer.end() == 0
+        finder.interrupt()
+        assert finder.end() == 0
+    tried = of_peers(other)[0]
+    with Store.open_read_only(Home(one)) as store:
+        confirmed = [entry for entry in store.experiments.listed() if entry.stage == "confirm"]
+    assert all(tried.ts_ms < entry.ts_ms for entry in confirmed), "nothing was claimed of it yet"
+    assert tried.metric_nano is not None, "measured here"
+
+
+def of_peers(home: Path) -> list[Experiment]:
+    """What a node tried of others'."""
+    with Store.open_read_only(Home(home)) as store:
+        return [one for one in store.experiments.listed() if one.origin == PEER]
