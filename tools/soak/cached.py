@@ -126,7 +126,8 @@ class CachedRunner(Runner):
         seeds: PooledSeeds,
         program_of: Callable[[Source], Source] = itself,
     ) -> None:
-        super().__init__(task, data, audit_key=audit_key)
+        # Time is no matter here: what is told of a run is what it comes to.
+        super().__init__(task, data, audit_key=audit_key, patience_s=0.0)
         self.kept = KeptRuns.here(folder, task, data.secret_rows(split))
         self._split = split
         self._seeds = seeds
