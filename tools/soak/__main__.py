@@ -34,6 +34,7 @@ from tools.soak.night import run_night
 from tools.soak.page import run_page
 from tools.soak.planted import run_planted
 from tools.soak.stopping import run_stopping
+from tools.soak.together import run_together
 from tools.soak.traffic import run_traffic
 from tools.soak.try_ import run_try
 from tools.soak.verify import run_verify
@@ -60,6 +61,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "gossip": run_gossip,
     "traffic": run_traffic,
     "fleet": run_fleet,
+    "together": run_together,
     "meeting": run_meeting,
     "knobs": run_knobs,
     "model": run_model,
