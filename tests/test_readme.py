@@ -206,7 +206,7 @@ def test_the_configuration_page_s_example_is_a_right_one() -> None:
 
 
 def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Path) -> None:
-    from node.proposing.choice import ModelChoice, ProgramChoice, chosen_by
+    from node.proposing.choice import ModelChoice, ProgramChoice, arms_of
     from node.proposing.keys import ApiKeys
     from node.proposing.model import settings_for
     from node.settings.agents import AGENTS
@@ -218,13 +218,13 @@ def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Pa
     for example in examples:
         (tmp_path / "config.toml").write_text(example)
         config = load_config(tmp_path / "config.toml", env={}).config
-        if config.agent == "auto":
+        if config.agent == ("auto",):
             continue
-        choice = chosen_by(config)
+        choice = arms_of(config)[0].choice
         if isinstance(choice, ModelChoice):  # with the keys that the page names nothing is missing
             settings_for(config, choice, ApiKeys(dict.fromkeys(named, "sk-1")))
     for agent in re.findall(r'`"([^"…]+)"`', page):
-        choice = chosen_by(Config(agent=agent, agent_command=("my-agent",)))
+        choice = arms_of(Config(agent=(agent,), agent_command=("my-agent",)))[0].choice
         assert isinstance(choice, ProgramChoice if agent in AGENTS else ModelChoice)
 
 

@@ -16,7 +16,7 @@ from agent.worker.prices import FREE
 from node.home.clock import clock_ms as time_of_day_ms
 from node.home.home import Home
 from node.proposing.budget import SpendingBudget, ledger_of, limits_of, passing_ledger
-from node.proposing.choice import ModelChoice, chosen_by
+from node.proposing.choice import ModelChoice, arms_of
 from node.proposing.keys import ApiKeys
 from node.proposing.model import Model, open_model
 from node.proposing.retrying import Ladder
@@ -83,7 +83,7 @@ def shared_worker(model: str, key: str) -> Iterator[Shared]:
 
 def configured(url: str, **settings: Any) -> Config:
     """Return settings that ask a model `small` of this server."""
-    return Config(**{"agent": "small", "llm_url": url, "llm_key": "MODEL_KEY", **settings})
+    return Config(**{"agent": ("small",), "llm_url": url, "llm_key": "MODEL_KEY", **settings})
 
 
 @asynccontextmanager
@@ -96,7 +96,7 @@ async def asking(
     ladder: Ladder = ONCE,
 ) -> AsyncIterator[Model]:
     """Yield the model that the settings name, with the ledger of the home."""
-    choice = chosen_by(config)
+    choice = arms_of(config)[0].choice
     assert isinstance(choice, ModelChoice)
     with ledger_of(home) as ledger:
         async with open_model(

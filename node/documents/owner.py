@@ -24,9 +24,10 @@ class NotesDocument(TypedDict):
 
 
 class ProgramVersionDocument(TypedDict):
-    """A text, its SHA-256, and when a proposer was first told it."""
+    """A text, its SHA-256, and when a proposer was first told it; `name` where it has one."""
 
     ts: int
+    name: str | None
     hash: str
     text: str
 
@@ -64,11 +65,12 @@ def notes_document(store: Store, line: LineKey) -> NotesDocument:
 def program_document(store: Store, line: LineKey, text: str | None) -> ProgramDocument:
     """Return the owner's text, the latest that was in force where nobody knows a newer one."""
     versions = program_versions(store, line)
-    latest = versions[-1].text if versions else ""
+    latest = next((one.text for one in reversed(versions) if one.name is None), "")
     return {
         "text": latest if text is None else text,
         "history": [
-            {"ts": one.ts_ms, "hash": one.hash.hex(), "text": one.text} for one in versions
+            {"ts": one.ts_ms, "name": one.name, "hash": one.hash.hex(), "text": one.text}
+            for one in versions
         ],
     }
 

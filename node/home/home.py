@@ -54,6 +54,11 @@ class _Place:
         return home.root / self._name
 
 
+def program_file(task: str, text: str = "") -> str:
+    """Return the name of the user's text for a task among `Home.programs`; `text` tells several."""
+    return f"{task}.{text}.md" if text else f"{task}.md"
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """Where things are. Nothing is created before `prepare`."""
@@ -94,7 +99,7 @@ class Home:
     secret = _Place("secret")  # that secret splits are drawn with
     config = _Place("config.toml")  # the user's settings
     networks = _Place("networks")  # of each: the user's definition, and an address book
-    programs = _Place("programs")  # the user's texts, one a task: what proposers are told to do
+    programs = _Place("programs")  # the user's texts of a task: what proposers are told to do
     people = _Place("people.json")  # whom the user named as friends, or blocked
     fleet_list = _Place("fleet.txt")  # whose nodes are the user's, signed
     power = _Place("power-limits.json")  # the cards' limits before this node lowered them

@@ -46,7 +46,7 @@ class ExperimentStep(JobStep):
     stack of several claims has `co_authors`, one for each claim after the first. `model` and
     `program` say where a model's idea came from, `tokens` and `usd_nano` what it cost to write.
     What comes from another rung says where it was `found_on`; `carried` is the job that waits for
-    what comes of it.
+    what comes of it. `arm` is whose slot an own idea took, as the setting `agent` calls it.
     """
 
     base: Digest
@@ -72,6 +72,7 @@ class ExperimentStep(JobStep):
     screen_nano: Annotated[int | None, Named("screen"), OPTIONAL] = None
     found_on: Annotated[FoundOn | None, OPTIONAL] = None
     carried: Annotated[Natural | None, OPTIONAL] = None
+    arm: Annotated[str | None, line(1, 200), OPTIONAL] = None
 
     KIND: ClassVar = "experiment"
 
@@ -236,6 +237,7 @@ def open_experiment(ledger: Ledger, idea: Idea) -> Job[ExperimentStep]:
         usd_nano=proposal.cost.usd_nano or None,
         found_on=idea.found_on,
         carried=idea.carried,
+        arm=idea.arm,
     )
     with ledger.store.transaction():
         job = ledger.open_job(step)

@@ -34,7 +34,7 @@ class Idea:
 
     A peer's has its `author`, and in thousandths of a deviation what they say it gains; a stack of
     several claims has the `co_authors` of the others. One that comes from another rung says where
-    it was `found_on`, and as which job it is `carried`.
+    it was `found_on`, and as which job it is `carried`. An own one says which `arm` thought of it.
     """
 
     proposal: Proposal
@@ -45,6 +45,7 @@ class Idea:
     co_authors: tuple[bytes, ...] | None = None
     found_on: FoundOn | None = None
     carried: int | None = None
+    arm: str | None = None
 
 
 def open_submission(

@@ -5,8 +5,8 @@ them is marked, as everything of a peer's that may be run; what they say in word
 it is and marked by who says so.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 from agent.proposal import NO_END, Aim, BaseFigures, Brief, Context, Left, PeerPatch
 from agent.source.allow_lists import allow_list
 from node.home.clock import clock_ms
+from node.home.home import program_file
 from node.home.people import People
 from node.ladder.told import told_of_scales
 from node.line.ledger import Ledger
@@ -38,12 +39,16 @@ class ProgramText:
     """The program text of one task: the user's own, read anew at every proposal.
 
     A file of the task's name among the home's programs goes before the one that came with the
-    task, so that editing it steers a node that runs. A fault of that file is said once, and the
-    last text that could be read stays in force.
+    task, so that editing it steers a node that runs; of several texts for a task that of `name`,
+    and the task's own while it is not there. A fault of that file is said once, and the last text
+    that could be read stays in force.
     """
 
-    def __init__(self, task: Task, folder: Path, say: Callable[[str], None]) -> None:
-        self._own = folder / f"{task.name}.md"
+    def __init__(
+        self, task: Task, folder: Path, say: Callable[[str], None], *, name: str = ""
+    ) -> None:
+        self._named = folder / program_file(task.name, name)
+        self._own = folder / program_file(task.name)
         self._shipped = task.program_path
         self._text = task.program
         self._say = say
@@ -52,7 +57,7 @@ class ProgramText:
     @property
     def path(self) -> Path | None:
         """Where it is read from now; None of a task that came without one."""
-        return self._own if self._own.exists() else self._shipped
+        return next((path for path in (self._named, self._own) if path.exists()), self._shipped)
 
     def read(self) -> str:
         """Return the text as it is now."""
@@ -79,7 +84,8 @@ class Briefing:
     """Makes contexts for one line. `peers` answers with their claims, the most promising first.
 
     `policy` is what its changes are judged by, `usd_left` the day's money for models, None where
-    nobody pays. What those say whom the user blocked is not passed on.
+    nobody pays. `texts` are those of the owner's that have a name. What those say whom the user
+    blocked is not passed on.
     """
 
     ledger: Ledger
@@ -87,6 +93,7 @@ class Briefing:
     outcomes: Outcomes
     program: Callable[[], str]
     noise_sd: Callable[[], float]
+    texts: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     people: Callable[[], People] = People
     policy: Policy = DEFAULT
     peers: Callable[[], tuple[PeerPatch, ...]] = tuple
@@ -97,8 +104,19 @@ class Briefing:
     clock_ms: Callable[[], int] = clock_ms
     usd_left: Callable[[], float | None] = lambda: None
 
-    def context(self, *, tried: Callable[[bytes], bool], seed: int, left: Left = NO_END) -> Context:
-        """Return what is known now, about where the node explores; `left` is of the session."""
+    def context(
+        self,
+        *,
+        tried: Callable[[bytes], bool],
+        seed: int,
+        left: Left = NO_END,
+        arm: str | None = None,
+        text: str = "",
+    ) -> Context:
+        """Return what is known now, about where the node explores; `left` is of the session.
+
+        `arm` is who is told, None for anybody, by which name of the owner's texts.
+        """
         store, line, working = self.ledger.store, self.ledger.key, self.ledger.explored
         author, blocked = self.ledger.publication.author, self.people().blocked
         others, moves = self.others, [move.name for move in self.task.moves]
@@ -111,7 +129,7 @@ class Briefing:
             imported=self.imported.outcomes(working, self._run_sd) if self.imported else (),
             tried=tried,
             seed=seed,
-            brief=self._brief(left),
+            brief=self._brief(left, text),
             peers=self.peers(),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
@@ -120,17 +138,17 @@ class Briefing:
             scales=told_of_scales(store, line),
             intents=tuple(sorted(self.ledger.others_titles(working.tree))),
             aim=self.aim(),
-            crash=self.outcomes.crash,
+            crash=self.outcomes.crash_of(arm),
             show_unverified_words=self.show_unverified_words,
             regions=program.regions or () if (program := self.task.manifest.program) else (),
             in_vain=others.in_vain if others else frozenset(),
             others_part=others.part_of(moves, self.clock_ms()) if others else frozenset(),
         )
 
-    def _brief(self, left: Left) -> Brief:
-        manifest, program = self.task.manifest, self.program()
+    def _brief(self, left: Left, text: str) -> Brief:
+        manifest, program = self.task.manifest, self.texts.get(text, self.program)()
         now_ms, store = self.clock_ms(), self.ledger.store
-        keep_program(store, self.ledger.key, program, now_ms=now_ms)
+        keep_program(store, self.ledger.key, program, now_ms=now_ms, name=text)
         words = words_of(manifest)
         return Brief(
             task=manifest.name,

@@ -1,17 +1,17 @@
 """Where the next experiment comes from: what was handed in, then ideas whose base moved on, then
-what a model or a coding agent has written, then the proposer that always has something.
+what a model or a coding agent has written whose slot it is, then the proposer that always has
+something.
 
 Proposals are written while runs train, so that the device never waits for one. No canonical AST
 that anybody ran is handed out again.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
-from agent.proposal import Context, Left, Proposal, Proposer, Silence, SlowProposer
+from agent.proposal import Context, Left, Proposal, Proposer
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from node.line.carried import UNFIT, carried_ideas
@@ -20,64 +20,11 @@ from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.ledger import Ledger
 from node.loop.briefing import Briefing
 from node.loop.outcomes import Outcomes
+from node.loop.slots import KNOBS, ArmStanding, Slots
 from node.store.jobs import Job
 from protocol.source import Source
 
 _MOST_PASSED_OVER = 8  # proposals that others are trying: to ask for one may be dear
-
-
-class SlowIdeas:
-    """A slow proposer at work beside the runs: one proposal is being written or waits, at any time.
-
-    Nothing here waits for it: whoever needs an idea now and finds none takes one from elsewhere.
-    `say` is told why it has nothing, whenever that changes.
-    """
-
-    def __init__(
-        self,
-        proposer: SlowProposer,
-        *,
-        say: Callable[[str], None],
-        clock_s: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._proposer = proposer
-        self._say = say
-        self._clock_s = clock_s
-        self._writing: asyncio.Task[Proposal | Silence] | None = None
-        self._rests_until_s = float("-inf")
-        self._told = ""
-
-    @property
-    def is_wanting(self) -> bool:
-        """Whether it has nothing to do and does not rest."""
-        return self._writing is None and self._clock_s() >= self._rests_until_s
-
-    def begin(self, context: Context) -> None:
-        """Have the next proposal written."""
-        if self.is_wanting:
-            self._writing = asyncio.create_task(self._proposer.propose(context))
-
-    def take(self) -> Proposal | None:
-        """Return what has been written, if anything is there."""
-        if self._writing is None or not self._writing.done():
-            return None
-        written, self._writing = self._writing.result(), None
-        if isinstance(written, Proposal):
-            if self._told:
-                self._say(f"{self._proposer.name} proposes again")
-            self._told = ""
-            return written
-        self._rests_until_s = self._clock_s() + written.retry_s
-        if written.reason != self._told:
-            self._told = written.reason
-            self._say(f"{self._proposer.name}: {written.reason}; knobs go on meanwhile")
-        return None
-
-    async def close(self) -> None:
-        """Let go of what is being written."""
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
 
 
 class Ideas:
@@ -90,14 +37,14 @@ class Ideas:
         outcomes: Outcomes,
         briefing: Briefing,
         proposer: Proposer,
+        slots: Slots,
         seed: int,
-        slow: SlowIdeas | None = None,
     ) -> None:
         self._ledger = ledger
         self._outcomes = outcomes
         self._briefing = briefing
         self._proposer = proposer
-        self._slow = slow
+        self._slots = slots
         self._seed = seed
         self._left: Callable[[], Left] = Left
         self._handed_out = 0
@@ -166,16 +113,14 @@ class Ideas:
 
     def prepare(self) -> None:
         """Have the next proposals written, unless they are at hand."""
-        wanting = self._slow if self._slow is not None and self._slow.is_wanting else None
-        if self._ledger.line is None or not (wanting or self._prepared is None):
+        if self._ledger.line is None:
             return
-        context = self.context()
         if self._prepared is None:
-            propose = asyncio.to_thread(self._proposer.propose, context)
+            propose = asyncio.to_thread(self._proposer.propose, self.context())
             self._prepared = asyncio.create_task(propose)
-        if wanting is not None:
-            wanting.begin(context)
-            self._outcomes.forget_crash()  # it has its chance to be mended; then something else
+        if (writer := self._slots.wanted(self._number)) is not None:
+            writer.begin(self.context(arm=writer.name, text=writer.text))
+            self._outcomes.forget_crash(writer.name)  # it has its chance to be mended once
 
     def plan_by(self, left: Callable[[], Left]) -> None:
         """Have proposers told from now on what is left of the session."""
@@ -188,6 +133,7 @@ class Ideas:
     def learn(self, job: Job[ExperimentStep]) -> None:
         """Take in what came of an experiment."""
         self._outcomes.learn(job)
+        self._slots.learn(job)
 
     def try_again(self, job: Job[ExperimentStep], patch: bytes) -> None:
         """Put a promising experiment whose base moved on in front, on the new working line."""
@@ -203,12 +149,11 @@ class Ideas:
             fingerprint=step.fingerprint,
         )
         if (proposal := self._on_working(tried)) is not None:
-            self._again.append(Idea(proposal=proposal, parents=(patch,)))
+            self._again.append(Idea(proposal=proposal, parents=(patch,), arm=step.arm))
 
     async def close(self) -> None:
         """Let go of a proposal that is being written."""
-        if self._slow:
-            await self._slow.close()
+        await self._slots.close()
         if self._prepared:
             self._prepared.cancel()
             await asyncio.gather(self._prepared, return_exceptions=True)
@@ -227,20 +172,25 @@ class Ideas:
 
     def _next(self) -> Idea | None:
         if written := self._written():
-            return Idea(proposal=written, parents=written.parents)
+            return written
+        self._slots.take(KNOBS)
         prepared, self._prepared = self._prepared, None
         ready = prepared.result() if prepared and prepared.done() else None
         taken = self._ledger.others_titles(self._ledger.known_line.working)
         if ready and self._is_new(ready) and ready.title not in taken:
-            return Idea(proposal=ready, parents=ready.parents)
+            return Idea(proposal=ready, parents=ready.parents, arm=KNOBS)
         proposal = self._untaken(taken)
-        return Idea(proposal=proposal, parents=proposal.parents) if proposal else None
+        return Idea(proposal=proposal, parents=proposal.parents, arm=KNOBS) if proposal else None
 
-    def _written(self) -> Proposal | None:
+    def _written(self) -> Idea | None:
         """Return what a slow proposer has written, on the present working line, if it is new."""
-        written = self._slow.take() if self._slow else None
-        moved = self._on_working(written) if written else None
-        return moved if moved and self._is_new(moved) else None
+        for writer in self._slots.writers():
+            written = writer.take()
+            moved = self._on_working(written) if written else None
+            if moved and self._is_new(moved):
+                self._slots.take(writer.name)
+                return Idea(proposal=moved, parents=moved.parents, arm=writer.name)
+        return None
 
     def _on_working(self, proposal: Proposal) -> Proposal | None:
         """Return a proposal on the present working line, None if its edits do not fit that."""
@@ -280,14 +230,31 @@ class Ideas:
         """The owner's text, as it is now."""
         return self._briefing.program()
 
-    def context(self, passed_over: Collection[bytes] = ()) -> Context:
-        """Return what a proposer is told now; `passed_over` counts as tried."""
+    @property
+    def standings(self) -> tuple[ArmStanding, ...]:
+        """How each that proposes stands."""
+        return self._slots.standings()
+
+    @property
+    def _number(self) -> int:
+        """How many ideas there were, which tells draws apart."""
+        return len(self._outcomes.all) + self._handed_out
+
+    def context(
+        self, passed_over: Collection[bytes] = (), *, arm: str | None = None, text: str = ""
+    ) -> Context:
+        """Return what a proposer is told now; `passed_over` counts as tried.
+
+        `arm` is who is told, None for anybody, by which name of the owner's texts.
+        """
         return self._briefing.context(
             tried=partial(
                 self._was_tried,
                 frozenset(self._tried).union(passed_over),
                 self._ledger.explored,
             ),
-            seed=self._seed + len(self._outcomes.all) + self._handed_out,
+            seed=self._seed + self._number,
             left=self._left(),
+            arm=arm,
+            text=text,
         )

@@ -32,7 +32,8 @@ class Outcomes:
         self._ledger = ledger
         self._task = task
         self._all: list[Outcome] = []
-        self.crash: Crash | None = None
+        self._crash: Crash | None = None
+        self._crashed: str | None = None  # whose it was
         # By the trees that they made; the task's own source is before the first.
         self._numbers = {ledger.subject.source.tree: 0}
         self._scatters = ledger.style.name != "exact"
@@ -66,13 +67,20 @@ class Outcomes:
         if step.proposer not in _SLOW:
             return
         if step.decision == "failed" and last is not None:
-            self.crash, self._open_then = self._crash(step, last.run, last.log_tail), open_then
+            self._crash = self._crash_of(step, last.run, last.log_tail)
+            self._crashed, self._open_then = step.arm, open_then
         elif job.id > self._open_then:  # what ran beside it, and ends later, says nothing of it
-            self.crash = None
+            self._crash = None
 
-    def forget_crash(self) -> None:
-        """Let go of the crash that was worth a mend: somebody is asked to mend it."""
-        self.crash = None
+    def crash_of(self, arm: str | None) -> Crash | None:
+        """Return the crash that is worth a mend, if any, unless another arm's idea crashed."""
+        is_others = arm is not None and self._crashed not in (None, arm)
+        return None if is_others else self._crash
+
+    def forget_crash(self, arm: str) -> None:
+        """Let go of a crash that was worth a mend: an arm is asked to mend it."""
+        if self.crash_of(arm) is not None:
+            self._crash = None
 
     def number_of(self, tree: bytes) -> int | None:
         """The number of the experiment that made a tree, 0 for the task's own; None: neither."""
@@ -127,7 +135,7 @@ class Outcomes:
             last_line=_last_line(own[-1].log_tail) if has_failed else "",
         )
 
-    def _crash(self, step: ExperimentStep, run: Run, log_tail: str) -> Crash | None:
+    def _crash_of(self, step: ExperimentStep, run: Run, log_tail: str) -> Crash | None:
         mended, key = repairs_of(step.key)
         if mended >= MAX_REPAIRS:
             return None

@@ -30,6 +30,7 @@ from node.loop.ideas import Ideas
 from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
 from node.loop.session_plan import Rest
+from node.loop.slots import ArmStanding
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.terminal.durations import slept_words
 from node.terminal.interrupts import STOPPING
@@ -209,6 +210,11 @@ class Research:
     def noise_sd(self) -> float:
         """The standard deviation of one run as known so far, in the metric's unit."""
         return self._desk.noise.sd()
+
+    @property
+    def standings(self) -> tuple[ArmStanding, ...]:
+        """How each that proposes stands."""
+        return self._ideas.standings
 
     # The loop
 

@@ -20,7 +20,7 @@ from node.networks.known import defined_network
 from node.on_demand.session import Workbench, find_workbench
 from node.proposing.advice import advice, prompt_document
 from node.proposing.choice import choose
-from node.proposing.opening import Means, fast_proposer, open_slow, take_means
+from node.proposing.opening import Means, fast_proposer, first_slow, open_slow, take_means
 from node.running.assembly import Thinking, open_peers
 from node.running.books import Books, open_books
 from node.terminal.progress import reporting
@@ -49,8 +49,8 @@ async def _alone(
 ) -> Mapping[str, Message]:
     """Be the node for one proposal."""
     home, config, ledger = bench.home, bench.config, books.ledger
-    choice = choose(config, means.keys, means.environment).choice
-    proposer, noise = fast_proposer(choice), RunNoise(ledger)
+    arms = choose(config, means.keys, means.environment).arms
+    arm, proposer, noise = first_slow(arms), fast_proposer(arms), RunNoise(ledger)
     defined = defined_network(home, config.net)
     network = defined.network if defined else None
     thinking = Thinking.of(
@@ -64,12 +64,12 @@ async def _alone(
         say=_say,
         most_fresh=MOST_SHOWN,
     )
-    context = thinking.ideas.context()
+    context = thinking.ideas.context(text=arm.text)
     if is_dry:
-        return prompt_document(home, context, choice.name)
+        return prompt_document(home, context, arm.name)
     with reporting() as progress:
-        async with open_slow(home, config, bench.task, choice, means, progress) as slow:
-            progress(f"asking {slow.name if slow else choice.name}", 0.0)
+        async with open_slow(home, config, bench.task, arm, means, progress) as slow:
+            progress(f"asking {slow.name if slow else arm.name}", 0.0)
             return await advice(context, proposer, slow)
 
 

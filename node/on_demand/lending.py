@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from node.home.home import Home
 from node.proposing.asked import asks_of_nodes, lent_models
-from node.proposing.choice import choose
+from node.proposing.choice import choose, lender
 from node.proposing.opening import take_means
 from node.settings.config import Config
 from node.terminal.progress import Progress
@@ -32,7 +32,7 @@ async def models_here(
         yield None
         return
     means = take_means(os.environ, config)
-    choice = choose(config, means.keys, means.environment).choice
+    choice = lender(choose(config, means.keys, means.environment).arms)
     async with lent_models(
         home, config, manifest, choice, means.keys, has_company=runs_strangers, progress=progress
     ) as models:

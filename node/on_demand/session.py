@@ -18,6 +18,7 @@ from node.line.open_task import Session, find_task, opened
 from node.line.splits import random_seed
 from node.loop.session_plan import Goal
 from node.on_demand.lending import models_here
+from node.proposing.opening import Proposers
 from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.served import run_node
@@ -120,7 +121,7 @@ async def be_node(
                 config,
                 task,
                 Goal(is_on_demand=True),
-                proposer=KnobsProposer(),
+                proposers=Proposers(fast=KnobsProposer()),
                 progress=progress,
                 models=models,
             ) as node,

@@ -46,7 +46,11 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class SpendingBudget:
-    """The ledger of one home, for one model. Processes that have one each share its limits."""
+    """The ledger of one home, for one model. Processes that have one each share its limits.
+
+    `model` is what its questions are booked as: with the text that it is told, where that has a
+    name.
+    """
 
     database: Database
     _: KW_ONLY

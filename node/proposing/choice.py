@@ -1,17 +1,18 @@
 """What the setting `agent` means, and what `auto` finds on this machine.
 
-Nothing is invented: a model is asked only if the user named it, or if its server has no other.
-What was chosen comes with one line that says why.
+Each that proposes is an arm: whose slots are shared out where there are several
+(`node.loop.arms`). Nothing is invented: a model is asked only if the user named it, or if its
+server has no other. What was chosen comes with one line that says why.
 """
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, cast, get_args
 
 from node.proposing.keys import ApiKeys, is_key
 from node.proposing.servers import OLLAMA_URL, models_at, ollama_models
-from node.settings.agents import model_at_ollama
+from node.settings.agents import entry_of, model_at_ollama, named_agent
 from node.settings.config import Config
 from protocol.errors import ConfigurationError
 
@@ -42,15 +43,35 @@ class ModelChoice:
     url: str | None
 
 
+AUTO: Final = ("auto",)  # the setting that has a look around
 NOBODY: Final = OwnChoice(name="none")
+KNOBS: Final = OwnChoice(name="knobs")
 Choice: TypeAlias = OwnChoice | ProgramChoice | ModelChoice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """Who proposes, and in one line why."""
+class Arm:
+    """One that proposes. `text` names the owner's text that it is told, "" the task's own."""
 
     choice: Choice
+    text: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called: as the setting has it."""
+        return entry_of(self.choice.name, self.text)
+
+    def settings(self, config: Config) -> Config:
+        """Return the settings as they are for it: the command of `command` is nobody else's."""
+        is_others = "command" in _words(config) and self.choice.name != "command"
+        return replace(config, agent_command=()) if is_others else config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Who proposes, one at least, and in one line why."""
+
+    arms: tuple[Arm, ...]
     reason: str
 
 
@@ -59,19 +80,41 @@ def choose(
 ) -> Chosen:
     """Return who proposes; `auto` looks around, which takes seconds at most.
 
-    Raises ConfigurationError for `command` without `agent_command`.
+    Raises ConfigurationError as `arms_of` does.
     """
-    if config.agent == "auto":
+    if config.agent == AUTO:
         return _found(config, keys, env, ollama_url)
-    return Chosen(choice=chosen_by(config), reason=f"`agent` is set to {config.agent}")
+    return Chosen(arms=arms_of(config), reason=f"`agent` is set to {', '.join(config.agent)}")
 
 
-def chosen_by(config: Config) -> Choice:
-    """Return what a setting other than `auto` names.
+def arms_of(config: Config) -> tuple[Arm, ...]:
+    """Return who proposes by a setting other than `auto`.
 
-    Raises ConfigurationError for `command` without `agent_command`.
+    Raises ConfigurationError for `command` without `agent_command`, and where nobody knows whose
+    that is.
     """
-    match config.agent:
+    named = [named_agent(entry) for entry in config.agent]
+    programs = sorted(_words(config) & set(get_args(Program)))
+    if config.agent_command and len(programs) > 1 and "command" not in _words(config):
+        raise ConfigurationError(
+            f"`agent_command` is one command, and `agent` has {' and '.join(programs)}",
+            "take `agent_command` out, or name that one `command` in `agent`",
+        )
+    return tuple(Arm(choice=_chosen_by(one.word, config), text=one.text) for one in named)
+
+
+def lender(arms: Sequence[Arm]) -> Choice:
+    """Return which of those who propose a task's programs may ask: the first model, if any."""
+    choices = [arm.choice for arm in arms]
+    return next((one for one in choices if isinstance(one, ModelChoice)), choices[0])
+
+
+def _words(config: Config) -> set[str]:
+    return {named_agent(entry).word for entry in config.agent}
+
+
+def _chosen_by(word: str, config: Config) -> Choice:
+    match word:
         case "knobs" | "none" as name:
             return OwnChoice(name=name)
         case "claude" | "codex" | "aider" as name:
@@ -120,11 +163,12 @@ def _found(config: Config, keys: ApiKeys, env: Mapping[str, str], ollama_url: st
         if shutil.which(name, path=env.get("PATH")):
             program = ProgramChoice(name=cast("Program", name))
             return _chosen(program, "it is installed", remarks)
-    return _chosen(OwnChoice(name="knobs"), "it needs no model", remarks)
+    return _chosen(KNOBS, "it needs no model", remarks)
 
 
 def _chosen(choice: Choice, why: str, remarks: list[str]) -> Chosen:
-    return Chosen(choice=choice, reason="; ".join([f"{choice.name} proposes: {why}", *remarks]))
+    told = "; ".join([f"{choice.name} proposes: {why}", *remarks])
+    return Chosen(arms=(Arm(choice=choice),), reason=told)
 
 
 def _remark(who: str, models: list[str] | None, wanted: str) -> str:

@@ -60,6 +60,7 @@ class _Command:
 
 
 def command_proposer(
+    agent: str,
     config: Config,
     home: Home,
     *,
@@ -68,13 +69,13 @@ def command_proposer(
     check: Check,
     budget: SpendingBudget,
 ) -> CommandProposer:
-    """Return the proposer that `agent` names, one of `COMMANDS`; each of its visits is counted.
+    """Return the proposer of an `agent`, one of `COMMANDS`; each of its visits is counted.
 
     Raises ConfigurationError where program or folders are missing, SafetyError where no workshop
     can be had.
     """
     require_workshop()
-    command = _command(config, home, env)
+    command = _command(agent, config, home, env)
     return CommandProposer(
         counted(_goer(command), budget, command.terms),
         name=command.name,
@@ -84,20 +85,22 @@ def command_proposer(
     )
 
 
-def command_fault(config: Config, home: Home, *, env: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return what is in the way of the command that `agent` names and its mend, None if nothing.
+def command_fault(
+    agent: str, config: Config, home: Home, *, env: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """Return what is in the way of an agent's command and its mend, None if nothing.
 
     Also where it may only seem so: no log-in was found.
     """
     try:
         require_workshop()
-        command = _command(config, home, env)
+        command = _command(agent, config, home, env)
     except ArnodeError as fault:
         return fault.message, fault.hint
     unset = [name for name in config.agent_variables if name not in env]
     if unset:
         return f"the variable {unset[0]} of `agent_variables` is not set", "set it, or take it out"
-    if config.agent_variables or config.agent_folders or config.agent == "command":
+    if config.agent_variables or config.agent_folders or agent == "command":
         return None  # the user said what it needs
     preset, bench = command.preset, command.bench
     has_file = any(path.exists() for path in (*bench.kept, *bench.shown))
@@ -106,16 +109,16 @@ def command_fault(config: Config, home: Home, *, env: Mapping[str, str]) -> tupl
     return f"no log-in of {command.name} was found", preset.mend
 
 
-def terms_of(config: Config, home: Home, *, env: Mapping[str, str]) -> VisitTerms:
-    """Return what a visit of the agent that `agent` names costs.
+def terms_of(agent: str, config: Config, home: Home, *, env: Mapping[str, str]) -> VisitTerms:
+    """Return what a visit of an agent costs.
 
     Raises ConfigurationError where program or folders are missing.
     """
-    return _command(config, home, env).terms
+    return _command(agent, config, home, env).terms
 
 
-def _command(config: Config, home: Home, env: Mapping[str, str]) -> _Command:
-    preset = PRESETS.get(config.agent, OWN)
+def _command(agent: str, config: Config, home: Home, env: Mapping[str, str]) -> _Command:
+    preset = PRESETS.get(agent, OWN)
     argv = config.agent_command or preset.argv
     if not argv:
         raise ConfigurationError(
@@ -132,7 +135,7 @@ def _command(config: Config, home: Home, env: Mapping[str, str]) -> _Command:
     except ConfigurationError as fault:
         hint = preset.mend if argv == preset.argv else fault.hint
         raise ConfigurationError(fault.message, hint) from fault
-    name = config.agent if config.agent in PRESETS else program.name
+    name = agent if agent in PRESETS else program.name
     bench = _bench(config, preset, home, user_home, env)
     terms = _terms(config, preset, bench, env)
     if not config.agent_command:

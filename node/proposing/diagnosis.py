@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from agent.completion import Completion, CompletionRequest, Fault, Message
@@ -60,16 +60,16 @@ def diagnose(
         case OwnChoice():
             return Diagnosis(status="ok", detail=f"{choice.name}: asks no model")
         case ProgramChoice():
-            return _program(home, replace(config, agent=choice.name), env)
+            return _program(choice.name, home, config, env)
         case ModelChoice():
             return asyncio.run(_model(home, config, choice, keys, progress))
 
 
-def _program(home: Home, config: Config, env: Mapping[str, str]) -> Diagnosis:
-    fault = command_fault(config, home, env=env)
+def _program(name: str, home: Home, config: Config, env: Mapping[str, str]) -> Diagnosis:
+    fault = command_fault(name, config, home, env=env)
     if fault is None:
-        words = terms_of(config, home, env=env).words(config)
-        return Diagnosis(status="ok", detail=f"`{config.agent}` is installed; {words}")
+        words = terms_of(name, config, home, env=env).words(config)
+        return Diagnosis(status="ok", detail=f"`{name}` is installed; {words}")
     detail, mend = fault
     return Diagnosis(status="problem", detail=detail, mend=mend)
 

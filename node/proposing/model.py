@@ -72,8 +72,9 @@ async def open_model(
     progress: Progress = silent,
     clock_ms: Callable[[], int] = time_of_day_ms,
     ladder: Ladder | None = None,
+    booked_as: str = "",
 ) -> AsyncIterator[Model]:
-    """Yield a model; its worker runs as long.
+    """Yield a model; its worker runs as long. Its questions are booked by another name if told.
 
     Raises ConfigurationError if it can never answer as things are set, ArnodeError if the worker
     does not start.
@@ -89,7 +90,11 @@ async def open_model(
             )
         price = price_for(config, choice, facts)
         budget = SpendingBudget(
-            ledger, limits=limits_of(config), model=choice.name, price=price, clock_ms=clock_ms
+            ledger,
+            limits=limits_of(config),
+            model=booked_as or choice.name,
+            price=price,
+            clock_ms=clock_ms,
         )
         complete = persistent(
             budgeted(worker, budget),

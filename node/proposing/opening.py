@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from agent.command import TITLE_FILE
@@ -16,10 +16,10 @@ from agent.proposal import Context, Proposer, Silence, Silent, SlowProposer
 from agent.source.capabilities import Check, Checked
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms
-from node.home.home import Home
+from node.home.home import Home, program_file
 from node.home.keyfile import load_secret
 from node.proposing.budget import SpendingBudget, ledger_of, limits_of
-from node.proposing.choice import NOBODY, Choice, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.choice import KNOBS, NOBODY, Arm, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.model import open_model, prompt_chars_for
@@ -27,6 +27,7 @@ from node.proposing.presets import is_shown_files
 from node.settings.config import Config
 from node.terminal.progress import Progress
 from node.vetting.inspection import inspect
+from protocol.errors import ConfigurationError
 from protocol.hygiene import check_for_task
 from protocol.manifest import TaskManifest
 from protocol.source import Source
@@ -52,31 +53,106 @@ def take_means(env: MutableMapping[str, str], config: Config) -> Means:
     return Means(keys=take_keys(env, config.llm_key), environment=found)
 
 
-def fast_proposer(choice: Choice) -> Proposer:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """An arm that writes in its own time, opened."""
+
+    arm: Arm
+    proposer: SlowProposer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposers:
+    """All who propose: who has something at once, and the arms that write beside the runs.
+
+    `has_knobs`: knobs are an arm, and do not only fill the gaps.
+    """
+
+    fast: Proposer
+    slow: tuple[Writer, ...] = ()
+    has_knobs: bool = False
+
+    @property
+    def names(self) -> str:
+        """Who they are, for people."""
+        slow = [writer.proposer.name for writer in self.slow]
+        return ", ".join([*slow, "knobs"] if self.has_knobs else slow)
+
+
+def fast_proposer(arms: Sequence[Arm]) -> Proposer:
     """Return who always has something at once: knobs, or nobody where none is to propose."""
-    return Silent() if choice == NOBODY else KnobsProposer()
+    return Silent() if [arm.choice for arm in arms] == [NOBODY] else KnobsProposer()
+
+
+def first_slow(arms: Sequence[Arm]) -> Arm:
+    """Return the first that writes in its own time, whom a command asks; without one the first."""
+    return next((arm for arm in arms if not isinstance(arm.choice, OwnChoice)), arms[0])
+
+
+def require_texts(home: Home, arms: Sequence[Arm], tasks: Iterable[Task]) -> None:
+    """Raise ConfigurationError where an owner's text that is named for a task is not there."""
+    for task in tasks:
+        for arm in arms:
+            path = home.programs / program_file(task.name, arm.text)
+            if arm.text and not path.is_file():
+                raise ConfigurationError(
+                    f"`agent` has {arm.name}, and there is no text {path}",
+                    "write it, or take the name after # out",
+                )
+
+
+@asynccontextmanager
+async def open_proposers(
+    home: Home,
+    config: Config,
+    task: Task,
+    arms: Sequence[Arm],
+    means: Means,
+    progress: Progress,
+) -> AsyncIterator[Proposers]:
+    """Yield all who propose for a task. Raises ArnodeError if one of them can never work."""
+    async with AsyncExitStack() as stack:
+        slow: list[Writer] = []
+        for arm in arms:
+            opening = open_slow(home, config, task, arm, means, progress)
+            if (proposer := await stack.enter_async_context(opening)) is not None:
+                slow.append(Writer(arm=arm, proposer=proposer))
+        yield Proposers(
+            fast=fast_proposer(arms),
+            slow=tuple(slow),
+            has_knobs=any(arm.choice == KNOBS for arm in arms),
+        )
 
 
 @asynccontextmanager
 async def open_slow(
-    home: Home, config: Config, task: Task, choice: Choice, means: Means, progress: Progress
+    home: Home, config: Config, task: Task, arm: Arm, means: Means, progress: Progress
 ) -> AsyncIterator[SlowProposer | None]:
-    """Yield the slow proposer that was chosen for a task, None where knobs are.
+    """Yield the slow proposer that an arm is, None where it is knobs.
 
     Raises ArnodeError if it can never work as things are set.
     """
-    match choice:
+    config = arm.settings(config)
+    match choice := arm.choice:
         case OwnChoice():
             yield None
         case ModelChoice():
             with ledger_of(home) as ledger:
-                opening = open_model(home, config, choice, means.keys, ledger, progress=progress)
+                opening = open_model(
+                    home,
+                    config,
+                    choice,
+                    means.keys,
+                    ledger,
+                    progress=progress,
+                    booked_as=arm.name,
+                )
                 async with opening as model:
                     limits = model.limits
                     source_chars = sum(len(data) for _, data in task.source.files)
                     yield ModelProposer(
                         model.complete,
-                        model=model.name,
+                        model=choice.name,
                         limits=QuestionLimits(
                             prompt_chars=prompt_chars_for(
                                 config, limits, model.price, source_chars=source_chars
@@ -107,12 +183,13 @@ async def open_slow(
                 budget = SpendingBudget(
                     ledger,
                     limits=limits_of(config),
-                    model=choice.name,
+                    model=arm.name,
                     price=FREE,
                     clock_ms=clock_ms,
                 )
                 yield command_proposer(
-                    replace(config, agent=choice.name),
+                    choice.name,
+                    config,
                     home,
                     env=means.environment,
                     prompt=prompt,

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -28,15 +28,18 @@ from node.line.open_task import Session
 from node.loop.agenda import Agenda
 from node.loop.briefing import Briefing, ProgramText
 from node.loop.exploring import Exploring
-from node.loop.ideas import Ideas, SlowIdeas
+from node.loop.ideas import Ideas
 from node.loop.imported_tries import ImportedTries
 from node.loop.insights import tell_insight
 from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
 from node.loop.research import Research
 from node.loop.session_plan import Goal, local_time
+from node.loop.slots import Slots
+from node.loop.slow_ideas import SlowIdeas
 from node.networks.fleet import people_of
 from node.proposing.budget import usd_left_today
+from node.settings.agents import named_agent
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_peer_sandbox
@@ -75,14 +78,16 @@ class Thinking:
         peers: Peers | None,
         proposer: Proposer,
         say: Callable[[str], None],
-        slow: SlowIdeas | None = None,
+        slow: Sequence[SlowIdeas] = (),
+        has_knobs: bool = True,
         policy: Policy = DEFAULT,
         most_fresh: int = MOST_FRESH,
     ) -> "Thinking":
         """Put together what thinks about a task.
 
         `peers`: whose claims are looked at, None where no peer's code is to run; so many of their
-        patches are looked at anew at a time. `say` is told of a new program.
+        patches are looked at anew at a time. `say` is told of a new program. `has_knobs`: slots
+        are the fast proposer's too where there are `slow` ones; else it only fills their gaps.
         """
         policy = screening_policy(ledger.style, policy)
         exploring = Exploring(ledger, peers=peers, noise_sd=noise.sd, bank_size=policy.bank_size)
@@ -95,6 +100,10 @@ class Thinking:
             task=task,
             outcomes=outcomes,
             program=ProgramText(task, home.programs, say).read,
+            texts={
+                text: ProgramText(task, home.programs, say, name=text).read
+                for text in sorted({named_agent(entry).text for entry in config.agent} - {""})
+            },
             noise_sd=noise.sd,
             people=partial(people_of, home, config.friends),
             peers=claimed.latest if claimed else tuple,
@@ -105,13 +114,21 @@ class Thinking:
             others=OthersTries(ledger.store, ledger.key, ledger.publication.author),
             usd_left=lambda: usd_left_today(ledger.store, config, clock_ms()),
         )
+        seed = _proposal_seed(ledger.store)
         ideas = Ideas(
             ledger=ledger,
             outcomes=outcomes,
             briefing=briefing,
             proposer=proposer,
-            seed=_proposal_seed(ledger.store),
-            slow=slow,
+            slots=Slots(
+                ledger,
+                slow=slow,
+                has_knobs=has_knobs,
+                run_sd=lambda: noise.sd() * ledger.style.public_scatter,
+                seed=seed,
+                hour_usd=config.device_hour_usd,
+            ),
+            seed=seed,
         )
         return cls(
             ledger=ledger,

@@ -132,11 +132,12 @@ def handlers(node: Node) -> Mapping[str, Handler]:
         return False
 
     async def propose(arguments: Mapping[str, Message]) -> Message:
-        context = node.ideas.context()
+        first = next(iter(node.proposers.slow), None)
+        context = node.ideas.context(text=first.arm.text if first else "")
         if arguments.get("dry"):
-            who = node.slow.name if node.slow else node.config.agent
+            who = first.proposer.name if first else ", ".join(node.config.agent)
             return dict(prompt_document(node.home, context, who))
-        return dict(await advice(context, node.proposer, node.slow))
+        return dict(await advice(context, node.proposers.fast, first.proposer if first else None))
 
     async def note(arguments: Mapping[str, Message]) -> Message:
         said = arguments.get("text")

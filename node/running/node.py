@@ -11,16 +11,17 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.proposal import Proposer, SlowProposer
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of, take_in
 from node.home.home import Home
 from node.line.activity import Activity
 from node.line.noise import RunNoise
 from node.line.open_task import Session, opened
-from node.loop.ideas import Ideas, SlowIdeas
+from node.loop.ideas import Ideas
 from node.loop.research import Research
 from node.loop.session_plan import Goal
+from node.loop.slow_ideas import SlowIdeas
+from node.proposing.opening import Proposers
 from node.running.assembly import Thinking, open_peers
 from node.running.books import Books
 from node.running.lanes import LanesHere, are_elsewhere, lanes_here
@@ -61,8 +62,7 @@ class Node:
     books: Books
     session: Session
     ideas: Ideas
-    proposer: Proposer
-    slow: SlowProposer | None
+    proposers: Proposers
     research: Research
     membership: "Membership | None" = None
     remote: "RemoteLanes | None" = None
@@ -106,9 +106,8 @@ async def open_node(
     task: Task,
     goal: Goal,
     *,
-    proposer: Proposer,
+    proposers: Proposers,
     progress: Progress,
-    slow: SlowProposer | None = None,
     network: Network | None = None,
     models: KeptModels | None = None,
 ) -> AsyncIterator[Node]:
@@ -181,9 +180,10 @@ async def open_node(
                 network=network,
                 want=membership.peering.fetcher.want if membership else None,
             ),
-            proposer=proposer,
+            proposer=proposers.fast,
             say=activity.say,
-            slow=SlowIdeas(slow, say=activity.say) if slow else None,
+            slow=_at_work(proposers, activity.say),
+            has_knobs=proposers.has_knobs,
             policy=Policy(checkpoint_hours=config.checkpoint_hours),
         )
         research = thinking.research(
@@ -203,12 +203,22 @@ async def open_node(
             books=books,
             session=session,
             ideas=thinking.ideas,
-            proposer=proposer,
-            slow=slow,
+            proposers=proposers,
             research=research,
             membership=membership,
             remote=remote,
         )
+
+
+def _at_work(proposers: Proposers, say: Callable[[str], None]) -> list[SlowIdeas]:
+    """Return those that write in their own time, at work beside the runs."""
+    others = "the others" if len(proposers.slow) > 1 else "knobs"
+    return [
+        SlowIdeas(
+            writer.proposer, say=say, name=writer.arm.name, text=writer.arm.text, others=others
+        )
+        for writer in proposers.slow
+    ]
 
 
 def _remote_lanes(
@@ -243,7 +253,7 @@ def _waited_for(config: Config, goal: Goal, network: Network | None) -> str:
     """Return what a session waits for that has nothing left to try; "": it ends."""
     if network is not None:
         return "what others find"
-    waits = config.agent == "none" and not goal.is_on_demand
+    waits = config.agent == ("none",) and not goal.is_on_demand
     return "what is handed in" if waits else ""
 
 

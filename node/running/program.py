@@ -34,9 +34,9 @@ from node.networks.consent import (
 )
 from node.peering.book_file import book_path, read_book
 from node.proposing.asked import lent_models
-from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice, choose
+from node.proposing.choice import AUTO, Arm, ModelChoice, OwnChoice, ProgramChoice, choose, lender
 from node.proposing.command import terms_of
-from node.proposing.opening import Means, fast_proposer, open_slow, take_means
+from node.proposing.opening import Means, open_proposers, require_texts, take_means
 from node.running.first_card import Unproven, task_here
 from node.running.lanes import are_elsewhere
 from node.running.log_file import logging_to
@@ -87,14 +87,15 @@ def start_node(
         open_alerts(home, config) as alerts,
     ):
         chosen = choose(config, means.keys, means.environment)
-        if config.agent == "auto":
+        if config.agent == AUTO:
             print(plain(chosen.reason), file=sys.stderr)
-        _say_limits(home, config, chosen.choice, means)
+        for arm in chosen.arms:
+            _say_limits(home, config, arm, means)
         start = _Start(
             home=home,
             config=config,
             goal=goal,
-            choice=chosen.choice,
+            arms=chosen.arms,
             means=means,
             alerts=alerts,
         )
@@ -122,6 +123,7 @@ def start_node(
                 task = find_task(home, name=config.task, text=text, progress=progress)
             if idle := idle_cards(task.manifest):
                 print(plain(idle), file=sys.stderr)
+            require_texts(home, chosen.arms, [task])
             whose = TaskOf.of(task, data_dir=home.data)
             network = agreed_network(home, config, wishes, whose)
             running = _run_at_once(replace(start, network=network), task)
@@ -130,17 +132,17 @@ def start_node(
     print("stopped; `arnode start` goes on from here", file=sys.stderr)
 
 
-def _say_limits(home: Home, config: Config, choice: Choice, means: Means) -> None:
-    """Say what bounds the bill of whoever proposes, if there can be one."""
-    match choice:
+def _say_limits(home: Home, config: Config, arm: Arm, means: Means) -> None:
+    """Say what bounds the bill of one that proposes, if there can be one."""
+    match choice := arm.choice:
         case ProgramChoice():
-            agent = replace(config, agent=choice.name)
-            words = terms_of(agent, home, env=means.environment).words(config)
+            own = arm.settings(config)
+            words = terms_of(choice.name, own, home, env=means.environment).words(config)
         case ModelChoice():
             words = f"a day may cost {config.usd_per_day:g} USD (`usd_per_day`)"
         case OwnChoice():
             return
-    print(plain(f"{choice.name}: {words}"), file=sys.stderr)
+    print(plain(f"{arm.name}: {words}"), file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -197,7 +199,7 @@ class _Start:
     home: Home
     config: Config
     goal: Goal
-    choice: Choice
+    arms: tuple[Arm, ...]
     means: Means
     network: Network | None = None
     unproven: Unproven | None = None
@@ -283,6 +285,7 @@ def _task_that_waits_for_nothing(start: _Start, name: str) -> Task:
 
 def _start_in_turn(start: _Start, turns: Turns, wishes: Wishes) -> Coroutine[None, None, None]:
     """Return what lets tasks take turns, once its user agreed to a network."""
+    require_texts(start.home, start.arms, turns.tasks)
     owners = [TaskOf.of(task, data_dir=start.home.data) for task in turns.tasks]
     whose = max(owners, key=list(TaskOf).index)  # the most private decides for all
     network = agreed_network(start.home, start.config, wishes, whose)
@@ -318,15 +321,15 @@ async def _run(
     home, config = start.home, start.config
     with reporting() as progress:
         async with contextlib.AsyncExitStack() as stack:
-            slow = await stack.enter_async_context(
-                open_slow(home, config, task, start.choice, start.means, progress)
+            proposers = await stack.enter_async_context(
+                open_proposers(home, config, task, start.arms, start.means, progress)
             )
             models = await stack.enter_async_context(
                 lent_models(
                     home,
                     config,
                     task.manifest,
-                    start.choice,
+                    lender(start.arms),
                     start.means.keys,
                     has_company=start.network is not None,
                     progress=progress,
@@ -338,9 +341,8 @@ async def _run(
                     config,
                     task,
                     start.goal,
-                    proposer=fast_proposer(start.choice),
+                    proposers=proposers,
                     progress=progress,
-                    slow=slow,
                     network=start.network,
                     models=models,
                 )
@@ -352,8 +354,9 @@ async def _run(
             await stack.enter_async_context(
                 watching(start.alerts, node.books.store, author, net=config.net, place=home.root)
             )
-            if slow is not None:
-                _log.info("%s proposes, knobs fill the gaps", slow.name)
+            if proposers.slow:
+                propose = "proposes" if len(start.arms) == 1 else "propose"
+                _log.info("%s %s, knobs fill the gaps", proposers.names, propose)
             if preparation is not None:
                 await stack.enter_async_context(preparation.heard(node.research))
             if before is not None:

@@ -5,15 +5,20 @@ What each of them then does is in `node.proposing.choice`.
 
 import difflib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
 from node.settings.setting import ValueKind
-from node.settings.values import NEAR, text_if
+from node.settings.values import NEAR, Given, WrongWordError, words
 
 _MODEL: Final = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")
 _OLLAMA: Final = ("ollama:", "ollama/", "ollama_chat/")
+_MARK: Final = "#"  # in no model's name
+_TEXT: Final = re.compile(r"[a-z0-9-]{1,48}")
+_ALONE: Final = ("auto", "none")
+_READS_NONE: Final = ("knobs", *_ALONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +52,32 @@ AGENTS: Final = tuple(word for word in _ALL if word.islower())
 
 METAVAR: Final = "|".join(_ALL)
 _TOLD: Final = "; ".join(f"{', '.join(form.words)} ({form.meaning})" for form in FORMS)
-HELP: Final = f"Who proposes: {_TOLD}. Default: knobs."
+HELP: Final = (
+    f"Who proposes, more than once for several: {_TOLD}. WORD#TEXT: told the text TEXT of yours."
+    " Default: knobs."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedAgent:
+    """One who proposes, as the setting names them: a word, and the owner's text that they are told.
+
+    `text` is the name of a text among the home's programs, "" for the task's own.
+    """
+
+    word: str
+    text: str = ""
+
+
+def named_agent(entry: str) -> NamedAgent:
+    """Return what one entry of the setting names."""
+    word, _, text = entry.partition(_MARK)
+    return NamedAgent(word=word, text=text)
+
+
+def entry_of(word: str, text: str) -> str:
+    """Return the entry that names a word and a text."""
+    return f"{word}{_MARK}{text}" if text else word
 
 
 def model_at_ollama(name: str) -> str | None:
@@ -65,7 +95,43 @@ def _is_agent(name: str) -> bool:
     return name in AGENTS or bool(is_model and model_at_ollama(name) != "")
 
 
+def _agents(value: Given) -> tuple[str, ...]:
+    """Return who proposes, an entry each."""
+    entries = words(value)
+    if not entries:
+        raise ValueError
+    for entry in entries:
+        _check(entry)
+    alone = [entry for entry in entries if entry in _ALONE]
+    if alone and len(entries) > 1:
+        raise WrongWordError(f"{alone[0]} stands by itself: take it out, or the others")
+    count = Counter(map(_same, entries))
+    if twice := [entry for entry in entries if count[_same(entry)] > 1]:
+        raise WrongWordError(f"{twice[0]} is named twice: take one of them out")
+    return entries
+
+
+def _check(entry: str) -> None:
+    named = named_agent(entry)
+    if not _is_agent(named.word):
+        raise WrongWordError(f"{entry!r} names nobody who proposes")
+    if _MARK not in entry:
+        return
+    if named.word in _READS_NONE:
+        raise WrongWordError(f"{entry!r}: {named.word} reads no text; write {named.word}")
+    if not _TEXT.fullmatch(named.text):
+        raise WrongWordError(f"{entry!r}: a text's name has a-z, 0-9 and -, at most 48")
+
+
+def _same(entry: str) -> NamedAgent:
+    """Return what is the same for two ways to write one entry."""
+    named = named_agent(entry)
+    at_ollama = model_at_ollama(named.word)
+    return named if at_ollama is None else NamedAgent(word=f"ollama:{at_ollama}", text=named.text)
+
+
 AGENT: Final = ValueKind(
-    text_if(_is_agent),
-    f"{', '.join(_ALL[:-1])} or {_ALL[-1]}; `arnode start --help` says what each is",
+    _agents,
+    f"{', '.join(_ALL[:-1])} or {_ALL[-1]}, or a list of them"
+    f' ["knobs", "claude{_MARK}bold"]; `arnode start --help` says what each is',
 )

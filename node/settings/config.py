@@ -89,9 +89,20 @@ class Config:
     """The name that this node's records carry, at most 64 characters; empty: `node-` and the
     beginning of its key. Never the host's name."""
 
-    agent: str = setting("knobs", agents.AGENT, Flag(agents.HELP, metavar=agents.METAVAR))
+    agent: tuple[str, ...] = setting(
+        ("knobs",),
+        agents.AGENT,
+        Flag(agents.HELP, metavar=agents.METAVAR, is_repeated=True),
+    )
     """Who proposes: knobs, a model, a coding agent or nobody, by one of the words in
-    [Language models](llm.md#who-proposes). Beside a model or an agent knobs fill the gaps."""
+    [Language models](llm.md#who-proposes), `agent = "claude"`; or [several](llm.md#several-at-once)
+    that share the experiments. Beside models and agents knobs fill the gaps."""
+
+    device_hour_usd: float | None = setting(
+        None, ValueKind(take.number(lambda usd: 0 < usd < 1e6), "USD above 0")
+    )
+    """What an hour of the device is worth, in USD. With it the money that proposals cost counts as
+    hours where several proposers share the experiments; nothing: money does not steer that."""
 
     llm_url: str | None = setting(
         None,

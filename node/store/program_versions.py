@@ -8,7 +8,8 @@ from node.store.jobs import LineKey
 from node.store.kept import keep, kept_of
 from node.store.store import Store
 from protocol.codecs import binary
-from protocol.fields import Items, Mapped, Named, Natural
+from protocol.codecs import line as one_line
+from protocol.fields import OPTIONAL, Items, Mapped, Named, Natural
 
 _PROGRAM: Final = "program"
 _MOST_KEPT: Final = 20
@@ -18,10 +19,11 @@ _LIMIT_BYTES: Final = 2 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramVersion(Mapped):
-    """A text, and when a proposer was first told it."""
+    """A text, and when a proposer was first told it. `name` is None of the task's own text."""
 
     ts_ms: Annotated[Natural, Named("ts")]
     data: Annotated[bytes, binary(0, _MOST_BYTES)]
+    name: Annotated[str | None, one_line(1, 48), OPTIONAL] = None
 
     @property
     def text(self) -> str:
@@ -45,9 +47,14 @@ def program_versions(store: Store, line: LineKey) -> tuple[ProgramVersion, ...]:
     return kept.versions if kept else ()
 
 
-def keep_program(store: Store, line: LineKey, text: str, *, now_ms: int) -> None:
-    """Keep a text that is in force from now on, unless it is the one that was."""
+def keep_program(store: Store, line: LineKey, text: str, *, now_ms: int, name: str = "") -> None:
+    """Keep a text that is in force from now on, unless it is the one that was.
+
+    `name` tells texts apart that are in force beside each other.
+    """
     data, versions = text.encode("utf-8"), program_versions(store, line)
-    if (versions[-1].data if versions else b"") != data:
-        versions = (*versions, ProgramVersion(ts_ms=now_ms, data=data))[-_MOST_KEPT:]
+    before = [one.data for one in versions if (one.name or "") == name]
+    if (before[-1] if before else b"") != data:
+        new = ProgramVersion(ts_ms=now_ms, data=data, name=name or None)
+        versions = (*versions, new)[-_MOST_KEPT:]
         keep(store, _PROGRAM, line, _Versions(versions=versions))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Literal
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.home.space import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
-from node.proposing.choice import choose
+from node.proposing.choice import AUTO, choose
 from node.proposing.diagnosis import Diagnosis, diagnose
 from node.proposing.keys import take_keys
 from node.settings.config import config_of, load_config
@@ -33,6 +33,7 @@ from trainer.sandbox.tier import probe_tier, why_nothing_is_forked
 from trainer.task_kinds import TRIED_WITH, card_fault
 
 _PACKAGES = ("agent", "bootstrap", "node", "protocol", "trainer")
+_BY_WEIGHT = ("ok", "warning", "problem")
 _CLOCK_FLOOR_S = 1_767_225_600  # 2026-01-01: before it a clock was never set
 
 
@@ -210,7 +211,13 @@ def _agent(home: Home) -> Diagnosis:
     keys = take_keys(dict(os.environ), config.llm_key)
     chosen = choose(config, keys, os.environ)
     with reporting() as progress:
-        found = diagnose(home, config, chosen.choice, keys, os.environ, progress)
-    if config.agent == "auto":
-        return replace(found, detail=f"{chosen.reason}; {found.detail}")
-    return found
+        found = [
+            diagnose(home, arm.settings(config), arm.choice, keys, os.environ, progress)
+            for arm in chosen.arms
+        ]
+    told = [chosen.reason] if config.agent == AUTO else []
+    return Diagnosis(
+        status=max((one.status for one in found), key=_BY_WEIGHT.index),
+        detail="; ".join([*told, *(one.detail for one in found)]),
+        mend="; ".join(one.mend for one in found if one.mend),
+    )

@@ -28,6 +28,7 @@ from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
     from node.loop.research import Research
+    from node.loop.slots import ArmStanding
     from node.peering.lists import Lists
     from node.peering.membership import Membership
     from node.peering.rendezvous import Rendezvous
@@ -171,6 +172,26 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
         "verification": _verification(store, line),
         "intents": _intents(store, line, author),
         "now": _now(live) if live else None,
+        "proposers": [_proposer(one) for one in live.standings] if live else [],
+    }
+
+
+def _proposer(standing: "ArmStanding") -> Message:
+    """How one that proposes stands, of those that share the slots.
+
+    `share` is of the latest slots, `gain_per_hour` what was kept by fresh runs or an ablation, in
+    standard deviations of one run for an hour of the device, nil where it took none; `rests`: why
+    it is not asked now, nil if it is.
+    """
+    hours = standing.device_hours
+    return {
+        "name": standing.name,
+        "share": round(standing.share, 3),
+        "slots": standing.slots,
+        "gain_per_hour": round(standing.gain_sd / hours, 3) if hours else None,
+        "device_hours": round(hours, 3),
+        "usd": round(standing.usd, 6),
+        "rests": standing.rests or None,
     }
 
 

@@ -129,6 +129,19 @@ def _print_line(line: Mapping[str, Any]) -> None:
         click.echo(f"  now            {plain(now['stage'])}: {plain(now['title'])}{pausing}")
         share = f", training {line['counted_share']:.0%} of the time"
         click.echo(f"  pace           {line['per_hour']:.0f} runs an hour{share}")
+    if len(proposers := line.get("proposers", ())) > 1:  # a node of before does not tell them
+        for one in proposers:
+            click.echo(f"  proposes       {_told_of_proposer(one)}")
+
+
+def _told_of_proposer(one: Mapping[str, Any]) -> str:
+    rate = one["gain_per_hour"]
+    gain = "–" if rate is None else f"{rate:.2f} s"
+    rests = f"; rests: {plain(one['rests'])}" if one["rests"] else ""
+    return (
+        f"{plain(one['name'])}: {one['share']:.0%} of the latest experiments, kept {gain} a device"
+        f" hour, {one['usd']:.4f} USD{rests}"
+    )
 
 
 def _on_top(working: Mapping[str, Any]) -> str:

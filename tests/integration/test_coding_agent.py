@@ -85,11 +85,12 @@ class Desk:
 
     def proposer(self, behaviour: str, *words: str, **settings: Any) -> CommandProposer:
         config = Config(
-            agent="command",
+            agent=("command",),
             agent_command=(sys.executable, AGENT, behaviour, *words, self.token),
             **{"agent_limit_s": 60.0, **settings},
         )
         return command_proposer(
+            "command",
             config,
             self.home,
             env={**os.environ, "HOME": str(self.user), "SECRET": "a secret of the node"},
@@ -238,7 +239,8 @@ def test_a_preset_keeps_the_log_in_and_nothing_beside_it(desk: Desk) -> None:
     """The settings can be read, not changed; the rest of the folder is not there."""
     command = (sys.executable, AGENT, "renew", desk.token)
     proposer = command_proposer(
-        Config(agent="claude", agent_command=command),
+        "claude",
+        Config(agent=("claude",), agent_command=command),
         desk.home,
         env={**os.environ, "HOME": str(desk.user)},
         prompt=lambda _context: "",

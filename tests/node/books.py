@@ -155,10 +155,14 @@ def proposal_by(
 
 
 def conclude(
-    ledger: Ledger, proposal: Proposal, decision: str, *metrics_nano: int | None
+    ledger: Ledger,
+    proposal: Proposal,
+    decision: str,
+    *metrics_nano: int | None,
+    arm: str | None = None,
 ) -> RecordedExperiment:
-    """Open an experiment, run it and record what was decided."""
-    job = open_experiment(ledger, Idea(proposal=proposal))
+    """Open an experiment, run it and record what was decided; `arm` thought of it."""
+    job = open_experiment(ledger, Idea(proposal=proposal, arm=arm))
     step = job.step
     for _ in metrics_nano[1:]:
         ledger.plan(job, role="candidate", tree=job.step.tree)

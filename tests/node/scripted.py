@@ -17,9 +17,9 @@ from node.line.activity import Activity
 from node.line.ledger import Ledger
 from node.line.noise import RunNoise
 from node.line.open_task import Session
-from node.loop.ideas import SlowIdeas
 from node.loop.research import Research
 from node.loop.session_plan import Goal
+from node.loop.slow_ideas import SlowIdeas
 from node.running.assembly import Thinking
 from node.settings.config import Config
 from node.store.store import Store
@@ -224,7 +224,8 @@ class Bench:
     policy: Policy = DEFAULT
     said: list[str] = field(default_factory=list)
     peers: Callable[[Ledger], Peers] | None = None
-    slow: SlowIdeas | None = None
+    slow: Sequence[SlowIdeas] = ()
+    has_knobs: bool = False  # slots of their own, beside those
     has_company: bool = False
     waits_for: str = ""
     forks_strangers: bool = True
@@ -275,6 +276,7 @@ class Bench:
             proposer=self.proposer or Rates(self.ideas, self.rates),
             say=self.said.append,
             slow=self.slow,
+            has_knobs=self.has_knobs,
             policy=self.policy,
             most_fresh=0,
         )

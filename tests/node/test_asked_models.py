@@ -12,7 +12,7 @@ import pytest
 from node.home.home import Home
 from node.on_demand.lending import models_here
 from node.proposing.asked import lent_models
-from node.proposing.choice import Choice, ModelChoice, OwnChoice, chosen_by
+from node.proposing.choice import Choice, ModelChoice, OwnChoice, arms_of
 from node.settings.config import Config
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
@@ -88,7 +88,7 @@ def question(model: str = "any") -> ModelQuestion:
 
 def ask_once(home: Home, config: Config, task: Task, model: str = "any") -> ModelOutcome:
     async def ask() -> ModelOutcome:
-        choice = chosen_by(config)
+        choice = arms_of(config)[0].choice
         async with lent_models(
             home, config, task.manifest, choice, KEYS, has_company=True
         ) as models:
@@ -115,7 +115,7 @@ def test_a_program_asks_the_nodes_model_with_a_client_of_its_own(
 
     async def run_twice(config: Config) -> list[RunOutcome]:
         async with lent_models(
-            home, config, task.manifest, chosen_by(config), KEYS, has_company=True
+            home, config, task.manifest, arms_of(config)[0].choice, KEYS, has_company=True
         ) as models:
             runner = Runner(task, data, audit_key=bytes(32), patience_s=0.0, models=models)
             try:

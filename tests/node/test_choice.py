@@ -1,27 +1,35 @@
 """What `agent` means, and what `auto` finds: real servers on loopback, programs on a PATH."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from click.testing import CliRunner
 
 from node.commands.node_control import start
+from node.home.home import Home
 from node.proposing.choice import (
+    Arm,
     Choice,
     Chosen,
     ModelChoice,
     OwnChoice,
     ProgramChoice,
+    arms_of,
     choose,
-    chosen_by,
+    lender,
 )
 from node.proposing.keys import ApiKeys
+from node.proposing.opening import require_texts
 from node.proposing.servers import OLLAMA_URL, models_at, ollama_models
 from node.settings.agents import AGENTS, FORMS
 from node.settings.config import Config, load_config
 from protocol.errors import ConfigurationError
 from tests.llm_server import LlmServer, says
+from tests.node.scripted import ExampleTask
+from trainer.task_folder.task import Task
 
 NO_KEYS = ApiKeys({})
 NOWHERE = "http://127.0.0.1:1/v1"  # nothing listens at port 1
@@ -32,32 +40,32 @@ LAN = "http://192.0.2.1:8080/v1"
     ("config", "choice"),
     [
         (Config(), OwnChoice(name="knobs")),
-        (Config(agent="none"), OwnChoice(name="none")),
-        (Config(agent="codex"), ProgramChoice(name="codex")),
-        (Config(agent="command", agent_command=("x",)), ProgramChoice(name="command")),
+        (Config(agent=("none",)), OwnChoice(name="none")),
+        (Config(agent=("codex",)), ProgramChoice(name="codex")),
+        (Config(agent=("command",), agent_command=("x",)), ProgramChoice(name="command")),
         (
-            Config(agent="ollama:qwen3:8b"),
+            Config(agent=("ollama:qwen3:8b",)),
             ModelChoice(name="ollama:qwen3:8b", model="openai/qwen3:8b", url=OLLAMA_URL),
         ),
         (
-            Config(agent="ollama/qwen3", llm_url=LAN),
+            Config(agent=("ollama/qwen3",), llm_url=LAN),
             ModelChoice(name="ollama:qwen3", model="openai/qwen3", url=LAN),
         ),
         (
-            Config(agent="anthropic/claude-sonnet-4-5"),
+            Config(agent=("anthropic/claude-sonnet-4-5",)),
             ModelChoice(
                 name="anthropic/claude-sonnet-4-5", model="anthropic/claude-sonnet-4-5", url=None
             ),
         ),
         (
-            Config(agent="openai/gpt-oss-20b", llm_url=LAN),
+            Config(agent=("openai/gpt-oss-20b",), llm_url=LAN),
             ModelChoice(name="openai/gpt-oss-20b", model="openai/openai/gpt-oss-20b", url=LAN),
         ),
     ],
 )
 def test_a_setting_is_one_choice(config: Config, choice: Choice) -> None:
-    assert chosen_by(config) == choice
-    assert choose(config, NO_KEYS, {}).choice == choice
+    assert arms_of(config)[0].choice == choice
+    assert choose(config, NO_KEYS, {}).arms[0].choice == choice
 
 
 def test_the_help_the_error_and_the_choice_know_the_same_agents(tmp_path: Path) -> None:
@@ -74,20 +82,91 @@ def test_the_help_the_error_and_the_choice_know_the_same_agents(tmp_path: Path) 
     programs = {"claude", "codex", "aider", "command"}
     assert set(AGENTS) == {"knobs", "none", "auto", *programs}
     for word in AGENTS:
-        chosen = choose(Config(agent=word, agent_command=("x",)), NO_KEYS, {}, ollama_url=NOWHERE)
+        chosen = choose(
+            Config(agent=(word,), agent_command=("x",)), NO_KEYS, {}, ollama_url=NOWHERE
+        )
         expected = ProgramChoice if word in programs else OwnChoice
-        assert isinstance(chosen.choice, expected), word
+        assert isinstance(chosen.arms[0].choice, expected), word
 
 
 @pytest.mark.parametrize("wrong", ["ollama:", "ollama/", "ollama:NAME", "MODEL", "Claude", ""])
 def test_what_names_no_agent_is_refused(tmp_path: Path, wrong: str) -> None:
-    with pytest.raises(ConfigurationError, match="`agent` is"):
+    with pytest.raises(ConfigurationError, match="`agent`"):
         load_config(tmp_path / "none.toml", env={"ARNODE_AGENT": wrong})
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["claude", ["knobs", "claude#bold"], "claude,claude#bold", "knobs ollama:a@1 ollama:a@2"],
+)
+def test_one_word_and_a_list_are_settings(tmp_path: Path, given: str | list[str]) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"agent = {json.dumps(given)}\n")
+    entries = given.replace(",", " ").split() if isinstance(given, str) else given
+    assert load_config(path, env={}).config.agent == tuple(entries)
+    flags = {"agent": tuple(entries)}
+    assert load_config(tmp_path / "none.toml", env={}, flags=flags).config.agent == tuple(entries)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["knobs", "cluade"], "'cluade' names nobody who proposes"),
+        (["knobs", "none"], "none stands by itself: take it out, or the others"),
+        (["auto", "claude"], "auto stands by itself"),
+        (["knobs", "claude", "knobs"], "knobs is named twice: take one of them out"),
+        (["ollama:a", "ollama/a"], "ollama:a is named twice"),
+        (["claude#bold", "claude#bold"], "claude#bold is named twice"),
+        (["knobs#bold"], "knobs reads no text; write knobs"),
+        (["claude#"], "a text's name has a-z, 0-9 and -"),
+        (["claude#Bold/x"], "a text's name has a-z, 0-9 and -"),
+        ([], "`agent`"),
+    ],
+)
+def test_a_wrong_list_is_told_what_is_wrong_and_what_is_taken(
+    tmp_path: Path, given: list[str], told: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"agent = {json.dumps(given)}\n")
+    with pytest.raises(ConfigurationError) as fault:
+        load_config(path, env={})
+    assert told in fault.value.message
+    assert '["knobs", "claude#bold"]' in fault.value.hint
+
+
+def test_each_of_a_list_is_an_arm_with_its_text() -> None:
+    arms = arms_of(Config(agent=("knobs", "claude", "claude#bold", "small"), llm_url=LAN))
+    assert [arm.name for arm in arms] == ["knobs", "claude", "claude#bold", "small"]
+    assert [arm.text for arm in arms] == ["", "", "bold", ""]
+    assert lender(arms) == arms[-1].choice
+    assert lender(arms[:2]) == arms[0].choice
+
+
+def test_one_command_is_one_agent_s() -> None:
+    words = ("x",)
+    with pytest.raises(ConfigurationError, match="has claude and codex"):
+        arms_of(Config(agent=("claude", "codex"), agent_command=words))
+    config = Config(agent=("claude", "command"), agent_command=words)
+    assert [arm.settings(config).agent_command for arm in arms_of(config)] == [(), words]
+    config = Config(agent=("knobs", "claude"), agent_command=words)
+    assert {arm.settings(config).agent_command for arm in arms_of(config)} == {words}
+
+
+def test_a_text_that_is_named_must_be_there(tmp_path: Path) -> None:
+    home, tasks = Home(tmp_path), [cast("Task", ExampleTask())]
+    arms = arms_of(Config(agent=("claude", "claude#bold")))
+    with pytest.raises(ConfigurationError) as fault:
+        require_texts(home, arms, tasks)
+    path = home.programs / f"{ExampleTask.name}.bold.md"
+    assert str(path) in fault.value.message
+    path.parent.mkdir(parents=True)
+    path.write_text("Be bold.")
+    require_texts(home, arms, tasks)
 
 
 def test_a_command_must_be_there() -> None:
     with pytest.raises(ConfigurationError, match="no command is set") as caught:
-        chosen_by(Config(agent="command"))
+        arms_of(Config(agent=("command",)))
     assert "agent_command" in caught.value.hint
 
 
@@ -105,7 +184,7 @@ def found(
     ollama: str = NOWHERE,
 ) -> Chosen:
     env = {"PATH": str(path) if path else ""}
-    return choose(config or Config(agent="auto"), keys, env, ollama_url=ollama)
+    return choose(config or Config(agent=("auto",)), keys, env, ollama_url=ollama)
 
 
 def programs(folder: Path, *names: str) -> Path:
@@ -117,13 +196,13 @@ def programs(folder: Path, *names: str) -> Path:
 
 def test_where_nothing_is_found_knobs_propose() -> None:
     assert found() == Chosen(
-        choice=OwnChoice(name="knobs"), reason="knobs proposes: it needs no model"
+        arms=(Arm(choice=OwnChoice(name="knobs")),), reason="knobs proposes: it needs no model"
     )
 
 
 def test_the_one_model_of_the_server_that_is_set_is_taken(server: LlmServer) -> None:
-    chosen = found(config=Config(agent="auto", llm_url=server.url))
-    assert chosen.choice == ModelChoice(name="small", model="openai/small", url=server.url)
+    chosen = found(config=Config(agent=("auto",), llm_url=server.url))
+    assert chosen.arms[0].choice == ModelChoice(name="small", model="openai/small", url=server.url)
     assert chosen.reason == f"small proposes: it is the one model of {server.url}"
     assert [one.path for one in server.requests] == ["/v1/models"]
     assert "authorization" not in server.requests[0].headers
@@ -133,17 +212,17 @@ def test_a_server_with_several_models_leaves_the_choice_to_the_user(
     server: LlmServer, tmp_path: Path
 ) -> None:
     server.models = ["a", "b"]
-    config = Config(agent="auto", llm_url=server.url, llm_key="MINE")
+    config = Config(agent=("auto",), llm_url=server.url, llm_key="MINE")
     keys = ApiKeys({"MINE": "sk-1"})
     chosen = found(config=config, keys=keys, path=programs(tmp_path, "aider"))
-    assert chosen.choice == ProgramChoice(name="aider")
+    assert chosen.arms[0].choice == ProgramChoice(name="aider")
     assert "has 2 models (a, b): name one with `--agent MODEL`" in chosen.reason
     assert server.requests[0].headers["authorization"] == "Bearer sk-1"
 
 
 def test_a_key_alone_names_no_model() -> None:
     chosen = found(keys=ApiKeys({"OPENAI_API_KEY": "sk-1"}))
-    assert chosen.choice == OwnChoice(name="knobs")
+    assert chosen.arms[0].choice == OwnChoice(name="knobs")
     assert "OPENAI_API_KEY is set and names no model: `--agent MODEL`" in chosen.reason
     assert "sk-1" not in chosen.reason
 
@@ -151,7 +230,7 @@ def test_a_key_alone_names_no_model() -> None:
 def test_the_one_model_that_ollama_has_is_taken(server: LlmServer, tmp_path: Path) -> None:
     server.models = ["qwen3:8b"]
     chosen = found(ollama=server.url, path=programs(tmp_path, "claude"))
-    assert chosen.choice == ModelChoice(
+    assert chosen.arms[0].choice == ModelChoice(
         name="ollama:qwen3:8b", model="openai/qwen3:8b", url=server.url
     )
     assert [one.path for one in server.requests] == ["/api/tags"]
@@ -160,7 +239,7 @@ def test_the_one_model_that_ollama_has_is_taken(server: LlmServer, tmp_path: Pat
 def test_of_several_models_of_ollama_none_is_taken(server: LlmServer) -> None:
     server.models = [f"m{number}" for number in range(9)]
     chosen = found(ollama=server.url)
-    assert chosen.choice == OwnChoice(name="knobs")
+    assert chosen.arms[0].choice == OwnChoice(name="knobs")
     assert "Ollama has 9 models (m0, m1, m2, m3, m4, …)" in chosen.reason
 
 
@@ -170,13 +249,13 @@ def test_of_several_models_of_ollama_none_is_taken(server: LlmServer) -> None:
 )
 def test_coding_agents_are_taken_in_an_order(tmp_path: Path, names: str, taken: str) -> None:
     chosen = found(path=programs(tmp_path, *names.split()))
-    assert chosen.choice == ProgramChoice(name=taken)  # type: ignore[arg-type]
+    assert chosen.arms[0].choice == ProgramChoice(name=taken)  # type: ignore[arg-type]
     assert chosen.reason == f"{taken} proposes: it is installed"
 
 
 def test_a_file_that_cannot_be_run_is_no_program(tmp_path: Path) -> None:
     (tmp_path / "claude").write_text("")
-    assert found(path=tmp_path).choice == OwnChoice(name="knobs")
+    assert found(path=tmp_path).arms[0].choice == OwnChoice(name="knobs")
 
 
 def test_what_a_server_lists_is_read_with_care(server: LlmServer) -> None:

@@ -59,7 +59,9 @@ def node_of(user: Path) -> Home:
 
 
 def fault(user: Path, env: dict[str, str] | None = None, **settings: Any) -> tuple[str, str]:
-    found = command_fault(Config(**settings), node_of(user), env=env or variables(user))
+    found = command_fault(
+        settings["agent"][0], Config(**settings), node_of(user), env=env or variables(user)
+    )
     assert found is not None
     return found
 
@@ -72,11 +74,17 @@ def started(user: Path, config: Config, env: dict[str, str]) -> tuple[list[str],
 
     with passing_budget(config) as budget:
         proposer = command_proposer(
-            config, node_of(user), env=env, prompt=lambda _: "Go.", check=check, budget=budget
+            config.agent[0],
+            config,
+            node_of(user),
+            env=env,
+            prompt=lambda _: "Go.",
+            check=check,
+            budget=budget,
         )
         said = asyncio.run(proposer.propose(CONTEXT))
     assert isinstance(said, Proposal), said
-    assert said.model == config.agent
+    assert said.model == config.agent[0]
     words, environment, seen = ast.literal_eval(said.source["train.py"].decode())
     return words, environment, [name for name in seen if not name.startswith(".local")]
 
@@ -86,7 +94,7 @@ def test_claude_gets_its_words_its_log_in_and_its_own_key(user: Path) -> None:
     for name in ("projects/secret", ".credentials.json", "settings.json"):
         (user / ".claude" / name).touch()
     env = variables(user, ANTHROPIC_API_KEY="a", OPENAI_API_KEY="o", LANG="C.UTF-8", ARNODE_X="x")
-    words, environment, seen = started(user, Config(agent="claude"), env)
+    words, environment, seen = started(user, Config(agent=("claude",)), env)
     assert words == [
         "-p", "Go.", "--permission-mode", "acceptEdits",
         "--tools", "Read,Edit,Write",
@@ -105,10 +113,10 @@ def test_claude_gets_its_words_its_log_in_and_its_own_key(user: Path) -> None:
 
 def test_a_key_of_the_nodes_own_is_passed_only_if_it_is_listed(user: Path) -> None:
     env = variables(user, ANTHROPIC_API_KEY="a")
-    config = Config(agent="claude", llm_key="ANTHROPIC_API_KEY")
+    config = Config(agent=("claude",), llm_key="ANTHROPIC_API_KEY")
     assert "ANTHROPIC_API_KEY" not in started(user, config, env)[1]
     config = Config(
-        agent="claude", llm_key="ANTHROPIC_API_KEY", agent_variables=("ANTHROPIC_API_KEY",)
+        agent=("claude",), llm_key="ANTHROPIC_API_KEY", agent_variables=("ANTHROPIC_API_KEY",)
     )
     assert started(user, config, env)[1]["ANTHROPIC_API_KEY"] == "a"
 
@@ -116,7 +124,7 @@ def test_a_key_of_the_nodes_own_is_passed_only_if_it_is_listed(user: Path) -> No
 def test_codex_has_no_shell_and_is_told_what_it_may_take(user: Path) -> None:
     (user / ".codex").mkdir()
     (user / ".codex" / "auth.json").touch()
-    config = Config(agent="codex", agent_usd=2.0, llm_usd_in=4.0, llm_usd_out=10.0)
+    config = Config(agent=("codex",), agent_usd=2.0, llm_usd_in=4.0, llm_usd_out=10.0)
     words, environment, seen = started(user, config, variables(user, OPENAI_API_KEY="o"))
     assert words[:6] == [
         "exec", "--json", "--ephemeral", "--skip-git-repo-check", "--sandbox", "danger-full-access",
@@ -132,23 +140,23 @@ def test_codex_has_no_shell_and_is_told_what_it_may_take(user: Path) -> None:
 
 
 def test_codex_without_a_log_in_gets_the_key_under_the_name_it_looks_for(user: Path) -> None:
-    _, environment, _ = started(user, Config(agent="codex"), variables(user, OPENAI_API_KEY="o"))
+    _, environment, _ = started(user, Config(agent=("codex",)), variables(user, OPENAI_API_KEY="o"))
     assert environment["CODEX_API_KEY"] == "o"
     assert "OPENAI_API_KEY" not in environment
     env = variables(user, OPENAI_API_KEY="o", CODEX_API_KEY="c")
-    assert started(user, Config(agent="codex"), env)[1]["CODEX_API_KEY"] == "c"
+    assert started(user, Config(agent=("codex",)), env)[1]["CODEX_API_KEY"] == "c"
 
 
 def test_codex_is_told_its_server_in_words(user: Path) -> None:
     env = variables(user, CODEX_API_KEY="c", OPENAI_BASE_URL='http://127.0.0.1:8/"v1"')
-    words, environment, _ = started(user, Config(agent="codex"), env)
+    words, environment, _ = started(user, Config(agent=("codex",)), env)
     assert words[-3:] == ["-c", r'openai_base_url="http://127.0.0.1:8/\"v1\""', "Go."]
     assert "OPENAI_BASE_URL" not in environment
 
 
 def test_an_address_with_a_password_is_put_into_no_list_of_processes(user: Path) -> None:
     env = variables(user, CODEX_API_KEY="c", OPENAI_BASE_URL="http://me:secret@127.0.0.1:8/v1")
-    message, mend = fault(user, env, agent="codex")
+    message, mend = fault(user, env, agent=("codex",))
     assert "OPENAI_BASE_URL has a user or a password in it" in message
     assert "secret" not in message
     assert "~/.codex/config.toml" in mend
@@ -157,13 +165,13 @@ def test_an_address_with_a_password_is_put_into_no_list_of_processes(user: Path)
 @pytest.mark.parametrize(
     ("settings", "variable", "is_paid"),
     [
-        ({"agent": "claude"}, None, False),
-        ({"agent": "claude"}, "ANTHROPIC_API_KEY", True),
-        ({"agent": "claude", "agent_variables": ("LANG",)}, "LANG", True),
-        ({"agent": "claude", "agent_usd": 0.0}, "ANTHROPIC_API_KEY", False),
-        ({"agent": "codex"}, "OPENAI_BASE_URL", True),
-        ({"agent": "codex"}, None, False),
-        ({"agent": "aider"}, None, True),
+        ({"agent": ("claude",)}, None, False),
+        ({"agent": ("claude",)}, "ANTHROPIC_API_KEY", True),
+        ({"agent": ("claude",), "agent_variables": ("LANG",)}, "LANG", True),
+        ({"agent": ("claude",), "agent_usd": 0.0}, "ANTHROPIC_API_KEY", False),
+        ({"agent": ("codex",)}, "OPENAI_BASE_URL", True),
+        ({"agent": ("codex",)}, None, False),
+        ({"agent": ("aider",)}, None, True),
     ],
 )
 def test_what_may_cost_by_the_token_counts(
@@ -173,12 +181,13 @@ def test_what_may_cost_by_the_token_counts(
         (user / name).parent.mkdir(exist_ok=True)
         (user / name).write_text("{}")
     env = variables(user, **({variable: "x"} if variable else {}))
-    assert terms_of(Config(**settings), node_of(user), env=env).is_paid == is_paid
+    config = Config(**settings)
+    assert terms_of(config.agent[0], config, node_of(user), env=env).is_paid == is_paid
 
 
 def test_aider_is_told_the_files(user: Path) -> None:
     env = variables(user, AIDER_MODEL="m", OPENAI_API_KEY="o")
-    config = Config(agent="aider", agent_variables=("OPENAI_API_KEY",))
+    config = Config(agent=("aider",), agent_variables=("OPENAI_API_KEY",))
     words, environment, _ = started(user, config, env)
     assert words[0] == "--message-file"
     assert words[1].endswith("/.arnode/prompt.md")
@@ -187,13 +196,15 @@ def test_aider_is_told_the_files(user: Path) -> None:
 
 
 def test_a_presets_words_may_be_the_users_own(user: Path) -> None:
-    config = Config(agent="claude", agent_command=("claude", "--model", "opus", "-p", "{prompt}"))
+    config = Config(
+        agent=("claude",), agent_command=("claude", "--model", "opus", "-p", "{prompt}")
+    )
     assert started(user, config, variables(user))[0] == ["--model", "opus", "-p", "Go."]
 
 
 def test_a_folder_that_is_named_is_there_as_a_whole(user: Path) -> None:
     (user / ".tool" / "in").mkdir(parents=True)
-    config = Config(agent="claude", agent_folders=("~/.tool", str(user / ".tool" / "in")))
+    config = Config(agent=("claude",), agent_folders=("~/.tool", str(user / ".tool" / "in")))
     assert started(user, config, variables(user))[2] == [".tool", ".tool/in"]
 
 
@@ -201,24 +212,24 @@ def test_a_home_behind_a_link_is_the_same_home(user: Path, tmp_path_factory: Any
     link = tmp_path_factory.mktemp("links") / "home"
     link.symlink_to(user)
     (user / ".tool").mkdir()
-    config = Config(agent="claude", agent_folders=("~/.tool", f"{link}/.tool"))
+    config = Config(agent=("claude",), agent_folders=("~/.tool", f"{link}/.tool"))
     assert started(link, config, variables(link))[2] == [".tool"]
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_is_not_installed_is_said_with_how_to_get_it(user: Path, name: str) -> None:
-    message, mend = fault(user, env={"HOME": str(user), "PATH": "/usr/bin"}, agent=name)
+    message, mend = fault(user, env={"HOME": str(user), "PATH": "/usr/bin"}, agent=(name,))
     assert message == f"the program `{name}` was not found"
     assert mend == PRESETS[name].mend
 
 
 def test_no_log_in_is_said(user: Path) -> None:
-    message, mend = fault(user, agent="claude")
+    message, mend = fault(user, agent=("claude",))
     assert message == "no log-in of claude was found"
     assert "ANTHROPIC_API_KEY" in mend
-    config = Config(agent="claude")
+    config = Config(agent=("claude",))
     env = variables(user, ANTHROPIC_API_KEY="a")
-    assert command_fault(config, node_of(user), env=env) is None
+    assert command_fault("claude", config, node_of(user), env=env) is None
 
 
 @pytest.mark.parametrize(
@@ -240,7 +251,7 @@ def test_settings_that_cannot_be_meant_are_explained(
     whole = settings if not settings or "agent_command" in settings else {
         "agent_command": ("sh", "x"), **settings
     }  # fmt: skip
-    told, mend = fault(user, agent="command", **whole)
+    told, mend = fault(user, agent=("command",), **whole)
     assert message in told
     assert mend
 
@@ -252,6 +263,7 @@ def test_what_is_wrong_for_certain_stops_the_start(user: Path) -> None:
 
         with passing_budget() as budget:
             command_proposer(
+                settings["agent"][0],
                 Config(**settings),
                 node_of(user),
                 env=env,
@@ -261,10 +273,10 @@ def test_what_is_wrong_for_certain_stops_the_start(user: Path) -> None:
             )
 
     with pytest.raises(ConfigurationError, match="was not found"):
-        make({"HOME": str(user), "PATH": "/usr/bin"}, agent="codex")
+        make({"HOME": str(user), "PATH": "/usr/bin"}, agent=("codex",))
     with pytest.raises(ConfigurationError, match="your home is /"):
-        make({"HOME": "/", "PATH": "/usr/bin"}, agent="command", agent_command=("sh",))
-    make(variables(user), agent="codex")  # that there is no log-in may only seem so
+        make({"HOME": "/", "PATH": "/usr/bin"}, agent=("command",), agent_command=("sh",))
+    make(variables(user), agent=("codex",))  # that there is no log-in may only seem so
 
 
 @pytest.mark.parametrize(
@@ -281,11 +293,11 @@ def test_where_nothing_holds_a_command_none_is_run(
     monkeypatch.setattr(tier, "probe_tier", lambda: found)
     monkeypatch.setattr("trainer.workshop.workshop.landlock_abi", lambda: abi)
     monkeypatch.setattr("trainer.workshop.workshop.can_scope_signals", lambda: abi >= 6)
-    message, mend = fault(user, agent="claude")
+    message, mend = fault(user, agent=("claude",))
     assert reason in message
     assert mend == "mend"
     with pytest.raises(SafetyError):
-        started(user, Config(agent="claude"), variables(user))
+        started(user, Config(agent=("claude",)), variables(user))
 
 
 def test_these_are_the_agents_that_are_programs() -> None:

@@ -9,7 +9,7 @@ from agent.completion import Fault, FaultKind
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.proposing.budget import spent_today
-from node.proposing.choice import ModelChoice, OwnChoice, ProgramChoice, chosen_by
+from node.proposing.choice import ModelChoice, OwnChoice, ProgramChoice, arms_of
 from node.proposing.diagnosis import Diagnosis, diagnose, mend_for
 from node.proposing.keys import ApiKeys
 from node.proposing.servers import OLLAMA_URL
@@ -27,18 +27,18 @@ SERVER = ModelChoice(name="m", model="openai/m", url="http://127.0.0.1:1/v1")
 
 def found(home: Home, config: Config, path: Path | None = None) -> Diagnosis:
     env = {"PATH": str(path) if path else os.environ["PATH"]}
-    return diagnose(home, config, chosen_by(config), KEYS, env, silent)
+    return diagnose(home, config, arms_of(config)[0].choice, KEYS, env, silent)
 
 
 def test_knobs_need_nothing(home: Home) -> None:
     assert found(home, Config()) == Diagnosis(status="ok", detail="knobs: asks no model")
-    assert isinstance(chosen_by(Config()), OwnChoice)
+    assert isinstance(arms_of(Config())[0].choice, OwnChoice)
 
 
 def test_a_program_is_there_or_it_is_said_that_it_is_not(home: Home, tmp_path: Path) -> None:
-    own = Config(agent="command", agent_command=("my-agent", "-x"))
-    for config, name in ((Config(agent="codex"), "codex"), (own, "my-agent")):
-        assert isinstance(chosen_by(config), ProgramChoice)
+    own = Config(agent=("command",), agent_command=("my-agent", "-x"))
+    for config, name in ((Config(agent=("codex",)), "codex"), (own, "my-agent")):
+        assert isinstance(arms_of(config)[0].choice, ProgramChoice)
         missing = found(home, config, tmp_path)
         assert missing.status == "problem"
         assert name in missing.detail

@@ -333,7 +333,7 @@ def test_a_worker_that_hangs_is_replaced(
 
 def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(home: Home) -> None:
     config = Config(
-        agent="small",
+        agent=("small",),
         llm_url="http://127.0.0.1:1/v1",  # nothing listens at port 1
         llm_usd_in=IN_NANO / 1000,
         llm_usd_out=OUT_NANO / 1000,
@@ -368,7 +368,7 @@ from node.home.home import Home
 from tests.workers import asking, question
 
 async def main():
-    config = Config(agent="small", llm_url=sys.argv[2])
+    config = Config(agent=("small",), llm_url=sys.argv[2])
     async with asking(Home(Path(sys.argv[1])), config) as model:
         await model.complete(question())
 
@@ -404,7 +404,7 @@ def test_of_a_hosted_model_price_and_context_are_known_without_asking_anybody(
 ) -> None:
     async def test() -> None:
         keys = ApiKeys({"ANTHROPIC_API_KEY": KEY})
-        async with asking(home, Config(agent="claude-sonnet-4-5"), keys=keys) as model:
+        async with asking(home, Config(agent=("claude-sonnet-4-5",)), keys=keys) as model:
             assert model.name == "claude-sonnet-4-5"
             assert (model.price.usd_nano_in, model.price.usd_nano_out) == (3_000, 15_000)
             assert model.limits.context_tokens >= 200_000
@@ -418,7 +418,7 @@ def test_a_provider_that_nobody_knows_is_a_clear_error(home: Home) -> None:
     async def test() -> None:
         keys = ApiKeys({"FOO_API_KEY": KEY})
         with pytest.raises(ConfigurationError, match="no provider of the model foo/bar") as caught:
-            async with asking(home, Config(agent="foo/bar"), keys=keys):
+            async with asking(home, Config(agent=("foo/bar",)), keys=keys):
                 pass
         assert "llm_url" in caught.value.hint
 
@@ -430,7 +430,7 @@ def test_without_litellm_the_mend_is_named(home: Home, monkeypatch: pytest.Monke
 
     async def test() -> None:
         with pytest.raises(ConfigurationError, match="litellm is not installed") as caught:
-            async with asking(home, Config(agent="small", llm_url="http://127.0.0.1:1/v1")):
+            async with asking(home, Config(agent=("small",), llm_url="http://127.0.0.1:1/v1")):
                 pass
         assert "arnode[llm]" in caught.value.hint
 
@@ -444,7 +444,7 @@ def test_a_worker_that_never_starts_is_an_error_after_a_few_tries(
 
     async def test() -> None:
         with pytest.raises(ArnodeError, match="the worker that asks models died"):
-            async with asking(home, Config(agent="small", llm_url="http://127.0.0.1:1/v1")):
+            async with asking(home, Config(agent=("small",), llm_url="http://127.0.0.1:1/v1")):
                 pass
 
     run(test)

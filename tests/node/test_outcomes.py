@@ -114,7 +114,7 @@ def test_only_the_latest_are_remembered_in_full(
 
 def test_a_crash_of_a_model_s_idea_is_offered_for_a_mend(home: Home, ledger: Ledger) -> None:
     crashed(ledger)
-    crash = outcomes_of(ledger, home).crash
+    crash = outcomes_of(ledger, home).crash_of(None)
     assert crash is not None
     assert (crash.key, crash.status, crash.reason, crash.attempt) == (
         "llm:wider",
@@ -153,15 +153,15 @@ def test_a_crash_is_offered_until_an_idea_that_knows_of_it_has_ended(
     learning.learn(ledger.store.jobs.closed_jobs(LINE, ExperimentStep)[-1])
     ended(before)
     ended(beside)
-    assert learning.crash is not None
+    assert learning.crash_of(None) is not None
     ended(begun("0.8"))
-    assert learning.crash is None
-    assert outcomes_of(ledger, home).crash is None
+    assert learning.crash_of(None) is None
+    assert outcomes_of(ledger, home).crash_of(None) is None
 
 
 def test_a_crash_of_a_knob_is_not(home: Home, ledger: Ledger) -> None:
     crashed(ledger, key="knob:LEARNING_RATE:up", proposer="knobs")
-    assert outcomes_of(ledger, home).crash is None
+    assert outcomes_of(ledger, home).crash_of(None) is None
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_crash_of_a_knob_is_not(home: Home, ledger: Ledger) -> None:
 )
 def test_two_mends_are_tried(home: Home, ledger: Ledger, key: str, *, is_offered: bool) -> None:
     crashed(ledger, key=key)
-    crash = outcomes_of(ledger, home).crash
+    crash = outcomes_of(ledger, home).crash_of(None)
     assert (crash is not None) == is_offered
     assert crash is None or (crash.attempt, crash.key) == (2, "llm:a")
 
@@ -180,4 +180,4 @@ def test_the_next_idea_of_the_model_ends_the_mending(home: Home, ledger: Ledger)
     job = open_experiment(ledger, Idea(proposal=proposal))
     step = replace(job.step, decision="screened_out")
     close_experiment(ledger, job, step, [run(BASE_NANO)], note="")
-    assert outcomes_of(ledger, home).crash is None
+    assert outcomes_of(ledger, home).crash_of(None) is None

@@ -127,3 +127,14 @@ def test_each_version_of_the_program_is_kept_once_and_of_many_the_oldest_goes(
     for number in range(30):
         keep_program(store, LINE, f"{number}", now_ms=number)
     assert [one.text for one in program_versions(store, LINE)] == [f"{n}" for n in range(10, 30)]
+
+
+def test_texts_in_force_beside_each_other_are_kept_once_each(store: Store) -> None:
+    for now_ms in range(6):
+        keep_program(store, LINE, "Be careful.", now_ms=now_ms)
+        keep_program(store, LINE, "Be bold.", now_ms=now_ms, name="bold")
+    versions = program_versions(store, LINE)
+    assert [(one.name, one.text) for one in versions] == [
+        (None, "Be careful."),
+        ("bold", "Be bold."),
+    ]

@@ -67,3 +67,15 @@ def test_a_fault_is_said_once_and_the_last_text_stays(
     assert said == [f"{own} is not read: {why}; what was read before stays in force"]
     own.write_text("Mine again.")
     assert text.read() == "Mine again."
+
+
+def test_of_several_texts_the_named_one_is_read_and_without_it_the_task_s_own(
+    tmp_path: Path, own: Path, said: list[str]
+) -> None:
+    own.write_text("Be careful.")
+    task = Named(name="tiny", program="Lower it.", program_path=tmp_path / "program.md")
+    bold = ProgramText(cast("Task", task), own.parent, said.append, name="bold")
+    assert bold.read() == "Be careful."
+    (own.parent / "tiny.bold.md").write_text("Be bold.")
+    assert bold.read() == "Be bold."
+    assert not said

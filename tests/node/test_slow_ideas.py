@@ -11,7 +11,8 @@ from node.home.home import Home
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.ledger import Ledger
-from node.loop.ideas import Ideas, SlowIdeas
+from node.loop.ideas import Ideas
+from node.loop.slow_ideas import SlowIdeas
 from node.store.store import Store
 from protocol.record_kinds import PatchBody, ResultBody
 from tests.node.books import BASE_NANO, conclude, finished, keep, proposal_of, with_baseline
@@ -48,7 +49,7 @@ def ledger(home: Home, store: Store) -> Ledger:
 
 
 def ideas_of(ledger: Ledger, home: Home, slow: SlowIdeas) -> Ideas:
-    return Bench(home=home, store=ledger.store, ideas=3, slow=slow).thinking(ledger).ideas
+    return Bench(home=home, store=ledger.store, ideas=3, slow=[slow]).thinking(ledger).ideas
 
 
 async def settled() -> None:
@@ -209,7 +210,7 @@ def test_a_record_says_which_model_and_program_an_idea_came_from(
 def test_a_session_goes_on_with_knobs_while_nothing_is_written(home: Home, store: Store) -> None:
     async def work() -> int:
         scribe = Scribe()
-        bench = Bench(home=home, store=store, ideas=4, slow=SlowIdeas(scribe, say=lambda _: None))
+        bench = Bench(home=home, store=store, ideas=4, slow=[SlowIdeas(scribe, say=lambda _: None)])
         await bench.research().run()
         return len(scribe.asked)
 

@@ -41,6 +41,7 @@ FIELDS = {"remote_lanes", "running", "node", "sandbox", "lines", "network", "cos
 LINE_FIELDS = {
     "task", "scoring", "best_known", "class", "devices", "lanes", "head", "working",
     "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
+    "proposers",
 }  # fmt: skip
 NESTED = {
     "task": {"id", "name"},

@@ -163,7 +163,7 @@ def visit(
     home.prepare()
     program = agent.program()
     config = Config(
-        agent=agent.name, agent_usd=usd, agent_limit_s=limit_s, agent_variables=agent.settings
+        agent=(agent.name,), agent_usd=usd, agent_limit_s=limit_s, agent_variables=agent.settings
     )
 
     def prompt(context: Context) -> str | Silence:
@@ -181,7 +181,7 @@ def visit(
             agent.key: KEY, "OTHER_API_KEY": OTHER, **agent.server(server.url),
         }  # fmt: skip
         proposer = command_proposer(
-            config, home, env=env, prompt=prompt, check=check, budget=budget
+            agent.name, config, home, env=env, prompt=prompt, check=check, budget=budget
         )
         began_s = time.monotonic()
         said = asyncio.run(proposer.propose(CONTEXT))

@@ -22,6 +22,7 @@ from tools.bench.peers import run_peers
 from tools.bench.pipeline import run_pipeline
 from tools.bench.programs import run_programs
 from tools.bench.prompts import run_prompts
+from tools.bench.proposers import run_proposers
 from tools.bench.records import run_records
 from tools.bench.repeats import run_repeats
 from tools.bench.stopping import run_stopping
@@ -54,6 +55,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "crowding": run_crowding,
     "network": run_network,
     "prompts": run_prompts,
+    "proposers": run_proposers,
 }
 
 

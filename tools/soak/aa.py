@@ -14,6 +14,7 @@ from agent.source.edits import line_edit
 from node.home.home import Home
 from node.line.open_task import find_task
 from node.loop.session_plan import Goal
+from node.proposing.opening import Proposers
 from node.running.handlers import handlers
 from node.running.node import open_node
 from node.running.served import run_node
@@ -89,7 +90,7 @@ async def _work(home: Home, task_name: str) -> None:
             config,
             task,
             Goal(max_experiments=_AT_ONCE),
-            proposer=NullProposer(),
+            proposers=Proposers(fast=NullProposer()),
             progress=progress,
         ) as node:
             await run_node(node, handlers(node))

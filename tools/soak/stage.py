@@ -16,6 +16,7 @@ from node.line import open_task as session
 from node.line.open_task import Session, Subject
 from node.loop import devices
 from node.loop.session_plan import Goal
+from node.proposing.opening import Proposers
 from node.running import books
 from node.running.books import Books
 from node.running.node import Node, open_node
@@ -78,7 +79,9 @@ async def open_stage(
         mock.patch.object(Books, "keep_journal", recorded),
         home.lock(),
     ):
-        async with open_node(home, config, task, goal, proposer=Silent(), progress=silent) as node:
+        async with open_node(
+            home, config, task, goal, proposers=Proposers(fast=Silent()), progress=silent
+        ) as node:
             yield node
 
 

@@ -1,0 +1,177 @@
+"""Whose the next experiments of own ideas are, and what came of each that proposes.
+
+A slot is drawn by `node.loop.arms` from what is known of the latest experiments of the line. Only
+whose slot was drawn is asked to write, so that no money goes to ideas that nobody waits for. If it
+has nothing when a run is due, knobs fill the slot, and what it writes is for a later one.
+
+What is known is read from the store, so that shares survive a restart, and draws follow from the
+node's seed.
+"""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from node.line.attestation import AttestationStep
+from node.line.experiment import ExperimentStep
+from node.line.ledger import Ledger
+from node.loop.arms import Tally, next_arm
+from node.loop.slow_ideas import SlowIdeas
+from node.store.jobs import Job
+from protocol.units import NANO
+
+KNOBS: Final = "knobs"
+_LOOKED_BACK: Final = 1_000  # experiments: what gained before the head moved on says little
+_SHOWN: Final = 100  # of them, for the shares that are told
+_HOUR_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmStanding:
+    """How one that proposes stands: its `share` of the latest slots, and what came of all known.
+
+    `gain_sd` is what it gained that was kept, by fresh runs, in standard deviations of one run;
+    `rests` says why it is not asked now, "" if it is.
+    """
+
+    name: str
+    slots: int
+    share: float
+    gain_sd: float
+    device_hours: float
+    usd: float
+    rests: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Slot:
+    """An experiment of an own idea: what it changed, gained if it was kept, and took."""
+
+    arm: str
+    change: tuple[bytes, bytes]
+    gain_sd: float
+    device_hours: float
+    usd: float
+
+
+class Slots:
+    """Draws whose the next slot is, among knobs (if they are to have any) and slow proposers.
+
+    `run_sd` is the standard deviation of one run, in the metric's unit; `hour_usd` what an hour of
+    the device is worth in USD, None where money is not to steer.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        slow: Sequence[SlowIdeas],
+        has_knobs: bool,
+        run_sd: Callable[[], float],
+        seed: int,
+        hour_usd: float | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._slow = {one.name: one for one in slow}
+        self._names = [*([KNOBS] if has_knobs else []), *self._slow]
+        self._run_sd = run_sd
+        self._seed = seed
+        self._hour_usd = hour_usd
+        self._drawn: str | None = None
+        self._latest: deque[_Slot] = deque(maxlen=_LOOKED_BACK)
+        for job in ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)[-_LOOKED_BACK:]:
+            self.learn(job)
+
+    def learn(self, job: Job[ExperimentStep]) -> None:
+        """Take in what came of an experiment, if an arm proposed it."""
+        step = job.step
+        if step.arm is None:
+            return
+        runs = self._ledger.store.jobs.runs_of(job.id)
+        is_kept = step.decision == "kept" and step.gain_milli is not None
+        self._latest.append(
+            _Slot(
+                arm=step.arm,
+                change=(step.base, step.tree),
+                gain_sd=max(0, step.gain_milli or 0) / 1000 if is_kept else 0.0,
+                device_hours=sum(run.outcome.run.ms for run in runs if run.outcome) / _HOUR_MS,
+                usd=(step.usd_nano or 0) / NANO,
+            )
+        )
+
+    def wanted(self, number: int) -> SlowIdeas | None:
+        """Draw whose the next slot is, unless that is known; return who is to begin to write.
+
+        `number` tells draws apart. What is drawn stands until the slot is taken.
+        """
+        ready = [name for name in self._names if not self._rests(name)]
+        if self._drawn not in ready:
+            chance = random.Random(f"{self._seed}/{number}")
+            self._drawn = next_arm(ready, self._tallies(), chance) if ready else None
+        writer = None if self._drawn is None else self._slow.get(self._drawn)
+        return writer if writer is not None and writer.is_wanting else None
+
+    def writers(self) -> list[SlowIdeas]:
+        """Return the slow proposers, first whose slot is drawn."""
+        return sorted(self._slow.values(), key=lambda one: one.name != self._drawn)
+
+    def take(self, name: str) -> None:
+        """Count a slot as taken by an arm.
+
+        What a slow one wrote for an earlier slot takes nobody's that was drawn since; knobs do.
+        """
+        if name in (self._drawn, KNOBS):
+            self._drawn = None
+
+    def standings(self) -> tuple[ArmStanding, ...]:
+        """Return how each arm stands."""
+        latest = Counter([slot.arm for slot in self._latest][-_SHOWN:])
+        known = list(self._known())
+        return tuple(
+            ArmStanding(
+                name=name,
+                slots=sum(slot.arm == name for slot, _ in known),
+                share=latest[name] / max(1, latest.total()),
+                gain_sd=sum(gain_sd for slot, gain_sd in known if slot.arm == name),
+                device_hours=sum(slot.device_hours for slot, _ in known if slot.arm == name),
+                usd=sum(slot.usd for slot, _ in known if slot.arm == name),
+                rests=self._rests(name),
+            )
+            for name in self._names
+        )
+
+    async def close(self) -> None:
+        """Let go of what is being written."""
+        for one in self._slow.values():
+            await one.close()
+
+    def _rests(self, name: str) -> str:
+        return self._slow[name].rests if name in self._slow else ""
+
+    def _tallies(self) -> dict[str, Tally]:
+        tallies = {name: Tally() for name in self._names}
+        for slot, gain_sd in self._known():
+            if slot.arm in tallies:
+                paid_hours = slot.usd / self._hour_usd if self._hour_usd else 0.0
+                cost = slot.device_hours + paid_hours
+                tallies[slot.arm] = tallies[slot.arm].after(gain_sd, cost)
+        return tallies
+
+    def _known(self) -> Iterator[tuple[_Slot, float]]:
+        """Yield the latest slots with what each gained, by an ablation where there was one."""
+        asked = self._ablated()
+        for slot in self._latest:
+            yield slot, asked.get(slot.change, slot.gain_sd) if slot.gain_sd else 0.0
+
+    def _ablated(self) -> dict[tuple[bytes, bytes], float]:
+        """Return what parts of the head turned out to be worth, by what they changed."""
+        store, run_nano = self._ledger.store, self._run_sd() * NANO
+        worth: dict[tuple[bytes, bytes], float] = {}
+        for job in store.jobs.closed_jobs(self._ledger.key, AttestationStep):
+            step = job.step
+            patch = store.records.patch(step.part) if step.part else None
+            if patch is not None and step.measured_nano is not None and run_nano:
+                worth[patch.base, patch.tree] = max(0.0, step.measured_nano / run_nano)
+        return worth

@@ -1,0 +1,111 @@
+"""Several proposers in one node, beside each of them alone: what is kept in a night, and in more.
+
+Each simulated proposer has a share of ideas that gain 1.5 s or so; most of the others do nothing,
+many harm. All go through the screen and the recheck of the default policy, in which one in ten of
+those that do nothing is kept. Whose the next slot is follows from `node.loop.arms`: by what the
+rechecks say of what was kept, as the node does; by the gain to expect from every figure; or by the
+true gain of what was kept, as if each had an ablation at once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from statistics import fmean
+from typing import Final
+
+from node.loop.arms import Tally, next_arm
+from protocol.prospects import KEPT_ERROR_SD, expected_gain_sd
+from protocol.rule import DEFAULT
+from tools.bench.shares import mean_of
+
+SLOTS: Final = (100, 300, 1000)
+SHARES: Final = ((0.08, 0.02), (0.08, 0.05), (0.08, 0.02, 0.02), (0.08, 0.08), (0.2, 0.05))
+_LINES: Final = 200  # of each
+_HARMFUL: Final = 0.35  # of the ideas that do not gain
+_GAIN_SD: Final = (1.5, 0.5)  # mean and scatter of the gains there are
+_LEVEL_ERROR_SD: Final = 0.3  # of what screens are held against
+_RUN_H: Final = 1 / 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """An experiment: the figure that speaks, its true gain, and how many runs it took."""
+
+    figure_sd: float
+    is_kept: bool
+    gain_sd: float
+    runs: int
+
+
+Worth = Callable[[Tried], float]
+WORTHS: Final[Mapping[str, Worth]] = {
+    "keeps": lambda one: max(0.0, one.figure_sd) if one.is_kept else 0.0,
+    "figures": lambda one: expected_gain_sd(one.figure_sd, standard_error_sd=KEPT_ERROR_SD),
+    "truth": lambda one: max(0.0, one.gain_sd) if one.is_kept else 0.0,
+}
+
+
+def run_proposers(_: Path) -> dict[str, object]:
+    """Return what each mixture keeps in so many slots, as a share of its best arm's alone."""
+    return {
+        " + ".join(f"{share:g}" for share in shares): {
+            "alone": [round(alone(share), 4) for share in shares],
+            **{
+                name: {str(slots): _told(shares, slots, worth) for slots in SLOTS}
+                for name, worth in WORTHS.items()
+            },
+        }
+        for shares in SHARES
+    }
+
+
+@cache
+def alone(share: float, slots: int = 200_000) -> float:
+    """Return the true gain, in sd, that one proposer's kept ideas have for each of its runs."""
+    chance = Random(f"alone {share}")
+    tried = [_experiment(share, chance) for _ in range(slots)]
+    return sum(one.gain_sd for one in tried if one.is_kept) / sum(one.runs for one in tried)
+
+
+def line(shares: Sequence[float], slots: int, worth: Worth, number: int) -> list[int]:
+    """Return how many of its runs each proposer had on one simulated line of so many slots."""
+    chance, names = Random(f"{shares} {number}"), [str(at) for at in range(len(shares))]
+    tallies: dict[str, Tally] = {name: Tally() for name in names}
+    runs = dict.fromkeys(names, 0)
+    for slot in range(slots):
+        name = next_arm(names, tallies, Random(f"{number} {slot}"))
+        tried = _experiment(shares[int(name)], chance)
+        tallies[name] = tallies[name].after(worth(tried), tried.runs * _RUN_H)
+        runs[name] += tried.runs
+    return list(runs.values())
+
+
+def _experiment(share: float, chance: Random) -> Tried:
+    """Return what comes of the next idea of a proposer of which so many gain."""
+    kind = chance.random()
+    gain = 0.0
+    if kind < share:
+        gain = max(0.1, chance.gauss(*_GAIN_SD))
+    elif kind < share + _HARMFUL * (1 - share):
+        gain = -chance.uniform(0.5, 3.0)
+    against = chance.gauss(0.0, _LEVEL_ERROR_SD)
+    screen = gain + against + chance.gauss(0.0, 1.0)
+    if screen < DEFAULT.screen_sd:
+        return Tried(figure_sd=screen, is_kept=False, gain_sd=gain, runs=1)
+    recheck = gain + against + chance.gauss(0.0, 1.0)
+    is_kept = recheck >= DEFAULT.rechecks_sd[0]
+    return Tried(figure_sd=recheck, is_kept=is_kept, gain_sd=gain, runs=2)
+
+
+def _told(shares: Sequence[float], slots: int, worth: Worth) -> dict[str, object]:
+    """Return what lines keep as a share of their best arm, and how many runs the first has."""
+    rates = [alone(share) for share in shares]
+    taken = [line(shares, slots, worth, number) for number in range(_LINES)]
+    ratios = [
+        sum(n * rate for n, rate in zip(one, rates, strict=True)) / (sum(one) * max(rates))
+        for one in taken
+    ]
+    first = fmean(one[0] / sum(one) for one in taken)
+    return {"of the best": mean_of(ratios), "the first's": round(first, 3)}
