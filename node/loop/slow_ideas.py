@@ -44,12 +44,16 @@ class SlowIdeas:
     @property
     def is_wanting(self) -> bool:
         """Whether it has nothing to do and does not rest."""
-        return self._writing is None and not self.rests
+        return self._writing is None and not self._is_resting
 
     @property
     def rests(self) -> str:
         """Why it is not to be asked now, "" if it may be."""
-        return self._told if self._clock_s() < self._rests_until_s else ""
+        return self._told if self._is_resting else ""
+
+    @property
+    def _is_resting(self) -> bool:
+        return self._clock_s() < self._rests_until_s
 
     def begin(self, context: Context) -> None:
         """Have the next proposal written."""

@@ -89,11 +89,11 @@ def first_slow(arms: Sequence[Arm]) -> Arm:
     return next((arm for arm in arms if not isinstance(arm.choice, OwnChoice)), arms[0])
 
 
-def require_texts(home: Home, arms: Sequence[Arm], tasks: Iterable[Task]) -> None:
-    """Raise ConfigurationError where an owner's text that is named for a task is not there."""
+def require_texts(home: Home, arms: Sequence[Arm], tasks: Iterable[str]) -> None:
+    """Raise ConfigurationError where a text of the owner's for one of these tasks is not there."""
     for task in tasks:
         for arm in arms:
-            path = home.programs / program_file(task.name, arm.text)
+            path = home.programs / program_file(task, arm.text)
             if arm.text and not path.is_file():
                 raise ConfigurationError(
                     f"`agent` has {arm.name}, and there is no text {path}",

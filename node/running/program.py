@@ -113,6 +113,7 @@ def start_node(
             start = replace(start, config=config, unproven=here.unproven)
         download = awaited_download(home, config.task) if text is None else None
         if download is not None:
+            require_texts(home, start.arms, [Path(config.task).name])
             if start.unproven is None:  # else the card says so itself, and `tiny` runs
                 require_use(download, config)
             whose = TaskOf.EVERYBODY if config.task in builtin_tasks() else TaskOf.THIS_MACHINE
@@ -123,7 +124,7 @@ def start_node(
                 task = find_task(home, name=config.task, text=text, progress=progress)
             if idle := idle_cards(task.manifest):
                 print(plain(idle), file=sys.stderr)
-            require_texts(home, chosen.arms, [task])
+            require_texts(home, start.arms, [task.name])
             whose = TaskOf.of(task, data_dir=home.data)
             network = agreed_network(home, config, wishes, whose)
             running = _run_at_once(replace(start, network=network), task)
@@ -285,7 +286,7 @@ def _task_that_waits_for_nothing(start: _Start, name: str) -> Task:
 
 def _start_in_turn(start: _Start, turns: Turns, wishes: Wishes) -> Coroutine[None, None, None]:
     """Return what lets tasks take turns, once its user agreed to a network."""
-    require_texts(start.home, start.arms, turns.tasks)
+    require_texts(start.home, start.arms, [task.name for task in turns.tasks])
     owners = [TaskOf.of(task, data_dir=start.home.data) for task in turns.tasks]
     whose = max(owners, key=list(TaskOf).index)  # the most private decides for all
     network = agreed_network(start.home, start.config, wishes, whose)

@@ -136,7 +136,7 @@ def _print_line(line: Mapping[str, Any]) -> None:
 
 def _told_of_proposer(one: Mapping[str, Any]) -> str:
     rate = one["gain_per_hour"]
-    gain = "–" if rate is None else f"{rate:.2f} s"
+    gain = "–" if rate is None else f"{rate:+.2f} sd"
     rests = f"; rests: {plain(one['rests'])}" if one["rests"] else ""
     return (
         f"{plain(one['name'])}: {one['share']:.0%} of the latest experiments, kept {gain} a device"

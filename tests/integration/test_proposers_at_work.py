@@ -1,6 +1,9 @@
 """Models and coding agents propose to a real node: what they write is run, and it never waits."""
 
+import itertools
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from aiohttp import web
 from node.home.home import Home
 from node.line.experiment import ExperimentStep
 from node.store.store import Store
+from tests.conftest import DEAF_TASK
 from tests.integration.nodes import DEAF_FLAGS, arnode, arnode_json
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, page, says
 
@@ -60,6 +64,16 @@ train.py
 LAYERS = 2
 =======
 LAYERS = 1
+>>>>>>> REPLACE
+"""
+OTHER_RATE = """\
+TITLE: A rate of {rate}
+WHY: It may be better.
+train.py
+<<<<<<< SEARCH
+{search}
+=======
+LEARNING_RATE = {rate}
 >>>>>>> REPLACE
 """
 AGENT = """\
@@ -157,3 +171,44 @@ def test_a_model_without_its_key_is_said_before_anything_starts(home: Path) -> N
     )
     said = arnode(home, *words, code=6, env={"OPENAI_API_KEY": ""}).stderr
     assert "gpt-5 needs an API key, and OPENAI_API_KEY is not set" in said
+
+
+@pytest.mark.timeout(600)
+def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Path) -> None:
+    """Each is asked what is its to be asked, both are tried, and both stand apart afterwards."""
+    before = len(steps_of(copied))
+    programs = copied / "programs"
+    programs.mkdir(exist_ok=True)
+    task = tomllib.loads((DEAF_TASK / "task.toml").read_text())["name"]
+    (programs / f"{task}.bold.md").write_text("Be bold, whatever it takes.")
+    numbers = itertools.count(31, 7)
+
+    async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
+        """Answer every question with another learning rate in place of the present one."""
+        (found,) = re.findall(
+            r"^LEARNING_RATE = \S+", server.questions[-1]["messages"][1]["content"], re.MULTILINE
+        )
+        answer = OTHER_RATE.format(search=found, rate=f"0.00{next(numbers)}")
+        return await says(answer)(server, request)
+
+    with LlmServer(reply) as server:
+        settings = {"ARNODE_AGENT": "small,small#bold,other", "ARNODE_LLM_URL": server.url}
+        until = ("--max-experiments", "16", "--for", "5m")
+        words = ("start", *DEAF_FLAGS, "--network", "none", *until)
+        said = arnode(copied, *words, env=settings).stderr
+        questions = server.questions
+    assert "llm (small), llm (small), llm (other) propose, knobs fill the gaps" in said
+    bold = [one for one in questions if "Be bold, whatever it takes." in str(one["messages"])]
+    assert {one["model"] for one in questions} == {"small", "other"}
+    assert {one["model"] for one in bold} == {"small"}
+    steps = [step for step in steps_of(copied)[before:] if step.proposer == "llm"]
+    origins = {step.arm: (step.model, step.program) for step in steps}
+    assert set(origins) == {"small", "small#bold", "other"}
+    assert origins["small"][0] == origins["small#bold"][0] == "small"
+    assert origins["small"][1] == origins["other"][1] != origins["small#bold"][1]
+    (line,) = arnode_json(copied, "report")["lines"]
+    told = {(one["model"], one["program"]): one for one in line["origins"] if one["model"]}
+    assert len(told) == 3
+    assert all(one["tried"] for one in told.values())
+    calls = arnode_json(copied, "spending")["calls"]
+    assert {"small", "small#bold", "other"} <= {one["model"] for one in calls}

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 from click.testing import CliRunner
@@ -28,8 +27,6 @@ from node.settings.agents import AGENTS, FORMS
 from node.settings.config import Config, load_config
 from protocol.errors import ConfigurationError
 from tests.llm_server import LlmServer, says
-from tests.node.scripted import ExampleTask
-from trainer.task_folder.task import Task
 
 NO_KEYS = ApiKeys({})
 NOWHERE = "http://127.0.0.1:1/v1"  # nothing listens at port 1
@@ -153,11 +150,11 @@ def test_one_command_is_one_agent_s() -> None:
 
 
 def test_a_text_that_is_named_must_be_there(tmp_path: Path) -> None:
-    home, tasks = Home(tmp_path), [cast("Task", ExampleTask())]
+    home, tasks = Home(tmp_path), ["tiny"]
     arms = arms_of(Config(agent=("claude", "claude#bold")))
     with pytest.raises(ConfigurationError) as fault:
         require_texts(home, arms, tasks)
-    path = home.programs / f"{ExampleTask.name}.bold.md"
+    path = home.programs / "tiny.bold.md"
     assert str(path) in fault.value.message
     path.parent.mkdir(parents=True)
     path.write_text("Be bold.")

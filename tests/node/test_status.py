@@ -14,6 +14,7 @@ from node.home.clock import clock_ms
 from node.home.home import Home
 from node.line.checkpoint import open_checkpoint
 from node.line.ledger import Ledger
+from node.loop.slow_ideas import SlowIdeas
 from node.proposing.budget import Reservation, SpendingBudget, ledger_of
 from node.store.blobs import Blobs
 from node.store.model_calls import SpendingLimits
@@ -33,6 +34,7 @@ from tests.node.books import (
 from tests.node.examples import BASELINE, KEY
 from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
+from tests.node.test_slow_ideas import Scribe
 
 # INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed;
 # `intents`, `lanes`, `now`, the head's `in_doubt`, the network's `in_use` and `addresses`, and
@@ -43,6 +45,7 @@ LINE_FIELDS = {
     "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
     "proposers",
 }  # fmt: skip
+PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "usd", "rests"}
 NESTED = {
     "task": {"id", "name"},
     "head": {"tree", "metric", "metric_sd", "runs", "in_doubt"},
@@ -286,3 +289,33 @@ def test_no_spread_is_told_in_two_ways() -> None:
     root = Path(node.__file__).parent
     users = [path.name for path in root.rglob("*.py") if "±" in path.read_text(encoding="utf-8")]
     assert users == ["figures.py"]  # which says so
+
+
+def test_several_that_propose_are_told_with_their_shares(
+    home: Home, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        arm = "small" if number else "small#bold"
+        proposal = proposal_of(ledger.source(ledger.known_line.working), f"0.3{number}")
+        is_kept = number == 0
+        metrics = (BASE_NANO - GAIN_NANO,) * 2 if is_kept else (BASE_NANO,)
+        conclude(ledger, proposal, "kept" if is_kept else "screened_out", *metrics, arm=arm)
+    writers = [SlowIdeas(Scribe(name=name), say=lambda _: None) for name in ("small", "small#bold")]
+    research = Bench(home=home, store=ledger.store, slow=writers, has_knobs=True).research()
+    document = status_document(
+        ledger.store, author=KEY.public, net="main", sandbox="full", research=research
+    )
+    told = document["lines"][0]["proposers"]  # type: ignore[call-overload, index]
+    assert all(set(one) == PROPOSER_FIELDS for one in told)
+    shares = {one["name"]: (one["share"], one["slots"]) for one in told}
+    assert shares == {"knobs": (0.0, 0), "small": (0.75, 3), "small#bold": (0.25, 1)}
+    by_name = {one["name"]: one for one in told}
+    assert by_name["knobs"]["gain_per_hour"] is None
+    assert by_name["small"]["gain_per_hour"] == 0.0
+    assert by_name["small#bold"]["gain_per_hour"] > 0
+    assert by_name["small#bold"]["rests"] is None
+    print_status(document)
+    said = capsys.readouterr().out
+    assert "  proposes       small: 75% of the latest experiments, kept +0.00 sd a device" in said
+    print_status(document | {"lines": [{**document["lines"][0], "proposers": told[:1]}]})  # type: ignore[dict-item, index]
+    assert "proposes" not in capsys.readouterr().out

@@ -52,6 +52,7 @@ def run_proposers(_: Path) -> dict[str, object]:
     return {
         " + ".join(f"{share:g}" for share in shares): {
             "alone": [round(alone(share), 4) for share in shares],
+            "evenly": round(fmean(map(alone, shares)) / max(map(alone, shares)), 3),
             **{
                 name: {str(slots): _told(shares, slots, worth) for slots in SLOTS}
                 for name, worth in WORTHS.items()
