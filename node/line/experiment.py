@@ -237,7 +237,7 @@ def open_experiment(ledger: Ledger, idea: Idea) -> Job[ExperimentStep]:
         usd_nano=proposal.cost.usd_nano or None,
         found_on=idea.found_on,
         carried=idea.carried,
-        arm=idea.arm,
+        arm=idea.arm and fit_line(idea.arm, 200),
     )
     with ledger.store.transaction():
         job = ledger.open_job(step)

@@ -81,7 +81,8 @@ class Slots:
         self._hour_usd = hour_usd
         self._drawn: str | None = None
         self._latest: deque[_Slot] = deque(maxlen=_LOOKED_BACK)
-        for job in ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)[-_LOOKED_BACK:]:
+        jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
+        for job in [job for job in jobs if job.step.arm is not None][-_LOOKED_BACK:]:
             self.learn(job)
 
     def learn(self, job: Job[ExperimentStep]) -> None:

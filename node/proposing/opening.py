@@ -75,7 +75,10 @@ class Proposers:
     @property
     def names(self) -> str:
         """Who they are, for people."""
-        slow = [writer.proposer.name for writer in self.slow]
+        slow = [
+            f"{one.proposer.name} told `{one.arm.text}`" if one.arm.text else one.proposer.name
+            for one in self.slow
+        ]
         return ", ".join([*slow, "knobs"] if self.has_knobs else slow)
 
 

@@ -197,7 +197,7 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
         words = ("start", *DEAF_FLAGS, "--network", "none", *until)
         said = arnode(copied, *words, env=settings).stderr
         questions = server.questions
-    assert "llm (small), llm (small), llm (other) propose, knobs fill the gaps" in said
+    assert "llm (small), llm (small) told `bold`, llm (other) propose, knobs fill the gaps" in said
     bold = [one for one in questions if "Be bold, whatever it takes." in str(one["messages"])]
     assert {one["model"] for one in questions} == {"small", "other"}
     assert {one["model"] for one in bold} == {"small"}
