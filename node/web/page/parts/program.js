@@ -10,16 +10,17 @@ export async function programView(visit) {
   return [now, historyView(history ?? [])];
 }
 
-// Each version, against the one before it: made only for whoever opens it.
+// Each version, against the one before it of its name: made only for whoever opens it.
 function historyView(history) {
   if (history.length === 0) return null;
   const ordered = [...history].sort((one, other) => other.ts - one.ts);
-  const item = ({ ts, hash, text }, at) => {
+  const before = (name, at) => ordered.slice(at + 1).find((one) => one.name === name)?.text ?? "";
+  const item = ({ ts, name, hash, text }, at) => {
     const place = element("div", {});
     const open = ({ target }) => {
-      if (target.open && place.childNodes.length === 0) refill(place, diffView(changes(ordered[at + 1]?.text ?? "", text), "What changed"));
+      if (target.open && place.childNodes.length === 0) refill(place, diffView(changes(before(name, at), text), "What changed"));
     };
-    return element("li", {}, element("details", { on: { toggle: open } }, element("summary", {}, figures.time(ts), " ", element("code", {}, figures.short(hash))), place));
+    return element("li", {}, element("details", { on: { toggle: open } }, element("summary", {}, figures.time(ts), " ", name ? `${name} ` : "", element("code", {}, figures.short(hash))), place));
   };
   return element("ol", { class: "plain-list" }, ordered.map(item));
 }
