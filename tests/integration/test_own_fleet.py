@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.line.experiment import PEER
@@ -13,6 +15,7 @@ from tests.integration.test_program_strangers import addresses
 TASK = ("--task", "tiny-short")  # everybody's, so that it is told of
 
 
+@pytest.mark.soak
 def test_what_one_node_keeps_is_tried_by_the_other_before_it_is_a_claim(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     keys = []

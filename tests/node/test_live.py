@@ -19,6 +19,7 @@ from node.line.activity import Dot
 from node.line.checkpoint import open_checkpoint
 from node.line.drift import doubt_head
 from node.line.ledger import Ledger
+from node.proposing.opening import Proposers
 from node.running.books import Books
 from node.running.live import draw
 from node.running.node import Node
@@ -58,8 +59,7 @@ def node_of(home: Home, store: Store) -> Node:
         books=books,
         session=bench.session(),
         ideas=bench.thinking(ledger).ideas,
-        proposer=Silent(),
-        slow=None,
+        proposers=Proposers(fast=Silent()),
         research=bench.research(),
     )
 
