@@ -8,6 +8,7 @@ came of it is another tool's word: proposers are told of it as that, and it deci
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from agent.knobs.changes import Change, edits_of, read_back
@@ -50,15 +51,35 @@ class _Row:
     edits: tuple[Edit, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Met:
+    """All rows met with one source: the step of each on it, none where that cannot be told."""
+
+    working: Source
+    rows: tuple[_Row, ...]
+    steps: tuple[tuple[Edit, ...], ...]
+
+    @cached_property
+    def marks(self) -> frozenset[bytes]:
+        """The canonical ASTs that were tried, and of all steps made on the source."""
+        return frozenset(self._made())
+
+    def _made(self) -> Iterator[bytes]:
+        for row in self.rows:
+            if row.source is not None:
+                yield fingerprint(_within(row.source, self.working))
+        for step in set(self.steps):
+            if step and (made := reapply(step, self.working)):
+                yield fingerprint(made)
+
+
 @dataclass
 class ImportedTries:
     """Everything imported, met with the source where a node explores: read once, at a start."""
 
     task: Task
     rows: tuple[_Row, ...] = ()
-    _tree: bytes = b""  # of the source that was met last
-    _steps: tuple[tuple[Edit, ...], ...] = ()  # on it, by row; none where that cannot be told
-    _marks: frozenset[bytes] | None = None
+    _met: _Met | None = None  # the last
 
     @classmethod
     def read(cls, store: Store, blobs: Blobs, task: Task) -> "ImportedTries":
@@ -71,16 +92,10 @@ class ImportedTries:
 
     def has(self, mark: bytes, working: Source) -> bool:
         """Say whether a canonical AST is one that was tried, or such a step made on `working`."""
-        if not self.rows:
-            return False
-        self._meet(working)
-        if self._marks is None:
-            self._marks = frozenset(self._made_on(working))
-        return mark in self._marks
+        return bool(self.rows) and mark in self._meeting(working).marks
 
     def outcomes(self, working: Source, noise_sd: float) -> tuple[Outcome, ...]:
         """Return what is told to have come of them, the oldest first, as steps on `working`."""
-        self._meet(working)
         return tuple(
             Outcome(
                 key=IMPORTED,
@@ -91,17 +106,19 @@ class ImportedTries:
                 edits=step if row.decision == "failed" or row.gain is not None else (),
                 metric=row.metric,
             )
-            for row, step in zip(self.rows, self._steps, strict=True)
+            for row, step in zip(self.rows, self._meeting(working).steps, strict=True)
         )
 
-    def _meet(self, working: Source) -> None:
-        if working.tree == self._tree:
-            return
-        found = find_knobs(working, self.task.editable, self.task.knobs)
-        knobs = {knob.name: knob for knob in reversed(found)}
-        moves = {_plain(move.title): move.edits for move in self.task.moves}
-        self._tree, self._marks = working.tree, None
-        self._steps = tuple(self._step(row, working, knobs, moves) for row in self.rows)
+    def _meeting(self, working: Source) -> _Met:
+        """Return what is known on a source. Proposers ask from threads of their own, too."""
+        met = self._met
+        if met is None or met.working.tree != working.tree:
+            found = find_knobs(working, self.task.editable, self.task.knobs)
+            knobs = {knob.name: knob for knob in reversed(found)}
+            moves = {_plain(move.title): move.edits for move in self.task.moves}
+            steps = tuple(self._step(row, working, knobs, moves) for row in self.rows)
+            met = self._met = _Met(working=working, rows=self.rows, steps=steps)
+        return met
 
     def _step(
         self,
@@ -123,14 +140,6 @@ class ImportedTries:
         changes = [Change(knobs[name], value) for name, value in values.items()]
         changes = [change for change in changes if not change.does_nothing]
         return edits_of(working, changes) if changes else ()
-
-    def _made_on(self, working: Source) -> Iterator[bytes]:
-        for row in self.rows:
-            if row.source is not None:
-                yield fingerprint(_within(row.source, working))
-        for step in set(self._steps):
-            if step and (made := reapply(step, working)):
-                yield fingerprint(made)
 
 
 def _rows_of(log: ForeignLog, blobs: Blobs, metric: str) -> Iterator[_Row]:

@@ -156,6 +156,21 @@ def test_a_step_is_known_on_another_base(tiny: Task, home: Home, store: Store) -
     assert tries.has(fingerprint(made), base)
 
 
+def test_what_is_known_on_one_source_stays_that_while_another_is_met(
+    tiny: Task, home: Home, store: Store
+) -> None:
+    """A proposer asks from a thread of its own while the line moves on."""
+    row = "abc1234\t1.0\t1.0\tdiscard\tLEARNING_RATE 0.02\n"
+    tries = imported(store, Blobs(home.blobs), tiny, [row])
+    moved = reapply(tiny.moves[0].edits, tiny.source)
+    assert moved is not None
+    met = tries._meeting(tiny.source)
+    tries.outcomes(moved, 0.1)
+    mark = setting(tiny, "LEARNING_RATE", 0.02)
+    assert mark in met.marks
+    assert not tries.has(mark, moved)
+
+
 def test_what_another_tool_says_came_of_it_is_told_as_that(
     tiny: Task, home: Home, store: Store
 ) -> None:
