@@ -5,17 +5,14 @@ machines are as good as this one's, and what they kept is still tried here befor
 """
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from node.store.experiments import MADE_HERE
+from node.store.experiments import MADE_HERE, loss_from, metric_of
 from node.store.jobs import LineKey
 from node.store.others_results import OthersResults
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
-from protocol.runs import Role, Run, speaking_nano
-from protocol.units import mean_nano
 
 _MOST: Final = 64  # the latest
 
@@ -63,29 +60,18 @@ class FleetKeeps:
         return list(self._keeps)
 
     def _take(self, result: bytes, author: bytes, body: ResultBody) -> None:
-        own: Role = "base" if body.stage == "baseline" else "candidate"
-        is_mean = body.stage in ("baseline", "confirm")
-        metric = _mean_of(own, body.runs) if is_mean else speaking_nano(body.runs)
+        metric = metric_of(body)
         if body.status != "ok" or metric is None:
             return
         self._metrics[author, body.tree] = metric
-        base = None if is_mean else _mean_of("base", body.runs)
-        if base is None:
-            base = self._metrics.get((author, body.base))
         patch = None if body.patch is None else self._store.records.patch(body.patch)
-        if body.stage != "keep" or base is None or body.patch is None or patch is None:
+        if body.stage != "keep" or body.patch is None or patch is None:
             return
-        if patch.origin.proposer in MADE_HERE:
-            return
-        if (gain_nano := self._sign * (metric - base)) > 0:
+        loss = loss_from(body, metric, self._metrics.get((author, body.base)))
+        gain_nano = 0 if loss is None else self._sign * loss
+        if gain_nano > 0 and patch.origin.proposer not in MADE_HERE:
             self._keeps.append(
                 FleetKeep(
                     result=result, author=author, body=body, patch=body.patch, gain_nano=gain_nano
                 )
             )
-
-
-def _mean_of(role: Role, runs: Sequence[Run]) -> int | None:
-    known = [run.metric_nano for run in runs if run.role == role]
-    found = [nano for nano in known if nano is not None]
-    return mean_nano(found) if found else None

@@ -263,10 +263,7 @@ class Experiments:
         patch = None if body.patch is None else self._records.patch(body.patch)
         manifest = self._records.manifest(body.task)
         is_maximised = manifest is not None and manifest.metric.direction == "max"
-        own_role: Role = "base" if body.stage == "baseline" else "candidate"
-        is_mean = body.stage in ("baseline", "confirm")
-        own = [run.metric_nano for run in body.runs if run.role == own_role]
-        metric = _mean(own) if is_mean else speaking_nano(body.runs)
+        metric = metric_of(body)
         loss = None if body.stage == "baseline" else _loss(body, metric, self._base_metric(body))
         return Experiment(
             id=record.id,
@@ -297,6 +294,21 @@ class Experiments:
         return rows[0][0] if rows else None
 
 
+def metric_of(body: ResultBody) -> int | None:
+    """Return what the tree of a result measured by its own runs, in 1e-9 units of the metric."""
+    if body.stage not in ("baseline", "confirm"):
+        return speaking_nano(body.runs)
+    own_role: Role = "base" if body.stage == "baseline" else "candidate"
+    return _mean([run.metric_nano for run in body.runs if run.role == own_role])
+
+
+def loss_from(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
+    """Return a metric less that of the base: of its runs beside it, else the one that is known."""
+    beside = [run.metric_nano for run in body.runs if run.role == "base"]
+    base_metric = _mean(beside) if beside else base_metric
+    return None if metric is None or base_metric is None else metric - base_metric
+
+
 def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
     """Return candidate minus base: on the secret split in a trial, else what ran beside it."""
     if body.stage == "confirm":
@@ -306,9 +318,7 @@ def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int 
         }
         candidate, base = by_role["candidate"], by_role["base"]
         return None if candidate is None or base is None else candidate - base
-    beside = [run.metric_nano for run in body.runs if run.role == "base"]
-    base_metric = _mean(beside) if beside else base_metric
-    return None if metric is None or base_metric is None else metric - base_metric
+    return loss_from(body, metric, base_metric)
 
 
 def _decision(body: ResultBody, patch: PatchBody | None) -> Decision:
