@@ -24,12 +24,11 @@ _PRIOR: Final = 0.5  # gains that the rate of all arms counts as, for each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What came of an arm: its slots, the gains of these and their squares, and what they took.
+    """What came of an arm: the gains of its slots and their squares, and what they took.
 
     Gains in standard deviations of one run; `cost` in hours of the device.
     """
 
-    slots: int = 0
     gain_sd: float = 0.0
     squares: float = 0.0
     cost: float = 0.0
@@ -37,7 +36,6 @@ class Tally:
     def after(self, gain_sd: float, cost: float) -> "Tally":
         """Return it with one more slot, whose gain is no less than 0."""
         return Tally(
-            slots=self.slots + 1,
             gain_sd=self.gain_sd + gain_sd,
             squares=self.squares + gain_sd**2,
             cost=self.cost + cost,
@@ -49,8 +47,6 @@ def next_arm(ready: Sequence[str], tallies: Mapping[str, Tally], chance: random.
 
     `tallies` are of all arms: those that rest have their part in what is known of all.
     """
-    if len(ready) == 1:
-        return ready[0]
     if chance.random() < min(_MOST_FLOOR, FLOOR * len(ready)):
         return chance.choice(ready)
     gain_sd = sum(one.gain_sd for one in tallies.values())

@@ -109,8 +109,7 @@ class Slots:
         """
         ready = [name for name in self._names if not self._rests(name)]
         if self._drawn not in ready:
-            chance = random.Random(f"{self._seed}/{number}")
-            self._drawn = next_arm(ready, self._tallies(), chance) if ready else None
+            self._drawn = self._draw(ready, number)
         writer = None if self._drawn is None else self._slow.get(self._drawn)
         return writer if writer is not None and writer.is_wanting else None
 
@@ -150,6 +149,11 @@ class Slots:
 
     def _rests(self, name: str) -> str:
         return self._slow[name].rests if name in self._slow else ""
+
+    def _draw(self, ready: Sequence[str], number: int) -> str | None:
+        if len(ready) < 2:  # as in most nodes: nothing of the past need be read
+            return ready[0] if ready else None
+        return next_arm(ready, self._tallies(), random.Random(f"{self._seed}/{number}"))
 
     def _tallies(self) -> dict[str, Tally]:
         tallies = {name: Tally() for name in self._names}
