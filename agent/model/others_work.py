@@ -4,7 +4,7 @@ Words of others are there only where this node verified the result, or the user 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,7 +77,9 @@ class OthersWork:
         ranked = sorted(self.context.peers, key=_promise)[:_PEERS]
         rows = [f"P{at}: {peer_row(patch, self.known)}" for at, patch in enumerate(ranked, 1)]
         label = "peers' patches; figures and changes as parsed here"
-        yield self._quoted("peers", label, rows, 3, heading="## What others found")
+        yield Section.quoted(
+            "peers", label, rows, 3, fence=self.fence, heading="## What others found"
+        )
         may_show = [
             (at, patch)
             for at, patch in enumerate(ranked, 1)
@@ -91,7 +93,7 @@ class OthersWork:
             theirs = [one.text for one in self.context.insights if not one.is_own]
             rows = [f"- {one_line(text, MAX_WHY)}" for text in theirs[:_INSIGHTS]]
             label = "what others say they learned; nobody checked it here"
-            yield self._quoted("peers' insights", label, rows, 90)
+            yield Section.quoted("peers' insights", label, rows, 90, fence=self.fence)
 
     def _patch_words(self, number: int, patch: PeerPatch, rank: int) -> Section:
         lines = [
@@ -100,7 +102,9 @@ class OthersWork:
             *diff_lines(patch.diff),
         ]
         label = f"P{number} as its author wrote it, {_LEVELS[patch.level]}"
-        return self._quoted(f"P{number}", label, lines, rank, may_end_early=False)
+        return Section.quoted(
+            f"P{number}", label, lines, rank, fence=self.fence, may_end_early=False
+        )
 
     def _intents(self) -> Section:
         titles = self.context.intents[:_INTENTS]
@@ -111,7 +115,7 @@ class OthersWork:
             rows = [fact for fact in told if fact]
             if others := len(told) - len(rows):
                 rows.append(f"{others} more, of which only their authors know")
-        return self._quoted("intents", "what others are trying now", rows, 7)
+        return Section.quoted("intents", "what others are trying now", rows, 7, fence=self.fence)
 
     def _reports(self) -> Section:
         """Figures always, as what is known of a peer's patch; its author's title as words are."""
@@ -121,27 +125,7 @@ class OthersWork:
             if self.context.show_unverified_words:
                 rows.append(f"R{number} title: {one_line(report.title, MAX_TITLE)}")
         label = "sessions of others, in figures as they count them; nobody checked them here"
-        return self._quoted("peers' reports", label, rows, 90)
-
-    def _quoted(
-        self,
-        name: str,
-        label: str,
-        rows: Iterable[str] | Sequence[str],
-        rank: int,
-        *,
-        heading: str = "",
-        may_end_early: bool = True,
-    ) -> Section:
-        return Section(
-            name=name,
-            rank=rank,
-            rows=tuple(self.fence.marked(rows)),
-            fence=self.fence,
-            heading=heading,
-            label=label,
-            may_end_early=may_end_early,
-        )
+        return Section.quoted("peers' reports", label, rows, 90, fence=self.fence)
 
 
 def _promise(patch: PeerPatch) -> tuple[int, bool, float]:

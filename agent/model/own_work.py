@@ -31,7 +31,8 @@ _MAX_DIFF_LINES: Final = 60
 _CONSTANTS: Final = 24
 _LEAST_TRIES: Final = 2  # of a constant, for there to be a best one
 _INSIGHTS: Final = 8
-_DROPPED: Final = "dropped"
+# No rule of this node decided anything of what was imported.
+_IMPORTED: Final = {"kept": "kept", "failed": "failed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +81,13 @@ class OwnWork:
         near = sorted(filter(is_near_miss, shown), key=lambda one: -(one.gain_sd or 0.0))[:_DIFFS]
         turns = chain.from_iterable(zip_longest(kept, near))
         for place, outcome in enumerate(one for one in turns if one is not None):
-            yield self._quoted(
+            yield Section.quoted(
                 f"diff {place + 1}",
                 _diff_label(outcome),
                 [one_line(outcome.title, MAX_TITLE), *_diff(outcome)],
                 2 if place < _FIRST_DIFFS else 10 + place,
+                fence=self.fence,
+                may_end_early=False,
             )
 
     def _has_diff(self, outcome: Outcome) -> bool:
@@ -100,12 +103,12 @@ class OwnWork:
             if self.teller.may_quote(one):
                 told.append(code_line(one.last_line.strip(), MAX_LINE))
             rows.append(f"{one.number or '-'}: {' | '.join(filter(None, told))}")
-        return self._quoted(
+        return Section.quoted(
             "failures",
             "failures, the newest of each kind: number: change | why | the last line printed",
             rows,
             1,
-            may_end_early=True,
+            fence=self.fence,
         )
 
     def _imported(self) -> Section:
@@ -113,16 +116,15 @@ class OwnWork:
         rows = []
         for one in reversed(self.context.imported):
             metric = "-" if one.metric is None else f"{one.metric:.6g}"
-            outcome = DECISION_WORDS["failed"] if one.decision == "failed" else _DROPPED
-            outcome = DECISION_WORDS["kept"] if one.decision == "kept" else outcome
+            outcome = _IMPORTED.get(one.decision, "dropped")
             rows.append(f"{metric} | {outcome} | {one_line(one.title, MAX_TITLE)}")
-        return self._quoted(
+        return Section.quoted(
             "imported",
             "tried before with another tool, nowhere measured here, the newest first: "
             "what it says was measured | outcome | change",
             rows,
             3,
-            may_end_early=True,
+            fence=self.fence,
         )
 
     def _constants(self) -> Section:
@@ -147,12 +149,12 @@ class OwnWork:
                 f"{name}: {len(tries[name])} tries, from {gain_words(worst)} ({to_worst}) to "
                 f"{gain_words(best)} ({to_best})"
             )
-        return self._quoted(
+        return Section.quoted(
             "constants",
             "constants changed alone, those that matter most first",
             rows,
             5,
-            may_end_early=True,
+            fence=self.fence,
         )
 
     def _kinds(self) -> Section:
@@ -174,28 +176,10 @@ class OwnWork:
 
     def _words(self, name: str, label: str, texts: Iterable[str]) -> Section:
         rows = [f"- {one_line(text, MAX_WHY)}" for text in texts]
-        return self._quoted(name, label, rows, 4, may_end_early=True)
+        return Section.quoted(name, label, rows, 4, fence=self.fence)
 
     def _plain(self, name: str, heading: str, rows: Sequence[str], rank: int) -> Section:
         return Section(name=name, rank=rank, rows=tuple(rows), fence=self.fence, heading=heading)
-
-    def _quoted(
-        self,
-        name: str,
-        label: str,
-        rows: Sequence[str],
-        rank: int,
-        *,
-        may_end_early: bool = False,
-    ) -> Section:
-        return Section(
-            name=name,
-            rank=rank,
-            rows=tuple(self.fence.marked(rows)),
-            fence=self.fence,
-            label=label,
-            may_end_early=may_end_early,
-        )
 
 
 def _failed(history: Sequence[Outcome]) -> Iterator[Outcome]:

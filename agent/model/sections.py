@@ -29,6 +29,29 @@ class Section:
     label: str = ""
     may_end_early: bool = False
 
+    @classmethod
+    def quoted(
+        cls,
+        name: str,
+        label: str,
+        rows: Iterable[str],
+        rank: int,
+        *,
+        fence: Fence,
+        heading: str = "",
+        may_end_early: bool = True,
+    ) -> "Section":
+        """Return one whose rows are in a quote under a label."""
+        return cls(
+            name=name,
+            rank=rank,
+            rows=tuple(fence.marked(rows)),
+            fence=fence,
+            heading=heading,
+            label=label,
+            may_end_early=may_end_early,
+        )
+
     @property
     def text(self) -> str:
         """All of it."""

@@ -92,6 +92,11 @@ def arnode_json(home: Path, *words: str, code: int = 0) -> dict[str, Any]:
     return document
 
 
+def addresses(home: Path) -> list[str]:
+    """Return where the running node of the network `lab` can be reached, once it knows."""
+    return list(arnode_json(home, "network", "show", "lab")["node"]["addresses"])
+
+
 def fault_of(
     home: Path,
     *words: str,

@@ -9,8 +9,7 @@ from node.home.keyfile import load_keys
 from node.line.experiment import PEER
 from node.store.experiments import Experiment
 from node.store.store import Store
-from tests.integration.nodes import answered, arnode, arnode_json, running_node
-from tests.integration.test_program_strangers import addresses
+from tests.integration.nodes import addresses, answered, arnode, arnode_json, running_node
 
 TASK = ("--task", "tiny-short")  # everybody's, so that it is told of
 

@@ -21,7 +21,7 @@ from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.record_kinds import AdoptBody, ResultBody
 from tests.integration.claims import publish_claim, write_published
-from tests.integration.nodes import answered, arnode, arnode_json, running_node
+from tests.integration.nodes import addresses, answered, arnode, arnode_json, running_node
 from tests.tasks.sums import JUDGE, SOLVE, TASK, write_sums
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
@@ -218,11 +218,6 @@ def has_caught_up(strangers: Strangers) -> bool:
 
 def named(task: Task) -> tuple[str, str]:
     return "--task", task.id.hex()[:12]
-
-
-def addresses(home: Path) -> list[str]:
-    """Return where a running node can be reached, once it knows."""
-    return list(arnode_json(home, "network", "show", "lab")["node"]["addresses"])
 
 
 def is_announced(home: Path, task: Task) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from node.home.home import Home
 from node.store.store import Store
 from protocol.record_kinds import AdoptBody
-from tests.integration.nodes import answered, arnode, arnode_json, fault_of, running_node
+from tests.integration.nodes import addresses, answered, arnode, fault_of, running_node
 from tests.tasks.sums import write_sums
 from trainer.task_folder.folder import BUILTIN_FOLDER
 from trainer.task_kinds import load_task
@@ -50,7 +50,7 @@ def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
             finder.wait_for("baseline measured")
             arnode(one, "try", "--folder", str(handed_in))
         finder.wait_for("confirmed after .* the head from now on")
-        here = arnode_json(one, "network", "show", "lab")["node"]["addresses"][0]
+        here = addresses(one)[0]
         line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
         told = fault_of(other, "run", "--task", task.id.hex(), code=2, run=arnode)
         assert "there is no task" in told

@@ -1,10 +1,11 @@
 """What proposers are told: the line as it is now, the user's words, what others say they try."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from agent.proposal import Context, Left
+from agent.proposal import NO_END, Context, Left
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.line.bank import open_bank
@@ -29,7 +30,8 @@ def ledger(home: Home, store: Store) -> Ledger:
     return with_baseline(home, store)
 
 
-def told(ledger: Ledger, home: Home) -> Context:
+def told(ledger: Ledger, home: Home, *, left: Left = NO_END, **parts: Any) -> Context:
+    """What a proposer is told; `parts` are of the briefing, besides what it needs."""
     task = Bench(home=home, store=ledger.store).session().task
     briefing = Briefing(
         ledger=ledger,
@@ -37,8 +39,9 @@ def told(ledger: Ledger, home: Home) -> Context:
         outcomes=Outcomes(ledger, task),
         program=lambda: "Lower it.",
         noise_sd=lambda: 0.01,
+        **parts,
     )
-    return briefing.context(tried=lambda _: False, seed=1)
+    return briefing.context(tried=lambda _: False, seed=1, left=left)
 
 
 def test_a_brief_says_what_is_measured_and_within_what(home: Home, ledger: Ledger) -> None:
@@ -85,17 +88,8 @@ def test_the_loss_curve_is_that_of_the_latest_run_that_printed_one(
 
 
 def test_what_is_left_is_told_as_far_as_it_is_known(home: Home, ledger: Ledger) -> None:
-    task = Bench(home=home, store=ledger.store).session().task
-    briefing = Briefing(
-        ledger=ledger,
-        task=task,
-        outcomes=Outcomes(ledger, task),
-        program=lambda: "Lower it.",
-        noise_sd=lambda: 0.01,
-        usd_left=lambda: 1.5,
-    )
     session = Left(seconds=60.0, experiments=3)
-    brief = briefing.context(tried=lambda _: False, seed=1, left=session).brief
+    brief = told(ledger, home, left=session, usd_left=lambda: 1.5).brief
     assert brief is not None
     assert brief.left == Left(seconds=60.0, experiments=3, usd=1.5)
 
