@@ -74,6 +74,6 @@ fake-gpu: setup
 	@$(BIN)/python -m tools.fake_gpu $(PART) $(ARGS)
 
 # PART=tests|night|text|aa|kills|ingest|hostile|forks|bits|fuzz|gossip|traffic|meeting|fleet|try|verify|planted|
-# liars|knobs|model|first|page|watched|stopping|ladder|example-TASK; figures are appended to docs/soak.jsonl.
+# liars|knobs|model|programs|first|page|watched|stopping|ladder|example-TASK; figures are appended to docs/soak.jsonl.
 soak: setup
 	@$(BIN)/python -m tools.soak $(PART)

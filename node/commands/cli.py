@@ -86,6 +86,7 @@ _SECTIONS = {
     "Coding agents": {
         "propose": ("agents", "Show one proposal."),
         "skill": ("agents", "Print instructions for an agent."),
+        "compare-programs": ("compare_programs", "Tell whose ideas bring more."),
         "spending": ("spending", "What models took; correct it."),
     },
     "Housekeeping": {
@@ -102,7 +103,7 @@ _SECTIONS = {
 COMMANDS = {
     name: CommandEntry(
         module=module if "." in module else f"node.commands.{module}",
-        attribute=f"{name}_" if iskeyword(name) else name,
+        attribute=f"{name}_" if iskeyword(name) else name.replace("-", "_"),
     )
     for commands in _SECTIONS.values()
     for name, (module, _) in commands.items()

@@ -104,6 +104,7 @@ class Home:
     fleet_list = _Place("fleet.txt")  # whose nodes are the user's, signed
     power = _Place("power-limits.json")  # the cards' limits before this node lowered them
     replications = _Place("replications")  # runs of `arnode replicate`, a file per task and class
+    comparisons = _Place("comparisons")  # of `arnode compare-programs`: what blocks came to, homes
     web_tokens = _Place("web-tokens.json")  # who may read the page, and who may steer
     fleet = _Place("fleet.json")  # other nodes of the user, with the tokens that read them
     ray_token = _Place("ray-token")  # what lets one's own machines into one's own Ray

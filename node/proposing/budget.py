@@ -20,7 +20,7 @@ from node.home.home import Home
 from node.settings.config import Config
 from node.store import model_calls, schema
 from node.store.database import Database
-from node.store.model_calls import Charge, Spending, SpendingLimits
+from node.store.model_calls import Charge, LimitName, Spending, SpendingLimits
 from node.store.store import Store
 from protocol.units import NANO
 
@@ -125,7 +125,7 @@ class SpendingBudget:
             usd_nano=self.price.cost_nano(usage),
         )
 
-    def _over(self, limit: model_calls.LimitName, now_ms: int) -> Fault:
+    def _over(self, limit: LimitName, now_ms: int) -> Fault:
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         spent = self.spent()
@@ -170,6 +170,20 @@ def limits_of(config: Config) -> SpendingLimits:
 def spent_today(store: Store, now_ms: int) -> Spending:
     """Return what models took on the day (UTC) of a moment: what the status shows."""
     return model_calls.spending_on(store.database, model_calls.day_of(now_ms))
+
+
+def limit_met(store: Store, limits: SpendingLimits, now_ms: int) -> LimitName | None:
+    """Return which limit another question like the largest of that day would pass, if any."""
+    calls = model_calls.calls_on(store.database, model_calls.day_of(now_ms))
+    spent = spent_today(store, now_ms)
+    return limits.passed_by(
+        Spending(
+            calls=spent.calls + 1,
+            visits=spent.visits + any(call.is_visit for call in calls),
+            tokens=spent.tokens + max((call.charge.tokens for call in calls), default=1),
+            usd_nano=spent.usd_nano + max((call.charge.usd_nano for call in calls), default=0),
+        )
+    )
 
 
 def usd_left_today(store: Store, config: Config, now_ms: int) -> float | None:

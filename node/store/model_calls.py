@@ -36,6 +36,19 @@ class SpendingLimits:
     usd_nano: int | None = None
     visits: int | None = None
 
+    def after(self, spent: Spending) -> "SpendingLimits":
+        """Return what is left of them, none below 0."""
+
+        def left(most: int | None, taken: int) -> int | None:
+            return None if most is None else max(0, most - taken)
+
+        return SpendingLimits(
+            calls=left(self.calls, spent.calls),
+            tokens=left(self.tokens, spent.tokens),
+            usd_nano=left(self.usd_nano, spent.usd_nano),
+            visits=left(self.visits, spent.visits),
+        )
+
     def passed_by(self, spending: Spending) -> LimitName | None:
         """Return which limit so much would pass, None if none."""
         most: tuple[tuple[LimitName, int, int | None], ...] = (
@@ -56,6 +69,11 @@ class Charge:
     tokens_in: int
     tokens_out: int
     usd_nano: int
+
+    @property
+    def tokens(self) -> int:
+        """Of both."""
+        return self.tokens_in + self.tokens_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

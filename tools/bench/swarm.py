@@ -5,18 +5,25 @@ same idea, and what one finds the others hear of at once. `overlap` takes these 
 other and all together (`tools.bench.assumptions`).
 """
 
+import hashlib
+import json
 import math
 import os
 import random
 import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
+from typing import TypeAlias
 
 from tools.bench.assumptions import AS_SHIPPED, SETS, Assumed, Sharing
 from tools.bench.members import Member, Swarm
 from tools.bench.shares import ratio_of
 from tools.bench.worlds import Machine
+from tools.paths import ROOT
 
 SIZES = (1, 4, 8, 16, 32)
 LIARS = (0.0, 0.3, 0.5)  # of all, beside so many honest nodes
@@ -25,7 +32,10 @@ _SEEDS = 24  # one alone takes 15 % more or less from seed to seed
 OVERLAP_LIARS = (0.0, 0.3)
 OVERLAP_TARGETS_SD = (40.0, 150.0, 300.0)
 _OVERLAP_SEEDS = 12
+_LEAST_SEEDS = 3  # for an interval
 _MOST_RUNS = 12_000.0  # of one node
+_BEGUN_S = 3000.0  # after this no job is begun
+_NOWHERE = [None] * len(OVERLAP_TARGETS_SD)
 _NO_POOL = [name for name, assumed in SETS.items() if assumed.pool is None]  # nothing to share out
 
 
@@ -72,23 +82,25 @@ def _liars(nodes: int, share: float) -> int:
 # Where ideas overlap
 
 
-def run_overlap(_kept: Path) -> dict[str, object]:
+Job: TypeAlias = tuple[str, bool, int, float, int]  # set, ideas shared out, nodes, liars, seed
+
+
+def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
     """Return under each set of assumptions how many times as fast as one alone a swarm is.
 
     Before and after members share ideas out; a target that one alone does not reach is left out.
+    All of it takes hours: each call plays what is missing, seed by seed, and tells what is there.
     """
     jobs = [
         (name, is_shared, nodes, share, seed)
+        for seed in range(_OVERLAP_SEEDS)
+        for nodes in SIZES
         for name in SETS
         for is_shared in (False, True)
-        for nodes in SIZES
         for share in OVERLAP_LIARS
-        for seed in range(_OVERLAP_SEEDS)
         if (nodes > 1 or (share == 0 and not is_shared)) and not (is_shared and name in _NO_POOL)
     ]
-    jobs.sort(key=lambda job: -job[2])
-    with get_context("spawn").Pool(os.cpu_count()) as pool:
-        reached = dict(zip(jobs, pool.map(_reach_under, jobs, chunksize=1), strict=True))
+    reached = _played(jobs, kept / f"overlap-{_code_digest()}.jsonl", begun_s)
     told: dict[str, dict[str, dict[str, object]]] = {}
     for name, is_shared, nodes, share in dict.fromkeys(job[:4] for job in jobs):
         if nodes == 1:
@@ -96,25 +108,57 @@ def run_overlap(_kept: Path) -> dict[str, object]:
         way = "ideas shared out" if is_shared else "as it is"
         swarm = told.setdefault(name, {}).setdefault(way, {})
         for at, target in enumerate(OVERLAP_TARGETS_SD):
-            alone = [reached[name, False, 1, 0.0, seed][at] for seed in range(_OVERLAP_SEEDS)]
-            together = [
-                reached[name, is_shared, nodes, share, seed][at] for seed in range(_OVERLAP_SEEDS)
-            ]
-            both = [
-                (one, other)
-                for one, other in zip(alone, together, strict=True)
-                if one is not None and other is not None
-            ]
-            if len(both) == _OVERLAP_SEEDS:
+            both: list[tuple[int, int]] = []
+            for seed in range(_OVERLAP_SEEDS):
+                alone = reached.get((name, False, 1, 0.0, seed), _NOWHERE)[at]
+                together = reached.get((name, is_shared, nodes, share, seed), _NOWHERE)[at]
+                if alone is not None and together is not None:
+                    both.append((alone, together))
+            if len(both) >= _LEAST_SEEDS:
                 ratio = ratio_of([one for one, _ in both], [other for _, other in both])
-                swarm[f"{nodes} nodes, {share:.0%} liars, to {target:.0f}"] = ratio
-    return {"runs_at_most": _MOST_RUNS, "seeds": _OVERLAP_SEEDS, **told}
+                row = f"{nodes} nodes, {share:.0%} liars, to {target:.0f}"
+                swarm[row] = {"times_alone": ratio, "seeds": len(both)}
+    return {"runs_at_most": _MOST_RUNS, "missing": len(jobs) - len(reached), **told}
 
 
-def _reach_under(job: tuple[str, bool, int, float, int]) -> list[int | None]:
+def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[int | None]]:
+    """Return how far jobs came that are kept, or are played now, on all cores; keep these."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = path.read_text().splitlines() if path.exists() else []
+    reached = {tuple(job): found for job, found in map(json.loads, lines)}
+    missing = iter([job for job in jobs if job not in reached])
+    ends_s = time.monotonic() + begun_s
+    running: set[Future[tuple[Job, list[int | None]]]] = set()
+    cores = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(cores, get_context("spawn")) as pool, path.open("a") as kept:
+        while True:
+            while len(running) < cores and time.monotonic() < ends_s:
+                if (job := next(missing, None)) is None:
+                    break
+                running.add(pool.submit(_reach_under, job))
+            if not running:
+                return reached
+            done, running = wait(running, return_when="FIRST_COMPLETED")
+            for one in done:
+                job, found = one.result()
+                reached[job] = found
+                kept.write(json.dumps([job, found]) + "\n")
+                kept.flush()
+
+
+def _code_digest() -> str:
+    """Return a digest of the code that figures follow from: others answer nothing any more."""
+    digest = hashlib.sha256()
+    for folder in ("protocol", "node/line", "node/loop", "agent/knobs", "tools/bench"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _reach_under(job: Job) -> tuple[Job, list[int | None]]:
     name, is_shared, nodes, share, seed = job
     print(f"  {name}: {nodes} nodes, {share:.0%} liars, {is_shared}", file=sys.stderr, flush=True)
-    return runs_to(
+    reached = runs_to(
         OVERLAP_TARGETS_SD,
         nodes,
         _liars(nodes, share),
@@ -123,6 +167,7 @@ def _reach_under(job: tuple[str, bool, int, float, int]) -> list[int | None]:
         sharing=Sharing(divides=is_shared, hears=is_shared),
         most_runs=_MOST_RUNS,
     )
+    return job, reached
 
 
 def runs_to(

@@ -33,6 +33,7 @@ from tools.soak.model import run_model
 from tools.soak.night import run_night
 from tools.soak.page import run_page
 from tools.soak.planted import run_planted
+from tools.soak.programs import run_programs
 from tools.soak.stopping import run_stopping
 from tools.soak.together import run_together
 from tools.soak.traffic import run_traffic
@@ -66,6 +67,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "knobs": run_knobs,
     "model": run_model,
     "first": run_first,
+    "programs": run_programs,
     "page": run_page,
     "watched": run_watched,
     "stopping": run_stopping,

@@ -59,7 +59,9 @@ def run_fleet(home: Path, *, minutes: float = _MINUTES) -> Figures:
     sessions = {count: _session(home / f"lanes-{count}", count, minutes) for count in _LANES}
     one = sessions[1]["runs_a_minute"]
     again = asyncio.run(_made_again(home / "lanes-16"))
+    print(f"  made again: {again}", file=sys.stderr, flush=True)
     faults = _faults(home / "faults")
+    print(f"  {faults}", file=sys.stderr, flush=True)
     real = {
         name: _session(home / f"real-{at}", lanes, _REAL_MINUTES, task=_REAL, cores=cores)
         for at, (name, (lanes, cores)) in enumerate(_REAL_LANES.items())
@@ -111,7 +113,8 @@ def _node(
     place: Path, lanes: int, *, task: str | Path, cores: Collection[int] | None = None
 ) -> Iterator[_Running]:
     Home(place).prepare()
-    holding = ["taskset", "--cpu-list", ",".join(map(str, cores))] if cores else []
+    taskset = shutil.which("taskset") or "taskset"
+    holding = [taskset, "--cpu-list", ",".join(map(str, cores))] if cores else []
     command = [
         *holding,
         sys.executable,

@@ -1,0 +1,290 @@
+"""`compare-programs`: which of two programs, proposers or models brings more on this device."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from node.commands.basics import json_option, own_console, plain_table, setting_option, task_options
+from node.line.run_time import run_seconds
+from node.line.task_in_use import named_task
+from node.on_demand.block import Side
+from node.on_demand.kept_lines import kept_lines
+from node.on_demand.measuring import find_source
+from node.on_demand.programs import (
+    FEWEST_RUNS,
+    LETTERS,
+    BlockPair,
+    Comparing,
+    Letter,
+    ProgramComparison,
+    Standing,
+    fewest_pairs,
+    task_at,
+)
+from node.on_demand.session import Workbench, find_workbench
+from node.proposing.choice import AUTO, NOBODY, OwnChoice, ProgramChoice, arms_of
+from node.proposing.opening import require_texts
+from node.settings.agents import AGENT
+from node.store.store import Store
+from node.terminal.durations import duration_text, parse_duration, span_words
+from node.terminal.progress import Progress, reporting
+from node.terminal.terminal import plain, print_json
+from node.terminal.vocabulary import interval_words
+from protocol.errors import UsageError
+from protocol.units import NANO
+
+_USUAL = "8h"
+_BLOCKS = 32  # in the time that is given
+_TOLD = 10  # times in a block
+_OPEN = 5  # the exit code of `compare` where nothing was shown
+
+
+@click.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option("--for", "duration", metavar="SPAN", default=_USUAL, help="At most so long [8h].")
+@click.option("--block", metavar="SPAN", help="How long each works at a time [a 32nd of that].")
+@setting_option("agent", help="Who is told, where A and B are texts (default: the setting).")
+@click.option("--from", "head", metavar="SOURCE", help="Where blocks begin (default: the head).")
+@click.option(
+    "--runs", type=click.IntRange(1, 50), default=3, help="Fresh runs of what each came to [3]."
+)
+@task_options()
+@click.option("--fresh", is_flag=True, help="Forget the blocks that are kept from before.")
+@json_option("Print one JSON document.")
+def compare_programs(
+    a: str,
+    b: str,
+    duration: str,
+    block: str | None,
+    agent: tuple[str, ...],
+    head: str | None,
+    runs: int,
+    task: str | None,
+    text: Path | None,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Find out which of two brings more on this device: in blocks that alternate at random.
+
+    A and B say who proposes, as the setting `agent` does (knobs, claude, ollama:NAME,
+    claude#bold; knobs,claude for two at once), or are files of what proposers are told
+    (bold.md). Each block is a session of its own that begins at the same head and knows nothing of
+    the others. It ends when it is known, or with the time; interrupted or killed, the same command
+    goes on where it was.
+    """
+    for_s = parse_duration(duration)
+    block_s = parse_duration(block) if block else for_s / _BLOCKS
+    bench = find_workbench(task, text)
+    sides = dict(zip(LETTERS, (_side(bench, one, agent) for one in (a, b)), strict=True))
+    _check_spans(bench, for_s, block_s)
+    with bench.home.lock():
+        place = bench.home.comparisons
+        wanted = head or ("head" if _has_line(bench) else "baseline")
+        source = find_source(bench.home, bench.task, wanted)
+        of_text = bench.config.text is not None and task is None
+        called = bench.task.name if of_text else named_task(bench.home, bench.config.task)
+        own_task, folder = task_at(bench.home, bench.task, called, source, place)
+        comparing = Comparing(sides=sides, task=own_task, folder=folder, block_s=block_s, runs=runs)
+        name = comparing.setting.hex()[:8]
+        with kept_lines(place / f"{name}.jsonl", is_fresh=fresh) as kept:
+            comparison = ProgramComparison(bench, comparing, kept, place / name)
+            _work(comparison, comparing, for_s)
+            standing = comparison.standing
+    if as_json:
+        print_json(_document(bench, comparing, standing))
+    else:
+        _tell(bench, comparing, standing)
+    raise SystemExit(_OPEN if standing.verdict == "open" else 0)
+
+
+def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Side:
+    """Return what a word of the command line names."""
+    path = Path(word).expanduser()
+    is_text = path.suffix == ".md" or ("/" in word and path.is_file())
+    if is_text and not path.is_file():
+        raise UsageError(f"there is no file {word}", "give a file of what proposers are told")
+    if is_text:
+        agents = _proposers(",".join(agent)) if agent else bench.config.agent
+    else:
+        agents = _proposers(word)
+    config = replace(bench.config, agent=agents)
+    if agents == AUTO:
+        raise UsageError(f"{word}: `auto` is nobody in particular", "name who proposes")
+    arms = arms_of(config)
+    require_texts(bench.home, arms, [bench.task.name])
+    choices = [arm.choice for arm in arms]
+    if choices == [NOBODY]:
+        raise UsageError(f"{word}: nobody proposes, so nothing would be tried", "name somebody")
+    asks = [choice for choice in choices if not isinstance(choice, OwnChoice)]
+    if is_text and not asks:
+        raise UsageError(
+            f"{word} is a text, and knobs read none", "name a model or an agent: --agent NAME"
+        )
+    return Side(
+        name=path.name if is_text else word,
+        agents=tuple(arm.name for arm in arms),
+        text=path if is_text else None,
+        spends=bool(asks),
+        visits=any(isinstance(choice, ProgramChoice) for choice in asks),
+    )
+
+
+def _proposers(word: str) -> tuple[str, ...]:
+    """Return who proposes by a word that the setting `agent` would take."""
+    try:
+        return AGENT.read(word)
+    except ValueError as fault:
+        told = str(fault) or f"{word!r} names nobody who proposes"
+        raise UsageError(told, f"A and B take {AGENT.wanted}; or the file of a text") from fault
+
+
+def _check_spans(bench: Workbench, for_s: float, block_s: float) -> None:
+    """Refuse spans in which nothing can be found out; say it where they are short."""
+    run_s = _run_s(bench)
+    if run_s is not None and block_s < FEWEST_RUNS * run_s:
+        least = duration_text(4 * FEWEST_RUNS * run_s)
+        raise UsageError(
+            f"a block of {span_words(block_s)} has too few runs of {span_words(run_s)}",
+            f"give it longer: --block {least}, and --for as many times that as pairs ask for",
+        )
+    most = math.floor(for_s / (2 * block_s))
+    if most < 1:
+        raise UsageError(
+            f"{span_words(for_s)} have no room for two blocks of {span_words(block_s)}",
+            "give a longer --for, or a shorter --block",
+        )
+    told = f"at most {most} pairs of blocks of {span_words(block_s)}"
+    if most < fewest_pairs():
+        told += f"; nothing is known before {fewest_pairs()}: give a longer --for"
+    click.echo(f"  {told}", err=True)
+
+
+def _run_s(bench: Workbench) -> float | None:
+    """Return what a run takes here, as far as this home knows."""
+    if not bench.home.store.exists():
+        return None
+    with Store.open_read_only(bench.home) as store:
+        lines = [line.key for line in store.jobs.lines() if line.task == bench.task.id]
+        known = [run_seconds(store, key) for key in lines]
+    return max((one for one in known if one is not None), default=None)
+
+
+def _has_line(bench: Workbench) -> bool:
+    if not bench.home.store.exists():
+        return False
+    with Store.open_read_only(bench.home) as store:
+        return any(line.task == bench.task.id for line in store.jobs.lines())
+
+
+def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> None:
+    """Go on with a comparison until it ends, telling people how far it is."""
+    if comparison.standing.pairs:
+        click.echo(f"  {len(comparison.standing.pairs)} pairs are kept from before", err=True)
+
+    def tell(standing: Standing) -> None:
+        pair, hours = standing.pairs[-1], standing.hours
+        brought = ", ".join(
+            f"{plain(side.name)} {pair.of(letter).gain_nano / NANO / hours:+.4f}"
+            for letter, side in comparing.sides.items()
+        )
+        click.echo(
+            f"  pair {len(standing.pairs)}: {brought}; so far {_difference(standing)}", err=True
+        )
+
+    with reporting() as progress:
+        work = comparison.work(for_s, on_look=_coarsely(progress), on_pair=tell)
+        asyncio.run(work)
+
+
+def _coarsely(progress: Progress) -> Progress:
+    """Return a progress that is told of each tenth: a block may last for hours."""
+    last = ("", -1)
+
+    def look(what: str, share: float) -> None:
+        nonlocal last
+        if (told := (what, math.floor(share * _TOLD))) != last:
+            last = told
+            progress(what, told[1] / _TOLD)
+
+    return look
+
+
+def _difference(standing: Standing) -> str:
+    """Tell what a brings more than b, with its interval."""
+    lower, upper = (one if math.isfinite(one) else None for one in standing.interval)
+    told = interval_words(lower, upper, spec="+.4f")
+    return f"{standing.difference:+.4f} more an hour by the first, {told}"
+
+
+def _tell(bench: Workbench, comparing: Comparing, standing: Standing) -> None:
+    unit = bench.task.manifest.metric.unit
+    table = plain_table()
+    table.add_column("program")
+    for title in (f"{unit} gained an hour", "experiments", "its own", "USD", "blocks"):
+        table.add_column(title, justify="right")
+    for letter, side in comparing.sides.items():
+        sums = _sums(standing.pairs, letter)
+        table.add_row(
+            plain(side.name),
+            f"{standing.an_hour(letter):+.4f}",
+            str(sums["experiments"]),
+            str(sums["own"]),
+            f"{sums['usd']:.2f}",
+            str(len(standing.pairs)),
+        )
+    own_console().print(table)
+    click.echo(f"{_difference(standing)}, {len(standing.pairs)} pairs of blocks")
+    if standing.verdict == "open":
+        click.echo("not known yet; the same command with a longer --for goes on from here")
+    else:
+        click.echo(f"{plain(comparing.sides[standing.verdict].name)} brings more")
+
+
+def _document(bench: Workbench, comparing: Comparing, standing: Standing) -> dict[str, object]:
+    lower, upper = standing.interval
+    return {
+        "task": {"id": bench.task.id.hex(), "name": bench.task.name},
+        "head": comparing.task.source.tree.hex(),
+        "block_s": comparing.block_s,
+        "programs": {
+            letter: {
+                "name": side.name,
+                "agents": list(side.agents),
+                "text": side.text and str(side.text),
+                "gain_an_hour": standing.an_hour(letter),
+                **_sums(standing.pairs, letter),
+            }
+            for letter, side in comparing.sides.items()
+        },
+        "pairs": [
+            {
+                "first": "a" if pair.a_first else "b",
+                "seconds": pair.ms / 1000,
+                **{letter: _gain_document(pair, letter) for letter in LETTERS},
+            }
+            for pair in standing.pairs
+        ],
+        "difference_an_hour": standing.difference,
+        "lower": lower if math.isfinite(lower) else None,
+        "upper": upper if math.isfinite(upper) else None,
+        "verdict": standing.verdict,
+    }
+
+
+def _gain_document(pair: BlockPair, letter: Letter) -> dict[str, object]:
+    found = pair.of(letter)
+    return {"tree": found.end.tree.hex(), "gain": found.gain_nano / NANO, "ran": found.ran}
+
+
+def _sums(pairs: Sequence[BlockPair], letter: Letter) -> dict[str, float]:
+    ends = [pair.of(letter).end for pair in pairs]
+    return {
+        "experiments": sum(end.experiments for end in ends),
+        "own": sum(end.own for end in ends),
+        "usd": sum(end.usd_nano for end in ends) / NANO,
+    }

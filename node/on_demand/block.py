@@ -1,0 +1,184 @@
+"""One block of a comparison of programs: a session of its own, in a home of its own.
+
+It is `arnode start` as anybody runs it, so that whoever proposes is measured with all that a node
+does beside proposing. The home is new: it knows nothing of what another block found.
+"""
+
+import os
+import shutil
+import sys
+import time
+from asyncio import subprocess, wait_for
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+from node.home.clock import clock_ms
+from node.home.home import PRIVATE_FOLDER, Home, program_file
+from node.line.experiment import ExperimentStep
+from node.on_demand.kept_lines import hexadecimal
+from node.processes.lifeline import Lifeline
+from node.proposing.budget import limit_met, spent_today
+from node.settings.setting import VARIABLES
+from node.store.blobs import Blobs
+from node.store.model_calls import LimitName, SpendingLimits, spending_in
+from node.store.store import Store
+from protocol.errors import ArnodeError
+from protocol.fields import Mapped, Natural
+from protocol.source import Source
+from protocol.units import NANO
+from trainer.task_folder.task import Task
+
+_LOOKED_S: Final = 1.0
+_WORDS: Final = "arnode:"  # what goes before a fault's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two that are compared: who proposes, and the text that they are told.
+
+    `agents` are entries of the setting `agent`. Without a text of its own it has the owner's.
+    `spends`: somebody is asked who may cost something; `visits`: a coding agent is among them.
+    """
+
+    name: str
+    agents: tuple[str, ...]
+    text: Path | None = None
+    spends: bool = False
+    visits: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockEnd(Mapped):
+    """What a block came to: its line's tree, what was tried, by whom, and what models cost.
+
+    `own` of the `experiments` were the side's; knobs fill the gaps of who writes slowly.
+    """
+
+    tree: Annotated[bytes, hexadecimal(32)]
+    experiments: Natural
+    own: Natural
+    usd_nano: Natural
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A block: whose, on which task (`folder` is what commands call it), where and how long.
+
+    `limits` are what models may take in it.
+    """
+
+    home: Home
+    side: Side
+    task: Task
+    folder: str
+    seconds: float
+    limits: SpendingLimits
+
+    async def play(self, owner: Home, *, on_look: Callable[[float], None]) -> None:
+        """Play it from its beginning; `on_look` is told again and again how long it has run.
+
+        `owner` is the home whose settings, texts and data it has. Whatever ends this process ends
+        it. Raises ArnodeError if the node ends by itself.
+        """
+        self._prepare(owner)
+        lifeline = Lifeline()
+        try:
+            with self._said.open("wb") as said:
+                process = await lifeline.start(
+                    self._command(), env=self._environment(), stdout=said, stderr=said
+                )
+            try:
+                await _until_ended(process, on_look)
+            finally:
+                lifeline.cut()
+                await process.wait()
+        finally:
+            lifeline.cut()
+        if process.returncode:
+            said_lines = self._said.read_text(errors="replace").splitlines()
+            faults = [line for line in said_lines if line.startswith(_WORDS)] or ["it was ended"]
+            raise ArnodeError(
+                f"{self.side.name} could not work: {faults[-1].removeprefix(_WORDS).strip()}",
+                f"{self._said} has all that it said",
+            )
+
+    def end(self) -> BlockEnd:
+        """Return what it came to."""
+        with Store.open_read_only(self.home) as store:
+            line = next((one for one in store.jobs.lines() if one.task == self.task.id), None)
+            if line is None:
+                raise ArnodeError(
+                    f"a block of {self.side.name} ended before its first experiment",
+                    "give blocks longer: --block",
+                )
+            steps = [job.step for job in store.jobs.closed_jobs(line.key, ExperimentStep)]
+            return BlockEnd(
+                tree=line.working,
+                experiments=len(steps),
+                own=sum(step.arm in self.side.agents for step in steps),
+                usd_nano=spending_in(store.database, 0, clock_ms()).usd_nano,
+            )
+
+    def met_limit(self) -> LimitName | None:
+        """Return which limit of the day kept models from being asked, None if none did."""
+        with Store.open_read_only(self.home) as store:
+            return limit_met(store, self.limits, clock_ms())
+
+    def source(self, tree: bytes) -> Source:
+        """Return the source of its line's tree."""
+        return Blobs(self.home.blobs).get_source(tree)
+
+    def _prepare(self, owner: Home) -> None:
+        shutil.rmtree(self.home.root, ignore_errors=True)  # what a kill left of it
+        self.home.root.mkdir(mode=PRIVATE_FOLDER, parents=True)
+        self.home.data.symlink_to(owner.data)
+        if owner.config.exists():
+            shutil.copyfile(owner.config, self.home.config)
+        if self.side.text is not None:
+            self.home.programs.mkdir(mode=PRIVATE_FOLDER)
+            shutil.copyfile(self.side.text, self.home.programs / program_file(self.task.name))
+        elif owner.programs.exists():
+            self.home.programs.symlink_to(owner.programs)
+
+    @property
+    def _said(self) -> Path:
+        return self.home.root / "said"
+
+    def _command(self) -> list[str]:
+        command = [sys.executable, "-m", "node", "start", "--task", self.folder]
+        command += ["--for", f"{round(self.seconds)}s", "--network", "none", "--web", "none"]
+        for entry in self.side.agents:
+            command += ["--agent", entry]
+        return command
+
+    def _environment(self) -> dict[str, str]:
+        limits = {
+            "USD_PER_DAY": None if self.limits.usd_nano is None else self.limits.usd_nano / NANO,
+            "TOKENS_PER_DAY": self.limits.tokens,
+            "CALLS_PER_DAY": self.limits.calls,
+            "VISITS_PER_DAY": self.limits.visits if self.side.visits else None,
+        }
+        own = {name: str(most) for name, most in limits.items() if most is not None}
+        own |= {"HOME": str(self.home.root), "NOTIFY": ""}  # what ends in it is nobody's news
+        return os.environ | {VARIABLES + name: value for name, value in own.items()}
+
+
+def left_of(limits: SpendingLimits, homes: Iterable[Home]) -> SpendingLimits:
+    """Return what is left today of limits that several homes share."""
+    for home in homes:
+        if home.store.exists():
+            with Store.open_read_only(home) as store:
+                limits = limits.after(spent_today(store, clock_ms()))
+    return limits
+
+
+async def _until_ended(process: subprocess.Process, on_look: Callable[[float], None]) -> None:
+    began_s = time.monotonic()
+    while process.returncode is None:
+        on_look(time.monotonic() - began_s)
+        try:
+            await wait_for(process.wait(), _LOOKED_S)
+        except TimeoutError:
+            continue

@@ -1,0 +1,331 @@
+"""Which of two brings more: programs, proposers or models, in blocks that alternate on one device.
+
+A pair is a block of each, in an order that is drawn. Every block begins at the same head, in a new
+home (`node.on_demand.block`): what one finds teaches neither the other nor the next block. So pairs
+are independent of each other; blocks that went on where the one before ended would not be, and a
+line's early luck would be taken for its program. What a block brought is measured afterwards, by
+fresh runs of both lines and of the head with the same seeds, on a secret split that no block saw.
+
+Where both are equally good, what they bring differs one way as often as the other: that is what
+`protocol.differences` refutes, after every pair, so that it may end with the first that shows it.
+"""
+
+import hashlib
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Final, Literal, TypeAlias
+
+from node.home.faults import explaining_faults
+from node.home.home import Home
+from node.on_demand.block import Block, BlockEnd, Side, left_of
+from node.on_demand.kept_lines import KeptLines, hexadecimal, read_line
+from node.on_demand.measuring import measure
+from node.on_demand.session import Workbench, calibrated_session
+from node.proposing.budget import limits_of
+from node.store.model_calls import Spending
+from protocol.differences import DifferenceEvidence, critical_ratio
+from protocol.encoding import Value, encode
+from protocol.errors import ArnodeError, UsageError
+from protocol.fields import Mapped, Natural
+from protocol.runs import MAX_SEED
+from protocol.source import Source
+from protocol.units import NANO
+from trainer.measuring.outcome import RunOutcome
+from trainer.task_folder.folder import OWN_TASKS, find_folder
+from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task
+
+Letter: TypeAlias = Literal["a", "b"]
+Verdict: TypeAlias = Literal["a", "b", "open"]
+LETTERS: Final[tuple[Letter, Letter]] = ("a", "b")
+LEVEL: Final = 0.95
+_ONE_END: Final = 1 - (1 - LEVEL) / 2  # of the interval
+_MOST_COUNTED: Final = 100
+_HOUR_S: Final = 3600.0
+FEWEST_RUNS: Final = 8  # in a block: two of the head, two of the bank, and some experiments
+_COPIED: Final = shutil.ignore_patterns("__pycache__")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockGain(Mapped):
+    """What a block came to, and what it brought, in 1e-9 units; 0 where its line did not run."""
+
+    end: BlockEnd
+    gain_nano: int
+    ran: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockPair(Mapped):
+    """A block of each, what they brought, and how long all of it took, measuring included."""
+
+    setting: Annotated[bytes, hexadecimal(32)]
+    a: BlockGain
+    b: BlockGain
+    a_first: bool
+    ms: Natural
+
+    def of(self, letter: Letter) -> BlockGain:
+        """Return one of the two."""
+        return self.a if letter == "a" else self.b
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What pairs show: by how much a brings more than b for each hour of the device."""
+
+    pairs: tuple[BlockPair, ...]
+    hours: float
+    """Of one block."""
+
+    @cached_property
+    def differences(self) -> tuple[float, ...]:
+        """What a brought more than b in each pair, for an hour."""
+        gains = (pair.a.gain_nano - pair.b.gain_nano for pair in self.pairs)
+        return tuple(gain / NANO / self.hours for gain in gains)
+
+    @property
+    def difference(self) -> float:
+        """What it brings more on average."""
+        return DifferenceEvidence(self.differences).gain
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The interval of `LEVEL` of that, true whenever one stops; infinite before it is known."""
+        return DifferenceEvidence(self.differences).interval(_ONE_END)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Which of the two brings more."""
+        return _verdict(self.differences)
+
+    def an_hour(self, letter: Letter) -> float:
+        """Return what one brings in an hour on average, in the metric's unit."""
+        gains = [pair.of(letter).gain_nano for pair in self.pairs]
+        return fmean(gains) / NANO / self.hours if gains else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparing:
+    """What is compared: two sides on a task whose baseline is the head, in blocks of so long.
+
+    `runs` measure each line at a block's end. `folder` is what commands call the task.
+    """
+
+    sides: Mapping[Letter, Side]
+    task: Task
+    folder: str
+    block_s: float
+    runs: int
+
+    @property
+    def setting(self) -> bytes:
+        """The digest of all of it: pairs of another setting answer nothing."""
+        sides: list[Value] = [
+            [*side.agents, side.text.read_bytes() if side.text else b""]
+            for side in self.sides.values()
+        ]
+        values: list[Value] = [sides, self.task.id, round(1000 * self.block_s), self.runs]
+        return hashlib.sha256(encode(values)).digest()
+
+
+class ProgramComparison:
+    """A comparison under way: what is kept of it, and what comes next.
+
+    `place` is the folder of its blocks' homes.
+    """
+
+    def __init__(
+        self, bench: Workbench, comparing: Comparing, kept: KeptLines, place: Path
+    ) -> None:
+        self._bench = bench
+        self._comparing = comparing
+        self._kept = kept
+        self._place = place
+        self._setting = comparing.setting
+        found = [read_line(BlockPair, line) for line in kept.lines]
+        self._pairs = [
+            one for one in found if isinstance(one, BlockPair) and one.setting == self._setting
+        ]
+
+    @property
+    def standing(self) -> Standing:
+        """What is known so far."""
+        return Standing(tuple(self._pairs), self._comparing.block_s / _HOUR_S)
+
+    async def work(
+        self,
+        for_s: float,
+        *,
+        on_look: Callable[[str, float], None],
+        on_pair: Callable[[Standing], None],
+    ) -> None:
+        """Play pairs until it is known which one brings more, or so much time has been taken.
+
+        What earlier calls took counts. `on_look` is told what is being done and how much of it is
+        done, `on_pair` of each pair. Raises what `play` does.
+        """
+        while self.standing.verdict == "open" and self._fits(for_s):
+            await self.play(on_look)
+            on_pair(self.standing)
+
+    async def play(self, on_look: Callable[[str, float], None]) -> BlockPair:
+        """Play another pair, keep it, and return it.
+
+        Raises ArnodeError if a side cannot work, or may not go on spending today.
+        """
+        began_s, number = time.monotonic(), len(self._pairs)
+        a_first = bool(self._drawn(number, 0) & 1)
+        blocks: dict[Letter, Block] = {}
+        for letter in LETTERS if a_first else reversed(LETTERS):
+            blocks[letter] = await self._played(number, letter, on_look)
+        a, b = await self._gains(number, [blocks[letter] for letter in LETTERS], on_look)
+        pair = BlockPair(
+            setting=self._setting,
+            a=a,
+            b=b,
+            a_first=a_first,
+            ms=round(1000 * (time.monotonic() - began_s)),
+        )
+        self._kept.append(pair)
+        self._pairs.append(pair)
+        return pair
+
+    def _fits(self, for_s: float) -> bool:
+        """Whether another pair ends in time, if it takes as long as they do."""
+        taken_s = [pair.ms / 1000 for pair in self._pairs]
+        next_s = fmean(taken_s) if taken_s else 2 * self._comparing.block_s
+        return sum(taken_s) + next_s <= for_s
+
+    def _drawn(self, *numbers: int) -> int:
+        digest = hashlib.sha256(self._kept.salt + self._setting + encode(list(numbers))).digest()
+        return int.from_bytes(digest[:4]) & MAX_SEED
+
+    async def _played(
+        self, number: int, letter: Letter, on_look: Callable[[str, float], None]
+    ) -> Block:
+        side, spenders = self._comparing.sides[letter], self._place.parent.glob("*/*")
+        block = Block(
+            home=Home(self._place / f"{number}{letter}"),
+            side=side,
+            task=self._comparing.task,
+            folder=self._comparing.folder,
+            seconds=self._comparing.block_s,
+            limits=left_of(limits_of(self._bench.config), [self._bench.home, *map(Home, spenders)]),
+        )
+        least = Spending(calls=1, visits=int(side.visits), tokens=1)
+        if side.spends and (limit := block.limits.passed_by(least)):
+            raise _spent(limit)
+
+        def look(seconds: float) -> None:
+            told = f"pair {number + 1}: {side.name} works"
+            on_look(told, min(1.0, seconds / self._comparing.block_s))
+
+        await block.play(self._bench.home, on_look=look)
+        if side.spends and (limit := block.met_limit()):
+            raise _spent(limit)
+        return block
+
+    async def _gains(
+        self, number: int, blocks: Sequence[Block], on_look: Callable[[str, float], None]
+    ) -> list[BlockGain]:
+        """Measure what blocks brought, by fresh runs beside the head's with the same seeds."""
+        task, ends = self._comparing.task, [block.end() for block in blocks]
+        sources = {task.source.tree: task.source}
+        for block, end in zip(blocks, ends, strict=True):
+            sources.setdefault(end.tree, block.source(end.tree))
+        if len(sources) == 1:
+            return [BlockGain(end=end, gain_nano=0, ran=True) for end in ends]
+        found = await self._measured(number, list(sources.values()), on_look)
+        heads = found[task.source.tree]
+        if None in heads:
+            raise ArnodeError(
+                "the head did not come through a run, so nothing can be held against it",
+                f"`arnode run --task {self._comparing.folder}` says what it comes to",
+            )
+        return [_gain(end, found[end.tree], heads, task.manifest.metric.sign) for end in ends]
+
+    async def _measured(
+        self, number: int, sources: Sequence[Source], on_look: Callable[[str, float], None]
+    ) -> dict[bytes, list[int | None]]:
+        """Return each source's metrics, a seed each in one order, None for a run that failed."""
+        seeds = [self._drawn(number, 1 + ordinal) for ordinal in range(self._comparing.runs)]
+        planned: list[tuple[Source, int]] = []
+        for seed in seeds:
+            order = list(sources)
+            random.Random(seed).shuffle(order)
+            planned += [(source, seed) for source in order]
+        metrics: dict[tuple[bytes, int], int | None] = {}
+
+        def keep(source: Source, outcome: RunOutcome) -> None:
+            metrics[source.tree, outcome.seed] = outcome.to_run("candidate").secret_nano
+            on_look(f"pair {number + 1}: fresh runs", len(metrics) / len(planned))
+
+        async with calibrated_session(replace(self._bench, task=self._comparing.task)) as session:
+            await measure(session, planned, on_run=keep)
+        return {one.tree: [metrics[one.tree, seed] for seed in seeds] for one in sources}
+
+
+def fewest_pairs() -> int:
+    """Return before how many pairs nothing is known, however they end."""
+    log_e = -math.log(1 - _ONE_END)
+    counts = range(2, _MOST_COUNTED)
+    return next(count for count in counts if math.isfinite(critical_ratio(count, log_e)))
+
+
+def known_after(differences: Sequence[float]) -> tuple[int, Verdict]:
+    """Return after how many of these pairs it is known which is better, and which; else all."""
+    for count in range(fewest_pairs(), len(differences) + 1):
+        if (verdict := _verdict(differences[:count])) != "open":
+            return count, verdict
+    return len(differences), "open"
+
+
+def task_at(home: Home, task: Task, called: str, head: Source, place: Path) -> tuple[Task, str]:
+    """Return a task with this source as its baseline, and what commands call that.
+
+    Where the source is another one than its own, its folder is copied, with that in it. Raises
+    UsageError for a task that has no folder here.
+    """
+    found = find_folder(called, home.data / OWN_TASKS)
+    if head.tree == task.source.tree:
+        return task, called
+    folder = place / f"task-{head.tree.hex()[:8]}"
+    with explaining_faults(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(found, folder, ignore=_COPIED)
+        for path, data in head.files:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+    return load_task(folder, data_dir=home.data), str(folder)
+
+
+def _verdict(differences: Sequence[float]) -> Verdict:
+    lower, upper = DifferenceEvidence(tuple(differences)).interval(_ONE_END)
+    return "a" if lower > 0 else "b" if upper < 0 else "open"
+
+
+def _gain(
+    end: BlockEnd, own: Sequence[int | None], heads: Sequence[int | None], sign: int
+) -> BlockGain:
+    gains = [
+        sign * (head - one)
+        for one, head in zip(own, heads, strict=True)
+        if one is not None and head is not None
+    ]
+    ran = len(gains) == len(own)
+    return BlockGain(end=end, gain_nano=round(fmean(gains)) if ran else 0, ran=ran)
+
+
+def _spent(limit: str) -> ArnodeError:
+    return UsageError(
+        f"the day's `{limit}` is used up, so that a block would say nothing of its model",
+        "the same command goes on tomorrow (UTC), or with a higher limit",
+    )

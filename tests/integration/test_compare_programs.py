@@ -1,0 +1,140 @@
+"""Two programs compared by real blocks of real nodes, told by a scripted model what to try."""
+
+import contextlib
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from node.home.home import Home
+from tests.integration.nodes import (
+    COMMAND,
+    DEAF_FLAGS,
+    PATIENCE_S,
+    TASK_FLAGS,
+    arnode,
+    arnode_json,
+    environment,
+    fault_of,
+)
+from tests.llm_server import LlmServer, says
+
+AGENT = ("--agent", "small")
+ANSWER = """\
+TITLE: {title}
+WHY: It may do.
+train.py
+<<<<<<< SEARCH
+{old}
+=======
+{new}
+>>>>>>> REPLACE
+"""
+
+
+async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
+    """Shorten the rows for whoever is told to be bold, else change what does nothing."""
+    told = str(server.questions[-1]["messages"])
+    found = re.search(r"SEQUENCE = (\d+)", told)
+    assert found is not None
+    length = int(found[1])
+    if "Be bold." in told and length > 32:
+        old, new = f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} "
+        return await says(ANSWER.format(title="Shorter rows", old=old, new=new))(server, request)
+    epsilon = re.search(r"EPSILON = [0-9.]+e-8", told)
+    assert epsilon is not None
+    new = f"EPSILON = 1.{len(server.questions):03}e-8"
+    return await says(ANSWER.format(title="Epsilon", old=epsilon[0], new=new))(server, request)
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    (tmp_path / "bold.md").write_text("Be bold.")
+    (tmp_path / "timid.md").write_text("Be timid.")
+    return tmp_path
+
+
+@pytest.mark.timeout(900)
+def test_blocks_alternate_and_what_they_brought_is_measured(home: Path, texts: Path) -> None:
+    words = ("compare-programs", str(texts / "bold.md"), str(texts / "timid.md"), *TASK_FLAGS)
+    spans = ("--for", "32s", "--block", "16s", "--runs", "1")
+    with LlmServer(reply) as server:
+        env = {"ARNODE_LLM_URL": server.url}
+        done = arnode(home, *words, *AGENT, *spans, code=5, env=env)
+        asked = [str(question["messages"]) for question in server.questions]
+    assert "at most 1 pairs of blocks of 16 s; nothing is known before" in done.stderr
+    assert "pair 1: bold.md" in done.stderr
+    assert "not known yet" in done.stdout
+    told = [("Be bold." in one, "Be timid." in one) for one in asked]
+    assert set(told) == {(True, False), (False, True)}
+    assert not any("Shorter rows" in one for one in asked if "Be timid." in one)
+    again = arnode_json(home, *words, *AGENT, *spans, code=5)  # of the kept pair: nobody is asked
+    (pair,) = again["pairs"]
+    bold, timid = again["programs"]["a"], again["programs"]["b"]
+    assert (bold["name"], timid["name"]) == ("bold.md", "timid.md")
+    assert pair["a"]["gain"] == 0 or pair["a"]["tree"] != again["head"]
+    assert pair["b"]["gain"] == 0 or pair["b"]["tree"] != again["head"]
+    assert bold["gain_an_hour"] == pytest.approx(pair["a"]["gain"] * 3600 / 16)
+    assert (again["verdict"], again["lower"], again["upper"]) == ("open", None, None)
+    assert arnode_json(home, "log")["experiments"] == []  # nothing was recorded here
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
+    home: Path,
+) -> None:
+    words = ("compare-programs", "knobs", "knobs", *DEAF_FLAGS)
+    spans = ("--for", "26s", "--block", "12s")
+    begun = subprocess.Popen([*COMMAND, *words, *spans], env=environment(home))
+    _await(lambda: any(Home(home).comparisons.glob("*/0*/node.sock")))
+    begun.send_signal(signal.SIGKILL)
+    begun.wait()
+    _await(lambda: not _working_at(home))
+    again = arnode_json(home, *words, *spans, code=5)
+    assert len(again["pairs"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("none", "knobs"), "nobody proposes"),
+        (("auto", "knobs"), "`auto` is nobody in particular"),
+        (("claud", "knobs"), "'claud' names nobody who proposes"),
+        (("bold.md", "timid.md"), "knobs read none"),
+        (("mild.md", "timid.md"), "there is no file mild.md"),
+        (("knobs", "small#mild"), "there is no text"),
+        (("knobs", "knobs", "--for", "1m", "--block", "40s"), "have no room for two blocks"),
+        (("knobs", "knobs", "--task", "tinny"), "there is no task 'tinny'"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(
+    home: Path, texts: Path, words: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(texts)
+    task = () if "--task" in words else TASK_FLAGS
+    code = 6 if "#" in words[1] else 2  # a setting's text is missing, as at a start
+    assert told in fault_of(home, "compare-programs", *words, *task, code=code)
+
+
+def _working_at(home: Path) -> list[int]:
+    """Return the processes that work on a home below this one."""
+    here = str(home).encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if here in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def _await(happens: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + PATIENCE_S
+    while not happens():
+        assert time.monotonic() < end_s
+        time.sleep(0.2)

@@ -1,0 +1,132 @@
+"""`compare-programs` on real blocks: after how many hours it is known which of two brings more.
+
+A model with a script writes what the text that it is told asks for: shorter rows, which gain much
+on this task, often or rarely, else a constant that changes nothing. All else is the program that
+ships. Blocks are independent of each other, so that so many of each are as good as any number of
+comparisons: repetitions draw their pairs from them, two that are equal from the blocks of one.
+"""
+
+import asyncio
+import os
+import random
+import re
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from unittest import mock
+
+from aiohttp import web
+
+from node.home.home import Home
+from node.on_demand.block import Side
+from node.on_demand.kept_lines import kept_lines
+from node.on_demand.programs import LETTERS, Comparing, ProgramComparison, known_after
+from node.on_demand.session import Workbench, find_workbench
+from tests.llm_server import LlmServer, says
+from trainer.host.device import processor
+
+_TASK: Final = "tiny-short"
+_TEXTS: Final = {"often.md": 0.3, "rarely.md": 0.05}  # how often rows are shortened
+_BLOCK_S: Final = 30.0
+_RUNS: Final = 3
+_PAIRS: Final = 20
+_BEGUN_S: Final = 2700.0  # after this none is begun
+_REPETITIONS: Final = 400
+_MOST_PAIRS: Final = 48
+_MOST_WRONG: Final = 0.05
+
+Figures = Mapping[str, object]
+
+
+def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
+    """Play the pairs that are missing, then compare what was drawn from their blocks."""
+    ends_s = time.monotonic() + begun_s
+    home.mkdir(parents=True, exist_ok=True)
+    for name in _TEXTS:
+        (home / name).write_text(f"Shorten the rows {name.removesuffix('.md')}.\n")
+    chance = random.Random()
+    settings = {"ARNODE_HOME": str(home / "home"), "ARNODE_LANES": "1", "ARNODE_QUIET_MINUTES": "0"}
+
+    async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
+        return await says(_answer(str(server.questions[-1]["messages"]), chance))(server, request)
+
+    with LlmServer(reply) as server, mock.patch.dict(os.environ, settings):
+        Home(home / "home").prepare()
+        (home / "home" / "config.toml").write_text(f'llm_url = "{server.url}"\n')
+        bench = find_workbench(_TASK, None)
+        place = bench.home.comparisons
+        with kept_lines(place / "kept.jsonl", is_fresh=False) as kept:
+            comparison = ProgramComparison(bench, _comparing(bench, home), kept, place / "blocks")
+            while len(comparison.standing.pairs) < _PAIRS and time.monotonic() < ends_s:
+                asyncio.run(comparison.play(_silent))
+                print(f"  {comparison.standing.differences}", file=sys.stderr, flush=True)
+            standing = comparison.standing
+    often, rarely = ([pair.of(one).gain_nano for pair in standing.pairs] for one in LETTERS)
+    better = [known_after(_drawn(often, rarely, number)) for number in range(_REPETITIONS)]
+    equal = [
+        known_after(_drawn(one, one, number))
+        for one in (often, rarely)
+        for number in range(_REPETITIONS // 2)
+    ]
+    known = [pairs for pairs, verdict in better if verdict == "a"]
+    right, wrong = len(known) / len(better), sum(v != "open" for _, v in equal) / len(equal)
+    return {
+        "holds": len(often) >= _PAIRS and right > 0.5 and wrong <= _MOST_WRONG,
+        "device": processor().slug,
+        "pairs_played": len(often),
+        "minutes_a_pair": round(statistics.fmean(p.ms for p in standing.pairs) / 60_000, 2),
+        "gains": {"often": often, "rarely": rarely},
+        "told_apart": round(right, 3),
+        "told_wrong_way": round(sum(verdict == "b" for _, verdict in better) / len(better), 3),
+        "pairs_until_known": _quantiles(known),
+        "equal_told_apart": round(wrong, 3),
+    }
+
+
+def _comparing(bench: Workbench, home: Path) -> Comparing:
+    often, rarely = (
+        Side(name=name, agents=("small",), text=home / name, spends=True) for name in _TEXTS
+    )
+    return Comparing(
+        sides={"a": often, "b": rarely},
+        task=bench.task,
+        folder=_TASK,
+        block_s=_BLOCK_S,
+        runs=_RUNS,
+    )
+
+
+def _answer(prompt: str, chance: random.Random) -> str:
+    """Return what the model writes: shorter rows as often as its text has it, else nothing new."""
+    often = next(share for name, share in _TEXTS.items() if name.removesuffix(".md") in prompt)
+    found = re.search(r"SEQUENCE = (\d+)", prompt)
+    length = int(found[1]) if found else 0
+    if length > 16 and chance.random() < often:
+        return _edit("Shorter rows", f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} ")
+    epsilon = re.search(r"EPSILON = \S+?(?=[\s\\])", prompt)
+    old = epsilon[0] if epsilon else "EPSILON = 1e-8"
+    return _edit("Another epsilon", old, f"EPSILON = {chance.uniform(0.9, 1.1):.6f}e-8")
+
+
+def _edit(title: str, old: str, new: str) -> str:
+    edit = f"<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n"
+    return f"TITLE: {title}\nWHY: It may do.\ntrain.py\n{edit}"
+
+
+def _drawn(ones: Sequence[int], others: Sequence[int], number: int) -> list[float]:
+    """Return so many differences as pairs of blocks that are drawn would have."""
+    chance = random.Random(f"{number}/{ones[:1]}")
+    return [chance.choice(ones) - chance.choice(others) for _ in range(_MOST_PAIRS)]
+
+
+def _quantiles(counts: Sequence[int]) -> list[int]:
+    """Return the tenth, the half and nine tenths of the way through."""
+    ranked = sorted(counts)
+    return [ranked[round(share * (len(ranked) - 1))] for share in (0.1, 0.5, 0.9)] if ranked else []
+
+
+def _silent(_what: str, _share: float) -> None:
+    """Say nothing."""
