@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from node.commands.basics import json_option, own_console, plain_table, setting_option, task_options
+from node.home.faults import explaining_faults
+from node.home.home import program_file
 from node.line.run_time import run_seconds
 from node.line.task_in_use import named_task
 from node.on_demand.block import Side
@@ -26,7 +28,7 @@ from node.on_demand.programs import (
     task_at,
 )
 from node.on_demand.session import Workbench, find_workbench
-from node.proposing.choice import AUTO, NOBODY, OwnChoice, ProgramChoice, arms_of
+from node.proposing.choice import AUTO, NOBODY, Arm, OwnChoice, ProgramChoice, arms_of
 from node.proposing.opening import require_texts
 from node.settings.agents import AGENT
 from node.store.store import Store
@@ -38,7 +40,7 @@ from protocol.errors import UsageError
 from protocol.units import NANO
 
 _USUAL = "8h"
-_BLOCKS = 32  # in the time that is given
+_BLOCK = "15m"
 _TOLD = 10  # times in a block
 _OPEN = 5  # the exit code of `compare` where nothing was shown
 
@@ -47,7 +49,9 @@ _OPEN = 5  # the exit code of `compare` where nothing was shown
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @click.option("--for", "duration", metavar="SPAN", default=_USUAL, help="At most so long [8h].")
-@click.option("--block", metavar="SPAN", help="How long each works at a time [a 32nd of that].")
+@click.option(
+    "--block", metavar="SPAN", default=_BLOCK, help=f"How long each works at a time [{_BLOCK}]."
+)
 @setting_option("agent", help="Who is told, where A and B are texts (default: the setting).")
 @click.option("--from", "head", metavar="SOURCE", help="Where blocks begin (default: the head).")
 @click.option(
@@ -60,7 +64,7 @@ def compare_programs(
     a: str,
     b: str,
     duration: str,
-    block: str | None,
+    block: str,
     agent: tuple[str, ...],
     head: str | None,
     runs: int,
@@ -78,7 +82,7 @@ def compare_programs(
     goes on where it was.
     """
     for_s = parse_duration(duration)
-    block_s = parse_duration(block) if block else for_s / _BLOCKS
+    block_s = parse_duration(block)
     bench = find_workbench(task, text)
     sides = dict(zip(LETTERS, (_side(bench, one, agent) for one in (a, b)), strict=True))
     _check_spans(bench, for_s, block_s)
@@ -128,10 +132,26 @@ def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Side:
     return Side(
         name=path.name if is_text else word,
         agents=tuple(arm.name for arm in arms),
-        text=path if is_text else None,
+        texts=_texts(bench, arms, path if is_text else None),
         spends=bool(asks),
         visits=any(isinstance(choice, ProgramChoice) for choice in asks),
     )
+
+
+def _texts(
+    bench: Workbench, arms: Sequence[Arm], path: Path | None
+) -> tuple[tuple[str, bytes], ...]:
+    """Return what proposers are told in place of the task's own: a file's text, or the owner's.
+
+    As it is now: what is edited meanwhile is another program.
+    """
+    name, programs = program_file(bench.task.name), bench.home.programs
+    if path is not None:
+        with explaining_faults(path):
+            return ((name, path.read_bytes()),)
+    names = {name, *(program_file(bench.task.name, arm.text) for arm in arms)}
+    found = [programs / one for one in sorted(names)]
+    return tuple((one.name, one.read_bytes()) for one in found if one.is_file())
 
 
 def _proposers(word: str) -> tuple[str, ...]:
@@ -255,7 +275,6 @@ def _document(bench: Workbench, comparing: Comparing, standing: Standing) -> dic
             letter: {
                 "name": side.name,
                 "agents": list(side.agents),
-                "text": side.text and str(side.text),
                 "gain_an_hour": standing.an_hour(letter),
                 **_sums(standing.pairs, letter),
             }

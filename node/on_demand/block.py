@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from node.home.clock import clock_ms
-from node.home.home import PRIVATE_FOLDER, Home, program_file
+from node.home.home import PRIVATE_FOLDER, Home
 from node.line.experiment import ExperimentStep
 from node.on_demand.kept_lines import hexadecimal
 from node.processes.lifeline import Lifeline
@@ -38,13 +38,13 @@ _WORDS: Final = "arnode:"  # what goes before a fault's
 class Side:
     """One of the two that are compared: who proposes, and the text that they are told.
 
-    `agents` are entries of the setting `agent`. Without a text of its own it has the owner's.
+    `agents` are entries of the setting `agent`, `texts` the files of a home's programs, by name.
     `spends`: somebody is asked who may cost something; `visits`: a coding agent is among them.
     """
 
     name: str
     agents: tuple[str, ...]
-    text: Path | None = None
+    texts: tuple[tuple[str, bytes], ...] = ()
     spends: bool = False
     visits: bool = False
 
@@ -79,7 +79,7 @@ class Block:
     async def play(self, owner: Home, *, on_look: Callable[[float], None]) -> None:
         """Play it from its beginning; `on_look` is told again and again how long it has run.
 
-        `owner` is the home whose settings, texts and data it has. Whatever ends this process ends
+        `owner` is the home whose settings and data it has. Whatever ends this process ends
         it. Raises ArnodeError if the node ends by itself.
         """
         self._prepare(owner)
@@ -136,11 +136,9 @@ class Block:
         self.home.data.symlink_to(owner.data)
         if owner.config.exists():
             shutil.copyfile(owner.config, self.home.config)
-        if self.side.text is not None:
-            self.home.programs.mkdir(mode=PRIVATE_FOLDER)
-            shutil.copyfile(self.side.text, self.home.programs / program_file(self.task.name))
-        elif owner.programs.exists():
-            self.home.programs.symlink_to(owner.programs)
+        self.home.programs.mkdir(mode=PRIVATE_FOLDER)
+        for name, text in self.side.texts:
+            (self.home.programs / name).write_bytes(text)
 
     @property
     def _said(self) -> Path:

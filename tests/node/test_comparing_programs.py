@@ -1,5 +1,6 @@
 """Two programs in blocks: what pairs show, what is read again, what a day's limits leave of it."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,8 +77,6 @@ def test_the_two_are_treated_alike(gains: list[tuple[float, float]]) -> None:
 
 def test_equals_are_told_apart_by_chance_in_fewer_than_one_of_twenty() -> None:
     """Half of the blocks find nothing, the others what scatters by its own size, to 40 pairs."""
-    import random
-
     chance = random.Random(1)
 
     def block() -> float:
@@ -88,16 +87,13 @@ def test_equals_are_told_apart_by_chance_in_fewer_than_one_of_twenty() -> None:
     assert sum(verdict != "open" for verdict in ended) / repetitions < 0.05
 
 
-def comparing(task: Task, texts: Path, **other: float) -> Comparing:
-    texts.mkdir(exist_ok=True)
-    for name in ("bold.md", "timid.md"):
-        (texts / name).write_text(name)
-    bold, timid = (
-        Side(name=name, agents=("small",), text=texts / name) for name in ("bold.md", "timid.md")
-    )
-    block_s = other.get("block_s", 60.0)
+def comparing(task: Task, *, bold: bytes = b"Be bold.") -> Comparing:
+    sides = [
+        Side(name=name, agents=("small",), texts=(("short.md", text),))
+        for name, text in (("bold.md", bold), ("timid.md", b"Be timid."))
+    ]
     return Comparing(
-        sides={"a": bold, "b": timid}, task=task, folder="short", block_s=block_s, runs=3
+        sides={"a": sides[0], "b": sides[1]}, task=task, folder="short", block_s=60.0, runs=3
     )
 
 
@@ -106,7 +102,7 @@ def test_what_was_played_before_is_there_again_if_nothing_changed(
 ) -> None:
     task = load_task(SHORT_TASK, data_dir=home.data)
     bench = Workbench(home=home, config=Config(), task=task)
-    first = comparing(task, tmp_path / "texts")
+    first = comparing(task)
     kept = pair(0.3, 0.1, setting=first.setting)
     with kept_lines(tmp_path / "kept.jsonl", is_fresh=False) as lines:
         lines.append(kept)
@@ -117,8 +113,7 @@ def test_what_was_played_before_is_there_again_if_nothing_changed(
         other = ProgramComparison(bench, longer, lines, tmp_path / "blocks")
         assert again.standing.pairs == (kept,)
         assert other.standing.pairs == ()
-    (tmp_path / "texts" / "bold.md").write_text("bolder")
-    assert first.setting != kept.setting
+    assert comparing(task, bold=b"Be bolder.").setting != first.setting
 
 
 def test_another_head_is_the_baseline_of_a_task_of_its_own(home: Home, tmp_path: Path) -> None:

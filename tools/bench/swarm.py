@@ -100,7 +100,7 @@ def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
         for share in OVERLAP_LIARS
         if (nodes > 1 or (share == 0 and not is_shared)) and not (is_shared and name in _NO_POOL)
     ]
-    reached = _played(jobs, kept / f"overlap-{_code_digest()}.jsonl", begun_s)
+    reached = _played(jobs, kept / f"overlap-{code_digest()}.jsonl", begun_s)
     told: dict[str, dict[str, dict[str, object]]] = {}
     for name, is_shared, nodes, share in dict.fromkeys(job[:4] for job in jobs):
         if nodes == 1:
@@ -146,7 +146,7 @@ def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[i
                 kept.flush()
 
 
-def _code_digest() -> str:
+def code_digest() -> str:
     """Return a digest of the code that figures follow from: others answer nothing any more."""
     digest = hashlib.sha256()
     for folder in ("protocol", "node/line", "node/loop", "agent/knobs", "tools/bench"):

@@ -34,6 +34,7 @@ from tools.soak.night import run_night
 from tools.soak.page import run_page
 from tools.soak.planted import run_planted
 from tools.soak.programs import run_programs
+from tools.soak.several import run_several
 from tools.soak.stopping import run_stopping
 from tools.soak.together import run_together
 from tools.soak.traffic import run_traffic
@@ -68,6 +69,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "model": run_model,
     "first": run_first,
     "programs": run_programs,
+    "several": run_several,
     "page": run_page,
     "watched": run_watched,
     "stopping": run_stopping,

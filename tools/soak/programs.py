@@ -20,16 +20,17 @@ from unittest import mock
 
 from aiohttp import web
 
-from node.home.home import Home
+from node.home.home import Home, program_file
 from node.on_demand.block import Side
 from node.on_demand.kept_lines import kept_lines
 from node.on_demand.programs import LETTERS, Comparing, ProgramComparison, known_after
 from node.on_demand.session import Workbench, find_workbench
 from tests.llm_server import LlmServer, says
+from tools.soak.scripted_model import edit, idle_edit
 from trainer.host.device import processor
 
 _TASK: Final = "tiny-short"
-_TEXTS: Final = {"often.md": 0.3, "rarely.md": 0.05}  # how often rows are shortened
+_HOW_OFTEN: Final = {"often": 0.3, "rarely": 0.05}  # rows are shortened, of so many answers
 _BLOCK_S: Final = 30.0
 _RUNS: Final = 3
 _PAIRS: Final = 20
@@ -44,9 +45,6 @@ Figures = Mapping[str, object]
 def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
     """Play the pairs that are missing, then compare what was drawn from their blocks."""
     ends_s = time.monotonic() + begun_s
-    home.mkdir(parents=True, exist_ok=True)
-    for name in _TEXTS:
-        (home / name).write_text(f"Shorten the rows {name.removesuffix('.md')}.\n")
     chance = random.Random()
     settings = {"ARNODE_HOME": str(home / "home"), "ARNODE_LANES": "1", "ARNODE_QUIET_MINUTES": "0"}
 
@@ -59,7 +57,7 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
         bench = find_workbench(_TASK, None)
         place = bench.home.comparisons
         with kept_lines(place / "kept.jsonl", is_fresh=False) as kept:
-            comparison = ProgramComparison(bench, _comparing(bench, home), kept, place / "blocks")
+            comparison = ProgramComparison(bench, _comparing(bench), kept, place / "blocks")
             while len(comparison.standing.pairs) < _PAIRS and time.monotonic() < ends_s:
                 asyncio.run(comparison.play(_silent))
                 print(f"  {comparison.standing.differences}", file=sys.stderr, flush=True)
@@ -86,9 +84,16 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
     }
 
 
-def _comparing(bench: Workbench, home: Path) -> Comparing:
+def _comparing(bench: Workbench) -> Comparing:
+    text_file = program_file(bench.task.name)
     often, rarely = (
-        Side(name=name, agents=("small",), text=home / name, spends=True) for name in _TEXTS
+        Side(
+            name=how,
+            agents=("small",),
+            texts=((text_file, f"Shorten the rows {how}.\n".encode()),),
+            spends=True,
+        )
+        for how in _HOW_OFTEN
     )
     return Comparing(
         sides={"a": often, "b": rarely},
@@ -101,19 +106,12 @@ def _comparing(bench: Workbench, home: Path) -> Comparing:
 
 def _answer(prompt: str, chance: random.Random) -> str:
     """Return what the model writes: shorter rows as often as its text has it, else nothing new."""
-    often = next(share for name, share in _TEXTS.items() if name.removesuffix(".md") in prompt)
+    often = next(share for how, share in _HOW_OFTEN.items() if f"rows {how}." in prompt)
     found = re.search(r"SEQUENCE = (\d+)", prompt)
     length = int(found[1]) if found else 0
     if length > 16 and chance.random() < often:
-        return _edit("Shorter rows", f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} ")
-    epsilon = re.search(r"EPSILON = \S+?(?=[\s\\])", prompt)
-    old = epsilon[0] if epsilon else "EPSILON = 1e-8"
-    return _edit("Another epsilon", old, f"EPSILON = {chance.uniform(0.9, 1.1):.6f}e-8")
-
-
-def _edit(title: str, old: str, new: str) -> str:
-    edit = f"<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n"
-    return f"TITLE: {title}\nWHY: It may do.\ntrain.py\n{edit}"
+        return edit("Shorter rows", f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} ")
+    return idle_edit(prompt, chance)
 
 
 def _drawn(ones: Sequence[int], others: Sequence[int], number: int) -> list[float]:

@@ -1,0 +1,119 @@
+"""Two who propose to one real node, of whom one is better by construction, beside each alone.
+
+Knobs find what there is to find on `tiny-short`; a model with a script only writes constants that
+change nothing. Each session has as many experiments, on a home of its own, and what its line truly
+gains afterwards is measured on seeds that no session saw. As runs come to the same bits however
+busy the machine is, nothing here depends on time.
+"""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from node.home.home import Home
+from node.line.experiment import ExperimentStep
+from node.store.blobs import Blobs
+from node.store.store import Store
+from tests.llm_server import LlmServer, says
+from tools.dying import dying
+from tools.soak.measuring import MEASURED_SEEDS, measure, open_runner, worth_of
+from tools.soak.scripted_model import idle_edit
+from trainer.task_kinds import load_task
+
+_TASK: Final = "tiny-short"
+_EXPERIMENTS: Final = 100  # a night of the models that this network is for
+_SEEDS: Final = MEASURED_SEEDS[:12]
+_MODEL: Final = "small"
+_SESSIONS: Final[Mapping[str, Sequence[str]]] = {
+    "knobs": ("knobs",),
+    "model": (_MODEL,),
+    "both": ("knobs", _MODEL),
+}
+_LEAST_SHARE: Final = 0.9  # of what the better one alone gained
+
+Figures = Mapping[str, object]
+
+
+def run_several(home: Path) -> Figures:
+    """Play the three sessions, as far as they are not played yet, and measure their lines."""
+    chance = random.Random(1)
+
+    async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
+        return await says(idle_edit(str(server.questions[-1]["messages"]), chance))(server, request)
+
+    with LlmServer(reply) as server:
+        for name, agents in _SESSIONS.items():
+            _play(Home(home / name), agents, server.url)
+    told = {name: _ended(Home(home / name)) for name in _SESSIONS}
+    gains = asyncio.run(_gains(home))
+    share = gains["both"][0] / max(gains["knobs"][0], gains["model"][0])
+    return {
+        "holds": share >= _LEAST_SHARE,
+        "experiments": told,
+        "gain_and_its_error": gains,
+        "both_beside_the_better": round(share, 3),
+    }
+
+
+def _play(home: Home, agents: Sequence[str], url: str) -> None:
+    home.prepare()
+    left = _EXPERIMENTS - sum(_ended(home).values())
+    if left <= 0:
+        return
+    command = [sys.executable, "-m", "node", "start", "--task", _TASK, "--network", "none"]
+    command += ["--web", "none", "--lanes", "1", "--max-experiments", str(left)]
+    for agent in agents:
+        command += ["--agent", agent]
+    with (home.root / "said").open("ab") as said:
+        subprocess.run(
+            dying(command),
+            env={
+                **os.environ,
+                "ARNODE_HOME": str(home.root),
+                "ARNODE_LLM_URL": url,
+                "ARNODE_QUIET_MINUTES": "0",  # others work on this machine
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            check=True,
+        )
+    print(f"  {home.root.name}: {_ended(home)}", file=sys.stderr, flush=True)
+
+
+def _ended(home: Home) -> dict[str, int]:
+    """Return how many experiments of each arm have ended."""
+    if not home.store.exists():
+        return {}
+    with Store.open_read_only(home) as store:
+        (line, *_) = store.jobs.lines() or (None,)
+        steps = (
+            [job.step for job in store.jobs.closed_jobs(line.key, ExperimentStep)] if line else []
+        )
+    arms = [step.arm for step in steps if step.arm is not None]
+    return {arm: arms.count(arm) for arm in sorted(set(arms))}
+
+
+async def _gains(home: Path) -> dict[str, tuple[float, float]]:
+    """Return how far each session's line lies below the baseline, with the error of that."""
+    task = load_task(_TASK, data_dir=home / "data")
+    sources = {"baseline": task.source}
+    for name in _SESSIONS:
+        own = Home(home / name)
+        with Store.open_read_only(own) as store:
+            (line,) = store.jobs.lines()
+        sources[name] = Blobs(own.blobs).get_source(line.working)
+    async with open_runner(task, home) as runner:
+        await measure(runner, sources, seeds=_SEEDS)
+        worths = {
+            name: worth_of(runner.kept, task.source, sources[name], seeds=_SEEDS)
+            for name in _SESSIONS
+        }
+    return {name: (round(one.gain, 4), round(one.error, 4)) for name, one in worths.items()}
