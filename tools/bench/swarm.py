@@ -35,6 +35,14 @@ _OVERLAP_SEEDS = 12
 _LEAST_SEEDS = 3  # for an interval
 _MOST_RUNS = 12_000.0  # of one node
 _BEGUN_S = 3000.0  # after this no job is begun
+# What the simulation is made of.
+_SIMULATES = (
+    "protocol", "node/line", "node/loop/session_plan.py", "agent/knobs/proposer.py",
+    *(f"tools/bench/{name}.py" for name in (
+        "assumptions", "members", "rivals", "streams", "worlds", "swarm",
+    )),
+    "tests/protocol/scatter.py",
+)  # fmt: skip
 _NOWHERE = [None] * len(OVERLAP_TARGETS_SD)
 _NO_POOL = [name for name, assumed in SETS.items() if assumed.pool is None]  # nothing to share out
 
@@ -149,8 +157,8 @@ def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[i
 def code_digest() -> str:
     """Return a digest of the code that figures follow from: others answer nothing any more."""
     digest = hashlib.sha256()
-    for folder in ("protocol", "node/line", "node/loop", "agent/knobs", "tools/bench"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
+    for name in _SIMULATES:
+        for path in sorted((ROOT / name).rglob("*.py")) or [ROOT / name]:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -219,9 +219,9 @@ def _faults(place: Path) -> dict[str, object]:
         done["the node killed"] = round(time.monotonic() - began_s)
         after = {(run.job_id, run.ordinal): run for run in node.ended()}
     wrong = [f"run {key} is another one" for key, run in seen.items() if after.get(key) != run]
-    seeds = [run.seed for run in after.values()]
-    if len(set(seeds)) != len(seeds):
-        wrong.append("a seed was counted twice")
+    drawn = [(run.tree, run.seed) for run in after.values()]  # a pair's two runs share their seed
+    if len(set(drawn)) != len(drawn):
+        wrong.append("a run was counted twice")
     check = subprocess.run(
         [sys.executable, "-m", "node", "fsck"],
         env={**os.environ, "ARNODE_HOME": str(place)},
