@@ -128,7 +128,9 @@ class Comparing:
     @property
     def setting(self) -> bytes:
         """The digest of all of it: pairs of another setting answer nothing."""
-        sides: list[Value] = [[list(side.agents), dict(side.texts)] for side in self.sides.values()]
+        sides: list[Value] = [
+            [list(side.agents), [list(one) for one in side.texts]] for side in self.sides.values()
+        ]
         values: list[Value] = [sides, self.task.id, round(1000 * self.block_s), self.runs]
         return hashlib.sha256(encode(values)).digest()
 
