@@ -24,6 +24,6 @@ def _planned(
 ) -> Iterator[RunDescription]:
     jobs = store.jobs.open_jobs(line, *KINDS)
     for job in sorted(jobs, key=lambda one: KINDS.index(type(one.step))):
-        for run in store.jobs.runs_of(job.id):
-            if run.outcome is None and (run.job_id, run.ordinal) not in begun:
+        for run in store.jobs.open_runs_of(job.id):
+            if (run.job_id, run.ordinal) not in begun:
                 yield job.step.describe(store, run)

@@ -278,10 +278,9 @@ class Agenda:
     def _unfinished(self, job: Job[Any]) -> PlannedRun | None:
         """Return a planned run that nobody is at, also one that a kill cut short, with its seed."""
         own = self._ledger.publication.author
-        for run in self._store.jobs.runs_of(job.id):
+        for run in self._store.jobs.open_runs_of(job.id):
             is_barred = self._is_foreign_barred and job.step.is_foreign(run, own)
-            is_open = run.outcome is None and (run.job_id, run.ordinal) not in self._running
-            if is_open and not is_barred:
+            if (run.job_id, run.ordinal) not in self._running and not is_barred:
                 return run
         return None
 

@@ -7,8 +7,9 @@ which whoever decides opens; what is written outside of one is one by itself.
 from bisect import bisect_right, insort
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.database import Database
@@ -29,6 +30,7 @@ from protocol.errors import Rejected
 from protocol.runs import Role, Run
 
 _number = attrgetter("id")
+_READ: Final = 512  # steps that are kept as read: more than are ever open at once
 
 
 class JobStore:
@@ -174,6 +176,10 @@ class JobStore:
         """Return a job's runs in the order they were planned."""
         return self._runs("job = ? ORDER BY ordinal", (job_id,))
 
+    def open_runs_of(self, job_id: int) -> list[PlannedRun]:
+        """Return those of a job's runs that have not ended, in the order they were planned."""
+        return self._runs("job = ? AND outcome IS NULL ORDER BY ordinal", (job_id,))
+
     def latest_of(self, line: LineKey, tree: bytes, *, limit: int) -> list[StoredOutcome]:
         """Return how the latest runs of a tree on a line ended, the newest first."""
         ended = self._runs(
@@ -296,6 +302,12 @@ class JobStore:
 
 
 def _read_step(kind: type[S], body: bytes) -> S:
+    return cast("S", _step(kind, body))
+
+
+@lru_cache(maxsize=_READ)
+def _step(kind: type[Step], body: bytes) -> Step:
+    """Read a step. Open ones are asked for again and again, and nothing changes one in place."""
     step = kind.from_value(body_value(body))
     if isinstance(step, Rejected):
         raise DamagedStoreError(f"a job in the store does not read: {step.reason}", DAMAGED_HINT)

@@ -215,6 +215,7 @@ def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: 
     assert [closed.id for closed in store.jobs.closed_jobs(LINE, FreeStep)] == [job.id]
     assert store.jobs.closed_jobs(LINE, BaselineStep) == []
     assert store.jobs.runs_of(job.id) == [done, later]
+    assert store.jobs.open_runs_of(job.id) == [later]
 
 
 def test_outcomes_of_before_there_were_stages_and_curves_still_read() -> None:
