@@ -200,7 +200,7 @@ class ProgramComparison:
     def _fits(self, for_s: float) -> bool:
         """Whether another pair ends in time, if it takes as long as they do."""
         taken_s = [pair.ms / 1000 for pair in self._pairs]
-        next_s = fmean(taken_s) if taken_s else 2 * self._comparing.block_s
+        next_s = max(2 * self._comparing.block_s, fmean(taken_s) if taken_s else 0.0)
         return sum(taken_s) + next_s <= for_s
 
     def _drawn(self, *numbers: int) -> int:
