@@ -1,8 +1,9 @@
 """Nodes that work together on real runs, beside one alone: how soon the typical one is as far.
 
 Each node is the program that ships, with a home, a key and a network process of its own; they meet
-at a bootstrap node. All share this machine's cores, so that time is counted in runs of each: what
-a run comes to is the same bits however busy the machine is. Whose working line was which source
+at a bootstrap node. They take turns on this machine's cores, as many at a time as there are cores,
+always those that have had fewest runs; time is counted in runs of each, which come to the same bits
+however long they take. Whose working line was which source
 after how many runs is written down while they work; what these sources truly gain is measured
 afterwards, on seeds that no node has seen, the baseline beside them.
 
@@ -12,6 +13,7 @@ tools/soak/recorded/.
 
 import asyncio
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.demo.cast import NETWORK, TASK, Actor, Cast, address_of, ended
+from node.home.control import call, is_running
 from node.home.home import Home
 from node.networks.invites import write_invite
 from node.networks.known import create_network
@@ -37,10 +40,10 @@ from trainer.task_kinds import load_task
 
 _REPETITIONS: Final = 3
 _NODES: Final = 8
-_RUNS: Final[Mapping[int, int]] = {1: 240, _NODES: 110}  # of each node; a group is to be sooner
+_RUNS: Final[Mapping[int, int]] = {1: 240, _NODES: 120}  # of each node; a group is to be sooner
 _TARGETS: Final = (0.45, 0.5, 0.55)  # bits per byte below the baseline
-_SEEDS: Final[Mapping[int, Sequence[int]]] = {1: MEASURED_SEEDS[:6], _NODES: MEASURED_SEEDS[:3]}
-_LOOKED_S: Final = 5.0
+_SEEDS: Final = MEASURED_SEEDS[:6]
+_TURN_S: Final = 15.0
 _LONGEST_S: Final = 5400.0  # for one group
 _BEGUN_S: Final = 1800.0  # after this none is begun
 _SETTINGS: Final[Mapping[str, str]] = {
@@ -152,8 +155,10 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
             await cast.start(f"node-{number}", start, _SETTINGS) for number in range(group.nodes)
         ]
         end_s = time.monotonic() + longest_s
+        turns = _Turns(nodes)
         while time.monotonic() < end_s:
-            await asyncio.sleep(_LOOKED_S)
+            await turns.give()
+            await asyncio.sleep(_TURN_S)
             if dead := next((one for one in nodes if one.process.returncode is not None), None):
                 raise ended(dead)
             row = await asyncio.to_thread(lambda: [_standing(node) for node in nodes])
@@ -163,6 +168,39 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
             if statistics.fmean(runs for _, runs in row) >= _RUNS[group.nodes]:
                 break
     return seen
+
+
+class _Turns:
+    """Which of the nodes may begin runs: as many as there are cores, for a turn."""
+
+    def __init__(self, nodes: Sequence[Actor]) -> None:
+        self._nodes = nodes
+        self._at_work: set[str] | None = None  # None: nobody was paused yet
+
+    async def give(self) -> None:
+        """Give the next turn to those that have had fewest runs; the others end what they run."""
+        cores = len(os.sched_getaffinity(0))
+        if len(self._nodes) <= cores:
+            return
+        if self._at_work is None:
+            await asyncio.gather(*(_awaited(node) for node in self._nodes))
+            self._at_work = {node.name for node in self._nodes}
+        ranked = sorted(self._nodes, key=lambda node: _standing(node)[1])
+        following = {node.name for node in ranked[:cores]}
+        for node in self._nodes:
+            if node.name in self._at_work - following:
+                await asyncio.to_thread(call, node.home.socket, "pause", {"at_end": True})
+        for node in self._nodes:
+            if node.name in following - self._at_work:
+                await asyncio.to_thread(call, node.home.socket, "resume")
+        self._at_work = following
+
+
+async def _awaited(node: Actor) -> None:
+    while not is_running(node.home.socket):
+        if node.process.returncode is not None:
+            raise ended(node)
+        await asyncio.sleep(0.2)
 
 
 def _standing(node: Actor) -> tuple[str, int]:
@@ -186,8 +224,8 @@ async def _true_gains(
                 blobs = Blobs(Home(home / group.name / f"node-{number}").blobs)
                 sources[tree] = blobs.get_source(bytes.fromhex(tree))
     async with open_runner(task, home) as runner:
-        await measure(runner, sources, seeds=_SEEDS[group.nodes])
+        await measure(runner, sources, seeds=_SEEDS)
         return {
-            tree: worth_of(runner.kept, task.source, source, seeds=_SEEDS[group.nodes]).gain
+            tree: worth_of(runner.kept, task.source, source, seeds=_SEEDS).gain
             for tree, source in sources.items()
         }
