@@ -1,18 +1,19 @@
 """What is said to a model and what it answered, in turns, within a bound.
 
 The prompt comes first and gives way to the turns that follow it: it is written anew, shorter, for
-each question. Knows nothing of what makes an answer good.
+each question. Knows nothing of what it says, nor of what makes an answer good.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from agent.completion import Completion, Message
 from agent.model.answers.answer import without_thoughts
 from agent.model.answers.draft import Slip
 from agent.model.answers.joining import whole_lines
-from agent.model.prompt import fence_of, prompt
-from agent.proposal import Context, Silence
+from agent.model.quoting import Fence
+from agent.proposal import Silence
 
 _MAX_TURN = 12_000  # characters of an answer that are shown to its author again
 _MAX_CUT_TURN = 1_000
@@ -22,13 +23,19 @@ Your answer was cut off there. Go on where it stopped: begin with its last line 
 what follows it. Say nothing else, and put nothing around it."""
 _SHRUNK: Final = 2  # a conversation that was too long goes on in one part in so many
 
+Begin: TypeAlias = Callable[[int], tuple[Message, ...] | Silence]
+"""Writes a prompt of at most so many characters, or says why there is none."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Conversation:
-    """One proposal's questions and answers, at most `limit_chars` long."""
+    """Questions to a model and its answers, at most `limit_chars` long.
 
-    context: Context
-    secret: bytes = field(repr=False)
+    `begin` writes the prompt, whose quotes are in `fence`.
+    """
+
+    begin: Begin
+    fence: Fence
     limit_chars: int
     _resumed: int = field(default=0, init=False)
     _unfinished: tuple[Message, ...] = field(default=(), init=False)
@@ -41,7 +48,7 @@ class Conversation:
         while True:
             turns = [message for turn in (*self._turns, self._unfinished) for message in turn]
             left = self.limit_chars - sum(len(message.content) for message in turns)
-            begun = prompt(self.context, limit_chars=left, secret=self.secret)
+            begun = self.begin(left)
             if not isinstance(begun, Silence):
                 return (*begun, *turns)
             if not self._turns:
@@ -80,12 +87,11 @@ class Conversation:
         said = without_thoughts(answer.text).strip() or "(nothing)"
         limit = _MAX_CUT_TURN if answer.is_cut else _MAX_TURN
         shown = said if len(said) <= limit else f"{said[:limit]}\n…"
-        fence = fence_of(self.context, self.secret)
         told = [slip.message]
         if slip.source_lines:
-            told.append(fence.source("a part of the file", "\n".join(slip.source_lines)))
+            told.append(self.fence.source("a part of the file", "\n".join(slip.source_lines)))
         if slip.quoted:
-            told.append(fence.quote("what this is about", slip.quoted))
+            told.append(self.fence.quote("what this is about", slip.quoted))
         told.append("Answer again, whole, in the same format; the file is as it was shown first.")
         self._turns.append(
             (

@@ -8,20 +8,20 @@ what it may cost, is the business of the `Complete` that is handed in.
 
 import asyncio
 import hashlib
-import math
 import re
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
-from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind, ModelCost
+from agent.completion import Complete, Completion, ModelCost
 from agent.model.answers.answer import parse_answer
 from agent.model.answers.draft import Draft, Slip
-from agent.model.answers.joining import joined
+from agent.model.asking import MAX_DETAIL, MAX_MODEL, NOTHING_USABLE_S, Asker, QuestionLimits
 from agent.model.conversation import Conversation
 from agent.model.facts import facts, known_names
 from agent.model.matching import apply_draft
 from agent.model.novelty import Repeat, built_on, repeat_of
 from agent.model.others_work import peer_row
+from agent.model.prompt import fence_of, prompt
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
 from agent.model.table import Teller
 from agent.proposal import MAX_REPAIRS, Context, Proposal, Silence, repair_key
@@ -34,39 +34,8 @@ from protocol.source import Source
 NAME: Final = "llm"
 MAX_TRIES: Final = 3
 _MAX_SLUG = 60
-_MAX_MODEL = 80
 _MOST_MARKS = 6
-_MAX_DETAIL = 200
-
-# How long to leave a model alone after a fault, and whether twice as long after each more.
-_PAUSES_S: Final[dict[FaultKind, float]] = {
-    "unauthorized": 3600.0,
-    "unknown_model": 3600.0,
-    "overflow": 3600.0,
-    "over_budget": 3600.0,
-    "rate_limited": 60.0,
-    "unreachable": 60.0,
-    "server": 60.0,
-    "timeout": 60.0,
-    "garbage": 60.0,
-    "empty": 60.0,
-    "worker": 30.0,
-}
-_LONGEST_PAUSE_S = 3600.0
-# To look whether a server is back costs a call at most, and whoever starts it again waits for it.
-_LONGEST_PAUSES_S: Final[dict[FaultKind, float]] = {"unreachable": 300.0}
-_NO_IDEA_S = 60.0
-_DAY_S = 86_400.0
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuestionLimits:
-    """What one question may be: characters of the conversation, tokens and seconds of an answer."""
-
-    prompt_chars: int
-    answer_tokens: int
-    timeout_s: float
 
 
 @dataclass(slots=True, eq=False)
@@ -82,11 +51,12 @@ class ModelProposer:
     limits: QuestionLimits
     check: Check
     secret: bytes = field(repr=False)
-    _faults: int = field(default=0, init=False)  # in a row
+    _asker: Asker = field(init=False)
 
     def __post_init__(self) -> None:
         fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
-        self.model = one_line(self.model, _MAX_MODEL)
+        self.model = one_line(self.model, MAX_MODEL)
+        self._asker = Asker(self.complete, self.limits)
 
     @property
     def name(self) -> str:
@@ -98,12 +68,14 @@ class ModelProposer:
         if context.crash is not None and context.crash.attempt > MAX_REPAIRS:
             return Silence(reason=f"mended {MAX_REPAIRS} times already", retry_s=0.0)
         talk = Conversation(
-            context=context, secret=self.secret, limit_chars=self.limits.prompt_chars
+            begin=lambda chars: prompt(context, limit_chars=chars, secret=self.secret),
+            fence=fence_of(context, self.secret),
+            limit_chars=self.limits.prompt_chars,
         )
         cost = ModelCost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
-            answer, spent = await self._answer(talk)
+            answer, spent = await self._asker.answer(talk)
             cost += spent
             if isinstance(answer, Silence):
                 return replace(answer, cost=cost)
@@ -115,45 +87,8 @@ class ModelProposer:
                 break  # it was told once
             was_repeated = was_repeated or slip.is_repeated
             talk.go_on(answer, slip)
-        reason = f"{self.model} gave no usable answer: {one_line(slip.message, _MAX_DETAIL)}"
-        return Silence(reason=reason, retry_s=_NO_IDEA_S, cost=cost)
-
-    async def _answer(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
-        """Return the next answer, in one piece if it came in several, and what asking took."""
-        answer, cost = await self._ask(talk)
-        while (
-            isinstance(answer, Completion)
-            and answer.is_cut
-            and await asyncio.to_thread(talk.resume, answer.text)
-        ):
-            more, spent = await self._ask(talk)
-            cost += spent
-            if isinstance(more, Silence):
-                return more, cost
-            whole = await asyncio.to_thread(joined, answer.text, more.text)
-            answer = replace(more, text=whole, cost=answer.cost + more.cost)
-        return answer, cost
-
-    async def _ask(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
-        """Return what comes next of the model, or why nothing does, and what asking took."""
-        cost = ModelCost()
-        while True:
-            messages = await asyncio.to_thread(talk.messages)
-            if isinstance(messages, Silence):
-                return messages, cost
-            question = CompletionRequest(
-                messages=messages,
-                max_tokens=self.limits.answer_tokens,
-                timeout_s=self.limits.timeout_s,
-            )
-            answer = await self.complete(question)
-            cost += answer.cost
-            if isinstance(answer, Completion):
-                self._faults = 0
-                return answer, cost
-            if answer.kind != "overflow" or not talk.shrink():
-                self._faults += 1
-                return _silence(answer, self._faults), cost
+        reason = f"{self.model} gave no usable answer: {one_line(slip.message, MAX_DETAIL)}"
+        return Silence(reason=reason, retry_s=NOTHING_USABLE_S, cost=cost)
 
     async def _judge(self, context: Context, answer: Completion) -> Proposal | Slip:
         """Return the patch that an answer is, or what is wrong with it."""
@@ -228,7 +163,7 @@ def _key(context: Context, title: str, fingerprint: bytes) -> str:
 def _unfit(checked: Checked, source: Source) -> Slip:
     """Say why a source may not be run."""
     if checked.fault or not checked.marks:
-        fault = one_line(checked.fault, _MAX_DETAIL) or "it could not be read"
+        fault = one_line(checked.fault, MAX_DETAIL) or "it could not be read"
         return Slip(message=f"Your version cannot be run: {fault}.")
     rows = tuple(
         one_line(f"{mark.path}, line {mark.line}: {mark.text}", MAX_WHY)
@@ -268,17 +203,7 @@ def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
             is_repeated=True,
         )
     return Slip(
-        message="This very program was run before, however it is written. Propose something else.",
+        message="This very program was run or proposed before, however it is written. Propose "
+        "something else.",
         is_repeated=True,
     )
-
-
-def _silence(fault: Fault, faults: int) -> Silence:
-    """Return a pause: as long as the other end asked for, else longer with every fault in a row."""
-    longest_s = _LONGEST_PAUSES_S.get(fault.kind, _LONGEST_PAUSE_S)
-    pause_s = min(longest_s, _PAUSES_S[fault.kind] * 2.0 ** min(faults - 1, 20))
-    if fault.retry_s is not None and math.isfinite(fault.retry_s):
-        pause_s = min(max(1.0, fault.retry_s), _DAY_S)
-    detail = one_line(fault.detail, _MAX_DETAIL)
-    words = fault.kind.replace("_", " ")
-    return Silence(reason=f"{words}: {detail}" if detail else words, retry_s=pause_s)

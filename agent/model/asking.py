@@ -1,0 +1,106 @@
+"""Asks one model what a conversation is to go on with, and says how long to leave it alone.
+
+A prompt that was too long is written anew, shorter; an answer that was cut is gone on with. Who
+answers, and what it may cost, is the business of the `Complete` that is handed in; what makes an
+answer good, that of whoever asks.
+"""
+
+import asyncio
+import math
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind, ModelCost
+from agent.model.answers.joining import joined
+from agent.model.conversation import Conversation
+from agent.model.quoting import one_line
+from agent.proposal import Silence
+
+MAX_MODEL: Final = 80  # characters of a model's name
+MAX_DETAIL: Final = 200  # of why it has nothing
+NOTHING_USABLE_S: Final = 60.0  # to leave one alone that answered, and with nothing to be used
+
+# How long to leave a model alone after a fault, and whether twice as long after each more.
+_PAUSES_S: Final[dict[FaultKind, float]] = {
+    "unauthorized": 3600.0,
+    "unknown_model": 3600.0,
+    "overflow": 3600.0,
+    "over_budget": 3600.0,
+    "rate_limited": 60.0,
+    "unreachable": 60.0,
+    "server": 60.0,
+    "timeout": 60.0,
+    "garbage": 60.0,
+    "empty": 60.0,
+    "worker": 30.0,
+}
+_LONGEST_PAUSE_S = 3600.0
+# To look whether a server is back costs a call at most, and whoever starts it again waits for it.
+_LONGEST_PAUSES_S: Final[dict[FaultKind, float]] = {"unreachable": 300.0}
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionLimits:
+    """What one question may be: characters of the conversation, tokens and seconds of an answer."""
+
+    prompt_chars: int
+    answer_tokens: int
+    timeout_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Asker:
+    """Asks one model, within limits, and counts its faults in a row."""
+
+    complete: Complete
+    limits: QuestionLimits
+    _faults: int = field(default=0, init=False)  # in a row
+
+    async def answer(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
+        """Return the next answer, in one piece if it came in several, and what asking took."""
+        answer, cost = await self._ask(talk)
+        while (
+            isinstance(answer, Completion)
+            and answer.is_cut
+            and await asyncio.to_thread(talk.resume, answer.text)
+        ):
+            more, spent = await self._ask(talk)
+            cost += spent
+            if isinstance(more, Silence):
+                return more, cost
+            whole = await asyncio.to_thread(joined, answer.text, more.text)
+            answer = replace(more, text=whole, cost=answer.cost + more.cost)
+        return answer, cost
+
+    async def _ask(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
+        """Return what comes next of the model, or why nothing does, and what asking took."""
+        cost = ModelCost()
+        while True:
+            messages = await asyncio.to_thread(talk.messages)
+            if isinstance(messages, Silence):
+                return messages, cost
+            question = CompletionRequest(
+                messages=messages,
+                max_tokens=self.limits.answer_tokens,
+                timeout_s=self.limits.timeout_s,
+            )
+            answer = await self.complete(question)
+            cost += answer.cost
+            if isinstance(answer, Completion):
+                self._faults = 0
+                return answer, cost
+            if answer.kind != "overflow" or not talk.shrink():
+                self._faults += 1
+                return _silence(answer, self._faults), cost
+
+
+def _silence(fault: Fault, faults: int) -> Silence:
+    """Return a pause: as long as the other end asked for, else longer with every fault in a row."""
+    longest_s = _LONGEST_PAUSES_S.get(fault.kind, _LONGEST_PAUSE_S)
+    pause_s = min(longest_s, _PAUSES_S[fault.kind] * 2.0 ** min(faults - 1, 20))
+    if fault.retry_s is not None and math.isfinite(fault.retry_s):
+        pause_s = min(max(1.0, fault.retry_s), _DAY_S)
+    detail = one_line(fault.detail, MAX_DETAIL)
+    words = fault.kind.replace("_", " ")
+    return Silence(reason=f"{words}: {detail}" if detail else words, retry_s=pause_s)
