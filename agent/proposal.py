@@ -105,7 +105,8 @@ class Brief:
     `measured` are points, a line each: how the task's kind measures a change. `noise_sd` is of one
     run here, in the metric's unit; `base` what the working line measures; `policy` says when a
     change is kept. `imports` are modules that a source may import beside those that it has;
-    `notes` are the owner's latest words; `left` is what there is still to spend.
+    `notes` are the owner's latest words, `planner_aim` those of the model that plans, "" if none
+    does; `left` is what there is still to spend.
     """
 
     task: str
@@ -122,6 +123,7 @@ class Brief:
     imports: frozenset[str]
     policy: Policy = DEFAULT
     notes: tuple[str, ...] = ()
+    planner_aim: str = ""
     left: Left = NO_END
 
 
@@ -202,7 +204,8 @@ class Context:
 
     `history` is this node's own, oldest first, `imported` what another tool says came of what it
     tried. `crash` asks for a mend of that, `aim` says what is wanted most, `scales` what became of
-    its own finds on other rungs. Of files with `regions` only these may change.
+    its own finds on other rungs, `drafted` has the titles of what was proposed for the same slot
+    already. Of files with `regions` only these may change.
     `show_unverified_words`: the user lets models read what nobody checked here. `in_vain` are
     titles of what others say to have tried for nothing, `others_part` the names of moves that fall
     to others of those who draw on the same list.
@@ -224,6 +227,7 @@ class Context:
     intents: tuple[str, ...] = ()
     aim: Aim = "improve"
     crash: Crash | None = None
+    drafted: tuple[str, ...] = ()
     show_unverified_words: bool = False
     regions: tuple[Region, ...] = ()
     in_vain: frozenset[str] = frozenset()

@@ -1,10 +1,12 @@
 """The prompt of a proposal: a pure function of the context, bounded, with the source always whole.
 
-A coding agent, which has the files before it, is sent on an errand in the same words. First comes
-who is asked, for what and by which rules, then the source, what was tried (`agent.model.digest`
-says what goes first where space is short), what there is still to spend, the aim, and last the
-answer's format. The owner's words stand in it as they are, as instructions; whatever somebody else
-wrote is quoted. If source and owner's words are too long by themselves, there is no prompt.
+A coding agent, which has the files before it, is sent on an errand in the same words, and who plans
+or reviews is told the same with another end (`prompt_with`). First comes who is asked, for what and
+by which rules, then the source, what was tried (`agent.model.digest` says what goes first where
+space is short), what there is still to spend, the aim, and last the answer's format. The owner's
+words stand in it as they are, as instructions; whatever somebody else wrote is quoted, what the
+planner wrote as well, as it has read others. If source and owner's words are too long by
+themselves, there is no prompt.
 """
 
 from collections.abc import Sequence
@@ -84,6 +86,18 @@ _WHOLE = """
 - Or, instead of blocks, the whole new file: its name on a line, then the file in one fenced \
 block."""
 
+_PLANNED = """\
+# The planner's aim
+The owner has another model say what is to be aimed at next; it was shown what you are shown. Let \
+your change serve what it wants wherever that does not go against the owner's words or the rules \
+above, which go before it:"""
+
+_DRAFTED = """\
+# Proposed already
+Several proposals are written for this one experiment, of which one will be run. Those before yours:
+{titles}
+Yours is to be another idea, not one of these in other words."""
+
 _ERRAND = """\
 You improve the source of an experiment: one change, in the files of this folder. A program \
 measures what you leave behind, later and elsewhere: do not run the script yourself."""
@@ -126,15 +140,27 @@ def prompt(context: Context, *, limit_chars: int, secret: bytes) -> tuple[Messag
 
     `secret` is this node's own: what the fence of quotes follows from.
     """
+    fence = fence_of(context, secret)
+    source = context.source if context.crash is None else context.crash.source
+    answer = _FORMAT.format(path=context.editable[0]) + (_WHOLE if is_small(source) else "")
+    closing = [*_drafted(context, fence), _aim(context, _REPAIR), answer]
+    return prompt_with(context, fence, role=_ROLE, closing=closing, limit_chars=limit_chars)
+
+
+def prompt_with(
+    context: Context, fence: Fence, *, role: str, closing: Sequence[str], limit_chars: int
+) -> tuple[Message, ...] | Silence:
+    """Return what whoever proposes is told, at most `limit_chars` long, or why nothing is.
+
+    `role` says who is asked, and `closing` what for and how to answer.
+    """
     brief = context.brief
     if brief is None:
         return Silence(reason="nobody said what the task is", retry_s=_HOPELESS_S)
-    fence = fence_of(context, secret)
     source = context.source if context.crash is None else context.crash.source
-    system = GAP.join([_ROLE, *_ground(brief, context.editable, fence)])
+    system = GAP.join([role, *_ground(brief, context.editable, fence)])
     before = [_shown(_heading(context), source, fence), *_curve(context)]
-    answer = _FORMAT.format(path=context.editable[0]) + (_WHOLE if is_small(source) else "")
-    after = [*_spending(brief), _aim(context, _REPAIR), answer]
+    after = [*_wishes(context, brief, fence), *closing]
     needed = len(system) + len(GAP.join([*before, *after]))
     left = limit_chars - needed
     if left < 0:
@@ -169,7 +195,7 @@ def errand(
     head = [_ERRAND, *_ground(brief, context.editable, fence)]
     editing = _EDITING.format(files=", ".join(context.editable), title_file=title_file)
     curve = _curve(context)
-    after = [*_spending(brief), _aim(context, _REPAIR_IN_PLACE), editing]
+    after = [*_wishes(context, brief, fence), _aim(context, _REPAIR_IN_PLACE), editing]
     left = limit_chars - len(GAP.join([*head, *curve, *after]))
     if left < 0:
         reason = f"the program needs {-left} characters more than the {limit_chars} of a prompt"
@@ -188,6 +214,9 @@ def fence_of(context: Context, secret: bytes) -> Fence:
         words += [patch.patch.hex(), patch.title, patch.why, patch.diff]
     words += [insight.text for insight in context.insights]
     words += [report.title for report in context.reports]
+    words += context.drafted
+    if context.brief is not None and context.brief.planner_aim:
+        words.append(context.brief.planner_aim)
     if context.crash is not None:
         words += [context.crash.source.tree.hex(), context.crash.key, context.crash.title]
         words += [context.crash.reason, context.crash.log_tail[-_HASHED_CHARS:]]
@@ -243,14 +272,31 @@ def _told(context: Context, fence: Fence, limit_chars: int) -> list[str]:
     return [_TRIED, *parts.values()] if parts else []
 
 
-def _spending(brief: Brief) -> list[str]:
-    """Return the owner's latest words, and what there is still to spend."""
-    notes = "\n".join(["# What the owner says now, the latest last", *map(_noted, brief.notes)])
-    return [*([notes] if brief.notes else []), *left_line(brief.left)]
+def _wishes(context: Context, brief: Brief, fence: Fence) -> list[str]:
+    """Return the owner's latest words, the planner's after them, and what there is to spend.
+
+    Who mends keeps to the idea that failed, whatever is aimed at by now.
+    """
+    told = []
+    if brief.notes:
+        notes = map(_noted, brief.notes)
+        told.append("\n".join(["# What the owner says now, the latest last", *notes]))
+    if brief.planner_aim and context.crash is None:
+        aim = fence.quote("the aim", [one_line(brief.planner_aim, MAX_WHY)])
+        told.append(f"{_PLANNED}\n{aim}")
+    return [*told, *left_line(brief.left)]
 
 
 def _noted(note: str) -> str:
     return "- " + note.replace("\n", "\n  ")
+
+
+def _drafted(context: Context, fence: Fence) -> list[str]:
+    """Return what was proposed for the same experiment already."""
+    if not context.drafted:
+        return []
+    titles = fence.quote("their titles", [one_line(one, MAX_TITLE) for one in context.drafted])
+    return [_DRAFTED.format(titles=titles)]
 
 
 def _aim(context: Context, repair: str) -> str:

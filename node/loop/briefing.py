@@ -23,6 +23,7 @@ from node.loop.insights import insights_of
 from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
 from node.loop.peer_reports import reports_of_others
+from node.loop.planning import aim_in_force
 from node.store.notes import notes_in_force
 from node.store.program_versions import keep_program
 from protocol.rule import DEFAULT, Policy
@@ -84,8 +85,8 @@ class Briefing:
     """Makes contexts for one line. `peers` answers with their claims, the most promising first.
 
     `policy` is what its changes are judged by, `usd_left` the day's money for models, None where
-    nobody pays. `texts` are those of the owner's that have a name. What those say whom the user
-    blocked is not passed on.
+    nobody pays. `texts` are those of the owner's that have a name. What a planner wrote is passed
+    on if the node `has_planner`, what those say whom the user blocked is not.
     """
 
     ledger: Ledger
@@ -98,6 +99,7 @@ class Briefing:
     policy: Policy = DEFAULT
     peers: Callable[[], tuple[PeerPatch, ...]] = tuple
     aim: Callable[[], Aim] = lambda: "improve"
+    has_planner: bool = False
     show_unverified_words: bool = False
     imported: ImportedTries | None = None
     others: OthersTries | None = None
@@ -150,6 +152,7 @@ class Briefing:
         now_ms, store = self.clock_ms(), self.ledger.store
         keep_program(store, self.ledger.key, program, now_ms=now_ms, name=text)
         words = words_of(manifest)
+        planned = aim_in_force(store, self.ledger.key) if self.has_planner else None
         return Brief(
             task=manifest.name,
             program=program,
@@ -165,6 +168,7 @@ class Briefing:
             imports=allow_list(manifest.kind).imports,
             policy=self.policy,
             notes=notes_in_force(store, self.ledger.key, now_ms=now_ms),
+            planner_aim=planned.text if planned else "",
             left=replace(left, usd=self.usd_left()),
         )
 

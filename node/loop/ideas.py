@@ -20,6 +20,7 @@ from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.ledger import Ledger
 from node.loop.briefing import Briefing
 from node.loop.outcomes import Outcomes
+from node.loop.planning import PlannerStanding, Planning
 from node.loop.slots import KNOBS, ArmStanding, Slots
 from node.store.jobs import Job
 from protocol.source import Source
@@ -39,12 +40,14 @@ class Ideas:
         proposer: Proposer,
         slots: Slots,
         seed: int,
+        planning: Planning | None = None,
     ) -> None:
         self._ledger = ledger
         self._outcomes = outcomes
         self._briefing = briefing
         self._proposer = proposer
         self._slots = slots
+        self._planning = planning
         self._seed = seed
         self._left: Callable[[], Left] = Left
         self._handed_out = 0
@@ -112,7 +115,9 @@ class Ideas:
         return idea
 
     def prepare(self) -> None:
-        """Have the next proposals written, unless they are at hand."""
+        """Have the next proposals written, unless they are at hand, and what they are to aim at."""
+        if self._planning is not None:
+            self._planning.prepare(self.context)
         if self._ledger.line is None:
             return
         if self._prepared is None:
@@ -152,8 +157,10 @@ class Ideas:
             self._again.append(Idea(proposal=proposal, parents=(patch,), arm=step.arm))
 
     async def close(self) -> None:
-        """Let go of a proposal that is being written."""
+        """Let go of what is being written."""
         await self._slots.close()
+        if self._planning is not None:
+            await self._planning.close()
         if self._prepared:
             self._prepared.cancel()
             await asyncio.gather(self._prepared, return_exceptions=True)
@@ -234,6 +241,11 @@ class Ideas:
     def standings(self) -> tuple[ArmStanding, ...]:
         """How each that proposes stands."""
         return self._slots.standings()
+
+    @property
+    def planner(self) -> PlannerStanding | None:
+        """How the planner stands, None where nobody plans."""
+        return self._planning.standing if self._planning else None
 
     @property
     def _number(self) -> int:

@@ -29,6 +29,7 @@ from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas
 from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
+from node.loop.planning import PlannerStanding
 from node.loop.session_plan import Rest
 from node.loop.slots import ArmStanding
 from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
@@ -215,6 +216,11 @@ class Research:
     def standings(self) -> tuple[ArmStanding, ...]:
         """How each that proposes stands."""
         return self._ideas.standings
+
+    @property
+    def planner(self) -> PlannerStanding | None:
+        """How the planner stands, None where nobody plans."""
+        return self._ideas.planner
 
     # The loop
 

@@ -21,6 +21,7 @@ from node.on_demand.session import Workbench, find_workbench
 from node.proposing.advice import advice, prompt_document
 from node.proposing.choice import choose
 from node.proposing.opening import Means, fast_proposer, first_slow, open_slow, take_means
+from node.proposing.roles import open_reviewer
 from node.running.assembly import Thinking, open_peers
 from node.running.books import Books, open_books
 from node.terminal.progress import reporting
@@ -68,7 +69,10 @@ async def _alone(
     if is_dry:
         return prompt_document(home, context, arm.name)
     with reporting() as progress:
-        async with open_slow(home, config, bench.task, arm, means, progress) as slow:
+        async with (
+            open_reviewer(home, config, bench.task, [arm], means.keys, progress) as reviewer,
+            open_slow(home, config, bench.task, arm, means, progress, reviewer=reviewer) as slow,
+        ):
             progress(f"asking {slow.name if slow else arm.name}", 0.0)
             return await advice(context, proposer, slow)
 

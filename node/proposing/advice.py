@@ -10,7 +10,7 @@ from agent.model.prompt import prompt
 from agent.proposal import Context, Proposal, Proposer, Silence, SlowProposer
 from node.home.control import Message
 from node.home.home import Home
-from node.proposing.opening import fence_secret
+from node.proposing.prompting import fence_secret
 from protocol.patches import unified_diff
 from protocol.units import NANO
 

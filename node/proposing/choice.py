@@ -127,10 +127,11 @@ def _chosen_by(word: str, config: Config) -> Choice:
                 )
             return ProgramChoice(name="command")
         case name:
-            return _model(name, config.llm_url)
+            return model_named(name, config.llm_url)
 
 
-def _model(name: str, url: str | None) -> ModelChoice:
+def model_named(name: str, url: str | None) -> ModelChoice:
+    """Return the model of a name, at the server `url` if there is one."""
     at_ollama = model_at_ollama(name)
     if at_ollama is not None:
         return ModelChoice(
@@ -146,7 +147,7 @@ def _found(config: Config, keys: ApiKeys, env: Mapping[str, str], ollama_url: st
         key = None if config.llm_key is None else keys.key(config.llm_key)
         models = models_at(config.llm_url, key=key)
         if models and len(models) == 1:
-            only = _model(models[0], config.llm_url)
+            only = model_named(models[0], config.llm_url)
             return _chosen(only, f"it is the one model of {config.llm_url}", remarks)
         remarks.append(_remark(f"the server {config.llm_url}", models, "MODEL"))
     elif named := [name for name in keys.names if is_key(name)]:

@@ -1,8 +1,7 @@
 """Whoever writes patches in their own time, opened for one task as the settings say."""
 
 import asyncio
-import hashlib
-import hmac
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,20 +9,23 @@ from typing import Final
 
 from agent.command import TITLE_FILE
 from agent.knobs.proposer import KnobsProposer
+from agent.model.planner import ModelPlanner
 from agent.model.prompt import errand
-from agent.model.proposer import ModelProposer, QuestionLimits
+from agent.model.proposer import ModelProposer
+from agent.model.reviewed import ReviewedProposer
+from agent.model.reviewer import ModelReviewer
 from agent.proposal import Context, Proposer, Silence, Silent, SlowProposer
 from agent.source.capabilities import Check, Checked
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms
 from node.home.home import Home, program_file
-from node.home.keyfile import load_secret
 from node.proposing.budget import SpendingBudget, ledger_of, limits_of
 from node.proposing.choice import KNOBS, NOBODY, Arm, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
-from node.proposing.model import open_model, prompt_chars_for
 from node.proposing.presets import is_shown_files
+from node.proposing.prompting import fence_secret, open_prompted
+from node.proposing.roles import open_planner, open_reviewer
 from node.settings.config import Config
 from node.terminal.progress import Progress
 from node.vetting.inspection import inspect
@@ -36,7 +38,7 @@ from trainer.task_folder.task import Task
 _ERRAND_CHARS: Final = (64_000, 32_000)  # the first that fits into an argument, in bytes
 _ARGUMENT_BYTES: Final = 128 * 1024 - 1  # what an argument may have (execve(2))
 _HOPELESS_S: Final = 3600.0
-_FENCE: Final = b"arnode/prompt-fence/1"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +67,14 @@ class Writer:
 class Proposers:
     """All who propose: who has something at once, and the arms that write beside the runs.
 
-    `has_knobs`: knobs are an arm, and do not only fill the gaps.
+    `has_knobs`: knobs are an arm, and do not only fill the gaps. `planner` says what the slow ones
+    are to aim at.
     """
 
     fast: Proposer
     slow: tuple[Writer, ...] = ()
     has_knobs: bool = False
+    planner: ModelPlanner | None = None
 
     @property
     def names(self) -> str:
@@ -115,57 +119,61 @@ async def open_proposers(
 ) -> AsyncIterator[Proposers]:
     """Yield all who propose for a task. Raises ArnodeError if one of them can never work."""
     async with AsyncExitStack() as stack:
+        reviewer = await stack.enter_async_context(
+            open_reviewer(home, config, task, arms, means.keys, progress)
+        )
         slow: list[Writer] = []
         for arm in arms:
-            opening = open_slow(home, config, task, arm, means, progress)
+            opening = open_slow(home, config, task, arm, means, progress, reviewer=reviewer)
             if (proposer := await stack.enter_async_context(opening)) is not None:
                 slow.append(Writer(arm=arm, proposer=proposer))
+        planner = await stack.enter_async_context(
+            open_planner(home, config, task, arms, means.keys, progress)
+        )
         yield Proposers(
             fast=fast_proposer(arms),
             slow=tuple(slow),
             has_knobs=any(arm.choice == KNOBS for arm in arms),
+            planner=planner,
         )
 
 
 @asynccontextmanager
 async def open_slow(
-    home: Home, config: Config, task: Task, arm: Arm, means: Means, progress: Progress
+    home: Home,
+    config: Config,
+    task: Task,
+    arm: Arm,
+    means: Means,
+    progress: Progress,
+    *,
+    reviewer: ModelReviewer | None,
 ) -> AsyncIterator[SlowProposer | None]:
     """Yield the slow proposer that an arm is, None where it is knobs.
 
-    Raises ArnodeError if it can never work as things are set.
+    `reviewer` chooses among what a model writes for one slot. Raises ArnodeError if the arm can
+    never work as things are set.
     """
     config = arm.settings(config)
     match choice := arm.choice:
         case OwnChoice():
             yield None
         case ModelChoice():
-            with ledger_of(home) as ledger:
-                opening = open_model(
-                    home,
-                    config,
-                    choice,
-                    means.keys,
-                    ledger,
-                    progress=progress,
-                    booked_as=arm.name,
+            opening = open_prompted(
+                home, config, task, choice, means.keys, booked_as=arm.name, progress=progress
+            )
+            async with opening as model:
+                proposer = ModelProposer(
+                    model.complete,
+                    model=model.name,
+                    limits=model.limits,
+                    check=_check_for(task.manifest, task.source),
+                    secret=model.secret,
                 )
-                async with opening as model:
-                    limits = model.limits
-                    source_chars = sum(len(data) for _, data in task.source.files)
-                    yield ModelProposer(
-                        model.complete,
-                        model=choice.name,
-                        limits=QuestionLimits(
-                            prompt_chars=prompt_chars_for(
-                                config, limits, model.price, source_chars=source_chars
-                            ),
-                            answer_tokens=limits.answer_tokens,
-                            timeout_s=config.llm_timeout_s,
-                        ),
-                        check=_check_for(task.manifest, task.source),
-                        secret=fence_secret(home),
-                    )
+                if reviewer is None:
+                    yield proposer
+                else:
+                    yield ReviewedProposer(proposer, reviewer, say=_log.info)
 
         case ProgramChoice():
             secret = fence_secret(home)
@@ -236,8 +244,3 @@ def _fitting(prompts: Iterable[str | Silence]) -> str | Silence:
         " argument",
         retry_s=_HOPELESS_S,
     )
-
-
-def fence_secret(home: Home) -> bytes:
-    """Return what the fences of quotes follow from: this node's own, and of no other use."""
-    return hmac.digest(load_secret(home), _FENCE, hashlib.sha256)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from agent.model.planner import ModelPlanner
 from agent.proposal import Proposer
 from node.claims.choosing import Peers
 from node.claims.peer_patches import MOST_FRESH, PeerPatches
@@ -33,6 +34,7 @@ from node.loop.imported_tries import ImportedTries
 from node.loop.insights import tell_insight
 from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
+from node.loop.planning import Planning
 from node.loop.research import Research
 from node.loop.session_plan import Goal, local_time
 from node.loop.slots import Slots
@@ -80,6 +82,7 @@ class Thinking:
         say: Callable[[str], None],
         slow: Sequence[SlowIdeas] = (),
         has_knobs: bool = True,
+        planner: ModelPlanner | None = None,
         policy: Policy = DEFAULT,
         most_fresh: int = MOST_FRESH,
     ) -> "Thinking":
@@ -88,6 +91,7 @@ class Thinking:
         `peers`: whose claims are looked at, None where no peer's code is to run; so many of their
         patches are looked at anew at a time. `say` is told of a new program. `has_knobs`: slots
         are the fast proposer's too where there are `slow` ones; else it only fills their gaps.
+        `planner` writes what the slow ones are to aim at.
         """
         policy = screening_policy(ledger.style, policy)
         exploring = Exploring(ledger, peers=peers, noise_sd=noise.sd, bank_size=policy.bank_size)
@@ -109,6 +113,7 @@ class Thinking:
             peers=claimed.latest if claimed else tuple,
             policy=policy,
             aim=exploring.aim,
+            has_planner=config.planner is not None,
             show_unverified_words=config.peers_words,
             imported=ImportedTries.read(ledger.store, ledger.blobs, task),
             others=OthersTries(ledger.store, ledger.key, ledger.publication.author),
@@ -129,6 +134,7 @@ class Thinking:
                 hour_usd=config.device_hour_usd,
             ),
             seed=seed,
+            planning=Planning(planner, ledger, say=say) if planner else None,
         )
         return cls(
             ledger=ledger,

@@ -184,6 +184,7 @@ async def open_node(
             say=activity.say,
             slow=_at_work(proposers, activity.say),
             has_knobs=proposers.has_knobs,
+            planner=proposers.planner,
             policy=Policy(checkpoint_hours=config.checkpoint_hours),
         )
         research = thinking.research(

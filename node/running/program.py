@@ -37,6 +37,7 @@ from node.proposing.asked import lent_models
 from node.proposing.choice import AUTO, Arm, ModelChoice, OwnChoice, ProgramChoice, choose, lender
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, open_proposers, require_texts, take_means
+from node.proposing.roles import words_of_roles
 from node.running.first_card import Unproven, task_here
 from node.running.lanes import are_elsewhere
 from node.running.log_file import logging_to
@@ -91,6 +92,8 @@ def start_node(
             print(plain(chosen.reason), file=sys.stderr)
         for arm in chosen.arms:
             _say_limits(home, config, arm, means)
+        for told in words_of_roles(config, chosen.arms):
+            print(plain(told), file=sys.stderr)
         start = _Start(
             home=home,
             config=config,

@@ -1,6 +1,7 @@
 """What the setting `agent` takes, stated once for the help, the page and a wrong word's error.
 
-What each of them then does is in `node.proposing.choice`.
+What each of them then does is in `node.proposing.choice`. Settings that give a model a role take a
+model as it does.
 """
 
 import difflib
@@ -12,6 +13,7 @@ from typing import Final
 
 from node.settings.setting import ValueKind
 from node.settings.values import NEAR, Given, WrongWordError, words
+from node.settings.values import text as any_text
 
 _MODEL: Final = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")
 _OLLAMA: Final = ("ollama:", "ollama/", "ollama_chat/")
@@ -134,4 +136,19 @@ AGENT: Final = ValueKind(
     _agents,
     f"{', '.join(_ALL[:-1])} or {_ALL[-1]}, or a list of them"
     f' ["knobs", "claude{_MARK}bold"]; `arnode start --help` says what each is',
+)
+
+
+def _model(value: Given) -> str:
+    """Return the model that is named."""
+    name = any_text(value)
+    if name in AGENTS:
+        raise WrongWordError(f"{name} is no language model")
+    if not _is_agent(name):
+        raise WrongWordError(f"{name!r} names no language model")
+    return name
+
+
+MODEL: Final = ValueKind(
+    _model, "a language model as `agent` does: ollama:NAME, or its name, in quotes"
 )

@@ -98,6 +98,14 @@ class Config:
     [Language models](llm.md#who-proposes), `agent = "claude"`; or [several](llm.md#several-at-once)
     that share the experiments. Beside models and agents knobs fill the gaps."""
 
+    planner: str | None = setting(None, agents.MODEL)
+    """A language model, named as `agent` would name it, that writes every dozen experiments what
+    models and coding agents are to aim at: see [Roles](llm.md#roles). None: nobody does."""
+
+    reviewer: str | None = setting(None, agents.MODEL)
+    """A language model, named as `agent` would name it, that chooses among three proposals of a
+    model the one that is run: see [Roles](llm.md#roles). None: a model writes one."""
+
     device_hour_usd: float | None = setting(
         None, ValueKind(take.number(lambda usd: 0 < usd < 1e6), "USD above 0")
     )

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +19,7 @@ from node.home.space import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
 from node.proposing.choice import AUTO, choose
 from node.proposing.diagnosis import Diagnosis, diagnose
 from node.proposing.keys import take_keys
+from node.proposing.roles import roles_at_work
 from node.settings.config import config_of, load_config
 from node.terminal.progress import reporting
 from node.terminal.vocabulary import many
@@ -206,7 +207,7 @@ def _key(home: Home) -> Diagnosis:
 
 
 def _agent(home: Home) -> Diagnosis:
-    """Whoever proposes: a model is asked one tiny question, a program is looked for."""
+    """Whoever proposes, plans or reviews: models are asked one tiny question each."""
     config = config_of(home)
     keys = take_keys(dict(os.environ), config.llm_key)
     chosen = choose(config, keys, os.environ)
@@ -215,6 +216,9 @@ def _agent(home: Home) -> Diagnosis:
             diagnose(home, arm.settings(config), arm.choice, keys, os.environ, progress)
             for arm in chosen.arms
         ]
+        for role, choice in roles_at_work(config, chosen.arms).items():
+            one = diagnose(home, config, choice, keys, os.environ, progress)
+            found.append(replace(one, detail=f"{role} {one.detail}"))
     told = [chosen.reason] if config.agent == AUTO else []
     return Diagnosis(
         status=max((one.status for one in found), key=_BY_WEIGHT.index),

@@ -15,6 +15,7 @@ from node.line.catch_up import CatchUpStep
 from node.line.intents import others_intents
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.remeasure import open_doubt
+from node.loop.planning import PlannerStanding, aim_in_force
 from node.proposing.budget import spent_today
 from node.store.experiments import Decision
 from node.store.jobs import Line
@@ -173,6 +174,26 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
         "intents": _intents(store, line, author),
         "now": _now(live) if live else None,
         "proposers": [_proposer(one) for one in live.standings] if live else [],
+        "planner": _planner(store, line, live),
+    }
+
+
+def _planner(store: Store, line: Line, live: "Research | None") -> Message:
+    """What is to be aimed at by the model that plans, nil where none does.
+
+    `aim` and when it was `written`, in seconds since 1970, are nil while none is in force; `rests`:
+    why it is not asked now, nil if it is.
+    """
+    aim, standing = aim_in_force(store, line.key), live.planner if live else None
+    if standing is None:
+        if aim is None or live is not None:
+            return None
+        standing = PlannerStanding(model=aim.model, rests="")
+    return {
+        "model": standing.model,
+        "aim": aim.text if aim else None,
+        "written": aim.ts_ms // 1000 if aim else None,
+        "rests": standing.rests or None,
     }
 
 

@@ -132,6 +132,10 @@ def _print_line(line: Mapping[str, Any]) -> None:
     if len(proposers := line.get("proposers", ())) > 1:  # a node of before does not tell them
         for one in proposers:
             click.echo(f"  proposes       {_told_of_proposer(one)}")
+    if planner := line.get("planner"):  # a node of before does not tell it
+        rests = f"; rests: {plain(planner['rests'])}" if planner["rests"] else ""
+        aim = plain(planner["aim"] or "none yet")
+        click.echo(f"  planner's aim  {aim} ({plain(planner['model'])}{rests})")
 
 
 def _told_of_proposer(one: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from agent.model.planner import ModelPlanner
 from agent.proposal import Context, Proposal, Proposer
 from node.claims.choosing import Peers
 from node.home.home import Home
@@ -225,6 +226,7 @@ class Bench:
     said: list[str] = field(default_factory=list)
     peers: Callable[[Ledger], Peers] | None = None
     slow: Sequence[SlowIdeas] = ()
+    planner: ModelPlanner | None = None
     has_knobs: bool = False  # slots of their own, beside those
     has_company: bool = False
     waits_for: str = ""
@@ -268,7 +270,7 @@ class Bench:
         """What the loop thinks with; it is shown no patches of peers, which take a child each."""
         return Thinking.of(
             self.home,
-            Config(),
+            Config(planner=self.planner.model if self.planner else None),
             ledger,
             self.session().task,
             noise=RunNoise(ledger),
@@ -277,6 +279,7 @@ class Bench:
             say=self.said.append,
             slow=self.slow,
             has_knobs=self.has_knobs,
+            planner=self.planner,
             policy=self.policy,
             most_fresh=0,
         )

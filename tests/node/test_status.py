@@ -43,7 +43,7 @@ FIELDS = {"remote_lanes", "running", "node", "sandbox", "lines", "network", "cos
 LINE_FIELDS = {
     "task", "scoring", "best_known", "class", "devices", "lanes", "head", "working",
     "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
-    "proposers",
+    "proposers", "planner",
 }  # fmt: skip
 PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "usd", "rests"}
 NESTED = {

@@ -1,0 +1,121 @@
+"""The model that plans: it reads what whoever proposes reads, and writes what is to be aimed at.
+
+It proposes nothing and decides nothing: its words stand in the prompts that follow, quoted, behind
+the owner's. They are made harmless and cut like everything that a model writes.
+"""
+
+import re
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Final
+
+from agent.completion import Complete, Message, ModelCost
+from agent.model.answers.answer import without_thoughts
+from agent.model.asking import MAX_MODEL, NOTHING_USABLE_S, Asker, QuestionLimits
+from agent.model.conversation import Conversation
+from agent.model.prompt import fence_of, prompt_with
+from agent.model.quoting import MAX_WHY, Fence, fence_for, one_line
+from agent.proposal import Context, Silence
+
+MAX_AIM: Final = MAX_WHY  # characters, as of any reason
+
+_LABEL = re.compile(r"^[\s*_#>`-]{0,8}aim[*_`]{0,3}\s?:", re.IGNORECASE | re.MULTILINE)
+_EDGES: Final = " \t\r\n*_`\"'"
+
+_ROLE: Final = """\
+You plan how the source of an experiment is improved. Others propose one change at a time, told \
+what follows here and what you aim for, and a program applies and measures it. You have no tools \
+and nobody to ask: you write no code, and give one answer in the format below."""
+
+_LAST: Final = """\
+# Your last aim
+Look at what came of it since: it may stand, be made sharper, or give way to another."""
+
+_PLATEAU: Final = " Nothing small has helped for a while: a bold step is wanted."
+
+_NOW: Final = """\
+# Now
+Write what those who propose are to aim at in their next {experiments} experiments: which \
+direction is the most promising and why, what of it to try first, and what to leave alone. Go by \
+what was measured, and by the owner's words above all.{plateau} Name a direction and no one \
+change to be copied: each of those who propose looks for its own."""
+
+_ANSWER: Final = """\
+# Your answer
+In this format, and nothing after it:
+
+AIM: what to aim at, in plain sentences, at most {chars} characters in all"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What a planner wrote, made harmless, and what that cost."""
+
+    text: str
+    cost: ModelCost
+
+
+@dataclass(slots=True, eq=False)
+class ModelPlanner:
+    """Asks `model` through `complete` what comes in the next so many `experiments`.
+
+    `secret`, of at least 16 bytes, is this node's own: the fences of quotes follow from it.
+    """
+
+    complete: Complete
+    _: KW_ONLY
+    model: str
+    limits: QuestionLimits
+    experiments: int
+    secret: bytes = field(repr=False)
+    _asker: Asker = field(init=False)
+
+    def __post_init__(self) -> None:
+        fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
+        self.model = one_line(self.model, MAX_MODEL)
+        self._asker = Asker(self.complete, self.limits)
+
+    async def plan(self, context: Context) -> Planned | Silence:
+        """Return what is to be aimed at, or why nothing is said. Raises nothing of its own."""
+        told = replace(context, crash=None)
+        fence = fence_of(told, self.secret)
+        talk = Conversation(
+            begin=lambda chars: planning_prompt(
+                told, fence, experiments=self.experiments, limit_chars=chars
+            ),
+            fence=fence,
+            limit_chars=self.limits.prompt_chars,
+        )
+        answer, cost = await self._asker.answer(talk)
+        if isinstance(answer, Silence):
+            return replace(answer, cost=cost)
+        if text := aim_in(answer.text):
+            return Planned(text=text, cost=cost)
+        return Silence(reason=f"{self.model} named no aim", retry_s=NOTHING_USABLE_S, cost=cost)
+
+
+def planning_prompt(
+    context: Context, fence: Fence, *, experiments: int, limit_chars: int
+) -> tuple[Message, ...] | Silence:
+    """Return what a planner is asked, at most `limit_chars` long, or why nothing is."""
+    last, told = "", context
+    if context.brief is not None:
+        last = context.brief.planner_aim
+        told = replace(context, brief=replace(context.brief, planner_aim=""))
+    shown = "\n".join([_LAST, fence.quote("the aim", [one_line(last, MAX_AIM)])])
+    plateau = "" if context.aim == "improve" else _PLATEAU
+    closing = [
+        *([shown] if last else []),
+        _NOW.format(experiments=experiments, plateau=plateau),
+        _ANSWER.format(chars=MAX_AIM),
+    ]
+    return prompt_with(told, fence, role=_ROLE, closing=closing, limit_chars=limit_chars)
+
+
+def aim_in(text: str) -> str:
+    """Return the aim that an answer names, "" if it says nothing: what follows its last label.
+
+    An answer without a label is the aim itself.
+    """
+    said = without_thoughts(text)
+    labels = list(_LABEL.finditer(said))
+    return one_line(said[labels[-1].end() :] if labels else said, MAX_AIM).strip(_EDGES)

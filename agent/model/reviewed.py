@@ -1,0 +1,96 @@
+"""A proposer whose proposals are reviewed: it writes several for one slot, and one of them is run.
+
+The review only says which. Without a word of the reviewer (a fault, no budget, nonsense) the first
+has the slot, and while the reviewer is left alone no more than one is written. A mend of a crash is
+not reviewed: it is of one idea, that was chosen before.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Final
+
+from agent.completion import ModelCost
+from agent.model.quoting import MAX_TITLE, one_line
+from agent.model.reviewer import ModelReviewer, Review
+from agent.proposal import Context, Proposal, Silence, SlowProposer
+
+MOST_DRAFTS: Final = 3
+
+
+@dataclass(slots=True, eq=False)
+class ReviewedProposer:
+    """Has `proposer` write several proposals, each told of those before, and `reviewer` choose.
+
+    `say` is told what was chosen over what, and once why nothing is.
+    """
+
+    proposer: SlowProposer
+    reviewer: ModelReviewer
+    _: KW_ONLY
+    say: Callable[[str], None]
+    clock_s: Callable[[], float] = time.monotonic
+    _rests_until_s: float = field(default=float("-inf"), init=False)
+    _told: str = field(default="", init=False)
+
+    @property
+    def name(self) -> str:
+        """Who it is, for people."""
+        return self.proposer.name
+
+    async def propose(self, context: Context) -> Proposal | Silence:
+        """Return the proposal that is chosen, or why there is none; its cost is that of all."""
+        first = await self.proposer.propose(context)
+        is_alone = context.crash is not None or self.clock_s() < self._rests_until_s
+        if isinstance(first, Silence) or is_alone:
+            return first
+        drafts, cost = [first], first.cost
+        while len(drafts) < MOST_DRAFTS:
+            another = await self.proposer.propose(_beside(context, drafts))
+            cost += another.cost
+            if isinstance(another, Silence):
+                break
+            drafts.append(another)
+        if len(drafts) == 1:
+            return replace(first, cost=cost)
+        chosen, spent = await self._chosen(context, drafts)
+        return replace(chosen, cost=cost + spent)
+
+    async def _chosen(
+        self, context: Context, drafts: Sequence[Proposal]
+    ) -> tuple[Proposal, ModelCost]:
+        review = await self.reviewer.review(context, drafts)
+        if isinstance(review, Silence):
+            self._rests_until_s = self.clock_s() + review.retry_s
+            if review.reason != self._told:
+                self._told = review.reason
+                self.say(
+                    f"the reviewer {self.reviewer.model}: {review.reason}; the first proposal is"
+                    " run meanwhile"
+                )
+            return drafts[0], review.cost
+        self._told = ""
+        self.say(self._words(review, drafts))
+        return review.chosen, review.cost
+
+    def _words(self, review: Review, drafts: Sequence[Proposal]) -> str:
+        others = [_named(one) for one in drafts if one is not review.chosen]
+        why = f": {review.why}" if review.why else ""
+        return (
+            f"the reviewer {self.reviewer.model} chose {_named(review.chosen)} of {self.name}, and"
+            f" passed over {' and '.join(others)}{why}"
+        )
+
+
+def _beside(context: Context, drafts: Sequence[Proposal]) -> Context:
+    """Return the context of one more proposal for the same slot."""
+    written = {one.fingerprint for one in drafts}
+    return replace(
+        context,
+        drafted=tuple(one.title for one in drafts),
+        tried=lambda mark: mark in written or context.tried(mark),
+    )
+
+
+def _named(proposal: Proposal) -> str:
+    return f"`{one_line(proposal.title, MAX_TITLE)}`"

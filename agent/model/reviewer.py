@@ -1,0 +1,160 @@
+"""The model that reviews: of several proposals for one experiment it says which one is to be run.
+
+It sees them in an order that is drawn, so that none gains by its place, beside all that whoever
+proposes is told. What it says is a number and a reason: it changes no proposal, and what is kept is
+measured as ever.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Final
+
+from agent.completion import Complete, Message, ModelCost
+from agent.model.answers.answer import without_thoughts
+from agent.model.asking import MAX_MODEL, Asker, QuestionLimits
+from agent.model.conversation import Conversation
+from agent.model.prompt import fence_of, prompt_with
+from agent.model.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, fence_for, one_line
+from agent.model.sections import GAP
+from agent.proposal import Context, Proposal, Silence
+from protocol.patches import unified_diff
+
+_DIFF_LINES: Final = (120, 60, 30, 15)  # of each proposal, the first that leaves room
+_SHARE: Final = 3  # of a prompt one part in so many is for proposals
+_EDGES: Final = " \t\r\n*_`\"'"
+
+_CHOICE = re.compile(
+    r"^[\s*_#>`\"'{-]{0,8}choice[*_`\"']{0,4}\s?[:=]?[\s*_`\"'(\[#]{0,8}"
+    r"(?:(?:proposal|number|no\.?) ?#?)?(\d{1,3})\b(?P<rest>.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BARE = re.compile(r"[\s*_#`\"'(\[]{0,8}(\d{1,3})[\s*_`\"')\].]{0,8}")
+_ANOTHER = re.compile(r"[*_`]{0,3}(?:\.\d|\s{0,3}(?:,|/|&|-|–|\bor\b|\band\b)\s{0,3}[*_`#]{0,3}\d)")
+_WHY = re.compile(r"^[\s*_#>`-]{0,8}why[*_`]{0,3}\s?:", re.IGNORECASE | re.MULTILINE)
+
+_ROLE: Final = """\
+You review proposals for an experiment: each would change its source, and one of them will be run. \
+Those who wrote them were told what follows here. You have no tools and nobody to ask: you change \
+nothing, and give one answer in the format below."""
+
+_PROPOSALS: Final = """\
+# The proposals
+Each is a change to the present source, in the words of the model that wrote it."""
+
+_NOW: Final = """\
+# Now
+Choose the one that is most likely to gain enough to be kept. Go by what was measured: one \
+that repeats a failure in other words, cannot gain what can be seen, or would break is not it. \
+A title or a reason that sounds good is no evidence: read what each changes. Their order says \
+nothing."""
+
+_ANSWER: Final = """\
+# Your answer
+In this format, and nothing after it:
+
+CHOICE: the number of the proposal, 1 to {count}
+WHY: why that one, in one or two sentences"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """Which proposal is to be run, why in the reviewer's words, and what the review cost."""
+
+    chosen: Proposal
+    why: str
+    cost: ModelCost
+
+
+@dataclass(slots=True, eq=False)
+class ModelReviewer:
+    """Asks `model` through `complete` which of several proposals is to be run.
+
+    `secret`, of at least 16 bytes, is this node's own: the fences of quotes follow from it.
+    """
+
+    complete: Complete
+    _: KW_ONLY
+    model: str
+    limits: QuestionLimits
+    secret: bytes = field(repr=False)
+    _asker: Asker = field(init=False)
+
+    def __post_init__(self) -> None:
+        fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
+        self.model = one_line(self.model, MAX_MODEL)
+        self._asker = Asker(self.complete, self.limits)
+
+    async def review(self, context: Context, proposals: Sequence[Proposal]) -> Review | Silence:
+        """Return which of these is chosen, or why none is. Raises nothing of its own."""
+        shown = in_drawn_order(proposals, seed=context.seed)
+        # Who wrote them has seen the fence of its own prompts: this one follows from all of them.
+        told = replace(context, drafted=tuple(one.title for one in shown))
+        fence = fence_of(told, self.secret)
+        talk = Conversation(
+            begin=lambda chars: review_prompt(told, shown, fence, limit_chars=chars),
+            fence=fence,
+            limit_chars=self.limits.prompt_chars,
+        )
+        answer, cost = await self._asker.answer(talk)
+        if isinstance(answer, Silence):
+            return replace(answer, cost=cost)
+        number = choice_in(answer.text, count=len(shown))
+        if number is None:
+            reason = f"{self.model} chose none of {len(shown)} proposals"
+            return Silence(reason=reason, retry_s=0.0, cost=cost)
+        return Review(chosen=shown[number - 1], why=why_in(answer.text), cost=cost)
+
+
+def in_drawn_order(proposals: Sequence[Proposal], *, seed: int) -> tuple[Proposal, ...]:
+    """Return them in an order that follows from a seed alone."""
+    return tuple(random.Random(f"review/{seed}").sample(proposals, len(proposals)))
+
+
+def review_prompt(
+    context: Context, proposals: Sequence[Proposal], fence: Fence, *, limit_chars: int
+) -> tuple[Message, ...] | Silence:
+    """Return what a reviewer is asked, at most `limit_chars` long, or why nothing is.
+
+    Of long changes the first lines are shown, and how many more there are.
+    """
+    shown = ""
+    for most_lines in _DIFF_LINES:
+        shown = GAP.join(
+            _shown(number, one, context, fence, most_lines)
+            for number, one in enumerate(proposals, 1)
+        )
+        if len(shown) <= limit_chars // _SHARE:
+            break
+    answer = _ANSWER.format(count=len(proposals))
+    closing = [GAP.join([_PROPOSALS, shown]), _NOW, answer]
+    return prompt_with(context, fence, role=_ROLE, closing=closing, limit_chars=limit_chars)
+
+
+def _shown(number: int, proposal: Proposal, context: Context, fence: Fence, most_lines: int) -> str:
+    diff = unified_diff(context.source, proposal.source)
+    lines = [
+        f"title: {one_line(proposal.title, MAX_TITLE)}",
+        f"why: {one_line(proposal.why, MAX_WHY)}",
+        *diff_lines(diff, most_lines),
+    ]
+    return fence.quote(f"proposal {number}", lines)
+
+
+def choice_in(text: str, *, count: int) -> int | None:
+    """Return the number from 1 that an answer names; None where it names none, or several."""
+    said = without_thoughts(text)
+    found = [None if _ANOTHER.match(one["rest"]) else int(one[1]) for one in _CHOICE.finditer(said)]
+    if not found and (bare := _BARE.fullmatch(said.strip())):
+        found = [int(bare[1])]
+    named = set(found)
+    number = found[0] if len(named) == 1 else None
+    return number if number is not None and 1 <= number <= count else None
+
+
+def why_in(text: str) -> str:
+    """Return the reason that an answer gives, made harmless; "" if it gives none."""
+    said = without_thoughts(text)
+    labels = list(_WHY.finditer(said))
+    return one_line(said[labels[-1].end() :], MAX_WHY).strip(_EDGES) if labels else ""

@@ -1,0 +1,142 @@
+"""The planner at work beside the runs: what it wrote last stands until it writes again.
+
+It is asked when so many own ideas were tried since, and nobody waits for it. Away or out of budget
+it leaves its last aim in force, for a while: of a line that has moved on far since, an old aim says
+nothing. The aim is the line's, in the store, so that a restart goes on with it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from agent.model.planner import MAX_AIM, ModelPlanner, Planned
+from agent.proposal import Context, Silence
+from node.home.clock import clock_ms
+from node.line.experiment import ExperimentStep
+from node.line.ledger import Ledger
+from node.store.jobs import LineKey
+from node.store.kept import keep, kept_of
+from node.store.store import Store
+from protocol.codecs import line, text
+from protocol.fields import Mapped, Named, Natural
+
+_PLANNER: Final = "planner"
+_LIMIT_BYTES: Final = 8 * 1024
+_STANDS: Final = 3  # times as many experiments as it is for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannerAim(Mapped):
+    """What a planner wrote, and when: `job` was the store's latest when it was asked.
+
+    It is for so many `experiments` of own ideas after that.
+    """
+
+    ts_ms: Annotated[Natural, Named("ts")]
+    model: Annotated[str, line(1, 80)]
+    text: Annotated[str, text(MAX_AIM)]
+    job: Natural
+    experiments: Natural
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannerStanding:
+    """Which model plans, and why it is not asked now, "" if it is."""
+
+    model: str
+    rests: str
+
+
+def aim_in_force(store: Store, key: LineKey) -> PlannerAim | None:
+    """Return what those who propose on a line are to aim at; None where no planner said."""
+    aim = kept_of(store, _PLANNER, key, PlannerAim, limit_bytes=_LIMIT_BYTES)
+    stands = aim is not None and tried_since(store, key, aim) < _STANDS * aim.experiments
+    return aim if stands else None
+
+
+def tried_since(store: Store, key: LineKey, aim: PlannerAim) -> int:
+    """Return how many own ideas were tried since an aim was asked for."""
+    jobs = store.jobs.closed_jobs(key, ExperimentStep, after=aim.job)
+    return sum(job.step.arm is not None and job.step.decision != "rebased" for job in jobs)
+
+
+class Planning:
+    """Has a planner write the next aim whenever one is due.
+
+    `say` is told of a new aim, and why there is none whenever that changes.
+    """
+
+    def __init__(
+        self,
+        planner: ModelPlanner,
+        ledger: Ledger,
+        *,
+        say: Callable[[str], None],
+        clock_s: Callable[[], float] = time.monotonic,
+        clock_ms: Callable[[], int] = clock_ms,
+    ) -> None:
+        self._planner = planner
+        self._ledger = ledger
+        self._say = say
+        self._clock_s = clock_s
+        self._clock_ms = clock_ms
+        self._writing: asyncio.Task[Planned | Silence] | None = None
+        self._job = 0  # the latest when it was asked
+        self._rests_until_s = float("-inf")
+        self._told = ""
+
+    @property
+    def standing(self) -> PlannerStanding:
+        """How it stands."""
+        return PlannerStanding(
+            model=self._planner.model, rests=self._told if self._is_resting else ""
+        )
+
+    def prepare(self, context: Callable[[], Context]) -> None:
+        """Take what has been written, and have the next aim written if it is due."""
+        self._take()
+        if self._writing is None and not self._is_resting and self._is_due:
+            self._job = self._ledger.store.jobs.last_job()
+            self._writing = asyncio.create_task(self._planner.plan(context()))
+
+    async def close(self) -> None:
+        """Let go of what is being written; what has been is kept."""
+        self._take()
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+
+    @property
+    def _is_resting(self) -> bool:
+        return self._clock_s() < self._rests_until_s
+
+    @property
+    def _is_due(self) -> bool:
+        store, key = self._ledger.store, self._ledger.key
+        aim = aim_in_force(store, key)
+        return aim is None or tried_since(store, key, aim) >= self._planner.experiments
+
+    def _take(self) -> None:
+        if self._writing is None or not self._writing.done():
+            return
+        written, self._writing = self._writing.result(), None
+        if isinstance(written, Silence):
+            self._rests_until_s = self._clock_s() + written.retry_s
+            if written.reason != self._told:
+                self._told = written.reason
+                has_aim = aim_in_force(self._ledger.store, self._ledger.key) is not None
+                meanwhile = "its last aim stands" if has_aim else "there is no aim"
+                self._say(f"the planner {self._planner.model}: {written.reason}; {meanwhile}")
+            return
+        self._told = ""
+        aim = PlannerAim(
+            ts_ms=self._clock_ms(),
+            model=self._planner.model,
+            text=written.text,
+            job=self._job,
+            experiments=self._planner.experiments,
+        )
+        keep(self._ledger.store, _PLANNER, self._ledger.key, aim)
+        self._say(f"the planner {self._planner.model} aims at: {written.text}")

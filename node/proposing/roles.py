@@ -1,0 +1,112 @@
+"""The models that do not propose: one that plans, one that reviews, as the settings name them.
+
+A role is only asked where somebody needs it: what a planner writes is read by models and coding
+agents, and what is reviewed is what models propose. Each has a process of litellm of its own, and
+its questions are booked under its role.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Literal, TypeAlias
+
+from agent.model.planner import ModelPlanner
+from agent.model.reviewer import ModelReviewer
+from node.home.home import Home
+from node.proposing.choice import Arm, ModelChoice, OwnChoice, model_named
+from node.proposing.keys import ApiKeys
+from node.proposing.prompting import open_prompted
+from node.settings.config import Config
+from node.terminal.progress import Progress
+from trainer.task_folder.task import Task
+
+Role: TypeAlias = Literal["planner", "reviewer"]
+
+PLANNED_EXPERIMENTS: Final = 12
+"""So many experiments an aim is for. Of a direction that is worth something one in fourteen or so
+is kept, so that fewer say next to nothing of it; and a night has a few hundred at most, so that
+many more would leave little to steer."""
+
+_IDLE: Final[dict[Role, str]] = {
+    "planner": "nobody who proposes reads what it would write",
+    "reviewer": "no language model proposes",
+}
+
+
+def roles_at_work(config: Config, arms: Sequence[Arm]) -> dict[Role, ModelChoice]:
+    """Return who has which role beside those that propose; who would have nothing to do has none.
+
+    The roles are in the order of the settings.
+    """
+    has_model = any(isinstance(arm.choice, ModelChoice) for arm in arms)
+    has_reader = any(not isinstance(arm.choice, OwnChoice) for arm in arms)
+    named: dict[Role, str | None] = {
+        "planner": config.planner if has_reader else None,
+        "reviewer": config.reviewer if has_model else None,
+    }
+    return {role: model_named(name, config.llm_url) for role, name in named.items() if name}
+
+
+def words_of_roles(config: Config, arms: Sequence[Arm]) -> list[str]:
+    """Return for people what bounds the bill of each role, or why it has nothing to do."""
+    at_work = roles_at_work(config, arms)
+    limit = f"a day may cost {config.usd_per_day:g} USD (`usd_per_day`)"
+    words = [f"{role} {choice.name}: {limit}" for role, choice in at_work.items()]
+    named: dict[Role, str | None] = {"planner": config.planner, "reviewer": config.reviewer}
+    idle = [role for role, name in named.items() if name and role not in at_work]
+    return [*words, *(f"{role} {named[role]} is not asked: {_IDLE[role]}" for role in idle)]
+
+
+@asynccontextmanager
+async def open_planner(
+    home: Home,
+    config: Config,
+    task: Task,
+    arms: Sequence[Arm],
+    keys: ApiKeys,
+    progress: Progress,
+) -> AsyncIterator[ModelPlanner | None]:
+    """Yield the model that plans for these, None where none is to.
+
+    Raises ArnodeError if it can never answer as things are set.
+    """
+    choice = roles_at_work(config, arms).get("planner")
+    if choice is None:
+        yield None
+        return
+    opening = open_prompted(
+        home, config, task, choice, keys, booked_as="planner", progress=progress
+    )
+    async with opening as model:
+        yield ModelPlanner(
+            model.complete,
+            model=model.name,
+            limits=model.limits,
+            experiments=PLANNED_EXPERIMENTS,
+            secret=model.secret,
+        )
+
+
+@asynccontextmanager
+async def open_reviewer(
+    home: Home,
+    config: Config,
+    task: Task,
+    arms: Sequence[Arm],
+    keys: ApiKeys,
+    progress: Progress,
+) -> AsyncIterator[ModelReviewer | None]:
+    """Yield the model that reviews what models among these propose, None where none is to.
+
+    Raises ArnodeError if it can never answer as things are set.
+    """
+    choice = roles_at_work(config, arms).get("reviewer")
+    if choice is None:
+        yield None
+        return
+    opening = open_prompted(
+        home, config, task, choice, keys, booked_as="reviewer", progress=progress
+    )
+    async with opening as model:
+        yield ModelReviewer(
+            model.complete, model=model.name, limits=model.limits, secret=model.secret
+        )
