@@ -24,6 +24,7 @@ from node.proposing.opening import Means, Proposers, open_proposers
 from node.proposing.roles import roles_at_work, words_of_roles
 from node.settings.config import Config, load_config
 from node.terminal.progress import silent
+from node.upkeep import doctor
 from protocol.errors import ConfigurationError
 from tests.agent.contexts import context
 from tests.agent.scripted import replacing
@@ -150,6 +151,21 @@ def test_roles_are_models_like_any_other() -> None:
     assert found["reviewer"].model == "openai/judge"
     assert roles_at_work(replace(config, planner=None, reviewer=None), arms) == {}
     assert words_of_roles(replace(config, planner=None, reviewer=None), arms) == []
+
+
+@pytest.mark.timeout(LIMIT_S)
+def test_doctor_asks_who_has_a_role(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The coding agent is not installed; the planner is asked all the same, a reviewer is not."""
+    monkeypatch.setenv("PATH", str(home.root))
+    monkeypatch.setenv("ARNODE_AGENT", "aider")
+    monkeypatch.setenv("ARNODE_PLANNER", "large")
+    monkeypatch.setenv("ARNODE_REVIEWER", "judge")
+    with LlmServer(says("ready")) as server:
+        monkeypatch.setenv("ARNODE_LLM_URL", server.url)
+        found = doctor._agent(home)
+        assert [question["model"] for question in server.questions] == ["large"]
+    assert found.status == "problem"
+    assert "planner large answers in" in found.detail
 
 
 @pytest.mark.parametrize("setting", ["planner", "reviewer"])
