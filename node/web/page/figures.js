@@ -6,7 +6,7 @@ const ID_DIGITS = 8;
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const MINUTE_S = 60;
-const HOUR_S = 3600;
+export const HOUR_S = 3600;
 const DAY_S = 86_400;
 
 export const isKnown = (value) => value !== null && value !== undefined && Number.isFinite(value);
@@ -19,6 +19,13 @@ export function signed(value) {
   if (!isKnown(value)) return NOTHING;
   const text = value.toFixed(digitsOf(value));
   return withMinus(value < 0 ? text : `+${text}`);
+}
+
+// A gain in standard deviations of one run.
+export function deviations(value, digits = 2) {
+  if (!isKnown(value)) return NOTHING;
+  const text = value.toFixed(digits);
+  return `${withMinus(value < 0 ? text : `+${text}`)} sd`;
 }
 
 function digitsOf(value) {

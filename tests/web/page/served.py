@@ -32,6 +32,26 @@ KNOBS = (
         name="PATTERN", share=0.2, low=0.1, high=0.3, gains=(("SL", 0.0), (HOSTILE[0], 0.4))
     ),
 )
+PROPOSERS: tuple[dict[str, Message], ...] = (
+    {
+        "name": "knobs",
+        "share": 0.55,
+        "slots": 611,
+        "gain_per_hour": 0.25,
+        "device_hours": 4.5,
+        "usd": 0.0,
+        "rests": None,
+    },
+    {
+        "name": f"claude#{HOSTILE[1]}",
+        "share": 0.45,
+        "slots": 1,
+        "gain_per_hour": None,
+        "device_hours": 0.0,
+        "usd": 1.25,
+        "rests": HOSTILE[0],
+    },
+)
 
 
 class ServedHome:
@@ -96,7 +116,9 @@ class ServedHome:
 
         async def status(_: Mapping[str, Message]) -> Any:
             with Store.open_read_only(self.home) as store:
-                return dict(status_document(store, author=KEY.public, net="main", sandbox="test"))
+                told = status_document(store, author=KEY.public, net="main", sandbox="test")
+                lines: Any = told["lines"]
+                return {**told, "lines": [{**one, "proposers": [*PROPOSERS]} for one in lines]}
 
         async def peers(_: Mapping[str, Message]) -> Any:
             with Store.open_read_only(self.home) as store:

@@ -5,7 +5,7 @@ from typing import Any
 from node.store.store import Store
 from tests.web.page.boards import ROWS, pretend_board
 from tests.web.page.full_store import EXPERIMENTS, HOSTILE, Full, add_one
-from tests.web.page.served import ServedHome, at_work
+from tests.web.page.served import PROPOSERS, ServedHome, at_work
 from tests.web.page.visitor import Visitor
 
 
@@ -128,12 +128,19 @@ def test_words_that_would_do_harm_are_words(visitor: Visitor) -> None:
     assert not visitor.is_hurt
 
 
-def pretend_status(visitor: Visitor, **more: Any) -> None:
-    """Have the node's status say more than that of this home."""
+def pretend_status(
+    visitor: Visitor,
+    *,
+    network: dict[str, Any] | None = None,
+    line: dict[str, Any] | None = None,
+    **more: Any,
+) -> None:
+    """Have the node's status say more than that of this home, of its line as well."""
 
     def answer(route: Any) -> None:
         told = route.fetch().json()
-        told["network"] |= more.pop("network", {})
+        told["network"] |= network or {}
+        told["lines"][0] |= line or {}
         route.fulfill(json={**told, **more})
 
     visitor.page.route("**/api/v1/status", answer)
@@ -166,3 +173,30 @@ def test_lanes_of_other_machines_are_told(visitor: Visitor) -> None:
     assert rows[0].split() == ["0", "attic", "open", "2"]
     assert "left out:" in rows[1]
     assert not visitor.is_hurt
+
+
+def test_where_several_propose_each_ones_share_is_told(visitor: Visitor) -> None:
+    rows = visitor.page.locator("table[aria-label='Who proposes'] tbody tr")
+    knobs, claude = (row.split("\t") for row in rows.all_inner_texts())
+    assert knobs == ["knobs", "55 %", "611", "+0.25 sd", "4 h 30 min", "$0.0000", "–"]
+    assert claude[1:6] == ["45 %", "1", "–", "0 s", "$1.2500"]
+    assert claude[0].startswith("claude#<script>")
+    assert claude[6].startswith('"><img src=x')
+    assert rows.locator("img, script").count() == 0
+    assert not visitor.is_hurt
+
+
+def test_where_one_proposes_alone_nothing_is_told_of_shares(visitor: Visitor) -> None:
+    pretend_status(visitor, line={"proposers": [*PROPOSERS[:1]]})
+    visitor.go("network")
+    visitor.go("now")
+    assert visitor.page.locator("table[aria-label='Where the line stands']").count() == 1
+    assert visitor.page.locator("table[aria-label='Who proposes']").count() == 0
+
+
+def test_shares_are_told_anew_with_an_experiment(visitor: Visitor, served: ServedHome) -> None:
+    visitor.page.wait_for_selector("#standing.live")
+    pretend_status(visitor, line={"proposers": [{**PROPOSERS[0], "share": 0.6}, PROPOSERS[1]]})
+    with Store.open(served.home) as store:
+        add_one(store, "WARMUP → 19")
+    visitor.page.wait_for_selector("table[aria-label='Who proposes'] >> text=60 %")

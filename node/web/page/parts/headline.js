@@ -29,7 +29,7 @@ export function headline(told, line) {
 function gained(baseline, value, sign, noise) {
   if (!figures.isKnown(baseline) || !figures.isKnown(value) || baseline === value) return "";
   const gain = sign * (baseline - value);
-  const scale = noise > 0 ? ` (${gain > 0 ? "+" : "−"}${Math.abs(gain / noise).toFixed(1)} sd)` : "";
+  const scale = noise > 0 ? ` (${figures.deviations(gain / noise, 1)})` : "";
   return `${figures.signed(gain)}${scale}`;
 }
 

@@ -8,6 +8,7 @@ import { badge, wording } from "../words.js";
 import * as figures from "../figures.js";
 import { AtWork } from "./at_work.js";
 import { headline } from "./headline.js";
+import { proposersView } from "./proposers.js";
 
 export const title = "Now";
 const REREAD_MS = 8_000; // all experiments are one answer: between two of them, what is told suffices
@@ -27,23 +28,28 @@ export async function show(visit) {
   visit.show(lineChooser(lines, line, again));
   const figuresPlace = element("div", {});
   const plotPlace = element("div", {}, element("p", { class: "soft" }, "Reading all experiments …"));
+  const proposersPlace = element("div", {}, proposersView(line));
   const latestPlace = element("div", {});
-  visit.show(section("Where the line stands", figuresPlace, plotPlace), section("Latest experiments", latestPlace));
+  visit.show(section("Where the line stands", figuresPlace, plotPlace), proposersPlace, section("Latest experiments", latestPlace));
   const latest = new Latest(visit, line, latestPlace);
   await Promise.all([
-    fill(plotPlace, () => progress(visit, line, { figuresPlace })),
+    fill(plotPlace, () => progress(visit, line, { figuresPlace, proposersPlace })),
     fill(latestPlace, () => latest.read()),
   ]);
 }
 
 // Draws the staircase, and keeps it up with what happens.
-async function progress(visit, line, { figuresPlace }) {
+async function progress(visit, line, { figuresPlace, proposersPlace }) {
   const read = () => visit.get(ofLine("progress", line));
   let told = await read();
   const open = (id) => (location.hash = `#/experiments/${id}`);
   const stairs = new Staircase(told, { open, signal: visit.signal });
   const state = async () => (await visit.get("status")).lines.find((one) => isOf(one, line)) ?? line;
-  const put = async () => refill(figuresPlace, headline(told, await state()));
+  const put = async () => {
+    const stands = await state();
+    refill(figuresPlace, headline(told, stands));
+    refill(proposersPlace, proposersView(stands));
+  };
   await put();
   const reread = atMostEvery(REREAD_MS, async () => {
     try {
