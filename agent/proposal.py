@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-from agent.completion import NO_COST, ModelCost
+from agent.completion import NO_COST, Message, ModelCost
 from agent.source.literals import Scalar
 from protocol.codecs import fit_line
 from protocol.ideas import Edit, KnobSpec, Move
@@ -266,6 +266,14 @@ class Silence:
     cost: ModelCost = NO_COST
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a slow proposer begins with, and in words what bounds its length."""
+
+    turns: tuple[Message, ...]
+    room: str
+
+
 class Proposer(Protocol):
     """Something that proposes patches at once."""
 
@@ -292,4 +300,8 @@ class SlowProposer(Protocol):
 
     async def propose(self, context: Context) -> Proposal | Silence:
         """Return a patch nobody tried before, or why there is none. Raises nothing of its own."""
+        ...
+
+    def question(self, context: Context) -> Question | Silence:
+        """Return what `propose` would begin with, or why it would not; nobody is asked."""
         ...

@@ -24,7 +24,7 @@ from agent.model.others_work import peer_row
 from agent.model.prompt import fence_of, prompt
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
 from agent.model.table import Teller
-from agent.proposal import MAX_REPAIRS, Context, Proposal, Silence, repair_key
+from agent.proposal import MAX_REPAIRS, Context, Proposal, Question, Silence, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
@@ -67,11 +67,7 @@ class ModelProposer:
         """Return a patch nobody tried before, or why there is none."""
         if context.crash is not None and context.crash.attempt > MAX_REPAIRS:
             return Silence(reason=f"mended {MAX_REPAIRS} times already", retry_s=0.0)
-        talk = Conversation(
-            begin=lambda chars: prompt(context, limit_chars=chars, secret=self.secret),
-            fence=fence_of(context, self.secret),
-            limit_chars=self.limits.prompt_chars,
-        )
+        talk = self._begun(context)
         cost = ModelCost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
@@ -89,6 +85,19 @@ class ModelProposer:
             talk.go_on(answer, slip)
         reason = f"{self.model} gave no usable answer: {one_line(slip.message, MAX_DETAIL)}"
         return Silence(reason=reason, retry_s=NOTHING_USABLE_S, cost=cost)
+
+    def question(self, context: Context) -> Question | Silence:
+        """Return what it is asked first, or why nothing is; nobody is asked."""
+        turns = self._begun(context).messages()
+        room = f"{self.limits.prompt_chars:,} characters, as its context and its price allow"
+        return turns if isinstance(turns, Silence) else Question(turns=turns, room=room)
+
+    def _begun(self, context: Context) -> Conversation:
+        return Conversation(
+            begin=lambda chars: prompt(context, limit_chars=chars, secret=self.secret),
+            fence=fence_of(context, self.secret),
+            limit_chars=self.limits.prompt_chars,
+        )
 
     async def _judge(self, context: Context, answer: Completion) -> Proposal | Slip:
         """Return the patch that an answer is, or what is wrong with it."""

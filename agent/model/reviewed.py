@@ -13,7 +13,7 @@ from typing import Final
 from agent.completion import ModelCost
 from agent.model.quoting import MAX_TITLE, one_line
 from agent.model.reviewer import ModelReviewer, Review
-from agent.proposal import Context, Proposal, Silence, SlowProposer
+from agent.proposal import Context, Proposal, Question, Silence, SlowProposer
 
 MOST_DRAFTS: Final = 3
 
@@ -55,6 +55,10 @@ class ReviewedProposer:
             return replace(first, cost=cost)
         chosen, spent = await self._chosen(context, drafts)
         return replace(chosen, cost=cost + spent)
+
+    def question(self, context: Context) -> Question | Silence:
+        """Return what the proposer would be asked first; nobody is asked."""
+        return self.proposer.question(context)
 
     async def _chosen(
         self, context: Context, drafts: Sequence[Proposal]

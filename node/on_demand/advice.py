@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from node.running.assembly import Thinking, open_peers
 from node.running.books import Books, open_books
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain
+from protocol.errors import ArnodeError
 
 PATIENCE_S: Final = 3600.0  # a coding agent may take long
 
@@ -66,15 +68,24 @@ async def _alone(
         most_fresh=MOST_SHOWN,
     )
     context = thinking.ideas.context(text=arm.text)
-    if is_dry:
-        return prompt_document(home, context, arm.name)
-    with reporting() as progress:
-        async with (
-            open_reviewer(home, config, bench.task, [arm], means.keys, progress) as reviewer,
-            open_slow(home, config, bench.task, arm, means, progress, reviewer=reviewer) as slow,
-        ):
-            progress(f"asking {slow.name if slow else arm.name}", 0.0)
-            return await advice(context, proposer, slow)
+    async with AsyncExitStack() as stack:
+        progress = stack.enter_context(reporting())
+        reviewer = None
+        try:
+            if not is_dry:
+                choosing = open_reviewer(home, config, bench.task, [arm], means.keys, progress)
+                reviewer = await stack.enter_async_context(choosing)
+            opening = open_slow(home, config, bench.task, arm, means, progress, reviewer=reviewer)
+            slow = await stack.enter_async_context(opening)
+        except ArnodeError as fault:
+            if not is_dry:
+                raise
+            # What would be sent can be read before a key is given.
+            return await prompt_document(home, context, arm.name, None, fault=fault.message)
+        if is_dry:
+            return await prompt_document(home, context, arm.name, slow)
+        progress(f"asking {slow.name if slow else arm.name}", 0.0)
+        return await advice(context, proposer, slow)
 
 
 def _say(text: str) -> None:

@@ -1,20 +1,19 @@
-"""The document of one proposal that somebody asked to see, and of what a model would be asked."""
+"""The document of one proposal that somebody asked to see, and of what would be asked."""
 
 import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from agent.completion import Message as Turn
 from agent.completion import ModelCost
 from agent.model.prompt import prompt
-from agent.proposal import Context, Proposal, Proposer, Silence, SlowProposer
+from agent.proposal import Context, Proposal, Proposer, Question, Silence, SlowProposer
 from node.home.control import Message
 from node.home.home import Home
 from node.proposing.prompting import fence_secret
 from protocol.patches import unified_diff
 from protocol.units import NANO
 
-_PROMPT_CHARS: Final = 100_000  # of one that is only shown: a model's own is cut to its context
+_PROMPT_CHARS: Final = 100_000  # where there is no model whose room would be known
 
 
 async def advice(
@@ -30,15 +29,31 @@ async def advice(
     return _proposed(context, await asyncio.to_thread(proposer.propose, context), silence)
 
 
-def prompt_document(home: Home, context: Context, who: str) -> Mapping[str, Message]:
-    """Return what a model would be asked now, and who proposes."""
-    told = prompt(context, limit_chars=_PROMPT_CHARS, secret=fence_secret(home))
-    turns: tuple[Turn, ...] = () if isinstance(told, Silence) else told
+async def prompt_document(
+    home: Home, context: Context, who: str, slow: SlowProposer | None, *, fault: str = ""
+) -> Mapping[str, Message]:
+    """Return what would be asked now, who proposes, and what bounds the prompt's length.
+
+    Without a slow proposer it is a model's prompt of a usual length; `fault` says why there is none
+    if one is set.
+    """
+    if slow is not None:
+        found = await asyncio.to_thread(slow.question, context)
+    else:
+        found = await asyncio.to_thread(_usual, home, context, fault or "no model is set")
+    turns = found.turns if isinstance(found, Question) else ()
     return {
         "who": who,
         "prompt": [{"role": turn.role, "content": turn.content} for turn in turns],
-        "silence": told.reason if isinstance(told, Silence) else None,
+        "room": found.room if isinstance(found, Question) else None,
+        "silence": found.reason if isinstance(found, Silence) else None,
     }
+
+
+def _usual(home: Home, context: Context, why: str) -> Question | Silence:
+    turns = prompt(context, limit_chars=_PROMPT_CHARS, secret=fence_secret(home))
+    room = f"{_PROMPT_CHARS:,} characters, as {why}"
+    return turns if isinstance(turns, Silence) else Question(turns=turns, room=room)
 
 
 def _proposed(

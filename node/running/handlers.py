@@ -133,11 +133,12 @@ def handlers(node: Node) -> Mapping[str, Handler]:
 
     async def propose(arguments: Mapping[str, Message]) -> Message:
         first = next(iter(node.proposers.slow), None)
+        slow = first.proposer if first else None
         context = node.ideas.context(text=first.arm.text if first else "")
         if arguments.get("dry"):
-            who = first.proposer.name if first else ", ".join(node.config.agent)
-            return dict(prompt_document(node.home, context, who))
-        return dict(await advice(context, node.proposers.fast, first.proposer if first else None))
+            who = slow.name if slow else ", ".join(node.config.agent)
+            return dict(await prompt_document(node.home, context, who, slow))
+        return dict(await advice(context, node.proposers.fast, slow))
 
     async def note(arguments: Mapping[str, Message]) -> Message:
         said = arguments.get("text")

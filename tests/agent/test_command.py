@@ -21,7 +21,7 @@ from agent.command import (
     words_of,
 )
 from agent.completion import ModelCost
-from agent.proposal import Brief, Context, Crash, Outcome, Proposal, Silence
+from agent.proposal import Brief, Context, Crash, Outcome, Proposal, Question, Silence
 from agent.source.allow_lists import TRAINING
 from agent.source.capabilities import CapabilityMark, Checked
 from agent.source.edits import edits_between, reapply
@@ -99,6 +99,18 @@ def test_a_proposal_says_where_it_comes_from() -> None:
     assert (said.parent, said.source, said.fingerprint) == (BASE.tree, BETTER, MARK)
     assert reapply(said.edits, BASE) == BETTER
     assert said.cost == TOOK
+
+
+def test_what_a_program_would_be_told_is_what_it_is_told() -> None:
+    jobs: list[Assignment] = []
+    made = proposer(edited(), jobs=jobs)
+    question = made.question(CONTEXT)
+    assert isinstance(question, Question)
+    assert jobs == []
+    proposed(made)
+    assert [turn.content for turn in question.turns] == [jobs[0].prompt]
+    nothing = Silence(reason="too long", retry_s=1.0)
+    assert proposer(prompt=lambda _: nothing).question(CONTEXT) == nothing
 
 
 def test_without_a_title_the_change_is_counted() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.completion import Completion, Fault, FaultKind, ModelCost
 from agent.model.answers.joining import whole_lines
 from agent.model.proposer import MAX_TRIES, ModelProposer
-from agent.proposal import Context, Proposal, Silence
+from agent.proposal import Context, Proposal, Question, Silence
 from agent.source.canonical import fingerprint
 from agent.source.edits import are_kept, reapply
 from protocol.codecs import line, text
@@ -223,9 +223,22 @@ def test_a_prompt_that_is_too_long_comes_again_shorter_once() -> None:
     assert twice.reason == "overflow: 8192 tokens"
 
 
+def test_what_it_would_be_asked_is_what_it_is_asked() -> None:
+    model = Model(DEEPER)
+    one = proposer(model, replace(LIMITS, prompt_chars=20_000))
+    question = one.question(context())
+    assert isinstance(question, Question)
+    assert question.room == "20,000 characters, as its context and its price allow"
+    assert model.asked == []
+    assert isinstance(asyncio.run(one.propose(context())), Proposal)
+    assert model.asked[0].messages == question.turns
+
+
 def test_a_source_that_is_too_long_is_said_and_nobody_is_asked() -> None:
     model = Model()
-    result = asked(model, limits=replace(LIMITS, prompt_chars=4_000))
+    limits = replace(LIMITS, prompt_chars=4_000)
+    result = asked(model, limits=limits)
+    assert proposer(model, limits).question(context()) == result
     assert isinstance(result, Silence)
     assert "more than the 4000 that the model is given" in result.reason
     assert result.cost == ModelCost()

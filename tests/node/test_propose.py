@@ -85,6 +85,40 @@ def test_a_dry_run_says_what_would_be_asked_and_asks_nobody(at_home: Home, arnod
     assert "characters for small" in short.err
 
 
+def test_the_prompt_has_the_room_that_the_model_has_at_work(at_home: Home, arnode: Say) -> None:
+    with LlmServer(says(EDIT)) as server:
+        at_home.root.mkdir(mode=0o700)
+        settings = f'agent = "small"\nllm_url = "{server.url}"\nllm_context = 16384\n'
+        at_home.config.write_text(settings)
+        told = arnode("propose", "--dry-run")
+        shown = json.loads(arnode("propose", "--print-prompt", "--json").out)
+        assert server.requests == []
+        assert arnode("propose").code == 0
+        (question,) = server.questions
+    # A token of what an answer leaves of the context is taken to have three characters.
+    assert "; room: 24,576 characters, as its context and its price allow" in told.err
+    assert shown["room"].startswith("24,576 characters")
+    assert question["messages"] == shown["prompt"]
+
+
+def test_what_would_be_sent_can_be_read_before_a_key_is_given(
+    at_home: Home, arnode: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    at_home.root.mkdir(mode=0o700)
+    at_home.config.write_text('agent = "openai/gpt-4o"\n')
+    shown = arnode("propose", "--print-prompt")
+    assert shown.code == 0, shown.err
+    assert "MLP_RATIO = 4" in shown.out
+    assert "; room: 100,000 characters, as openai/gpt-4o needs an API key" in shown.err
+    assert arnode("propose").code != 0
+
+
+def test_without_a_model_the_prompt_is_of_a_usual_length(at_home: Home, arnode: Say) -> None:
+    shown = arnode("propose", "--dry-run")
+    assert "knobs needs no prompt); room: 100,000 characters, as no model is set" in shown.err
+
+
 def test_without_a_node_too_it_is_told_what_peers_say(at_home: Home, arnode: Say) -> None:
     assert arnode("propose").code == 0
     at_home.config.write_text("peers_words = true\n")
