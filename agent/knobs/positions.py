@@ -29,6 +29,10 @@ class Cube:
             for coordinate in dimension.coordinates(values.get(name, dimension.knob.value))
         )
 
+    def coordinates(self, name: str, value: Scalar) -> Position:
+        """Return one knob's part of a position."""
+        return self._dimensions[name].coordinates(value)
+
     def along(self, name: str, value: Scalar) -> float | None:
         """Return where a value lies on its knob's axis; None of a knob without, or not there."""
         dimension = self._dimensions.get(name)

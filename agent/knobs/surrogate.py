@@ -40,12 +40,16 @@ _LEAST_VARIANCE = 1e-9
 @dataclass(frozen=True, slots=True)
 class TrialDifference:
     """One trial: where it was, where its base was, how much worse it came out than the base, and
-    which bank it was compared with, by number: an error of that is every such trial's."""
+    which bank it was compared with, by number: an error of that is every such trial's.
+
+    `count` says how many trials came to just this.
+    """
 
     at: Position
     base: Position
     loss_sd: float
     bank: int
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,49 +59,97 @@ class _Kernel:
 
 
 class Surrogate:
-    """Fitted to trials, of which there is at least one; says what others would come to."""
+    """Fitted to trials, of which there is at least one; says what others would come to.
 
-    def __init__(self, seen: Sequence[TrialDifference], base: Position) -> None:
+    `like` is one of much the same trials, whose length scales the search for its own begins at.
+    """
+
+    def __init__(
+        self,
+        seen: Sequence[TrialDifference],
+        base: Position,
+        *,
+        like: "Surrogate | None" = None,
+    ) -> None:
         self._contrasts = _Contrasts(tuple(seen), base)
         self._base = base
-        self._shape = _fitted(tuple(seen), base)
-        kernel = _kernel(self._contrasts.squares, self._shape)
+        if like is None:
+            self.shape = _fitted(tuple(seen), base)
+        else:
+            self.shape = _climbed(_Fit(self._contrasts, like.shape))
+        kernel = _kernel(self._contrasts.squares, self.shape)
         self._root = np.linalg.cholesky(self._contrasts.covariance(kernel))
         self._half = np.linalg.solve(self._root, self._contrasts.losses)
 
     def losses(self, at: Sequence[Position]) -> tuple[Floats, Floats]:
         """Return the mean and deviation [positions] of how much worse than the base each is."""
         points = np.array([*at, self._base])
-        cross = _kernel(_squares(points, self._contrasts.points), self._shape)
+        cross = _kernel(_squares(points, self._contrasts.points), self.shape)
         cross = self._contrasts.contracted(cross)
         half = np.linalg.solve(self._root, (cross[:-1] - cross[-1]).T)
-        own = 2 * self._shape.amplitude_sd**2 - 2 * _kernel(
-            _squares(points[:-1], points[-1:]), self._shape
+        own = 2 * self.shape.amplitude_sd**2 - 2 * _kernel(
+            _squares(points[:-1], points[-1:]), self.shape
         )
         variance = own[:, 0] - (half**2).sum(axis=0)
         return half.T @ self._half, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
+
+    @property
+    def bumps(self) -> "Bumps":
+        """The expected loss, but for a constant, as what it is a sum of."""
+        contrasts = self._contrasts
+        weights = contrasts.spread(np.linalg.solve(self._root.T, self._half))
+        return Bumps(
+            centres=contrasts.points,
+            heights=weights * self.shape.amplitude_sd**2,
+            reaches=np.array(self.shape.reaches),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bumps:
+    """A sum of bumps exp(−½·((x − centre)/reach)²), each of its own height.
+
+    `centres` [bumps, dimensions], `heights` [bumps], `reaches` [dimensions].
+    """
+
+    centres: Floats
+    heights: Floats
+    reaches: Floats
 
 
 class _Contrasts:
     """Trials as linear functions of the metric at `points`: every trial's end, less its base.
 
-    The last contrast is the base that is now, less nothing: it stands in the first half alone.
+    The last contrast is the base that is now, less nothing. A point that several have to do with
+    stands there once: a line's bases are few.
     """
 
     def __init__(self, seen: tuple[TrialDifference, ...], base: Position) -> None:
-        self.points = np.array([*(one.at for one in seen), base, *(one.base for one in seen)])
+        ends, starts = [*(one.at for one in seen), base], [one.base for one in seen]
+        rows = {point: row for row, point in enumerate(dict.fromkeys([*ends, *starts]))}
+        self.points = np.array(list(rows))
         self.losses = np.array([*(one.loss_sd for one in seen), -_DEPTH_SD])
         self.squares = _squares(self.points, self.points)
+        self._ends = np.array([rows[point] for point in ends])
+        self._starts = np.array([rows[point] for point in starts])
         banks = np.array([one.bank for one in seen])
-        self._count = len(seen)
-        self._noise = np.diag([_NOISE_SD**2] * len(seen) + [_DEPTH_DEVIATION_SD**2])
+        # Of several that are alike the mean is known better; all else of them says nothing.
+        own = [_NOISE_SD**2 / one.count for one in seen]
+        self._noise = np.diag([*own, _DEPTH_DEVIATION_SD**2])
         self._noise[:-1, :-1] += _BANK_VARIANCE * (banks[:, None] == banks[None, :])
 
     def contracted(self, kernel: Floats) -> Floats:
         """Return covariances [rows, contrasts] of those [rows, points]."""
-        ends = kernel[:, : self._count + 1].copy()
-        ends[:, :-1] -= kernel[:, self._count + 1 :]
+        ends = kernel[:, self._ends]
+        ends[:, :-1] -= kernel[:, self._starts]
         return ends
+
+    def spread(self, weights: Floats) -> Floats:
+        """Return the weights of points [points] that come to those of contrasts [contrasts]."""
+        of_points = np.zeros(len(self.points))
+        np.add.at(of_points, self._ends, weights)
+        np.subtract.at(of_points, self._starts, weights[:-1])
+        return of_points
 
     def covariance(self, kernel: Floats) -> Floats:
         """Return the contrasts' covariance, noise included."""
@@ -107,14 +159,19 @@ class _Contrasts:
 
 @lru_cache(maxsize=4)
 def _fitted(seen: tuple[TrialDifference, ...], base: Position) -> _Kernel:
-    """Return the likeliest shape, looked for one number after the other."""
-    fit = _Fit(seen, base)
+    """Return the likeliest shape."""
+    usual = _Kernel((math.exp(_REACH_PRIOR[0]),) * len(base), math.exp(_AMPLITUDE_PRIOR[0]))
+    return _climbed(_Fit(_Contrasts(seen, base), usual))
+
+
+def _climbed(fit: "_Fit") -> _Kernel:
+    """Return the likeliest shape near where a fit begins, looked for one number after the other."""
     for _ in range(_SWEEPS):
         before = fit.score
         for amplitude_sd in _AMPLITUDES_SD:
             fit.consider(replace(fit.shape, amplitude_sd=amplitude_sd), fit.exponents)
-        for knob in range(len(base)):
-            fit.consider_reaches(knob)
+        for dimension in range(len(fit.shape.reaches)):
+            fit.consider_reaches(dimension)
         if fit.score - before < _WORTHWHILE:
             break
     return fit.shape
@@ -123,11 +180,10 @@ def _fitted(seen: tuple[TrialDifference, ...], base: Position) -> _Kernel:
 class _Fit:
     """The best shape so far, with its scaled squared distances."""
 
-    def __init__(self, seen: tuple[TrialDifference, ...], base: Position) -> None:
-        self._contrasts = _Contrasts(seen, base)
-        usual = (math.exp(_REACH_PRIOR[0]),) * len(base)
-        self.shape = _Kernel(usual, math.exp(_AMPLITUDE_PRIOR[0]))
-        self.exponents = _scaled(self._contrasts.squares, self.shape.reaches)
+    def __init__(self, contrasts: _Contrasts, shape: _Kernel) -> None:
+        self._contrasts = contrasts
+        self.shape = shape
+        self.exponents = _scaled(contrasts.squares, shape.reaches)
         self.score = self._score(self.shape, self.exponents)
 
     def consider(self, shape: _Kernel, exponents: Floats) -> None:
@@ -136,12 +192,12 @@ class _Fit:
         if score > self.score + _LEAST_VARIANCE:
             self.shape, self.exponents, self.score = shape, exponents, score
 
-    def consider_reaches(self, knob: int) -> None:
-        """Try all reaches of one knob."""
-        squares, reaches = self._contrasts.squares[knob], self.shape.reaches
-        without = self.exponents - squares / reaches[knob] ** 2
+    def consider_reaches(self, dimension: int) -> None:
+        """Try all reaches of one dimension."""
+        squares, reaches = self._contrasts.squares[dimension], self.shape.reaches
+        without = self.exponents - squares / reaches[dimension] ** 2
         for reach in _REACHES:
-            tried = (*reaches[:knob], reach, *reaches[knob + 1 :])
+            tried = (*reaches[:dimension], reach, *reaches[dimension + 1 :])
             self.consider(replace(self.shape, reaches=tried), without + squares / reach**2)
 
     def _score(self, shape: _Kernel, exponents: Floats) -> float:

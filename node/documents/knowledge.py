@@ -7,7 +7,7 @@ from node.store.store import Store
 from protocol.remarks import InsightBody
 
 if TYPE_CHECKING:
-    from agent.knobs.importance import KnobImportance
+    from agent.proposal import KnobImportance
 
 _MOST: Final = 500
 _LOOKED_AT: Final = 5_000

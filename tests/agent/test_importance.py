@@ -1,7 +1,9 @@
 """Importance of knobs: the model's main effects, beside Optuna's fANOVA on the same trials."""
 
+import itertools
 import random
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
@@ -9,8 +11,11 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
 from agent.knobs.changes import Change, edits_of, trials
-from agent.knobs.importance import LEAST_TRIALS, KnobImportance, importances
-from agent.proposal import Outcome
+from agent.knobs.effects import Effects
+from agent.knobs.importance import LEAST_TRIALS, importances
+from agent.knobs.positions import Position
+from agent.knobs.surrogate import Surrogate, TrialDifference
+from agent.proposal import KnobImportance, Outcome
 from agent.source.edits import reapply
 from agent.source.literals import find_knobs, knob_values
 from protocol.ideas import KnobSpec
@@ -75,6 +80,33 @@ def test_the_order_and_the_shares_are_those_of_fanova() -> None:
     whole = sum(ours.values())
     for name, share in theirs.items():
         assert ours[name] / whole == pytest.approx(share, abs=0.15)
+
+
+def test_effects_are_those_of_all_combinations_of_values() -> None:
+    chance = random.Random(3)
+    axis = np.array([[0.0], [0.25], [0.5], [0.75], [1.0]])
+    levels = [axis, axis[::2], np.eye(3) * 0.5**0.5]  # the last has three values without an order
+    base = (0.5, 0.5, *levels[2][0])
+
+    def drawn() -> Position:
+        place = (chance.choice(list(level)) for level in levels)
+        return tuple(float(one) for part in place for one in part)
+
+    ends = [drawn() for _ in range(24)]
+    seen = [
+        TrialDifference(at, base, 20 * (at[0] - 0.9) ** 2 * (1 + at[4]) + chance.gauss(0, 1), 0)
+        for at in ends
+    ]
+    model = Surrogate(seen, base)
+    effects = Effects(model.bumps, levels)
+    grid = [tuple(map(float, np.concatenate(parts))) for parts in itertools.product(*levels)]
+    losses = model.losses(grid)[0].reshape(5, 3, 3)
+    assert effects.variance == pytest.approx(float(losses.var()), rel=1e-6)
+    for knob, level in enumerate(levels):
+        others = tuple(axis for axis in range(3) if axis != knob)
+        whole = losses.mean(axis=others)
+        ours = effects.of(knob, level)
+        assert list(ours - ours.mean()) == pytest.approx(list(whole - whole.mean()), abs=1e-6)
 
 
 def test_the_best_value_is_where_the_surface_is_best_and_an_idle_knob_does_nothing() -> None:

@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from agent.knobs.positions import Position
@@ -46,6 +48,31 @@ def test_it_finds_out_what_helps_and_what_does_nothing() -> None:
     assert better == pytest.approx(-5.25, abs=2)
     assert worse == pytest.approx(12.75, abs=4)
     assert abs(idle) < 1.5
+
+
+def test_trials_that_came_to_the_same_may_be_told_at_once() -> None:
+    seen = trials_of([MIDDLE, (0.6, 0.5, 0.2, 0.5)], 20)
+    each = Surrogate([*seen, *seen[:8], *seen[:3]], MIDDLE)
+    counts = [3] * 3 + [2] * 5 + [1] * 12
+    at_once = [replace(one, count=count) for one, count in zip(seen, counts, strict=True)]
+    places = ((0.8, 0.3, 0.2, 0.9), (0.1, 0.1, 0.5, 0.5))
+    means, deviations = Surrogate(at_once, MIDDLE).losses(places)
+    for one, other in zip((means, deviations), each.losses(places), strict=True):
+        assert list(one) == pytest.approx(list(other), rel=1e-6)
+
+
+def test_the_expected_loss_is_a_sum_of_bumps() -> None:
+    model = Surrogate(trials_of([MIDDLE, (0.6, 0.5, 0.2, 0.5)], 20), MIDDLE)
+    bumps = model.bumps
+    assert len(bumps.centres) == 22  # a base is one point, however many began there
+
+    def summed(at: Position) -> float:
+        steps = (np.array(at) - bumps.centres) / bumps.reaches
+        return float(bumps.heights @ np.exp(-0.5 * (steps**2).sum(axis=1)))
+
+    places = ((0.8, 0.3, 0.2, 0.9), (0.1, 0.1, 0.5, 0.5))
+    expected = [summed(at) - summed(MIDDLE) for at in places]
+    assert losses(model, *places) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_base_that_moved_on_and_its_level_cost_nothing() -> None:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Self
 
-from agent.knobs.importance import KnobImportance
+from agent.proposal import KnobImportance
 from node.documents.knowledge import importance_document
 from node.documents.now import NowDocument
 from node.home.control import Handler, Message

@@ -1,0 +1,60 @@
+"""What each knob does by itself to the loss that the model of trials expects, without chance.
+
+The model's mean is a sum of bumps that are products over knobs, so that means and variances over
+independent values of the knobs are products of means over each one's: nothing need be drawn
+(Oakley & O'Hagan, *Probabilistic Sensitivity Analysis of Complex Models: a Bayesian Approach*,
+2004, for any Gaussian process). Numpy only.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agent.knobs.surrogate import Bumps, Floats
+
+
+class Effects:
+    """Of knobs that are independent of each other, each with its values equally likely.
+
+    `levels` are their values' coordinates [values, dimensions], a knob each, in the order of the
+    model's dimensions. `variance` is the expected loss's over all of them.
+    """
+
+    def __init__(self, bumps: Bumps, levels: Sequence[Floats]) -> None:
+        ends = np.cumsum([level.shape[1] for level in levels])
+        self._bumps = bumps
+        self._dimensions = [
+            slice(end - level.shape[1], end) for end, level in zip(ends, levels, strict=True)
+        ]
+        factors = [self._factor(knob, level) for knob, level in enumerate(levels)]
+        usual = np.array([factor.mean(axis=0) for factor in factors])
+        self._others = _products_of_others(usual)
+        pairs = np.ones((len(bumps.heights), len(bumps.heights)))
+        for factor in factors:
+            pairs *= factor.T @ factor / len(factor)
+        mean = float(bumps.heights @ usual.prod(axis=0))
+        self.variance = max(0.0, float(bumps.heights @ pairs @ bumps.heights) - mean**2)
+
+    def of(self, knob: int, values: Floats) -> Floats:
+        """Return the mean loss [values] at these coordinates of a knob, over all others' values.
+
+        It is told but for a constant.
+        """
+        effect: Floats = self._factor(knob, values) @ (self._bumps.heights * self._others[knob])
+        return effect
+
+    def _factor(self, knob: int, values: Floats) -> Floats:
+        """Return what a knob at these values leaves of each bump [values, bumps]."""
+        own = self._dimensions[knob]
+        steps = values[:, None, :] - self._bumps.centres[None, :, own]
+        factor: Floats = np.exp(-0.5 * ((steps / self._bumps.reaches[own]) ** 2).sum(axis=2))
+        return factor
+
+
+def _products_of_others(rows: Floats) -> Floats:
+    """Return for each row the product of all other rows."""
+    ones = np.ones((1, rows.shape[1]))
+    before = np.cumprod(np.concatenate([ones, rows[:-1]]), axis=0)
+    after = np.cumprod(np.concatenate([ones, rows[:0:-1]]), axis=0)[::-1]
+    products: Floats = before * after
+    return products
