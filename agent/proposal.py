@@ -223,8 +223,9 @@ class Context:
 
     `history` is this node's own, oldest first, `imported` what another tool says came of what it
     tried. `crash` asks for a mend of that, `aim` says what is wanted most, `scales` what became of
-    its own finds on other rungs, `drafted` has the titles of what was proposed for the same slot
-    already. Of files with `regions` only these may change.
+    its own finds on other rungs, `importance` which knobs matter, as last reckoned, `drafted` has
+    the titles of what was proposed for the same slot already. Of files with `regions` only these
+    may change.
     `show_unverified_words`: the user lets models read what nobody checked here. `in_vain` are
     titles of what others say to have tried for nothing, `others_part` the names of moves that fall
     to others of those who draw on the same list.
@@ -243,6 +244,7 @@ class Context:
     insights: tuple[Insight, ...] = ()
     reports: tuple[PeerReport, ...] = ()
     scales: tuple[str, ...] = ()
+    importance: tuple[KnobImportance, ...] = ()
     intents: tuple[str, ...] = ()
     aim: Aim = "improve"
     crash: Crash | None = None

@@ -15,6 +15,7 @@ from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, Fence, code_line, 
 from agent.model.sections import Section
 from agent.model.table import (
     FAILED,
+    NONE,
     Teller,
     counted,
     difference,
@@ -30,6 +31,10 @@ _FIRST_DIFFS: Final = 4  # that go before what peers say
 _MAX_DIFF_LINES: Final = 60
 _CONSTANTS: Final = 24
 _LEAST_TRIES: Final = 2  # of a constant, for there to be a best one
+_EXPLAINED: Final = (
+    "constants, those that matter most first: the share of the metric's variance that each "
+    "explains by itself, by a model of all trials of them (90% interval) | changes of it alone"
+)
 _INSIGHTS: Final = 8
 # No rule of this node decided anything of what was imported.
 _IMPORTED: Final = {"kept": "kept", "failed": "failed"}
@@ -128,7 +133,22 @@ class OwnWork:
         )
 
     def _constants(self) -> Section:
-        """Which constants matter: those that moved the metric most, by single changes of them."""
+        """Which constants matter, by a model of all trials, then by changes of them alone."""
+        alone = self._changed_alone()
+        explained = {
+            one.name: f"{one.share:.0%} ({one.low:.0%} to {one.high:.0%})"
+            for one in self.context.importance
+        }
+        label = _EXPLAINED if explained else "constants changed alone, those that matter most first"
+        rows = []
+        for name in [*explained, *(name for name in alone if name not in explained)][:_CONSTANTS]:
+            cells = [explained.get(name, NONE)] if explained else []
+            told = " | ".join([*cells, alone.get(name, NONE)])
+            rows.append(f"{one_line(name, MAX_TITLE)}: {told}")
+        return Section.quoted("constants", label, rows, 5, fence=self.fence)
+
+    def _changed_alone(self) -> dict[str, str]:
+        """Return what single changes of each constant came to, those first that did most."""
         tries: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
         for outcome in self.context.history:
             facts = self.teller.facts(outcome)
@@ -142,20 +162,14 @@ class OwnWork:
             if len(told) >= _LEAST_TRIES
         }
         ordered = sorted(spans, key=lambda name: (spans[name][0][0] - spans[name][1][0], name))
-        rows = []
-        for name in ordered[:_CONSTANTS]:
+        told = {}
+        for name in ordered:
             (worst, to_worst), (best, to_best) = spans[name]
-            rows.append(
-                f"{name}: {len(tries[name])} tries, from {gain_words(worst)} ({to_worst}) to "
+            told[name] = (
+                f"{len(tries[name])} tries, from {gain_words(worst)} ({to_worst}) to "
                 f"{gain_words(best)} ({to_best})"
             )
-        return Section.quoted(
-            "constants",
-            "constants changed alone, those that matter most first",
-            rows,
-            5,
-            fence=self.fence,
-        )
+        return told
 
     def _kinds(self) -> Section:
         tried, kept, failed = Counter[str](), Counter[str](), Counter[str]()

@@ -28,7 +28,7 @@ _SHORT_TITLE: Final = 60
 _MAX_CHANGE: Final = 160
 _NEWEST: Final = 12  # lines that are shortened and dropped last
 _WHOLE_PART: Final = 4  # where lines are dropped, one part in so many is for whole ones
-_NONE: Final = "-"
+NONE: Final = "-"
 _HEADING: Final = """\
 ## All experiments, the newest first
 The base is the number of the experiment whose source was changed: 0 is the task's first source, - \
@@ -99,12 +99,12 @@ class Teller:
 
     def line(self, outcome: Outcome) -> str:
         """Return its line of the table."""
-        metric = _NONE if outcome.metric is None else f"{outcome.metric:.6g}"
-        seconds = _NONE if outcome.seconds is None else f"{outcome.seconds:.3g}"
+        metric = NONE if outcome.metric is None else f"{outcome.metric:.6g}"
+        seconds = NONE if outcome.seconds is None else f"{outcome.seconds:.3g}"
         reason = self.reason(outcome)
         cells = [
-            str(outcome.number or _NONE),
-            _NONE if outcome.base is None else str(outcome.base),
+            str(outcome.number or NONE),
+            NONE if outcome.base is None else str(outcome.base),
             metric,
             difference(outcome),
             seconds,
@@ -116,9 +116,9 @@ class Teller:
 
     def short_line(self, outcome: Outcome) -> str:
         """Return the same in brief."""
-        gain = _NONE if outcome.gain_sd is None else difference(outcome).split(" ")[0]
+        gain = NONE if outcome.gain_sd is None else difference(outcome).split(" ")[0]
         cells = [
-            str(outcome.number or _NONE),
+            str(outcome.number or NONE),
             gain,
             DECISION_WORDS[outcome.decision],
             one_line(self.change(outcome), _SHORT_TITLE),
@@ -129,7 +129,7 @@ class Teller:
 def difference(outcome: Outcome) -> str:
     """Return what it gained over its base in sd, with the standard error where there is one."""
     if outcome.gain_sd is None:
-        return _NONE
+        return NONE
     if not math.isfinite(outcome.gain_sd) or abs(outcome.gain_sd) > _IMPLAUSIBLE_SD:
         return "implausible"
     error = f" ± {outcome.error_sd:.1f}" if outcome.error_sd else ""

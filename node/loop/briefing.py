@@ -11,7 +11,16 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-from agent.proposal import NO_END, Aim, BaseFigures, Brief, Context, Left, PeerPatch
+from agent.proposal import (
+    NO_END,
+    Aim,
+    BaseFigures,
+    Brief,
+    Context,
+    KnobImportance,
+    Left,
+    PeerPatch,
+)
 from agent.source.allow_lists import allow_list
 from node.home.clock import clock_ms
 from node.home.home import program_file
@@ -114,10 +123,12 @@ class Briefing:
         left: Left = NO_END,
         arm: str | None = None,
         text: str = "",
+        importance: tuple[KnobImportance, ...] = (),
     ) -> Context:
         """Return what is known now, about where the node explores; `left` is of the session.
 
-        `arm` is who is told, None for anybody, by which name of the owner's texts.
+        `arm` is who is told, None for anybody, by which name of the owner's texts. `importance` is
+        that of the line's knobs.
         """
         store, line, working = self.ledger.store, self.ledger.key, self.ledger.explored
         author, blocked = self.ledger.publication.author, self.people().blocked
@@ -138,6 +149,7 @@ class Briefing:
                 store, line, author, noise_sd=self.noise_sd(), blocked=blocked
             ),
             scales=told_of_scales(store, line),
+            importance=importance,
             intents=tuple(sorted(self.ledger.others_titles(working.tree))),
             aim=self.aim(),
             crash=self.outcomes.crash_of(arm),

@@ -19,6 +19,7 @@ from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.ledger import Ledger
 from node.loop.briefing import Briefing
+from node.loop.importance import Importance
 from node.loop.outcomes import Outcomes
 from node.loop.planning import PlannerStanding, Planning
 from node.loop.slots import KNOBS, ArmStanding, Slots
@@ -50,6 +51,7 @@ class Ideas:
         self._planning = planning
         self._seed = seed
         self._left: Callable[[], Left] = Left
+        self._importance = Importance()
         self._handed_out = 0
         self._again: list[Idea] = []
         self._prepared: asyncio.Task[Proposal | None] | None = None
@@ -124,7 +126,9 @@ class Ideas:
             propose = asyncio.to_thread(self._proposer.propose, self.context())
             self._prepared = asyncio.create_task(propose)
         if (writer := self._slots.wanted(self._number)) is not None:
-            writer.begin(self.context(arm=writer.name, text=writer.text))
+            context = self.context(arm=writer.name, text=writer.text)
+            writer.begin(context)
+            self._importance.renew(context)
             self._outcomes.forget_crash(writer.name)  # it has its chance to be mended once
 
     def plan_by(self, left: Callable[[], Left]) -> None:
@@ -164,6 +168,7 @@ class Ideas:
         if self._prepared:
             self._prepared.cancel()
             await asyncio.gather(self._prepared, return_exceptions=True)
+        await self._importance.close()
 
     def _waiting(self) -> Idea | None:
         """Return the first that waits to be tried again; those that cannot be are let go."""
@@ -269,4 +274,5 @@ class Ideas:
             left=self._left(),
             arm=arm,
             text=text,
+            importance=self._importance.known,
         )

@@ -7,7 +7,7 @@ import pytest
 from agent.model.digest import digest
 from agent.model.quoting import Fence
 from agent.model.table import gain_words
-from agent.proposal import Context, Insight, Outcome
+from agent.proposal import Context, Insight, KnobImportance, Outcome
 from tests.agent.contexts import MOVES, context, edit, outcome, peer, peer_report
 
 FENCE = Fence(nonce="0123456789abcdef")
@@ -93,6 +93,22 @@ def test_constants_that_moved_the_metric_most_come_first() -> None:
         "0123| LAYERS: 2 tries, from -4.00 sd (2 → 3) to +0.50 sd (2 → 1)",
         "0123| BATCH: 2 tries, from -2.00 sd (4 → 2) to -1.00 sd (4 → 8)",
         "0123| WIDTH: 2 tries, from -0.30 sd (64 → 32) to +0.20 sd (64 → 96)",
+    ]
+
+
+def test_what_a_model_of_all_trials_says_of_constants_goes_first() -> None:
+    def knob(name: str, share: float) -> KnobImportance:
+        return KnobImportance(name=name, share=share, low=share / 2, high=share * 1.1, gains=())
+
+    steps = [edit("WIDTH = 64\n", f"WIDTH = {width}\n") for width in (32, 96)]
+    history = tuple(outcome(gain_sd=-0.3, edits=(step,)) for step in steps)
+    told = parts(history=history, importance=(knob("HEADS", 0.6), knob("LAYERS", 0.0)))
+    label, *rows, _ = told["constants"].split("\n")
+    assert "constants, those that matter most first: the share of the metric's variance" in label
+    assert rows == [
+        "0123| HEADS: 60% (30% to 66%) | -",
+        "0123| LAYERS: 0% (0% to 0%) | -",
+        "0123| WIDTH: - | 2 tries, from -0.30 sd (64 → 32) to -0.30 sd (64 → 96)",
     ]
 
 

@@ -82,6 +82,30 @@ def test_nobody_waits_for_a_slow_proposer(home: Home, ledger: Ledger) -> None:
     assert asyncio.run(work()) == ["LEARNING_RATE → 0.200", "LEARNING_RATE → 0.201", "thought out"]
 
 
+def test_it_is_told_which_knobs_matter_as_last_reckoned_and_does_not_wait(
+    home: Home, ledger: Ledger
+) -> None:
+    for number in range(10):
+        proposal = proposal_of(BASELINE, f"0.2{number}")
+        conclude(ledger, proposal, "screened_out", BASE_NANO + number * 1_000_000)
+
+    async def work() -> list[list[str]]:
+        nothing = Silence(reason="no idea", retry_s=0.0)
+        scribe = Scribe(answers=[nothing, nothing])
+        scribe.leave.set()
+        ideas = ideas_of(ledger, home, SlowIdeas(scribe, say=lambda _: None))
+        ideas.prepare()
+        assert ideas._importance._reckoned is not None
+        await ideas._importance._reckoned
+        ideas.take()
+        ideas.prepare()
+        await settled()
+        await ideas.close()
+        return [[knob.name for knob in told.importance] for told in scribe.asked]
+
+    assert asyncio.run(work()) == [[], ["LEARNING_RATE"]]
+
+
 def test_it_is_asked_once_at_a_time(home: Home, ledger: Ledger) -> None:
     async def work() -> int:
         scribe = Scribe()
