@@ -170,6 +170,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     is_debugging = "--debug" in given
     if arguments is None:  # this process is the command's own
         _heed_signals()
+        # A second thread is of no use to matrices as small as ours, and takes time from what runs.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = cli.main(
             [word for word in given if word != "--debug"], "arnode", standalone_mode=False
