@@ -3,8 +3,8 @@
 A preset gives a program as little of the user's home as its log-in takes. Where a log-in is renewed
 in place its file is `kept`, so that the user stays logged in; settings are only `shown`, because
 what they say (hooks, servers to start) would later run outside of any sandbox. None may start a
-program: what it gets is tools that read and write files. Tried against Claude Code 2.1.330, Codex
-0.169.0 and aider 0.86.2 (`tests/programs`).
+program: what it gets is tools that read and write files. Tried against Claude Code 2.1.332, Codex
+0.171.0 and aider 0.86.2 (`tests/programs`).
 """
 
 import json

@@ -30,6 +30,9 @@ from tests.llm_server import LlmServer, Reply, page, refuses
 from tests.programs import installed
 from tests.programs.scripts import USED, Turn, anthropic, chat, responses
 from tests.workers import passing_budget
+from trainer.sandbox import tier as tiers
+from trainer.sandbox.confined import THROWAWAY_UIDS
+from trainer.sandbox.landlock import can_scope_signals
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
@@ -192,7 +195,23 @@ def visit(
 each = pytest.mark.parametrize("name", AGENTS)
 
 
+@pytest.fixture(params=["as found", "container", "partial"])
+def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The tier that the workshop is of: this machine's, and those that it is of elsewhere."""
+    name: str = request.param
+    if name == "as found":
+        return name
+    if not can_scope_signals():
+        pytest.skip("the kernel's Landlock cannot keep signals inside")
+    if name == "container" and not (os.geteuid() == 0 and tiers._is_mapped(THROWAWAY_UIDS)):
+        pytest.skip("only root has throw-away users")
+    found = tiers.Tier(name=name, detail="")  # type: ignore[arg-type]  # one of the two
+    monkeypatch.setattr(tiers, "probe_tier", lambda: found)
+    return name
+
+
 @each
+@pytest.mark.usefixtures("tier")
 def test_an_edit_becomes_a_proposal_that_is_booked(name: str, tmp_path: Path) -> None:
     agent = AGENTS[name]
     came = visit(agent, agent.edits, tmp_path)
