@@ -13,7 +13,7 @@ from node.home.home import Home
 from node.line.experiment import ExperimentStep
 from node.store.store import Store
 from tests.conftest import DEAF_TASK
-from tests.integration.nodes import DEAF_FLAGS, arnode, arnode_json
+from tests.integration.nodes import DEAF_FLAGS, arnode, arnode_json, running_node
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, page, says
 
 NARROWER = """\
@@ -156,6 +156,33 @@ def test_a_coding_agent_edits_and_its_edit_is_run(copied: Path, tmp_path: Path) 
     assert [(step.title, step.why) for step in written] == [("Narrower", "It may do.")]
     patch = arnode_json(copied, "log")["experiments"]
     assert "command" in {entry["origin"] for entry in patch}
+
+
+def _program_in(system: str) -> str:
+    return system.partition("# The owner's program")[2].partition("# How a change")[0]
+
+
+@pytest.mark.timeout(600)
+def test_a_running_node_says_what_its_model_is_asked_and_who_proposes(copied: Path) -> None:
+    with LlmServer(page()) as server:
+        settings = {
+            "ARNODE_AGENT": "knobs,small",
+            "ARNODE_LLM_URL": server.url,
+            "ARNODE_LLM_CONTEXT": "16384",
+        }
+        with running_node(copied, "--network", "none", env=settings) as node:
+            node.wait_until(lambda: bool(server.requests))
+            told = arnode_json(copied, "propose", "--print-prompt")
+            (line,) = arnode_json(copied, "status")["lines"]
+            node.interrupt()
+            node.end()
+        asked = server.questions[0]["messages"]
+    # Whatever happened since: both are told the owner's program.
+    programs = [_program_in(turns[0]["content"]) for turns in (told["prompt"], asked)]
+    assert programs[0] == programs[1] != ""
+    assert told["who"] == "llm (small)"
+    assert told["room"] == "24,576 characters, as its context and its price allow"
+    assert [one["name"] for one in line["proposers"]] == ["knobs", "small"]
 
 
 def test_a_model_without_its_key_is_said_before_anything_starts(home: Path) -> None:
