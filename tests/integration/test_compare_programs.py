@@ -65,7 +65,7 @@ def test_blocks_alternate_and_what_they_brought_is_measured(home: Path, texts: P
     spans = ("--for", "4m", "--block", "2m", "--runs", "1")
     with LlmServer(reply) as server:
         # Blocks end by experiments: how many fit into seconds depends on who else is here.
-        env = {"ARNODE_LLM_URL": server.url, "ARNODE_MAX_EXPERIMENTS": "3"}
+        env = {"ARNODE_LLM_URL": server.url, "ARNODE_MAX_EXPERIMENTS": "2"}
         done = arnode(home, *words, *AGENT, *spans, code=5, env=env)
         asked = [str(question["messages"]) for question in server.questions]
     assert "at most 1 pairs of blocks of 2 min; nothing is known before" in done.stderr
