@@ -7,13 +7,13 @@ answer good, that of whoever asks.
 
 import asyncio
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
 from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind, ModelCost
 from agent.model.answers.joining import joined
 from agent.model.conversation import Conversation
-from agent.model.quoting import one_line
+from agent.model.quoting import fence_for, one_line
 from agent.proposal import Silence
 
 MAX_MODEL: Final = 80  # characters of a model's name
@@ -51,11 +51,22 @@ class QuestionLimits:
 
 @dataclass(slots=True, eq=False)
 class Asker:
-    """Asks one model, within limits, and counts its faults in a row."""
+    """Asks `model` through `complete`, within limits, and counts its faults in a row.
+
+    What for, a subclass says. `secret`, of at least 16 bytes, is this node's own: the fences of
+    quotes follow from it.
+    """
 
     complete: Complete
+    _: KW_ONLY
+    model: str
     limits: QuestionLimits
+    secret: bytes = field(repr=False)
     _faults: int = field(default=0, init=False)  # in a row
+
+    def __post_init__(self) -> None:
+        fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
+        self.model = one_line(self.model, MAX_MODEL)
 
     async def answer(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
         """Return the next answer, in one piece if it came in several, and what asking took."""

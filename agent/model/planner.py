@@ -5,15 +5,15 @@ the owner's. They are made harmless and cut like everything that a model writes.
 """
 
 import re
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.completion import Complete, Message, ModelCost
+from agent.completion import Message, ModelCost
 from agent.model.answers.answer import without_thoughts
-from agent.model.asking import MAX_MODEL, NOTHING_USABLE_S, Asker, QuestionLimits
+from agent.model.asking import NOTHING_USABLE_S, Asker
 from agent.model.conversation import Conversation
 from agent.model.prompt import fence_of, prompt_with
-from agent.model.quoting import MAX_WHY, Fence, fence_for, one_line
+from agent.model.quoting import MAX_WHY, Fence, one_line
 from agent.proposal import Context, Silence
 
 MAX_AIM: Final = MAX_WHY  # characters, as of any reason
@@ -54,25 +54,11 @@ class Planned:
     cost: ModelCost
 
 
-@dataclass(slots=True, eq=False)
-class ModelPlanner:
-    """Asks `model` through `complete` what comes in the next so many `experiments`.
+@dataclass(slots=True, eq=False, kw_only=True)
+class ModelPlanner(Asker):
+    """Asks a model what comes in the next so many `experiments`."""
 
-    `secret`, of at least 16 bytes, is this node's own: the fences of quotes follow from it.
-    """
-
-    complete: Complete
-    _: KW_ONLY
-    model: str
-    limits: QuestionLimits
     experiments: int
-    secret: bytes = field(repr=False)
-    _asker: Asker = field(init=False)
-
-    def __post_init__(self) -> None:
-        fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
-        self.model = one_line(self.model, MAX_MODEL)
-        self._asker = Asker(self.complete, self.limits)
 
     async def plan(self, context: Context) -> Planned | Silence:
         """Return what is to be aimed at, or why nothing is said. Raises nothing of its own."""
@@ -85,7 +71,7 @@ class ModelPlanner:
             fence=fence,
             limit_chars=self.limits.prompt_chars,
         )
-        answer, cost = await self._asker.answer(talk)
+        answer, cost = await self.answer(talk)
         if isinstance(answer, Silence):
             return replace(answer, cost=cost)
         if text := aim_in(answer.text):

@@ -9,20 +9,20 @@ what it may cost, is the business of the `Complete` that is handed in.
 import asyncio
 import hashlib
 import re
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.completion import Complete, Completion, ModelCost
+from agent.completion import Completion, ModelCost
 from agent.model.answers.answer import parse_answer
 from agent.model.answers.draft import Draft, Slip
-from agent.model.asking import MAX_DETAIL, MAX_MODEL, NOTHING_USABLE_S, Asker, QuestionLimits
+from agent.model.asking import MAX_DETAIL, NOTHING_USABLE_S, Asker
 from agent.model.conversation import Conversation
 from agent.model.facts import facts, known_names
 from agent.model.matching import apply_draft
 from agent.model.novelty import Repeat, built_on, repeat_of
 from agent.model.others_work import peer_row
 from agent.model.prompt import fence_of, prompt
-from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, fence_for, one_line
+from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, one_line
 from agent.model.table import Teller
 from agent.proposal import MAX_REPAIRS, Context, Proposal, Question, Silence, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
@@ -38,25 +38,11 @@ _MOST_MARKS = 6
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 
-@dataclass(slots=True, eq=False)
-class ModelProposer:
-    """Asks `model` through `complete`; `check` is told every source before it is proposed.
+@dataclass(slots=True, eq=False, kw_only=True)
+class ModelProposer(Asker):
+    """Asks a model for a patch; `check` is told every source before it is proposed."""
 
-    `secret`, of at least 16 bytes, is this node's own: the fences of quotes follow from it.
-    """
-
-    complete: Complete
-    _: KW_ONLY
-    model: str
-    limits: QuestionLimits
     check: Check
-    secret: bytes = field(repr=False)
-    _asker: Asker = field(init=False)
-
-    def __post_init__(self) -> None:
-        fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
-        self.model = one_line(self.model, MAX_MODEL)
-        self._asker = Asker(self.complete, self.limits)
 
     @property
     def name(self) -> str:
@@ -71,7 +57,7 @@ class ModelProposer:
         cost = ModelCost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
-            answer, spent = await self._asker.answer(talk)
+            answer, spent = await self.answer(talk)
             cost += spent
             if isinstance(answer, Silence):
                 return replace(answer, cost=cost)

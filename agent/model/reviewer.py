@@ -8,15 +8,15 @@ measured as ever.
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.completion import Complete, Message, ModelCost
+from agent.completion import Message, ModelCost
 from agent.model.answers.answer import without_thoughts
-from agent.model.asking import MAX_MODEL, Asker, QuestionLimits
+from agent.model.asking import Asker
 from agent.model.conversation import Conversation
 from agent.model.prompt import fence_of, prompt_with
-from agent.model.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, fence_for, one_line
+from agent.model.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, one_line
 from agent.model.sections import GAP
 from agent.proposal import Context, Proposal, Silence
 from protocol.patches import unified_diff
@@ -67,24 +67,9 @@ class Review:
     cost: ModelCost
 
 
-@dataclass(slots=True, eq=False)
-class ModelReviewer:
-    """Asks `model` through `complete` which of several proposals is to be run.
-
-    `secret`, of at least 16 bytes, is this node's own: the fences of quotes follow from it.
-    """
-
-    complete: Complete
-    _: KW_ONLY
-    model: str
-    limits: QuestionLimits
-    secret: bytes = field(repr=False)
-    _asker: Asker = field(init=False)
-
-    def __post_init__(self) -> None:
-        fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
-        self.model = one_line(self.model, MAX_MODEL)
-        self._asker = Asker(self.complete, self.limits)
+@dataclass(slots=True, eq=False, kw_only=True)
+class ModelReviewer(Asker):
+    """Asks a model which of several proposals is to be run."""
 
     async def review(self, context: Context, proposals: Sequence[Proposal]) -> Review | Silence:
         """Return which of these is chosen, or why none is. Raises nothing of its own."""
@@ -97,7 +82,7 @@ class ModelReviewer:
             fence=fence,
             limit_chars=self.limits.prompt_chars,
         )
-        answer, cost = await self._asker.answer(talk)
+        answer, cost = await self.answer(talk)
         if isinstance(answer, Silence):
             return replace(answer, cost=cost)
         number = choice_in(answer.text, count=len(shown))

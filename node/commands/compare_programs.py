@@ -215,6 +215,12 @@ def _work(comparison: ProgramComparison, comparing: Comparing, for_s: float) -> 
         click.echo(
             f"  pair {len(standing.pairs)}: {brought}; so far {_difference(standing)}", err=True
         )
+        for letter, side in comparing.sides.items():
+            if pair.of(letter).end.experiments == 0:
+                click.echo(
+                    f"  {plain(side.name)} tried nothing in its block: give it longer (--block)",
+                    err=True,
+                )
 
     with reporting() as progress:
         work = comparison.work(for_s, on_look=_coarsely(progress), on_pair=tell)

@@ -14,7 +14,7 @@ from agent.model.reviewer import ModelReviewer
 from node.home.home import Home
 from node.proposing.choice import Arm, ModelChoice, OwnChoice, model_named
 from node.proposing.keys import ApiKeys
-from node.proposing.prompting import open_prompted
+from node.proposing.prompting import PromptedModel, open_prompted
 from node.settings.config import Config
 from node.terminal.progress import Progress
 from trainer.task_folder.task import Task
@@ -69,21 +69,17 @@ async def open_planner(
 
     Raises ArnodeError if it can never answer as things are set.
     """
-    choice = roles_at_work(config, arms).get("planner")
-    if choice is None:
-        yield None
-        return
-    opening = open_prompted(
-        home, config, task, choice, keys, booked_as="planner", progress=progress
-    )
-    async with opening as model:
-        yield ModelPlanner(
-            model.complete,
-            model=model.name,
-            limits=model.limits,
-            experiments=PLANNED_EXPERIMENTS,
-            secret=model.secret,
-        )
+    async with _opened("planner", home, config, task, arms, keys, progress) as model:
+        planner = None
+        if model is not None:
+            planner = ModelPlanner(
+                model.complete,
+                model=model.name,
+                limits=model.limits,
+                experiments=PLANNED_EXPERIMENTS,
+                secret=model.secret,
+            )
+        yield planner
 
 
 @asynccontextmanager
@@ -99,14 +95,29 @@ async def open_reviewer(
 
     Raises ArnodeError if it can never answer as things are set.
     """
-    choice = roles_at_work(config, arms).get("reviewer")
+    async with _opened("reviewer", home, config, task, arms, keys, progress) as model:
+        reviewer = None
+        if model is not None:
+            reviewer = ModelReviewer(
+                model.complete, model=model.name, limits=model.limits, secret=model.secret
+            )
+        yield reviewer
+
+
+@asynccontextmanager
+async def _opened(
+    role: Role,
+    home: Home,
+    config: Config,
+    task: Task,
+    arms: Sequence[Arm],
+    keys: ApiKeys,
+    progress: Progress,
+) -> AsyncIterator[PromptedModel | None]:
+    choice = roles_at_work(config, arms).get(role)
     if choice is None:
         yield None
         return
-    opening = open_prompted(
-        home, config, task, choice, keys, booked_as="reviewer", progress=progress
-    )
+    opening = open_prompted(home, config, task, choice, keys, booked_as=role, progress=progress)
     async with opening as model:
-        yield ModelReviewer(
-            model.complete, model=model.name, limits=model.limits, secret=model.secret
-        )
+        yield model

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from agent.completion import Completion, CompletionRequest, Fault, ModelCost
-from agent.model.proposer import ModelProposer, QuestionLimits
+from agent.model.asking import QuestionLimits
+from agent.model.proposer import ModelProposer
 from agent.source.allow_lists import LANGUAGE_MODEL
 from agent.source.capabilities import Checked
 from agent.source.inspector import InspectionRequest
