@@ -1,7 +1,7 @@
 """`compare-programs` on real blocks: after how many hours it is known which of two brings more.
 
 A model with a script writes what the text that it is told asks for: shorter rows, which gain much
-on this task, often or rarely, else a constant that changes nothing. All else is the program that
+on this task, often or rarely, else some constant, anyhow. All else is the program that
 ships. Blocks are independent of each other, so that so many of each are as good as any number of
 comparisons: repetitions draw their pairs from them, two that are equal from the blocks of one. As
 blocks are seconds of the clock, it takes a quiet machine.
@@ -27,7 +27,7 @@ from node.on_demand.kept_lines import kept_lines
 from node.on_demand.programs import LETTERS, Comparing, ProgramComparison, known_after
 from node.on_demand.session import Workbench, find_workbench
 from tests.llm_server import LlmServer, says
-from tools.soak.scripted_model import edit, idle_edit
+from tools.soak.scripted_model import edit, rash_edit
 from trainer.host.device import processor
 
 _TASK: Final = "tiny-short"
@@ -106,13 +106,13 @@ def _comparing(bench: Workbench) -> Comparing:
 
 
 def _answer(prompt: str, chance: random.Random) -> str:
-    """Return what the model writes: shorter rows as often as its text has it, else nothing new."""
+    """Return what the model writes: shorter rows as often as its text has it, else anything."""
     often = next(share for how, share in _HOW_OFTEN.items() if f"rows {how}." in prompt)
     found = re.search(r"SEQUENCE = (\d+)", prompt)
     length = int(found[1]) if found else 0
     if length > 16 and chance.random() < often:
         return edit("Shorter rows", f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} ")
-    return idle_edit(prompt, chance)
+    return rash_edit(prompt, chance)
 
 
 def _drawn(ones: Sequence[int], others: Sequence[int], number: int) -> list[float]:

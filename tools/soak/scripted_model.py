@@ -1,17 +1,25 @@
 """What the scripted model of these proofs writes about `tiny`: an edit of one constant."""
 
+import math
 import random
 import re
 from typing import Final
 
-_EPSILON: Final = re.compile(r"EPSILON = [0-9.]+e-8")
+_CONSTANTS: Final = ("MATRIX_INIT", "EMBEDDING_INIT", "LEARNING_RATE", "WARMDOWN", "BETA1", "BETA2")
+_MOST: Final = 2.5  # in the logarithm of what a value is multiplied by
 
 
-def idle_edit(prompt: str, chance: random.Random) -> str:
-    """Return an edit that changes next to nothing, of the source in a prompt."""
-    found = _EPSILON.search(prompt)
-    old = found[0] if found else "EPSILON = 1e-8"
-    return edit("Another epsilon", old, f"EPSILON = {chance.uniform(0.9, 1.1):.6f}e-8")
+def rash_edit(prompt: str, chance: random.Random) -> str:
+    """Return an edit of the source in a prompt that hardly ever helps: some constant, anyhow.
+
+    What changes nothing would be sent back: it is hardly different from what was tried.
+    """
+    name = chance.choice(_CONSTANTS)
+    found = re.search(rf"{name} = ([0-9][0-9.e-]*)", prompt)
+    value = float(found[1]) if found else 1.0
+    old = found[0] if found else f"{name} = 1.0"
+    new = value * math.exp(chance.uniform(-_MOST, _MOST))
+    return edit(f"Another {name}", old, f"{name} = {new:.4g}")
 
 
 def edit(title: str, old: str, new: str) -> str:

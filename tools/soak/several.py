@@ -1,9 +1,9 @@
 """Two who propose to one real node, of whom one is better by construction, beside each alone.
 
-Knobs find what there is to find on `tiny-short`; a model with a script only writes constants that
-change nothing. Each session has as many experiments, on a home of its own, and what its line truly
-gains afterwards is measured on seeds that no session saw. As runs come to the same bits however
-busy the machine is, nothing here depends on time.
+Knobs find what there is to find on `tiny-short`; a model with a script changes constants anyhow,
+which hardly ever helps. Each session has as many experiments, on a home of its own, and what its
+line truly gains afterwards is measured on seeds that no session saw. As runs come to the same bits
+however busy the machine is, nothing here depends on time.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from node.store.store import Store
 from tests.llm_server import LlmServer, says
 from tools.dying import dying
 from tools.soak.measuring import MEASURED_SEEDS, measure, open_runner, worth_of
-from tools.soak.scripted_model import idle_edit
+from tools.soak.scripted_model import rash_edit
 from trainer.task_kinds import load_task
 
 _TASK: Final = "tiny-short"
@@ -46,7 +46,7 @@ def run_several(home: Path) -> Figures:
     chance = random.Random(1)
 
     async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
-        return await says(idle_edit(str(server.questions[-1]["messages"]), chance))(server, request)
+        return await says(rash_edit(str(server.questions[-1]["messages"]), chance))(server, request)
 
     with LlmServer(reply) as server:
         for name, agents in _SESSIONS.items():
