@@ -12,8 +12,8 @@ from typing import Final
 
 from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind, ModelCost
 from agent.model.answers.joining import joined
-from agent.model.conversation import Conversation
-from agent.model.quoting import fence_for, one_line
+from agent.model.conversation import Begin, Conversation
+from agent.model.quoting import Fence, fence_for, one_line
 from agent.proposal import Silence
 
 MAX_MODEL: Final = 80  # characters of a model's name
@@ -67,6 +67,10 @@ class Asker:
     def __post_init__(self) -> None:
         fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
         self.model = one_line(self.model, MAX_MODEL)
+
+    def conversation(self, begin: Begin, fence: Fence) -> Conversation:
+        """Return one that `begin` writes the prompt of, with quotes in `fence`."""
+        return Conversation(begin=begin, fence=fence, limit_chars=self.limits.prompt_chars)
 
     async def answer(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
         """Return the next answer, in one piece if it came in several, and what asking took."""

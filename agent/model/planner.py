@@ -4,22 +4,18 @@ It proposes nothing and decides nothing: its words stand in the prompts that fol
 the owner's. They are made harmless and cut like everything that a model writes.
 """
 
-import re
 from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.completion import Message, ModelCost
 from agent.model.answers.answer import without_thoughts
+from agent.model.answers.labels import labelled, tidied
 from agent.model.asking import NOTHING_USABLE_S, Asker
-from agent.model.conversation import Conversation
 from agent.model.prompt import fence_of, prompt_with
 from agent.model.quoting import MAX_WHY, Fence, one_line
 from agent.proposal import Context, Silence
 
 MAX_AIM: Final = MAX_WHY  # characters, as of any reason
-
-_LABEL = re.compile(r"^[\s*_#>`-]{0,8}aim[*_`]{0,3}\s?:", re.IGNORECASE | re.MULTILINE)
-_EDGES: Final = " \t\r\n*_`\"'"
 
 _ROLE: Final = """\
 You plan how the source of an experiment is improved. Others propose one change at a time, told \
@@ -64,12 +60,11 @@ class ModelPlanner(Asker):
         """Return what is to be aimed at, or why nothing is said. Raises nothing of its own."""
         told = replace(context, crash=None)
         fence = fence_of(told, self.secret)
-        talk = Conversation(
-            begin=lambda chars: planning_prompt(
+        talk = self.conversation(
+            lambda chars: planning_prompt(
                 told, fence, experiments=self.experiments, limit_chars=chars
             ),
-            fence=fence,
-            limit_chars=self.limits.prompt_chars,
+            fence,
         )
         answer, cost = await self.answer(talk)
         if isinstance(answer, Silence):
@@ -102,6 +97,5 @@ def aim_in(text: str) -> str:
 
     An answer without a label is the aim itself.
     """
-    said = without_thoughts(text)
-    labels = list(_LABEL.finditer(said))
-    return one_line(said[labels[-1].end() :] if labels else said, MAX_AIM).strip(_EDGES)
+    aim = labelled(text, "aim")
+    return tidied(without_thoughts(text)) if aim is None else aim

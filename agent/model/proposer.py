@@ -79,10 +79,9 @@ class ModelProposer(Asker):
         return turns if isinstance(turns, Silence) else Question(turns=turns, room=room)
 
     def _begun(self, context: Context) -> Conversation:
-        return Conversation(
-            begin=lambda chars: prompt(context, limit_chars=chars, secret=self.secret),
-            fence=fence_of(context, self.secret),
-            limit_chars=self.limits.prompt_chars,
+        return self.conversation(
+            lambda chars: prompt(context, limit_chars=chars, secret=self.secret),
+            fence_of(context, self.secret),
         )
 
     async def _judge(self, context: Context, answer: Completion) -> Proposal | Slip:

@@ -14,6 +14,7 @@ from agent.completion import ModelCost
 from agent.model.quoting import MAX_TITLE, one_line
 from agent.model.reviewer import ModelReviewer, Review
 from agent.proposal import Context, Proposal, Question, Silence, SlowProposer
+from agent.resting import Resting
 
 MOST_DRAFTS: Final = 3
 
@@ -30,8 +31,10 @@ class ReviewedProposer:
     _: KW_ONLY
     say: Callable[[str], None]
     clock_s: Callable[[], float] = time.monotonic
-    _rests_until_s: float = field(default=float("-inf"), init=False)
-    _told: str = field(default="", init=False)
+    _rest: Resting = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rest = Resting(self.clock_s)
 
     @property
     def name(self) -> str:
@@ -41,7 +44,7 @@ class ReviewedProposer:
     async def propose(self, context: Context) -> Proposal | Silence:
         """Return the proposal that is chosen, or why there is none; its cost is that of all."""
         first = await self.proposer.propose(context)
-        is_alone = context.crash is not None or self.clock_s() < self._rests_until_s
+        is_alone = context.crash is not None or self._rest.is_on
         if isinstance(first, Silence) or is_alone:
             return first
         drafts, cost = [first], first.cost
@@ -65,15 +68,13 @@ class ReviewedProposer:
     ) -> tuple[Proposal, ModelCost]:
         review = await self.reviewer.review(context, drafts)
         if isinstance(review, Silence):
-            self._rests_until_s = self.clock_s() + review.retry_s
-            if review.reason != self._told:
-                self._told = review.reason
+            if self._rest.begin(review):
                 self.say(
                     f"the reviewer {self.reviewer.model}: {review.reason}; the first proposal is"
                     " run meanwhile"
                 )
             return drafts[0], review.cost
-        self._told = ""
+        self._rest.end()
         self.say(self._words(review, drafts))
         return review.chosen, review.cost
 

@@ -13,8 +13,8 @@ from typing import Final
 
 from agent.completion import Message, ModelCost
 from agent.model.answers.answer import without_thoughts
+from agent.model.answers.labels import labelled
 from agent.model.asking import Asker
-from agent.model.conversation import Conversation
 from agent.model.prompt import fence_of, prompt_with
 from agent.model.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, one_line
 from agent.model.sections import GAP
@@ -23,7 +23,6 @@ from protocol.patches import unified_diff
 
 _DIFF_LINES: Final = (120, 60, 30, 15)  # of each proposal, the first that leaves room
 _SHARE: Final = 3  # of a prompt one part in so many is for proposals
-_EDGES: Final = " \t\r\n*_`\"'"
 
 _CHOICE = re.compile(
     r"^[\s*_#>`\"'{-]{0,8}choice[*_`\"']{0,4}\s?[:=]?[\s*_`\"'(\[#]{0,8}"
@@ -32,7 +31,6 @@ _CHOICE = re.compile(
 )
 _BARE = re.compile(r"[\s*_#`\"'(\[]{0,8}(\d{1,3})[\s*_`\"')\].]{0,8}")
 _ANOTHER = re.compile(r"[*_`]{0,3}(?:\.\d|\s{0,3}(?:,|/|&|-|–|\bor\b|\band\b)\s{0,3}[*_`#]{0,3}\d)")
-_WHY = re.compile(r"^[\s*_#>`-]{0,8}why[*_`]{0,3}\s?:", re.IGNORECASE | re.MULTILINE)
 
 _ROLE: Final = """\
 You review proposals for an experiment: each would change its source, and one of them will be run. \
@@ -77,10 +75,8 @@ class ModelReviewer(Asker):
         # Who wrote them has seen the fence of its own prompts: this one follows from all of them.
         told = replace(context, drafted=tuple(one.title for one in shown))
         fence = fence_of(told, self.secret)
-        talk = Conversation(
-            begin=lambda chars: review_prompt(told, shown, fence, limit_chars=chars),
-            fence=fence,
-            limit_chars=self.limits.prompt_chars,
+        talk = self.conversation(
+            lambda chars: review_prompt(told, shown, fence, limit_chars=chars), fence
         )
         answer, cost = await self.answer(talk)
         if isinstance(answer, Silence):
@@ -140,6 +136,4 @@ def choice_in(text: str, *, count: int) -> int | None:
 
 def why_in(text: str) -> str:
     """Return the reason that an answer gives, made harmless; "" if it gives none."""
-    said = without_thoughts(text)
-    labels = list(_WHY.finditer(said))
-    return one_line(said[labels[-1].end() :], MAX_WHY).strip(_EDGES) if labels else ""
+    return labelled(text, "why") or ""

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 
 from agent.model.planner import MAX_AIM, ModelPlanner, Planned
 from agent.proposal import Context, Silence
+from agent.resting import Resting
 from node.home.clock import clock_ms
 from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger
@@ -51,7 +52,7 @@ class PlannerStanding:
 
 def aim_in_force(store: Store, key: LineKey) -> PlannerAim | None:
     """Return what those who propose on a line are to aim at; None where no planner said."""
-    aim = kept_of(store, _PLANNER, key, PlannerAim, limit_bytes=_LIMIT_BYTES)
+    aim = _last_aim(store, key)
     stands = aim is not None and tried_since(store, key, aim) < _STANDS * aim.experiments
     return aim if stands else None
 
@@ -60,6 +61,10 @@ def tried_since(store: Store, key: LineKey, aim: PlannerAim) -> int:
     """Return how many own ideas were tried since an aim was asked for."""
     jobs = store.jobs.closed_jobs(key, ExperimentStep, after=aim.job)
     return sum(job.step.arm is not None and job.step.decision != "rebased" for job in jobs)
+
+
+def _last_aim(store: Store, key: LineKey) -> PlannerAim | None:
+    return kept_of(store, _PLANNER, key, PlannerAim, limit_bytes=_LIMIT_BYTES)
 
 
 class Planning:
@@ -80,24 +85,20 @@ class Planning:
         self._planner = planner
         self._ledger = ledger
         self._say = say
-        self._clock_s = clock_s
+        self._rest = Resting(clock_s)
         self._clock_ms = clock_ms
         self._writing: asyncio.Task[Planned | Silence] | None = None
         self._job = 0  # the latest when it was asked
-        self._rests_until_s = float("-inf")
-        self._told = ""
 
     @property
     def standing(self) -> PlannerStanding:
         """How it stands."""
-        return PlannerStanding(
-            model=self._planner.model, rests=self._told if self._is_resting else ""
-        )
+        return PlannerStanding(model=self._planner.model, rests=self._rest.why)
 
     def prepare(self, context: Callable[[], Context]) -> None:
         """Take what has been written, and have the next aim written if it is due."""
         self._take()
-        if self._writing is None and not self._is_resting and self._is_due:
+        if self._writing is None and not self._rest.is_on and self._is_due:
             self._job = self._ledger.store.jobs.last_job()
             self._writing = asyncio.create_task(self._planner.plan(context()))
 
@@ -109,13 +110,9 @@ class Planning:
             await asyncio.gather(self._writing, return_exceptions=True)
 
     @property
-    def _is_resting(self) -> bool:
-        return self._clock_s() < self._rests_until_s
-
-    @property
     def _is_due(self) -> bool:
         store, key = self._ledger.store, self._ledger.key
-        aim = aim_in_force(store, key)
+        aim = _last_aim(store, key)
         return aim is None or tried_since(store, key, aim) >= self._planner.experiments
 
     def _take(self) -> None:
@@ -123,14 +120,12 @@ class Planning:
             return
         written, self._writing = self._writing.result(), None
         if isinstance(written, Silence):
-            self._rests_until_s = self._clock_s() + written.retry_s
-            if written.reason != self._told:
-                self._told = written.reason
+            if self._rest.begin(written):
                 has_aim = aim_in_force(self._ledger.store, self._ledger.key) is not None
                 meanwhile = "its last aim stands" if has_aim else "there is no aim"
                 self._say(f"the planner {self._planner.model}: {written.reason}; {meanwhile}")
             return
-        self._told = ""
+        self._rest.end()
         aim = PlannerAim(
             ts_ms=self._clock_ms(),
             model=self._planner.model,

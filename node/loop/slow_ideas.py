@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from agent.completion import NO_COST
 from agent.proposal import Context, Proposal, Silence, SlowProposer
+from agent.resting import Resting
 
 
 class SlowIdeas:
@@ -35,25 +36,19 @@ class SlowIdeas:
         self._who = f"{proposer.name}, told `{text}`," if text else proposer.name
         self._others = others
         self._say = say
-        self._clock_s = clock_s
+        self._rest = Resting(clock_s)
         self._writing: asyncio.Task[Proposal | Silence] | None = None
-        self._rests_until_s = float("-inf")
-        self._told = ""
         self._in_vain = NO_COST  # since it last wrote something
 
     @property
     def is_wanting(self) -> bool:
         """Whether it has nothing to do and does not rest."""
-        return self._writing is None and not self._is_resting
+        return self._writing is None and not self._rest.is_on
 
     @property
     def rests(self) -> str:
         """Why it is not to be asked now, "" if it may be."""
-        return self._told if self._is_resting else ""
-
-    @property
-    def _is_resting(self) -> bool:
-        return self._clock_s() < self._rests_until_s
+        return self._rest.why
 
     def begin(self, context: Context) -> None:
         """Have the next proposal written."""
@@ -66,15 +61,12 @@ class SlowIdeas:
             return None
         written, self._writing = self._writing.result(), None
         if isinstance(written, Proposal):
-            if self._told:
+            if self._rest.end():
                 self._say(f"{self._who} proposes again")
-            self._told = ""
             cost, self._in_vain = self._in_vain + written.cost, NO_COST
             return replace(written, cost=cost)
         self._in_vain += written.cost
-        self._rests_until_s = self._clock_s() + written.retry_s
-        if written.reason != self._told:
-            self._told = written.reason
+        if self._rest.begin(written):
             self._say(f"{self._who}: {written.reason}; {self._others} go on meanwhile")
         return None
 

@@ -22,7 +22,7 @@ from node.on_demand.session import Workbench, find_workbench
 from node.proposing.advice import advice, prompt_document
 from node.proposing.choice import choose
 from node.proposing.opening import Means, fast_proposer, first_slow, open_slow, take_means
-from node.proposing.roles import open_reviewer
+from node.proposing.roles import open_role, reviewer_of
 from node.running.assembly import Thinking, open_peers
 from node.running.books import Books, open_books
 from node.terminal.progress import reporting
@@ -73,8 +73,10 @@ async def _alone(
         reviewer = None
         try:
             if not is_dry:
-                choosing = open_reviewer(home, config, bench.task, [arm], means.keys, progress)
-                reviewer = await stack.enter_async_context(choosing)
+                reviewing = open_role(
+                    "reviewer", home, config, bench.task, [arm], means.keys, progress
+                )
+                reviewer = reviewer_of(await stack.enter_async_context(reviewing))
             opening = open_slow(home, config, bench.task, arm, means, progress, reviewer=reviewer)
             slow = await stack.enter_async_context(opening)
         except ArnodeError as fault:

@@ -25,7 +25,7 @@ from node.proposing.command import command_proposer
 from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.presets import is_shown_files
 from node.proposing.prompting import fence_secret, open_prompted
-from node.proposing.roles import open_planner, open_reviewer
+from node.proposing.roles import open_role, planner_of, reviewer_of
 from node.settings.config import Config
 from node.terminal.progress import Progress
 from node.vetting.inspection import inspect
@@ -119,17 +119,15 @@ async def open_proposers(
 ) -> AsyncIterator[Proposers]:
     """Yield all who propose for a task. Raises ArnodeError if one of them can never work."""
     async with AsyncExitStack() as stack:
-        reviewer = await stack.enter_async_context(
-            open_reviewer(home, config, task, arms, means.keys, progress)
-        )
+        reviewing = open_role("reviewer", home, config, task, arms, means.keys, progress)
+        reviewer = reviewer_of(await stack.enter_async_context(reviewing))
         slow: list[Writer] = []
         for arm in arms:
             opening = open_slow(home, config, task, arm, means, progress, reviewer=reviewer)
             if (proposer := await stack.enter_async_context(opening)) is not None:
                 slow.append(Writer(arm=arm, proposer=proposer))
-        planner = await stack.enter_async_context(
-            open_planner(home, config, task, arms, means.keys, progress)
-        )
+        planning = open_role("planner", home, config, task, arms, means.keys, progress)
+        planner = planner_of(await stack.enter_async_context(planning))
         yield Proposers(
             fast=fast_proposer(arms),
             slow=tuple(slow),

@@ -57,55 +57,7 @@ def words_of_roles(config: Config, arms: Sequence[Arm]) -> list[str]:
 
 
 @asynccontextmanager
-async def open_planner(
-    home: Home,
-    config: Config,
-    task: Task,
-    arms: Sequence[Arm],
-    keys: ApiKeys,
-    progress: Progress,
-) -> AsyncIterator[ModelPlanner | None]:
-    """Yield the model that plans for these, None where none is to.
-
-    Raises ArnodeError if it can never answer as things are set.
-    """
-    async with _opened("planner", home, config, task, arms, keys, progress) as model:
-        planner = None
-        if model is not None:
-            planner = ModelPlanner(
-                model.complete,
-                model=model.name,
-                limits=model.limits,
-                experiments=PLANNED_EXPERIMENTS,
-                secret=model.secret,
-            )
-        yield planner
-
-
-@asynccontextmanager
-async def open_reviewer(
-    home: Home,
-    config: Config,
-    task: Task,
-    arms: Sequence[Arm],
-    keys: ApiKeys,
-    progress: Progress,
-) -> AsyncIterator[ModelReviewer | None]:
-    """Yield the model that reviews what models among these propose, None where none is to.
-
-    Raises ArnodeError if it can never answer as things are set.
-    """
-    async with _opened("reviewer", home, config, task, arms, keys, progress) as model:
-        reviewer = None
-        if model is not None:
-            reviewer = ModelReviewer(
-                model.complete, model=model.name, limits=model.limits, secret=model.secret
-            )
-        yield reviewer
-
-
-@asynccontextmanager
-async def _opened(
+async def open_role(
     role: Role,
     home: Home,
     config: Config,
@@ -114,6 +66,10 @@ async def _opened(
     keys: ApiKeys,
     progress: Progress,
 ) -> AsyncIterator[PromptedModel | None]:
+    """Yield the model that has a role beside these, None where none is to.
+
+    Raises ArnodeError if it can never answer as things are set.
+    """
     choice = roles_at_work(config, arms).get(role)
     if choice is None:
         yield None
@@ -121,3 +77,23 @@ async def _opened(
     opening = open_prompted(home, config, task, choice, keys, booked_as=role, progress=progress)
     async with opening as model:
         yield model
+
+
+def planner_of(model: PromptedModel | None) -> ModelPlanner | None:
+    """Return a model as the one that plans, None for none."""
+    if model is None:
+        return None
+    return ModelPlanner(
+        model.complete,
+        model=model.name,
+        limits=model.limits,
+        experiments=PLANNED_EXPERIMENTS,
+        secret=model.secret,
+    )
+
+
+def reviewer_of(model: PromptedModel | None) -> ModelReviewer | None:
+    """Return a model as the one that reviews, None for none."""
+    if model is None:
+        return None
+    return ModelReviewer(model.complete, model=model.name, limits=model.limits, secret=model.secret)
