@@ -186,8 +186,6 @@ def _check_spans(bench: Workbench, for_s: float, block_s: float) -> None:
 
 def _run_s(bench: Workbench) -> float | None:
     """Return what a run takes here, as far as this home knows."""
-    if not bench.home.store.exists():
-        return None
     with Store.open_read_only(bench.home) as store:
         lines = [line.key for line in store.jobs.lines() if line.task == bench.task.id]
         known = [run_seconds(store, key) for key in lines]
@@ -195,8 +193,6 @@ def _run_s(bench: Workbench) -> float | None:
 
 
 def _has_line(bench: Workbench) -> bool:
-    if not bench.home.store.exists():
-        return False
     with Store.open_read_only(bench.home) as store:
         return any(line.task == bench.task.id for line in store.jobs.lines())
 

@@ -83,19 +83,17 @@ class Block:
         it. Raises ArnodeError if the node ends by itself.
         """
         self._prepare(owner)
-        lifeline = Lifeline()
+        lifeline, process = Lifeline(), None
         try:
             with self._said.open("wb") as said:
                 process = await lifeline.start(
                     self._command(), env=self._environment(), stdout=said, stderr=said
                 )
-            try:
-                await _until_ended(process, on_look)
-            finally:
-                lifeline.cut()
-                await process.wait()
+            await _until_ended(process, on_look)
         finally:
             lifeline.cut()
+            if process is not None:
+                await process.wait()
         if process.returncode:
             said_lines = self._said.read_text(errors="replace").splitlines()
             faults = [line for line in said_lines if line.startswith(_WORDS)] or ["it was ended"]
@@ -166,9 +164,8 @@ class Block:
 def left_of(limits: SpendingLimits, homes: Iterable[Home]) -> SpendingLimits:
     """Return what is left today of limits that several homes share."""
     for home in homes:
-        if home.store.exists():
-            with Store.open_read_only(home) as store:
-                limits = limits.after(spent_today(store, clock_ms()))
+        with Store.open_read_only(home) as store:
+            limits = limits.after(spent_today(store, clock_ms()))
     return limits
 
 

@@ -99,7 +99,7 @@ class Standing:
     @property
     def interval(self) -> tuple[float, float]:
         """The interval of `LEVEL` of that, true whenever one stops; infinite before it is known."""
-        return DifferenceEvidence(self.differences).interval(_ONE_END)
+        return _interval(self.differences)
 
     @property
     def verdict(self) -> Verdict:
@@ -210,14 +210,20 @@ class ProgramComparison:
     async def _played(
         self, number: int, letter: Letter, on_look: Callable[[str, float], None]
     ) -> Block:
-        side, spenders = self._comparing.sides[letter], self._place.parent.glob("*/*")
+        side, limits = self._comparing.sides[letter], limits_of(self._bench.config)
+        if side.spends:
+            blocks = [
+                path.parent
+                for path in self._place.parent.glob(f"*/*/{self._bench.home.store.name}")
+            ]
+            limits = left_of(limits, [self._bench.home, *map(Home, blocks)])
         block = Block(
             home=Home(self._place / f"{number}{letter}"),
             side=side,
             task=self._comparing.task,
             folder=self._comparing.folder,
             seconds=self._comparing.block_s,
-            limits=left_of(limits_of(self._bench.config), [self._bench.home, *map(Home, spenders)]),
+            limits=limits,
         )
         least = Spending(calls=1, visits=int(side.visits), tokens=1)
         if side.spends and (limit := block.limits.passed_by(least)):
@@ -306,8 +312,12 @@ def task_at(home: Home, task: Task, called: str, head: Source, place: Path) -> t
     return load_task(folder, data_dir=home.data), str(folder)
 
 
+def _interval(differences: Sequence[float]) -> tuple[float, float]:
+    return DifferenceEvidence(tuple(differences)).interval(_ONE_END)
+
+
 def _verdict(differences: Sequence[float]) -> Verdict:
-    lower, upper = DifferenceEvidence(tuple(differences)).interval(_ONE_END)
+    lower, upper = _interval(differences)
     return "a" if lower > 0 else "b" if upper < 0 else "open"
 
 

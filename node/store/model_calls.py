@@ -126,7 +126,7 @@ def reserve(
             calls=spent.calls + 1,
             # A model's question is not held up by the agents' visits.
             visits=spent.visits + 1 if is_visit else 0,
-            tokens=spent.tokens + most.tokens_in + most.tokens_out,
+            tokens=spent.tokens + most.tokens,
             usd_nano=spent.usd_nano + most.usd_nano,
         )
         if (limit := limits.passed_by(wanted)) is not None:

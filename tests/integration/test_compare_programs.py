@@ -1,6 +1,5 @@
 """Two programs compared by real blocks of real nodes, told by a scripted model what to try."""
 
-import contextlib
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from node.home.home import Home
+from tests.agent.scripted import replacing
 from tests.integration.nodes import (
     COMMAND,
     DEAF_FLAGS,
@@ -23,18 +23,9 @@ from tests.integration.nodes import (
     fault_of,
 )
 from tests.llm_server import LlmServer, says
+from tests.remote.programs import programs_in
 
 AGENT = ("--agent", "small")
-ANSWER = """\
-TITLE: {title}
-WHY: It may do.
-train.py
-<<<<<<< SEARCH
-{old}
-=======
-{new}
->>>>>>> REPLACE
-"""
 
 
 async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
@@ -44,12 +35,12 @@ async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
     assert found is not None
     length = int(found[1])
     if "Be bold." in told and length > 32:
-        old, new = f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} "
-        return await says(ANSWER.format(title="Shorter rows", old=old, new=new))(server, request)
+        shorter = (f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} ")
+        return await says(replacing(shorter, title="Shorter rows"))(server, request)
     epsilon = re.search(r"EPSILON = [0-9.]+e-8", told)
     assert epsilon is not None
-    new = f"EPSILON = 1.{len(server.questions):03}e-8"
-    return await says(ANSWER.format(title="Epsilon", old=epsilon[0], new=new))(server, request)
+    other = (epsilon[0], f"EPSILON = 1.{len(server.questions):03}e-8")
+    return await says(replacing(other, title="Epsilon"))(server, request)
 
 
 @pytest.fixture
@@ -96,7 +87,7 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
     _await(lambda: any(Home(home).comparisons.glob("*/0*/node.sock")))
     begun.send_signal(signal.SIGKILL)
     begun.wait()
-    _await(lambda: not _working_at(home))
+    _await(lambda: not any(programs_in(home, "")))
     again = arnode_json(home, *words, *spans, code=5)
     assert len(again["pairs"]) == 1
 
@@ -121,17 +112,6 @@ def test_what_cannot_be_compared_is_told(
     task = () if "--task" in words else TASK_FLAGS
     code = 6 if "#" in words[1] else 2  # a setting's text is missing, as at a start
     assert told in fault_of(home, "compare-programs", *words, *task, code=code)
-
-
-def _working_at(home: Path) -> list[int]:
-    """Return the processes that work on a home below this one."""
-    here = str(home).encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if here in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-    return found
 
 
 def _await(happens: Callable[[], bool]) -> None:

@@ -26,8 +26,10 @@ from node.on_demand.block import Side
 from node.on_demand.kept_lines import kept_lines
 from node.on_demand.programs import LETTERS, Comparing, ProgramComparison, known_after
 from node.on_demand.session import Workbench, find_workbench
+from node.terminal.progress import silent
+from tests.agent.scripted import replacing
 from tests.llm_server import LlmServer, says
-from tools.soak.scripted_model import edit, rash_edit
+from tools.soak.scripted_model import rash_edit
 from trainer.host.device import processor
 
 _TASK: Final = "tiny-short"
@@ -60,7 +62,7 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
         with kept_lines(place / "kept.jsonl", is_fresh=False) as kept:
             comparison = ProgramComparison(bench, _comparing(bench), kept, place / "blocks")
             while len(comparison.standing.pairs) < _PAIRS and time.monotonic() < ends_s:
-                asyncio.run(comparison.play(_silent))
+                asyncio.run(comparison.play(silent))
                 print(f"  {comparison.standing.differences}", file=sys.stderr, flush=True)
             standing = comparison.standing
     often, rarely = ([pair.of(one).gain_nano for pair in standing.pairs] for one in LETTERS)
@@ -80,7 +82,7 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
         "gains": {"often": often, "rarely": rarely},
         "told_apart": round(right, 3),
         "told_wrong_way": round(sum(verdict == "b" for _, verdict in better) / len(better), 3),
-        "pairs_until_known": _quantiles(known),
+        "pairs_until_known": _tenths(known),
         "equal_told_apart": round(wrong, 3),
     }
 
@@ -111,7 +113,9 @@ def _answer(prompt: str, chance: random.Random) -> str:
     found = re.search(r"SEQUENCE = (\d+)", prompt)
     length = int(found[1]) if found else 0
     if length > 16 and chance.random() < often:
-        return edit("Shorter rows", f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} ")
+        return replacing(
+            (f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} "), title="Shorter rows"
+        )
     return rash_edit(prompt, chance)
 
 
@@ -121,11 +125,7 @@ def _drawn(ones: Sequence[int], others: Sequence[int], number: int) -> list[floa
     return [chance.choice(ones) - chance.choice(others) for _ in range(_MOST_PAIRS)]
 
 
-def _quantiles(counts: Sequence[int]) -> list[int]:
+def _tenths(counts: Sequence[int]) -> list[float]:
     """Return the tenth, the half and nine tenths of the way through."""
-    ranked = sorted(counts)
-    return [ranked[round(share * (len(ranked) - 1))] for share in (0.1, 0.5, 0.9)] if ranked else []
-
-
-def _silent(_what: str, _share: float) -> None:
-    """Say nothing."""
+    cuts = statistics.quantiles(counts, n=10, method="inclusive") if len(counts) > 1 else []
+    return [round(cut, 1) for cut in cuts[::4]]

@@ -5,6 +5,8 @@ import random
 import re
 from typing import Final
 
+from tests.agent.scripted import replacing
+
 _CONSTANTS: Final = ("MATRIX_INIT", "EMBEDDING_INIT", "LEARNING_RATE", "WARMDOWN", "BETA1", "BETA2")
 _MOST: Final = 2.5  # in the logarithm of what a value is multiplied by
 
@@ -19,10 +21,4 @@ def rash_edit(prompt: str, chance: random.Random) -> str:
     value = float(found[1]) if found else 1.0
     old = found[0] if found else f"{name} = 1.0"
     new = value * math.exp(chance.uniform(-_MOST, _MOST))
-    return edit(f"Another {name}", old, f"{name} = {new:.4g}")
-
-
-def edit(title: str, old: str, new: str) -> str:
-    """Return an edit as a model writes it."""
-    block = f"<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n"
-    return f"TITLE: {title}\nWHY: It may do.\ntrain.py\n{block}"
+    return replacing((old, f"{name} = {new:.4g}"), title=f"Another {name}")

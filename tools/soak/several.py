@@ -11,6 +11,7 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -90,15 +91,10 @@ def _play(home: Home, agents: Sequence[str], url: str) -> None:
 
 def _ended(home: Home) -> dict[str, int]:
     """Return how many experiments of each arm have ended."""
-    if not home.store.exists():
-        return {}
     with Store.open_read_only(home) as store:
-        (line, *_) = store.jobs.lines() or (None,)
-        steps = (
-            [job.step for job in store.jobs.closed_jobs(line.key, ExperimentStep)] if line else []
-        )
-    arms = [step.arm for step in steps if step.arm is not None]
-    return {arm: arms.count(arm) for arm in sorted(set(arms))}
+        keys = [line.key for line in store.jobs.lines()]
+        jobs = [job for key in keys for job in store.jobs.closed_jobs(key, ExperimentStep)]
+    return dict(Counter(job.step.arm for job in jobs if job.step.arm is not None))
 
 
 async def _gains(home: Path) -> dict[str, tuple[float, float]]:

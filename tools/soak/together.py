@@ -3,9 +3,9 @@
 Each node is the program that ships, with a home, a key and a network process of its own; they meet
 at a bootstrap node. They take turns on this machine's cores, as many at a time as there are cores,
 always those that have had fewest runs; time is counted in runs of each, which come to the same bits
-however long they take. Whose working line was which source
-after how many runs is written down while they work; what these sources truly gain is measured
-afterwards, on seeds that no node has seen, the baseline beside them.
+however long they take. Whose working line was which source after how many runs is written down
+while they work; what these sources truly gain is measured afterwards, on seeds that no node has
+seen, the baseline beside them.
 
 Each call plays what is not recorded yet of the repetitions; what a group came to stays in
 tools/soak/recorded/.
@@ -154,6 +154,7 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
         nodes = [
             await cast.start(f"node-{number}", start, _SETTINGS) for number in range(group.nodes)
         ]
+        await asyncio.gather(*(_awaited(node) for node in nodes))
         end_s = time.monotonic() + longest_s
         turns = _Turns(nodes)
         while time.monotonic() < end_s:
@@ -175,16 +176,11 @@ class _Turns:
 
     def __init__(self, nodes: Sequence[Actor]) -> None:
         self._nodes = nodes
-        self._at_work: set[str] | None = None  # None: nobody was paused yet
+        self._at_work = {node.name for node in nodes}
 
     async def give(self) -> None:
         """Give the next turn to those that have had fewest runs; the others end what they run."""
         cores = len(os.sched_getaffinity(0))
-        if len(self._nodes) <= cores:
-            return
-        if self._at_work is None:
-            await asyncio.gather(*(_awaited(node) for node in self._nodes))
-            self._at_work = {node.name for node in self._nodes}
         ranked = sorted(self._nodes, key=lambda node: _standing(node)[1])
         following = {node.name for node in ranked[:cores]}
         for node in self._nodes:
