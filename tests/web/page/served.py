@@ -52,6 +52,12 @@ PROPOSERS: tuple[dict[str, Message], ...] = (
         "rests": HOSTILE[0],
     },
 )
+PLANNER: dict[str, Message] = {
+    "model": HOSTILE[1],
+    "aim": f"Look at the schedule.\n{HOSTILE[0]}",
+    "written": 1_700_000_000,
+    "rests": None,
+}
 
 
 class ServedHome:
@@ -118,7 +124,8 @@ class ServedHome:
             with Store.open_read_only(self.home) as store:
                 told = status_document(store, author=KEY.public, net="main", sandbox="test")
                 lines: Any = told["lines"]
-                return {**told, "lines": [{**one, "proposers": [*PROPOSERS]} for one in lines]}
+                more: Any = {"proposers": [*PROPOSERS], "planner": PLANNER}
+                return {**told, "lines": [{**one, **more} for one in lines]}
 
         async def peers(_: Mapping[str, Message]) -> Any:
             with Store.open_read_only(self.home) as store:

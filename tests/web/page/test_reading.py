@@ -5,7 +5,7 @@ from typing import Any
 from node.store.store import Store
 from tests.web.page.boards import ROWS, pretend_board
 from tests.web.page.full_store import EXPERIMENTS, HOSTILE, Full, add_one
-from tests.web.page.served import PROPOSERS, ServedHome, at_work
+from tests.web.page.served import PLANNER, PROPOSERS, ServedHome, at_work
 from tests.web.page.visitor import Visitor
 
 
@@ -200,3 +200,32 @@ def test_shares_are_told_anew_with_an_experiment(visitor: Visitor, served: Serve
     with Store.open(served.home) as store:
         add_one(store, "WARMUP → 19")
     visitor.page.wait_for_selector("table[aria-label='Who proposes'] >> text=60 %")
+
+
+def test_what_a_planner_wrote_is_told_as_its_words(visitor: Visitor) -> None:
+    aim = visitor.page.locator("section", has_text="What proposers aim at").last
+    told = aim.inner_text()
+    assert "Look at the schedule." in told
+    assert "Planned by <script>" in told
+    assert "2023" in told
+    assert "rests" not in told
+    assert aim.locator("img, script").count() == 0
+    assert not visitor.is_hurt
+
+
+def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> None:
+    planner = {**PLANNER, "aim": None, "written": None, "rests": "its budget of today is spent"}
+    pretend_status(visitor, line={"planner": planner})
+    visitor.go("network")
+    visitor.go("now")
+    told = visitor.page.locator("section", has_text="What proposers aim at").last.inner_text()
+    assert "No aim is in force." in told
+    assert "It rests: its budget of today is spent" in told
+
+
+def test_where_nobody_plans_nothing_is_told_of_an_aim(visitor: Visitor) -> None:
+    pretend_status(visitor, line={"planner": None})
+    visitor.go("network")
+    visitor.go("now")
+    assert visitor.page.locator("table[aria-label='Where the line stands']").count() == 1
+    assert visitor.page.get_by_text("What proposers aim at").count() == 0

@@ -8,7 +8,7 @@ import { badge, wording } from "../words.js";
 import * as figures from "../figures.js";
 import { AtWork } from "./at_work.js";
 import { headline } from "./headline.js";
-import { proposersView } from "./proposers.js";
+import { plannerView, proposersView } from "./proposers.js";
 
 export const title = "Now";
 const REREAD_MS = 8_000; // all experiments are one answer: between two of them, what is told suffices
@@ -28,7 +28,7 @@ export async function show(visit) {
   visit.show(lineChooser(lines, line, again));
   const figuresPlace = element("div", {});
   const plotPlace = element("div", {}, element("p", { class: "soft" }, "Reading all experiments …"));
-  const proposersPlace = element("div", {}, proposersView(line));
+  const proposersPlace = element("div", {}, proposersOf(line));
   const latestPlace = element("div", {});
   visit.show(section("Where the line stands", figuresPlace, plotPlace), proposersPlace, section("Latest experiments", latestPlace));
   const latest = new Latest(visit, line, latestPlace);
@@ -48,7 +48,7 @@ async function progress(visit, line, { figuresPlace, proposersPlace }) {
   const put = async () => {
     const stands = await state();
     refill(figuresPlace, headline(told, stands));
-    refill(proposersPlace, proposersView(stands));
+    refill(proposersPlace, proposersOf(stands));
   };
   await put();
   const reread = atMostEvery(REREAD_MS, async () => {
@@ -69,6 +69,7 @@ async function progress(visit, line, { figuresPlace, proposersPlace }) {
   return stairs.place;
 }
 
+const proposersOf = (line) => [proposersView(line), plannerView(line)];
 const isOf = (one, other) => one.task.id === other.task.id && one.class === other.class;
 
 // The same with an experiment that was just told of; where the lines are since is read soon.

@@ -1,6 +1,7 @@
 // Who proposes, where several do: each one's share of the experiments, what it had kept, its cost.
+// What they are to aim at, where a model plans.
 
-import { element, said, section, table } from "../dom.js";
+import { element, said, saidInLines, section, table } from "../dom.js";
 import * as figures from "../figures.js";
 
 const COLUMNS = [
@@ -20,6 +21,22 @@ export function proposersView({ proposers = [] }) {
     "Who proposes",
     table("Who proposes", COLUMNS, proposers.map(rowOf)),
     element("p", { class: "soft" }, "Shares are of the latest hundred experiments, all else of the latest thousand. What was kept counts by fresh runs or an ablation, in standard deviations (sd) of one run."),
+  );
+}
+
+// `line` is what the node's status says of it; null where no model plans.
+export function plannerView({ planner = null }) {
+  if (planner === null) return null;
+  const { aim, model, written, rests } = planner;
+  return section(
+    "What proposers aim at",
+    aim === null ? element("p", { class: "soft" }, "No aim is in force.") : saidInLines(aim, { isProse: true }),
+    element(
+      "p",
+      { class: "soft" },
+      "Planned by ", said(model), written === null ? "" : `, ${figures.time(written * 1000)}`, ".",
+      rests === null ? "" : [" It rests: ", said(rests)],
+    ),
   );
 }
 
