@@ -81,7 +81,7 @@ class Ideas:
 
     def worth(self, patches: frozenset[int]) -> float:
         """Return what these gain together."""
-        total, reach = sum(self.gains[number] for number in patches), self.assumed.reach_sd
+        total, reach = sum(map(self.gains.__getitem__, patches)), self.assumed.reach_sd
         return total if reach is None else reach * (1 - exp(-total / reach))
 
     def merges(self, patch: int, member: int) -> bool:

@@ -6,7 +6,7 @@ runs, boards without delay and liars are invented.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
@@ -32,9 +32,12 @@ SHARE = 0.25  # of runs for peers, the setting's default
 _ANCHOR_ERROR_SD = sqrt(2 / ANCHOR_PAIRS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Offer:
-    """A confirmed step and the head that it led to, after so many runs; patches by number."""
+    """A confirmed step and the head that it led to, after so many runs; patches by number.
+
+    Each is one of its kind, as far as it is looked up: there are thousands.
+    """
 
     author: int
     runs: int
@@ -72,10 +75,9 @@ class Swarm:
         """Return what these patches truly gain together."""
         return self.ideas.worth(patches)
 
-    def heard(self, runs: int) -> Iterator[Offer]:
-        """Yield the offers that who has made so many runs has heard of."""
-        delay = self.ideas.assumed.delay_runs
-        return (offer for offer in self.offers if offer.runs + delay <= runs)
+    def heard_by(self, runs: int) -> int:
+        """Return after how many runs at most an offer was made that is heard of after so many."""
+        return runs - self.ideas.assumed.delay_runs
 
     def lie(self, author: int, runs: int) -> None:
         """Let a liar offer nothing for much, on top of the best there is, and deny what is good."""
@@ -96,6 +98,15 @@ class Swarm:
                 pairs=ANCHOR_PAIRS,
             )
         )
+
+
+@dataclass
+class _Beyond:
+    """What of the first `seen` offers is beyond a head: the rest need not be looked at again."""
+
+    head: frozenset[int] = frozenset()
+    seen: int = 0
+    offers: list[Offer] = field(default_factory=list)
 
 
 @dataclass
@@ -122,6 +133,8 @@ class Member(Node):
         self._trial: Sequence[Offer] = ()
         self._claim_sd = 0.0
         self._pool = self.swarm.ideas.of(self.number, self.machine.chance)
+        self._fits: dict[Offer, frozenset[int]] = {}
+        self._beyond = _Beyond()
 
     def go_on(self) -> None:
         """As a node alone, with what comes from peers where the loop has it."""
@@ -148,13 +161,17 @@ class Member(Node):
 
     def _best_head(self) -> Offer | None:
         least_sd = least_lead_sd(has_own=bool(self.head))
+        heard, is_due = self.swarm.heard_by(self.machine.runs), self._is_due
+        may = {author: may_catch_up(rate, is_due=is_due) for author, rate in self.rates.items()}
+        may_newcomer = may_catch_up(AuthorRate(), is_due=is_due)
         ahead = [
             offer
-            for offer in self.swarm.heard(self.machine.runs)
-            if offer.author != self.number
-            and offer not in self.caught_up
+            for offer in self.swarm.offers
+            if offer.runs <= heard
             and offer.bound_sd - self.bound_sd >= least_sd
-            and may_catch_up(self._rate(offer), is_due=self._is_due)
+            and offer.author != self.number
+            and offer not in self.caught_up
+            and may.get(offer.author, may_newcomer)
         ]
         return max(ahead, key=lambda offer: offer.bound_sd, default=None)
 
@@ -240,18 +257,38 @@ class Member(Node):
         ideas = self.swarm.ideas
         if not ideas.assumed.conflicts:
             return offer.step
-        return frozenset(one for one in offer.step if ideas.merges(one, self.number))
+        if offer not in self._fits:
+            fits = frozenset(one for one in offer.step if ideas.merges(one, self.number))
+            self._fits[offer] = fits
+        return self._fits[offer]
 
     def _offers(self) -> list[Offer]:
-        """What others claim beyond the working line, the most promising first."""
+        """What others that are not doubted claim beyond the working line, the best first."""
+        known, heard = self.known, self.swarm.heard_by(self.machine.runs)
+        doubted = {who for who, rate in self.rates.items() if rate.standing == "doubted"}
         offers = [
             offer
-            for offer in self.swarm.heard(self.machine.runs)
-            if offer.author != self.number
+            for offer in self._beyond_head()
+            if offer.runs <= heard
+            and offer.author not in doubted
             and offer not in self.failed
-            and not self._fitting(offer) <= self.known
+            and not self._fitting(offer) <= known
         ]
         return sorted(offers, key=self._worth_of, reverse=True)
+
+    def _beyond_head(self) -> Sequence[Offer]:
+        """All offers that have what the head lacks, in their order."""
+        beyond = self._beyond
+        if not beyond.head <= self.head:  # what was there may be lacking again
+            self._beyond = beyond = _Beyond()
+        if beyond.head != self.head:
+            beyond.head = self.head
+            beyond.offers = [one for one in beyond.offers if not self._fitting(one) <= self.head]
+        for offer in self.swarm.offers[beyond.seen :]:
+            if offer.author != self.number and not self._fitting(offer) <= self.head:
+                beyond.offers.append(offer)
+        beyond.seen = len(self.swarm.offers)
+        return beyond.offers
 
     def _rate(self, offer: Offer) -> AuthorRate:
         return self.rates.get(offer.author, AuthorRate())

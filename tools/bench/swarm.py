@@ -12,7 +12,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
@@ -43,7 +43,7 @@ _SIMULATES = (
     )),
     "tests/protocol/scatter.py",
 )  # fmt: skip
-_NOWHERE = [None] * len(OVERLAP_TARGETS_SD)
+_NOWHERE: list[int | None] = [None] * len(OVERLAP_TARGETS_SD)
 _NO_POOL = [name for name, assumed in SETS.items() if assumed.pool is None]  # nothing to share out
 
 
@@ -97,7 +97,8 @@ def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
     """Return under each set of assumptions how many times as fast as one alone a swarm is.
 
     Before and after members share ideas out; a target that one alone does not reach is left out.
-    All of it takes hours: each call plays what is missing, seed by seed, and tells what is there.
+    All of it takes hours: each call plays what is missing, those alone first, then seed by seed,
+    and tells what is there.
     """
     jobs = [
         (name, is_shared, nodes, share, seed)
@@ -108,6 +109,7 @@ def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
         for share in OVERLAP_LIARS
         if (nodes > 1 or (share == 0 and not is_shared)) and not (is_shared and name in _NO_POOL)
     ]
+    jobs.sort(key=lambda job: job[2] > 1)
     reached = _played(jobs, kept / f"overlap-{code_digest()}.jsonl", begun_s)
     told: dict[str, dict[str, dict[str, object]]] = {}
     for name, is_shared, nodes, share in dict.fromkeys(job[:4] for job in jobs):
@@ -118,7 +120,7 @@ def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
         for at, target in enumerate(OVERLAP_TARGETS_SD):
             both: list[tuple[int, int]] = []
             for seed in range(_OVERLAP_SEEDS):
-                alone = reached.get((name, False, 1, 0.0, seed), _NOWHERE)[at]
+                alone = reached.get(_alone(name, seed), _NOWHERE)[at]
                 together = reached.get((name, is_shared, nodes, share, seed), _NOWHERE)[at]
                 if alone is not None and together is not None:
                     both.append((alone, together))
@@ -129,8 +131,15 @@ def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
     return {"runs_at_most": _MOST_RUNS, "missing": len(jobs) - len(reached), **told}
 
 
+def _alone(name: str, seed: int) -> Job:
+    return name, False, 1, 0.0, seed
+
+
 def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[int | None]]:
-    """Return how far jobs came that are kept, or are played now, on all cores; keep these."""
+    """Return how far jobs came that are kept, or are played now, on all cores; keep these.
+
+    One alone comes before those it is compared with: they need go no further than it came.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text().splitlines() if path.exists() else []
     reached = {tuple(job): found for job, found in map(json.loads, lines)}
@@ -143,7 +152,7 @@ def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[i
             while len(running) < cores and time.monotonic() < ends_s:
                 if (job := next(missing, None)) is None:
                     break
-                running.add(pool.submit(_reach_under, job))
+                running.add(pool.submit(_reach_under, job, _targets_of(job, reached)))
             if not running:
                 return reached
             done, running = wait(running, return_when="FIRST_COMPLETED")
@@ -152,6 +161,18 @@ def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[i
                 reached[job] = found
                 kept.write(json.dumps([job, found]) + "\n")
                 kept.flush()
+
+
+def _targets_of(job: Job, reached: Mapping[Job, list[int | None]]) -> tuple[float, ...]:
+    name, _, nodes, _, seed = job
+    if nodes == 1:
+        return OVERLAP_TARGETS_SD
+    alone = reached.get(_alone(name, seed))
+    if alone is None:  # it is at it
+        return OVERLAP_TARGETS_SD
+    return tuple(
+        target for target, runs in zip(OVERLAP_TARGETS_SD, alone, strict=True) if runs is not None
+    )
 
 
 def code_digest() -> str:
@@ -163,11 +184,11 @@ def code_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def _reach_under(job: Job) -> tuple[Job, list[int | None]]:
+def _reach_under(job: Job, targets: tuple[float, ...]) -> tuple[Job, list[int | None]]:
     name, is_shared, nodes, share, seed = job
     print(f"  {name}: {nodes} nodes, {share:.0%} liars, {is_shared}", file=sys.stderr, flush=True)
     reached = runs_to(
-        OVERLAP_TARGETS_SD,
+        targets,
         nodes,
         _liars(nodes, share),
         seed,
@@ -175,7 +196,7 @@ def _reach_under(job: Job) -> tuple[Job, list[int | None]]:
         sharing=Sharing(divides=is_shared, hears=is_shared),
         most_runs=_MOST_RUNS,
     )
-    return job, reached
+    return job, [*reached, *_NOWHERE[len(reached) :]]
 
 
 def runs_to(
