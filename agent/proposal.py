@@ -147,6 +147,22 @@ class PeerPatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PeerTrial:
+    """What somebody says came of other values of constants.
+
+    `values` are those of the base, by name; `before` and `after` those that were changed. `gain_sd`
+    is base − candidate in standard deviations of one run here, None of what did not come through.
+    """
+
+    author: str
+    base: str
+    values: tuple[tuple[str, Scalar], ...]
+    before: tuple[tuple[str, Scalar], ...]
+    after: tuple[tuple[str, Scalar], ...]
+    gain_sd: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Insight:
     """What somebody says that a series of results taught; `is_own` of this node."""
 
@@ -222,13 +238,13 @@ class Context:
     """Everything a proposer may know. `tried` answers whether a canonical AST was ever run.
 
     `history` is this node's own, oldest first, `imported` what another tool says came of what it
-    tried. `crash` asks for a mend of that, `aim` says what is wanted most, `scales` what became of
-    its own finds on other rungs, `importance` which knobs matter, as last reckoned, `drafted` has
-    the titles of what was proposed for the same slot already. Of files with `regions` only these
-    may change.
+    tried, `others` what peers do, each one's latest first. `crash` asks for a mend of that, `aim`
+    says what is wanted most, `scales` what became of its own finds on other rungs, `importance`
+    which knobs matter, as last reckoned, `drafted` has the titles of what was proposed for the same
+    slot already. Of files with `regions` only these may change.
     `show_unverified_words`: the user lets models read what nobody checked here. `in_vain` are
-    titles of what others say to have tried for nothing, `others_part` the names of moves that fall
-    to others of those who draw on the same list.
+    titles of what others say to have tried for nothing, `praised` of what they kept, the best
+    first, `others_part` the names of moves that fall to others of those who draw on the same list.
     """
 
     source: Source
@@ -241,6 +257,7 @@ class Context:
     brief: Brief | None = None
     imported: tuple[Outcome, ...] = ()
     peers: tuple[PeerPatch, ...] = ()
+    others: tuple[PeerTrial, ...] = ()
     insights: tuple[Insight, ...] = ()
     reports: tuple[PeerReport, ...] = ()
     scales: tuple[str, ...] = ()
@@ -252,6 +269,7 @@ class Context:
     show_unverified_words: bool = False
     regions: tuple[Region, ...] = ()
     in_vain: frozenset[str] = frozenset()
+    praised: tuple[str, ...] = ()
     others_part: frozenset[str] = frozenset()
 
 

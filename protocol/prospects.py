@@ -183,6 +183,14 @@ def is_stack_due(claims_sd: float, *, is_checkpoint_next: bool) -> bool:
     return is_checkpoint_next or claims_sd >= _LARGE_SD
 
 
+def is_worth_telling(kept_sd: float) -> bool:
+    """Say whether what was kept is so much that others would go on from it, once it is judged.
+
+    Simulated where effects are few and large, and nights have no end (`make bench PART=overlap`).
+    """
+    return kept_sd >= _LARGE_SD
+
+
 def turns(drawn: float) -> tuple[Turn, ...]:
     """Return whom a slot for peers' claims goes to, by a number drawn from 0 to 1.
 

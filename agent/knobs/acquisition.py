@@ -1,6 +1,7 @@
 """Which knobs to change together: what a model of the trials so far expects most of.
 
-The model (`agent.knobs.surrogate`) learns from this node's own trials of knobs, failures included.
+The model (`agent.knobs.surrogate`) learns from this node's own trials of knobs, failures included,
+and from what others say of theirs, which decides nothing but what is tried.
 Random changes of a few knobs, inside a trust region that grows with success and shrinks without
 (TuRBO: Eriksson et al., 2019), compete by expected improvement (Jones, Schonlau & Welch, 1998), and
 the best of them are changed again. What lies beyond values that were refused counts for less, the
@@ -11,13 +12,14 @@ given history and chance; the work is bounded.
 import math
 import random
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 from agent.knobs.acceptance import Acceptance
 from agent.knobs.changes import Change, Trial
 from agent.knobs.positions import Cube, Position
 from agent.knobs.surrogate import Surrogate, TrialDifference
-from agent.proposal import Outcome
-from agent.source.literals import Knob, Scalar
+from agent.proposal import Outcome, PeerTrial
+from agent.source.literals import Knob, Scalar, may_be
 
 # Below that a model knows less than a range does.
 _LEAST_TRIALS = 4
@@ -29,6 +31,7 @@ _FAILED_LOSS_SD = 15.0
 # What was stopped while it trained could not have passed at best: as bad as such mostly end.
 _STOPPED_LOSS_SD = 3.0
 _MOST_MODELLED = 100  # trials: the work grows with the cube of their number
+_MOST_OTHERS = 60  # of these, others'
 _ROUNDS = 3
 _DRAWN = 200
 _PARENTS = 12
@@ -45,15 +48,19 @@ def promising(
     weights: Sequence[float],
     trials: Sequence[Trial],
     chance: random.Random,
+    others: Sequence[PeerTrial] = (),
 ) -> list[tuple[Change, ...]]:
     """Return sets of changes, the most promising first; none while there are too few `trials`.
 
     `weights` say how often each knob is looked at; `trials` are this node's, the latest first. The
-    model learns from the latest of those that were not refused.
+    model learns from the latest of those that were not refused, and from `others` that came
+    nearest to what is there now.
     """
     cube = Cube(knobs)
-    learned = [trial for trial in trials if trial.outcome.decision != "rejected"][:_MOST_MODELLED]
-    seen = [difference_of(trial, cube) for trial in learned]
+    told = differences_of_others(others, cube)[:_MOST_OTHERS]
+    learned = [trial for trial in trials if trial.outcome.decision != "rejected"]
+    learned = learned[: _MOST_MODELLED - len(told)]
+    seen = [*(difference_of(trial, cube) for trial in learned), *told]
     if len(seen) < _LEAST_TRIALS:
         return []
     model, acceptance = Surrogate(seen, cube.position({})), Acceptance(trials, cube)
@@ -158,8 +165,42 @@ def difference_of(trial: Trial, cube: Cube) -> TrialDifference:
     )
 
 
+def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[TrialDifference]:
+    """Return what others' trials say in this space, one of each author in turn, the nearest first.
+
+    In turn, as whoever publishes most is not to be heard most. What a knob cannot be here is none
+    of a base's values, and no trial at all if it is what was tried.
+    """
+    knobs, here = {knob.name: knob for knob in cube.knobs}, cube.position({})
+    numbers = {base: -1 - at for at, base in enumerate(dict.fromkeys(one.base for one in others))}
+    by_author: dict[str, list[TrialDifference]] = {}
+    for one in others:
+        changed = [*one.before, *one.after]
+        if not all(name in knobs and may_be(knobs[name], value) for name, value in changed):
+            continue
+        around = {
+            name: value
+            for name, value in one.values
+            if name in knobs and may_be(knobs[name], value)
+        }
+        said = TrialDifference(
+            at=cube.position({**around, **dict(one.after)}),
+            base=cube.position({**around, **dict(one.before)}),
+            loss_sd=_FAILED_LOSS_SD if one.gain_sd is None else _softened(-one.gain_sd),
+            bank=numbers[one.base],
+        )
+        by_author.setdefault(one.author, []).append(said)
+    for said_by in by_author.values():
+        said_by.sort(key=lambda one: math.dist(one.at, here))
+    in_turn = zip_longest(*by_author.values())
+    return [said for turn in in_turn for said in turn if said is not None]
+
+
 def _loss_sd(outcome: Outcome) -> float:
     if outcome.gain_sd is None:
         return _STOPPED_LOSS_SD if outcome.decision == "screened_out" else _FAILED_LOSS_SD
-    loss_sd = -outcome.gain_sd
+    return _softened(-outcome.gain_sd)
+
+
+def _softened(loss_sd: float) -> float:
     return loss_sd if loss_sd < 0 else _SOFT_LOSS_SD * math.log1p(loss_sd / _SOFT_LOSS_SD)

@@ -1,10 +1,10 @@
 """The proposer that needs no language model: moves that the task lists, and steps of its constants.
 
 Deterministic given the context's seed and history. While listed moves are untried about half of
-the proposals are moves. Knobs are changed in three ways in turn: as a peer changed them, by a local
-step (log-normal, the 1/5th rule per knob, a direction that gained goes on), and as a model of what
-was tried expects most of; while that knows too little, by a quasi-random probe of a range. Nothing
-is ever proposed whose canonical AST was run before.
+the proposals are moves, nearly all while others kept one of them. Knobs are changed in three ways
+in turn: as a peer changed them, by a local step (log-normal, the 1/5th rule per knob, a direction
+that gained goes on), and as a model of what was tried expects most of; while that knows too little,
+by a quasi-random probe of a range. Nothing is ever proposed whose canonical AST was run before.
 """
 
 import hashlib
@@ -29,6 +29,7 @@ from protocol.source import Source
 
 _MAX_ATTEMPTS = 200
 _UNTRIED_MOVE_SHARE = 0.5
+_PRAISED_MOVE_SHARE = 0.9
 _RETRIED_MOVE_SHARE = 0.15
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
@@ -112,7 +113,9 @@ class _Drafts:
 
     def draw(self, attempt: int) -> _Draft | None:
         roll = self._chance.random()
-        if self._untried and (roll < _UNTRIED_MOVE_SHARE or not self._knobs):
+        is_praised = bool(self._untried) and self._untried[0].title in self._context.praised
+        share = _PRAISED_MOVE_SHARE if is_praised else _UNTRIED_MOVE_SHARE
+        if self._untried and (roll < share or not self._knobs):
             return _move_draft(self._untried.pop(0))
         if self._retried and (roll > 1 - _RETRIED_MOVE_SHARE or not self._knobs):
             return _move_draft(self._retried.pop(0))
@@ -125,8 +128,9 @@ class _Drafts:
         if self._chance.random() < _LOCAL_SHARE:
             return self._local()
         changes = next(self._promising, None)
+        whose = " here and elsewhere" if self._context.others else ""
         if changes is not None:
-            return self._drafted(changes, "a model of what was tried expects most of it")
+            return self._drafted(changes, f"a model of what was tried{whose} expects most of it")
         return self._probe(1 + self._drawn + attempt)
 
     @cached_property
@@ -148,7 +152,8 @@ class _Drafts:
 
         knobs = [knob for knob in self._knobs if self._by_name[knob.name] is knob]
         weights = [self._weight(knob) for knob in knobs]
-        found = promising(knobs, weights, self._trials, self._chance)
+        others = self._context.others
+        found = promising(knobs, weights, self._trials, self._chance, others)
         return (changes for changes in found if len(title_of(changes)) <= _TITLE_CHARACTERS)
 
     def _weight(self, knob: Knob) -> float:
@@ -229,7 +234,7 @@ def _may_change(knob: Knob, context: Context) -> bool:
 def _ordered_moves(context: Context) -> tuple[list[Move], list[Move]]:
     """Return what fits: untried moves in the seed's order, tried ones the rarest first.
 
-    What others tried in vain comes last, and what falls to them before that.
+    What others kept comes first, what they tried in vain last, and what falls to them before that.
     """
     best: dict[str, float] = {}
     times = Counter(outcome.key for outcome in context.history)
@@ -247,10 +252,13 @@ def _ordered_moves(context: Context) -> tuple[list[Move], list[Move]]:
     is_heeding = _shift(context.seed, "heeding") < HEEDED_SHARE
     keeps_to_its_part = _shift(context.seed, "its part") < OWN_PART_SHARE
 
-    def turn(move: Move) -> tuple[bool, bool, float]:
+    places = {title: place for place, title in enumerate(context.praised)} if is_heeding else {}
+
+    def turn(move: Move) -> tuple[bool, int, bool, float]:
         is_in_vain = is_heeding and move.title in context.in_vain
         is_others = keeps_to_its_part and move.name in context.others_part
-        return is_in_vain, is_others, _shift(context.seed, move.name)
+        place = places.get(move.title, len(places))
+        return is_in_vain, place, is_others, _shift(context.seed, move.name)
 
     untried.sort(key=turn)
     tried.sort(key=lambda move: (times[f"move:{move.name}"], -best[f"move:{move.name}"]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agent.knobs.changes import Change, KnobChanges, read_back
 from agent.proposal import Level, PeerPatch
-from agent.source.literals import Knob, Scalar, axis_of
+from agent.source.literals import Knob, Scalar, axis_of, may_be
 from protocol.ideas import KnobSpec
 
 _UNVERIFIED: frozenset[Level] = frozenset({"claimed"})
@@ -57,7 +57,7 @@ def transplants(
 def _as_they_are(step: KnobChanges, knobs: Mapping[str, Knob]) -> dict[str, Scalar]:
     """Return the peer's values, nothing unless all of them are possible here."""
     values = dict(step.after)
-    return values if all(_may_be(knobs[name], value) for name, value in values.items()) else {}
+    return values if all(may_be(knobs[name], value) for name, value in values.items()) else {}
 
 
 def _by_ratio(step: KnobChanges, knobs: Mapping[str, Knob]) -> dict[str, Scalar]:
@@ -69,15 +69,6 @@ def _by_ratio(step: KnobChanges, knobs: Mapping[str, Knob]) -> dict[str, Scalar]
             return {}
         values[name] = moved
     return values
-
-
-def _may_be(knob: Knob, value: Scalar) -> bool:
-    axis = axis_of(knob)
-    if type(value) is not type(knob.value):
-        return False
-    if axis is None or isinstance(value, bool | str):
-        return value == knob.value or value in knob.choices
-    return axis.holds(value)
 
 
 def _moved(knob: Knob, old: Scalar, new: Scalar) -> Scalar | None:

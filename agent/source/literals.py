@@ -138,6 +138,16 @@ def knob_values(
     return tuple((knob.name, knob.value) for knob in find_knobs(source, editable, specs))
 
 
+def may_be(knob: Knob, value: Scalar) -> bool:
+    """Say whether a knob can have a value: one of its kind, in its range or of its choices."""
+    axis = axis_of(knob)
+    if type(value) is not type(knob.value):
+        return False
+    if axis is None or isinstance(value, bool | str):
+        return value == knob.value or value in knob.choices
+    return axis.holds(value)
+
+
 def axis_of(knob: Knob) -> Axis | None:
     """Return the axis that a knob's number lies on, or None where it is no number."""
     value, spec = knob.value, knob.spec

@@ -88,6 +88,11 @@ class Peers:
         """Return what came of each author's claims here."""
         return author_rates(self._ledger, self._people().heard_first)
 
+    def heeding(self) -> Callable[[bytes], bool]:
+        """Return who is heard at all and not doubted."""
+        is_heard, rates = self._hearing(), self.rates()
+        return lambda author: is_heard(author) and _standing(rates, author) != "doubted"
+
     def catch_up(self) -> CatchUpStep | None:
         """Return the best tree of this class's board to try against the verified head, if any."""
         line = self._ledger.known_line

@@ -295,6 +295,7 @@ class Agenda:
             or elapsed_h >= self._policy.checkpoint_hours
             or self.plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
             or self._is_time_to_judge_all
+            or self._is_time_to_tell
             or (not self.goal.is_on_demand and self._exploring.is_on_plateau)
         )
         return self._exploring.may_be_judged(is_asked=is_asked)
@@ -307,6 +308,16 @@ class Agenda:
         """
         is_waiting = self._ideas.has_unfinished_business
         return self._are_all_opened and not (self._are_experiments_judged or is_waiting)
+
+    @property
+    def _is_time_to_tell(self) -> bool:
+        """Whether a checkpoint is worth its runs for the others' sake, who go on from its tree.
+
+        A session with an end has one soon enough.
+        """
+        has_end = self.plan.span or self.goal.max_experiments or self.goal.is_on_demand
+        is_much = not has_end and self._exploring.is_worth_telling
+        return is_much and self._ideas.are_others_at_work
 
     @property
     def _are_all_opened(self) -> bool:

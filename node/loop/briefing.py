@@ -95,7 +95,8 @@ class Briefing:
 
     `policy` is what its changes are judged by, `usd_left` the day's money for models, None where
     nobody pays. `texts` are those of the owner's that have a name. What a planner wrote is passed
-    on if the node `has_planner`, what those say whom the user blocked is not.
+    on if the node `has_planner`, what those say whom the user blocked is not. `heeding` answers
+    whose trials of values are learned from; None: nobody's.
     """
 
     ledger: Ledger
@@ -112,6 +113,7 @@ class Briefing:
     show_unverified_words: bool = False
     imported: ImportedTries | None = None
     others: OthersTries | None = None
+    heeding: Callable[[], Callable[[bytes], bool]] | None = None
     clock_ms: Callable[[], int] = clock_ms
     usd_left: Callable[[], float | None] = lambda: None
 
@@ -144,6 +146,9 @@ class Briefing:
             seed=seed,
             brief=self._brief(left, text),
             peers=self.peers(),
+            others=(
+                others.trials(self._run_sd, heeds=self.heeding()) if others and self.heeding else ()
+            ),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
                 store, line, author, noise_sd=self.noise_sd(), blocked=blocked
@@ -156,6 +161,7 @@ class Briefing:
             show_unverified_words=self.show_unverified_words,
             regions=program.regions or () if (program := self.task.manifest.program) else (),
             in_vain=others.in_vain if others else frozenset(),
+            praised=others.praised if others else (),
             others_part=others.part_of(moves, self.clock_ms()) if others else frozenset(),
         )
 

@@ -37,7 +37,9 @@ from node.line.plateaus import (
     since_rise,
     trend_of,
 )
+from node.loop.outcomes import SLOW
 from node.store.jobs import Job, S
+from protocol.prospects import is_worth_telling
 from protocol.units import NANO
 
 _COMBINED_A_TURN: Final = 4  # experiments of a run or two each
@@ -57,7 +59,9 @@ _State = tuple[int, int, int]
 class Spell:
     """What came of late: the trend since the head last moved, and of the time since then or since
     the line last came back, how many experiments there were, how many of them combined patches,
-    and how often parts were asked about. `since` is the number of the job that it began with.
+    and how often parts were asked about. `since` is the number of the job that it began with,
+    `untold_sd` what was kept since the last checkpoint gained together, by the runs that kept it,
+    of what models and coding agents wrote: others try that only once it is claimed.
     """
 
     since: int
@@ -65,6 +69,7 @@ class Spell:
     experiments: int
     combined: int
     simplified: int
+    untold_sd: float
 
 
 class Exploring:
@@ -98,6 +103,11 @@ class Exploring:
         if branch and branch.step.author is not None:
             return True  # a peer's tree may itself be better than the head
         return not only_simplifies(self._store, self._ledger.known_line.stack)
+
+    @property
+    def is_worth_telling(self) -> bool:
+        """Whether the working line gains so much that others would go on from it once judged."""
+        return is_worth_telling(self._spell().untold_sd)
 
     @property
     def is_at_head(self) -> bool:
@@ -238,6 +248,7 @@ class Exploring:
         events = sorted([*decided, *self._events(after)])
         back = (number for number, event in events if event == "returned")
         since = max(back, default=self._ledger.moved_at_job)
+        judged = max((job.id for job in self._closed(CheckpointStep, after)), default=after)
         late = [step for number, step in trials if number > since]
         parts = self._closed(AttestationStep, since)
         return Spell(
@@ -246,6 +257,11 @@ class Exploring:
             experiments=len(late),
             combined=sum(step.proposer == COMBINING for step in late),
             simplified=sum(job.step.part is not None for job in parts),
+            untold_sd=sum(
+                (step.gain_milli or 0) / 1000
+                for number, step in trials
+                if number > judged and step.decision == "kept" and step.proposer in SLOW
+            ),
         )
 
     def _events(self, after: int) -> Iterator[tuple[int, Event]]:

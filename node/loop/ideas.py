@@ -253,6 +253,12 @@ class Ideas:
         return self._planning.standing if self._planning else None
 
     @property
+    def are_others_at_work(self) -> bool:
+        """Whether anybody else is on the line."""
+        others = self._briefing.others
+        return others is not None and others.are_at_work(self._briefing.clock_ms())
+
+    @property
     def _number(self) -> int:
         """How many ideas there were, which tells draws apart."""
         return len(self._outcomes.all) + self._handed_out

@@ -6,9 +6,13 @@ node takes those first that are its own by its key and the others'.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Final
 
+from agent.proposal import PeerTrial
+from node.loop.others_trials import OthersTrials
 from node.store.jobs import LineKey
 from node.store.others_results import OthersResults
 from node.store.store import Store
@@ -19,21 +23,46 @@ _MOST_AT_WORK: Final = 64
 
 
 class OthersTries:
-    """Reads on in the records whenever it is asked. `author` is this node's."""
+    """Reads on in the records whenever it is asked. `author` is this node's.
 
-    def __init__(self, store: Store, line: LineKey, author: bytes) -> None:
+    `trials`: what learns from values that others tried.
+    """
+
+    def __init__(self, store: Store, line: LineKey, author: bytes, trials: OthersTrials) -> None:
         self._records = store.records
         self._author = author
+        self._trials = trials
         self._results = OthersResults(store, line)
-        self._in_vain: set[str] = set()
-        self._kept: set[str] = set()
+        self._in_vain: dict[str, set[bytes]] = defaultdict(set)  # titles, and whose they are
+        self._kept: dict[str, dict[bytes, int]] = defaultdict(dict)  # and what they say it gains
         self._last_ms: dict[bytes, int] = {}
 
     @property
     def in_vain(self) -> frozenset[str]:
         """The titles of what somebody screened out, and nobody kept."""
         self._read_on()
-        return frozenset(self._in_vain - self._kept)
+        return frozenset(self._in_vain.keys() - self._kept.keys())
+
+    @property
+    def praised(self) -> tuple[str, ...]:
+        """The titles of what no fewer kept than screened it out, what they say gains most first."""
+        self._read_on()
+        gains = {
+            title: median(kept_by.values())
+            for title, kept_by in self._kept.items()
+            if len(kept_by) >= len(self._in_vain.get(title, ()))
+        }
+        return tuple(sorted(gains, key=lambda title: (-gains[title], title)))
+
+    def trials(self, run_sd: float, *, heeds: Callable[[bytes], bool]) -> tuple[PeerTrial, ...]:
+        """Return what those who are heeded say of values that they tried (`OthersTrials.told`)."""
+        self._read_on()
+        return self._trials.told(run_sd, heeds=heeds)
+
+    def are_at_work(self, now_ms: int) -> bool:
+        """Say whether anybody else is on the line."""
+        self._read_on()
+        return any(now_ms - last < _AT_WORK_MS for last in self._last_ms.values())
 
     def part_of(self, ideas: Sequence[str], now_ms: int) -> frozenset[str]:
         """Return which ideas fall to others, of all that are at work on the line.
@@ -57,16 +86,17 @@ class OthersTries:
             self._take(body, envelope.author, envelope.ts_ms)
 
     def _take(self, body: ResultBody, author: bytes, ts_ms: int) -> None:
+        patch = None if body.patch is None else self._records.patch(body.patch)
+        gain_nano = self._trials.take(author, body, patch)
         if body.patch is None:
             return
         self._last_ms[author] = max(ts_ms, self._last_ms.get(author, 0))
-        patch = self._records.patch(body.patch)
         if patch is None:
             return
         if body.stage == "screen" and body.status == "ok":
-            self._in_vain.add(patch.title)
+            self._in_vain[patch.title].add(author)
         elif body.stage in ("keep", "confirm"):
-            self._kept.add(patch.title)
+            self._kept[patch.title][author] = gain_nano or 0
 
 
 def _weight(author: bytes, idea: str) -> bytes:

@@ -20,7 +20,7 @@ from protocol.units import from_nano
 from trainer.task_folder.task import Task
 
 IN_FULL: Final = 300  # of the latest: each is a source to parse
-_SLOW: Final = {"llm", "command"}  # proposers that can read why something failed
+SLOW: Final = frozenset({"llm", "command"})  # proposers that write code, and read why it failed
 _LOG_LINES = 50
 _LINE_CHARS: Final = 400
 
@@ -64,7 +64,7 @@ class Outcomes:
         runs = [one for one in ended if one.run.role == "candidate"]
         last = runs[-1] if runs else None
         self._add(self._in_full(decided, step, ended))
-        if step.proposer not in _SLOW:
+        if step.proposer not in SLOW:
             return
         if step.decision == "failed" and last is not None:
             self._crash = self._crash_of(step, last.run, last.log_tail)

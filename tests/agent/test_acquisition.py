@@ -1,15 +1,23 @@
 """Changes that a model asks for: they lead to the best of a surface that it sees through noise."""
 
+import math
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
 from agent.knobs.acceptance import Acceptance
-from agent.knobs.acquisition import difference_of, expected_gain, promising, reach_of
+from agent.knobs.acquisition import (
+    difference_of,
+    differences_of_others,
+    expected_gain,
+    promising,
+    reach_of,
+)
 from agent.knobs.changes import Change, edits_of, trials
 from agent.knobs.positions import Cube
-from agent.proposal import Decision, Outcome
+from agent.proposal import Decision, Outcome, PeerTrial
 from agent.source.edits import reapply
 from agent.source.literals import Scalar, find_knobs, knob_values
 from protocol.ideas import KnobSpec
@@ -192,3 +200,74 @@ def test_what_was_stopped_counts_as_worse_and_not_as_broken(
     knobs = find_knobs(START, ("t.py",), SPECS)
     (trial,) = trials([outcome(START, (Change(knobs[0], 0.02),), decision, gain_sd)], SPECS)
     assert difference_of(trial, Cube(knobs)).loss_sd == loss_sd
+
+
+# What others say
+
+
+def others_of(history: list[Outcome], author: str, *, base: str = "00") -> list[PeerTrial]:
+    """Return an own history as if somebody else told it."""
+    return [
+        PeerTrial(
+            author=author,
+            base=base,
+            values=trial.outcome.values,
+            before=tuple(trial.step.before.items()),
+            after=tuple(trial.step.after.items()),
+            gain_sd=trial.outcome.gain_sd,
+        )
+        for trial in trials(history, SPECS)
+    ]
+
+
+def test_who_has_tried_nothing_goes_where_others_say_that_it_is_good() -> None:
+    best, history = searched(surface, 60)
+    knobs = find_knobs(START, ("t.py",), SPECS)
+    assert promising(knobs, [1.0] * 5, (), random.Random(1)) == []
+    found = promising(knobs, [1.0] * 5, (), random.Random(1), others_of(history, "a"))
+    start = {knob.name: knob.value for knob in knobs}
+    proposed = {**start, **{change.knob.name: change.value for change in found[0]}}
+    before, after = surface(start), surface(proposed)
+    reached = surface(dict(knob_values(best, ("t.py",), SPECS)))
+    assert before is not None
+    assert after is not None
+    assert reached is not None
+    assert before - after > 0.3 * (before - reached) > 0
+
+
+def test_authors_are_heard_in_turn_however_much_each_says() -> None:
+    _, history = searched(surface, 40)
+    loud = others_of(history, "loud")
+    quiet = others_of(history[:3], "quiet")
+    cube = Cube(find_knobs(START, ("t.py",), SPECS))
+    said = differences_of_others([*loud, *quiet], cube)
+    of_quiet = differences_of_others(quiet, cube)
+    assert len(said) == len(differences_of_others(loud, cube)) + len(of_quiet) > 2 * len(of_quiet)
+    places = [said.index(replace(one, bank=said[0].bank)) for one in of_quiet]
+    assert max(places) < 2 * len(quiet)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        ("RATE", -1.0),
+        ("RATE", 0.0),
+        ("RATE", math.inf),
+        ("RATE", math.nan),
+        ("RATE", "SL"),
+        ("WIDTH", 65),
+        ("PATTERN", "../x"),
+        ("UNKNOWN", 1),
+    ],
+)
+def test_a_value_that_cannot_be_here_is_no_trial(after: tuple[str, Scalar]) -> None:
+    trial = PeerTrial(
+        author="a", base="00", values=(after,), before=(), after=(after,), gain_sd=5.0
+    )
+    cube = Cube(find_knobs(START, ("t.py",), SPECS))
+    assert differences_of_others([trial], cube) == []
+    beside = PeerTrial(
+        author="a", base="00", values=(after,), before=(), after=(("DECAY", 0.4),), gain_sd=5.0
+    )
+    (said,) = differences_of_others([beside], cube)
+    assert said.at == cube.position({"DECAY": 0.4})

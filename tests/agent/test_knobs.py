@@ -301,6 +301,13 @@ def test_a_move_that_others_tried_in_vain_comes_later_but_not_never() -> None:
     assert 0 < heeded < plain / 2
 
 
+def test_a_move_that_others_kept_comes_first_but_not_always() -> None:
+    (title,) = [one.title for one in MOVES if one.name == "relu"]
+    start = replace(context(moves=MOVES), praised=(title,))
+    first = firsts(replace(start, others_part=frozenset(["relu"]))).count("move:relu") / 200
+    assert 0.7 < first < 1
+
+
 def test_moves_that_fall_to_others_come_later_but_not_never() -> None:
     start = replace(context(moves=MOVES), others_part=frozenset(["relu", "silu", "tanh", "broken"]))
     first = firsts(start)

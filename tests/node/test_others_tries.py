@@ -2,11 +2,13 @@
 
 import time
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from node.home.home import Home
 from node.line.ledger import Ledger
+from node.loop.others_trials import OthersTrials
 from node.loop.others_tries import OthersTries
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -14,8 +16,10 @@ from protocol.record_kinds import Stage
 from protocol.source import Source
 from tests.node.books import with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
+from tests.node.scripted import ExampleTask
 from tests.node.strangers import Stranger
 from tests.protocol.worlds import confirm
+from trainer.task_folder.task import Task
 
 HOUR_MS = 3_600_000
 IDEAS = [f"idea-{number}" for number in range(200)]
@@ -27,7 +31,12 @@ def ledger(home: Home, store: Store) -> Ledger:
 
 
 def tries_of(ledger: Ledger) -> OthersTries:
-    return OthersTries(ledger.store, ledger.key, ledger.publication.author)
+    return tries_by(ledger, ledger.publication.author)
+
+
+def tries_by(ledger: Ledger, author: bytes) -> OthersTries:
+    trials = OthersTrials(cast("Task", ExampleTask()))
+    return OthersTries(ledger.store, ledger.key, author, trials)
 
 
 def publish(who: Stranger, title: str, *, stage: Stage = "screen", **other: object) -> None:
@@ -69,6 +78,20 @@ def test_what_says_nothing_of_this_line_is_not(
     assert tries_of(ledger).in_vain == frozenset()
 
 
+def test_what_others_kept_is_praised_unless_more_tried_it_in_vain(
+    ledger: Ledger, home: Home
+) -> None:
+    ada, grace, alan = (stranger(ledger, home, number) for number in (1, 2, 3))
+    publish(ada, "RMSNorm", stage="keep")
+    publish(ada, "GELU")
+    tries = tries_of(ledger)
+    assert tries.praised == ("RMSNorm",)
+    publish(grace, "RMSNorm")
+    assert tries.praised == ("RMSNorm",)
+    publish(alan, "RMSNorm")
+    assert tries.praised == ()
+
+
 def test_alone_every_idea_is_one_s_own(ledger: Ledger) -> None:
     assert tries_of(ledger).part_of(IDEAS, time.time_ns() // 1_000_000) == frozenset()
 
@@ -88,6 +111,6 @@ def test_parts_of_two_nodes_do_not_meet(ledger: Ledger, home: Home) -> None:
     publish(ada, "RMSNorm")
     now_ms = time.time_ns() // 1_000_000
     of_ada = tries_of(ledger).part_of(IDEAS, now_ms)
-    hers = OthersTries(ledger.store, ledger.key, ada.key.public)
+    hers = tries_by(ledger, ada.key.public)
     hers._last_ms = {ledger.publication.author: now_ms}
     assert hers.part_of(IDEAS, now_ms) == frozenset(IDEAS) - of_ada

@@ -1,0 +1,149 @@
+"""What others say came of other values of constants, for a model of what to try next.
+
+A stranger's source is not parsed for that: lines of the diff that set a name to a number, a word
+or a truth are read as text, and a change that has any other line says nothing. Nobody is believed
+for it: what the model expects is tried here like any idea.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from agent.proposal import PeerTrial
+from agent.source.literals import Scalar, knob_values
+from node.store.experiments import loss_from, metric_of
+from protocol.errors import Rejected
+from protocol.patches import unpack_diff
+from protocol.record_kinds import PatchBody, ResultBody
+from protocol.units import NANO
+from trainer.task_folder.task import Task
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_MOST_OF_AUTHOR: Final = 60  # the latest
+_MOST_AUTHORS: Final = 32  # of whom came last
+_MOST_TREES: Final = 4_000
+_MOST_LINES: Final = 40  # of a diff that changes values alone
+_LINE_CHARACTERS: Final = 200
+_FAILED: Final = frozenset({"crash", "oom", "timeout", "nan"})
+_SETTING: Final = re.compile(
+    r"([A-Za-z_]\w{0,63}) = ([-+]?\d[\d_]*(?:\.\d*)?(?:e[-+]?\d{1,3})?|True|False|\"\w{0,64}\")"
+    r"(?:\s*#.*)?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """The values that a diff sets; `before` those that were there. `is_pure`: it does no more."""
+
+    before: Mapping[str, Scalar]
+    after: Mapping[str, Scalar]
+    is_pure: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    step: _Step
+    values: Mapping[str, Scalar]  # of its base
+    base: bytes
+    gain_nano: int | None  # of what did not come through
+
+
+class OthersTrials:
+    """Learns from one record after the other of a line."""
+
+    def __init__(self, task: Task) -> None:
+        source = task.source
+        self._baseline = source.tree
+        self._of_baseline = dict(knob_values(source, task.editable, task.knobs))
+        self._values: dict[bytes, Mapping[str, Scalar]] = {}  # of others' trees
+        self._sign = 1 if task.manifest.metric.direction == "max" else -1
+        self._metrics: dict[tuple[bytes, bytes], int] = {}  # of an author's tree, the latest
+        self._trials: dict[bytes, deque[_Trial]] = {}
+
+    def take(self, author: bytes, body: ResultBody, patch: PatchBody | None) -> int | None:
+        """Take in a result of somebody's and the patch that it is of, None of a baseline's.
+
+        Return what they say it gains, in 1e-9 units, positive if better; None if they do not.
+        """
+        metric = metric_of(body) if body.status == "ok" else None
+        if metric is not None:
+            self._metrics[author, body.tree] = metric
+            _shorten(self._metrics, _MOST_TREES)
+        loss = loss_from(body, metric, self._metrics.get((author, body.base)))
+        gain_nano = None if loss is None else self._sign * loss
+        values = self._values_of(patch.base) if patch else None
+        if patch is None or values is None:
+            return gain_nano
+        step = _step_of(patch)
+        self._values[patch.tree] = {**values, **step.after}
+        _shorten(self._values, _MOST_TREES)
+        has_outcome = gain_nano is not None or body.status in _FAILED
+        if step.is_pure and body.stage in ("screen", "keep") and has_outcome:
+            trial = _Trial(step=step, values=values, base=body.base, gain_nano=gain_nano)
+            trials = self._trials.pop(author, None) or deque(maxlen=_MOST_OF_AUTHOR)
+            trials.append(trial)
+            self._trials[author] = trials
+            _shorten(self._trials, _MOST_AUTHORS)
+        return gain_nano
+
+    def told(self, run_sd: float, *, heeds: Callable[[bytes], bool]) -> tuple[PeerTrial, ...]:
+        """Return what those who are heeded say, each author's the latest first.
+
+        Gains are in `run_sd`, the standard deviation of one run, in the metric's unit.
+        """
+        return tuple(
+            PeerTrial(
+                author=author.hex(),
+                base=trial.base.hex(),
+                values=tuple(trial.values.items()),
+                before=tuple(trial.step.before.items()),
+                after=tuple(trial.step.after.items()),
+                gain_sd=None if trial.gain_nano is None else trial.gain_nano / NANO / run_sd,
+            )
+            for author, trials in self._trials.items()
+            if heeds(author)
+            for trial in reversed(trials)
+        )
+
+    def _values_of(self, tree: bytes) -> Mapping[str, Scalar] | None:
+        return self._of_baseline if tree == self._baseline else self._values.get(tree)
+
+
+def _step_of(patch: PatchBody) -> _Step:
+    """Return the values that a patch sets, as far as its diff tells them."""
+    text = unpack_diff(patch.diff.zlib) if patch.diff.zlib is not None else ""
+    rows = [] if isinstance(text, Rejected) else text.splitlines()
+    changed = [
+        row for row in rows if row[:1] in ("-", "+") and not row.startswith(("--- ", "+++ "))
+    ]
+    before: dict[str, Scalar] = {}
+    after: dict[str, Scalar] = {}
+    is_pure = 0 < len(changed) <= _MOST_LINES
+    for row in changed[:_MOST_LINES]:
+        side = before if row[0] == "-" else after
+        found = _SETTING.fullmatch(row[1:]) if len(row) <= _LINE_CHARACTERS else None
+        if found is None or found[1] in side:
+            is_pure = False
+        else:
+            side[found[1]] = _value(found[2])
+    return _Step(before=before, after=after, is_pure=is_pure and before.keys() == after.keys())
+
+
+def _value(text: str) -> Scalar:
+    if text in ("True", "False"):
+        return text == "True"
+    if text[0] == '"':
+        return text[1:-1]
+    is_whole = not set(text) & set(".e")
+    return int(text) if is_whole else float(text)
+
+
+def _shorten(known: MutableMapping[K, V], most: int) -> None:
+    """Forget what came first, beyond so many."""
+    while len(known) > most:
+        del known[next(iter(known))]

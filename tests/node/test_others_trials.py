@@ -1,0 +1,164 @@
+"""What others say came of other values: read as text, in their order, and believed by nobody."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from agent.proposal import PeerTrial
+from agent.source.literals import Scalar
+from node.home.home import Home
+from node.line.ledger import Ledger
+from node.loop.others_trials import OthersTrials
+from node.loop.others_tries import OthersTries
+from node.store.blobs import Blobs
+from node.store.store import Store
+from protocol.ideas import KnobSpec
+from protocol.source import Source
+from tests.node.books import BASE_NANO, with_baseline
+from tests.node.examples import HARDWARE_CLASS, TASK
+from tests.node.scripted import ExampleTask
+from tests.node.strangers import SD_NANO, Stranger
+from tests.protocol.worlds import confirm, run
+from trainer.task_folder.task import Task
+
+RUN_SD = SD_NANO / 1e9
+START = 'RATE = 1e-2\nWIDTH = 64  # columns\nPATTERN = "SL"\nTIED = False\n'
+VALUES: dict[str, Scalar] = {"RATE": 1e-2, "WIDTH": 64, "PATTERN": "SL", "TIED": False}
+
+
+def source_of(text: str) -> Source:
+    return Source.of({"train.py": text.encode()})
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    return with_baseline(home, store)
+
+
+@pytest.fixture
+def ada(ledger: Ledger, home: Home) -> Stranger:
+    return stranger(ledger, home, 1)
+
+
+def stranger(ledger: Ledger, home: Home, number: int) -> Stranger:
+    who = Stranger(ledger.store, Blobs(home.blobs), number=number)
+    tells(who, source_of(START), source_of(START), BASE_NANO, stage="baseline")
+    return who
+
+
+def tells(
+    who: Stranger, base: Source, tree: Source, metric_nano: int, *, stage: str = "screen"
+) -> None:
+    """Have somebody publish what one run said of a tree."""
+    is_baseline = stage == "baseline"
+    patch = None if is_baseline else who.patch(base, tree)
+    runs = (run(1, "base" if is_baseline else "candidate", metric_nano),)
+    said = replace(confirm(tree.tree, [0], base=base.tree), stage=stage, patch=patch, runs=runs)
+    who.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
+
+
+def tries_of(ledger: Ledger) -> OthersTries:
+    pattern = KnobSpec(name="PATTERN", type="choice", choices=("SL", "L"))
+    task = replace(ExampleTask(), source=source_of(START), knobs=(pattern,))  # type: ignore[arg-type]
+    author = ledger.publication.author
+    return OthersTries(ledger.store, ledger.key, author, OthersTrials(cast("Task", task)))
+
+
+def told(ledger: Ledger, heeds: Callable[[bytes], bool] = lambda _: True) -> tuple[PeerTrial, ...]:
+    return tries_of(ledger).trials(RUN_SD, heeds=heeds)
+
+
+def changed(old: str, new: str, text: str = START) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+def test_a_trial_has_the_values_of_its_base_and_what_they_say_it_gains(
+    ledger: Ledger, ada: Stranger
+) -> None:
+    faster = changed("RATE = 1e-2", "RATE = 2e-2")
+    tells(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
+    wider = changed("WIDTH = 64", "WIDTH = 96", changed('"SL"', '"L"', faster))
+    tells(ada, source_of(faster), source_of(wider), BASE_NANO + SD_NANO)
+    latest, first = told(ledger)
+    assert (dict(first.values), dict(first.before)) == (VALUES, {"RATE": 1e-2})
+    assert (dict(first.after), first.gain_sd) == ({"RATE": 2e-2}, pytest.approx(3.0))
+    assert dict(latest.values) == {**VALUES, "RATE": 2e-2}
+    assert dict(latest.after) == {"WIDTH": 96, "PATTERN": "L"}
+    assert latest.gain_sd == pytest.approx(-4.0)
+    assert latest.base != first.base
+
+
+def test_values_are_known_of_what_is_built_on_another_s_tree(
+    ledger: Ledger, home: Home, ada: Stranger
+) -> None:
+    grace = stranger(ledger, home, 2)
+    faster = changed("RATE = 1e-2", "RATE = 2e-2")
+    tells(ada, source_of(START), source_of(faster), BASE_NANO - 3 * SD_NANO, stage="keep")
+    tells(grace, source_of(START), source_of(faster), BASE_NANO - 2 * SD_NANO, stage="keep")
+    tied = changed("TIED = False", "TIED = True", faster)
+    tells(grace, source_of(faster), source_of(tied), BASE_NANO)
+    of_ada, latest, first = told(ledger)
+    assert (of_ada.author, of_ada.gain_sd) == (ada.key.public.hex(), pytest.approx(3.0))
+    assert latest.author == first.author == grace.key.public.hex()
+    assert (dict(latest.after), latest.gain_sd) == ({"TIED": True}, pytest.approx(-2.0))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        changed("RATE = 1e-2", "RATE = 2e-2") + "import os\n",
+        changed("RATE = 1e-2", "RATE = 2 * 1e-2"),
+        changed("RATE = 1e-2", "RATE = 2e-2; import os"),
+        changed("RATE = 1e-2\n", ""),
+        changed("RATE = 1e-2", "RATE = 1e99999"),
+        changed('"SL"', f'"{"S" * 80}"'),
+    ],
+    ids=["more", "reckoned", "two statements", "taken away", "beyond all numbers", "too long"],
+)
+def test_what_does_more_than_set_values_is_no_trial(
+    ledger: Ledger, ada: Stranger, text: str
+) -> None:
+    tells(ada, source_of(START), source_of(text), BASE_NANO - 3 * SD_NANO)
+    assert told(ledger) == ()
+
+
+def test_what_did_not_come_through_is_told_as_that(ledger: Ledger, ada: Stranger) -> None:
+    wider = source_of(changed("WIDTH = 64", "WIDTH = 4096"))
+    for status in ("oom", "rejected"):
+        patch = ada.patch(source_of(START), wider)
+        runs = (
+            replace(
+                run(1, "candidate", BASE_NANO), status=status, metric_nano=None, secret_nano=None
+            ),
+        )
+        said = confirm(wider.tree, [0], base=source_of(START).tree)
+        said = replace(said, stage="screen", status=status, patch=patch, runs=runs)
+        ada.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
+    (only,) = told(ledger)
+    assert (dict(only.after), only.gain_sd) == ({"WIDTH": 4096}, None)
+
+
+def test_of_an_unknown_base_nothing_is_known(ledger: Ledger, ada: Stranger) -> None:
+    elsewhere = source_of("RATE = 3e-2\n")
+    tells(ada, elsewhere, source_of("RATE = 4e-2\n"), BASE_NANO)
+    assert told(ledger) == ()
+
+
+def test_who_is_not_heeded_is_not_told_of(ledger: Ledger, home: Home, ada: Stranger) -> None:
+    grace = stranger(ledger, home, 2)
+    for who, rate in ((ada, "2e-2"), (grace, "3e-2")):
+        tells(who, source_of(START), source_of(changed("1e-2", rate)), BASE_NANO)
+    (only,) = told(ledger, lambda author: author == grace.key.public)
+    assert dict(only.after) == {"RATE": 3e-2}
+
+
+def test_of_each_author_only_the_latest_are_kept(ledger: Ledger, ada: Stranger) -> None:
+    for number in range(70):
+        tree = source_of(changed("WIDTH = 64", f"WIDTH = {100 + number}"))
+        tells(ada, source_of(START), tree, BASE_NANO)
+    found = told(ledger)
+    assert len(found) == 60
+    assert dict(found[0].after) == {"WIDTH": 169}

@@ -1,0 +1,88 @@
+"""What models had kept is judged soon where others at work would go on from it."""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import pytest
+
+from agent.proposal import Context, Proposal
+from node.home.home import Home
+from node.loop.session_plan import Goal
+from node.store.blobs import Blobs
+from node.store.store import Store
+from tests.node.books import proposal_of
+from tests.node.examples import BASELINE
+from tests.node.scripted import Bench, Rates, better, until
+from tests.node.strangers import SD_NANO, Stranger
+
+LARGE_SD, SMALL_SD = 9, 7
+IDEAS = 6
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Proposes rates as somebody else would."""
+
+    proposer: str
+
+    def propose(self, context: Context) -> Proposal | None:
+        proposal = Rates(IDEAS).propose(context)
+        return proposal and replace(proposal, proposer=self.proposer)
+
+
+def judged_after(
+    home: Home,
+    store: Store,
+    *,
+    goal: Goal,
+    gain_sd: int,
+    has_others: bool = True,
+    proposer: str = "llm",
+) -> int:
+    """Work until nothing is left to try, of which the first gains so much.
+
+    Return after how many others it was judged.
+    """
+    bench = Bench(home=home, store=store, proposer=Writer(proposer), goal=goal, has_company=True)
+    bench.runner.outcomes = dict([better("0.200", gain_nano=gain_sd * SD_NANO)])
+    if has_others:
+        ada = Stranger(store, Blobs(home.blobs))
+        ada.claims(proposal_of(BASELINE, "0.9").source, 1.0)
+
+    async def work() -> None:
+        research = bench.research()
+        async with asyncio.timeout(60):
+            working = asyncio.create_task(research.run())
+            await until(lambda: working.done() or any("waiting for" in one for one in bench.said))
+            research.stop()
+            await working
+
+    asyncio.run(work())
+    decisions = bench.decisions()
+    return decisions[: decisions.index("adopted")].count("discarded")
+
+
+@pytest.mark.parametrize("proposer", ["llm", "command"])
+def test_what_gains_much_is_judged_at_once_for_the_others(
+    home: Home, store: Store, proposer: str
+) -> None:
+    assert judged_after(home, store, goal=Goal(), gain_sd=LARGE_SD, proposer=proposer) == 0
+
+
+@pytest.mark.parametrize(
+    ("goal", "gain_sd", "has_others", "proposer"),
+    [
+        (Goal(), LARGE_SD, False, "llm"),
+        (Goal(), SMALL_SD, True, "llm"),
+        (Goal(max_experiments=IDEAS), LARGE_SD, True, "llm"),
+        (Goal(), LARGE_SD, True, "knobs"),
+    ],
+    ids=["alone", "too little", "a session that has an end", "values, which others hear of"],
+)
+def test_else_it_waits_for_more(
+    home: Home, store: Store, goal: Goal, gain_sd: int, proposer: str, *, has_others: bool
+) -> None:
+    after = judged_after(
+        home, store, goal=goal, gain_sd=gain_sd, has_others=has_others, proposer=proposer
+    )
+    assert after == IDEAS - 1
