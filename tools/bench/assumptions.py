@@ -25,13 +25,16 @@ class Assumed:
 
     `pool`: how many there are for everybody, None for new ones without end. `reach_sd`: what all of
     them together approach, None if gains add up. `conflicts`: the share of a peer's patches that do
-    not merge into a line. `delay_runs`: how many runs later one hears of something.
+    not merge into a line. `delay_runs`: how many runs later one hears of something. `times`: how
+    much larger all effects are than the model's. `is_endless`: nobody's session has an end.
     """
 
     pool: int | None = None
     reach_sd: float | None = None
     conflicts: float = 0.0
     delay_runs: int = 0
+    times: float = 1.0
+    is_endless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +42,13 @@ class Sharing:
     """What members do about ideas that overlap.
 
     `divides`: each looks mostly in a part of its own, which its key decides. `hears`: nobody tries
-    again what another's screen said no to, as long as there is something else.
+    again what another's screen said no to, as long as there is something else. `tells`: what was
+    kept is judged, and so told, once it is much, as `protocol.prospects` says.
     """
 
     divides: bool = False
     hears: bool = False
+    tells: bool = False
 
 
 AS_SHIPPED: Final = Assumed()
@@ -55,6 +60,8 @@ SETS: Final = {
     "a fifth conflicts": Assumed(conflicts=0.2),
     "30 s of delay": Assumed(delay_runs=6),  # of runs of 5 s, as those of `tiny-short`
     "all of them together": Assumed(pool=POOL, reach_sd=600.0, conflicts=0.2, delay_runs=6),
+    # As `tiny-short` is: what is found first is most of what there is, in nights without an end.
+    "few and large effects": Assumed(pool=400, reach_sd=60.0, times=3.0, is_endless=True),
 }
 
 
@@ -72,7 +79,8 @@ class Ideas:
     )  # of an idea: the member, after how many of its runs, and what its last run said
 
     def __post_init__(self) -> None:
-        self.gains = [draw_gain(self.chance) for _ in range(self.assumed.pool or 0)]
+        times, pool = self.assumed.times, self.assumed.pool or 0
+        self.gains = [times * draw_gain(self.chance) for _ in range(pool)]
 
     def invented(self, gain: float) -> int:
         """Give a new idea its number."""

@@ -16,6 +16,7 @@ from protocol.prospects import (
     MOST_IN_STACK,
     AuthorRate,
     is_stack_due,
+    is_worth_telling,
     least_lead_sd,
     may_catch_up,
     stack_outcome,
@@ -125,6 +126,7 @@ class Member(Node):
     bound_sd: float = 0.0
     tries: int = 0
     peer_runs: int = 0
+    kept_sd: float = 0.0  # since the last checkpoint, by the runs that kept it
 
     def __post_init__(self) -> None:
         self.propose = self._own_idea
@@ -149,6 +151,12 @@ class Member(Node):
             self._catch_up(best)
         else:
             super().go_on()
+
+    def _is_checkpoint_due(self) -> bool:
+        ideas = self.swarm.ideas
+        tells = ideas.sharing.tells and ideas.assumed.is_endless and ideas.members > 1
+        is_worth_it = tells and bool(self.stack) and is_worth_telling(self.kept_sd)
+        return is_worth_it or super()._is_checkpoint_due()
 
     @property
     def known(self) -> frozenset[int]:
@@ -317,6 +325,7 @@ class Member(Node):
             self.swarm.ideas.tries[idea].append((self.number, self.machine.runs, gain_sd))
         if is_kept:
             self.added.append(self._step)
+            self.kept_sd += gain_sd
         if len(trial) == 1 and not is_kept:
             self.failed.add(trial[0])
         if trial:
@@ -335,6 +344,7 @@ class Member(Node):
     def judged(self, *, passed: bool, confirmation: Confirmation) -> None:
         """Offer a stack that passed to everybody."""
         self.tries += 1
+        self.kept_sd = 0.0
         step = frozenset[int]().union(*self.added)
         self.added = []
         if passed and confirmation.latest is not None:

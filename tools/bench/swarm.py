@@ -22,7 +22,7 @@ from typing import TypeAlias
 from tools.bench.assumptions import AS_SHIPPED, SETS, Assumed, Sharing
 from tools.bench.members import Member, Swarm
 from tools.bench.shares import ratio_of
-from tools.bench.worlds import Machine
+from tools.bench.worlds import RUNS_A_NIGHT, Machine
 from tools.paths import ROOT
 
 SIZES = (1, 4, 8, 16, 32)
@@ -34,6 +34,7 @@ OVERLAP_TARGETS_SD = (40.0, 150.0, 300.0)
 _OVERLAP_SEEDS = 12
 _LEAST_SEEDS = 3  # for an interval
 _MOST_RUNS = 12_000.0  # of one node
+_NO_END = 1_000_000  # runs of a session
 _BEGUN_S = 3000.0  # after this no job is begun
 # What the simulation is made of.
 _SIMULATES = (
@@ -193,7 +194,7 @@ def _reach_under(job: Job, targets: tuple[float, ...]) -> tuple[Job, list[int | 
         _liars(nodes, share),
         seed,
         assumed=SETS[name],
-        sharing=Sharing(divides=is_shared, hears=is_shared),
+        sharing=Sharing(divides=is_shared, hears=is_shared, tells=is_shared),
         most_runs=_MOST_RUNS,
     )
     return job, [*reached, *_NOWHERE[len(reached) :]]
@@ -215,9 +216,12 @@ def runs_to(
     """
     chance = random.Random(seed)
     swarm = Swarm.of(chance, members=nodes, assumed=assumed, sharing=sharing)
+    session = _NO_END if assumed.is_endless else RUNS_A_NIGHT
+    machines = [
+        Machine(random.Random(chance.random()), runs_a_session=session) for _ in range(nodes)
+    ]
     members = [
-        Member(Machine(random.Random(chance.random())), number=number, swarm=swarm)
-        for number in range(nodes)
+        Member(machine, number=number, swarm=swarm) for number, machine in enumerate(machines)
     ]
     for member in members:
         member.begin()

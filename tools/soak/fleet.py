@@ -3,8 +3,9 @@
 Devices sleep (`sleeper/`), so that many of them fit on this machine's few cores; what is real is
 everything else: a cluster, a program for each lane, sandboxes, store and loop. Runs of the largest
 session are then made again here with their seeds. Real training on two lanes with a core each is
-held against one lane with a core, and told beside one lane that has both: that one scores a run
-while it trains the next.
+held against one lane with a core, and told beside one lane that has both, which scores a run
+while it trains the next, and beside two nodes that know nothing of each other: what two cores of
+this machine give at best.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,7 @@ _REAL_LANES: Final[Mapping[str, tuple[int, Collection[int]]]] = {
     _TWO: (2, (0, 1)),
     "one lane on two cores": (1, (0, 1)),
 }
+_APART: Final = "two nodes on a core each"
 _MADE_AGAIN: Final = 12
 _PATIENCE_S: Final = 180.0
 _FROZEN_S: Final = 60.0
@@ -67,6 +69,7 @@ def run_fleet(home: Path, *, minutes: float = _MINUTES) -> Figures:
         for at, (name, (lanes, cores)) in enumerate(_REAL_LANES.items())
     }
     by_name = {name: told["runs_a_minute"] for name, told in real.items()}
+    by_name[_APART] = _apart(home / "apart")
     real_times = round(by_name[_TWO] / by_name[_ONE], 2)
     times = {count: round(told["runs_a_minute"] / one, 2) for count, told in sessions.items()}
     return {
@@ -81,6 +84,7 @@ def run_fleet(home: Path, *, minutes: float = _MINUTES) -> Figures:
         "faults": faults,
         "real_runs_a_minute": by_name,
         "real_times": real_times,
+        "real_share_of_best": round(by_name[_TWO] / by_name[_APART], 2),
     }
 
 
@@ -170,6 +174,21 @@ def _session(
     }
     print(f"  {lanes} lanes: {told}", file=sys.stderr, flush=True)
     return told
+
+
+def _apart(place: Path) -> float:
+    """Return how many real runs a minute two nodes make that have a core each."""
+    with ExitStack() as stack:
+        nodes = [
+            stack.enter_context(_node(place / f"core-{core}", 1, task=_REAL, cores=(core,)))
+            for core in (0, 1)
+        ]
+        for node in nodes:
+            node.await_runs(3)
+        began_s, before = time.monotonic(), sum(len(node.ended()) for node in nodes)
+        time.sleep(60 * _REAL_MINUTES)
+        runs = sum(len(node.ended()) for node in nodes) - before
+        return round(60 * runs / (time.monotonic() - began_s), 2)
 
 
 async def _made_again(place: Path) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """`compare-programs` on real blocks: after how many hours it is known which of two brings more.
 
 A model with a script writes what the text that it is told asks for: shorter rows, which gain much
-on this task, often or rarely, else some constant, anyhow. All else is the program that
+on this task, often or rarely, else a constant that gains nothing. All else is the program that
 ships. Blocks are independent of each other, so that so many of each are as good as any number of
 comparisons: repetitions draw their pairs from them, two that are equal from the blocks of one. As
 blocks are seconds of the clock, it takes a quiet machine.
@@ -29,7 +29,7 @@ from node.on_demand.session import Workbench, find_workbench
 from node.terminal.progress import silent
 from tests.agent.scripted import replacing
 from tests.llm_server import LlmServer, says
-from tools.soak.scripted_model import rash_edit
+from tools.soak.scripted_model import idle_edit
 from trainer.host.device import processor
 
 _TASK: Final = "tiny-short"
@@ -108,7 +108,7 @@ def _comparing(bench: Workbench) -> Comparing:
 
 
 def _answer(prompt: str, chance: random.Random) -> str:
-    """Return what the model writes: shorter rows as often as its text has it, else anything."""
+    """Return what the model writes: shorter rows as often as its text has it, else what is idle."""
     often = next(share for how, share in _HOW_OFTEN.items() if f"rows {how}." in prompt)
     found = re.search(r"SEQUENCE = (\d+)", prompt)
     length = int(found[1]) if found else 0
@@ -116,7 +116,7 @@ def _answer(prompt: str, chance: random.Random) -> str:
         return replacing(
             (f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} "), title="Shorter rows"
         )
-    return rash_edit(prompt, chance)
+    return idle_edit(prompt, chance)
 
 
 def _drawn(ones: Sequence[int], others: Sequence[int], number: int) -> list[float]:

@@ -16,7 +16,18 @@ def rash_edit(prompt: str, chance: random.Random) -> str:
 
     What changes nothing would be sent back: it is hardly different from what was tried.
     """
-    name = chance.choice(_CONSTANTS)
+    return _another(chance.choice(_CONSTANTS), prompt, chance)
+
+
+def idle_edit(prompt: str, chance: random.Random) -> str:
+    """Return an edit that neither helps nor harms: Adam's epsilon, far below what it is added to.
+
+    Another value of it is another experiment, so that it is not sent back.
+    """
+    return _another("EPSILON", prompt, chance)
+
+
+def _another(name: str, prompt: str, chance: random.Random) -> str:
     found = re.search(rf"{name} = ([0-9][0-9.e-]*)", prompt)
     value = float(found[1]) if found else 1.0
     old = found[0] if found else f"{name} = 1.0"
