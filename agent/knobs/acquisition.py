@@ -32,6 +32,7 @@ _FAILED_LOSS_SD = 15.0
 _STOPPED_LOSS_SD = 3.0
 _MOST_MODELLED = 100  # trials: the work grows with the cube of their number
 _MOST_OTHERS = 60  # of these, others'
+_MOST_TOLD_SD = 10.0  # of a gain that others tell: who invents one bends the model no further
 _ROUNDS = 3
 _DRAWN = 200
 _PARENTS = 12
@@ -186,7 +187,7 @@ def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[Trial
         said = TrialDifference(
             at=cube.position({**around, **dict(one.after)}),
             base=cube.position({**around, **dict(one.before)}),
-            loss_sd=_FAILED_LOSS_SD if one.gain_sd is None else _softened(-one.gain_sd),
+            loss_sd=_FAILED_LOSS_SD if one.gain_sd is None else _told_loss_sd(one.gain_sd),
             bank=numbers[one.base],
         )
         by_author.setdefault(one.author, []).append(said)
@@ -194,6 +195,10 @@ def differences_of_others(others: Sequence[PeerTrial], cube: Cube) -> list[Trial
         said_by.sort(key=lambda one: math.dist(one.at, here))
     in_turn = zip_longest(*by_author.values())
     return [said for turn in in_turn for said in turn if said is not None]
+
+
+def _told_loss_sd(gain_sd: float) -> float:
+    return min(_FAILED_LOSS_SD, max(-_MOST_TOLD_SD, _softened(-gain_sd)))
 
 
 def _loss_sd(outcome: Outcome) -> float:

@@ -25,13 +25,14 @@ V = TypeVar("V")
 
 _MOST_OF_AUTHOR: Final = 60  # the latest
 _MOST_AUTHORS: Final = 32  # of whom came last
-_MOST_TREES: Final = 4_000
+_MOST_TREES: Final = 2_000
+_MOST_NEW_NAMES: Final = 32  # beside those of the task's own source
 _MOST_LINES: Final = 40  # of a diff that changes values alone
 _LINE_CHARACTERS: Final = 200
 _FAILED: Final = frozenset({"crash", "oom", "timeout", "nan"})
 _SETTING: Final = re.compile(
-    r"([A-Za-z_]\w{0,63}) = ([-+]?\d[\d_]*(?:\.\d*)?(?:e[-+]?\d{1,3})?|True|False|\"\w{0,64}\")"
-    r"(?:\s*#.*)?",
+    r"([A-Za-z_]\w{0,63}) = "
+    r"([-+]?\d+(?:_\d+)*(?:\.\d*)?(?:e[-+]?\d{1,3})?|True|False|\"\w{0,64}\")(?:\s*#.*)?",
     re.ASCII,
 )
 
@@ -80,8 +81,10 @@ class OthersTrials:
         if patch is None or values is None:
             return gain_nano
         step = _step_of(patch)
-        self._values[patch.tree] = {**values, **step.after}
-        _shorten(self._values, _MOST_TREES)
+        made = {**values, **step.after}
+        if len(made) <= len(self._of_baseline) + _MOST_NEW_NAMES:
+            self._values[patch.tree] = made
+            _shorten(self._values, _MOST_TREES)
         has_outcome = gain_nano is not None or body.status in _FAILED
         if step.is_pure and body.stage in ("screen", "keep") and has_outcome:
             trial = _Trial(step=step, values=values, base=body.base, gain_nano=gain_nano)

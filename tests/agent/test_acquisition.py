@@ -271,3 +271,13 @@ def test_a_value_that_cannot_be_here_is_no_trial(after: tuple[str, Scalar]) -> N
     )
     (said,) = differences_of_others([beside], cube)
     assert said.at == cube.position({"DECAY": 0.4})
+
+
+@pytest.mark.parametrize(("gain_sd", "loss_sd"), [(1e12, -10.0), (-1e12, 15.0), (None, 15.0)])
+def test_an_invented_gain_bends_the_model_no_further_than_a_large_one(
+    gain_sd: float | None, loss_sd: float
+) -> None:
+    changes = {"before": (("DECAY", 0.5),), "after": (("DECAY", 0.4),)}
+    trial = PeerTrial(author="a", base="00", values=(), gain_sd=gain_sd, **changes)
+    (said,) = differences_of_others([trial], Cube(find_knobs(START, ("t.py",), SPECS)))
+    assert said.loss_sd == loss_sd

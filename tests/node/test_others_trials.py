@@ -114,9 +114,20 @@ def test_values_are_known_of_what_is_built_on_another_s_tree(
         changed("RATE = 1e-2", "RATE = 2e-2; import os"),
         changed("RATE = 1e-2\n", ""),
         changed("RATE = 1e-2", "RATE = 1e99999"),
+        changed("WIDTH = 64", "WIDTH = 6__4"),
+        changed("WIDTH = 64", "WIDTH = 64_"),
         changed('"SL"', f'"{"S" * 80}"'),
     ],
-    ids=["more", "reckoned", "two statements", "taken away", "beyond all numbers", "too long"],
+    ids=[
+        "more",
+        "reckoned",
+        "two statements",
+        "taken away",
+        "beyond all numbers",
+        "no number",
+        "nor this",
+        "too long",
+    ],
 )
 def test_what_does_more_than_set_values_is_no_trial(
     ledger: Ledger, ada: Stranger, text: str
@@ -145,6 +156,17 @@ def test_of_an_unknown_base_nothing_is_known(ledger: Ledger, ada: Stranger) -> N
     elsewhere = source_of("RATE = 3e-2\n")
     tells(ada, elsewhere, source_of("RATE = 4e-2\n"), BASE_NANO)
     assert told(ledger) == ()
+
+
+def test_a_chain_of_ever_more_names_is_not_followed_for_ever(ledger: Ledger, ada: Stranger) -> None:
+    text = START
+    for step in range(5):
+        longer = text + "".join(f"N{step}_{number} = 1\n" for number in range(20))
+        tells(ada, source_of(text), source_of(longer), BASE_NANO, stage="keep")
+        text = longer
+        faster = changed("RATE = 1e-2", f"RATE = {step + 2}e-2", text)
+        tells(ada, source_of(text), source_of(faster), BASE_NANO)
+    assert [dict(one.after) for one in told(ledger)] == [{"RATE": 2e-2}]
 
 
 def test_who_is_not_heeded_is_not_told_of(ledger: Ledger, home: Home, ada: Stranger) -> None:

@@ -1,10 +1,11 @@
 """`compare-programs` on real blocks: after how many hours it is known which of two brings more.
 
 A model with a script writes what the text that it is told asks for: shorter rows, which gain much
-on this task, often or rarely, else a constant that gains nothing. All else is the program that
-ships. Blocks are independent of each other, so that so many of each are as good as any number of
-comparisons: repetitions draw their pairs from them, two that are equal from the blocks of one. As
-blocks are seconds of the clock, it takes a quiet machine.
+on this task, often or never, else a constant that gains nothing. All else is the program that
+ships, also that knobs fill the gaps between a model's answers. Blocks are independent of each
+other, so that so many of each are as good as any number of comparisons: repetitions draw their
+pairs from them, two that are equal from the blocks of one. As blocks are seconds of the clock, it
+takes a quiet machine.
 """
 
 import asyncio
@@ -33,7 +34,8 @@ from tools.soak.scripted_model import idle_edit
 from trainer.host.device import processor
 
 _TASK: Final = "tiny-short"
-_HOW_OFTEN: Final = {"often": 0.3, "rarely": 0.05}  # rows are shortened, of so many answers
+_HOW_OFTEN: Final = {"often": 0.5, "never": 0.0}  # rows are shortened, of so many answers
+_SHORTEST: Final = 32  # tokens a row: shorter ones take more processor time than a run may
 _BLOCK_S: Final = 30.0
 _RUNS: Final = 3
 _PAIRS: Final = 20
@@ -65,11 +67,11 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
                 asyncio.run(comparison.play(silent))
                 print(f"  {comparison.standing.differences}", file=sys.stderr, flush=True)
             standing = comparison.standing
-    often, rarely = ([pair.of(one).gain_nano for pair in standing.pairs] for one in LETTERS)
-    better = [known_after(_drawn(often, rarely, number)) for number in range(_REPETITIONS)]
+    often, never = ([pair.of(one).gain_nano for pair in standing.pairs] for one in LETTERS)
+    better = [known_after(_drawn(often, never, number)) for number in range(_REPETITIONS)]
     equal = [
         known_after(_drawn(one, one, number))
-        for one in (often, rarely)
+        for one in (often, never)
         for number in range(_REPETITIONS // 2)
     ]
     known = [pairs for pairs, verdict in better if verdict == "a"]
@@ -79,7 +81,7 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
         "device": processor().slug,
         "pairs_played": len(often),
         "minutes_a_pair": round(statistics.fmean(p.ms for p in standing.pairs) / 60_000, 2),
-        "gains": {"often": often, "rarely": rarely},
+        "gains": {"often": often, "never": never},
         "told_apart": round(right, 3),
         "told_wrong_way": round(sum(verdict == "b" for _, verdict in better) / len(better), 3),
         "pairs_until_known": _tenths(known),
@@ -89,7 +91,7 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
 
 def _comparing(bench: Workbench) -> Comparing:
     text_file = program_file(bench.task.name)
-    often, rarely = (
+    often, never = (
         Side(
             name=how,
             agents=("small",),
@@ -99,7 +101,7 @@ def _comparing(bench: Workbench) -> Comparing:
         for how in _HOW_OFTEN
     )
     return Comparing(
-        sides={"a": often, "b": rarely},
+        sides={"a": often, "b": never},
         task=bench.task,
         folder=_TASK,
         block_s=_BLOCK_S,
@@ -112,7 +114,7 @@ def _answer(prompt: str, chance: random.Random) -> str:
     often = next(share for how, share in _HOW_OFTEN.items() if f"rows {how}." in prompt)
     found = re.search(r"SEQUENCE = (\d+)", prompt)
     length = int(found[1]) if found else 0
-    if length > 16 and chance.random() < often:
+    if length > _SHORTEST and chance.random() < often:
         return replacing(
             (f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} "), title="Shorter rows"
         )

@@ -118,7 +118,8 @@ def told_of(repetitions: Iterable[int]) -> Figures:
 def _runs_to(target: float, told: Mapping[str, Any]) -> float | None:
     """Return how many runs each node had on average when the typical one's line had gained this."""
     for row in told["seen"]:
-        if statistics.median(told["gains"][tree] for tree, _ in row) >= target:
+        known = [told["gains"][tree] for tree, _ in row if tree in told["gains"]]
+        if statistics.median(known) >= target:
             return statistics.fmean(runs for _, runs in row)
     return None
 
@@ -127,7 +128,9 @@ def _ending(told: Mapping[str, Any]) -> dict[str, object]:
     row = told["seen"][-1]
     return {
         "runs": [runs for _, runs in row],
-        "gains": [round(told["gains"][tree], 3) for tree, _ in row],
+        "gains": [
+            round(told["gains"][tree], 3) if tree in told["gains"] else None for tree, _ in row
+        ],
     }
 
 
@@ -211,7 +214,10 @@ def _standing(node: Actor) -> tuple[str, int]:
 async def _true_gains(
     home: Path, group: _Group, seen: Sequence[Sequence[tuple[str, int]]]
 ) -> dict[str, float]:
-    """Return how far each line truly lies below the baseline, measured on all cores."""
+    """Return how far each line truly lies below the baseline, measured on all cores.
+
+    One that no run comes through with is left out: beside others it took too much processor time.
+    """
     task = load_task(TASK, data_dir=home / "data")
     sources: dict[str, Source] = {task.source.tree.hex(): task.source}
     for row in seen:
@@ -230,4 +236,5 @@ async def _true_gains(
     return {
         tree: worth_of(kept, task.source, source, seeds=_SEEDS).gain
         for tree, source in sources.items()
+        if any(kept.get(source.tree, seed) for seed in _SEEDS)
     }
