@@ -128,8 +128,8 @@ class _Drafts:
         if self._chance.random() < _LOCAL_SHARE:
             return self._local()
         changes = next(self._promising, None)
-        whose = " here and elsewhere" if self._context.others else ""
         if changes is not None:
+            whose = " here and elsewhere" if self._context.others else ""
             return self._drafted(changes, f"a model of what was tried{whose} expects most of it")
         return self._probe(1 + self._drawn + attempt)
 

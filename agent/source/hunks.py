@@ -55,14 +55,15 @@ def _of_edit(edit: Edit) -> Iterator[Hunk]:
 
 
 def _of_diff(diff: str) -> Iterator[Hunk]:
-    for is_changed, group in groupby(_lines(diff), key=_is_changed):
-        if is_changed:
+    for is_change, group in groupby(_lines(diff), key=is_changed):
+        if is_change:
             lines = list(group)
             removed = tuple(line[1:] for line in lines if line[0] == "-")
             yield Hunk(removed=removed, added=tuple(line[1:] for line in lines if line[0] == "+"))
 
 
-def _is_changed(line: str) -> bool:
+def is_changed(line: str) -> bool:
+    """Say whether a line of a unified diff is taken away or put in."""
     return line.startswith(("-", "+")) and not line.startswith(("--- ", "+++ "))
 
 

@@ -8,9 +8,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from node.store.experiments import MADE_HERE, loss_from, metric_of
+from node.store.experiments import MADE_HERE
 from node.store.jobs import LineKey
-from node.store.others_results import OthersResults
+from node.store.others_results import OthersResults, ToldGains
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 
@@ -37,17 +37,17 @@ class FleetKeeps:
     def __init__(self, store: Store, line: LineKey, *, is_maximised: bool) -> None:
         self._store = store
         self._line = line
-        self._sign = 1 if is_maximised else -1
+        self._is_maximised = is_maximised
         self._fleet = frozenset[bytes]()
         self._results: OthersResults | None = None
-        self._metrics: dict[tuple[bytes, bytes], int] = {}  # of an author's tree, the latest
+        self._gains = ToldGains(is_maximised=is_maximised)
         self._keeps: deque[FleetKeep] = deque(maxlen=_MOST)
 
     def of(self, fleet: frozenset[bytes]) -> list[FleetKeep]:
         """Return what these authors kept lately, the oldest first."""
         if fleet != self._fleet:  # who is new has records here, too
             self._fleet, self._results = fleet, None
-            self._metrics.clear()
+            self._gains = ToldGains(is_maximised=self._is_maximised)
             self._keeps.clear()
         if not fleet:
             return []
@@ -60,15 +60,10 @@ class FleetKeeps:
         return list(self._keeps)
 
     def _take(self, result: bytes, author: bytes, body: ResultBody) -> None:
-        metric = metric_of(body)
-        if body.status != "ok" or metric is None:
-            return
-        self._metrics[author, body.tree] = metric
+        gain_nano = self._gains.take(author, body) or 0
         patch = None if body.patch is None else self._store.records.patch(body.patch)
         if body.stage != "keep" or body.patch is None or patch is None:
             return
-        loss = loss_from(body, metric, self._metrics.get((author, body.base)))
-        gain_nano = 0 if loss is None else self._sign * loss
         if gain_nano > 0 and patch.origin.proposer not in MADE_HERE:
             self._keeps.append(
                 FleetKeep(

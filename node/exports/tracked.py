@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from agent.source.hunks import is_changed
 from node.documents.records import patch_diff
 from node.line.heads import manifest_of
 from node.store.blobs import Blobs
@@ -160,8 +161,7 @@ def changed_constants(diff: str) -> dict[str, tuple[str, str]]:
     gone: dict[str, list[str]] = {}
     come: dict[str, list[str]] = {}
     for row in diff.splitlines():
-        is_change = row[:1] in ("-", "+") and not row.startswith(("--- ", "+++ "))
-        if not is_change or len(row) > _LINE_CHARACTERS:
+        if not is_changed(row) or len(row) > _LINE_CHARACTERS:
             continue
         if found := _CONSTANT.fullmatch(row[1:].strip()):
             side = gone if row[0] == "-" else come

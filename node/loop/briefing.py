@@ -147,7 +147,7 @@ class Briefing:
             brief=self._brief(left, text),
             peers=self.peers(),
             others=(
-                others.trials(self._run_sd, heeds=self.heeding()) if others and self.heeding else ()
+                others.trials(self._run_sd, heeding=self.heeding) if others and self.heeding else ()
             ),
             insights=insights_of(store, line, author, blocked=blocked),
             reports=reports_of_others(
@@ -161,7 +161,7 @@ class Briefing:
             show_unverified_words=self.show_unverified_words,
             regions=program.regions or () if (program := self.task.manifest.program) else (),
             in_vain=others.in_vain if others else frozenset(),
-            praised=others.praised if others else (),
+            praised=others.praised(move.title for move in self.task.moves) if others else (),
             others_part=others.part_of(moves, self.clock_ms()) if others else frozenset(),
         )
 

@@ -245,10 +245,11 @@ class Exploring:
             for number, step in trials
             if step.decision in _DECIDED
         ]
-        events = sorted([*decided, *self._events(after)])
+        checkpoints = self._closed(CheckpointStep, after)
+        events = sorted([*decided, *self._events(after, checkpoints)])
         back = (number for number, event in events if event == "returned")
         since = max(back, default=self._ledger.moved_at_job)
-        judged = max((job.id for job in self._closed(CheckpointStep, after)), default=after)
+        judged = max((job.id for job in checkpoints), default=after)
         late = [step for number, step in trials if number > since]
         parts = self._closed(AttestationStep, since)
         return Spell(
@@ -264,12 +265,14 @@ class Exploring:
             ),
         )
 
-    def _events(self, after: int) -> Iterator[tuple[int, Event]]:
+    def _events(
+        self, after: int, checkpoints: list[Job[CheckpointStep]]
+    ) -> Iterator[tuple[int, Event]]:
         """Yield what stacks and branches came to after a job, with the numbers of those jobs."""
         branches = [(job.id, job.step) for job in self._closed(BranchStep, after)]
         roots = {step.patch for _, step in branches if step.is_away}
         back = [number for number, step in branches if not step.is_away]
-        for job in self._closed(CheckpointStep, after):
+        for job in checkpoints:
             stack = job.step
             if stack.measured and stack.measured.bases_fault:
                 continue

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from agent.proposal import PeerTrial
+from agent.source.hunks import is_changed
 from agent.source.literals import Scalar, knob_values
-from node.store.experiments import loss_from, metric_of
 from protocol.errors import Rejected
 from protocol.patches import unpack_diff
 from protocol.record_kinds import PatchBody, ResultBody
@@ -62,24 +62,18 @@ class OthersTrials:
         self._baseline = source.tree
         self._of_baseline = dict(knob_values(source, task.editable, task.knobs))
         self._values: dict[bytes, Mapping[str, Scalar]] = {}  # of others' trees
-        self._sign = 1 if task.manifest.metric.direction == "max" else -1
-        self._metrics: dict[tuple[bytes, bytes], int] = {}  # of an author's tree, the latest
         self._trials: dict[bytes, deque[_Trial]] = {}
 
-    def take(self, author: bytes, body: ResultBody, patch: PatchBody | None) -> int | None:
-        """Take in a result of somebody's and the patch that it is of, None of a baseline's.
+    def take(
+        self, author: bytes, body: ResultBody, patch: PatchBody, gain_nano: int | None
+    ) -> None:
+        """Take in a result of somebody's, the patch that it is of, and what they say it gains.
 
-        Return what they say it gains, in 1e-9 units, positive if better; None if they do not.
+        In 1e-9 units, positive if better; None if they do not say.
         """
-        metric = metric_of(body) if body.status == "ok" else None
-        if metric is not None:
-            self._metrics[author, body.tree] = metric
-            _shorten(self._metrics, _MOST_TREES)
-        loss = loss_from(body, metric, self._metrics.get((author, body.base)))
-        gain_nano = None if loss is None else self._sign * loss
-        values = self._values_of(patch.base) if patch else None
-        if patch is None or values is None:
-            return gain_nano
+        values = self._values_of(patch.base)
+        if values is None:
+            return
         step = _step_of(patch)
         made = {**values, **step.after}
         if len(made) <= len(self._of_baseline) + _MOST_NEW_NAMES:
@@ -92,13 +86,18 @@ class OthersTrials:
             trials.append(trial)
             self._trials[author] = trials
             _shorten(self._trials, _MOST_AUTHORS)
-        return gain_nano
 
-    def told(self, run_sd: float, *, heeds: Callable[[bytes], bool]) -> tuple[PeerTrial, ...]:
+    def told(
+        self, run_sd: float, *, heeding: Callable[[], Callable[[bytes], bool]]
+    ) -> tuple[PeerTrial, ...]:
         """Return what those who are heeded say, each author's the latest first.
 
-        Gains are in `run_sd`, the standard deviation of one run, in the metric's unit.
+        Gains are in `run_sd`, the standard deviation of one run, in the metric's unit. `heeding`
+        answers who is, and is asked if there is anything to say.
         """
+        if not self._trials:
+            return ()
+        heeds = heeding()
         return tuple(
             PeerTrial(
                 author=author.hex(),
@@ -121,9 +120,7 @@ def _step_of(patch: PatchBody) -> _Step:
     """Return the values that a patch sets, as far as its diff tells them."""
     text = unpack_diff(patch.diff.zlib) if patch.diff.zlib is not None else ""
     rows = [] if isinstance(text, Rejected) else text.splitlines()
-    changed = [
-        row for row in rows if row[:1] in ("-", "+") and not row.startswith(("--- ", "+++ "))
-    ]
+    changed = list(filter(is_changed, rows))
     before: dict[str, Scalar] = {}
     after: dict[str, Scalar] = {}
     is_pure = 0 < len(changed) <= _MOST_LINES

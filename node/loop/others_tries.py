@@ -7,31 +7,32 @@ node takes those first that are its own by its key and the others'.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Final
 
 from agent.proposal import PeerTrial
 from node.loop.others_trials import OthersTrials
 from node.store.jobs import LineKey
-from node.store.others_results import OthersResults
+from node.store.others_results import OthersResults, ToldGains
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
+from trainer.task_folder.task import Task
 
 _AT_WORK_MS: Final = 6 * 3_600_000  # since somebody's last result
 _MOST_AT_WORK: Final = 64
+_MOST_TREES: Final = 2_000  # of which it is known what they measured
 
 
 class OthersTries:
-    """Reads on in the records whenever it is asked. `author` is this node's.
+    """Reads on in the records whenever it is asked. `author` is this node's."""
 
-    `trials`: what learns from values that others tried.
-    """
-
-    def __init__(self, store: Store, line: LineKey, author: bytes, trials: OthersTrials) -> None:
+    def __init__(self, store: Store, line: LineKey, author: bytes, task: Task) -> None:
         self._records = store.records
         self._author = author
-        self._trials = trials
+        is_maximised = task.manifest.metric.direction == "max"
+        self._gains = ToldGains(is_maximised=is_maximised, most=_MOST_TREES)
+        self._trials = OthersTrials(task)
         self._results = OthersResults(store, line)
         self._in_vain: dict[str, set[bytes]] = defaultdict(set)  # titles, and whose they are
         self._kept: dict[str, dict[bytes, int]] = defaultdict(dict)  # and what they say it gains
@@ -43,21 +44,22 @@ class OthersTries:
         self._read_on()
         return frozenset(self._in_vain.keys() - self._kept.keys())
 
-    @property
-    def praised(self) -> tuple[str, ...]:
-        """The titles of what no fewer kept than screened it out, what they say gains most first."""
+    def praised(self, titles: Iterable[str]) -> tuple[str, ...]:
+        """Return those that no fewer kept than screened out, what they say gains most first."""
         self._read_on()
         gains = {
-            title: median(kept_by.values())
-            for title, kept_by in self._kept.items()
-            if len(kept_by) >= len(self._in_vain.get(title, ()))
+            title: median(self._kept[title].values())
+            for title in titles
+            if title in self._kept and len(self._kept[title]) >= len(self._in_vain.get(title, ()))
         }
         return tuple(sorted(gains, key=lambda title: (-gains[title], title)))
 
-    def trials(self, run_sd: float, *, heeds: Callable[[bytes], bool]) -> tuple[PeerTrial, ...]:
+    def trials(
+        self, run_sd: float, *, heeding: Callable[[], Callable[[bytes], bool]]
+    ) -> tuple[PeerTrial, ...]:
         """Return what those who are heeded say of values that they tried (`OthersTrials.told`)."""
         self._read_on()
-        return self._trials.told(run_sd, heeds=heeds)
+        return self._trials.told(run_sd, heeding=heeding)
 
     def are_at_work(self, now_ms: int) -> bool:
         """Say whether anybody else is on the line."""
@@ -86,13 +88,14 @@ class OthersTries:
             self._take(body, envelope.author, envelope.ts_ms)
 
     def _take(self, body: ResultBody, author: bytes, ts_ms: int) -> None:
-        patch = None if body.patch is None else self._records.patch(body.patch)
-        gain_nano = self._trials.take(author, body, patch)
+        gain_nano = self._gains.take(author, body)
         if body.patch is None:
             return
         self._last_ms[author] = max(ts_ms, self._last_ms.get(author, 0))
+        patch = self._records.patch(body.patch)
         if patch is None:
             return
+        self._trials.take(author, body, patch, gain_nano)
         if body.stage == "screen" and body.status == "ok":
             self._in_vain[patch.title].add(author)
         elif body.stage in ("keep", "confirm"):

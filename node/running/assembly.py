@@ -32,7 +32,6 @@ from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.imported_tries import ImportedTries
 from node.loop.insights import tell_insight
-from node.loop.others_trials import OthersTrials
 from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
 from node.loop.planning import Planning
@@ -117,9 +116,7 @@ class Thinking:
             has_planner=config.planner is not None,
             show_unverified_words=config.peers_words,
             imported=ImportedTries.read(ledger.store, ledger.blobs, task),
-            others=OthersTries(
-                ledger.store, ledger.key, ledger.publication.author, OthersTrials(task)
-            ),
+            others=OthersTries(ledger.store, ledger.key, ledger.publication.author, task),
             heeding=peers.heeding if peers else None,
             usd_left=lambda: usd_left_today(ledger.store, config, clock_ms()),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from node.store.experiments import loss_from, metric_of
 from node.store.jobs import LineKey
 from node.store.records import Envelope
 from node.store.store import Store
@@ -10,6 +11,33 @@ from protocol.record_kinds import ResultBody
 
 _LOOKED_BACK: Final = 5_000  # records, at a start
 _READ_AT_ONCE: Final = 500
+
+
+class ToldGains:
+    """What others say that their changes gain: each author's figures beside that author's own.
+
+    Of so many trees at `most` it is known what they measured, of the latest; None: of all.
+    """
+
+    def __init__(self, *, is_maximised: bool, most: int | None = None) -> None:
+        self._sign = 1 if is_maximised else -1
+        self._most = most
+        self._metrics: dict[tuple[bytes, bytes], int] = {}  # of an author's tree, the latest
+
+    def take(self, author: bytes, body: ResultBody) -> int | None:
+        """Take in a result; return the gain over its base, in 1e-9 units, positive if better.
+
+        None of a baseline, of what gave no metric, and where that of its base is not known.
+        """
+        metric = metric_of(body) if body.status == "ok" else None
+        if metric is not None:
+            self._metrics[author, body.tree] = metric
+            if self._most is not None and len(self._metrics) > self._most:
+                del self._metrics[next(iter(self._metrics))]
+        if body.patch is None:
+            return None
+        loss = loss_from(body, metric, self._metrics.get((author, body.base)))
+        return None if loss is None else self._sign * loss
 
 
 class OthersResults:

@@ -10,7 +10,6 @@ from agent.proposal import PeerTrial
 from agent.source.literals import Scalar
 from node.home.home import Home
 from node.line.ledger import Ledger
-from node.loop.others_trials import OthersTrials
 from node.loop.others_tries import OthersTries
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -63,11 +62,11 @@ def tries_of(ledger: Ledger) -> OthersTries:
     pattern = KnobSpec(name="PATTERN", type="choice", choices=("SL", "L"))
     task = replace(ExampleTask(), source=source_of(START), knobs=(pattern,))  # type: ignore[arg-type]
     author = ledger.publication.author
-    return OthersTries(ledger.store, ledger.key, author, OthersTrials(cast("Task", task)))
+    return OthersTries(ledger.store, ledger.key, author, cast("Task", task))
 
 
 def told(ledger: Ledger, heeds: Callable[[bytes], bool] = lambda _: True) -> tuple[PeerTrial, ...]:
-    return tries_of(ledger).trials(RUN_SD, heeds=heeds)
+    return tries_of(ledger).trials(RUN_SD, heeding=lambda: heeds)
 
 
 def changed(old: str, new: str, text: str = START) -> str:

@@ -165,11 +165,9 @@ def _played(jobs: Sequence[Job], path: Path, begun_s: float) -> dict[Job, list[i
 
 
 def _targets_of(job: Job, reached: Mapping[Job, list[int | None]]) -> tuple[float, ...]:
-    name, _, nodes, _, seed = job
-    if nodes == 1:
-        return OVERLAP_TARGETS_SD
+    name, _, _, _, seed = job
     alone = reached.get(_alone(name, seed))
-    if alone is None:  # it is at it
+    if alone is None:  # it is at it, or this is it
         return OVERLAP_TARGETS_SD
     return tuple(
         target for target, runs in zip(OVERLAP_TARGETS_SD, alone, strict=True) if runs is not None

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,14 +161,12 @@ def _session(
     """Return what came of so many minutes, from when every lane has had its first runs."""
     with _node(place, lanes, task=task, cores=cores) as node:
         node.await_runs(2 + lanes)
-        began_s, before = time.monotonic(), len(node.ended())
         (driver,) = node.below(b"ray_driver")
         cpu_s = {pid: exact_cpu_s(pid) for pid in (node.process.pid, driver)}
-        time.sleep(60 * minutes)
-        took_s, runs = time.monotonic() - began_s, len(node.ended()) - before
+        runs_a_minute, took_s = _counted([node], minutes)
         node_cpu, driver_cpu = ((exact_cpu_s(pid) - one) / took_s for pid, one in cpu_s.items())
     told = {
-        "runs_a_minute": round(60 * runs / took_s, 2),
+        "runs_a_minute": runs_a_minute,
         "cpu_of_node": round(node_cpu, 3),
         "cpu_beside": round(driver_cpu, 3),
     }
@@ -185,10 +183,16 @@ def _apart(place: Path) -> float:
         ]
         for node in nodes:
             node.await_runs(3)
-        began_s, before = time.monotonic(), sum(len(node.ended()) for node in nodes)
-        time.sleep(60 * _REAL_MINUTES)
-        runs = sum(len(node.ended()) for node in nodes) - before
-        return round(60 * runs / (time.monotonic() - began_s), 2)
+        return _counted(nodes, _REAL_MINUTES)[0]
+
+
+def _counted(nodes: Sequence[_Running], minutes: float) -> tuple[float, float]:
+    """Return how many runs a minute nodes make in these minutes, and how many seconds it took."""
+    began_s, before = time.monotonic(), sum(len(node.ended()) for node in nodes)
+    time.sleep(60 * minutes)
+    runs = sum(len(node.ended()) for node in nodes) - before
+    took_s = time.monotonic() - began_s
+    return round(60 * runs / took_s, 2), took_s
 
 
 async def _made_again(place: Path) -> dict[str, int]:

@@ -36,6 +36,7 @@ from protocol.source import Source
 from tests.remote.programs import ended_runs
 from tools.soak.measuring import MEASURED_SEEDS, measure, open_runner, worth_of
 from tools.soak.stopping import RECORDED
+from trainer.measuring.outcome import RunOutcome
 from trainer.task_kinds import load_task
 
 _REPETITIONS: Final = 3
@@ -236,5 +237,9 @@ async def _true_gains(
     return {
         tree: worth_of(kept, task.source, source, seeds=_SEEDS).gain
         for tree, source in sources.items()
-        if any(kept.get(source.tree, seed) for seed in _SEEDS)
+        if sum(_has_metric(kept.get(source.tree, seed)) for seed in _SEEDS) > 1
     }
+
+
+def _has_metric(run: RunOutcome | None) -> bool:
+    return run is not None and run.secret_nano is not None
