@@ -257,7 +257,7 @@ def test_a_stop_at_a_checkpoint_judges_what_was_kept(
     words = ("-m", "two of the task's moves", "--folder", str(tmp_path))
     kept = arnode_json(home, "try", *TASK_FLAGS, *words)
     assert kept["decision"] == "keep"
-    with running_node(home, *TASK_FLAGS) as node:
+    with running_node(home, task=TASK_FLAGS) as node:
         node.wait_for(MEASURING)
         arnode(home, "stop", "--at-checkpoint")
         assert node.end() == 0
