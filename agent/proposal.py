@@ -43,6 +43,7 @@ class Outcome:
     `last_line` is the last that it printed then. `author` is whose claim it was, None of an own
     idea. `number` names it; `base` is the number of the experiment whose source it changed, 0 for
     the task's own source, None for one from elsewhere. `seconds` is what a run of it took.
+    `was_cut_off`: it took too long while others kept it from its device, which says nothing of it.
     """
 
     key: str
@@ -60,6 +61,7 @@ class Outcome:
     error_sd: float | None = None
     seconds: float | None = None
     last_line: str = ""
+    was_cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

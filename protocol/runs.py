@@ -127,6 +127,11 @@ class Run(Mapped):
     answer: Annotated[Digest | None, OPTIONAL] = None
     also: Annotated[Figures | None, OPTIONAL] = None
 
+    @property
+    def was_cut_off_by_others(self) -> bool:
+        """Whether it took too long where others kept it from its device: its tree may be sound."""
+        return self.status == "timeout" and CONTENDED in self.flags
+
     def _fault(self) -> str | None:
         measured = self.status == "ok"
         if (self.metric_nano is not None) != measured or (self.secret_nano is not None) != measured:

@@ -19,7 +19,7 @@ from typing import Final
 from agent.knobs.changes import Change, Trial, edits_of, key_of, title_of, trials
 from agent.knobs.past import Past, pasts
 from agent.knobs.transplants import Transplant, transplants
-from agent.proposal import Context, Level, Proposal
+from agent.proposal import Context, Level, Outcome, Proposal
 from agent.source.canonical import fingerprint, parse
 from agent.source.edits import is_made, reapply
 from agent.source.literals import REACH, Knob, Scalar, axis_of, find_knobs
@@ -101,7 +101,8 @@ class _Drafts:
             f"{context.seed}:{len(context.history)}:{context.source.tree.hex()}:{recent}"
         )
         self._context = context
-        self._past = pasts(context.history)
+        self._history = _telling(context.history)
+        self._past = pasts(self._history)
         self._drawn = sum(outcome.key.startswith("knob:") for outcome in context.history)
         found = find_knobs(context.source, context.editable, context.knobs)
         self._knobs = [
@@ -136,8 +137,8 @@ class _Drafts:
     @cached_property
     def _trials(self) -> tuple[Trial, ...]:
         """This node's trials of knobs, the latest first, then what was imported."""
-        own, imported = self._context.history, self._context.imported
-        return tuple(trials([*imported, *own][-_MOST_LOOKED_AT:], self._context.knobs))
+        told = [*self._context.imported, *self._history]
+        return tuple(trials(told[-_MOST_LOOKED_AT:], self._context.knobs))
 
     @cached_property
     def _transplants(self) -> Iterator[Transplant]:
@@ -231,14 +232,20 @@ def _may_change(knob: Knob, context: Context) -> bool:
     return all(lies_inside(data, region, line) for region in of_file)
 
 
+def _telling(history: Sequence[Outcome]) -> list[Outcome]:
+    """Return what says something of the changes: others on the machine cut off the rest."""
+    return [outcome for outcome in history if not outcome.was_cut_off]
+
+
 def _ordered_moves(context: Context) -> tuple[list[Move], list[Move]]:
     """Return what fits: untried moves in the seed's order, tried ones the rarest first.
 
     What others kept comes first, what they tried in vain last, and what falls to them before that.
     """
+    history = _telling(context.history)
     best: dict[str, float] = {}
-    times = Counter(outcome.key for outcome in context.history)
-    for outcome in context.history:
+    times = Counter(outcome.key for outcome in history)
+    for outcome in history:
         gain_sd = -math.inf if outcome.gain_sd is None else outcome.gain_sd
         best[outcome.key] = max(best.get(outcome.key, -math.inf), gain_sd)
     moves = [

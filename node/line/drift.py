@@ -23,7 +23,7 @@ from node.store.kept import meta_key
 from node.store.store import Store
 from protocol.encoding import Value, decode, encode
 from protocol.rule import has_drifted
-from protocol.runs import CONTENDED, Env, Run
+from protocol.runs import Env, Run
 
 
 def note_surroundings(ledger: Ledger, env: Env) -> str | None:
@@ -88,7 +88,7 @@ def doubt_kept(store: Store, line: Line) -> dict[str, Value] | None:
 
 def has_failed(run: Run) -> bool:
     """Whether a run says that its tree does not run here, rather than that others disturbed it."""
-    return run.status != "ok" and not (run.status == "timeout" and CONTENDED in run.flags)
+    return run.status != "ok" and not run.was_cut_off_by_others
 
 
 def drift_of(

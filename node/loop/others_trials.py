@@ -79,7 +79,9 @@ class OthersTrials:
         if len(made) <= len(self._of_baseline) + _MOST_NEW_NAMES:
             self._values[patch.tree] = made
             _shorten(self._values, _MOST_TREES)
-        has_outcome = gain_nano is not None or body.status in _FAILED
+        was_cut_off = any(run.was_cut_off_by_others for run in body.runs)
+        has_failed = body.status in _FAILED and not was_cut_off
+        has_outcome = gain_nano is not None or has_failed
         if step.is_pure and body.stage in ("screen", "keep") and has_outcome:
             trial = _Trial(step=step, values=values, base=body.base, gain_nano=gain_nano)
             trials = self._trials.pop(author, None) or deque(maxlen=_MOST_OF_AUTHOR)

@@ -66,7 +66,8 @@ class Outcomes:
         self._add(self._in_full(decided, step, ended))
         if step.proposer not in SLOW:
             return
-        if step.decision == "failed" and last is not None:
+        was_cut_off = last is not None and last.run.was_cut_off_by_others  # nothing to mend
+        if step.decision == "failed" and last is not None and not was_cut_off:
             self._crash = self._crash_of(step, last.run, last.log_tail)
             self._crashed, self._open_then = step.arm, open_then
         elif job.id > self._open_then:  # what ran beside it, and ends later, says nothing of it
@@ -121,6 +122,7 @@ class Outcomes:
             metric=from_nano(speaking_nano(runs)),
             error_sd=_error_sd(step, ended) if has_error else None,
             seconds=runs[-1].ms / 1000 if runs else None,
+            was_cut_off=bool(runs) and runs[-1].was_cut_off_by_others,
         )
         if step.author is not None:  # what peers wrote is told elsewhere, if at all
             return told

@@ -177,6 +177,12 @@ def test_a_move_that_crashed_or_did_much_harm_is_not_tried_again() -> None:
     assert {key for key in keys if key.startswith("move:")} == {"move:tanh", "move:twice"}
 
 
+def test_what_others_on_the_machine_cut_off_says_nothing_of_a_move() -> None:
+    history = (Outcome(key="move:relu", decision="failed", gain_sd=None, was_cut_off=True),)
+    keys = {proposal.key for proposal in proposals(80, context(moves=MOVES, history=history))}
+    assert {key for key in keys if key.startswith("move:")} == APPLICABLE
+
+
 def test_a_move_that_is_there_already_is_not_made_twice() -> None:
     done = TEXT.replace("    return", "    x = x + x\n    return")
     keys = {proposal.key for proposal in proposals(60, context(text=done, moves=MOVES))}

@@ -14,6 +14,7 @@ from node.loop.others_tries import OthersTries
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.ideas import KnobSpec
+from protocol.runs import CONTENDED, Status
 from protocol.source import Source
 from tests.node.books import BASE_NANO, with_baseline
 from tests.node.examples import HARDWARE_CLASS, TASK
@@ -135,20 +136,32 @@ def test_what_does_more_than_set_values_is_no_trial(
     assert told(ledger) == ()
 
 
+def fails(who: Stranger, tree: Source, status: Status, *, flags: tuple[str, ...] = ()) -> None:
+    """Have somebody publish that a tree did not come through."""
+    sound = run(1, "candidate", BASE_NANO)
+    runs = (replace(sound, status=status, metric_nano=None, secret_nano=None, flags=flags),)
+    said = confirm(tree.tree, [0], base=source_of(START).tree)
+    patch = who.patch(source_of(START), tree)
+    said = replace(said, stage="screen", status=status, patch=patch, runs=runs)
+    who.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
+
+
 def test_what_did_not_come_through_is_told_as_that(ledger: Ledger, ada: Stranger) -> None:
     wider = source_of(changed("WIDTH = 64", "WIDTH = 4096"))
     for status in ("oom", "rejected"):
-        patch = ada.patch(source_of(START), wider)
-        runs = (
-            replace(
-                run(1, "candidate", BASE_NANO), status=status, metric_nano=None, secret_nano=None
-            ),
-        )
-        said = confirm(wider.tree, [0], base=source_of(START).tree)
-        said = replace(said, stage="screen", status=status, patch=patch, runs=runs)
-        ada.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
+        fails(ada, wider, cast("Status", status))
     (only,) = told(ledger)
     assert (dict(only.after), only.gain_sd) == ({"WIDTH": 4096}, None)
+
+
+def test_what_others_on_somebody_s_machine_cut_off_says_nothing(
+    ledger: Ledger, ada: Stranger
+) -> None:
+    wider = source_of(changed("WIDTH = 64", "WIDTH = 96"))
+    fails(ada, wider, "timeout", flags=(CONTENDED,))
+    assert told(ledger) == ()
+    fails(ada, wider, "timeout")
+    assert len(told(ledger)) == 1
 
 
 def test_of_an_unknown_base_nothing_is_known(ledger: Ledger, ada: Stranger) -> None:

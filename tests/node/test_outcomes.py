@@ -13,6 +13,7 @@ from node.loop import outcomes as module
 from node.loop.outcomes import Outcomes
 from node.store.jobs import Job, StoredOutcome
 from node.store.store import Store
+from protocol.runs import CONTENDED, Status
 from protocol.units import NANO
 from tests.node.books import BASE_NANO, conclude, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, run
@@ -28,14 +29,24 @@ def outcomes_of(ledger: Ledger, home: Home) -> Outcomes:
     return Outcomes(ledger, Bench(home=home, store=ledger.store).session().task)
 
 
-def crashed(ledger: Ledger, *, key: str = "llm:wider", proposer: str = "llm") -> None:
+def crashed(
+    ledger: Ledger,
+    *,
+    key: str = "llm:wider",
+    proposer: str = "llm",
+    status: Status = "crash",
+    flags: tuple[str, ...] = (),
+) -> None:
     """Record an idea that fell over, with what it printed."""
     proposal = replace(proposal_of(BASELINE, "0.7"), key=key, proposer=proposer)
     job = open_experiment(ledger, Idea(proposal=proposal))
     step = job.step
     (planned,) = ledger.store.jobs.runs_of(job.id)
     ended = replace(
-        run(None, status="crash", reason="TypeError"), role="candidate", seed=planned.seed
+        run(None, status=status, reason="TypeError"),
+        role="candidate",
+        seed=planned.seed,
+        flags=flags,
     )
     log = "\n".join(f"line {n}" for n in range(80))
     ledger.store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail=log))
@@ -157,6 +168,19 @@ def test_a_crash_is_offered_until_an_idea_that_knows_of_it_has_ended(
     ended(begun("0.8"))
     assert learning.crash_of(None) is None
     assert outcomes_of(ledger, home).crash_of(None) is None
+
+
+def test_what_others_on_the_machine_cut_off_is_told_as_that_and_not_mended(
+    home: Home, ledger: Ledger
+) -> None:
+    crashed(ledger, status="timeout", flags=(CONTENDED,))
+    outcomes = outcomes_of(ledger, home)
+    assert outcomes.crash_of(None) is None
+    assert outcomes.all[-1].was_cut_off
+    crashed(ledger, status="timeout")
+    outcomes = outcomes_of(ledger, home)
+    assert outcomes.crash_of(None) is not None
+    assert not outcomes.all[-1].was_cut_off
 
 
 def test_a_crash_of_a_knob_is_not(home: Home, ledger: Ledger) -> None:

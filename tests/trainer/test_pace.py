@@ -35,6 +35,22 @@ def test_a_degree_of_crowd_is_timed_once() -> None:
     assert not pace.knows_serving(0.51)
 
 
+def test_a_timing_that_failed_three_is_taken_again_and_the_longest_of_the_latest_counts() -> None:
+    """A lull in a crowd would else fail everything near the ceiling for the rest of a session."""
+    pace = paced(0.0)
+    pace.learn_training(0.5, 4.2)
+    for _ in range(3):
+        assert pace.knows_training(0.5)
+        pace.took_too_long(0.5)
+    assert not pace.knows_training(0.5)
+    assert pace.knows_training(0.0)
+    pace.learn_training(0.0, 4.0, wanted=0.5)  # the crowd was gone by then: a try all the same
+    assert pace.knows_training(0.5)
+    for train_s, longest_s in [(6.0, 6.0), (5.0, 6.0), (4.5, 6.0), (4.4, 5.0)]:
+        pace.learn_training(0.5, train_s)
+        assert pace.at(0.5).train_s == longest_s
+
+
 def test_a_machine_quieter_than_any_so_far_is_taken_for_the_quietest() -> None:
     pace = paced(0.8)
     assert pace.at(0.0) == COST

@@ -173,6 +173,23 @@ def test_a_ceiling_is_that_of_a_machine_as_crowded_as_it_is(
     assert [[x.name for x in one.stages].count("baseline") for one in outcomes] == [2, 0]
 
 
+def test_a_baseline_timed_in_a_lull_is_timed_again_when_it_failed_three(
+    calibrated: Calibrated, machine: Machine
+) -> None:
+    async def work(runner: Runner) -> list[RunOutcome]:
+        runner._training._patience_s = 0.0  # no minute of it is quiet
+        machine.is_crowded, machine.stretch = True, 1.3
+        runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
+        slow = Script(train_s=5.5)
+        return [await runner.run(slow.source(runner.task), seed) for seed in range(2, 7)]
+
+    outcomes = calibrated(work)
+    assert [one.status for one in outcomes] == ["timeout"] * 3 + ["ok"] * 2
+    timed = [[stage.name for stage in one.stages].count("baseline") for one in outcomes]
+    assert timed == [0, 0, 0, timed[3], 0]
+    assert timed[3]
+
+
 @pytest.mark.parametrize(
     ("script", "status", "trained"),
     [

@@ -98,8 +98,8 @@ def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
     """Return under each set of assumptions how many times as fast as one alone a swarm is.
 
     Before and after members share ideas out; a target that one alone does not reach is left out.
-    All of it takes hours: each call plays what is missing, those alone first, then seed by seed,
-    and tells what is there.
+    All of it takes hours: each call plays what is missing, seed by seed, those alone first, and
+    tells what is there.
     """
     jobs = [
         (name, is_shared, nodes, share, seed)
@@ -110,7 +110,7 @@ def run_overlap(kept: Path, *, begun_s: float = _BEGUN_S) -> dict[str, object]:
         for share in OVERLAP_LIARS
         if (nodes > 1 or (share == 0 and not is_shared)) and not (is_shared and name in _NO_POOL)
     ]
-    jobs.sort(key=lambda job: job[2] > 1)
+    jobs.sort(key=lambda job: (job[4], job[2] > 1))
     reached = _played(jobs, kept / f"overlap-{code_digest()}.jsonl", begun_s)
     told: dict[str, dict[str, dict[str, object]]] = {}
     for name, is_shared, nodes, share in dict.fromkeys(job[:4] for job in jobs):

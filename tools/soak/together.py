@@ -1,11 +1,12 @@
 """Nodes that work together on real runs, beside one alone: how soon the typical one is as far.
 
 Each node is the program that ships, with a home, a key and a network process of its own; they meet
-at a bootstrap node. They take turns on this machine's cores, as many at a time as there are cores,
-always those that have had fewest runs; time is counted in runs of each, which come to the same bits
-however long they take. Whose working line was which source after how many runs is written down
-while they work; what these sources truly gain is measured afterwards, on seeds that no node has
-seen, the baseline beside them.
+at a bootstrap node. They take turns on this machine, one at a time, as one alone has it: two at a
+time stretch each other's CPU seconds, until a ceiling ends every second run of a line near it. The
+next is always the one that has had fewest runs; time is counted in runs of each, which come to the
+same bits however long they take. Whose working line was which source after how many runs is written
+down while they work; what these sources truly gain is measured afterwards, on seeds that no node
+has seen, the baseline beside them.
 
 Each call plays what is not recorded yet of the repetitions; what a group came to stays in
 tools/soak/recorded/.
@@ -41,10 +42,11 @@ from trainer.task_kinds import load_task
 
 _REPETITIONS: Final = 3
 _NODES: Final = 8
-_RUNS: Final[Mapping[int, int]] = {1: 240, _NODES: 60}  # of each node; a group is to be sooner
+_RUNS: Final[Mapping[int, int]] = {1: 240, _NODES: 40}  # of each node; a group is to be sooner
 _TARGETS: Final = (0.3, 0.4, 0.45)  # bits per byte below the baseline
 _SEEDS: Final = MEASURED_SEEDS[:6]
-_TURN_S: Final = 15.0
+_TURN_S: Final = 2.0  # so that all are as far, and hear of each other as they go
+_LONGEST_RUN_S: Final = 120.0
 _LONGEST_S: Final = 5400.0  # for one group
 _BEGUN_S: Final = 1800.0  # after this none is begun
 _SETTINGS: Final[Mapping[str, str]] = {
@@ -103,14 +105,14 @@ def told_of(repetitions: Iterable[int]) -> Figures:
             one, many = (_runs_to(target, told) for told in (alone, together))
             found.append(round(one / many, 2) if one and many else None)
         ends.append({"alone": _ending(alone), "together": _ending(together)})
-    known = {target: [one for one in found if one] for target, found in ratios.items()}
     return {
         "holds": len(ends) >= _REPETITIONS,
         "nodes": _NODES,
         "times_as_fast": {str(target): found for target, found in ratios.items()},
+        # A target that eight never came to is the slowest of all.
         "median": {
-            str(target): round(statistics.median(found), 2) if found else None
-            for target, found in known.items()
+            str(target): statistics.median(one or 0.0 for one in found) if found else None
+            for target, found in ratios.items()
         },
         "ends": ends,
     }
@@ -176,24 +178,32 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
 
 
 class _Turns:
-    """Which of the nodes may begin runs: as many as there are cores, for a turn."""
+    """Which of the nodes may begin runs."""
 
     def __init__(self, nodes: Sequence[Actor]) -> None:
         self._nodes = nodes
-        self._at_work = {node.name for node in nodes}
+        self._at_work = list(nodes)
 
     async def give(self) -> None:
-        """Give the next turn to those that have had fewest runs; the others end what they run."""
-        cores = len(os.sched_getaffinity(0))
-        ranked = sorted(self._nodes, key=lambda node: _standing(node)[1])
-        following = {node.name for node in ranked[:cores]}
-        for node in self._nodes:
-            if node.name in self._at_work - following:
-                await asyncio.to_thread(call, node.home.socket, "pause", {"at_end": True})
-        for node in self._nodes:
-            if node.name in following - self._at_work:
-                await asyncio.to_thread(call, node.home.socket, "resume")
-        self._at_work = following
+        """Give the next turn to the one that has had fewest runs, once the others are through."""
+        following = min(self._nodes, key=lambda node: _standing(node)[1])
+        ending = [node for node in self._at_work if node is not following]
+        for node in ending:
+            await asyncio.to_thread(call, node.home.socket, "pause", {"at_end": True})
+        for node in ending:
+            await _paused(node)
+        if following not in self._at_work:
+            await asyncio.to_thread(call, following.home.socket, "resume")
+        self._at_work = [following]
+
+
+async def _paused(node: Actor) -> None:
+    async with asyncio.timeout(_LONGEST_RUN_S):
+        while True:
+            told = await asyncio.to_thread(call, node.home.socket, "is_decided", {"mark": b""})
+            if isinstance(told, dict) and str(told["stage"]).startswith("paused"):
+                return
+            await asyncio.sleep(0.2)
 
 
 async def _awaited(node: Actor) -> None:

@@ -9,7 +9,7 @@ is nobody in a sandbox decides.
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import reduce
@@ -39,6 +39,10 @@ _CLOCK_SLACK_S = 0.5  # processes start and kernels load now faster, now slower
 # middle of its band: one busy program of two or four processors is the same share all the time.
 _BANDS = 4
 _TRIES = 3
+# Others use a machine now more and now less, within a band, too: one timing in a lull would fail
+# all that comes later near its ceiling, and a line that cost grows to stay where it is.
+_TIMINGS = 3  # of training, the latest in a band: the longest counts
+_TOO_LONG = 3  # trainings in a row that a timing may fail before there is another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +94,15 @@ class Pace:
         self, cost: StageCosts, share: float, *, has_token_budget: bool, by_clock: bool
     ) -> None:
         self._ways = {"has_token_budget": has_token_budget, "by_clock": by_clock}
-        self._train_s = {_band(share): cost.train_s}
+        self._train_s: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=_TIMINGS))
+        self._train_s[_band(share)].append(cost.train_s)
+        self._too_long: Counter[int] = Counter()  # since training was timed, by band
         self._serving = {_band(share): cost}
         self._tries: Counter[int] = Counter()  # to time scoring, by the band it was wanted for
 
     def knows_training(self, share: float) -> bool:
-        """Whether training was timed on a machine as loaded."""
-        return _band(share) in self._train_s
+        """Whether training was timed on a machine as loaded, and not too often failed by that."""
+        return _band(share) in self._train_s and self._too_long[_band(share)] < _TOO_LONG
 
     def knows_serving(self, share: float) -> bool:
         """Whether scoring was timed on a machine as loaded, or tried to often enough.
@@ -105,8 +111,17 @@ class Pace:
         """
         return _band(share) in self._serving or self._tries[_band(share)] >= _TRIES
 
-    def learn_training(self, share: float, train_s: float) -> None:
-        self._train_s[_band(share)] = train_s
+    def learn_training(self, share: float, train_s: float, *, wanted: float | None = None) -> None:
+        """Take in what training cost at a share, timed for the sake of the one that was `wanted`.
+
+        Others may be gone by then: that was a try, too.
+        """
+        self._train_s[_band(share)].append(train_s)
+        self._too_long[_band(share if wanted is None else wanted)] = 0
+
+    def took_too_long(self, share: float) -> None:
+        """Take note of a training beyond the ceiling of a machine as loaded."""
+        self._too_long[_band(share)] += 1
 
     def learn_serving(self, share: float, cost: StageCosts, *, wanted: float | None = None) -> None:
         """Take in what scoring cost at a share.
@@ -126,7 +141,7 @@ class Pace:
 
         A machine that is less loaded than any so far is taken for the least loaded of them.
         """
-        trained = [self._train_s[band] for band in _up_to(self._train_s, share)]
+        trained = [max(self._train_s[band]) for band in _up_to(self._train_s, share)]
         served = [self._serving[band] for band in _up_to(self._serving, share)]
         return replace(reduce(StageCosts.at_least, served), train_s=max(trained))
 

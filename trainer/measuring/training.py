@@ -174,8 +174,12 @@ class Training:
             timed = await self._once(request, lambda: None)
             aside.add("train", "baseline", *timed.span_s)
             if timed.failed is None:
-                pace.learn_training(timed.meter.others_share, timed.meter.cost.train_s)
-        return replace(trained.request, ceiling=pace.ceiling(share))
+                timed_share, train_s = timed.meter.others_share, timed.meter.cost.train_s
+                pace.learn_training(timed_share, train_s, wanted=share)
+        fair = replace(trained.request, ceiling=pace.ceiling(share))
+        if replace(trained, request=fair).is_over:
+            pace.took_too_long(share)
+        return fair
 
     async def _once(self, request: Request, on_trained: Callable[[], None]) -> Trained:
         """Train once; again if data were on their way, which only the baseline's runs meet."""
