@@ -174,8 +174,10 @@ def test_a_ceiling_is_that_of_a_machine_as_crowded_as_it_is(
 
 
 def test_a_baseline_timed_in_a_lull_is_timed_again_when_it_failed_three(
-    calibrated: Calibrated, machine: Machine
+    calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("trainer.measuring.host_load.IDLE_S", 60.0)
+
     async def work(runner: Runner) -> list[RunOutcome]:
         runner._training._patience_s = 0.0  # no minute of it is quiet
         machine.is_crowded, machine.stretch = True, 1.3
@@ -307,6 +309,28 @@ def test_a_machine_that_is_never_quiet_ends_the_wait(
     assert (outcome.status, outcome.flags) == ("timeout", (CONTENDED,))
     assert outcome.reason == "training used more than 6.25 CPU seconds, the task's ceiling here"
     assert (len(machine.luck), machine.served) == (1, 0)
+
+
+@pytest.mark.parametrize(("start_s", "status"), [(0.1, "ok"), (0.3, "timeout")])
+def test_where_no_minute_is_quiet_what_is_within_its_ceiling_stands(
+    calibrated: Calibrated,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    start_s: float,
+    status: str,
+) -> None:
+    """Room for the start of scoring is wished for, and then that start is what decides."""
+    monkeypatch.setattr("trainer.measuring.host_load.IDLE_S", 60.0)
+
+    async def work(runner: Runner) -> RunOutcome:
+        runner._training._patience_s = 0.0
+        machine.is_crowded, machine.stretch = True, 1.0
+        runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
+        return await runner.run(Script(train_s=5.8, start_s=start_s).source(runner.task), 2)
+
+    outcome = calibrated(work)
+    assert (outcome.status, len(machine.luck)) == (status, 1)
+    assert outcome.flags == (CONTENDED,)
 
 
 def test_a_candidate_waits_for_all_of_the_text(

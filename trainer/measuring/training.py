@@ -63,10 +63,15 @@ class Trained:
         return hashlib.sha256(self.product).digest()
 
     @property
-    def is_over(self) -> bool:
-        """Whether it took more than its ceiling.
+    def took_too_long(self) -> bool:
+        """Whether it took more than its ceiling."""
+        return self.meter.cost.train_s > self.request.ceiling.train_s
 
-        Where strangers disturbed it, also if it left the start of scoring, which counts as
+    @property
+    def is_over(self) -> bool:
+        """Whether it took more than its ceiling, or is better tried again before it is scored.
+
+        Where strangers disturbed it, that is so if it left the start of scoring, which counts as
         training, less room there than that may take: after a row it is too late to try again.
         """
         ceiling, start_s = self.request.ceiling, 0.0
@@ -158,7 +163,7 @@ class Training:
                 return _failed(last, "; trained again in a quiet minute it gave other weights")
             if last.failed or not last.is_over:
                 return replace(last, is_contended=True)
-        return _failed(last)
+        return _failed(last) if last.took_too_long else replace(last, is_contended=True)
 
     async def _as_loaded(self, trained: Trained, pace: Pace, aside: Timeline) -> Request:
         """Return the request with the ceiling of a baseline timed on a machine as loaded."""
