@@ -1,7 +1,8 @@
 """The proposer that needs no language model: moves that the task lists, and steps of its constants.
 
 Deterministic given the context's seed and history. While listed moves are untried about half of
-the proposals are moves, nearly all while others kept one of them. Knobs are changed in three ways
+the proposals are moves, nearly all while others kept one of them; of several that others kept a few
+come at once, as each alone would take three runs to keep. Knobs are changed in three ways
 in turn: as a peer changed them, by a local step (log-normal, the 1/5th rule per knob, a direction
 that gained goes on), and as a model of what was tried expects most of; while that knows too little,
 by a quasi-random probe of a range. Nothing is ever proposed whose canonical AST was run before.
@@ -31,6 +32,8 @@ _MAX_ATTEMPTS = 200
 _UNTRIED_MOVE_SHARE = 0.5
 _PRAISED_MOVE_SHARE = 0.9
 _RETRIED_MOVE_SHARE = 0.15
+_MOST_AT_ONCE = 4  # moves
+_TOGETHER = "moves:"
 # A move that did this much harm, or crashed, is not tried again on another base.
 _HOPELESS_SD = -2.0
 # Nodes that draw on one list would all try the same. Simulated with 2,500 ideas for all of them,
@@ -111,9 +114,13 @@ class _Drafts:
         # One knob for a name: a history tells them apart by nothing else.
         self._by_name = {knob.name: knob for knob in reversed(self._knobs)}
         self._untried, self._retried = _ordered_moves(context)
+        self._together = self._praised_together()
 
     def draw(self, attempt: int) -> _Draft | None:
         roll = self._chance.random()
+        if self._together is not None and roll < _PRAISED_MOVE_SHARE:
+            together, self._together = self._together, None
+            return together
         is_praised = bool(self._untried) and self._untried[0].title in self._context.praised
         share = _PRAISED_MOVE_SHARE if is_praised else _UNTRIED_MOVE_SHARE
         if self._untried and (roll < share or not self._knobs):
@@ -133,6 +140,34 @@ class _Drafts:
             whose = " here and elsewhere" if self._context.others else ""
             return self._drafted(changes, f"a model of what was tried{whose} expects most of it")
         return self._probe(1 + self._drawn + attempt)
+
+    def _praised_together(self) -> _Draft | None:
+        """Return the first untried moves that others kept as one change, if there are several.
+
+        After one that came to nothing, which of them is to blame is for single moves to say first.
+        """
+        for outcome in reversed(self._history):
+            if outcome.decision == "kept":
+                break
+            if outcome.key.startswith(_TOGETHER):
+                return None
+        joined: list[Move] = []
+        edits: list[Edit] = []
+        for move in self._untried:
+            fits = reapply([*edits, *move.edits], self._context.source) is not None
+            if move.title in self._context.praised and fits and len(joined) < _MOST_AT_ONCE:
+                joined.append(move)
+                edits += move.edits
+        if len(joined) < 2:
+            return None
+        names = "+".join(move.name for move in joined)
+        title = "; ".join(move.title for move in joined)
+        return _Draft(
+            key=f"{_TOGETHER}{names}",
+            title=title if len(title) <= _TITLE_CHARACTERS else f"{len(joined)} moves at once",
+            why=f"others kept each of them: {names}",
+            edits=tuple(edits),
+        )
 
     @cached_property
     def _trials(self) -> tuple[Trial, ...]:

@@ -314,6 +314,36 @@ def test_a_move_that_others_kept_comes_first_but_not_always() -> None:
     assert 0.7 < first < 1
 
 
+def first_keys(start: Context, count: int = 100) -> list[str]:
+    made = (KnobsProposer().propose(replace(start, seed=seed)) for seed in range(count))
+    return [proposal.key for proposal in made if proposal is not None]
+
+
+def test_moves_that_others_kept_come_together_as_far_as_they_fit() -> None:
+    lines = TEXT.replace("    return gelu(x)\n", "    x = gelu(x)\n    y = 1\n    return x\n")
+    first, second = move("relu", "gelu(x)", "relu(x)"), move("other", "y = 1", "y = 2")
+    overlaps = move("silu", "gelu(x)", "silu(x)")
+    start = context(text=lines, moves=(first, second, overlaps))
+    start = replace(start, praised=(first.title, second.title, overlaps.title))
+    keys = first_keys(start)
+    assert keys.count("moves:relu+other") > 50
+    assert not any("relu" in key and "silu" in key for key in keys)
+    assert not any(key.startswith("moves:") for key in first_keys(replace(start, praised=())))
+
+
+def test_moves_that_failed_together_are_tried_one_by_one_until_one_is_kept() -> None:
+    first, second = move("relu", "gelu(x)", "relu(x)"), move("other", "DEPTH = 4", "DEPTH = 5")
+    praised = (first.title, second.title)
+    together = Outcome(key="moves:relu+silu", decision="screened_out", gain_sd=-1.0)
+    start = replace(context(moves=(first, second), history=(together,)), praised=praised)
+    keys = first_keys(start)
+    assert not any(key.startswith("moves:") for key in keys)
+    assert sum(key.startswith("move:") for key in keys) > 50
+    kept = Outcome(key="move:silu", decision="kept", gain_sd=2.0)
+    again = first_keys(replace(start, history=(together, kept)))
+    assert again.count("moves:relu+other") + again.count("moves:other+relu") > 50
+
+
 def test_moves_that_fall_to_others_come_later_but_not_never() -> None:
     start = replace(context(moves=MOVES), others_part=frozenset(["relu", "silu", "tanh", "broken"]))
     first = firsts(start)
