@@ -5,7 +5,8 @@ import difflib
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.knobs.proposer import KnobsProposer, _ordered_moves
+from agent.knobs.moves import ordered_moves
+from agent.knobs.proposer import KnobsProposer
 from agent.proposal import Context, Decision, Outcome, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
@@ -294,7 +295,7 @@ def test_a_small_space_is_searched_to_its_end() -> None:
 
 def firsts(start: Context, count: int = 200) -> list[str]:
     """Return the first untried move of so many contexts that differ by their seed alone."""
-    orders = (_ordered_moves(replace(start, seed=seed))[0] for seed in range(count))
+    orders = (ordered_moves(replace(start, seed=seed), ())[0] for seed in range(count))
     return [f"move:{order[0].name}" for order in orders]
 
 

@@ -38,7 +38,7 @@ _NO_END = 1_000_000  # runs of a session
 _BEGUN_S = 3000.0  # after this no job is begun
 # What the simulation is made of.
 _SIMULATES = (
-    "protocol", "node/line", "node/loop/session_plan.py", "agent/knobs/proposer.py",
+    "protocol", "node/line", "node/loop/session_plan.py", "agent/knobs/moves.py",
     *(f"tools/bench/{name}.py" for name in (
         "assumptions", "members", "rivals", "streams", "worlds", "swarm",
     )),
