@@ -32,7 +32,7 @@ _NAMED = (8, 6, 4, 3, 2, 1)  # how many of a list are, as far as there is room
 _OFTEN = 2  # tries from which on it says something that none was kept
 _IDENTIFIER = re.compile(rb"\b[A-Z][A-Z0-9_]{0,39}\b")
 _KNOB = re.compile(r"knob:([A-Z][A-Z0-9_]*)((?:\[\d{1,3}\])?):(up|down|set)")
-_MOVE = re.compile(r"moves?:([a-z0-9][a-z0-9_.+-]{0,163})")
+_MOVE = re.compile(r"(moves?):([a-z0-9][a-z0-9_.+-]{0,163})")
 _BY = {
     PEER: "a peer's patch",
     SUBMITTED: "an edit handed in",
@@ -196,7 +196,7 @@ def idea_of(step: ExperimentStep, known: Iterable[bytes]) -> str:
         if (knob := _KNOB.fullmatch(step.key)) and knob[1].encode() in known:
             return f"{knob[1]}{knob[2]} {knob[3]}"
         if move := _MOVE.fullmatch(step.key):
-            return f"move {move[1].replace('+', ' and ')}"
+            return f"{move[1]} {move[2].replace('+', ' and ')}"
     return _by(step.proposer)
 
 
