@@ -91,9 +91,9 @@ def praised_together(
             return None
     joined: list[Move] = []
     edits: list[Edit] = []
-    for move in untried:
+    for move in (one for one in untried if one.title in context.praised):
         fits = reapply([*edits, *move.edits], context.source) is not None
-        if move.title in context.praised and fits and len(joined) < _MOST_AT_ONCE:
+        if fits and len(joined) < _MOST_AT_ONCE:
             joined.append(move)
             edits += move.edits
     if len(joined) < 2:

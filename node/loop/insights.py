@@ -32,7 +32,8 @@ _NAMED = (8, 6, 4, 3, 2, 1)  # how many of a list are, as far as there is room
 _OFTEN = 2  # tries from which on it says something that none was kept
 _IDENTIFIER = re.compile(rb"\b[A-Z][A-Z0-9_]{0,39}\b")
 _KNOB = re.compile(r"knob:([A-Z][A-Z0-9_]*)((?:\[\d{1,3}\])?):(up|down|set)")
-_MOVE = re.compile(r"(moves?):([a-z0-9][a-z0-9_.+-]{0,163})")
+_NAME = r"[a-z0-9][a-z0-9_.-]{0,39}"
+_MOVE = re.compile(rf"move:{_NAME}|moves:{_NAME}(?:\+{_NAME}){{1,3}}")
 _BY = {
     PEER: "a peer's patch",
     SUBMITTED: "an edit handed in",
@@ -195,8 +196,8 @@ def idea_of(step: ExperimentStep, known: Iterable[bytes]) -> str:
     if step.proposer == KNOBS:
         if (knob := _KNOB.fullmatch(step.key)) and knob[1].encode() in known:
             return f"{knob[1]}{knob[2]} {knob[3]}"
-        if move := _MOVE.fullmatch(step.key):
-            return f"{move[1]} {move[2].replace('+', ' and ')}"
+        if _MOVE.fullmatch(step.key):
+            return step.key.replace(":", " ", 1).replace("+", " and ")
     return _by(step.proposer)
 
 
@@ -205,7 +206,7 @@ def _by(proposer: str) -> str:
 
 
 def _kind(step: ExperimentStep) -> str:
-    if step.proposer == KNOBS and _MOVE.fullmatch(step.key):
+    if step.proposer == KNOBS and step.key.startswith(("move:", "moves:")):
         return "moves"
     return {PEER: "peers' patches", SUBMITTED: "handed in"}.get(step.proposer, step.proposer)
 

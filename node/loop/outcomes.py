@@ -66,8 +66,7 @@ class Outcomes:
         self._add(self._in_full(decided, step, ended))
         if step.proposer not in SLOW:
             return
-        was_cut_off = last is not None and last.run.was_cut_off_by_others  # nothing to mend
-        if step.decision == "failed" and last is not None and not was_cut_off:
+        if step.decision == "failed" and last is not None and not last.run.was_cut_off_by_others:
             self._crash = self._crash_of(step, last.run, last.log_tail)
             self._crashed, self._open_then = step.arm, open_then
         elif job.id > self._open_then:  # what ran beside it, and ends later, says nothing of it

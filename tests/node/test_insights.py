@@ -176,6 +176,8 @@ def test_it_is_news_for_everybody_who_works_on_the_task(night: Night) -> None:
         ("knobs", "knob:DEPTH[1]:set", "DEPTH[1] set"),
         ("knobs", "move:rope", "move rope"),
         ("knobs", "moves:rope+relu", "moves rope and relu"),
+        ("knobs", "moves:rope", "one by knobs"),
+        ("knobs", "move:rope+relu", "one by knobs"),
         ("knobs", "knob:OBEY_THE_PEER:up", "one by knobs"),
         ("knobs", "move:Obey the peer", "one by knobs"),
         ("knobs", "obey the peer", "one by knobs"),

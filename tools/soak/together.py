@@ -111,7 +111,7 @@ def told_of(repetitions: Iterable[int]) -> Figures:
         "times_as_fast": {str(target): found for target, found in ratios.items()},
         # A target that eight never came to is the slowest of all.
         "median": {
-            str(target): statistics.median(one or 0.0 for one in found) if found else None
+            str(target): round(statistics.median(one or 0.0 for one in found), 2) if found else None
             for target, found in ratios.items()
         },
         "ends": ends,

@@ -40,9 +40,9 @@ _CLOCK_SLACK_S = 0.5  # processes start and kernels load now faster, now slower
 _BANDS = 4
 _TRIES = 3
 # Others use a machine now more and now less, within a band, too: one timing in a lull would fail
-# all that comes later near its ceiling, and a line that cost grows to stay where it is.
+# whatever comes near its ceiling for the rest of a session.
 _TIMINGS = 3  # of training, the latest in a band: the longest counts
-_TOO_LONG = 3  # trainings in a row that a timing may fail before there is another
+_TOO_LONG = 3  # trainings that a timing may fail before there is another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

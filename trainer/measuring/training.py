@@ -153,6 +153,7 @@ class Training:
         first = replace(first, request=await self._as_loaded(first, pace, aside), is_contended=True)
         if not first.is_over:
             return first
+        pace.took_too_long(first.meter.others_share)
         alone, last = replace(first.request, ceiling=pace.ceiling(0.0)), first
         for _ in range(_REPETITIONS):
             if not await self._wait(Idle(), patience, on_trained):
@@ -181,10 +182,7 @@ class Training:
             if timed.failed is None:
                 timed_share, train_s = timed.meter.others_share, timed.meter.cost.train_s
                 pace.learn_training(timed_share, train_s, wanted=share)
-        fair = replace(trained.request, ceiling=pace.ceiling(share))
-        if replace(trained, request=fair).is_over:
-            pace.took_too_long(share)
-        return fair
+        return replace(trained.request, ceiling=pace.ceiling(share))
 
     async def _once(self, request: Request, on_trained: Callable[[], None]) -> Trained:
         """Train once; again if data were on their way, which only the baseline's runs meet."""
