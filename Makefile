@@ -20,6 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	    echo "Install one and name it: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -d $(VENV) || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); } || \
 	  { echo "Install your distribution's package python3-venv, then try again."; exit 1; }
+	@./setup-system $(BIN)/python
 	@echo "Installing the versions of constraints.txt (one to three minutes) …"
 	@$(BIN)/python -m trainer.cards.install_torch --constraints constraints.txt --kept $(VENV)/constraints.txt
 	@$(BIN)/python -m pip install --quiet --progress-bar on --constraint $(VENV)/constraints.txt --editable '.[dev]'
