@@ -161,8 +161,11 @@ def told_commands() -> Iterator[list[str]]:
     unit = (MACHINES / "arnode-worker.service").read_text()
     (start,) = re.findall(r"^ExecStart=/opt/arnode/.venv/bin/arnode (.*)$", unit, re.MULTILINE)
     yield start.split()
-    for command in re.findall(r"command: (\[.*\])", (MACHINES / "compose.yaml").read_text()):
+    containers = (MACHINES / "compose.yaml").read_text()
+    for command in re.findall(r"command: (\[.*\])", containers):
         yield json.loads(command)
+    for line in re.findall(r"arnode ((?:ray|start) [^;\n]+)", containers):
+        yield line.split()
     job = (MACHINES / "fleet.slurm").read_text().replace("\\\n", "")
     for line in re.findall(r'"\$arnode" ([a-z].*?)&?$', job, re.MULTILINE):
         yield [word.strip("'") for word in line.split() if word != "&"]
