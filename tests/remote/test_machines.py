@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from node.commands import cli
 from node.documents.timeline import timeline_document
@@ -204,6 +205,19 @@ def test_the_containers_are_of_an_image_with_ray() -> None:
     assert 'EXTRAS: "[ray]"' in text
     assert '".${EXTRAS}"' in (DOCS.parent / image).read_text()
     assert text.count("ARNODE_RAY_TOKEN: /token/ray") == 1  # in what all of them share
+
+
+def test_the_container_of_the_node_is_the_machine_of_the_head() -> None:
+    services = yaml.safe_load((MACHINES / "compose.yaml").read_text())["services"]
+    assert set(services) == {"node", "worker"}
+    (script,) = services["node"]["command"]
+    address = services["node"]["networks"]["fleet"]["ipv4_address"]
+    assert f"arnode ray head --host {address}" in script
+    # The lanes of machines that have not joined yet are waited for only if they are asked for.
+    assert re.search(rf"exec arnode start --ray {address}:6379 --lanes \S+", script)
+    assert services["worker"]["command"][:3] == ["ray", "worker", f"{address}:6379"]
+    assert {"state:/state", "token:/token"} <= set(services["node"]["volumes"])
+    assert services["worker"]["volumes"] == ["token:/token"]  # nothing of the node's key
 
 
 def test_the_job_is_a_script_that_a_shell_reads() -> None:
