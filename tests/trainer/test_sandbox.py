@@ -22,7 +22,7 @@ from trainer.language_model.job import program_message
 from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.sandbox import Sandbox
-from trainer.sandbox.seccomp import path_program
+from trainer.sandbox.seccomp import gate_program
 from trainer.sandbox.visible import SHOWN_CODE
 from trainer.sandbox.zygote import Zygote
 
@@ -506,7 +506,7 @@ import asyncio, os
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.sandbox import Sandbox
-from trainer.sandbox.seccomp import path_program
+from trainer.sandbox.seccomp import gate_program
 async def main():
     sandbox = await Sandbox.launch(
         Profile(role="serve", harness="trainer/language_model/harness",
@@ -522,7 +522,7 @@ def test_a_sandbox_whose_node_is_gone_before_it_is_warm_ends_by_itself() -> None
     ours, theirs = socket.socketpair()
     boot = SHOWN_CODE[HARNESS] / "boot.py"
     with subprocess.Popen(
-        [sys.executable, boot, str(theirs.fileno()), "serve", path_program().hex()],
+        [sys.executable, boot, str(theirs.fileno()), "serve", gate_program().hex()],
         pass_fds=(theirs.fileno(),),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from protocol.errors import SafetyError
-from trainer.sandbox.seccomp import seccomp_program, workshop_program
+from trainer.sandbox.seccomp import gate_program, last_program, seccomp_program, workshop_program
 
 MACHINES = ("x86_64", "aarch64")
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -14,7 +14,9 @@ FOREIGN = {"i386": 0x40000003, "arm": 0x40000028, "riscv64": 0xC00000F3}
 LOAD, AND, RETURN = 0x20, 0x54, 0x06
 JUMPS = {0x15: "equal", 0x35: "at least", 0x45: "any bit"}
 ALLOWED, KILLED, EPERM, ENOSYS, DONE = "allowed", "killed", "EPERM", "ENOSYS", "done"
+ASKED = "asked"  # the listener decides
 ANSWERS = {0x7FFF0000: ALLOWED, 0x80000000: KILLED, 0x50001: EPERM, 0x50026: ENOSYS, 0x50000: DONE}
+ANSWERS[0x7FC00000] = ASKED
 X32 = 0x40000000
 
 SIGCHLD, THREAD = 17, 0x3D0F00  # what fork and pthread_create of glibc pass to clone
@@ -334,3 +336,128 @@ def test_a_loopback_lets_nothing_else_through(machine: str) -> None:
     for name, number in {**NUMBERS[machine], **SHARED_NUMBERS}.items():
         if name not in ("socket", "socketpair"):
             assert with_loopback(machine, number) == answer(machine, name), name
+
+
+FCNTL = {"descriptors": (0, 1, 2, 3, 4, 1030), "locks": (5, 6, 7, 36, 37, 38)}
+FCNTL["marks"] = (8, 9, 10, 11, 1024, 1025, 1026, 1027, 1031, 1032, 1035, 1036, 1037, 1038, 9999)
+COLLAPSE, COLD, PAGEOUT, HUGEPAGE, MERGEABLE, POISON = 25, 20, 21, 14, 12, 100
+FUTEX_WAIT, FUTEX_WAKE, PRIVATE = 0, 1, 128
+SET_RW_HINT, SET_VMA, SET_SECCOMP = 1036, 0x53564D41, 22
+# Numbers that `NUMBERS` has no need of elsewhere.
+MORE = {
+    "x86_64": {
+        "madvise": 28, "futex": 202, "sendto": 44, "seccomp": 317, "landlock_add_rule": 445,
+        "connect": 42, "bind": 49, "listen": 50, "setsockopt": 54, "pipe2": 293, "sysinfo": 99,
+        "fadvise64": 221, "mincore": 27, "preadv2": 327, "utimensat": 280, "newfstatat": 262,
+        "readlinkat": 267, "chdir": 80, "fchdir": 81, "getdents64": 217, "io_uring_setup": 425,
+        "mq_unlink": 241, "recvfrom": 45, "close": 3,
+    },
+    "aarch64": {
+        "madvise": 233, "futex": 98, "sendto": 206, "seccomp": 277, "landlock_add_rule": 445,
+        "connect": 203, "bind": 200, "listen": 201, "setsockopt": 208, "pipe2": 59,
+        "sysinfo": 179, "fadvise64": 223, "mincore": 232, "preadv2": 286, "utimensat": 88,
+        "newfstatat": 79, "readlinkat": 78, "chdir": 49, "fchdir": 50, "getdents64": 61,
+        "io_uring_setup": 425, "mq_unlink": 181, "recvfrom": 207, "close": 57,
+    },
+}  # fmt: skip
+
+
+def answer_of(program: bytes, machine: str, name: str, *arguments: int) -> str:
+    number = {**NUMBERS[machine], **SHARED_NUMBERS, **MORE[machine]}[name]
+    return run(program, arch=ARCH[machine], number=number, arguments=arguments)
+
+
+def to_candidate(machine: str, name: str, *arguments: int, **kind: bool) -> str:
+    program = seccomp_program(machine=machine, **{"single_process": True, **kind})
+    return answer_of(program, machine, name, *arguments)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_of_calls_with_many_meanings_only_listed_ones_are_allowed(machine: str) -> None:
+    for command in FCNTL["descriptors"]:
+        assert to_candidate(machine, "fcntl", 5, command) == ALLOWED, command
+    for command in (*FCNTL["marks"], *FCNTL["locks"]):
+        assert to_candidate(machine, "fcntl", 5, command) == EPERM, command
+    for command in FCNTL["locks"]:
+        assert to_candidate(machine, "fcntl", 5, command, single_process=False) == ALLOWED
+    for command in FCNTL["marks"]:
+        assert to_candidate(machine, "fcntl", 5, command, single_process=False) == EPERM
+    for advice in range(256):
+        is_listed = advice in (*range(5), 8, 10, 11, *range(14, 20), 22, 23, 102, 103)
+        expected = ALLOWED if is_listed else EPERM
+        assert to_candidate(machine, "madvise", 0, 4096, advice) == expected, advice
+    for unlisted in (0x40049409, 0x40086602, 0x5412, 0xC0502100, 0x46, 0xC0464601, 1):
+        assert to_candidate(machine, "ioctl", 0, unlisted) == EPERM, unlisted
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_with_a_card_its_driver_is_spoken_to_and_no_file_system(machine: str) -> None:
+    for command in (0xC00446C8, 0xC020462A, 0x30000001, 0x30000002, 0x25, 0x4B):
+        assert to_candidate(machine, "ioctl", 0, command, has_card=True) == ALLOWED, hex(command)
+    for command in (0x40049409, 0x40086602, 0x5412, 0xC0502100, 0x30000003):
+        assert to_candidate(machine, "ioctl", 0, command, has_card=True) == EPERM, hex(command)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_socket_that_is_there_gets_no_name_and_looks_none_up(machine: str) -> None:
+    for name in ("connect", "bind", "listen", "setsockopt"):
+        assert to_candidate(machine, name) == EPERM, name
+        assert to_candidate(machine, name, single_process=False) == EPERM, name
+        assert to_candidate(machine, name, has_loopback=True) == ALLOWED, name
+    assert to_candidate(machine, "sendto", 3, 0, 1, 0, 0, 0) == ALLOWED
+    for address in (1, 0x7FFF_0000_1000, 1 << 32):
+        assert to_candidate(machine, "sendto", 3, 0, 1, 0, address, 16) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_restrictions_are_the_harness_s_until_a_candidate_s_turn(machine: str) -> None:
+    for name in ("seccomp", "landlock_add_rule"):
+        assert to_candidate(machine, name) == EPERM
+        assert to_candidate(machine, name, restricts_later=True) == ALLOWED
+        for program in (last_program(machine), gate_program(machine=machine)):
+            assert answer_of(program, machine, name) == EPERM
+    assert to_candidate(machine, "prctl", SET_SECCOMP) == EPERM
+    assert to_candidate(machine, "prctl", SET_VMA) == ALLOWED
+    assert answer_of(last_program(machine), machine, "openat") == ALLOWED
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_what_one_process_needs_to_wait_for_its_threads_wakes_no_other(machine: str) -> None:
+    for operation in (FUTEX_WAIT, FUTEX_WAIT | 256, 9, FUTEX_WAKE | PRIVATE, 11 | PRIVATE):
+        assert to_candidate(machine, "futex", 0, operation) == ALLOWED, operation
+    for operation in (FUTEX_WAKE, 3, 4, 5, 10, 6, 7):
+        assert to_candidate(machine, "futex", 0, operation) == EPERM, operation
+        assert to_candidate(machine, "futex", 0, operation, single_process=False) == ALLOWED
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_what_is_cached_is_nobody_s_to_ask_or_change(machine: str) -> None:
+    for single_process in (True, False):
+        for name in ("fadvise64", "mincore", "preadv2"):
+            assert to_candidate(machine, name, single_process=single_process) == EPERM
+        assert to_candidate(machine, "utimensat", single_process=single_process) == DONE
+    for name in ("pipe2", "sysinfo"):
+        assert to_candidate(machine, name) == EPERM
+        assert to_candidate(machine, name, single_process=False) == ALLOWED
+    assert to_candidate(machine, "pipe2", has_card=True) == ALLOWED
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("has_card", [True, False])
+def test_the_gate_asks_about_everything_that_is_not_computing(
+    machine: str, *, has_card: bool
+) -> None:
+    """Also about calls of a kernel that nobody has seen yet."""
+    gate = gate_program(machine=machine, has_card=has_card)
+    for name in ("read", "write", "mmap", "futex", "clone", "recvmsg", "recvfrom", "sendto"):
+        assert answer_of(gate, machine, name) == ALLOWED, name
+    names = ("openat", "newfstatat", "readlinkat", "chdir", "fchdir", "getdents64", "execve")
+    for name in (*names, "connect", "bind", "utimensat", "mq_unlink", "io_uring_setup"):
+        assert answer_of(gate, machine, name) == ASKED, name
+    for number in range(471, 600):
+        assert run(gate, arch=ARCH[machine], number=number) == ASKED
+    for advice in (COLLAPSE, COLD, PAGEOUT, HUGEPAGE, MERGEABLE, 3):
+        assert answer_of(gate, machine, "madvise", 0, 4096, advice) == ASKED, advice
+    assert answer_of(gate, machine, "madvise", 0, 4096, 4) == ALLOWED
+    assert run(gate, arch=FOREIGN["i386"], number=0) == KILLED
+    assert run(gate, arch=ARCH[machine], number=X32 + 2) == KILLED

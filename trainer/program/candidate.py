@@ -31,7 +31,7 @@ from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import Sealed, sealed
-from trainer.sandbox.seccomp import seccomp_program
+from trainer.sandbox.seccomp import last_program, seccomp_program
 from trainer.task_folder.task import Task
 
 _LINE_BYTES: Final = 1 << 20  # of one message or reply
@@ -192,9 +192,9 @@ class Candidate:
             "run": spec.run,
             "encoding": spec.encoding,
         }
-        waits = not self._profile.single_process
+        waits = self._profile.waits
         # Who answers for models, or waits for a file, is a process beside: the candidate is one.
-        confined = b""
+        confined = last_program() if waits else b""
         if waits and self._is_one_process:
             has_loopback = self._profile.has_loopback
             confined = seccomp_program(single_process=True, has_loopback=has_loopback)

@@ -5,6 +5,7 @@ something else loads the number again. Source: seccomp(2), linux/filter.h, linux
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from protocol.errors import SafetyError
@@ -16,14 +17,16 @@ RETURN: Final = 0x06
 
 # Where struct seccomp_data has the number, the architecture and the arguments' lower words.
 NUMBER, ARCHITECTURE = 0, 4
-ARGUMENTS = (16, 24, 32, 40)
+ARGUMENTS = (16, 24, 32, 40, 48, 56)
+EVERY_BIT: Final = 0xFFFFFFFF
+_UPPER_WORD = 4  # from the lower one: both architectures are little-endian
 
 ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000
 EPERM: Final = 0x00050001
 ENOSYS: Final = 0x00050000 | 38
 DONE: Final = 0x00050000  # nothing happens and the caller is told that it did
-ASK: Final = 0x7FC00000  # whoever holds the listener
+ASK: Final = 0x7FC00000  # the process that holds the listener
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
@@ -85,16 +88,42 @@ def check_argument(
 
 
 def allow_only(
-    number: int, argument: int, values: tuple[int, ...], *, mask: int | None = None
+    number: int,
+    argument: int,
+    ways: Sequence[int | tuple[int, int]],
+    *,
+    refusal: int = EPERM,
 ) -> list[bytes]:
-    """Refuse a call whose argument, or what a mask leaves of it, is none of some values."""
-    masked = [] if mask is None else [statement(AND, mask)]
-    among = [jump(JUMP_EQUAL, value, len(values) - at, 0) for at, value in enumerate(values)]
+    """Refuse a call unless its argument is one of some values.
+
+    A pair (mask, value) stands for every argument of which the mask leaves that value. The kernel
+    reads 32 bits of the arguments that this is used for.
+    """
+    pairs = [way if isinstance(way, tuple) else (EVERY_BIT, way) for way in ways]
+    body = []
+    for left, (mask, value) in zip(range(len(pairs) - 1, -1, -1), pairs, strict=True):
+        body += [
+            statement(LOAD_WORD, ARGUMENTS[argument]),
+            statement(AND, mask),
+            jump(JUMP_EQUAL, value, 3 * left + 1, 0),
+        ]
     return [
-        jump(JUMP_EQUAL, number, 0, len(masked) + len(among) + 3),
-        statement(LOAD_WORD, ARGUMENTS[argument]),
-        *masked,
-        *among,
+        jump(JUMP_EQUAL, number, 0, len(body) + 2),
+        *body,
+        statement(RETURN, refusal),
+        statement(LOAD_WORD, NUMBER),
+    ]
+
+
+def allow_null(number: int, argument: int) -> list[bytes]:
+    """Refuse a call whose argument, a pointer, is not null."""
+    lower = ARGUMENTS[argument]
+    return [
+        jump(JUMP_EQUAL, number, 0, 6),
+        statement(LOAD_WORD, lower),
+        jump(JUMP_EQUAL, 0, 0, 2),
+        statement(LOAD_WORD, lower + _UPPER_WORD),
+        jump(JUMP_EQUAL, 0, 1, 0),
         statement(RETURN, EPERM),
         statement(LOAD_WORD, NUMBER),
     ]

@@ -49,6 +49,7 @@ class Bubblewrap(Enclosure):
             single_process=self.profile.single_process,
             has_card=self.profile.card is not None,
             has_loopback=self.profile.has_loopback,
+            restricts_later=self.profile.restricts_later,
         )
         if self.profile.compiles:
             self.compiled = make_folder()

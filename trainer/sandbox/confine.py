@@ -40,6 +40,7 @@ class ConfinementSpec:
     channel: int
     single_process: bool
     has_card: bool
+    restricts_later: bool
     processes: int
     file_bytes: int
     forks: bool = False
@@ -78,7 +79,10 @@ def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
     os.dup2(null, 0)
     os.close(null)
     program = seccomp_program(
-        single_process=spec.single_process, is_confined=True, has_card=spec.has_card
+        single_process=spec.single_process,
+        is_confined=True,
+        has_card=spec.has_card,
+        restricts_later=spec.restricts_later,
     )
     os.umask(0o077)
     if spec.uid is not None:

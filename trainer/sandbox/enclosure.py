@@ -19,7 +19,7 @@ from trainer.cards import nvidia
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.inside.channel import FORKS
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.seccomp import path_program
+from trainer.sandbox.seccomp import gate_program
 from trainer.sandbox.toolchains import toolchain
 
 NICE: Final = 5  # the node, its network and a desktop go first; what is loaded meanwhile does not
@@ -147,7 +147,15 @@ def boot_arguments(profile: Profile, channel: int, *, forks: bool = False) -> li
     """
     if forks:
         return [str(channel), profile.role, FORKS]
-    return [str(channel), profile.role, *([path_program().hex()] if profile.is_gated else [])]
+    gate = gate_filter(profile)
+    return [str(channel), profile.role, *([gate] if gate else [])]
+
+
+def gate_filter(profile: Profile) -> str:
+    """Return the gate's filter in hex, empty for a sandbox that has no gate."""
+    if not profile.is_gated:
+        return ""
+    return gate_program(has_card=profile.card is not None).hex()
 
 
 def holds_too_much(profile: Profile, folders: list[Path]) -> bool:

@@ -18,6 +18,7 @@ from trainer.sandbox.enclosure import (
     NICE,
     Enclosure,
     boot_arguments,
+    gate_filter,
     holds_too_much,
     in_time,
     until_gone,
@@ -26,7 +27,7 @@ from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.inside.zygote import ForkRequest
 from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, ruleset
 from trainer.sandbox.profile import Profile
-from trainer.sandbox.seccomp import path_program, seccomp_program
+from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.visible import visible_tree
 from trainer.sandbox.zygote import ForkedProcess, Started, Zygote
 
@@ -82,9 +83,6 @@ class Forked(Enclosure):
             pidfd, self._pidfd = self._pidfd, None
             await until_gone(pidfd)
 
-    def _gate(self) -> str:
-        return path_program().hex() if self.profile.is_gated else ""
-
 
 class ForkedInNamespaces(Forked):
     """Tier full: in namespaces of its own, with Landlock where the kernel has it."""
@@ -95,7 +93,7 @@ class ForkedInNamespaces(Forked):
         return bubblewrap.start_zygote(self.profile, control, program)
 
     def _request(self, zygote: Zygote) -> ForkRequest:
-        return namespace_request(self.profile, gate=self._gate())
+        return namespace_request(self.profile, gate=gate_filter(self.profile))
 
     def is_overfull(self) -> bool:
         """Whether a scratch folder holds too many files."""
@@ -124,7 +122,7 @@ class ForkedConfined(Forked):
         self._uid = throwaway_uid() if self._as_throwaway else None
         self._folder = make_box(self._uid, within=zygote.folder / BOXES)
         return confined_request(
-            self.profile, self._folder, zygote.folder, uid=self._uid, gate=self._gate()
+            self.profile, self._folder, zygote.folder, uid=self._uid, gate=gate_filter(self.profile)
         )
 
     async def emptied(self) -> None:
@@ -152,7 +150,7 @@ def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
     rules |= dict.fromkeys(map(Path, SCRATCH), WRITE)
     return ForkRequest(
         folder="/job",
-        program=seccomp_program(single_process=True).hex(),
+        program=seccomp_program(single_process=True, restricts_later=bool(gate)).hex(),
         gate=gate,
         nice=NICE,
         scratch=dict.fromkeys(SCRATCH, profile.scratch_bytes),
@@ -170,7 +168,9 @@ def confined_request(
     rules |= {zygotes / name: READ for name in ("arnode", "packages", "data")}
     return ForkRequest(
         folder=str(folder / "job"),
-        program=seccomp_program(single_process=True, is_confined=True).hex(),
+        program=seccomp_program(
+            single_process=True, is_confined=True, restricts_later=bool(gate)
+        ).hex(),
         gate=gate,
         nice=NICE,
         environment=spec.environment,

@@ -58,6 +58,16 @@ class Profile:
         return self.has_loopback and not self.tools
 
     @property
+    def restricts_later(self) -> bool:
+        """True if its harness gives up more rights before a candidate's or an answer's turn."""
+        return self.is_gated or self.role == "judge" or self.waits
+
+    @property
+    def waits(self) -> bool:
+        """True if a process of ours stays beside a candidate's, which it starts."""
+        return self.role == "solve" and not self.single_process
+
+    @property
     def is_gated(self) -> bool:
         """Whether it opens no more files once it sees text to score (`trainer.sandbox.gate`)."""
         return self.role == "serve"

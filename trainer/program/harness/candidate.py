@@ -50,7 +50,7 @@ def work(channel: Channel) -> None:
 
 
 def _confine(job: dict[str, Any]) -> None:
-    """Give up what only this program needed, as new processes, where it needed anything."""
+    """Give up what only this program needed, as new processes and filters of its own."""
     if job["filter"]:
         load_filter(bytes.fromhex(job["filter"]))
 

@@ -184,6 +184,9 @@ def _keep_only(request: ForkRequest, channel: int, output: int) -> None:
     """Become a session of its own with its own output, and close whatever else is open."""
     os.setsid()
     os.nice(request.nice)
+    # One of its own: the position and flags of the zygote's would be those of all its forks.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.closerange(3, channel)
