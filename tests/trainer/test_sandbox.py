@@ -16,7 +16,7 @@ import pytest
 
 from protocol.errors import SafetyError
 from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
-from trainer.host.processes import family_of, proportional_kib, status_number
+from trainer.host.processes import family_of, held_kib, pipes_kib, proportional_kib, status_number
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import program_message
 from trainer.sandbox.frames import SandboxEnded
@@ -317,6 +317,47 @@ def _as_nobody(ask: Callable[[], int]) -> int:
     os.close(writer)
     with os.fdopen(reader) as answer:
         return int(answer.read())
+
+
+PIPES = """
+import os, time
+kept = [os.pipe() for _ in range(200)]
+for _, writer in kept:
+    os.write(writer, b"x" * 65536)
+print("filled", flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_pipes_hold_counts_as_memory() -> None:
+    """It belongs to no process, and would be held beside all that a limit counts."""
+
+    async def run() -> None:
+        sandbox = await Sandbox.launch(profile(single_process=False, memory_bytes=4000 * MIB))
+        try:
+            await sandbox.send(JOB, program_message(PIPES, "serve"))
+            pids = family_of(sandbox.root)
+            async with asyncio.timeout(60):
+                while pipes_kib(pids) < 200 * 64:  # noqa: ASYNC110 -- a pipe raises no event
+                    await asyncio.sleep(0.01)
+                held = sum(map(held_kib, pids)) << 10
+                while sandbox.peak_memory_bytes < held + 12 * MIB:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        finally:
+            await sandbox.close()
+
+    asyncio.run(run())
+
+
+def test_a_program_of_one_process_holds_no_memory_in_pipes() -> None:
+    said = inside("""
+import os
+try:
+    os.pipe()
+except PermissionError:
+    print("refused")
+""")
+    assert said.strip() == "refused"
 
 
 THREADS = """

@@ -102,3 +102,19 @@ def test_parts_that_cannot_be_read_leave_nothing_behind() -> None:
     with pytest.raises(TypeError, match="contiguous"):
         Sealed([np.zeros((4, 4), dtype=np.uint16).T[1:].data])
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+_GET_FLAGS, _NO_ACCESS_TIME = 0x80086601, 0x80
+
+
+def test_when_it_was_read_last_is_noted_nowhere() -> None:
+    """Else one sandbox could tell the next a number of nanoseconds."""
+    with contextlib.closing(Sealed([DATA])) as kept, kept.opened() as first:
+        flags = fcntl.ioctl(first, _GET_FLAGS, bytes(8))
+        if not int.from_bytes(flags, "little") & _NO_ACCESS_TIME:
+            pytest.skip("this kernel keeps the times of memory whatever is asked")
+        os.utime(first, ns=(1, 1))
+        os.read(first, 1)
+        with kept.opened() as second, mmap.mmap(second, 0, prot=mmap.PROT_READ) as mapped:
+            assert mapped[:1] == DATA[:1]
+            assert os.fstat(second).st_atime_ns == 1

@@ -334,3 +334,19 @@ def test_an_honest_run_beside_a_hostile_fork_comes_to_the_same(
     alone, beside = asyncio.run(run())
     assert (alone.status, beside.status) == ("ok", "ok")
     assert (alone.metric_nano, alone.secret_nano) == (beside.metric_nano, beside.secret_nano)
+
+
+def test_forks_share_no_memory_that_they_can_write() -> None:
+    async def run() -> str:
+        async with running(WAITS) as sandbox:
+            return Path(f"/proc/{sandbox.pid}/maps").read_text()
+
+    shared = [line for line in asyncio.run(run()).splitlines() if line.split()[1][3] == "s"]
+    assert [line for line in shared if "w" in line.split()[1]] == []
+
+
+def test_each_fork_begins_with_a_standard_input_of_its_own() -> None:
+    """Flags that one sets would be those of all, as long as their zygote lives."""
+    code = "import fcntl, os\nprint(fcntl.fcntl(0, fcntl.F_GETFL) & os.O_APPEND, flush=True)\n"
+    code += "fcntl.fcntl(0, fcntl.F_SETFL, os.O_APPEND)\n"
+    assert [inside(code).strip() for _ in range(2)] == ["0", "0"]

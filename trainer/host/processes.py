@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+_PIPE_KIB = 64  # which a sandbox may not change (pipe(7))
 _CPU_CLOCK = 2  # CPUCLOCK_SCHED of clock_getcpuclockid(3)
 
 
@@ -40,6 +41,17 @@ def proportional_kib(pid: int) -> int:
             if line.startswith("Pss:"):
                 return held_kib(pid) - status_number(pid, "VmRSS") + int(line.split()[1])
     return held_kib(pid)  # a process may hide its maps from us: then its pages count in full
+
+
+def pipes_kib(pids: Iterable[int]) -> int:
+    """Return what pipes that these processes have open can hold, which no process's size shows."""
+    pipes: set[str] = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has just ended
+            with os.scandir(f"/proc/{pid}/fd") as opened:
+                targets = [os.readlink(one.path) for one in opened]  # noqa: PTH115 -- ten times a second
+            pipes.update(target for target in targets if target.startswith("pipe:"))
+    return len(pipes) * _PIPE_KIB
 
 
 def used_cpu_s(pids: Iterable[int]) -> float:

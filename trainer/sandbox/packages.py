@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from protocol.errors import ConfigurationError
+from trainer.sandbox.bytecode import hide_host_names
 from trainer.sandbox.visible import PACKAGES, VisiblePath, visible_tree
 
 # Beside arnode's own: made for its Python, and to be read by whoever may read arnode.
@@ -74,6 +75,8 @@ def shown_packages(packages: Packages) -> tuple[VisiblePath, ...]:
             host = Path(str(one.locate_file(path))) if one else Path()
             if inside not in known and host.exists():
                 shown.setdefault(inside, VisiblePath(host, inside))
+    for binding in shown.values():
+        hide_host_names(binding.host, binding.inside)
     return tuple(shown.values())
 
 

@@ -58,6 +58,11 @@ class Profile:
         return self.has_loopback and not self.tools
 
     @property
+    def may_have_pipes(self) -> bool:
+        """True if it may make pipes, whose memory belongs to no process."""
+        return not self.single_process or self.card is not None
+
+    @property
     def restricts_later(self) -> bool:
         """True if its harness gives up more rights before a candidate's or an answer's turn."""
         return self.is_gated or self.role == "judge" or self.waits

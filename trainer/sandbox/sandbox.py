@@ -21,6 +21,7 @@ from trainer.host.processes import (
     exact_cpu_s,
     family_of,
     held_kib,
+    pipes_kib,
     proportional_kib,
     status_number,
     used_cpu_s,
@@ -290,11 +291,12 @@ class Sandbox:
             # much memory.
             if sum(status_number(pid, "Threads") for pid in pids) > self.profile.threads:
                 self._stop("threads")
-            resident = sum(map(held_kib, pids)) * 1024
+            in_pipes = pipes_kib(pids) * 1024 if self.profile.may_have_pipes else 0
+            resident = sum(map(held_kib, pids)) * 1024 + in_pipes
             self.peak_memory_bytes = max(self.peak_memory_bytes, resident)
             if resident > self.profile.memory_bytes and (
                 # Resident pages count shared ones in full; the proportional share is exact, slower.
-                sum(map(proportional_kib, pids)) * 1024 > self.profile.memory_bytes
+                sum(map(proportional_kib, pids)) * 1024 + in_pipes > self.profile.memory_bytes
             ):
                 self._stop("memory")
             self.cpu_s()  # read while it can be: it may end by itself

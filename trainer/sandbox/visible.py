@@ -17,6 +17,7 @@ from pathlib import Path
 
 from protocol.errors import ConfigurationError
 from trainer.cards import nvidia
+from trainer.sandbox.bytecode import hide_host_names
 from trainer.sandbox.landlock import LIST, READ, Access
 
 # torch and what `import torch`, `AdamW()` and the harness load. sympy and networkx cannot be left
@@ -80,8 +81,11 @@ class VisibleTree:
         return files
 
     def warm_up(self) -> None:
-        """Ask the kernel to keep every visible file in memory: then which of them were read, and
-        where, is nothing that one sandbox could find out about another."""
+        """Prepare what is shown: no compiled file names a folder of the host, and the kernel keeps
+        every visible file in memory. Then which of them were read, and where, is nothing that one
+        sandbox could find out about another."""
+        for binding in self.bindings:
+            hide_host_names(binding.host, binding.inside, covered=self._covered_in(binding))
         for path in self.host_files():
             descriptor = os.open(path, os.O_RDONLY)
             try:

@@ -1,0 +1,76 @@
+"""Keep the host's folder names out of the compiled Python files that sandboxes can read.
+
+A `.pyc` names the path of its source as it was when it was compiled, a user's home as a rule.
+Inside it is read under a neutral path (`/packages`, `/python`), and Python looks at neither: it
+sets the name again on import (`importlib._bootstrap_external._compile_bytecode`). So the name is
+overwritten in place by one of the same length, and the file is valid at every moment.
+"""
+
+import contextlib
+import marshal
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+_PUBLIC = "/usr/"  # where distributions put Python: says nothing about a user
+_HEADER_BYTES = 16
+_SHORT, _LONG = b"zZ", b"aAu"  # marshal's strings: with one byte of length, with four
+_REFERENCE = 0x80  # set in the type of what is referred to later
+_COMPILED = re.compile(r"(.+?)\.[^.]+(\.opt-\d)?\.pyc")  # NAME.cpython-311.pyc
+
+
+def hide_host_names(host: Path, inside: str, *, covered: Collection[Path] = ()) -> None:
+    """Overwrite the names in all compiled files below a folder that is shown as `inside`.
+
+    Files that this user may not write to keep theirs, and so does what lies in `covered` folders.
+    """
+    left_out = set(map(str, covered))
+    if str(host).startswith(_PUBLIC):
+        return
+    for within, folders, names in os.walk(host):
+        folders[:] = [name for name in folders if f"{within}/{name}" not in left_out]
+        if not within.endswith("/__pycache__"):
+            continue
+        folder = os.path.relpath(os.path.dirname(within), host)  # noqa: PTH120
+        for name in names:
+            if compiled := _COMPILED.fullmatch(name):
+                source = os.path.normpath(f"{folder}/{compiled[1]}.py")
+                with contextlib.suppress(OSError):  # another user's, or gone since
+                    _hide(f"{within}/{name}", f"{host}/{source}", f"{inside}/{source}")
+
+
+def _hide(path: str, source: str, shown: str) -> None:
+    """Overwrite in one file the name of its source, unless it is `shown` already."""
+    with open(path, "rb") as file:  # noqa: PTH123 -- thousands of them
+        data = file.read()
+    if _place_of(data, shown, padded=True) is not None:
+        return
+    name, at = source, _place_of(data, source)
+    if at is None:  # it was compiled elsewhere
+        with contextlib.suppress(EOFError, ValueError, TypeError):
+            name = marshal.loads(data[_HEADER_BYTES:]).co_filename  # noqa: S302 -- only loaded
+            at = _place_of(data, name)
+    if at is not None and name.startswith("/") and not name.startswith(_PUBLIC):
+        size = len(name.encode())
+        with open(path, "r+b") as file:  # noqa: PTH123
+            file.seek(at)
+            file.write(shown.encode().rjust(size, b"/")[-size:])
+
+
+def _place_of(data: bytes, name: str, *, padded: bool = False) -> int | None:
+    """Return where a string begins in marshalled data; `padded` may have slashes before it."""
+    wanted = name.encode()
+    at = data.find(wanted)
+    while at >= 0:
+        start = at
+        while padded and data[start - 1 : start] == b"/":
+            start -= 1
+        size = at + len(wanted) - start
+        if data[start - 2] & ~_REFERENCE in _SHORT and data[start - 1] == size:
+            return start
+        length = int.from_bytes(data[start - 4 : start], "little")
+        if data[start - 5] & ~_REFERENCE in _LONG and length == size:
+            return start
+        at = data.find(wanted, at + 1)
+    return None
