@@ -339,7 +339,7 @@ def test_an_honest_run_beside_a_hostile_fork_comes_to_the_same(
 def test_forks_share_no_memory_that_they_can_write() -> None:
     async def run() -> str:
         async with running(WAITS) as sandbox:
-            return Path(f"/proc/{sandbox.pid}/maps").read_text()
+            return await asyncio.to_thread(Path(f"/proc/{sandbox.pid}/maps").read_text)
 
     shared = [line for line in asyncio.run(run()).splitlines() if line.split()[1][3] == "s"]
     assert [line for line in shared if "w" in line.split()[1]] == []

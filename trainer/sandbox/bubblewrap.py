@@ -203,6 +203,8 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
         arguments += ["--proc", "/proc", "--remount-ro", "/proc"]
     # /dev/zero is covered: mapped shared it is memory that no process' size shows.
     arguments += ["--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"]
+    # Terminals would be shared by all forks of a zygote, and keep the time of their last use.
+    arguments += ["--size", "4096", "--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]
     if profile.card is not None:
         for file in nvidia.device_files(profile.card):
             arguments += ["--dev-bind", str(file), str(file)]

@@ -151,11 +151,12 @@ ATTRIBUTES = frozenset(
     | {"removexattr", "lremovexattr", "fremovexattr", "removexattrat"}
 )
 
-# All that a process which scores text may do: compute, wait, and use descriptors that it has.
+# All that a process which scores text may do: compute, wait, use its socket. Reading a file notes
+# when it was read; a new thread moves a counter of process ids that others see.
 SCORING = frozenset({
-    "read", "write", "readv", "writev", "pread64", "close", "close_range", "dup", "dup2", "dup3",
-    "fstat", "lseek", "poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "ioctl",
-    "fcntl", "mmap", "mprotect", "munmap", "mremap", "brk", "futex", "clone", "exit", "exit_group",
+    "write", "writev", "close", "close_range", "dup", "dup2", "dup3", "fstat", "lseek", "poll",
+    "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "ioctl", "fcntl",
+    "mprotect", "munmap", "mremap", "brk", "futex", "exit", "exit_group",
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "restart_syscall",
     "sched_yield", "sched_getaffinity", "sched_getparam", "sched_getscheduler", "getpid", "gettid",
     "getppid", "getuid", "geteuid", "getgid", "getegid", "getrusage", "getrlimit", "prlimit64",
@@ -164,10 +165,10 @@ SCORING = frozenset({
     "set_tid_address", "prctl", "arch_prctl", "recvfrom", "recvmsg", "sendto", "sendmsg",
     "shutdown",
 })  # fmt: skip
-SCORING_ON_A_CARD = frozenset(
-    {"eventfd2", "epoll_create1", "epoll_ctl", "pipe2", "mlock", "munlock", "msync"}
-    | {"sched_setaffinity", "memfd_create"}
-)
+SCORING_ON_A_CARD = frozenset({
+    "read", "readv", "pread64", "clone", "eventfd2", "epoll_create1", "epoll_ctl", "pipe2",
+    "mlock", "munlock", "msync", "sched_setaffinity", "memfd_create",
+})  # fmt: skip
 
 
 def numbers(names: Iterable[str], machine: str) -> list[int]:

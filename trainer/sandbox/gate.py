@@ -1,12 +1,12 @@
-"""The gate in front of the file system of a sandbox that scores: open while the script sets up,
-shut for good before it sees the first row.
+"""The gate of a sandbox that scores: open while the script sets up, shut for good before it sees
+the first row.
 
-What a process looks up and reads leaves marks in the kernel's caches that outlive it. A script
-that knows the targets while it claims could leave them for the process that is audited, and that
-one could read them by timing. So inside, before any foreign code runs, a harness' `boot` loads a
-system-call filter that asks its listener about each look-up (seccomp_unotify(2)); the listener is
-handed to us. We let every call go on, count them, and at the right moment close the listener: from
-then on each one answers ENOSYS, which nothing inside can undo.
+What a process looks up and reads leaves marks in the kernel that outlive it. A script that knows
+the targets while it is scored could leave them for the process that is audited. So before any
+untrusted code runs, a harness's `boot` loads a filter that asks its listener about each call but
+those that only compute or use the process's socket (`seccomp.gate_program`, seccomp_unotify(2)).
+The listener is handed to us. We let every call go on, count them, and at the right moment close the
+listener: from then on each one answers ENOSYS, which nothing inside can undo.
 """
 
 import asyncio

@@ -37,7 +37,7 @@ _IOCTL_OF_A_CARD = ((0xFF00, 0x4600), (0xFFFFFF00, 0), 0x30000001, 0x30000002)
 _MADVISE_ALLOWED = (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103)
 # While text is scored: without those that read a file ahead or have the kernel merge its pages.
 _MADVISE_IN_SCORING = (0, 1, 2, 4, 8, 10, 11, 15, 16, 17, 18, 19, 102, 103)
-_SHARED_ANONYMOUS = 0x21
+_SHARED_ANONYMOUS, _ANONYMOUS = 0x21, ((0x20, 0x20),)
 # FUTEX_PRIVATE_FLAG; FUTEX_WAIT and FUTEX_WAIT_BITSET, with which a thread's end is waited for.
 _FUTEX_ALLOWED = ((128, 128), (0x7F, 0), (0x7F, 9))
 
@@ -107,8 +107,8 @@ def last_program(machine: str | None = None) -> bytes:
 def gate_program(*, has_card: bool = False, machine: str | None = None) -> bytes:
     """Return the filter of a process that scores text (`trainer.sandbox.gate`).
 
-    It asks its listener about every call but those that compute, wait, or use descriptors that are
-    there: about every look-up, and about whatever a kernel of tomorrow adds. A listener of the
+    It asks its listener about every call but those that compute, wait, or use its socket: about
+    every look-up, every read of a file, and whatever a kernel of tomorrow adds. A listener of the
     script's own, which could let them through, is refused. Loaded on top of `seccomp_program`.
     """
     machine = machine or platform.machine()
@@ -116,7 +116,11 @@ def gate_program(*, has_card: bool = False, machine: str | None = None) -> bytes
     for number in numbers(calls.RESTRICTIONS, machine):
         program += bpf.answer(number, bpf.EPERM)
     program += bpf.allow_only(NUMBERS[machine]["madvise"], 2, _MADVISE_IN_SCORING, refusal=bpf.ASK)
-    allowed = calls.SCORING | {"madvise"} | (calls.SCORING_ON_A_CARD if has_card else set())
+    allowed = calls.SCORING | {"madvise", "mmap"}
+    if has_card:
+        allowed |= calls.SCORING_ON_A_CARD
+    else:  # memory, and no file
+        program += bpf.allow_only(NUMBERS[machine]["mmap"], 3, _ANONYMOUS, refusal=bpf.ASK)
     for number in numbers(allowed, machine):
         program += bpf.answer(number, bpf.ALLOW)
     return b"".join([*program, bpf.statement(bpf.RETURN, bpf.ASK)])
