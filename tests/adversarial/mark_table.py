@@ -35,6 +35,8 @@ MARKS: Final = Path(__file__).parent / "marks"
 # A process that scores text, behind its gate; one that trains; a program that may start others.
 Writer = Literal["scoring", "training", "program"]
 EVERY_WRITER: Final[tuple[Writer, ...]] = ("scoring", "training", "program")
+CLEAR: Final = 0.9  # an area from which on a reading is no chance
+TRIES: Final = 3
 _LARGE_PAGE: Final = 2 << 20
 _TWO_DAYS_NS: Final = 2 * 86_400 * 10**9
 _GO: Final = b"G"
@@ -94,6 +96,20 @@ def area_under_curve(bits: Sequence[bool], numbers: Sequence[float]) -> float:
     zeros = [number for number, bit in zip(numbers, bits, strict=True) if not bit]
     above = sum((one > zero) + (one == zero) / 2 for one in ones for zero in zeros)
     return above / (len(ones) * len(zeros))
+
+
+def passing(way: Way, writer: Writer) -> list[float]:
+    """Return the areas of a way by which marks pass between sandboxes, of several readings.
+
+    One reading may be right by chance. Return nothing if any of them is not.
+    """
+    areas = []
+    for _ in range(TRIES):
+        bits = drawn_bits(way.count)
+        areas.append(area_under_curve(bits, asyncio.run(read_in_sandboxes(way, bits, writer))))
+        if areas[-1] < CLEAR:
+            return []
+    return areas
 
 
 def read_in_the_open(way: Way, bits: Sequence[bool]) -> list[float]:
@@ -235,7 +251,8 @@ def _prepare(way: Way) -> None:
         path.read_bytes()
         if way.on_old_files:
             written = path.stat()
-            os.utime(path, ns=(written.st_atime_ns - _TWO_DAYS_NS, written.st_mtime_ns))
+            with contextlib.suppress(PermissionError):  # another user's: it stays as it is
+                os.utime(path, ns=(written.st_atime_ns - _TWO_DAYS_NS, written.st_mtime_ns))
 
 
 def _shown_files() -> list[Path]:

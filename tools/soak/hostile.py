@@ -1,9 +1,10 @@
-"""Hostile sources, cheats and honest moves, whole, wherever sandboxes differ.
+"""Hostile sources, marks, cheats and honest moves, whole, wherever sandboxes differ.
 
-It holds when every hostile source is contained and the run after it clean, and every cheat is
-refused as the table says or worth less than its bound on the secret split, against honest runs of
-the same seeds, and no honest move is refused: as we are, as an ordinary user, in a container and
-in a container without root.
+It holds when every hostile source is contained and the run after it clean, no process leaves a mark
+that a later one can read (`tests.adversarial.mark_table`), every cheat is refused as the table says
+or worth less than its bound on the secret split, against honest runs of the same seeds, and no
+honest move is refused: as we are, as an ordinary user, in a container and in a container without
+root.
 """
 
 import json
@@ -32,6 +33,7 @@ from tests.adversarial.cheat import Cheat, leaking, remembering, worth
 from tests.adversarial.cheats import REFUSED, WEIGHED, leaked
 from tests.adversarial.honest import find_false_alarm
 from tests.adversarial.hostile_table import ATTACKS
+from tests.adversarial.mark_table import WAYS, passing
 from tests.trainer.runners import SPLIT, prepare_all
 from tools.paths import ROOT, TASKS
 from trainer.language_model.data import TaskData
@@ -134,13 +136,15 @@ def main() -> None:
             cheats = list(_weighed(whole, seeds, is_wanted))
             honest = list(_honest(whole, is_wanted))
         left_behind = watch.left_behind
-    failed = [row for row in [*rows, *cheats, *honest] if row["fault"]]
+    marks = list(_marked(is_wanted))
+    failed = [row for row in [*rows, *marks, *cheats, *honest] if row["fault"]]
     figures = {
         "holds": not failed and not left_behind,
         "tier": probe_tier().name,
         "uid": os.getuid(),
         "hostile": len(rows),
         "hostile_sources": len({attack.name for attack in attacks}),
+        "marks": len(marks),
         "cheats": len(cheats),
         "honest": len(honest),
         "worths": {row["name"]: row["secret_sd"] for row in cheats if row["secret_sd"] is not None},
@@ -156,6 +160,17 @@ def _attacked(bench: Bench, attacks: list[Attack], host: Host) -> Iterator[Row]:
         result = bench.loop.run(run_attack(bench.runner, honest, attack, host))
         _say(result.name, result.outcome, result.fault)
         yield {"name": result.name, "outcome": result.outcome, "fault": result.fault}
+
+
+def _marked(is_wanted: Wanted) -> Iterator[Row]:
+    for way in WAYS:
+        for writer in way.writers:
+            name = f"{way.name}, {writer}"
+            if is_wanted(name):
+                areas = passing(way, writer)
+                fault = f"marks pass: {areas}" if areas else None
+                _say(name, "mark", fault)
+                yield {"name": name, "fault": fault}
 
 
 def _weighed(bench: Bench, seeds: tuple[int, ...], is_wanted: Wanted) -> Iterator[Row]:
