@@ -40,6 +40,7 @@ _NEARNESS = {
     Reach.PRIVATE: 1,
     Reach.LINK_LOCAL: 2,
     Reach.LOOPBACK: 3,
+    Reach.NOWHERE: 4,
 }
 
 

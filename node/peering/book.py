@@ -100,7 +100,7 @@ class AddressEntry(Mapped):
         if self.success_s and not self.failures:
             return False
         if self.source is AddressSource.MDNS:  # of the local network, unless its sender lies
-            return self.address.reach is Reach.PUBLIC
+            return self.address.reach in (Reach.PUBLIC, Reach.NOWHERE)
         return self.source in _HEARSAY
 
 

@@ -183,5 +183,5 @@ class Dialler:
                 continue
             own = [one for one in self._told.get(peer, ()) if one.peer == peer]
             for address in dict.fromkeys([self._dialled.get(peer), *own]):
-                if address is not None and address.reach is not Reach.NAME:
+                if address is not None and address.reach not in (Reach.NAME, Reach.NOWHERE):
                     yield address

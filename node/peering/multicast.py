@@ -16,7 +16,6 @@ import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from ipaddress import IPv4Address
 from typing import Final
 
 import ifaddr
@@ -26,7 +25,9 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 from node.network.contract import FRAMING
 from node.processes.channel import Channel
 from node.settings.addresses import seen_at
+from protocol.address_blocks import Scope
 from protocol.framing import ChannelError, Message
+from protocol.ip_addresses import scope_of
 
 MOST_TOLD: Final = 8  # addresses of one node
 MOST_WAITING: Final = 64  # nodes that were heard of and not looked at yet
@@ -94,7 +95,7 @@ def announced(listened: Sequence[str], hosts: Sequence[str]) -> list[str]:
 def machine_hosts() -> list[str]:
     """Return the IPv4 addresses at which others on the local networks see this machine."""
     found = {str(one.ip) for card in ifaddr.get_adapters() for one in card.ips if one.is_IPv4}
-    return sorted(host for host in found if not IPv4Address(host).is_loopback)
+    return sorted(host for host in found if scope_of(host) is not Scope.LOOPBACK)
 
 
 @contextlib.asynccontextmanager

@@ -88,7 +88,8 @@ class Neighbours:
     def _may_be(self, address: Address) -> bool:
         """Say whether a neighbour may listen there: none of this node, on its own machine if so."""
         own = [one for one in map(parse_address, self._listened()) if isinstance(one, Address)]
-        if any(one.peer == address.peer for one in own) or address.reach is Reach.NAME:
+        is_no_place = address.reach in (Reach.NAME, Reach.NOWHERE)
+        if is_no_place or any(one.peer == address.peer for one in own):
             return False
         return address.reach is not Reach.LOOPBACK or any(
             one.reach is Reach.LOOPBACK for one in own

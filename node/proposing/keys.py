@@ -5,7 +5,6 @@ this process knows them, and nobody can look into it (`node.home.keyfile.keep_to
 goes to its own provider alone, unless the setting `llm_key` names its variable.
 """
 
-import ipaddress
 import re
 from collections.abc import Mapping, MutableMapping
 from typing import Final
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from node.settings.config import Config
 from protocol.errors import ConfigurationError
+from protocol.ip_addresses import is_this_machine
 
 # Where a provider's variable is not called after its prefix.
 _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -106,10 +106,7 @@ def variables_of(model: str) -> tuple[str, ...]:
 def is_loopback(url: str) -> bool:
     """Tell whether a server is on this machine."""
     host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host == "localhost" or is_this_machine(host)
 
 
 def key_variable(config: Config, model: str, url: str | None, keys: ApiKeys) -> str | None:

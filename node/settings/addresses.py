@@ -15,7 +15,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 from node.network.peer_budgets import PeerId
+from protocol.address_blocks import Scope
 from protocol.errors import Rejected
+from protocol.ip_addresses import is_spelt_as_ipv6, may_be_machine, scope_of
 
 LIMIT_CHARACTERS: Final = 400  # the longest DNS name, 253, with everything around it
 KEY_BYTES: Final = 32
@@ -26,6 +28,7 @@ ANYWHERE: Final = "/ip4/0.0.0.0"  # to listen at each address of a machine
 _CIRCUIT = "/p2p-circuit"
 _NAMED = ("dns", "dns4", "dns6")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _MAX_NAME = 253
 _MAX_PORT = 65_535
 # https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md: an identity multihash of the
@@ -35,28 +38,16 @@ _HASHED_ID_PREFIX = bytes([0x12, 0x20])  # of a longer key: its SHA-256
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _MAX_ID = 60
 
-_PRIVATE: list[IPv4Network | IPv6Network] = [
-    IPv4Network("10.0.0.0/8"),
-    IPv4Network("172.16.0.0/12"),
-    IPv4Network("192.168.0.0/16"),
-    IPv4Network("100.64.0.0/10"),  # carrier-grade NAT, and overlay networks
-    IPv6Network("fc00::/7"),
-]
-_UNUSABLE: list[IPv4Network | IPv6Network] = [
-    IPv4Network("0.0.0.0/8"),
-    IPv4Network("240.0.0.0/4"),
-]
-_NAT64 = IPv6Network("64:ff9b::/96")
-
 
 class Reach(Enum):
-    """From where a host can be reached."""
+    """From where a host can be reached: that of its IP address (`Scope`), or a name."""
 
-    PUBLIC = "public"
+    PUBLIC = Scope.PUBLIC.value
     NAME = "name"  # whatever it resolves to
-    PRIVATE = "private"
-    LINK_LOCAL = "link-local"
-    LOOPBACK = "loopback"
+    PRIVATE = Scope.PRIVATE.value
+    LINK_LOCAL = Scope.LINK_LOCAL.value
+    LOOPBACK = Scope.LOOPBACK.value
+    NOWHERE = Scope.NOWHERE.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,12 +198,13 @@ def port_fault(port: str) -> str | None:
 
 def reach_of(host: str) -> Reach:
     """Return from where an IP address can be reached."""
-    return _reach_of(ip_address(host))
+    return Reach(scope_of(host).value)
 
 
 def may_tell(reach: Reach, teller: Reach | None) -> bool:
     """Say whether hearsay of a host with this reach is taken from somebody with that one."""
-    if reach is Reach.NAME:  # it may resolve to anything, differently at each time
+    # A name may resolve to anything, differently at each time; of the other, no machine is there.
+    if reach in (Reach.NAME, Reach.NOWHERE):
         return False
     return reach is Reach.PUBLIC or teller in (reach, Reach.LOOPBACK)
 
@@ -222,8 +214,8 @@ def host_fault(kind: str, host: str) -> str | None:
     if kind in _NAMED:
         labels = host.split(".")
         is_name = len(host) <= _MAX_NAME and all(map(_LABEL.fullmatch, labels))
-        # A last label of digits only is an IP address to some resolvers.
-        if not is_name or labels[-1].isdigit():
+        # Some resolvers take a name for an IP address if it ends in a number.
+        if not is_name or _NUMBER.fullmatch(labels[-1]):
             return f"{host[:_MAX_NAME]!r} is no DNS name"
         return None
     if kind not in ("ip4", "ip6"):
@@ -234,29 +226,11 @@ def host_fault(kind: str, host: str) -> str | None:
         return f"{host[:60]!r} is no {kind} address"
     if "%" in host:
         return f"{host[:60]} names an interface, which means something on one machine only"
-    if found.is_unspecified or found.is_multicast or _is_in(found, _UNUSABLE):
-        return f"nobody can be reached at {host}"
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+    if isinstance(found, IPv6Address) and is_spelt_as_ipv6(found):
         return f"{host} is an ip4 address: write it as one"
+    if not may_be_machine(found):
+        return f"nobody can be reached at {host}"
     return None
-
-
-def _reach_of(host: IPv4Address | IPv6Address) -> Reach:
-    if isinstance(host, IPv6Address):
-        inner = host.sixtofour
-        if host in _NAT64:
-            inner = IPv4Address(int(host) & 0xFFFF_FFFF)
-        if inner is not None:  # where a gateway would send it
-            return _reach_of(inner)
-    if host.is_loopback:
-        return Reach.LOOPBACK
-    if host.is_link_local:
-        return Reach.LINK_LOCAL
-    return Reach.PRIVATE if _is_in(host, _PRIVATE) else Reach.PUBLIC
-
-
-def _is_in(host: IPv4Address | IPv6Address, networks: list[IPv4Network | IPv6Network]) -> bool:
-    return any(host.version == network.version and host in network for network in networks)
 
 
 def _to_base58(data: bytes) -> str:

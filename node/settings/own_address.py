@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.errors import Rejected
+from protocol.ip_addresses import is_own
 
 LOCAL: Final = "local"  # a Ray of this node's own, on this machine
 AUTO: Final = "auto"  # the one that runs on this machine
 RAY_PORT: Final = 6379
 HERE: Final = "here"  # the machine of the node itself, where a lane needs no ssh
-_SHARED = ipaddress.ip_network("100.64.0.0/10")  # of VPNs (RFC 6598)
 _LANE_HOST = re.compile(r"(?P<host>[A-Za-z0-9_][A-Za-z0-9._@-]{0,252})(:(?P<lanes>[1-9][0-9]?))?")
 _ADDRESS = re.compile(r"(?P<host>[0-9.]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
 
@@ -22,8 +22,7 @@ def own_host(text: str) -> str | Rejected:
         host = ipaddress.ip_address(text)
     except ValueError:
         return Rejected(f"{text!r} is no IP address")
-    is_own = host.is_loopback or host.is_private or host.is_link_local or host in _SHARED
-    if host.is_unspecified or not is_own:
+    if not is_own(text):
         return Rejected(f"{text} is no address of a private network or a VPN")
     return str(host)
 

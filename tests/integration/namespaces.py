@@ -1,8 +1,8 @@
 """Machines for tests that want routers between nodes: Linux network namespaces, made and removed.
 
-    a ── router ─┐                           10.0.1.2 behind 198.51.100.11
-                 ├── outside (198.51.100.1)
-    b ── router ─┘                           10.0.2.2 behind 198.51.100.12
+    a ── router ─┐                           10.0.1.2 behind 192.31.196.11
+                 ├── outside (192.31.196.1)
+    b ── router ─┘                           10.0.2.2 behind 192.31.196.12
 
 Behind a router a machine can open connections to `outside`, and nobody can open one to it: the
 router rewrites addresses where the kernel's tools for that are there. Where they are not, it is a
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-OUTSIDE = "198.51.100.1"
+OUTSIDE = "192.31.196.1"
 PORT = 4001
 _PREFIX = f"arnode{os.getpid()}"
 
@@ -78,7 +78,7 @@ def world() -> Iterator[World]:
         outside.run("ip", "link", "set", "wan", "up")
 
         def home(number: int, name: str) -> Machine:
-            router = stack.enter_context(_machine(f"r{name}", f"198.51.100.{10 + number}"))
+            router = stack.enter_context(_machine(f"r{name}", f"192.31.196.{10 + number}"))
             behind = stack.enter_context(_machine(name, f"10.0.{number}.2"))
             _plug(outside, router)
             if _join(router, behind, f"10.0.{number}.1"):

@@ -23,8 +23,11 @@ def through(relay: Address, number: int) -> Address:
 
 
 def address(number: int, *, host: str = "", port: int = 4001) -> Address:
-    """An address of peer `number`, on a machine of its own unless `host` says another."""
-    host = host or f"ip6/2001:db8:0:{number:x}::1"
+    """Return an address of peer `number`, on a machine of its own unless `host` says another.
+
+    Its address is public and nobody's: no part of 3000::/4 is assigned.
+    """
+    host = host or f"ip6/3000:0:0:{number:x}::1"
     found = parse_address(f"/{host}/tcp/{port}/p2p/{peer(number)}")
     assert isinstance(found, Address), found
     return found

@@ -66,6 +66,16 @@ def test_ids_and_addresses_are_those_of_libp2p() -> None:
         (f"/ip6/192.0.2.1/tcp/4001/p2p/{ID}", "no ip6 address"),
         (f"/ip6/fe80::1%eth0/tcp/4001/p2p/{ID}", "names an interface"),
         (f"/ip6/::ffff:192.0.2.1/tcp/4001/p2p/{ID}", "write it as one"),
+        (f"/ip6/::127.0.0.1/tcp/4001/p2p/{ID}", "write it as one"),
+        (f"/ip6/::ffff:0:127.0.0.1/tcp/4001/p2p/{ID}", "write it as one"),
+        (f"/ip6/ff02::1/tcp/4001/p2p/{ID}", "nobody can be reached"),
+        (f"/ip4/0177.0.0.1/tcp/4001/p2p/{ID}", "no ip4 address"),
+        (f"/ip4/127.1/tcp/4001/p2p/{ID}", "no ip4 address"),
+        (f"/ip4/2130706433/tcp/4001/p2p/{ID}", "no ip4 address"),
+        (f"/ip6/[::1]/tcp/4001/p2p/{ID}", "no ip6 address"),
+        (f"/dns4/2130706433/tcp/4001/p2p/{ID}", "no DNS name"),
+        (f"/dns4/0x7f000001/tcp/4001/p2p/{ID}", "no DNS name"),
+        (f"/dns4/127.0x1/tcp/4001/p2p/{ID}", "no DNS name"),
         (f"/ip4/0.0.0.0/tcp/4001/p2p/{ID}", "nobody can be reached"),
         (f"/ip4/224.0.0.1/tcp/4001/p2p/{ID}", "nobody can be reached"),
         (f"/ip6/::/tcp/4001/p2p/{ID}", "nobody can be reached"),
@@ -97,8 +107,8 @@ def test_what_is_wrong_is_said(text: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("host", "reach"),
     [
-        ("ip4/192.0.2.1", Reach.PUBLIC),
-        ("ip6/2001:db8::1", Reach.PUBLIC),
+        ("ip4/192.31.196.1", Reach.PUBLIC),
+        ("ip6/3000::1", Reach.PUBLIC),
         ("ip4/10.1.2.3", Reach.PRIVATE),
         ("ip4/172.31.0.1", Reach.PRIVATE),
         ("ip4/192.168.1.1", Reach.PRIVATE),
@@ -111,6 +121,12 @@ def test_what_is_wrong_is_said(text: str, reason: str) -> None:
         ("ip6/2002:7f00:1::1", Reach.LOOPBACK),
         ("ip6/64:ff9b::a01:203", Reach.PRIVATE),
         ("dns4/localhost", Reach.NAME),
+        ("ip4/192.0.2.1", Reach.NOWHERE),
+        ("ip6/2001:db8::1", Reach.NOWHERE),
+        ("ip6/fec0::1", Reach.PRIVATE),
+        ("ip6/64:ff9b:1::808:808", Reach.PRIVATE),
+        ("ip6/2001:0:4136:e378:8000:63bf:3fff:fdd2", Reach.NOWHERE),
+        ("ip6/3000::5efe:10.1.2.3", Reach.PRIVATE),
     ],
 )
 def test_a_host_s_reach_is_that_of_where_it_leads(host: str, reach: Reach) -> None:
@@ -124,7 +140,7 @@ def test_one_machine_s_addresses_are_one_site() -> None:
 
 
 def test_behind_a_relay_a_peer_is_reached_from_where_the_relay_is() -> None:
-    relay = address(1, host="ip4/192.0.2.1")
+    relay = address(1, host="ip4/192.31.196.1")
     found = through(relay, 2)
     assert str(found) == f"{relay}/p2p-circuit/p2p/{peer(2)}"
     assert (found.peer, found.relay, found.reach) == (peer(2), peer(1), Reach.PUBLIC)

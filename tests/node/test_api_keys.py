@@ -96,6 +96,13 @@ def test_a_server_that_the_user_names_gets_no_provider_s_key() -> None:
         ("https://localhost.example.org/v1", False),
         ("https://127.0.0.1.example.org/v1", False),
         ("http://0.0.0.0/v1", False),
+        ("http://[::ffff:127.0.0.1]/v1", True),
+        ("http://[::127.0.0.1]/v1", False),
+        ("http://[64:ff9b::127.0.0.1]/v1", False),
+        ("http://[2002:7f00:1::1]/v1", False),
+        ("http://127.1/v1", False),
+        ("http://0177.0.0.1/v1", False),
+        ("http://2130706433/v1", False),
     ],
 )
 def test_loopback_is_told_by_the_address_alone(url: str, is_here: bool) -> None:

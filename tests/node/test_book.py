@@ -186,10 +186,10 @@ def test_one_machine_is_knocked_at_once_an_hour_whoever_tells_of_it(
     book: AddressBook, clock: Clock
 ) -> None:
     for number in range(400):
-        victim = address(number, host="ip4/192.0.2.1", port=1000 + number)
+        victim = address(number, host="ip4/192.31.196.1", port=1000 + number)
         hear(book, victim, teller=peer(1000 + number // 10))
     for number in range(300):
-        other = address(number, host=f"ip6/2001:db8::{number + 1:x}")
+        other = address(number, host=f"ip6/3000::{number + 1:x}")
         hear(book, other, teller=peer(2000 + number // 10))
     knocks: list[str] = []
     for _ in range(2 * HOUR_S // 60):
@@ -197,8 +197,8 @@ def test_one_machine_is_knocked_at_once_an_hour_whoever_tells_of_it(
             knocks.append(one.site)
             book.note_failure(one)
         clock.now_s += 60
-    assert knocks.count("192.0.2.1") <= 2
-    assert knocks.count("2001:db8::/64") <= 2
+    assert knocks.count("192.31.196.1") <= 2
+    assert knocks.count("3000::/64") <= 2
 
 
 @pytest.mark.parametrize("told", [AddressSource.EXCHANGE, AddressSource.ITSELF])
@@ -206,7 +206,7 @@ def test_one_teller_fills_its_share_only(book: AddressBook, told: AddressSource)
     def of(number: int) -> Address:
         if told is AddressSource.EXCHANGE:
             return address(number)
-        return address(666, host=f"ip6/2001:db8:0:{number:x}::1")
+        return address(666, host=f"ip6/3000:0:0:{number:x}::1")
 
     taken = sum(hear(book, of(number)) for number in range(100))
     assert taken == PER_TELLER
@@ -278,7 +278,7 @@ def test_the_local_network_makes_nobody_hammer_a_public_machine(
     book: AddressBook, clock: Clock
 ) -> None:
     for number in range(50):
-        victim = address(number, host="ip4/192.0.2.1", port=1000 + number)
+        victim = address(number, host="ip4/192.31.196.1", port=1000 + number)
         book.learn(victim, AddressSource.MDNS)
     assert len(dial(book)) == 1
     clock.now_s += HOUR_S - 1
@@ -306,7 +306,12 @@ LOOPBACK = "ip4/127.0.0.1"
         (LOOPBACK, Reach.LOOPBACK, True),
         ("ip6/2002:7f00:1::1", Reach.PUBLIC, False),
         ("dns4/localhost", Reach.LOOPBACK, False),
-        ("ip4/192.0.2.1", None, True),
+        ("ip6/fec0::1", Reach.PUBLIC, False),
+        ("ip6/64:ff9b:1::808:808", Reach.PUBLIC, False),
+        ("ip6/2001:0:4136:e378:8000:63bf:3fff:fdd2", Reach.PUBLIC, False),
+        ("ip6/2001:0:4136:e378:8000:63bf:3fff:fdd2", Reach.LOOPBACK, False),
+        ("ip4/192.0.2.1", Reach.LOOPBACK, False),
+        ("ip4/192.31.196.1", None, True),
     ],
 )
 def test_a_stranger_tells_nothing_of_this_network_s_inside(
@@ -340,7 +345,7 @@ def test_whatever_happens_the_bounds_hold(steps: list[tuple[int, int]]) -> None:
         lambda n: hear(book, address(n), teller=peer(100 + n % 3)),
         lambda n: book.learn(address(n), AddressSource.MDNS),
         lambda n: book.note_failure(address(n)),
-        lambda n: hear(book, address(n, host=f"ip4/192.0.2.{n % 4}"), teller=peer(n)),
+        lambda n: hear(book, address(n, host=f"ip4/192.31.196.{n % 4}"), teller=peer(n)),
         lambda n: clock.pass_by(60 * n),
     ]
     for step, number in steps:
@@ -409,7 +414,7 @@ def damaged(entry: dict[str, object]) -> bytes:
         b'{"v": 2, "addresses": []}',
         b'{"v": 1, "addresses": {}}',
         b" " * (1 << 21),
-        damaged({"address": "/ip4/192.0.2.1/tcp/1"}),
+        damaged({"address": "/ip4/192.31.196.1/tcp/1"}),
         damaged({"source": "heaven"}),
         damaged({"teller": "me"}),
         damaged({"failures": -1}),
@@ -532,12 +537,12 @@ def test_what_a_list_says_is_tried_after_an_invite_and_before_what_peers_tell(
 
 def test_a_list_has_one_knock_an_hour_at_one_machine(book: AddressBook, clock: Clock) -> None:
     book.meet(
-        AddressSource.LIST, [address(n, host="ip4/192.0.2.1", port=4000 + n) for n in range(5)]
+        AddressSource.LIST, [address(n, host="ip4/192.31.196.1", port=4000 + n) for n in range(5)]
     )
     (first,) = dial(book)
     book.note_failure(first)
     clock.pass_by(HOUR_S - 1)
-    book.meet(AddressSource.LIST, [address(6, host="ip4/192.0.2.1"), first])
+    book.meet(AddressSource.LIST, [address(6, host="ip4/192.31.196.1"), first])
     assert dial(book) == []
     clock.pass_by(1)
     assert len(dial(book)) == 1

@@ -123,7 +123,8 @@ def test_without_multicast_one_line_says_so_and_the_node_goes_on(
     [
         str(on_loopback(1)),  # its own
         str(address(2, host="dns4/router.local")),
-        str(address(2)).replace("/ip6/2001:db8:0:2::1/", "/ip4/0.0.0.0/"),
+        str(address(2, host="ip6/2001:db8::1")),
+        str(address(2)).replace("/ip6/3000:0:0:2::1/", "/ip4/0.0.0.0/"),
         "/ip4/192.168.0.2/tcp/4001",
         "",
     ],

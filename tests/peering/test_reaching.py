@@ -51,7 +51,7 @@ class Party:
         carrier = self.wires.carrier(peer_id(bytes([number] * 32)))
         self.wires.connect(self.carrier, carrier)
         address = make_address(
-            kind="ip4", host=f"192.0.2.{number}", port="4001", peer=carrier.peer_id
+            kind="ip4", host=f"192.31.196.{number}", port="4001", peer=carrier.peer_id
         )
         assert isinstance(address, Address)
         self.chosen[carrier.peer_id] = address
@@ -82,10 +82,10 @@ def node() -> Party:
 
 
 def test_who_answers_from_outside_needs_no_relay(node: Party) -> None:
-    node.bootstrap(2, f"/ip4/198.51.100.7/tcp/{PORT}")
+    node.bootstrap(2, f"/ip4/192.175.48.7/tcp/{PORT}")
     node.ask()
     assert node.reaching.kind == "direct"
-    assert node.reaching.addresses == (f"/ip4/198.51.100.7/tcp/{PORT}/p2p/{OWN}",)
+    assert node.reaching.addresses == (f"/ip4/192.175.48.7/tcp/{PORT}/p2p/{OWN}",)
     assert node.carrier.reserved == []
 
 
@@ -129,7 +129,7 @@ def test_no_more_relays_are_used_than_are_needed(node: Party) -> None:
 def test_a_place_is_given_up_when_somebody_reaches_this_node(node: Party) -> None:
     node.bootstrap(2)
     node.ask()
-    node.bootstrap(3, f"/ip4/198.51.100.7/tcp/{PORT}")
+    node.bootstrap(3, f"/ip4/192.175.48.7/tcp/{PORT}")
     node.ask()
     assert node.reaching.kind == "direct"
     assert not any("p2p-circuit" in address for address in node.reaching.addresses)
@@ -147,7 +147,7 @@ def silent(carrier: MemoryCarrier) -> None:
 
 def lying(carrier: MemoryCarrier) -> None:
     async def answer(_: PeerId, __: Message) -> Message:
-        return {"address": "/ip4/198.51.100.7/tcp/22"}
+        return {"address": "/ip4/192.175.48.7/tcp/22"}
 
     carrier.serve(REACH, answer)
 

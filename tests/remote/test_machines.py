@@ -97,6 +97,23 @@ def test_other_addresses_are_not(text: str) -> None:
     assert isinstance(ray_cluster(text), Rejected)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.0.2.1",
+        "198.18.0.1",
+        "240.0.0.1",
+        "::127.0.0.1",
+        "2002:a00:1::1",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b:1::8.8.8.8",
+        "2001:db8::1",
+    ],
+)
+def test_what_may_be_a_machine_elsewhere_is_no_address_of_ones_own(host: str) -> None:
+    assert isinstance(own_host(host), Rejected)
+
+
 def test_a_machine_is_named_as_ssh_knows_it() -> None:
     assert lane_host("me@gpu1.lab:12") == LaneHost(host="me@gpu1.lab", lanes=12)
     assert lane_host("gpu1") == LaneHost(host="gpu1", lanes=1)

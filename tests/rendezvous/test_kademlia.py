@@ -45,7 +45,7 @@ def test_a_key_says_by_which_hash_it_was_made_and_differs_by_network_and_day() -
 
 
 def test_a_provision_is_of_its_sender_with_its_addresses() -> None:
-    addresses = [Multiaddr(f"/ip4/192.0.2.{number}/tcp/4001") for number in range(1, 20)]
+    addresses = [Multiaddr(f"/ip4/192.31.196.{number}/tcp/4001") for number in range(1, 20)]
     message = Message()
     message.ParseFromString(provision_of(KEY, PEER, addresses))
     (provider,) = message.providerPeers
@@ -62,17 +62,17 @@ def test_a_question_names_its_key() -> None:
 def test_an_answer_is_read_with_what_can_be_dialled_alone() -> None:
     answer = read(
         told(
-            "/ip4/192.0.2.1/udp/4001/quic-v1",
+            "/ip4/192.31.196.1/udp/4001/quic-v1",
             "/dns4/example.org/tcp/4001",
-            "/ip4/192.0.2.1/tcp/4001/ws",
+            "/ip4/192.31.196.1/tcp/4001/ws",
             "/ip4/0.0.0.0/tcp/4001",
-            "/ip4/192.0.2.1/tcp/4001",
-            "/ip6/2001:db8::1/tcp/4002",
+            "/ip4/192.31.196.1/tcp/4001",
+            "/ip6/3000::1/tcp/4002",
         )
     )
     assert [str(one.address) for one in answer.closer] == [
-        "/ip4/192.0.2.1/tcp/4001",
-        "/ip6/2001:db8::1/tcp/4002",
+        "/ip4/192.31.196.1/tcp/4001",
+        "/ip6/3000::1/tcp/4002",
     ]
     assert answer.providers == answer.closer
 
@@ -86,20 +86,20 @@ def test_nobody_outside_leads_into_a_network() -> None:
 
 def test_of_many_peers_and_addresses_so_many_are_read_and_useless_ones_take_no_place() -> None:
     useless = [f"/ip4/10.0.0.{number}/tcp/4001" for number in range(1, 30)]
-    useful = [f"/ip4/192.0.2.{number}/tcp/4001" for number in range(1, 30)]
+    useful = [f"/ip4/192.31.196.{number}/tcp/4001" for number in range(1, 30)]
     peers = [told(*useless, *useful, peer=PEER[:-1] + bytes([number])) for number in range(40)]
     assert len(read(*peers).closer) == BUCKET * ADDRESSES
 
 
 @pytest.mark.parametrize("peer", [b"", bytes(65), bytes(60_000)])
 def test_an_id_that_is_none_takes_no_place(peer: bytes) -> None:
-    odd = told("/ip4/192.0.2.1/tcp/4001", peer=peer)
-    assert len(read(*[odd] * BUCKET, told("/ip4/192.0.2.2/tcp/4001")).closer) == 1
+    odd = told("/ip4/192.31.196.1/tcp/4001", peer=peer)
+    assert len(read(*[odd] * BUCKET, told("/ip4/192.31.196.2/tcp/4001")).closer) == 1
 
 
 def test_addresses_that_are_no_addresses_are_left_out() -> None:
     odd = Message.Peer(id=PEER, addrs=[b"", b"\xff" * 300, b"\x04\x01"])
-    assert read(odd, told("/ip4/192.0.2.1/tcp/4001")).closer[0].host == "192.0.2.1"
+    assert read(odd, told("/ip4/192.31.196.1/tcp/4001")).closer[0].host == "192.31.196.1"
 
 
 @given(st.binary(max_size=400))
@@ -114,7 +114,7 @@ def test_a_distance_is_one_of_the_metric_s(one: bytes, other: bytes) -> None:
 
 
 def test_a_place_is_written_with_its_id() -> None:
-    place = place_of(Multiaddr("/ip4/192.0.2.1/tcp/4001"), PEER)
+    place = place_of(Multiaddr("/ip4/192.31.196.1/tcp/4001"), PEER)
     assert isinstance(place, Place)
     assert place_of(Multiaddr(str(place)), PEER) == place
-    assert str(place).startswith("/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo")
+    assert str(place).startswith("/ip4/192.31.196.1/tcp/4001/p2p/12D3Koo")
