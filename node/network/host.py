@@ -11,6 +11,7 @@ Peers are named by their ids; one that breaks the rules is dropped and remembere
 Gossip is best effort: messages may be lost anywhere, and reconciliation finds them.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, cast
@@ -19,6 +20,7 @@ from weakref import WeakKeyDictionary
 import trio
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
+from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
@@ -33,6 +35,7 @@ from node.network.frames import FrameLimits, FrameStream
 from node.network.gossip import GuardedPubsub, Validator
 from node.network.guards import guarded_service, guarding, peer_of, shielded_for
 from node.network.incidents import Incidents, quieten_libp2p
+from node.network.names import places_of
 from node.network.patches import stream_dispatch
 from node.network.peer_budgets import Banned, BudgetVerdict, CostKind, PeerId, PeerLimits
 from node.network.presence import Heard
@@ -154,8 +157,17 @@ class NetworkHost:
             if is_relayed:
                 await self._circuits.dial(await self.connect(relay), info.peer_id)
             else:
-                await self._swarm.dial_addr(info.addrs[0], info.peer_id)
+                await self._dial(info.addrs[0], info.peer_id)
         return peer
+
+    async def _dial(self, address: Multiaddr, peer: ID) -> None:
+        """Dial one address, a name's addresses one after the other until one answers."""
+        *others, last = await places_of(address)
+        for place in others:
+            with contextlib.suppress(SwarmException):
+                await self._swarm.dial_addr(place, peer)
+                return
+        await self._swarm.dial_addr(last, peer)
 
     async def reserve(self, relay: PeerId) -> None:
         """Have a connected relay pass on who dials this node there, for a while.

@@ -1,8 +1,8 @@
 """Looks up the servers that a DNS name stands for (`/dnsaddr/NAME/p2p/ID`).
 
 https://github.com/multiformats/multiaddr/blob/master/protocols/DNSADDR.md. Whoever answers for the
-name is a stranger, who may name other names: at most 2 levels, 16 records of each, 32 questions
-and 10 seconds in all.
+name is untrusted and may name other names: at most 2 levels, 16 records of each, 32 questions
+and 10 seconds in all. No address that a name leads to is used unless it is public.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as AddressError
 
 from node.rendezvous.kademlia import Place, place_of
+from node.settings.addresses import Reach
 
 _LEVELS: Final = 2
 _RECORDS: Final = 16
@@ -51,7 +52,9 @@ class _Looking:
                 case ["", "dnsaddr", name, "p2p", peer]:
                     names.setdefault(name, set()).add(peer)
                 case _ if (place := _place(entry)) is not None:
-                    self.found[place] = None
+                    # An entry is the user's; what a name leads to is anyone's word.
+                    if levels == _LEVELS or place.reach is Reach.PUBLIC:
+                        self.found[place] = None
         if not levels:
             return
         async with trio.open_nursery() as nursery:

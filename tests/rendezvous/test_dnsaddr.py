@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import pytest
 import trio
 from dns.asyncresolver import Resolver
 
@@ -12,7 +13,7 @@ from tests.node.meeting import peer
 from tests.rendezvous.zone import Zone, answer_of, name_in
 
 ID, OTHER = peer(1), peer(2)
-HERE = f"/ip4/192.0.2.1/tcp/4001/p2p/{ID}"
+HERE = f"/ip4/192.31.196.1/tcp/4001/p2p/{ID}"
 
 
 class Names:
@@ -67,14 +68,17 @@ def test_an_address_stands_for_itself_and_asks_nobody() -> None:
 def test_a_name_leads_to_others_and_those_to_addresses() -> None:
     zone = {
         "example.org": [f"dnsaddr=/dnsaddr/am6.example.org/p2p/{ID}", "v=spf1 -all"],
-        "am6.example.org": [f"dnsaddr={HERE}", f"dnsaddr=/ip4/192.0.2.1/udp/4001/quic-v1/p2p/{ID}"],
+        "am6.example.org": [
+            f"dnsaddr={HERE}",
+            f"dnsaddr=/ip4/192.31.196.1/udp/4001/quic-v1/p2p/{ID}",
+        ],
     }
     found, _ = look_up(of(zone), f"/dnsaddr/example.org/p2p/{ID}")
     assert found == [HERE]
 
 
 def test_a_name_speaks_for_nobody_but_whom_it_was_asked_for() -> None:
-    zone = {"example.org": [f"dnsaddr=/ip4/192.0.2.1/tcp/4001/p2p/{OTHER}"]}
+    zone = {"example.org": [f"dnsaddr=/ip4/192.31.196.1/tcp/4001/p2p/{OTHER}"]}
     found, _ = look_up(of(zone), f"/dnsaddr/example.org/p2p/{ID}")
     assert found == []
 
@@ -98,3 +102,14 @@ def test_texts_that_are_no_addresses_are_left_out() -> None:
     zone = {"example.org": [f"dnsaddr=/ip4/x/p2p/{ID}", "dnsaddr=", f"dnsaddr={HERE}"]}
     found, _ = look_up(of(zone), f"/dnsaddr/example.org/p2p/{ID}")
     assert found == [HERE]
+
+
+@pytest.mark.parametrize(
+    "host", ["ip4/127.0.0.1", "ip4/10.0.0.1", "ip4/169.254.169.254", "ip6/fec0::1", "ip6/2001::1"]
+)
+def test_a_name_leads_to_public_addresses_only_an_entry_anywhere(host: str) -> None:
+    inside = f"/{host}/tcp/4001/p2p/{ID}"
+    zone = {"example.org": [f"dnsaddr={inside}", f"dnsaddr={HERE}"]}
+    found, _ = look_up(of(zone), f"/dnsaddr/example.org/p2p/{ID}")
+    assert found == [HERE]
+    assert look_up(of(zone), inside)[0] == [inside]

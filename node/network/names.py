@@ -1,0 +1,67 @@
+"""Looks up the DNS names in addresses, and says at which of the addresses found to dial.
+
+A name may resolve to something else each time, so what is checked is the address that is dialled,
+and no name is looked up again after that. A name may lead to a public address or into a private
+network, as an address that the same person gave might. It may not lead to this machine, to its link
+(where clouds keep their metadata) or to no machine at all: that would be a different place on each
+machine that hears the name.
+"""
+
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+from typing import Final
+
+import trio
+from dns.asyncbackend import get_backend
+from dns.asyncresolver import Resolver
+from dns.exception import DNSException
+from dns.resolver import Answer
+from multiaddr import Multiaddr
+
+from node.network.errors import NetworkError
+from protocol.address_blocks import Scope
+from protocol.ip_addresses import scope_of
+
+LOOKED_UP_WITHIN_S: Final = 5.0
+MOST_DIALLED: Final = 4  # of the addresses that a name has
+_RECORDS: Final = {"dns": ("A", "AAAA"), "dns4": ("A",), "dns6": ("AAAA",)}
+_DIALLED: Final = (Scope.PUBLIC, Scope.PRIVATE)
+
+
+async def places_of(address: Multiaddr, resolver: Resolver | None = None) -> list[Multiaddr]:
+    """Return where to dial for an address without an id: itself, or what its name resolves to.
+
+    Raises:
+        NetworkError: the name is not found, or leads where no name may lead.
+    """
+    match str(address).split("/"):
+        case ["", kind, name, "tcp", port] if kind in _RECORDS:
+            hosts = [host async for host in _hosts(kind, name, resolver or Resolver())]
+        case _:
+            return [address]
+    if not hosts:
+        raise NetworkError(f"the name {name} was not found", "check it, and this machine's DNS")
+    allowed = [host for host in hosts if scope_of(host) in _DIALLED]
+    if not allowed:
+        raise NetworkError(
+            f"the name {name} leads to {hosts[0]}, which is {scope_of(hosts[0]).value}",
+            "give the peer's IP address instead of a name",
+        )
+    return [
+        Multiaddr(f"/ip{ip_address(host).version}/{host}/tcp/{port}")
+        for host in allowed[:MOST_DIALLED]
+    ]
+
+
+async def _hosts(kind: str, name: str, resolver: Resolver) -> AsyncIterator[str]:
+    for record in _RECORDS[kind]:
+        answer: Answer | None = None
+        with trio.move_on_after(LOOKED_UP_WITHIN_S):
+            try:
+                answer = await resolver.resolve(
+                    name, record, search=False, backend=get_backend("trio")
+                )
+            except (DNSException, OSError):
+                continue
+        for found in answer or ():
+            yield str(ip_address(found.to_text()))
