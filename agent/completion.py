@@ -26,6 +26,7 @@ FaultKind: TypeAlias = Literal[
     "empty",
     "over_budget",  # refused here: a limit of the day would be passed
     "worker",  # the process that asks is not there
+    "leaked_key",  # the server sent the API key back, in whatever writing
 ]
 
 

@@ -26,6 +26,7 @@ _PAUSES_S: Final[dict[FaultKind, float]] = {
     "unknown_model": 3600.0,
     "overflow": 3600.0,
     "over_budget": 3600.0,
+    "leaked_key": 3600.0,
     "rate_limited": 60.0,
     "unreachable": 60.0,
     "server": 60.0,

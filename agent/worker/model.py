@@ -20,6 +20,8 @@ from agent.worker.exchange import (
     states_fault,
     without_key,
 )
+from agent.worker.key_watch import KeyWatch
+from agent.worker.leaks import STOPPED, leaked, without_secrets
 from agent.worker.messages import TEXT_BYTES, Ask, Failure, ModelFacts, ModelSettings, Reply
 from agent.worker.prices import MAX_TOKENS, MAX_USD_NANO, Price, Usage, nano_of
 
@@ -42,6 +44,7 @@ class LiteLlm:
 
     def __init__(self, settings: ModelSettings) -> None:
         self._settings = settings
+        self._watch = KeyWatch([settings.api_key] if settings.api_key else [])
         self._litellm = _import_quietly()
 
     def facts(self) -> ModelFacts:
@@ -59,7 +62,16 @@ class LiteLlm:
         )
 
     async def ask(self, ask: Ask) -> Reply | Failure:
-        """Return what the model says to a question, or why it says nothing, within its time."""
+        """Return what the model says to a question, or why it says nothing, within its time.
+
+        A server that gave its key away is asked nothing more.
+        """
+        if self._watch.is_revealed(self._settings.api_key):
+            return leaked(ask.id, STOPPED)
+        answer = await self._answer(ask)
+        return await asyncio.to_thread(without_secrets, answer, self._watch)
+
+    async def _answer(self, ask: Ask) -> Reply | Failure:
         from agent.worker.transport import current
 
         exchange = ModelExchange()
@@ -98,8 +110,6 @@ class LiteLlm:
         if len(text.encode("utf-8", "replace")) > TEXT_BYTES:
             detail = f"an answer of more than {TEXT_BYTES} bytes"
             return self._failure(ask, FaultVerdict(kind="garbage", detail=detail), usage)
-        if self._settings.api_key:
-            text = text.replace(self._settings.api_key, "*" * len(self._settings.api_key))
         return Reply(id=ask.id, text=text, is_cut=reason == "length", usage=usage)
 
     def _failure(self, ask: Ask, verdict: FaultVerdict, usage: Usage | None = None) -> Failure:

@@ -1,20 +1,29 @@
-"""Whether a coding agent has written down what it was trusted with: its log-in or a key.
+"""Notices when a coding agent writes down what it was trusted with: its log-in or a key.
 
 A proposal is published. What a peer wrote may have talked the agent into putting a secret into it,
-so long words of the files and variables that it was given may not turn up there. That stops who
-copies, not who encodes: a last look, not a wall.
+so long words of the files and variables that it was given may not turn up there: none as it is, and
+none that looks random in pieces or encoded either (`agent.worker.key_watch`). An agent that
+encrypts a secret is not noticed: this is a last look, not a wall.
 """
 
 import re
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Final
 
+from agent.worker.key_watch import KeyWatch
 from protocol.source import Source
 
 _WORD = re.compile(rb"[A-Za-z0-9_\-./+=]{16,}")
 _MOST_BYTES = 256 * 1024
 _MOST_FILES = 200  # of a folder, not of those in it
+# Of the words that are looked for in pieces. With more, pieces would turn up by chance.
+_MOST_CHARS: Final = 32_768
+_LONGEST_WORD: Final = 4_096
+_LEAST_WORD: Final = 20
+_LEAST_CHANGES: Final = 0.25  # random letters and digits have 0.4 and more, names and paths 0.1
+_KINDS: Final = (str.isdigit, str.islower, str.isupper)
 
 
 def long_words(paths: Iterable[Path], values: Iterable[str]) -> frozenset[bytes]:
@@ -29,9 +38,45 @@ def leaking_file(
 ) -> str | None:
     """Return which file has one of the secrets in it that the base does not have, if any."""
     known = b"\n".join(data for _, data in base.files)
-    new = [secret for secret in secrets if secret not in known]
+    new = frozenset(secret for secret in secrets if secret not in known)
     texts = (*source.files, ("the title", note))
-    return next((name for name, data in texts if any(secret in data for secret in new)), None)
+    whole = (name for name, data in texts if any(secret in data for secret in new))
+    if (name := next(whole, None)) is not None:
+        return name
+    watch, lines = _watch_over(new), set(known.splitlines())
+    for name, data in texts:  # one watch for all, as a secret may be spread over them
+        added = b"\n".join(line for line in data.splitlines() if line not in lines)
+        if watch.reveals(added.decode("utf-8", "replace")):
+            return name
+    return None
+
+
+def shows_secret(text: str, secrets: frozenset[bytes]) -> bool:
+    """Return whether what an agent printed gives away one of the secrets that look random.
+
+    The others are names and paths, of which a program's output is full.
+    """
+    return _watch_over(secrets).reveals(text)
+
+
+def _watch_over(secrets: frozenset[bytes]) -> KeyWatch:
+    """Return a watch over those that look random, the short ones first as far as there is room."""
+    words: list[str] = []
+    room = _MOST_CHARS
+    for word in sorted((one.decode("ascii") for one in secrets), key=lambda one: (len(one), one)):
+        if _looks_random(word) and room >= len(word):
+            words.append(word)
+            room -= len(word)
+    return KeyWatch(words)
+
+
+def _looks_random(word: str) -> bool:
+    """Return whether digits, small and capital letters change as often as in a key."""
+    kinds = [kind for letter in word for kind in _KINDS if kind(letter)]
+    if len(kinds) < _LEAST_WORD or len(word) > _LONGEST_WORD:
+        return False
+    changes = sum(one is not other for one, other in pairwise(kinds))
+    return changes >= _LEAST_CHANGES * len(kinds)
 
 
 def _files(path: Path) -> list[Path]:

@@ -145,7 +145,7 @@ def _found(config: Config, keys: ApiKeys, env: Mapping[str, str], ollama_url: st
     remarks: list[str] = []
     if config.llm_url is not None:
         key = None if config.llm_key is None else keys.key(config.llm_key)
-        models = models_at(config.llm_url, key=key)
+        models = models_at(config.llm_url, key=key, watch=keys.watch)
         if models and len(models) == 1:
             only = model_named(models[0], config.llm_url)
             return _chosen(only, f"it is the one model of {config.llm_url}", remarks)

@@ -27,7 +27,7 @@ from agent.source.capabilities import Check
 from agent.told import NOTHING, last_words, told_by
 from agent.worker.prices import nano_per_token
 from node.home.home import Home
-from node.proposing.agent_secrets import leaking_file, long_words
+from node.proposing.agent_secrets import leaking_file, long_words, shows_secret
 from node.proposing.budget import SpendingBudget
 from node.proposing.presets import OWN, PRESETS, Preset, is_paid
 from node.proposing.visits import Go, Visit, VisitTerms, counted
@@ -45,6 +45,7 @@ _ALWAYS = ("PATH", "LANG")
 _MEASURES: Final = re.compile(r"\{(?:usd|tokens|weight)\}")
 _FREE_VISIT_USD: Final = 1.0  # what bounds the length of one that costs nothing
 _LOGGED_CHARS: Final = 16_000
+_NOT_SHOWN: Final = "(not shown: something of its log-in or keys is in it)"
 _log = logging.getLogger(__name__)
 
 
@@ -244,11 +245,12 @@ def _goer(command: _Command) -> Go:
             return _not_started(f"{fault.message} ({fault.hint})")
         except OSError as fault:
             return _not_started(f"it could not be started ({fault.strerror})")
+        secrets = await asyncio.to_thread(_secrets, command.bench)
         is_failure = isinstance(done.result, Rejected)
         level = logging.INFO if is_failure else logging.DEBUG
-        tail = plain(done.output_tail[-_LOGGED_CHARS:], lines=True)
-        _log.log(level, "%s printed: %s", command.name, tail)
-        result, remark = await _result(command, job, done)
+        tail = await _shown(done.output_tail[-_LOGGED_CHARS:], secrets)
+        _log.log(level, "%s printed: %s", command.name, plain(tail, lines=True))
+        result, remark = await _result(command, job, done, secrets)
         if remark and isinstance(result, Edited):
             _log.info("%s: %s", command.name, remark)
         told = told_by(done.output_tail, command.preset.form)
@@ -263,14 +265,16 @@ def _not_started(reason: str) -> Visit:
     return Visit(result=Rejected(reason), told=NOTHING, seconds=0.0)
 
 
-async def _result(command: _Command, job: Assignment, done: Work) -> tuple[Edited | Rejected, str]:
+async def _result(
+    command: _Command, job: Assignment, done: Work, secrets: frozenset[bytes]
+) -> tuple[Edited | Rejected, str]:
     """Return what a program made of the files, and what else is to be said of it."""
-    words = last_words(done.output_tail, command.preset.form)
+    words = await _shown(last_words(done.output_tail, command.preset.form), secrets)
     if isinstance(done.result, Rejected):
         reason = done.result.reason
         return Rejected(f"{reason}: {words}" if words and done.status != 0 else reason), ""
     edited = Edited(source=done.result.source, note=done.note)
-    leak = await asyncio.to_thread(_leak, command.bench, job, edited)
+    leak = await asyncio.to_thread(_leak, job, edited, secrets)
     if leak:
         return Rejected(leak), ""
     if edited.source.tree == job.source.tree:
@@ -279,8 +283,17 @@ async def _result(command: _Command, job: Assignment, done: Work) -> tuple[Edite
     return edited, f"it added {', '.join(dropped)}: thrown away" if dropped else ""
 
 
-def _leak(bench: Bench, job: Assignment, edited: Edited) -> str | None:
+async def _shown(text: str, secrets: frozenset[bytes]) -> str:
+    """Return what a program printed, unless it gives one of its secrets away."""
+    is_secret = bool(text) and await asyncio.to_thread(shows_secret, text, secrets)
+    return _NOT_SHOWN if is_secret else text
+
+
+def _secrets(bench: Bench) -> frozenset[bytes]:
     values = [value for name, value in bench.environment.items() if name not in _ALWAYS]
-    secrets = long_words((*bench.kept, *bench.shown), values)
+    return long_words((*bench.kept, *bench.shown), values)
+
+
+def _leak(job: Assignment, edited: Edited, secrets: frozenset[bytes]) -> str | None:
     name = leaking_file(edited.source, base=job.source, note=edited.note, secrets=secrets)
     return name and f"{name} has something in it from the log-in or keys that it was given"

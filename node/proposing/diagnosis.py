@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from agent.completion import Completion, CompletionRequest, Fault, Message
+from agent.worker.key_watch import KeyWatch
 from agent.worker.prices import Price
 from node.home.home import Home
 from node.proposing.budget import ledger_of, passing_ledger
@@ -21,6 +22,7 @@ from node.proposing.keys import ApiKeys, key_variable
 from node.proposing.model import open_model
 from node.proposing.retrying import Ladder
 from node.proposing.servers import OLLAMA_URL, models_at
+from node.proposing.worker import NEW_KEY
 from node.settings.config import Config
 from node.store.database import Database
 from node.terminal.progress import Progress
@@ -117,7 +119,7 @@ def mend_for(fault: Fault, config: Config, choice: ModelChoice, keys: ApiKeys) -
         case "unauthorized":
             return f"set {variable} to a key that is good for this model and has credit"
         case "unknown_model":
-            return _models(choice, None if variable is None else keys.key(variable))
+            return _models(choice, None if variable is None else keys.key(variable), keys.watch)
         case "unreachable" if choice.url == OLLAMA_URL:
             return "start Ollama (`ollama serve`), or give its address: `llm_url`"
         case "unreachable" if choice.url is not None:
@@ -126,6 +128,8 @@ def mend_for(fault: Fault, config: Config, choice: ModelChoice, keys: ApiKeys) -
             return "check this machine's network; no proxy is used"
         case "garbage" if choice.url is not None:
             return "`llm_url` is the address of an OpenAI-compatible API; most end in /v1"
+        case "leaked_key":
+            return NEW_KEY
         case "over_budget":
             return "wait for the next day, or raise `usd_per_day` (or the limit it names)"
         case "overflow":
@@ -133,8 +137,8 @@ def mend_for(fault: Fault, config: Config, choice: ModelChoice, keys: ApiKeys) -
     return "try again in a while; `arnode logs` tells more"
 
 
-def _models(choice: ModelChoice, key: str | None) -> str:
-    listed = None if choice.url is None else models_at(choice.url, key=key)
+def _models(choice: ModelChoice, key: str | None, watch: KeyWatch) -> str:
+    listed = None if choice.url is None else models_at(choice.url, key=key, watch=watch)
     if not listed:
         return "see which models the provider has, and name one: `--agent provider/model`"
     names = ", ".join(listed[:_SHOWN]) + (", …" if len(listed) > _SHOWN else "")

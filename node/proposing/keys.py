@@ -10,6 +10,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from agent.worker.key_watch import KeyWatch
 from node.settings.config import Config
 from protocol.errors import ConfigurationError
 from protocol.ip_addresses import is_this_machine
@@ -47,10 +48,14 @@ _SENDABLE: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
 class ApiKeys:
-    """Keys by the names of their variables. Shows nothing of them."""
+    """Keys by the names of their variables. Shows nothing of them.
+
+    `watch` notices what gives one of them away, over all answers while the node runs.
+    """
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = dict(values)
+        self.watch = KeyWatch(self._values.values())
 
     def __contains__(self, variable: str) -> bool:
         return variable in self._values

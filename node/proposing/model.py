@@ -80,7 +80,7 @@ async def open_model(
     does not start.
     """
     settings = settings_for(config, choice, keys)
-    async with ModelWorker(settings, hidden=[home.root]) as worker:
+    async with ModelWorker(settings, hidden=[home.root], watch=keys.watch) as worker:
         progress(f"starting litellm for {choice.name}", 0.0)
         facts = await worker.facts()
         if facts.provider is None:

@@ -10,6 +10,8 @@ from http.client import HTTPException
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from agent.worker.key_watch import KeyWatch
+
 OLLAMA_URL: Final = "http://127.0.0.1:11434/v1"
 LOOK_S: Final = 1.5
 _MOST_BYTES: Final = 1 << 20
@@ -17,11 +19,22 @@ _MOST_MODELS: Final = 100
 _MAX_NAME: Final = 120
 
 
-def models_at(url: str, *, key: str | None = None, timeout_s: float = LOOK_S) -> list[str] | None:
-    """Return the models that an OpenAI-compatible server lists; None if none answers as one."""
+def models_at(
+    url: str,
+    *,
+    key: str | None = None,
+    watch: KeyWatch | None = None,
+    timeout_s: float = LOOK_S,
+) -> list[str] | None:
+    """Return the models that an OpenAI-compatible server lists; None if none answers as one.
+
+    Names that give a key of `watch` away, by default the one that is sent, are no answer.
+    """
     match _fetched(f"{url.rstrip('/')}/models", key, timeout_s):
         case {"data": list() as listed}:
-            return _names(listed, "id")
+            names = _names(listed, "id")
+            watch = watch or KeyWatch([] if key is None else [key])
+            return None if watch.reveals(*names) else names
     return None
 
 

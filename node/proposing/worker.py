@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final, NoReturn, Self
 
 from agent.completion import PROMPT_BYTES, CompletionRequest, FaultKind
+from agent.worker.key_watch import KeyWatch
+from agent.worker.leaks import STOPPED, leaked, without_secrets
 from agent.worker.messages import (
     FRAMING,
     MAX_MESSAGES,
@@ -41,6 +43,7 @@ PROGRAM: Final = "agent.worker.program"
 START_S: Final = 180.0  # importing litellm from a cold disk on a laptop
 UP_S: Final = 60.0  # how long a question waits for a worker that is started again
 GRACE_S: Final = 15.0  # what a worker may take longer than a question's own time
+NEW_KEY: Final = "revoke the key at its provider, and give another server a new one"
 _DEATHS: Final = 3  # in a row before it ever said anything
 _AT_ONCE: Final = 16
 _PARTING_S: Final = 1.0
@@ -50,9 +53,13 @@ _log = logging.getLogger(__name__)
 class ModelWorker:
     """Keeps a worker as long as its block lasts, from the first question on."""
 
-    def __init__(self, settings: ModelSettings, *, hidden: Sequence[Path]) -> None:
-        """`hidden`: folders that the process must not see, the node's home first."""
+    def __init__(
+        self, settings: ModelSettings, *, hidden: Sequence[Path], watch: KeyWatch | None = None
+    ) -> None:
+        """`hidden`: folders that the process must not see, the node's home first; `watch`: over the
+        keys that no answer may give away, by default over the model's own."""
         self._settings = settings
+        self._watch = watch or KeyWatch([settings.api_key] if settings.api_key else [])
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._calls: Calls[Reply | Failure] = Calls()
         self._channel: Channel[FromCore | FromWorker] | None = None
@@ -84,7 +91,19 @@ class ModelWorker:
         return await asyncio.shield(self._facts)
 
     async def ask(self, question: CompletionRequest) -> Reply | Failure:
-        """Return what the model says, or why it says nothing; a little after its time at most."""
+        """Return what the model says, or why it says nothing; a little after its time at most.
+
+        Nothing is returned that gives a key away, and the model is asked nothing more then.
+        """
+        if self._watch.is_revealed(self._settings.api_key):
+            return leaked(1, STOPPED)
+        answer = await self._answer(question)
+        kept = await asyncio.to_thread(without_secrets, answer, self._watch)
+        if isinstance(kept, Failure) and kept.fault == "leaked_key":
+            _log.warning("the model %s: %s; %s", self._settings.model, kept.detail, NEW_KEY)
+        return kept
+
+    async def _answer(self, question: CompletionRequest) -> Reply | Failure:
         self._supervisor.start()
         size_bytes = sum(len(one.content.encode("utf-8", "replace")) for one in question.messages)
         if size_bytes > PROMPT_BYTES or not 0 < len(question.messages) <= MAX_MESSAGES:

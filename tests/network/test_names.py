@@ -86,8 +86,8 @@ def test_a_name_leads_to_the_addresses_of_its_kind() -> None:
 def test_no_name_leads_to_this_machine_its_link_or_nowhere(record: str, host: str) -> None:
     with pytest.raises(NetworkError, match=r"the name node\.example leads to"):
         look_up("/dns/node.example/tcp/1", **{record: [host]})
-    beside = look_up("/dns/node.example/tcp/1", **{record: [host, *_public(record)]})
-    assert beside == [f"/{'ip4' if record == 'A' else 'ip6'}/{_public(record)[0]}/tcp/1"]
+    together = look_up("/dns/node.example/tcp/1", **{record: [host, *_public(record)]})
+    assert together == [f"/{'ip4' if record == 'A' else 'ip6'}/{_public(record)[0]}/tcp/1"]
 
 
 def _public(record: str) -> list[str]:

@@ -1,0 +1,122 @@
+"""Notices when what a server of models says gives a secret away, whole, in pieces or encoded.
+
+The server knows its key; what must not happen is that this node publishes, logs or shows it. There
+are three looks, each far beyond what chance brings (`agent.worker.key_forms`): a run of a secret's
+characters in one text; small pieces in one text that add up to most of it; pieces in all texts
+since the node began that add up to half of it. A server that encrypts a secret, or spells it in
+single letters over many answers, is not noticed. Pure.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final
+
+from agent.worker.key_forms import (
+    LOOSE_CHARS,
+    Reading,
+    SecretForm,
+    forms_of,
+    is_guarded,
+    is_plain_word,
+    readings_of,
+)
+
+_MOST: Final = 0.6  # of a secret, in small pieces of one text
+_HALF: Final = 0.5  # of a secret, in pieces of all texts
+_BEYOND_CHANCE: Final = 3.0  # times what small pieces of a text that is so long have by chance
+_LETTERS: Final = 26  # of which texts are mostly made
+
+
+@dataclass(slots=True, eq=False)
+class _Guarded:
+    """A secret: its writings, and which places of each have been seen so far."""
+
+    forms: list[SecretForm]
+    seen: list[set[int]] = field(default_factory=list)
+    is_revealed: bool = False
+
+    def __post_init__(self) -> None:
+        self.seen = [set() for _ in self.forms]
+
+    def look(self, reading: Reading) -> bool:
+        """Return whether a text gives the secret away, alone or with those before it."""
+        if reading.is_loose:
+            looks = [_has_run(form, reading) for form in self.forms if form.is_plain]
+        else:  # all of them, as each keeps what it has seen
+            pairs = zip(self.forms, self.seen, strict=True)
+            looks = [_adds_up(form, reading, seen) for form, seen in pairs]
+        found = any(looks)
+        self.is_revealed = self.is_revealed or found
+        return found
+
+
+class KeyWatch:
+    """Watches over some secrets for as long as a process lives. Shows nothing of them."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._whole = [one for one in secrets if one and not is_plain_word(one)]
+        self._guarded = {one: _Guarded(forms_of(one)) for one in self._whole if is_guarded(one)}
+        self._lock = Lock()  # a long text is looked at in a thread
+
+    def __repr__(self) -> str:
+        return f"<a watch over {len(self._whole)} secrets>"
+
+    def masked(self, text: str) -> str:
+        """Return a text with stars in place of each secret that stands in it as it is."""
+        for secret in self._whole:
+            text = text.replace(secret, "*" * len(secret))
+        return text
+
+    def reveals(self, *texts: str) -> bool:
+        """Return whether texts that belong together give a secret away, and remember them."""
+        if not self._guarded:
+            return False
+        readings = [*dict.fromkeys(readings_of("\n".join(texts)))]
+        with self._lock:
+            # Each secret looks at each reading, as a sum grows with all of them.
+            looks = [one.look(text) for one in self._guarded.values() for text in readings]
+        return any(looks)
+
+    def is_revealed(self, secret: str | None) -> bool:
+        """Return whether a secret has been given away since the watch began."""
+        guarded = None if secret is None else self._guarded.get(secret)
+        return guarded is not None and guarded.is_revealed
+
+
+def _has_run(form: SecretForm, reading: Reading) -> bool:
+    """Return whether a run stands in a loose reading, where it must be a little longer."""
+    length = form.run + LOOSE_CHARS
+    # Each run holds a whole block of half its length, and most texts hold none of those.
+    half = length // 2
+    blocks = (form.text[at : at + half] for at in range(0, len(form.text) - half + 1, half))
+    return any(block in reading.text for block in blocks) and bool(_found(form, reading, length))
+
+
+def _adds_up(form: SecretForm, reading: Reading, seen: set[int]) -> bool:
+    parts = _found(form, reading, form.part)
+    new = _covered(parts, form.part)
+    seen |= new
+    if parts and (len(seen) >= _HALF * len(form.text) or _found(form, reading, form.run)):
+        return True
+    enough = max(_MOST, _BEYOND_CHANCE * _by_chance(len(reading.text), form.piece))
+    if not form.is_plain or enough > 1.0:
+        return False
+    pieces = _covered(_found(form, reading, form.piece), form.piece)
+    return len(pieces) >= enough * len(form.text)
+
+
+def _found(form: SecretForm, reading: Reading, length: int) -> list[int]:
+    """Return the places of a secret from which on so many characters stand in a text."""
+    last = len(form.text) - length
+    return [at for at in range(last + 1) if reading.holds(form.text[at : at + length])]
+
+
+def _covered(starts: Iterable[int], length: int) -> set[int]:
+    return {at for start in starts for at in range(start, start + length)}
+
+
+def _by_chance(length: int, piece: int) -> float:
+    """Return the share of a secret that pieces of an unrelated text of this length cover."""
+    hit = min(1.0, length / float(_LETTERS) ** piece)
+    return 1.0 - (1.0 - hit) ** piece
