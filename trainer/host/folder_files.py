@@ -1,0 +1,197 @@
+"""Files of a folder that somebody else may have made: none from outside it, plain files only.
+
+The folder is the one that the user named, which may be a link. Inside it a link may lead to another
+file of the same folder. A name or link that leads elsewhere, a FIFO, a socket and a device are
+refused by name. A file is checked through the descriptor that it is then read from, so what was
+checked is what is read, and no open waits for a writer.
+
+A hard link looks like any other file, so it is not noticed.
+"""
+
+import fnmatch
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from protocol.errors import ConfigurationError
+
+_PIECE_BYTES: Final = 1 << 20
+_KINDS: Final = (
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFile:
+    """A file of a folder: `root` is the folder as it was named, `inside` its path in there."""
+
+    root: Path
+    inside: str
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def path(self) -> Path:
+        """Its full name, for messages and for files next to it; reading goes through `read`."""
+        return self.root / self.inside
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.inside).name
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.inside).stem
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.inside).suffix
+
+    def size_bytes(self) -> int:
+        """Return its size. Raises ConfigurationError if it is refused, OSError."""
+        with _opened(self.path, self.root, self.inside) as descriptor:
+            return os.fstat(descriptor).st_size
+
+    def read(self, *, limit_bytes: int) -> bytes:
+        """Return its bytes. Raises ConfigurationError if it is refused or larger, OSError."""
+        with _opened(self.path, self.root, self.inside) as descriptor:
+            return _whole(descriptor, str(self), limit_bytes)
+
+    def beginning(self, *, limit_bytes: int) -> bytes:
+        """Return its first bytes. Raises ConfigurationError if it is refused, OSError."""
+        with _opened(self.path, self.root, self.inside) as descriptor:
+            return _bytes_of(descriptor, limit_bytes)
+
+    def copy_to(self, target: Path) -> None:
+        """Copy it, as large as it is now. Raises ConfigurationError if it is refused, OSError."""
+        with _opened(self.path, self.root, self.inside) as descriptor, target.open("xb") as copy:
+            left = os.fstat(descriptor).st_size
+            while left and (piece := os.read(descriptor, min(left, _PIECE_BYTES))):
+                copy.write(piece)
+                left -= len(piece)
+
+
+def read_plain(path: Path, *, limit_bytes: int) -> bytes:
+    """Return the bytes of a file that the user named, wherever it leads.
+
+    Raises ConfigurationError if it is no plain file or larger, OSError.
+    """
+    with _opened(path, None, str(path)) as descriptor:
+        return _whole(descriptor, str(path), limit_bytes)
+
+
+def find_file(root: Path, name: str | Path) -> FolderFile | None:
+    """Return the file of this name in a folder; None if there is none, or a folder.
+
+    Raises ConfigurationError if the name leads outside, or to something other than a file.
+    """
+    target = check_inside(root, name)
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        return None
+    if stat.S_ISDIR(mode):
+        return None
+    _check_kind(mode, f"{root}: {name}")
+    return FolderFile(root, Path(name).as_posix())
+
+
+def check_inside(root: Path, name: str | Path) -> Path:
+    """Return where a name in a folder leads to. Raises ConfigurationError if that is outside."""
+    target = Path(os.path.realpath(root / name))
+    if not target.is_relative_to(os.path.realpath(root)):
+        raise outside(root, name, target)
+    return target
+
+
+def named_files(root: Path, pattern: str) -> list[FolderFile]:
+    """Return the files directly in a folder whose names match a pattern, sorted.
+
+    Raises ConfigurationError if one of them is refused, OSError.
+    """
+    names = sorted(name for name in os.listdir(root) if fnmatch.fnmatchcase(name, pattern))  # noqa: PTH208 -- names are wanted
+    return [found for name in names if (found := find_file(root, name)) is not None]
+
+
+def files_below(
+    root: Path, *, is_wanted: Callable[[str, bool], bool] = lambda _inside, _is_folder: True
+) -> Iterator[FolderFile]:
+    """Yield all files below a folder, sorted in each folder.
+
+    A link to a file of the folder is yielded, a link to a folder inside it is passed over: its
+    files come under their own names. `is_wanted(inside, is_folder)` is asked first; what it
+    declines is passed over. Raises ConfigurationError if anything else is refused.
+    """
+    waiting = [""]
+    while waiting:
+        within = waiting.pop()
+        deeper = []
+        with os.scandir(root / within) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                inside = f"{within}{entry.name}"
+                if not is_wanted(inside, (root / inside).is_dir()):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    deeper.append(f"{inside}/")
+                elif (found := find_file(root, inside)) is not None:
+                    yield found
+        waiting += reversed(deeper)
+
+
+def outside(root: Path, name: str | Path, target: Path) -> ConfigurationError:
+    """Return the error about a name that leads out of a folder."""
+    return ConfigurationError(
+        f"{root}: {name} lies outside the folder: it leads to {target}",
+        "put a copy inside the folder, or remove what leads out of it",
+    )
+
+
+@contextmanager
+def _opened(path: Path, root: Path | None, name: str) -> Iterator[int]:
+    """Open a plain file to be read; `name` is what messages call it inside `root`."""
+    # O_PATH opens nothing but the name: no device notices it, no FIFO waits.
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        there = f"/proc/self/fd/{handle}"
+        target = Path(there).readlink()
+        if root is not None and not target.is_relative_to(os.path.realpath(root)):
+            raise outside(root, name, target)
+        _check_kind(os.fstat(handle).st_mode, name if root is None else f"{root}: {name}")
+        descriptor = os.open(there, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    finally:
+        os.close(handle)
+
+
+def _check_kind(mode: int, name: str) -> None:
+    for is_kind, kind in _KINDS:
+        if is_kind(mode):
+            raise ConfigurationError(
+                f"{name} is {kind}, not a plain file", "remove it, or put a file in its place"
+            )
+
+
+def _whole(descriptor: int, name: str, limit_bytes: int) -> bytes:
+    data = _bytes_of(descriptor, limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise ConfigurationError(f"{name}: larger than {limit_bytes} bytes", "shorten it")
+    return data
+
+
+def _bytes_of(descriptor: int, most: int) -> bytes:
+    pieces = []
+    while most and (piece := os.read(descriptor, min(most, _PIECE_BYTES))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
