@@ -1,9 +1,9 @@
 """`export`: what this node did, for other tools and people."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -23,6 +23,7 @@ from node.documents.records import diff_of
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
 from node.exchange.pull_request import describe
+from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
@@ -167,27 +168,30 @@ def pr(id: str | None, task: str | None) -> None:  # noqa: A002 (the argument's 
 @click.option("--name", default=_BRANCH, show_default=True, help="The branch to make or move on.")
 @line_option
 def branch(repository: Path, name: str, task: str | None) -> None:
-    """Bring the verified head's history into a git repository as a branch."""
+    """Bring the verified head's history into a git repository as a branch.
+
+    Nothing of that repository's configuration is read, and none of its hooks runs.
+    """
     from node.journal.journal import Journal
     from node.journal.notebook import MAIN
+    from node.journal.repository import Repository
+    from trainer.sandbox.untrusted_git import UntrustedRepository
 
     with reading() as (store, blobs):
         journal = Journal(Home.here(), store, blobs, shown_line(store, task).key).path
     if not (journal / ".git").is_dir():
         raise ArnodeError("there is no journal yet", "start the node: `arnode start`")
-    fetched = subprocess.run(
-        [
-            *("git", "-C", str(repository), "fetch", "--quiet", "--no-tags"),
-            *(str(journal), f"{MAIN}:refs/heads/{name}"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if fetched.returncode:
-        last_line = (fetched.stderr.strip().splitlines() or ["git failed"])[-1]
+    with explaining_faults(repository):
+        into = UntrustedRepository.around(repository)
+    fault: str | None = "it is no git repository"
+    if into is not None:
+        with TemporaryDirectory(prefix="arnode-") as folder:
+            bundled = Path(folder).resolve() / "journal.bundle"
+            Repository(journal).write_bundle(bundled, MAIN)
+            fault = into.fetch(bundled, f"{MAIN}:refs/heads/{name}")
+    if fault is not None:
         raise UsageError(
-            f"git did not bring the branch into {repository}: {plain(last_line)}",
+            f"git did not bring the branch into {repository}: {plain(fault)}",
             "name a git repository, and with --name a branch that is new or only behind",
         )
     click.echo(f"{plain(str(repository))}: branch {plain(name)}")

@@ -93,6 +93,11 @@ class Repository:
             self._git.pack_refs("--all")
             self._git.gc("--auto", "--quiet")
 
+    def write_bundle(self, path: Path, ref: str) -> None:
+        """Write a ref and its whole history into one file, which git can fetch from."""
+        with _explaining_git(self._path):
+            self._git.bundle("create", "--quiet", str(path), ref)
+
     def faults(self) -> list[str]:
         """Return what git finds broken in it."""
         try:

@@ -4,8 +4,6 @@ The folder is only read. What is handed in waits in the store until the loop tak
 neither a kill nor a lost connection costs it.
 """
 
-import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +11,13 @@ from agent.source.canonical import fingerprint, parse
 from node.line.attempts import is_queued, result_here
 from node.line.idea import open_submission
 from node.line.ledger import Ledger
-from protocol.errors import Rejected, UsageError
+from protocol.errors import ArnodeError, Rejected, UsageError
 from protocol.hygiene import MAX_FILE_BYTES, check_for_task
 from protocol.patches import unified_diff
 from protocol.source import Source
+from trainer.host.folder_files import FolderFile, check_inside
+from trainer.sandbox.untrusted_git import UntrustedRepository
 from trainer.task_folder.task import Task
-
-_GIT_TIMEOUT_S = 10
 
 
 def read_folder(folder: Path, editable: Sequence[str]) -> Source:
@@ -43,12 +41,16 @@ def title_of(folder: Path, source: Source, why: str) -> str:
     """Return the first line of `why`, else that of the commit with this source, else nothing."""
     if lines := why.strip().splitlines():
         return lines[0].strip()
-    # Plumbing that reads objects only: `git status` and `git diff` would touch the index.
-    committed = [_git(folder, "cat-file", "blob", f"HEAD:./{name}") for name, _ in source.files]
-    if committed != [data for _, data in source.files]:
-        return ""
-    subject = _git(folder, "log", "-1", "--no-show-signature", "--format=%s") or b""
-    return subject.decode("utf-8", "replace").strip()
+    try:
+        repository = UntrustedRepository.around(folder)
+        if repository is None:
+            return ""
+        names = {f"HEAD:{repository.prefix}{name}": data for name, data in source.files}
+        if repository.blobs(list(names), limit_bytes=MAX_FILE_BYTES) != names:
+            return ""
+        return repository.subject("HEAD", limit_bytes=MAX_FILE_BYTES)
+    except (ArnodeError, OSError):
+        return ""  # a title is a courtesy: without it the diff names the source
 
 
 def summary_of(base: Source, source: Source) -> str:
@@ -80,11 +82,10 @@ def submit(ledger: Ledger, source: Source, *, title: str, why: str) -> bytes:
 
 
 def _read(folder: Path, name: str) -> bytes:
-    path = folder / name
     try:
-        with path.open("rb") as file:
-            # One byte too many is enough to be refused for.
-            return file.read(MAX_FILE_BYTES + 1)
+        check_inside(folder, name)
+        # One byte too many is enough to be refused for.
+        return FolderFile(folder, name).beginning(limit_bytes=MAX_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as fault:
         raise UsageError(
             f"there is no {name} in {folder}",
@@ -92,23 +93,6 @@ def _read(folder: Path, name: str) -> bytes:
         ) from fault
     except OSError as fault:
         raise UsageError(
-            f"{path} cannot be read: {(fault.strerror or 'refused').lower()}",
+            f"{folder / name} cannot be read: {(fault.strerror or 'refused').lower()}",
             "check that it is a file and yours to read",
         ) from fault
-
-
-def _git(folder: Path, *words: str) -> bytes | None:
-    """Return what git prints, None where it does not apply or is not installed."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words],
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_GIT_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None

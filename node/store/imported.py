@@ -1,22 +1,23 @@
 """What other tools wrote, kept as it came: unsigned, unverified, on nobody's board.
 
 Each imported file is named by the hash of its bytes, so that importing it again changes nothing.
-The source of a row is kept if the file, or the git branch beside it, has it.
+The source of a row is kept if the file, or the git branch next to it, has it.
 """
 
 import hashlib
 import re
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 
-from node.store.blobs import Blobs
+from node.home.faults import explaining_faults
+from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.store.database import Database
 from node.store.foreign_rows import ForeignLog, ForeignRow, Segment
 from protocol.errors import UsageError
 from protocol.source import Source
+from trainer.sandbox.untrusted_git import UntrustedRepository
 
 _COMMIT = re.compile("[0-9a-f]{7,40}")
 _MAX_COMMITS = 100_000
@@ -139,31 +140,32 @@ def sources_on_branch(
 ) -> dict[str, Source]:
     """Return the file at `path` in the commits of a branch that these labels abbreviate.
 
-    Only objects are read: no hook, filter or configuration of that repository runs. Raises
-    UsageError if there is no such repository or branch.
+    Leaves out a file that is too large to be kept. The repository is untrusted: see
+    `trainer.sandbox.untrusted_git`. Raises UsageError if there is no such repository or branch,
+    ConfigurationError or SafetyError if it cannot be read safely.
     """
-    commits = _git(repository, "rev-list", f"--max-count={_MAX_COMMITS}", f"{branch}^{{commit}}")
-    if commits is None:
+    with explaining_faults(repository):
+        found = UntrustedRepository.around(repository)
+    commits = None if found is None else found.commits(branch, most=_MAX_COMMITS)
+    if found is None or commits is None:
         raise UsageError(
             f"{repository} is no git repository with a branch `{branch}`",
-            "name the branch with --branch, or leave it out",
+            "name the branch with --branch; or copy the file into a folder without a repository,"
+            " and import it from there",
         )
-    found: dict[str, Source] = {}
-    for commit in commits.decode().split():
-        for label in labels:
-            if label not in found and _COMMIT.fullmatch(label) and commit.startswith(label):
-                data = _git(repository, "cat-file", "blob", f"{commit}:{path}")
-                if data is not None:
-                    found[label] = Source.of({path: data})
+    named = _commits_by_label(commits, labels)
+    asked = {label: f"{commit}:{path}" for label, commit in named.items()}
+    blobs = found.blobs(list(asked.values()), limit_bytes=BLOB_LIMIT_BYTES)
+    return {label: Source.of({path: blobs[name]}) for label, name in asked.items() if name in blobs}
+
+
+def _commits_by_label(commits: Iterable[str], labels: Iterable[str]) -> dict[str, str]:
+    """Return the newest commit that each label abbreviates."""
+    wanted = {label for label in labels if _COMMIT.fullmatch(label)}
+    lengths = sorted({len(label) for label in wanted})
+    found: dict[str, str] = {}
+    for commit in commits:
+        for length in lengths:
+            if (label := commit[:length]) in wanted:
+                found.setdefault(label, commit)
     return found
-
-
-def _git(repository: Path, *words: str) -> bytes | None:
-    done = subprocess.run(
-        ["git", "-C", str(repository), *words],
-        capture_output=True,
-        check=False,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/"}
-        | {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"},
-    )
-    return done.stdout if done.returncode == 0 else None

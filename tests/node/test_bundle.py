@@ -23,6 +23,7 @@ from protocol.source import Source
 from tests.node.examples import BASELINE, BETTER, KEY, Notebook
 from tests.node.strangers import Stranger
 from tests.node.test_commands import arnode
+from tests.untrusted_repositories import MARK, git, hostile, repository
 
 Session = dict[str, Record]
 Entries = dict[str, bytes]
@@ -331,13 +332,18 @@ def test_a_pull_request_says_what_was_measured_and_by_whom(
     assert "no gain was confirmed: stage keep" in kept
 
 
-def test_the_heads_history_becomes_a_branch(
-    session: Session, home: Home, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def journal_of(home: Home, store: Store) -> None:
+    """Write the journal of the line."""
     from node.journal.journal import Journal
     from tests.node.examples import LINE
 
     Journal(home, store, Blobs(home.blobs), LINE).catch_up()
+
+
+def test_the_heads_history_becomes_a_branch(
+    session: Session, home: Home, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal_of(home, store)
     repository = tmp_path / "mine"
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
     subprocess.run(["git", "init", "-q", str(repository)], check=True, env=environment)
@@ -349,6 +355,35 @@ def test_the_heads_history_becomes_a_branch(
     )
     assert shown.stdout == BETTER["train.py"]
     assert "git did not bring" in arnode(capsys, "export", "branch", str(tmp_path / "none"), code=2)
+
+
+@pytest.mark.parametrize("name", ["insteadOf", "hooksPath", "alternateRefs", "fsmonitor", "alias"])
+def test_a_branch_is_brought_without_what_the_repository_would_run(
+    name: str, session: Session, home: Home, store: Store, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    journal_of(home, store)
+    folder = hostile(tmp_path / "evil", name)
+    arnode(capsys, "export", "branch", str(folder))
+    assert not (folder / MARK).exists()
+    (folder / ".git" / "config").unlink()
+    assert git(folder, "show", "arnode/head:train.py") == BETTER["train.py"].decode().strip()
+
+
+def test_a_branch_that_is_checked_out_or_ahead_is_not_moved(
+    session: Session, home: Home, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal_of(home, store)
+    folder = repository(tmp_path / "mine")
+    git(folder, "branch", "other")
+    git(folder, "worktree", "add", "-q", "-b", "third", str(tmp_path / "third"))
+    before = git(folder, "rev-parse", "main", "other", "third")
+    for branch in ("main", "other", "third"):
+        said = arnode(capsys, "export", "branch", str(folder), "--name", branch, code=2)
+        assert "git did not bring" in said
+    assert git(folder, "rev-parse", "main", "other", "third") == before
+    arnode(capsys, "export", "branch", str(tmp_path / "third"), "--name", "new")
+    assert git(folder, "show", "new:train.py") == BETTER["train.py"].decode().strip()
 
 
 def test_large_headers_do_not_make_it_read_more(made: Path, tmp_path: Path) -> None:

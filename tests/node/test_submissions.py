@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -12,11 +13,13 @@ from node.home.home import Home
 from node.line.handed_in import check_submission, read_folder, submit, summary_of, title_of
 from node.line.idea import SubmissionStep
 from node.store.store import Store
-from protocol.errors import UsageError
+from protocol.errors import ConfigurationError, UsageError
 from protocol.source import Source
 from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE
 from tests.node.scripted import ExampleTask
+from tests.untrusted_repositories import LEADING, MARK, SUBJECT, hostile, repository
+from tests.untrusted_repositories import SOURCE as COMMITTED
 from trainer.task_folder.task import Task
 
 SOURCE = proposal_of(BASELINE, "0.9").source
@@ -83,6 +86,40 @@ def test_else_the_commit_that_holds_the_source_names_it(folder: Path) -> None:
     assert title_of(folder, SOURCE, "") == "raise the rate"
     assert (index.read_bytes(), sorted(p.name for p in (folder / ".git").iterdir())) == before
     assert title_of(folder, BASELINE, "") == ""  # edited since
+
+
+@pytest.mark.parametrize("name", ["fetch: uploadpack", "include"])
+def test_a_folders_configuration_runs_nothing_for_a_title(name: str, tmp_path: Path) -> None:
+    folder = hostile(tmp_path / "evil", name)
+    named = Source.of({"train.py": COMMITTED})
+    assert title_of(folder, named, "") == ("" if name.startswith("fetch") else SUBJECT)
+    assert not (folder / MARK).exists()
+
+
+def test_a_repository_that_leads_elsewhere_gives_no_title(tmp_path: Path) -> None:
+    folder, secret = repository(tmp_path / "evil"), repository(tmp_path / "secret")
+    LEADING["gitdir"](folder, secret)
+    assert title_of(folder, Source.of({"train.py": COMMITTED}), "") == ""
+
+
+def test_a_commit_in_a_folder_of_a_repository_names_its_source(tmp_path: Path) -> None:
+    whole = repository(tmp_path / "whole")
+    (whole / "sub").mkdir()
+    (whole / "sub" / "train.py").write_bytes(b"RATE = 3\n")
+    git(whole, "add", "sub")
+    git(whole, "commit", "--quiet", "--message", "three times\nthe rate\n\nmore")
+    source = Source.of({"train.py": b"RATE = 3\n"})
+    assert title_of(whole / "sub", source, "") == "three times the rate"
+
+
+@pytest.mark.parametrize("made", [os.mkfifo, lambda path: path.symlink_to("/etc/hostname")])
+def test_a_source_that_is_no_plain_file_of_the_folder_is_refused(
+    made: Callable[[Path], None], folder: Path
+) -> None:
+    (folder / "train.py").unlink()
+    made(folder / "train.py")
+    with pytest.raises(ConfigurationError, match=r"train\.py (is a FIFO|lies outside)"):
+        read_folder(folder, ["train.py"])
 
 
 @pytest.mark.parametrize(
