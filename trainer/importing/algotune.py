@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from trainer.host.folder_files import find_file, named_files
 from trainer.importing.draft import (
     JUDGE_FILE,
     MAX_SOURCE_GROWTH,
@@ -21,7 +22,7 @@ from trainer.importing.draft import (
 )
 from trainer.importing.extraction import bound_by
 from trainer.importing.packages import packages_of
-from trainer.importing.reading import System, read_python, read_text
+from trainer.importing.reading import System, explaining_reads, read_python, read_text
 from trainer.importing.solving import TaskModule, candidate_text, judge_text
 from trainer.importing.toml_text import Value
 
@@ -57,8 +58,8 @@ def read(folder: Path, *, sizes: Sequence[int] = ()) -> Draft:
     found = tuple(sizes) or _upstream_sizes(folder)
     chosen = found or _UNTOLD_SIZES
     candidate, judge = candidate_text(module), judge_text(module, chosen)
-    description_path = folder / "description.txt"
-    description = read_text(description_path).strip() if description_path.is_file() else ""
+    about = find_file(folder, "description.txt")
+    description = read_text(about).strip() if about else ""
     told = f"problems of size {', '.join(map(str, chosen))}, checked by is_solution"
     notes = [f"trusted: {told}", *([] if found else [_NO_SIZES])]
     name = folder.resolve().name
@@ -82,8 +83,9 @@ def read(folder: Path, *, sizes: Sequence[int] = ()) -> Draft:
 
 
 def _module(folder: Path) -> TaskModule:
-    named = folder / f"{folder.resolve().name}.py"
-    paths = [named] if named.is_file() else sorted(folder.glob("*.py"))
+    named = find_file(folder, f"{folder.resolve().name}.py")
+    with explaining_reads(folder):
+        paths = [named] if named else named_files(folder, "*.py")
     for path in paths:
         tree = read_python(path)
         for node in tree.body:
@@ -103,12 +105,12 @@ def _upstream_sizes(folder: Path) -> tuple[int, ...]:
     """Return the sizes around the one that upstream timed, if its reports lie above the folder."""
     name = folder.resolve().name
     for parent in folder.resolve().parents[:3]:
-        path = parent / _REPORT
-        if not path.is_file() or path.stat().st_size > _MAX_REPORT_BYTES:
+        report = find_file(parent, _REPORT)
+        if report is None:
             continue
         try:
-            size = json.loads(path.read_bytes())[name]["n"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            size = json.loads(report.read(limit_bytes=_MAX_REPORT_BYTES))[name]["n"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ()
         if type(size) is not int or size < 1:
             return ()

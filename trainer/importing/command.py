@@ -5,12 +5,14 @@ edited files come those that the command names, and the Python modules that thes
 """
 
 import ast
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import UsageError
+from trainer.host.folder_files import FolderFile, find_file
 from trainer.importing.draft import Draft, safe_figure
 from trainer.importing.reading import files_beside, is_path, read_python
 from trainer.importing.self_scored import Direction, SelfScored
@@ -42,15 +44,14 @@ def draft_of(
         ConfigurationError: they are too many or too large.
     """
     words = _words(command)
-    editable = {_inside(root, path): path for path in targets}
-    fixed: dict[str, Path] = {}
+    editable = dict(_inside(root, path) for path in targets)
+    fixed: dict[str, FolderFile] = {}
     for path in beside:
-        found = files_beside(path).values() if path.is_dir() else [path]
-        fixed |= {_inside(root, one): one for one in found}
+        found = [one.path for one in files_beside(path).values()] if path.is_dir() else [path]
+        fixed |= dict(_inside(root, one) for one in found)
     for word in words:
-        path = root / word
-        if path.is_file() and path.resolve().is_relative_to(root.resolve()):
-            fixed[_inside(root, path)] = path
+        if _is_of_the_folder(root, word) and find_file(root, word) is not None:
+            fixed |= [_inside(root, root / word)]
     fixed |= _imported(root, [*editable.values(), *fixed.values()], words)
     first = targets[0]
     return SelfScored(
@@ -60,7 +61,7 @@ def draft_of(
         script="command",
         settings={"COMMAND": command, "TOLD": metric},
         editable=editable,
-        files={name: path for name, path in fixed.items() if name not in editable},
+        files={name: file for name, file in fixed.items() if name not in editable},
         metric=safe_figure(metric),
         unit=metric,
         direction=direction,
@@ -72,8 +73,16 @@ def draft_of(
     ).draft()
 
 
-def _shell_scripts(paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if path.suffix in _SHELL_SCRIPTS]
+def _shell_scripts(files: Iterable[FolderFile]) -> list[FolderFile]:
+    return [file for file in files if file.suffix in _SHELL_SCRIPTS]
+
+
+def _is_of_the_folder(root: Path, word: str) -> bool:
+    """True if a word of the command may name a file of the folder, not a program of the system.
+
+    A word that leads out by itself is the system's; one that leads out by a link is refused later.
+    """
+    return word not in {"", "."} and Path(os.path.normpath(root / word)).is_relative_to(root)
 
 
 def _words(command: str) -> list[str]:
@@ -86,43 +95,46 @@ def _words(command: str) -> list[str]:
     return words
 
 
-def _inside(root: Path, path: Path) -> str:
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}", "name one that is there")
+def _inside(root: Path, path: Path) -> tuple[str, FolderFile]:
+    """Return a file of the folder, by its name without links."""
     try:
         name = path.resolve().relative_to(root.resolve()).as_posix()
     except ValueError as error:
         raise UsageError(
             f"{path} lies outside {root}", "run it in the folder that the command is run in"
         ) from error
+    found = find_file(root, name)
+    if found is None:
+        raise UsageError(f"there is no file {path}", "name one that is there")
     if not is_path(name):
         raise UsageError(
             f"{name!r} cannot be a task's file", "rename it: nothing hidden, no spaces"
         )
-    return name
+    return name, found
 
 
-def _imported(root: Path, paths: list[Path], words: list[str]) -> dict[str, Path]:
+def _imported(root: Path, files: list[FolderFile], words: list[str]) -> dict[str, FolderFile]:
     """Return the modules that lie in the folder and are imported by files, or run by `-m`."""
     runs = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "-m"]
-    waiting = [path for path in paths if path.suffix == ".py"]
+    waiting = [file for file in files if file.suffix == ".py"]
     for module in runs:
-        waiting += _modules(root, module)
-    seen: set[Path] = set()
+        waiting += _modules(root, "", module)
+    seen: set[FolderFile] = set()
     while waiting:
-        path = waiting.pop()
-        if path in seen:
+        file = waiting.pop()
+        if file in seen:
             continue
-        seen.add(path)
-        for module in _imports(path):
-            for folder in (root, path.parent):
-                waiting += _modules(folder, module)
-    return {_inside(root, path): path for path in sorted(seen - set(paths))}
+        seen.add(file)
+        for module in _imports(file):
+            for within in ("", file.inside.rpartition("/")[0]):
+                waiting += _modules(root, within, module)
+    added = sorted(seen - set(files), key=lambda file: file.inside)
+    return dict(_inside(root, file.path) for file in added)
 
 
-def _imports(path: Path) -> set[str]:
+def _imports(file: FolderFile) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(read_python(path)):
+    for node in ast.walk(read_python(file)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -131,12 +143,12 @@ def _imports(path: Path) -> set[str]:
     return names - {""}
 
 
-def _modules(folder: Path, module: str) -> list[Path]:
-    """Return the files in a folder that make a module importable."""
-    parts = module.split(".")
+def _modules(root: Path, within: str, module: str) -> list[FolderFile]:
+    """Return the files that make a module importable in the folder `within` the root."""
+    folder, parts = Path(within), module.split(".")
     packages = [
         folder.joinpath(*parts[:count], "__init__.py") for count in range(1, len(parts) + 1)
     ]
     mains = [folder.joinpath(*parts, "__main__.py")]
     own = [*packages, *mains, folder.joinpath(*parts[:-1], f"{parts[-1]}.py")]
-    return [path for path in own if path.is_file()]
+    return [found for path in own if (found := find_file(root, path)) is not None]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError, UsageError
+from trainer.host.folder_files import FolderFile
 from trainer.importing.toml_text import Value, toml_text
 from trainer.task_folder.folder import TASK_FILE
 
@@ -34,11 +35,11 @@ _LONGEST_TITLE = 110
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A task folder. `files` are bytes, or paths to copy from; `notes` are for whoever asked."""
+    """A task folder. `files` are bytes, or files to copy; `notes` are for the user."""
 
     table: Mapping[str, Value]
     comments: Mapping[str, str]
-    files: Mapping[str, bytes | Path]
+    files: Mapping[str, bytes | FolderFile]
     is_trusted: bool
     notes: tuple[str, ...]
 
@@ -48,28 +49,48 @@ class Draft:
 
 
 def write_draft(draft: Draft, into: Path) -> None:
-    """Write a task folder.
+    """Write a task folder, whole or not at all.
 
     Raises:
         UsageError: there is something already.
-        ConfigurationError: it cannot be written.
+        ConfigurationError: it cannot be written, or one of its files is refused.
     """
-    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+    was_there = into.exists()
+    if was_there and (not into.is_dir() or any(into.iterdir())):
         raise UsageError(f"{into} is there and not empty", "name another folder with --into")
     try:
-        for path, content in draft.files.items():
-            target = into / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, Path):
-                shutil.copyfile(content, target)
-            else:
-                target.write_bytes(content)
-        # The last of all: a folder that has it is whole.
-        (into / TASK_FILE).write_text(toml_text(draft.table, draft.comments), encoding="utf-8")
-    except OSError as error:
+        _write(draft, into)
+    except BaseException as error:
+        shutil.rmtree(into, ignore_errors=True)
+        if was_there:
+            into.mkdir(exist_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise ConfigurationError(
             f"{into}: cannot be written ({error.strerror})", "name another folder with --into"
         ) from error
+
+
+def _write(draft: Draft, into: Path) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    size_bytes = sum(
+        len(one) if isinstance(one, bytes) else one.size_bytes() for one in draft.files.values()
+    )
+    free_bytes = shutil.disk_usage(into).free
+    if size_bytes > free_bytes:
+        raise ConfigurationError(
+            f"{into}: {size_bytes} bytes do not fit, {free_bytes} are free",
+            "free some space, or name a folder on another disk with --into",
+        )
+    for path, content in draft.files.items():
+        target = into / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, FolderFile):
+            content.copy_to(target)
+        else:
+            target.write_bytes(content)
+    # The last of all: a folder that has it is whole.
+    (into / TASK_FILE).write_text(toml_text(draft.table, draft.comments), encoding="utf-8")
 
 
 def safe_name(text: str) -> str:

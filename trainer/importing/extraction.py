@@ -8,14 +8,14 @@ on the side of taking too much.
 import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeAlias
 
 from protocol.errors import ConfigurationError
+from trainer.host.folder_files import FolderFile
 from trainer.importing.reading import read_python, read_text
 
 # Where the module of an import lies, if it is to be taken along; None if it is a package's.
-Resolve: TypeAlias = Callable[[Path, ast.ImportFrom], Path | None]
+Resolve: TypeAlias = Callable[[FolderFile, ast.ImportFrom], FolderFile | None]
 
 
 def names_in(node: ast.AST) -> set[str]:
@@ -67,10 +67,10 @@ class Extract:
 
     resolve: Resolve = lambda _path, _statement: None
     given: frozenset[str] = frozenset()
-    rewrite: Callable[[Path, str], str] = lambda _path, text: text
+    rewrite: Callable[[FolderFile, str], str] = lambda _path, text: text
     future: set[str] = field(default_factory=set)
     imports: dict[str, None] = field(default_factory=dict)
-    statements: dict[tuple[Path, int], str] = field(default_factory=dict)
+    statements: dict[tuple[FolderFile, int], str] = field(default_factory=dict)
     meanings: dict[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
@@ -81,7 +81,7 @@ class Extract:
         )
         return "\n\n\n".join(part for part in (imports, statements) if part)
 
-    def take(self, path: Path, names: Iterable[str]) -> None:
+    def take(self, path: FolderFile, names: Iterable[str]) -> None:
         """Take names from a module.
 
         Raises ConfigurationError if two modules mean different things by a name.
@@ -90,7 +90,7 @@ class Extract:
         source = self.rewrite(path, read_text(path))
         self.take_for(path, source, ast.parse(source), set(names))
 
-    def take_for(self, path: Path, source: str, tree: ast.Module, names: set[str]) -> None:
+    def take_for(self, path: FolderFile, source: str, tree: ast.Module, names: set[str]) -> None:
         """Take what stands at a module's top and gives `names` their meaning."""
         chosen = _needed(tree, names)
         wanted = set(names).union(*(names_in(one) for one in chosen))
@@ -101,7 +101,9 @@ class Extract:
             self._define(path, bound_by(statement), ast.dump(statement))
             self.statements.setdefault((path, statement.lineno), segment(source, statement))
 
-    def _import(self, path: Path, statement: ast.Import | ast.ImportFrom, wanted: set[str]) -> None:
+    def _import(
+        self, path: FolderFile, statement: ast.Import | ast.ImportFrom, wanted: set[str]
+    ) -> None:
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
             self.future |= {alias.name for alias in statement.names}
             return
@@ -124,12 +126,12 @@ class Extract:
                 self._define(path, {name}, _one_import(statement, alias))
             self.imports[_one_import(statement, alias)] = None
 
-    def _renamed(self, path: Path, statement: ast.stmt, alias: ast.alias) -> None:
+    def _renamed(self, path: FolderFile, statement: ast.stmt, alias: ast.alias) -> None:
         if alias.asname and alias.asname != alias.name:
             at = (path, -statement.lineno)
             self.statements.setdefault(at, f"{alias.asname} = {alias.name}")
 
-    def _define(self, path: Path, names: set[str], meaning: str) -> None:
+    def _define(self, path: FolderFile, names: set[str], meaning: str) -> None:
         for name in names:
             if self.meanings.setdefault(name, meaning) != meaning:
                 raise ConfigurationError(

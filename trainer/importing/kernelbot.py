@@ -4,11 +4,13 @@ Tensors are made on the device and the submission is imported beside its checker
 what comes of it is self-scored.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError
+from trainer.host.folder_files import FolderFile, find_file, outside
 from trainer.importing.draft import Draft
 from trainer.importing.reading import (
     System,
@@ -28,6 +30,7 @@ SYSTEM: Final = System(
 )
 _TASK: Final = "task.yml"
 _SUBMISSION: Final = "@SUBMISSION@"
+_SHARED: Final = re.compile(r"\.\./((?:eval|utils)(?:_\w+)?\.py)")
 _METRIC: Final = "microseconds"
 _TIMEOUT_S: Final = 180  # upstream's for each of its stages
 _RANKINGS: Final = ("last", "mean", "geom")
@@ -47,9 +50,10 @@ def read(folder: Path) -> Draft:
     """Return the task of a folder. Raises ConfigurationError if it is none of KernelBot's."""
     SYSTEM.check(folder)
     path = folder / _TASK
-    if not path.is_file():
+    task = find_file(folder, _TASK)
+    if task is None:
         raise SYSTEM.missing(folder, f"there is no {_TASK}")
-    table = read_yaml(path)
+    table = read_yaml(task)
     _check_language(path, table)
     files = _files(path, table)
     submission = next((name for name, source in files.items() if source is None), None)
@@ -101,30 +105,45 @@ def _check_language(path: Path, table: Mapping[str, object]) -> None:
         )
 
 
-def _files(path: Path, table: Mapping[str, object]) -> dict[str, Path | None]:
+def _files(path: Path, table: Mapping[str, object]) -> dict[str, FolderFile | None]:
     """Return the problem's files by name; the submission's has no source."""
     listed = table.get("files")
     if not isinstance(listed, list) or not listed:
         raise SYSTEM.missing(path.parent, f"{_TASK} lists no files")
-    files: dict[str, Path | None] = {}
+    files: dict[str, FolderFile | None] = {}
     for one in listed:
         item = {str(key): value for key, value in one.items()} if isinstance(one, dict) else {}
         name, source = text_in(item, "name"), text_in(item, "source")
         if not is_path(name) or not source:
             raise SYSTEM.missing(path.parent, f"{_TASK} lists a file without a name or a source")
-        files[name] = None if source == _SUBMISSION else path.parent / source
-        found = files[name]
-        if found is not None and not found.is_file():
-            raise SYSTEM.missing(path.parent, f"there is no {source}, which {_TASK} names")
+        files[name] = None if source == _SUBMISSION else _source(path.parent, source)
     return files
 
 
-def _baseline(folder: Path, table: Mapping[str, object], submission: str) -> Path:
+def _source(folder: Path, name: str) -> FolderFile:
+    """Return a file that the problem names.
+
+    Upstream keeps `eval.py` and `utils.py` one folder above its problems. These two are taken from
+    there, unless they are links that lead further; nothing else is taken from outside the folder.
+    """
+    shared = _SHARED.fullmatch(name)
+    root, inside = (folder.resolve().parent, shared[1]) if shared else (folder, name)
+    if ".." in Path(name).parts and not (folder / name).exists():
+        raise SYSTEM.missing(folder, f"there is no {name}, which {_TASK} names")
+    if shared and (root / inside).is_symlink():
+        raise outside(folder, name, (root / inside).resolve())
+    found = find_file(root, inside)
+    if found is None:
+        raise SYSTEM.missing(folder, f"there is no {name}, which {_TASK} names")
+    return found
+
+
+def _baseline(folder: Path, table: Mapping[str, object], submission: str) -> FolderFile:
     """Return the submission to begin with: the one that is there, else the template."""
     template = text_in(table_in(table, "templates"), "Python")
-    for path in (folder / submission, folder / template):
-        if path.is_file():
-            return path
+    for name in (submission, template):
+        if name and (found := find_file(folder, name)) is not None:
+            return found
     raise SYSTEM.missing(folder, f"there is no {submission}, nor a template for Python")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from protocol.errors import ConfigurationError
+from trainer.host.folder_files import FolderFile, files_below, find_file
 from trainer.importing.draft import (
     JUDGE_FILE,
     MAX_SOURCE_GROWTH,
@@ -28,6 +29,7 @@ from trainer.importing.draft import (
 from trainer.importing.packages import packages_of
 from trainer.importing.reading import (
     System,
+    explaining_reads,
     functions_in,
     read_python,
     read_text,
@@ -86,10 +88,12 @@ def read(
     SYSTEM.check(folder)
     found = _competition(folder)
     better = direction or _direction(folder, found.grader)
+    if data is None:
+        find_file(folder, DATA)  # it may not lead out either
     raw = _raw(data or folder / DATA)
     judge = judge_text(folder, answers=found.answers, metric=safe_figure(found.grader), data=DATA)
     candidate = baseline_text(found.sample)
-    size_mb = sum(path.stat().st_size for path in raw.values()) // _MB + 1
+    size_mb = sum(file.size_bytes() for file in raw.values()) // _MB + 1
     requires = packages_of([ast.parse(judge)])
     notes = [f"trusted: {_TRUST}", f"private: {_PRIVATE}", *([] if requires else [_PLAIN])]
     return Draft(
@@ -104,7 +108,7 @@ def read(
             _SOLVE_FILE: candidate.encode(),
             JUDGE_FILE: judge.encode(),
             PROGRAM_FILE: _program(found, better).encode(),
-            **{f"{DATA}/{name}": path for name, path in raw.items()},
+            **{f"{DATA}/{name}": file for name, file in raw.items()},
         },
         is_trusted=True,
         notes=tuple(notes),
@@ -113,12 +117,13 @@ def read(
 
 def _competition(folder: Path) -> _Competition:
     for name, function in (("prepare.py", "prepare"), ("grade.py", "grade")):
-        if not (folder / name).is_file():
+        file = find_file(folder, name)
+        if file is None:
             raise SYSTEM.missing(folder, f"there is no {name}")
-        if function not in functions_in(read_python(folder / name)):
+        if function not in functions_in(read_python(file)):
             raise SYSTEM.missing(folder, f"{name} has no function {function}")
-    path = folder / "config.yaml"
-    if not path.is_file():
+    path = find_file(folder, "config.yaml")
+    if path is None:
         raise SYSTEM.missing(folder, "there is no config.yaml")
     config = read_yaml(path)
     dataset = table_in(config, "dataset")
@@ -133,21 +138,21 @@ def _competition(folder: Path) -> _Competition:
         raise ConfigurationError(
             f"{path}: the answers are {answers[1]}", "only answers in .csv or .jsonl are graded"
         )
-    about = folder / "description.md"
+    about = find_file(folder, "description.md")
     return _Competition(
         name=text_in(config, "id") or folder.resolve().name,
         title=text_in(config, "name") or folder.resolve().name,
         grader=grader,
         answers=answers[1],
         sample=sample[1],
-        description=read_text(about).strip() if about.is_file() else "",
+        description=read_text(about).strip() if about else "",
     )
 
 
 def _direction(folder: Path, grader: str) -> Literal["min", "max"]:
     """Return which way is better: as the leaderboard is sorted, else as the grader is called."""
-    path = folder / "leaderboard.csv"
-    rows = read_text(path).split("\n") if path.is_file() else []
+    board = find_file(folder, "leaderboard.csv")
+    rows = read_text(board).split("\n") if board else []
     columns = rows[0].split(",") if rows else []
     if "score" in columns:
         at = columns.index("score") - len(columns)  # from the end: teams have commas in their names
@@ -168,12 +173,11 @@ def _direction(folder: Path, grader: str) -> Literal["min", "max"]:
     )
 
 
-def _raw(folder: Path) -> Mapping[str, Path]:
-    found = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.is_symlink()
-    }
+def _raw(folder: Path) -> Mapping[str, FolderFile]:
+    found: dict[str, FolderFile] = {}
+    if folder.is_dir():
+        with explaining_reads(folder):
+            found = {file.inside: file for file in files_below(folder)}
     if not found:
         raise ConfigurationError(
             f"{folder}: there are no data of the competition",

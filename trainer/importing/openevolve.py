@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from trainer.host.folder_files import FolderFile, find_file, named_files
 from trainer.importing.draft import Draft
 from trainer.importing.reading import (
     System,
+    explaining_reads,
     files_beside,
     functions_in,
     number_in,
@@ -31,6 +33,8 @@ SYSTEM: Final = System(
 _EVALUATOR: Final = "evaluator.py"
 _METRIC: Final = "combined_score"
 _MARK: Final = "EVOLVE-BLOCK-START"
+_SUFFIXES: Final = (".py", ".rs", ".r", ".cpp", ".c", ".js", ".txt")
+_MAX_PROGRAM_BYTES: Final = 4 << 20  # a longer one is no program
 _THRESHOLDS: Final = (0.5, 0.75, 0.9)  # upstream's, where its configuration names none
 _TIMEOUT_S: Final = 300  # likewise
 _TRUST: Final = (
@@ -43,8 +47,8 @@ _TRUST: Final = (
 def read(folder: Path) -> Draft:
     """Return the task of a folder. Raises ConfigurationError if it is none of OpenEvolve's."""
     SYSTEM.check(folder)
-    evaluator = folder / _EVALUATOR
-    if not evaluator.is_file():
+    evaluator = find_file(folder, _EVALUATOR)
+    if evaluator is None:
         raise SYSTEM.missing(folder, f"there is no {_EVALUATOR}")
     tree = read_python(evaluator)
     functions = functions_in(tree)
@@ -84,14 +88,16 @@ def read(folder: Path) -> Draft:
     ).draft()
 
 
-def _program(folder: Path) -> Path:
-    named = [path for path in sorted(folder.glob("initial_program.*")) if path.is_file()]
-    marked = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.suffix in {".py", ".rs", ".r", ".cpp", ".c", ".js", ".txt"}
-        if path.name != _EVALUATOR and _MARK in path.read_text(errors="replace")
-    ]
+def _program(folder: Path) -> FolderFile:
+    with explaining_reads(folder):
+        named = named_files(folder, "initial_program.*")
+        marked = [
+            file
+            for suffix in _SUFFIXES
+            for file in named_files(folder, f"*{suffix}")
+            if file.name != _EVALUATOR
+            if _MARK.encode() in file.beginning(limit_bytes=_MAX_PROGRAM_BYTES)
+        ]
     if len(named) == 1 or (not named and len(marked) == 1):
         return (named or marked)[0]
     raise SYSTEM.missing(
@@ -103,10 +109,11 @@ def _program(folder: Path) -> Path:
 
 
 def _config(folder: Path) -> Mapping[str, object]:
-    plain = folder / "config.yaml"
-    others = sorted([*folder.glob("config*.yaml"), *folder.glob("config*.yml")])
-    path = plain if plain.is_file() else (others[0] if others else None)
-    return read_yaml(path) if path else {}
+    plain = find_file(folder, "config.yaml")
+    with explaining_reads(folder):
+        others = [*named_files(folder, "config*.yaml"), *named_files(folder, "config*.yml")]
+    file = plain or next(iter(sorted(others, key=lambda one: one.name)), None)
+    return read_yaml(file) if file else {}
 
 
 def _thresholds(
@@ -129,7 +136,7 @@ def _features(config: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(one for one in told if isinstance(one, str)) if isinstance(told, list) else ()
 
 
-def _is_of_a_run(path: Path) -> bool:
+def _is_of_a_run(path: FolderFile) -> bool:
     is_config = path.name.startswith("config") and path.suffix in {".yaml", ".yml"}
     return is_config or path.name.startswith("best_program") or path.name == "requirements.txt"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError
+from trainer.host.folder_files import FolderFile, check_inside, find_file
 from trainer.importing.draft import Draft, safe_figure
 from trainer.importing.reading import System, files_beside, read_text, text_in
 from trainer.importing.self_scored import MOST_EDITABLE, Direction, SelfScored, cost_guards
@@ -62,10 +63,10 @@ def read(folder: Path) -> Draft:
     prompt = read_text(prompt_path) if prompt_path else ""
     metric = _metric(folder, root, prompt)
     editable = _in_scope(root, prompt)
-    scripts = {_task_path(root, measure): measure}
+    scripts = {_task_path(measure): measure}
     checks = _session_file(root, "checks")
     if checks:
-        scripts[_task_path(root, checks)] = checks
+        scripts[_task_path(checks)] = checks
     own = {*editable, *(flat for _, flat in _NAMES.values())}
     secondary = _SECONDARY.search(prompt)
     names = re.findall(r"[\w.µ]+", secondary[1].split("—")[0]) if secondary else []
@@ -76,12 +77,12 @@ def read(folder: Path) -> Draft:
         title=_title(prompt) or f"{root.resolve().name}: {metric.told}",
         script="command",
         settings={
-            "COMMAND": f"bash {_task_path(root, measure)}",
-            "CHECKS": f"bash {_task_path(root, checks)}" if checks else "",
+            "COMMAND": f"bash {_task_path(measure)}",
+            "CHECKS": f"bash {_task_path(checks)}" if checks else "",
             "TOLD": metric.told,
             "IS_MARKED": True,
         },
-        editable={name: root / name for name in editable},
+        editable=editable,
         files={**files_beside(root, without=own), **scripts},
         metric=figure,
         unit=metric.unit,
@@ -105,22 +106,26 @@ def _working_folder(folder: Path) -> Path:
     except ValueError as error:
         raise ConfigurationError(f"{path}: not JSON: {error}", "mend the file") from error
     named = text_in(value, "workingDir") if isinstance(value, dict) else ""
-    root = folder / named if named else folder
+    if not named:
+        return folder
+    # A session may work elsewhere; what is imported is the folder that the user named.
+    check_inside(folder, named)
+    root = folder / named
     if not root.is_dir():
         raise ConfigurationError(f"{path}: workingDir {named!r} is no folder", "name one that is")
     return root
 
 
-def _session_file(root: Path, kind: str) -> Path | None:
+def _session_file(root: Path, kind: str) -> FolderFile | None:
     """Return a session's file; flat ones count only where there is no `.auto`."""
     current, flat = _NAMES[kind]
-    path = root / _FOLDER / current if (root / _FOLDER).is_dir() else root / flat
-    return path if path.is_file() else None
+    find_file(root, _FOLDER)  # it may not lead out either
+    return find_file(root, f"{_FOLDER}/{current}" if (root / _FOLDER).is_dir() else flat)
 
 
-def _task_path(root: Path, path: Path) -> str:
-    name = path.relative_to(root).as_posix()
-    return f"{_VISIBLE}/{path.name}" if name.startswith(f"{_FOLDER}/") else name
+def _task_path(file: FolderFile) -> str:
+    is_hidden = file.inside.startswith(f"{_FOLDER}/")
+    return f"{_VISIBLE}/{file.name}" if is_hidden else file.inside
 
 
 def _metric(folder: Path, root: Path, prompt: str) -> _Metric:
@@ -141,7 +146,7 @@ def _metric(folder: Path, root: Path, prompt: str) -> _Metric:
     return _Metric(name, unit or name, "max" if is_higher else "min")
 
 
-def _last_configured(log: Path | None) -> Mapping[str, object]:
+def _last_configured(log: FolderFile | None) -> Mapping[str, object]:
     entry: Mapping[str, object] = {}
     for line in read_text(log).split("\n") if log else ():
         try:
@@ -153,16 +158,17 @@ def _last_configured(log: Path | None) -> Mapping[str, object]:
     return entry
 
 
-def _in_scope(root: Path, prompt: str) -> list[str]:
+def _in_scope(root: Path, prompt: str) -> dict[str, FolderFile]:
     """Return the files that the prompt's section `Files in Scope` names and that are there."""
     section = _SCOPE.search(prompt)
     words = re.findall(r"[\w./+-]+\.\w+", section[1]) if section else []
     names = list(dict.fromkeys(word.removeprefix("./") for word in words))
-    there = [
-        name
+    there = {
+        name: file
         for name in names
-        if not name.startswith(("/", _FOLDER)) and ".." not in name and (root / name).is_file()
-    ]
+        if not name.startswith(_FOLDER) and (root / name).exists()
+        if (file := find_file(root, name)) is not None
+    }
     if not 1 <= len(there) <= MOST_EDITABLE:
         raise SYSTEM.missing(
             root,

@@ -1,23 +1,26 @@
 """Reading what another system left in a folder: texts, YAML, Python, and the files beside them.
 
-All of it is somebody's: it is parsed within limits and never executed.
+All of it is untrusted: it is read through `trainer.host.folder_files`, parsed within limits and
+never executed. Importers read no file in any other way (`tests/trainer/importing/test_outside.py`).
 """
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from protocol.errors import ConfigurationError
+from trainer.host.folder_files import FolderFile, files_below, find_file
 from trainer.task_folder.fields import read_toml
 from trainer.task_folder.folder import TASK_FILE
 from trainer.task_folder.harbor import refuse_harbor
 
 _MAX_TEXT_BYTES: Final = 4 << 20
 _MAX_FILES: Final = 60  # a task has 64, two of which are ours
-_MAX_TOTAL_BYTES: Final = 16 << 20
+MAX_TOTAL_BYTES: Final = 16 << 20
 _SKIPPED_FOLDERS: Final = frozenset(
     {"__pycache__", "build", "dist", "env", "node_modules", "openevolve_output", "target", "venv"}
 )
@@ -42,7 +45,7 @@ class System:
         """Raise ConfigurationError if a folder is not there, or is plainly of another kind."""
         if not folder.is_dir():
             raise self.missing(folder, "there is no such folder")
-        if (folder / TASK_FILE).is_file():
+        if find_file(folder, TASK_FILE) is not None:
             refuse_harbor(folder, read_toml(folder / TASK_FILE))
             raise ConfigurationError(
                 f"{folder}: is a task folder already, it has a {TASK_FILE}",
@@ -50,21 +53,29 @@ class System:
             )
 
 
-def read_text(path: Path) -> str:
-    """Return a text. Raises ConfigurationError if it is none, or too long."""
+def read_text(file: FolderFile) -> str:
+    """Return a text. Raises ConfigurationError if it is not one, or too long."""
     try:
-        if path.stat().st_size > _MAX_TEXT_BYTES:
-            raise ConfigurationError(f"{path}: larger than {_MAX_TEXT_BYTES} bytes", "shorten it")
-        return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+        with explaining_reads(file):
+            data = file.read(limit_bytes=_MAX_TEXT_BYTES)
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: not UTF-8", "save it as UTF-8") from error
+        raise ConfigurationError(f"{file}: not UTF-8", "save it as UTF-8") from error
+
+
+@contextmanager
+def explaining_reads(place: FolderFile | Path) -> Iterator[None]:
+    """Raise an OSError of the body as a ConfigurationError that names `place`."""
+    try:
+        yield
     except OSError as error:
         raise ConfigurationError(
-            f"{path}: cannot be read ({error.strerror})", "mend the file, then bring it over again"
+            f"{place}: cannot be read ({error.strerror})",
+            "make it readable, then import the folder again",
         ) from error
 
 
-def read_python(path: Path) -> ast.Module:
+def read_python(path: FolderFile) -> ast.Module:
     """Return a parsed module. Raises ConfigurationError if it is no Python."""
     try:
         return ast.parse(read_text(path), filename=str(path))
@@ -72,7 +83,7 @@ def read_python(path: Path) -> ast.Module:
         raise ConfigurationError(f"{path}: no Python: {error}", "mend the file") from error
 
 
-def read_yaml(path: Path) -> Mapping[str, object]:
+def read_yaml(path: FolderFile) -> Mapping[str, object]:
     """Return the table of a YAML file. Raises ConfigurationError if it is none."""
     try:
         import yaml  # type: ignore[import-untyped]
@@ -132,35 +143,33 @@ def is_path(path: str) -> bool:
     return _PATH.fullmatch(path) is not None
 
 
-def files_beside(folder: Path, *, without: Iterable[str] = ()) -> dict[str, Path]:
+def files_beside(folder: Path, *, without: Iterable[str] = ()) -> dict[str, FolderFile]:
     """Return the files of a folder that its evaluator may need, by their paths in it.
 
-    Pictures, notes, caches and what starts with a dot are left out, as are links that lead out.
+    Skips pictures, notes, caches and every name that starts with a dot.
 
-    Raises ConfigurationError if they are too many or too large.
+    Raises ConfigurationError if one of the others leads out of the folder, or they are too many or
+    too large.
     """
     skipped = set(without)
-    found: dict[str, Path] = {}
+    found: dict[str, FolderFile] = {}
     total_bytes = 0
-    for path in _walk(folder):
-        name = path.relative_to(folder).as_posix()
-        if name in skipped or path.suffix.lower() in _SKIPPED_SUFFIXES or not is_path(name):
-            continue
-        found[name] = path
-        total_bytes += path.stat().st_size
-        if len(found) > _MAX_FILES or total_bytes > _MAX_TOTAL_BYTES:
-            raise ConfigurationError(
-                f"{folder}: more than {_MAX_FILES} files or {_MAX_TOTAL_BYTES >> 20} MiB",
-                "copy what its evaluator needs into a folder of its own, and bring that over",
-            )
+    with explaining_reads(folder):
+        for file in files_below(folder, is_wanted=_is_wanted):
+            if file.inside in skipped:
+                continue
+            found[file.inside] = file
+            total_bytes += file.size_bytes()
+            if len(found) > _MAX_FILES or total_bytes > MAX_TOTAL_BYTES:
+                raise ConfigurationError(
+                    f"{folder}: more than {_MAX_FILES} files or {MAX_TOTAL_BYTES >> 20} MiB",
+                    "copy what its evaluator needs into a folder of its own, and import that",
+                )
     return found
 
 
-def _walk(folder: Path) -> Iterable[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.is_symlink():
-            continue
-        if path.is_file():
-            yield path
-        elif path.is_dir() and path.name not in _SKIPPED_FOLDERS:
-            yield from _walk(path)
+def _is_wanted(inside: str, is_folder: bool) -> bool:
+    path = PurePosixPath(inside)
+    if is_folder:
+        return is_path(inside) and path.name not in _SKIPPED_FOLDERS
+    return is_path(inside) and path.suffix.lower() not in _SKIPPED_SUFFIXES

@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from protocol.errors import ConfigurationError, Rejected
 from protocol.regions import Region, outside
+from trainer.host.folder_files import FolderFile
 from trainer.importing import scripts
 from trainer.importing.draft import (
     JUDGE_FILE,
@@ -30,7 +31,13 @@ from trainer.importing.draft import (
     safe_unit,
 )
 from trainer.importing.packages import packages_of
-from trainer.importing.reading import is_path, read_python, read_text
+from trainer.importing.reading import (
+    MAX_TOTAL_BYTES,
+    explaining_reads,
+    is_path,
+    read_python,
+    read_text,
+)
 from trainer.importing.toml_text import Value
 
 Direction: TypeAlias = Literal["min", "max"]
@@ -92,8 +99,8 @@ class SelfScored:
     title: str
     script: str
     settings: Mapping[str, Setting]
-    editable: Mapping[str, Path | bytes]
-    files: Mapping[str, Path | bytes]
+    editable: Mapping[str, FolderFile | bytes]
+    files: Mapping[str, FolderFile | bytes]
     metric: str
     unit: str
     direction: Direction
@@ -177,9 +184,9 @@ class SelfScored:
             table["guards"] = {name: dict(limit) for name, limit in self.guards.items()}
         return table
 
-    def _modules(self) -> list[Path]:
+    def _modules(self) -> list[FolderFile]:
         paths = [*self.editable.values(), *self.files.values()]
-        return [path for path in paths if isinstance(path, Path) and path.suffix == ".py"]
+        return [path for path in paths if isinstance(path, FolderFile) and path.suffix == ".py"]
 
     def _starts_processes(self) -> bool:
         """Whether a sandbox for a single process would not do."""
@@ -229,10 +236,12 @@ class SelfScored:
         return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _with_region(name: str, content: Path | bytes) -> str:
+def _with_region(name: str, content: FolderFile | bytes) -> str:
     """Return what a file's task calls it: with its region, where it has one as these systems do."""
-    data = content if isinstance(content, bytes) else content.read_bytes()
-    found = outside(data, Region(path=name, name=_REGION))
+    if isinstance(content, FolderFile):
+        with explaining_reads(content):
+            content = content.read(limit_bytes=MAX_TOTAL_BYTES)
+    found = outside(content, Region(path=name, name=_REGION))
     return name if isinstance(found, Rejected) else f"{name}#{_REGION}"
 
 

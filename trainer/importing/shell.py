@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
+from trainer.host.folder_files import FolderFile
 from trainer.importing.reading import read_text
 from trainer.sandbox.toolchains import toolchain_of
 
@@ -12,7 +12,7 @@ _SHELL: Final = "sh"
 _WORD: Final = re.compile(r"[\w+./-]+")
 
 
-def toolchains_of(commands: Iterable[str], scripts: Iterable[Path]) -> tuple[str, ...]:
+def toolchains_of(commands: Iterable[str], scripts: Iterable[FolderFile]) -> tuple[str, ...]:
     """Return a shell's own, and those of the compilers and interpreters that are named."""
     texts = [*commands, *(read_text(path) for path in scripts)]
     words = {word for text in texts for word in _WORD.findall(_without_comments(text))}

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from trainer.host.folder_files import FolderFile, find_file, named_files
 from trainer.importing.draft import Draft
 from trainer.importing.reading import (
     System,
     constant_texts,
+    explaining_reads,
     files_beside,
     read_python,
     read_text,
@@ -41,18 +43,19 @@ _TRUST: Final = (
 def read(folder: Path) -> Draft:
     """Return the task of a folder. Raises ConfigurationError if it is none of ShinkaEvolve's."""
     SYSTEM.check(folder)
-    evaluator = folder / _EVALUATOR
-    if not evaluator.is_file():
+    evaluator = find_file(folder, _EVALUATOR)
+    if evaluator is None:
         raise SYSTEM.missing(folder, f"there is no {_EVALUATOR}")
     tree = read_python(evaluator)
     if "program_path" not in read_text(evaluator):
         raise SYSTEM.missing(folder, f"{_EVALUATOR} takes no --program_path")
-    programs = [path for path in sorted(folder.glob("initial.*")) if path.is_file()]
+    with explaining_reads(folder):
+        programs = named_files(folder, "initial.*")
     if len(programs) != 1:
         raise SYSTEM.missing(folder, f"there are {len(programs)} files initial.* in it")
     program = programs[0]
-    runner = folder / _RUNNER
-    message, limit_s = _runner(runner) if runner.is_file() else ("", _TIMEOUT_S)
+    runner = find_file(folder, _RUNNER)
+    message, limit_s = _runner(runner) if runner else ("", _TIMEOUT_S)
     marked = "EVOLVE-BLOCK-START" in read_text(program)
     parts = ["Change only what stands between the EVOLVE-BLOCK marks."] if marked else []
     if message := message or _configured(folder):
@@ -80,7 +83,7 @@ def read(folder: Path) -> Draft:
     ).draft()
 
 
-def _runner(path: Path) -> tuple[str, int]:
+def _runner(path: FolderFile) -> tuple[str, int]:
     """Return what models are told and the seconds of an evaluation, as the runner has them."""
     tree = read_python(path)
     texts = constant_texts(tree)
@@ -98,7 +101,8 @@ def _runner(path: Path) -> tuple[str, int]:
 
 
 def _configured(folder: Path) -> str:
-    tables = [read_yaml(path) for path in sorted(folder.glob("*.yaml"))]
+    with explaining_reads(folder):
+        tables = [read_yaml(file) for file in named_files(folder, "*.yaml")]
     told = [text_in(table_in(table, "evo_config"), "task_sys_msg") for table in tables]
     return next((one for one in told if one), "")
 

@@ -9,10 +9,10 @@ import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError
+from trainer.host.folder_files import FolderFile
 from trainer.importing.extraction import Extract, bound_by, heading, names_in, segment
 
 BASE: Final = "AlgoTuneTasks"  # the package of the base class, which a judge stands in for
@@ -56,7 +56,7 @@ def register_task(name):
 class TaskModule:
     """A module, parsed, and the class in it that is the task."""
 
-    path: Path
+    path: FolderFile
     source: str
     tree: ast.Module
     task: ast.ClassDef
@@ -87,7 +87,7 @@ def candidate_text(module: TaskModule) -> str:
     return f"{top}\n{text}\n" if top else f"{text}\n"
 
 
-def _refuse_local(path: Path, statement: ast.ImportFrom) -> Path | None:
+def _refuse_local(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | None:
     if statement.level or (statement.module or "").split(".")[0] == BASE:
         raise ConfigurationError(
             f"{path}: solve needs `{ast.unparse(statement)}`, which a candidate has not",

@@ -7,10 +7,12 @@ Tables are pandas' where one of these imports it, else columns by name.
 
 import ast
 import json
+import os
 from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError
+from trainer.host.folder_files import FolderFile, find_file
 from trainer.importing.extraction import Extract, heading
 from trainer.importing.reading import read_python, read_text
 
@@ -221,14 +223,15 @@ def judge_text(folder: Path, *, answers: str, metric: str, data: str) -> str:
     Raises ConfigurationError if its split follows from no number, or if it needs what is not here.
     """
     extract = Extract(resolve=_resolve, given=_GIVEN, rewrite=_drawn, meanings=dict(_MEANINGS))
-    extract.take(folder / "prepare.py", ["prepare"])
+    prepare, grade = (_module(folder, name) for name in ("prepare.py", "grade.py"))
+    extract.take(prepare, ["prepare"])
     if not any(f"{_DRAWN}(" in text for text in extract.statements.values()):
         raise ConfigurationError(
-            f"{folder / 'prepare.py'}: it splits the data by no number (random_state=0 or the"
+            f"{prepare}: it splits the data by no number (random_state=0 or the"
             " like), so there is nothing to draw anew",
             "give its split a random_state, then bring it over again",
         )
-    extract.take(folder / "grade.py", ["grade"])
+    extract.take(grade, ["grade"])
     future = f"from __future__ import {', '.join(sorted(extract.future))}\n\n"
     has_pandas = any("pandas" in one for one in extract.imports)
     head = _HEAD.format(
@@ -239,31 +242,44 @@ def judge_text(folder: Path, *, answers: str, metric: str, data: str) -> str:
         pandas="import pandas\n" if has_pandas else "",
         reading=_WITH_PANDAS if has_pandas else _WITHOUT_PANDAS,
     )
-    top = heading(read_text(folder / "prepare.py"))
+    top = heading(read_text(prepare))
     return "\n\n".join(part for part in (top, head, extract.text(), _TAIL) if part)
 
 
-def _resolve(path: Path, statement: ast.ImportFrom) -> Path | None:
-    """Return the module of an import that lies beside, or in the checkout of MLE-bench around."""
+def _module(folder: Path, name: str) -> FolderFile:
+    """Return a module of a competition's folder.
+
+    Its root is the checkout of MLE-bench around the folder, if there is one, else the folder.
+    """
+    folder = folder.resolve()
+    root = next((one for one in folder.parents if one.name == _PACKAGE), folder)
+    found = find_file(root, (folder / name).relative_to(root))
+    if found is None:
+        raise ConfigurationError(f"{folder}: there is no {name}", "add it")
+    return found
+
+
+def _resolve(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | None:
+    """Return the module of an import that lies in the folder or the checkout around it."""
     module = statement.module or ""
     if statement.level:
-        base = path.parents[statement.level - 1]
-        found = base.joinpath(*module.split(".")).with_suffix(".py")
+        base = path.path.parents[min(statement.level, len(path.path.parents)) - 1]
+        wanted = base.joinpath(*module.split(".")).with_suffix(".py")
     elif module.split(".")[0] == _PACKAGE:
-        package = next((one for one in path.parents if one.name == _PACKAGE), None)
-        inside = module.split(".")[1:]
-        found = (package or path.parent / _PACKAGE).joinpath(*inside).with_suffix(".py")
+        package = path.root if path.root.name == _PACKAGE else path.path.parent / _PACKAGE
+        wanted = package.joinpath(*module.split(".")[1:]).with_suffix(".py")
     else:
         return None
-    if not found.is_file():
+    found = find_file(path.root, os.path.relpath(wanted, path.root))
+    if found is None:
         raise ConfigurationError(
             f"{path}: it needs `{ast.unparse(statement)}`, which is not here",
-            "bring the competition over from where it lies in a checkout of MLE-bench",
+            "import the competition from its place in a checkout of MLE-bench",
         )
     return found
 
 
-def _drawn(path: Path, source: str) -> str:
+def _drawn(path: FolderFile, source: str) -> str:
     """Return a module in which chance starts from the split's seed instead of a fixed number."""
     if path.name != "prepare.py":
         return source
