@@ -35,8 +35,10 @@ from node.loop.peer_reports import reports_of_others
 from node.loop.planning import aim_in_force
 from node.store.notes import notes_in_force
 from node.store.program_versions import keep_program
+from protocol.errors import ConfigurationError
 from protocol.rule import DEFAULT, Policy
 from protocol.units import NANO
+from trainer.host.folder_files import FolderFile
 from trainer.task_folder.task import Task
 from trainer.task_kinds import words_of
 
@@ -75,18 +77,26 @@ class ProgramText:
         if path is None:
             return self._text
         try:
-            with path.open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
+            data = self._beginning(path)
             if len(data) > MOST_BYTES:
                 fault = f"it is longer than {MOST_BYTES} bytes"
             else:
                 self._text = data.decode("utf-8")
+        except ConfigurationError as error:
+            fault = error.message
         except (OSError, UnicodeDecodeError) as error:
             fault = getattr(error, "strerror", None) or "it is not UTF-8"
         if fault and fault != self._told:
             self._say(f"{path} is not read: {fault}; what was read before stays in force")
         self._told = fault
         return self._text
+
+    def _beginning(self, path: Path) -> bytes:
+        """Return one byte too many at most. The task's own file may not lead out of its folder."""
+        if path == self._shipped:
+            return FolderFile(path.parent, path.name).beginning(limit_bytes=MOST_BYTES + 1)
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ JUDGE_LOCK: Final = "judge-requires.lock"  # the judge's
 _MAKING: Final = "making-"
 _TOLD: Final = ("Collecting ", "Downloading ", "Installing ")  # and not its warnings
 _LINES: Final = 1 << 20  # bytes of one line of pip's
+_MAX_LOCK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,13 @@ def packages_of_folder(
     """
     if not asked:
         return NO_PACKAGES
-    path = next((at / lock_name for at in folder.folders if (at / lock_name).is_file()), None)
+    path = folder.find(lock_name)
     if path is None:
         try:
             return installed(asked)
         except PackagesMissing:
             return Unmet(asked, folder.folders[0] / lock_name)
-    lock = path.read_bytes()
+    lock = path.read(limit_bytes=_MAX_LOCK_BYTES)
     found = packages_of_lock(lock)
     listed = found.lines if isinstance(found, Unmet) else lock.decode().splitlines()
     known = {each for line in listed for each in (line, line.partition("==")[0])}

@@ -10,6 +10,7 @@ from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, 
 from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
 from protocol.source import Source
 from protocol.units import NANO
+from trainer.host.folder_files import check_inside
 from trainer.program.data import LIMIT_S, MEMORY_BYTES, DataFolder, Means
 from trainer.program.environments import (
     JUDGE_LOCK,
@@ -240,8 +241,10 @@ def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], .
     if any(named) and not (fields.has("private") and fields.flag("private")):
         problem = "is there, and the task is not private"
         raise fields.error("data", problem, "data stay on this machine: write `private = true`")
-    root = folder.folders[0].resolve()
-    return tuple(tuple(DataFolder.read(one, root / one) for one in names) for names in named)
+    root = folder.folders[0]
+    return tuple(
+        tuple(DataFolder.read(one, check_inside(root, one)) for one in names) for names in named
+    )
 
 
 def _judge_limits(section: Fields) -> dict[str, int]:

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.errors import ConfigurationError
+from trainer.host.folder_files import read_plain
 
 TomlTable = Mapping[str, object]
+
+_MAX_BYTES = 4 << 20  # a catalogue of hundreds of whole scripts is a quarter of it
 
 
 def nearest(word: str, possible: Iterable[str]) -> str:
@@ -24,7 +27,7 @@ def nearest(word: str, possible: Iterable[str]) -> str:
 def read_toml(path: Path) -> TomlTable:
     """Read a TOML file. Raises ConfigurationError if it is missing or broken."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_plain(path, limit_bytes=_MAX_BYTES).decode())
     except OSError as error:
         raise ConfigurationError(
             f"{path}: cannot be read ({error.strerror})", "a task folder needs this file"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError, UsageError
+from trainer.host.folder_files import FolderFile, find_file, outside
 from trainer.task_folder.fields import Fields, nearest, read_toml
 from trainer.task_folder.harbor import refuse_harbor
 
@@ -18,6 +19,7 @@ OWN_TASKS: Final = "tasks"  # the folder under `data_dir` that holds the own-tex
 
 BUILTIN_FOLDER: Final = Path(__file__).parents[1] / "tasks"
 _MAX_EXTENDS = 3
+_MAX_FILE_BYTES = 64 << 20
 _OWN = ("ladder",)  # fields that nobody inherits
 
 
@@ -44,19 +46,29 @@ class TaskFolder:
 
     def locate(self, fields: Fields, name: str) -> Path:
         """Return where a file is that `fields` name. Raises ConfigurationError if outside."""
+        return self._file(fields, name).path
+
+    def _file(self, fields: Fields, name: str) -> FolderFile:
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise fields.error(name, "lies outside the task's folder", "name a file inside it")
-        found = (at / name for at in self.folders if (at / name).is_file())
-        return next(found, self.folders[0] / name)
+            raise outside(fields.path.parent, name, (fields.path.parent / name).resolve())
+        return self.find(name) or FolderFile(self.folders[0], name)
+
+    def find(self, name: str) -> FolderFile | None:
+        """Return the nearest file of this name, None if there is none.
+
+        Raises ConfigurationError if it leads out of its folder, or is no plain file.
+        """
+        found = (find_file(at, name) for at in self.folders)
+        return next((one for one in found if one is not None), None)
 
     def read(self, fields: Fields, name: str) -> bytes:
         """Return a file that `fields` name. Raises ConfigurationError if it cannot be read."""
-        path = self.locate(fields, name)
+        file = self._file(fields, name)
         try:
-            return path.read_bytes()
+            return file.read(limit_bytes=_MAX_FILE_BYTES)
         except OSError as error:
             raise ConfigurationError(
-                f"{path}: cannot be read ({error.strerror})",
+                f"{file}: cannot be read ({error.strerror})",
                 f"{fields.path.name} names it: add it",
             ) from error
 
@@ -73,7 +85,7 @@ def find_folder(wanted: str, own: Path) -> Path:
     path = Path(wanted).expanduser()
     if path.name == TASK_FILE:
         path = path.parent
-    if (path / TASK_FILE).is_file():
+    if find_file(path, TASK_FILE) is not None:
         return path
     if path.is_dir():
         raise UsageError(
@@ -86,6 +98,7 @@ def find_folder(wanted: str, own: Path) -> Path:
 def with_inherited(folder: Path) -> tuple[TaskFolder, Fields]:
     """Return the folders of a task, and all its fields."""
     folders = [folder]
+    find_file(folder, TASK_FILE)
     table = read_toml(folder / TASK_FILE)
     refuse_harbor(folder, table)
     extends = table.get("extends")

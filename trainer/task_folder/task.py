@@ -158,7 +158,7 @@ def read_task(
         source=source,
         title=title,
         program=folder.read(fields, program_name).decode(),
-        program_path=folder.locate(fields, program_name),
+        program_path=folder.locate(fields, program_name).resolve(),
         knobs=knobs,
         moves=moves,
         catalogue=_catalogue(folder, fields, source),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError
+from trainer.host.folder_files import FolderFile, files_below
 
 MIN_TEXT_BYTES: Final = 400_000  # below, the splits are too small to tell patches apart
 MAX_TEXT_BYTES: Final = 64 << 20  # a run reads less than 1 MB of it; all of it is held in memory
@@ -72,49 +73,66 @@ def split_texts(path: Path, texts: Sequence[tuple[str, bytes]]) -> TextSplits:
 
 def read_texts(path: Path) -> list[tuple[str, bytes]]:
     """Return the texts of a file or folder by relative path, hidden ones left out."""
-    files = [path] if path.is_file() else _files_below(path)
+    # A link named by the user may lead anywhere; one inside the folder may not lead out of it.
+    is_folder = path.is_dir()
+    files = _files_below(path) if is_folder else _named(path.resolve())
     if not files:
         raise ConfigurationError(
             f"{path}: there is no text", "give a text file or a folder of them"
         )
-    total = sum(file.stat().st_size for file in files)
-    if total > MAX_TEXT_BYTES:
-        raise ConfigurationError(
-            f"{path}: {total} bytes are more than the {MAX_TEXT_BYTES} that are supported",
-            "give a part of it: a run on a CPU reads less than a megabyte",
-        )
-    texts = []
+    texts, left = [], MAX_TEXT_BYTES
     for file in files:
-        content = _read(file)
-        name = "" if file == path else file.relative_to(path).as_posix()
-        texts.append((name, content))
+        content = _read(file, left)
+        left -= len(content)
+        if left < 0:
+            raise ConfigurationError(
+                f"{path}: more than the {MAX_TEXT_BYTES} bytes that are supported",
+                "give a part of it: a run on a CPU reads less than a megabyte",
+            )
+        texts.append((file.inside if is_folder else "", content))
+    for file, (_, content) in zip(files, texts, strict=True):
+        _check_text(file, content)
     return texts
 
 
-def _files_below(folder: Path) -> list[Path]:
-    return [
-        file
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-        and not file.is_symlink()
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    ]
+def _named(path: Path) -> list[FolderFile]:
+    return [FolderFile(path.parent, path.name)] if path.exists() else []
 
 
-def _read(file: Path) -> bytes:
+def _files_below(folder: Path) -> list[FolderFile]:
+    """Return a folder's files, hidden ones and links left out. Refuses a link that leads out."""
     try:
-        content = file.read_bytes()
-        content.decode()
+        found = [
+            file
+            for file in files_below(folder, is_wanted=lambda inside, _: "/." not in f"/{inside}")
+            if not file.path.is_symlink()
+        ]
     except OSError as error:
         raise ConfigurationError(
-            f"{file}: cannot be read ({error.strerror})", "mend its permissions, or leave it out"
+            f"{error.filename or folder}: cannot be read ({error.strerror})",
+            "make it readable, or leave it out",
         ) from error
+    return sorted(found, key=lambda file: file.path)
+
+
+def _read(file: FolderFile, most: int) -> bytes:
+    """Return a file's first `most` bytes and one more, which is one too many."""
+    try:
+        return file.beginning(limit_bytes=most + 1)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file}: cannot be read ({error.strerror})", "make it readable, or leave it out"
+        ) from error
+
+
+def _check_text(file: FolderFile, content: bytes) -> None:
+    try:
+        content.decode()
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             f"{file}: not UTF-8 text, see the byte at offset {error.start}",
             "convert the file to UTF-8, or keep it out of the folder",
         ) from error
-    return content
 
 
 def _blocks(text: bytes, size: int) -> Iterator[bytes]:
