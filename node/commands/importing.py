@@ -1,6 +1,6 @@
 """`import`: bundles, and what other tools wrote about their experiments."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -13,7 +13,7 @@ from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.settings.config import config_of
 from node.store.blobs import Blobs
-from node.store.foreign_logs import read_log
+from node.store.foreign_logs import MAX_LOG_BYTES, read_log
 from node.store.foreign_rows import Form
 from node.store.imported import sources_on_branch
 from node.store.intake import Quotas
@@ -21,6 +21,7 @@ from node.store.store import Store
 from node.terminal.terminal import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.source import Source
+from trainer.host.folder_files import find_file
 
 _RESULTS = "results.tsv"
 _LEDGER = "rigor_ledger.jsonl"
@@ -80,6 +81,35 @@ def bundle(path: Path, as_json: bool) -> None:
 _path = click.argument("path", type=click.Path(path_type=Path))
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The file to import: the one that the user named, or `inside` the folder that they named."""
+
+    named: Path
+    inside: str = ""
+
+    @property
+    def path(self) -> Path:
+        return self.named / self.inside
+
+    @property
+    def folder(self) -> Path:
+        """Where its repository is."""
+        return self.named if self.inside else self.named.parent
+
+    def read(self, form: Form) -> bytes:
+        """Return its bytes, one more than a log may have at most.
+
+        Raises UsageError if there is none, ConfigurationError if it is refused.
+        """
+        root = self.named if self.inside else self.named.resolve().parent
+        file = find_file(root, self.inside or self.named.resolve().name)
+        if file is None:
+            raise UsageError(f"there is no file {self.path}", f"name the file that {form} wrote")
+        with explaining_faults(self.path):
+            return file.beginning(limit_bytes=MAX_LOG_BYTES + 1)
+
+
 def _source_options(command: F) -> F:
     branch = click.option(
         "--branch", help="Take the rows' sources from this branch [HEAD, in a repository]."
@@ -101,8 +131,8 @@ def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> 
     which way is better, unless it is bits per byte, a loss or an error, follows from what was kept.
     What does not read as an experiment is kept as text and counted.
     """
-    table = path / _RESULTS if path.is_dir() else path
-    _tell([_imported("autoresearch", table, branch=branch, edited=edited)], as_json)
+    place = _Place(path, _RESULTS) if path.is_dir() else _Place(path)
+    _tell([_imported("autoresearch", place, branch=branch, edited=edited)], as_json)
 
 
 @import_.command("pi-autoresearch")
@@ -114,7 +144,7 @@ def pi_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) 
 
     What does not read, such as a torn last line, is kept as text and counted.
     """
-    _tell([_imported("pi-autoresearch", path, branch=branch, edited=edited)], as_json)
+    _tell([_imported("pi-autoresearch", _Place(path), branch=branch, edited=edited)], as_json)
 
 
 @import_.command("at-home")
@@ -125,7 +155,7 @@ def at_home(path: Path, as_json: bool) -> None:
 
     `arnode export results.tsv --imported ID` gives them back byte for byte.
     """
-    _tell([_imported("at-home", path)], as_json)
+    _tell([_imported("at-home", _Place(path))], as_json)
 
 
 @import_.command("n-autoresearch")
@@ -138,10 +168,11 @@ def n_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -
     A history is what `POST /api/experiment/history` answers. In a checkout they are read from
     data/state_store.db, in which iii-engine keeps them.
     """
-    kept = [path / one for one in _STATE] if path.is_dir() else [path]
-    file = next((one for one in kept if one.is_file()), kept[0])
-    folder = path if path.is_dir() else path.parent
-    _tell([_imported("n-autoresearch", file, folder=folder, branch=branch, edited=edited)], as_json)
+    place = _Place(path)
+    if path.is_dir():
+        there = [one for one in _STATE if find_file(path, one) is not None]
+        place = _Place(path, there[0] if there else _STATE[0])
+    _tell([_imported("n-autoresearch", place, branch=branch, edited=edited)], as_json)
 
 
 @import_.command("autoresearch-mlx")
@@ -154,12 +185,12 @@ def autoresearch_mlx(path: Path, branch: str | None, edited: str, as_json: bool)
     A ledger's figure is the mean of a configuration's runs. With --json the second of two files
     stands under `beside`.
     """
-    files = [path]
+    places = [_Place(path)]
     if path.is_dir():
-        there = [path / name for name in (_RESULTS, _LEDGER) if (path / name).is_file()]
-        files = there or [path / _RESULTS]
+        there = [name for name in (_RESULTS, _LEDGER) if find_file(path, name) is not None]
+        places = [_Place(path, name) for name in there or [_RESULTS]]
     _tell(
-        [_imported("autoresearch-mlx", file, branch=branch, edited=edited) for file in files],
+        [_imported("autoresearch-mlx", place, branch=branch, edited=edited) for place in places],
         as_json,
     )
 
@@ -173,22 +204,19 @@ def _tell(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
 
 def _imported(
     form: Form,
-    path: Path,
+    place: _Place,
     *,
-    folder: Path | None = None,
     branch: str | None = None,
     edited: str = "train.py",
 ) -> tuple[dict[str, object], str]:
-    """Keep what another tool wrote; return what scripts and people are told of it.
+    """Keep what another tool wrote; return the document and the line that report it.
 
-    It stays unsigned and unverified, and never ranks. `folder` is where its repository is.
+    It stays unsigned and unverified, and never ranks.
     """
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}", f"name the file that {form} wrote")
-    with explaining_faults(path):
-        log = read_log(form, path.read_bytes(), str(path))
+    path = place.path
+    log = read_log(form, place.read(form), str(path))
     labels = {row.label for row in log.read}
-    sources = _sources(folder or path.parent, branch, edited, labels)
+    sources = _sources(place.folder, branch, edited, labels)
     home = Home.here()
     with home.lock(), Store.open(home) as store:
         identity, is_new = store.imported.keep(

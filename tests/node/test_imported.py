@@ -3,7 +3,7 @@
 import json
 import os
 import random
-import subprocess
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -11,12 +11,14 @@ import pytest
 
 from node.home.home import Home
 from node.store.blobs import Blobs
-from node.store.foreign_logs import read_log
+from node.store.foreign_logs import FORMS, read_log
 from node.store.foreign_rows import Form, Segment
 from node.store.salvage import salvage
 from node.store.schema import MIGRATIONS, connect, migrate
 from node.store.store import Store
 from tests.node.test_commands import arnode
+from tests.outsiders import OUTSIDERS, REFUSED, secret_next_to
+from tests.untrusted_repositories import LEADING, MARK, git, hostile, repository
 
 HEADER = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
 ROWS = 126
@@ -25,24 +27,6 @@ ROWS = 126
 @pytest.fixture(autouse=True)
 def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
-
-
-def git(folder: Path, *words: str) -> str:
-    """Run git as somebody with no configuration."""
-    environment = {
-        **os.environ,
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        **{
-            f"GIT_{who}_{what}": "a@b"
-            for who in ("AUTHOR", "COMMITTER")
-            for what in ("NAME", "EMAIL")
-        },
-    }
-    done = subprocess.run(
-        ["git", "-C", str(folder), *words], check=True, capture_output=True, text=True,
-        env=environment,
-    )  # fmt: skip
-    return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -278,3 +262,84 @@ def test_a_missing_branch_or_file_is_named(
     assert "no imported file's id begins with `0000`" in arnode(
         capsys, "export", "results.tsv", "--imported", "0000", code=2
     )
+
+
+@pytest.mark.parametrize("name", ["fetch: uploadpack", "fetch: ext", "include"])
+def test_a_checkouts_configuration_runs_nothing(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = hostile(tmp_path / "evil", name)
+    commit = git(folder, "rev-parse", "--short", "HEAD")
+    (folder / "results.tsv").write_text(f"{HEADER}{commit}\t1.0\t0.1\tkeep\tbaseline\n")
+    said = json.loads(arnode(capsys, "import", "autoresearch", str(folder), "--json"))
+    assert said["with_source"] == (0 if name.startswith("fetch") else 1)
+    assert not (folder / MARK).exists()
+
+
+@pytest.mark.parametrize("name", LEADING)
+def test_a_checkout_that_leads_to_another_repository_is_refused(
+    name: str, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, secret = repository(tmp_path / "evil"), repository(tmp_path / "secret")
+    (secret / "train.py").write_text("KEY = 'secret'\n")
+    git(secret, "commit", "-aqm", "a secret")
+    commit = git(secret, "rev-parse", "--short", "HEAD")
+    (folder / "results.tsv").write_text(f"{HEADER}{commit}\t1.0\t0.1\tkeep\tbaseline\n")
+    LEADING[name](folder, secret)
+    said = arnode(capsys, "import", "autoresearch", str(folder), code=6)
+    assert ("Traceback" in said, said.count("\n")) == (False, 2)
+    with closing(Store.open(home)) as store:
+        assert store.imported.listed() == []
+
+
+IN_FOLDERS = [
+    ("autoresearch", "results.tsv"),
+    ("n-autoresearch", "data/state_store.db/experiments.bin"),
+    ("n-autoresearch", "experiments.bin"),
+    ("autoresearch-mlx", "results.tsv"),
+    ("autoresearch-mlx", "rigor_ledger.jsonl"),
+]
+
+
+@pytest.mark.parametrize("outsider", OUTSIDERS)
+@pytest.mark.parametrize(("form", "name"), IN_FOLDERS)
+def test_a_log_that_leads_out_of_its_folder_or_is_no_file_is_refused(
+    form: str, name: str, outsider: str, home: Home, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    secret = secret_next_to(tmp_path)
+    (secret / "id_rsa").write_text(f"{HEADER}abcdef0\t1.0\t0.1\tkeep\tbaseline\n")
+    OUTSIDERS[outsider](tmp_path / "night" / name, secret)
+    said = arnode(capsys, "import", form, str(tmp_path / "night"), code=6)
+    assert re.search(REFUSED, said)
+    assert said.count("\n") == 2
+    with closing(Store.open(home)) as store:
+        assert store.imported.listed() == []
+
+
+@pytest.mark.parametrize("form", [*FORMS, "bundle"])
+def test_a_named_file_is_a_plain_one(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    said = arnode(capsys, "import", form, str(tmp_path / "pipe"), code=2 if form == "bundle" else 6)
+    assert re.search(r"is a FIFO|is not a file", said)
+
+
+def test_a_huge_log_is_refused_without_being_read_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "results.tsv").open("wb") as file:
+        file.truncate(1 << 40)
+    said = arnode(capsys, "import", "autoresearch", str(tmp_path), code=2)
+    assert "larger than 64 MB" in said
+
+
+def test_a_named_log_may_be_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "table").write_text(f"{HEADER}abcdef0\t1.0\t0.1\tkeep\tbaseline\n")
+    (tmp_path / "link.tsv").symlink_to("real/table")
+    said = json.loads(
+        arnode(capsys, "import", "autoresearch", str(tmp_path / "link.tsv"), "--json")
+    )
+    assert said["read"] == 1
