@@ -135,7 +135,7 @@ def test_what_is_not_run_is_right() -> None:
                 assert "/" not in folder or folder == ".venv/bin/activate"
             case [pip, "install", "."] if pip.endswith("/bin/pip"):
                 assert project["build-system"]["build-backend"] == "hatchling.build"
-                assert project["project"]["scripts"]["arnode"] == "node.commands.cli:main"
+                assert project["project"]["scripts"]["arnode"] == "node.__main__:main"
             case _:
                 pytest.fail(f"nobody checks this line of the README: {line}")
 

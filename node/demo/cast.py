@@ -5,7 +5,6 @@ They live on one lifeline, so that none outlives the demo, whatever ends that.
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,11 @@ from node.home.home import Home
 from node.processes.lifeline import Lifeline
 from node.settings.addresses import Address, parse_address
 from protocol.errors import ArnodeError
+from trainer.host.interpreter import program_command
 
 NETWORK: Final = "demo"
 TASK: Final = "tiny-short"
+ARNODE: Final = "node.commands.cli"  # the module of the `arnode` command
 _LISTEN = "/ip4/127.0.0.1/tcp/0"
 _LISTENING = "listening at "
 _STARTED_WITHIN_S = 60.0
@@ -45,14 +46,16 @@ class Cast:
         self._lifeline = Lifeline(root if is_temporary else None)
         self._actors: list[Actor] = []
 
-    async def start(self, name: str, command: Sequence[str], settings: Mapping[str, str]) -> Actor:
-        """Run `python -m` a program on a home of its own."""
+    async def start(
+        self, name: str, module: str, arguments: Sequence[str], settings: Mapping[str, str]
+    ) -> Actor:
+        """Run a module's `main` on a home of its own."""
         home = Home(self._root / name)
         home.prepare()
         own = {key: value for key, value in os.environ.items() if not key.startswith("ARNODE_")}
         with home.root.with_suffix(".log").open("wb") as log:
             process = await self._lifeline.start(
-                [sys.executable, "-m", *command],
+                [*program_command(module, flags=()), *arguments],
                 env={
                     **own,
                     "ARNODE_HOME": str(home.root),

@@ -1,4 +1,4 @@
-"""A node that runs nothing and signs that it gained: `python -m node.demo.liar LINE`.
+"""A node that runs nothing and signs that it gained; its argument is an invite.
 
 It lies through the front door, with records as valid as anybody's.
 """
@@ -132,7 +132,3 @@ def _run(seed: int, role: Role, nano: int) -> Run:
         tokens=38_400,
         peak_mem_bytes=300_000_000,
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Final
 
 from agent.source.edits import reapply
-from node.demo.cast import NETWORK, TASK, Actor, Cast, address_of, ended
+from node.demo.cast import ARNODE, NETWORK, TASK, Actor, Cast, address_of, ended
 from node.demo.liar import CLAIMED_SD, idle_patch
 from node.home.control import Message, call, is_running
 from node.home.home import Home
@@ -96,20 +96,22 @@ async def play(root: Path, tell: Tell, progress: Progress, *, is_temporary: bool
         shutil.copytree(root / "data", home.data, dirs_exist_ok=True)
     async with aclosing(Cast(root, is_temporary=is_temporary)) as cast:
 
-        async def start(name: str, *command: str, settings: dict[str, str] | None = None) -> Actor:
+        async def start(
+            name: str, module: str, *arguments: str, settings: dict[str, str] | None = None
+        ) -> Actor:
             shared = {"ARNODE_NET": NETWORK, "ARNODE_WEB": "none"}
-            return await cast.start(name, command, {**shared, **(settings or {})})
+            return await cast.start(name, module, arguments, {**shared, **(settings or {})})
 
         create_network(Home(root / "bootstrap"), Network(name=NETWORK))
-        bootstrap = await start("bootstrap", "node", "bootstrap", "run", "--http", "none")
+        bootstrap = await start("bootstrap", ARNODE, "bootstrap", "run", "--http", "none")
         address = await address_of(bootstrap)
         line = write_invite(Network(name=NETWORK, bootstrap=(address,)))
         joining = ("--task", TASK, "--join", line)
         actors = [
             bootstrap,
             await start("liar", "node.demo.liar", line),
-            await start("finder", "node", "start", *joining, settings=_FINDER),
-            await start("checker", "node", "start", *joining, settings=_CHECKER),
+            await start("finder", ARNODE, "start", *joining, settings=_FINDER),
+            await start("checker", ARNODE, "start", *joining, settings=_CHECKER),
         ]
         story = _Story(task, actors, tell)
         async with asyncio.timeout(LIMIT_S):

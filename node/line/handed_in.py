@@ -33,7 +33,7 @@ def check_submission(source: Source, task: Task) -> None:
     for name, data in source.files:
         if name.endswith(".py") and parse(data) is None:
             raise UsageError(
-                f"this cannot be tried: {name} is not Python", f"`python -m py_compile {name}`"
+                f"this cannot be tried: {name} is not Python", f"`python -I -m py_compile {name}`"
             )
 
 

@@ -6,7 +6,6 @@ does beside proposing. The home is new: it knows nothing of what another block f
 
 import os
 import shutil
-import sys
 import time
 from asyncio import subprocess, wait_for
 from collections.abc import Callable, Iterable
@@ -28,6 +27,7 @@ from protocol.errors import ArnodeError
 from protocol.fields import Mapped, Natural
 from protocol.source import Source
 from protocol.units import NANO
+from trainer.host.interpreter import program_command
 from trainer.task_folder.task import Task
 
 _LOOKED_S: Final = 1.0
@@ -143,7 +143,8 @@ class Block:
         return self.home.root / "said"
 
     def _command(self) -> list[str]:
-        command = [sys.executable, "-m", "node", "start", "--task", self.folder]
+        command = program_command("node.commands.cli", flags=())
+        command += ["start", "--task", self.folder]
         command += ["--for", f"{round(self.seconds)}s", "--network", "none", "--web", "none"]
         for entry in self.side.agents:
             command += ["--agent", entry]

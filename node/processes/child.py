@@ -1,9 +1,9 @@
-"""Programs of the node's own that run as processes beside it: each started in its profile, spoken
-with over a channel, heard on stderr, ended in any case.
+"""Programs of the node's own that run as processes next to it, each started in its profile.
 
-Those that meet a network run no stranger's code, so they also run where there is no sandbox, with
-a warning. Arguments and environment hold nothing of the node; all that a program learns comes over
-its channel, which is its standard input and ends with the core, however that ends.
+The node speaks with them over a channel, logs what they write to stderr, and ends them in any case.
+They run no untrusted code, so they also run where there is no sandbox, with a warning. Arguments
+and environment hold nothing of the node; all that a program learns comes over its channel, which is
+its standard input and ends with the core, however that ends.
 """
 
 import asyncio
@@ -13,18 +13,17 @@ import logging
 import os
 import re
 import socket
-import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-import node
 from node.processes.channel import Channel
 from protocol.errors import SafetyError
 from protocol.framing import Framing
+from trainer.host.interpreter import program_command
 from trainer.sandbox.fence import fenced
 
 # With its channel closed it parts from its peers, then ends by itself.
@@ -34,40 +33,34 @@ LINES_PER_MINUTE: Final = 30
 LINE_LIMIT: Final = 300  # characters
 _log = logging.getLogger(__name__)
 M = TypeVar("M")
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {} import main; main()"
 BARE: Final = {"PATH": os.defpath}  # the environment of programs that know nothing of the node
-
-
-def program_command(module: str, *, flags: Sequence[str] = ("-I", "-B")) -> list[str]:
-    """Return the command that runs a module's `main`, wherever it is started; arguments follow."""
-    root = Path(node.__file__).resolve().parents[1]
-    return [sys.executable, *flags, "-c", _START.format(module), str(root)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program(Generic[M]):
-    """What runs as a process beside the node, and how one speaks with it.
+    """A process next to the node, and how the node speaks with it.
 
     `name`: what it is called in messages, as "the network process". `module`: the one whose `main`
     it is. `framing`: of the messages that both send. `hidden`: folders that it must not see, the
-    node's home first; None for what reads no network, and runs without a fence. `is_cached`:
-    whether Python may keep what it compiles.
+    node's home first; None runs it without a fence, with all rights of the user. A fenced process
+    writes no file; `is_networked`: whether it may open sockets. `is_cached`: whether Python may
+    keep what it compiles, outside a fence.
     """
 
     name: str
     module: str
     framing: Framing[M]
     hidden: tuple[Path, ...] | None
+    is_networked: bool = True
     is_cached: bool = False
 
     def command(self) -> list[str]:
         """Return the command that runs it. This may try the sandbox, which takes a while."""
-        flags = ("-I",) if self.is_cached else ("-I", "-B")
-        command = program_command(self.module, flags=flags)
+        command = program_command(self.module, flags=() if self.is_cached else ("-B",))
         if self.hidden is None:
             return command
         try:
-            return fenced(command, hidden=self.hidden, is_networked=True)
+            return fenced(command, hidden=self.hidden, is_networked=self.is_networked)
         except SafetyError as fault:
             _warn_once(f"{self.name} sees the node's home: {fault.message} ({fault.hint})")
             return command

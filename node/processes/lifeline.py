@@ -4,7 +4,6 @@ import fcntl
 import os
 import shutil
 import stat
-import sys
 import tempfile
 from asyncio import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from node.processes import guard
+from trainer.host.interpreter import python_command
 
 _TEMPORARY: Final = "arnode-demo-"
 
@@ -39,7 +39,7 @@ class Lifeline:
         from asyncio import create_subprocess_exec
 
         return await create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-B", guard.__file__),
+            *(*python_command("-S", "-B"), guard.__file__),
             *(str(self._folder or ""), *command),
             stdin=self._theirs,
             stdout=stdout,

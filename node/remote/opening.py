@@ -9,7 +9,6 @@ from typing import Final
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.line.open_task import audit_key_of
-from node.processes.child import program_command
 from node.remote.command_link import CommandLink
 from node.remote.contract import PROGRAM, Opening
 from node.remote.lanes import Link, RemoteLanes, opened_lanes
@@ -20,6 +19,7 @@ from node.settings.own_address import HERE, LaneHost, lane_host
 from node.terminal.progress import Progress
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import is_for_cards
+from trainer.host.interpreter import program_command
 from trainer.task_folder.task import Task
 
 # No question that nobody answers; a machine that hangs is noticed within 15 s.
@@ -96,7 +96,7 @@ def _commands(config: Config, task: Task) -> Iterator[list[str]]:
         for number in range(named.lanes):
             cards = [str(number)] if is_for_cards(task.manifest) else []
             if named.host == HERE:
-                yield [*program_command(PROGRAM, flags=("-I",)), *cards]
+                yield [*program_command(PROGRAM, flags=()), *cards]
                 continue
             there = [*config.lane_command, *(["--gpus", *cards] if cards else [])]
             yield [*_SSH, named.host, "--", shlex.join(there)]  # a shell reads it there

@@ -13,9 +13,9 @@ from typing import Final
 
 import ray
 
-from node.processes.child import program_command
 from node.remote.contract import PROGRAM, RAW
 from protocol.framing import ChannelError
+from trainer.host.interpreter import program_command
 
 _WAITING: Final = 1024  # messages that nobody has asked for yet
 _TAKEN_AT_ONCE: Final = 64
@@ -38,7 +38,7 @@ class LaneHost:
         self._heard = asyncio.Queue(_WAITING)
         gpus = [str(gpu) for gpu in ray.get_gpu_ids()]
         self._process = await asyncio.create_subprocess_exec(
-            *program_command(PROGRAM, flags=("-I",)),
+            *program_command(PROGRAM, flags=()),
             *gpus,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

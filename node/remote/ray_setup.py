@@ -8,7 +8,6 @@ given, and whoever has the token runs code as their user: a firewall or a VPN be
 import os
 import secrets
 import stat
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from node.home.home import Home
 from node.settings.config import Config
 from node.settings.own_address import LOCAL
 from protocol.errors import ConfigurationError
+from trainer.host.interpreter import python_command
 
 _NODE_PORTS: Final = ("--node-manager-port", "--object-manager-port", "--runtime-env-agent-port")
 _FIRST_NODE_PORT: Final = 6380
@@ -101,6 +101,7 @@ def environment(token: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
+        "PYTHONSAFEPATH": "1",  # Ray starts Pythons of its own, in whatever folder it was started
         **_HEALTH,
     }
 
@@ -121,7 +122,7 @@ def _command(given: list[str], lanes: int | None) -> list[str]:
     ports += [f"--min-worker-port={_FIRST_WORKER_PORT}", f"--max-worker-port={_LAST_WORKER_PORT}"]
     more = ["--disable-usage-stats", f"--object-store-memory={_OBJECT_STORE_BYTES}", "--block"]
     count = [] if lanes is None else [f"--num-cpus={lanes}"]
-    return [sys.executable, "-m", "ray.scripts.scripts", "start", *given, *ports, *count, *more]
+    return [*python_command("-m", "ray.scripts.scripts"), "start", *given, *ports, *count, *more]
 
 
 def local_options(lanes: int | None) -> Mapping[str, object]:

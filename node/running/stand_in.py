@@ -18,12 +18,13 @@ from node.home.home import Home
 from node.line.strangers_task import strangers_task
 from node.line.task_in_use import STAND_IN
 from node.loop.research import Research
-from node.processes.child import printable, program_command
+from node.processes.child import printable
 from node.processes.lifeline import Lifeline
 from node.running.loading import GENTLY, NowAndThen, pauses
 from node.settings.config import Config
 from node.terminal.durations import span_words
 from protocol.errors import ConfigurationError
+from trainer.host.interpreter import program_command
 from trainer.proving.faults import Fault
 from trainer.task_folder.task import Download, NotPreparedError
 from trainer.task_kinds import card_to_be_had, kind_of, load_task
@@ -156,7 +157,7 @@ class Preparation:
         lifeline = Lifeline()
         process = await lifeline.start(
             [
-                *program_command("node.commands.cli", flags=("-P",)),
+                *program_command("node.commands.cli", flags=()),
                 *("task", "prepare", self._wanted, "--first"),
             ],
             stdout=asyncio.subprocess.DEVNULL,

@@ -1,8 +1,8 @@
-"""Has a stranger's source inspected by a child process, and turns every failure into a mark.
+"""Has untrusted source inspected by a child process, and turns every failure into a mark.
 
-The child (`agent.source.inspector`) may crash, hang or lie about messages; it gets no environment,
-no descriptors but a file to read and one to write, and a time limit. What cannot be inspected
-counts as marked.
+The child (`agent.source.inspector`) may crash, hang or lie about messages; it gets a fence, a time
+limit, no environment, and no descriptors but a file to read and one to write. What cannot be
+inspected counts as marked.
 """
 
 import signal
@@ -14,12 +14,13 @@ from typing import BinaryIO
 from agent.source.capabilities import CapabilityMark
 from agent.source.inspector import CPU_S, MESSAGE_BYTES, Inspected, InspectionRequest
 from node.home.home import Home
-from node.processes.child import BARE, program_command
+from node.processes.child import BARE
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected, SafetyError
 from protocol.hygiene import MAX_FILE_BYTES
 from protocol.manifest import MAX_FILES
 from protocol.source import Source
+from trainer.host.interpreter import program_command
 from trainer.sandbox.fence import fenced
 
 LIMIT_S = 6 * CPU_S  # wall-clock; a busy machine gives it a part of a processor
@@ -45,7 +46,7 @@ class Inspection:
 
 
 def inspector_command() -> list[str]:
-    """Return the command that answers one request on stdin, without sight of the node's home.
+    """Return the command that answers one request on stdin, behind a fence.
 
     Raises SafetyError where there is no sandbox.
     """

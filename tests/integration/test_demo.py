@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.traps import Traps
 from trainer.sandbox.tier import probe_tier
 
 pytestmark = pytest.mark.skipif(
@@ -43,7 +44,8 @@ WITNESS = """
 import ctypes, os, signal, subprocess, sys
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 number = getattr(signal, sys.argv[1])
-demo = subprocess.Popen([sys.executable, "-m", "node", "demo"], stderr=subprocess.PIPE, text=True)
+command = [sys.executable, "-I", "-m", "node", "demo"]
+demo = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 for line in demo.stderr:
     if "four nodes run" in line:
         demo.send_signal(number)
@@ -61,17 +63,21 @@ except ChildProcessError:
 
 @pytest.mark.parametrize(("number", "code"), [("SIGTERM", 130), ("SIGKILL", -9)])
 @pytest.mark.timeout(150)
-def test_nothing_of_it_outlives_it(tmp_path: Path, number: str, code: int) -> None:
+def test_nothing_of_it_outlives_it(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, number: str, code: int
+) -> None:
+    traps = Traps(tmp_path_factory.mktemp("here"))
     done = subprocess.run(
-        [sys.executable, "-c", WITNESS, number],
+        [sys.executable, "-I", "-c", WITNESS, number],
         env={**os.environ, "TMPDIR": str(tmp_path)},
-        cwd=Path(__file__).parents[2],
+        cwd=traps.folder,
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
     assert done.stdout.split()[0] == str(code), done.stderr
+    assert traps.imported == ""
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ import torch
 from node.home.home import Home
 from node.store.store import Store
 from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, running_node
+from tests.traps import Traps
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_loads_into_its_script_and_continues_a_text_without_arnode(
     home: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "model"
-    told = arnode_json(home, "head", *TASK_FLAGS, "--weights", str(folder))
+    folder, here = tmp_path / "model", tmp_path / "here"
+    here.mkdir()
+    traps = Traps(here, without=("node", "site", "sitecustomize", "typing", "pathlib"))
+    words = (*TASK_FLAGS, "--weights", str(folder), "--json")
+    told = json.loads(arnode(home, "head", *words, cwd=here).stdout)
+    assert traps.imported == ""
     assert sorted(told["files"]) == sorted(path.name for path in folder.iterdir())
     assert told["foreign_lines"] == 0
     assert (folder / "train.py").read_text() == arnode(home, "head").stdout

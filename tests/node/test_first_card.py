@@ -206,7 +206,7 @@ def pod(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     ("break_it", "name"),
     [
         (cpu_build, "cpu-build: torch here is built for the CPU alone; `tiny` runs"),
-        (cpu_build, f"run `{sys.executable} -m trainer.cards.install_torch cu1"),
+        (cpu_build, f"run `{sys.executable} -I -m trainer.cards.install_torch cu1"),
         (taken, "card-taken: others hold"),
         (lost, "card-lost: the card GPU-"),
         (full_disk, "disk-full: 2.6 GB are needed under"),

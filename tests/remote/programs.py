@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from node.home.home import Home
-from node.processes.child import program_command
 from node.remote.command_link import CommandLink
 from node.remote.contract import Opening
 from node.remote.lanes import RemoteLanes, opened_lanes
 from node.store.jobs import PlannedRun
 from node.store.store import Store
+from trainer.host.interpreter import program_command
 from trainer.host.processes import family_of
 from trainer.task_folder.task import Task
 
@@ -49,7 +49,7 @@ class LaneHome:
         return cls(root=root, task=task, folder=folder)
 
     def command(self) -> list[str]:
-        program = program_command("node.remote.lane", flags=("-I",))
+        program = program_command("node.remote.lane", flags=())
         return ["env", f"ARNODE_HOME={self.root}", *program]
 
     @asynccontextmanager

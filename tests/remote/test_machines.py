@@ -16,7 +16,6 @@ import yaml  # type: ignore[import-untyped]
 from node.commands import cli
 from node.documents.timeline import timeline_document
 from node.home.home import Home
-from node.processes.child import program_command
 from node.remote.ray_setup import environment, head_command, local_options, worker_command
 from node.settings.own_address import LaneHost, lane_host, own_host, ray_cluster
 from node.store.store import Store
@@ -24,6 +23,7 @@ from protocol.errors import Rejected
 from protocol.record_kinds import ResultBody
 from tests.conftest import SHORT_TASK
 from tests.remote.programs import ended_runs, programs_in
+from trainer.host.interpreter import program_command
 
 DOCS = Path(__file__).parents[2] / "docs"
 MACHINES = DOCS / "machines"

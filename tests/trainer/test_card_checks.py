@@ -80,7 +80,7 @@ def test_driver_build_and_card_must_fit(
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/gcc")
     fault = software_fault(card_of(capability, cuda_driver))
     assert (fault.name if fault else "") == name
-    command = f"`{sys.executable} -m trainer.cards.install_torch {mend}`"
+    command = f"`{sys.executable} -I -m trainer.cards.install_torch {mend}`"
     assert fault is None or command in fault.hint
 
 

@@ -1,12 +1,13 @@
 """torch's build for the driver and the cards, as `make setup` and a command bring it.
 
 The outermost programs are others: `nvidia-smi`, `uv` and `pip` write down how they were called, and
-put a torch of a version file there. Python runs without its packages, as in a new environment.
+put a torch of a version file there. Python is that of a new environment, without packages.
 """
 
 import shutil
 import subprocess
 import sys
+import venv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,10 @@ class Machine:
 
     here: Path
 
+    @property
+    def python(self) -> str:
+        return str(self.here / "environment" / "bin" / "python")
+
     def program(self, name: str, text: str) -> None:
         path = self.here / "bin" / name
         path.write_text(text)
@@ -102,9 +107,9 @@ class Machine:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-S", "-m", "trainer.cards.install_torch", *arguments],
+            [self.python, "-m", "trainer.cards.install_torch", *arguments],
             cwd=ROOT,
-            env={"PATH": f"{self.here / 'bin'}:/bin", "PYTHONPATH": str(self.here / "site")},
+            env={"PATH": f"{self.here / 'bin'}:/bin"},
             capture_output=True,
             text=True,
             check=False,
@@ -132,7 +137,7 @@ class Machine:
         """Return how uv is to be called."""
         requirement += f"+{build}" if "==" in requirement else ""
         return (
-            f"uv pip install --python {sys.executable} --torch-backend {build}"
+            f"uv pip install --python {self.python} --torch-backend {build}"
             f" --reinstall-package torch {requirement}"
         )
 
@@ -142,7 +147,10 @@ def machine(tmp_path: Path) -> Machine:
     if Path("/proc/driver/nvidia/version").exists():
         pytest.skip("there is a driver here, which would be asked")
     machine = Machine(tmp_path)
-    for name in ("bin", "site", "site/pip"):
+    venv.create(tmp_path / "environment", symlinks=True)
+    (packages,) = (tmp_path / "environment" / "lib").glob("python*/site-packages")
+    (tmp_path / "site").symlink_to(packages)
+    for name in ("bin", "site/pip"):
         (tmp_path / name).mkdir()
     (tmp_path / "site/pip/__init__.py").touch()
     (tmp_path / "site/pip/__main__.py").write_text(PIP.format(here=str(tmp_path)))
@@ -250,7 +258,7 @@ def test_what_cannot_be_fetched_is_said_and_setup_goes_on(machine: Machine) -> N
     (machine.here / "uv-fails").touch()
     said = machine.setup()
     assert "torch's build for CUDA 12.6 could not be installed" in said
-    assert f"`{sys.executable} -m trainer.cards.install_torch cu126` tries again" in said
+    assert f"`{machine.python} -I -m trainer.cards.install_torch cu126` tries again" in said
     assert "What pip brings is installed instead" in said
     assert machine.kept == CONSTRAINTS
 
@@ -316,7 +324,7 @@ def test_a_driver_is_found_in_wsl_and_without_its_program(
 
 
 def test_the_mend_is_one_command_for_this_python() -> None:
-    command = f"run `{sys.executable} -m trainer.cards.install_torch"
+    command = f"run `{sys.executable} -I -m trainer.cards.install_torch"
     assert mend(13, (8, 9)).startswith(f"{command} cu130`")
     assert mend(12, (8, 9)).startswith(f"{command} cu126`")
     assert mend(0, (8, 9)) == "update NVIDIA's driver to 580 or newer"
@@ -336,7 +344,7 @@ FAKE_PYTHON = """#!/bin/sh
 case "$1 $2" in
 "-c "*) exit 0;;
 "-m venv") mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; exit 0;;
-"-m trainer.cards.install_torch") exec {python} -S "$@";;
+"-m trainer.cards.install_torch") exec {python} "$@";;
 "-m pip") echo pip "$@" >> {here}/calls;;
 esac
 """
@@ -351,14 +359,11 @@ def test_make_setup_asks_for_the_build_before_pip(machine: Machine) -> None:
     for name in ("trainer", "protocol"):
         (project / name).symlink_to(ROOT / name)
     (project / "setup-system").symlink_to("/bin/true")
-    machine.program("fake-python", FAKE_PYTHON.format(python=sys.executable, here=machine.here))
+    machine.program("fake-python", FAKE_PYTHON.format(python=machine.python, here=machine.here))
     done = subprocess.run(
         ["make", "setup", "PYTHON=fake-python"],
         cwd=project,
-        env={
-            "PATH": f"{machine.here / 'bin'}:/usr/bin:/bin",
-            "PYTHONPATH": str(machine.here / "site"),
-        },
+        env={"PATH": f"{machine.here / 'bin'}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=False,

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from node.demo.cast import NETWORK, TASK, Actor, Cast, address_of, ended
+from node.demo.cast import ARNODE, NETWORK, TASK, Actor, Cast, address_of, ended
 from node.home.control import call, is_running
 from node.home.home import Home
 from node.networks.invites import write_invite
@@ -153,12 +153,13 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
     async with aclosing(Cast(place, is_temporary=False)) as cast:
         create_network(Home(place / "bootstrap"), Network(name=NETWORK))
         bootstrap = await cast.start(
-            "bootstrap", ("node", "bootstrap", "run", "--http", "none"), _SETTINGS
+            "bootstrap", ARNODE, ("bootstrap", "run", "--http", "none"), _SETTINGS
         )
         line = write_invite(Network(name=NETWORK, bootstrap=(await address_of(bootstrap),)))
-        start = ("node", "start", "--task", TASK, "--join", line, "--yes")
+        start = ("start", "--task", TASK, "--join", line, "--yes")
         nodes = [
-            await cast.start(f"node-{number}", start, _SETTINGS) for number in range(group.nodes)
+            await cast.start(f"node-{number}", ARNODE, start, _SETTINGS)
+            for number in range(group.nodes)
         ]
         await asyncio.gather(*(_awaited(node) for node in nodes))
         end_s = time.monotonic() + longest_s

@@ -1,4 +1,4 @@
-"""`python -m trainer.cards.install_torch [BUILD]`: put the build of torch here that fits the cards.
+"""`python -I -m trainer.cards.install_torch [BUILD]`: install the torch that fits the cards.
 
 Builds are found by name by `uv`, which knows where each is kept; it is fetched if it is not here.
 `make setup` runs this before everything else, so nothing that is installed is needed.
@@ -29,6 +29,7 @@ from trainer.cards.torch_build import (
     installed,
     least_driver,
 )
+from trainer.host.interpreter import python_command
 
 _TURING: Final = (7, 5)
 _NAME = "trainer.cards.install_torch"
@@ -109,7 +110,7 @@ def _library_capabilities(constraints: Path | None) -> tuple[Capability, ...]:
 
 def install_command(build: Build) -> str:
     """Return the command that installs a build for the Python that runs this."""
-    return shlex.join([sys.executable, "-m", _NAME, build.name])
+    return shlex.join([*python_command("-m", _NAME), build.name])
 
 
 def mend(reached: int | None, capability: Capability) -> str:
@@ -151,7 +152,7 @@ def install(build: Build, pinned: str | None, constraints: Path | None = None) -
 
 def _uv(constraints: Path | None) -> list[str]:
     """Return how uv is called here, fetched if need be. Raises ConfigurationError without it."""
-    module = [sys.executable, "-m", "uv"]
+    module = python_command("-m", "uv")
     if find_spec("uv"):
         return module
     if path := shutil.which("uv"):
@@ -160,13 +161,13 @@ def _uv(constraints: Path | None) -> list[str]:
         return module
     raise ConfigurationError(
         "the package uv, which finds torch's builds by name, could not be installed",
-        f"install it, then run `{shlex.join([sys.executable, '-m', _NAME])}`",
+        f"install it, then run `{shlex.join(python_command('-m', _NAME))}`",
     )
 
 
 def _fetched(package: str, constraints: Path | None) -> bool:
     """Install a package by pip, and return whether that worked."""
-    argv = [sys.executable, "-m", "pip", "install", "--quiet", package]
+    argv = [*python_command("-m", "pip"), "install", "--quiet", package]
     argv += ["--constraint", str(constraints)] if constraints else []
     return find_spec("pip") is not None and subprocess.run(argv, check=False).returncode == 0
 
@@ -222,7 +223,7 @@ def _say(line: str) -> None:
 
 def main() -> int:
     """Install the named build, or the one that fits; with --constraints a part of `make setup`."""
-    parser = argparse.ArgumentParser(prog=f"python -m {_NAME}")
+    parser = argparse.ArgumentParser(prog=f"python -I -m {_NAME}")
     names = [build.name for build in BUILDS]
     parser.add_argument("build", nargs="?", choices=names, help="else the one that fits the cards")
     parser.add_argument("--constraints", type=Path, help="for `make setup`: the pinned versions")

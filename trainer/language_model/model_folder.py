@@ -7,7 +7,6 @@ sandbox, as far as its model.
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from protocol.manifest import TaskManifest
 from protocol.source import Source
+from trainer.host.interpreter import program_command
 from trainer.language_model.data import TaskData
 from trainer.language_model.job import run_job
 
@@ -50,6 +50,6 @@ def write_model(
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    saving = [sys.executable, "-m", "trainer.language_model.saving", str(folder / WEIGHTS_FILE)]
+    saving = [*program_command("trainer.language_model.saving"), str(folder / WEIGHTS_FILE)]
     subprocess.run(saving, input=weights, check=True)
     return (WEIGHTS_FILE, *files)

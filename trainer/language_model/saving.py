@@ -10,5 +10,7 @@ import torch
 
 from trainer.language_model.harness.tensors import load
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Save what is read from stdin."""
     torch.save(load(bytearray(sys.stdin.buffer.read())), Path(sys.argv[1]))

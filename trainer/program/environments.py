@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from protocol.errors import ConfigurationError
+from trainer.host.interpreter import python_command
 from trainer.measuring.kind import Progress
 from trainer.measuring.waiting import one_at_a_time, waited
 from trainer.program.manifest import KIND
@@ -160,7 +160,7 @@ def _resolved(asked: Iterable[str], progress: Progress) -> list[str]:
 
 def _pip(words: list[str], progress: Progress) -> None:
     """Let pip do something. Raises ConfigurationError in its words if it cannot."""
-    command = [sys.executable, "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
+    command = [*python_command("-m", "pip"), "install", "--no-input", "--progress-bar", "off"]
     options = ["--disable-pip-version-check", "--only-binary", ":all:"]
     said = ["asking for Python packages"]
     output = waited(

@@ -6,7 +6,6 @@ baseline against itself, each instance as it is measured in any run.
 
 import asyncio
 import math
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from statistics import fmean, stdev
@@ -16,6 +15,7 @@ from protocol.differences import critical_ratio
 from protocol.rule import DEFAULT
 from protocol.units import NANO
 from trainer.host.capacity import usable_cores
+from trainer.host.interpreter import python_command
 from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.measuring.metering import RunFailed
 from trainer.program.bench import BaselineRun, Bench
@@ -142,7 +142,7 @@ async def _busy_cores() -> AsyncIterator[None]:
     try:
         for _ in range(usable_cores()):
             others.append(  # noqa: PERF401 -- what was started is ended, also if the next is not
-                await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", _BUSY)
+                await asyncio.create_subprocess_exec(*python_command("-S", "-c"), _BUSY)
             )
         yield
     finally:

@@ -1,4 +1,4 @@
-"""`python -m trainer.proving`: prove this machine's card, and write gpu-report.json.
+"""`python -I -m trainer.proving`: prove this machine's card, and write gpu-report.json.
 
 Needs no node, no home and no network.
 """
@@ -20,7 +20,7 @@ from trainer.proving.machine import (
 
 def main() -> int:
     """Prove the first card of each class, or the processor in a card's place."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.proving")
+    parser = argparse.ArgumentParser(prog="python -I -m trainer.proving")
     parser.add_argument("--processor", action="store_true", help="in a card's place, at toy size")
     parser.add_argument("--out", type=Path, default=Path(REPORT))
     options = parser.parse_args()

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from protocol.errors import SafetyError
 from trainer.cards import nvidia
+from trainer.host.interpreter import python_command
 from trainer.host.processes import uids_in_use
 from trainer.sandbox import confine
 from trainer.sandbox.compiled import CompiledCode
@@ -192,7 +193,7 @@ def specification(
 
 def confining(spec: ConfinementSpec) -> list[str]:
     """Return the command of the first process."""
-    return [sys.executable, "-I", "-S", "-B", confine.__file__, json.dumps(asdict(spec))]
+    return [*python_command("-S", "-B"), confine.__file__, json.dumps(asdict(spec))]
 
 
 def make_box(uid: int | None, *, within: Path | None = None) -> Path:

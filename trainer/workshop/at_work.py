@@ -11,12 +11,12 @@ import contextlib
 import json
 import logging
 import os
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainer.host.interpreter import python_command
 from trainer.host.processes import family_of, held_kib, proportional_kib, status_number
 from trainer.sandbox.enclosure import held, in_time
 from trainer.workshop import workbench
@@ -81,7 +81,7 @@ class AtWork:
     async def begin(cls, spec: WorkshopSpec, limits: WorkshopLimits, places: Places) -> "AtWork":
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-B", workbench.__file__),
+            *(*python_command("-S", "-B"), workbench.__file__),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
