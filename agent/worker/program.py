@@ -1,8 +1,8 @@
 """The worker: a process of its own that asks a model, with the core as standard input.
 
 It gets all that it knows as the first frame on that socket, the key included, so that nothing of
-it stands in arguments or environment, and ends when the socket does. The node's home is masked
-where it runs, nobody can look into its memory, and it writes no file.
+it stands in arguments or environment, and ends when the socket does. It runs behind a fence without
+the node's home, nobody can look into its memory, and it writes no file.
 """
 
 import asyncio
@@ -37,10 +37,14 @@ def main() -> None:
 
 
 def keep_to_oneself() -> None:
-    """Leave no core dump, let nobody of the same user look in, and take no more than memory."""
+    """Let nobody of the same user look in, write no file, no core dump either, bound the memory."""
     if ctypes.CDLL(None, use_errno=True).prctl(_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "this process cannot be made undumpable")
-    for limit, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_DATA, MEMORY_BYTES)):
+    for limit, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_DATA, MEMORY_BYTES),
+    ):
         resource.setrlimit(limit, (most, most))
 
 
@@ -71,8 +75,6 @@ async def _opened(settings: ModelSettings, writer: asyncio.StreamWriter) -> Lite
         detail = without_key(f"{type(fault).__name__}: {fault}", key=settings.api_key)
         await _send(writer, Down(reason="fault", detail=detail))
         return None
-    # What is compiled of litellm may have been written until here.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     await _send(writer, facts)
     return model
 

@@ -86,7 +86,7 @@ async def taking_part(
     )
     ports = Ports(listen, recall=store.meta, keep=store.set_meta)
     process = NetworkProcess(settings, hidden=[home.root], ports=ports)
-    reader = RecordReader()
+    reader = RecordReader(hidden=[home.root])
     peering = Peering(
         process,
         store,

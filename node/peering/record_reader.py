@@ -15,6 +15,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from node.processes.channel import Calls, Channel
@@ -39,8 +40,12 @@ Read = list[Extract | Rejected]
 class RecordReader:
     """Reads records as `extract` does, large batches in a process beside."""
 
-    def __init__(self, *, processors: int | None = None) -> None:
-        """`processors`: how many there are; those that this process may use unless told."""
+    def __init__(self, *, hidden: Sequence[Path] = (), processors: int | None = None) -> None:
+        """`hidden`: folders that the process must not see, the node's home first.
+
+        `processors`: how many there are; by default those that this process may use.
+        """
+        self._hidden = tuple(hidden)
         self._has_other = (processors or len(os.sched_getaffinity(0))) > 1
         self._beside: _Beside | None = None
 
@@ -48,7 +53,7 @@ class RecordReader:
         """Return the extract of each record, or why it is none; `tasks` are those known, by id."""
         if self._has_other and len(wires) >= MANY:
             if self._beside is None or self._beside.is_over:
-                self._beside = _Beside()
+                self._beside = _Beside(self._hidden)
             try:
                 async with asyncio.timeout(ANSWERED_WITHIN_S):
                     return await self._beside.ask(wires, tasks)
@@ -72,12 +77,13 @@ class RecordReader:
 class _Beside:
     """The process: it is asked the next thing while the event loop stores the last."""
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: tuple[Path, ...]) -> None:
         program = Program(
             name="the process that reads records",
             module="node.peering.record_reader",
             framing=_FRAMING,
-            hidden=None,
+            hidden=hidden,
+            is_networked=False,
         )
         self._supervisor = Supervisor(program, self._live, on_death=self._note_death)
         self._channel: Channel[Any] | None = None

@@ -71,7 +71,6 @@ class ModelWorker:
             module=PROGRAM,
             framing=FRAMING,
             hidden=tuple(hidden),
-            is_cached=True,  # so that litellm is there in two seconds instead of twelve
         )
         self._supervisor = Supervisor(program, self._live, on_death=self._note_death)
 

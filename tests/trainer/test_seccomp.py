@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import pytest
 
 from protocol.errors import SafetyError
-from trainer.sandbox.seccomp import gate_program, last_program, seccomp_program, workshop_program
+from trainer.sandbox.seccomp import (
+    gate_program,
+    last_program,
+    seccomp_program,
+    unaltered_program,
+    workshop_program,
+)
 
 MACHINES = ("x86_64", "aarch64")
 ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -277,6 +283,43 @@ def test_what_landlock_does_not_know_only_seems_to_be_done(machine: str) -> None
     assert in_workshop(machine, "prctl", SET_DEATH_SIGNAL) == ALLOWED
     assert in_workshop(machine, "prctl", SET_NAME, is_confined=True) == ALLOWED
     assert in_workshop(machine, "setxattr", is_confined=True) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_without_a_network_no_socket_is_made(machine: str) -> None:
+    program = workshop_program(is_confined=False, is_networked=False, machine=machine)
+    numbers = {**NUMBERS[machine], **SHARED_NUMBERS}
+
+    def call(name: str, *arguments: int) -> str:
+        number = numbers[name]
+        return run(program, arch=ARCH[machine], number=number, arguments=arguments)
+
+    for family in (UNIX, INTERNET, INTERNET_6, NETLINK):
+        assert call("socket", family) == EPERM
+    assert call("socketpair", UNIX, STREAM) == ALLOWED  # event loops wake themselves by one
+
+
+OPEN = {"x86_64": ((2, 1), (257, 2)), "aarch64": ((56, 2),)}  # open, openat: where its flags are
+OPENAT2 = 437
+TIMES = {"x86_64": (132, 235, 261, 280), "aarch64": (88,)}
+WRITE_ONLY, TRUNCATE, CLOSE = 1, 0o1000, 0o2000000
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("version", [1, 2, 3, 7])
+def test_what_old_landlock_lets_a_fenced_program_do_to_files_is_refused(
+    machine: str, version: int
+) -> None:
+    program, arch = unaltered_program(version, machine=machine), ARCH[machine]
+    for number in TIMES[machine]:
+        assert run(program, arch=arch, number=number) == EPERM
+    for number, place in OPEN[machine]:
+        for flags in (0, WRITE_ONLY | CLOSE, TRUNCATE, WRITE_ONLY | TRUNCATE):
+            arguments = (0,) * place + (flags,)
+            is_refused = version < 3 and flags & TRUNCATE
+            said = run(program, arch=arch, number=number, arguments=arguments)
+            assert said == (EPERM if is_refused else ALLOWED)
+    assert run(program, arch=arch, number=OPENAT2) == (ENOSYS if version < 3 else ALLOWED)
 
 
 @pytest.mark.parametrize("machine", MACHINES)

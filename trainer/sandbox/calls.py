@@ -20,7 +20,7 @@ _COMMON = {
     "file_setattr": 469, "listns": 470,
 }  # fmt: skip
 _X86_64 = {
-    "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9,
+    "read": 0, "write": 1, "open": 2, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9,
     "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14,
     "rt_sigreturn": 15, "ioctl": 16, "pread64": 17, "pwrite64": 18, "readv": 19, "writev": 20,
     "pipe": 22, "select": 23, "sched_yield": 24, "mremap": 25, "msync": 26, "mincore": 27,
@@ -47,7 +47,7 @@ _X86_64 = {
     "epoll_wait": 232, "epoll_ctl": 233, "tgkill": 234, "utimes": 235, "mbind": 237,
     "set_mempolicy": 238, "mq_open": 240, "kexec_load": 246, "add_key": 248,
     "request_key": 249, "keyctl": 250, "ioprio_set": 251, "inotify_init": 253,
-    "migrate_pages": 256, "fchownat": 260, "futimesat": 261, "fchmodat": 268,
+    "migrate_pages": 256, "openat": 257, "fchownat": 260, "futimesat": 261, "fchmodat": 268,
     "pselect6": 270, "ppoll": 271, "unshare": 272, "set_robust_list": 273,
     "vmsplice": 278, "move_pages": 279, "utimensat": 280, "epoll_pwait": 281,
     "accept4": 288, "eventfd2": 290, "epoll_create1": 291, "dup3": 292, "pipe2": 293,
@@ -64,7 +64,7 @@ _AARCH64 = {
     "epoll_ctl": 21, "epoll_pwait": 22, "dup": 23, "dup3": 24, "fcntl": 25,
     "inotify_init1": 26, "ioctl": 29, "ioprio_set": 30, "flock": 32, "umount2": 39,
     "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51, "fchmod": 52,
-    "fchmodat": 53, "fchownat": 54, "fchown": 55, "close": 57, "pipe2": 59, "quotactl": 60,
+    "fchmodat": 53, "fchownat": 54, "fchown": 55, "openat": 56, "close": 57, "pipe2": 59, "quotactl": 60,
     "lseek": 62, "read": 63, "write": 64, "readv": 65, "writev": 66, "pread64": 67,
     "pwrite64": 68, "pselect6": 72, "ppoll": 73, "vmsplice": 75, "fstat": 80,
     "utimensat": 88, "acct": 89, "personality": 92, "exit": 93, "exit_group": 94,

@@ -1,52 +1,125 @@
-"""A profile for the node's other parts: everything as it is, but the node's home is not there.
+"""A profile for the node's other parts: they read what is installed, and write nothing.
 
-Network, agent worker, inspector and the programs that they start need files, some need a network,
-none needs the signing key. In tier full they get namespaces and an empty folder over the home;
-without namespaces `python fence.py HIDDEN NETWORK COMMAND…` restricts itself by Landlock first.
+The network process, the model's worker, the inspector and others need files, and some need a
+network. None needs the signing key, a file to write or a socket of this machine. `fenced` gives
+them an empty folder in place of the node's home and of `/tmp`, `/var/tmp` and `/run`. Tier full
+does that by mounts. In every tier the process then restricts itself, where the kernel can:
+capabilities, Landlock, a filter of system calls. `python fence.py FENCE COMMAND…` does it.
 """
 
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
+
+# Other programs keep sockets, pipes and log-ins there.
+_SHARED: Final = (Path("/tmp"), Path("/var/tmp"), Path("/run"))  # noqa: S108 -- emptied, not used
+_NAME_SERVERS: Final = Path("/etc/resolv.conf")  # often a link into /run
+_NULL: Final = Path("/dev/null")
+_ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 def fenced(command: Sequence[str], *, hidden: Sequence[Path], is_networked: bool) -> list[str]:
     """Return the command that runs `command` without sight of the `hidden` folders.
 
-    Raises SafetyError where there is no sandbox.
+    It can write no file. Raises SafetyError where there is no sandbox.
     """
     from protocol.errors import SafetyError
+    from trainer.host.interpreter import python_command
+    from trainer.sandbox.seccomp import workshop_program
     from trainer.sandbox.tier import probe_tier
 
     tier = probe_tier()
     if tier.name == "none":
         raise SafetyError(f"no sandbox: {tier.detail}", tier.mend)
-    there = [path.resolve() for path in hidden if path.exists()]
-    if tier.name == "full":
-        return [*_bubblewrap(there, is_networked=is_networked), *command]
-    paths = json.dumps([str(path) for path in there])
-    network = "network" if is_networked else "none"
-    return [sys.executable, "-I", "-S", "-B", __file__, paths, network, *command]
+    is_full = tier.name == "full"
+    workshop_program(is_confined=not is_full, is_networked=is_networked)  # or there is no table
+    closed = [path.resolve() for path in hidden if path.exists()]
+    emptied = sorted({path.resolve() for path in _SHARED if path.is_dir()})
+    shown = sorted(set(_needed(emptied, closed)))
+    fence = {
+        "closed": [*map(str, closed)],
+        "emptied": [*map(str, emptied)],
+        "shown": [*map(str, shown)],
+        "is_networked": is_networked,
+        "is_full": is_full,
+    }
+    inner = [*python_command("-S", "-B"), __file__, json.dumps(fence), *command]
+    if not is_full:
+        return inner
+    return [*_bubblewrap(closed, emptied, shown, is_networked=is_networked), *inner]
 
 
-def _bubblewrap(hidden: list[Path], *, is_networked: bool) -> list[str]:
+def _needed(emptied: Sequence[Path], closed: Sequence[Path]) -> Iterator[Path]:
+    """Yield what a program needs of the emptied folders: what is installed, the name servers."""
+    servers = _NAME_SERVERS.resolve()
+    named = [*map(Path, (sys.prefix, sys.base_prefix, *sys.path)), _ROOT, *_links(sys.executable)]
+    named += [servers if servers.parent in emptied else servers.parent]
+    for path in named:
+        is_within = any(folder in path.parents for folder in emptied)
+        if is_within and path.exists() and not any(path.is_relative_to(one) for one in closed):
+            yield path
+
+
+def _links(program: str) -> Iterator[Path]:
+    """Yield a program and the links that it is reached through."""
+    path = Path(program)
+    yield path
+    while path.is_symlink():
+        path = Path(os.path.normpath(path.parent / path.readlink()))
+        yield path
+
+
+def _bubblewrap(
+    closed: Iterable[Path], emptied: Iterable[Path], shown: Iterable[Path], *, is_networked: bool
+) -> list[str]:
     arguments = ["bwrap", "--unshare-all", *(["--share-net"] if is_networked else [])]
     arguments += ["--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    arguments += ["--bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    for path in hidden:
-        arguments += ["--tmpfs", str(path)]
+    # To the kernel a fenced process of root's is root, the owner of /proc/sys.
+    arguments += ["--ro-bind", "/", "/", "--proc", "/proc", "--remount-ro", "/proc"]
+    arguments += ["--dev", "/dev", "--remount-ro", "/dev"]
+    for path in emptied:
+        arguments += ["--size", "4096", "--tmpfs", str(path)]
+    for path in shown:
+        arguments += ["--ro-bind", str(path), str(path)]
+    for path in closed:
+        arguments += ["--size", "4096", "--tmpfs", str(path)]
+    for path in (*closed, *emptied):
+        arguments += ["--remount-ro", str(path)]
     return [*arguments, "--"]
 
 
 def main() -> None:
-    """Give up the hidden folders and become the command."""
-    from trainer.sandbox.landlock import everything_but, restrict_self
-
-    hidden, network, *command = sys.argv[1:]
-    restrict_self(everything_but(map(Path, json.loads(hidden))), is_networked=network == "network")
+    """Give up every right that the fence does not leave, and become the command."""
+    fence, *command = sys.argv[1:]
+    _restrict_self(**json.loads(fence))
     os.execvp(command[0], command)  # noqa: S606
+
+
+def _restrict_self(
+    *, closed: list[str], emptied: list[str], shown: list[str], is_networked: bool, is_full: bool
+) -> None:
+    from trainer.sandbox.inside.filters import load_filter
+    from trainer.sandbox.inside.landlock import landlock_abi
+    from trainer.sandbox.inside.rights import forbid_new_privileges, keep_capabilities
+    from trainer.sandbox.landlock import DEVICE, READ, everything_but, restrict_self
+    from trainer.sandbox.seccomp import unaltered_program, workshop_program
+
+    keep_capabilities()
+    forbid_new_privileges()
+    abi = landlock_abi()
+    if is_full and abi:  # mounts hide the folders; this closes pipes, which they leave writable
+        restrict_self({Path("/"): READ, _NULL: DEVICE}, is_networked=is_networked)
+    elif not is_full:
+        hidden = [*map(Path, closed)]
+        rules = everything_but([*hidden, *map(Path, emptied)], access=READ) | {_NULL: DEVICE}
+        for path in map(Path, shown):
+            rules |= everything_but(hidden, beneath=path, access=READ)
+        restrict_self(rules, is_networked=is_networked)
+        load_filter(unaltered_program(abi))
+    load_filter(workshop_program(is_confined=not is_full, is_networked=is_networked))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ _COUNTERS_OFF, _COUNTERS_ON = 31, 32  # PR_TASK_PERF_EVENTS_*: whose, manuals an
 _MEMORY_MERGE = 67  # pages that are alike become one: writing to one takes longer then
 _SCHED_CORE = 62  # keeps others off the other half of a processor's core
 _TIOCSTI = 0x5412  # pushes bytes into the terminal's input
+_O_TRUNC = 0o1000
+_TRUNCATION_ABI = 3  # Landlock knows truncation since then
 _SETOWN, _SETSIG, _SETOWN_EX = 8, 10, 15  # signals for input, to any process
 _SETLEASE, _NOTIFY = 1024, 1026  # a lease holds up other programs that write that file of the host
 
@@ -126,14 +128,17 @@ def gate_program(*, has_card: bool = False, machine: str | None = None) -> bytes
     return b"".join([*program, bpf.statement(bpf.RETURN, bpf.ASK)])
 
 
-def workshop_program(*, is_confined: bool, machine: str | None = None) -> bytes:
-    """Return the filter of a program that may use the network (`trainer.workshop.workshop`).
+def workshop_program(
+    *, is_confined: bool, is_networked: bool = True, machine: str | None = None
+) -> bytes:
+    """Return the filter of a program that may use the network.
 
+    That is a workshop's (`trainer.workshop.workshop`) or a fenced one (`trainer.sandbox.fence`).
     Sockets of the machine's own (AF_UNIX) are refused: behind them are a session's D-Bus and
     systemd, Docker and agents with keys, which start programs or answer outside of any sandbox.
-    `is_confined` refuses what namespaces would make harmless; changes of modes and owners, which
-    Landlock does not know, then seem to succeed, because programs give up over them.
-    Raises SafetyError on an architecture without a table.
+    Without `is_networked` every new socket is. `is_confined` refuses what namespaces would make
+    harmless; changes of modes and owners, which Landlock does not know, then seem to succeed,
+    because programs give up over them. Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
     program = [*_to_all(machine), *_sockets(machine)]
@@ -141,6 +146,8 @@ def workshop_program(*, is_confined: bool, machine: str | None = None) -> bytes:
         program += bpf.check_argument(NUMBERS[machine]["fcntl"], 1, command)
     program += bpf.check_argument(NUMBERS[machine]["ioctl"], 1, _TIOCSTI)
     refused = calls.REFUSED - calls.OF_PROGRAMS - calls.MODES - calls.ATTRIBUTES
+    if not is_networked:
+        refused |= {"socket"}
     if is_confined:
         refused |= calls.ATTRIBUTES | calls.REFUSED_TO_CONFINED
         for number in numbers(calls.MODES, machine):
@@ -151,6 +158,24 @@ def workshop_program(*, is_confined: bool, machine: str | None = None) -> bytes:
         )
     for number in numbers(refused, machine):
         program += bpf.answer(number, bpf.EPERM)
+    return b"".join([*program, bpf.statement(bpf.RETURN, bpf.ALLOW)])
+
+
+def unaltered_program(landlock_abi: int, *, machine: str | None = None) -> bytes:
+    """Return a filter that keeps files unaltered where Landlock of this version does not.
+
+    No version refuses to set a file's times; the first two let one be emptied that is opened to be
+    read. `openat2`, whose flags no filter can read, then seems not to be there.
+    """
+    machine = machine or platform.machine()
+    program, number = bpf.opening(machine), NUMBERS[machine]
+    for call in numbers(calls.FILE_TIMES, machine):
+        program += bpf.answer(call, bpf.EPERM)
+    if landlock_abi < _TRUNCATION_ABI:
+        for name, flags in (("open", 1), ("openat", 2)):
+            if name in number:
+                program += bpf.check_argument(number[name], flags, _O_TRUNC, test=bpf.JUMP_ANY_BIT)
+        program += bpf.answer(number["openat2"], bpf.ENOSYS)
     return b"".join([*program, bpf.statement(bpf.RETURN, bpf.ALLOW)])
 
 
