@@ -53,6 +53,7 @@ def narrowed(narrow: Narrow) -> list[str]:
     Raises SafetyError where there is no sandbox.
     """
     from protocol.errors import SafetyError
+    from trainer.host.interpreter import python_command
     from trainer.sandbox.tier import probe_tier
 
     tier = probe_tier()
@@ -60,7 +61,7 @@ def narrowed(narrow: Narrow) -> list[str]:
         raise SafetyError(f"no sandbox: {tier.detail}", tier.mend)
     libraries = _libraries(narrow.command[0])
     spec = asdict(replace(narrow, tier=tier.name, libraries=libraries))
-    return [sys.executable, "-I", "-S", "-B", __file__, json.dumps(spec)]
+    return [*python_command("-S", "-B"), __file__, json.dumps(spec)]
 
 
 @cache
