@@ -110,7 +110,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(name="leaks", refused=("other-processes",), said=("looked at 4",), group="reaching out"),
     Attack(
         name="inherited",
-        refused=("write-end-1", "far-end", "owner", "peer", "listen", "send-to"),
+        refused=("write-end-1", "far-end", "owner", "peer", "bind", "listen", "send-to"),
         group="reaching out",
     ),
     Attack(

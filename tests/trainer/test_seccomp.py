@@ -478,7 +478,11 @@ def test_what_is_cached_is_nobody_s_to_ask_or_change(machine: str) -> None:
     for single_process in (True, False):
         for name in ("fadvise64", "mincore", "preadv2"):
             assert to_candidate(machine, name, single_process=single_process) == EPERM
-        assert to_candidate(machine, "utimensat", single_process=single_process) == DONE
+        times = ("utimensat", 5, 0)
+        assert to_candidate(machine, *times, single_process=single_process) == DONE
+        for path in (1, 1 << 32):
+            times = ("utimensat", 5, path)
+            assert to_candidate(machine, *times, single_process=single_process) == EPERM
     for name in ("pipe2", "sysinfo"):
         assert to_candidate(machine, name) == EPERM
         assert to_candidate(machine, name, single_process=False) == ALLOWED
