@@ -55,6 +55,7 @@ class Way:
     writers: tuple[Writer, ...] = EVERY_WRITER
     reader: Role = "serve"
     given_bytes: int = 1
+    starts: bool = False  # something before the gate is shut
     on_old_files: bool = False  # which nobody has read for two days
     in_namespaces: bool = False  # played in the open, it would leave something on this machine
 
@@ -69,6 +70,7 @@ WAYS: Final = (
     Way(name="file_times", count=40),
     # A training may look names up: it has seen no text that is scored.
     Way(name="looked_up_names", writers=("scoring",), reader="train"),
+    Way(name="parked_calls", count=24, writers=("scoring",), reader="train", starts=True),
     # Without namespaces a training reads what it likes of what is shown.
     Way(name="access_times", writers=("scoring",), reader="train", on_old_files=True),
     Way(name="page_cache", reader="train"),
@@ -119,8 +121,10 @@ def read_in_the_open(way: Way, bits: Sequence[bool]) -> list[float]:
         contextlib.closing(Sealed([bytes(way.given_bytes)])) as given,
         given.opened() as descriptor,
     ):
+        start = "start(); " if way.starts else ""
         code = _constants(way, _packages(), secrets.token_hex(4), descriptor) + (
-            f"if not os.fork():\n    exec({way.text!r})\n    leave({list(bits)})\n    os._exit(0)\n"
+            f"if not os.fork():\n    exec({way.text!r})\n"
+            f"    {start}leave({list(bits)})\n    os._exit(0)\n"
             f"os.wait()\nexec({way.text!r})\nprint(read({way.count}))\n"
         )
         apart = ["unshare", "--ipc", "--user", "--map-root-user"] if way.in_namespaces else []
@@ -150,30 +154,38 @@ async def read_in_sandboxes(way: Way, bits: Sequence[bool], writer: Writer) -> l
     names = secrets.token_hex(4)
     _prepare(way)
     leave, read = f"leave({list(bits)})", f"print(read({way.count}))"
+    begin = "start()\n" if way.starts else ""
     if writer == "program":
         await _played_by_program(way, names, leave)
         return _numbers(await _played_by_program(way, names, read))
     with contextlib.closing(Sealed([bytes(way.given_bytes)])) as given:
         role: Role = "train" if writer == "training" else "serve"
         gated = writer == "scoring"
-        await _played(way, given, names, leave, role, gated=gated)
+        await _played(way, given, names, leave, role, gated=gated, begin=begin)
         return _numbers(await _played(way, given, names, read, way.reader))
 
 
 async def _played(
-    way: Way, given: Sealed, names: str, action: str, role: Role, *, gated: bool = False
+    way: Way,
+    given: Sealed,
+    names: str,
+    action: str,
+    role: Role,
+    *,
+    gated: bool = False,
+    begin: str = "",
 ) -> str:
     """Run one half; return the last line that it printed."""
     profile = Profile(role=role, harness=HARNESS, memory_bytes=800 << 20, scratch_bytes=8 << 20)
     sandbox = await Sandbox.launch(profile)
     try:
-        await sandbox.send(JOB, program_message(_inside(way, names, action), role))
+        await sandbox.send(JOB, program_message(_inside(way, names, action, begin=begin), role))
         async with asyncio.timeout(120):
             with given.opened() as descriptor:
                 await sandbox.send(_GO, descriptor=descriptor)
             await sandbox.receive(b"S")
             if gated:
-                sandbox.shut_gate()
+                await sandbox.shut_gate()
             await sandbox.send(_GO)
             with contextlib.suppress(SandboxEnded):
                 await sandbox.receive(b"?")
@@ -220,13 +232,13 @@ PACKAGES = os.path.dirname(os.path.dirname({module}.__file__))
 """
 
 
-def _inside(way: Way, names: str, action: str) -> str:
+def _inside(way: Way, names: str, action: str, *, begin: str) -> str:
     return f"""{_WHERE.format(module="torch")}
 from trainer.language_model.harness import session
 COUNT, NAMES = {way.count}, {names!r}
 GIVEN = session.channel.receive()[2]
 exec({way.text!r})
-session.channel.send(b"S")
+{begin}session.channel.send(b"S")
 session.channel.receive()
 {action}
 sys.stdout.flush()

@@ -121,7 +121,7 @@ class ScriptedSandbox:
     def output_tail(self) -> str:
         return ""
 
-    def shut_gate(self) -> None:
+    async def shut_gate(self) -> None:
         return
 
     def stop_listening(self) -> None:

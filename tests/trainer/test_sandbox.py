@@ -616,7 +616,7 @@ def test_behind_a_shut_gate_no_name_can_be_looked_up() -> None:
             await sandbox.send(JOB, program_message(LOOKUPS, "serve"))
             async with asyncio.timeout(60):
                 await sandbox.receive(b"S")
-                sandbox.shut_gate()
+                await sandbox.shut_gate()
                 await sandbox.send(b"G")
                 with pytest.raises(SandboxEnded):
                     await sandbox.receive(b"?")

@@ -419,7 +419,7 @@ class Stages:
         with sealed(weights) as descriptor:
             await sandbox.send(WEIGHTS, descriptor=descriptor)
         await sandbox.receive(SERVING)
-        sandbox.shut_gate()  # before it sees a row
+        await sandbox.shut_gate()  # before it sees a row
         sandbox.stop_listening()
 
     def profile(self, role: Role) -> Profile:

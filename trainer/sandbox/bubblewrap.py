@@ -31,6 +31,13 @@ from trainer.sandbox.visible import FLAGS, INTERPRETER, visible_tree
 from trainer.sandbox.zygote import Started
 
 _COMPILED = "/compiled"
+# Of /proc what counts for the whole machine, which outlives a process and which it can move.
+_COUNTING_FILES = (
+    "buddyinfo", "diskstats", "interrupts", "key-users", "keys", "kpagecgroup", "kpagecount",
+    "kpageflags", "loadavg", "locks", "pagetypeinfo", "sched_debug", "schedstat", "slabinfo",
+    "softirqs", "stat", "swaps", "timer_list", "vmallocinfo", "vmstat", "zoneinfo",
+)  # fmt: skip
+_COUNTING_FOLDERS = ("pressure", "sys/fs")
 CPUINFO = "/cpuinfo"  # where a zygote's children find what they show in their `/proc`
 SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
 
@@ -200,7 +207,15 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
     else:
         # To the kernel a candidate of root's node is root, the owner of /proc/sys (core_pattern!)
         # and, like any candidate, of the sandbox's process 1 (/proc/1/mem): nothing is writable.
-        arguments += ["--proc", "/proc", "--remount-ro", "/proc"]
+        arguments += ["--proc", "/proc"]
+        for name in _COUNTING_FILES:
+            if Path("/proc", name).exists():
+                arguments += ["--ro-bind", "/dev/null", f"/proc/{name}"]
+        for name in _COUNTING_FOLDERS:
+            if Path("/proc", name).is_dir():
+                arguments += ["--size", "4096", "--tmpfs", f"/proc/{name}"]
+                arguments += ["--remount-ro", f"/proc/{name}"]
+        arguments += ["--remount-ro", "/proc"]
     # /dev/zero is covered: mapped shared it is memory that no process' size shows.
     arguments += ["--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"]
     # Terminals would be shared by all forks of a zygote, and keep the time of their last use.

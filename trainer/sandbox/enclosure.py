@@ -42,6 +42,10 @@ class Program(Protocol):
     def peak_bytes(self) -> int:
         """The most memory that it held at once, when it has ended; 0 where that is not known."""
 
+    @property
+    def pages_read(self) -> int:
+        """Pages that were read from a disk for it, once it has ended; 0 where that is not known."""
+
     async def wait(self) -> int: ...
 
 

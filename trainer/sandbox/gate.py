@@ -6,32 +6,72 @@ the targets while it is scored could leave them for the process that is audited.
 untrusted code runs, a harness's `boot` loads a filter that asks its listener about each call but
 those that only compute or use the process's socket (`seccomp.gate_program`, seccomp_unotify(2)).
 The listener is handed to us. We let every call go on, count them, and at the right moment close the
-listener: from then on each one answers ENOSYS, which nothing inside can undo.
+listener: from then on each one answers ENOSYS, which nothing inside can undo. A call that was let
+go on may still be under way, held up in the kernel, with a path that is read later. So every thread
+is stopped for a moment: its call ends, or starts again in front of the filter.
 """
 
 import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import struct
+from pathlib import Path
 
 _RECEIVE, _ANSWER = 0xC0502100, 0xC0182101
 _NOTIFICATION = struct.Struct("=QII64x")  # id, pid, flags, the call
 _RESPONSE = struct.Struct("=QqiI")  # id, value, error, flags
 _GO_ON = 1
+_STOP_TIMEOUT_S, _STOP_INTERVAL_S = 20.0, 0.001
+_STOPPED = ("T", "t", "Z", "X")  # states of a thread that runs no call (proc(5))
 _MOST_LOOKUPS = 200_000  # a set-up that imports all of torch makes a tenth of it
 
 
 class Gate:
-    """Outside: holds the listener, on the running event loop, until `shut`."""
+    """Outside: holds the listener of a process, on the running event loop, until it is closed."""
 
-    def __init__(self, listener: int) -> None:
+    def __init__(self, listener: int, pid: int) -> None:
+        """Hold what a process has just sent. Raises ProcessLookupError if that is gone."""
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            os.close(listener)
+            raise
         self._listener: int | None = listener
+        self._pid = pid
         self._lookups = 0
         asyncio.get_running_loop().add_reader(listener, self._let_one_go_on)
 
-    def shut(self) -> None:
-        """Let no further look-up through."""
+    async def shut(self) -> bool:
+        """Let no further call through; return whether none is under way any more."""
+        self._close_listener()
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                while not self._is_stopped():  # noqa: ASYNC110 -- a stop raises no event
+                    await asyncio.sleep(_STOP_INTERVAL_S)
+        except (TimeoutError, ProcessLookupError):
+            return False
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGCONT)
+        return True
+
+    def _is_stopped(self) -> bool:
+        """Stop the process, which a thread may have continued; return True once all threads are."""
+        signal.pidfd_send_signal(self._pidfd, signal.SIGSTOP)
+        states = []
+        for task in Path(f"/proc/{self._pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                states.append((task / "stat").read_text().rpartition(") ")[2][0])
+        return all(state in _STOPPED for state in states)
+
+    def close(self) -> None:
+        """Let go of the process; every call that asks the listener is refused."""
+        self._close_listener()
+        os.close(self._pidfd)
+
+    def _close_listener(self) -> None:
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             os.close(self._listener)
@@ -41,7 +81,7 @@ class Gate:
         assert self._listener is not None  # noqa: S101 -- its reader is removed with it
         self._lookups += 1
         if self._lookups > _MOST_LOOKUPS:  # somebody keeps us busy
-            self.shut()
+            self._close_listener()
             return
         with contextlib.suppress(FileNotFoundError):  # the caller was killed meanwhile
             asked = fcntl.ioctl(self._listener, _RECEIVE, bytes(_NOTIFICATION.size))

@@ -33,6 +33,7 @@ from trainer.sandbox.gate import Gate
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
 from trainer.sandbox.profile import Profile, Start
 from trainer.sandbox.tier import enclose
+from trainer.sandbox.visible import visible_tree
 from trainer.sandbox.zygote import START_TIMEOUT_S, ForkedProcess, Zygote
 
 End = Literal["exit", "killed", "memory", "output", "threads", "files"]
@@ -169,10 +170,10 @@ class Sandbox:
         if self._enclosure.compiled is not None and not code.has(tree):
             code.keep(self._enclosure.compiled, tree)
 
-    def shut_gate(self) -> None:
-        """End the sandbox's access to files, for good."""
-        if self._gate is not None:
-            self._gate.shut()
+    async def shut_gate(self) -> None:
+        """End the sandbox's access to files, for good; one in which a call goes on is ended."""
+        if self._gate is not None and not await self._gate.shut():
+            self._stop("killed")
 
     def hear(self, on_heard: Callable[[bytes], None]) -> None:
         """Have somebody told what it prints from now on, as long as that is kept."""
@@ -224,10 +225,14 @@ class Sandbox:
             self._open.remove(self)
             Sandbox._closed_cpu_s += self.cpu_s()
         self._stop("killed")
-        self.shut_gate()
+        if self._gate is not None:
+            self._gate.close()
+            self._gate = None
         self._channel.close()
         await self._enclosure.emptied()
         self.peak_memory_bytes = max(self.peak_memory_bytes, self._process.peak_bytes)
+        if self._process.pages_read:  # which of them are in memory now is a mark for the next one
+            await asyncio.to_thread(visible_tree().keep_in_memory)
         for task in self._tasks[1:]:
             task.cancel()
         for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
@@ -246,6 +251,7 @@ class Sandbox:
         if header != HEADER.pack(READY, 0):
             raise SandboxEnded
         self.start = replace(self.start, warm_s=time.monotonic())
+        listener = None
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
                 # The kernel translates the sender's pid into our namespace.
@@ -255,7 +261,12 @@ class Sandbox:
                 except OSError as error:  # it has died since
                     raise SandboxEnded from error
             elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                self._gate = Gate(struct.unpack("i", data[:4])[0])
+                listener = struct.unpack("i", data[:4])[0]
+        if listener is not None:
+            try:
+                self._gate = Gate(listener, self._pid)
+            except ProcessLookupError as error:
+                raise SandboxEnded from error
         if self._gate is not None and status_number(self._pid, "Threads") > 1:
             raise SandboxEnded  # a filter does not bind threads that ran before it
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)

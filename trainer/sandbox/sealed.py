@@ -27,6 +27,8 @@ class Sealed:
             with os.fdopen(os.dup(self._descriptor), "wb") as file:
                 for part in parts:
                     file.write(memoryview(part).cast("B"))
+            # Its owner could open it to write, which the seals refuse and its times would show.
+            os.fchmod(self._descriptor, 0o444)
             with contextlib.suppress(OSError):  # an older kernel: docs/threat-model.md
                 fcntl.ioctl(self._descriptor, _SET_FLAGS, _NO_ACCESS_TIME)
             fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, _SEALS)

@@ -14,17 +14,25 @@ from trainer.sandbox.calls import NUMBERS, numbers
 
 _NAMESPACE_FLAGS = 0x7E020000  # every CLONE_NEW* that clone(2) accepts
 _CLONE_THREAD = 0x00010000
-# Hiding from the watchdog's eyes (/proc), and outliving the node.
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
-_PR_SET_SECCOMP = 22
-_COUNTERS_OFF, _COUNTERS_ON = 31, 32  # PR_TASK_PERF_EVENTS_*: whose, manuals and kernels differ
-_MEMORY_MERGE = 67  # pages that are alike become one: writing to one takes longer then
+_PR_SET_PDEATHSIG = 1  # by which a program ends with the node
+_CLONE_PIDFD = 0x00001000  # whose inode number counts all processes of the machine
 _SCHED_CORE = 62  # keeps others off the other half of a processor's core
 _TIOCSTI = 0x5412  # pushes bytes into the terminal's input
 _O_TRUNC = 0o1000
 _TRUNCATION_ABI = 3  # Landlock knows truncation since then
 _SETOWN, _SETSIG, _SETOWN_EX = 8, 10, 15  # signals for input, to any process
 _SETLEASE, _NOTIFY = 1024, 1026  # a lease holds up other programs that write that file of the host
+
+# Of prctl(2): what names, describes or restricts the process itself. GET_DUMPABLE, SET_NAME,
+# GET_NAME, GET_SECCOMP, CAPBSET_READ, SET_ and GET_TSC, TIMERSLACK, NO_NEW_PRIVS, GET_TID_ADDRESS,
+# SET_ and GET_THP_DISABLE, CAP_AMBIENT, SVE, SME and PAC of aarch64, SET_VMA, GET_AUXV. Not what
+# hides memory from the watchdog, outlives the node, counts events or takes memory of the kernel.
+_PRCTL_ALLOWED = (3, 15, 16, 21, 23, 25, 26, 29, 30, 38, 39, 40, 41, 42, 47)
+_PRCTL_ALLOWED += (50, 51, 54, 55, 56, 63, 64, 0x53564D41, 0x41555856)
+_CLOCKS = ((0xFFFFFFF0, 0),)  # the system's and one's own
+# SO_DEBUG to SO_ERROR, buffers, KEEPALIVE, PRIORITY, LINGER, timeouts, ACCEPTCONN, PROTOCOL and
+# DOMAIN; TCP_NODELAY and TCP_INFO, IPV6_V6ONLY. Not SO_COOKIE and SO_PEERPIDFD, which count.
+_SOCKET_OPTIONS = (1, 2, 3, 4, 7, 8, 9, 11, 12, 13, 20, 21, 26, 30, 38, 39)
 
 # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC: nothing of the file itself.
 _FCNTL_ALLOWED = (0, 1, 2, 3, 4, 1030)
@@ -201,17 +209,13 @@ def _allowed_parts(machine: str, *, single_process: bool, has_card: bool) -> lis
             number["ioctl"], 1, _IOCTL_ALLOWED + (_IOCTL_OF_A_CARD if has_card else ())
         ),
         *bpf.allow_only(number["madvise"], 2, _MADVISE_ALLOWED),
+        *bpf.allow_only(number["prctl"], 0, _PRCTL_ALLOWED),
+        *bpf.allow_only(number["getsockopt"], 2, _SOCKET_OPTIONS),
+        *bpf.check_argument(number["clone"], 0, _CLONE_PIDFD, test=bpf.JUMP_ANY_BIT),
         *(
             instruction
-            for option in (
-                _PR_SET_PDEATHSIG,
-                _PR_SET_DUMPABLE,
-                _PR_SET_SECCOMP,
-                _COUNTERS_OFF,
-                _COUNTERS_ON,
-                _MEMORY_MERGE,
-            )
-            for instruction in bpf.check_argument(number["prctl"], 0, option)
+            for clock in numbers(calls.OF_CLOCKS, machine)
+            for instruction in bpf.allow_only(clock, 0, _CLOCKS)
         ),
     ]
 

@@ -42,6 +42,7 @@ _LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")
 _HIDDEN_IN_STDLIB = ("site-packages", "dist-packages", "test")
 _HIDDEN_IN_PACKAGES = ("torch/include",)  # ten thousand headers, for compilers that are not there
 
+_READ_AHEAD_BYTES = 128 << 10  # the kernel's own limit where nothing else is set
 INSIDE = "trainer/sandbox/inside"  # what the harnesses of all kinds of task share
 HARNESSES = ("trainer/language_model/harness", "trainer/program/harness")  # one for each kind
 SHOWN_CODE = {folder: Path(__file__).parents[2] / folder for folder in (INSIDE, *HARNESSES)}
@@ -86,10 +87,16 @@ class VisibleTree:
         sandbox could find out about another."""
         for binding in self.bindings:
             hide_host_names(binding.host, binding.inside, covered=self._covered_in(binding))
+        self.keep_in_memory()
+
+    def keep_in_memory(self) -> None:
+        """Ask the kernel for all that is not in memory, in pieces that it reads as a whole."""
         for path in self.host_files():
             descriptor = os.open(path, os.O_RDONLY)
             try:
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+                size = os.fstat(descriptor).st_size
+                for start in range(0, max(size, 1), _READ_AHEAD_BYTES):
+                    os.posix_fadvise(descriptor, start, _READ_AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
             finally:
                 os.close(descriptor)
 

@@ -27,8 +27,9 @@ from trainer.sandbox.inside.rights import become_user, forbid_new_privileges, ke
 READY = b"ready"  # all is imported
 MOST_REQUEST_BYTES = 1 << 17
 FORKED = 3  # descriptors beside a request: the sandbox's channel, its output, its end
-# What is told of its end: exit status, CPU seconds, the most kibibytes that it held at once.
-ENDED = struct.Struct("=BdQ")
+# What is said of its end: exit status, CPU seconds, the most kibibytes that it held at once, and
+# how many pages were read from a disk for it.
+ENDED = struct.Struct("=BdQQ")
 _KILLED = 1  # what a sandbox that a signal ended counts as, to who asks for its status
 
 _NAMESPACES = (  # of mounts, cgroups, uts, ipc, users, pids, network
@@ -149,7 +150,8 @@ def _bury(pidfd: int, pid: int, end: int) -> None:
     os.close(pidfd)
     told = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
     try:
-        os.write(end, ENDED.pack(told, used.ru_utime + used.ru_stime, used.ru_maxrss))
+        cpu_s = used.ru_utime + used.ru_stime
+        os.write(end, ENDED.pack(told, cpu_s, used.ru_maxrss, used.ru_majflt))
     except BrokenPipeError:
         pass
     finally:
