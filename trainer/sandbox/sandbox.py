@@ -41,6 +41,8 @@ End = Literal["exit", "killed", "memory", "output", "threads", "files"]
 _WATCH_INTERVAL_S = 0.1
 _SETTLE_TIMEOUT_S = 2.0
 _TAIL_BYTES = 16 * 1024
+# Read from a disk for one process: each is worth 17 bits at most, as libraries have 100,000 pages.
+_UNNOTICED_PAGES = 2
 
 
 class Sandbox:
@@ -231,7 +233,8 @@ class Sandbox:
         self._channel.close()
         await self._enclosure.emptied()
         self.peak_memory_bytes = max(self.peak_memory_bytes, self._process.peak_bytes)
-        if self._process.pages_read:  # which of them are in memory now is a mark for the next one
+        if self._process.pages_read > _UNNOTICED_PAGES:
+            # Which pages are in memory now would be a mark for the next sandbox.
             await asyncio.to_thread(visible_tree().keep_in_memory)
         for task in self._tasks[1:]:
             task.cancel()
