@@ -81,10 +81,14 @@ class VisibleTree:
                 files += [Path(path) for path in paths if os.path.isfile(path)]  # noqa: PTH113
         return files
 
+    @functools.cache  # noqa: B019 -- there are two trees, which live as long as the process
     def warm_up(self) -> None:
-        """Prepare what is shown: no compiled file names a folder of the host, and the kernel keeps
-        every visible file in memory. Then which of them were read, and where, is nothing that one
-        sandbox could find out about another."""
+        """Prepare what is shown, once in a process.
+
+        No compiled file names a folder of the host, and the kernel keeps every visible file in
+        memory. Then which of them were read, and where, is nothing that one sandbox could find out
+        about another.
+        """
         for binding in self.bindings:
             hide_host_names(binding.host, binding.inside, covered=self._covered_in(binding))
         self.keep_in_memory()
