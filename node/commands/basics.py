@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 OTHERWISE: Final = "nanochat with a proven card, else tiny"  # the task that nobody names
+MOST_SHOWN: Final = 10**9  # rows of a list; SQLite counts no further than 2**63
 _ID_DIGITS: Final = 12
 
 line_option = click.option("--task", help="Which task, when this home works on several.")

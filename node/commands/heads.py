@@ -43,7 +43,7 @@ from protocol.source import Source
 )
 @click.option(
     "--budget",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10**15),
     help="With --weights: another budget than the task's, in its unit.",
 )
 @json_option("With --provenance every line, with --weights what was written, as JSON.")

@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from agent.source.capabilities import CapabilityMark
-from node.commands.basics import json_option, own_console, plain_table, reading, short
+from node.commands.basics import MOST_SHOWN, json_option, own_console, plain_table, reading, short
 from node.commands.foreign import print_foreign
 from node.commands.record_text import fields_for_people, print_fields
 from node.commands.timeline import print_timelines
@@ -36,7 +36,9 @@ _APART = ("body", "timeline", "text")  # of a record, told below its other field
 
 
 @click.command()
-@click.option("-n", "--limit", type=click.IntRange(1), help=f"How many, newest first [{_SHOWN}].")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, MOST_SHOWN), help=f"How many, newest first [{_SHOWN}]."
+)
 @click.option("--task", help="Of one task only, without what was imported.")
 @json_option("All of them (or the limit) as JSON.")
 def log(limit: int | None, task: str | None, as_json: bool) -> None:

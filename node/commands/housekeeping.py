@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, tell
+from node.commands.basics import MOST_SHOWN, json_option, tell
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.settings.config import load_config
@@ -47,7 +47,9 @@ def paths(as_json: bool) -> None:
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
-@click.option("-n", "--limit", type=click.IntRange(0), default=_SHOWN_LINES, show_default=True)
+@click.option(
+    "-n", "--limit", type=click.IntRange(0, MOST_SHOWN), default=_SHOWN_LINES, show_default=True
+)
 @json_option("JSON lines.")
 def logs(follow: bool, limit: int, as_json: bool) -> None:
     """Show what the node says."""

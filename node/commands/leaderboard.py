@@ -6,6 +6,7 @@ import click
 from rich.text import Text
 
 from node.commands.basics import (
+    MOST_SHOWN,
     board_option,
     boards_elsewhere,
     json_option,
@@ -62,7 +63,9 @@ _UNREAD = "--marks reads the rows' code; unread: in a language that no lint read
     show_default=True,
     help="Which rows: all, those others confirmed, those measured here.",
 )
-@click.option("--top", type=click.IntRange(1), default=_TOP, show_default=True, help="How many.")
+@click.option(
+    "--top", type=click.IntRange(1, MOST_SHOWN), default=_TOP, show_default=True, help="How many."
+)
 @click.option(
     "--env", "wanted", multiple=True, metavar="NAME=TEXT", help="Only rows of this environment."
 )

@@ -22,7 +22,9 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 @click.command()
 @click.argument("day", type=_DAY, required=False)
-@click.option("--correct", "number", type=click.IntRange(min=1), help="The question to correct.")
+@click.option(
+    "--correct", "number", type=click.IntRange(1, 10**15), help="The question to correct."
+)
 @click.option(
     "--usd", type=click.FloatRange(0, _MOST_USD, max_open=True), help="What it really cost."
 )
@@ -58,7 +60,7 @@ def spending(
         fixed = Fixed(usd=usd, tokens_in=tokens_in, tokens_out=tokens_out, why=why)
         document = correct_call(home, config, number, fixed, now_ms=clock_ms())
     else:
-        date = day.strftime("%Y-%m-%d") if day else today(clock_ms())
+        date = day.date().isoformat() if day else today(clock_ms())
         with Store.open_read_only(home) as store:
             document = day_document(store, config, date)
     if as_json:

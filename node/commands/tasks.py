@@ -101,7 +101,9 @@ def show(name: str, as_json: bool) -> None:
 
 @task.command()
 @click.argument("task_id")
-@click.option("--for", "limit_s", type=click.IntRange(1), default=120, help="Seconds to wait.")
+@click.option(
+    "--for", "limit_s", type=click.IntRange(1, 86_400_000), default=120, help="Seconds to wait."
+)
 def fetch(task_id: str, limit_s: int) -> None:
     """Fetch what it takes to run a task that others announced, by its id.
 

@@ -11,7 +11,9 @@ from node.loop.pausing import Pause
 from node.running.first_card import Unproven, say
 from node.settings.config import Config
 from node.store.store import Store
+from node.terminal.durations import LONGEST_S
 from node.views.status import status_document
+from protocol.errors import UsageError
 from trainer.sandbox.tier import probe_tier
 
 _PROVING = (0, 0)  # in flight as a run of no job
@@ -116,9 +118,13 @@ def _handlers(home: Home, config: Config, proving: _Proving) -> Mapping[str, Han
 
 
 def seconds_in(arguments: Mapping[str, Message]) -> float | None:
-    """Return for how long somebody wants a pause, None where that is not said."""
+    """Return how long a pause is wanted, None if it has no end. Raises UsageError."""
     seconds = arguments.get("for_s")
-    return float(seconds) if isinstance(seconds, int | float) else None
+    if not isinstance(seconds, int | float):
+        return None
+    if not 0 < seconds <= LONGEST_S:
+        raise UsageError("that is no span to pause for", "give one of 1s to 1000d")
+    return float(seconds)
 
 
 def pause_document(lost: Lost, pausing: Pause) -> Message:

@@ -3,16 +3,18 @@
 import math
 import re
 from datetime import datetime, time, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from protocol.errors import UsageError
 
-_LONGEST_S = 1000 * 86_400
+LONGEST_S: Final = 1000 * 86_400
 _HOURS = re.compile(r"(\d\d?):(\d\d)-(\d\d?):(\d\d)")
 _DAY_TIME = re.compile(r"\d\d?:\d\d")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d)?")
 _STEPS = ((60, 1), (300, 10), (7200, 60), (36_000, 300))  # seconds: up to where, how coarsely
-_PARTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_PARTS = re.compile(r"(?:(\d{1,12})d)?(?:(\d{1,12})h)?(?:(\d{1,12})m)?(?:(\d{1,12})s)?")
+_SHOWN = 40  # characters of a wrong one
+_FIRST_YEAR = 1970  # records hold milliseconds from there on
 
 
 class Hours(NamedTuple):
@@ -53,11 +55,11 @@ def parse_duration(text: str) -> float:
     """Return seconds. Raises UsageError for anything but a sum of days, hours, minutes, seconds."""
     match = _PARTS.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):
-        raise UsageError(f"`{text}` is no span of time", "write it like 45m, 8h or 1h30m")
+        raise UsageError(f"`{_short(text)}` is no span of time", "write it like 45m, 8h or 1h30m")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     span_s = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    if not 0 < span_s <= _LONGEST_S:
-        raise UsageError(f"`{text}` is no span to work for", "give one of 1s to 1000d")
+    if not 0 < span_s <= LONGEST_S:
+        raise UsageError(f"`{_short(text)}` is no span to work for", "give one of 1s to 1000d")
     return float(span_s)
 
 
@@ -65,9 +67,11 @@ def moment_before(text: str, now: datetime) -> datetime:
     """Return the time that a span before now, a time of day or a date means: never one to come.
 
     A time of day is the last one that the clock showed, a date its beginning where `now` is.
+    Raises UsageError for anything else, and for what is before 1970.
     """
     no_time = UsageError(
-        f"`{text}` is no time before now", "write it like 12h, 3d, 22:00 or 2026-03-01"
+        f"`{_short(text)}` is no time between 1970 and now",
+        "write it like 12h, 3d, 22:00 or 2026-03-01",
     )
     wanted = text.strip()
     try:
@@ -81,7 +85,7 @@ def moment_before(text: str, now: datetime) -> datetime:
             moment = now - timedelta(seconds=parse_duration(wanted))
     except (ValueError, UsageError, OverflowError) as fault:
         raise no_time from fault
-    if moment > now:
+    if moment.year < _FIRST_YEAR or moment > now:
         raise no_time
     return moment
 
@@ -91,11 +95,15 @@ def seconds_until(text: str, now: datetime) -> float:
     try:
         hour, minute = (int(part) for part in text.split(":"))
         target = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-    except ValueError as error:
-        raise UsageError(f"`{text}` is no time of day", "write it like 07:00") from error
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"`{_short(text)}` is no time of day", "write it like 07:00") from error
     if target <= now:
         target += timedelta(days=1)
     return (target - now).total_seconds()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def duration_text(seconds: float) -> str:

@@ -1,9 +1,11 @@
 """Spans and times of day as people write them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
+from node.commands.cli import main
 from node.terminal.durations import moment_before, parse_duration, parse_hours, seconds_until
 from protocol.errors import UsageError
 
@@ -108,3 +110,69 @@ def test_what_is_no_moment_or_still_to_come_is_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         moment_before(text, NOON)
     assert "22:00" in caught.value.hint
+
+
+@pytest.mark.parametrize("hours", [-14, -5, 0, 2, 14])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0001-01-01",
+        "0001-01-01 00:00",
+        "1969-12-31",
+        "9999-12-31",
+        "9999-12-31 23:59",
+        "0000-00-00",
+        "9" * 5000,
+        "9" * 5000 + "d",
+        "9" * 30 + "d",
+        "\udcff",
+    ],
+    ids=range(10),
+)
+def test_the_edges_of_the_calendar_are_no_times_before_now(text: str, hours: int) -> None:
+    now = datetime(2026, 3, 2, 12, 0, tzinfo=timezone(timedelta(hours=hours)))
+    with pytest.raises(UsageError):
+        moment_before(text, now)
+    assert moment_before("1970-01-02", now).timestamp() > 0
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000 + "s", "9" * 30 + "d", "9" * 5000, "1e999", "nan", "inf"]
+)
+def test_no_number_is_too_large_to_be_refused(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_duration(text)
+    assert len(refused.value.message) < 100
+    for time in (text, f"{text}:00", f"07:{text}"):
+        with pytest.raises(UsageError):
+            seconds_until(time, NOON)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("log", "-n", "9" * 30),
+        ("logs", "-n", "9" * 30),
+        ("leaderboard", "--top", "9" * 30),
+        ("report", "--since", "0001-01-01"),
+        ("report", "--since", "9" * 5000 + "d"),
+        ("spending", "--correct", "9" * 30, "--usd", "1"),
+        ("spending", "--correct", "1", "--usd", "nan"),
+        ("head", "--weights", "x", "--budget", "9" * 30),
+        ("pause", "--for", "9" * 5000 + "s"),
+        ("start", "--for", "9" * 5000 + "s"),
+        ("start", "--until", "9" * 30 + ":00"),
+        ("task", "fetch", "--for", "9" * 30, "ab"),
+    ],
+    ids=lambda words: " ".join(words)[:30],
+)
+def test_commands_refuse_numbers_and_times_that_are_out_of_range(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ARNODE_HOME", str(tmp_path / "home"))
+    with pytest.raises(SystemExit) as ended:
+        main([*words])
+    assert ended.value.code == UsageError.exit_code, capsys.readouterr().err
