@@ -14,7 +14,7 @@ def public_site(home: Home, membership: Membership, handlers: Mapping[str, Handl
         home=home,
         kind="bootstrap",
         net=membership.network.name,
-        tokens=None,
+        credentials=None,
         handlers={"status": handlers["status"]},
         more_figures=lambda: figures(membership),
     )

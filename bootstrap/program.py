@@ -8,6 +8,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 from bootstrap.handlers import handlers, refuse
 from bootstrap.page import public_site
@@ -24,11 +25,13 @@ from node.settings.network_definition import TASK_BYTES, Network, key_of
 from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.interrupts import until_interrupted
+from node.web.listening import listening
 from node.web.serving import serving
 from protocol.errors import ConfigurationError
 from protocol.topics import all_subscriptions
 from trainer.task_kinds import builtin_ids
 
+_ALTERNATIVE: Final = "give `--http` another address of this machine, or none"
 _log = logging.getLogger("node")
 
 
@@ -64,7 +67,8 @@ def run_bootstrap(
             await stack.enter_async_context(ControlServer(home.socket, answers, otherwise=refuse))
             if http is not None:
                 site = public_site(home, membership, answers)
-                await stack.enter_async_context(serving(site, *http))
+                listener = stack.enter_context(listening(*http, alternative=_ALTERNATIVE))
+                await stack.enter_async_context(serving(site, listener))
             await membership.process.wait_up()
             for address in membership.addresses:
                 _log.info("listening at %s", address)

@@ -1,6 +1,7 @@
 """`view`: the page in a browser, of the running node or of a home whose node does not run."""
 
 import asyncio
+import sys
 import webbrowser
 from typing import TYPE_CHECKING, Final
 
@@ -26,17 +27,20 @@ _OPENED: Final = "the link opens one page, within an hour; `arnode view` prints 
 @click.option(
     "--token",
     type=click.Choice(_RIGHTS),
-    help="Print a token for a program, to read or to steer as well, and serve nothing.",
+    help="Print a token for a program, to read or to steer as well, while the node runs.",
 )
 @click.option(
     "--node",
     "added",
     multiple=True,
     metavar="URL",
-    help="Show another node of yours beside this one, from now on; asks for its reading token.",
+    help="Show another node of yours next to this one, from now on; asks for its fleet key.",
 )
 @click.option("--forget", "dropped", multiple=True, metavar="URL", help="Show it no more.")
-@click.option("--new-tokens", is_flag=True, help="Make new tokens: who has the old is shut out.")
+@click.option(
+    "--fleet-key", is_flag=True, help="Print the key for `--node` on your other machines."
+)
+@click.option("--new-fleet-key", is_flag=True, help="Replace that key: the old one opens nothing.")
 @json_option()
 def view(
     web: str | None,
@@ -45,35 +49,46 @@ def view(
     token: "Right | None",
     added: tuple[str, ...],
     dropped: tuple[str, ...],
-    new_tokens: bool,
+    fleet_key: bool,
+    new_fleet_key: bool,
     as_json: bool,
 ) -> None:
     """Open the page of this home in a browser.
 
     The running node serves it; where none runs this command does, to read only, until Ctrl-C.
+    Tokens and links end with the server that issued them.
     """
-    from node.web.tokens import Tokens
-
     home = Home.here()
     config = config_of(home, {"web": web})
     home.prepare()
-    if new_tokens:
-        if is_running(home.socket):
-            raise UsageError("the running node has the old ones", "stop it first: `arnode stop`")
-        Tokens.renewed(home.web_tokens)
     if added or dropped:
         _change_fleet(home, added, dropped)
+    if fleet_key or new_fleet_key:
+        _tell_fleet_key(home, is_new=new_fleet_key, as_json=as_json)
+        return
     if token is not None:
-        text = Tokens.of(home.web_tokens).of_right(token)
+        from node.web.tokens import Tokens
+
+        text = Tokens.current(home.web_tokens).of_right(token)
         tell({"token": text, "right": token}, text, as_json=as_json)
         return
     if is_running(home.socket):
-        link = call(home.socket, "page", {"steer": not read_only})
-        if not isinstance(link, str):
-            raise nonsense()
-        _open(link, no_browser=no_browser, as_json=as_json)
+        match call(home.socket, "page", {"steer": not read_only}):
+            case {"link": str() as link, "address": str() as address}:
+                _open(link, address, no_browser=no_browser, as_json=as_json)
+            case _:
+                raise nonsense()
         return
     asyncio.run(_serve(home, config, no_browser=no_browser, as_json=as_json))
+
+
+def _tell_fleet_key(home: Home, *, is_new: bool, as_json: bool) -> None:
+    from node.web import tokens
+
+    if is_new and is_running(home.socket):
+        raise UsageError("the running node has the old key", "stop it first: `arnode stop`")
+    key = (tokens.new_fleet_key if is_new else tokens.fleet_key)(home.fleet_key)
+    tell({"fleet_key": key}, key, as_json=as_json)
 
 
 def _change_fleet(home: Home, added: tuple[str, ...], dropped: tuple[str, ...]) -> None:
@@ -83,13 +98,14 @@ def _change_fleet(home: Home, added: tuple[str, ...], dropped: tuple[str, ...]) 
     for url in dropped:
         fleet = fleet.without(url)
     for url in added:
-        asked = f"reading token of {address_of(url)} (`arnode view --token read` there)"
+        asked = f"fleet key of {address_of(url)} (`arnode view --fleet-key` there)"
         fleet = fleet.with_node(url, click.prompt(asked, hide_input=True, err=True).strip())
     fleet.keep(home.fleet)
 
 
-def _open(link: str, *, no_browser: bool, as_json: bool) -> None:
-    tell({"link": link}, link, as_json=as_json)
+def _open(link: str, address: str, *, no_browser: bool, as_json: bool) -> None:
+    tell({"link": link, "address": address}, link, as_json=as_json)
+    sys.stdout.flush()  # a program that reads it would wait until the server ends
     if not no_browser and not webbrowser.open(link):
         no_browser = True
     if no_browser and not as_json:
@@ -97,21 +113,23 @@ def _open(link: str, *, no_browser: bool, as_json: bool) -> None:
 
 
 async def _serve(home: Home, config: Config, *, no_browser: bool, as_json: bool) -> None:
-    from node.settings.values import NO_PAGE
+    from node.running.page import page_place
     from node.terminal.interrupts import until_interrupted
-    from node.web.serving import address_of, serving
+    from node.web.serving import serving
     from node.web.site import Site
-    from node.web.tokens import Tokens
 
-    if config.web == NO_PAGE:
-        raise UsageError("`web` is none: no page is served", "give an address: `--web auto`")
-    host, port = address_of(config.web)
-    site = Site(home=home, kind="store", net=config.net, tokens=Tokens.of(home.web_tokens))
     ended = asyncio.Event()
-    async with serving(site, host, port) as served:
-        _open(served.link("read"), no_browser=no_browser, as_json=as_json)
-        click.echo("no node runs here: this serves what is in its store; Ctrl-C ends it", err=True)
-        await until_interrupted(_until(ended), first=ended.set)
+    with page_place(home, config) as place:
+        if place is None:
+            raise UsageError("`web` is none: no page is served", "give an address: `--web auto`")
+        site = Site(home=home, kind="store", net=config.net, credentials=place.credentials)
+        async with serving(site, place.listener) as served:
+            link = served.link("read")
+            _open(link, served.url, no_browser=no_browser, as_json=as_json)
+            click.echo(
+                "no node runs here: this serves what is in its store; Ctrl-C ends it", err=True
+            )
+            await until_interrupted(_until(ended), first=ended.set)
 
 
 async def _until(ended: asyncio.Event) -> None:

@@ -105,8 +105,9 @@ class Home:
     power = _Place("power-limits.json")  # the cards' limits before this node lowered them
     replications = _Place("replications")  # runs of `arnode replicate`, a file per task and class
     comparisons = _Place("comparisons")  # of `arnode compare-programs`: what blocks came to, homes
-    web_tokens = _Place("web-tokens.json")  # who may read the page, and who may steer
-    fleet = _Place("fleet.json")  # other nodes of the user, with the tokens that read them
+    web_tokens = _Place("web-tokens.json")  # of the server that runs: to read, to steer
+    fleet_key = _Place("fleet-key")  # with which other nodes of the user read this one
+    fleet = _Place("fleet.json")  # other nodes of the user, with their fleet keys
     ray_token = _Place("ray-token")  # what lets one's own machines into one's own Ray
     socket = _Place("node.sock")  # where the running node takes commands
     alerts = _Place("alerts.json")  # when the user was last told of what, and what was held back

@@ -2,44 +2,80 @@
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from node.documents.now import now_document
 from node.home.control import Handler, Message
+from node.home.home import Home
 from node.running.handlers import handlers
 from node.running.node import Node
+from node.settings.config import Config
 from node.settings.values import NO_PAGE
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:
+    from node.web.credentials import Credentials
+    from node.web.listening import Listener
     from node.web.serving import Served
+    from node.web.tokens import Codes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PagePlace:
+    """The address of a process's page and its secrets, which outlive the turns of its tasks."""
+
+    listener: "Listener"
+    credentials: "Credentials"
+    codes: "Codes"
+
+
+@contextlib.contextmanager
+def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
+    """Listen where the setting `web` says, and draw the tokens of this run; None without a page.
+
+    Raises ConfigurationError if its address cannot be used.
+    """
+    if config.web == NO_PAGE:
+        yield None
+        return
+    from node.web.credentials import Credentials
+    from node.web.listening import address_of, listening
+    from node.web.tokens import Codes, fleet_key, issued
+
+    with listening(*address_of(config.web)) as listener, issued(home.web_tokens) as tokens:
+        if listener.notice is not None:
+            print(listener.notice, file=sys.stderr, flush=True)
+        credentials = Credentials(tokens=tokens, fleet_key=fleet_key(home.fleet_key))
+        yield PagePlace(listener=listener, credentials=credentials, codes=Codes())
 
 
 @contextlib.asynccontextmanager
-async def with_page(node: Node, *, is_shown: bool) -> AsyncIterator[Mapping[str, Handler]]:
-    """Serve the page as the setting `web` says; yield what commands may ask, for links too.
+async def with_page(
+    node: Node, place: PagePlace | None, *, is_shown: bool
+) -> AsyncIterator[Mapping[str, Handler]]:
+    """Serve the page at its place; yield what commands may ask, for links too.
 
-    `is_shown`: a link is printed. Raises ConfigurationError where its address is not to be had.
+    `is_shown`: a link is printed.
     """
     answers = handlers(node)
-    if node.config.web == NO_PAGE:
+    if place is None:
         yield {**answers, "page": _no_page}
         return
-    from node.web.serving import address_of, serving
+    from node.web.serving import serving
     from node.web.site import Site
-    from node.web.tokens import Tokens
 
-    host, port = address_of(node.config.web)
     site = Site(
         home=node.home,
         kind="node",
         net=node.config.net,
-        tokens=Tokens.of(node.home.web_tokens),
+        credentials=place.credentials,
         handlers=answers,
         now=lambda: now_document(node.research),
+        codes=place.codes,
     )
-    async with serving(site, host, port) as served:
+    async with serving(site, place.listener) as served:
         if is_shown:
             print(f"page: {served.link('steer')}", file=sys.stderr, flush=True)
         yield {**answers, "page": _links(served)}
@@ -47,7 +83,8 @@ async def with_page(node: Node, *, is_shown: bool) -> AsyncIterator[Mapping[str,
 
 def _links(served: "Served") -> Handler:
     async def page(arguments: Mapping[str, Message]) -> Message:
-        return served.link("steer" if arguments.get("steer") else "read")
+        link = served.link("steer" if arguments.get("steer") else "read")
+        return {"link": link, "address": served.url}
 
     return page
 

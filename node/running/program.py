@@ -42,7 +42,7 @@ from node.running.first_card import Unproven, task_here
 from node.running.lanes import are_elsewhere
 from node.running.log_file import logging_to
 from node.running.node import open_node
-from node.running.page import with_page
+from node.running.page import PagePlace, page_place, with_page
 from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
@@ -86,6 +86,7 @@ def start_node(
     with (
         at_work(home, config, to_terminal=not sys.stdout.isatty()),
         open_alerts(home, config) as alerts,
+        page_place(home, config) as page,
     ):
         chosen = choose(config, means.keys, means.environment)
         if config.agent == AUTO:
@@ -101,6 +102,7 @@ def start_node(
             arms=chosen.arms,
             means=means,
             alerts=alerts,
+            page=page,
         )
         text = Path(config.text) if config.text else None
         if shares or (config.ladder and text is None):
@@ -208,6 +210,7 @@ class _Start:
     network: Network | None = None
     unproven: Unproven | None = None
     alerts: Alerts | None = None
+    page: PagePlace | None = None
 
 
 async def _run_at_once(start: _Start, task: Task) -> None:
@@ -367,7 +370,9 @@ async def _run(
                 node.research.pause_as(before)
             if turn is not None:
                 await stack.enter_async_context(for_a_turn(node.research, turn))
-            answers = await stack.enter_async_context(with_page(node, is_shown=before is None))
+            answers = await stack.enter_async_context(
+                with_page(node, start.page, is_shown=before is None)
+            )
             if sys.stdout.isatty():
                 await run_watched(node, config, answers)
             else:

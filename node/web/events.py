@@ -1,12 +1,12 @@
-"""What changes, as it changes: server-sent events that a page can take up again where it was.
+"""Changes as server-sent events, which a page can resume where it was.
 
-Each has a number; the last thousand are kept. Who reads too slowly, or comes back after more than
-that, is told that there is a gap and reads anew: nobody is ever waited for. Nothing is looked at
-while nobody listens.
+Each has a number; the last thousand are kept. A client that reads too slowly, or returns after more
+than that, receives a `gap` and reads everything again: the node never waits for one. Nothing is
+looked at while nobody listens.
 """
 
 import asyncio
-import contextlib
+import re
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -27,6 +27,7 @@ _KEPT: Final = 1_000
 _MOST_LISTENERS: Final = 64
 _MOST_WAITING: Final = 200  # of one listener, who is told of a gap beyond
 _WRITE_S: Final = 10.0
+_NUMBER: Final = re.compile("[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +94,18 @@ class Events:
         await response.prepare(request)
         async with self.listening() as queue:
             missed = self._missed(request.headers.get("Last-Event-ID"))
-            await _send(response, b": listening\n\n" + b"".join(missed))
-            with contextlib.suppress(ConnectionError, TimeoutError):
+            try:
+                await _send(response, b": listening\n\n" + b"".join(missed))
                 while frame := await self._next(queue):
                     await _send(response, frame)
+            except TimeoutError:
+                _cut(request)  # what it has not read would keep the connection open
+            except ConnectionError:
+                pass
         return response
 
     def end(self) -> None:
-        """Let go of everybody who listens: whoever closes the server waits for each of them."""
+        """End all streams, for which a server that closes would wait."""
         for queue in self._listeners:
             queue.put_nowait("end")
 
@@ -121,7 +126,7 @@ class Events:
             return []
         life, _, number = last.rpartition("-")
         oldest = self._kept[0].number if self._kept else self._number + 1
-        if life != self._life or not number.isdecimal() or int(number) + 1 < oldest:
+        if life != self._life or not _NUMBER.fullmatch(number) or int(number) + 1 < oldest:
             return [self._gap()]
         return [one.frame(self._life) for one in self._kept if one.number > int(number)]
 
@@ -144,6 +149,11 @@ class Events:
 def _forget(queue: "asyncio.Queue[_Waiting]") -> None:
     while not queue.empty():
         queue.get_nowait()
+
+
+def _cut(request: web.Request) -> None:
+    if isinstance(request.transport, asyncio.WriteTransport):
+        request.transport.abort()
 
 
 async def _send(response: web.StreamResponse, data: bytes) -> None:

@@ -1,11 +1,15 @@
-"""Several nodes of one owner in one table: this server asks the others, each with its own token.
+"""Several nodes of one owner in one table: this server asks the others, each with its own key.
 
-A page may speak to nobody but the server that it came from, and tokens of other nodes have no place
-in a browser. What others answer is bounded, and shown as theirs.
+A page may speak to nobody but the server that it came from, and keys of other nodes have no place
+in a browser. Another program may have taken the port of a node that stopped: so each node first
+proves that it has its key, and a request carries an answer made with the key, never the key itself.
+What others answer is bounded, and shown as theirs.
 """
 
 import asyncio
 import json
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +17,20 @@ from typing import Any, Final, Self, TypedDict
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 
 from node.home.files import write_file
+from node.web.credentials import proof_header
+from node.web.proof import is_same, server_proof
 from protocol.errors import ConfigurationError, UsageError
 
 _ANSWERS_S: Final = 5.0
 _ANSWER_BYTES: Final = 1 << 20
 _MOST_NODES: Final = 64
+_CHALLENGE: Final = re.compile("[0-9a-f.]{1,100}")
+_UNPROVEN: Final = (
+    "another program has its port, or its fleet key is a new one: `arnode view --node URL` takes it"
+)
 
 
 class FleetNodeDocument(TypedDict):
@@ -39,7 +50,7 @@ class FleetDocument(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """Addresses of nodes, and the token that reads each."""
+    """Addresses of nodes, and the fleet key of each."""
 
     nodes: Mapping[str, str]
 
@@ -48,7 +59,7 @@ class Fleet:
         """Return the nodes that a home knows. Raises ConfigurationError if the file is none."""
         try:
             kept = json.loads(path.read_bytes())
-            nodes = {address_of(url): str(token) for url, token in kept["nodes"].items()}
+            nodes = {address_of(url): str(key) for url, key in kept["nodes"].items()}
         except FileNotFoundError:
             return cls(nodes={})
         except (ValueError, KeyError, TypeError, AttributeError, UsageError) as fault:
@@ -57,9 +68,9 @@ class Fleet:
             ) from fault
         return cls(nodes=nodes)
 
-    def with_node(self, url: str, token: str) -> "Fleet":
-        """Return it with one more node, or another token of one. Raises UsageError."""
-        nodes = {**self.nodes, address_of(url): token}
+    def with_node(self, url: str, key: str) -> "Fleet":
+        """Return it with one more node, or another key of one. Raises UsageError."""
+        nodes = {**self.nodes, address_of(url): key}
         if len(nodes) > _MOST_NODES:
             raise UsageError(
                 f"more than {_MOST_NODES} nodes", "`arnode view --forget URL` drops one"
@@ -71,7 +82,7 @@ class Fleet:
         known = address_of(url)
         if known not in self.nodes:
             raise UsageError(f"no node at {known} is known", "`arnode view --node URL` adds one")
-        return Fleet(nodes={one: token for one, token in self.nodes.items() if one != known})
+        return Fleet(nodes={one: key for one, key in self.nodes.items() if one != known})
 
     def keep(self, path: Path) -> None:
         """Write it down, for this user alone."""
@@ -82,16 +93,16 @@ class Fleet:
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=_ANSWERS_S), trust_env=False
         ) as http:
-            asked = (self._asked(http, url, token) for url, token in self.nodes.items())
+            asked = (self._asked(http, url, key) for url, key in self.nodes.items())
             return {"nodes": await asyncio.gather(*asked)}
 
-    async def _asked(self, http: aiohttp.ClientSession, url: str, token: str) -> FleetNodeDocument:
+    async def _asked(self, http: aiohttp.ClientSession, url: str, key: str) -> FleetNodeDocument:
         try:
-            status = await _answer(http, f"{url}/api/v1/status", token)
-            now = await _answer(http, f"{url}/api/v1/now", token)
+            status = await _answer(http, url, "/api/v1/status", key)
+            now = await _answer(http, url, "/api/v1/now", key)
         except (aiohttp.ClientError, TimeoutError, ValueError) as fault:
-            told = str(fault) or "it does not answer in time"
-            return {"url": url, "fault": told[:200], "status": None, "now": None}
+            words = str(fault).encode("utf-8", "replace").decode() or "it does not answer in time"
+            return {"url": url, "fault": words[:200], "status": None, "now": None}
         return {"url": url, "fault": None, "status": status, "now": now.get("now")}
 
 
@@ -108,12 +119,29 @@ def address_of(url: str) -> str:
     return f"{parts.scheme}://{host}:{port}"
 
 
-async def _answer(http: aiohttp.ClientSession, url: str, token: str) -> dict[str, Any]:
+async def _answer(http: aiohttp.ClientSession, url: str, path: str, key: str) -> dict[str, Any]:
     """Return a document. Raises aiohttp.ClientError, TimeoutError, ValueError."""
-    headers = {"Authorization": f"Bearer {token}"}
+    nonce = secrets.token_hex(16)
+    match await _document(http, f"{url}/api/v1/proof?nonce={nonce}", {}):
+        case {"proofs": [*proofs], "challenge": str() as challenge}:
+            wanted = server_proof(key, nonce)
+        case _:
+            raise ValueError("it answers no document")
+    if not any(is_same(one, wanted) for one in proofs if isinstance(one, str)):
+        raise ValueError(_UNPROVEN)
+    if not _CHALLENGE.fullmatch(challenge):
+        raise ValueError("it answers no document")
+    header = {"Authorization": proof_header(key, challenge, path)}
+    return await _document(http, url + path, header)
+
+
+async def _document(
+    http: aiohttp.ClientSession, url: str, headers: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return a document. Raises aiohttp.ClientError, TimeoutError, ValueError."""
     async with http.get(url, headers=headers, allow_redirects=False) as response:
         if response.status == 401:
-            raise ValueError("its token is another one: `arnode view --node URL` takes the new one")
+            raise ValueError(_UNPROVEN)
         if response.status != 200:
             raise ValueError(f"it answers {response.status}")
         data = bytearray()
@@ -121,7 +149,11 @@ async def _answer(http: aiohttp.ClientSession, url: str, token: str) -> dict[str
             data += part
             if len(data) > _ANSWER_BYTES:
                 raise ValueError("it answers too much")
-    match json.loads(data):
+    try:
+        answer = msgspec.json.decode(data)  # refuses what JSON cannot be written with again
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
+        raise ValueError("it answers no JSON") from fault
+    match answer:
         case dict() as document:
             return document
     raise ValueError("it answers no document")

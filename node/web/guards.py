@@ -1,4 +1,4 @@
-"""What stands before every request: whose host and page it is for, who asks, how much at once.
+"""Checks that every request passes: which host and page it is for, and what its sender may do.
 
 A page elsewhere can make a browser send requests to 127.0.0.1, and a name that its owner points
 there can make such requests look like one's own (DNS rebinding). So the Host must be one that this
@@ -8,36 +8,49 @@ in a header that no form or image sends.
 
 import ipaddress
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from aiohttp.web_request import BaseRequest
 
+from node.web.headers import SECURITY_HEADERS
 from node.web.problems import HttpFault, problem, problem_of
-from node.web.tokens import Right, Tokens
+from node.web.tokens import Right
 from protocol.errors import ArnodeError
 
+# Returns what an `Authorization` allows, by its text and the path of the request.
+RightsOf: TypeAlias = Callable[[str, str], frozenset[Right]]
+
+RequestHandler: TypeAlias = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
+
 RIGHTS: Final = web.RequestKey("rights", frozenset)
-HEADERS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
-        " object-src 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-_BEARER: Final = "Bearer "
+_CONTINUE: Final = "100-continue"
 _log = logging.getLogger("node")
 
 
-@web.middleware
-async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever goes wrong into a problem, and say with each answer what a page may do."""
+def answering(handle: RequestHandler) -> RequestHandler:
+    """Return what turns every failure of an application into a problem, its routing included.
+
+    A connection on which a body is left unread is closed.
+    """
+
+    async def answer(request: BaseRequest) -> web.StreamResponse:
+        response = await _answer(request, handle)
+        if request.body_exists and not request.content.is_eof():
+            response.force_close()
+        return response
+
+    return answer
+
+
+async def _answer(request: BaseRequest, handle: RequestHandler) -> web.StreamResponse:
+    response: web.StreamResponse
     try:
-        response = await handler(request)
+        if request.headers.get("Expect", _CONTINUE).lower() == _CONTINUE:
+            return await handle(request)
+        response = problem(417, "only 100-continue can be expected", "leave out Expect")
     except HttpFault as fault:
         response = problem(fault.status, fault.detail, fault.mend)
     except ArnodeError as fault:
@@ -46,31 +59,35 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         response = problem(fault.status, fault.reason)
         if "Allow" in fault.headers:
             response.headers["Allow"] = fault.headers["Allow"]
-    except Exception:  # noqa: BLE001 (a supervisor: one bad request must not end the node)
+    except Exception as fault:  # one bad request must not end the node
+        if isinstance(fault, ConnectionError) and not request.protocol.connected:
+            raise  # nobody is left to answer
         _log.exception("a request failed")
         response = problem(500, "the node failed at this", "see `arnode logs`")
-    if not response.prepared:
-        response.headers.update(HEADERS)
+    response.headers.update(SECURITY_HEADERS)
     return response
 
 
-def hearing(heard: Callable[[web.RequestHandler], None]) -> Middleware:
-    """Return what tells which connections have asked for something."""
+def noting(on_request: Callable[[web.RequestHandler], None]) -> Middleware:
+    """Return a guard that reports which connections have sent a request."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        heard(request.protocol)
+        on_request(request.protocol)
         return await handler(request)
 
     return guard
 
 
-def at_home(*, is_public: bool) -> Middleware:
-    """Return what lets requests pass that are for this server; a public one has many names."""
+def at_home(*, is_public: bool, name: str | None = None) -> Middleware:
+    """Return a guard that passes only requests for this server.
+
+    `name` is the one that browsers use for this run. A public server has many names.
+    """
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not is_public and not _is_own(request.host):
+        if not is_public and not _is_own(request.host, name):
             raise HttpFault(421, "this server has no such name", "use the address that it prints")
         origin = request.headers.get("Origin")
         if origin is not None and origin != f"{request.scheme}://{request.host}":
@@ -80,15 +97,18 @@ def at_home(*, is_public: bool) -> Middleware:
     return guard
 
 
-def knowing(tokens: Tokens | None) -> Middleware:
-    """Return what finds out what a request may; without tokens everybody may read."""
+def knowing(
+    rights_of: RightsOf | None, on_valid_token: Callable[[web.RequestHandler], None]
+) -> Middleware:
+    """Return a guard that finds what a request may do; without `rights_of` everybody may read."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "")
-        rights: frozenset[Right] = frozenset() if tokens is not None else frozenset({"read"})
-        if tokens is not None and given.startswith(_BEARER):
-            rights = tokens.rights(given.removeprefix(_BEARER))
+        rights: frozenset[Right] = frozenset({"read"})
+        if rights_of is not None:
+            rights = rights_of(request.headers.get("Authorization", ""), request.path)
+            if rights:
+                on_valid_token(request.protocol)
         request[RIGHTS] = rights
         return await handler(request)
 
@@ -105,11 +125,11 @@ def require(request: web.Request, right: Right) -> None:
     raise HttpFault(401, "a token is needed", "`arnode view` prints a link, `--token` a token")
 
 
-def _is_own(host: str) -> bool:
-    """Whether a Host is an address, or the one name that no DNS server answers for."""
+def _is_own(host: str, own: str | None) -> bool:
+    """Return whether a Host is an address, or a name that no DNS server answers for."""
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     name = name.removeprefix("[").removesuffix("]")
-    if name == "localhost":
+    if name == "localhost" or (own is not None and name == own):
         return True
     try:
         ipaddress.ip_address(name)

@@ -15,6 +15,7 @@ _FAULTS: Final = {
     "401": "No token.",
     "403": "The token, or this server, does not allow it.",
     "404": "Nothing of that name.",
+    "408": "The body did not arrive in time.",
     "409": "Not as things are.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",

@@ -1,11 +1,13 @@
 """One route of the API: what it takes, what it answers, who may use it. OpenAPI follows from it."""
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+import aiohttp
 import msgspec
 from aiohttp import web
 
@@ -18,6 +20,7 @@ Method: TypeAlias = Literal["GET", "POST"]
 API: Final = "/api/v1"
 ID: Final = "^[0-9a-f]{4,64}$"
 BODY_LIMIT_BYTES: Final = 1 << 20
+_BODY_S: Final = 10.0  # for all of it to arrive
 _NAMED: Final = re.compile(r"\{(\w+)\}")
 
 
@@ -40,7 +43,7 @@ class Route:
     """A method and a path below `API`.
 
     `answer` is the type of the document, which comes with `"v": 1`. `needs` is what a token must
-    give (None: nothing). `missing`: whether what the path names may not be there.
+    give (None: nothing). A body may have `most_bytes`. A token is checked before a body is read.
     """
 
     method: Method
@@ -50,6 +53,7 @@ class Route:
     handle: Callable[[Ask], Awaitable[Any]]
     query: type[msgspec.Struct] = Nothing
     body: type[msgspec.Struct] | None = None
+    most_bytes: int = BODY_LIMIT_BYTES
     needs: Right | None = "read"
     words: Mapping[str, str] = field(default_factory=dict)
 
@@ -65,7 +69,7 @@ class Route:
         asked = Ask(
             path=dict(request.match_info),
             query=_query(request, self.query),
-            body=None if self.body is None else await _body(request, self.body),
+            body=None if self.body is None else await _body(request, self.body, self.most_bytes),
             rights=request[RIGHTS],
         )
         return _tagged(request, await self.handle(asked))
@@ -81,18 +85,40 @@ def _query(request: web.Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
         raise HttpFault(400, str(fault), f"see {API}/openapi.json") from fault
 
 
-async def _body(request: web.Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
+async def _body(
+    request: web.Request, kind: type[msgspec.Struct], most_bytes: int
+) -> msgspec.Struct:
     if request.content_type != "application/json":
         raise HttpFault(415, "the body is to be JSON", "set Content-Type: application/json")
-    data = await request.read()
+    try:
+        async with asyncio.timeout(_BODY_S):
+            data = await _read(request, most_bytes)
+    except TimeoutError as fault:
+        late = f"the body did not arrive within {_BODY_S:g} s"
+        raise HttpFault(408, late, "send it at once") from fault
+    except (web.RequestPayloadError, aiohttp.ClientPayloadError) as fault:
+        raise HttpFault(400, "the body is not as its headers announce", "send it whole") from fault
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
         raise HttpFault(400, str(fault), f"see {API}/openapi.json") from fault
 
 
+async def _read(request: web.Request, most_bytes: int) -> bytes:
+    """Return a body. Raises HttpFault if it is longer, aiohttp's errors if it is broken."""
+    data = bytearray()
+    if (request.content_length or 0) <= most_bytes:
+        async for part in request.content.iter_any():
+            data += part
+            if len(data) > most_bytes:
+                break
+        else:
+            return bytes(data)
+    raise HttpFault(413, f"the body is over {most_bytes} bytes", "send less at once")
+
+
 def _tagged(request: web.Request, document: Mapping[str, Any]) -> web.Response:
-    """Return a document, or that it is the one that whoever asks has already."""
+    """Return a document, or that the client has it already."""
     data = msgspec.json.encode({"v": 1, **document})
     tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}

@@ -23,17 +23,20 @@ from node.line.heads import line_to_show
 from node.proposing.day import day_document, today
 from node.settings.config import config_of
 from node.views.status import status_document
+from node.web.credentials import Credentials
+from node.web.door import Door
 from node.web.events import Events
 from node.web.figures import figures
 from node.web.fleet import Fleet, FleetDocument
-from node.web.guards import answering, at_home, hearing, knowing, require
+from node.web.guards import at_home, knowing, noting, require
+from node.web.headers import add_security_headers
 from node.web.library import Library, Shelves
 from node.web.openapi import openapi
 from node.web.problems import HttpFault
 from node.web.reading import reading_routes
 from node.web.routes import API, BODY_LIMIT_BYTES, Ask, Route
 from node.web.steering import steering_routes
-from node.web.tokens import Codes, Tokens
+from node.web.tokens import Codes
 from protocol.errors import NotRunningError
 from trainer.sandbox.tier import probe_tier
 
@@ -42,16 +45,32 @@ Kind: TypeAlias = Literal["node", "store", "bootstrap"]
 _PAGE: Final = Path(__file__).parent / "page"
 
 
+_LINK_BYTES: Final = 1024
+
+
 class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands behind the # of a link."""
+    """The code of a link, which follows its #."""
 
     code: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
 class Token(TypedDict):
-    """What stands for the right to read, or to steer, from now on."""
+    """A token to read, or to steer as well, while this server runs."""
 
     token: str
+
+
+class OfProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that nobody has sent before, for the server to prove itself with."""
+
+    nonce: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32,64}$")]
+
+
+class ProofDocument(TypedDict):
+    """Proofs that this server has the tokens and the fleet key, and a challenge to answer."""
+
+    proofs: list[str]
+    challenge: str
 
 
 class OfDay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +80,7 @@ class OfDay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SessionDocument(TypedDict):
-    """What whoever asks may do here, and what it is that answers."""
+    """What the token may do here, and which kind of server answers."""
 
     may: list[str]
     kind: str
@@ -70,7 +89,7 @@ class SessionDocument(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What is served. Without `tokens` everybody may read, and nobody may steer.
+    """What is served. Without `credentials` everybody may read, and nobody may steer.
 
     `handlers` are those of the running node's socket, none without one; `now` says what it does.
     """
@@ -78,30 +97,29 @@ class Site:
     home: Home
     kind: Kind
     net: str
-    tokens: Tokens | None
+    credentials: Credentials | None
     handlers: Mapping[str, Handler] = field(default_factory=dict)
     now: Callable[[], NowDocument] = lambda: NOTHING
     more_figures: Callable[[], Iterable[str]] = tuple
     codes: Codes = field(default_factory=Codes)
 
     def app(
-        self, library: Library, events: Events, *, heard: Callable[[web.RequestHandler], None]
+        self, library: Library, events: Events, door: Door, *, name: str | None
     ) -> web.Application:
-        """Return the application that answers requests; `heard` is told which connection asks."""
+        """Return the application that answers requests; `name` is its host name for browsers."""
         app = web.Application(
             client_max_size=BODY_LIMIT_BYTES,
             middlewares=[
-                answering,
-                hearing(heard),
-                at_home(is_public=self.tokens is None),
-                knowing(self.tokens),
+                noting(door.on_request),
+                at_home(is_public=self.credentials is None, name=name),
+                knowing(
+                    None if self.credentials is None else self.credentials.rights,
+                    door.on_valid_token,
+                ),
             ],
         )
-        routes = [
-            *self._own_routes(library),
-            *reading_routes(library, self.net),
-            *steering_routes(self.handlers, library),
-        ]
+        app.on_response_prepare.append(add_security_headers)
+        routes = self.routes(library)
         described = openapi(routes)
 
         async def openapi_document(_: web.Request) -> web.Response:
@@ -109,6 +127,7 @@ class Site:
 
         async def listen(request: web.Request) -> web.StreamResponse:
             require(request, "read")
+            door.on_stream(request.protocol)
             return await events.stream(request)
 
         async def metrics(request: web.Request) -> web.Response:
@@ -128,14 +147,32 @@ class Site:
         app.router.add_static("/", _PAGE)
         return app
 
+    def routes(self, library: Library) -> list[Route]:
+        """Return the routes below `API` that its description lists."""
+        return [
+            *self._own_routes(library),
+            *reading_routes(library, self.net),
+            *steering_routes(self.handlers, library),
+        ]
+
     def _own_routes(self, library: Library) -> list[Route]:
         async def exchange(ask: Ask) -> Token:
             right = self.codes.exchange(ask.body.code)
-            if right is None or self.tokens is None:
+            if right is None or self.credentials is None:
                 raise HttpFault(
-                    401, "this link was used, or is too old", "`arnode view`: a new one"
+                    401,
+                    "this link was used, is too old or is of an earlier start",
+                    "`arnode view` prints a new one",
                 )
-            return {"token": self.tokens.of_right(right)}
+            return {"token": self.credentials.tokens.of_right(right)}
+
+        async def prove(ask: Ask) -> ProofDocument:
+            if self.credentials is None:
+                raise HttpFault(404, "this page takes no token", "read it without one")
+            return {
+                "proofs": self.credentials.proofs(ask.query.nonce),
+                "challenge": self.credentials.challenges.issue(),
+            }
 
         async def session(ask: Ask) -> SessionDocument:
             return {"may": sorted(ask.rights), "kind": self.kind, "version": version("arnode")}
@@ -190,13 +227,23 @@ class Site:
                 answer=Token,
                 handle=exchange,
                 body=Link,
+                most_bytes=_LINK_BYTES,
+                needs=None,
+            ),
+            Route(
+                method="GET",
+                path="/proof",
+                summary="Let the server prove that it issued a token, before that is sent.",
+                answer=ProofDocument,
+                handle=prove,
+                query=OfProof,
                 needs=None,
             ),
             route("/session", "What a token may do here.", SessionDocument, session),
             route("/now", "What runs.", NowDocument, now),
             route("/status", "How things stand.", dict[str, Any], status),
             route("/peers", "Who is connected.", dict[str, Any], peers),
-            *([] if self.tokens is None else of_owner),
+            *([] if self.credentials is None else of_owner),
             route("/importance", "Which knobs matter.", ImportanceDocument, importance),
             route("/program", "What proposers are told to do.", ProgramDocument, program),
         ]

@@ -1,21 +1,26 @@
-"""Who may read and who may steer: a token for each, and links that are good for one use.
+"""Tokens that open a page, of one run of its server, and links that are good for one use.
 
-Loopback alone keeps no other user of the machine out. Tokens stay over restarts, so that a program
-which was given one goes on; links name a code that is exchanged for a token once, so that what
-stands in a terminal's or a browser's history opens nothing.
+Loopback alone keeps no other user of the machine out. Any of them may also listen at the page's
+address while no node does, and hear what a browser or a program sends there. So each run of a
+server draws its own tokens: one that was sent to an impostor opens nothing after the restart. Links
+hold a code that is exchanged for a token once, so that what is left in a terminal's or a browser's
+history opens nothing. The fleet key outlives a run, and is never sent (`proof.py`).
 """
 
-import hmac
+import fcntl
 import json
+import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
 
-from node.home.files import write_file
-from protocol.errors import ConfigurationError
+from node.home.files import TEMPORARY_PREFIX, write_file
+from node.web.proof import is_same, server_proof
+from protocol.errors import ConfigurationError, NotRunningError
 
 Right: TypeAlias = Literal["read", "steer"]
 
@@ -27,52 +32,95 @@ _MOST_CODES: Final = 64  # the oldest goes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """What opens a home's page: to read, and to steer as well."""
+    """The tokens of one run of a server: one to read, one to steer as well."""
 
     read: str
     steer: str
 
     @classmethod
-    def of(cls, path: Path) -> Self:
-        """Return those of a home, made if there are none. Raises ConfigurationError."""
-        try:
-            text = path.read_text("utf-8")
-        except FileNotFoundError:
-            return cls.renewed(path)
-        try:
-            kept = json.loads(text)
-            found = cls(read=kept["read"], steer=kept["steer"])
-        except (ValueError, KeyError, TypeError) as fault:
-            raise ConfigurationError(
-                f"{path} does not read", "delete it: a new one is made"
-            ) from fault
-        if not all(
-            isinstance(one, str) and len(one) >= _TOKEN_BYTES for one in (found.read, found.steer)
-        ):
-            raise ConfigurationError(f"{path} holds no tokens", "delete it: a new one is made")
-        return found
-
-    @classmethod
-    def renewed(cls, path: Path) -> Self:
-        """Make new ones, which shuts out whoever has the ones before."""
-        made = cls(
+    def drawn(cls) -> Self:
+        """Draw new ones."""
+        return cls(
             read=secrets.token_urlsafe(_TOKEN_BYTES), steer=secrets.token_urlsafe(_TOKEN_BYTES)
         )
-        write_file(path, json.dumps({"read": made.read, "steer": made.steer}).encode())
-        return made
+
+    @classmethod
+    def current(cls, path: Path) -> Self:
+        """Return those of the server that runs now. Raises NotRunningError if there is none.
+
+        The file counts only while the server that wrote it holds its lock, so that a server that
+        was killed leaves no token which looks valid.
+        """
+        not_served = NotRunningError(
+            "no page of this home is served",
+            "start the node with `arnode start`, or serve what is stored with `arnode view`",
+        )
+        try:
+            with path.open("rb") as stream:
+                if not _is_locked(stream.fileno()):
+                    raise not_served
+                kept = json.loads(stream.read())
+            return cls(read=str(kept["read"]), steer=str(kept["steer"]))
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as fault:
+            raise not_served from fault
 
     def of_right(self, right: Right) -> str:
         """Return the token that gives a right."""
         return self.steer if right == "steer" else self.read
 
     def rights(self, token: str) -> frozenset[Right]:
-        """Return what a token gives; nothing for one that is none."""
-        given = token.encode()
-        if hmac.compare_digest(given, self.steer.encode()):
+        """Return what a token gives, which is nothing if it is invalid."""
+        if is_same(token, self.steer):
             return frozenset({"read", "steer"})
-        if hmac.compare_digest(given, self.read.encode()):
+        if is_same(token, self.read):
             return frozenset({"read"})
         return frozenset()
+
+    def proofs(self, nonce: str) -> list[str]:
+        """Return what proves to holders of either token that this server issued it."""
+        return [server_proof(token, nonce) for token in (self.read, self.steer)]
+
+
+@contextmanager
+def issued(path: Path) -> Iterator[Tokens]:
+    """Draw the tokens of one run of a server; keep them in a file for the owner's commands."""
+    tokens = Tokens.drawn()
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, json.dumps({"read": tokens.read, "steer": tokens.steer}).encode())
+        temporary.replace(path)
+        yield tokens
+        with suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):  # not a later server's
+                path.unlink()
+    finally:
+        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def fleet_key(path: Path) -> str:
+    """Return the key with which other nodes of the owner read this one; make it if needed.
+
+    Raises ConfigurationError if the file holds something else.
+    """
+    try:
+        key = path.read_text("utf-8")
+    except FileNotFoundError:
+        return new_fleet_key(path)
+    except ValueError:
+        key = ""
+    if len(key) < _TOKEN_BYTES or not key.isascii():
+        raise ConfigurationError(f"{path} holds no fleet key", "delete it: a new one is made")
+    return key
+
+
+def new_fleet_key(path: Path) -> str:
+    """Replace the fleet key, which shuts out every node that has the old one."""
+    key = secrets.token_urlsafe(_TOKEN_BYTES)
+    write_file(path, key.encode())
+    return key
 
 
 class Codes:
@@ -91,6 +139,14 @@ class Codes:
         return code
 
     def exchange(self, code: str) -> Right | None:
-        """Return the right that a code gives, once; None for one that is none, or is over."""
+        """Return the right that a code gives, once; None if it is unknown, used or too old."""
         right, ends_s = self._issued.pop(code, (None, 0.0))
         return right if self._clock_s() < ends_s else None
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False

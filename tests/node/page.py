@@ -12,9 +12,11 @@ from aiohttp import ClientSession
 from node.documents.now import NOTHING, NowDocument
 from node.home.control import Handler
 from node.home.home import Home
+from node.web.credentials import Credentials
+from node.web.listening import listening
 from node.web.serving import Served, serving
 from node.web.site import Kind, Site
-from node.web.tokens import Right, Tokens
+from node.web.tokens import Right, fleet_key, issued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +75,20 @@ async def visiting(
     kind: Kind = "node",
     handlers: Mapping[str, Handler] | None = None,
     now: NowDocument = NOTHING,
+    port: int = 0,
 ) -> AsyncIterator[Visitor]:
-    """Serve a home at a free port; yield somebody who may do so much there."""
+    """Serve a home, at a free port by default; yield somebody who may do so much there."""
     home.prepare()
-    tokens = None if kind == "bootstrap" else Tokens.of(home.web_tokens)
-    site = Site(
-        home=home, kind=kind, net="main", tokens=tokens, handlers=handlers or {}, now=lambda: now
-    )
-    async with serving(site, "127.0.0.1", 0) as served, ClientSession() as http:
-        token = None if right is None or tokens is None else tokens.of_right(right)
-        yield Visitor(served=served, http=http, token=token)
+    with issued(home.web_tokens) as tokens, listening("127.0.0.1", port) as listener:
+        credentials = Credentials(tokens=tokens, fleet_key=fleet_key(home.fleet_key))
+        site = Site(
+            home=home,
+            kind=kind,
+            net="main",
+            credentials=None if kind == "bootstrap" else credentials,
+            handlers=handlers or {},
+            now=lambda: now,
+        )
+        async with serving(site, listener) as served, ClientSession() as http:
+            token = None if right is None or kind == "bootstrap" else tokens.of_right(right)
+            yield Visitor(served=served, http=http, token=token)

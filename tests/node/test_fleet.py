@@ -1,4 +1,4 @@
-"""Several nodes in one table: the server asks each with its own token, never a page."""
+"""Several nodes in one table: the server asks each with its own key, never a page."""
 
 import asyncio
 import stat
@@ -10,13 +10,13 @@ from aiohttp import web
 
 from node.home.home import Home
 from node.web.fleet import Fleet, address_of
-from node.web.tokens import Tokens
+from node.web.tokens import fleet_key
 from protocol.errors import ConfigurationError, UsageError
 from tests.node.page import visiting
 
 
 def told(*nodes: tuple[str, str]) -> Any:
-    """What a fleet of these addresses and tokens answers."""
+    """Return what a fleet of these addresses and keys answers."""
     fleet = Fleet(nodes=dict(nodes))
     return asyncio.run(fleet.document())["nodes"]
 
@@ -25,8 +25,7 @@ def test_each_node_says_how_it_stands_and_one_that_is_gone_why_it_does_not(home:
     async def work() -> Any:
         async with visiting(home) as visitor:
             url = visitor.served.url.rstrip("/")
-            tokens = Tokens.of(home.web_tokens)
-            nodes = {url: tokens.read, "http://127.0.0.1:1": "x"}
+            nodes = {url: fleet_key(home.fleet_key), "http://127.0.0.1:1": "x"}
             wrong = await Fleet(nodes={url: "nonsense"}).document()
             return (await Fleet(nodes=nodes).document())["nodes"], wrong["nodes"][0]["fault"]
 
@@ -34,7 +33,7 @@ def test_each_node_says_how_it_stands_and_one_that_is_gone_why_it_does_not(home:
     assert (here["fault"], here["status"]["running"], here["now"]) == (None, False, None)
     assert (gone["status"], gone["now"]) == (None, None)
     assert "127.0.0.1:1" in gone["fault"]
-    assert "its token is another one" in wrong
+    assert "its fleet key is a new one" in wrong
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,17 @@ def test_who_comes_back_with_an_id_of_another_life_is_told_of_a_gap(home: Home, 
     asyncio.run(work())
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 15, "٣", "-1", "", "\udcff"])
+def test_an_id_of_this_life_with_an_odd_number_means_a_gap_or_nothing_new(number: str) -> None:
+    async def work() -> None:
+        events = Events(_nothing)
+        events.tell("record", {"id": "1"})
+        missed = b"".join(events._missed(f"{events._life}-{number}"))
+        assert b"event: gap" in missed or missed == b""
+
+    asyncio.run(work())
+
+
 def test_who_reads_too_slowly_is_told_of_a_gap_and_nobody_waits(home: Home) -> None:
     async def work() -> None:
         events = Events(_nothing)

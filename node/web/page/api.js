@@ -1,6 +1,10 @@
 // What a node is asked over HTTP. Answers are kept by the browser and asked for again by their ETag.
 
+import { newNonce, serverProof } from "./proof.js";
+
 const PATH = "api/v1/";
+const UNPROVEN = "this server does not have the token of this page";
+const WHY = "the node was started again, or another program has its port: open the link that `arnode view` prints";
 
 // What went wrong, in a sentence, and what mends it (RFC 9457).
 export class Fault extends Error {
@@ -8,6 +12,13 @@ export class Fault extends Error {
     super(message);
     this.status = status;
     this.mend = mend;
+  }
+}
+
+// The server does not have this tab's token: it is another run of the node, or another program.
+export class Unproven extends Fault {
+  constructor() {
+    super(UNPROVEN, { status: 401, mend: WHY });
   }
 }
 
@@ -50,12 +61,28 @@ export class Api {
     return answer.json();
   }
 
+  // Another program may have taken the port since the last request, so the server proves itself first.
   async #fetch(path, { headers = {}, ...request }) {
-    const authorized = this.token ? { Authorization: `Bearer ${this.token}` } : {};
+    if (!this.token) return this.#send(path, { ...request, headers });
+    await this.#prove(this.token, request.signal);
+    const authorized = { ...headers, Authorization: `Bearer ${this.token}` };
+    return this.#send(path, { ...request, headers: authorized });
+  }
+
+  // Raises Unproven if the server does not have the token.
+  async #prove(token, signal) {
+    const nonce = newNonce();
+    const answer = await this.#send(`proof?nonce=${nonce}`, { signal, cache: "no-store" });
+    if (answer.status >= 500) throw await faultOf(answer);
+    const { proofs } = answer.ok ? await answer.json().catch(() => ({})) : {};
+    if (Array.isArray(proofs) && proofs.includes(serverProof(token, nonce))) return;
+    throw new Unproven();
+  }
+
+  async #send(path, request) {
     try {
       return await fetch(new URL(path, this.#base), {
         ...request,
-        headers: { ...headers, ...authorized },
         credentials: "omit",
         redirect: "error",
       });

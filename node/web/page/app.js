@@ -2,9 +2,9 @@
 
 import { element, refill, retell } from "./dom.js";
 import { Events } from "./events.js";
-import { Fault } from "./api.js";
+import { Fault, Unproven } from "./api.js";
 import { routeOf } from "./routes.js";
-import { openSession } from "./session.js";
+import { dropToken, openSession } from "./session.js";
 import { Visit, faultText } from "./visit.js";
 
 const THEME = "arnode.theme";
@@ -103,11 +103,16 @@ async function listen({ api, kind }) {
   } catch (fault) {
     retell(standing, fault.message);
     standing.className = "lost";
+    if (fault.status !== 401) return;
+    dropToken();
+    visit?.leave();
+    refuse(fault);
   }
 }
 
 function refuse(fault) {
-  const mend = fault.status === 401 || fault.status === 403 ? NO_SESSION : fault.mend;
+  const isShut = (fault.status === 401 || fault.status === 403) && !(fault instanceof Unproven);
+  const mend = isShut ? NO_SESSION : fault.mend;
   refill(part, faultText(new Fault(fault.message, { mend })));
   retell(document.getElementById("title"), "Not open");
   retell(standing, "not open");

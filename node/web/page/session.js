@@ -16,9 +16,14 @@ export async function openSession() {
   try {
     return { api, ...(await api.get("session")) };
   } catch (fault) {
-    if (fault.status === 401) sessionStorage.removeItem(TOKEN);
+    if (fault.status === 401) dropToken();
     throw fault;
   }
+}
+
+// Forgets a token that opens nothing any more.
+export function dropToken() {
+  sessionStorage.removeItem(TOKEN);
 }
 
 async function redeemed(api, code) {

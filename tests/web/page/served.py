@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from agent.proposal import KnobImportance
 from node.documents.knowledge import importance_document
@@ -13,7 +14,9 @@ from node.home.home import Home
 from node.store.store import Store
 from node.views.peers import peers_document
 from node.views.status import status_document
-from node.web.serving import LOOPBACK, Served, serving
+from node.web.credentials import Credentials
+from node.web.listening import LOOPBACK, listening
+from node.web.serving import Served, serving
 from node.web.site import Site
 from node.web.tokens import Tokens
 from tests.node.examples import HARDWARE_CLASS, KEY
@@ -63,8 +66,9 @@ PLANNER: dict[str, Message] = {
 class ServedHome:
     """The page of a home with a node that runs: what it is told is kept in `told`."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, port: int = 0) -> None:
         self.home = home
+        self.port = port
         self.told: list[tuple[str, dict[str, Message]]] = []
         self.now: NowDocument = {"now": at_work("LEARNING_RATE → 0.7")}
         self._served: Served | None = None
@@ -86,9 +90,9 @@ class ServedHome:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Where it is, for a browser."""
         assert self._served is not None
-        return self._served.url
+        return self._served.listener.browser_url
 
     def link(self, *, steers: bool = True) -> str:
         """Return a link that opens it once."""
@@ -104,13 +108,15 @@ class ServedHome:
             home=self.home,
             kind="node",
             net="main",
-            tokens=Tokens.of(self.home.root / "web-tokens"),
+            credentials=Credentials(tokens=Tokens.drawn(), fleet_key="k" * 40),
             handlers=self._handlers(),
             now=lambda: self.now,
         )
-        async with serving(site, LOOPBACK, 0) as self._served:
-            self._ready.set()
-            await self._end.wait()
+        with listening(LOOPBACK, self.port) as listener:
+            self.port = listener.port
+            async with serving(site, listener) as self._served:
+                self._ready.set()
+                await self._end.wait()
 
     def _handlers(self) -> Mapping[str, Handler]:
         def kept(name: str, answer: Any) -> Handler:
@@ -174,3 +180,9 @@ def at_work(title: str) -> Any:
         "runs_per_hour": 210.0,
         "counted_share": 0.8,
     }
+
+
+def at_address(url: str) -> str:
+    """Return a URL with the address in place of the name, which only browsers look up."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{LOOPBACK}:{parts.port}").geturl()

@@ -5,7 +5,7 @@ from typing import Any
 from node.store.store import Store
 from tests.web.page.boards import ROWS, pretend_board
 from tests.web.page.full_store import EXPERIMENTS, HOSTILE, Full, add_one
-from tests.web.page.served import PLANNER, PROPOSERS, ServedHome, at_work
+from tests.web.page.served import PLANNER, PROPOSERS, ServedHome, at_address, at_work
 from tests.web.page.visitor import Visitor
 
 
@@ -138,7 +138,7 @@ def pretend_status(
     """Have the node's status say more than that of this home, of its line as well."""
 
     def answer(route: Any) -> None:
-        told = route.fetch().json()
+        told = route.fetch(url=at_address(route.request.url)).json()
         told["network"] |= network or {}
         told["lines"][0] |= line or {}
         route.fulfill(json={**told, **more})

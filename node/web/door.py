@@ -1,0 +1,217 @@
+"""Which connections a page holds, and for how long: bounded, with places kept for its owner.
+
+A place is free for anyone until all are taken. Then the next connection replaces one that never
+sent a valid token, and the one that has made the least progress goes first. Connections that sent a
+valid token are not replaced, up to a bound that leaves places for new ones. What a connection may
+take is limited at each stage, so that half-sent requests and unread answers do not pile up.
+"""
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias
+
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from node.web.headers import SECURITY_HEADERS
+from node.web.problems import problem
+
+Stage: TypeAlias = Literal["silent", "idle", "answering", "streaming"]
+
+KEEPALIVE_S: Final = 30.0  # between two requests
+LINGERING_S: Final = 2.0  # to read the rest of a body that was refused
+_MOST_CONNECTIONS: Final = 256
+_MOST_KNOWN: Final = 224  # of these: with a valid token, not to be replaced
+_MOST_OF_ADDRESS: Final = 64  # of one machine elsewhere, without a valid token
+_REQUEST_S: Final = 10.0  # until the first request's headers are complete
+_ANSWER_S: Final = 60.0  # from there until its answer was taken; a stream has no such end
+_UNREAD_S: Final = 30.0  # during which nothing more of a stream is taken
+_SWEEP_S: Final = 1.0
+_NEW_S: Final = 1.0  # in which a connection that has sent nothing yet goes after the others
+_ORDER: Final[dict[Stage, int]] = {"silent": 0, "idle": 1, "answering": 2, "streaming": 3}
+
+
+class Connection(web.RequestHandler):
+    """One connection: its stage, since when it is in it, and whether it sent a valid token."""
+
+    def __init__(self, door: "Door", server: web.Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._door = door
+        self.stage: Stage = "silent"
+        self.since_s = door.clock_s()
+        self.is_known = False
+        self.group: str | None = None
+        self._unread_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.group = _group_of(transport.get_extra_info("peername"))
+        super().connection_made(transport)
+        self._door.admit(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._door.forget(self)
+        super().connection_lost(exc)
+
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self.move_to("idle")
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP like any other problem, and write nothing to the log."""
+        if status >= 500:  # ours: `answering` has caught everything else
+            response = super().handle_error(request, status, exc, message)
+        else:
+            response = problem(status, "this is not a valid HTTP request", "send HTTP/1.1")
+            response.force_close()
+        response.headers.update(SECURITY_HEADERS)
+        return response
+
+    def move_to(self, stage: Stage) -> None:
+        """Note how far a connection is."""
+        self.stage, self.since_s = stage, self._door.clock_s()
+
+    def end(self) -> None:
+        """Close it at once, whatever it has not sent or read yet."""
+        transport = self.transport
+        self.force_close()
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Return whether it has had its time in this stage."""
+        match self.stage:
+            case "silent":
+                return now_s - self.since_s > _REQUEST_S
+            case "idle":
+                return now_s - self.since_s > KEEPALIVE_S + LINGERING_S
+            case "answering":
+                return now_s - self.since_s > _ANSWER_S
+            case "streaming":
+                return self._is_stuck(now_s)
+
+    def _is_stuck(self, now_s: float) -> bool:
+        """Return whether the other end has read nothing for long, although there is something."""
+        transport = self.transport
+        waiting = (
+            transport.get_write_buffer_size()
+            if isinstance(transport, asyncio.WriteTransport)
+            else 0
+        )
+        if waiting == 0 or waiting < self._unread_bytes:
+            self.since_s = now_s
+        self._unread_bytes = waiting
+        return now_s - self.since_s > _UNREAD_S
+
+
+class Door:
+    """Admits connections, and replaces or ends those that are in the way."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self.clock_s = clock_s
+        self._server: web.Server | None = None
+        self._options: dict[str, Any] = {}
+        self._held: dict[Connection, None] = {}  # the oldest first
+
+    def lead_to(self, server: web.Server, **options: Any) -> None:
+        """Set the server behind it, and the options of its connections."""
+        self._server, self._options = server, options
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        """Return the protocol of a new connection."""
+        if self._server is None:
+            raise RuntimeError("the door leads nowhere yet")
+        loop = asyncio.get_running_loop()
+        return Connection(self, self._server, loop=loop, **self._options)
+
+    def admit(self, newcomer: Connection) -> None:
+        """Hold a new connection, and end another one if there are too many."""
+        self._held[newcomer] = None
+        if newcomer.group is not None:
+            alike = [one for one in self._replaceable() if one.group == newcomer.group]
+            if len(alike) > _MOST_OF_ADDRESS:
+                self._replace(alike, newcomer)
+        if len(self._held) > _MOST_CONNECTIONS:
+            self._replace(self._replaceable(), newcomer)
+
+    def forget(self, connection: Connection) -> None:
+        """Note that a connection has ended."""
+        self._held.pop(connection, None)
+
+    def on_request(self, protocol: web.RequestHandler) -> None:
+        """Note that the headers of a request are complete."""
+        if isinstance(protocol, Connection):
+            protocol.move_to("answering")
+
+    def on_valid_token(self, protocol: web.RequestHandler) -> None:
+        """Keep the place of a connection that sent a valid token, if there are enough others."""
+        if not isinstance(protocol, Connection) or protocol.is_known:
+            return
+        protocol.is_known = sum(one.is_known for one in self._held) < _MOST_KNOWN
+
+    def on_stream(self, protocol: web.RequestHandler) -> None:
+        """Note that an answer goes on without an end."""
+        if isinstance(protocol, Connection):
+            protocol.move_to("streaming")
+
+    def sweep(self) -> None:
+        """End what has had its time."""
+        now_s = self.clock_s()
+        for connection in [one for one in self._held if one.is_overdue(now_s)]:
+            self._end(connection)
+
+    async def run(self) -> None:
+        """Sweep once a second, until cancelled."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            self.sweep()
+
+    def _replaceable(self) -> list[Connection]:
+        return [one for one in self._held if not one.is_known]
+
+    def _replace(self, among: list[Connection], newcomer: Connection) -> None:
+        """End the connection that made the least progress, and of these the oldest.
+
+        New ones go last, so that each has a moment to send its request, whatever others hold.
+        """
+        now_s = self.clock_s()
+
+        def rank(one: Connection) -> tuple[bool, int, float]:
+            is_new = one.stage == "silent" and now_s - one.since_s < _NEW_S
+            return is_new, _ORDER[one.stage], one.since_s
+
+        self._end(min((one for one in among if one is not newcomer), key=rank, default=newcomer))
+
+    def _end(self, connection: Connection) -> None:
+        self.forget(connection)
+        connection.end()
+
+
+def _group_of(peer: object) -> str | None:
+    """Return what counts as one machine elsewhere; None on this one, where users share addresses.
+
+    An IPv6 address mostly comes with the rest of its /64.
+    """
+    if not isinstance(peer, tuple) or not peer:
+        return None
+    try:
+        address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if (mapped := address.ipv4_mapped) is None:
+            network = ipaddress.IPv6Network((int(address), 64), strict=False)
+            return None if address.is_loopback else str(network)
+        address = mapped
+    return None if address.is_loopback else str(address)
