@@ -58,6 +58,11 @@ class Machine:
         probe = f"import socket; socket.create_connection(({host!r}, {port}), 1)"
         return not self.run(sys.executable, "-c", probe, check=False).returncode
 
+    def can_bind(self, host: str) -> bool:
+        """Return whether the machine has an address of its own."""
+        probe = f"import socket; socket.create_server(({host!r}, 0), family=socket.AF_INET6)"
+        return not self.run(sys.executable, "-c", probe, check=False).returncode
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:

@@ -22,10 +22,12 @@ def test_an_agent_registers_hands_in_and_reads_the_decision_with_nothing_but_a_t
     with running_node(home, "--web", "auto", "--agent", "none", task=TASK_FLAGS) as node:
         node.wait_for("page: ")
         node.wait_for("out of ideas: waiting for what is handed in")
-        link = arnode(home, "view", "--no-browser").stdout.strip()
+        opened = json.loads(arnode(home, "view", "--no-browser", "--json").stdout)
         token = arnode(home, "view", "--token", "steer").stdout.strip()
-        address = link.rpartition("/")[0]
+        address = opened["address"].rstrip("/")
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
+        port = address.rpartition(":")[2]
+        assert re.fullmatch(rf"http://[0-9a-f]{{16}}\.localhost:{port}/#[\w-]+", opened["link"])
         source = arnode(home, "task", "show", "tiny", "--json").stdout
         assert json.loads(source)["editable"] == ["train.py"]
         node.wait_until(lambda: bool(_asked(address, token, "progress")["points"]["id"]))

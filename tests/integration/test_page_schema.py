@@ -23,9 +23,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     home = tmp_path_factory.mktemp("schema") / "home"
     with running_node(home, "--web", "auto", task=TASK_FLAGS) as node:
         node.wait_for("baseline")
-        link = arnode(home, "view", "--no-browser").stdout.strip()
+        opened = json.loads(arnode(home, "view", "--no-browser", "--json").stdout)
         token = arnode(home, "view", "--token", "steer").stdout.strip()
-        yield link.rpartition("/")[0], token
+        yield opened["address"].rstrip("/"), token
         node.interrupt()
         node.end()
 
