@@ -27,8 +27,10 @@ _SETLEASE, _NOTIFY = 1024, 1026  # a lease holds up other programs that write th
 # GET_NAME, GET_SECCOMP, CAPBSET_READ, SET_ and GET_TSC, TIMERSLACK, NO_NEW_PRIVS, GET_TID_ADDRESS,
 # SET_ and GET_THP_DISABLE, CAP_AMBIENT, SVE, SME and PAC of aarch64, SET_VMA, GET_AUXV. Not what
 # hides memory from the watchdog, outlives the node, counts events or takes memory of the kernel.
-_PRCTL_ALLOWED = (3, 15, 16, 21, 23, 25, 26, 29, 30, 38, 39, 40, 41, 42, 47)
-_PRCTL_ALLOWED += (50, 51, 54, 55, 56, 63, 64, 0x53564D41, 0x41555856)
+_PRCTL_ALLOWED = (
+    *(3, 15, 16, 21, 23, 25, 26, 29, 30, 38, 39, 40, 41, 42, 47),
+    *(50, 51, 54, 55, 56, 63, 64, 0x53564D41, 0x41555856),
+)
 _CLOCKS = ((0xFFFFFFF0, 0),)  # the system's and one's own
 # SO_DEBUG to SO_ERROR, buffers, KEEPALIVE, PRIORITY, LINGER, timeouts, ACCEPTCONN, PROTOCOL and
 # DOMAIN; TCP_NODELAY and TCP_INFO, IPV6_V6ONLY. Not SO_COOKIE and SO_PEERPIDFD, which count.
