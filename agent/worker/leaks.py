@@ -1,4 +1,4 @@
-"""What becomes of an answer that gives the API key away: a failure, with nothing of it.
+"""Turning an answer that gives the API key away into a failure that holds nothing of it.
 
 Both the worker and the core look, as the core believes the worker no more than the server. What is
 looked at is all that is kept of an answer: its text or the words of its fault, and its figures.

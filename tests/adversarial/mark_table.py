@@ -86,7 +86,7 @@ WAYS: Final = (
 
 
 def drawn_bits(count: int) -> list[bool]:
-    """Return half ones and half zeros, in an order drawn anew each time."""
+    """Return half ones and half zeros, in a new order each time."""
     bits = [place % 2 == 0 for place in range(count)]
     secrets.SystemRandom().shuffle(bits)
     return bits

@@ -330,7 +330,7 @@ time.sleep(60)
 
 
 def test_what_pipes_hold_counts_as_memory() -> None:
-    """It belongs to no process, and would be held beside all that a limit counts."""
+    """It belongs to no process, so a limit on processes' memory does not see it."""
 
     async def run() -> None:
         sandbox = await Sandbox.launch(profile(single_process=False, memory_bytes=4000 * MIB))

@@ -69,7 +69,7 @@ class Profile:
 
     @property
     def waits(self) -> bool:
-        """True if a process of ours stays beside a candidate's, which it starts."""
+        """True if a process of ours starts the candidate's and stays next to it."""
         return self.role == "solve" and not self.single_process
 
     @property
