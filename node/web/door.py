@@ -17,6 +17,7 @@ from aiohttp.web_request import BaseRequest
 
 from node.web.headers import SECURITY_HEADERS
 from node.web.problems import problem
+from protocol.ip_addresses import embedded_ipv4, is_spelt_as_ipv6, is_this_machine
 
 Stage: TypeAlias = Literal["silent", "idle", "answering", "streaming"]
 
@@ -205,13 +206,15 @@ def _group_of(peer: object) -> str | None:
     """
     if not isinstance(peer, tuple) or not peer:
         return None
+    host = str(peer[0]).partition("%")[0]
     try:
-        address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if (mapped := address.ipv4_mapped) is None:
-            network = ipaddress.IPv6Network((int(address), 64), strict=False)
-            return None if address.is_loopback else str(network)
-        address = mapped
-    return None if address.is_loopback else str(address)
+    if is_this_machine(host):
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if is_spelt_as_ipv6(address):
+        return str(embedded_ipv4(address)[0])
+    return str(ipaddress.IPv6Network((int(address), 64), strict=False))

@@ -280,7 +280,7 @@ def test_valid_tokens_leave_places_for_new_connections() -> None:
         (["192.0.2.1"], 64),
         (["::ffff:192.0.2.1", "192.0.2.1"], 64),
         (["2001:db8::1", "2001:db8::2"], 64),
-        (["127.0.0.1", "::1"], 200),
+        (["127.0.0.1", "::1", "::ffff:127.0.0.1"], 200),
     ],
 )
 def test_a_machine_elsewhere_has_only_so_many_places(peers: list[str], most: int) -> None:
