@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where this is set, each of the many processes of a node compiles all of arnode for itself.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup start test check suite browser durations demo bench soak gpu fake-gpu
+.PHONY: setup start test check suite quick durations demo bench soak gpu fake-gpu
 
 setup: $(VENV)/.installed
 	@./setup-system
@@ -32,9 +32,8 @@ start: setup
 demo: setup
 	@$(BIN)/arnode demo
 
-# The checks beside the tests: these wait for processes of their own now and then.
-test: setup
-	@$(MAKE) --no-print-directory --jobs 2 suite check
+# The checks come first: beside the tests they would take a core from them.
+test: check suite
 
 # WORKERS files at a time, the longest first (tests/longest_first.py). ARGS go to pytest. What fails is
 # run once more, alone: seconds of CPU, which ceilings are made of, stretch where tests are a crowd.
@@ -43,10 +42,9 @@ suite: setup
 	  { test $$? = 1 || exit 1; echo "What failed is run once more, alone:"; \
 	    $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
-# The page's tests in Chromium (Debian's package), which `suite` leaves out where Playwright is not.
-browser: setup
-	@$(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt '.[browser]'
-	@$(BIN)/python -m pytest tests/web $(ARGS)
+# The tests nearest to what was changed, in three minutes at most. ARGS=--since=COMMIT, or paths.
+quick: setup
+	@$(BIN)/python -m tools.quick $(ARGS)
 
 # How long each file takes, for `suite`: for when tests have become longer or shorter by much.
 durations: setup

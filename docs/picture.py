@@ -2,7 +2,7 @@
 
     PYTHONPATH=. .venv/bin/python docs/picture.py [--minutes 3]
 
-It takes Chromium and the extra `browser`. The node works on a home that is thrown away. The picture
+It takes Chromium. The node works on a home that is thrown away. The picture
 is of the last moment that shows most: a verified head that has moved, and a trial under way.
 """
 

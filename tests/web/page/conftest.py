@@ -1,4 +1,4 @@
-"""A real browser on the page of a real home with 10,000 experiments."""
+"""A real browser on the page of a real home with 2,000 experiments."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.web.page.served import ServedHome
 from tests.web.page.visitor import Visitor
 
 
-@pytest.fixture(scope="session", name="chromium")
+@pytest.fixture(scope="module", name="chromium")
 def _chromium() -> Iterator[Any]:
     with chromium() as browser:
         yield browser

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from tests.node.examples import HARDWARE_CLASS
 from tests.web.page.full_store import Full
@@ -49,8 +50,7 @@ def test_a_part_fits_its_window_and_breaks_no_rule_of_accessibility(
 
 def broken_rules(visitor: Visitor) -> list[str]:
     """Return what axe-core has to say."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="it takes axe-core")
-    found = axe.Axe().run(visitor.page, options={"resultTypes": ["violations"]}).response
+    found = Axe().run(visitor.page, options={"resultTypes": ["violations"]}).response
     return [
         f"{rule['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
         for rule in found["violations"]

@@ -68,8 +68,10 @@ def test_a_tab_sends_its_token_to_nobody_else_and_a_new_link_opens_the_next_run(
         page.wait_for_selector("#standing.live")
         token, address = page.evaluate("() => sessionStorage.getItem('arnode.token')"), first.url
     with impostor(first.port) as received:
-        page.wait_for_selector("text=this server does not have the token of this page")
-        assert "arnode view" in page.locator(".fault").first.inner_text()
+        page.wait_for_selector("#standing >> text=not open")
+        fault = page.locator(".fault").first.inner_text()
+        assert "this server does not have the token of this page" in fault
+        assert "arnode view" in fault
         page.evaluate("() => fetch('api/v1/session').catch(() => null)")
         assert any("/api/v1/proof?nonce=" in one for one in received)
         assert token not in "".join(received)
