@@ -79,6 +79,7 @@ def _starts(name: str) -> bool:
     return any(name == one or name.startswith(f"{one}.") for one in _STARTING)
 
 
+@pytest.mark.always
 def test_every_python_is_started_by_one_function() -> None:
     others = [
         f"{name}:{line}: {words}"
@@ -88,6 +89,7 @@ def test_every_python_is_started_by_one_function() -> None:
     assert others == [], f"start these by {OWNER}"
 
 
+@pytest.mark.always
 def test_every_exception_is_still_there() -> None:
     there = {(name, words) for name, _, words in places()}
     assert NAMED.keys() <= there

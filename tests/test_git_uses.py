@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("agent", "bootstrap", "node", "protocol", "trainer")
 ALLOWED = {
@@ -30,6 +32,7 @@ def uses_git(tree: ast.AST) -> bool:
     return False
 
 
+@pytest.mark.always
 def test_git_is_used_in_these_places_only() -> None:
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     found = {

@@ -284,6 +284,7 @@ def test_a_standard_deviation_is_called_one(
     assert "±" not in said
 
 
+@pytest.mark.always
 def test_no_spread_is_told_in_two_ways() -> None:
     """What follows ± is read as an interval or as a deviation, so nothing is written so."""
     root = Path(node.__file__).parent

@@ -173,6 +173,7 @@ _ASKED_OF_THE_TABLE = {
 }
 
 
+@pytest.mark.always
 def test_nothing_asks_python_where_an_address_leads() -> None:
     """Python's answers differ between patch versions; the table's do not."""
     own = {("trainer", "is_private"), ("node", "is_private")}  # of tasks
