@@ -16,7 +16,7 @@ from trainer.runner import Runner
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
-pytest_plugins = ["tests.longest_first"]
+pytest_plugins = ["tests.longest_first", "tests.skips"]
 
 SHORT_TASK = Path(__file__).parent / "tasks" / "short"
 RUNG_TASK = Path(__file__).parent / "tasks" / "rung"

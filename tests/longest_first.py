@@ -2,8 +2,9 @@
 
 A worker gets all tests of a file, because what a file makes once (a calibrated runner, a home)
 would be made again by each worker that has a part of it. How many seconds each file takes is in
-`durations.json`, which `make durations` writes; a file that is not in there goes first. In one
-process nothing is reordered.
+`durations.json`, which `make durations` writes: of the files that ran, and of those that were all
+skipped what was there before. A file that is not in there goes first. In one process nothing is
+reordered.
 """
 
 import json
@@ -13,11 +14,11 @@ from typing import Final
 
 import pytest
 
-ROOT: Final = Path(__file__).parents[1]
 DURATIONS: Final = Path(__file__).with_name("durations.json")
 _PACKAGE: Final = "tests/adversarial/"  # whose files share a runner while they follow one another
 
 _ran_s: Counter[str] = Counter()  # of this session, by file
+_skipped: set[str] = set()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,15 +39,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    _ran_s[_file_of(report.nodeid)] += report.duration
+    if report.skipped:
+        _skipped.add(_file_of(report.nodeid))
+    else:
+        _ran_s[_file_of(report.nodeid)] += report.duration
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if session.config.getoption("keep_durations") and not hasattr(session.config, "workerinput"):
         known = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
-        known |= {file: round(ran_s) for file, ran_s in _ran_s.items()}
-        there = {file: known[file] for file in sorted(known) if (ROOT / file).exists()}
-        DURATIONS.write_text(json.dumps(there, indent=1) + "\n")
+        kept = {file: known[file] for file in _skipped & known.keys()}
+        took = kept | {file: round(ran_s) for file, ran_s in _ran_s.items()}
+        DURATIONS.write_text(json.dumps(took, indent=1, sort_keys=True) + "\n")
 
 
 def _file_of(node_id: str) -> str:

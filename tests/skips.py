@@ -1,0 +1,26 @@
+"""One line at the end that says what was skipped, in place of pytest's line for each."""
+
+from collections import Counter
+
+import pytest
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.getreports("skipped")
+    if skipped:
+        terminalreporter.write_line(told([_reason_of(report) for report in skipped]))
+
+
+def told(reasons: list[str]) -> str:
+    """Say how many were skipped for which reason, the most frequent first, and what runs them."""
+    counts = Counter(reasons).most_common()
+    listed = "; ".join(f"{count} × {reason}" for reason, count in counts)
+    return (
+        f"Skipped {len(reasons)}: {listed}. On a throw-away Debian machine, `.ci/run` as root "
+        "installs what they need and runs them."
+    )
+
+
+def _reason_of(report: pytest.TestReport) -> str:
+    assert isinstance(report.longrepr, tuple)
+    return report.longrepr[2].removeprefix("Skipped: ")
