@@ -1,9 +1,10 @@
-"""Ways to leave a mark for a later process, each played by two processes that must not meet.
+"""Ways to leave a mark for a later process, played by two processes that must not meet.
 
 `marks/*.txt` is real attack code, kept from linters by its name: `leave(bits)` marks some objects
 and not others, `read(count)` says a number for each. `preamble.txt` stands before each. The area
 under the ROC curve says how well the numbers tell marked objects from unmarked ones: 1 for a
-perfect reading, about a half for none. Nothing here needs pytest: the soak plays the same ways.
+perfect reading, about a half for none. Ways that are played together have objects of their own.
+Nothing here needs pytest: the soak plays the same ways, each alone.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -35,11 +36,16 @@ MARKS: Final = Path(__file__).parent / "marks"
 # A process that scores text, behind its gate; one that trains; a program that may start others.
 Writer = Literal["scoring", "training", "program"]
 EVERY_WRITER: Final[tuple[Writer, ...]] = ("scoring", "training", "program")
-CLEAR: Final = 0.9  # an area from which on a reading is no chance
+CLEAR: Final = 0.9  # an area from which on a reading is no chance; what is reversed tells as much
 TRIES: Final = 3
 _LARGE_PAGE: Final = 2 << 20
 _TWO_DAYS_NS: Final = 2 * 86_400 * 10**9
+_APART: Final = ("unshare", "--ipc", "--user", "--map-root-user")
 _GO: Final = b"G"
+_LEFT: Final = "left all marks"
+_ROLES: Final[dict[Writer, Role]] = {"scoring": "serve", "training": "train", "program": "solve"}
+
+Half = Literal["leave", "read"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +53,12 @@ class Way:
     """One way: how many objects it marks, which writers it is closed to, and who reads.
 
     A reader that trains reads times best: a scoring one is held up at each look-up. Forks of one
-    zygote, writer and reader alike, share most.
+    zygote, writer and reader alike, share most. `files_from` is the first of the files it marks.
     """
 
     name: str
     count: int = 64
+    files_from: int = 0
     writers: tuple[Writer, ...] = EVERY_WRITER
     reader: Role = "serve"
     given_bytes: int = 1
@@ -65,15 +72,24 @@ class Way:
         return "\n".join((MARKS / f"{name}.txt").read_text() for name in ("preamble", self.name))
 
 
+Bits = Mapping[Way, Sequence[bool]]  # of the objects of each way, which it is to mark
+
 WAYS: Final = (
+    # The first to be left: what it has begun goes on until then.
+    Way(name="parked_calls", count=24, writers=("scoring",), reader="train", starts=True),
     Way(name="write_hints"),
     Way(name="file_times", count=40),
     # A training may look names up: it has seen no text that is scored.
-    Way(name="looked_up_names", writers=("scoring",), reader="train"),
-    Way(name="parked_calls", count=24, writers=("scoring",), reader="train", starts=True),
+    Way(name="looked_up_names", writers=("scoring",), reader="train", starts=True),
     # Without namespaces a training reads what it likes of what is shown.
-    Way(name="access_times", writers=("scoring",), reader="train", on_old_files=True),
-    Way(name="page_cache", reader="train"),
+    Way(
+        name="access_times",
+        files_from=64,
+        writers=("scoring",),
+        reader="train",
+        on_old_files=True,
+    ),
+    Way(name="page_cache", files_from=128, reader="train"),
     Way(
         name="huge_pages",
         count=8,
@@ -100,36 +116,41 @@ def area_under_curve(bits: Sequence[bool], numbers: Sequence[float]) -> float:
     return above / (len(ones) * len(zeros))
 
 
-def passing(way: Way, writer: Writer) -> list[float]:
-    """Return the areas of a way by which marks pass between sandboxes, of several readings.
+def areas_of(bits: Bits, numbers: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return the area of each way, by its name."""
+    return {way.name: area_under_curve(own, numbers[way.name]) for way, own in bits.items()}
 
-    One reading may be right by chance. Return nothing if any of them is not.
+
+def passing(ways: Sequence[Way], writer: Writer) -> dict[str, list[float]]:
+    """Return the areas of the ways by which marks pass between sandboxes, of several readings each.
+
+    One reading may be right by chance: a way is left out as soon as one of its readings is wrong.
     """
-    areas = []
+    passed = {way: list[float]() for way in ways}
     for _ in range(TRIES):
-        bits = drawn_bits(way.count)
-        areas.append(area_under_curve(bits, asyncio.run(read_in_sandboxes(way, bits, writer))))
-        if areas[-1] < CLEAR:
-            return []
-    return areas
+        bits = {way: drawn_bits(way.count) for way in passed}
+        areas = areas_of(bits, asyncio.run(read_in_sandboxes(bits, writer))) if bits else {}
+        passed = {
+            way: [*found, areas[way.name]]
+            for way, found in passed.items()
+            if max(areas[way.name], 1 - areas[way.name]) >= CLEAR
+        }
+    return {way.name: found for way, found in passed.items()}
 
 
-def read_in_the_open(way: Way, bits: Sequence[bool]) -> list[float]:
-    """Play a way by two ordinary processes, one after the other."""
-    _prepare(way)
-    with (
-        contextlib.closing(Sealed([bytes(way.given_bytes)])) as given,
-        given.opened() as descriptor,
-    ):
-        start = "start(); " if way.starts else ""
-        code = _constants(way, _packages(), secrets.token_hex(4), descriptor) + (
-            f"if not os.fork():\n    exec({way.text!r})\n"
-            f"    {start}leave({list(bits)})\n    os._exit(0)\n"
-            f"os.wait()\nexec({way.text!r})\nprint(read({way.count}))\n"
+def read_in_the_open(bits: Bits) -> dict[str, list[float]]:
+    """Play ways by two ordinary processes, one after the other."""
+    _prepare(bits)
+    token = secrets.token_hex(4)
+    with _given(bits) as given, given.opened() as descriptor:
+        opening = f"import os\nPACKAGES, GIVEN = {str(_packages())!r}, {descriptor}\n"
+        code = opening + (
+            f"if not os.fork():\n    exec({_half('leave', bits, token)!r})\n"
+            f"os.wait()\n{_half('read', bits, token)}"
         )
-        apart = ["unshare", "--ipc", "--user", "--map-root-user"] if way.in_namespaces else []
+        is_apart = any(way.in_namespaces for way in bits)
         played = subprocess.run(
-            [*apart, sys.executable, "-c", code],
+            [*(_APART if is_apart else ()), sys.executable, "-c", code],
             pass_fds=(descriptor,),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -145,74 +166,45 @@ def can_be_played_in_the_open(way: Way) -> bool:
     if not way.in_namespaces:
         return True
     unshare = shutil.which("unshare")
-    command = ["unshare", "--ipc", "--user", "--map-root-user", "true"]
-    return unshare is not None and subprocess.run(command, check=False).returncode == 0
+    return unshare is not None and subprocess.run([*_APART, "true"], check=False).returncode == 0
 
 
-async def read_in_sandboxes(way: Way, bits: Sequence[bool], writer: Writer) -> list[float]:
-    """Play a way by two sandboxes: one of a kind of writer, and later one that may still read."""
-    names = secrets.token_hex(4)
-    _prepare(way)
-    leave, read = f"leave({list(bits)})", f"print(read({way.count}))"
-    begin = "start()\n" if way.starts else ""
-    if writer == "program":
-        await _played_by_program(way, names, leave)
-        return _numbers(await _played_by_program(way, names, read))
-    with contextlib.closing(Sealed([bytes(way.given_bytes)])) as given:
-        role: Role = "train" if writer == "training" else "serve"
-        gated = writer == "scoring"
-        await _played(way, given, names, leave, role, gated=gated, begin=begin)
-        return _numbers(await _played(way, given, names, read, way.reader))
+async def read_in_sandboxes(bits: Bits, writer: Writer) -> dict[str, list[float]]:
+    """Play ways by a sandbox of a kind of writer, and later by one of each kind of reader."""
+    _prepare(bits)
+    token = secrets.token_hex(4)
+    role = _ROLES[writer]
+    with _given(bits) as given:
+        said = await _played("leave", bits, token, role, given, is_gated=writer == "scoring")
+        if _LEFT not in said.splitlines():
+            raise RuntimeError(f"the writer came to no end: {said}")
+        numbers = {}
+        for reader in sorted({role if role == "solve" else way.reader for way in bits}):
+            own = {way: bits[way] for way in bits if reader in ("solve", way.reader)}
+            numbers |= _numbers(await _played("read", own, token, reader, given))
+    return numbers
 
 
 async def _played(
-    way: Way,
-    given: Sealed,
-    names: str,
-    action: str,
-    role: Role,
-    *,
-    gated: bool = False,
-    begin: str = "",
+    half: Half, bits: Bits, token: str, role: Role, given: Sealed, *, is_gated: bool = False
 ) -> str:
-    """Run one half; return the last line that it printed."""
-    profile = Profile(role=role, harness=HARNESS, memory_bytes=800 << 20, scratch_bytes=8 << 20)
-    sandbox = await Sandbox.launch(profile)
-    try:
-        await sandbox.send(JOB, program_message(_inside(way, names, action, begin=begin), role))
-        async with asyncio.timeout(120):
-            with given.opened() as descriptor:
-                await sandbox.send(_GO, descriptor=descriptor)
-            await sandbox.receive(b"S")
-            if gated:
-                await sandbox.shut_gate()
-            await sandbox.send(_GO)
-            with contextlib.suppress(SandboxEnded):
-                await sandbox.receive(b"?")
-        await sandbox.settled()
-    finally:
-        await sandbox.close()
-    return sandbox.output_tail()
-
-
-async def _played_by_program(way: Way, names: str, action: str) -> str:
-    """Run one half when a candidate is imported that may start processes."""
+    """Run one half in a sandbox; return what it printed."""
+    is_program = role == "solve"
     profile = Profile(
-        role="solve",
-        harness=PROGRAM_HARNESS,
+        role=role,
+        harness=PROGRAM_HARNESS if is_program else HARNESS,
         memory_bytes=800 << 20,
         scratch_bytes=8 << 20,
-        single_process=False,
+        single_process=not is_program,
     )
-    code = _WHERE.format(module="numpy") + f"COUNT, NAMES = {way.count}, {names!r}\n"
-    code += f"exec({way.text!r})\n{action}\nsys.stdout.flush()\nos._exit(0)\n"
-    job: dict[str, object] = {"entry": "solve.py:solve", "run": None, "encoding": "json"}
-    job |= {"seed": 1, "core": None, "waits": True, "filter": last_program().hex()}
     sandbox = await Sandbox.launch(profile)
     try:
-        with sealed(pack_files([File(path="solve.py", data=code.encode())])) as files:
-            await sandbox.send(JOB, json.dumps(job).encode(), files)
         async with asyncio.timeout(120):
+            if is_program:
+                await _have_imported(sandbox, _half(half, bits, token))
+            else:
+                code = _half(half, bits, token, between=_BETWEEN)
+                await _have_run(sandbox, code, role, given, is_gated=is_gated)
             with contextlib.suppress(SandboxEnded):
                 await sandbox.receive(b"?")
         await sandbox.settled()
@@ -221,47 +213,101 @@ async def _played_by_program(way: Way, names: str, action: str) -> str:
     return sandbox.output_tail()
 
 
-def _numbers(said: str) -> list[float]:
-    """Return the numbers of the last line that was printed."""
-    return [float(number) for number in json.loads(said.strip().rpartition("\n")[2])]
+async def _have_run(
+    sandbox: Sandbox, code: str, role: Role, given: Sealed, *, is_gated: bool
+) -> None:
+    """Have a script of the language model run that is given memory, and then waits at a gate."""
+    await sandbox.send(JOB, program_message(_RECEIVED + code, role))
+    with given.opened() as descriptor:
+        await sandbox.send(_GO, descriptor=descriptor)
+    await sandbox.receive(b"S")
+    if is_gated:
+        await sandbox.shut_gate()
+    await sandbox.send(_GO)
+
+
+async def _have_imported(sandbox: Sandbox, code: str) -> None:
+    """Have a candidate imported that may start processes."""
+    job: dict[str, object] = {"entry": "solve.py:solve", "run": None, "encoding": "json"}
+    job |= {"seed": 1, "core": None, "waits": True, "filter": last_program().hex()}
+    text = f"{_WHERE.format(module='numpy')}GIVEN = None\n{code}"
+    with sealed(pack_files([File(path="solve.py", data=text.encode())])) as files:
+        await sandbox.send(JOB, json.dumps(job).encode(), files)
+
+
+def _numbers(said: str) -> dict[str, list[float]]:
+    """Return the numbers of each way, of the last line that was printed."""
+    numbers: dict[str, list[float]] = json.loads(said.strip().rpartition("\n")[2])
+    return numbers
 
 
 _WHERE = """
-import os, sys, {module}
+import os, {module}
 PACKAGES = os.path.dirname(os.path.dirname({module}.__file__))
 """
-
-
-def _inside(way: Way, names: str, action: str, *, begin: str) -> str:
-    return f"""{_WHERE.format(module="torch")}
+_RECEIVED = f"""{_WHERE.format(module="torch")}
 from trainer.language_model.harness import session
-COUNT, NAMES = {way.count}, {names!r}
 GIVEN = session.channel.receive()[2]
-exec({way.text!r})
-{begin}session.channel.send(b"S")
+"""
+_BETWEEN = """
+session.channel.send(b"S")
 session.channel.receive()
+"""
+# Each way is loaded on its own, and those that start something do so before the gate is shut.
+_HALF = """
+import json, os, sys
+ways = {{}}
+for name, text, constants in {loaded!r}:
+    ways[name] = constants | {{"PACKAGES": PACKAGES, "GIVEN": GIVEN}}
+    exec(text, ways[name])
+for name in {starting!r}:
+    ways[name]["start"]()
+{between}
 {action}
 sys.stdout.flush()
 os._exit(0)
 """
+_ACTIONS: Final[dict[Half, str]] = {
+    "leave": f"""
+for name, bits in {{bits!r}}.items():
+    ways[name]["leave"](bits)
+print({_LEFT!r})
+""",
+    "read": """
+numbers = {{name: ways[name]["read"](len(bits)) for name, bits in {bits!r}.items()}}
+print(json.dumps(numbers))
+""",
+}
 
 
-def _constants(way: Way, packages: Path, names: str, given: int) -> str:
-    return (
-        f"import os\nPACKAGES, NAMES = {str(packages)!r}, {names!r}\n"
-        f"COUNT, GIVEN = {way.count}, {given}\n"
+def _half(half: Half, bits: Bits, token: str, *, between: str = "") -> str:
+    """Return the code of one half, which uses PACKAGES and GIVEN."""
+    constants = [
+        {"COUNT": way.count, "FILES_FROM": way.files_from, "NAMES": f"{token}-{way.name}"}
+        for way in bits
+    ]
+    return _HALF.format(
+        loaded=[(way.name, way.text, own) for way, own in zip(bits, constants, strict=True)],
+        starting=[way.name for way in reversed([*bits]) if way.starts and half == "leave"],
+        between=between,
+        action=_ACTIONS[half].format(bits={way.name: list(bits[way]) for way in bits}),
     )
+
+
+def _given(bits: Bits) -> contextlib.closing[Sealed]:
+    """Return memory that all processes of a playing are given."""
+    return contextlib.closing(Sealed([bytes(max(way.given_bytes for way in bits))]))
 
 
 def _packages() -> Path:
     return next(one.host for one in visible_tree().bindings if one.host.name == "sympy").parent
 
 
-def _prepare(way: Way) -> None:
+def _prepare(bits: Bits) -> None:
     """Bring all that is shown to memory, as a runner does; let files of this user's seem old."""
     for path in _shown_files():
         path.read_bytes()
-        if way.on_old_files:
+        if any(way.on_old_files for way in bits):
             written = path.stat()
             with contextlib.suppress(PermissionError):  # another user's: it stays as it is
                 os.utime(path, ns=(written.st_atime_ns - _TWO_DAYS_NS, written.st_mtime_ns))

@@ -167,7 +167,7 @@ def _marked(is_wanted: Wanted) -> Iterator[Row]:
         for writer in way.writers:
             name = f"{way.name}, {writer}"
             if is_wanted(name):
-                areas = passing(way, writer)
+                areas = passing([way], writer)
                 fault = f"marks pass: {areas}" if areas else None
                 _say(name, "mark", fault)
                 yield {"name": name, "fault": fault}
