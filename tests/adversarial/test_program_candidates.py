@@ -1,21 +1,22 @@
 """Programs that want a better figure than they have earned, or more than is theirs: none gets it.
 
-Each plays against a small honest task, and the honest run after it is clean and gives what it gave
-before. In tier full, and where this machine can give them in the tiers without namespaces.
+Each plays against a small honest task, and honest runs in between give what they gave before. In
+tier full, and where this machine can give them in the tiers without namespaces.
 """
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.adversarial.bench import Watch
 from tests.adversarial.candidate_table import CANDIDATES, HOSTILE, Hostile, Kind
+from tests.adversarial.honest_runs import HonestRuns
 from tests.trainer.program.tasks import HEAD, ONE_OF_EACH, Bench, figures, read, write_task
 from trainer.measuring.outcome import RunOutcome
-from trainer.program import building
+from trainer.program import building, stopwatch
 from trainer.sandbox.tier import TierName
 
 JUDGE = (Path(__file__).parent / "candidates/judge.txt").read_text()
@@ -66,16 +67,25 @@ def sources(kind: Kind, text: str | None = None) -> dict[str, str]:
     return {"solve.py": PREAMBLE + (honest if text is None else text)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A task that hostile programs play against: its bench, what honest work comes to there."""
+
+    bench: Bench
+    honest: tuple[int | None, int | None]
+    runs: HonestRuns
+
+
 class Place:
     """The honest tasks of one tier, each with a bench that is made when it is first asked for."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._open = ExitStack()
-        self._made: dict[Kind, tuple[Bench, tuple[int | None, int | None]]] = {}
+        self._made: dict[Kind, Played] = {}
 
-    def bench(self, kind: Kind) -> tuple[Bench, tuple[int | None, int | None]]:
-        """Return a task's bench, and what honest work comes to there."""
+    def task(self, kind: Kind) -> Played:
+        """Return a task with its bench."""
         if kind not in self._made:
             task = read(
                 write_task(
@@ -91,7 +101,10 @@ class Place:
                 )
             )
             bench = self._open.enter_context(Bench(task))
-            self._made[kind] = bench, figures(bench.calibrate())
+            honest = figures(bench.calibrate())
+            runs = HonestRuns(bench, honest)
+            self._open.callback(runs.check)
+            self._made[kind] = Played(bench=bench, honest=honest, runs=runs)
         return self._made[kind]
 
     def close(self) -> None:
@@ -115,6 +128,7 @@ def play(hostile: Hostile, bench: Bench, patch: pytest.MonkeyPatch) -> RunOutcom
     with patch.context() as hurried:
         if hostile.hangs and hostile.kind != "built":
             hurried.setattr(bench.stages._candidate, "_limit_s", HASTE_S)
+            hurried.setattr(stopwatch, "_MOST_STRETCH", 2.0)
         return bench.run(*sources(hostile.kind, hostile.text).values())
 
 
@@ -122,23 +136,23 @@ def play(hostile: Hostile, bench: Bench, patch: pytest.MonkeyPatch) -> RunOutcom
 def test_a_hostile_program_gains_nothing_and_leaves_nothing(
     hostile: Hostile, place: Place, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, honest = place.bench(hostile.kind)
-    outcome = play(hostile, bench, monkeypatch)
-    told = (outcome.status, outcome.reason, outcome.log_tail)
-    assert "ESCAPED" not in f"{told}", told
-    assert outcome.status in hostile.ends, told
-    if outcome.status == "ok":
-        found = outcome.metric_nano, outcome.secret_nano
-        both = zip(found, honest, strict=True)
-        assert all(one is not None and one >= known for one, known in both if known is not None)
-        assert not hostile.is_as_good or found == honest, told
-    else:
-        assert outcome.metric_nano is outcome.secret_nano is None
-        assert outcome.reason is not None
-        assert hostile.says in outcome.reason or "secret split" in outcome.reason, told
-        assert outcome.reason.isprintable()
-    assert figures(bench.run()) == honest
-    assert watch.left_behind == []
+    task = place.task(hostile.kind)
+    with task.runs.after(hostile.name):
+        outcome = play(hostile, task.bench, monkeypatch)
+        told = (outcome.status, outcome.reason, outcome.log_tail)
+        assert "ESCAPED" not in f"{told}", told
+        assert outcome.status in hostile.ends, told
+        if outcome.status == "ok":
+            found = outcome.metric_nano, outcome.secret_nano
+            both = zip(found, task.honest, strict=True)
+            assert all(one is not None and one >= known for one, known in both if known is not None)
+            assert not hostile.is_as_good or found == task.honest, told
+        else:
+            assert outcome.metric_nano is outcome.secret_nano is None
+            assert outcome.reason is not None
+            assert hostile.says in outcome.reason or "secret split" in outcome.reason, told
+            assert outcome.reason.isprintable()
+        assert watch.left_behind == []
 
 
 def test_every_hostile_program_is_in_the_table() -> None:
@@ -149,7 +163,7 @@ def test_every_hostile_program_is_in_the_table() -> None:
 
 def test_the_judge_takes_what_is_honest_and_the_best(place: Place) -> None:
     """So that none of the table is refused because everything is."""
-    bench, honest = place.bench("called")
+    task = place.task("called")
     best = replace(HOSTILE[0], kind="called")
     text = CALLED.replace(
         "return honest(problem)",
@@ -161,6 +175,6 @@ def test_the_judge_takes_what_is_honest_and_the_best(place: Place) -> None:
         '        left -= shares[number] * problem["sizes"][number]\n'
         '    return {"shares": shares, "total": 0}',
     )
-    public, secret = figures(bench.run(*sources(best.kind, text).values()))
+    public, secret = figures(task.bench.run(*sources(best.kind, text).values()))
     assert (public, secret) == (0, 0)
-    assert all(known is not None and known > 0 for known in honest)
+    assert all(known is not None and known > 0 for known in task.honest)
