@@ -1,4 +1,7 @@
-"""`task check` of programs: each planted fault is found by its name, and a sound judge has none."""
+"""`task check` of programs: each planted fault is found by its name, and a sound judge has none.
+
+A planted fault meets the attack that finds it, sound judges and odd ones meet all attacks.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,8 +23,11 @@ from tests.trainer.program.planted import (
 from tests.trainer.program.tasks import read, write_task
 from trainer.measuring.checks import Remark
 from trainer.program import attacking, checking
+from trainer.program.attacks import ATTACKS
 from trainer.program.checking import examine
 from trainer.program.scatter import is_silent, told_aa
+
+FOUND_BY = {"stumbles": "empty", "slow": "large"}  # others by the attack of their name
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +52,22 @@ def told(remarks: Sequence[Remark], level: str) -> dict[str, str]:
     return {remark.about: remark.what for remark in remarks if remark.level == level}
 
 
+def attack_once(patch: pytest.MonkeyPatch, about: str) -> None:
+    """Attack judges with what finds one kind of fault."""
+    name = FOUND_BY.get(about, about)
+    patch.setattr(attacking, "ATTACKS", [attack for attack in ATTACKS if attack.name == name])
+    if about != "tolerance":
+        patch.setattr(attacking, "places", lambda _value, _figure: ())
+    if about != "reported":
+        patch.setattr(attacking, "leaves", lambda _value: ())
+
+
 @pytest.mark.parametrize("name", PLANTED)
-def test_a_planted_fault_is_found_by_its_name(name: str, tmp_path: Path) -> None:
+def test_a_planted_fault_is_found_by_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     planted = PLANTED[name]
+    attack_once(monkeypatch, planted.about)
     remarks = examined(tmp_path, planted)
     assert planted.says in told(remarks, planted.level).get(planted.about, ""), remarks
 
