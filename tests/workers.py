@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from agent.completion import CompletionRequest, Message
 from agent.worker.messages import ModelSettings
@@ -15,18 +16,20 @@ from agent.worker.messages import Reply as Said
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms as time_of_day_ms
 from node.home.home import Home
+from node.proposing import worker
 from node.proposing.budget import SpendingBudget, ledger_of, limits_of, passing_ledger
 from node.proposing.choice import ModelChoice, arms_of
 from node.proposing.keys import ApiKeys
 from node.proposing.model import Model, open_model
 from node.proposing.retrying import Ladder
-from node.proposing.worker import ModelWorker
+from node.proposing.worker import PROGRAM, ModelWorker
 from node.settings.config import Config
 from tests.llm_server import LlmServer, Reply, says
 from tests.peering.networks import ancestors
 
 KEY = "sk-proj-0123456789abcdefXYZ"
 KEYS = ApiKeys({"MODEL_KEY": KEY})
+LIGHT = "tests.light_worker"
 ONCE = Ladder(again={})
 LIMIT_S = 240  # importing litellm takes five seconds of a processor that others may use too
 
@@ -62,23 +65,25 @@ class Shared:
 
 
 @contextmanager
-def shared_worker(model: str, key: str) -> Iterator[Shared]:
-    """Yield a worker that is up, over a scripted server."""
+def shared_worker(model: str, key: str, program: str = PROGRAM) -> Iterator[Shared]:
+    """Yield a worker of this program that is up, over a scripted server."""
     with LlmServer(says("warm")) as server, asyncio.Runner() as runner:
         settings = ModelSettings(model=f"openai/{model}", api_base=server.url, api_key=key)
 
         async def enter() -> ModelWorker:
-            worker = await ModelWorker(settings, hidden=()).__aenter__()
-            await worker.facts()
+            with mock.patch.object(worker, "PROGRAM", program):
+                entered = ModelWorker(settings, hidden=())
+            await entered.__aenter__()
+            await entered.facts()
             # The first question loads what a provider needs.
-            assert isinstance(await worker.ask(question()), Said)
-            return worker
+            assert isinstance(await entered.ask(question()), Said)
+            return entered
 
-        worker = runner.run(enter())
+        entered = runner.run(enter())
         try:
-            yield Shared(runner, worker, server)
+            yield Shared(runner, entered, server)
         finally:
-            runner.run(worker.__aexit__(None, None, None))
+            runner.run(entered.__aexit__(None, None, None))
 
 
 def configured(url: str, **settings: Any) -> Config:
@@ -105,21 +110,21 @@ async def asking(
             yield model
 
 
-def worker_programs(ancestor: int) -> list[int]:
+def worker_programs(ancestor: int, program: str = PROGRAM) -> list[int]:
     """Return the process ids of workers below a process, without their sandboxes."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             argv = (folder / "cmdline").read_bytes().split(b"\0")
-            is_worker = b"python" in argv[0] and any(b"agent.worker.program" in one for one in argv)
+            is_worker = b"python" in argv[0] and any(program.encode() in one for one in argv)
             if is_worker and ancestor in ancestors(int(folder.name)):
                 found.append(int(folder.name))
     return sorted(found)
 
 
-def own_worker() -> int:
+def own_worker(program: str = PROGRAM) -> int:
     """Return the one worker of this test."""
-    (pid,) = worker_programs(os.getpid())
+    (pid,) = worker_programs(os.getpid(), program)
     return pid
 
 

@@ -9,6 +9,7 @@ from node.home.home import Home
 from node.store.store import Store
 from protocol.hardware import HardwareClass
 from tests.node.examples import HARDWARE_CLASS, Notebook
+from tests.workers import LIGHT
 from trainer.host.device import Device
 
 
@@ -35,3 +36,9 @@ def here(home: Home, monkeypatch: pytest.MonkeyPatch) -> Device:
 @pytest.fixture
 def notebook(home: Home, store: Store) -> Notebook:
     return Notebook(home, store)
+
+
+@pytest.fixture
+def light_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are asked by a worker that does not import litellm."""
+    monkeypatch.setattr("node.proposing.worker.PROGRAM", LIGHT)

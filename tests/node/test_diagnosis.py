@@ -20,6 +20,8 @@ from node.upkeep.doctor import examine
 from tests.llm_server import LlmServer, refuses, says
 from tests.workers import KEY, KEYS, configured
 
+pytestmark = pytest.mark.usefixtures("light_worker")
+
 HOSTED = ModelChoice(name="gpt-5", model="gpt-5", url=None)
 OLLAMA = ModelChoice(name="ollama:m", model="openai/m", url=OLLAMA_URL)
 SERVER = ModelChoice(name="m", model="openai/m", url="http://127.0.0.1:1/v1")

@@ -23,6 +23,8 @@ from tests.llm_server import Reply as Answer
 from tests.node.test_diagnosis import SERVER, Fault
 from tests.workers import LIMIT_S, question
 
+pytestmark = pytest.mark.usefixtures("light_worker")
+
 KEY = "sk-proj-Vb7qTz2LmX9cRk4WpHs6NfYd8JgAe3Uo"
 OWN = KEY.removeprefix("sk-proj-")
 FIRST, SECOND = OWN[:16], OWN[16:]

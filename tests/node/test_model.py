@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,12 @@ from agent.completion import (
     FaultKind,
     Message,
 )
-from agent.worker.messages import ModelFacts
+from agent.worker.messages import Failure, ModelFacts
+from agent.worker.messages import Reply as Said
 from agent.worker.prices import FREE, Price
 from node.home.clock import clock_ms
 from node.home.home import Home
+from node.processes import child
 from node.proposing import worker as node_worker
 from node.proposing.budget import SpendingBudget, ledger_of, most_of
 from node.proposing.choice import ModelChoice
@@ -64,6 +67,7 @@ from tests.llm_server import (
 from tests.peering.networks import is_alive, until
 from tests.workers import (
     KEY,
+    LIGHT,
     LIMIT_S,
     Shared,
     asking,
@@ -141,11 +145,25 @@ def shared() -> Iterator[Shared]:
         yield shared
 
 
+@pytest.fixture(scope="module")
+def light() -> Iterator[Shared]:
+    """A worker that starts again in no time."""
+    with shared_worker("some/org:7b", KEY, LIGHT) as light:
+        yield light
+
+
 @pytest.fixture
 def complete(shared: Shared, home: Home) -> Iterator[Complete]:
     """A completion without limits over the shared worker, with the ledger of this test's home."""
     with ledger_of(home) as ledger:
         yield budgeted(shared.worker, budget_of(ledger))
+
+
+@pytest.fixture
+def complete_lightly(light: Shared, home: Home) -> Iterator[Complete]:
+    """A completion likewise, over the light worker."""
+    with ledger_of(home) as ledger:
+        yield budgeted(light.worker, budget_of(ledger))
 
 
 def budget_of(ledger: Database, limits: SpendingLimits | None = None) -> SpendingBudget:
@@ -190,6 +208,21 @@ def test_whatever_a_server_does_is_named_and_counted_to_the_token(
         assert len(shared.server.requests) == 1
 
     shared.run(test)
+
+
+def test_the_light_worker_says_what_litellm_s_does(shared: Shared, light: Shared) -> None:
+    def said(worker: Shared, reply: Reply) -> str:
+        async def ask() -> None:
+            outcomes.append(replace(await worker.worker.ask(ASKED), id=1))
+
+        outcomes: list[Said | Failure] = []
+        worker.script(reply)
+        worker.run(ask)
+        return str(outcomes).replace(worker.server.url.removesuffix("/v1"), "its server")
+
+    for name in ("says", "is cut", "says no usage", "401", "404", "429", "500", "redirect", "page"):
+        assert said(light, REPLIES[name][0]) == said(shared, REPLIES[name][0]), name
+    assert light.server.requests[0].body == shared.server.requests[0].body
 
 
 def test_a_question_is_sent_as_it_is_with_the_key_and_nothing_else(
@@ -293,45 +326,48 @@ def test_a_question_that_nobody_waits_for_any_more_ends_and_counts_in_full(
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_question_counts_in_full(
-    home: Home, shared: Shared, complete: Complete
+    home: Home, light: Shared, complete_lightly: Complete
 ) -> None:
-    shared.script(stalls(), says("again"))
+    light.script(stalls(), says("again"))
 
     async def test() -> None:
-        pending = asyncio.create_task(complete(ASKED))
-        await until(lambda: bool(shared.server.questions))
-        os.kill(own_worker(), signal.SIGKILL)
+        pending = asyncio.create_task(complete_lightly(ASKED))
+        await until(lambda: bool(light.server.questions))
+        os.kill(own_worker(LIGHT), signal.SIGKILL)
         outcome = await pending
         assert isinstance(outcome, Fault)
         assert (outcome.kind, outcome.cost.tokens_in) == ("worker", MOST.tokens_in)
         assert [row[:3] for row in rows(home)] == [ALL]
-        assert isinstance(await complete(ASKED), Completion)
+        assert isinstance(await complete_lightly(ASKED), Completion)
 
-    shared.run(test)
+    light.run(test)
 
 
 def test_a_worker_that_hangs_is_replaced(
-    home: Home, shared: Shared, complete: Complete, monkeypatch: pytest.MonkeyPatch
+    home: Home, light: Shared, complete_lightly: Complete, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node_worker, "GRACE_S", 0.5)
-    shared.script(stalls(), says("again"))
+    monkeypatch.setattr(child, "PARTING_S", 0.1)
+    light.script(stalls(), says("again"))
 
     async def test() -> None:
-        pending = asyncio.create_task(complete(question(timeout_s=5.0)))
-        await until(lambda: bool(shared.server.questions))
-        hung = own_worker()
+        pending = asyncio.create_task(complete_lightly(question(timeout_s=2.0)))
+        await until(lambda: bool(light.server.questions))
+        hung = own_worker(LIGHT)
         os.kill(hung, signal.SIGSTOP)
         outcome = await pending
         assert isinstance(outcome, Fault)
         assert outcome.kind == "timeout"
         assert [row[2] for row in rows(home)] == ["unknown"]
-        assert isinstance(await complete(ASKED), Completion)
-        assert own_worker() != hung
+        assert isinstance(await complete_lightly(ASKED), Completion)
+        assert own_worker(LIGHT) != hung
 
-    shared.run(test)
+    light.run(test)
 
 
-def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(home: Home) -> None:
+def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(
+    home: Home, light_worker: None
+) -> None:
     config = Config(
         agent=("small",),
         llm_url="http://127.0.0.1:1/v1",  # nothing listens at port 1
@@ -340,13 +376,13 @@ def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(home: Ho
         calls_per_day=1,
     )
 
-    others = worker_programs(os.getpid())
+    others = worker_programs(os.getpid(), LIGHT)
 
     async def test() -> None:
         async with asking(home, config) as model:
             assert model.name == "small"
             assert model.price == Price(usd_nano_in=IN_NANO, usd_nano_out=OUT_NANO)
-            assert len(worker_programs(os.getpid())) == len(others) + 1
+            assert len(worker_programs(os.getpid(), LIGHT)) == len(others) + 1
             outcome = await model.complete(ASKED)
             assert isinstance(outcome, Fault)
             assert (outcome.kind, outcome.cost.tokens_in) == ("unreachable", 0)
@@ -355,7 +391,7 @@ def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(home: Ho
             refusal = await model.complete(ASKED)
             assert isinstance(refusal, Fault)
             assert refusal.kind == "over_budget"
-        await until(lambda: worker_programs(os.getpid()) == others)
+        await until(lambda: worker_programs(os.getpid(), LIGHT) == others)
 
     run(test)
 
@@ -365,7 +401,10 @@ import asyncio, sys
 from pathlib import Path
 from node.settings.config import Config
 from node.home.home import Home
-from tests.workers import asking, question
+from node.proposing import worker
+from tests.workers import LIGHT, asking, question
+
+worker.PROGRAM = LIGHT
 
 async def main():
     config = Config(agent=("small",), llm_url=sys.argv[2])
@@ -383,7 +422,7 @@ def test_a_core_that_is_killed_in_mid_question_leaves_it_counted_in_full(home: H
                 sys.executable, "-c", CORE, str(home.root), server.url, cwd=ROOT
             )
             await until(lambda: bool(server.questions))
-            (worker,) = worker_programs(core.pid)
+            (worker,) = worker_programs(core.pid, LIGHT)
             core.kill()
             await core.wait()
             assert [row[:3] for row in rows(home)] == [(*ALL[:2], "reserved")]

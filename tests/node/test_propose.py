@@ -16,6 +16,8 @@ from tests.llm_server import LlmServer, refuses, says
 from tests.node.strangers import Stranger
 from trainer.task_kinds import load_task
 
+pytestmark = pytest.mark.usefixtures("light_worker")
+
 Say = Callable[..., "Said"]
 
 

@@ -32,6 +32,8 @@ from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, Reply, says
 from tests.workers import LIMIT_S
 from trainer.task_kinds import load_task
 
+pytestmark = pytest.mark.usefixtures("light_worker")
+
 URL = "http://127.0.0.1:1/v1"
 NO_MEANS = Means(keys=ApiKeys({}), environment={})
 DRAFTS = (
