@@ -1,5 +1,6 @@
 """A fresh home, an open store and a notebook to write in."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from node.home.home import Home
 from node.store.store import Store
 from protocol.hardware import HardwareClass
 from tests.node.examples import HARDWARE_CLASS, Notebook
+from tests.node.night import Night, copied, whole_night
 from tests.workers import LIGHT
 from trainer.host.device import Device
 
@@ -22,6 +24,22 @@ def home(tmp_path: Path) -> Home:
 def store(home: Home) -> Iterator[Store]:
     with Store.open(home) as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def written_night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """A night whose store is closed, to be copied."""
+    home = Home(tmp_path_factory.mktemp("night") / "home")
+    with Store.open(home) as store:
+        return whole_night(home, store)
+
+
+@pytest.fixture
+def night(home: Home, written_night: Night) -> Iterator[Night]:
+    """A night in which everything happened."""
+    shutil.copytree(written_night.home.root, home.root)
+    with Store.open(home) as store:
+        yield copied(written_night, home, store)
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ from tests.node.books import (
     checkpoint,
     confirmation_of,
     end,
+    ledger_of,
     outcomes,
     proposal_of,
     with_baseline,
@@ -76,8 +77,8 @@ LLM = Origin(proposer="llm", model="small|model<b>", program=bytes([0xAB]) * 32)
 class Clock:
     """Two minutes pass whenever somebody looks."""
 
-    def __init__(self) -> None:
-        self.now_ms = EVENING_MS
+    def __init__(self, now_ms: int = EVENING_MS) -> None:
+        self.now_ms = now_ms
 
     def __call__(self) -> int:
         self.now_ms += _STEP_MS
@@ -207,8 +208,7 @@ def evening(home: Home, store: Store) -> Night:
     """Return a night whose baseline is measured."""
     clock = Clock()
     ledger = with_baseline(home, store, clock_ms=clock)
-    rates = (f"0.{number}" for number in range(200, 400))
-    return Night(home=home, store=store, clock=clock, ledger=ledger, rates=rates)
+    return Night(home=home, store=store, clock=clock, ledger=ledger, rates=_rates(200))
 
 
 def whole_night(home: Home, store: Store) -> Night:
@@ -245,6 +245,17 @@ def whole_night(home: Home, store: Store) -> Night:
     )
     night.keep(night.idea())
     return night
+
+
+def copied(night: Night, home: Home, store: Store) -> Night:
+    """Return a night as it goes on in a copy of its home."""
+    clock = Clock(night.clock.now_ms)
+    ledger = ledger_of(home, store, clock_ms=clock)
+    return Night(home=home, store=store, clock=clock, ledger=ledger, rates=_rates(300))
+
+
+def _rates(first: int) -> Iterator[str]:
+    return (f"0.{number}" for number in range(first, 400))
 
 
 def _tree_of(record: Record) -> bytes:

@@ -18,7 +18,7 @@ from node.store.store import Store
 from protocol.board_facts import BoardClaim
 from protocol.errors import ConfigurationError
 from tests.node.examples import HARDWARE_CLASS, TASK
-from tests.node.night import EVENING_MS, HOSTILE, Night, evening, whole_night
+from tests.node.night import EVENING_MS, HOSTILE, Night, evening
 from tests.node.test_commands import arnode
 
 
@@ -30,11 +30,6 @@ def line_of(night: Night, span: Span | None = None) -> LineReport:
 def card(night: Night, line: LineReport | None = None) -> Card:
     found = line or line_of(night)
     return card_of(night.store, found, night.span, net="main", node="attic", zone=UTC)
-
-
-@pytest.fixture
-def night(home: Home, store: Store) -> Night:
-    return whole_night(home, store)
 
 
 def test_its_figures_are_those_of_the_report(night: Night) -> None:

@@ -39,7 +39,7 @@ from protocol.record_kinds import TaskBody
 from protocol.remarks import MAX_EVIDENCE, MAX_TITLE, ReportBody, RetractBody
 from tests.node.books import IDENTITY
 from tests.node.examples import LINE, MANIFEST, TASK
-from tests.node.night import HOSTILE, Night, evening, whole_night
+from tests.node.night import HOSTILE, Night, evening
 from tests.node.strangers import Stranger
 from tests.node.test_commands import arnode
 from tests.node.test_live import node_of
@@ -47,10 +47,9 @@ from tests.node.test_live import node_of
 NIGHT = ("--since", "2026-09-01")
 
 
-@pytest.fixture
-def night(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Night:
+@pytest.fixture(autouse=True)
+def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
-    return whole_night(home, store)
 
 
 @pytest.fixture

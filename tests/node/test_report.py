@@ -35,14 +35,8 @@ from tests.node.night import (
     evening,
     told,
     told_rarely,
-    whole_night,
 )
 from tests.node.test_commands import arnode
-
-
-@pytest.fixture
-def night(home: Home, store: Store) -> Night:
-    return whole_night(home, store)
 
 
 @pytest.fixture

@@ -21,11 +21,10 @@ from node.exports.tracked import (
 from node.exports.tracking_clients import write_trackio, write_wandb
 from node.home.home import Home
 from node.store.blobs import Blobs
-from node.store.store import Store
 from node.terminal.terminal import plain
 from protocol.errors import ConfigurationError
 from tests.node.examples import HARDWARE_CLASS, TASK
-from tests.node.night import HOSTILE, Night, whole_night
+from tests.node.night import HOSTILE, Night
 from tests.node.test_commands import arnode
 
 # https://mlflow.org/docs/latest/tracking: what MLflow's own store writes.
@@ -38,11 +37,6 @@ RUN = {
     "run_name", "run_uuid", "source_name", "source_type", "source_version", "start_time", "status",
     "tags", "user_id",
 }  # fmt: skip
-
-
-@pytest.fixture
-def night(home: Home, store: Store) -> Night:
-    return whole_night(home, store)
 
 
 def runs_of(night: Night) -> tuple[TrackedLine, list[TrackedRun]]:
