@@ -1,15 +1,18 @@
 """The README is true: every command in it works, and what it names is there.
 
 Its shell blocks are run line by line, in order, in one home and one folder, with smaller goals and
-a task of a tenth of tiny's tokens in which nothing is kept and confirmed. What would install or
-recurse is checked instead of run.
+a task of a tenth of tiny's tokens in which nothing is kept and confirmed. A node is started as a
+process of its own, other commands run in this one. What would install or recurse is checked
+instead of run.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -22,15 +25,18 @@ import pytest
 from agent.source.literals import find_knobs
 from docs.configuration import with_agents, with_settings
 from node.commands.cli import COMMANDS
+from node.home.home import Home
 from node.settings.config import SETTINGS, Config, load_config
 from tests.conftest import DEAF_TASK
+from tests.integration.nodes import in_process
+from trainer.language_model.data import TaskData
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TEXT_BYTES = 460_000
 # Goals that a test can wait for; everything else of a command stays as the README has it.
-SMALLER = {"--max-experiments": "2", "--for": "5s", "--pairs": "2", "--seeds": "1"}
+SMALLER = {"--max-experiments": "2", "--for": "3s", "--pairs": "2", "--seeds": "1"}
 NOT_SHOWN = 5  # where two pairs were too few
 TIMEOUT_S = 600
 
@@ -57,6 +63,7 @@ class Reader:
             "ARNODE_HOME": str(folder / "home"),
             "ARNODE_TASK": str(DEAF_TASK),
             "ARNODE_DHT": "0",
+            "ARNODE_LANES": "1",
         }
 
     def types(self, line: str) -> subprocess.CompletedProcess[str]:
@@ -68,7 +75,13 @@ class Reader:
         words = [self.id if word == "ID" else word for word in words]
         if words[0] == "verify" and "--check-only" not in words:
             words += ["--pairs", SMALLER["--pairs"]]
-        done = subprocess.run(
+        done = self._starts(words) if words[0] == "start" else self._asks(words)
+        if target:
+            (self.folder / target).write_text(done.stdout)
+        return done
+
+    def _starts(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [sys.executable, "-m", "node", *words],
             cwd=self.folder,
             env=self._env,
@@ -77,9 +90,10 @@ class Reader:
             check=False,
             timeout=TIMEOUT_S,
         )
-        if target:
-            (self.folder / target).write_text(done.stdout)
-        return done
+
+    def _asks(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        with contextlib.chdir(self.folder):
+            return in_process(words, self._env)
 
     def looks_up_an_id(self) -> None:
         """Take an experiment's id from the log, as it prints them."""
@@ -101,8 +115,13 @@ def write_text(path: Path) -> None:
 
 
 @pytest.mark.timeout(1500)
-def test_every_arnode_command_of_the_readme_works(tmp_path: Path) -> None:
+def test_every_arnode_command_of_the_readme_works(
+    tmp_path: Path, data_dir: Path, short_data: TaskData
+) -> None:
     write_text(tmp_path / "notes.txt")
+    home = Home(tmp_path / "home")
+    home.prepare()
+    shutil.copytree(data_dir, home.data, dirs_exist_ok=True)
     reader = Reader(tmp_path)
     for line in arnode_lines():
         if "ID" in line.split() and reader.id == "ID":
@@ -149,9 +168,8 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
 
 
 def test_help_lists_every_command_of_the_readme() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "node", "--help"], capture_output=True, text=True, check=True
-    )
+    done = in_process(["--help"], os.environ)
+    assert done.returncode == 0
     listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
     assert {line.split()[1] for line in arnode_lines()} <= listed
 

@@ -65,18 +65,25 @@ def answered(
     home: Path, *words: str, code: int = 0, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end in this process, which spares a program's imports."""
+    done = in_process(words, environment(home, env))
+    assert done.returncode == code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def in_process(words: Sequence[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Return what a command comes to in this process with another environment."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     with (
-        mock.patch.dict(os.environ, environment(home, env), clear=True),
+        mock.patch.dict(os.environ, env, clear=True),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         pytest.raises(SystemExit) as caught,
     ):
         main(words)
-    stdout, stderr = (_written(stream) for stream in (out, err))
-    assert caught.value.code == code, f"{words}: exit {caught.value.code}\n{stdout}\n{stderr}"
-    assert "Traceback" not in stderr
-    return subprocess.CompletedProcess(words, code, stdout, stderr)
+    code = caught.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(words, code, *(_written(stream) for stream in (out, err)))
 
 
 def _written(stream: io.TextIOWrapper) -> str:
