@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,12 +49,13 @@ async def echo(peer: PeerId, question: Message) -> Message:
 
 def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
     """Run one test on asyncio; nothing may hang."""
+    asyncio.run(in_time(test))
 
-    async def hurried() -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await test()
 
-    asyncio.run(hurried())
+async def in_time(test: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run one test; nothing may hang."""
+    async with asyncio.timeout(PATIENCE_S):
+        await test()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -101,7 +102,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def own_program() -> int:
-    """Return the one network program of this test."""
-    (pid,) = programs(os.getpid())
+def own_program(*, besides: Collection[int] = ()) -> int:
+    """Return the one network program of this test, besides those of others."""
+    (pid,) = set(programs(os.getpid())) - {*besides}
     return pid

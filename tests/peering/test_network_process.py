@@ -6,18 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from node.network.contract import FRAMING
 from node.network.errors import NetworkError
 from node.network.peer_budgets import ALLOWANCES, CostKind, PeerId
-from node.processes import child, network_link
+from node.processes import child, network_link, supervisor
 from node.processes import network_process as process
 from node.processes.carrier import Carrier, Connected, Disconnected, Heard, Message
 from node.processes.child import LineBudget, Program, printable
 from node.processes.network_process import NetworkProcess
+from node.processes.supervisor import Backoff
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
 from protocol.framing import ChannelError
 from protocol.records import sign_record
@@ -25,6 +31,7 @@ from tests.peering.networks import (
     ECHO,
     PATIENCE_S,
     TOPIC,
+    in_time,
     is_alive,
     network,
     own_program,
@@ -41,6 +48,56 @@ from trainer.sandbox.tier import probe_tier
 RECORD = World().say(KEYS[0], adopt(TREES[1], unverified=True))
 SEED = bytes(range(7, 39))
 HOST = "127.0.0.1"
+SOON = partial(Backoff, first_s=0.1, longest_s=0.1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two networks for several tests, in a loop of their own; only the first is ever killed."""
+
+    runner: asyncio.Runner
+    one: NetworkProcess
+    other: NetworkProcess
+    other_pid: int
+    hidden: Path  # from the first
+
+    @property
+    def pid(self) -> int:
+        """The process of the first."""
+        return own_program(besides=[self.other_pid])
+
+    def run(self, test: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run one test in their loop, and let them part."""
+        self.runner.run(in_time(test))
+        self.runner.run(in_time(self._part))
+
+    async def _part(self) -> None:
+        for peer in self.one.peers:
+            await self.one.disconnect(peer)
+        await until(lambda: not self.other.peers)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    hidden = tmp_path_factory.mktemp("home")
+    (hidden / "key").write_text("secret")
+    stack = AsyncExitStack()
+
+    async def enter() -> Pair:
+        other = await stack.enter_async_context(network())
+        other_pid = own_program()
+        one = await stack.enter_async_context(network(hidden=(hidden,)))
+        return Pair(runner=runner, one=one, other=other, other_pid=other_pid, hidden=hidden)
+
+    with (
+        asyncio.Runner() as runner,
+        mock.patch.object(network_link, "PING_EVERY_S", 0.1),
+        mock.patch.object(supervisor, "Backoff", SOON),
+    ):
+        try:
+            yield runner.run(enter())
+        finally:
+            runner.run(stack.aclose())
 
 
 def program(hidden: tuple[Path, ...] | None = None) -> Program[Message]:
@@ -53,60 +110,62 @@ def test_a_network_process_is_a_carrier() -> None:
     assert carrier.peers == ()
 
 
-def test_two_networks_dial_and_ask_each_other() -> None:
+def test_two_networks_dial_and_ask_each_other(pair: Pair) -> None:
+    one, other = pair.one, pair.other
+
     async def test() -> None:
-        async with network() as one, network() as other:
-            events = other.events()
-            assert await one.dial(other.addresses[0]) == other.peer_id
-            assert one.peers == (other.peer_id,)
-            arrival = await until_event(events, Connected)
-            assert arrival == Connected(peer=one.peer_id, address=None, host=HOST)
-            assert await one.ask(other.peer_id, ECHO, {"a": b"b"}) == [one.peer_id, {"a": b"b"}]
-            assert await other.ask(one.peer_id, ECHO, None) == [other.peer_id, None]
-            assert await anext(one.events()) == Connected(
-                peer=other.peer_id, address=other.addresses[0], host=HOST
-            )
-            await one.disconnect(other.peer_id)
-            assert await until_event(events, Disconnected) == Disconnected(peer=one.peer_id)
+        events = other.events()
+        assert await one.dial(other.addresses[0]) == other.peer_id
+        assert one.peers == (other.peer_id,)
+        arrival = await until_event(events, Connected)
+        assert arrival == Connected(peer=one.peer_id, address=None, host=HOST)
+        assert await one.ask(other.peer_id, ECHO, {"a": b"b"}) == [one.peer_id, {"a": b"b"}]
+        assert await other.ask(one.peer_id, ECHO, None) == [other.peer_id, None]
+        assert await anext(one.events()) == Connected(
+            peer=other.peer_id, address=other.addresses[0], host=HOST
+        )
+        await one.disconnect(other.peer_id)
+        assert await until_event(events, Disconnected) == Disconnected(peer=one.peer_id)
 
-    run(test)
+    pair.run(test)
 
 
-def test_more_questions_at_once_than_a_peer_allows_are_all_answered() -> None:
+def test_more_questions_at_once_than_a_peer_allows_are_all_answered(pair: Pair) -> None:
+    one, other = pair.one, pair.other
     count = int(ALLOWANCES[CostKind.STREAMS].burst) + 20
 
     async def test() -> None:
-        async with network() as one, network() as other:
-            await one.dial(other.addresses[0])
-            answers = await asyncio.gather(
-                *(
-                    one.ask(other.peer_id, ECHO, [number, bytes(1_000)], timeout_s=PATIENCE_S)
-                    for number in range(count)
-                )
+        await one.dial(other.addresses[0])
+        answers = await asyncio.gather(
+            *(
+                one.ask(other.peer_id, ECHO, [number, bytes(1_000)], timeout_s=PATIENCE_S)
+                for number in range(count)
             )
-            assert [answer[1][0] for answer in answers] == list(range(count))
+        )
+        assert [answer[1][0] for answer in answers] == list(range(count))
 
-    run(test)
+    pair.run(test)
 
 
-def test_a_valid_record_is_heard_and_what_is_none_is_not() -> None:
+def test_a_valid_record_is_heard_and_what_is_none_is_not(pair: Pair) -> None:
+    one, other = pair.one, pair.other
+
     async def test() -> None:
-        async with network() as one, network() as other:
-            events = other.events()
-            await one.dial(other.addresses[0])
-            await until_event(events, Connected)
+        events = other.events()
+        await one.dial(other.addresses[0])
+        await until_event(events, Connected)
 
-            # Until both know that the other is in the topic, what is published goes nowhere.
-            publishing = asyncio.create_task(publish_again_and_again(one))
-            await until_event(events, Heard)
-            publishing.cancel()
-            await one.publish(TOPIC, b"garbage")
-            await one.publish(TOPIC, RECORD.wire)
-            while (heard := await until_event(events, Heard)).data != RECORD.wire:
-                assert heard.data != b"garbage"
-            assert heard == Heard(topic=TOPIC, forwarder=one.peer_id, data=RECORD.wire)
+        # Until both know that the other is in the topic, what is published goes nowhere.
+        publishing = asyncio.create_task(publish_again_and_again(one))
+        await until_event(events, Heard)
+        publishing.cancel()
+        await one.publish(TOPIC, b"garbage")
+        await one.publish(TOPIC, RECORD.wire)
+        while (heard := await until_event(events, Heard)).data != RECORD.wire:
+            assert heard.data != b"garbage"
+        assert heard == Heard(topic=TOPIC, forwarder=one.peer_id, data=RECORD.wire)
 
-    run(test)
+    pair.run(test)
 
 
 async def publish_again_and_again(network: NetworkProcess) -> None:
@@ -116,7 +175,9 @@ async def publish_again_and_again(network: NetworkProcess) -> None:
         await asyncio.sleep(0.2)
 
 
-def test_what_goes_wrong_is_a_network_error() -> None:
+def test_what_goes_wrong_is_a_network_error(pair: Pair) -> None:
+    one, other = pair.one, pair.other
+
     async def refuse(_: PeerId, __: Message) -> Message:
         raise ArnodeError("not today")
 
@@ -131,73 +192,71 @@ def test_what_goes_wrong_is_a_network_error() -> None:
         return None
 
     async def test() -> None:
-        async with network() as one, network() as other:
-            for protocol, answer in (("/r", refuse), ("/f", fail), ("/e", exceed), ("/i", idle)):
-                other.serve(protocol, answer)
-            with pytest.raises(NetworkError, match="not connected"):
-                await one.ask(other.peer_id, ECHO, 1)
-            with pytest.raises(NetworkError, match="not reached"):
-                await one.dial("/ip4/127.0.0.1/tcp/1/p2p/" + other.peer_id)
-            await one.dial(other.addresses[0])
-            for protocol in ("/r", "/f", "/e", "/unknown"):
-                with pytest.raises(NetworkError):
-                    await one.ask(other.peer_id, protocol, 1)
-            with pytest.raises(NetworkError, match="within 1 s"):
-                await one.ask(other.peer_id, "/i", 1, timeout_s=1)
-            with pytest.raises(NetworkError, match="more than 147456"):
-                await one.ask(other.peer_id, ECHO, bytes(1 << 20))
-            with pytest.raises(NetworkError, match="no topic"):
-                await one.publish("/elsewhere", RECORD.wire)
-            with pytest.raises(NetworkError, match="more than gossip's"):
-                await one.publish(TOPIC, bytes(20_000))
-            assert await one.ask(other.peer_id, ECHO, 2) == [one.peer_id, 2]
+        for protocol, answer in (("/r", refuse), ("/f", fail), ("/e", exceed), ("/i", idle)):
+            other.serve(protocol, answer)
+        with pytest.raises(NetworkError, match="not connected"):
+            await one.ask(other.peer_id, ECHO, 1)
+        with pytest.raises(NetworkError, match="not reached"):
+            await one.dial("/ip4/127.0.0.1/tcp/1/p2p/" + other.peer_id)
+        await one.dial(other.addresses[0])
+        for protocol in ("/r", "/f", "/e", "/unknown"):
+            with pytest.raises(NetworkError):
+                await one.ask(other.peer_id, protocol, 1)
+        with pytest.raises(NetworkError, match="within 1 s"):
+            await one.ask(other.peer_id, "/i", 1, timeout_s=1)
+        with pytest.raises(NetworkError, match="more than 147456"):
+            await one.ask(other.peer_id, ECHO, bytes(1 << 20))
+        with pytest.raises(NetworkError, match="no topic"):
+            await one.publish("/elsewhere", RECORD.wire)
+        with pytest.raises(NetworkError, match="more than gossip's"):
+            await one.publish(TOPIC, bytes(20_000))
+        assert await one.ask(other.peer_id, ECHO, 2) == [one.peer_id, 2]
 
-    run(test)
+    pair.run(test)
 
 
-def test_one_that_was_killed_comes_back_under_its_name_and_serves_again() -> None:
+def test_one_that_was_killed_comes_back_under_its_name_and_serves_again(pair: Pair) -> None:
+    one, other = pair.other, pair.one
+
     async def test() -> None:
-        async with network() as one:
-            pid = own_program()
-            async with network(transport_seed=SEED) as other:
-                (mortal,) = set(programs(os.getpid())) - {pid}
-                name = other.peer_id
+        name = other.peer_id
 
-                async def never(_: PeerId, __: Message) -> Message:
-                    await asyncio.sleep(3600)
-                    return None
+        async def never(_: PeerId, __: Message) -> Message:
+            await asyncio.sleep(3600)
+            return None
 
-                one.serve("/never", never)
-                events = other.events()
-                await other.dial(one.addresses[0])
-                await until_event(events, Connected)
-                asking = asyncio.create_task(other.ask(one.peer_id, "/never", 1))
-                await other.ask(one.peer_id, ECHO, 1)
-                os.kill(mortal, signal.SIGKILL)
-                with pytest.raises(NetworkError, match="down"):
-                    await asking
-                assert await until_event(events, Disconnected) == Disconnected(peer=one.peer_id)
-                await until(lambda: other.peer_id is None)
-                assert (other.addresses, other.peers) == ((), ())
-                with pytest.raises(NetworkError, match="down"):
-                    await other.ask(one.peer_id, ECHO, 1)
-                with pytest.raises(NetworkError, match="down"):
-                    await other.dial(one.addresses[0])
-                await other.publish(TOPIC, RECORD.wire)  # lost, as the interface says
-                await other.wait_up()
-                assert other.peer_id == name
-                await one.dial(other.addresses[0])
-                assert await one.ask(name, ECHO, 3) == [one.peer_id, 3]
-                assert await until_event(events, Connected) == Connected(
-                    peer=one.peer_id, address=None, host=HOST
-                )
+        one.serve("/never", never)
+        events = other.events()
+        await other.dial(one.addresses[0])
+        await until_event(events, Connected)
+        asking = asyncio.create_task(other.ask(one.peer_id, "/never", 1))
+        await other.ask(one.peer_id, ECHO, 1)
+        os.kill(pair.pid, signal.SIGKILL)
+        with pytest.raises(NetworkError, match="down"):
+            await asking
+        assert await until_event(events, Disconnected) == Disconnected(peer=one.peer_id)
+        await until(lambda: other.peer_id is None)
+        assert (other.addresses, other.peers) == ((), ())
+        with pytest.raises(NetworkError, match="down"):
+            await other.ask(one.peer_id, ECHO, 1)
+        with pytest.raises(NetworkError, match="down"):
+            await other.dial(one.addresses[0])
+        await other.publish(TOPIC, RECORD.wire)  # lost, as the interface says
+        await other.wait_up()
+        assert other.peer_id == name
+        await one.dial(other.addresses[0])
+        assert await one.ask(name, ECHO, 3) == [one.peer_id, 3]
+        assert await until_event(events, Connected) == Connected(
+            peer=one.peer_id, address=None, host=HOST
+        )
 
-    run(test)
+    pair.run(test)
 
 
 def test_who_waits_for_a_network_that_just_went_down_waits_for_the_next(
-    monkeypatch: pytest.MonkeyPatch,
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    one = pair.one
     finish = network_link.NetworkLink._finish
 
     async def slowly(self: network_link.NetworkLink) -> None:
@@ -205,63 +264,64 @@ def test_who_waits_for_a_network_that_just_went_down_waits_for_the_next(
         await finish(self)
 
     async def test() -> None:
-        async with network() as one:
-            os.kill(own_program(), signal.SIGKILL)
-            await until(lambda: one.peer_id is None)
-            await one.wait_up()
-            assert one.peer_id is not None
-            monkeypatch.undo()
+        os.kill(pair.pid, signal.SIGKILL)
+        await until(lambda: one.peer_id is None)
+        await one.wait_up()
+        assert one.peer_id is not None
+        monkeypatch.undo()
 
     monkeypatch.setattr(network_link.NetworkLink, "_finish", slowly)
-    run(test)
+    pair.run(test)
 
 
-def test_a_dropped_peer_stays_out_over_a_restart() -> None:
+def test_a_dropped_peer_stays_out_over_a_restart(pair: Pair) -> None:
+    one = pair.one
+
     async def test() -> None:
-        async with network() as one:
-            pid = own_program()
-            async with network() as other:
+        pid = pair.pid
+        async with network() as other:
+            await one.dial(other.addresses[0])
+            await one.drop(other.peer_id, "it lied")
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda: one.peer_id is None)
+            await one.wait_up()
+            with pytest.raises(NetworkError, match="broke the rules"):
                 await one.dial(other.addresses[0])
-                await one.drop(other.peer_id, "it lied")
-                os.kill(pid, signal.SIGKILL)
-                await until(lambda: one.peer_id is None)
-                await one.wait_up()
-                with pytest.raises(NetworkError, match="broke the rules"):
-                    await one.dial(other.addresses[0])
 
-    run(test)
+    pair.run(test)
 
 
 @pytest.mark.parametrize("state", [signal.SIGCONT, signal.SIGSTOP])
 def test_leaving_ends_the_child_whatever_its_state(state: signal.Signals) -> None:
+    others = programs(os.getpid())
+
     async def test() -> None:
         async with network():
-            pid = own_program()
+            pid = own_program(besides=others)
             os.kill(pid, state)
         await until(lambda: not is_alive(pid))
 
     run(test)
 
 
-def test_a_child_that_runs_and_does_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_link, "PING_EVERY_S", 0.5)
-    monkeypatch.setattr(network_link, "PONG_S", 5)
+def test_a_child_that_runs_and_does_nothing_is_replaced(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_link, "PONG_S", 3)
+    one = pair.one
 
     async def test() -> None:
-        async with network() as one:
-            pid = own_program()
-            os.kill(pid, signal.SIGSTOP)
-            await until(lambda: one.peer_id is None)
-            await one.wait_up()
-            assert own_program() != pid
+        pid = pair.pid
+        os.kill(pid, signal.SIGSTOP)
+        await until(lambda: one.peer_id is None)
+        await one.wait_up()
+        assert pair.pid != pid
 
-    run(test)
+    pair.run(test)
 
 
-def test_how_much_gossip_was_ignored_is_told_with_the_pings(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(network_link, "PING_EVERY_S", 0.1)
+def test_how_much_gossip_was_ignored_is_told_with_the_pings(pair: Pair) -> None:
+    one, other = pair.one, pair.other
 
     def foreign(seq: int) -> bytes:
         return sign_record(
@@ -269,24 +329,25 @@ def test_how_much_gossip_was_ignored_is_told_with_the_pings(
         ).wire
 
     async def test() -> None:
-        async with network() as one, network() as other:
-            await one.dial(other.addresses[0])
-            for seq in range(100):  # some before it knows that the other is in the topic
-                if other.ignored_messages:
-                    break
-                await one.publish(TOPIC, foreign(seq))
-                await asyncio.sleep(0.2)
-            assert other.ignored_messages.keys() == {"of another network"}
-            assert other.peers == (one.peer_id,), "a few are held against nobody"
+        await one.dial(other.addresses[0])
+        for seq in range(100):  # some before it knows that the other is in the topic
+            if other.ignored_messages:
+                break
+            await one.publish(TOPIC, foreign(seq))
+            await asyncio.sleep(0.2)
+        assert other.ignored_messages.keys() == {"of another network"}
+        assert other.peers == (one.peer_id,), "a few are held against nobody"
 
-    run(test)
+    pair.run(test)
 
 
 def test_leaving_ends_a_child_that_has_hardly_begun() -> None:
+    others = programs(os.getpid())
+
     async def test() -> None:
         async with NetworkProcess(settings(), hidden=()):
-            await until(lambda: bool(programs(os.getpid())))
-            pid = own_program()
+            await until(lambda: programs(os.getpid()) != others)
+            pid = own_program(besides=others)
         await until(lambda: not is_alive(pid))
 
     run(test)
@@ -328,18 +389,11 @@ def test_the_child_of_a_core_that_was_killed_ends_by_itself(is_unfenced: bool) -
 
 
 @pytest.mark.skipif(probe_tier().name != "full", reason="the profile is made by bubblewrap")
-def test_the_child_does_not_see_the_home(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "key").write_text("secret")
-
-    async def test() -> None:
-        async with network(hidden=(home,)):
-            root = Path(f"/proc/{own_program()}/root")
-            assert list((root / home.relative_to("/")).iterdir()) == []
-            assert (root / str(Path(__file__).relative_to("/"))).exists()
-
-    run(test)
+def test_the_child_does_not_see_the_home(pair: Pair) -> None:
+    root = Path(f"/proc/{pair.pid}/root")
+    assert (pair.hidden / "key").exists()
+    assert list((root / pair.hidden.relative_to("/")).iterdir()) == []
+    assert (root / str(Path(__file__).relative_to("/"))).exists()
 
 
 def told(pid: int) -> bytes:
@@ -347,9 +401,11 @@ def told(pid: int) -> bytes:
 
 
 def test_the_transport_key_is_in_no_argument_and_no_environment() -> None:
+    others = programs(os.getpid())
+
     async def test() -> None:
         async with network(transport_seed=SEED, secret=SEED):
-            said = told(own_program())
+            said = told(own_program(besides=others))
             assert SEED not in said
             assert SEED.hex().encode() not in said
 
@@ -372,8 +428,9 @@ def test_without_a_sandbox_the_network_runs_with_one_warning(
 
 
 def test_a_network_that_cannot_listen_says_why_and_goes_on_trying(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(supervisor, "Backoff", SOON)
     caplog.set_level(logging.WARNING)
 
     async def test() -> None:
@@ -392,6 +449,7 @@ def test_a_child_that_says_nonsense_is_replaced(monkeypatch: pytest.MonkeyPatch)
     command = Program.command
     nonsense = "import os; os.write(0, b'\\0\\0\\0\\1\\xc1'); os.read(0, 1 << 20)"
     liars = [[sys.executable, "-c", nonsense], [sys.executable, "-c", "import sys; sys.exit(3)"]]
+    monkeypatch.setattr(supervisor, "Backoff", SOON)
     monkeypatch.setattr(
         Program, "command", lambda program: liars.pop() if liars else command(program)
     )
