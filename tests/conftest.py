@@ -21,6 +21,7 @@ pytest_plugins = ["tests.longest_first", "tests.skips"]
 SHORT_TASK = Path(__file__).parent / "tasks" / "short"
 RUNG_TASK = Path(__file__).parent / "tasks" / "rung"
 DEAF_TASK = Path(__file__).parent / "tasks" / "deaf"
+UNHURRIED_TASK = Path(__file__).parent / "tasks" / "unhurried"
 SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"
 
 # Continuous integration shares its processors; an example's wall-clock says nothing there.

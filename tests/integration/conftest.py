@@ -37,14 +37,12 @@ def home(tmp_path: Path, make_home: Callable[[Path], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def worked(
-    shared: Path, make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def worked(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which a session of three experiments has ended by itself. Only to be read."""
     ended = shared / "worked"
     with one_at_a_time(ended):
         if not ended.exists():
-            begun = make_home(tmp_path_factory.mktemp("worked") / "begun")
+            begun = tmp_path_factory.mktemp("worked") / "begun"
             arnode(begun, "start", *DEAF_FLAGS, "--max-experiments", "3")
             begun.rename(ended)
     own = tmp_path_factory.mktemp("worked") / "home"  # readers, too, open its database and lock it

@@ -20,14 +20,18 @@ import pytest
 
 from node.commands.cli import main
 from node.home.home import Home
-from tests.conftest import DEAF_TASK, SHORT_TASK
+from tests.conftest import SHORT_TASK, UNHURRIED_TASK
 
 PATIENCE_S = 240.0  # for one thing to happen on a busy machine
-_LOOKED_S = 0.5  # to look costs a process, which the node would have the time of
+_LOOKED_S = 0.2  # to look takes time of a processor that the node would have
 TASK_FLAGS = ("--task", str(SHORT_TASK))
-DEAF_FLAGS = ("--task", str(DEAF_TASK))  # no confirmation makes a session long
+DEAF_FLAGS = ("--task", str(UNHURRIED_TASK))  # nothing is kept, and a trial takes a second
 COMMAND = (sys.executable, "-m", "node")
-READERS = frozenset({"fsck", "key", "log", "peers", "show", "status"})  # they start nothing
+# Commands that start no runs, and need no process of their own.
+LIGHT = frozenset(
+    {"fsck", "insights", "key", "log", "pause", "peers", "replay", "resume", "show", "status"}
+    | {"stop", "transfer"}
+)
 
 
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -92,8 +96,8 @@ def _written(stream: io.TextIOWrapper) -> str:
 
 
 def arnode_json(home: Path, *words: str, code: int = 0) -> dict[str, Any]:
-    """Run a command with `--json` and return its document; readers in this process."""
-    run = answered if words[0] in READERS else arnode
+    """Run a command with `--json` and return its document; light ones in this process."""
+    run = answered if words[0] in LIGHT else arnode
     document: dict[str, Any] = json.loads(run(home, *words, "--json", code=code).stdout)
     assert document["v"] == 1
     return document

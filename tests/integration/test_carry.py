@@ -1,33 +1,49 @@
 """`carry`: what a node found on one rung is judged on the next by its own rule, on real runs."""
 
+import shutil
 from pathlib import Path
+
+import pytest
 
 from node.home.home import Home
 from node.store.store import Store
 from protocol.record_kinds import PatchBody
-from tests.conftest import RUNG_TASK, SHORT_TASK
-from tests.integration.nodes import arnode, arnode_json, fault_of
-from trainer.task_folder.folder import BUILTIN_FOLDER
-
-SHORT, RUNG = ("--task", str(SHORT_TASK)), ("--to", str(RUNG_TASK))
-RATE = "LEARNING_RATE = 1e-2"
-BASELINE = (BUILTIN_FOLDER / "tiny" / "train.py").read_text()
+from tests.conftest import UNHURRIED_TASK
+from tests.integration.nodes import answered, arnode, arnode_json, fault_of
+from tests.tasks.sums import SOLVE, TASK, write_sums
 
 
-def test_a_find_is_carried_up_and_judged_there(tmp_path: Path) -> None:
-    place, folder = tmp_path / "home", tmp_path / "work"
+@pytest.fixture
+def sums(tmp_path: Path) -> tuple[str, str]:
+    """The flag of the lower rung."""
+    write_sums(tmp_path / "sums")
+    return "--task", str(tmp_path / "sums")
+
+
+@pytest.fixture
+def rung(tmp_path: Path, sums: tuple[str, str]) -> str:
+    """The rung above, where nothing is ever kept."""
+    above = TASK.replace('name = "sums"', 'name = "rung"').replace("floor = 0.5", "floor = 64")
+    write_sums(tmp_path / "rung", task=f'{above}\n[ladder]\nbelow = "../sums"\n')
+    return str(tmp_path / "rung")
+
+
+def test_a_find_is_carried_up_and_judged_there(
+    tmp_path: Path, sums: tuple[str, str], rung: str
+) -> None:
+    place, folder, to = tmp_path / "home", tmp_path / "work", ("--to", rung)
     Home(place).prepare()
     folder.mkdir()
-    fault = fault_of(place, "carry", *RUNG, code=2)
+    fault = fault_of(place, "carry", *to, code=2)
     assert "has not worked on the rung below rung" in fault
-    for rate in ("1e-6", "3e-2"):  # the first leaves the baseline where it is
-        (folder / "train.py").write_text(BASELINE.replace(RATE, f"LEARNING_RATE = {rate}"))
-        arnode(place, "try", "--folder", str(folder), *SHORT)
-        if rate == "1e-6":
-            fault = fault_of(place, "carry", *RUNG, code=2)
+    for off in (9, 3):  # the first leaves the baseline where it is
+        (folder / "solve.py").write_text(SOLVE.replace("OFF = 8", f"OFF = {off}"))
+        arnode(place, "try", "--folder", str(folder), *sums)
+        if off == 9:
+            fault = fault_of(place, "carry", *to, code=2)
             assert "is its baseline: there is nothing to carry" in fault
-    newest = arnode_json(place, "log", "--json")["experiments"][0]
-    told = arnode_json(place, "carry", newest["id"], *RUNG, "--json")
+    newest = arnode_json(place, "log")["experiments"][0]
+    told = arnode_json(place, "carry", newest["id"], *to)
     (change,) = told["changes"]
     assert change["found_on"]["patch"] == newest["patch"]
     assert change["decision"] in ("kept", "screened_out", "rechecked_out")
@@ -38,28 +54,28 @@ def test_a_find_is_carried_up_and_judged_there(tmp_path: Path) -> None:
         assert manifest is not None
         assert carried.found_on is not None
         assert manifest.below == carried.found_on.task
-    said = arnode(place, "transfer").stdout
+    said = answered(place, "transfer").stdout
     assert "holds on" in said
-    again = arnode_json(place, "transfer", "--json")["carried"]
+    again = arnode_json(place, "transfer")["carried"]
     assert [one["patch"] for one in again] == [newest["patch"]]
-    learnt = arnode_json(place, "insights", *SHORT, "--json")
-    assert {one["task"]["name"] for one in learnt["kinds"]} == {"short", "rung"}
-    assert "kinds of change, kept of those tried:" in arnode(place, "insights", *SHORT).stdout
+    learnt = arnode_json(place, "insights", *sums)
+    assert {one["task"]["name"] for one in learnt["kinds"]} == {"sums", "rung"}
+    assert "kinds of change, kept of those tried:" in answered(place, "insights", *sums).stdout
 
 
-def test_a_ladder_shares_the_time_and_ends_by_the_clock(tmp_path: Path) -> None:
+def test_a_ladder_shares_the_time_and_ends_by_the_clock(tmp_path: Path, rung: str) -> None:
     place = tmp_path / "home"
-    Home(place).prepare()
-    flags = ("--task", str(RUNG_TASK), "--ladder", "1", "--turn", "4s", "--network", "none")
-    done = arnode(place, "start", *flags, "--for", "20s")
+    for task in ("sums", "rung"):  # time passes, not that of the processor
+        shutil.copy(UNHURRIED_TASK / "solve.py", tmp_path / task)
+    flags = ("--task", rung, "--ladder", "1", "--turn", "1s", "--network", "none")
+    done = arnode(place, "start", *flags, "--for", "8s")
     assert "its turn is over: rung is next" in done.stderr
-    assert "its turn is over: short is next" in done.stderr
+    assert "its turn is over: sums is next" in done.stderr
     with Store.open_read_only(Home(place)) as store:
         assert len(store.jobs.lines()) == 2
 
 
-def test_a_task_without_a_rung_below_says_so(tmp_path: Path) -> None:
-    place = tmp_path / "home"
-    Home(place).prepare()
-    fault = fault_of(place, "start", *SHORT, "--ladder", "1", "--network", "none", code=2)
-    assert "short names no rung below it" in fault
+def test_a_task_without_a_rung_below_says_so(tmp_path: Path, sums: tuple[str, str]) -> None:
+    flags = (*sums, "--ladder", "1", "--network", "none")
+    fault = fault_of(tmp_path / "home", "start", *flags, code=2)
+    assert "sums names no rung below it" in fault

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,14 @@ import torch
 
 from node.home.home import Home
 from node.store.store import Store
-from tests.integration.nodes import TASK_FLAGS, arnode, arnode_json, running_node
+from tests.integration.nodes import TASK_FLAGS, answered, arnode, arnode_json, running_node
 from tests.traps import Traps
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose head is the baseline."""
-    place = tmp_path_factory.mktemp("node") / "home"
+    place = make_home(tmp_path_factory.mktemp("node") / "home")
     with running_node(place, "--agent", "none", task=TASK_FLAGS) as node:
         node.wait_for("out of ideas")
         node.interrupt()
@@ -36,7 +37,7 @@ def test_a_model_loads_into_its_script_and_continues_a_text_without_arnode(
     assert traps.imported == ""
     assert sorted(told["files"]) == sorted(path.name for path in folder.iterdir())
     assert told["foreign_lines"] == 0
-    assert (folder / "train.py").read_text() == arnode(home, "head").stdout
+    assert (folder / "train.py").read_text() == answered(home, "head").stdout
     state = torch.load(folder / "model.pt", weights_only=True)
     described = json.loads((folder / "model.json").read_text())
     assert state["embedding.weight"].shape[0] == described["vocabulary_size"]
@@ -63,6 +64,20 @@ def test_another_budget_is_for_both(home: Path, tmp_path: Path) -> None:
     assert json.loads((folder / "model.json").read_text())["budget_tokens"] == 8192
 
 
+def test_a_replay_of_its_training_measures_the_same_public_figure(
+    home: Path, tmp_path: Path
+) -> None:
+    (entry,) = arnode_json(home, "log")["experiments"]
+    recorded, *_ = arnode_json(home, "show", entry["id"])["body"]["runs"]
+    arnode_json(home, "replay", entry["id"], str(tmp_path / "replay"))
+    words = (*TASK_FLAGS, "--source", str(tmp_path / "replay" / "train.py"))
+    document = arnode_json(home, "run", *words, "--seed", str(recorded["seed"]))
+    (run,) = document["runs"]
+    assert document["tree"] == entry["tree"]
+    assert round(run["metric"] * 1e9) == recorded["metric"]
+    assert set(run["audit"]) == {"k", "mean", "se", "max"}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -78,4 +93,4 @@ def test_what_cannot_be_asked_is_said(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     given = [str(tmp_path / word) if word in ("full", "new") else word for word in words]
-    assert said in arnode(home, "head", *given, code=2).stderr
+    assert said in answered(home, "head", *given, code=2).stderr

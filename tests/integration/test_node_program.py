@@ -1,4 +1,4 @@
-"""The program as its user has it: real processes, sandboxes and runs, on the short task."""
+"""The program as its user has it: real processes, sandboxes and runs."""
 
 import csv
 import json
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.source.edits import reapply
 from node.home.home import Home
 from node.line.job_kinds import KINDS
 from node.store.named_tasks import line_of_session
@@ -16,13 +15,14 @@ from protocol.record_kinds import AdoptBody
 from tests.integration.nodes import (
     DEAF_FLAGS,
     TASK_FLAGS,
+    answered,
     arnode,
     arnode_json,
     fault_of,
     running_node,
     used_ticks,
 )
-from trainer.task_folder.task import Task
+from tests.tasks.sums import SOLVE, write_sums
 
 MEASURING = "measuring what the baseline costs"
 RUN_FIELDS = {
@@ -36,29 +36,18 @@ COMPARE_FIELDS = {
 
 
 @pytest.fixture
-def better(short_task: Task, tmp_path: Path) -> Path:
-    """A source that gains five standard deviations: two of the task's own moves.
-
-    They cost no more than the baseline does: no crowd brings a run of it over its ceiling.
-    """
-    source = short_task.source
-    for move in short_task.moves:
-        if move.name in {"own-rates", "small-embeddings"}:
-            changed = reapply(move.edits, source)
-            assert changed is not None
-            source = changed
-    path = tmp_path / "better.py"
-    path.write_bytes(source["train.py"])
-    return path
+def sums(tmp_path: Path) -> Path:
+    """The folder of a program task whose baseline is off by eight."""
+    write_sums(tmp_path / "sums")
+    return tmp_path / "sums"
 
 
 @pytest.fixture
-def worse(short_task: Task, tmp_path: Path) -> Path:
-    """A source that hardly learns."""
-    text = short_task.source["train.py"].decode()
-    assert "\nLEARNING_RATE = 1e-2\n" in text
-    path = tmp_path / "worse.py"
-    path.write_text(text.replace("\nLEARNING_RATE = 1e-2\n", "\nLEARNING_RATE = 1e-5\n"))
+def better(sums: Path, tmp_path: Path) -> Path:
+    """A source that gains sixteen standard deviations."""
+    (tmp_path / "better").mkdir()
+    path = tmp_path / "better" / "solve.py"
+    path.write_text(SOLVE.replace("OFF = 8", "OFF = 0"))
     return path
 
 
@@ -103,17 +92,17 @@ def test_the_journal_reads_as_a_lab_notebook(worked: Path) -> None:
         message = git("log", "-1", "--format=%B", f"refs/arnode/{entry['id']}")
         assert f"Arnode-Record: {entry['id']}" in message
         assert f"{entry['metric']:.6f}" in message
-    head = arnode(worked, "head").stdout
-    assert git("show", "main:train.py") == head
-    assert (journal / "train.py").read_text() == head
+    head = answered(worked, "head").stdout
+    assert git("show", "main:solve.py") == head
+    assert (journal / "solve.py").read_text() == head
 
 
 def test_results_open_as_a_table_in_autoresearchs_columns(worked: Path) -> None:
     (journal,) = (worked / "journal").iterdir()
-    exported = arnode(worked, "export", "results.tsv").stdout
+    exported = answered(worked, "export", "results.tsv").stdout
     assert (journal / "results.tsv").read_text() == exported
     rows = list(csv.DictReader(exported.splitlines(), delimiter="\t"))
-    assert set(rows[0]) == {"commit", "val_bpb", "memory_gb", "status", "description"}
+    assert set(rows[0]) == {"commit", "error", "memory_gb", "status", "description"}
     assert len(rows) == len(decisions(worked))
 
 
@@ -121,9 +110,9 @@ def test_status_works_without_a_node(worked: Path) -> None:
     document = arnode_json(worked, "status")
     assert document["running"] is False
     (line,) = document["lines"]
-    assert line["task"]["name"] == "deaf"
+    assert line["task"]["name"] == "unhurried"
     assert line["experiments"]["total"] == 3
-    assert "not running" in arnode(worked, "status").stdout
+    assert "not running" in answered(worked, "status").stdout
 
 
 def test_show_and_diff_tell_an_experiment(worked: Path) -> None:
@@ -133,9 +122,9 @@ def test_show_and_diff_tell_an_experiment(worked: Path) -> None:
         assert (shown["id"], shown["kind"], shown["signature_ok"]) == (entry["id"], "result", True)
         assert shown["level"] == "here"
         assert shown["body"]["patch"] in shown["related"]
-    diff = arnode(worked, "diff", entry["id"]).stdout
-    assert diff.startswith("--- a/train.py\n+++ b/train.py\n@@ ")
-    assert entry["title"] in arnode(worked, "log").stdout
+    diff = answered(worked, "diff", entry["id"]).stdout
+    assert diff.startswith("--- a/solve.py\n+++ b/solve.py\n@@ ")
+    assert entry["title"] in answered(worked, "log").stdout
 
 
 def test_a_replay_measures_the_same_public_figure_and_its_json_is_as_documented(
@@ -148,20 +137,19 @@ def test_a_replay_measures_the_same_public_figure_and_its_json_is_as_documented(
     recorded = arnode_json(worked, "show", entry["id"])["body"]["runs"]
     seeds = [word for run in recorded for word in ("--seed", str(run["seed"]))]
     assert " ".join(seeds) in description["command"]
-    again = arnode_json(worked, "run", *DEAF_FLAGS, "--source", str(folder / "train.py"), *seeds)
+    again = arnode_json(worked, "run", *DEAF_FLAGS, "--source", str(folder / "solve.py"), *seeds)
     assert set(again) >= {"v", "task", "tree", "class", "runs", "metric", "sd", "decision"}
     assert again["tree"] == entry["tree"]
     for run, known in zip(again["runs"], recorded, strict=True):
         assert set(run) == RUN_FIELDS
-        assert set(run["audit"]) == {"k", "mean", "se", "max"}
         assert round(run["metric"] * 1e9) == known["metric"]  # no split is drawn twice
 
 
 def test_a_replayed_folder_names_its_command(worked: Path, tmp_path: Path) -> None:
     entry = arnode_json(worked, "log")["experiments"][0]
-    arnode(worked, "replay", entry["id"], str(tmp_path / "replay"))
+    answered(worked, "replay", entry["id"], str(tmp_path / "replay"))
     script = (tmp_path / "replay" / "replay.sh").read_text()
-    assert "exec arnode run --source train.py" in script
+    assert "exec arnode run --source solve.py" in script
     assert json.loads((tmp_path / "replay" / "replay.json").read_text())["record"] == entry["id"]
 
 
@@ -176,8 +164,9 @@ def test_one_tree_and_seed_measure_the_same_bits(home: Path) -> None:
     assert document["sd"] == 0
 
 
-def test_an_obvious_gain_is_confirmed(home: Path, better: Path) -> None:
-    document = arnode_json(home, "compare", "baseline", str(better), *TASK_FLAGS)
+def test_an_obvious_gain_is_confirmed(tmp_path: Path, sums: Path, better: Path) -> None:
+    words = ("compare", "baseline", str(better), "--task", str(sums))
+    document = arnode_json(tmp_path / "home", *words)
     assert set(document) == COMPARE_FIELDS
     assert document["verdict"] == "confirmed"
     assert 0 < document["lower"] < document["gain"] < document["upper"]
@@ -186,16 +175,18 @@ def test_an_obvious_gain_is_confirmed(home: Path, better: Path) -> None:
 
 
 @pytest.mark.soak
-def test_an_obvious_loss_is_not(home: Path, worse: Path) -> None:
-    document = arnode_json(home, "compare", "baseline", str(worse), *TASK_FLAGS, code=5)
+def test_an_obvious_loss_is_not(tmp_path: Path, sums: Path, better: Path) -> None:
+    words = ("compare", str(better), str(sums / "solve.py"), "--task", str(sums))
+    document = arnode_json(tmp_path / "home", *words, code=5)
     assert document["verdict"] == "unconfirmed"
     assert document["gain"] < 0
 
 
-def test_a_source_that_crashes_is_a_failure_with_its_reason(home: Path, tmp_path: Path) -> None:
+def test_a_source_that_crashes_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise RuntimeError('no')\n")
-    document = arnode_json(home, "run", "--source", str(broken), *TASK_FLAGS, code=1)
+    words = ("run", "--source", str(broken), *DEAF_FLAGS)
+    document = arnode_json(tmp_path / "home", *words, code=1)
     assert document["runs"][0]["status"] == "crash"
     assert document["metric"] is None
 
@@ -209,9 +200,9 @@ def test_the_head_is_adopted_and_reverted_with_a_record_of_each(copied: Path) ->
     before = arnode_json(copied, "status")["lines"][0]["head"]["tree"]
     refused = fault_of(copied, "adopt", screened["id"][:12], code=7)
     assert "--unverified" in refused
-    arnode(copied, "adopt", screened["id"][:12], "--unverified")
+    answered(copied, "adopt", screened["id"][:12], "--unverified")
     assert arnode_json(copied, "status")["lines"][0]["head"]["tree"] == screened["tree"]
-    arnode(copied, "revert")
+    answered(copied, "revert")
     assert arnode_json(copied, "status")["lines"][0]["head"]["tree"] == before
     with Store.open_read_only(Home(copied)) as store:
         bodies = [record.body for record in store.records.own()[-2:]]
@@ -235,29 +226,28 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
         assert (told["paused"], told["until"], told["runs_ended"]) == (True, None, 1)
         node.wait_until(lambda: used_ticks(node.process.pid) == 0)
         node.wait_for_status(stage="paused")
-        assert "nothing was running" in arnode(copied, "pause", "--for", "2h").stderr
+        assert "nothing was running" in answered(copied, "pause", "--for", "2h").stderr
         assert arnode_json(copied, "status")["lines"][0]["now"]["stage"].startswith("paused until ")
         count = len(decisions(copied))
-        arnode(copied, "resume")
+        answered(copied, "resume")
         # Not by what it says: an experiment may have ended between the request and the pause.
         node.wait_until(lambda: len(decisions(copied)) > count)
-        arnode(copied, "stop")
+        answered(copied, "stop")
         assert node.end() == 0
     assert "no node is running" in fault_of(copied, "stop", code=3)
     assert arnode_json(copied, "fsck")["problems"] == []
-    assert node.said[0] in arnode(copied, "logs").stdout
+    assert node.said[0] in answered(copied, "logs").stdout
 
 
 @pytest.mark.soak
 def test_a_stop_at_a_checkpoint_judges_what_was_kept(
-    home: Path, tmp_path: Path, better: Path
+    tmp_path: Path, sums: Path, better: Path
 ) -> None:
-    (tmp_path / "train.py").write_bytes(better.read_bytes())
+    home, task = tmp_path / "home", ("--task", str(sums))
     # Alone, so that no idea of the node's own comes between.
-    words = ("-m", "two of the task's moves", "--folder", str(tmp_path))
-    kept = arnode_json(home, "try", *TASK_FLAGS, *words)
+    kept = arnode_json(home, "try", *task, "-m", "the sum itself", "--folder", str(better.parent))
     assert kept["decision"] == "keep"
-    with running_node(home, task=TASK_FLAGS) as node:
+    with running_node(home, task=task) as node:
         node.wait_for(MEASURING)
         arnode(home, "stop", "--at-checkpoint")
         assert node.end() == 0
@@ -275,7 +265,7 @@ def test_the_first_interrupt_finishes_the_run_at_hand_and_the_second_ends_at_onc
         node.wait_for("stopping after the run at hand; again to end now")
         assert node.end() == 0
     # Ctrl-C reaches the whole process group, but neither runs nor the journal's git.
-    assert "journal is behind" not in arnode(copied, "logs").stdout
+    assert "journal is behind" not in answered(copied, "logs").stdout
     with Store.open_read_only(Home(copied)) as store:
         (line,) = store.jobs.lines()
         first_jobs = store.jobs.open_jobs(line.key, *KINDS)
