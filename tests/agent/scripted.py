@@ -50,13 +50,18 @@ def proposer(model: Model, limits: QuestionLimits = LIMITS) -> ModelProposer:
     return ModelProposer(model, model="some/model", limits=limits, check=check, secret=SECRET)
 
 
-def replacing(*pairs: tuple[str, str], title: str = "Deeper", why: str = "It holds more.") -> str:
+def replacing(
+    *pairs: tuple[str, str],
+    title: str = "Deeper",
+    why: str = "It holds more.",
+    path: str = "train.py",
+) -> str:
     """Return an answer in the format that is asked for."""
-    return "\n".join([f"TITLE: {title}", f"WHY: {why}", *_blocks(pairs)])
+    return "\n".join([f"TITLE: {title}", f"WHY: {why}", *_blocks(pairs, path)])
 
 
-def _blocks(pairs: Sequence[tuple[str, str]]) -> list[str]:
+def _blocks(pairs: Sequence[tuple[str, str]], path: str) -> list[str]:
     return [
-        f"train.py\n<<<<<<< SEARCH\n{search}\n=======\n{replacement}\n>>>>>>> REPLACE"
+        f"{path}\n<<<<<<< SEARCH\n{search}\n=======\n{replacement}\n>>>>>>> REPLACE"
         for search, replacement in pairs
     ]

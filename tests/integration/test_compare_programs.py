@@ -12,11 +12,11 @@ from aiohttp import web
 
 from node.home.home import Home
 from tests.agent.scripted import replacing
+from tests.conftest import UNHURRIED_TASK
 from tests.integration.nodes import (
     COMMAND,
     DEAF_FLAGS,
     PATIENCE_S,
-    TASK_FLAGS,
     arnode,
     arnode_json,
     environment,
@@ -24,23 +24,28 @@ from tests.integration.nodes import (
 )
 from tests.llm_server import LlmServer, says
 from tests.remote.programs import programs_in
+from tests.tasks.sums import TASK, write_sums
 
 AGENT = ("--agent", "small")
 
 
 async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
-    """Shorten the rows for whoever is told to be bold, else change what does nothing."""
+    """Be off by half for whoever is told to be bold, else by more."""
     told = str(server.questions[-1]["messages"])
-    found = re.search(r"SEQUENCE = (\d+)", told)
+    found = re.search(r"OFF = (\d+)", told)
     assert found is not None
-    length = int(found[1])
-    if "Be bold." in told and length > 32:
-        shorter = (f"SEQUENCE = {length} ", f"SEQUENCE = {length // 2} ")
-        return await says(replacing(shorter, title="Shorter rows"))(server, request)
-    epsilon = re.search(r"EPSILON = [0-9.]+e-8", told)
-    assert epsilon is not None
-    other = (epsilon[0], f"EPSILON = 1.{len(server.questions):03}e-8")
-    return await says(replacing(other, title="Epsilon"))(server, request)
+    is_bold = "Be bold." in told
+    off = int(found[1]) // 2 if is_bold else int(found[1]) + len(server.questions)
+    change, title = (found[0], f"OFF = {off}"), "Off by half" if is_bold else "Off by more"
+    return await says(replacing(change, title=title, path="solve.py"))(server, request)
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> tuple[str, str]:
+    """The flag of a task whose knobs only lead away, and last until a model has answered."""
+    text = TASK.replace("low = 0\nhigh = 8", "low = 8\nhigh = 64")
+    write_sums(tmp_path / "sums", solve=(UNHURRIED_TASK / "solve.py").read_text(), task=text)
+    return "--task", str(tmp_path / "sums")
 
 
 @pytest.fixture
@@ -51,8 +56,11 @@ def texts(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(900)
-def test_blocks_alternate_and_what_they_brought_is_measured(home: Path, texts: Path) -> None:
-    words = ("compare-programs", str(texts / "bold.md"), str(texts / "timid.md"), *TASK_FLAGS)
+def test_blocks_alternate_and_what_they_brought_is_measured(
+    tmp_path: Path, texts: Path, task: tuple[str, str]
+) -> None:
+    home = tmp_path / "home"
+    words = ("compare-programs", str(texts / "bold.md"), str(texts / "timid.md"), *task)
     spans = ("--for", "4m", "--block", "2m", "--runs", "1")
     with LlmServer(reply) as server:
         # Blocks end by experiments: how many fit into seconds depends on who else is here.
@@ -64,7 +72,7 @@ def test_blocks_alternate_and_what_they_brought_is_measured(home: Path, texts: P
     assert "not known yet" in done.stdout
     told = [("Be bold." in one, "Be timid." in one) for one in asked]
     assert set(told) == {(True, False), (False, True)}
-    assert not any("Shorter rows" in one for one in asked if "Be timid." in one)
+    assert not any("Off by half" in one for one in asked if "Be timid." in one)
     again = arnode_json(home, *words, *AGENT, *spans, code=5)  # of the kept pair: nobody is asked
     (pair,) = again["pairs"]
     bold, timid = again["programs"]["a"], again["programs"]["b"]
@@ -79,8 +87,9 @@ def test_blocks_alternate_and_what_they_brought_is_measured(home: Path, texts: P
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
-    home: Path,
+    tmp_path: Path,
 ) -> None:
+    home = tmp_path / "home"
     words = ("compare-programs", "knobs", "knobs", *DEAF_FLAGS)
     spans = ("--for", "26s", "--block", "12s")
     begun = subprocess.Popen([*COMMAND, *words, *spans], env=environment(home))
@@ -106,12 +115,12 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
     ],
 )
 def test_what_cannot_be_compared_is_told(
-    home: Path, texts: Path, words: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, texts: Path, words: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(texts)
-    task = () if "--task" in words else TASK_FLAGS
+    task = () if "--task" in words else DEAF_FLAGS
     code = 6 if "#" in words[1] else 2  # a setting's text is missing, as at a start
-    assert told in fault_of(home, "compare-programs", *words, *task, code=code)
+    assert told in fault_of(tmp_path / "home", "compare-programs", *words, *task, code=code)
 
 
 def _await(happens: Callable[[], bool]) -> None:

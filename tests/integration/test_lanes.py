@@ -11,6 +11,7 @@ from node.store.jobs import PlannedRun
 from node.store.store import Store
 from tests.integration.nodes import (
     DEAF_FLAGS,
+    answered,
     arnode,
     arnode_json,
     fault_of,
@@ -37,12 +38,12 @@ def runs_of(home: Path, *, is_open: bool = False) -> list[PlannedRun]:
 
 def test_a_night_of_two_lanes_is_one_line_with_one_history(copied: Path) -> None:
     before = len(runs_of(copied))
-    with running_node(copied, *LANES, "--max-experiments", "6") as node:
+    with running_node(copied, *LANES, "--max-experiments", "4") as node:
         node.wait_for_status(stage="screen")
         assert arnode_json(copied, "status")["lines"][0]["lanes"] == 2
         assert node.end() == 0
     made = runs_of(copied)[before:]
-    assert len(made) == 6
+    assert len(made) == 4
     training = []
     for run in made:
         assert run.outcome is not None
@@ -80,10 +81,10 @@ def test_what_a_pause_ended_on_two_lanes_is_made_again_with_its_seeds(copied: Pa
         assert told["runs_ended"] == len(ended) == 2
         node.wait_until(lambda: used_ticks(node.process.pid) == 0)
         assert runs_of(copied, is_open=True) == ended
-        arnode(copied, "resume")
+        answered(copied, "resume")
         wanted = {(run.job_id, run.ordinal) for run in ended}
         node.wait_until(lambda: wanted <= {(run.job_id, run.ordinal) for run in runs_of(copied)})
-        arnode(copied, "stop")
+        answered(copied, "stop")
         assert node.end() == 0
     made = {(run.job_id, run.ordinal): run for run in runs_of(copied)}
     for run in ended:
@@ -95,6 +96,5 @@ def test_what_a_pause_ended_on_two_lanes_is_made_again_with_its_seeds(copied: Pa
 
 
 def test_more_lanes_than_cores_are_one_error_before_anything_runs(copied: Path) -> None:
-    assert "`lanes` is 4096" in fault_of(
-        copied, "start", *DEAF_FLAGS, "--lanes", "4096", code=6, run=arnode
-    )
+    words = ("start", *DEAF_FLAGS, "--lanes", "4096")
+    assert "`lanes` is 4096" in fault_of(copied, *words, code=6)
