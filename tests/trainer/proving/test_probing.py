@@ -12,8 +12,7 @@ from trainer.proving.probing import NAMES, Probed, judge, probe
 from trainer.proving.sizing import sizes_of
 from trainer.task_folder.folder import BUILTIN_FOLDER
 
-HONEST = probing._PROGRAM
-# The probes as they are, but that these do something else.
+# The probes as they are, but that these do something else, and all others nothing.
 OTHERWISE = (
     "import os, time\n"
     "from trainer.language_model.harness import probes\n"
@@ -22,17 +21,12 @@ OTHERWISE = (
     "probes.PROBES |= {{{changes}}}\n"
     "probes.main({names!r})"
 )
+UNAVAILABLE = "RuntimeError: no kernel image is available"
 
 
-def probed(
-    monkeypatch: pytest.MonkeyPatch, limit_s: float = 60.0, **changes: str
-) -> dict[str, Probed]:
-    """Return what is said where these probes do something else, and all others nothing."""
-    said = ", ".join(f"{name!r}: {code}" for name, code in changes.items())
-    monkeypatch.setattr(probing, "_PROGRAM", OTHERWISE.replace("{changes}", said))
-    found = asyncio.run(probe(processor(), limit_s=limit_s))
-    assert [one.name for one in found] == list(NAMES)
-    return {one.name: one for one in found}
+def probed(*failing: str) -> list[Probed]:
+    """Return what is said where these fail and all others work."""
+    return [Probed(name=name, fault=UNAVAILABLE if name in failing else None) for name in NAMES]
 
 
 def test_on_a_processor_there_is_plain_attention_and_nothing_is_compiled() -> None:
@@ -61,8 +55,8 @@ def test_heads_are_as_wide_as_those_of_the_sizes_that_a_card_is_for() -> None:
     assert {size.head_width for size in sizes_of(script)} == {probes._WIDTH}
 
 
-def test_where_all_is_there_the_fastest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    abilities, faults = judge([*probed(monkeypatch).values()])
+def test_where_all_is_there_the_fastest_is_taken() -> None:
+    abilities, faults = judge(probed())
     assert faults == []
     assert abilities is not None
     assert abilities.told() == {"attention": "varlen", "compiled": 1, "pinned": 1}
@@ -90,10 +84,9 @@ def test_where_all_is_there_the_fastest_is_taken(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_what_fails_is_named_and_something_else_runs(
-    monkeypatch: pytest.MonkeyPatch, failing: tuple[str, ...], name: str, told: dict[str, object]
+    failing: tuple[str, ...], name: str, told: dict[str, object]
 ) -> None:
-    found = probed(monkeypatch, **dict.fromkeys(failing, "refuse"))
-    abilities, faults = judge([*found.values()])
+    abilities, faults = judge(probed(*failing))
     assert name in [fault.name for fault in faults]
     assert all("no kernel image is available)" in fault.said for fault in faults)
     assert abilities is not None
@@ -108,35 +101,31 @@ def test_what_fails_is_named_and_something_else_runs(
         (("varlen", "masked", "compile"), "no-attention"),
     ],
 )
-def test_without_some_no_run_is_made(
-    monkeypatch: pytest.MonkeyPatch, failing: tuple[str, ...], name: str
-) -> None:
-    found = probed(monkeypatch, **dict.fromkeys(failing, "refuse"))
-    abilities, faults = judge([*found.values()])
+def test_without_some_no_run_is_made(failing: tuple[str, ...], name: str) -> None:
+    abilities, faults = judge(probed(*failing))
     assert abilities is None
     (ending,) = [fault for fault in faults if fault.ends_it]
     assert ending.name == name
     assert "tiny" in ending.instead
 
 
-def test_one_that_kills_its_process_leaves_the_others_theirs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    found = probed(monkeypatch, triton="lambda _: os.abort()", flex="lambda _: os._exit(1)")
-    assert {one.name: one.fault for one in found.values() if one.fault} == {
-        "triton": "it ended its process",
-        "flex": "it ended its process",
-    }
-
-
-def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = probed(monkeypatch, limit_s=8.0, compile="lambda _: time.sleep(600)")
-    assert found["compile"].fault == "it took more than 8 s"
-    assert found["pinned"].fault is None
-
-
-def test_what_is_printed_beside_probes_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = json.dumps({"name": "flex", "fault": None, "detail": ""})
+def test_whatever_one_does_the_others_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One fails, two end their process, the first with another's words, and one hangs."""
+    told = json.dumps({"name": "masked", "fault": None, "detail": ""})
     said = repr(f"probe {told}").replace("{", "{{").replace("}", "}}")
-    found = probed(monkeypatch, compile=f"lambda _: print({said}) or ''", flex="refuse")
-    assert found["flex"].fault is not None
+    changes = {
+        "triton": f"lambda _: (print({said}, flush=True), os.abort())",
+        "varlen": "refuse",
+        "flex": "lambda _: os._exit(1)",
+        "pinned": "lambda _: time.sleep(600)",
+    }
+    program = OTHERWISE.replace("{changes}", ", ".join(f"{n!r}: {c}" for n, c in changes.items()))
+    monkeypatch.setattr(probing, "_PROGRAM", program)
+    found = asyncio.run(probe(processor(), limit_s=5.0))
+    assert [one.name for one in found] == list(NAMES)
+    assert {one.name: one.fault for one in found if one.fault} == {
+        "triton": "it ended its process",
+        "varlen": UNAVAILABLE,
+        "flex": "it ended its process",
+        "pinned": "it took more than 5 s",
+    }

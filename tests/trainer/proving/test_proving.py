@@ -2,20 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import pynvml
 import pytest
 
 from protocol.errors import SafetyError
+from protocol.runs import Status
+from protocol.source import Source
+from protocol.units import NANO
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from tests.trainer.provable import working_driver
 from trainer.cards.cards import Card, probe_cards
 from trainer.cards.nvml import CardLost
 from trainer.host.device import processor
 from trainer.language_model import card_checks
+from trainer.measuring.outcome import RunOutcome
 from trainer.proving import proving as proving_module
 from trainer.proving.contract import TOY
 from trainer.proving.faults import Fault
@@ -23,8 +28,8 @@ from trainer.proving.probing import Abilities, Probed
 from trainer.proving.proof import Proof, Setting, Step, keep, remembered
 from trainer.proving.proving import Limits, Proving
 from trainer.proving.sizing import Size, sizes_of
-from trainer.runner import Runner
 from trainer.sandbox.sandbox import Sandbox
+from trainer.task_folder.task import Task
 
 SCRIPT = proving_module._SCRIPT.read_text()
 IMPORTS = "import gc\nimport time\n"
@@ -73,9 +78,9 @@ def sized(script: bytes = SCRIPT.encode(), **how: object) -> tuple[Size | None, 
     return size, [fault for step in proving._steps for fault in step.faults]
 
 
-def ran(script: bytes = SCRIPT.encode(), **how: object) -> tuple[bool | None, list[Fault]]:
+def ran(**how: object) -> tuple[bool | None, list[Fault]]:
     """Make the step of whole runs alone."""
-    proving, _ = proving_of(script, **how)
+    proving, _ = proving_of(SCRIPT.encode(), **how)
     told = {**PLAIN.told(), "size": SMALL.told()}
     is_fine = asyncio.run(proving._step("whole runs", proving._make_runs(told)))
     return is_fine, [fault for step in proving._steps for fault in step.faults]
@@ -135,23 +140,18 @@ if ROWS > {rows}:
     return changed((ATTENTION, ATTENTION + raised))
 
 
-@pytest.mark.parametrize(("rows", "failed"), [(1, 1), (2, 0)])
-def test_a_size_that_does_not_fit_is_halved_until_it_does(rows: int, failed: int) -> None:
-    size, faults = sized(oom_above(rows))
-    assert [fault.name for fault in faults] == ["out-of-memory"] * failed
-    assert all(fault.is_kept and fault.instead == "half as many rows at once" for fault in faults)
-    assert size is not None
-    assert size.rows <= rows
+def test_a_size_that_does_not_fit_is_halved_until_it_does() -> None:
+    size, (fault,) = sized(oom_above(1))
+    assert fault.name == "out-of-memory"
+    assert fault.is_kept
+    assert fault.instead == "half as many rows at once"
+    assert size == SMALL.at_once(1)
 
 
-def test_memory_of_the_machine_that_is_used_up_counts_as_the_cards_does() -> None:
-    size, faults = sized(host_bytes=100 * MEBIBYTE)
-    assert [fault.name for fault in faults] == ["out-of-memory", "out-of-memory", "no-size-fits"]
-    assert size is None
-
-
-def test_where_no_size_fits_no_run_is_made(quick: list[str]) -> None:
-    proving, said = proving_of(oom_above(0))
+def test_memory_of_the_machine_counts_as_the_cards_and_where_no_size_fits_no_run_is_made(
+    quick: list[str],
+) -> None:
+    proving, said = proving_of(SCRIPT.encode(), host_bytes=100 * MEBIBYTE)
     proof = asyncio.run(proving.prove())
     names = [fault.name for fault in proof.faults if fault.name not in quick]
     assert names == ["out-of-memory", "out-of-memory", "no-size-fits"]
@@ -169,45 +169,108 @@ def test_a_step_that_fails_otherwise_is_told() -> None:
 
 def test_a_size_that_takes_too_long_is_ended() -> None:
     hanging = changed((IMPORTS, f"{IMPORTS}time.sleep(600)\n"))
-    size, (fault,) = sized(hanging, limits=Limits(size_s=6))
+    size, (fault,) = sized(hanging, limits=Limits(size_s=1))
     assert (size, fault.name) == (None, "step-fails")
-    assert "it took more than 6 s" in fault.said
+    assert "it took more than 1 s" in fault.said
 
 
-# Whole runs
+# Whole runs: what they come to is made up
 
 
-def test_an_audit_beyond_tolerance_is_told() -> None:
-    """A model that answers anew each time is another one when it is looked at."""
-    restless = changed(
-        ("        if targets is None:\n            return logits\n",
-         "        if targets is None:\n            return logits + torch.randn_like(logits)\n"),
+@dataclass
+class ScriptedRunner:
+    """Runs come to these outcomes one after the other; after the last, a run has no end."""
+
+    task: Task
+    outcomes: Iterator[RunOutcome | CardLost]
+    metric_tolerance: float = 0.001
+    ran: list[Source] = field(default_factory=list)
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def run(self, source: Source, _seed: int, *, split: bytes) -> RunOutcome:
+        assert len(split) == 32
+        self.ran.append(source)
+        found = next(self.outcomes, None)
+        if found is None:
+            await asyncio.Event().wait()
+        if isinstance(found, CardLost):
+            raise found
+        return cast("RunOutcome", found)
+
+
+def outcome(status: Status, metric: float = 2.0) -> RunOutcome:
+    is_ok = status == "ok"
+    return RunOutcome(
+        seed=1, status=status, metric_nano=round(metric * NANO) if is_ok else None,
+        secret_nano=None, ms=1, cpu_ms=1, serve_ms=1, tokens=1, peak_mem_bytes=1, audit=None,
+        flags=(), reason=None if is_ok else "of old age", unquoted=None, log_tail="", answers=None,
     )  # fmt: skip
-    is_fine, (fault,) = ran(restless)
-    assert is_fine is None
-    assert (fault.name, fault.ends_it) == ("audit-beyond-tolerance", True)
 
 
-def test_absurd_noise_and_a_liar_that_is_not_caught_are_told(
-    monkeypatch: pytest.MonkeyPatch,
+Scripted = Callable[..., list[ScriptedRunner]]
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    """Have the next whole runs come to these outcomes, and return the runners that are made."""
+
+    def script(*outcomes: RunOutcome | CardLost) -> list[ScriptedRunner]:
+        made: list[ScriptedRunner] = []
+
+        def make(task: Task, *_: object, **__: object) -> ScriptedRunner:
+            made.append(ScriptedRunner(task, iter(outcomes)))
+            return made[-1]
+
+        monkeypatch.setattr(proving_module, "Runner", make)
+        monkeypatch.setattr(proving_module, "generated_data", lambda _scale: None)
+        return made
+
+    return script
+
+
+FINE = [outcome("ok", 2.0), outcome("ok", 2.0), outcome("ok", 2.1)]  # the third of another seed
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "absurd_bits", "names"),
+    [
+        ([*FINE, outcome("rejected")], 0.2, []),
+        ([*FINE, outcome("rejected")], 0.05, ["noise-absurd"]),
+        ([*FINE, outcome("ok", 1.9)], 0.05, ["noise-absurd", "liar-not-caught"]),
+        ([outcome("rejected")], 0.2, ["audit-beyond-tolerance"]),
+        ([outcome("crash")], 0.2, ["run-fails"]),
+    ],
+)
+def test_what_whole_runs_come_to_is_judged(
+    scripted: Scripted, outcomes: list[RunOutcome], absurd_bits: float, names: list[str]
 ) -> None:
-    monkeypatch.setattr("trainer.proving.contract._LIE_NATS", 0.0)
-    is_fine, faults = ran(scale=replace(TOY, absurd_bits=1e-9))
-    assert is_fine is None
-    assert [fault.name for fault in faults] == ["noise-absurd", "liar-not-caught"]
+    scripted(*outcomes)
+    is_fine, faults = ran(scale=replace(TOY, absurd_bits=absurd_bits))
+    assert is_fine is (None if names else True)
+    assert [fault.name for fault in faults] == names
     assert all(fault.ends_it for fault in faults)
 
 
-def test_runs_that_take_too_long_are_ended() -> None:
-    is_fine, (fault,) = ran(limits=Limits(runs_s=1.0))
+def test_the_liar_is_the_script_that_claims_more_than_it_answers(scripted: Scripted) -> None:
+    made = scripted(*FINE, outcome("rejected"))
+    assert ran(scale=replace(TOY, absurd_bits=1.0)) == (True, [])
+    (runner,) = made
+    *honest, liar = runner.ran
+    assert honest == [runner.task.source] * 3
+    assert b"lying_cross_entropy" in liar["train.py"]
+
+
+def test_runs_that_take_too_long_are_ended(scripted: Scripted) -> None:
+    scripted()
+    is_fine, (fault,) = ran(limits=Limits(runs_s=0.01))
     assert (is_fine, fault.name) == (None, "runs-too-slow")
 
 
-def test_a_card_that_is_lost_during_runs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def open_and_lose(_: Runner) -> None:
-        raise CardLost.hung("GPU-1", 30.0)
-
-    monkeypatch.setattr(Runner, "open", open_and_lose)
+def test_a_card_that_is_lost_during_runs_is_told(scripted: Scripted) -> None:
+    scripted(CardLost.hung("GPU-1", 30.0))
     is_fine, (fault,) = ran()
     assert (is_fine, fault.name) == (None, "card-lost")
 
