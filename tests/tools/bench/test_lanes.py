@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from node.home.home import Home
 from node.line.experiment import ExperimentStep
 from node.loop.session_plan import Goal
@@ -20,6 +22,7 @@ def test_a_session_of_many_lanes_on_a_line_that_moves_is_played_to_its_end() -> 
     assert many.runs > 25
 
 
+@pytest.mark.soak
 def test_many_lanes_do_as_much_each_as_few(tmp_path: Path) -> None:
     figures = run_lanes(
         tmp_path, counts=(2, 8), measured_s=4.0, sessions=1, climbs=1, targets_sd=(3.0,)

@@ -21,7 +21,10 @@ from trainer.proving.machine import Wanted
 from trainer.proving.proof import Proof, Setting, Step
 from trainer.sandbox import tier
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="takes minutes on a card")
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(torch.cuda.is_available(), reason="takes minutes on a card"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,6 @@ def test_nothing_else_is_installed_there(python: Path) -> None:
     assert "No module named 'pynvml'" in ran.stderr
 
 
-@pytest.mark.soak
 def test_noise_is_measured_over_seeds_with_what_auditing_takes(python: Path, home: Path) -> None:
     document = measured(python, home, "noise", "--runs", "2", "--points", "0")
     seeds = document["figures"]["seeds"]
@@ -69,7 +71,6 @@ def test_noise_is_measured_over_seeds_with_what_auditing_takes(python: Path, hom
         assert abs(audit["claim_minus_audit_nats"]) < 0.01
 
 
-@pytest.mark.soak
 def test_both_scripts_are_compared_on_one_seed_and_a_point_is_taken_back(
     python: Path, home: Path
 ) -> None:
@@ -85,7 +86,6 @@ def test_both_scripts_are_compared_on_one_seed_and_a_point_is_taken_back(
     assert any("not asked for" in line for line in document["skipped"])
 
 
-@pytest.mark.soak
 def test_a_pipeline_says_where_the_seconds_go(python: Path, home: Path) -> None:
     document = measured(python, home, "pipeline", "--runs", "2")
     figures = document["figures"]

@@ -20,6 +20,7 @@ def test_fuzzed_frames_leave_the_handlers_as_they_were(tmp_path: Path) -> None:
     assert fuzz_frames(kept, 1_000, seed="short", batch=500)["outcomes"] == outcomes
 
 
+@pytest.mark.soak
 def test_fuzzed_connections_leave_a_node_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

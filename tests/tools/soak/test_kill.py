@@ -12,7 +12,7 @@ from tools.soak.kills import run_kills
 
 @pytest.mark.timeout(600)
 def test_kills_at_random_moments_cost_nothing_and_the_loop_goes_on(home: Path) -> None:
-    figures = run_kills(home, 4, seed=5, task=DEAF_TASK, longest_s=8)
+    figures = run_kills(home, 3, seed=5, task=DEAF_TASK, longest_s=5)
     assert figures["problems"] == []
     assert figures["keys"] == 1
     assert figures["runs_repeated_with_their_seed"]
@@ -21,5 +21,5 @@ def test_kills_at_random_moments_cost_nothing_and_the_loop_goes_on(home: Path) -
 
 
 def test_kills_while_records_are_taken_in_lose_nothing_that_was_committed(home: Path) -> None:
-    figures = run_ingest(home, 4, seed=6)
+    figures = run_ingest(home, 2, seed=6)
     assert figures["holds"], json.dumps(figures, indent=2)

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tools.soak.gossip import Faults, arrivals_of, broken
 from tools.soak.halves import loopback
 from tools.soak.swarm import stored, swarm
@@ -11,6 +13,7 @@ _MEMBERS = 4  # and the bootstrap node
 _PATIENCE_S = 120.0
 
 
+@pytest.mark.soak
 def test_a_swarm_holds_the_same_after_a_kill_and_a_suspension(tmp_path: Path) -> None:
     async def test() -> None:
         async with (
