@@ -65,6 +65,7 @@ class Way:
     starts: bool = False  # something before the gate is shut
     on_old_files: bool = False  # which nobody has read for two days
     in_namespaces: bool = False  # played in the open, it would leave something on this machine
+    by_owner: bool = False  # of devices, which are root's
 
     @property
     def text(self) -> str:
@@ -78,7 +79,7 @@ WAYS: Final = (
     # The first to be left: what it has begun goes on until then.
     Way(name="parked_calls", count=24, writers=("scoring",), reader="train", starts=True),
     Way(name="write_hints"),
-    Way(name="file_times", count=40),
+    Way(name="file_times", count=40, by_owner=True),
     # A training may look names up: it has seen no text that is scored.
     Way(name="looked_up_names", writers=("scoring",), reader="train", starts=True),
     # Without namespaces a training reads what it likes of what is shown.
@@ -162,7 +163,9 @@ def read_in_the_open(bits: Bits) -> dict[str, list[float]]:
 
 
 def can_be_played_in_the_open(way: Way) -> bool:
-    """True if this machine lets the test look at a way without a sandbox."""
+    """True if this machine and user let the test look at a way without a sandbox."""
+    if way.by_owner and os.geteuid() != 0:
+        return False
     if not way.in_namespaces:
         return True
     unshare = shutil.which("unshare")

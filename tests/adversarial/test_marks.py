@@ -39,7 +39,7 @@ def test_in_the_open_a_way_tells_marked_objects_from_others(
 ) -> None:
     """Also next to all others, as it is played by sandboxes: else that test would say nothing."""
     if way.name not in in_the_open:
-        pytest.skip("this machine gives no namespaces to play it in")
+        pytest.skip("it takes root, or namespaces that this machine does not give")
     assert max(in_the_open[way.name]) >= CLEAR
 
 
