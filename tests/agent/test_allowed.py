@@ -53,11 +53,12 @@ def kinds() -> Iterator[type]:
 
 def unsorted_names(of: Iterable[type]) -> dict[str, str]:
     """Return each attribute that is in no table, with a class that has it."""
+    sorted_names = KNOWN | TAKEN | HARMLESS
     return {
         name: kind.__name__
         for kind in of
         for name in dir(kind)
-        if not name.startswith("__") and name not in KNOWN | TAKEN | HARMLESS
+        if not name.startswith("__") and name not in sorted_names
     }
 
 

@@ -88,9 +88,16 @@ def test_what_is_not_here_is_named_with_its_mend(tmp_path: Path) -> None:
     assert caught.value.hint == f"fetch them: arnode task prepare {folder}"
 
 
-def test_a_candidate_imports_what_was_installed_for_its_task_alone(tmp_path: Path) -> None:
+def test_a_candidate_imports_what_was_installed_once_for_its_task_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "environments" / "making-abc"  # by somebody who was killed
+    left.mkdir(parents=True)
     folder = task_folder(tmp_path / "task", "dozen")
     task = prepared(folder)
+    assert not left.exists()
+    monkeypatch.setattr(environments, "_pip", None)
+    assert prepared(folder).id == task.id
     lines = (folder / LOCK).read_text().splitlines()
     assert [line for line in lines if not line.startswith("numpy==")] == [
         "dozen==1.5",
@@ -101,13 +108,6 @@ def test_a_candidate_imports_what_was_installed_for_its_task_alone(tmp_path: Pat
     other = read(write_task(tmp_path / "other", files={"solve.py": SOLVE}))
     with Bench(other) as bench, pytest.raises(ArnodeError, match="No module named 'dozen'"):
         bench.calibrate()
-
-
-def test_it_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = task_folder(tmp_path / "task", "dozen")
-    task = prepared(folder)
-    monkeypatch.setattr(environments, "_pip", None)
-    assert prepared(folder).id == task.id
 
 
 def test_the_version_that_is_asked_for_comes_and_is_another_task(tmp_path: Path) -> None:
@@ -159,13 +159,6 @@ def test_what_cannot_be_installed_leaves_nothing_and_runs_nothing(
     assert [one.name for one in (tmp_path / "environments").iterdir()] == ["lock"]
     assert not (folder / LOCK).exists()
     assert not (tmp_path / "ran").exists()
-
-
-def test_what_somebody_left_who_was_killed_is_cleared(tmp_path: Path) -> None:
-    left = tmp_path / "environments" / "making-abc"
-    left.mkdir(parents=True)
-    prepared(task_folder(tmp_path / "task", "twelve"))
-    assert not left.exists()
 
 
 def test_a_list_must_hold_what_is_asked_for(tmp_path: Path) -> None:

@@ -442,6 +442,7 @@ def test_the_openai_client_asks_several_at_once(tmp_path: Path) -> None:
     assert (first[-3:], second[-3:]) == (": a", ": b")
 
 
+@pytest.mark.soak  # it imports for seconds, and speaks through the client of OpenAI that it wraps
 def test_litellm_works_with_no_edit(tmp_path: Path) -> None:
     ((text, _),) = run_client(tmp_path, "litellm", LITELLM)
     assert text.endswith(": hi")
