@@ -231,18 +231,18 @@ def limited(task: Task) -> Task:
 
 
 @contextmanager
-def hurried(runner: Runner, stage: str) -> Iterator[None]:
+def hurried(runner: Runner, stage: str, limit_s: int = HURRIED_S) -> Iterator[None]:
     """Shorten the limit of the one stage in which a source is going to hang."""
     task = runner.task
     limits = task.manifest.limits
     serve_wall_s = SERVE_WALL_S
     match stage:
         case "before the data":
-            limits = replace(limits, warmup_limit_s=HURRIED_S)
+            limits = replace(limits, warmup_limit_s=limit_s)
         case "training" | "before the export" | "within the export":
-            limits = replace(limits, limit_s=HURRIED_S)
+            limits = replace(limits, limit_s=limit_s)
         case "loading" | "claiming" | "within an answer":
-            serve_wall_s = float(HURRIED_S)
+            serve_wall_s = float(limit_s)
     sooner = replace(task, manifest=replace(task.manifest, limits=limits))
     with (
         mock.patch.object(runner._stages, "_task", sooner),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.trainer.audits import audited
 from trainer.host.device import Device
 from trainer.language_model.data import TaskData, prepare
 from trainer.measuring.kind import Progress
@@ -50,13 +51,16 @@ SPLIT = b"the key of a secret split".ljust(32, b".")
 
 
 def measured(task: Task, data: TaskData, first: int, *seeds: int) -> list[RunOutcome]:
-    """Return the baseline's calibration with the first seed, then its runs with the others."""
+    """Return the baseline's calibration, then its runs with the other seeds, not audited."""
 
     async def measure() -> list[RunOutcome]:
         runner = runner_of(task, data)
         try:
             calibration = await runner.calibrate(first, split=SPLIT)
-            others = [await runner.run(task.source, seed, split=SPLIT) for seed in seeds]
+            others = [
+                await runner.run(task.source, seed, split=SPLIT, needs_audit=audited(False))
+                for seed in seeds
+            ]
             return [calibration, *others]
         finally:
             await runner.close()

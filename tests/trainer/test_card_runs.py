@@ -135,6 +135,7 @@ def test_a_lost_card_is_nobodys_fault(
         measured(seconds_task, seconds_data, on_watched=lose)
 
 
+@pytest.mark.soak
 def test_a_card_that_hangs_ends_the_run(
     seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
 ) -> None:

@@ -1,17 +1,17 @@
 """A run from source to metric: the same bits each time, and one word for each way to fail."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.runs import MAX_REASON, Run, Status
 from protocol.source import Source
-from tests.adversarial.bench import HURRIED_S, hurried
-from tests.conftest import MakeRunner
+from tests.adversarial.bench import hurried
 from tests.trainer.audits import audited
 from tests.trainer.runners import SPLIT, runner_of
 from trainer.language_model.data import TaskData
@@ -22,6 +22,9 @@ from trainer.runner import Runner
 from trainer.task_folder.task import Task
 
 Edited = Callable[..., Source]
+
+SEED = 5
+HURRIED_S = 1  # for the stage that is going to hang
 
 LOSS = "    loss.backward()\n"
 EXPORT = "val_bpb = evaluate_bpb("
@@ -40,23 +43,43 @@ def figures(outcome: RunOutcome) -> tuple[object, ...]:
     return outcome.metric_nano, outcome.secret_nano, outcome.answers.tobytes()
 
 
-def test_the_same_seed_and_tree_give_the_same_bits(make_runner: MakeRunner) -> None:
+@dataclass(frozen=True)
+class Bench:
+    """A calibrated runner for the tests of this file, and its run of the baseline."""
+
+    loop: asyncio.Runner
+    runner: Runner
+    plain: RunOutcome
+
+    def run(self, source: Source, seed: int = SEED, **how: Any) -> RunOutcome:
+        return self.loop.run(self.runner.run(source, seed, split=SPLIT, **how))
+
+
+@pytest.fixture(scope="module")
+def bench(short_task: Task, short_data: TaskData) -> Iterator[Bench]:
+    limits = replace(short_task.manifest.limits, limit_s=30, warmup_limit_s=20, memory_mb=900)
+    task = replace(short_task, manifest=replace(short_task.manifest, limits=limits))
+    with asyncio.Runner() as loop:
+        runner = runner_of(task, short_data)
+        try:
+            yield Bench(loop, runner, loop.run(runner.calibrate(SEED, split=SPLIT)))
+        finally:
+            loop.run(runner.close())
+
+
+def test_the_same_seed_and_tree_give_the_same_bits(bench: Bench) -> None:
     """Alone, and with the scoring of one run beside the training of the next."""
+    runner, source = bench.runner, bench.runner.task.source
 
-    async def measure() -> tuple[list[RunOutcome], RunOutcome]:
-        async with make_runner() as runner:
-            source = runner.task.source
-            alone = await runner.run(source, 5, split=SPLIT)
-            free = asyncio.Event()
-            first = asyncio.create_task(runner.run(source, 5, split=SPLIT, on_trained=free.set))
-            await free.wait()
-            beside = await asyncio.gather(
-                first,
-                runner.run(source, 5, split=SPLIT, needs_audit=audited(False)),
-            )
-            return [alone, *beside], await runner.run(source, 6, split=SPLIT)
+    async def measure() -> list[RunOutcome]:
+        free = asyncio.Event()
+        first = asyncio.create_task(runner.run(source, SEED, split=SPLIT, on_trained=free.set))
+        await free.wait()
+        second = runner.run(source, SEED, split=SPLIT, needs_audit=audited(False))
+        return await asyncio.gather(first, second)
 
-    same, other = asyncio.run(measure())
+    same = [bench.plain, *bench.loop.run(measure())]
+    other = bench.run(source, SEED + 1, is_hopeless=lambda _curve: None)
     assert figures(same[0]) == figures(same[1]) == figures(same[2])
     assert figures(other)[0] != figures(same[0])[0]
     assert figures(other)[1] != figures(same[0])[1]
@@ -177,16 +200,13 @@ HANGS_AT = {"wall clock": "training", "warm-up": "before the data"}
 
 
 def test_each_failure_has_its_word_and_a_reason(
-    short_task: Task, short_data: TaskData, edited: Edited, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, edited: Edited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One runner for all, so that each also shows that the one before left nothing behind."""
     # Other tests beside this one, and memory that the machine has to find again, take more than the
     # tenths of a second that honest runs have: only the row that is about a ceiling comes to one.
     monkeypatch.setattr(cost, "_START_SLACK_S", 1.0)
-    monkeypatch.setattr(cost, "_TRAIN_SLACK_S", 4.0)
-    limits = replace(short_task.manifest.limits, limit_s=16, warmup_limit_s=8, memory_mb=900)
-    task = replace(short_task, manifest=replace(short_task.manifest, limits=limits))
-
+    slack_s = cost._TRAIN_SLACK_S
     leaking = edited(
         ("            return logits\n", f"{LEAK}            return logits\n"),
         ("    losses.append(loss.item())\n", ""),  # it prints its own loss, at each step
@@ -194,24 +214,17 @@ def test_each_failure_has_its_word_and_a_reason(
         (READ, f"print('SET UP', flush=True)\n{READ}"),
     )
 
-    async def measure() -> tuple[RunOutcome, dict[str, RunOutcome], RunOutcome]:
-        runner = runner_of(task, short_data)
-        try:
-            before = await runner.calibrate(1, split=SPLIT)
-            found = {}
-            for name, (edit, _, _) in FAILURES.items():
-                with hurried(runner, HANGS_AT.get(name, "")):
-                    found[name] = await runner.run(edited(edit), 1, split=SPLIT)
-            found["leaking, and well otherwise"] = await runner.run(leaking, 1, split=SPLIT)
-            return before, found, await runner.run(task.source, 1, split=SPLIT)
-        finally:
-            await runner.close()
-
-    before, found, after = asyncio.run(measure())
+    found = {}
+    for name, (edit, _, _) in FAILURES.items():
+        is_about_it = name == "ceiling of CPU seconds"
+        monkeypatch.setattr(cost, "_TRAIN_SLACK_S", slack_s if is_about_it else 4.0)
+        with hurried(bench.runner, HANGS_AT.get(name, ""), HURRIED_S):
+            found[name] = bench.run(edited(edit))
+    well = bench.run(leaking)
+    after = bench.run(bench.runner.task.source)
     # Once a script has seen secret text nothing that it says is kept.
-    assert all("LEAKED" not in outcome.log_tail for outcome in found.values())
-    well = found.pop("leaking, and well otherwise")
-    assert figures(well) == figures(before)
+    assert all("LEAKED" not in outcome.log_tail for outcome in (well, *found.values()))
+    assert figures(well) == figures(bench.plain)
     steps = [point.step for point in well.curve]
     assert steps == [*range(len(steps))]
     assert 10 < len(steps) < 999
@@ -231,7 +244,7 @@ def test_each_failure_has_its_word_and_a_reason(
         unquoted = outcome.to_run("candidate", quoting=False).reason
         assert unquoted is not None
         assert not any(word in unquoted for word in ("Error", "head.weight", "split 'val'")), name
-    assert figures(after) == figures(before)
+    assert figures(after) == figures(bench.plain)
 
 
 def as_record(outcome: RunOutcome) -> Run:
@@ -247,22 +260,16 @@ def as_record(outcome: RunOutcome) -> Run:
     )  # fmt: skip
 
 
-def test_a_run_that_somebody_calls_hopeless_is_stopped(make_runner: MakeRunner) -> None:
+def test_a_run_that_somebody_calls_hopeless_is_stopped(bench: Bench) -> None:
     seen: list[LossCurve] = []
 
     def is_hopeless(curve: LossCurve) -> str | None:
         seen.append(curve)
         return "it looks bad" if curve.points else None
 
-    async def measure() -> tuple[RunOutcome, RunOutcome]:
-        async with make_runner() as runner:
-            source = runner.task.source
-            stopped = await runner.run(source, 5, split=SPLIT, is_hopeless=is_hopeless)
-            return stopped, await runner.run(
-                source, 5, split=SPLIT, is_hopeless=lambda _curve: None
-            )
-
-    stopped, whole = asyncio.run(measure())
+    source = bench.runner.task.source
+    stopped = bench.run(source, is_hopeless=is_hopeless)
+    whole = bench.plain
     assert (stopped.status, stopped.reason) == ("stopped", "it looks bad")
     assert stopped.ms < whole.ms
     assert stopped.metric_nano is stopped.secret_nano is stopped.answers is None

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -42,14 +42,6 @@ def _forking() -> None:
 def _needs_namespaces() -> None:
     if probe_tier().name != "full":
         pytest.skip("there are no namespaces here")
-
-
-@pytest.fixture
-def _no_zygote() -> Iterator[None]:
-    """Sandboxes of this test are forked from zygotes of its own."""
-    Zygote.retire_all()
-    yield
-    Zygote.retire_all()
 
 
 def zygote_of(sandbox: Sandbox) -> Zygote:
@@ -156,50 +148,35 @@ def test_scratch_folders_are_a_forks_own() -> None:
     assert asyncio.run(run()).strip() == "['train.py']"
 
 
-@pytest.mark.usefixtures("_no_zygote")
-@pytest.mark.parametrize("why", ["so many forks", "growth", "an upgrade", "a failed start"])
-def test_a_zygote_is_replaced(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run() -> bool:
-        first = await Sandbox.launch(profile())
-        zygote = zygote_of(first)
-        if why == "so many forks":
-            monkeypatch.setattr(module, "_MOST_FORKS", 1)
-        elif why == "growth":
-            monkeypatch.setattr(module, "_MOST_GROWTH_KIB", -1)
-        elif why == "an upgrade":
-            monkeypatch.setattr(module, "_packages", list)
-        else:
-            first._enclosure.note_failed_start()
-        second = await Sandbox.launch(profile())
-        try:
-            assert not first.has_ended, "what was forked before lives on"
-            return zygote_of(second) is not zygote
-        finally:
-            await first.close()
-            await second.close()
-            await asyncio.to_thread(zygote._process.wait, 30)
-
-    assert asyncio.run(run())
-
-
-@pytest.mark.usefixtures("_no_zygote")
-def test_a_replaced_zygote_is_buried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_FORKS", 1)
+def test_a_zygote_is_replaced_and_buried_once_nothing_of_it_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def replaced(reason: str, last: Sandbox, *patch: object) -> Sandbox:
+        with monkeypatch.context() as patched:
+            if patch:
+                patched.setattr(module, *patch)
+            sandbox = await Sandbox.launch(profile())
+        assert zygote_of(sandbox) is not zygote_of(last), reason
+        assert not last.has_ended, "what was forked before lives on"
+        await last.close()
+        return sandbox
 
     async def run() -> list[Zygote]:
-        zygotes = []
-        for _ in range(3):
-            sandbox = await Sandbox.launch(profile())
-            zygotes.append(zygote_of(sandbox))
-            await sandbox.close()
-        return zygotes
+        sandboxes = [await Sandbox.launch(profile())]
+        sandboxes.append(await replaced("so many forks", sandboxes[-1], "_MOST_FORKS", 1))
+        sandboxes.append(await replaced("growth", sandboxes[-1], "_MOST_GROWTH_KIB", -1))
+        sandboxes[-1]._enclosure.note_failed_start()
+        sandboxes.append(await replaced("a failed start", sandboxes[-1]))
+        sandboxes.append(await replaced("an upgrade", sandboxes[-1], "_packages", list))
+        await sandboxes[-1].close()
+        return [zygote_of(sandbox) for sandbox in sandboxes]
 
-    first, second, _ = asyncio.run(run())
-    assert first is not second
-    assert first._process.returncode is not None, "nobody asks for CPU seconds here"
+    zygotes = asyncio.run(run())
+    assert len(set(zygotes)) == 5
+    # Nobody asks for CPU seconds here: the first ones were buried when the next were started.
+    assert all(zygote._process.returncode is not None for zygote in zygotes[:2])
 
 
-@pytest.mark.usefixtures("_no_zygote")
 def test_what_it_forked_ends_with_a_killed_zygote_and_the_next_is_forked_from_another() -> None:
     async def run() -> tuple[Zygote, Zygote]:
         async with running(WAITS) as sandbox:
@@ -215,8 +192,8 @@ def test_what_it_forked_ends_with_a_killed_zygote_and_the_next_is_forked_from_an
     assert first is not second
 
 
-@pytest.mark.usefixtures("_no_zygote")
 def test_a_zygote_killed_while_it_imports_is_named() -> None:
+    Zygote.retire_all()
     before_s = Zygote.cpu_s_of_all()
 
     async def run() -> None:
@@ -271,26 +248,6 @@ def test_forks_leave_nothing_behind() -> None:
     assert ours == 0
 
 
-def test_a_fork_measures_what_a_process_of_its_own_does(
-    short_task: Task, short_data: TaskData
-) -> None:
-    async def run() -> list[RunOutcome]:
-        runner = runner_of(short_task, short_data)
-        try:
-            return [
-                await runner.run(short_task.source, 3, split=SPLIT, is_fresh=is_fresh)
-                for is_fresh in (True, False)
-            ]
-        finally:
-            await runner.close()
-
-    fresh, forked = asyncio.run(run())
-    assert (fresh.status, forked.status) == ("ok", "ok")
-    assert (fresh.metric_nano, fresh.secret_nano) == (forked.metric_nano, forked.secret_nano)
-    assert fresh.answers is not None
-    assert (fresh.answers == forked.answers).all()  # type: ignore[attr-defined]
-
-
 BOMBS = """
 import os, threading, time
 for _ in range(200):
@@ -317,23 +274,27 @@ time.sleep(600)
 """
 
 
-def test_an_honest_run_beside_a_hostile_fork_comes_to_the_same(
+def test_a_fork_measures_what_a_process_of_its_own_does_also_beside_a_hostile_fork(
     short_task: Task, short_data: TaskData
 ) -> None:
-    async def run() -> tuple[RunOutcome, RunOutcome]:
+    async def run() -> list[RunOutcome]:
         runner = runner_of(short_task, short_data)
         try:
-            alone = await runner.run(short_task.source, 3, split=SPLIT)
+            fresh = await runner.run(short_task.source, 3, split=SPLIT, is_fresh=True)
+            forked = await runner.run(short_task.source, 3, split=SPLIT)
             async with running(BOMBS) as hostile:
                 beside = await runner.run(short_task.source, 3, split=SPLIT)
                 assert not hostile.has_ended
-            return alone, beside
+            return [fresh, forked, beside]
         finally:
             await runner.close()
 
-    alone, beside = asyncio.run(run())
-    assert (alone.status, beside.status) == ("ok", "ok")
-    assert (alone.metric_nano, alone.secret_nano) == (beside.metric_nano, beside.secret_nano)
+    fresh, forked, beside = asyncio.run(run())
+    for one in (forked, beside):
+        assert (fresh.status, one.status) == ("ok", "ok")
+        assert (fresh.metric_nano, fresh.secret_nano) == (one.metric_nano, one.secret_nano)
+        assert fresh.answers is not None
+        assert (fresh.answers == one.answers).all()  # type: ignore[attr-defined]
 
 
 def test_forks_share_no_memory_that_they_can_write() -> None:

@@ -33,6 +33,7 @@ def test_doctor_shows_the_card_and_names_its_fault(
     assert "-m trainer.cards.install_torch cu126`: torch's build for CUDA 12.6 fits" in said
 
 
+@pytest.mark.soak
 def test_doctor_tells_programs_the_same(
     machine: Machine, env: dict[str, str], tmp_path: Path
 ) -> None:
