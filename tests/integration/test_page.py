@@ -9,29 +9,28 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.integration.nodes import TASK_FLAGS, arnode, running_node
+from tests.integration.nodes import TASK_FLAGS, answered, running_node
 
 ROOT = Path(__file__).parents[2]
 AGENT = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)[0]
 
 
 def test_an_agent_registers_hands_in_and_reads_the_decision_with_nothing_but_a_token(
-    tmp_path: Path,
+    home: Path, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
     with running_node(home, "--web", "auto", "--agent", "none", task=TASK_FLAGS) as node:
         node.wait_for("page: ")
         node.wait_for("out of ideas: waiting for what is handed in")
-        opened = json.loads(arnode(home, "view", "--no-browser", "--json").stdout)
-        token = arnode(home, "view", "--token", "steer").stdout.strip()
+        opened = json.loads(answered(home, "view", "--no-browser", "--json").stdout)
+        token = answered(home, "view", "--token", "steer").stdout.strip()
         address = opened["address"].rstrip("/")
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
         port = address.rpartition(":")[2]
         assert re.fullmatch(rf"http://[0-9a-f]{{16}}\.localhost:{port}/#[\w-]+", opened["link"])
-        source = arnode(home, "task", "show", "tiny", "--json").stdout
+        source = answered(home, "task", "show", "tiny", "--json").stdout
         assert json.loads(source)["editable"] == ["train.py"]
         node.wait_until(lambda: bool(_asked(address, token, "progress")["points"]["id"]))
-        head = arnode(home, "head").stdout
+        head = answered(home, "head").stdout
         edited = tmp_path / "train.py"
         edited.write_text(head.replace("LEARNING_RATE = ", "LEARNING_RATE = 0.9 * ", 1))
         agent = tmp_path / "agent.py"
@@ -55,7 +54,7 @@ def test_an_agent_registers_hands_in_and_reads_the_decision_with_nothing_but_a_t
 
 @pytest.mark.parametrize("web", ["127.0.0.1", "nowhere:80", "127.0.0.1:0", "127.0.0.1:x"])
 def test_an_address_that_is_none_is_told_with_its_mend(tmp_path: Path, web: str) -> None:
-    told = arnode(tmp_path / "home", "view", "--web", web, code=6).stderr
+    told = answered(tmp_path / "home", "view", "--web", web, code=6).stderr
     assert "`web` is" in told
     assert 'an address like "127.0.0.1:7842"' in told
 

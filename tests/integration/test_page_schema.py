@@ -1,7 +1,8 @@
 """The API of a real node against its own description, with whatever may and may not be asked."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -10,29 +11,31 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.integration.nodes import TASK_FLAGS, arnode, running_node
+from tests.integration.nodes import TASK_FLAGS, answered, running_node
 
 # What would end the node, or leave it paused for the rest of the test.
 _LEFT_OUT = {"post_stop", "post_pause"}
-_EXAMPLES = 15
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def api(
+    make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
     """The address of a node that works, and a token that steers it."""
-    home = tmp_path_factory.mktemp("schema") / "home"
+    home = make_home(tmp_path_factory.mktemp("schema") / "home")
     with running_node(home, "--web", "auto", task=TASK_FLAGS) as node:
         node.wait_for("baseline")
-        opened = json.loads(arnode(home, "view", "--no-browser", "--json").stdout)
-        token = arnode(home, "view", "--token", "steer").stdout.strip()
+        opened = json.loads(answered(home, "view", "--no-browser", "--json").stdout)
+        token = answered(home, "view", "--token", "steer").stdout.strip()
         yield opened["address"].rstrip("/"), token
         node.interrupt()
         node.end()
 
 
+@pytest.mark.parametrize("examples", [4, pytest.param(40, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_no_request_makes_it_fail_and_every_answer_is_as_described(
-    api: tuple[str, str], mode: GenerationMode
+    api: tuple[str, str], mode: GenerationMode, examples: int
 ) -> None:
     address, token = api
     with urlopen(f"{address}/api/v1/openapi.json") as answer:  # noqa: S310 (our own node)
@@ -46,7 +49,7 @@ def test_no_request_makes_it_fail_and_every_answer_is_as_described(
             continue
 
         @settings(
-            max_examples=_EXAMPLES,
+            max_examples=examples,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
