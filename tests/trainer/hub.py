@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
@@ -59,11 +59,12 @@ secret = ["shard_9.parquet"]
 """
 
 
-def documents_of(name: str) -> list[str]:
+@cache
+def documents_of(name: str) -> tuple[str, ...]:
     """Return a shard's documents: of tiny's world, of another split for each shard."""
     number, size = SPLITS[name]
     split = b"secret\0" + hashlib.sha256(b"shards").digest() + number.to_bytes(8, "big")
-    return [document.text for document in world.first_documents(split, size)]
+    return tuple(document.text for document in world.first_documents(split, size))
 
 
 def write_hub(folder: Path) -> Path:

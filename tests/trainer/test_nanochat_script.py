@@ -35,6 +35,9 @@ title = "nanochat's script on tiny's text"
 editable = ["train.py"]
 knobs = {}
 
+[budget]
+tokens = 15_360
+
 [audit]
 k = 64
 tolerance = 0.001
