@@ -28,10 +28,10 @@ TASK_FLAGS = ("--task", str(SHORT_TASK))
 DEAF_FLAGS = ("--task", str(UNHURRIED_TASK))  # nothing is kept, and a trial takes a second
 COMMAND = (sys.executable, "-m", "node")
 # Commands that start no runs, and need no process of their own.
-LIGHT = frozenset(
-    {"fsck", "insights", "key", "log", "pause", "peers", "replay", "resume", "show", "status"}
-    | {"stop", "transfer"}
-)
+LIGHT = frozenset({
+    "fsck", "insights", "key", "log", "pause", "peers", "propose", "replay", "report", "resume",
+    "show", "spending", "status", "stop", "transfer",
+})  # fmt: skip
 
 
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:

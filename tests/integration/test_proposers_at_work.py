@@ -1,9 +1,7 @@
 """Models and coding agents propose to a real node: what they write is run, and it never waits."""
 
 import itertools
-import re
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,78 +10,20 @@ from aiohttp import web
 from node.home.home import Home
 from node.line.experiment import ExperimentStep
 from node.store.store import Store
-from tests.conftest import DEAF_TASK
-from tests.integration.nodes import DEAF_FLAGS, arnode, arnode_json, running_node
-from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, page, says
+from tests.agent.scripted import replacing
+from tests.integration.nodes import DEAF_FLAGS, arnode_json, fault_of, running_node
+from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, Reply, page, says
 
-NARROWER = """\
-TITLE: A narrower block
-WHY: It has too many parameters for so few tokens.
-train.py
-<<<<<<< SEARCH
-{search}
-=======
-MLP_RATIO = 3
->>>>>>> REPLACE
-"""
-BROKEN = """\
-TITLE: No heads at all
-WHY: To see what happens.
-train.py
-<<<<<<< SEARCH
-HEADS = 4
-=======
-HEADS = 0
->>>>>>> REPLACE
-"""
-MENDED = """\
-TITLE: Two heads
-WHY: None cannot be divided by.
-train.py
-<<<<<<< SEARCH
-HEADS = 0
-=======
-HEADS = 2
->>>>>>> REPLACE
-"""
-SLIMMER = """\
-TITLE: A slimmer model
-WHY: It may be too large.
-train.py
-<<<<<<< SEARCH
-WIDTH = 64
-=======
-WIDTH = 48
->>>>>>> REPLACE
-"""
-SHALLOWER = """\
-TITLE: A shallower model
-WHY: It may be too deep.
-train.py
-<<<<<<< SEARCH
-LAYERS = 2
-=======
-LAYERS = 1
->>>>>>> REPLACE
-"""
-OTHER_RATE = """\
-TITLE: A rate of {rate}
-WHY: It may be better.
-train.py
-<<<<<<< SEARCH
-{search}
-=======
-LEARNING_RATE = {rate}
->>>>>>> REPLACE
-"""
+ADDED = "+ OFF"
+BROKEN = "+ OFF // (instance['split'] == 'secret')"
 AGENT = """\
 import sys
 from pathlib import Path
-source = Path(sys.argv[1], "train.py")
+source = Path(sys.argv[1], "solve.py")
 text = source.read_text()
-assert "MLP_RATIO = 4" in text
-source.write_text(text.replace("MLP_RATIO = 4", "MLP_RATIO = 3"))
-Path(sys.argv[1], ".arnode", "title.txt").write_text("Narrower\\n\\nIt may do.\\n")
+assert "OFF = 8" in text
+source.write_text(text.replace("OFF = 8", "OFF = 7"))
+Path(sys.argv[1], ".arnode", "title.txt").write_text("Nearer\\n\\nIt may do.\\n")
 """
 
 
@@ -95,46 +35,58 @@ def steps_of(home: Path) -> list[ExperimentStep]:
         return [job.step for job in jobs]
 
 
+def edit(old: str, new: str, title: str) -> Reply:
+    """Return a model's answer of one edit."""
+    return says(replacing((old, new), title=title, path="solve.py"))
+
+
+def off_by(number: int) -> Reply:
+    """Return a model's answer that says by how much the sum is off."""
+    return edit("OFF = 8", f"OFF = {number}", f"Off by {number}")
+
+
 @pytest.mark.timeout(600)
 def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None:
     before = len(steps_of(copied))
     script = [
-        says(NARROWER.format(search="MLP_RATIO = 40")),  # matches nothing
-        says(NARROWER.format(search="MLP_RATIO = 4")),
-        says(BROKEN),
-        says(SLIMMER),  # cheaper than the baseline: in a crowd none ends at a ceiling
-        says(SHALLOWER),
+        edit("OFF = 80", "OFF = 7", "Off by 7"),  # matches nothing
+        off_by(7),
+        edit(ADDED, BROKEN, "No end of it"),
+        off_by(6),
+        off_by(5),
     ]
 
     async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
         """Answer what is asked: the next ideas are asked for before a crash is known."""
         if "A version of yours that failed" in server.questions[-1]["messages"][1]["content"]:
             script.clear()
-            return await says(MENDED)(server, request)
+            return await edit(BROKEN, "+ OFF - 4", "Half of it")(server, request)
         return await (script.pop(0) if script else page())(server, request)
+
+    def steps() -> list[ExperimentStep]:
+        return steps_of(copied)[before:]
 
     with LlmServer(reply) as server:
         settings = {"ARNODE_AGENT": "small", "ARNODE_LLM_URL": server.url}
-        # What fills the gaps may come to a ceiling in a crowd, and then waits for a quiet minute.
-        until = ("--max-experiments", "10", "--for", "3m")
-        words = ("start", *DEAF_FLAGS, "--network", "none", *until)
-        said = arnode(copied, *words, env=settings).stderr
+        with running_node(copied, "--network", "none", env=settings) as node:
+            node.wait_for("knobs go on meanwhile")
+            node.wait_until(lambda: "Half of it" in {step.title for step in steps()})
+            node.wait_until(lambda: "knobs" in {step.proposer for step in steps()})
+            node.interrupt()
+            assert node.end() == 0
         questions = [question["messages"] for question in server.questions]
-    steps = steps_of(copied)[before:]
-    written = {step.title: step for step in steps if step.proposer == "llm"}
+    written = {step.title: step for step in steps() if step.proposer == "llm"}
     # One or two ideas are written before it is known that the one before them crashed.
     first, broken, *between, mended = written
-    assert (first, broken, mended) == ("A narrower block", "No heads at all", "Two heads")
-    assert between == ["A slimmer model", "A shallower model"][: len(between)]
+    assert (first, broken, mended) == ("Off by 7", "No end of it", "Half of it")
+    assert between == ["Off by 6", "Off by 5"][: len(between)]
     assert {step.model for step in written.values()} == {"small"}
-    assert written["No heads at all"].decision == "failed"
-    assert written["Two heads"].key == "repair:1:llm:no-heads-at-all"
-    assert any(step.proposer == "knobs" for step in steps)
+    assert written["No end of it"].decision == "failed"
+    assert written["Half of it"].key == "repair:1:llm:no-end-of-it"
     assert "matches" in questions[1][-1]["content"] or "SEARCH" in questions[1][-1]["content"]
     mending = [turns for turns in questions if "yours that failed" in turns[1]["content"]]
     assert ["ZeroDivisionError" in turns[1]["content"] for turns in mending] == [True]
-    assert "llm (small) proposes, knobs fill the gaps" in said
-    assert "knobs go on meanwhile" in said
+    assert any("llm (small) proposes, knobs fill the gaps" in line for line in node.said)
     # To the token; a page is nothing that a model said.
     answer = TOKENS_IN + TOKENS_OUT
     assert written.pop(first).tokens == 2 * answer
@@ -151,52 +103,23 @@ def test_a_coding_agent_edits_and_its_edit_is_run(copied: Path, tmp_path: Path) 
     (copied / "config.toml").write_text(
         f'agent = "command"\nagent_command = ["{sys.executable}", "{script}", "{{folder}}"]\n'
     )
-    arnode(copied, "start", *DEAF_FLAGS, "--network", "none", "--max-experiments", "2")
-    written = [step for step in steps_of(copied) if step.proposer == "command"]
-    assert [(step.title, step.why) for step in written] == [("Narrower", "It may do.")]
+
+    def written() -> list[tuple[str, str]]:
+        steps = [step for step in steps_of(copied) if step.proposer == "command"]
+        return [(step.title, step.why) for step in steps]
+
+    with running_node(copied, "--network", "none") as node:
+        node.wait_until(lambda: bool(written()))
+        node.interrupt()
+        assert node.end() == 0
+    assert written() == [("Nearer", "It may do.")]
     patch = arnode_json(copied, "log")["experiments"]
     assert "command" in {entry["origin"] for entry in patch}
 
 
-def _program_in(system: str) -> str:
-    return system.partition("# The owner's program")[2].partition("# How a change")[0]
-
-
-@pytest.mark.timeout(600)
-def test_a_running_node_says_what_its_model_is_asked_and_who_proposes(copied: Path) -> None:
-    with LlmServer(page()) as server:
-        settings = {
-            "ARNODE_AGENT": "knobs,small",
-            "ARNODE_LLM_URL": server.url,
-            "ARNODE_LLM_CONTEXT": "16384",
-        }
-        with running_node(copied, "--network", "none", env=settings) as node:
-            node.wait_until(lambda: bool(server.requests))
-            told = arnode_json(copied, "propose", "--print-prompt")
-            (line,) = arnode_json(copied, "status")["lines"]
-            node.interrupt()
-            node.end()
-        asked = server.questions[0]["messages"]
-    # Whatever happened since: both are told the owner's program.
-    programs = [_program_in(turns[0]["content"]) for turns in (told["prompt"], asked)]
-    assert programs[0] == programs[1] != ""
-    assert told["who"] == "llm (small)"
-    assert told["room"] == "24,576 characters, as its context and its price allow"
-    assert [one["name"] for one in line["proposers"]] == ["knobs", "small"]
-
-
-def test_a_model_without_its_key_is_said_before_anything_starts(home: Path) -> None:
-    words = (
-        "start",
-        *DEAF_FLAGS,
-        "--network",
-        "none",
-        "--agent",
-        "gpt-5",
-        "--max-experiments",
-        "1",
-    )
-    said = arnode(home, *words, code=6, env={"OPENAI_API_KEY": ""}).stderr
+def test_a_model_without_its_key_is_said_before_anything_starts(tmp_path: Path) -> None:
+    words = ("start", *DEAF_FLAGS, "--network", "none", "--agent", "gpt-5")
+    said = fault_of(tmp_path / "home", *words, code=6, env={"OPENAI_API_KEY": ""})
     assert "gpt-5 needs an API key, and OPENAI_API_KEY is not set" in said
 
 
@@ -206,30 +129,29 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
     before = len(steps_of(copied))
     programs = copied / "programs"
     programs.mkdir(exist_ok=True)
-    task = tomllib.loads((DEAF_TASK / "task.toml").read_text())["name"]
-    (programs / f"{task}.bold.md").write_text("Be bold, whatever it takes.")
-    numbers = itertools.count(31, 7)
+    (programs / "unhurried.bold.md").write_text("Be bold, whatever it takes.")
+    numbers = itertools.count(-1, -1)
 
     async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
-        """Answer every question with another learning rate in place of the present one."""
-        (found,) = re.findall(
-            r"^LEARNING_RATE = \S+", server.questions[-1]["messages"][1]["content"], re.MULTILINE
-        )
-        answer = OTHER_RATE.format(search=found, rate=f"0.00{next(numbers)}")
-        return await says(answer)(server, request)
+        """Answer every question with another number."""
+        return await off_by(next(numbers))(server, request)
+
+    def written() -> list[ExperimentStep]:
+        return [step for step in steps_of(copied)[before:] if step.proposer == "llm"]
 
     with LlmServer(reply) as server:
         settings = {"ARNODE_AGENT": "small,small#bold,other", "ARNODE_LLM_URL": server.url}
-        until = ("--max-experiments", "16", "--for", "5m")
-        words = ("start", *DEAF_FLAGS, "--network", "none", *until)
-        said = arnode(copied, *words, env=settings).stderr
+        with running_node(copied, "--network", "none", env=settings) as node:
+            node.wait_until(lambda: len({step.arm for step in written()}) == 3)
+            node.interrupt()
+            assert node.end() == 0
         questions = server.questions
-    assert "llm (small), llm (small) told `bold`, llm (other) propose, knobs fill the gaps" in said
+    who = "llm (small), llm (small) told `bold`, llm (other) propose, knobs fill the gaps"
+    assert any(who in line for line in node.said)
     bold = [one for one in questions if "Be bold, whatever it takes." in str(one["messages"])]
     assert {one["model"] for one in questions} == {"small", "other"}
     assert {one["model"] for one in bold} == {"small"}
-    steps = [step for step in steps_of(copied)[before:] if step.proposer == "llm"]
-    origins = {step.arm: (step.model, step.program) for step in steps}
+    origins = {step.arm: (step.model, step.program) for step in written()}
     assert set(origins) == {"small", "small#bold", "other"}
     assert origins["small"][0] == origins["small#bold"][0] == "small"
     assert origins["small"][1] == origins["other"][1] != origins["small#bold"][1]

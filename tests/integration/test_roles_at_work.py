@@ -7,57 +7,86 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.integration.nodes import DEAF_FLAGS, arnode, arnode_json
-from tests.integration.test_proposers_at_work import OTHER_RATE, steps_of
+from node.line.experiment import ExperimentStep
+from node.proposing.roles import PLANNED_EXPERIMENTS
+from tests.integration.nodes import arnode_json, running_node
+from tests.integration.test_proposers_at_work import off_by, steps_of
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, says
 
 ONE = TOKENS_IN + TOKENS_OUT
-AIM = "Look at the learning rate."
+AIM = "Look at the last addend."
+
+
+def aims_told(server: LlmServer) -> int:
+    """Return how many questions for a proposal name the aim."""
+    asked = [one for one in server.questions if one["model"] == "small"]
+    return sum(AIM in str(one["messages"]) for one in asked)
+
+
+def _program_in(system: str) -> str:
+    return system.partition("# The owner's program")[2].partition("# How a change")[0]
 
 
 @pytest.mark.timeout(600)
-def test_an_aim_is_told_and_of_three_proposals_one_is_run(copied: Path) -> None:
+def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path) -> None:
     before = len(steps_of(copied))
-    numbers = itertools.count(31, 7)
+    numbers = itertools.count(-1, -1)
 
     async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
-        """Answer whoever is asked: an aim, the second of three, or another learning rate."""
-        question = server.questions[-1]
-        match question["model"]:
+        """Answer whoever is asked: an aim, the second of three, or another number."""
+        match server.questions[-1]["model"]:
             case "large":
-                said = f"AIM: {AIM}"
+                answer = says(f"AIM: {AIM}")
             case "judge":
-                said = "CHOICE: 2\nWHY: It is the boldest."
+                answer = says("CHOICE: 2\nWHY: It is the boldest.")
             case _:
-                shown = question["messages"][1]["content"]
-                (found,) = re.findall(r"^LEARNING_RATE = \S+", shown, re.MULTILINE)
-                said = OTHER_RATE.format(search=found, rate=f"0.00{next(numbers)}")
-        return await says(said)(server, request)
+                answer = off_by(next(numbers))
+        return await answer(server, request)
+
+    def written() -> list[ExperimentStep]:
+        return [step for step in steps_of(copied)[before:] if step.proposer == "llm"]
 
     with LlmServer(reply) as server:
         settings = {
-            "ARNODE_AGENT": "small",
+            "ARNODE_AGENT": "knobs,small",
             "ARNODE_PLANNER": "large",
             "ARNODE_REVIEWER": "judge",
             "ARNODE_LLM_URL": server.url,
+            "ARNODE_LLM_CONTEXT": "16384",
         }
-        until = ("--max-experiments", "6", "--for", "3m")
-        words = ("start", *DEAF_FLAGS, "--network", "none", *until)
-        said = arnode(copied, *words, env=settings).stderr
+        with running_node(copied, "--network", "none", env=settings) as node:
+            node.wait_for("the planner large aims at")
+            node.wait_until(lambda: bool(written()) and aims_told(server) > 0)
+            told = arnode_json(copied, "propose", "--print-prompt")
+            (line,) = arnode_json(copied, "status")["lines"]
+            node.interrupt()
+            assert node.end() == 0
+        said = "\n".join(node.said)
         asked: dict[str, list[str]] = {name: [] for name in ("small", "large", "judge")}
+        systems = []
         for question in server.questions:
-            asked[question["model"]].append(question["messages"][1]["content"])
+            system, shown, *_ = (turn["content"] for turn in question["messages"])
+            asked[question["model"]].append(shown)
+            if question["model"] == "small":
+                systems.append(system)
+    # Whatever happened since: both are told the owner's program.
+    programs = {_program_in(one) for one in (told["prompt"][0]["content"], *systems)}
+    assert len(programs) == 1
+    assert programs != {""}
+    assert told["who"] == "llm (small)"
+    assert told["room"] == "24,576 characters, as its context and its price allow"
+    assert [one["name"] for one in line["proposers"]] == ["knobs", "small"]
     assert "planner large: a day may cost 5 USD (`usd_per_day`)" in said
     assert f"the planner large aims at: {AIM}" in said
-    assert "the reviewer judge chose `A rate of 0.00" in said
-    assert len(asked["large"]) == 1
+    assert "the reviewer judge chose `Off by -" in said
+    tried = len(steps_of(copied)) - before
+    assert 1 <= len(asked["large"]) <= 1 + tried // PLANNED_EXPERIMENTS
     assert AIM in asked["small"][-1].partition("# The planner's aim")[2]
-    shown = asked["judge"][0]
-    second = shown.partition("proposal 2 ---")[2].partition("proposal 3 ---")[0]
+    second = asked["judge"][0].partition("proposal 2 ---")[2].partition("proposal 3 ---")[0]
     (title,) = re.findall(r"\| title: (.+)", second)
-    written = [step for step in steps_of(copied)[before:] if step.proposer == "llm"]
-    assert written[0].title == title
-    assert written[0].tokens == 4 * ONE
+    first = written()[0]
+    assert first.title == title
+    assert first.tokens == 4 * ONE
     (line,) = arnode_json(copied, "status")["lines"]
     assert (line["planner"]["model"], line["planner"]["aim"]) == ("large", AIM)
     booked = {call["model"] for call in arnode_json(copied, "spending")["calls"]}

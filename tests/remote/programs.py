@@ -43,9 +43,8 @@ class LaneHome:
     said: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, root: Path, task: Task, folder: Path, data: Path) -> "LaneHome":
+    def of(cls, root: Path, task: Task, folder: Path) -> "LaneHome":
         root.mkdir(mode=0o700)
-        (root / "data").symlink_to(data)
         return cls(root=root, task=task, folder=folder)
 
     def command(self) -> list[str]:

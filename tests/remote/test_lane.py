@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -18,9 +17,17 @@ from tests.trainer.test_runner import figures
 from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.training import PutOff
 
-Edited = Callable[..., Source]
 READ = "batches = make_dataloader("
-SLEEP = f"import time\ntime.sleep(60)\n{READ}"
+SLOW = f"print('step 1/10 loss 9.0', flush=True)\nimport time\ntime.sleep(60)\n{READ}"
+SUM = "return sum("
+SLEEP = "time.sleep(20)\n    "
+
+
+def edited(lane_home: LaneHome, first: str) -> Source:
+    """Return the baseline with lines before it adds up."""
+    text = lane_home.task.source["solve.py"].decode()
+    assert SUM in text
+    return lane_home.task.source.replacing("solve.py", text.replace(SUM, first + SUM).encode())
 
 
 async def _back(lane: object) -> None:
@@ -28,14 +35,19 @@ async def _back(lane: object) -> None:
         await asyncio.sleep(0.05)
 
 
-def test_a_lane_measures_what_a_runner_here_does(
-    lane_home: LaneHome, make_runner: MakeRunner
+def test_a_lane_measures_and_stops_what_a_runner_here_does(
+    training_home: LaneHome, make_runner: MakeRunner
 ) -> None:
+    # It prints its loss, then takes its time.
+    text = training_home.task.source["train.py"].decode()
+    assert READ in text
+    slow = training_home.task.source.replacing("train.py", text.replace(READ, SLOW).encode())
+
     async def measure() -> None:
         products: list[bytes] = []
         products_there: list[bytes] = []
         curves: list[LossCurve] = []
-        async with make_runner() as runner, lane_home.lanes() as lanes:
+        async with make_runner() as runner, training_home.lanes() as lanes:
             source, (lane,) = runner.task.source, lanes.runners
             await lane.calibrate(1)
             assert lane.is_timed
@@ -59,12 +71,16 @@ def test_a_lane_measures_what_a_runner_here_does(
             unaudited = await lane.run(source, 5, split=SPLIT, needs_audit=audited(False))
             assert unaudited.audit is None
             assert figures(unaudited)[:2] == figures(here)[:2]
+            outcome = await lane.run(
+                slow, 5, is_hopeless=lambda curve: "no hope" if curve.points else None
+            )
+            assert (outcome.status, outcome.reason) == ("stopped", "no hope")
 
     asyncio.run(measure())
 
 
 def test_what_a_killed_lane_ran_is_put_off_and_the_lane_comes_back(
-    lane_home: LaneHome, edited: Edited
+    lane_home: LaneHome,
 ) -> None:
     async def measure() -> None:
         async with lane_home.lanes() as lanes:
@@ -72,7 +88,7 @@ def test_what_a_killed_lane_ran_is_put_off_and_the_lane_comes_back(
             changed = asyncio.Event()
             lane.tell_presence(changed.set)
             await lane.calibrate(1)
-            running = asyncio.create_task(lane.run(edited((READ, SLEEP)), 5))
+            running = asyncio.create_task(lane.run(edited(lane_home, SLEEP), 5))
             await asyncio.sleep(0.5)
             (program,) = lane_home.programs()
             os.kill(program, signal.SIGKILL)
@@ -93,12 +109,12 @@ def test_what_a_killed_lane_ran_is_put_off_and_the_lane_comes_back(
 
 
 def test_nothing_of_a_lane_is_left_once_its_node_has_gone(
-    lane_home: LaneHome, edited: Edited
+    lane_home: LaneHome,
 ) -> None:
     async def measure() -> None:
         async with lane_home.lanes(2) as lanes:
             await lanes.runners[0].calibrate(1)
-            running = asyncio.create_task(lanes.runners[0].run(edited((READ, SLEEP)), 5))
+            running = asyncio.create_task(lanes.runners[0].run(edited(lane_home, SLEEP), 5))
             await asyncio.sleep(0.5)
             assert len(list(lane_home.programs())) == 2
         with suppress(asyncio.CancelledError):
@@ -110,35 +126,19 @@ def test_nothing_of_a_lane_is_left_once_its_node_has_gone(
 
 
 def test_a_run_that_is_given_up_leaves_its_lane_to_the_next(
-    lane_home: LaneHome, edited: Edited
+    lane_home: LaneHome,
 ) -> None:
     async def measure() -> None:
         async with lane_home.lanes() as lanes:
             (lane,) = lanes.runners
             await lane.calibrate(1)
-            running = asyncio.create_task(lane.run(edited((READ, SLEEP)), 5))
+            running = asyncio.create_task(lane.run(edited(lane_home, SLEEP), 5))
             await asyncio.sleep(0.5)
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running
             async with asyncio.timeout(30):
                 assert (await lane.run(lane.task.source, 6)).status == "ok"
-
-    asyncio.run(measure())
-
-
-def test_a_run_that_looks_hopeless_is_stopped_there(lane_home: LaneHome, edited: Edited) -> None:
-    # It prints its loss, then takes its time.
-    slow = edited((READ, f"print('step 1/10 loss 9.0', flush=True)\n{SLEEP}"))
-
-    async def measure() -> None:
-        async with lane_home.lanes() as lanes:
-            (lane,) = lanes.runners
-            await lane.calibrate(1)
-            outcome = await lane.run(
-                slow, 5, is_hopeless=lambda curve: "no hope" if curve.points else None
-            )
-            assert (outcome.status, outcome.reason) == ("stopped", "no hope")
 
     asyncio.run(measure())
 

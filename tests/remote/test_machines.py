@@ -21,7 +21,8 @@ from node.settings.own_address import LaneHost, lane_host, own_host, ray_cluster
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.record_kinds import ResultBody
-from tests.conftest import SHORT_TASK
+from tests.conftest import UNHURRIED_TASK
+from tests.integration.nodes import fault_of
 from tests.remote.programs import ended_runs, programs_in
 from trainer.host.interpreter import program_command
 
@@ -44,32 +45,36 @@ def arnode(home: Path, *words: str, within_s: float = 60) -> "subprocess.Complet
 
 
 @pytest.mark.parametrize(
-    ("words", "why", "mend"),
+    ("words", "code", "why", "mend"),
     [
-        (["ray", "head", "--host", "8.8.8.8"], "no address of a private network", "10.0.0.1"),
-        (["ray", "head", "--host", "attic"], "'attic' is no IP address", "10.0.0.1"),
-        (["ray", "head", "--host", "::"], "no address of a private network", "10.0.0.1"),
-        (["ray", "worker", "auto"], "auto is no other machine's", "10.0.0.1:6379"),
-        (["ray", "worker", "10.0.0.1"], "is no address of a Ray cluster", "10.0.0.1:6379"),
-        (["ray", "worker", "10.0.0.1:6379"], "there is no token for Ray", "`arnode ray head`"),
-        (["start", "--ray", "8.8.8.8:6379"], "no address of a private network", "auto"),
-        (["start", "--ray", "local", "--lane", "attic"], "in two ways", "--ray and --lane"),
-        (["start", "--lane", "-oProxyCommand=touch"], "is no machine's name", "gpu1"),
-        (["start", "--lane", "attic:0"], "is no machine's name", "gpu1"),
-        (["start", "--text", "README.md", "--lane", "attic"], "stays on this machine", "leave"),
-        (["start", "--network", "none", "--ray", "10.0.0.1:1"], "no token for Ray", "ray head"),
-        (["lane"], "and none did", "arnode start --lane"),
+        (["ray", "head", "--host", "8.8.8.8"], 2, "no address of a private network", "10.0.0.1"),
+        (["ray", "head", "--host", "attic"], 2, "'attic' is no IP address", "10.0.0.1"),
+        (["ray", "head", "--host", "::"], 2, "no address of a private network", "10.0.0.1"),
+        (["ray", "worker", "auto"], 2, "auto is no other machine's", "10.0.0.1:6379"),
+        (["ray", "worker", "10.0.0.1"], 2, "is no address of a Ray cluster", "10.0.0.1:6379"),
+        (["ray", "worker", "10.0.0.1:6379"], 6, "there is no token for Ray", "`arnode ray head`"),
+        (["start", "--ray", "8.8.8.8:6379"], 6, "no address of a private network", "auto"),
+        (["start", "--ray", "local", "--lane", "attic"], 6, "in two ways", "--ray and --lane"),
+        (["start", "--lane", "-oProxyCommand=touch"], 6, "is no machine's name", "gpu1"),
+        (["start", "--lane", "attic:0"], 6, "is no machine's name", "gpu1"),
+        (["start", "--text", "README.md", "--lane", "attic"], 6, "stays on this machine", "leave"),
+        (["start", "--network", "none", "--ray", "10.0.0.1:1"], 6, "no token for Ray", "ray head"),
     ],
 )
 def test_what_cannot_be_is_one_clear_error(
-    tmp_path: Path, words: list[str], why: str, mend: str
+    tmp_path: Path, words: list[str], code: int, why: str, mend: str
 ) -> None:
-    done = arnode(tmp_path / "home", *words)
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    fault, hint = done.stderr.strip().splitlines()[-2:]
-    assert why in fault, done.stderr
-    assert mend in hint, done.stderr
+    fault, hint = fault_of(tmp_path / "home", *words, code=code).splitlines()
+    assert why in fault
+    assert mend in hint
+
+
+def test_a_lane_that_nobody_speaks_with_says_so(tmp_path: Path) -> None:
+    done = arnode(tmp_path / "home", "lane")
+    assert done.returncode == 2
+    fault, hint = done.stderr.splitlines()
+    assert "and none did" in fault
+    assert "arnode start --lane" in hint
 
 
 def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
@@ -79,10 +84,9 @@ def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     (home / "config.toml").write_text(f'ray_token = "{token}"\n')
-    done = arnode(home, "ray", "worker", "10.0.0.1:6379")
-    assert done.returncode != 0
-    assert f"others can read the token {token}" in done.stderr
-    assert f"chmod 600 {token}" in done.stderr
+    fault = fault_of(home, "ray", "worker", "10.0.0.1:6379", code=6)
+    assert f"others can read the token {token}" in fault
+    assert f"chmod 600 {token}" in fault
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "10.1.2.3", "192.168.1.9", "100.64.3.2", "fd00::7"])
@@ -138,7 +142,7 @@ def test_ray_begins_with_a_token_and_without_a_page_or_reports(tmp_path: Path) -
 def test_a_node_measures_on_lanes_of_its_own_machine(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     flags = ["--network", "none", "--lane", "here:2", "--max-experiments", "1"]
-    done = arnode(home.root, "start", "--task", str(SHORT_TASK), *flags, within_s=200)
+    done = arnode(home.root, "start", "--task", str(UNHURRIED_TASK), *flags, within_s=200)
     assert done.returncode == 0, done.stderr
     with Store.open_read_only(home) as store:
         (record, *_) = [one for one in store.records.own() if isinstance(one.body, ResultBody)]

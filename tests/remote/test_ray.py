@@ -19,7 +19,6 @@ from node.settings.own_address import LOCAL
 from node.store.store import Store
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError
-from tests.conftest import SHORT_TASK
 from tests.remote.programs import LaneHome, below, ended_runs
 from trainer.measuring.training import PutOff
 
@@ -29,7 +28,7 @@ HERE = [sys.executable, "-m", "node"]
 @pytest.fixture
 def started(lane_home: LaneHome) -> Iterator[list[str]]:
     """The command of a node whose lanes are in its own home; what it left is looked at after."""
-    yield [*HERE, "start", "--task", str(SHORT_TASK), "--network", "none", "--ray", LOCAL]
+    yield [*HERE, "start", "--task", str(lane_home.folder), "--network", "none", "--ray", LOCAL]
     assert list(processes_of(lane_home.root)) == []
 
 
@@ -116,7 +115,7 @@ def test_lanes_whose_parts_die_come_back(
     """The lane's program, Ray's worker that keeps it, and the process that speaks with Ray."""
     monkeypatch.setenv("ARNODE_HOME", str(lane_home.root))
     home = Home(lane_home.root)
-    config = replace(Config(), task=str(SHORT_TASK), ray=LOCAL, lanes=1)
+    config = replace(Config(), task=str(lane_home.folder), ray=LOCAL, lanes=1)
 
     async def kill_each() -> None:
         said: list[str] = []
@@ -150,7 +149,7 @@ def test_lanes_whose_parts_die_come_back(
 
 def test_a_cluster_that_is_not_there_is_one_clear_error(lane_home: LaneHome) -> None:
     home = Home(lane_home.root)
-    config = replace(Config(), task=str(SHORT_TASK), ray="127.0.0.1:1")
+    config = replace(Config(), task=str(lane_home.folder), ray="127.0.0.1:1")
     home.ray_token.write_text("t" * 64)
     home.ray_token.chmod(0o600)
 

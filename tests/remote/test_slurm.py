@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
-from tests.conftest import SHORT_TASK
 from tests.remote.programs import LaneHome, ended_runs
 from tests.remote.test_ssh import free_port
 
@@ -111,7 +110,7 @@ def submit(slurm: Slurm, lane_home: LaneHome, *flags: str, options: tuple[str, .
     return slurm.call(
         "sbatch", "--parsable", f"--export={told}", f"--output={output}", "--nodes=1",
         "--cpus-per-task=2", f"--chdir={SCRIPT.parents[2]}", *options, str(SCRIPT),
-        "--task", str(SHORT_TASK), "--network", "none", *flags,
+        "--task", str(lane_home.folder), "--network", "none", *flags,
     )  # fmt: skip
 
 
@@ -134,16 +133,7 @@ def runs_on_lanes(root: Path) -> int:
     return sum(one is not None and one.machine is not None for one in outcomes)
 
 
-def test_a_job_is_a_node_with_its_lanes_and_ends_with_it(slurm: Slurm, lane_home: LaneHome) -> None:
-    job = submit(slurm, lane_home, "--max-experiments", "1")
-    state = await_end(slurm, job, 240)
-    said = said_in(lane_home)
-    assert state == "COMPLETED", said
-    assert runs_on_lanes(lane_home.root) > 2, said
-    assert not list(lane_home.programs("node"))
-
-
-def test_slurm_s_warning_stops_the_node_and_the_next_job_goes_on(
+def test_a_job_is_a_node_with_lanes_that_slurm_s_warning_stops_and_the_next_job_goes_on(
     slurm: Slurm, lane_home: LaneHome
 ) -> None:
     job = submit(slurm, lane_home)
@@ -159,5 +149,6 @@ def test_slurm_s_warning_stops_the_node_and_the_next_job_goes_on(
     assert "goes on from here" in said
     before = runs_on_lanes(lane_home.root)
     job = submit(slurm, lane_home, "--max-experiments", "1")
-    assert await_end(slurm, job, 240) == "COMPLETED"
+    assert await_end(slurm, job, 240) == "COMPLETED", said_in(lane_home)
     assert runs_on_lanes(lane_home.root) > before
+    assert not list(lane_home.programs("node"))

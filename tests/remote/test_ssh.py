@@ -19,7 +19,7 @@ from node.remote.opening import remote_lanes
 from node.settings.config import Config
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError
-from tests.conftest import SHORT_TASK
+from tests.conftest import UNHURRIED_TASK
 from tests.remote.programs import LaneHome
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
@@ -76,7 +76,7 @@ def attic(tmp_path: Path, lane_home: LaneHome, monkeypatch: pytest.MonkeyPatch) 
 
 def config_of(**other: object) -> Config:
     command = (sys.executable, "-m", "node", "lane")
-    given = {"task": str(SHORT_TASK), "lane_hosts": (f"{HOST}:2",), "lane_command": command}
+    given = {"task": str(UNHURRIED_TASK), "lane_hosts": (f"{HOST}:2",), "lane_command": command}
     return replace(Config(), **{**given, **other})  # type: ignore[arg-type]
 
 

@@ -3,7 +3,8 @@ from judging import Wrong, random_of
 
 def instance(seed, split, index):
     chance = random_of(seed)
-    return {"numbers": [chance.randrange(100) for _ in range(10)]}
+    # That they say which split they are of lets an edit fail on the public one alone.
+    return {"numbers": [chance.randrange(100) for _ in range(10)], "split": split}
 
 
 def check(instance, answer):
