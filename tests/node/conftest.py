@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.source.inspector import Inspected, InspectionRequest, answer
 from node.home.home import Home
 from node.store.store import Store
+from protocol.errors import Rejected
 from protocol.hardware import HardwareClass
 from tests.node.examples import HARDWARE_CLASS, Notebook
 from tests.node.night import Night, copied, whole_night
@@ -54,6 +56,18 @@ def here(home: Home, monkeypatch: pytest.MonkeyPatch) -> Device:
 @pytest.fixture
 def notebook(home: Home, store: Store) -> Notebook:
     return Notebook(home, store)
+
+
+@pytest.fixture
+def inspected_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources of others, which these tests wrote themselves, are inspected in this process."""
+
+    def ask(request: InspectionRequest) -> Inspected | Rejected:
+        read = InspectionRequest.from_value(request.to_value())
+        assert isinstance(read, InspectionRequest)
+        return Inspected.from_value(answer(read).to_value())
+
+    monkeypatch.setattr("node.vetting.inspection._ask", ask)
 
 
 @pytest.fixture

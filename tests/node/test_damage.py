@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,6 @@ from protocol.record_kinds import TaskBody
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook
 from tests.node.steps import FreeStep
 
-KILLS = 10
 PAGE_BYTES = 4096
 
 # Writes one record, one job and one journal page after another, and says so after each.
@@ -53,9 +53,10 @@ with home.lock(), Store.open(home) as store:
 """
 
 
-def test_a_writer_killed_at_any_moment_leaves_everything_whole(home: Home) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.soak)])
+def test_a_writer_killed_at_any_moment_leaves_everything_whole(home: Home, kills: int) -> None:
     promised: list[str] = []
-    for kill in range(KILLS):
+    for kill in range(kills):
         child = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(home.root)], stdout=subprocess.PIPE, text=True
         )
@@ -76,23 +77,32 @@ def test_a_writer_killed_at_any_moment_leaves_everything_whole(home: Home) -> No
             assert done == [{"result": bytes.fromhex(name)} for name in kept if name != baseline]
             Journal(home, store, Blobs(home.blobs), LINE).catch_up()
         assert examine(home) == []
-    assert len(promised) >= 2 * KILLS
+    assert len(promised) >= 2 * kills
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A closed home with a few experiments in store, blobs and journal. Only to be read."""
+    home = Home(tmp_path_factory.mktemp("written") / "home")
+    with Store.open(home) as store:
+        notebook = Notebook(home, store)
+        notebook.task_and_baseline()
+        for _ in range(20):
+            notebook.kept()
+            notebook.crashed()
+        notebook.adopted()
+        Journal(home, store, notebook.blobs, LINE).catch_up()
+    return home
 
 
 @pytest.fixture
-def session(home: Home, notebook: Notebook) -> Notebook:
-    """A closed home with a few experiments in store, blobs and journal."""
-    notebook.task_and_baseline()
-    for _ in range(20):
-        notebook.kept()
-        notebook.crashed()
-    notebook.adopted()
-    Journal(home, notebook.store, notebook.blobs, LINE).catch_up()
-    notebook.store.close()
-    return notebook
+def session(home: Home, written: Home) -> Blobs:
+    """Such a home of this test's own, and its blobs."""
+    shutil.copytree(written.root, home.root, symlinks=True)
+    return Blobs(home.blobs)
 
 
-def test_a_whole_home_has_no_problems(home: Home, session: Notebook) -> None:
+def test_a_whole_home_has_no_problems(home: Home, session: Blobs) -> None:
     assert examine(home) == []
     with home.lock():
         assert mend(home) == []
@@ -100,7 +110,7 @@ def test_a_whole_home_has_no_problems(home: Home, session: Notebook) -> None:
 
 @pytest.mark.parametrize("page", range(3, 30, 4))
 def test_a_damaged_page_is_noticed_and_no_own_record_is_lost(
-    home: Home, session: Notebook, page: int
+    home: Home, session: Blobs, page: int
 ) -> None:
     wires = Mirror(home.mirror).read()
     data = bytearray(home.store.read_bytes())
@@ -120,9 +130,7 @@ def test_a_damaged_page_is_noticed_and_no_own_record_is_lost(
         assert store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1).seq == len(wires)
 
 
-def test_a_file_that_is_no_database_is_an_error_with_its_mend(
-    home: Home, session: Notebook
-) -> None:
+def test_a_file_that_is_no_database_is_an_error_with_its_mend(home: Home, session: Blobs) -> None:
     wires = Mirror(home.mirror).read()
     home.store.write_bytes(b"not a database at all" * 1000)
     for opening in (Store.open, Store.open_read_only):
@@ -139,7 +147,7 @@ def test_a_file_that_is_no_database_is_an_error_with_its_mend(
         assert (line.verified, line.working) == (BETTER.tree, BETTER.tree)
 
 
-def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Notebook) -> None:
+def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: Blobs) -> None:
     with ledger_of(home) as ledger:
         for _ in range(3):
             reserve(
@@ -161,30 +169,27 @@ def test_what_models_took_is_still_known_after_a_rebuild(home: Home, session: No
 
 
 def test_a_missing_blob_is_reported_and_derived_anew_from_the_diffs(
-    home: Home, session: Notebook
+    home: Home, session: Blobs
 ) -> None:
-    blobs = session.blobs
-    blobs.path(BETTER.tree).unlink()
+    session.path(BETTER.tree).unlink()
     assert any(BETTER.tree.hex()[:12] in problem for problem in examine(home))
     with home.lock():
         assert any("derived anew" in line for line in mend(home))
     assert examine(home) == []
-    assert blobs.get_source(BETTER.tree) == BETTER
+    assert session.get_source(BETTER.tree) == BETTER
 
 
-def test_a_lost_foreign_baseline_is_reported_and_not_invented(
-    home: Home, session: Notebook
-) -> None:
-    session.blobs.path(BASELINE.tree).unlink()
+def test_a_lost_foreign_baseline_is_reported_and_not_invented(home: Home, session: Blobs) -> None:
+    session.path(BASELINE.tree).unlink()
     with home.lock():
         mend(home)
     problems = examine(home)
     assert any("missing" in problem for problem in problems)
-    session.blobs.put_source(BASELINE)
+    session.put_source(BASELINE)
     assert examine(home) == []
 
 
-def test_an_edited_journal_is_mended_and_kept(home: Home, session: Notebook) -> None:
+def test_an_edited_journal_is_mended_and_kept(home: Home, session: Blobs) -> None:
     folder = next(home.journal.iterdir())
     (folder / "train.py").write_text("mine = True\n")
     assert any("edited" in problem for problem in examine(home))
@@ -195,7 +200,7 @@ def test_an_edited_journal_is_mended_and_kept(home: Home, session: Notebook) -> 
     assert (aside / "train.py").read_text() == "mine = True\n"
 
 
-def test_a_deleted_journal_comes_back(home: Home, session: Notebook) -> None:
+def test_a_deleted_journal_comes_back(home: Home, session: Blobs) -> None:
     folder = next(home.journal.iterdir())
     folder.rename(home.root / "away")
     assert any("missing" in problem for problem in examine(home))
@@ -204,16 +209,15 @@ def test_a_deleted_journal_comes_back(home: Home, session: Notebook) -> None:
     assert examine(home) == []
 
 
-def test_a_damaged_key_is_a_problem(home: Home, session: Notebook) -> None:
+def test_a_damaged_key_is_a_problem(home: Home, session: Blobs) -> None:
     home.key.write_bytes(b"?")
     home.key.chmod(0o600)
     assert any(str(home.key) in problem for problem in examine(home))
 
 
-def test_a_store_of_a_newer_version_is_left_alone(home: Home, session: Notebook) -> None:
-    session.store = Store.open(home)
-    session.store.database.rows("PRAGMA user_version = 99")
-    session.store.close()
+def test_a_store_of_a_newer_version_is_left_alone(home: Home, session: Blobs) -> None:
+    with Store.open(home) as store:
+        store.database.rows("PRAGMA user_version = 99")
     for opening in (Store.open, Store.open_read_only):
         with pytest.raises(ConfigurationError, match="newer arnode"):
             opening(home)

@@ -42,6 +42,8 @@ from tests.node.scripted import OUTCOME, Bench
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest
 
+pytestmark = pytest.mark.usefixtures("inspected_here")
+
 HEAD_NANO = BASE_NANO - 5 * SD_NANO
 
 

@@ -22,8 +22,6 @@ from tests.agent.contexts import SECRET, context
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
-ROWS = 126
-PROPOSALS = 200
 HEADER = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
 
 
@@ -44,16 +42,16 @@ def imported(
     return ImportedTries.read(store, blobs, task)
 
 
-def proposals(task: Task, tries: ImportedTries, seed: int) -> Iterator[Proposal]:
+def proposals(task: Task, tries: ImportedTries, count: int) -> Iterator[Proposal]:
     """What the built-in proposer brings up, as a night goes on in which nothing gains."""
     tried, history = set[bytes](), list[Outcome]()
-    for number in range(PROPOSALS):
+    for number in range(count):
         known = context(
             source=task.source,
             knobs=task.knobs,
             moves=task.moves,
             history=tuple(history[-6:]),  # a longer one makes the model of knobs slow
-            seed=seed + number,
+            seed=1 + number,
             tried=lambda mark: mark in tried or tries.has(mark, task.source),
         )
         proposal = KnobsProposer().propose(known)
@@ -71,14 +69,14 @@ def proposals(task: Task, tries: ImportedTries, seed: int) -> Iterator[Proposal]
         )
 
 
+@pytest.mark.parametrize(
+    ("logged", "proposed"), [(30, 40), pytest.param(126, 200, marks=pytest.mark.soak)]
+)
 def test_no_edit_of_a_log_with_its_branch_is_proposed_again(
-    tiny: Task, home: Home, store: Store
+    tiny: Task, home: Home, store: Store, logged: int, proposed: int
 ) -> None:
     """The log is of edits that the proposer itself would make, so that it would meet them."""
-    nothing = ImportedTries(task=tiny)
-    before = [
-        proposal for _, proposal in zip(range(ROWS), proposals(tiny, nothing, 1), strict=False)
-    ]
+    before = [*proposals(tiny, ImportedTries(task=tiny), logged)]
     rows, sources, base, chance = list[str](), dict[str, Source](), tiny.source, random.Random(4)
     edits = set()
     for number, proposal in enumerate(before):
@@ -93,13 +91,13 @@ def test_no_edit_of_a_log_with_its_branch_is_proposed_again(
             sources[label] = made
         base = made if kept and made is not None and label in sources else base
     tries = imported(store, Blobs(home.blobs), tiny, rows, sources)
-    assert len(tries.rows) == ROWS
+    assert len(tries.rows) == logged
     settings = {
         tuple(sorted(step.after.items()))
         for made in edits
         if (step := read_back(made, tiny.knobs)) is not None
     }
-    for proposal in proposals(tiny, tries, 1):
+    for proposal in proposals(tiny, tries, proposed):
         assert proposal.edits not in edits
         step = read_back(proposal.edits, tiny.knobs)
         assert step is None or tuple(sorted(step.after.items())) not in settings, proposal.title

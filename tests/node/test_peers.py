@@ -27,6 +27,8 @@ from tests.node.scripted import OUTCOME, Bench, until
 from tests.node.strangers import SD_NANO, Stranger, peers
 from tests.node.test_commands import arnode
 
+pytestmark = pytest.mark.usefixtures("inspected_here")
+
 KEY = BoardKey(net="main", task=LINE.task, hardware_class=LINE.hardware_class)
 
 
