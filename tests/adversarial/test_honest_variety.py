@@ -13,7 +13,7 @@ from tests.adversarial.honest import find_false_alarm
 from trainer.measuring import cost
 from trainer.task_kinds import load_task
 
-_EVERY = 16
+_EVERY = 8
 
 
 def some_moves() -> tuple[Move, ...]:
