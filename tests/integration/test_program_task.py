@@ -42,23 +42,24 @@ def test_a_gain_is_found_by_one_and_fetched_verified_and_adopted_by_the_other(
     one, other, folder = tmp_path / "one", tmp_path / "other", tmp_path / "task"
     write(folder)
     task = load_task(folder, data_dir=tmp_path)
-    arnode(one, "network", "init", "lab", "--private")
+    answered(one, "network", "init", "lab", "--private")
     own = ("--task", str(folder))
-    soon = {"ARNODE_CHECKPOINT_HOURS": "0.01"}  # what is kept is judged
+    soon = {"ARNODE_CHECKPOINT_HOURS": "0.001"}  # what is kept is judged
     with running_node(one, "--network", "lab", "--yes", task=own, env=soon) as finder:
         if (handed_in := folder.with_name("handed in")).exists():
             finder.wait_for("baseline measured")
             arnode(one, "try", "--folder", str(handed_in))
         finder.wait_for("confirmed after .* the head from now on")
+        answered(one, "pause")  # the machine is the other's from now on
         here = addresses(one)[0]
         line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
-        told = fault_of(other, "run", "--task", task.id.hex(), code=2, run=arnode)
+        told = fault_of(other, "run", "--task", task.id.hex(), code=2)
         assert "there is no task" in told
-        with running_node(other, "--join", line, "--yes", task=("--task", "tiny")) as hearer:
+        with running_node(other, "--join", line, "--yes", "--agent", "none") as hearer:
             hearer.wait_until(lambda: is_announced(other, task.id))
-            told = fault_of(other, "run", "--task", task.id.hex(), code=2, run=arnode)
+            told = fault_of(other, "run", "--task", task.id.hex(), code=2)
             assert f"arnode task fetch {task.id.hex()}" in told
-            arnode(other, "task", "fetch", task.id.hex()[:12])
+            answered(other, "task", "fetch", task.id.hex()[:12])
             hearer.interrupt()
             hearer.end()
         named = ("--task", task.id.hex()[:12])

@@ -20,7 +20,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from node.views.reports import reports_document
 from protocol.records import Record
-from tests.integration.nodes import answered, arnode, arnode_json, running_node
+from tests.integration.nodes import answered, arnode_json, running_node
 from tests.node.books import with_baseline
 from tests.node.night import whole_night
 from tests.node.scripted import Bench
@@ -91,7 +91,7 @@ def test_a_report_travels_and_no_prose_of_it_reaches_a_prompt(tmp_path: Path) ->
 def test_what_one_running_node_publishes_is_read_at_another(tmp_path: Path) -> None:
     folder, one, other = tmp_path / "sums", tmp_path / "one", tmp_path / "other"
     write_sums(folder)
-    arnode(one, "network", "init", "lab", "--private")
+    answered(one, "network", "init", "lab", "--private")
     alone, flags = ("--yes", "--agent", "none"), ("--task", str(folder))
     with running_node(one, "--network", "lab", *alone, task=flags) as author:
         author.wait_until(lambda: bool(addresses(one)))
@@ -100,14 +100,14 @@ def test_what_one_running_node_publishes_is_read_at_another(tmp_path: Path) -> N
         with running_node(other, "--join", line.strip(), *alone, task=flags) as reader:
             reader.wait_for("task sums on")  # before that its store is being made
             words = ("report", "--publish", "--yes", "--title", "A night of sums")
-            said = json.loads(arnode(one, *words, "--json").stdout)
+            said = json.loads(answered(one, *words, "--json").stdout)
             assert (said["network"], said["goes_out"], said["refused"]) == ("lab", "now", [])
             (row,) = said["reports"]
             reader.wait_until(lambda: bool(reports_at(other)))
             (heard,) = reports_at(other)
             assert (heard["id"], heard["own"], heard["has_text"]) == (row["id"], False, False)
             assert (heard["title"], heard["figures"]) == (row["title"], row["figures"])
-            fetched = json.loads(arnode(other, "report", "--fetch", row["id"], "--json").stdout)
+            fetched = json.loads(answered(other, "report", "--fetch", row["id"], "--json").stdout)
             assert fetched["text"].startswith("# What happened from ")
             assert str(tmp_path) not in fetched["text"]
             assert arnode_json(other, "show", row["id"])["text"] == fetched["text"]
