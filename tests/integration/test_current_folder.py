@@ -49,27 +49,24 @@ def test_a_trap_is_stepped_into_by_a_python_that_is_not_isolated(tmp_path: Path)
 
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("doctor",), ("task", "list")])
 def test_a_command_imports_nothing_from_there(
-    traps: Traps, home: Path, words: tuple[str, ...]
+    traps: Traps, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    done = run((*ISOLATED, *words), traps, home)
+    done = run((*ISOLATED, *words), traps, tmp_path / "home")
     assert traps.imported == ""
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("path", [None, "", ".", ":/nowhere", "/nowhere::", "sub:"])
-def test_a_plain_start_leaves_the_current_folder(
-    tmp_path: Path, home: Path, path: str | None
-) -> None:
+def test_a_plain_start_leaves_the_current_folder(tmp_path: Path, path: str | None) -> None:
     """Python itself finds `node` in the current folder and what it needs before that."""
     folder = tmp_path / "sub"
     folder.mkdir()
     early = ("node", "site", "sitecustomize", "usercustomize", "typing", "pathlib")
-    for place in (tmp_path, folder):
-        traps = Traps(place, without=early)
-        variables = {} if path is None else {"PYTHONPATH": path}
-        done = run((*PLAIN, "task", "list"), traps, home, **variables)
-        assert traps.imported == ""
-        assert "Traceback" not in done.stderr
+    traps, below = (Traps(place, without=early) for place in (tmp_path, folder))
+    variables = {} if path is None else {"PYTHONPATH": path}
+    done = run((*PLAIN, "task", "list"), traps, tmp_path / "home", **variables)
+    assert traps.imported == below.imported == ""
+    assert "Traceback" not in done.stderr
 
 
 LEFT = """
@@ -88,10 +85,12 @@ print(os.environ.get("PYTHONPATH"), "/nowhere" in sys.path, os.getcwd() in sys.p
         (".", " False False"),
     ],
 )
-def test_children_get_no_relative_entry(traps: Traps, home: Path, given: str, left: str) -> None:
+def test_children_get_no_relative_entry(
+    traps: Traps, tmp_path: Path, given: str, left: str
+) -> None:
     for module in traps.folder.glob("*.py"):
         module.unlink()  # this Python is one of the user's, and finds them
-    done = run((sys.executable, "-P", "-c", LEFT), traps, home, PYTHONPATH=given)
+    done = run((sys.executable, "-P", "-c", LEFT), traps, tmp_path, PYTHONPATH=given)
     assert done.stdout.rstrip("\n") == left, done.stderr
 
 

@@ -6,7 +6,6 @@ bootstrap node, as a relay.
 
 import contextlib
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +19,9 @@ from node.home.control import is_running
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.store.store import Store
+from tests.conftest import UNHURRIED_TASK
 from tests.integration.namespaces import OUTSIDE, PORT, Machine, World, why_not, world
-from tests.integration.nodes import COMMAND, arnode, arnode_json, environment
+from tests.integration.nodes import COMMAND, answered, arnode, arnode_json, environment
 
 _LACK = why_not()
 pytestmark = pytest.mark.skipif(_LACK is not None, reason=f"no network namespaces: {_LACK}")
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(_LACK is not None, reason=f"no network namespace
 _WITHIN_S = 120.0  # on a busy machine
 _LISTENING = "listening at "
 _TRYING_S = 5.0
-_QUIET = {"ARNODE_AGENT": "none", "ARNODE_PEER_CODE": "none"}
+_QUIET = {"ARNODE_AGENT": "none", "ARNODE_PEER_CODE": "none", "ARNODE_TASK": str(UNHURRIED_TASK)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class Swarm:
 def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
     root = tmp_path_factory.mktemp("swarm")
     well_known = root / "bootstrap"
-    arnode(well_known, "network", "init", "lab", "--private")
+    answered(well_known, "network", "init", "lab", "--private")
     with world() as machines, contextlib.ExitStack() as stack:
 
         def start(machine: Machine, name: str, *words: str) -> Program:
@@ -107,13 +107,11 @@ def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
         )
         address = bootstrap.address()
         assert address.startswith(f"/ip4/{OUTSIDE}/tcp/{PORT}/p2p/")
-        invited = arnode(well_known, "invite", "--network", "lab", "--address", address)
+        invited = answered(well_known, "invite", "--network", "lab", "--address", address)
         line = invited.stdout.strip()
         arnode(root / "a", "join", line)
         a = start(machines.a, "a", "start", "--yes", "--name", "anna")
         a.wait_until(lambda: a.reach() == "relay")
-        Home(root / "b").prepare()
-        shutil.copytree(Home(a.home).data, Home(root / "b").data, dirs_exist_ok=True)
         b = start(machines.b, "b", "start", "--join", line, "--name", "bert")
         b.wait_until(lambda: b.reach() == "relay")
         yield Swarm(machines=machines, address=address, a=a, b=b)
@@ -140,8 +138,8 @@ def test_two_behind_routers_meet_through_the_relay(swarm: Swarm) -> None:
         assert (status["name"], status["reach"]) == ("lab", "relay")
         relayed = [address for address in status["addresses"] if "/p2p-circuit/p2p/" in address]
         assert relayed[0].startswith(f"/ip4/{OUTSIDE}/tcp/{PORT}/p2p/")
-    assert "through a relay" in arnode(swarm.a.home, "peers").stdout
-    assert "reached through a relay" in arnode(swarm.a.home, "status").stdout
+    assert "through a relay" in answered(swarm.a.home, "peers").stdout
+    assert "reached through a relay" in answered(swarm.a.home, "status").stdout
 
 
 def test_what_one_publishes_arrives_at_the_other(swarm: Swarm) -> None:
