@@ -10,6 +10,7 @@ import pytest
 
 from agent.source.edits import reapply
 from node.home.home import Home
+from node.line import plateaus
 from node.line.activity import Activity
 from node.line.attestation import WantedClaim
 from node.line.experiment import ExperimentStep
@@ -199,6 +200,7 @@ def test_no_two_lanes_know_a_split_at_once_whatever_they_do(home: Home, store: S
     assert watched.strangers == 1
 
 
+@pytest.mark.usefixtures("inspected_here")
 def test_strangers_code_bars_no_lane_from_own_ideas(home: Home, store: Store) -> None:
     watched = Watched()
     ada = Stranger(store, Blobs(home.blobs), number=60)
@@ -217,9 +219,10 @@ def test_strangers_code_bars_no_lane_from_own_ideas(home: Home, store: Store) ->
 
 
 def test_on_a_plateau_with_nothing_else_to_do_no_lane_waits_for_the_others(
-    home: Home, store: Store
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = laned(home, store, watched := Watched(), ideas=300, goal=Goal(max_experiments=200))
+    monkeypatch.setattr(plateaus, "ENOUGH", 0.36)  # a plateau of eight experiments
+    bench = laned(home, store, watched := Watched(), ideas=80, goal=Goal(max_experiments=40))
     research = bench.research()
     settled(research.run())
     assert bench.thinking(ledger_of(home, store)).exploring.is_on_plateau

@@ -1,17 +1,21 @@
 """`arnode task check`: what it prints, its JSON, and its exit code."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from node.commands.cli import main
+from node.home.home import Home
 from tests.trainer.program.planted import CLEAN, PLANTED, Planted, write_planted
+from trainer.language_model.data import TaskData
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("ARNODE_HOME", str(tmp_path / "home"))
+    return Home(tmp_path / "home")
 
 
 def checked(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int | str | None, str, str]:
@@ -74,7 +78,11 @@ def test_what_is_no_task_is_said_without_a_traceback(
     assert "Traceback" not in err
 
 
-def test_a_language_model_is_run_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_language_model_is_run_once(
+    capsys: pytest.CaptureFixture[str], home: Home, data_dir: Path, short_data: TaskData
+) -> None:
+    home.prepare()
+    shutil.copytree(data_dir, home.data, dirs_exist_ok=True)
     code, out, _ = checked(capsys, "tiny-short")
     assert code == 0, out
     assert [line.split()[1] for line in out.splitlines()[:-1]] == [
