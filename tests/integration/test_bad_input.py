@@ -281,7 +281,7 @@ def test_a_missing_blob_is_told_and_derived_anew(copied: Path) -> None:
 
 def test_an_edited_journal_stops_no_research_and_is_kept_aside(copied: Path) -> None:
     (journal,) = (copied / "journal").iterdir()
-    (journal / "train.py").write_text("mine = True\n")
+    (journal / "solve.py").write_text("mine = True\n")
     for words in (("add", "-A"), ("commit", "-q", "-m", "my own idea")):
         subprocess.run(
             ["git", "-C", str(journal), "-c", "user.name=me", "-c", "user.email=me@x", *words],
@@ -295,5 +295,5 @@ def test_an_edited_journal_stops_no_research_and_is_kept_aside(copied: Path) -> 
     assert len(ids(copied)) > before
     answered(copied, "fsck", "--rebuild")
     (aside,) = [path for path in (copied / "journal").iterdir() if "aside" in path.name]
-    assert (aside / "train.py").read_text() == "mine = True\n"
-    assert (journal / "train.py").read_text() == answered(copied, "head").stdout
+    assert (aside / "solve.py").read_text() == "mine = True\n"
+    assert (journal / "solve.py").read_text() == answered(copied, "head").stdout

@@ -41,10 +41,11 @@ class Stopwatch:
         """Let the clock run in a block. Raises RunFailed at the limit."""
         began_s = self._since_s or time.monotonic()
         self._since_s = None
+        loop = asyncio.get_running_loop()
+        alone_s = loop.time() + began_s - time.monotonic() + self._limit_s - self.used_s
         try:
-            left_s = self._limit_s - self.used_s - (time.monotonic() - began_s)
-            async with asyncio.timeout(max(0.0, left_s)) as limit:
-                with self._stretching(limit):
+            async with asyncio.timeout_at(self._end(alone_s)) as limit:
+                with self._stretching(limit, alone_s):
                     yield
         except TimeoutError as error:
             raise RunFailed(
@@ -63,26 +64,29 @@ class Stopwatch:
         )
 
     @contextlib.contextmanager
-    def _stretching(self, limit: asyncio.Timeout) -> Iterator[None]:
+    def _stretching(self, limit: asyncio.Timeout, alone_s: float) -> Iterator[None]:
         """Put a limit off when it is nearly reached, by what strangers have taken of it."""
-        loop, ends_s = asyncio.get_running_loop(), limit.when() or 0.0
-
+        loop = asyncio.get_running_loop()
         looking: list[asyncio.TimerHandle] = []
 
         def look_before(at_s: float) -> None:
             looking[:] = [loop.call_at(at_s - _BEFORE_S, stretch, at_s)]
 
         def stretch(at_s: float) -> None:
-            later_s = ends_s + self._limit_s * (self._stretch() - 1)
-            if later_s > at_s + _BEFORE_S:
+            later_s = self._end(alone_s)
+            if later_s > at_s + _BEFORE_S and not limit.expired():
                 limit.reschedule(later_s)
                 look_before(later_s)
 
-        look_before(ends_s)
+        look_before(self._end(alone_s))
         try:
             yield
         finally:
             looking[0].cancel()
+
+    def _end(self, alone_s: float) -> float:
+        """Return when the limit is reached, in the loop's seconds: `alone_s` if nobody else is."""
+        return alone_s + self._limit_s * (self._stretch() - 1)
 
     def _stretch(self) -> float:
         share = self._strangers_share()

@@ -32,6 +32,17 @@ def test_there_is_an_end_also_where_strangers_have_all() -> None:
         run_for(5.0, share=1.0)
 
 
+def test_a_block_that_begins_after_the_limit_is_put_off_as_well() -> None:
+    async def work() -> float:
+        watch = Stopwatch(0.2, "an instance", strangers_share=lambda: 0.8)
+        for _ in range(3):
+            async with watch.running():
+                await asyncio.sleep(0.15)
+        return watch.used_s
+
+    assert asyncio.run(work()) > 0.4
+
+
 def test_several_blocks_share_a_limit_that_was_put_off() -> None:
     async def work() -> None:
         watch = Stopwatch(0.1, "an instance", strangers_share=lambda: 0.5)
