@@ -27,7 +27,7 @@ PACKAGES: Final = ("agent", "bootstrap", "node", "protocol", "trainer", "tests",
 BUDGET_S: Final = 240.0  # of both workers, which also have to start
 _UNKNOWN_S: Final = 10.0  # of a file that has no duration yet
 _COMMITS: Final = 100  # the last ones, which tell what changes together
-_MANY_FILES: Final = 40  # a commit with more tells nothing of that
+_MANY_FILES: Final = 100  # a commit with more tells nothing of that
 
 Rank: TypeAlias = tuple[bool, int, int]  # not named after it, less often changed with it, imports
 
@@ -91,7 +91,8 @@ class Code:
 
     def _users_of(self, path: str) -> set[str]:
         module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        users = self.graph.find_modules_that_directly_import(module)
+        is_known = module in self.graph.modules  # tasks are no packages
+        users = self.graph.find_modules_that_directly_import(module) if is_known else ()
         return {_path_of(user) for user in users} | self._users_of_fixtures.get(path, set())
 
 

@@ -20,6 +20,7 @@ def code() -> Code:
         ("protocol/ip_addresses.py", "tests/peering/test_dialling.py"),  # by what it imports
         ("trainer/runner.py", "tests/adversarial/test_hostile.py"),  # by a fixture
         ("tests/conftest.py", "tests/trainer/test_runner.py"),
+        ("trainer/tasks/ab-test/judge.py", "tests/tasks/test_ab_test.py"),  # by commits before
         ("tests/node/books.py", "tests/node/test_leaderboard.py"),
     ],
 )
