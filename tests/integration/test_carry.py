@@ -67,8 +67,8 @@ def test_a_ladder_shares_the_time_and_ends_by_the_clock(tmp_path: Path, rung: st
     place = tmp_path / "home"
     for task in ("sums", "rung"):  # time passes, not that of the processor
         shutil.copy(UNHURRIED_TASK / "solve.py", tmp_path / task)
-    flags = ("--task", rung, "--ladder", "1", "--turn", "2s", "--network", "none")
-    done = arnode(place, "start", *flags, "--for", "12s")
+    flags = ("--task", rung, "--ladder", "1", "--turn", "1s", "--network", "none")
+    done = arnode(place, "start", *flags, "--for", "20s")
     assert "its turn is over: rung is next" in done.stderr
     assert "its turn is over: sums is next" in done.stderr
     with Store.open_read_only(Home(place)) as store:

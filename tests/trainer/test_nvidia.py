@@ -109,8 +109,8 @@ def test_a_card_and_a_compiler_are_there_without_namespaces(
     found = seen(tmp_path, str(next(_python_headers())[0]))
     refused = [found.pop(name) for name in ("other device", "change topology")]
     assert set(refused) <= {"PermissionError", "FileNotFoundError"}
-    # Without namespaces what is there can be asked for, not opened.
-    assert found == {name: SEEN[name] for name in found} | {"home": True}
+    # Under the node's own user, what is there can be asked for, not opened.
+    assert found == {name: SEEN[name] for name in found} | {"home": weaker == "partial"}
 
 
 def _python_headers() -> Iterator[tuple[Path, str]]:

@@ -161,7 +161,7 @@ def compiler_files() -> tuple[tuple[Path, str], ...]:
     shown += [(path, f"/lib/{_MULTIARCH}/{path.name}") for path in _libraries_of(tools)]
     shown.append((Path("/usr/include"), "/usr/include"))
     include = Path(sysconfig.get_path("include"))
-    if include.is_dir() and Path("/usr/include") not in include.parents:
+    if include.is_dir():  # a system's own is shown twice: Python looks for it in its own folder
         shown.append((include.resolve(), f"/python/include/{include.name}"))
     return tuple(dict.fromkeys(shown))
 
