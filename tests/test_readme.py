@@ -64,7 +64,7 @@ class Reader:
             "ARNODE_TASK": str(DEAF_TASK),
             "ARNODE_DHT": "0",
             "ARNODE_LANES": "1",
-            "ARNODE_QUIET_MINUTES": "0.1",  # other tests disturb its runs all the time
+            "ARNODE_QUIET_MINUTES": "0.5",  # other tests may disturb its runs all the time
         }
 
     def types(self, line: str) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,8 @@ from tools.fake_gpu.__main__ import play
 from tools.fake_gpu.cells import Cell
 from tools.fake_gpu.environment import Environment, FakeCard, find_environment
 
+pytestmark = pytest.mark.soak
+
 HEAD = """
 import torch
 from prepare import Tokenizer, evaluate_bpb, make_dataloader
@@ -106,7 +108,6 @@ print(f(torch.zeros(1 << 20, device="cuda")))
     assert row["cubins"] >= 2
 
 
-@pytest.mark.soak
 def test_the_smallest_size_of_nanochat_fits_compiled(
     environment: Environment, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
