@@ -43,9 +43,10 @@ class Stopwatch:
         self._since_s = None
         loop = asyncio.get_running_loop()
         alone_s = loop.time() + began_s - time.monotonic() + self._limit_s - self.used_s
+        ends_s = alone_s if alone_s > loop.time() else self._end(alone_s)
         try:
-            async with asyncio.timeout_at(self._end(alone_s)) as limit:
-                with self._stretching(limit, alone_s):
+            async with asyncio.timeout_at(ends_s) as limit:
+                with self._stretching(limit, ends_s, alone_s):
                     yield
         except TimeoutError as error:
             raise RunFailed(
@@ -64,7 +65,7 @@ class Stopwatch:
         )
 
     @contextlib.contextmanager
-    def _stretching(self, limit: asyncio.Timeout, alone_s: float) -> Iterator[None]:
+    def _stretching(self, limit: asyncio.Timeout, ends_s: float, alone_s: float) -> Iterator[None]:
         """Put a limit off when it is nearly reached, by what strangers have taken of it."""
         loop = asyncio.get_running_loop()
         looking: list[asyncio.TimerHandle] = []
@@ -78,7 +79,7 @@ class Stopwatch:
                 limit.reschedule(later_s)
                 look_before(later_s)
 
-        look_before(self._end(alone_s))
+        look_before(ends_s)
         try:
             yield
         finally:
