@@ -55,7 +55,7 @@ class Listener:
 
     @property
     def notice(self) -> str | None:
-        """What the owner must know if the usual port is taken, else None."""
+        """Words for the owner if the usual port is taken, else None."""
         if self.taken_port is None:
             return None
         return (

@@ -80,7 +80,7 @@ class OfDay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SessionDocument(TypedDict):
-    """What the token may do here, and which kind of server answers."""
+    """The rights of a token here, and which kind of server answers."""
 
     may: list[str]
     kind: str
@@ -89,7 +89,7 @@ class SessionDocument(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What is served. Without `credentials` everybody may read, and nobody may steer.
+    """All that is served. Without `credentials` everybody may read, and nobody may steer.
 
     `handlers` are those of the running node's socket, none without one; `now` says what it does.
     """
@@ -205,17 +205,18 @@ class Site:
             text = await self._told("program") if "program" in self.handlers else None
             return await library.read(lambda shelves: _program(shelves, text))
 
-        def route(path: str, summary: str, answer: Any, handle: Any) -> Route:
-            return Route(method="GET", path=path, summary=summary, answer=answer, handle=handle)
+        def route(path: str, summary: str, answer: Any, handle: Any, **more: Any) -> Route:
+            return Route(
+                method="GET", path=path, summary=summary, answer=answer, handle=handle, **more
+            )
 
         of_owner = [
             route("/fleet", "Other nodes of the owner.", FleetDocument, fleet),
-            Route(
-                method="GET",
-                path="/spending",
-                summary="What models and coding agents took on a day.",
-                answer=dict[str, Any],
-                handle=spending,
+            route(
+                "/spending",
+                "What models and coding agents took on a day.",
+                dict[str, Any],
+                spending,
                 query=OfDay,
             ),
         ]
@@ -230,12 +231,11 @@ class Site:
                 most_bytes=_LINK_BYTES,
                 needs=None,
             ),
-            Route(
-                method="GET",
-                path="/proof",
-                summary="Let the server prove that it issued a token, before that is sent.",
-                answer=ProofDocument,
-                handle=prove,
+            route(
+                "/proof",
+                "Let the server prove that it issued a token, before that is sent.",
+                ProofDocument,
+                prove,
                 query=OfProof,
                 needs=None,
             ),
