@@ -16,7 +16,7 @@ __all__ = ["main"]
 
 
 class BadRequestError(Exception):
-    """What litellm raises for a model that it does not know."""
+    """litellm's error for a model that it does not know."""
 
 
 async def acompletion(*, model: str, api_base: str, api_key: str, **asked: Any) -> Any:

@@ -130,8 +130,6 @@ def test_every_arnode_command_of_the_readme_works(
         done = reader.types(line)
         is_asked = line.startswith(("arnode compare", "arnode verify"))
         right = {0, NOT_SHOWN} if is_asked else {0}
-        if "unrunnable: " in done.stdout:  # disturbed in every pair
-            right.add(1)
         assert done.returncode in right, f"{line}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, line
     assert "make_dataloader" in (tmp_path / "better.py").read_text()

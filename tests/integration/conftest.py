@@ -9,7 +9,7 @@ import pytest
 from node.home.home import Home
 from node.store.store import Store
 from tests.conftest import one_at_a_time
-from tests.integration.nodes import DEAF_FLAGS, arnode
+from tests.integration.nodes import UNHURRIED_FLAGS, arnode
 from trainer.language_model.data import TaskData
 
 # With this seed the keyless proposer soon comes upon moves that gain on the short task.
@@ -43,7 +43,7 @@ def worked(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with one_at_a_time(ended):
         if not ended.exists():
             begun = tmp_path_factory.mktemp("worked") / "begun"
-            arnode(begun, "start", *DEAF_FLAGS, "--max-experiments", "3")
+            arnode(begun, "start", *UNHURRIED_FLAGS, "--max-experiments", "3")
             begun.rename(ended)
     own = tmp_path_factory.mktemp("worked") / "home"  # readers, too, open its database and lock it
     shutil.copytree(ended, own, symlinks=True)

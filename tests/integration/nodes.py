@@ -25,7 +25,7 @@ from tests.conftest import SHORT_TASK, UNHURRIED_TASK
 PATIENCE_S = 240.0  # for one thing to happen on a busy machine
 _LOOKED_S = 0.2  # to look takes time of a processor that the node would have
 TASK_FLAGS = ("--task", str(SHORT_TASK))
-DEAF_FLAGS = ("--task", str(UNHURRIED_TASK))  # nothing is kept, and a trial takes a second
+UNHURRIED_FLAGS = ("--task", str(UNHURRIED_TASK))  # nothing is kept, and a trial takes a second
 COMMAND = (sys.executable, "-m", "node")
 # Commands that start no runs, and need no process of their own.
 LIGHT = frozenset({
@@ -157,7 +157,7 @@ class RunningNode:
         *words: str,
         env: Mapping[str, str] | None = None,
         command: Sequence[str] = COMMAND,
-        task: Sequence[str] = DEAF_FLAGS,
+        task: Sequence[str] = UNHURRIED_FLAGS,
     ) -> None:
         self.home = Home(home)
         self.process = subprocess.Popen(
@@ -245,7 +245,7 @@ def running_node(
     *words: str,
     env: Mapping[str, str] | None = None,
     command: Sequence[str] = COMMAND,
-    task: Sequence[str] = DEAF_FLAGS,
+    task: Sequence[str] = UNHURRIED_FLAGS,
 ) -> Iterator[RunningNode]:
     """A started node, which does not outlive the block; `command` is in `arnode`'s place."""
     node = RunningNode(home, *words, env=env, command=command, task=task)

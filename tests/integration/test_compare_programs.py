@@ -15,8 +15,8 @@ from tests.agent.scripted import replacing
 from tests.conftest import UNHURRIED_TASK
 from tests.integration.nodes import (
     COMMAND,
-    DEAF_FLAGS,
     PATIENCE_S,
+    UNHURRIED_FLAGS,
     arnode,
     arnode_json,
     environment,
@@ -90,7 +90,7 @@ def test_a_kill_in_a_block_leaves_nothing_behind_and_the_command_goes_on(
     tmp_path: Path,
 ) -> None:
     home = tmp_path / "home"
-    words = ("compare-programs", "knobs", "knobs", *DEAF_FLAGS)
+    words = ("compare-programs", "knobs", "knobs", *UNHURRIED_FLAGS)
     spans = ("--for", "26s", "--block", "12s")
     begun = subprocess.Popen([*COMMAND, *words, *spans], env=environment(home))
     _await(lambda: any(Home(home).comparisons.glob("*/0*/node.sock")))
@@ -118,7 +118,7 @@ def test_what_cannot_be_compared_is_told(
     tmp_path: Path, texts: Path, words: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(texts)
-    task = () if "--task" in words else DEAF_FLAGS
+    task = () if "--task" in words else UNHURRIED_FLAGS
     code = 6 if "#" in words[1] else 2  # a setting's text is missing, as at a start
     assert told in fault_of(tmp_path / "home", "compare-programs", *words, *task, code=code)
 

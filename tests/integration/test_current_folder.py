@@ -12,7 +12,7 @@ import pytest
 
 from node.demo.cast import Cast
 from node.home.home import Home
-from tests.integration.nodes import DEAF_FLAGS, PATIENCE_S, environment
+from tests.integration.nodes import PATIENCE_S, UNHURRIED_FLAGS, environment
 from tests.traps import Traps
 
 ISOLATED = (sys.executable, "-I", "-m", "node")
@@ -135,7 +135,16 @@ def test_the_demo_starts_nodes_that_import_nothing_from_there(
 def test_compare_programs_starts_nodes_that_import_nothing_from_there(
     traps: Traps, home: Path
 ) -> None:
-    words = ("compare-programs", "knobs", "knobs", *DEAF_FLAGS, "--for", "10m", "--block", "5m")
+    words = (
+        "compare-programs",
+        "knobs",
+        "knobs",
+        *UNHURRIED_FLAGS,
+        "--for",
+        "10m",
+        "--block",
+        "5m",
+    )
     begun = subprocess.Popen(
         [*ISOLATED, *words], env=environment(home), cwd=traps.folder, stderr=subprocess.PIPE
     )

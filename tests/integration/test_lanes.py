@@ -10,7 +10,7 @@ from node.line.experiment import ExperimentStep
 from node.store.jobs import PlannedRun
 from node.store.store import Store
 from tests.integration.nodes import (
-    DEAF_FLAGS,
+    UNHURRIED_FLAGS,
     answered,
     arnode,
     arnode_json,
@@ -63,7 +63,7 @@ def test_what_a_kill_cut_off_on_two_lanes_is_made_again_with_its_seeds(copied: P
         node.kill()
     cut_off = runs_of(copied, is_open=True)
     assert cut_off
-    arnode(copied, "start", *DEAF_FLAGS, *LANES, "--max-experiments", "1")
+    arnode(copied, "start", *UNHURRIED_FLAGS, *LANES, "--max-experiments", "1")
     made = {(run.job_id, run.ordinal): run for run in runs_of(copied)}
     for run in cut_off:
         again = made[run.job_id, run.ordinal]
@@ -96,5 +96,5 @@ def test_what_a_pause_ended_on_two_lanes_is_made_again_with_its_seeds(copied: Pa
 
 
 def test_more_lanes_than_cores_are_one_error_before_anything_runs(copied: Path) -> None:
-    words = ("start", *DEAF_FLAGS, "--lanes", "4096")
+    words = ("start", *UNHURRIED_FLAGS, "--lanes", "4096")
     assert "`lanes` is 4096" in fault_of(copied, *words, code=6)

@@ -13,8 +13,8 @@ from node.store.named_tasks import line_of_session
 from node.store.store import Store
 from protocol.record_kinds import AdoptBody
 from tests.integration.nodes import (
-    DEAF_FLAGS,
     TASK_FLAGS,
+    UNHURRIED_FLAGS,
     answered,
     arnode,
     arnode_json,
@@ -137,7 +137,9 @@ def test_a_replay_measures_the_same_public_figure_and_its_json_is_as_documented(
     recorded = arnode_json(worked, "show", entry["id"])["body"]["runs"]
     seeds = [word for run in recorded for word in ("--seed", str(run["seed"]))]
     assert " ".join(seeds) in description["command"]
-    again = arnode_json(worked, "run", *DEAF_FLAGS, "--source", str(folder / "solve.py"), *seeds)
+    again = arnode_json(
+        worked, "run", *UNHURRIED_FLAGS, "--source", str(folder / "solve.py"), *seeds
+    )
     assert set(again) >= {"v", "task", "tree", "class", "runs", "metric", "sd", "decision"}
     assert again["tree"] == entry["tree"]
     for run, known in zip(again["runs"], recorded, strict=True):
@@ -185,7 +187,7 @@ def test_an_obvious_loss_is_not(tmp_path: Path, sums: Path, better: Path) -> Non
 def test_a_source_that_crashes_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise RuntimeError('no')\n")
-    words = ("run", "--source", str(broken), *DEAF_FLAGS)
+    words = ("run", "--source", str(broken), *UNHURRIED_FLAGS)
     document = arnode_json(tmp_path / "home", *words, code=1)
     assert document["runs"][0]["status"] == "crash"
     assert document["metric"] is None
@@ -220,7 +222,7 @@ def test_a_running_node_is_asked_paused_resumed_and_stopped(copied: Path) -> Non
     with running_node(copied) as node:
         node.wait_for(MEASURING)
         assert arnode_json(copied, "status")["running"] is True
-        assert "another node" in fault_of(copied, "start", *DEAF_FLAGS, code=6)
+        assert "another node" in fault_of(copied, "start", *UNHURRIED_FLAGS, code=6)
         assert "running" in fault_of(copied, "revert", code=1)
         told = arnode_json(copied, "pause")
         assert (told["paused"], told["until"], told["runs_ended"]) == (True, None, 1)

@@ -11,7 +11,7 @@ from node.home.home import Home
 from node.line.experiment import ExperimentStep
 from node.store.store import Store
 from tests.agent.scripted import replacing
-from tests.integration.nodes import DEAF_FLAGS, arnode_json, fault_of, running_node
+from tests.integration.nodes import UNHURRIED_FLAGS, arnode_json, fault_of, running_node
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, Reply, page, says
 
 ADDED = "+ OFF"
@@ -118,7 +118,7 @@ def test_a_coding_agent_edits_and_its_edit_is_run(copied: Path, tmp_path: Path) 
 
 
 def test_a_model_without_its_key_is_said_before_anything_starts(tmp_path: Path) -> None:
-    words = ("start", *DEAF_FLAGS, "--network", "none", "--agent", "gpt-5")
+    words = ("start", *UNHURRIED_FLAGS, "--network", "none", "--agent", "gpt-5")
     said = fault_of(tmp_path / "home", *words, code=6, env={"OPENAI_API_KEY": ""})
     assert "gpt-5 needs an API key, and OPENAI_API_KEY is not set" in said
 

@@ -1,4 +1,4 @@
-"""What `make quick` runs: the tests that a change reaches, the nearest first."""
+"""`make quick` runs the tests that a change reaches, the nearest first."""
 
 import ast
 
