@@ -12,7 +12,7 @@ import pytest
 from tests.trainer.inside import inside
 from trainer.sandbox.bytecode import hide_host_names
 from trainer.sandbox.tier import probe_tier
-from trainer.sandbox.visible import visible_tree
+from trainer.sandbox.visible import VisiblePath, VisibleTree, visible_tree
 
 SOURCE = """HERE = {here!r}
 def where():
@@ -73,6 +73,19 @@ def test_what_is_no_such_file_stays(tmp_path: Path) -> None:
     hide_host_names(tmp_path / "thing", INSIDE)
     for file in cache.iterdir():
         assert file.read_bytes() == f"{tmp_path}/thing/module.py".encode()
+
+
+def test_a_module_of_arnode_that_is_first_imported_later_names_none_either(tmp_path: Path) -> None:
+    """No installer compiles these, and any process may at any moment."""
+    host = tmp_path / "trainer" / "sandbox" / "inside"
+    host.mkdir(parents=True)
+    (host / "thing.py").write_text("x = 1\n")
+    shown = VisiblePath(host, "/arnode/trainer/sandbox/inside")
+    VisibleTree(bindings=(shown,), covered=()).warm_up()
+    subprocess.run([sys.executable, "-c", "import thing"], cwd=host, check=True)
+    (file,) = host.glob("__pycache__/*.pyc")
+    assert str(tmp_path).encode() not in file.read_bytes()
+    assert b"/arnode/trainer/sandbox/inside/thing.py" in file.read_bytes()
 
 
 LOOK = """

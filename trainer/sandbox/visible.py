@@ -5,6 +5,7 @@ neither the user's home nor any other installed text can be read. What is visibl
 what own text must not share: `trainer.language_model.text.windows` scans exactly these paths.
 """
 
+import compileall
 import functools
 import importlib.util
 import os
@@ -90,6 +91,8 @@ class VisibleTree:
         about another.
         """
         for binding in self.bindings:
+            if binding.inside.removeprefix("/arnode/") in SHOWN_CODE:  # no installer compiled these
+                compileall.compile_dir(binding.host, ddir=binding.inside, quiet=2)
             hide_host_names(binding.host, binding.inside, covered=self._covered_in(binding))
         self.keep_in_memory()
 
