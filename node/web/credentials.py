@@ -18,19 +18,22 @@ class Credentials:
     fleet_key: str
     challenges: Challenges = field(default_factory=Challenges)
 
-    def rights(self, authorization: str, path: str) -> frozenset[Right]:
-        """Return what an `Authorization` allows for a path; nothing if it is invalid.
+    def rights(self, authorization: str, asked: str) -> frozenset[Right]:
+        """Return what an `Authorization` allows for "GET /path?query"; nothing if it is invalid.
 
-        It is `Bearer TOKEN`, or `Proof CHALLENGE MAC` from a node that has the fleet key.
+        It is `Bearer TOKEN`, or `Proof CHALLENGE MAC` from a page that has a token or from a node
+        that has the fleet key.
         """
         if authorization.startswith(_BEARER):
             return self.tokens.rights(authorization.removeprefix(_BEARER))
         if authorization.startswith(_PROOF):
             challenge, _, proof = authorization.removeprefix(_PROOF).partition(" ")
-            if self.challenges.accepts(challenge) and is_same(
-                proof, request_proof(self.fleet_key, challenge, path)
-            ):
-                return frozenset({"read"})
+            if self.challenges.accepts(challenge):
+                for key in (self.tokens.steer, self.tokens.read):
+                    if is_same(proof, request_proof(key, challenge, asked)):
+                        return self.tokens.rights(key)
+                if is_same(proof, request_proof(self.fleet_key, challenge, asked)):
+                    return frozenset({"read"})
         return frozenset()
 
     def proofs(self, nonce: str) -> list[str]:
@@ -38,6 +41,6 @@ class Credentials:
         return [*self.tokens.proofs(nonce), server_proof(self.fleet_key, nonce)]
 
 
-def proof_header(key: str, challenge: str, path: str) -> str:
-    """Return the `Authorization` of a request by a node that has the fleet key."""
-    return f"{_PROOF}{challenge} {request_proof(key, challenge, path)}"
+def proof_header(key: str, challenge: str, asked: str) -> str:
+    """Return the `Authorization` of a request by a holder of a key."""
+    return f"{_PROOF}{challenge} {request_proof(key, challenge, asked)}"

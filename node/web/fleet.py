@@ -131,7 +131,7 @@ async def _answer(http: aiohttp.ClientSession, url: str, path: str, key: str) ->
         raise ValueError(_UNPROVEN)
     if not _CHALLENGE.fullmatch(challenge):
         raise ValueError("it answers no document")
-    header = {"Authorization": proof_header(key, challenge, path)}
+    header = {"Authorization": proof_header(key, challenge, f"GET {path}")}
     return await _document(http, url + path, header)
 
 

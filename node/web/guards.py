@@ -20,7 +20,7 @@ from node.web.problems import HttpFault, problem, problem_of
 from node.web.tokens import Right
 from protocol.errors import ArnodeError
 
-# Returns what an `Authorization` allows, by its text and the path of the request.
+# Returns what an `Authorization` allows for a method and a path, such as "GET /path?query".
 RightsOf: TypeAlias = Callable[[str, str], frozenset[Right]]
 
 RequestHandler: TypeAlias = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
@@ -106,7 +106,8 @@ def knowing(
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         rights: frozenset[Right] = frozenset({"read"})
         if rights_of is not None:
-            rights = rights_of(request.headers.get("Authorization", ""), request.path)
+            asked = f"{request.method} {request.raw_path}"
+            rights = rights_of(request.headers.get("Authorization", ""), asked)
             if rights:
                 on_valid_token(request.protocol)
         request[RIGHTS] = rights

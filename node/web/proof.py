@@ -1,8 +1,8 @@
 """Proofs that somebody holds a key, without sending it: HMAC-SHA-256 over fresh values.
 
-Another program may listen where a node listened. So a page asks for a proof before it sends its
-token, and a node that shows others of its owner never sends their keys at all. Labels keep a proof
-of the one kind from passing for the other.
+Another program may listen where a node listened. So neither a page nor a node that shows others of
+its owner ever sends its key: the server proves that it has it, and each request that it comes from
+a holder. Labels keep a proof of the one kind from passing for the other.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ def server_proof(key: str, nonce: str) -> str:
     return _mac(key.encode(), _SERVER, nonce)
 
 
-def request_proof(key: str, challenge: str, path: str) -> str:
-    """Return what proves that a request for `path` comes from somebody who has `key`."""
-    return _mac(key.encode(), _REQUEST, f"{challenge}\n{path}")
+def request_proof(key: str, challenge: str, asked: str) -> str:
+    """Return what proves that a request ("GET /path?query") comes from a holder of `key`."""
+    return _mac(key.encode(), _REQUEST, f"{challenge}\n{asked}")
 
 
 def is_same(given: str, wanted: str) -> bool:

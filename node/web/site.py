@@ -233,7 +233,7 @@ class Site:
             ),
             route(
                 "/proof",
-                "Let the server prove that it issued a token, before that is sent.",
+                "Let the server prove that it has a token, and get a challenge to answer.",
                 ProofDocument,
                 prove,
                 query=OfProof,

@@ -348,8 +348,24 @@ def test_a_fleet_key_stays_over_restarts_and_can_be_replaced(home: Home) -> None
 def test_a_proof_of_one_kind_does_not_pass_for_another(home: Home) -> None:
     keys = Credentials(tokens=Tokens.drawn(), fleet_key="k" * 40)
     challenge = keys.challenges.issue()
-    header = proof_header("k" * 40, challenge, "/api/v1/status")
-    assert keys.rights(header, "/api/v1/status") == frozenset({"read"})
+    header = proof_header("k" * 40, challenge, "GET /api/v1/status")
+    assert keys.rights(header, "GET /api/v1/status") == frozenset({"read"})
     server = server_proof("k" * 40, challenge)
-    assert keys.rights(f"Proof {challenge} {server}", "/api/v1/status") == frozenset()
-    assert keys.rights(header, "/api/v1/\udcff") == frozenset()
+    assert keys.rights(f"Proof {challenge} {server}", "GET /api/v1/status") == frozenset()
+    assert keys.rights(header, "GET /api/v1/\udcff") == frozenset()
+
+
+def test_a_proof_gives_the_rights_of_its_token_for_one_request(home: Home) -> None:
+    home.prepare()
+    tokens = Tokens.drawn()
+    keys = Credentials(tokens=tokens, fleet_key="k" * 40)
+    challenge = keys.challenges.issue()
+    asked = "POST /api/v1/stop"
+    steering = proof_header(tokens.steer, challenge, asked)
+    assert keys.rights(steering, asked) == frozenset({"read", "steer"})
+    reading = proof_header(tokens.read, challenge, asked)
+    assert keys.rights(reading, asked) == frozenset({"read"})
+    for other in ("GET /api/v1/stop", "POST /api/v1/pause", "POST /api/v1/stop?x=1"):
+        assert keys.rights(steering, other) == frozenset()
+    earlier_run = Credentials(tokens=tokens, fleet_key="k" * 40).challenges.issue()
+    assert keys.rights(proof_header(tokens.steer, earlier_run, asked), asked) == frozenset()

@@ -1,6 +1,6 @@
 // What a node is asked over HTTP. Answers are kept by the browser and asked for again by their ETag.
 
-import { newNonce, serverProof } from "./proof.js";
+import { newNonce, requestProof, serverProof } from "./proof.js";
 
 const PATH = "api/v1/";
 const UNPROVEN = "this server does not have the token of this page";
@@ -61,21 +61,24 @@ export class Api {
     return answer.json();
   }
 
-  // Another program may have taken the port since the last request, so the server proves itself first.
+  // Another program may take the port at any moment, so the token itself is never sent.
   async #fetch(path, { headers = {}, ...request }) {
     if (!this.token) return this.#send(path, { ...request, headers });
-    await this.#prove(this.token, request.signal);
-    const authorized = { ...headers, Authorization: `Bearer ${this.token}` };
+    const challenge = await this.#challenge(this.token, request.signal);
+    const { pathname, search } = new URL(path, this.#base);
+    const asked = `${request.method ?? "GET"} ${pathname}${search}`;
+    const proof = requestProof(this.token, challenge, asked);
+    const authorized = { ...headers, Authorization: `Proof ${challenge} ${proof}` };
     return this.#send(path, { ...request, headers: authorized });
   }
 
-  // Raises Unproven if the server does not have the token.
-  async #prove(token, signal) {
+  // What the server wants answered. Raises Unproven if it does not have the token itself.
+  async #challenge(token, signal) {
     const nonce = newNonce();
     const answer = await this.#send(`proof?nonce=${nonce}`, { signal, cache: "no-store" });
     if (answer.status >= 500) throw await faultOf(answer);
-    const { proofs } = answer.ok ? await answer.json().catch(() => ({})) : {};
-    if (Array.isArray(proofs) && proofs.includes(serverProof(token, nonce))) return;
+    const { proofs, challenge } = answer.ok ? await answer.json().catch(() => ({})) : {};
+    if (Array.isArray(proofs) && proofs.includes(serverProof(token, nonce))) return challenge;
     throw new Unproven();
   }
 

@@ -1,7 +1,8 @@
-// Checks that a server has this tab's token before the token is sent: HMAC-SHA-256 of a fresh value.
+// Shows that a server and this tab have the same token, without sending it: HMAC-SHA-256 of fresh values.
 // In a page of another machine's address browsers offer no crypto.subtle, so it is computed here.
 
-const LABEL = "arnode page: this server answers\n";
+const SERVER = "arnode page: this server answers\n";
+const REQUEST = "arnode page: this request is read\n";
 const BLOCK = 64;
 const ROUNDS = constants();
 
@@ -11,10 +12,19 @@ export function newNonce() {
 
 // What a server that has `key` answers to `nonce`.
 export function serverProof(key, nonce) {
+  return mac(key, SERVER + nonce);
+}
+
+// What proves that a request, "GET /path?query", comes from a holder of `key`.
+export function requestProof(key, challenge, asked) {
+  return mac(key, `${REQUEST}${challenge}\n${asked}`);
+}
+
+function mac(key, text) {
   const encoder = new TextEncoder();
   const padded = new Uint8Array(BLOCK);
   padded.set(encoder.encode(key)); // a token is shorter than a block
-  const inner = joined(padded.map((byte) => byte ^ 0x36), encoder.encode(LABEL + nonce));
+  const inner = joined(padded.map((byte) => byte ^ 0x36), encoder.encode(text));
   return hex(sha256(joined(padded.map((byte) => byte ^ 0x5c), sha256(inner))));
 }
 

@@ -91,8 +91,30 @@ def test_a_tab_sends_its_token_to_nobody_else_and_a_new_link_opens_the_next_run(
     context.close()
 
 
+def test_a_tab_never_sends_its_token_even_to_its_own_node(chromium: Any, tmp_path: Path) -> None:
+    """Another program may take the port between a server's proof and the request after it."""
+    home = Home(tmp_path / "home")
+    home.prepare()
+    with Store.open(home):
+        pass
+    context = chromium.new_context()
+    page = context.new_page()
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(f"{one.url} {one.headers} {one.post_data}"))
+    with ServedHome(home) as served:
+        page.goto(served.link())
+        page.wait_for_selector("#standing.live")
+        token = page.evaluate("() => sessionStorage.getItem('arnode.token')")
+        for tab in ("experiments", "boards", "network"):
+            page.goto(f"{served.url}#/{tab}")
+            page.wait_for_selector("#standing.live")
+    assert any("Proof " in one and "/api/v1/session" in one for one in sent)
+    assert not any(token in one for one in sent)
+    context.close()
+
+
 def test_a_proof_is_computed_as_the_server_computes_it(chromium: Any, tmp_path: Path) -> None:
-    from node.web.proof import server_proof
+    from node.web.proof import request_proof, server_proof
 
     home = Home(tmp_path / "home")
     home.prepare()
@@ -107,4 +129,10 @@ def test_a_proof_is_computed_as_the_server_computes_it(chromium: Any, tmp_path: 
                 [key, nonce],
             )
             assert found == server_proof(key, nonce)
+            found = page.evaluate(
+                "async ([key, nonce]) => (await import('./proof.js'))"
+                ".requestProof(key, nonce, 'GET /api/v1/now?day=2026-01-01')",
+                [key, nonce],
+            )
+            assert found == request_proof(key, nonce, "GET /api/v1/now?day=2026-01-01")
     context.close()
