@@ -75,17 +75,21 @@ def test_what_is_no_such_file_stays(tmp_path: Path) -> None:
         assert file.read_bytes() == f"{tmp_path}/thing/module.py".encode()
 
 
-def test_a_module_of_arnode_that_is_first_imported_later_names_none_either(tmp_path: Path) -> None:
-    """No installer compiles these, and any process may at any moment."""
+def test_a_module_of_arnode_that_any_process_compiles_names_none_either(tmp_path: Path) -> None:
+    """No installer compiles these, and one that imports a module at this moment may come later."""
     host = tmp_path / "trainer" / "sandbox" / "inside"
     host.mkdir(parents=True)
     (host / "thing.py").write_text("x = 1\n")
-    shown = VisiblePath(host, "/arnode/trainer/sandbox/inside")
-    VisibleTree(bindings=(shown,), covered=()).warm_up()
+    tree = VisibleTree(bindings=(VisiblePath(host, "/arnode/trainer/sandbox/inside"),), covered=())
+    tree.warm_up()
     subprocess.run([sys.executable, "-c", "import thing"], cwd=host, check=True)
     (file,) = host.glob("__pycache__/*.pyc")
     assert str(tmp_path).encode() not in file.read_bytes()
     assert b"/arnode/trainer/sandbox/inside/thing.py" in file.read_bytes()
+    py_compile.compile(str(host / "thing.py"), doraise=True)
+    assert str(tmp_path).encode() in file.read_bytes()
+    tree.warm_up()
+    assert str(tmp_path).encode() not in file.read_bytes()
 
 
 LOOK = """

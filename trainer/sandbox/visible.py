@@ -82,18 +82,25 @@ class VisibleTree:
                 files += [Path(path) for path in paths if os.path.isfile(path)]  # noqa: PTH113
         return files
 
-    @functools.cache  # noqa: B019 -- there are two trees, which live as long as the process
     def warm_up(self) -> None:
-        """Prepare what is shown, once in a process.
+        """Prepare what is shown: no compiled file names a folder of the host, and the kernel keeps
+        every visible file in memory.
 
-        No compiled file names a folder of the host, and the kernel keeps every visible file in
-        memory. Then which of them were read, and where, is nothing that one sandbox could find out
-        about another.
+        Then which of them were read, and where, is nothing that one sandbox could find out about
+        another. Of packages this is done once in a process. No installer compiles arnode's own
+        files, and any process may while it imports them, so these are looked at each time.
         """
         for binding in self.bindings:
-            if binding.inside.removeprefix("/arnode/") in SHOWN_CODE:  # no installer compiled these
+            if _is_own(binding):
                 compileall.compile_dir(binding.host, ddir=binding.inside, quiet=2)
-            hide_host_names(binding.host, binding.inside, covered=self._covered_in(binding))
+                hide_host_names(binding.host, binding.inside)
+        self._warm_up_once()
+
+    @functools.cache  # noqa: B019 -- there are two trees, which live as long as the process
+    def _warm_up_once(self) -> None:
+        for binding in self.bindings:
+            if not _is_own(binding):
+                hide_host_names(binding.host, binding.inside, covered=self._covered_in(binding))
         self.keep_in_memory()
 
     def keep_in_memory(self) -> None:
@@ -125,6 +132,10 @@ class VisibleTree:
             for path in self.covered
             if path.startswith(binding.inside + "/")
         ]
+
+
+def _is_own(binding: VisiblePath) -> bool:
+    return binding.inside.removeprefix("/arnode/") in SHOWN_CODE
 
 
 @functools.cache
