@@ -27,6 +27,7 @@ _LOOKED_S = 0.2  # to look takes time of a processor that the node would have
 TASK_FLAGS = ("--task", str(SHORT_TASK))
 UNHURRIED_FLAGS = ("--task", str(UNHURRIED_TASK))  # nothing is kept, and a trial takes a second
 COMMAND = (sys.executable, "-m", "node")
+LIGHT_COMMAND = (sys.executable, "-m", "tests.light_node")  # which asks models without litellm
 # Commands that start no runs, and need no process of their own.
 LIGHT = frozenset({
     "fsck", "insights", "key", "log", "pause", "peers", "propose", "replay", "report", "resume",

@@ -11,7 +11,13 @@ from node.home.home import Home
 from node.line.experiment import ExperimentStep
 from node.store.store import Store
 from tests.agent.scripted import replacing
-from tests.integration.nodes import UNHURRIED_FLAGS, arnode_json, fault_of, running_node
+from tests.integration.nodes import (
+    LIGHT_COMMAND,
+    UNHURRIED_FLAGS,
+    arnode_json,
+    fault_of,
+    running_node,
+)
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, Reply, page, says
 
 ADDED = "+ OFF"
@@ -141,7 +147,9 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
 
     with LlmServer(reply) as server:
         settings = {"ARNODE_AGENT": "small,small#bold,other", "ARNODE_LLM_URL": server.url}
-        with running_node(copied, "--network", "none", env=settings) as node:
+        with running_node(
+            copied, "--network", "none", env=settings, command=LIGHT_COMMAND
+        ) as node:
             node.wait_until(lambda: len({step.arm for step in written()}) == 3)
             node.interrupt()
             assert node.end() == 0

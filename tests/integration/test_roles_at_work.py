@@ -9,7 +9,7 @@ from aiohttp import web
 
 from node.line.experiment import ExperimentStep
 from node.proposing.roles import PLANNED_EXPERIMENTS
-from tests.integration.nodes import arnode_json, running_node
+from tests.integration.nodes import LIGHT_COMMAND, arnode_json, running_node
 from tests.integration.test_proposers_at_work import off_by, steps_of
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, says
 
@@ -54,7 +54,9 @@ def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path
             "ARNODE_LLM_URL": server.url,
             "ARNODE_LLM_CONTEXT": "16384",
         }
-        with running_node(copied, "--network", "none", env=settings) as node:
+        with running_node(
+            copied, "--network", "none", env=settings, command=LIGHT_COMMAND
+        ) as node:
             node.wait_for("the planner large aims at")
             node.wait_until(lambda: bool(written()) and aims_told(server) > 0)
             told = arnode_json(copied, "propose", "--print-prompt")

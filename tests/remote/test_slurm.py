@@ -21,10 +21,13 @@ from tests.remote.test_ssh import free_port
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 SCRIPT = Path(__file__).parents[2] / "docs" / "machines" / "fleet.slurm"
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or any(shutil.which(one, path=PATH) is None for one in PROGRAMS),
-    reason="wants Debian's slurm-wlm, and root for it",
-)
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or any(shutil.which(one, path=PATH) is None for one in PROGRAMS),
+        reason="wants Debian's slurm-wlm, and root for it",
+    ),
+]
 
 
 @dataclass(kw_only=True)
