@@ -53,7 +53,7 @@ durations: setup
 check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy
+	@$(BIN)/mypy --num-workers $(WORKERS)
 	@$(BIN)/lint-imports
 
 # PART=decisions|programs|instances|timing|counting|attesting|swarm|ladder|stopping|explore|repeats|looping|
