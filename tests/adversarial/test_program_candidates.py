@@ -128,7 +128,7 @@ def play(hostile: Hostile, bench: Bench, patch: pytest.MonkeyPatch) -> RunOutcom
     with patch.context() as hurried:
         if hostile.hangs and hostile.kind != "built":
             hurried.setattr(bench.stages._candidate, "_limit_s", HASTE_S)
-            hurried.setattr(stopwatch, "_MOST_STRETCH", 2.0)
+            hurried.setattr(stopwatch, "_MOST_STRETCH", 1.2)
         return bench.run(*sources(hostile.kind, hostile.text).values())
 
 

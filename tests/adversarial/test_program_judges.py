@@ -24,8 +24,7 @@ from trainer.program import loaded
 from trainer.sandbox.tier import TierName
 
 HONEST = (3_000_000_000, 3_000_000_000)  # the baseline is wrong by 3
-HASTE_S = 2
-LITTLE = f"limit_s = {HASTE_S}\nmemory_gb = 0.25\n"
+ENDED_BY_THE_CLOCK = ("hangs when loaded", "starts without end when loaded")
 PREAMBLE = (JUDGES / "preamble.txt").read_text()
 FIRST = "import os\n\nfrom judging import Wrong, random_of\n"
 AROUND = (JUDGES / "honest.txt").read_text()
@@ -79,7 +78,7 @@ def other_task(
 ) -> Iterator[HonestRuns]:
     """A task that the node works on in between, in a hurry and with little to give."""
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setattr(loaded, "_GRACE_S", 1.0)
+        patch.setattr(loaded, "_GRACE_S", 0.5)
         patch.setattr(loaded, "_START_S", 3.0)
         bench = stack.enter_context(Bench(read(written(tmp_path_factory.mktemp(tier)))))
         assert figures(bench.calibrate()) == HONEST
@@ -89,10 +88,11 @@ def other_task(
     assert watch.left_behind == []
 
 
-def written(folder: Path, judge: str | None = None) -> Path:
+def written(folder: Path, judge: str | None = None, *, limit_s: int = 2) -> Path:
     """Write a small task with this judge, else an honest one."""
     more = {} if judge is None else {"judge": judge}
-    return write_task(folder, head=HEAD, instances=ONE_OF_EACH, judging=LITTLE, **more)
+    judging = f"limit_s = {limit_s}\nmemory_gb = 0.25\n"
+    return write_task(folder, head=HEAD, instances=ONE_OF_EACH, judging=judging, **more)
 
 
 def spoilt(ending: Ending) -> str:
@@ -128,10 +128,10 @@ def test_a_judge_that_spoils_its_task_is_told_of_and_leaves_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if ending.name == "hangs when loaded":
-        monkeypatch.setattr(loaded, "_START_S", 1.0)
+    if ending.name in ENDED_BY_THE_CLOCK:
+        monkeypatch.setattr(loaded, "_START_S", 0.5)
     with other_task.after(ending.name):
-        bench = Bench(read(written(tmp_path, spoilt(ending))))
+        bench = Bench(read(written(tmp_path, spoilt(ending), limit_s=1)))
         with bench, pytest.raises(ArnodeError) as caught:
             bench.calibrate()
         said = caught.value.message

@@ -166,7 +166,8 @@ class LoadedFile:
             async with asyncio.timeout(_START_S):
                 await sandbox.receive(SERVING)
         except (SandboxEnded, ForgedFrame, TimeoutError) as error:
-            await sandbox.settled()
+            if isinstance(error, SandboxEnded):
+                await sandbox.settled()
             await self._end(sandbox)
             raise await self.fault("cannot be loaded") from error
         except BaseException:
