@@ -1,6 +1,7 @@
 """Commands that read their instance from a file, and leave their answer in one."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,15 @@ def folders(folder: Path, more: str, *words: str) -> Path:
     return write_task(folder, how=how_run, files=files, judge=FOLDERS_JUDGE)
 
 
+@pytest.fixture(scope="module")
+def summing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A calibrated bench of a command that hands over folders."""
+    task = read(folders(tmp_path_factory.mktemp("folders"), "(into / 'log').touch()\n"))
+    with Bench(task) as bench:
+        assert figures(bench.calibrate()) == ERROR
+        yield bench
+
+
 def test_instance_and_answer_may_be_folders_of_files(tmp_path: Path) -> None:
     more = "(into / 'log').write_bytes(bytes(1 << 20))\nprint('a log')\n"
     with Bench(read(folders(tmp_path, more))) as bench:
@@ -156,13 +166,10 @@ def test_instance_and_answer_may_be_folders_of_files(tmp_path: Path) -> None:
         ("", r"files \['sums/all.txt'\]"),
     ],
 )
-def test_what_is_no_folder_of_files_is_no_answer(more: str, why: str, tmp_path: Path) -> None:
-    task = read(folders(tmp_path, "(into / 'log').touch()\n"))
-    with Bench(task) as bench:
-        assert figures(bench.calibrate()) == ERROR
-        outcome = bench.run(FOLDERS_SOLVE + more)
-        assert outcome.status != "ok"
-        assert re.search(why, f"{outcome.reason} {outcome.log_tail}")
+def test_what_is_no_folder_of_files_is_no_answer(more: str, why: str, summing: Bench) -> None:
+    outcome = summing.run(FOLDERS_SOLVE + more)
+    assert outcome.status != "ok"
+    assert re.search(why, f"{outcome.reason} {outcome.log_tail}")
 
 
 def test_a_function_meets_contents_by_path(tmp_path: Path) -> None:
