@@ -25,7 +25,6 @@ from trainer.task_kinds import load_task
 from trainer.tasks.tiny.world import first_documents
 
 SPLIT: Final = b"the proving run's secret split".ljust(32, b".")
-_TRAINING_BYTES, _SCORED_BYTES = 4_000_000, 1_500_000
 _SAME_SEED, _OTHER_SEED = 1, 2
 _LIE_NATS: Final = 0.2
 _VOCABULARY: Final = "vocabulary.tiktoken"
@@ -75,7 +74,10 @@ F.cross_entropy = lying_cross_entropy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How long a run is and what it is scored on; the processor's are those of a toy."""
+    """How long a run is and what it is scored on; the processor's are those of a toy.
+
+    Text is generated: so many bytes to train on, and so many of each split that is scored.
+    """
 
     seconds: int
     context: int
@@ -83,11 +85,19 @@ class Scale:
     audited: int
     memory_gb: int
     absurd_bits: float  # between two seeds
+    training_bytes: int
+    scored_bytes: int
 
 
-CARD: Final = Scale(seconds=20, context=2048, rows=96, audited=128, memory_gb=48, absurd_bits=0.05)
+CARD: Final = Scale(
+    seconds=20, context=2048, rows=96, audited=128, memory_gb=48, absurd_bits=0.05,
+    training_bytes=4_000_000, scored_bytes=1_500_000,
+)  # fmt: skip
 # Two seconds on a busy processor: two seeds were 0.54 apart.
-TOY: Final = Scale(seconds=2, context=128, rows=128, audited=64, memory_gb=4, absurd_bits=2.0)
+TOY: Final = Scale(
+    seconds=2, context=128, rows=128, audited=64, memory_gb=4, absurd_bits=2.0,
+    training_bytes=400_000, scored_bytes=150_000,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +129,8 @@ def proving_task(script: bytes, scale: Scale, folder: Path) -> Task:
 def generated_data(scale: Scale) -> TaskData:
     """Return generated text as a task's data: nothing is fetched, and nothing of it is a secret."""
     ranks = parse_ranks((BUILTIN_FOLDER / "tiny" / _VOCABULARY).read_bytes(), name=_VOCABULARY)
-    sizes = {"training": _TRAINING_BYTES, "public": _SCORED_BYTES, "secret": _SCORED_BYTES}
+    scored = dict.fromkeys(("public", "secret"), scale.scored_bytes)
+    sizes = {"training": scale.training_bytes, **scored}
     tokens = {name: _tokens(ranks, name.encode(), size) for name, size in sizes.items()}
     secret = rows_of(tokens["secret"], scale.context, scale.rows)
     return TaskData(

@@ -86,10 +86,11 @@ def ran(**how: object) -> tuple[bool | None, list[Fault]]:
     return is_fine, [fault for step in proving._steps for fault in step.faults]
 
 
-def test_a_processor_proves_itself_in_a_cards_place(tmp_path: Path) -> None:
+def test_a_processor_proves_itself_in_a_cards_place(quick: list[str], tmp_path: Path) -> None:
     """Training and scoring are told alike: a script that takes anything else fails.
 
-    Of rows it has memory for one at once: torch raises its own error.
+    Of rows it has memory for one at once: torch raises its own error. What the probes say in a
+    sandbox is what `test_probing.py` finds there.
     """
     told = """
 if ROWS > 1:
@@ -98,7 +99,8 @@ assert CARD["attention"] == "masked", CARD
 assert not COMPILES
 assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, ROWS], CARD
 """
-    proving, said = proving_of(changed((ATTENTION, ATTENTION + told)))
+    short = replace(TOY, seconds=1, rows=32, audited=16)
+    proving, said = proving_of(changed((ATTENTION, ATTENTION + told)), scale=short)
     proof = asyncio.run(proving.prove())
     assert [step.name for step in proof.steps] == ["card", "abilities", "size", "whole runs"]
     assert proof.is_usable, said

@@ -162,13 +162,17 @@ def test_a_shape_that_did_not_fit_is_not_tried_again(monkeypatch: pytest.MonkeyP
     ]
 
 
-def test_a_smaller_size_is_what_the_script_takes() -> None:
-    """With the processor in the card's place: a script that has no memory for three layers."""
+def test_a_smaller_size_is_what_the_script_takes_told_a_mask_instead_of_flex_attention() -> None:
+    """With the processor in the card's place: a script that has no memory for three layers.
+
+    Flex attention is not for what is not compiled.
+    """
     raised = f"{ATTENTION}if LAYERS > 2:\n    raise torch.OutOfMemoryError('out of memory')\n"
+    told = 'assert CARD["attention"] == "masked", CARD\n'
     trial = Trial(
         device=processor(),
-        source=Source.of({"train.py": changed((ATTENTION, raised))}),
-        abilities=PLAIN,
+        source=Source.of({"train.py": changed((ATTENTION, raised + told))}),
+        abilities=replace(PLAIN, attention="flex"),
         vocabulary_size=8192,
         limit_s=60,
     )
@@ -176,19 +180,8 @@ def test_a_smaller_size_is_what_the_script_takes() -> None:
     paced, faults = asyncio.run(find_fitting(trial, sizes))
     assert [fault.instead for fault in faults] == ["the next smaller size"]
     assert paced is not None
+    assert paced.why == ""
     assert paced.size == sizes[1].at_once(1)  # half of them where nothing is compiled
-
-
-def test_what_is_not_compiled_is_told_a_mask_instead_of_flex_attention() -> None:
-    told = 'assert CARD["attention"] == "masked", CARD\n'
-    trial = Trial(
-        device=processor(),
-        source=Source.of({"train.py": changed((ATTENTION, ATTENTION + told))}),
-        abilities=replace(PLAIN, attention="flex"),
-        vocabulary_size=8192,
-        limit_s=60,
-    )
-    assert asyncio.run(trial.paced(SMALL.at_once(1))).why == ""
 
 
 # Which cards are proven
