@@ -9,13 +9,15 @@ import pytest
 
 from tests.integration.nodes import arnode, arnode_json, running_node, ticks_below, used_ticks
 
-# `arnode`, but for what it finds: a card that has not proven itself.
+# `arnode`, but for what it finds: a card that has not proven itself, and takes few steps to.
 PROGRAM: Final = """
 from node.commands.cli import main
 from node.running import program
 from node.running.first_card import TaskHere, Unproven
+from trainer.proving import sizing
 from trainer.proving.machine import on_processor
 
+sizing._STEPS = 2
 device, card = on_processor()
 unproven = Unproven(device=device, card=card)
 program.task_here = lambda _home, config: TaskHere(task=config.task, unproven=unproven)
