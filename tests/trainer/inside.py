@@ -1,12 +1,14 @@
 """Programs inside one sandbox: start them, hear what they printed, see what ended them."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import program_message
+from trainer.program.harness import HARNESS as LIGHT_HARNESS
 from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.profile import Profile
@@ -26,6 +28,12 @@ for number in range(1, 65):
 def profile(**changes: int | bool | Device) -> Profile:
     fields = {"memory_bytes": 800 * MIB, "scratch_bytes": 8 * MIB, **changes}
     return Profile(role="serve", harness=HARNESS, **fields)  # type: ignore[arg-type]
+
+
+def light_profile(*, single_process: bool = True) -> Profile:
+    """Return limits of a sandbox that starts without torch, for tests that send it no program."""
+    limits = profile(single_process=single_process)
+    return replace(limits, role="judge", harness=LIGHT_HARNESS)
 
 
 def inside(code: str, limits: Profile | None = None) -> str:

@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SafetyError
-from tests.trainer.inside import DEAF, MIB, ended, inside, profile, ran_out_of_memory
+from tests.trainer.inside import (
+    DEAF,
+    MIB,
+    ended,
+    inside,
+    light_profile,
+    profile,
+    ran_out_of_memory,
+)
 from trainer.host.processes import family_of, held_kib, pipes_kib, proportional_kib, status_number
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import program_message
@@ -489,9 +497,10 @@ def living_family() -> set[int]:
 @pytest.mark.parametrize("single_process", [True, False])
 def test_a_launch_that_is_given_up_leaves_no_process(orphans: None, single_process: bool) -> None:
     """At whatever moment that is: before there is a process, before it speaks, and after."""
+    limits = light_profile(single_process=single_process)
 
     async def given_up(after_s: float) -> None:
-        launching = asyncio.create_task(Sandbox.launch(profile(single_process=single_process)))
+        launching = asyncio.create_task(Sandbox.launch(limits))
         await asyncio.sleep(after_s)
         launching.cancel()
         async with asyncio.timeout(30):
@@ -499,7 +508,7 @@ def test_a_launch_that_is_given_up_leaves_no_process(orphans: None, single_proce
                 await (await launching).close()
 
     async def run() -> tuple[set[int], set[int]]:
-        await (await Sandbox.launch(profile(single_process=single_process))).close()
+        await (await Sandbox.launch(limits)).close()
         before = living_family()
         for moment in range(12):
             await given_up(moment * 0.004)
@@ -512,7 +521,7 @@ def test_a_launch_that_is_given_up_leaves_no_process(orphans: None, single_proce
 def test_whoever_is_cancelled_while_it_closes_has_closed_it(orphans: None) -> None:
     async def run() -> set[int]:
         before = living_family()
-        sandbox = await Sandbox.launch(profile(single_process=False))
+        sandbox = await Sandbox.launch(light_profile(single_process=False))
         closing = asyncio.create_task(sandbox.close())
         for _ in range(3):
             await asyncio.sleep(0)
@@ -644,7 +653,7 @@ def test_what_is_charged_by_the_cpu_gives_way_and_what_runs_by_the_clock_does_no
     own = os.getpriority(os.PRIO_PROCESS, 0)
 
     async def run() -> set[int]:
-        sandbox = await Sandbox.launch(profile(single_process=counts_cpu))
+        sandbox = await Sandbox.launch(light_profile(single_process=counts_cpu))
         try:
             return {os.getpriority(os.PRIO_PROCESS, pid) for pid in family_of(sandbox.root)}
         finally:
