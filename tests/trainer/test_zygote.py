@@ -10,12 +10,15 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from protocol.errors import SafetyError
-from tests.trainer.inside import inside, profile
+from tests.trainer.audits import audited
+from tests.trainer.inside import inside, light_profile, profile
 from tests.trainer.runners import SPLIT, runner_of
 from trainer.host.processes import status_number
 from trainer.language_model.data import TaskData
@@ -155,14 +158,14 @@ def test_a_zygote_is_replaced_and_buried_once_nothing_of_it_is_left(
         with monkeypatch.context() as patched:
             if patch:
                 patched.setattr(module, *patch)
-            sandbox = await Sandbox.launch(profile())
+            sandbox = await Sandbox.launch(light_profile())
         assert zygote_of(sandbox) is not zygote_of(last), reason
         assert not last.has_ended, "what was forked before lives on"
         await last.close()
         return sandbox
 
     async def run() -> list[Zygote]:
-        sandboxes = [await Sandbox.launch(profile())]
+        sandboxes = [await Sandbox.launch(light_profile())]
         sandboxes.append(await replaced("so many forks", sandboxes[-1], "_MOST_FORKS", 1))
         sandboxes.append(await replaced("growth", sandboxes[-1], "_MOST_GROWTH_KIB", -1))
         sandboxes[-1]._enclosure.note_failed_start()
@@ -179,14 +182,16 @@ def test_a_zygote_is_replaced_and_buried_once_nothing_of_it_is_left(
 
 def test_what_it_forked_ends_with_a_killed_zygote_and_the_next_is_forked_from_another() -> None:
     async def run() -> tuple[Zygote, Zygote]:
-        async with running(WAITS) as sandbox:
-            first = zygote_of(sandbox)
-            os.kill(first._pid, signal.SIGKILL)
-            async with asyncio.timeout(30):
-                with pytest.raises(SandboxEnded):
-                    await sandbox.receive(b"?")
-        async with running(WAITS) as sandbox:
-            return first, zygote_of(sandbox)
+        sandbox = await Sandbox.launch(light_profile())
+        first = zygote_of(sandbox)
+        os.kill(first._pid, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            with pytest.raises(SandboxEnded):
+                await sandbox.receive(b"?")
+        await sandbox.close()
+        sandbox = await Sandbox.launch(light_profile())
+        await sandbox.close()
+        return first, zygote_of(sandbox)
 
     first, second = asyncio.run(run())
     assert first is not second
@@ -277,13 +282,18 @@ time.sleep(600)
 def test_a_fork_measures_what_a_process_of_its_own_does_also_beside_a_hostile_fork(
     short_task: Task, short_data: TaskData
 ) -> None:
+    # A fifth of the short task's tokens: what is compared is bits, not how much was learned.
+    budget = replace(short_task.manifest.budget, amount=3_072)
+    task = replace(short_task, manifest=replace(short_task.manifest, budget=budget))
+
     async def run() -> list[RunOutcome]:
-        runner = runner_of(short_task, short_data)
+        runner = runner_of(task, short_data)
+        measure = partial(runner.run, task.source, 3, split=SPLIT, needs_audit=audited(False))
         try:
-            fresh = await runner.run(short_task.source, 3, split=SPLIT, is_fresh=True)
-            forked = await runner.run(short_task.source, 3, split=SPLIT)
+            fresh = await measure(is_fresh=True)
+            forked = await measure()
             async with running(BOMBS) as hostile:
-                beside = await runner.run(short_task.source, 3, split=SPLIT)
+                beside = await measure()
                 assert not hostile.has_ended
             return [fresh, forked, beside]
         finally:
