@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from node.home.home import Home
+from node.on_demand.head_model import with_budget
 from node.store.store import Store
 from tests.integration.nodes import TASK_FLAGS, answered, arnode, arnode_json, running_node
 from tests.traps import Traps
+from trainer.task_folder.task import Task
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +31,21 @@ def home(make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFac
 def test_a_model_loads_into_its_script_and_continues_a_text_without_arnode(
     home: Path, tmp_path: Path
 ) -> None:
+    """The head and the baseline are trained with another budget than the task's."""
     folder, here = tmp_path / "model", tmp_path / "here"
     here.mkdir()
     traps = Traps(here, without=("node", "site", "sitecustomize", "typing", "pathlib"))
-    words = (*TASK_FLAGS, "--weights", str(folder), "--json")
+    words = (*TASK_FLAGS, "--weights", str(folder), "--budget", "8192", "--json")
     told = json.loads(arnode(home, "head", *words, cwd=here).stdout)
     assert traps.imported == ""
     assert sorted(told["files"]) == sorted(path.name for path in folder.iterdir())
     assert told["foreign_lines"] == 0
+    assert told["metric"] > 0
+    assert told["baseline"] > 0
     assert (folder / "train.py").read_text() == answered(home, "head").stdout
     state = torch.load(folder / "model.pt", weights_only=True)
     described = json.loads((folder / "model.json").read_text())
+    assert described["budget_tokens"] == 8192
     assert state["embedding.weight"].shape[0] == described["vocabulary_size"]
     done = subprocess.run(
         [sys.executable, "sample.py", "Ada gave", "12"],
@@ -56,12 +62,8 @@ def test_a_model_loads_into_its_script_and_continues_a_text_without_arnode(
         assert [entry.stage for entry in store.experiments.listed()] == ["baseline"]
 
 
-def test_another_budget_is_for_both(home: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    told = arnode_json(home, "head", *TASK_FLAGS, "--weights", str(folder), "--budget", "8192")
-    assert told["metric"] > 0
-    assert told["baseline"] > 0
-    assert json.loads((folder / "model.json").read_text())["budget_tokens"] == 8192
+def test_without_another_budget_a_task_keeps_its_own(short_task: Task) -> None:
+    assert with_budget(short_task, None) is short_task
 
 
 def test_a_replay_of_its_training_measures_the_same_public_figure(
