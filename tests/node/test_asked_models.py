@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("light_worker")
 
 JUDGE = """
 def instance(seed, split, index):
-    return index
+    return split
 
 
 def check(instance, answer):
@@ -46,7 +46,7 @@ def check(instance, answer):
 SOLVE = """
 import json, os
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or it looks for one outside
-import litellm, openai
+import openai
 
 MORE = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 50}
 
@@ -54,14 +54,16 @@ def by_openai():
     return openai.OpenAI().chat.completions.create(model="gpt-5", **MORE)
 
 def by_litellm():
+    import litellm  # whose errors are openai's; seconds, which one of the instances is enough for
     return litellm.completion(model="openai/gpt-5", num_retries=0, **MORE)
 
 def solve(instance):
-    for ask in (by_openai, by_litellm, by_openai, by_litellm):
+    asks = (by_openai, by_litellm) if instance == "public" else (by_openai, by_openai)
+    for ask in (*asks, *asks):
         try:
             told = ask()
             said = [told.choices[0].message.content, told.usage.total_tokens]
-        except (openai.RateLimitError, litellm.exceptions.RateLimitError) as error:
+        except openai.RateLimitError as error:
             said = str(error)
         print("NOTED " + json.dumps(said), flush=True)
     print("NOTED " + json.dumps(sorted(os.environ.values())), flush=True)
