@@ -63,9 +63,15 @@ def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_zygote_stays() -> Iterator[None]:
-    yield
+def _own_temporary_folder() -> Iterator[None]:
+    """Keep folders of sandboxes apart from other tests', where throw-away users may pass."""
     Zygote.retire_all()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(tempfile, "tempdir", folder)
+            yield
+            Zygote.retire_all()
 
 
 ATTEMPTS = """
@@ -149,6 +155,7 @@ while True:
 )
 
 
+@pytest.mark.parametrize("walls", [own], indirect=True)  # with processes it is never forked
 def test_close_leaves_no_process_of_many_that_hide() -> None:
     async def run() -> list[int]:
         sandbox = await Sandbox.launch(profile(single_process=False, memory_bytes=2000 * MIB))
@@ -193,6 +200,7 @@ def test_everything_dies_with_a_killed_node(walls: MakeWalls) -> None:
         [sys.executable, "-c", KILLED_NODE, str(IS_CONTAINER or ""), name],
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "TMPDIR": tempfile.gettempdir()},
         text=True,
     )
     assert node.stdout is not None
@@ -220,7 +228,7 @@ walls = globals()[sys.argv[2]]
 sandbox.enclose = lambda profile: walls(profile, as_throwaway=bool(sys.argv[1]))
 async def main():
     box = await sandbox.Sandbox.launch(
-        Profile(role="serve", harness="trainer/language_model/harness",
+        Profile(role="judge", harness="trainer/program/harness",
                 memory_bytes=1 << 30, scratch_bytes=1 << 20))
     zygotes = [one._process.pid for one in Zygote._fit.values()]
     print(box._pid, *(zygotes or [box._process.pid]), flush=True)
