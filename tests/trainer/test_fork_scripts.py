@@ -16,7 +16,7 @@ import pytest
 from protocol.source import Source
 from tests.adversarial.bench import ATTEMPTS
 from tests.trainer.audits import audited
-from tests.trainer.runners import SPLIT, prepare_all, runner_of
+from tests.trainer.runners import SPLIT, brief, prepare_all, runner_of
 from trainer.language_model.data import TaskData
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
@@ -42,7 +42,6 @@ LOOKING_AROUND = (
         BUILD,
         """
 import prepare
-from tests.trainer.audits import audited
 ids = tokenizer.encode(["Ada gave", "Omar"], prepend=tokenizer.get_bos_token_id())
 assert [tokenizer.decode(each) for each in ids] == ["Ada gave", "Omar"]
 assert prepare.get_token_bytes()[ids[0]].sum() == len("Ada gave")
@@ -206,7 +205,7 @@ class Bench:
 def bench(short_task: Task, short_data: TaskData) -> Iterator[Bench]:
     """A runner for all of the edited scripts."""
     with asyncio.Runner() as loop:
-        runner = runner_of(short_task, short_data)
+        runner = runner_of(brief(short_task), short_data)
         try:
             yield Bench(loop, runner, loop.run(runner.calibrate(SEED, split=SPLIT)))
         finally:

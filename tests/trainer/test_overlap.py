@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from tests.trainer.counting import counted
-from tests.trainer.runners import runner_of
+from tests.trainer.runners import brief, runner_of
 from trainer.language_model.data import TaskData
 from trainer.language_model.scoring import ScoredRows
 from trainer.language_model.secret_splits import SecretSplits
@@ -79,7 +79,7 @@ def test_with_a_budget_of_tokens_training_stands_beside_scoring(
         return draw(splits, key)
 
     monkeypatch.setattr(SecretSplits, "draw", drawn_late)
-    first, second = two_runs(short_task, short_data, on_second_trained=is_second_trained.set)
+    first, second = two_runs(brief(short_task), short_data, on_second_trained=is_second_trained.set)
     assert (first.status, second.status) == ("ok", "ok")
     [(_, trained_ms)] = spans(second.stages, ("train", "train"))
     assert all(trained_ms <= start_ms for start_ms, _ in spans(first.stages, *SCORING))

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import pytest
 from protocol.errors import SafetyError
 from tests.trainer.audits import audited
 from tests.trainer.inside import inside, light_profile, profile
-from tests.trainer.runners import SPLIT, runner_of
+from tests.trainer.runners import SPLIT, brief, runner_of
 from trainer.host.processes import status_number
 from trainer.language_model.data import TaskData
 from trainer.language_model.job import program_message
@@ -282,9 +281,7 @@ time.sleep(600)
 def test_a_fork_measures_what_a_process_of_its_own_does_also_beside_a_hostile_fork(
     short_task: Task, short_data: TaskData
 ) -> None:
-    # A fifth of the short task's tokens: what is compared is bits, not how much was learned.
-    budget = replace(short_task.manifest.budget, amount=3_072)
-    task = replace(short_task, manifest=replace(short_task.manifest, budget=budget))
+    task = brief(short_task)
 
     async def run() -> list[RunOutcome]:
         runner = runner_of(task, short_data)
