@@ -78,6 +78,7 @@ def measured(
     return asyncio.run(measure())
 
 
+@pytest.mark.soak
 def test_a_run_on_a_card_that_nobody_else_uses(
     seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
 ) -> None:
