@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from node.terminal.progress import silent
+from tests.trainer.audits import audited
 from tests.trainer.runners import runner_of
 from trainer.language_model import supply as supply_module
 from trainer.language_model.data import TaskData
@@ -103,7 +104,12 @@ def test_a_run_that_needs_more_than_has_come_is_run_again_when_it_has(
         runner = runner_of(seconds_task, data)
         try:
             run = asyncio.create_task(
-                runner.run(seconds_task.source, 1, on_trained=lambda: ends.append(len(data.coming)))
+                runner.run(
+                    seconds_task.source,
+                    1,
+                    on_trained=lambda: ends.append(len(data.coming)),
+                    needs_audit=audited(False),
+                )
             )
             while not ends:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
