@@ -9,7 +9,7 @@ import pytest
 
 from node.home.home import Home
 from node.web import door as module
-from node.web import routes
+from node.web import routes, serving
 from node.web.door import Connection, Door
 from node.web.headers import SECURITY_HEADERS
 from node.web.site import Kind
@@ -34,6 +34,13 @@ UNFINISHED = {
     "no further request": b"GET /nothing HTTP/1.1\r\n" + _HOST + b"\r\n",
     "unread answers": (b"GET /vendor/uPlot.mjs HTTP/1.1\r\n" + _HOST + b"\r\n") * 3,
 }
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the rest of a refused body, and wait for answers at the end, for a moment alone."""
+    monkeypatch.setattr(serving, "LINGERING_S", 0.1)
+    monkeypatch.setattr(serving, "_CLOSING_S", 0.1)
 
 
 @asynccontextmanager
