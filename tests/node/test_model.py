@@ -351,7 +351,7 @@ def test_a_worker_that_hangs_is_replaced(
     light.script(stalls(), says("again"))
 
     async def test() -> None:
-        pending = asyncio.create_task(complete_lightly(question(timeout_s=2.0)))
+        pending = asyncio.create_task(complete_lightly(SHORT))
         await until(lambda: bool(light.server.questions))
         hung = own_worker(LIGHT)
         os.kill(hung, signal.SIGSTOP)
