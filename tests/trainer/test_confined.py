@@ -65,13 +65,14 @@ def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 @pytest.fixture(scope="module", autouse=True)
 def _own_temporary_folder() -> Iterator[None]:
     """Keep folders of sandboxes apart from other tests', where throw-away users may pass."""
-    Zygote.retire_all()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(tempfile, "tempdir", folder)
             yield
-            Zygote.retire_all()
+            for zygote in Zygote.living():
+                if zygote.folder is not None:
+                    zygote.retire()
 
 
 ATTEMPTS = """

@@ -584,7 +584,7 @@ def test_a_sandbox_whose_node_is_gone_before_it_is_warm_ends_by_itself() -> None
 
 def test_a_sandbox_that_cannot_start_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "defpath", "/nowhere")
-    Zygote.retire_all()
+    monkeypatch.setattr(Zygote, "_fit", {})
     for wanted in (profile(), profile(is_fresh=True)):
         with pytest.raises(SafetyError) as failed:
             asyncio.run(Sandbox.launch(wanted))
