@@ -1,18 +1,17 @@
-"""What every test may use: a short task, its data made once, a runner, a fresh home."""
+"""What every test may use: a short task, its data made once, edits of its baseline."""
 
 import fcntl
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from protocol.source import Source
-from tests.trainer.runners import SPLIT, prepare_all, runner_of
+from tests.trainer.runners import prepare_all
 from trainer.language_model.data import TaskData
-from trainer.runner import Runner
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 
@@ -31,8 +30,6 @@ hypothesis.settings.load_profile("arnode")
 
 # A shell that starts this with `&` has it, and all that it starts, ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-MakeRunner = Callable[[], AbstractAsyncContextManager[Runner]]
 
 
 def _silent(_what: str, _share: float) -> None:
@@ -93,22 +90,6 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.trainer.hub import write_hub  # loads pyarrow, which few tests need
 
     return write_hub(tmp_path_factory.mktemp("shards"))
-
-
-@pytest.fixture
-def make_runner(short_task: Task, short_data: TaskData) -> MakeRunner:
-    """A calibrated runner of the short task, to be used with `async with`."""
-
-    @asynccontextmanager
-    async def make() -> AsyncIterator[Runner]:
-        runner = runner_of(short_task, short_data)
-        try:
-            await runner.calibrate(1, split=SPLIT)
-            yield runner
-        finally:
-            await runner.close()
-
-    return make
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 
 from protocol.errors import ConfigurationError
 from protocol.source import Source
-from tests.conftest import MakeRunner
 from tests.remote.programs import LaneHome
 from tests.trainer.audits import audited
-from tests.trainer.runners import SPLIT
+from tests.trainer.runners import SPLIT, runner_of
 from tests.trainer.test_runner import figures
+from trainer.language_model.data import TaskData
 from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.training import PutOff
 
@@ -36,7 +36,7 @@ async def _back(lane: object) -> None:
 
 
 def test_a_lane_measures_and_stops_what_a_runner_here_does(
-    training_home: LaneHome, make_runner: MakeRunner
+    training_home: LaneHome, short_data: TaskData
 ) -> None:
     # It prints its loss, then takes its time.
     text = training_home.task.source["train.py"].decode()
@@ -47,11 +47,15 @@ def test_a_lane_measures_and_stops_what_a_runner_here_does(
         products: list[bytes] = []
         products_there: list[bytes] = []
         curves: list[LossCurve] = []
-        async with make_runner() as runner, training_home.lanes() as lanes:
-            source, (lane,) = runner.task.source, lanes.runners
+        async with training_home.lanes() as lanes:
+            source, (lane,) = training_home.task.source, lanes.runners
             await lane.calibrate(1)
             assert lane.is_timed
-            here = await runner.run(source, 5, split=SPLIT, on_product=products.append)
+            runner = runner_of(training_home.task, short_data)
+            try:
+                here = await runner.run(source, 5, split=SPLIT, on_product=products.append)
+            finally:
+                await runner.close()
             there = await lane.run(
                 source,
                 5,
