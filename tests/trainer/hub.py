@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from trainer.tasks.tiny import world
 
 _LOOKED_S = 0.05
+_STOPPED_S = 0.01  # how often a server looks whether it is to stop
 _PIECE = 1 << 18  # bytes
 
 SPLITS = {  # the number of each shard, and how many bytes of text it has at least
@@ -183,7 +184,7 @@ def served(folder: Path, **given: float) -> Iterator[Hub]:
     handler = partial(_Handler, hub=hub, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=(_STOPPED_S,))
         thread.start()
         try:
             yield hub

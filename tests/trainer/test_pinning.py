@@ -165,8 +165,13 @@ def test_a_task_that_extends_it_shares_the_pin_and_another_list_does_not(
 
 @pytest.mark.parametrize("announces", [True, False])
 def test_a_cut_download_goes_on(
-    unpinned: Unpinned, shards: Path, tmp_path: Path, announces: bool
+    unpinned: Unpinned,
+    shards: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    announces: bool,
 ) -> None:
+    monkeypatch.setattr(download, "download", partial(download.download, pause_s=0.05))
     with served(shards, announces=announces) as hub:
         hub.cuts[NAMES[0]] = 50_000
         task = pinned(unpinned(hub.url), tmp_path / "data")
