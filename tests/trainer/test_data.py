@@ -1,5 +1,6 @@
 """A task's data: by seed, by secret, the same each time, and never the wrong bytes."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,18 +23,24 @@ from trainer.tasks.tiny import world
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
+def own_dir(data_dir: Path, short_data: TaskData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the training tokens that the short task shares with tiny, to be spoilt."""
+    assert short_data.is_complete
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "tokens").mkdir()
+    for path in (data_dir / "tokens").glob("tiny-world-*"):
+        shutil.copy(path, folder / "tokens")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def tiny(data_dir: Path) -> Task:
-    return load_task("tiny", data_dir=data_dir)
+def tiny(own_dir: Path) -> Task:
+    return load_task("tiny", data_dir=own_dir)
 
 
 @pytest.fixture(scope="module")
-def data(tiny: Task, data_dir: Path) -> TaskData:
-    return prepare_all(tiny, data_dir=data_dir, progress=silent)
+def data(tiny: Task, own_dir: Path) -> TaskData:
+    return prepare_all(tiny, data_dir=own_dir, progress=silent)
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +128,10 @@ def test_no_long_passage_of_validation_text_is_training_text(data: TaskData) -> 
         assert not any(passage in training for passage in passages)
 
 
-def test_a_damaged_file_is_made_again(tiny: Task, data: TaskData, data_dir: Path) -> None:
-    (path,) = (data_dir / "tokens").glob("tiny-world-*.npy")
+def test_a_damaged_file_is_made_again(tiny: Task, data: TaskData, own_dir: Path) -> None:
+    (path,) = (own_dir / "tokens").glob("tiny-world-*.npy")
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    again = prepare_all(tiny, data_dir=data_dir, progress=silent)
+    again = prepare_all(tiny, data_dir=own_dir, progress=silent)
     assert (again.training_parts[0] == data.training_parts[0]).all()
 
 
@@ -151,25 +158,23 @@ def test_a_kept_array_is_not_made_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["training", "public"])
-def test_other_tokens_than_the_task_names_are_refused(
-    tiny: Task, data_dir: Path, name: str
-) -> None:
+def test_other_tokens_than_the_task_names_are_refused(tiny: Task, own_dir: Path, name: str) -> None:
     hashes = {**dict(tiny.manifest.data), name: bytes(32)}
     other = replace(tiny, manifest=replace(tiny.manifest, data=tuple(sorted(hashes.items()))))
     with pytest.raises(ConfigurationError, match=f"{name} tokens are not those"):
-        prepare_all(other, data_dir=data_dir, progress=silent)
+        prepare_all(other, data_dir=own_dir, progress=silent)
 
 
-def test_the_demos_task_scores_the_first_rows_of_tiny(data: TaskData, data_dir: Path) -> None:
+def test_the_demos_task_scores_the_first_rows_of_tiny(data: TaskData, own_dir: Path) -> None:
     short = prepare_all(
-        load_task("tiny-short", data_dir=data_dir), data_dir=data_dir, progress=silent
+        load_task("tiny-short", data_dir=own_dir), data_dir=own_dir, progress=silent
     )
     np.testing.assert_array_equal(short.public_rows, data.public_rows[:128])
 
 
-def test_progress_never_goes_back(tiny: Task, data_dir: Path) -> None:
+def test_progress_never_goes_back(tiny: Task, own_dir: Path) -> None:
     shares: list[float] = []
-    prepare_all(tiny, data_dir=data_dir, progress=lambda _what, share: shares.append(share))
+    prepare_all(tiny, data_dir=own_dir, progress=lambda _what, share: shares.append(share))
     assert shares == sorted(shares)
     assert 0.0 < shares[-1] <= 1.0
 
@@ -212,9 +217,9 @@ def test_blocks_never_cut_a_character(tmp_path: Path) -> None:
     assert sum(map(len, [*splits.training, *splits.public, *splits.secret])) == len(text)
 
 
-def test_text_rows_are_drawn_from_the_secret_blocks_only(diary: Path, data_dir: Path) -> None:
-    task = text_task(diary, data_dir=data_dir)
-    data = prepare_all(task, data_dir=data_dir, progress=silent, visible=[])
+def test_text_rows_are_drawn_from_the_secret_blocks_only(diary: Path, own_dir: Path) -> None:
+    task = text_task(diary, data_dir=own_dir)
+    data = prepare_all(task, data_dir=own_dir, progress=silent, visible=[])
     splits = read_splits(diary)
     secret = "".join(splits.secret).encode()
     rows = data.secret_rows(b"a")
