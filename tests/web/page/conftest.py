@@ -1,7 +1,6 @@
-"""A real browser on the page of a real home with 2,000 experiments."""
+"""A real browser on the page of a real home with 1,000 experiments."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,15 +37,17 @@ def served(full_home: tuple[Home, Full]) -> Iterator[ServedHome]:
         yield served
 
 
-@pytest.fixture
-def visitor(chromium: Any, served: ServedHome) -> Iterator[Visitor]:
-    """Somebody who has opened the page with a link that steers."""
+@pytest.fixture(scope="module")
+def tab(chromium: Any, served: ServedHome) -> Iterator[Visitor]:
+    """The tab of somebody who has opened the page with a link that steers."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900})
     with Visitor(context, served.link()) as visitor:
         yield visitor
     context.close()
 
 
-@pytest.fixture(scope="session")
-def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("screens", numbered=False)
+@pytest.fixture
+def visitor(tab: Visitor, served: ServedHome) -> Visitor:
+    """Somebody who has just opened the page, which remembers nothing of an earlier test."""
+    tab.start_again(served.link())
+    return tab

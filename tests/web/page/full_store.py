@@ -31,7 +31,7 @@ from tests.node.examples import (
 from tests.node.strangers import Stranger
 from tests.protocol.worlds import attest
 
-EXPERIMENTS = 2_000
+EXPERIMENTS = 1_000
 CLAIMS = 30
 MARK = "__hurt"  # what a script that runs would set on the window
 LONG = "W" * 60

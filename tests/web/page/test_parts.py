@@ -1,7 +1,6 @@
 """Each part of the page, in both widths, light and dark, for eyes and for readers of screens."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -10,7 +9,13 @@ from tests.node.examples import HARDWARE_CLASS
 from tests.web.page.full_store import Full
 from tests.web.page.visitor import Visitor
 
-LOOKS = [(width, scheme) for width in (1440, 390) for scheme in ("light", "dark")]
+# Each width and each scheme is looked at; the other two pairs of them in `make soak`.
+LOOKS = [
+    (1440, "light"),
+    (390, "dark"),
+    pytest.param(1440, "dark", marks=pytest.mark.soak),
+    pytest.param(390, "light", marks=pytest.mark.soak),
+]
 PARTS: dict[str, Callable[[Full], str]] = {
     "now": lambda _: "now",
     "night": lambda _: "night?since=1000d",
@@ -32,20 +37,19 @@ PARTS: dict[str, Callable[[Full], str]] = {
 }
 
 
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_fits_its_window_and_breaks_no_rule_of_accessibility(
-    visitor: Visitor, full: Full, screens: Path, part: str
+    tab: Visitor, full: Full, part: str, width: int, scheme: str
 ) -> None:
-    visitor.go(PARTS[part](full))
-    for width, scheme in LOOKS:
-        visitor.look(width, scheme)
-        visitor.page.screenshot(path=screens / f"{part}-{width}-{scheme}.png")
-        assert visitor.overflow_px <= 0, f"{width} px, {scheme}"
-        assert visitor.page.locator("h1").count() == 1
-        assert broken_rules(visitor) == [], f"{width} px, {scheme}"
-    assert visitor.page.locator(".fault").all_inner_texts() == []
-    assert not visitor.is_hurt
-    assert visitor.faults == []
+    tab.go(PARTS[part](full))
+    tab.look(width, scheme)
+    assert tab.overflow_px <= 0
+    assert tab.page.locator("h1").count() == 1
+    assert broken_rules(tab) == []
+    assert tab.page.locator(".fault").all_inner_texts() == []
+    assert not tab.is_hurt
+    assert tab.faults == []
 
 
 def broken_rules(visitor: Visitor) -> list[str]:
