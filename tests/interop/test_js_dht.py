@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from node.home.clock import clock_ms
@@ -66,6 +67,7 @@ def test_two_that_know_nobody_find_each_other_and_share_what_they_have(
     run(test, PATIENCE_S)
 
 
+@pytest.mark.soak
 def test_servers_that_lie_cost_time_and_lead_to_nobody(js_folder: Path, tmp_path: Path) -> None:
     async def test() -> None:
         async with program(js_folder, "dht.mjs") as servers:
