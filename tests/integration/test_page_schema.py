@@ -1,8 +1,7 @@
 """The API of a real node against its own description, with whatever may and may not be asked."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from urllib.request import urlopen
 
 import pytest
@@ -11,33 +10,37 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.integration.nodes import TASK_FLAGS, answered, running_node
+from tests.integration.nodes import TASK_FLAGS, UNHURRIED_FLAGS, answered, running_node
 
 # What would end the node, or leave it paused for the rest of the test.
 _LEFT_OUT = {"post_stop", "post_pause"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(
+    scope="module",
+    params=[(UNHURRIED_FLAGS, 3), pytest.param((TASK_FLAGS, 40), marks=pytest.mark.soak)],
+    ids=["program", "language model"],
+)
 def api(
-    make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, str]]:
-    """The address of a node that works, and a token that steers it."""
-    home = make_home(tmp_path_factory.mktemp("schema") / "home")
-    with running_node(home, "--web", "auto", task=TASK_FLAGS) as node:
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[tuple[str, str, int]]:
+    """The address of a node that works, a token that steers it, and how many examples to ask."""
+    task, examples = request.param
+    home = tmp_path_factory.mktemp("schema") / "home"
+    with running_node(home, "--web", "auto", task=task) as node:
         node.wait_for("baseline")
         opened = json.loads(answered(home, "view", "--no-browser", "--json").stdout)
         token = answered(home, "view", "--token", "steer").stdout.strip()
-        yield opened["address"].rstrip("/"), token
+        yield opened["address"].rstrip("/"), token, examples
         node.interrupt()
         node.end()
 
 
-@pytest.mark.parametrize("examples", [4, pytest.param(40, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_no_request_makes_it_fail_and_every_answer_is_as_described(
-    api: tuple[str, str], mode: GenerationMode, examples: int
+    api: tuple[str, str, int], mode: GenerationMode
 ) -> None:
-    address, token = api
+    address, token, examples = api
     with urlopen(f"{address}/api/v1/openapi.json") as answer:  # noqa: S310 (our own node)
         described = json.load(answer)
     schema = schemathesis.openapi.from_dict(described)
