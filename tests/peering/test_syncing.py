@@ -134,8 +134,9 @@ def test_a_node_of_another_family_gets_the_news_and_not_the_screens(meeting: Mee
     assert {body.patch for body in results if body.stage == "confirm"} <= patches
 
 
-def test_equal_sets_cost_a_hello_and_a_few_hundred_bytes(meeting: Meeting) -> None:
-    records = library(3_000)
+@pytest.mark.parametrize("count", [600, pytest.param(3_000, marks=pytest.mark.soak)])
+def test_equal_sets_cost_a_hello_and_a_few_hundred_bytes(meeting: Meeting, count: int) -> None:
+    records = library(count)
     one, other = meeting.member("one"), meeting.member("other")
     for node in (one, other):
         node.take(records)
