@@ -56,15 +56,23 @@ def test_a_command_imports_nothing_from_there(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("path", [None, "", ".", ":/nowhere", "/nowhere::", "sub:"])
-def test_a_plain_start_leaves_the_current_folder(tmp_path: Path, path: str | None) -> None:
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (None, ("task", "list")),
+        *((path, ("--help",)) for path in ("", ".", ":/nowhere", "/nowhere::", "sub:")),
+    ],
+)
+def test_a_plain_start_leaves_the_current_folder(
+    tmp_path: Path, path: str | None, words: tuple[str, ...]
+) -> None:
     """Python itself finds `node` in the current folder and what it needs before that."""
     folder = tmp_path / "sub"
     folder.mkdir()
     early = ("node", "site", "sitecustomize", "usercustomize", "typing", "pathlib")
     traps, below = (Traps(place, without=early) for place in (tmp_path, folder))
     variables = {} if path is None else {"PYTHONPATH": path}
-    done = run((*PLAIN, "task", "list"), traps, tmp_path / "home", **variables)
+    done = run((*PLAIN, *words), traps, tmp_path / "home", **variables)
     assert traps.imported == below.imported == ""
     assert "Traceback" not in done.stderr
 
@@ -153,7 +161,7 @@ def test_compare_programs_starts_nodes_that_import_nothing_from_there(
         while not any(Home(home).comparisons.glob("*/0*/node.sock")):
             assert begun.poll() is None, begun.communicate()[1].decode()
             assert time.monotonic() < end_s
-            os.sched_yield()
+            time.sleep(0.05)
     finally:
         begun.terminate()
         begun.communicate()
