@@ -9,16 +9,17 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.integration.nodes import TASK_FLAGS, answered, running_node
+from tests.integration.nodes import answered, running_node
 
 ROOT = Path(__file__).parents[2]
 AGENT = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)[0]
 
 
 def test_an_agent_registers_hands_in_and_reads_the_decision_with_nothing_but_a_token(
-    home: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    with running_node(home, "--web", "auto", "--agent", "none", task=TASK_FLAGS) as node:
+    home = tmp_path / "home"
+    with running_node(home, "--web", "auto", "--agent", "none") as node:
         node.wait_for("page: ")
         node.wait_for("out of ideas: waiting for what is handed in")
         opened = json.loads(answered(home, "view", "--no-browser", "--json").stdout)
@@ -31,12 +32,12 @@ def test_an_agent_registers_hands_in_and_reads_the_decision_with_nothing_but_a_t
         assert json.loads(source)["editable"] == ["train.py"]
         node.wait_until(lambda: bool(_asked(address, token, "progress")["points"]["id"]))
         head = answered(home, "head").stdout
-        edited = tmp_path / "train.py"
-        edited.write_text(head.replace("LEARNING_RATE = ", "LEARNING_RATE = 0.9 * ", 1))
+        edited = tmp_path / "my-solve.py"
+        edited.write_text(head.replace("OFF = ", "OFF = 1 + ", 1))
         agent = tmp_path / "agent.py"
         agent.write_text(AGENT)
         done = subprocess.run(
-            [sys.executable, str(agent), address, token, "train.py", str(edited)],
+            [sys.executable, str(agent), address, token, "solve.py", str(edited)],
             capture_output=True,
             text=True,
             timeout=120,
