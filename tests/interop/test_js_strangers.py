@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from node.home.clock import clock_ms
@@ -217,15 +218,17 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
     assert {one.hex() for one in waiting} < early
 
 
+# Each peer is busy for longer before it reads what it is told.
+@pytest.mark.parametrize("peers", [4, pytest.param(10, marks=pytest.mark.soak)])
 def test_a_peer_of_another_network_is_told_so_and_disconnected_at_once(
-    js_folder: Path, tmp_path: Path
+    js_folder: Path, tmp_path: Path, peers: int
 ) -> None:
     async def test(node: Place) -> None:
         async with program(js_folder, "visitor.mjs", "foreign") as js:
             await js.tell(
-                address=node.address, hello=HELLO, author=AUTHOR.hex(), net="other", peers=10
+                address=node.address, hello=HELLO, author=AUTHOR.hex(), net="other", peers=peers
             )
-            for _ in range(10):
+            for _ in range(peers):
                 assert await js.fact("told") == {"net": MAIN_NET}
                 assert await js.fact("again") == {"answered": False}
             await js.fact("closed")
