@@ -61,7 +61,11 @@ except ChildProcessError:
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 130), ("SIGKILL", -9)])
+# That a kill leaves nothing, tests/node/test_lifeline.py shows of a smaller program.
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [("SIGTERM", 130), pytest.param("SIGKILL", -9, marks=pytest.mark.soak)],
+)
 @pytest.mark.timeout(150)
 def test_nothing_of_it_outlives_it(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, number: str, code: int
