@@ -308,6 +308,7 @@ def test_a_child_that_runs_and_does_nothing_is_replaced(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(network_link, "PONG_S", 3)
+    monkeypatch.setattr(child, "PARTING_S", 0.1)
     one = pair.one
 
     async def test() -> None:
