@@ -1,7 +1,7 @@
 """The README is true: every command in it works, and what it names is there.
 
 Its shell blocks are run line by line, in order, in one home and one folder, with smaller goals and
-a task of a tenth of tiny's tokens in which nothing is kept and confirmed. A node is started as a
+a task of a fortieth of tiny's tokens in which nothing is kept and confirmed. A node is started as a
 process of its own, other commands run in this one. What would install or recurse is checked
 instead of run.
 """
