@@ -147,9 +147,7 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
 
     with LlmServer(reply) as server:
         settings = {"ARNODE_AGENT": "small,small#bold,other", "ARNODE_LLM_URL": server.url}
-        with running_node(
-            copied, "--network", "none", env=settings, command=LIGHT_COMMAND
-        ) as node:
+        with running_node(copied, "--network", "none", env=settings, command=LIGHT_COMMAND) as node:
             node.wait_until(lambda: len({step.arm for step in written()}) == 3)
             node.interrupt()
             assert node.end() == 0

@@ -54,9 +54,7 @@ def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path
             "ARNODE_LLM_URL": server.url,
             "ARNODE_LLM_CONTEXT": "16384",
         }
-        with running_node(
-            copied, "--network", "none", env=settings, command=LIGHT_COMMAND
-        ) as node:
+        with running_node(copied, "--network", "none", env=settings, command=LIGHT_COMMAND) as node:
             node.wait_for("the planner large aims at")
             node.wait_until(lambda: bool(written()) and aims_told(server) > 0)
             told = arnode_json(copied, "propose", "--print-prompt")
