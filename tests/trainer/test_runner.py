@@ -79,7 +79,7 @@ def test_the_same_seed_and_tree_give_the_same_bits(bench: Bench) -> None:
         return await asyncio.gather(first, second)
 
     same = [bench.plain, *bench.loop.run(measure())]
-    other = bench.run(source, SEED + 1, is_hopeless=lambda _curve: None)
+    other = bench.run(source, SEED + 1, is_hopeless=lambda _curve: None, needs_audit=audited(False))
     assert figures(same[0]) == figures(same[1]) == figures(same[2])
     assert figures(other)[0] != figures(same[0])[0]
     assert figures(other)[1] != figures(same[0])[1]
@@ -223,7 +223,7 @@ def test_each_failure_has_its_word_and_a_reason(
         with hurried(bench.runner, HANGS_AT.get(name, ""), HURRIED_S):
             found[name] = bench.run(edited(edit, FEW_STEPS))
     well = bench.run(leaking)
-    after = bench.run(bench.runner.task.source)
+    after = bench.run(bench.runner.task.source, needs_audit=audited(False))
     # Once a script has seen secret text nothing that it says is kept.
     assert all("LEAKED" not in outcome.log_tail for outcome in (well, *found.values()))
     assert figures(well) == figures(bench.plain)
