@@ -229,7 +229,7 @@ walls = globals()[sys.argv[2]]
 sandbox.enclose = lambda profile: walls(profile, as_throwaway=bool(sys.argv[1]))
 async def main():
     box = await sandbox.Sandbox.launch(
-        Profile(role="judge", harness="trainer/program/harness",
+        Profile(role="serve", harness="trainer/language_model/harness",
                 memory_bytes=1 << 30, scratch_bytes=1 << 20))
     zygotes = [one._process.pid for one in Zygote._fit.values()]
     print(box._pid, *(zygotes or [box._process.pid]), flush=True)

@@ -559,7 +559,7 @@ from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.seccomp import gate_program
 async def main():
     sandbox = await Sandbox.launch(
-        Profile(role="judge", harness="trainer/program/harness",
+        Profile(role="serve", harness="trainer/language_model/harness",
                 memory_bytes=1 << 30, scratch_bytes=1 << 20))
     print(os.readlink(f"/proc/{sandbox._pid}/ns/pid"), flush=True)
     await asyncio.Event().wait()
