@@ -124,6 +124,7 @@ class Door:
         self._server: web.Server | None = None
         self._options: dict[str, Any] = {}
         self._held: dict[Connection, None] = {}  # the oldest first
+        self._is_shut = False
 
     def lead_to(self, server: web.Server, **options: Any) -> None:
         """Set the server behind it, and the options of its connections."""
@@ -138,6 +139,9 @@ class Door:
 
     def admit(self, newcomer: Connection) -> None:
         """Hold a new connection, and end another one if there are too many."""
+        if self._is_shut:
+            newcomer.end()
+            return
         self._held[newcomer] = None
         if newcomer.group is not None:
             alike = [one for one in self._replaceable() if one.group == newcomer.group]
@@ -170,6 +174,12 @@ class Door:
         """End what has had its time."""
         now_s = self.clock_s()
         for connection in [one for one in self._held if one.is_overdue(now_s)]:
+            self._end(connection)
+
+    def shut(self) -> None:
+        """End all connections, and those that were accepted already and come only now."""
+        self._is_shut = True
+        for connection in list(self._held):
             self._end(connection)
 
     async def run(self) -> None:

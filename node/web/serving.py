@@ -51,6 +51,7 @@ async def serving(site: Site, listener: Listener) -> AsyncIterator[Served]:
         app = site.app(library, events, door, name=listener.name)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_S)
         await runner.setup()
+        stack.callback(door.shut)
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 (`setup` makes it)
         runner.server.request_handler = answering(runner.server.request_handler)

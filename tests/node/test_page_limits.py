@@ -242,6 +242,20 @@ def test_each_stage_of_a_connection_has_its_time() -> None:
     asyncio.run(work())
 
 
+def test_a_door_that_is_shut_ends_all_and_what_comes_after_it() -> None:
+    """A connection may have been accepted before its server closed, and come afterwards."""
+
+    async def work() -> None:
+        async with _door([0.0]) as (door, connect):
+            _, held = connect()
+            door.shut()
+            _, late = connect()
+            assert held.is_ended
+            assert late.is_ended
+
+    asyncio.run(work())
+
+
 def test_what_made_the_least_progress_is_replaced_and_a_new_one_has_a_moment() -> None:
     async def work() -> None:
         now_s = [0.0]

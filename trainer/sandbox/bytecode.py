@@ -3,13 +3,14 @@
 A `.pyc` names the path of its source as it was when it was compiled, a user's home as a rule.
 Inside it is read under a neutral path (`/packages`, `/python`), and Python looks at neither: it
 sets the name again on import (`importlib._bootstrap_external._compile_bytecode`). So the name is
-overwritten in place by one of the same length, and the file is valid at every moment.
+replaced by one of the same length, and the file is valid at every moment.
 """
 
 import contextlib
 import marshal
 import os
 import re
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
@@ -53,9 +54,22 @@ def _hide(path: str, source: str, shown: str) -> None:
             at = _place_of(data, name)
     if at is not None and name.startswith("/") and not name.startswith(_PUBLIC):
         size = len(name.encode())
-        with open(path, "r+b") as file:  # noqa: PTH123
-            file.seek(at)
-            file.write(shown.encode().rjust(size, b"/")[-size:])
+        _replace(path, data[:at] + shown.encode().rjust(size, b"/")[-size:] + data[at + size :])
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Write a file anew: in place, what another process has just compiled would be spoilt."""
+    before = os.stat(path)  # noqa: PTH116
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))  # noqa: PTH120
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+            os.fchmod(descriptor, before.st_mode & 0o777)
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        os.unlink(temporary)  # noqa: PTH108
+        raise
 
 
 def _place_of(data: bytes, name: str, *, padded: bool = False) -> int | None:
@@ -63,14 +77,20 @@ def _place_of(data: bytes, name: str, *, padded: bool = False) -> int | None:
     wanted = name.encode()
     at = data.find(wanted)
     while at >= 0:
-        start = at
-        while padded and data[start - 1 : start] == b"/":
-            start -= 1
-        size = at + len(wanted) - start
-        if data[start - 2] & ~_REFERENCE in _SHORT and data[start - 1] == size:
-            return start
-        length = int.from_bytes(data[start - 4 : start], "little")
-        if data[start - 5] & ~_REFERENCE in _LONG and length == size:
+        start, size = at, len(wanted)
+        while not _is_string(data, start, size):
+            if not padded or data[start - 1 : start] != b"/":
+                break
+            start, size = start - 1, size + 1
+        else:
             return start
         at = data.find(wanted, at + 1)
     return None
+
+
+def _is_string(data: bytes, start: int, size: int) -> bool:
+    """Return whether marshal wrote a string of this size there."""
+    if data[start - 2] & ~_REFERENCE in _SHORT and data[start - 1] == size:
+        return True
+    length = int.from_bytes(data[start - 4 : start], "little")
+    return data[start - 5] & ~_REFERENCE in _LONG and length == size
