@@ -38,7 +38,7 @@ def run_page(home: Path) -> Mapping[str, object]:
     """Serve a full home and look at it."""
     place = Home(home / "home")
     with Store.open(place) as store:
-        full = fill(place, store, count=2_000)
+        full = fill(place, store, count=10_000)
     with chromium() as browser, ServedHome(place) as served, _visiting(browser, served) as visitor:
         figures: dict[str, float] = {
             **_opening(visitor),
