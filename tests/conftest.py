@@ -1,4 +1,4 @@
-"""What every test may use: a short task, its data made once, edits of its baseline."""
+"""Fixtures for all tests: small tasks, their data (made once), edits of a baseline."""
 
 import fcntl
 import signal
@@ -18,7 +18,6 @@ from trainer.task_kinds import load_task
 pytest_plugins = ["tests.longest_first", "tests.skips"]
 
 SHORT_TASK = Path(__file__).parent / "tasks" / "short"
-RUNG_TASK = Path(__file__).parent / "tasks" / "rung"
 DEAF_TASK = Path(__file__).parent / "tasks" / "deaf"
 UNHURRIED_TASK = Path(__file__).parent / "tasks" / "unhurried"
 SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"

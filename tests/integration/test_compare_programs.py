@@ -30,7 +30,7 @@ AGENT = ("--agent", "small")
 
 
 async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
-    """Be off by half for whoever is told to be bold, else by more."""
+    """Halve OFF if the prompt says to be bold, else raise it."""
     told = str(server.questions[-1]["messages"])
     found = re.search(r"OFF = (\d+)", told)
     assert found is not None

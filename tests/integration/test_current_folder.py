@@ -143,16 +143,8 @@ def test_the_demo_starts_nodes_that_import_nothing_from_there(
 def test_compare_programs_starts_nodes_that_import_nothing_from_there(
     traps: Traps, home: Path
 ) -> None:
-    words = (
-        "compare-programs",
-        "knobs",
-        "knobs",
-        *UNHURRIED_FLAGS,
-        "--for",
-        "10m",
-        "--block",
-        "5m",
-    )
+    spans = ("--for", "10m", "--block", "5m")
+    words = ("compare-programs", "knobs", "knobs", *UNHURRIED_FLAGS, *spans)
     begun = subprocess.Popen(
         [*ISOLATED, *words], env=environment(home), cwd=traps.folder, stderr=subprocess.PIPE
     )

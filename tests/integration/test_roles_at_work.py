@@ -33,7 +33,7 @@ def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path
     numbers = itertools.count(-1, -1)
 
     async def reply(server: LlmServer, request: web.Request) -> web.StreamResponse:
-        """Answer whoever is asked: an aim, the second of three, or another number."""
+        """Reply as the planner with an aim, as the reviewer with choice 2, else with a new OFF."""
         match server.questions[-1]["model"]:
             case "large":
                 answer = says(f"AIM: {AIM}")

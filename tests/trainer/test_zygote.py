@@ -291,14 +291,14 @@ def test_a_fork_measures_what_a_process_of_its_own_does_also_beside_a_hostile_fo
             fresh = await measure(is_fresh=True)
             forked = await measure()
             async with running(BOMBS) as hostile:
-                beside = await measure()
+                beside_hostile = await measure()
                 assert not hostile.has_ended
-            return [fresh, forked, beside]
+            return [fresh, forked, beside_hostile]
         finally:
             await runner.close()
 
-    fresh, forked, beside = asyncio.run(run())
-    for one in (forked, beside):
+    fresh, forked, beside_hostile = asyncio.run(run())
+    for one in (forked, beside_hostile):
         assert (fresh.status, one.status) == ("ok", "ok")
         assert (fresh.metric_nano, fresh.secret_nano) == (one.metric_nano, one.secret_nano)
         assert fresh.answers is not None

@@ -58,7 +58,11 @@ def _hide(path: str, source: str, shown: str) -> None:
 
 
 def _replace(path: str, data: bytes) -> None:
-    """Write a file anew: in place, what another process has just compiled would be spoilt."""
+    """Replace a file as a whole, with its owner and mode.
+
+    Writing in place would damage a file that another process has replaced since it was read.
+    There are thousands, and they can be compiled again, so nothing waits for the disk.
+    """
     before = os.stat(path)  # noqa: PTH116
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))  # noqa: PTH120
     try:

@@ -1,4 +1,4 @@
-"""What every test of the proving run has: sizes that are tried for a moment."""
+"""Makes the search for a model size short in all tests of the proving run."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from trainer.proving import sizing
 
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take two steps at a size: nothing here looks at how fast it is."""
+    """Train two steps at each size: no test here looks at the speed."""
     monkeypatch.setattr(sizing, "_STEPS", 2)
