@@ -186,6 +186,18 @@ def test_wsl_has_windows_own_libraries_whatever_else_is_installed(
     assert on_linux == tuple(Path("/lib", name) for name in nvidia._DRIVER_LIBRARIES)
 
 
+def test_libraries_are_found_by_the_loaders_path_as_in_pods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("libcuda.so.1", "libnvidia-gpucomp.so.580.95.05", "libcuda.so.580.95.05"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("LD_LIBRARY_PATH", f":{tmp_path / 'nowhere'}:{tmp_path}")
+    nvidia.driver_libraries.cache_clear()
+    found = nvidia.driver_libraries(tmp_path / "no WSL")
+    nvidia.driver_libraries.cache_clear()
+    assert {tmp_path / "libcuda.so.1", tmp_path / "libnvidia-gpucomp.so.580.95.05"} <= {*found}
+
+
 @pytest.mark.parametrize(
     ("files", "card", "expected"),
     [

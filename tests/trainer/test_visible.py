@@ -7,10 +7,19 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from trainer.cards.torch_build import Installed
 from trainer.language_model.data import TaskData
 from trainer.language_model.text.windows import shared_windows
-from trainer.sandbox.visible import INTERPRETER, PACKAGES, SHOWN_CODE, visible_tree
+from trainer.sandbox import visible
+from trainer.sandbox.visible import (
+    INTERPRETER,
+    PACKAGES,
+    SHOWN_CODE,
+    VisiblePath,
+    visible_tree,
+)
 
 SCAN_LIMIT_S = 60
 PIECE_TOKENS = 20_000  # enough of the training text: a world's documents are all alike
@@ -51,13 +60,27 @@ def test_such_a_window_would_be_found(short_data: TaskData, tmp_path: Path) -> N
 def test_only_named_packages_are_shown() -> None:
     shown = visible_tree().bindings
     packages = {binding.inside for binding in shown if binding.inside.startswith("/packages/")}
-    assert {path.removeprefix("/packages/").removesuffix(".py") for path in packages} <= {*PACKAGES}
+    allowed = {*PACKAGES, "nvidia"} if torch.version.cuda else {*PACKAGES}
+    assert {path.removeprefix("/packages/").removesuffix(".py") for path in packages} <= allowed
     assert "/packages/torch" in packages
     others = [binding for binding in shown if binding.inside not in packages]
     for binding in others:
         assert binding.inside == INTERPRETER or binding.inside.startswith(
             ("/python/lib/", "/lib/", "/lib64/", "/arnode/trainer/")
         )
+
+
+@pytest.mark.parametrize("cuda", [(13, 0), None])
+def test_a_build_for_cuda_finds_its_libraries_without_a_card(
+    cuda: tuple[int, int] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what pip brings on Linux, and loads on no device without them."""
+    (tmp_path / "nvidia").mkdir()
+    monkeypatch.setattr(visible, "_beside_torch", lambda: tmp_path)
+    monkeypatch.setattr(visible, "installed", lambda: Installed(version="2.13.0", cuda=cuda))
+    tree = visible_tree.__wrapped__()
+    shown = VisiblePath(tmp_path / "nvidia", "/packages/nvidia") in tree.bindings
+    assert shown == (cuda is not None)
 
 
 def test_the_harness_is_all_of_arnode_that_is_shown(files: list[Path]) -> None:

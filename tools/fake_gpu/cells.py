@@ -143,10 +143,10 @@ PARTS: Final = {
 
 
 def cells(parts: Sequence[str]) -> list[Cell]:
-    """Return the cells of these parts, all without any."""
+    """Return the cells of these parts."""
     with tempfile.TemporaryDirectory() as folder:
         task = load_pinned("nanochat", Path(folder))
-    return [cell for part in parts or PARTS for cell in PARTS[part](task)]
+    return [cell for part in parts for cell in PARTS[part](task)]
 
 
 def _changes(task: Task) -> Iterator[tuple[str, Sequence[Edit]]]:

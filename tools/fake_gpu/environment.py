@@ -125,7 +125,7 @@ def _install(python: Path) -> None:
     assert version is not None
     subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
     # `===` is the release itself, and no build of it with another label.
-    wanted = [f"torch==={version[1]}", "numpy", "setuptools"]
+    wanted = [f"torch==={version[1]}", "numpy", "setuptools", "tiktoken", "msgpack", "nvidia-ml-py"]
     pip = [str(python), "-m", "pip", "install", "--quiet", "--progress-bar", "on", *wanted]
     if subprocess.run(pip, check=False).returncode or not _is_for_cuda(python):
         raise ConfigurationError(
@@ -134,7 +134,8 @@ def _install(python: Path) -> None:
 
 
 def _is_for_cuda(python: Path) -> bool:
-    asked = [str(python), "-c", "import torch; raise SystemExit(torch.version.cuda is None)"]
+    asks = "import msgpack, pynvml, tiktoken, torch; raise SystemExit(torch.version.cuda is None)"
+    asked = [str(python), "-c", asks]
     return subprocess.run(asked, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 

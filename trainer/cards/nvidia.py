@@ -7,6 +7,7 @@ the same files are named to Landlock. Sources: NVIDIA container toolkit (device 
 """
 
 import functools
+import os
 import platform
 import re
 import shutil
@@ -19,8 +20,10 @@ from typing import Final
 
 from trainer.host.device import Device
 
-# What torch's wheels for CUDA depend on and what its compiler imports.
-PACKAGES: Final = ("triton", "nvidia", "cuda", "setuptools", "_distutils_hack", "packaging")
+# Without CUDA's libraries torch's wheels for it do not load, on whatever device they compute.
+LIBRARIES: Final = ("nvidia",)
+# What they need on a card, and what its compiler imports.
+PACKAGES: Final = ("triton", "cuda", "setuptools", "_distutils_hack", "packaging")
 _DISTRIBUTIONS = ("torch", "triton")  # whose entry points and versions are looked up
 _DRIVER_LIBRARIES = (
     "libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1",
@@ -114,6 +117,10 @@ def driver_libraries(wsl: Path = _WSL) -> tuple[Path, ...]:
 
 
 def _located(library: str) -> Path | None:
+    """Return where the loader finds a library: by LD_LIBRARY_PATH, as in pods, or in its cache."""
+    for folder in filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":")):
+        if found := sorted(Path(folder).glob(f"{library}*")):
+            return found[0]
     loader = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
     if loader is None:
         return None

@@ -87,12 +87,19 @@ class Proof:
             }
         return {
             "report": "arnode gpu-report 1",
-            "arnode": metadata.version("arnode"),
+            "arnode": _version(),
             "python": platform.python_version(),
             "cores": os.cpu_count(),
             "card": described,
             **asdict(self),
         }
+
+
+def _version() -> str:
+    try:
+        return metadata.version("arnode")
+    except metadata.PackageNotFoundError:  # proven from a checkout that is not installed
+        return "not installed"
 
 
 def as_proven(device: Device, folder: Path) -> Device:

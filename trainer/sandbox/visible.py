@@ -18,6 +18,7 @@ from pathlib import Path
 
 from protocol.errors import ConfigurationError
 from trainer.cards import nvidia
+from trainer.cards.torch_build import installed
 from trainer.sandbox.bytecode import hide_host_names
 from trainer.sandbox.landlock import LIST, READ, Access
 
@@ -155,6 +156,7 @@ def visible_tree(*, with_cuda: bool = False) -> VisibleTree:
         ),
         *_system_libraries(),
         *_packages(PACKAGES),
+        *(_packages(nvidia.LIBRARIES) if _is_built_for_cuda() else ()),
         *(VisiblePath(host, f"/arnode/{folder}") for folder, host in SHOWN_CODE.items()),
         *(_cuda() if with_cuda else ()),
     ]
@@ -207,6 +209,12 @@ def _packages(names: Iterable[str]) -> list[VisiblePath]:
         if path.exists():
             found.append(VisiblePath(path, f"/packages/{path.name}"))
     return found
+
+
+def _is_built_for_cuda() -> bool:
+    """Whether torch is: pip's own build for Linux, which without them does not load at all."""
+    found = installed()
+    return found is not None and found.cuda is not None
 
 
 def _beside_torch() -> Path:

@@ -19,7 +19,7 @@ CUresult CUDAAPI cuMemAlloc(CUdeviceptr *dptr, size_t bytesize);
 
 @pytest.fixture(scope="module")
 def all_cells() -> list[Cell]:
-    return cells([])
+    return cells([*PARTS])
 
 
 @pytest.fixture(scope="module")

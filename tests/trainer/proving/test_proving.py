@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from typing import cast
 
@@ -125,6 +126,17 @@ assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, 
     text = json.dumps(proof.report(None))
     assert str(Path.home()) not in text
     assert "masked" in text
+
+
+def test_a_report_is_written_from_a_checkout_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    proof = Proof(setting=Setting(hardware_class="cpu", driver="", torch="2.13.0"), steps=())
+    assert proof.report(None)["arnode"] == "not installed"
 
 
 def test_the_table_of_a_script_is_read_without_running_it() -> None:
