@@ -5,6 +5,7 @@ by `agent.worker.exchange`. Nothing is raised for an answer that does not come: 
 """
 
 import asyncio
+import gc
 import os
 import re
 import time
@@ -208,11 +209,14 @@ def _count(value: Any) -> int | None:
 
 def _import_quietly() -> ModuleType:
     os.environ.update(_QUIET)
+    gc.disable()  # nothing that is imported goes away: to look for it is a third of the work
     import litellm
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
     from agent.worker.transport import noting_client
 
+    gc.freeze()
+    gc.enable()
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     litellm.turn_off_message_logging = True

@@ -63,6 +63,7 @@ def test_a_find_is_carried_up_and_judged_there(
     assert "kinds of change, kept of those tried:" in answered(place, "insights", *sums).stdout
 
 
+@pytest.mark.soak
 def test_a_ladder_shares_the_time_and_ends_by_the_clock(tmp_path: Path, rung: str) -> None:
     place = tmp_path / "home"
     for task in ("sums", "rung"):  # time passes, not that of the processor

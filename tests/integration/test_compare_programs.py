@@ -55,6 +55,7 @@ def texts(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_blocks_alternate_and_what_they_brought_is_measured(
     tmp_path: Path, texts: Path, task: tuple[str, str]

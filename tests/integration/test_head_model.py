@@ -66,6 +66,7 @@ def test_without_another_budget_a_task_keeps_its_own(short_task: Task) -> None:
     assert with_budget(short_task, None) is short_task
 
 
+@pytest.mark.soak
 def test_a_replay_of_its_training_measures_the_same_public_figure(
     home: Path, tmp_path: Path
 ) -> None:

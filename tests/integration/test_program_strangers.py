@@ -117,6 +117,7 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strangers]:
         assert liar.end() == 0
 
 
+@pytest.mark.soak
 def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
     strangers: Strangers,
 ) -> None:

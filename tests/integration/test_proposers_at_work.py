@@ -129,6 +129,7 @@ def test_a_model_without_its_key_is_said_before_anything_starts(tmp_path: Path) 
     assert "gpt-5 needs an API key, and OPENAI_API_KEY is not set" in said
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Path) -> None:
     """Each is asked what is its to be asked, both are tried, and both stand apart afterwards."""

@@ -38,7 +38,11 @@ def alive(pids: set[int]) -> set[int]:
 
 
 @pytest.mark.parametrize(
-    ("paused_in", "is_told"), [(IN_SANDBOX, True), ("whole runs: four", False)]
+    ("paused_in", "is_told"),
+    [
+        (IN_SANDBOX, True),
+        pytest.param("whole runs: four", False, marks=pytest.mark.soak),
+    ],
 )
 def test_a_proving_run_is_paused_begun_anew_and_ended(
     home: Path, paused_in: str, is_told: bool

@@ -56,6 +56,7 @@ async def tell(peer: Program, *, secret: bytes | None, address: str | None) -> N
     )
 
 
+@pytest.mark.soak
 def test_a_js_peer_with_the_secret_dials_a_private_node_and_nobody_else_does(
     js_folder: Path, home: Home
 ) -> None:

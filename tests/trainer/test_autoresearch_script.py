@@ -33,6 +33,7 @@ def test_the_script_knows_nothing_of_arnode(seconds_task: Task) -> None:
         assert line in text
 
 
+@pytest.mark.soak
 def test_it_is_measured_and_audited_unmodified(outcomes: list[RunOutcome]) -> None:
     for outcome in outcomes:
         assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail
@@ -40,6 +41,7 @@ def test_it_is_measured_and_audited_unmodified(outcomes: list[RunOutcome]) -> No
     assert outcomes[0].audit is not None
 
 
+@pytest.mark.soak
 def test_it_trains_for_its_budget_and_learns(outcomes: list[RunOutcome]) -> None:
     for outcome in outcomes:
         assert 2000 <= outcome.ms < 20_000
@@ -47,6 +49,7 @@ def test_it_trains_for_its_budget_and_learns(outcomes: list[RunOutcome]) -> None
         assert outcome.metric_nano < 3_200_000_000  # an untrained model is worth 4.5 bits a byte
 
 
+@pytest.mark.soak
 def test_its_own_seed_does_not_hide_the_runs_seed(outcomes: list[RunOutcome]) -> None:
     # Rounded figures of two seeds fall together now and then; the losses printed do not.
     first, second = (re.findall(r"loss: (\d+\.\d+)", outcome.log_tail) for outcome in outcomes)
@@ -55,6 +58,7 @@ def test_its_own_seed_does_not_hide_the_runs_seed(outcomes: list[RunOutcome]) ->
     assert first[0] != second[0]
 
 
+@pytest.mark.soak
 def test_nothing_is_printed_after_the_weights_have_left(outcomes: list[RunOutcome]) -> None:
     for outcome in outcomes:
         assert "step 00000" in outcome.log_tail

@@ -92,6 +92,7 @@ def test_a_budget_of_tokens_has_a_part_by_seed(short_data: TaskData) -> None:
     assert not np.array_equal(found[0], found[2])
 
 
+@pytest.mark.soak
 def test_a_run_that_needs_more_than_has_come_is_run_again_when_it_has(
     seconds_task: Task, seconds_data: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
