@@ -1,6 +1,7 @@
 """Fixtures for all tests: small tasks, their data (made once), edits of a baseline."""
 
 import fcntl
+import gc
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,16 @@ SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"
 hypothesis.settings.register_profile("arnode", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=200)  # make soak
 hypothesis.settings.load_profile("arnode")
+
+# Of what is imported to collect all tests nothing is garbage: to look for it, then and in each test
+# later, is a fifth of the work.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
 
 # A shell that starts this with `&` has it, and all that it starts, ignore interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,11 +4,7 @@ import itertools
 import random
 
 import numpy as np
-import optuna
 import pytest
-from optuna.distributions import FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.trial import create_trial
 
 from agent.knobs.changes import Change, edits_of, trials
 from agent.knobs.effects import Effects
@@ -64,6 +60,12 @@ def measured(seen: list[tuple[dict[str, float], float]]) -> tuple[KnobImportance
 
 
 def test_the_order_and_the_shares_are_those_of_fanova() -> None:
+    # Here: what it imports in its turn takes seconds, in each worker.
+    import optuna
+    from optuna.distributions import FloatDistribution
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+    from optuna.trial import create_trial
+
     seen = tried(COUNT)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="minimize")
