@@ -60,31 +60,32 @@ _FAST_DEATHS = {
 }
 
 
+# While text is scored nobody has the calls with which these send a signal or set a timer, and the
+# script fails (`trainer.sandbox.gate`).
+_SCORED = ("claiming", "within an answer", "auditing")
+_SIGNALS = ("kill", "stop", "storm")
+
+
 def _as_first_process(stage: str, way: str) -> tuple[Status, str | None] | None:
     """How it ends where the kernel lets no signal of its own namespace kill or stop it."""
-    if way not in ("kill", "stop"):
+    if way not in ("kill", "stop") or stage in _SCORED:
         return None
-    ended, hung = _STAGES[stage]
-    match stage:
-        case "within the export":
-            return "crash", ended  # it ends with half of it sent
-        case "within an answer":
-            return "timeout", hung  # half of it is sent, and the next question awaited
-    return "ok", None
+    return ("crash", _STAGES[stage][0]) if stage == "within the export" else ("ok", None)
 
 
 def _deaths() -> Iterator[Attack]:
     for stage, (ended, hung) in _STAGES.items():
         for way in (*_DEATHS, *_HANGS):
+            # Whoever closes the channel and lives on has ended: nothing more can come.
+            ends = way in (*_DEATHS, "close") or (stage in _SCORED and way in _SIGNALS)
             yield Attack(
                 name="die",
-                # Whoever closes the channel and lives on has ended: nothing more can come.
-                status="crash" if way in (*_DEATHS, "close") else "timeout",
-                reason=ended if way in (*_DEATHS, "close") else hung,
+                status="crash" if ends else "timeout",
+                reason=ended if ends else hung,
                 values={"STAGE": stage, "WAY": way},
                 is_fast=(stage, way) in _FAST_DEATHS,
                 is_audited=stage == "auditing",
-                hangs_at="" if way in (*_DEATHS, "close") else stage,
+                hangs_at="" if ends else stage,
                 as_first_process=_as_first_process(stage, way),
             )
     yield Attack(name="die", values={"STAGE": "after the export", "WAY": "hang"}, is_fast=False)
