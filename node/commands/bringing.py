@@ -109,6 +109,10 @@ def pi(folder: Path, into: Path | None, as_json: bool) -> None:
 @click.option("--metric", required=True, help="What the number is called.")
 @click.option("--direction", type=click.Choice(["min", "max"]), required=True)
 @click.option(
+    "--unit", default="",
+    help="The unit it is told in, as ms; one printed in another of its kind is converted.",
+)  # fmt: skip
+@click.option(
     "--with", "beside", type=click.Path(path_type=Path), multiple=True,
     help="A file or folder that the command needs and does not name.",
 )  # fmt: skip
@@ -119,13 +123,20 @@ def init(
     command: str,
     metric: str,
     direction: Literal["min", "max"],
+    unit: str,
     beside: tuple[Path, ...],
     into: Path | None,
     as_json: bool,
 ) -> None:
     """Make a task of a file and a command that is run in this folder: self-scored."""
     draft = of_command.draft_of(
-        targets, command, metric=metric, direction=direction, root=Path.cwd(), beside=beside
+        targets,
+        command,
+        metric=metric,
+        direction=direction,
+        unit=unit,
+        root=Path.cwd(),
+        beside=beside,
     )
     _write(draft, into, as_json)
 

@@ -63,7 +63,9 @@ def test_init_makes_a_task_of_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(FOLDERS / "command")
     into = tmp_path / "made"
     line = ["--target", "fit.py", "--eval", "python score.py", "--metric", "error"]
-    ran("init", *line, "--direction", "min", "--into", str(into))
+    ran("init", *line, "--direction", "min", "--unit", "ms", "--into", str(into))
+    assert 'UNIT = "ms"' in (into / "measure.py").read_text()
+    assert 'unit = "ms"' in (into / "task.toml").read_text()
     assert sorted(path.name for path in into.iterdir()) == [
         "fit.py", "judge.py", "measure.py", "points.py", "program.md", "reporting.py", "score.py",
         "task.toml",

@@ -33,11 +33,13 @@ def draft_of(
     metric: str,
     direction: Direction,
     root: Path,
+    unit: str = "",
     beside: Sequence[Path] = (),
 ) -> Draft:
     """Return the task of edited files and a command that is run in the folder `root`.
 
-    `beside` are files and folders that the command needs and does not name.
+    `unit` is what the figure is told in, where it has one; `beside` are files and folders that the
+    command needs and does not name.
 
     Raises:
         UsageError: a file is not there, or outside the folder.
@@ -59,11 +61,11 @@ def draft_of(
         name=f"{first.stem}-{metric}",
         title=f"{first.name}: {'lower' if direction == 'min' else 'raise'} {metric}",
         script="command",
-        settings={"COMMAND": command, "TOLD": metric},
+        settings={"COMMAND": command, "TOLD": metric, "UNIT": unit},
         editable=editable,
         files={name: file for name, file in fixed.items() if name not in editable},
         metric=safe_figure(metric),
-        unit=metric,
+        unit=unit or metric,
         direction=direction,
         limit_s=_LIMIT_S,
         toolchains=toolchains_of([command], _shell_scripts(fixed.values())),

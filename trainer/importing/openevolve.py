@@ -69,6 +69,7 @@ def read(folder: Path) -> Draft:
         settings={
             "PROGRAM": program.name,
             "THRESHOLDS": thresholds,
+            "IS_COMBINED": _METRIC in read_text(evaluator),
             "FEATURES": _features(config),
         },
         editable={program.name: program},

@@ -8,6 +8,7 @@ from protocol.errors import UsageError
 from tests.trainer.importing.brought import FOLDERS, Brought, brought, measured
 from trainer.importing.command import draft_of
 from trainer.importing.draft import Draft
+from trainer.importing.scripts import command
 
 LINE = FOLDERS / "command"
 
@@ -16,6 +17,13 @@ def drafted(command: str = "python score.py", metric: str = "error") -> Draft:
     return draft_of(
         [LINE / "fit.py"], command, metric=metric, direction="min", root=LINE, beside=[]
     )
+
+
+def told_of(printed: str, monkeypatch: pytest.MonkeyPatch) -> float | None:
+    """Return what is read of a command's output as its score."""
+    monkeypatch.setattr(command, "TOLD", "score")
+    told = {**command._tabled(printed), **command._named(printed)}
+    return told.get("score")
 
 
 @pytest.fixture
@@ -53,6 +61,81 @@ def test_a_number_is_read_however_it_is_told(
     program = f"print({printed!r}.replace('\\\\n', chr(10)))\n"
     figures, said = measured(line, tmp_path, changed={"score.py": program})
     assert figures == {"error": figure}, said
+
+
+@pytest.mark.parametrize(
+    ("printed", "figure"),
+    [
+        ("score: 12.5ms", 12.5), ("score: 0.95s", 0.95), ("score=1.5e-3s", 0.0015),
+        ("score: 3.25x", 3.25), ("score: 1.5k", 1500.0), ("score: 12 ms", 12.0),
+        ("score: 93.5%", 93.5), ("score: 1_000", 1000.0), ("score: 1,234.5", 1234.5),
+        ("score: 1,234,567", 1_234_567.0), ("score: -.5", -0.5), ("score: +2.", 2.0),
+        ("Score is 0.4.", 0.4), ("score 0.4", 0.4), ('"score": 0.4,', 0.4), ("score\t=\t4", 4.0),
+        ("step 3 score: 0.4 lr=0.1", 0.4), ("score: 0.4 (best 0.3)", 0.4),
+        ("score: 0.4 | acc: 0.9", 0.4), ("score: 0.4 steps/s", 0.4), ("score: 2 MB", 2.0),
+        ("\x1b[32mscore: 0.25\x1b[0m", 0.25), ("\x1b[1mscore\x1b[0m: 0.25", 0.25),
+        ("10% score: 0.9\r20% score: 0.8\r", 0.8), ("score: 0.9\nscore: 0.8\ndone", 0.8),
+        ('{"score": 0.9, "acc": 0.1}', 0.9), ('{"score": 0.9}\n{"acc": 0.1}', 0.9),
+        ('{"mine": {"score": 0.9}}', 0.9), ("the score of 3 runs\nscore: 7", 7.0),
+        ("highscore: 3\n0.25", 0.25), ("3\n0.25 s", 0.25),
+    ],
+)  # fmt: skip
+def test_a_number_is_read_whole(
+    printed: str, figure: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert told_of(printed, monkeypatch) == figure
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "score: 0,5", "score: 1,2345", "score: 1.234,5", "score: 1,234", "score: 1.2.3",
+        "score: 0x1F", "score: 12:30", "score: 2024-01-02", "score: 3/4", "score: 1e",
+        "score: 5abc", "score: 12.5ms/step", "score: 0.4 0.5", "score: 0.4 ± 0.1",
+        "score: 0.4 -> 0.3", "score: 0.4 (0.5)", "score: 4 of 5", "score: 0.4 score: 0.5",
+        "score: 1e999", "score: nan", "score: inf", "score: -inf", "score: None",
+        "score: null", "score: FAILED",
+        "score FAILED", "score:", "score: True", "score: [0.4]", "score: \u22120.4", "0.5\nnan",
+        "0.5\nNone", '{"score": NaN}', '{"score": null}', '{"score": "0.5"}', '{"score": true}',
+        '{"score": [0.5]}', "nothing",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("before", ["", "score: 0.5\n", '{"score": 0.5}\n'])
+def test_what_is_no_whole_number_is_none_whatever_was_told_before(
+    printed: str, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names_it = "score" in printed
+    assert told_of(before + printed, monkeypatch) == (0.5 if before and not names_it else None)
+
+
+@pytest.mark.parametrize(
+    ("unit", "printed", "figure"),
+    [
+        ("ms", "0.95s", 950.0), ("ms", "12", 12.0), ("s", "250 µs", 0.00025), ("MB", "2GB", 2000.0),
+        ("ms", "2 MB", None), ("bits", "2 ms", None), ("bits", "2", 2.0), ("", "2 ms", 2.0),
+    ],
+)  # fmt: skip
+def test_a_unit_is_converted_to_the_tasks(
+    unit: str, printed: str, figure: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "UNIT", unit)
+    assert told_of(f"score: {printed}", monkeypatch) == pytest.approx(figure)
+
+
+@pytest.mark.parametrize(
+    ("last", "figure"),
+    [("0.5", 0.5), ("nan", None), ("", None), ("0x1F", None), ("1,234.5", None), ("0.5s", None)],
+)
+def test_of_marked_lines_the_last_counts_too(last: str, figure: float | None) -> None:
+    assert command._marked(f"METRIC score=0.4\nMETRIC score={last}\n").get("score") == figure
+
+
+def test_the_line_that_has_no_number_is_shown(line: Brought, tmp_path: Path) -> None:
+    figures, said = measured(
+        line, tmp_path, changed={"score.py": "print('error: 0.4'); print('error: nan (diverged)')"}
+    )
+    assert figures is None
+    assert "no figure of error can be read from 'error: nan (diverged)'" in said
 
 
 @pytest.mark.parametrize("program", ["print('nothing')", "print('nan')", "raise SystemExit(3)"])

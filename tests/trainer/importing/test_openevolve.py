@@ -86,6 +86,48 @@ def test_an_evaluator_that_names_an_error_gives_no_figure(
 
 
 @pytest.mark.parametrize(
+    "score",
+    ["float('nan')", "float('inf')", "-float('inf')", "None", "'0.9'", "''", "True", "[0.9]", "{}",
+     "10**400", "numpy.float32('nan')", "complex(1)"],
+)  # fmt: skip
+def test_a_score_that_is_no_finite_number_fails_whatever_else_is_told(
+    unstaged: Brought, tmp_path: Path, score: str
+) -> None:
+    evaluator = (
+        f"import numpy\ndef evaluate(path):\n    return {{'combined_score': {score}, 'a': 26.0}}\n"
+    )
+    figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": evaluator})
+    assert figures is None
+    assert "the evaluator told no finite combined_score, but ['a']" in said
+
+
+@pytest.mark.parametrize(
+    ("table", "score"),
+    [
+        ("{'a': 1.0, 'b': 3.0, 'told': 'well', 'valid': True, 'none': None}", 2.0),
+        ("{'a': 1.0, 'b': float('nan')}", None),
+        ("{'a': 1.0, 'b': numpy.float32('inf')}", None),
+    ],
+)
+def test_a_mean_stands_for_the_score_only_where_the_evaluator_has_none(
+    tmp_path: Path, table: str, score: float | None
+) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    text = f"import numpy\ndef evaluate(path):\n    return {table}\n"
+    (folder / "evaluator.py").write_text(text)
+    made = brought(openevolve.read(folder), tmp_path / "made")
+    figures, _ = measured(made, tmp_path)
+    assert figures == (None if score is None else {"combined_score": score})
+
+
+def test_a_score_that_is_missing_fails(unstaged: Brought, tmp_path: Path) -> None:
+    told = unstaged.text("evaluator.py").replace('"combined_score": score, ', "")
+    figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": told})
+    assert figures is None
+    assert "told no finite combined_score" in said
+
+
+@pytest.mark.parametrize(
     "claim",
     [
         None, [], {}, {"combined_score": True, "stages_missed": 0},

@@ -48,6 +48,23 @@ def test_what_breaks_gives_no_figure(halves: Brought, tmp_path: Path) -> None:
     assert "TypeError" in said
 
 
+@pytest.mark.parametrize("score", ["NaN", "null", '"0.9"', "true", "Infinity", "[0.9]"])
+def test_a_score_that_is_no_finite_number_fails_whatever_is_public(
+    halves: Brought, tmp_path: Path, score: str
+) -> None:
+    written = f"""
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[-1])
+folder.mkdir(exist_ok=True)
+(folder / "correct.json").write_text('{{"correct": true}}')
+public = '{{"combined_score": 0.9}}'
+(folder / "metrics.json").write_text(f'{{{{"combined_score": {score}, "public": {{public}}}}}}')
+"""
+    figures, said = measured(halves, tmp_path, changed={"evaluate.py": written})
+    assert figures is None
+    assert "told no finite combined_score" in said
+
+
 @pytest.mark.parametrize("gone", ["evaluate.py", "initial.py"])
 def test_what_is_no_such_folder_is_told_in_one_line(tmp_path: Path, gone: str) -> None:
     folder = copied("shinka", "halves", tmp_path)

@@ -1,12 +1,13 @@
 """Runs a command that prints a number, then checks if there are any, and prints one line."""
 
 import json
+import math
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 from trainer.importing.scripts.reporting import begin, fail, finish, numbers_of, python_on_path
 
@@ -14,11 +15,38 @@ COMMAND = "sh measure.sh"
 CHECKS = ""
 METRIC = "seconds"
 TOLD = "seconds"  # as the command calls it
+UNIT = ""  # of the figure: others of its kind are converted to it; empty: as it is printed
 GUARDS: tuple[str, ...] = ()
 DIVISOR = 1.0
 IS_MARKED = False  # whether figures stand in lines of `METRIC name=value` alone
+
+_SECONDS = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "secs": 1.0,
+    "second": 1.0, "seconds": 1.0, "min": 60.0, "mins": 60.0, "minutes": 60.0, "h": 3600.0,
+}  # fmt: skip
+_BYTES = {
+    "B": 1.0, "bytes": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+    "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40,
+}  # fmt: skip
+_UNITS = {
+    **{name: ("time", size) for name, size in _SECONDS.items()},
+    **{name: ("size", size) for name, size in _BYTES.items()},
+    "%": ("percent", 1.0),
+    "x": ("factor", 1.0),
+}
+_THOUSANDS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+
 _FOR_A_SHELL = re.compile(r"[|&;<>()$`*?~{}\[\]\n]")
-_NUMBER = r"[-+]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_COMMAS = r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}"  # not 1,234: elsewhere that is 1.234
+_NUMBER = rf"[-+]?(?:{_COMMAS}|\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_UNIT = "|".join(sorted((*_UNITS, *_THOUSANDS), key=len, reverse=True))
+_FIGURE = re.compile(rf"({_NUMBER})(?: ?({_UNIT})(?![\w/%]))?")
+_END = re.compile(r"$|\.?(?=$|\s)|[\s,;|)\]}\"']")
+# A second figure, which may be the right one: `0.4 0.5`, `0.4 ± 0.1`, `0.4 -> 0.3`, `0.4 (0.5)`.
+_ANOTHER = re.compile(r"(?:\W|to\b|of\b|vs\b)*\d")
+_ALONE = re.compile(rf"{_FIGURE.pattern}|[-+]?(?:nan|inf\w*|none|null)", re.IGNORECASE)
+_NO_NUMBERS = ("nan", "inf", "none", "null", "fail", "error")
 
 
 def main() -> None:
@@ -26,8 +54,14 @@ def main() -> None:
     python_on_path()
     output = _run(COMMAND, seed)
     told = _marked(output) if IS_MARKED else {**_tabled(output), **_named(output)}
-    if TOLD in told:
-        told[METRIC] = told[TOLD]
+    if TOLD not in told:
+        line = None if IS_MARKED else _last_line(output)
+        fail(
+            f"no line tells {TOLD}"
+            if line is None
+            else f"no figure of {TOLD} can be read from {line.strip()[:200]!r}"
+        )
+    told[METRIC] = told[TOLD]
     if CHECKS:
         _run(CHECKS, seed)
     finish(told, metric=METRIC, guards=GUARDS, divisor=DIVISOR)
@@ -58,41 +92,88 @@ def _arguments(command: str) -> list[str]:
 
 def _marked(output: str) -> dict[str, float]:
     """Return figures of lines `METRIC name=value`; of a name's several the last counts."""
-    found = re.findall(r"^METRIC\s+([\w.µ]+)=(\S+)\s*$", output, flags=re.MULTILINE)
-    return _safe({name: value for name, value in found if not value.lower().startswith("0x")})
+    found = dict(re.findall(r"^METRIC\s+([\w.µ]+)=(.*)$", output, flags=re.MULTILINE))
+    numbers: dict[object, object] = {}
+    for name, text in found.items():
+        if re.fullmatch(_NUMBER, text.strip()) and "," not in text:
+            numbers[name] = float(text)
+    return numbers_of(numbers)
 
 
 def _named(output: str) -> dict[str, float]:
-    """Return the figure of the last line that names it, else the last line that is a number."""
-    name = re.escape(TOLD)
-    lines = re.findall(
-        rf"(?<!\w){name}\"?\s*[:=]?\s*({_NUMBER})(?!\w)", output, flags=re.IGNORECASE
-    )
-    if not lines:
-        lines = re.findall(rf"^\s*({_NUMBER})\s*$", output, flags=re.MULTILINE)
-    return _safe({TOLD: re.sub("[_,]", "", lines[-1])}) if lines else {}
+    """Return the figure of the last line that tells it, if there is one in it."""
+    line = _last_line(output)
+    figures = set() if line is None else set(_figures(line))
+    figure = figures.pop() if len(figures) == 1 else None
+    return {} if figure is None else {TOLD: figure}
 
 
 def _tabled(output: str) -> dict[str, float]:
-    """Return the figures of the last line that is a JSON table."""
+    """Return the other figures of the last line that is a JSON table."""
     for line in reversed(output.splitlines()):
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            return numbers_of(value)
+        table = _table(line)
+        if table is not None:
+            return {name: value for name, value in numbers_of(table).items() if name != TOLD}
     return {}
 
 
-def _safe(texts: Mapping[str, str]) -> dict[str, float]:
-    numbers: dict[object, object] = {}
-    for name, text in texts.items():
-        try:
-            numbers[name] = float(text)
-        except ValueError:
-            continue
-    return numbers_of(numbers)
+def _last_line(output: str) -> str | None:
+    """Return the last line that names the figure; else the last that is nothing but a number, or
+    says that there is none.
+    """
+    lines = re.split(r"[\r\n]+", _COLOURS.sub("", output))
+    naming = [line for line in lines if any(True for _ in _texts(line))]
+    alone = [
+        line
+        for line in lines
+        if re.fullmatch(
+            rf"{_FIGURE.pattern}|[-+]?(?:nan|inf\w*|none|null)", line.strip(), re.IGNORECASE
+        )
+    ]
+    return next(reversed(naming or alone), None)
+
+
+def _figures(line: str) -> Iterator[float | None]:
+    """Yield what a line tells as the figure, None for what is no number."""
+    table = _table(line)
+    if table is not None and TOLD in table:
+        yield numbers_of({TOLD: table[TOLD]}).get(TOLD)
+        return
+    for text in list(_texts(line)) or [line.strip()]:
+        yield _figure(text)
+
+
+def _texts(line: str) -> Iterator[str]:
+    """Yield what stands behind the figure's name, wherever a line tells it."""
+    words = "|".join(_NO_NUMBERS)
+    behind = rf"\"?(?:\s*[:=]\s*|\s+is\s+|\s+(?=[-+.\d]|(?:{words})))"
+    for found in re.finditer(rf"(?<!\w){re.escape(TOLD)}{behind}", line, flags=re.IGNORECASE):
+        yield line[found.end() :]
+
+
+def _figure(text: str) -> float | None:
+    """Return the number at the beginning of a text: all of it, with its unit, or None."""
+    found = _FIGURE.match(text)
+    if found is None or not _END.match(text, found.end()) or _ANOTHER.match(text, found.end()):
+        return None
+    number, unit = float(re.sub("[_,]", "", found[1])), found[2]
+    if unit in _THOUSANDS:
+        number, unit = number * _THOUSANDS[unit], None
+    if unit and UNIT and unit != UNIT:
+        (kind, size), (wanted, divisor) = _UNITS[unit], _UNITS.get(UNIT, ("", 1.0))
+        if kind != wanted:
+            return None
+        number *= size / divisor
+    return number if math.isfinite(number) else None
+
+
+def _table(line: str) -> dict[object, object] | None:
+    """Return a line that is a JSON table, None for another one."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 if __name__ == "__main__":

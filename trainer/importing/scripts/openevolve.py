@@ -1,6 +1,7 @@
 """Runs an evaluator of OpenEvolve on the program beside it, and prints one line of figures."""
 
 import importlib.util
+import math
 import sys
 import types
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ GUARDS: tuple[str, ...] = ()
 DIVISOR = 1.0
 # A stage is run if the one before reached its threshold; without thresholds there are no stages.
 THRESHOLDS: tuple[float, ...] = ()
+IS_COMBINED = False  # whether the evaluator combines a score, so that one without it has failed
 # What describes a program and counts nothing where the evaluator combines no score itself.
 FEATURES: tuple[str, ...] = ()
 _MISSED = "stages_missed"
@@ -40,7 +42,8 @@ def main() -> None:
         numbers = _figures(evaluator.evaluate(program))
     else:
         numbers = _staged([stage for stage in stages if stage is not None], program)
-    numbers.setdefault(METRIC, _score(numbers))
+    if not IS_COMBINED or numbers.get(_MISSED):
+        numbers.setdefault(METRIC, _score(numbers))
     finish(numbers, metric=METRIC, guards=GUARDS, divisor=DIVISOR)
 
 
@@ -52,7 +55,7 @@ def _staged(stages: list[types.FunctionType], program: str) -> dict[str, float]:
         numbers |= _figures(stage(program))
         missed -= 1
         threshold = THRESHOLDS[number] if number < len(THRESHOLDS) else None
-        if threshold is None or _score(numbers) < threshold:
+        if threshold is None or not _score(numbers) >= threshold:
             break
     return {**numbers, _MISSED: float(missed)}
 
@@ -64,7 +67,24 @@ def _figures(result: object) -> dict[str, float]:
     error = table.get("error")
     if (isinstance(error, str) and error) or table.get("timeout") is True:
         fail(f"the evaluator says: {error or 'it took too long'}")
-    return {name: value for name, value in numbers_of(table).items() if name != "error"}
+    numbers = numbers_of(table)
+    # What is no finite number spoils the score, whether it is the score or part of a mean.
+    spoilt = {name for name, value in table.items() if name == METRIC or _is_number(value)}
+    numbers |= dict.fromkeys(spoilt - numbers.keys(), math.nan)
+    return {name: number for name, number in numbers.items() if name != "error"}
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is meant as a figure, finite or not."""
+    if isinstance(value, bool | str | bytes):
+        return False
+    try:
+        float(value)  # type: ignore[arg-type] # numbers of numpy are none of Python's
+    except (TypeError, ValueError):
+        return False
+    except OverflowError:
+        return True
+    return True
 
 
 def _score(numbers: Mapping[str, float]) -> float:

@@ -57,8 +57,9 @@ def finish(
     """Print the figures that the task asks for, and end."""
     figures = {}
     for name in (metric, *guards):
-        if name not in numbers:
-            fail(f"the evaluator told no finite {name}, but {sorted(numbers) or 'nothing'}")
+        if not math.isfinite(numbers.get(name, math.nan)):
+            told = {each: number for each, number in numbers.items() if math.isfinite(number)}
+            fail(f"the evaluator told no finite {name}, but {sorted(told) or 'nothing'}")
         figures[name] = numbers[name]
     figures[metric] /= divisor
     sys.stdout.flush()
