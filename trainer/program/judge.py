@@ -209,7 +209,7 @@ def verdict_of(payload: bytes) -> Verdict:
         match json.loads(payload):
             case {"wrong": str() as wrong}:
                 return Verdict(wrong=wrong)
-            case {"figures": dict() as said}:
+            case {"figures": dict() as said} if set(map(type, said.values())) <= {int, float}:
                 figures = {str(name): float(figure) for name, figure in said.items()}
             case _:
                 return Verdict(wrong="the judge says nothing of it")

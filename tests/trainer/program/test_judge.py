@@ -61,7 +61,9 @@ def check(instance, answer):
     if answer == "text":
         return "0.0"
     if answer == "words":
-        return {"error": "none"}
+        return {"error": "3.5"}
+    if answer == "truth":
+        return {"error": answer == "truth"}
     if answer == "many":
         return {str(number): 0.0 for number in range(100)}
     if answer in ("nan", "inf"):
@@ -141,7 +143,8 @@ REFUSED = {
     "memory": "checking it takes more memory than the judge has",
     "bytes": "checking it takes more memory than the judge has",
     "text": "the judge stumbled over it: TypeError: check must return",
-    "words": "the judge stumbled over it: ValueError",
+    "words": "the judge stumbled over it: TypeError: check returned '3.5' as error, which is no n",
+    "truth": "the judge stumbled over it: TypeError: check returned True as error, which is no n",
     "many": "the judge stumbled over it: TypeError: check must return",
     "nan": "the judge's figures of it are not finite",
     "inf": "the judge's figures of it are not finite",
@@ -224,6 +227,8 @@ def test_a_judge_that_an_answer_takes_over_is_the_next_ones_as_it_was(
         b'{"figures": {"error": null}}',
         b'{"figures": {"error": []}}',
         b'{"figures": {"error": "zero"}}',
+        b'{"figures": {"error": "3.5"}}',
+        b'{"figures": {"error": true}}',
         b'{"figures": {"error": NaN}}',
         b'{"figures": {"error": "inf"}}',
         b'{"figures": {"error": 1' + b"0" * 400 + b"}}",

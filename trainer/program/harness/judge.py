@@ -179,4 +179,8 @@ def _checked(figures: object) -> dict[str, float]:
     """Return what a judge said. Raises TypeError for what are no numbers by name."""
     if not isinstance(figures, dict) or len(figures) > _MOST_FIGURES:
         raise TypeError("check must return {name: number}")
+    for name, figure in figures.items():
+        is_truth = isinstance(figure, bool) or str(getattr(figure, "dtype", "")).endswith("bool")
+        if is_truth or isinstance(figure, str | bytes):
+            raise TypeError(f"check returned {figure!r} as {name}, which is no number")
     return {str(name): float(figure) for name, figure in figures.items()}
