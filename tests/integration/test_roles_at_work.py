@@ -27,6 +27,7 @@ def _program_in(system: str) -> str:
     return system.partition("# The owner's program")[2].partition("# How a change")[0]
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path) -> None:
     before = len(steps_of(copied))

@@ -37,6 +37,7 @@ async def until_met(node: Place) -> dict[str, Any]:
     return dict(node.look()["met"])
 
 
+@pytest.mark.soak
 def test_two_that_know_nobody_find_each_other_and_share_what_they_have(
     js_folder: Path, tmp_path: Path
 ) -> None:

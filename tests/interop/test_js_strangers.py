@@ -219,6 +219,7 @@ def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
 
 
 # Each peer is busy for longer before it reads what it is told.
+@pytest.mark.soak
 @pytest.mark.parametrize("peers", [4, pytest.param(10, marks=pytest.mark.soak)])
 def test_a_peer_of_another_network_is_told_so_and_disconnected_at_once(
     js_folder: Path, tmp_path: Path, peers: int
@@ -237,6 +238,7 @@ def test_a_peer_of_another_network_is_told_so_and_disconnected_at_once(
         run(partial(test, node), PATIENCE_S)
 
 
+@pytest.mark.soak
 def test_who_asks_little_waits_for_hardly_any_of_those_who_ask_much(
     js_folder: Path, tmp_path: Path
 ) -> None:

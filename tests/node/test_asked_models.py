@@ -102,6 +102,7 @@ def noted(outcome: RunOutcome) -> list[Any]:
     return [json.loads(one.removeprefix("NOTED ")) for one in lines]
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(probe_tier().name != "full", reason="no sandbox here has a network of its own")
 def test_a_program_asks_the_nodes_model_with_clients_of_its_own(home: Home, tmp_path: Path) -> None:
     task = task_of(tmp_path)

@@ -24,6 +24,7 @@ def test_a_night_comes_nearly_as_far_as_believing_everything_and_never_takes_in_
     assert sum(one.false for one in believed) >= 0.5 * sum(one.adopted for one in believed)
 
 
+@pytest.mark.soak
 def test_a_week_comes_as_far() -> None:
     runs = 7 * RUNS_A_NIGHT
     weeks = [Node(Machine(random.Random(n))).work(runs) for n in range(WEEKS)]
@@ -52,6 +53,7 @@ def test_liars_are_soon_heard_last(liars: int, most_wasted: float) -> None:
     assert 0 < wasted <= 1.2 * most_wasted * spent  # the bench has the narrow interval
 
 
+@pytest.mark.soak
 def test_eight_nodes_are_several_times_as_fast_as_one_and_liars_hold_them_up_little() -> None:
     alone, together, with_liars = (_runs_to_both(*who) for who in ((1, 0), (8, 0), (8, 3)))
     assert alone[0] >= 2.5 * together[0]
