@@ -25,15 +25,13 @@ class Hours(NamedTuple):
 
     def next(self, now: datetime) -> tuple[datetime, datetime]:
         """Return when they begin and end: those that are just now, else the next ones."""
-        begins, ends = (
-            now.replace(hour=one.hour, minute=one.minute, second=0, microsecond=0) for one in self
-        )
-        if ends <= begins:
-            ends += timedelta(days=1)
-        day = timedelta(days=1)
-        if now < ends - day:  # they began yesterday
-            return begins - day, ends - day
-        return (begins, ends) if now < ends else (begins + day, ends + day)
+        for days in (-1, 0, 1):  # they may have begun yesterday
+            ends_later = self.end <= self.begin
+            begins = _shown(self.begin, now, days)[0]
+            ends = _shown(self.end, now, days + ends_later)[-1]
+            if now < ends:
+                break
+        return begins, ends
 
 
 def parse_hours(text: str) -> Hours:
@@ -77,10 +75,10 @@ def moment_before(text: str, now: datetime) -> datetime:
     try:
         if _DAY_TIME.fullmatch(wanted):
             hour, minute = map(int, wanted.split(":"))
-            moment = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-            return moment if moment <= now else moment - timedelta(days=1)
+            clock = time(hour, minute)
+            return max(one for days in (-1, 0) for one in _shown(clock, now, days) if one <= now)
         if _DATE.fullmatch(wanted):
-            moment = datetime.fromisoformat(wanted).replace(tzinfo=now.tzinfo)
+            moment = _at(datetime.fromisoformat(wanted), now)
         else:
             moment = now - timedelta(seconds=parse_duration(wanted))
     except (ValueError, UsageError, OverflowError) as fault:
@@ -94,12 +92,29 @@ def seconds_until(text: str, now: datetime) -> float:
     """Return the seconds until the next time that the clock shows `HH:MM`."""
     try:
         hour, minute = (int(part) for part in text.split(":"))
-        target = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+        clock = time(hour, minute)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"`{_short(text)}` is no time of day", "write it like 07:00") from error
-    if target <= now:
-        target += timedelta(days=1)
+    target = min(one for days in (0, 1) for one in _shown(clock, now, days) if one > now)
     return (target - now).total_seconds()
+
+
+def _shown(clock: time, now: datetime, days: int) -> tuple[datetime, datetime]:
+    """Return when the clock on the wall shows a time, so many days after today.
+
+    Twice the same, unless it is put back on that day and shows it twice.
+    """
+    wall = datetime.combine(now.date() + timedelta(days=days), clock)
+    return _at(wall, now), _at(wall.replace(fold=1), now)
+
+
+def _at(wall: datetime, now: datetime) -> datetime:
+    """Return the moment of a time on the wall, where `now` is: by the rules of this machine's zone,
+    which has another offset in summer.
+    """
+    if now.utcoffset() == now.astimezone().utcoffset():
+        return wall.astimezone()
+    return wall.replace(tzinfo=now.tzinfo)
 
 
 def _short(text: str) -> str:

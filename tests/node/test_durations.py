@@ -1,7 +1,9 @@
 """Spans and times of day as people write them."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from time import tzset
 
 import pytest
 
@@ -45,6 +47,57 @@ def test_a_span_of_nothing_or_for_ever_is_none(text: str) -> None:
 )
 def test_a_time_of_day_is_the_next_one(text: str, seconds: float) -> None:
     assert seconds_until(text, NOON) == seconds
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine in a zone whose clock goes forward on 29 March 2026 and back on 25 October."""
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    tzset()
+    yield
+    monkeypatch.undo()
+    tzset()
+
+
+@pytest.mark.parametrize(
+    ("now", "text", "hours"),
+    [
+        ("2026-03-28T22:00", "07:00", 8),
+        ("2026-10-24T22:00", "07:00", 10),
+        ("2026-10-25T02:30", "02:45", 0.25),  # the first time that the clock shows it
+        ("2026-10-25T02:50", "02:45", 11 / 12),  # the second
+        ("2026-06-01T22:00", "07:00", 9),
+    ],
+)
+@pytest.mark.usefixtures("berlin")
+def test_a_time_of_day_is_on_the_clock_also_when_that_is_changed(
+    now: str, text: str, hours: float
+) -> None:
+    moment = datetime.fromisoformat(now).astimezone()
+    assert seconds_until(text, moment) == pytest.approx(hours * 3600)
+
+
+@pytest.mark.parametrize(
+    ("now", "text", "hours"),
+    [
+        ("2026-03-29T09:00", "22:00", 10),
+        ("2026-10-25T09:00", "22:00", 12),
+        ("2026-10-25T09:00", "2026-10-24 22:00", 12),
+        ("2026-10-25T09:00", "11h", 11),
+    ],
+)
+@pytest.mark.usefixtures("berlin")
+def test_so_is_a_moment_before(now: str, text: str, hours: float) -> None:
+    moment = datetime.fromisoformat(now).astimezone()
+    assert moment - moment_before(text, moment) == timedelta(hours=hours)
+
+
+@pytest.mark.usefixtures("berlin")
+def test_so_are_hours() -> None:
+    now = datetime.fromisoformat("2026-03-28T23:30").astimezone()
+    begins, ends = parse_hours("23:00-07:00").next(now)
+    assert (f"{begins:%H:%M}", f"{ends:%H:%M}") == ("23:00", "07:00")
+    assert ends - begins == timedelta(hours=7)
 
 
 @pytest.mark.parametrize("text", ["", "7", "25:00", "12:60", "noon", "07:00:00", "-1:30"])
