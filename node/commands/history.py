@@ -137,12 +137,14 @@ def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[Li
     table.add_column(metrics.pop() if len(metrics) == 1 else "metric", justify="right")
     table.add_column("gain", justify="right")
     table.add_column("title", overflow="fold")
+    year = datetime.now().astimezone().strftime("%Y")
+    is_this_year = all(_time(experiment.ts_ms, "%Y") == year for experiment in experiments)
     for experiment in experiments:
         told = wording(experiment.decision)
         metric, gain = from_nano(experiment.metric_nano), from_nano(experiment.gain_nano)
         table.add_row(
             short(experiment.id),
-            _time(experiment.ts_ms, "%m-%d %H:%M"),
+            _time(experiment.ts_ms, "%m-%d %H:%M" if is_this_year else "%Y-%m-%d %H:%M"),
             *([Text(plain(tasks[experiment.task]))] if len(tasks) > 1 else []),
             *([experiment.hardware_class] if has_classes else []),
             Text(told.word, told.style),

@@ -345,6 +345,11 @@ class Records:
         statement = "SELECT wire FROM record WHERE own ORDER BY n LIMIT -1 OFFSET ?"
         return [row[0] for row in self._database.rows(statement, (start,))]
 
+    def latest_own_ms(self) -> int:
+        """Return the latest time of this node's own records, 0 before the first."""
+        statement = "SELECT coalesce(max(ts_ms), 0) FROM record WHERE own"
+        return int(self._database.rows(statement)[0][0])
+
     def count(self, author: bytes | None = None) -> int:
         """Return how many records are here, of everybody or of one author."""
         where, given = ("", ()) if author is None else (" WHERE author = ?", (author,))

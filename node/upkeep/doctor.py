@@ -21,6 +21,7 @@ from node.proposing.diagnosis import Diagnosis, diagnose
 from node.proposing.keys import take_keys
 from node.proposing.roles import roles_at_work
 from node.settings.config import config_of, load_config
+from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.vocabulary import many
 from protocol.errors import ArnodeError, ConfigurationError
@@ -35,6 +36,7 @@ from trainer.task_kinds import TRIED_WITH, card_fault
 
 _PACKAGES = ("agent", "bootstrap", "node", "protocol", "trainer")
 _BY_WEIGHT = ("ok", "warning", "problem")
+_APART_S = 60  # by which a clock may be set back with nobody told
 _CLOCK_FLOOR_S = 1_767_225_600  # 2026-01-01: before it a clock was never set
 
 
@@ -188,11 +190,21 @@ def _disk(home: Home) -> Diagnosis:
     return Diagnosis(status=status, detail=f"{free / 1e9:.1f} GB free", mend=mend)
 
 
-def _clock(_: Home) -> Diagnosis:
+def _clock(home: Home) -> Diagnosis:
+    now = time.strftime("%Y-%m-%d %H:%M %Z")
     if time.time() < _CLOCK_FLOOR_S:
         said = time.strftime("it says %Y-%m-%d")
         return _problem(said, "set the clock; records carry the time")
-    return _fine(time.strftime("%Y-%m-%d %H:%M %Z"))
+    with Store.open_read_only(home) as store:
+        latest_s = store.records.latest_own_ms() / 1000
+    if latest_s > time.time() + _APART_S:
+        latest = time.strftime("%Y-%m-%d %H:%M", time.localtime(latest_s))
+        return Diagnosis(
+            status="warning",
+            detail=f"{now}; own records are of a time to come, up to {latest}",
+            mend="set the clock if it is wrong now; if it was wrong then, they keep that time",
+        )
+    return _fine(now)
 
 
 def _settings(home: Home) -> Diagnosis:

@@ -125,8 +125,9 @@ def _print_line(line: Mapping[str, Any]) -> None:
     for intent in line["intents"][:_INTENTS]:
         click.echo(f"  others try     {plain(intent['title'])} ({intent['author'][:12]})")
     if now := line["now"]:
+        at_work = f": {plain(now['title'])}" if now["title"] else ""
         pausing = ", then a pause" if now["title"] and now.get("paused") else ""
-        click.echo(f"  now            {plain(now['stage'])}: {plain(now['title'])}{pausing}")
+        click.echo(f"  now            {plain(now['stage'])}{at_work}{pausing}")
         share = f", training {line['counted_share']:.0%} of the time"
         click.echo(f"  pace           {line['per_hour']:.0f} runs an hour{share}")
     if len(proposers := line.get("proposers", ())) > 1:  # a node of before does not tell them

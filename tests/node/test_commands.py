@@ -1,14 +1,17 @@
 """The reading commands, on the home of a short session."""
 
 import json
+import re
 import shutil
 import stat
 import subprocess
 from dataclasses import replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
+from node.commands import history
 from node.commands.cli import main
 from node.commands.record_text import fields_for_people
 from node.home.home import Home
@@ -67,6 +70,20 @@ def test_log_lists_experiments_newest_first(
     assert lines[3].endswith("1.480000  +0.020000  Raise LEARNING_RATE")
     assert "\x1b" not in "".join(lines)
     assert len(arnode(capsys, "log", "-n", "2").splitlines()) == 3
+
+
+@pytest.mark.usefixtures("session")
+def test_log_tells_the_year_where_it_is_not_this_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Later":
+            return cls(9000, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(history, "datetime", Later)
+    for line in arnode(capsys, "log").splitlines()[1:]:
+        assert re.search(r" 2\d{3}-\d\d-\d\d \d\d:\d\d ", line)
 
 
 def test_log_as_json_has_the_promised_fields(

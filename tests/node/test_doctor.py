@@ -1,9 +1,10 @@
-"""What `arnode doctor` says of this machine's counter of instructions."""
+"""What `arnode doctor` says of this machine's counter of instructions, and of its clock."""
 
 import pytest
 
 from node.home.home import Home
 from node.upkeep import doctor
+from tests.node.examples import Notebook
 from tests.trainer.test_counting import TASK_CLOCK, UNKNOWN
 from trainer.host import counting
 
@@ -16,3 +17,17 @@ def test_doctor_says_whether_there_is_a_counter(
     found = doctor._instructions(home)
     assert found.status == "ok"
     assert said in found.detail
+
+
+def test_doctor_tells_of_own_records_of_a_time_to_come(
+    home: Home, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook.task_and_baseline()
+    latest_s = notebook.store.records.latest_own_ms() / 1000
+    monkeypatch.setattr(doctor, "_CLOCK_FLOOR_S", 0)
+    monkeypatch.setattr(doctor.time, "time", lambda: latest_s)
+    assert doctor._clock(home).status == "ok"
+    monkeypatch.setattr(doctor.time, "time", lambda: latest_s - 3600)
+    found = doctor._clock(home)
+    assert found.status == "warning"
+    assert "own records are of a time to come, up to 20" in found.detail

@@ -266,6 +266,9 @@ def test_a_pause_that_lets_the_run_at_hand_end_is_told_beside_it(
     assert datetime.fromisoformat(now["until"]) > datetime.now(UTC)
     print_status(document)
     assert "screen: LEARNING_RATE → 0.1, then a pause" in capsys.readouterr().out
+    document["lines"][0]["now"] |= {"stage": "paused", "title": ""}
+    print_status(document)
+    assert "  now            paused\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
