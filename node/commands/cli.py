@@ -6,6 +6,7 @@ stderr, what is wrong and how to mend it, and its exit code.
 
 import difflib
 import errno
+import io
 import os
 import signal
 import sys
@@ -170,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     is_debugging = "--debug" in given
     if arguments is None:  # this process is the command's own
         _heed_signals()
+        _complete_surroundings()
         # A second thread is of no use to matrices as small as ours, and takes time from what runs.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -207,6 +209,27 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _drop_output() -> None:
     """Let nothing more be written: flushing again at exit must not complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complete_surroundings() -> None:
+    """Have the three standard streams and a home folder, whatever this process was started with.
+
+    A stream that was closed leads nowhere, and its descriptor is no other file's. What an output's
+    encoding has no character for is written as its number.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115 (a descriptor)
+    sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if os.path.expanduser("~") == "~":  # noqa: PTH111 (no HOME, and a user whom nobody knows)
+        os.environ["HOME"] = "/nonexistent"  # as Debian calls it
 
 
 def _heed_signals() -> None:

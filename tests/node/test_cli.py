@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 import click
 import pytest
 
+from node.commands import cli
 from node.commands.cli import COMMANDS, main
 from node.home.home import Home
+from tests.node.examples import BASELINE, BETTER, Notebook, patch_body, result_body, run
 
 HEAVY = ("torch", "litellm", "libp2p", "aiohttp", "numpy", "git", "rich", "trainer", "agent")
 EVERYDAY = [
@@ -211,6 +214,48 @@ def test_completion_completes_commands() -> None:
         },
     )
     assert done.stdout.splitlines() == ["plain,fsck"]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("words", ["paths", "log", "doctor --help"])
+def test_streams_that_are_closed_are_no_fault(words: str, closed: str, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m node {words} {closed}; echo $? > ended"
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, check=True)
+    assert (tmp_path / "ended").read_text() == "0\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_an_encoding_has_no_character_for_is_written_as_its_number(
+    encoding: str, notebook: Notebook
+) -> None:
+    notebook.task_and_baseline()
+    patch = notebook.write(patch_body(BASELINE, BETTER, title="LEARNING_RATE 1 → 2"))
+    notebook.write(result_body("keep", (run(1_480_000_001),), source=BETTER, patch=patch.id))
+    done = subprocess.run(
+        [sys.executable, "-m", "node", "log"],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"1 {'→' if encoding == 'utf-8' else chr(92) + 'u2192'} 2" in done.stdout.decode(
+        encoding
+    )
+
+
+@pytest.mark.parametrize("named", ["", "/nowhere"])
+def test_a_user_whom_nobody_knows_needs_no_home_folder(
+    named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    if named:
+        monkeypatch.setenv("HOME", named)
+    cli._complete_surroundings()
+    assert Path.home() == Path(named or "/nonexistent")
 
 
 def test_reading_commands_leave_no_home_behind(at_home: Home, tmp_path: Path) -> None:
