@@ -268,7 +268,8 @@ class NetworkHost:
             if settings.listen and not await self._swarm.listen(*listen_addresses(settings)):
                 raise ConfigurationError(
                     f"none of {', '.join(settings.listen)} can be listened on",
-                    "choose another port, or stop what uses it",
+                    "stop what uses its port, or name another: the setting `listen`, of a bootstrap"
+                    " node --listen",
                 )
             try:
                 yield

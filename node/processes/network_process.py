@@ -172,7 +172,8 @@ class NetworkProcess(Carrier):
 
     def _note_death(self, why: ArnodeError, wait_s: float) -> bool:
         self.fault = why
-        _log.warning("the network is down, next try in %g s: %s", wait_s, why.message)
+        said = f"{why.message}; {why.hint}" if why.hint else why.message
+        _log.warning("the network is down, next try in %g s: %s", wait_s, said)
         return True
 
     def _first_frame(self) -> Message:

@@ -440,7 +440,8 @@ def test_a_network_that_cannot_listen_says_why_and_goes_on_trying(
             await until(lambda: caplog.text.count("next try in") >= 2)
             assert one.fault is not None
             assert "can be listened on" in one.fault.message
-            assert one.fault.hint
+            assert "--listen" in one.fault.hint
+            assert one.fault.hint in caplog.text
             assert one.peer_id is None
 
     run(test)
