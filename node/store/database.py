@@ -1,13 +1,18 @@
 """One SQLite connection with transactions that hold, and faults that explain themselves."""
 
+import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from node.home.faults import explaining_faults
 from node.store import schema
+
+_PATIENCE_S: Final = 600.0  # a backup, or somebody who looks into it with another program
+_log = logging.getLogger(__name__)
 
 
 class Database:
@@ -95,7 +100,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that the body writes happens, and is on the disk, or none of it."""
-        self.rows("BEGIN IMMEDIATE")
+        self._begin()
         try:
             yield
             self.rows("COMMIT")
@@ -108,6 +113,27 @@ class Database:
             raise
         for keep in self._committed:
             keep()
+
+    def _begin(self) -> None:
+        """Begin a transaction as soon as no other program writes; a node waits long for that."""
+        began_s, is_told = time.monotonic(), False
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.Error as fault:
+                code = getattr(fault, "sqlite_errorcode", 0) & 0xFF  # of some faults there is none
+                is_awaited = self.is_writer and code == sqlite3.SQLITE_BUSY
+                if not is_awaited or time.monotonic() > began_s + _PATIENCE_S:
+                    with explaining_faults(self.path):
+                        raise
+            if not is_told:
+                is_told = True
+                minutes = _PATIENCE_S / 60
+                said = "another program writes to the store %s: waiting for it, %g min at most"
+                _log.warning(said, self.path, minutes)
+        if is_told:
+            _log.warning("the store is free again, work goes on")
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from protocol.errors import ConfigurationError
 # one that is changed a hundred times is better written once. Only what is used takes memory.
 _CHECKPOINT_PAGES = 8_000  # of 4 KiB
 _CACHE_KIB = 16 * 1024
+_BUSY_S = 5.0  # how long SQLite itself waits for another program that writes
 APPLICATION_ID = 0x61726E6F  # "arno", so that `file` and fsck know whose database it is
 _FIRST = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
@@ -262,7 +263,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:
     """Open a connection whose commits survive a power cut."""
     uri = path if isinstance(path, str) else f"{path.as_uri()}?mode={'rwc' if writing else 'ro'}"
-    database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S)
     database.execute("PRAGMA foreign_keys = ON")
     if writing:
         database.execute("PRAGMA journal_mode = WAL")

@@ -1,6 +1,9 @@
 """Records are numbered, chained, found again and never half there."""
 
+import sqlite3
+import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,11 +12,12 @@ from hypothesis import strategies as st
 
 from node.home.home import Home
 from node.line.baseline import BaselineStep
+from node.store import database, schema
 from node.store.database import Database
 from node.store.jobs import Line, decode_outcome, encode_outcome
 from node.store.store import Store
 from protocol.encoding import encode
-from protocol.errors import ConfigurationError, UsageError
+from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.keys import SigningKey
 from protocol.record_kinds import TaskBody
 from tests.node.examples import (
@@ -49,6 +53,39 @@ def test_the_chain_goes_on_after_reopening(home: Home) -> None:
         second = store.append_own(KEY, patch_body(BASELINE, BETTER), ts_ms=2)
         assert (second.seq, second.prev) == (1, first.id)
         assert store.records.get(first.id).net == "other"
+
+
+@pytest.fixture
+def held(home: Home, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Let another program hold the store, which is open, until the returned function is called."""
+    monkeypatch.setattr(schema, "_BUSY_S", 0.05)
+    monkeypatch.setattr(store, "database", Database.open(home.store))
+    other = sqlite3.connect(home.store, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    yield lambda: other.execute("COMMIT") and None
+    other.close()
+
+
+def test_another_program_that_writes_is_waited_for(
+    store: Store, held: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    timer = threading.Timer(0.3, held)
+    timer.start()
+    with store.database.transaction():
+        assert timer.finished.is_set()
+    said = [record.message for record in caplog.records]
+    assert ["waiting for it, 10 min at most" in said[0], said[1:]] == [
+        True,
+        ["the store is free again, work goes on"],
+    ]
+
+
+@pytest.mark.usefixtures("held")
+def test_one_that_never_ends_is_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_PATIENCE_S", 0.1)
+    busy = pytest.raises(ArnodeError, match="is busy: another process is writing")
+    with busy, store.database.transaction():
+        pytest.fail("nobody may write meanwhile")
 
 
 def test_a_failed_transaction_leaves_no_record_and_frees_its_number(store: Store) -> None:
