@@ -6,6 +6,7 @@ must still know after a kill, `model_call` what models were asked today, `model_
 it somebody corrected. Migrations only ever get appended; before one runs, the file is copied.
 """
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -262,7 +263,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:
     """Open a connection whose commits survive a power cut."""
-    uri = path if isinstance(path, str) else f"{path.as_uri()}?mode={'rwc' if writing else 'ro'}"
+    uri = path if isinstance(path, str) else f"{path.as_uri()}?{_way(path, writing=writing)}"
     database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S)
     database.execute("PRAGMA foreign_keys = ON")
     if writing:
@@ -271,6 +272,20 @@ def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:
         database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return database
+
+
+def _way(path: Path, *, writing: bool) -> str:
+    """Return how SQLite is to open a file.
+
+    To read one that may still change it makes files beside it. Where it may not, none changes,
+    as in a copy on a medium that is read-only: https://sqlite.org/wal.html#read_only_databases
+    """
+    if writing:
+        return "mode=rwc"
+    log, index = (path.with_name(f"{path.name}-{part}") for part in ("wal", "shm"))
+    has_log = log.exists() and log.stat().st_size > 0
+    is_settled = not index.exists() and not has_log and not os.access(path.parent, os.W_OK)
+    return "mode=ro&immutable=1" if is_settled else "mode=ro"
 
 
 def version_of(database: sqlite3.Connection) -> int:

@@ -1,5 +1,6 @@
 """Records are numbered, chained, found again and never half there."""
 
+import os
 import sqlite3
 import threading
 import time
@@ -86,6 +87,18 @@ def test_one_that_never_ends_is_an_error(store: Store, monkeypatch: pytest.Monke
     busy = pytest.raises(ArnodeError, match="is busy: another process is writing")
     with busy, store.database.transaction():
         pytest.fail("nobody may write meanwhile")
+
+
+def test_where_nothing_may_be_written_a_store_is_read_as_it_is(
+    home: Home, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a copy on a medium that is read-only: SQLite may make no files beside it."""
+    record = store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1)
+    store.close()
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
+    with Store.open_read_only(home) as reader:
+        assert reader.records.get(record.id) == record
+        assert not list(home.root.glob("*-shm"))
 
 
 def test_a_failed_transaction_leaves_no_record_and_frees_its_number(store: Store) -> None:
