@@ -118,6 +118,8 @@ async def open_node(
     async with contextlib.AsyncExitStack() as stack:
         quotas = Quotas(total=config.max_records)
         store = stack.enter_context(Store.open(home, quotas=quotas, progress=progress))
+        progress("checking the store's pages", 0.0)
+        store.database.require_whole()
         remember_folder(store, task, config.task)
         activity, news = Activity(_log.info), asyncio.Event()
         remote: RemoteLanes | None = None

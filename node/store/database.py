@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from node.home.faults import explaining_faults
+from node.home.faults import DAMAGED_HINT, DamagedStoreError, explaining_faults
 from node.store import schema
 
 _PATIENCE_S: Final = 600.0  # a backup, or somebody who looks into it with another program
@@ -161,6 +161,11 @@ class Database:
     def is_writing(self) -> bool:
         """Whether a transaction is open."""
         return self._connection.in_transaction
+
+    def require_whole(self) -> None:
+        """Raise DamagedStoreError if a page of the file is damaged: it reads all of them."""
+        if faults := self.faults():
+            raise DamagedStoreError(f"the store {self.path} is damaged: {faults[0]}", DAMAGED_HINT)
 
     def faults(self) -> list[str]:
         """Return what SQLite finds wrong with the file's pages and indexes."""

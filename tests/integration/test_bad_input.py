@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -274,6 +275,21 @@ def test_a_corrupted_page_is_told_and_mended_from_the_records(copied: Path) -> N
     answered(copied, "fsck", "--rebuild")
     assert ids(copied) == before
     assert arnode_json(copied, "fsck")["problems"] == []
+
+
+def test_a_single_page_of_nothing_is_noticed_before_anything_is_written(copied: Path) -> None:
+    before = ids(copied)
+    store = copied / "records.db"
+    data = bytearray(store.read_bytes())
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        rows = "SELECT rootpage FROM sqlite_master WHERE name = 'quarantine'"
+        ((page,),) = database.execute(rows).fetchall()
+    data[(page - 1) * PAGE_BYTES : page * PAGE_BYTES] = bytes(PAGE_BYTES)
+    store.write_bytes(data)
+    assert "arnode fsck" in fault_of(copied, "start", *UNHURRIED_FLAGS, code=1)
+    assert store.read_bytes() == data
+    answered(copied, "fsck", "--rebuild")
+    assert ids(copied) == before
 
 
 def test_a_missing_blob_is_told_and_derived_anew(copied: Path) -> None:
