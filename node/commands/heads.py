@@ -273,7 +273,8 @@ def _write_model(
         "one run each)"
     )
     click.echo(f"{plain(str(folder))}: {', '.join(trained.files)}")
-    click.echo(f'cd {shlex.quote(str(folder))} && python sample.py "Once"  # torch and tiktoken')
+    script = shlex.quote(str(folder / "sample.py"))
+    click.echo(f'python {script} "Once"  # torch and tiktoken')
     if foreign:
         click.echo(
             f"{foreign} lines of its script are by others (`arnode head --provenance`): sample.py "

@@ -48,8 +48,8 @@ def test_a_model_loads_into_its_script_and_continues_a_text_without_arnode(
     assert described["budget_tokens"] == 8192
     assert state["embedding.weight"].shape[0] == described["vocabulary_size"]
     done = subprocess.run(
-        [sys.executable, "sample.py", "Ada gave", "12"],
-        cwd=folder,
+        [sys.executable, "model/sample.py", "Ada gave", "12"],  # as the README runs it
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=120,

@@ -2,15 +2,17 @@
 
 import runpy
 import sys
+from pathlib import Path
 
 import prepare
 import torch
 
+here = Path(__file__).parent
 try:
-    runpy.run_path(prepare.ENTRY)
+    runpy.run_path(str(here / prepare.ENTRY))
 except prepare.Built as built:
     model = built.model
-model.load_state_dict(torch.load("model.pt", map_location="cpu", weights_only=True))
+model.load_state_dict(torch.load(here / "model.pt", map_location="cpu", weights_only=True))
 model.to("cpu").eval()
 
 tokenizer = prepare.Tokenizer()
