@@ -219,7 +219,8 @@ class _Story:
             return
         match document:
             case {"lines": [{"now": {"stage": str(stage), "title": str(title)}}, *_]}:
-                self._say(f"  … the {actor.name}: {stage}, {title}")
+                told = f"{stage}, {title}" if title else stage
+                self._say(f"  … the {actor.name}: {told}")
 
     def _open(self, actor: Actor) -> Store | None:
         try:
