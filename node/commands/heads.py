@@ -21,7 +21,7 @@ from node.running.books import Books, open_books
 from node.settings.config import config_of
 from node.store.blobs import Blobs
 from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import word
+from node.terminal.vocabulary import many, word
 from node.vetting.adoption import concern, describe, examine, marks_of
 from node.vetting.patches import PatchRecord
 from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages
@@ -80,6 +80,8 @@ def head(
         _print_provenance(lines, tree, in_doubt, as_json=as_json)
     if in_doubt:
         click.echo(f"{word('in_doubt')}: {plain(in_doubt)}", err=True)
+    if tree == manifest.baseline_tree and not working:
+        click.echo(_why_baseline(len(line.stack)), err=True)
     if marks:
         click.echo(f"marked: this source {concern(marks)}: {_summary(marks)}", err=True)
     if weights is not None:
@@ -135,6 +137,17 @@ def revert(task: str | None) -> None:
         line = books.ledger.known_line
         tree = previous_head(books.store, line, books.keys.author.public)
         _move(books, tree, books.store.experiments.evidence_for(line.key, tree))
+
+
+def _why_baseline(kept: int) -> str:
+    """Say that nothing is verified yet, and what would change that."""
+    if not kept:
+        return "this is the baseline: nothing was kept yet, `arnode start` looks further"
+    are, them = ("is", "it") if kept == 1 else ("are", "them")
+    return (
+        f"this is the baseline: {many(kept, 'kept patch', 'kept patches')} {are} not verified yet."
+        f" `arnode start` goes on to verify {them}, `arnode head --working` prints {them}"
+    )
 
 
 def _books(task: str | None) -> AbstractContextManager[Books]:

@@ -112,6 +112,20 @@ def test_a_strangers_tree_is_adopted_without_its_prose(
     assert row == f"1-2  ada \\u200d {stranger.digits}  unverified  A foreign idea"
 
 
+def test_the_baseline_is_called_one_with_what_would_change_that(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "the baseline: nothing was kept yet" in arnode(capsys, "head")[1]
+    keep(ledger, "0.2")
+    source, said = arnode(capsys, "head")
+    assert source == BASELINE["train.py"].decode()
+    assert (
+        "the baseline: 1 kept patch is not verified yet. `arnode start` goes on to verify it"
+        in said
+    )
+    assert "baseline" not in arnode(capsys, "head", "--working")[1]
+
+
 def test_provenance_as_json_has_every_line(
     ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
