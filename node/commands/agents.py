@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.kept_if import kept_if
-from node.commands.basics import OTHERWISE, json_option, task_options, tell
+from node.commands.basics import json_option, task_options, tell
 from node.home.home import Home
-from node.line.open_task import find_task
 from node.settings.config import config_of
-from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
 from protocol.rule import DEFAULT, screening_policy
 from protocol.styles import Style
@@ -32,11 +30,11 @@ if TYPE_CHECKING:
 @json_option("Print one JSON document.")
 def skill(task: str | None, text: Path | None, as_json: bool) -> None:
     """Print instructions for a coding agent: the loop, the commands, the rule."""
+    from node.on_demand.session import task_meant
+
     home = Home.here()
     config = config_of(home, {"task": task, "text": text})
-    wanted = Path(config.text) if config.text and task is None else None
-    with reporting() as progress:
-        found = find_task(home, name=config.task, text=wanted, progress=progress)
+    _, found = task_meant(home, config, is_named=task is not None)
     named = ""
     if task:
         named = f" --task {shlex.quote(task)}"
@@ -77,7 +75,7 @@ def instructions(task: Task, flags: str) -> str:
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Ask nobody: show what would be asked.")
 @click.option("--print-prompt", is_flag=True, help="Print the prompt, whole; asks nobody.")
-@task_options(f"the running node's, else {OTHERWISE}")
+@task_options()
 @json_option("Print one JSON document.")
 def propose(
     dry_run: bool, print_prompt: bool, task: str | None, text: Path | None, as_json: bool
@@ -137,7 +135,7 @@ def _print_proposal(document: Mapping[str, Any]) -> None:
 @click.option(
     "--folder", type=Path, default=Path(), help="The folder with the source (default: this one)."
 )
-@task_options(f"the running node's, else {OTHERWISE}")
+@task_options()
 @json_option("Print one JSON document.")
 def try_(why: str, folder: Path, task: str | None, text: Path | None, as_json: bool) -> None:
     """Measure and judge the edited source in this folder against the working line.

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OTHERWISE: Final = "nanochat with a proven card, else tiny"  # the task that nobody names
+# The task that nobody names.
+OTHERWISE: Final = "the running or last session's, else nanochat with a proven card, else tiny"
 MOST_SHOWN: Final = 10**9  # rows of a list; SQLite counts no further than 2**63
 _ID_DIGITS: Final = 12
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.commands.basics import OTHERWISE, json_option, task_options
+from node.commands.basics import json_option, task_options
 from node.terminal.terminal import plain, print_json
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ _SHOWN = 12  # knobs
 
 
 @click.command()
-@task_options(f"the running node's, else {OTHERWISE}")
+@task_options()
 @json_option()
 def insights(task: str | None, text: Path | None, as_json: bool) -> None:
     """Say what this node's own trials taught: knobs that matter, kinds of change that worked.

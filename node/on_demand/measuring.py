@@ -65,6 +65,11 @@ def find_source(home: Home, task: Task, wanted: str) -> Source:
     if "/" in wanted or wanted.endswith(".py"):
         raise UsageError(f"there is no file {wanted}", "give a file, a tree or an id")
     with Store.open_read_only(home) as store:
+        if task.id not in {line.task for line in store.jobs.lines()}:
+            raise UsageError(
+                f"nothing was measured of task {task.name} here yet",
+                "`arnode start` works on it; `baseline` and files can be measured without",
+            )
         line = the_line(store, task.id.hex())
         if wanted in WORDS:
             tree = line.verified if wanted == "head" else line.working

@@ -5,7 +5,7 @@ import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from node.home.home import Home
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.open_task import Session, find_task, opened
 from node.line.splits import random_seed
+from node.line.task_in_use import AUTO
 from node.loop.session_plan import Goal
 from node.on_demand.lending import models_here
 from node.proposing.opening import Proposers
@@ -24,9 +25,11 @@ from node.running.node import Node, open_node
 from node.running.served import run_node
 from node.settings.config import Config, config_of
 from node.settings.sandboxing import require_sandbox
+from node.store.named_tasks import line_of_session, task_source
 from node.store.store import Store
 from node.terminal.interrupts import STOPPING
 from node.terminal.progress import reporting
+from protocol.errors import UsageError
 from trainer.cards.cards import chosen_cards, probe_devices
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import WAITS
@@ -55,16 +58,43 @@ class Workbench:
 
 
 def find_workbench(task: str | None, text: Path | None) -> Workbench:
-    """Return the home and task that the flags, the environment and the settings mean."""
+    """Return the home and task that the flags, the environment and the settings mean.
+
+    Where they name none it is the task of the running or the last session.
+    """
     home = Home.here()
     config = config_of(home, {"task": task, "text": text})
     require_sandbox(config)
     chosen_cards(config.gpus)
-    wanted = Path(config.text) if config.text and task is None else None
     home.prepare()
-    with reporting() as progress:
-        found = find_task(home, name=config.task, text=wanted, progress=progress)
+    config, found = task_meant(home, config, is_named=task is not None)
     return Workbench(home=home, config=config, task=found)
+
+
+def task_meant(home: Home, config: Config, *, is_named: bool) -> tuple[Config, Task]:
+    """Return the task that is meant, and the settings with its name; `is_named`: by a flag.
+
+    Raises UsageError if there is none of that name.
+    """
+    text = Path(config.text) if config.text and not is_named else None
+    of_session = _task_of_session(home) if config.task == AUTO and text is None else None
+    config = replace(config, task=of_session or config.task)
+    with reporting() as progress:
+        try:
+            return config, find_task(home, name=config.task, text=text, progress=progress)
+        except UsageError as fault:
+            if of_session is None:
+                raise
+            raise UsageError(
+                f"the last session worked on {of_session}, which is not found by that name",
+                "name its folder with --task, or a text of your own with --text",
+            ) from fault
+
+
+def _task_of_session(home: Home) -> str | None:
+    with Store.open_read_only(home) as store:
+        line = line_of_session(store)
+        return task_source(store, line.task) if line else None
 
 
 @contextlib.asynccontextmanager

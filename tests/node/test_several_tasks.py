@@ -11,11 +11,14 @@ import pytest
 
 from node.commands.cli import main
 from node.home.home import Home
+from node.on_demand.session import task_meant
+from node.settings.config import Config
 from node.store.jobs import Line, LineKey
 from node.store.named_tasks import labels, remember_session, task_named
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.record_kinds import TaskBody
+from tests.conftest import UNHURRIED_TASK
 from tests.node.examples import (
     BASELINE,
     BETTER,
@@ -180,6 +183,27 @@ def test_a_task_is_meant_by_its_folder(two: Store, tmp_path: Path) -> None:
     folder.mkdir()
     two.set_meta("task-folder/" + TEXT.id.hex(), str(folder.resolve()).encode())
     assert task_named(two, str(folder), [TASK, TEXT.id]) == TEXT.id
+
+
+def test_what_measures_takes_the_task_of_the_last_session(two: Store, home: Home) -> None:
+    """As what only reads does; without a session it is what the machine is for."""
+    assert task_meant(home, Config(), is_named=False)[1].name == "tiny"
+    remember_session(two, LineKey(task=TEXT.id, hardware_class="any"))
+    with pytest.raises(UsageError, match="the last session worked on my-text") as caught:
+        task_meant(home, Config(), is_named=False)
+    assert "--text" in caught.value.hint
+    assert task_meant(home, Config(task="tiny"), is_named=True)[1].name == "tiny"
+    two.set_meta("task-folder/" + TEXT.id.hex(), str(UNHURRIED_TASK).encode())
+    config, task = task_meant(home, Config(), is_named=False)
+    assert (config.task, task.name) == (str(UNHURRIED_TASK), "unhurried")
+
+
+def test_of_a_task_without_a_session_no_id_is_read(
+    two: Store, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    words = ("compare", "baseline", "head", "--pairs", "2", "--task", str(UNHURRIED_TASK))
+    said = arnode(capsysbinary, *words, code=2)[1]
+    assert "nothing was measured of task unhurried here yet" in said
 
 
 def test_output_that_cannot_be_written_is_an_error(two: Store) -> None:
