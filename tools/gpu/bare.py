@@ -1,4 +1,4 @@
-"""A Python as bare as on machines that are lent with a GPU: four packages and what they need."""
+"""A Python as bare as on machines that are lent with a GPU: five packages and what they need."""
 
 import re
 import venv
@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-PACKAGES: Final = ("torch", "numpy", "tiktoken", "msgpack")
+PACKAGES: Final = ("torch", "numpy", "tiktoken", "msgpack", "nvidia-ml-py")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 

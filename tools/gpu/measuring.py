@@ -48,6 +48,7 @@ class Session:
         self, ground: Ground, machine: Machine, *, device: Device, ends_s: float, compiled: Path
     ) -> None:
         self.task, self.data, self.machine = ground.task, ground.data, machine
+        self.told = dict(device.told)  # what scripts know of the card
         code = CompiledCode(
             compiled,
             baseline=ground.task.source.tree,

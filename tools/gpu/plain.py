@@ -4,6 +4,7 @@ Writes how many seconds lay before the first batch, up to the weights, and in ex
 """
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ SEED: int = _JOB["seed"]
 MAX_SEQ_LEN: int = _JOB["context"]
 TIME_BUDGET: float = _JOB["seconds"]
 TOKEN_BUDGET = 0
+COMPILES = os.environ.get("TORCHDYNAMO_DISABLE") != "1"
+CARD = _JOB["card"]
 torch.set_num_threads(1)
 torch.manual_seed(SEED)
 _times_s = [time.monotonic()]

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import venv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tools.paths import ROOT
 from trainer.host.device import processor
 from trainer.proving import machine
 from trainer.proving.machine import Wanted
-from trainer.proving.proof import Proof, Setting, Step
+from trainer.proving.proof import Proof, Setting, Step, keep
 from trainer.sandbox import tier
 
 pytestmark = [
@@ -29,8 +30,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the text is kept from one part to the next."""
-    return tmp_path_factory.mktemp("gpu")
+    """Where the text is kept from one part to the next, and what a proving run decided."""
+    folder = tmp_path_factory.mktemp("gpu")
+    keep(Proof(setting=Setting.of(processor()), steps=(), told={"attention": "masked"}), folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +52,22 @@ def measured(python: Path, home: Path, part: str, *options: str) -> dict[str, An
     assert json.loads(ran.stdout) == document
     assert document["device"] == "cpu"
     assert document["text"]["found_mb"] >= 1
-    assert "the proving run: the package nvidia-ml-py is not here" in document["skipped"]
+    assert document["figures"]["proving"]["told"] == {"attention": "masked"}
     return document
 
 
 def test_nothing_else_is_installed_there(python: Path) -> None:
-    tried = "import numpy, torch, tiktoken, msgpack\nimport pynvml"
+    tried = "import numpy, torch, tiktoken, msgpack, pynvml\nimport aiohttp"
     ran = subprocess.run([python, "-c", tried], capture_output=True, text=True, check=False)
-    assert "No module named 'pynvml'" in ran.stderr
+    assert "No module named 'aiohttp'" in ran.stderr
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    venv.create(tmp_path / "empty", with_pip=False, symlinks=True)
+    command = [tmp_path / "empty" / "bin" / "python", "-m", "tools.gpu"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "not here: torch, numpy, tiktoken, msgpack, nvidia-ml-py. Name" in ran.stderr
 
 
 def test_noise_is_measured_over_seeds_with_what_auditing_takes(python: Path, home: Path) -> None:
@@ -99,8 +110,9 @@ def test_a_pipeline_says_where_the_seconds_go(python: Path, home: Path) -> None:
 
 
 def test_a_part_begins_with_the_proving_run_once(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    home = tmp_path
     device, proven = processor(), []
     step = Step(name="abilities", detail="", seconds=1.0, faults=())
 

@@ -30,8 +30,8 @@ def runner_of(task: Task, data: TaskData, folder: Path) -> CachedRunner:
 
 
 def figures(outcome: RunOutcome) -> dict[str, object]:
-    """Return what is kept of it: claims are large, and when its stages were is its own."""
-    left_out = {"claims", "stages"}
+    """Return what is kept of it: answers and curve are not, and stages are its own."""
+    left_out = {"answers", "curve", "stages"}
     return {name: value for name, value in asdict(outcome).items() if name not in left_out}
 
 
