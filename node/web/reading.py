@@ -1,6 +1,5 @@
 """The routes that read: each a document that commands print too, or one that a page draws."""
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, TypedDict
@@ -120,8 +119,6 @@ def reading_routes(library: Library, net: str) -> list[Route]:
         query: type[msgspec.Struct] = Nothing,
     ) -> Route:
         async def handle(ask: Ask) -> Any:
-            for name, word in ask.path.items():
-                _check(name, word)
             try:
                 return await library.read(lambda shelves: reader(shelves, ask))
             except UsageError as fault:
@@ -168,11 +165,6 @@ def _with_net(
     reader: Callable[[Shelves, Ask, str], Any], net: str
 ) -> Callable[[Shelves, Ask], Any]:
     return lambda shelves, ask: reader(shelves, ask, net)
-
-
-def _check(name: str, word: str) -> None:
-    if not re.fullmatch(_IN_PATH[name], word):
-        raise HttpFault(404, f"that is no {name}", "take it from what the API says")
 
 
 def _task(shelves: Shelves, wanted: str | None) -> bytes | None:

@@ -44,6 +44,7 @@ class Route:
 
     `answer` is the type of the document, which comes with `"v": 1`. `needs` is what a token must
     give (None: nothing). A body may have `most_bytes`. A token is checked before a body is read.
+    `words` are patterns of those in the path.
     """
 
     method: Method
@@ -67,12 +68,19 @@ class Route:
         if self.needs is not None:
             require(request, self.needs)
         asked = Ask(
-            path=dict(request.match_info),
+            path=self._path(request),
             query=_query(request, self.query),
             body=None if self.body is None else await _body(request, self.body, self.most_bytes),
             rights=request[RIGHTS],
         )
         return _tagged(request, await self.handle(asked))
+
+    def _path(self, request: web.Request) -> dict[str, str]:
+        """Return the words of a request's path. Raises HttpFault for one that cannot be."""
+        for name, word in request.match_info.items():
+            if not re.fullmatch(self.words.get(name, ".*"), word):
+                raise HttpFault(404, f"that is no {name}", "take it from what the API says")
+        return dict(request.match_info)
 
 
 def _query(request: web.Request, kind: type[msgspec.Struct]) -> msgspec.Struct:

@@ -199,6 +199,23 @@ def test_what_makes_no_sense_is_a_problem_that_says_how_to_mend_it(
     assert found.json["mend"]
 
 
+@pytest.mark.parametrize("id", ["0", "abc", "ABCDEF", "0123.", "g" * 12, "0" * 65])
+def test_an_id_of_another_form_closes_no_hypothesis(home: Home, id: str) -> None:  # noqa: A002
+    """Fewer digits could be meant for any."""
+    told: list[object] = []
+
+    async def complete(arguments: Mapping[str, Message]) -> Message:
+        told.append(arguments)
+        return "dropped"
+
+    async def work(visitor: Visitor) -> Answer:
+        return await visitor.post(f"intents/{id}/complete", {})
+
+    refused: Answer = ask(home, work, handlers={"complete": complete})
+    assert (refused.status, told) == (404, [])
+    assert "that is no id" in refused.text
+
+
 def test_nothing_is_read_without_a_token_and_nothing_steered_with_one_that_reads(
     home: Home, history: Stranger
 ) -> None:

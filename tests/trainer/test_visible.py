@@ -13,11 +13,13 @@ from trainer.cards.torch_build import Installed
 from trainer.language_model.data import TaskData
 from trainer.language_model.text.windows import shared_windows
 from trainer.sandbox import visible
+from trainer.sandbox.bytecode import TEMPORARY
 from trainer.sandbox.visible import (
     INTERPRETER,
     PACKAGES,
     SHOWN_CODE,
     VisiblePath,
+    VisibleTree,
     visible_tree,
 )
 
@@ -81,6 +83,14 @@ def test_a_build_for_cuda_finds_its_libraries_without_a_card(
     tree = visible_tree.__wrapped__()
     shown = VisiblePath(tmp_path / "nvidia", "/packages/nvidia") in tree.bindings
     assert shown == (cuda is not None)
+
+
+def test_files_that_are_there_for_a_moment_are_nobodys(tmp_path: Path) -> None:
+    """Another process makes them while it hides names, and they are gone before they are opened."""
+    for name in ("a.py", f"{TEMPORARY}x1"):
+        (tmp_path / name).touch()
+    tree = VisibleTree(bindings=(VisiblePath(tmp_path, "/packages/x"),), covered=())
+    assert tree.host_files() == [tmp_path / "a.py"]
 
 
 def test_the_harness_is_all_of_arnode_that_is_shown(files: list[Path]) -> None:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+TEMPORARY = ".arnode-compiled-"  # begins the names of files that are there for a moment
 _PUBLIC = "/usr/"  # where distributions put Python: says nothing about a user
 _HEADER_BYTES = 16
 _SHORT, _LONG = b"zZ", b"aAu"  # marshal's strings: with one byte of length, with four
@@ -64,7 +65,7 @@ def _replace(path: str, data: bytes) -> None:
     There are thousands, and they can be compiled again, so nothing waits for the disk.
     """
     before = os.stat(path)  # noqa: PTH116
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path))  # noqa: PTH120
+    descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=os.path.dirname(path))  # noqa: PTH120
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

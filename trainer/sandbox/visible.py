@@ -19,7 +19,7 @@ from pathlib import Path
 from protocol.errors import ConfigurationError
 from trainer.cards import nvidia
 from trainer.cards.torch_build import installed
-from trainer.sandbox.bytecode import hide_host_names
+from trainer.sandbox.bytecode import TEMPORARY, hide_host_names
 from trainer.sandbox.landlock import LIST, READ, Access
 
 # torch and what `import torch`, `AdamW()` and the harness load. sympy and networkx cannot be left
@@ -69,7 +69,9 @@ class VisibleTree:
     covered: tuple[str, ...]
 
     def host_files(self) -> list[Path]:
-        """Every regular file a sandbox can open through the bindings."""
+        """Every regular file a sandbox can open through the bindings, but for those that another
+        process is about to put in the place of compiled ones.
+        """
         files: list[Path] = []
         for binding in self.bindings:
             if binding.host.is_file():
@@ -79,7 +81,8 @@ class VisibleTree:
             # Twenty thousand files: with pathlib this takes ten times as long.
             for folder, folders, names in os.walk(binding.host):
                 folders[:] = sorted(each for each in folders if f"{folder}/{each}" not in covered)
-                paths = (f"{folder}/{name}" for name in sorted(names))
+                kept = (name for name in sorted(names) if not name.startswith(TEMPORARY))
+                paths = (f"{folder}/{name}" for name in kept)
                 files += [Path(path) for path in paths if os.path.isfile(path)]  # noqa: PTH113
         return files
 

@@ -71,7 +71,7 @@ def test_a_running_node_takes_the_source_before_its_own_ideas(
     home: Path, tmp_path: Path, short_task: Task
 ) -> None:
     (tmp_path / "train.py").write_text(slow(short_task.source["train.py"].decode()))
-    with running_node(home) as node:
+    with running_node(home, task=TASK_FLAGS) as node:
         node.wait_for("baseline measured")
         document = arnode_json(home, "try", "-m", "slower\n\nto see", "--folder", str(tmp_path))
         assert set(document) >= DOCUMENTED
