@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Final, TYPE_CHECKING
 
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of, take_in
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from node.remote.lanes import RemoteLanes
 
 _log = logging.getLogger("node")
+_LARGE_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,8 @@ async def open_node(
     async with contextlib.AsyncExitStack() as stack:
         quotas = Quotas(total=config.max_records)
         store = stack.enter_context(Store.open(home, quotas=quotas, progress=progress))
-        progress("checking the store's pages", 0.0)
+        if home.store.stat().st_size > _LARGE_BYTES:  # a smaller one is read within a second
+            progress("checking the store's pages", 0.0)
         store.database.require_whole()
         remember_folder(store, task, config.task)
         activity, news = Activity(_log.info), asyncio.Event()
