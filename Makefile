@@ -68,7 +68,8 @@ gpu:
 	@$(PYTHON) -m tools.gpu $(PART) $(ARGS)
 
 # PART=sizes|attention|changes|scripts, else all: scripts on cards that are not there, in an environment
-# of its own (3 GB to fetch, once); processor: torch's CUDA build without a card. Figures are kept in docs/fake-gpu.json.
+# of its own (3 GB to fetch, once); processor: torch's CUDA build without a card. Figures are kept
+# in docs/fake-gpu.json.
 fake-gpu: setup
 	@$(BIN)/python -m tools.fake_gpu $(PART) $(ARGS)
 

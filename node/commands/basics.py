@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# The task that nobody names.
-OTHERWISE: Final = "the running or last session's, else nanochat with a proven card, else tiny"
 MOST_SHOWN: Final = 10**9  # rows of a list; SQLite counts no further than 2**63
 _ID_DIGITS: Final = 12
 
@@ -46,9 +44,10 @@ def json_option(help: str = "One JSON document.") -> Callable[[F], F]:  # noqa: 
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
-def task_options(otherwise: str = OTHERWISE) -> Callable[[F], F]:
-    """Return `--task` and `--text` of what works on any task; `otherwise` names the default."""
-    task = click.option("--task", help=f"The task (default: {otherwise}).")
+def task_options() -> Callable[[F], F]:
+    """Return `--task` and `--text` of what works on any task."""
+    default = "the running or last session's, else nanochat with a proven card, else tiny"
+    task = click.option("--task", help=f"The task (default: {default}).")
     text = click.option("--text", type=Path, help="The task of this file or folder of text.")
     return lambda command: task(text(command))
 

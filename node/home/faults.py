@@ -22,6 +22,10 @@ class DiskFullError(ArnodeError):
     """A write did not fit; what was committed before is whole."""
 
 
+class BusyStoreError(ArnodeError):
+    """Another process is writing to the database."""
+
+
 class DamagedStoreError(ArnodeError):
     """The database file no longer reads as one."""
 
@@ -50,7 +54,7 @@ def _database_error(fault: sqlite3.Error, place: Path) -> ArnodeError | None:
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return DamagedStoreError(f"the store {place} is damaged: {fault}", DAMAGED_HINT)
     if code == sqlite3.SQLITE_BUSY:
-        return ArnodeError(
+        return BusyStoreError(
             f"the store {place} is busy: another process is writing to it",
             "try again in a moment, or see `arnode status`",
         )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from node.home.faults import DAMAGED_HINT, DamagedStoreError, explaining_faults
+from node.home.faults import DAMAGED_HINT, BusyStoreError, DamagedStoreError, explaining_faults
 from node.store import schema
 
 _PATIENCE_S: Final = 600.0  # a backup, or somebody who looks into it with another program
@@ -115,23 +115,19 @@ class Database:
             keep()
 
     def _begin(self) -> None:
-        """Begin a transaction as soon as no other program writes; a node waits long for that."""
-        began_s, is_told = time.monotonic(), False
+        """Begin a transaction. A node waits up to `_PATIENCE_S` while another program writes."""
+        ends_s, is_told = time.monotonic() + _PATIENCE_S, False
         while True:
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
+                self.rows("BEGIN IMMEDIATE")
                 break
-            except sqlite3.Error as fault:
-                code = getattr(fault, "sqlite_errorcode", 0) & 0xFF  # of some faults there is none
-                is_awaited = self.is_writer and code == sqlite3.SQLITE_BUSY
-                if not is_awaited or time.monotonic() > began_s + _PATIENCE_S:
-                    with explaining_faults(self.path):
-                        raise
+            except BusyStoreError:
+                if not self.is_writer or time.monotonic() > ends_s:
+                    raise
             if not is_told:
                 is_told = True
-                minutes = _PATIENCE_S / 60
                 said = "another program writes to the store %s: waiting for it, %g min at most"
-                _log.warning(said, self.path, minutes)
+                _log.warning(said, self.path, _PATIENCE_S / 60)
         if is_told:
             _log.warning("the store is free again, work goes on")
 

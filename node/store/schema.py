@@ -277,8 +277,8 @@ def connect(path: Path | str, *, writing: bool) -> sqlite3.Connection:
 def _way(path: Path, *, writing: bool) -> str:
     """Return how SQLite is to open a file.
 
-    To read one that may still change it makes files beside it. Where it may not, none changes,
-    as in a copy on a medium that is read-only: https://sqlite.org/wal.html#read_only_databases
+    SQLite needs to write files next to a database even to read it. In a read-only folder it cannot,
+    unless it is told that nothing changes: https://sqlite.org/wal.html#read_only_databases
     """
     if writing:
         return "mode=rwc"

@@ -202,7 +202,7 @@ def _clock(home: Home) -> Diagnosis:
         return Diagnosis(
             status="warning",
             detail=f"{now}; own records are of a time to come, up to {latest}",
-            mend="set the clock if it is wrong now; if it was wrong then, they keep that time",
+            mend="set the clock if it is wrong now; if it was wrong then, there is nothing to do",
         )
     return _fine(now)
 

@@ -76,7 +76,7 @@ def _as_first_process(stage: str, way: str) -> tuple[Status, str | None] | None:
 def _deaths() -> Iterator[Attack]:
     for stage, (ended, hung) in _STAGES.items():
         for way in (*_DEATHS, *_HANGS):
-            # Whoever closes the channel and lives on has ended: nothing more can come.
+            # A script that closes its channel has ended: nothing more can come from it.
             ends = way in (*_DEATHS, "close") or (stage in _SCORED and way in _SIGNALS)
             yield Attack(
                 name="die",

@@ -60,7 +60,7 @@ def measured(seen: list[tuple[dict[str, float], float]]) -> tuple[KnobImportance
 
 
 def test_the_order_and_the_shares_are_those_of_fanova() -> None:
-    # Here: what it imports in its turn takes seconds, in each worker.
+    # Imported here, as this takes seconds and other tests do not need it.
     import optuna
     from optuna.distributions import FloatDistribution
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances

@@ -1,4 +1,4 @@
-"""What `arnode doctor` says of this machine's counter of instructions, and of its clock."""
+"""What `arnode doctor` says about the instruction counter and the clock of this machine."""
 
 import pytest
 

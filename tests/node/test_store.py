@@ -92,7 +92,7 @@ def test_one_that_never_ends_is_an_error(store: Store, monkeypatch: pytest.Monke
 def test_where_nothing_may_be_written_a_store_is_read_as_it_is(
     home: Home, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a copy on a medium that is read-only: SQLite may make no files beside it."""
+    """As with a copy in a read-only folder: SQLite can write no files next to it."""
     record = store.append_own(KEY, TaskBody(manifest=MANIFEST), ts_ms=1)
     store.close()
     monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)

@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def _prove_processor(environment: Environment) -> bool:
-    """Whether the build computes in sandboxes without a card, as where pip brings it to any PC."""
+    """Return whether sandboxes can use the CUDA build on a machine without a card."""
     command = [str(environment.python), "-m", "trainer.proving", "--processor"]
     command += ["--out", str(FOLDER / "processor.json")]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0

@@ -9,10 +9,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-_NEEDED = {
-    **{name: name for name in ("torch", "numpy", "tiktoken", "msgpack")},
-    "nvidia-ml-py": "pynvml",
-}
 _HOME = Path(__file__).parents[2] / "build" / "gpu"
 
 
@@ -20,10 +16,12 @@ def main() -> int:
     """Run the part that the command line names; 1 if it could not be measured."""
     if sys.version_info < (3, 11):  # noqa: UP036 -- up to here older ones get as well
         sys.exit("arnode needs Python 3.11 or newer: name one, as make gpu PYTHON=python3.12")
-    missing = [name for name, module in _NEEDED.items() if find_spec(module) is None]
+    from tools.gpu.bare import MODULES
+
+    missing = [name for name, module in MODULES.items() if find_spec(module) is None]
     if missing:
         sys.exit(
-            f"make gpu needs {', '.join(_NEEDED)}; not here: {', '.join(missing)}. Name a Python"
+            f"make gpu needs {', '.join(MODULES)}; not here: {', '.join(missing)}. Name a Python"
             " that has them, as make gpu PYTHON=.venv/bin/python"
         )
     from tools.gpu.parts import PARTS, Options, measure

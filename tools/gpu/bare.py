@@ -7,7 +7,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-PACKAGES: Final = ("torch", "numpy", "tiktoken", "msgpack", "nvidia-ml-py")
+# What `make gpu` needs, and the module of each by which it is known to be there.
+MODULES: Final = {
+    **{name: name for name in ("torch", "numpy", "tiktoken", "msgpack")},
+    "nvidia-ml-py": "pynvml",
+}
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -16,7 +20,7 @@ def make_bare(folder: Path) -> Path:
     """Make an environment of links to what is installed here; return its interpreter."""
     venv.create(folder, with_pip=False, symlinks=True)
     packages = next(folder.glob("lib/python*/site-packages"))
-    for name in _needed(PACKAGES):
+    for name in _needed(MODULES):
         distribution = metadata.distribution(name)
         files = distribution.files or []
         for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:

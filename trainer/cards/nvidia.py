@@ -20,7 +20,7 @@ from typing import Final
 
 from trainer.host.device import Device
 
-# Without CUDA's libraries torch's wheels for it do not load, on whatever device they compute.
+# CUDA's libraries: torch's CUDA build does not load without them, with or without a card.
 LIBRARIES: Final = ("nvidia",)
 # What they need on a card, and what its compiler imports.
 PACKAGES: Final = ("triton", "cuda", "setuptools", "_distutils_hack", "packaging")

@@ -38,8 +38,8 @@ def draft_of(
 ) -> Draft:
     """Return the task of edited files and a command that is run in the folder `root`.
 
-    `unit` is what the figure is told in, where it has one; `beside` are files and folders that the
-    command needs and does not name.
+    `unit` is the unit of the figure, if it has one. `beside` are files and folders that the command
+    needs but does not name.
 
     Raises:
         UsageError: a file is not there, or outside the folder.

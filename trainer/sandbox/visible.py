@@ -215,7 +215,10 @@ def _packages(names: Iterable[str]) -> list[VisiblePath]:
 
 
 def _is_built_for_cuda() -> bool:
-    """Whether torch is: pip's own build for Linux, which without them does not load at all."""
+    """Return whether torch is the CUDA build, which pip installs on Linux.
+
+    It does not load without CUDA's libraries, with or without a card.
+    """
     found = installed()
     return found is not None and found.cuda is not None
 

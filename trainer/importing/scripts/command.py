@@ -123,13 +123,7 @@ def _last_line(output: str) -> str | None:
     """
     lines = re.split(r"[\r\n]+", _COLOURS.sub("", output))
     naming = [line for line in lines if any(True for _ in _texts(line))]
-    alone = [
-        line
-        for line in lines
-        if re.fullmatch(
-            rf"{_FIGURE.pattern}|[-+]?(?:nan|inf\w*|none|null)", line.strip(), re.IGNORECASE
-        )
-    ]
+    alone = [line for line in lines if _ALONE.fullmatch(line.strip())]
     return next(reversed(naming or alone), None)
 
 

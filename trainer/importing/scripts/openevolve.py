@@ -7,7 +7,7 @@ import types
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainer.importing.scripts.reporting import begin, fail, finish, numbers_of
+from trainer.importing.scripts.reporting import begin, fail, figures_of, finish
 
 PROGRAM = "initial_program.py"
 EVALUATOR = "evaluator.py"
@@ -67,24 +67,11 @@ def _figures(result: object) -> dict[str, float]:
     error = table.get("error")
     if (isinstance(error, str) and error) or table.get("timeout") is True:
         fail(f"the evaluator says: {error or 'it took too long'}")
-    numbers = numbers_of(table)
-    # What is no finite number spoils the score, whether it is the score or part of a mean.
-    spoilt = {name for name, value in table.items() if name == METRIC or _is_number(value)}
-    numbers |= dict.fromkeys(spoilt - numbers.keys(), math.nan)
+    # NaN is kept: as the score it fails the run, and so it does as part of a mean.
+    numbers = figures_of(table)
+    if METRIC in table:
+        numbers.setdefault(METRIC, math.nan)
     return {name: number for name, number in numbers.items() if name != "error"}
-
-
-def _is_number(value: object) -> bool:
-    """Whether a value is meant as a figure, finite or not."""
-    if isinstance(value, bool | str | bytes):
-        return False
-    try:
-        float(value)  # type: ignore[arg-type] # numbers of numpy are none of Python's
-    except (TypeError, ValueError):
-        return False
-    except OverflowError:
-        return True
-    return True
 
 
 def _score(numbers: Mapping[str, float]) -> float:

@@ -31,16 +31,22 @@ def begin() -> int:
 
 def numbers_of(table: Mapping[object, object]) -> dict[str, float]:
     """Return what in a table is a finite number, by name."""
+    return {name: number for name, number in figures_of(table).items() if math.isfinite(number)}
+
+
+def figures_of(table: Mapping[object, object]) -> dict[str, float]:
+    """Return what in a table is a number, by name: NaN for one that is not finite."""
     found = {}
     for name, value in table.items():
         if isinstance(value, bool | str | bytes):
             continue
         try:
             number = float(value)  # type: ignore[arg-type] # numbers of numpy are none of Python's
-        except (TypeError, ValueError, OverflowError):
+        except OverflowError:
+            number = math.nan
+        except (TypeError, ValueError):
             continue
-        if math.isfinite(number):
-            found[str(name)] = number
+        found[str(name)] = number if math.isfinite(number) else math.nan
     return found
 
 
