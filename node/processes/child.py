@@ -116,7 +116,8 @@ async def ended_after(
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
             # What it said last is most of why it died.
-            await asyncio.wait([lines], timeout=TERMINATION_S)
+            ended = asyncio.create_task(process.wait())
+            await asyncio.wait([lines, ended], timeout=TERMINATION_S)
             lines.cancel()
 
 

@@ -1,13 +1,16 @@
 """Questions over a channel to a process that may die, and the next process after it."""
 
 import asyncio
+import signal
+import socket
 import sys
 from typing import NoReturn
 
 import pytest
 
+from node.processes import child
 from node.processes.channel import Calls, Channel
-from node.processes.child import Program
+from node.processes.child import Program, ended_after
 from node.processes.supervisor import Supervisor
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Framing
@@ -70,6 +73,41 @@ def test_whatever_ends_a_process_the_next_one_starts_as_long_as_it_is_wanted(
     asyncio.run(test())
     assert [wait_s for _, wait_s in deaths] == [0.5, 1.0]
     assert all(said.startswith(why) for said, _ in deaths), deaths
+
+
+def test_one_whose_end_is_not_waited_for_has_ended_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It heeds neither a closed channel nor a request to end."""
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(1, flush=True)"
+    monkeypatch.setattr(child, "PARTING_S", 60.0)
+    started: list[asyncio.subprocess.Process] = []
+
+    async def test() -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", f"{deaf}; time.sleep(60)"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert await process.stdout.readline()
+        started.append(process)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            async with ended_after(process, await Channel.over(ours, FRAMING)):
+                pass
+
+    async def cancelled() -> None:
+        ending = asyncio.create_task(test())
+        while not started:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        assert started[0].returncode == -signal.SIGKILL
+
+    asyncio.run(cancelled())
 
 
 def test_one_that_is_stopped_ends_its_process_and_starts_no_other(
