@@ -126,6 +126,11 @@ class Runner:
         """Have somebody told whenever a run begins to wait for an idle minute."""
         self._training.on_wait = on_wait
 
+    @property
+    def waits_s(self) -> tuple[float, ...]:
+        """For how many seconds at most each run that waits for an idle minute goes on waiting."""
+        return self._training.waits_s
+
     def is_used_by_others(self) -> bool:
         """Whether others used the card noticeably since this was last asked."""
         return self._stages.watch is not None and self._stages.watch.is_used_by_others()

@@ -62,6 +62,7 @@ class Activity:
         )
         self.dots: deque[Dot] = deque(maxlen=_RECENT)
         self.lanes = 1
+        self.waits_s: Callable[[], tuple[float, ...]] = lambda: ()  # for a quiet minute, at most
         self.runs = 0
         self.counted_ms = 0
         self.confirmation: Confirmation | None = None

@@ -92,9 +92,15 @@ class Lanes:
         bases stale. Where lanes share the processor each core has a run already, and the sandboxes
         that are started ahead fill its pauses: one more would cost memory and stretch CPU seconds
         beyond those of a baseline timed on all lanes. So a lane overlaps its runs only while
-        another has none, as in a trial that nothing goes on beside.
+        another has none, as in a trial that nothing goes on beside. What waits for a quiet minute
+        keeps nobody waiting.
         """
-        return self.count - self._share_processor
+        return self.count - self._share_processor + len(self.waits_s)
+
+    @property
+    def waits_s(self) -> tuple[float, ...]:
+        """For how many seconds at most each run that waits for a quiet minute goes on waiting."""
+        return tuple(left_s for lane in self._lanes for left_s in lane.runner.waits_s)
 
     @staticmethod
     def _look(lane: Lane, on_change: Callable[[], None]) -> None:

@@ -72,7 +72,7 @@ class Research:
         self._lanes = Lanes(
             session.runners, share_processor=session.is_shared, on_change=self._wake.set
         )
-        activity.lanes = self._lanes.count
+        activity.lanes, activity.waits_s = self._lanes.count, lambda: self._lanes.waits_s
         self._in_flight = InFlight()
         self._foreign_in_flight: set[tuple[int, int]] = set()
         self.pausing = Pause()
@@ -81,7 +81,7 @@ class Research:
         self.has_given_way = False
         self._incumbent: dict[bytes, Answers] = {}
         for runner in session.runners:
-            runner.tell_waits(lambda: activity.say(WAITS))
+            runner.tell_waits(self._tell_wait)
 
     # Said from outside
 
@@ -313,18 +313,24 @@ class Research:
 
     # Runs
 
+    def _tell_wait(self) -> None:
+        self.activity.say(WAITS)
+        self._wake.set()
+
     def _next_run(self) -> PlannedRun | None:
         """Ask the agenda; with several lanes for no stranger's code beside a stranger's.
 
-        With one there is nothing to do meanwhile but what `_start` does, which waits. What waits
-        for its lane is passed over while another one is free.
+        With one there is nothing to do meanwhile but what `_start` does, which waits, unless that
+        stranger's waits for a quiet minute. What waits for its lane is passed over while another
+        one is free.
         """
         has_lanes = self._lanes.count > 1
+        is_other_possible = has_lanes or bool(self._lanes.waits_s)
         ask = partial(
             self._agenda.next_run,
             self._in_flight.keys,
             has_lanes=has_lanes,
-            is_foreign_barred=has_lanes and self._is_foreign_in_flight,
+            is_foreign_barred=is_other_possible and self._is_foreign_in_flight,
         )
         first = run = ask()
         waiting: set[int] = set()
@@ -357,7 +363,9 @@ class Research:
         waiting.cancel()
         self._in_flight.reap()
         while len(self._in_flight) > self._lanes.most_beside:
-            await self._finish_one()
+            await self._in_flight.one_ended(self._wake)
+            self._in_flight.reap()
+            self._wake.clear()
 
     @property
     def _is_foreign_in_flight(self) -> bool:

@@ -133,6 +133,11 @@ class RemoteRunner:
         """Have somebody told whenever the lane comes or goes."""
         self._on_change = on_change
 
+    @property
+    def waits_s(self) -> tuple[float, ...]:
+        """Nothing: a run that waits there keeps the other runs of its lane waiting."""
+        return ()
+
     def is_used_by_others(self) -> bool:
         """Say no: what others do there its own machine flags."""
         return False

@@ -252,6 +252,8 @@ def _now(activity: Activity) -> RenderableType:
         told += f", loss {points[-1].loss:.4f} at step {points[-1].step:,}"
     if activity.beside:
         told += f", {activity.beside} more"
+    if waits_s := activity.waits_s():
+        told += f", {len(waits_s)} waiting for a quiet minute, {_clock(max(waits_s))} at most"
     return _OneLine(
         Text.assemble(("▶ ", "bold cyan"), (f"{activity.stage_plainly}  ", "cyan")),
         Text(plain(activity.title)),
@@ -308,6 +310,11 @@ def _gain(baseline: float | None, value: float | None, sign: int, noise_sd: floa
     if baseline is None or value is None or baseline == value:
         return ""
     return f"{sign * (baseline - value) / noise_sd:+.1f} sd"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
 
 
 def _span(seconds: float) -> str:

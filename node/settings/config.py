@@ -352,10 +352,11 @@ class Config:
     run, see the [threat model](threat-model.md)."""
 
     quiet_minutes: float = setting(
-        30.0, ValueKind(take.number(lambda span: 0 <= span < 1e6), "a number of minutes from 0")
+        3.0, ValueKind(take.number(lambda span: 0 <= span < 1e6), "a number of minutes from 0")
     )
     """How long a run that others on this machine disturbed may wait for a quiet minute, to show
-    that it is no slower than it may be; `0`: it ends as it stands."""
+    that it is no slower than it may be; `0`: it ends as it stands. Other runs go on meanwhile, and
+    after a wait in vain none waits until a run was left alone."""
 
     fork: str = setting("all", _one_of("all", "own"))
     """Whose sandboxes are forked from a process that has imported torch, which takes milliseconds:

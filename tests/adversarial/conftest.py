@@ -28,6 +28,13 @@ from trainer.task_folder.task import Task
 TIERS: tuple[TierName, ...] = ("full", "container", "partial")
 
 
+def _each_tier() -> Iterator[object]:
+    """Tier full and this machine's are tried always, the others by `make soak PART=tests`."""
+    for name in TIERS:
+        is_long = name not in ("full", probe_tier().name)
+        yield pytest.param(name, marks=[pytest.mark.soak] * is_long)
+
+
 @pytest.fixture(scope="package")
 def watch() -> Iterator[Watch]:
     with watched_sandboxes() as watch:
@@ -52,7 +59,7 @@ def bench_with_processes(make_bench: MakeBench, short_task: Task, short_data: Ta
     return make_bench(limited(with_processes(short_task)), short_data)
 
 
-@pytest.fixture(scope="module", params=TIERS)
+@pytest.fixture(scope="module", params=_each_tier())
 def tier(request: pytest.FixtureRequest) -> Iterator[TierName]:
     """The tier that all sandboxes are of meanwhile."""
     name: TierName = request.param

@@ -202,8 +202,8 @@ class RunningNode:
         """Wait until this holds, while the node lives."""
         deadline_s = time.monotonic() + PATIENCE_S
         while not holds():
-            assert self.process.poll() is None, f"ended too early: {self.said}"
-            assert time.monotonic() < deadline_s, f"too slow; it said {self.said}"
+            assert self.process.poll() is None, f"ended too early: {self.all_said()}"
+            assert time.monotonic() < deadline_s, f"too slow; it said {self.all_said()}"
             time.sleep(_LOOKED_S)
 
     def interrupt(self) -> None:
@@ -219,10 +219,14 @@ class RunningNode:
         """Wait for the end and return the exit code."""
         code = self.process.wait(timeout=PATIENCE_S)
         self._reader.join(timeout=PATIENCE_S)
+        assert not any("Traceback" in line for line in self.all_said()), self.said
+        return code
+
+    def all_said(self) -> list[str]:
+        """Return what it has said by now, also what nobody waited for."""
         while not self._lines.empty():
             self._next_line(time.monotonic() + 1)
-        assert not any("Traceback" in line for line in self.said), self.said
-        return code
+        return self.said
 
     def _next_line(self, deadline_s: float) -> str | None:
         try:
@@ -253,7 +257,7 @@ def running_node(
     try:
         yield node
     except BaseException:
-        print(f"the node (exit {node.process.poll()}) said:", *node.said, sep="\n")
+        print(f"the node (exit {node.process.poll()}) said:", *node.all_said(), sep="\n")
         raise
     finally:
         if node.process.poll() is None:

@@ -90,6 +90,7 @@ class ScriptedRunner:
     training: asyncio.Event | None = None
     is_broken_from: int = 10_000
     disturbed: asyncio.Event | None = None
+    waiting: int = 0
     on_wait: Callable[[], None] = lambda: None
     calibrations: int = 0
     splits: list[bytes | None] = field(default_factory=list)  # of the runs started
@@ -147,8 +148,11 @@ class ScriptedRunner:
             if self.training:
                 await self.training.wait()
             if self.disturbed:
+                self.waiting += 1
+                on_trained()
                 self.on_wait()
                 await self.disturbed.wait()
+                self.waiting -= 1
                 raise PutOff
             if len(self.started) >= self.is_broken_from:
                 raise ArnodeError("the sandbox went away", "bring it back")
@@ -170,6 +174,10 @@ class ScriptedRunner:
 
     async def close(self) -> None:
         pass
+
+    @property
+    def waits_s(self) -> tuple[float, ...]:
+        return (60.0,) * self.waiting
 
     def hurry(self) -> None:
         if self.disturbed:

@@ -16,7 +16,7 @@ from trainer.task_folder.task import Task
 
 @pytest.mark.parametrize(
     ("config", "patience_s", "forks_strangers"),
-    [(Config(), 1800.0, True), (Config(quiet_minutes=0.5, fork="own"), 30.0, False)],
+    [(Config(), 180.0, True), (Config(quiet_minutes=0.5, fork="own"), 30.0, False)],
 )
 def test_settings_reach_the_runs(
     config: Config,

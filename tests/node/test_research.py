@@ -139,6 +139,30 @@ def test_a_run_that_waits_for_a_quiet_minute_is_put_off_when_the_session_ends(
     assert bench.decisions() == ["baseline", "discarded"]
 
 
+def test_runs_that_wait_for_a_quiet_minute_keep_no_other_run_waiting(bench: Bench) -> None:
+    """However many they are: each frees its device, and the next one begins."""
+    waiting = 4
+    research = bench.research()
+
+    def disturb(count: int) -> None:
+        if count == 3:  # the baseline was measured
+            bench.runner.disturbed = asyncio.Event()
+
+    bench.runner.on_start = disturb
+
+    async def work() -> None:
+        async with running(research) as loop:
+            await until(lambda: bench.runner.waiting == waiting)
+            assert research.activity.waits_s() == (60.0,) * waiting
+            research.stop()
+            await loop
+
+    bench.rates = [f"0.{number}" for number in range(201, 201 + waiting)]
+    settled(work())
+    assert bench.decisions() == ["baseline"]
+    assert len({job.id for job in bench.store.jobs.open_jobs(LINE, *KINDS)}) == waiting
+
+
 def test_what_cuts_a_run_off_while_it_is_scored_is_written_down_before_the_node_ends(
     bench: Bench,
 ) -> None:

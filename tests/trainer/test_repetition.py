@@ -289,7 +289,7 @@ def test_no_run_waits_beyond_the_end_of_its_session(
             )
         assert len(machine.luck) == 1
         assert len(waits) == (1 if left_s else 0)
-        assert time.monotonic() < began_s + 30  # its patience is half an hour
+        assert time.monotonic() < began_s + 30  # its patience is three minutes
 
     calibrated(work)
 
@@ -309,6 +309,28 @@ def test_a_machine_that_is_never_quiet_ends_the_wait(
     assert (outcome.status, outcome.flags) == ("timeout", (CONTENDED,))
     assert outcome.reason == "training used more than 6.25 CPU seconds, the task's ceiling here"
     assert (len(machine.luck), machine.served) == (1, 0)
+
+
+def test_after_a_wait_in_vain_no_run_waits_until_one_was_left_alone(
+    calibrated: Calibrated, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.measuring.host_load.IDLE_S", 60.0)
+    waits: list[tuple[float, ...]] = []
+
+    async def work(runner: Runner) -> list[int]:
+        runner._training._patience_s = 0.1
+        runner.tell_waits(lambda: waits.append(runner.waits_s))
+        slow = Script(train_s=5.9).source(runner.task)
+        waited = []
+        for is_crowded in (True, True, False, True):
+            machine.is_crowded, machine.stretch = is_crowded, 1.3 if is_crowded else 1.0
+            runner._pace.learn_training(machine.share, 4.0)  # type: ignore[union-attr]
+            await runner.run(slow if is_crowded else HONEST.source(runner.task), 2)
+            waited.append(len(waits))
+        return waited
+
+    assert calibrated(work) == [1, 1, 1, 2]
+    assert all(0 < left_s <= 0.1 for (left_s,) in waits)
 
 
 @pytest.mark.parametrize(("start_s", "status"), [(0.1, "ok"), (0.3, "timeout")])

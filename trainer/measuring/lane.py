@@ -58,6 +58,10 @@ class LaneRunner(Protocol):
     def tell_presence(self, on_change: Callable[[], None]) -> None:
         """Have somebody told whenever `is_there` changes."""
 
+    @property
+    def waits_s(self) -> tuple[float, ...]:
+        """For how many seconds at most each run that waits for an idle minute goes on waiting."""
+
     def is_used_by_others(self) -> bool:
         """Whether others used the device noticeably since this was last asked."""
 

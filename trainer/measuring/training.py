@@ -22,7 +22,7 @@ from trainer.measuring.outcome import Meter
 from trainer.measuring.timeline import Timeline
 
 _REPETITIONS = 2
-PATIENCE_S = 1800.0  # on a machine that is never idle a run ends as it stands
+PATIENCE_S = 180.0  # on a machine that is never idle a run ends as it stands
 WAITS: Final = "a run that others disturbed waits for a quiet minute"  # for people
 
 
@@ -102,6 +102,15 @@ class Training:
         self._patience_s = patience_s
         self._is_hurried = asyncio.Event()
         self._was_in_vain = False  # the last wait for a card
+        self._is_never_quiet = False  # the last wait was in vain, and every run since was disturbed
+        self._waits_until_s: list[float] = []
+        self._repeating = asyncio.Lock()  # those that waited train one after the other
+
+    @property
+    def waits_s(self) -> tuple[float, ...]:
+        """For how many seconds at most each run that waits for an idle minute goes on waiting."""
+        now_s = time.monotonic()
+        return tuple(max(0.0, until_s - now_s) for until_s in self._waits_until_s)
 
     def hurry(self) -> None:
         """Let no run wait for an idle minute any more: it raises PutOff."""
@@ -137,6 +146,8 @@ class Training:
                 break
             aside.add("train", "attempt", *trained.span_s)
             trained = await self._once(request, on_trained)
+        if trained.meter.strangers_share <= NOTICEABLE:
+            self._is_never_quiet = False
         if pace is None or trained.failed or not trained.is_over:
             return trained
         return await self._excused(trained, pace, patience, on_trained, aside)
@@ -156,10 +167,14 @@ class Training:
         pace.took_too_long(first.meter.others_share)
         alone, last = replace(first.request, ceiling=pace.ceiling(0.0)), first
         for _ in range(_REPETITIONS):
-            if not await self._wait(Idle(), patience, on_trained):
+            if self._is_never_quiet:
+                break
+            self._is_never_quiet = not await self._wait(Idle(), patience, on_trained)
+            if self._is_never_quiet:
                 break
             aside.add("train", "attempt", *last.span_s)
-            last = await self._once(alone, on_trained)
+            async with self._repeating:
+                last = await self._once(alone, on_trained)
             if last.failed is None and last.digest != first.digest:
                 return _failed(last, "; trained again in a quiet minute it gave other weights")
             if last.failed or not last.is_over:
@@ -225,10 +240,14 @@ class Training:
         """
         if patience.is_session_over:
             raise PutOff
-        on_trained()
-        self.on_wait()
         ends_s = min(patience.ends_s, patience.session_ends_s)
-        is_idle = await idle_minute(idle, ends_s, self._is_hurried)
+        self._waits_until_s.append(ends_s)
+        try:
+            on_trained()
+            self.on_wait()
+            is_idle = await idle_minute(idle, ends_s, self._is_hurried)
+        finally:
+            self._waits_until_s.remove(ends_s)
         if self._is_hurried.is_set() or patience.is_session_over:
             raise PutOff
         return is_idle
