@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from agent.source.literals import find_knobs
@@ -76,7 +77,7 @@ class Reader:
         words = [self.id if word == "ID" else word for word in words]
         if words[0] == "verify" and "--check-only" not in words:
             words += ["--pairs", SMALLER["--pairs"]]
-        done = self._starts(words) if words[0] == "start" else self._asks(words)
+        done = self._starts(words) if words[0] == "start" else self.asks(words)
         if target:
             (self.folder / target).write_text(done.stdout)
         return done
@@ -92,7 +93,8 @@ class Reader:
             timeout=TIMEOUT_S,
         )
 
-    def _asks(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+    def asks(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command in this process."""
         with contextlib.chdir(self.folder):
             return in_process(words, self._env)
 
@@ -115,6 +117,21 @@ def write_text(path: Path) -> None:
     path.write_text("".join(verses))
 
 
+def test_every_arnode_command_of_the_readme_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its words, without what it does: that is `make soak PART=tests`."""
+    heard: list[str] = []
+    monkeypatch.setattr(click.Context, "invoke", lambda ctx, *_, **__: heard.append(ctx.info_name))
+    reader = Reader(tmp_path)
+    for line in arnode_lines():
+        heard.clear()
+        done = reader.asks(shlex.split(line.partition(" > ")[0])[1:])
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert heard, line
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(1500)
 def test_every_arnode_command_of_the_readme_works(
     tmp_path: Path, data_dir: Path, short_data: TaskData
