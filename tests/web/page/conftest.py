@@ -1,12 +1,17 @@
 """A real browser on the page of a real home with 1,000 experiments."""
 
+import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from node.home.home import Home
 from node.store.store import Store
+from tests.conftest import one_at_a_time
 from tests.web.page.browser import chromium
 from tests.web.page.full_store import Full, fill
 from tests.web.page.served import ServedHome
@@ -20,10 +25,15 @@ def _chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def full_home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Full]:
-    home = Home(tmp_path_factory.mktemp("page") / "home")
-    with Store.open(home) as store:
-        return home, fill(home, store)
+def full_home(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> tuple[Home, Full]:
+    made, told = shared / "page", shared / "page.json"
+    with one_at_a_time(made):
+        if not told.exists():
+            with Store.open(Home(made)) as store:
+                told.write_text(json.dumps(asdict(fill(Home(made), store))))
+    home = tmp_path_factory.mktemp("page") / "home"
+    shutil.copytree(made, home)
+    return Home(home), Full(**json.loads(told.read_text()))
 
 
 @pytest.fixture(scope="session")
