@@ -51,7 +51,17 @@ BASE = Source.of({"train.py": b"WIDTH = 64\n"})
 WEAKER: tuple[TierName, ...] = ("container", "partial") if os.geteuid() == 0 else ("partial",)
 needs_landlock = pytest.mark.skipif(not can_scope_signals(), reason="Landlock is too old")
 every_tier = pytest.mark.parametrize(
-    "walls", ["full", *(pytest.param(name, marks=needs_landlock) for name in WEAKER)]
+    "walls",
+    [
+        "full",
+        *(
+            pytest.param(
+                name,
+                marks=[needs_landlock, *[pytest.mark.soak] * (name != probe_tier().name)],
+            )
+            for name in WEAKER
+        ),
+    ],
 )
 BRIEF = Brief(
     task="short",

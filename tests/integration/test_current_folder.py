@@ -139,6 +139,7 @@ def test_the_demo_starts_nodes_that_import_nothing_from_there(
     assert "trap" not in liar
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_compare_programs_starts_nodes_that_import_nothing_from_there(
     traps: Traps, home: Path

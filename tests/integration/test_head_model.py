@@ -28,6 +28,7 @@ def home(make_home: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFac
     return place
 
 
+@pytest.mark.soak
 def test_a_model_loads_into_its_script_and_continues_a_text_without_arnode(
     home: Path, tmp_path: Path
 ) -> None:

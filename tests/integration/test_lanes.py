@@ -36,6 +36,7 @@ def runs_of(home: Path, *, is_open: bool = False) -> list[PlannedRun]:
     return [run for run in runs if (run.outcome is None) == is_open]
 
 
+@pytest.mark.soak
 def test_a_night_of_two_lanes_is_one_line_with_one_history(copied: Path) -> None:
     before = len(runs_of(copied))
     with running_node(copied, *LANES, "--max-experiments", "4") as node:

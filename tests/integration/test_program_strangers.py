@@ -182,6 +182,7 @@ def test_of_fixed_instances_one_pair_refutes_and_an_answer_that_is_shown_spares_
     assert [row["others"]["refuted"] for row in board] == [1, 1]
 
 
+@pytest.mark.soak
 def test_what_a_node_finds_on_fixed_instances_shows_its_answer(tmp_path: Path) -> None:
     folder, home, other = tmp_path / "sums", tmp_path / "home", tmp_path / "other"
     write_sums(folder, task=FIXED)

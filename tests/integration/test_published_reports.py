@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agent.model.prompt import prompt
 from agent.proposal import Context, Silence
 from node.home.home import Home
@@ -88,6 +90,7 @@ def test_a_report_travels_and_no_prose_of_it_reaches_a_prompt(tmp_path: Path) ->
     asyncio.run(meet())
 
 
+@pytest.mark.soak
 def test_what_one_running_node_publishes_is_read_at_another(tmp_path: Path) -> None:
     folder, one, other = tmp_path / "sums", tmp_path / "one", tmp_path / "other"
     write_sums(folder)

@@ -73,7 +73,16 @@ def imported(call: Call, into: Path) -> Imported:
     return brought
 
 
-@pytest.mark.parametrize("system", [*SELF_SCORING, *TRUSTED])
+ONE_OF_EACH = (next(iter(SELF_SCORING)), next(iter(TRUSTED)))
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        pytest.param(system, marks=[pytest.mark.soak] * (system not in ONE_OF_EACH))
+        for system in (*SELF_SCORING, *TRUSTED)
+    ],
+)
 def test_a_folder_is_brought_over_and_its_baseline_runs(system: str, imported: Imported) -> None:
     task = imported(system)
     assert task.manifest.metric.name == {**SELF_SCORING, **TRUSTED}[system][1]

@@ -79,11 +79,13 @@ def test_one_whose_end_is_not_waited_for_has_ended_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It heeds neither a closed channel nor a request to end."""
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(1, flush=True)"
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(1, flush=True)"
+    )
     monkeypatch.setattr(child, "PARTING_S", 60.0)
     started: list[asyncio.subprocess.Process] = []
 
-    async def test() -> None:
+    async def test(is_ending: asyncio.Event) -> None:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", f"{deaf}; time.sleep(60)"),
             stdout=asyncio.subprocess.PIPE,
@@ -95,12 +97,12 @@ def test_one_whose_end_is_not_waited_for_has_ended_all_the_same(
         ours, theirs = socket.socketpair()
         with theirs:
             async with ended_after(process, await Channel.over(ours, FRAMING)):
-                pass
+                is_ending.set()
 
     async def cancelled() -> None:
-        ending = asyncio.create_task(test())
-        while not started:
-            await asyncio.sleep(0.01)
+        is_ending = asyncio.Event()
+        ending = asyncio.create_task(test(is_ending))
+        await is_ending.wait()
         await asyncio.sleep(0.01)
         ending.cancel()
         with pytest.raises(asyncio.CancelledError):

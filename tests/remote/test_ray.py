@@ -55,6 +55,7 @@ def until(condition: object, within_s: float = 90.0) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.soak
 def test_a_node_measures_on_its_cluster_and_notes_on_which_machine(
     lane_home: LaneHome, started: list[str]
 ) -> None:

@@ -82,6 +82,7 @@ def outcomes(task: Task, data_dir: Path) -> list[RunOutcome]:
     return measured(task, data, 1, 2)
 
 
+@pytest.mark.soak
 def test_it_learns_is_audited_and_its_seed_decides(outcomes: list[RunOutcome]) -> None:
     for outcome in outcomes:
         assert (outcome.status, outcome.reason) == ("ok", None), outcome.log_tail

@@ -16,6 +16,7 @@ from tools.bench.worlds import RUNS_A_NIGHT, Machine
 NIGHTS, WEEKS = 150, 25
 
 
+@pytest.mark.soak
 def test_a_night_comes_nearly_as_far_as_believing_everything_and_never_takes_in_a_null() -> None:
     nights = [Node(Machine(random.Random(n))).work(RUNS_A_NIGHT) for n in range(NIGHTS)]
     believed = [keep_if_lower(Machine(random.Random(n)), RUNS_A_NIGHT) for n in range(NIGHTS)]
@@ -40,6 +41,7 @@ def test_where_nothing_is_a_gain_nothing_is_adopted() -> None:
     assert sum(one.adopted > 0 for one in streams) <= 1
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("liars", "most_wasted"), [(6, 0.15), (12, 0.30)])
 def test_liars_are_soon_heard_last(liars: int, most_wasted: float) -> None:
     wasted = spent = 0
@@ -88,6 +90,7 @@ def test_a_head_is_taken_back_on_evidence_against_it_and_hardly_ever_for_a_lack_
     assert taken_back(-2.0) >= 0.9 * count
 
 
+@pytest.mark.soak
 def test_forged_claims_are_refuted_and_true_ones_confirmed() -> None:
     chance, count = random.Random(1), 150
     forged = [ask(CLAIMS["forged_four_sd"], chance) for _ in range(count)]

@@ -10,6 +10,7 @@ from tools.soak.ingest import run_ingest
 from tools.soak.kills import run_kills
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_kills_at_random_moments_cost_nothing_and_the_loop_goes_on(home: Path) -> None:
     figures = run_kills(home, 3, seed=5, task=DEAF_TASK, longest_s=5)

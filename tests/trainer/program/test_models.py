@@ -437,6 +437,7 @@ def test_the_openai_client_works_with_no_edit(tmp_path: Path) -> None:
     assert "all 3 calls of this instance are made" in refused
 
 
+@pytest.mark.soak
 def test_the_openai_client_asks_several_at_once(tmp_path: Path) -> None:
     ((first, second),) = run_client(tmp_path, "openai", ASYNC)
     assert (first[-3:], second[-3:]) == (": a", ": b")

@@ -109,6 +109,7 @@ def test_without_some_no_run_is_made(failing: tuple[str, ...], name: str) -> Non
     assert "tiny" in ending.instead
 
 
+@pytest.mark.soak
 def test_whatever_one_does_the_others_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """One fails, two end their process, the first with another's words, and one hangs."""
     told = json.dumps({"name": "masked", "fault": None, "detail": ""})

@@ -87,6 +87,7 @@ def ran(**how: object) -> tuple[bool | None, list[Fault]]:
     return is_fine, [fault for step in proving._steps for fault in step.faults]
 
 
+@pytest.mark.soak
 def test_a_processor_proves_itself_in_a_cards_place(quick: list[str], tmp_path: Path) -> None:
     """Training and scoring are told alike: a script that takes anything else fails.
 

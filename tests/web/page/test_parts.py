@@ -1,6 +1,6 @@
 """Each part of the page, in both widths, light and dark, for eyes and for readers of screens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -9,13 +9,7 @@ from tests.node.examples import HARDWARE_CLASS
 from tests.web.page.full_store import Full
 from tests.web.page.visitor import Visitor
 
-# Each width and each scheme is looked at; the other two pairs of them in `make soak`.
-LOOKS = [
-    (1440, "light"),
-    (390, "dark"),
-    pytest.param(1440, "dark", marks=pytest.mark.soak),
-    pytest.param(390, "light", marks=pytest.mark.soak),
-]
+LOOKS = ((1440, "light"), (390, "dark"), (1440, "dark"), (390, "light"))
 PARTS: dict[str, Callable[[Full], str]] = {
     "now": lambda _: "now",
     "night": lambda _: "night?since=1000d",
@@ -37,8 +31,15 @@ PARTS: dict[str, Callable[[Full], str]] = {
 }
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-@pytest.mark.parametrize("part", PARTS)
+def _looks() -> Iterator[object]:
+    """Each part in each look; one of them is looked at in `make test`, the rest in `make soak`."""
+    for number, part in enumerate(PARTS):
+        for look, (width, scheme) in enumerate(LOOKS):
+            marks = [pytest.mark.soak] * (number % len(LOOKS) != look)
+            yield pytest.param(part, width, scheme, marks=marks)
+
+
+@pytest.mark.parametrize(("part", "width", "scheme"), _looks())
 def test_a_part_fits_its_window_and_breaks_no_rule_of_accessibility(
     tab: Visitor, full: Full, part: str, width: int, scheme: str
 ) -> None:
