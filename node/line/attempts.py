@@ -271,7 +271,7 @@ def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
     """How the checkpoint of the stack with this patch in it ended."""
     for job in reversed(store.jobs.closed_jobs(line.key, CheckpointStep)):
         step = job.step
-        if patch not in step.stack or (step.measured and step.measured.bases_fault):
+        if patch not in step.stack or (step.measured and step.measured.says_nothing):
             continue
         for entry in store.experiments.listed(line.key):  # the first: others measured it again
             is_its = (entry.stage, entry.tree, entry.parent) == ("confirm", step.tree, step.base)

@@ -24,6 +24,7 @@ from protocol.record_kinds import Origin
 from protocol.records import Record
 from protocol.runs import Run
 
+REST_S: Final = 600  # before a stack is tried again whose trial others on the machine cut off
 _TITLES_SHOWN: Final = 3
 _MAX_STACK: Final = 256
 
@@ -53,8 +54,15 @@ class CheckpointStep(HeadTrial):
         if desk.ledger.known_line.working == self.base:
             for patch, one in _experiments_of(desk.ledger, newer):
                 desk.learner.try_again(one, patch)
-        what = f"checkpoint of {many(kept_in(desk.store, self.stack), 'patch', 'patches')}"
-        desk.activity.confirmed(what, confirmation, record=record.id)
+        patches = many(kept_in(desk.store, self.stack), "patch", "patches")
+        if confirmation.was_cut_off:
+            desk.activity.judged(
+                f"others on this machine cut the checkpoint of {patches} off: nothing is lost, "
+                f"it is tried again in {REST_S // 60} minutes",
+                record=record.id,
+            )
+        else:
+            desk.activity.confirmed(f"checkpoint of {patches}", confirmation, record=record.id)
 
     def patch_on_trial(self, ledger: Ledger) -> bytes:
         """Return the patch of the stack; that of a stack of one is the patch in it."""
@@ -93,13 +101,13 @@ class CheckpointStep(HeadTrial):
         What was kept on it meanwhile is what the next stack begins with, or goes with it: edits are
         then tried on the head, and what was handed in is queued for that. The patches stay as
         records. If the head failed, nothing moves: the stack waits until the head runs, or is
-        another one.
+        another one. Nor does it if others on this machine cut runs off: it is tried again later.
         """
         passed, pairs = confirmation.move == "pass", confirmation.pairs[-2:]
         head, newer = self.tree if passed else self.base, self.kept_meanwhile(ledger)
         if passed and newer:
             ledger.verify_up_to(head, newer)
-        elif not confirmation.is_bases_fault:
+        elif not (confirmation.is_bases_fault or confirmation.was_cut_off):
             ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
             for patch, one in _experiments_of(ledger, newer):
                 if one.step.proposer == SUBMITTED:
@@ -126,6 +134,17 @@ def _experiments_of(
     bodies = [(patch, ledger.store.records.patch(patch)) for patch in patches]
     kept = [(patch, jobs.get((body.base, body.tree))) for patch, body in bodies if body]
     return [(patch, job) for patch, job in kept if job]
+
+
+def rests_s(ledger: Ledger) -> float:
+    """Return for how many seconds the stack rests, as others on this machine cut its trial off."""
+    last = ledger.store.jobs.closed_jobs(ledger.key, CheckpointStep)[-1:]
+    measured = last[0].step.measured if last else None
+    if measured is None or not measured.was_cut_off:
+        return 0.0
+    trial = ledger.store.experiments.find(measured.record)
+    since_ms = trial.ts_ms if trial else 0
+    return max(0.0, REST_S - (ledger.publication.clock_ms() - since_ms) / 1000)
 
 
 def open_checkpoint(ledger: Ledger) -> Job[CheckpointStep]:

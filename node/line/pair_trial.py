@@ -27,7 +27,7 @@ from protocol.fields import OPTIONAL, Digest, Named
 from protocol.manifest import TaskManifest
 from protocol.records import Record
 from protocol.rule import Claim, Policy
-from protocol.runs import Run
+from protocol.runs import Role, Run
 from protocol.units import NANO
 
 
@@ -89,9 +89,10 @@ class PairTrial(JobStep):
         match confirmation.move:
             case "pair":
                 self.plan_pair(desk.ledger, job)
-            case "base" if confirmation.unfinished is not None:
-                seed = confirmation.unfinished
-                desk.store.jobs.plan_run(job.id, role="base", tree=self.base, seed=seed)
+            case "again" if (failed := confirmation.unfinished) is not None:
+                role: Role = "base" if failed.role == "base" else "candidate"
+                tree = self.base if role == "base" else self.tree
+                desk.store.jobs.plan_run(job.id, role=role, tree=tree, seed=failed.seed)
             case "anchors":
                 seeds = [pair.seed for pair in confirmation.pairs[-ANCHOR_PAIRS:]]
                 desk.ledger.plan_anchors(job, seeds)

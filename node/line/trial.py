@@ -45,9 +45,10 @@ from protocol.units import NANO, to_nano
 
 ANCHOR_PAIRS = 4
 MAX_BASE_FAILURES = 2  # of one trial: one may be an accident, two are the base's own
+MAX_CUT_OFF = 2  # runs of one trial that are made again, as others on the machine cut them off
 
 TrialMove = Literal["wait", "run", "discard", "fail", "keep", "rebase"]
-ConfirmationMove = Literal["wait", "pair", "base", "anchors", "pass", "miss", "unrunnable"]
+ConfirmationMove = Literal["wait", "pair", "again", "anchors", "pass", "miss", "unrunnable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,14 @@ class Measured(Mapped):
     gain_nano: Annotated[int | None, Named("gain")]
     lower_nano: Annotated[int | None, Named("lower")]
     upper_nano: Annotated[int | None, Named("upper")]
-    bases_fault: Annotated[bool | None, OPTIONAL] = None  # there is no verdict, as the head failed
+    # Why there is no verdict: the head failed, or others on this machine cut a run off.
+    bases_fault: Annotated[bool | None, OPTIONAL] = None
+    was_cut_off: Annotated[bool | None, OPTIONAL] = None
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it says nothing of the tree, which waits for another trial."""
+        return bool(self.bases_fault or self.was_cut_off)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,14 +173,21 @@ class Confirmation:
     contradiction: str = ""
 
     @property
-    def unfinished(self) -> int | None:
-        """The seed of the pair whose base is to be run once more."""
-        return self.failed.seed if self.failed and self.move == "base" else None
+    def unfinished(self) -> Run | None:
+        """The failed run that is to be made once more, in the same pair."""
+        return self.failed if self.move == "again" else None
+
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether there is no verdict because others on this machine cut runs off."""
+        return self.move == "unrunnable" and self.failed is not None and is_cut_off(self.failed)
 
     @property
     def is_bases_fault(self) -> bool:
-        """Whether there is no verdict because the base failed."""
-        return self.failed is not None and (self.failed.role, self.move) == ("base", "unrunnable")
+        """Whether there is no verdict because the base failed by itself."""
+        if self.failed is None or self.was_cut_off:
+            return False
+        return (self.failed.role, self.move) == ("base", "unrunnable")
 
     @property
     def failure(self) -> str:
@@ -202,7 +217,16 @@ class Confirmation:
             lower_nano=to_nano(latest.lower) if latest else None,
             upper_nano=to_nano(latest.upper) if latest else None,
             bases_fault=True if self.is_bases_fault else None,
+            was_cut_off=True if self.was_cut_off else None,
         )
+
+
+def is_cut_off(run: Run) -> bool:
+    """Return whether others cut a run off before it saw what it is scored on.
+
+    A load of its own does not count as others', and whoever saw a row has no second try.
+    """
+    return run.was_cut_off_by_others and not run.serve_ms
 
 
 def next_of_confirmation(
@@ -222,6 +246,8 @@ def next_of_confirmation(
     2. Did the candidate fail? It is unrunnable, however its base ended. No pair is dropped.
     3. Did the base fail? Run it once more in the same pair, if it had seen no row; once in a
        trial. Else the trial is unrunnable by the base's fault.
+       Of 2 and 3: what others on the machine cut off is run once more as well, with the same seed,
+       twice in a trial. It is decided by that alone, as a failed run has no figure.
     4. Is there a verdict? The rule looks after each pair, and its first verdict stands. Without
        one, run another pair.
     5. Would readers who know nothing of this machine's noise see that verdict in the pairs? If
@@ -242,13 +268,16 @@ def next_of_confirmation(
         base, candidate = by_role.get("base"), by_role.get("candidate")
         if base is None or candidate is None:  # 1
             return Confirmation(move="wait", pairs=tuple(pairs))
-        if candidate.status != "ok":  # 2
-            return Confirmation(move="unrunnable", pairs=tuple(pairs), failed=candidate)
         failures += _base_failures(runs, seed)
-        if base.status != "ok":  # 3
-            may_repeat = failures < MAX_BASE_FAILURES and not base.serve_ms
-            move: ConfirmationMove = "base" if may_repeat else "unrunnable"
-            return Confirmation(move=move, pairs=tuple(pairs), failed=base)
+        failed = candidate if candidate.status != "ok" else base
+        if failed.status != "ok":  # 2, 3
+            if is_cut_off(failed):
+                may_repeat = _cut_off(runs) <= MAX_CUT_OFF
+            else:
+                is_base = failed is base and not base.serve_ms
+                may_repeat = is_base and failures < MAX_BASE_FAILURES
+            move: ConfirmationMove = "again" if may_repeat else "unrunnable"
+            return Confirmation(move=move, pairs=tuple(pairs), failed=failed)
         pairs.append(Pair(seed=seed, base=base, candidate=candidate))
     judgement = _first_verdict(pairs, reading, claim)
     latest = judge_pairs(pairs, reading, claim) if pairs else None
@@ -321,7 +350,12 @@ def _is_settled(
 
 def _base_failures(runs: Sequence[PlannedRun], seed: int) -> int:
     ended = [run.run for run in runs if (run.seed, run.role) == (seed, "base")]
-    return sum(run is not None and run.status != "ok" for run in ended)
+    failed = [run for run in ended if run is not None and run.status != "ok"]
+    return sum(not is_cut_off(run) for run in failed)
+
+
+def _cut_off(runs: Sequence[PlannedRun]) -> int:
+    return sum(planned.run is not None and is_cut_off(planned.run) for planned in runs)
 
 
 def _secret(run: Run) -> int:

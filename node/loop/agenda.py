@@ -20,7 +20,7 @@ from node.line.attestation import open_attestation
 from node.line.bank import BankStep, open_bank
 from node.line.branch import BranchStep, kept_in
 from node.line.carried import open_carried
-from node.line.checkpoint import open_checkpoint
+from node.line.checkpoint import open_checkpoint, rests_s
 from node.line.desk import Desk
 from node.line.drift import is_head_failing, is_in_doubt
 from node.line.experiment import open_experiment
@@ -296,9 +296,18 @@ class Agenda:
             or self.plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
             or self._is_time_to_judge_all
             or self._is_time_to_tell
+            or self._is_early_trial_worth_it
             or (not self.goal.is_on_demand and self._exploring.is_on_plateau)
         )
-        return self._exploring.may_be_judged(is_asked=is_asked)
+        return self._may_be_judged(is_asked=is_asked)
+
+    def _may_be_judged(self, *, is_asked: bool) -> bool:
+        return self._exploring.may_be_judged(is_asked=is_asked) and not self.stack_rests_s
+
+    @property
+    def stack_rests_s(self) -> float:
+        """For how long the stack waits until it is tried again; 0: it does not wait."""
+        return 0.0 if self.goal.is_on_demand else rests_s(self._ledger)
 
     @property
     def _is_time_to_judge_all(self) -> bool:
@@ -308,6 +317,21 @@ class Agenda:
         """
         is_waiting = self._ideas.has_unfinished_business
         return self._are_all_opened and not (self._are_experiments_judged or is_waiting)
+
+    @property
+    def _is_early_trial_worth_it(self) -> bool:
+        """Whether the line's first trial is likely to pass, and costs little.
+
+        Till then a night of good news has a head that is the baseline.
+        """
+        if self.goal.is_on_demand:
+            return False
+        return self.plan.is_early_trial_worth_it(
+            kept_in(self._store, self._ledger.known_line.stack),
+            self._exploring.first_gain_sd,
+            experiments_left=self.left.experiments,
+            within_s=3600 * self._policy.checkpoint_hours,
+        )
 
     @property
     def _is_time_to_tell(self) -> bool:
@@ -407,7 +431,7 @@ class Agenda:
         if not self._waits_for:
             self._activity.say("out of ideas: every proposal was tried before")
             return self._open_checkpoint() if self._judge_and_end() else None
-        if self._exploring.may_be_judged(is_asked=True):
+        if self._may_be_judged(is_asked=True):
             return self._open_checkpoint()
         if not self._is_waiting:
             self._is_waiting = True

@@ -61,7 +61,8 @@ class Spell:
     the line last came back, how many experiments there were, how many of them combined patches,
     and how often parts were asked about. `since` is the number of the job that it began with,
     `untold_sd` what was kept since the last checkpoint gained together, by the runs that kept it,
-    of what models and coding agents wrote: others try that only once it is claimed.
+    of what models and coding agents wrote: others try that only once it is claimed. `kept_sd` is
+    the same of whoever wrote it; `is_first`: the line had no checkpoint yet.
     """
 
     since: int
@@ -70,6 +71,8 @@ class Spell:
     combined: int
     simplified: int
     untold_sd: float
+    kept_sd: float
+    is_first: bool
 
 
 class Exploring:
@@ -108,6 +111,12 @@ class Exploring:
     def is_worth_telling(self) -> bool:
         """Whether the working line gains so much that others would go on from it once judged."""
         return is_worth_telling(self._spell().untold_sd)
+
+    @property
+    def first_gain_sd(self) -> float:
+        """What a line has kept that had no checkpoint yet; 0 of any other."""
+        spell = self._spell()
+        return spell.kept_sd if spell.is_first and self._branch() is None else 0.0
 
     @property
     def is_at_head(self) -> bool:
@@ -251,6 +260,7 @@ class Exploring:
         since = max(back, default=self._ledger.moved_at_job)
         judged = max((job.id for job in checkpoints), default=after)
         late = [step for number, step in trials if number > since]
+        kept = [step for number, step in trials if number > judged and step.decision == "kept"]
         parts = self._closed(AttestationStep, since)
         return Spell(
             since=since,
@@ -258,11 +268,9 @@ class Exploring:
             experiments=len(late),
             combined=sum(step.proposer == COMBINING for step in late),
             simplified=sum(job.step.part is not None for job in parts),
-            untold_sd=sum(
-                (step.gain_milli or 0) / 1000
-                for number, step in trials
-                if number > judged and step.decision == "kept" and step.proposer in SLOW
-            ),
+            untold_sd=sum(_gain_sd(step) for step in kept if step.proposer in SLOW),
+            kept_sd=sum(map(_gain_sd, kept)),
+            is_first=not self._closed(CheckpointStep, 0),
         )
 
     def _events(
@@ -274,7 +282,7 @@ class Exploring:
         back = [number for number, step in branches if not step.is_away]
         for job in checkpoints:
             stack = job.step
-            if stack.measured and stack.measured.bases_fault:
+            if stack.measured and stack.measured.says_nothing:
                 continue
             if roots.intersection(stack.stack[:1]):
                 back.append(job.id)
@@ -290,3 +298,7 @@ class Exploring:
 
     def _closed(self, kind: type[S], after: int) -> list[Job[S]]:
         return self._store.jobs.closed_jobs(self._ledger.key, kind, after=after)
+
+
+def _gain_sd(step: ExperimentStep) -> float:
+    return (step.gain_milli or 0) / 1000

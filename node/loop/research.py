@@ -298,7 +298,11 @@ class Research:
             self.activity.say(rest.why)  # else a terminal would show nothing for hours
         why = rest.why if rest else "nothing to do"
         self.activity.idle(self.pausing.stage if self.pausing.is_on else why)
-        left_s = min(self._agenda.plan.left_s, rest.left_s if rest else math.inf)
+        left_s = min(
+            self._agenda.plan.left_s,
+            rest.left_s if rest else math.inf,
+            self._agenda.stack_rests_s or math.inf,
+        )
         try:
             async with asyncio.timeout(min(left_s, _NAP_S) if math.isfinite(left_s) else None):
                 await self._wake.wait()

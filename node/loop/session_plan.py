@@ -27,6 +27,11 @@ _PAIRS_OF_DIFFERENCES: Final = 13
 _BEFORE: Final = 4  # runs: the fewest before anything may be judged, in a line's first session
 _TRIED: Final = 2  # a screen and a recheck, without which nothing is kept
 _RECENT: Final = 10
+_SHORTEST_RUN_S: Final = 0.001
+# Of `make bench PART=decisions`: earlier trials of smaller gains are lost more often than won.
+_EARLY_KEEPS: Final = 2
+_EARLY_GAIN_SD: Final = 6.0
+_EARLY_SHARE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +208,21 @@ class SessionPlan:
     def _duration_left_s(self, duration_s: float) -> float:
         return self._began_s + duration_s - self.clock_s()
 
+    def is_early_trial_worth_it(
+        self, keeps: int, gain_sd: float, *, experiments_left: int | None, within_s: float
+    ) -> bool:
+        """Say whether a line's first trial begins now, before its stack is full.
+
+        `experiments_left`: so many more begin, None without a limit; `within_s`: it would be tried
+        by then in any case.
+        """
+        if self.run_s is None:
+            return False
+        runs_left = min(self.left_s, within_s) / max(self.run_s, _SHORTEST_RUN_S)
+        if experiments_left is not None:
+            runs_left = min(runs_left, experiments_left)
+        return is_early_trial_worth_it(keeps, gain_sd, runs_left=runs_left, pairs=self._pairs)
+
     def is_time_to_judge(self, *, needs_anchor: bool) -> bool:
         """Say whether its checkpoint begins now, if there is anything to judge."""
         span, run_s = self.span, self.run_s
@@ -250,6 +270,18 @@ def is_time_to_judge(
     begins_s = max(latest_s, min((least + tries) * run_s, span.whole_s / 2))
     # The last of its runs may begin as late as the session's last moment.
     return (least - 1) * run_s < span.left_s <= begins_s
+
+
+def is_early_trial_worth_it(keeps: int, gain_sd: float, *, runs_left: float, pairs: int) -> bool:
+    """Return whether a line's first trial begins before its stack is full.
+
+    `gain_sd` is what the stack's patches gained by the runs that kept them, in standard deviations
+    of one run; `pairs` the fewest in which it passes. The trial must be likely to pass soon, and
+    cheap beside what the session can still do: long runs wait for a full stack.
+    """
+    cost = runs_of_checkpoint(needs_anchor=False, pairs=pairs)
+    is_likely = keeps >= _EARLY_KEEPS and gain_sd >= _EARLY_GAIN_SD
+    return is_likely and cost <= _EARLY_SHARE * runs_left
 
 
 def too_short(span: Span, run_s: float, opening: Opening) -> str | None:

@@ -58,12 +58,8 @@ class KeptRuns:
         """What names the secret split of these runs; another file's and setting's is another."""
         return hashlib.sha256(b"split" + self._lines.salt + self.setting).digest()
 
-    def find(self, tree: bytes, seed: int) -> KeptRun | None:
-        """Return the run of a tree with a seed, if it has ended: the first, if there are more."""
-        return next(iter(self.tries(tree, seed)), None)
-
     def tries(self, tree: bytes, seed: int) -> tuple[KeptRun, ...]:
-        """Return all of them: a base that failed may be run once more."""
+        """Return the ended runs of a tree with a seed: one that failed may be made once more."""
         return tuple(self._runs.get((tree, seed), ()))
 
     def keep(self, kept: KeptRun) -> None:

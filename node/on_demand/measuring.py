@@ -167,8 +167,8 @@ async def compare(
         if confirmation.move == "pair":
             seed = random_seed()
             order = [base, candidate] if random_seed() % 2 else [candidate, base]
-        elif confirmation.unfinished is not None:
-            seed, order = confirmation.unfinished, [base]
+        elif (failed := confirmation.unfinished) is not None:
+            seed, order = failed.seed, [base if failed.role == "base" else candidate]
         else:
             break
         for source in order:  # one after the other: they are to have the same machine

@@ -73,7 +73,7 @@ class Replication:
     @property
     def is_open(self) -> bool:
         """Whether another pair is needed to know."""
-        return not self.candidate.refusal and self.confirmation.move in ("pair", "base")
+        return not self.candidate.refusal and self.confirmation.move in ("pair", "again")
 
     @property
     def verdict(self) -> AttestVerdict | Literal["open"]:
@@ -106,13 +106,13 @@ class Replications:
         bases: list[KeptRun] = []
         for number in itertools.count():
             seed = self.kept.seed(candidate.block, number)
-            base = self.kept.tries(self.manifest.baseline_tree, seed)
-            mine = self.kept.find(candidate.source.tree, seed)
-            if not base or mine is None:
+            base = self._counted(self.manifest.baseline_tree, seed)
+            mine = self._counted(candidate.source.tree, seed)
+            if not (base and mine):
                 break
-            kept += [*base, mine]
+            kept += [*base, *mine]
             bases.append(base[-1])
-            own.append(mine)
+            own.append(mine[-1])
         gain = candidate.finding.claimed_gain
         confirmation = weigh(
             [(one.tree, one.run) for one in kept],
@@ -126,6 +126,12 @@ class Replications:
             candidate=candidate, confirmation=confirmation, own=tuple(own), bases=tuple(bases)
         )
 
+    def _counted(self, tree: bytes, seed: int) -> tuple[KeptRun, ...]:
+        """Return the runs of a tree with a seed, up to the first that is ok: that one counts."""
+        tries = self.kept.tries(tree, seed)
+        failed = tuple(itertools.takewhile(lambda one: one.run.status != "ok", tries))
+        return tries[: len(failed) + 1]
+
     def missing(self, base: Source, block: Sequence[FindingCandidate]) -> list[tuple[Source, int]]:
         """Return the runs that the first open pair of a block lacks, each with the pair's seed.
 
@@ -136,11 +142,16 @@ class Replications:
             return []
         number = min(len(found.confirmation.pairs) for found in pending)
         seed = self.kept.seed(block[0].block, number)
-        is_again = any(found.confirmation.unfinished == seed for found in pending)
         sources = {found.candidate.source.tree: found.candidate.source for found in pending}
-        wanted = [one for tree, one in sources.items() if not self.kept.find(tree, seed)]
-        if is_again or not self.kept.find(base.tree, seed):
-            wanted.append(base)
+        sources[base.tree] = base
+        again = {
+            base.tree if failed.role == "base" else found.candidate.source.tree
+            for found in pending
+            if (failed := found.confirmation.unfinished) and failed.seed == seed
+        }
+        wanted = [
+            one for tree, one in sources.items() if tree in again or not self.kept.tries(tree, seed)
+        ]
         random.Random(seed).shuffle(wanted)
         return [(source, seed) for source in wanted]
 

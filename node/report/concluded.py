@@ -130,8 +130,8 @@ class Concluded:
         self._trials = {step.measured.record: step for step in trials if step.measured}
         self._fates: dict[bytes, Fate] = dict.fromkeys(line.stack, "open")
         for trial in self._trials.values():
-            if trial.measured and trial.measured.bases_fault:
-                continue  # the head failed: the stack waits
+            if trial.measured and trial.measured.says_nothing:
+                continue  # the stack waits for another trial
             if isinstance(trial, CheckpointStep):
                 self._fates |= dict.fromkeys(trial.stack, "passed" if trial.passed else "missed")
 

@@ -82,13 +82,17 @@ class _Unpadded(io.TextIOBase):
 
 
 def console(color: str = "auto") -> "Console":
-    """Return a rich console for stdout; bare and as wide as what is printed when nobody looks."""
+    """Return a rich console for stdout; bare and as wide as what is printed when nobody looks.
+
+    Without colours it is a terminal all the same, on which a picture is drawn anew.
+    """
     from rich.console import Console
 
     coloured, is_seen = wants_color(color, os.environ), sys.stdout.isatty()
+    is_terminal = is_seen and os.environ.get("TERM") != "dumb"
     return Console(
         file=None if is_seen else cast("IO[str]", _Unpadded()),
-        force_terminal=coloured,
+        force_terminal=coloured or is_terminal,
         no_color=not coloured,
         color_system="auto" if coloured else None,
         highlight=False,

@@ -41,21 +41,15 @@ _DIM: Final = "bright_black"
 WORDINGS: Final[Mapping[str, Wording]] = {
     # An experiment, as the loop decides and a proposer learns it.
     "kept": Wording(DECISION_WORDS["kept"], "its runs gain: the working line has it", "green"),
-    "screened_out": Wording(
-        DECISION_WORDS["screened_out"], "the first run gains too little for a second", _DIM
-    ),
-    "rechecked_out": Wording(
-        DECISION_WORDS["rechecked_out"],
-        "fresh seeds do not bear its first run out",
-        _DIM,
-    ),
+    "screened_out": Wording("discarded", "the first run gains too little for a second", _DIM),
+    "rechecked_out": Wording("discarded", "fresh seeds do not bear its first run out", _DIM),
     "failed": Wording(DECISION_WORDS["failed"], "it gave no metric", "yellow"),
     "rejected": Wording(DECISION_WORDS["rejected"], "rejected by the evaluator", "red"),
     "rebased": Wording(
-        "rebased", "good, but the working line had moved on: tried again there", _DIM
+        "discarded", "good, but the working line had moved on: tried again there", _DIM
     ),
     # The same from its record alone, which does not tell why it was not kept.
-    "discarded": Wording("discarded", "screened out, rechecked out or rebased", _DIM),
+    "discarded": Wording("discarded", "too little gain, or the working line had moved on", _DIM),
     "baseline": Wording("baseline", "the task's own source"),
     "branched": Wording("branched", "the working line goes on from another tree", "cyan"),
     # A trial in pairs: a checkpoint, a peer's tree, a claim run again, a comparison.

@@ -28,11 +28,12 @@ from trainer.task_folder.task import Task
 TIERS: tuple[TierName, ...] = ("full", "container", "partial")
 
 
-def _each_tier() -> Iterator[object]:
+def _each_tier() -> list[object]:
     """Tier full and this machine's are tried always, the others by `make soak PART=tests`."""
-    for name in TIERS:
-        is_long = name not in ("full", probe_tier().name)
-        yield pytest.param(name, marks=[pytest.mark.soak] * is_long)
+    own = probe_tier().name
+    return [
+        pytest.param(name, marks=[pytest.mark.soak] * (name not in ("full", own))) for name in TIERS
+    ]
 
 
 @pytest.fixture(scope="package")

@@ -16,11 +16,15 @@ from trainer.task_kinds import load_task
 _EVERY = 8
 
 
-def some_moves() -> tuple[Move, ...]:
-    return load_task("tiny", data_dir=Path()).moves[::_EVERY]  # moves need no data
+def some_moves() -> list[object]:
+    moves = load_task("tiny", data_dir=Path()).moves[::_EVERY]  # moves need no data
+    return [
+        pytest.param(move, id=move.name, marks=[pytest.mark.soak] * (number > 1))
+        for number, move in enumerate(moves)
+    ]
 
 
-@pytest.mark.parametrize("move", some_moves(), ids=lambda move: move.name)
+@pytest.mark.parametrize("move", some_moves())
 def test_a_move_of_the_task_passes_its_audit(
     move: Move, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def test_a_way_around_is_marked(way: dict[str, Any]) -> None:
     assert findings(Source.of({"train.py": way["source"].encode()}))
 
 
+@pytest.mark.soak
 def test_there_are_many_and_they_reach_what_they_say(tmp_path: Path) -> None:
     real = [way for way in WAYS if way.get("real", True)]
     assert len(WAYS) >= 100

@@ -61,10 +61,11 @@ except ChildProcessError:
 """
 
 
+@pytest.mark.soak
 # That a kill leaves nothing, tests/node/test_lifeline.py shows of a smaller program.
 @pytest.mark.parametrize(
     ("number", "code"),
-    [("SIGTERM", 130), pytest.param("SIGKILL", -9, marks=pytest.mark.soak)],
+    [("SIGTERM", 130), ("SIGKILL", -9)],
 )
 @pytest.mark.timeout(150)
 def test_nothing_of_it_outlives_it(

@@ -84,6 +84,7 @@ def test_a_replay_of_its_training_measures_the_same_public_figure(
     assert set(run["audit"]) == {"k", "mean", "se", "max"}
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -122,6 +122,7 @@ def peers(program: Program) -> dict[str, dict[str, Any]]:
     return {peer["name"]: peer for peer in found if peer["name"]}
 
 
+@pytest.mark.soak
 def test_behind_their_routers_neither_reaches_the_other(swarm: Swarm) -> None:
     machines = swarm.machines
     for one, other in ((machines.a, machines.b), (machines.b, machines.a)):

@@ -166,6 +166,7 @@ def test_one_tree_and_seed_measure_the_same_bits(home: Path) -> None:
     assert document["sd"] == 0
 
 
+@pytest.mark.soak
 def test_an_obvious_gain_is_confirmed(tmp_path: Path, sums: Path, better: Path) -> None:
     words = ("compare", "baseline", str(better), "--task", str(sums))
     document = arnode_json(tmp_path / "home", *words)

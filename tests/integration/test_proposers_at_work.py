@@ -102,6 +102,7 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
     assert cost["usd_today"] == 0
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_coding_agent_edits_and_its_edit_is_run(copied: Path, tmp_path: Path) -> None:
     script = tmp_path / "agent.py"

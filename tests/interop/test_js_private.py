@@ -78,6 +78,7 @@ def test_a_js_peer_with_the_secret_dials_a_private_node_and_nobody_else_does(
     assert sorted(ids) == ids_in(home)
 
 
+@pytest.mark.soak
 def test_a_private_node_dials_a_js_peer(js_folder: Path, home: Home) -> None:
     async def test() -> None:
         async with program(js_folder, "private.mjs") as peer:

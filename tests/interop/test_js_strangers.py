@@ -149,6 +149,7 @@ def ids_in(home: Path) -> set[str]:
         return {one.id.hex() for one in store.records.listed()}
 
 
+@pytest.mark.soak
 def test_what_nodes_do_not_know_they_keep_and_pass_on_and_punish_nobody(
     js_folder: Path, tmp_path: Path
 ) -> None:

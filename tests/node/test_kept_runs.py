@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.on_demand.kept_runs import KeptRun, kept_runs
+from node.on_demand.kept_runs import KeptRun, KeptRuns, kept_runs
 from protocol.errors import ConfigurationError
 from protocol.runs import MAX_SEED
 from tests.node.examples import run
@@ -35,14 +35,19 @@ def kept(seed: int, *, tree: bytes = TREE, setting: bytes = HERE, metric: int = 
     )
 
 
+def find(runs: KeptRuns, tree: bytes, seed: int) -> KeptRun | None:
+    """The first of them."""
+    return next(iter(runs.tries(tree, seed)), None)
+
+
 def test_what_was_kept_is_there_again(path: Path) -> None:
     with kept_runs(path, HERE, is_fresh=False) as runs:
         runs.keep(kept(1))
         runs.keep(kept(2, tree=OTHER))
-        assert runs.find(TREE, 1) == kept(1)
+        assert find(runs, TREE, 1) == kept(1)
     with kept_runs(path, HERE, is_fresh=False) as runs:
-        assert (runs.find(TREE, 1), runs.find(OTHER, 2)) == (kept(1), kept(2, tree=OTHER))
-        assert (runs.find(TREE, 2), runs.find(OTHER, 1)) == (None, None)
+        assert (find(runs, TREE, 1), find(runs, OTHER, 2)) == (kept(1), kept(2, tree=OTHER))
+        assert (find(runs, TREE, 2), find(runs, OTHER, 1)) == (None, None)
         assert runs.unread == 0
 
 
@@ -51,17 +56,17 @@ def test_a_failure_is_kept_as_it_was(path: Path) -> None:
     with kept_runs(path, HERE, is_fresh=False) as runs:
         runs.keep(failed)
     with kept_runs(path, HERE, is_fresh=False) as runs:
-        assert runs.find(TREE, failed.run.seed) == failed
+        assert find(runs, TREE, failed.run.seed) == failed
 
 
 def test_another_setting_measures_anew_and_nothing_is_lost(path: Path) -> None:
     with kept_runs(path, HERE, is_fresh=False) as runs:
         runs.keep(kept(1))
     with kept_runs(path, ELSEWHERE, is_fresh=False) as runs:
-        assert runs.find(TREE, 1) is None
+        assert find(runs, TREE, 1) is None
         runs.keep(kept(1, setting=ELSEWHERE, metric=8))
     with kept_runs(path, HERE, is_fresh=False) as runs:
-        assert runs.find(TREE, 1) == kept(1)
+        assert find(runs, TREE, 1) == kept(1)
 
 
 def test_seeds_are_fixed_when_the_file_is_begun(path: Path) -> None:
@@ -80,7 +85,7 @@ def test_a_fresh_start_knows_nothing_and_draws_other_seeds(path: Path) -> None:
         runs.keep(kept(1))
         seed = runs.seed(0, 0)
     with kept_runs(path, HERE, is_fresh=True) as runs:
-        assert runs.find(TREE, 1) is None
+        assert find(runs, TREE, 1) is None
         assert runs.seed(0, 0) != seed
 
 
@@ -96,11 +101,11 @@ def test_a_kill_loses_the_line_at_hand_and_nothing_before_it(
     path.write_bytes(data[: cut % (len(data) + 1)])
     whole = path.read_bytes().count(b"\n") - 1  # without the header
     with kept_runs(path, HERE, is_fresh=False) as runs:
-        assert [seed for seed in range(4) if runs.find(TREE, seed)] == list(range(max(0, whole)))
+        assert [seed for seed in range(4) if find(runs, TREE, seed)] == list(range(max(0, whole)))
         assert runs.unread == 0
         runs.keep(kept(9))
     with kept_runs(path, HERE, is_fresh=False) as runs:
-        assert runs.find(TREE, 9) == kept(9)
+        assert find(runs, TREE, 9) == kept(9)
 
 
 def without_seed(line: bytes) -> bytes:
@@ -131,7 +136,7 @@ def test_a_damaged_line_is_counted_and_the_others_stand(
     lines[2] = damage(lines[2])
     path.write_bytes(b"\n".join(lines) + b"\n")
     with kept_runs(path, HERE, is_fresh=False) as runs:
-        assert [bool(runs.find(TREE, seed)) for seed in (1, 2, 3)] == [True, False, True]
+        assert [bool(find(runs, TREE, seed)) for seed in (1, 2, 3)] == [True, False, True]
         assert runs.unread == 1
 
 
@@ -140,10 +145,10 @@ def test_without_its_salt_a_file_is_begun_anew(path: Path) -> None:
         runs.keep(kept(1))
     path.write_bytes(path.read_bytes().replace(b'"salt"', b'"slat"'))
     with kept_runs(path, HERE, is_fresh=False) as runs:
-        assert runs.find(TREE, 1) is None
+        assert find(runs, TREE, 1) is None
         runs.keep(kept(2))
     with kept_runs(path, HERE, is_fresh=False) as runs:
-        assert runs.find(TREE, 2) == kept(2)
+        assert find(runs, TREE, 2) == kept(2)
 
 
 def test_two_processes_do_not_write_one_file(path: Path) -> None:

@@ -168,7 +168,7 @@ def check(answers: Sequence[tuple[int, bytes]], requests: Sequence[bytes]) -> No
             assert f"\r\n{name}: {value}\r\n".encode() in head, (asked[:200], head)
 
 
-@pytest.mark.parametrize("kind", ["node", "bootstrap"])
+@pytest.mark.parametrize("kind", ["node", pytest.param("bootstrap", marks=pytest.mark.soak)])
 def test_no_odd_header_makes_a_route_fail(home: Home, errors: list[str], kind: Kind) -> None:
     async def work() -> None:
         async with asyncio.timeout(50), visiting(home, kind=kind) as visitor:

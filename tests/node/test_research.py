@@ -16,6 +16,7 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
+from node.line import checkpoint
 from node.line.baseline import BaselineStep
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, open_experiment
@@ -33,6 +34,7 @@ from node.terminal.durations import parse_hours
 from protocol.errors import ArnodeError
 from protocol.record_kinds import ResultBody
 from protocol.rule import DEFAULT
+from protocol.runs import CONTENDED
 from protocol.source import Source
 from tests.node.books import GAIN_NANO, keep, ledger_of, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE
@@ -554,6 +556,36 @@ def test_out_of_ideas_it_still_judges_what_it_kept(bench: Bench) -> None:
     assert bench.decisions() == ["baseline", "kept", "adopted"]
 
 
+@pytest.mark.parametrize(
+    ("run_s", "goal", "is_early"),
+    [
+        (3.0, Goal(), True),
+        (3.0, Goal(max_experiments=10), False),  # its trial is much of such a session
+        (300.0, Goal(), False),  # as it is of a night of long runs
+    ],
+)
+def test_a_lines_first_trial_does_not_wait_for_a_full_stack_where_it_is_cheap(
+    bench: Bench, run_s: float, goal: Goal, is_early: bool
+) -> None:
+    """Two patches that gain much are in, and the head would be the baseline all night."""
+    now_s = 0.0
+
+    def pass_time() -> None:
+        nonlocal now_s
+        now_s += run_s
+
+    first = proposal_of(BASELINE, "0.200").source
+    bench.runner.outcomes = dict([better("0.200"), better("0.201", first, 2 * GAIN_NANO)])
+    bench.runner.takes, bench.clock_s = pass_time, lambda: now_s
+    bench.rates = ["0.200", "0.3", "0.201", *(f"0.{number}" for number in range(401, 408))]
+    bench.goal = goal
+    settled(bench.research().run())
+    decisions = bench.decisions()
+    assert decisions.count("kept") == 2
+    adopted = decisions.index("adopted")
+    assert decisions[adopted + 1 :].count("discarded") == (7 if is_early else 0), decisions
+
+
 def test_a_passed_screen_whose_base_moved_on_is_tried_on_the_new_one(bench: Bench) -> None:
     # Two ideas gain at once: the second one is screened while the first is being kept.
     first = proposal_of(BASELINE, "0.200").source
@@ -675,6 +707,41 @@ def test_a_checkpoint_opened_before_a_kill_goes_on_from_nothing(
     closed = bench.store.jobs.closed_jobs(LINE, CheckpointStep)[0]
     assert closed.id == job.id
     assert closed.step.passed
+
+
+def test_a_stack_whose_trial_others_cut_off_stays_and_is_tried_again_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine nothing that was kept is lost."""
+    tree, good = better("0.200")
+    cut_off = replace(CRASHED, status="timeout", flags=(CONTENDED,), serve_ms=0, reason="too slow")
+    bench.runner.outcomes = {tree: good}
+    bench.policy = replace(DEFAULT, keeps_per_checkpoint=1)
+    bench.goal = Goal(max_experiments=3)
+    trials: list[int] = []
+
+    def play(_: int) -> None:
+        jobs = bench.store.jobs.open_jobs(LINE, CheckpointStep)
+        trials.extend(job.id for job in jobs)
+        bench.runner.outcomes = {tree: cut_off if jobs else good}
+
+    bench.runner.on_start = play
+    settled(bench.research().run())
+    (closed,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
+    assert set(trials) == {closed.id}, "not tried again at once"
+    assert [one.role for one in bench.store.jobs.runs_of(closed.id)].count("candidate") == 3
+    line = bench.store.jobs.line(LINE)
+    assert line is not None
+    assert (line.working, line.verified) == (tree, BASELINE.tree)
+    assert any("cut the checkpoint of 1 patch off: nothing is lost" in one for one in bench.said)
+
+    bench.runner.on_start = lambda _count: None
+    bench.runner.outcomes = {tree: good}
+    monkeypatch.setattr(checkpoint, "REST_S", 0)
+    settled(bench.research().run())
+    line = bench.store.jobs.line(LINE)
+    assert line is not None
+    assert (line.stack, line.verified) == ((), tree)
 
 
 def test_a_checkpoint_waits_for_the_experiments_under_way(bench: Bench) -> None:

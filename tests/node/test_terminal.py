@@ -7,7 +7,9 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from node.terminal.terminal import console, plain, print_json, to_json, wants_color
 
@@ -93,3 +95,21 @@ def test_what_a_terminal_cuts_ends_in_an_ellipsis(
     lines = capsys.readouterr().out.splitlines()
     assert "tt… " in lines[1]
     assert max(map(len, lines)) <= 40
+
+
+@pytest.mark.parametrize(("terminal", "is_drawn_anew"), [("xterm", True), ("dumb", False)])
+def test_without_colours_a_picture_is_drawn_anew_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    terminal: str,
+    is_drawn_anew: bool,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", terminal)
+    with Live(Text("before", "red"), console=console(), auto_refresh=False) as live:
+        live.update(Text("after", "red"), refresh=True)
+    shown = capsys.readouterr().out
+    assert "after" in shown
+    assert ("before" in shown) == is_drawn_anew
+    assert not re.search(r"\x1b\[[0-9;]*m", shown)

@@ -8,6 +8,7 @@ import pytest
 from node.line.trial import (
     ANCHOR_PAIRS,
     MAX_BASE_FAILURES,
+    MAX_CUT_OFF,
     MetricReading,
     next_of_confirmation,
     next_of_trial,
@@ -214,7 +215,7 @@ def test_what_could_be_known_by_heart_refutes_no_claim() -> None:
 def test_a_base_that_crashes_is_run_once_more_in_its_pair() -> None:
     runs = pairs((EARLY, measured(5)))
     confirmation = next_of_confirmation(runs, READING, needs_anchor=False)
-    assert (confirmation.move, confirmation.unfinished) == ("base", 1)
+    assert (confirmation.move, confirmation.unfinished) == ("again", runs[1].run)
     waiting = [*runs, planned(2, "base", 1, None)]
     assert confirmation_move(waiting) == "wait"
     whole = [*runs, planned(2, "base", 1, measured(0))]
@@ -244,10 +245,9 @@ def test_a_base_that_saw_a_row_is_not_run_again() -> None:
     assert (confirmation.move, confirmation.is_bases_fault) == ("unrunnable", True)
 
 
-@pytest.mark.parametrize("flags", [(), (CONTENDED,)])
-@pytest.mark.parametrize("serve_ms", [0, 800])
-def test_a_candidate_that_fails_gets_no_second_pair(flags: tuple[str, ...], serve_ms: int) -> None:
-    """Whatever others did meanwhile, and in whichever stage."""
+@pytest.mark.parametrize(("flags", "serve_ms"), [((), 0), ((), 800), ((CONTENDED,), 800)])
+def test_a_candidate_that_fails_gets_no_second_try(flags: tuple[str, ...], serve_ms: int) -> None:
+    """Not if its load was its own, nor, whatever others did, once it saw a row."""
     stopped = replace(CRASH, status="timeout", flags=flags, reason="too slow", serve_ms=serve_ms)
     for base in (measured(0), EARLY):
         confirmation = next_of_confirmation(
@@ -255,6 +255,38 @@ def test_a_candidate_that_fails_gets_no_second_pair(flags: tuple[str, ...], serv
         )
         assert (confirmation.move, confirmation.is_bases_fault) == ("unrunnable", False)
         assert "too slow" in confirmation.reason
+
+
+CUT_OFF = replace(CRASH, status="timeout", flags=(CONTENDED,), reason="too slow", serve_ms=0)
+
+
+@pytest.mark.parametrize("role", ["base", "candidate"])
+def test_what_others_cut_off_is_run_again_with_its_seed_twice_in_a_trial(role: Role) -> None:
+    def cut_off(ok: Run) -> tuple[Run, Run]:
+        return (CUT_OFF, ok) if role == "base" else (ok, CUT_OFF)
+
+    runs = pairs(*gaining(8, 2), cut_off(measured(0)))
+    for _ in range(MAX_CUT_OFF):
+        confirmation = next_of_confirmation(runs, READING, needs_anchor=False)
+        again = confirmation.unfinished
+        assert again is not None
+        assert (again.role, again.seed, confirmation.was_cut_off) == (role, 3, False)
+        whole = [*runs, planned(len(runs), role, 3, measured(8))]
+        assert len(next_of_confirmation(whole, READING, needs_anchor=False).pairs) == 3
+        runs.append(planned(len(runs), role, 3, CUT_OFF))
+    confirmation = next_of_confirmation(runs, READING, needs_anchor=False)
+    assert (confirmation.move, confirmation.verdict) == ("unrunnable", "unrunnable")
+    assert confirmation.was_cut_off
+    assert not confirmation.is_bases_fault
+    assert confirmation.measured(bytes(32)).says_nothing
+
+
+def test_what_others_cut_off_counts_over_all_pairs_of_a_trial() -> None:
+    runs = pairs(*((measured(0), CUT_OFF) for _ in range(3)))
+    for seed in (1, 2):
+        runs.append(planned(len(runs), "candidate", seed, measured(8)))
+    confirmation = next_of_confirmation(runs, READING, needs_anchor=False)
+    assert (confirmation.move, len(confirmation.pairs)) == ("unrunnable", 2)
 
 
 def test_no_pair_is_dropped_because_others_used_the_device() -> None:

@@ -38,8 +38,17 @@ def test_two_outcomes_of_one_word_have_one_color() -> None:
     assert all(len(styles) == 1 for styles in colors.values())
 
 
-def test_proposers_are_told_in_the_same_words_as_people() -> None:
-    assert {one: word(one) for one in proposal.DECISION_WORDS} == proposal.DECISION_WORDS
+def test_proposers_are_told_in_the_same_words_as_people_and_why_it_was_discarded() -> None:
+    told = dict(proposal.DECISION_WORDS)
+    why = {told.pop("screened_out"), told.pop("rechecked_out")}
+    assert why == {"screened out", "rechecked out"}
+    assert {one: word(one) for one in told} == told
+
+
+def test_a_record_that_was_not_kept_has_one_word_before_a_restart_and_after_it() -> None:
+    """The loop knows more than the record, from which everything else reads."""
+    for outcome in ("screened_out", "rechecked_out", "rebased"):
+        assert word(outcome) == word("discarded")
 
 
 def test_an_outcome_of_a_later_version_is_told_by_its_own_name_made_harmless() -> None:

@@ -6,6 +6,7 @@ that passes has luck of at least three quarters of a standard deviation.
 """
 
 import asyncio
+import itertools
 import random
 import sys
 import tempfile
@@ -48,7 +49,7 @@ def run_repeats(_: Path) -> dict[str, object]:
         machine = Machine(random=random.Random(7))
         with watched(machine):
             runner = scripted_runner(task, data, machine)
-            return asyncio.run(_measure(runner, task, machine)) | {"pairs": null_stacks(TRIES)}
+            return asyncio.run(_measure(runner, task, machine)) | {"pairs": null_stacks(10 * TRIES)}
 
 
 async def _measure(runner: Runner, task: Task, machine: Machine) -> dict[str, object]:
@@ -93,47 +94,63 @@ async def _honest(runner: Runner, task: Task, machine: Machine, times: float) ->
     return scored
 
 
-def null_stacks(tries: int) -> dict[str, int]:
+def null_stacks(tries: int) -> dict[str, dict[str, int]]:
     """Return how many stacks without any gain are confirmed, by what a candidate does.
 
-    It burns seconds in scoring, on a crowded machine, if its luck is below this many deviations.
+    It burns seconds, on a crowded machine, if its luck is below this many deviations: in scoring,
+    when its trial is over, or before that, when it is run again with its seed, which gives it the
+    same luck; or another, if it takes its chance from elsewhere than from the seed.
     """
     chance = random.Random(11)
     return {
-        name: sum(_is_confirmed(content, chance) for _ in range(tries))
-        for name, content in (("never", -9.0), ("below 0", 0.0), ("below 0.5", 0.5))
+        place: {
+            name: sum(_is_confirmed(content, chance, place) for _ in range(tries))
+            for name, content in (("never", -9.0), ("below 0", 0.0), ("below 0.5", 0.5))
+        }
+        for place in ("scoring", "training", "training, its luck drawn anew")
     }
 
 
-def _is_confirmed(content: float, chance: random.Random) -> bool:
+def _is_confirmed(content: float, chance: random.Random, place: str) -> bool:
     reading = MetricReading(sign=1, noise=NoiseEstimate(ss=30 * 1e-4, nu=30), policy=DEFAULT)
     runs: list[PlannedRun] = []
-    for seed in range(99):
+    is_scored = place == "scoring"
+
+    def candidate(luck: float) -> Run:
+        return _run(luck, "ok" if luck >= content else "timeout", is_scored=is_scored)
+
+    for seed in itertools.count():
         luck = chance.gauss(0, 1)
-        status: Status = "ok" if luck >= content else "timeout"
-        runs += _pair(seed, len(runs), _run(chance.gauss(0, 1), "ok"), _run(luck, status))
-        move = next_of_confirmation(runs, reading, needs_anchor=False).move
-        if move != "pair":
-            return move == "pass"
-    return False
+        runs += _pair(seed, len(runs), _run(chance.gauss(0, 1), "ok"), candidate(luck))
+        confirmation = next_of_confirmation(runs, reading, needs_anchor=False)
+        while confirmation.move == "again":
+            luck = luck if place == "training" else chance.gauss(0, 1)
+            runs.append(_planned(seed, len(runs), "candidate", candidate(luck)))
+            confirmation = next_of_confirmation(runs, reading, needs_anchor=False)
+        if confirmation.move != "pair":
+            break
+    return confirmation.move == "pass"
 
 
 def _pair(seed: int, ordinal: int, base: Run, candidate: Run) -> Sequence[PlannedRun]:
     halves: tuple[tuple[Role, Run], ...] = (("base", base), ("candidate", candidate))
     return [
-        PlannedRun(
-            job_id=1,
-            ordinal=ordinal + number,
-            role=role,
-            tree=bytes(32),
-            seed=seed,
-            outcome=StoredOutcome(run=replace(run, role=role, seed=seed), log_tail=""),
-        )
-        for number, (role, run) in enumerate(halves)
+        _planned(seed, ordinal + number, role, run) for number, (role, run) in enumerate(halves)
     ]
 
 
-def _run(luck: float, status: Status) -> Run:
+def _planned(seed: int, ordinal: int, role: Role, run: Run) -> PlannedRun:
+    return PlannedRun(
+        job_id=1,
+        ordinal=ordinal,
+        role=role,
+        tree=bytes(32),
+        seed=seed,
+        outcome=StoredOutcome(run=replace(run, role=role, seed=seed), log_tail=""),
+    )
+
+
+def _run(luck: float, status: Status, *, is_scored: bool = True) -> Run:
     nano = round(2_000_000_000 - 10_000_000 * luck) if status == "ok" else None
     return Run(
         seed=0,
@@ -143,7 +160,7 @@ def _run(luck: float, status: Status) -> Run:
         secret_nano=nano,
         ms=1,
         cpu_ms=1,
-        serve_ms=1,
+        serve_ms=int(is_scored),
         tokens=1,
         peak_mem_bytes=1,
         flags=() if status == "ok" else (CONTENDED,),

@@ -30,7 +30,7 @@ from node.line.trial import (
     next_of_confirmation,
     next_of_trial,
 )
-from node.loop.session_plan import is_time_to_judge
+from node.loop.session_plan import is_early_trial_worth_it, is_time_to_judge
 from node.store.jobs import PlannedRun, StoredOutcome
 from protocol.rule import AGAIN, DEFAULT, POWER, Claim, Policy, has_drifted, trial_alpha
 from protocol.runs import Role, Run
@@ -67,7 +67,8 @@ class Node:
     """One line of research: `progress` is what its verified head truly gained.
 
     `looks_back`: whether a head is ever in doubt, and its parts are asked about; `explores`:
-    whether it goes on from an earlier head where it gets nowhere.
+    whether it goes on from an earlier head where it gets nowhere; `is_early`: whether the first
+    trial, where it is likely to pass, does not wait for a full stack.
     """
 
     machine: Machine
@@ -79,6 +80,9 @@ class Node:
     screened_nano: list[int] = field(default_factory=list)  # what was tried against this bank
     looks_back: bool = True
     explores: bool = True
+    is_early: bool = True
+    had_checkpoint: bool = False
+    stack_sd: float = 0.0  # what the runs that kept the stack's patches say that they gain
     groups: list[list[float]] = field(default_factory=list)
     noise_then: tuple[int, NoiseEstimate | None] = (0, None)  # of so many groups
     runs: float = math.inf  # after which nothing more begins, whatever is open
@@ -142,7 +146,17 @@ class Node:
         if self.branch:
             return self._next_of_branch(self.branch, is_asked=is_full or is_late) == "judge"
         is_leaving = self.explores and self.trend.is_plateau
-        return bool(self.stack) and (is_full or is_late or is_leaving)
+        return bool(self.stack) and (is_full or is_late or is_leaving or self._is_early())
+
+    def _is_early(self) -> bool:
+        if self.had_checkpoint or not self.is_early:
+            return False
+        return is_early_trial_worth_it(
+            len(self.stack),
+            self.stack_sd,
+            runs_left=self.machine.span.left_s,
+            pairs=ANCHOR_PAIRS,
+        )
 
     # Elsewhere
 
@@ -244,6 +258,7 @@ class Node:
             self.stack.append(gain)
             self._have_bank([self._measured(runs[-1])])
         below = reading.value(level_nano - self._measured(runs[-1]))
+        self.stack_sd += below / reading.noise.sd if move == "keep" else 0.0
         self.decided(is_kept=move == "keep", gain_sd=below / reading.noise.sd, runs=len(runs))
 
     def decided(self, *, is_kept: bool, gain_sd: float, runs: int) -> None:
@@ -251,6 +266,7 @@ class Node:
 
     def _checkpoint(self) -> None:
         worth = self._worth
+        self.had_checkpoint, self.stack_sd = True, 0.0
         confirmation = self._confirm(worth, policy=self.next_policy())
         passed = confirmation.move == "pass"
         self.judged(passed=passed, confirmation=confirmation)

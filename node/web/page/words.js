@@ -5,12 +5,12 @@ import { element, plain } from "./dom.js";
 
 export const WORDINGS = {
   "kept": ["kept", "its runs gain: the working line has it", "good"],
-  "screened_out": ["screened out", "the first run gains too little for a second", "soft"],
-  "rechecked_out": ["rechecked out", "fresh seeds do not bear its first run out", "soft"],
+  "screened_out": ["discarded", "the first run gains too little for a second", "soft"],
+  "rechecked_out": ["discarded", "fresh seeds do not bear its first run out", "soft"],
   "failed": ["failed", "it gave no metric", "bad"],
   "rejected": ["rejected", "rejected by the evaluator", "worse"],
-  "rebased": ["rebased", "good, but the working line had moved on: tried again there", "soft"],
-  "discarded": ["discarded", "screened out, rechecked out or rebased", "soft"],
+  "rebased": ["discarded", "good, but the working line had moved on: tried again there", "soft"],
+  "discarded": ["discarded", "too little gain, or the working line had moved on", "soft"],
   "baseline": ["baseline", "the task's own source", ""],
   "branched": ["branched", "the working line goes on from another tree", "working"],
   "confirmed": ["confirmed", "there is a gain in pairs of fresh runs", "best"],

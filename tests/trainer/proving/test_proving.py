@@ -152,6 +152,7 @@ def test_the_table_of_a_script_is_read_without_running_it() -> None:
         sizes_of(b"ROWS = 3")
 
 
+@pytest.mark.soak
 def test_memory_of_the_machine_counts_as_the_cards_and_where_no_size_fits_no_run_is_made(
     quick: list[str],
 ) -> None:

@@ -162,6 +162,7 @@ def test_a_shape_that_did_not_fit_is_not_tried_again(monkeypatch: pytest.MonkeyP
     ]
 
 
+@pytest.mark.soak
 def test_a_smaller_size_is_what_the_script_takes_told_a_mask_instead_of_flex_attention() -> None:
     """With the processor in the card's place: a script that has no memory for three layers.
 

@@ -1,6 +1,6 @@
 """Each part of the page, in both widths, light and dark, for eyes and for readers of screens."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -31,12 +31,13 @@ PARTS: dict[str, Callable[[Full], str]] = {
 }
 
 
-def _looks() -> Iterator[object]:
+def _looks() -> list[object]:
     """Each part in each look; one of them is looked at in `make test`, the rest in `make soak`."""
-    for number, part in enumerate(PARTS):
-        for look, (width, scheme) in enumerate(LOOKS):
-            marks = [pytest.mark.soak] * (number % len(LOOKS) != look)
-            yield pytest.param(part, width, scheme, marks=marks)
+    return [
+        pytest.param(part, width, scheme, marks=[pytest.mark.soak] * (number % len(LOOKS) != look))
+        for number, part in enumerate(PARTS)
+        for look, (width, scheme) in enumerate(LOOKS)
+    ]
 
 
 @pytest.mark.parametrize(("part", "width", "scheme"), _looks())
