@@ -12,6 +12,7 @@ from node.commands.basics import MOST_SHOWN, json_option, own_console, plain_tab
 from node.commands.foreign import print_foreign
 from node.commands.record_text import fields_for_people, print_fields
 from node.commands.timeline import print_timelines
+from node.documents.experiment import OneExperimentDocument, one_experiment_document
 from node.documents.experiments import experiments_document, imported_document
 from node.documents.records import MarkDocument, diff_of, record_document
 from node.exchange.bundle import Subject
@@ -66,9 +67,10 @@ def log(limit: int | None, task: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("id", metavar="ID")
+@click.option("--raw", is_flag=True, help="The whole record, and where its runs' seconds went.")
 @json_option()
-def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the command line)
-    """Show one record with everything about it, or an imported file.
+def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command line's name)
+    """Show one experiment, another record, or an imported file.
 
     ID is the first digits of its id, as many as are needed, four at least; that of a source that
     was measured here means its latest result.
@@ -85,8 +87,13 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
         record = store.records.find(id)
         metric = _metric(store, record)
         document = record_document(store, blobs, record)
+        entry = None if raw else store.experiments.find(record.id)
+        told = one_experiment_document(store, blobs, id) if entry and not as_json else None
     if as_json:
         print_json(document)
+        return
+    if told is not None and metric is not None:
+        _print_experiment(told, metric)
         return
     shown: dict[str, object] = {
         name: value for name, value in document.items() if name not in _APART
@@ -102,6 +109,35 @@ def show(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
         click.echo(f"\n{document['text'] or missing}")
 
 
+def _print_experiment(told: OneExperimentDocument, metric: MetricSpec) -> None:
+    """Print what came of an experiment, why, by which runs, and what it changed."""
+    entry, unit = told["experiment"], plain(metric.unit)
+    decision, after, gain = wording(entry["decision"]).word, entry["metric"], entry["gain"]
+    click.echo(f"{plain(entry['title'])}\n")
+    if after is None:
+        click.echo(decision)
+    elif gain is None:
+        click.echo(f"{decision}  {after:.6f} {unit}")
+    else:
+        before = after - gain if metric.direction == "max" else after + gain
+        click.echo(f"{decision}  {before:.6f} → {after:.6f} {unit}, gain {gain:+.6f}")
+    why = [told["words"], plain(told["note"])]
+    click.echo(f"why: {'; '.join(filter(None, why))}")
+    for run in told["runs"]:
+        figure = "" if run["metric"] is None else f"  {run['metric']:.6f}"
+        failed = f"  {plain(run['reason'])}" if run["reason"] else ""
+        flags = f"  {', '.join(run['flags'])}" if run["flags"] else ""
+        click.echo(
+            f"run: {run['role']:<9} seed {run['seed']}  {run['status']}{figure}{failed}{flags}"
+        )
+    click.echo(f"when: {_time(entry['ts'], '%Y-%m-%d %H:%M:%S')}")
+    click.echo(f"id: {entry['id']}")
+    if told["diff"]:
+        click.echo()
+        _print_diff(told["diff"])
+    click.echo(f"\nthe whole record: arnode show {entry['id'][:12]} --raw")
+
+
 @click.command()
 @click.argument("id", metavar="ID")
 @json_option()
@@ -113,6 +149,10 @@ def diff(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
     if as_json:
         print_json({"id": record.id.hex(), "diff": text})
         return
+    _print_diff(text)
+
+
+def _print_diff(text: str) -> None:
     coloured = wants_color(config_of(Home.here()).color, os.environ)
     colors = {"+": "green", "-": "red", "@": "cyan"}
     for line in text.splitlines():

@@ -46,7 +46,8 @@ class Judged:
 class Attempt:
     """A decided source: `runs` as recorded, `metric_nano` the one that speaks, None on failure.
 
-    `is_working` tells that it is the working line now; `working` is that line's tree.
+    `is_working` tells that it is the working line now; `working` is that line's tree. `has_moved`:
+    the line was another one by the time that this was decided.
     """
 
     tree: bytes
@@ -60,6 +61,7 @@ class Attempt:
     log_tail: str = ""
     judged: Judged | None = None
     is_working: bool = False
+    has_moved: bool = False
     working: bytes
     bank_nano: tuple[int, ...]
 
@@ -131,7 +133,7 @@ def told_again(attempt: Attempt) -> Attempt:
         because = f"{before}: kept then, but its stack was {wording(attempt.judged.word).word}"
         return replace(attempt, word="discard", because=because)
     moved = "; the working line has moved on since" if attempt.word == "keep" else ""
-    return replace(attempt, because=f"{before}: {attempt.because}{moved}")
+    return replace(attempt, because=f"{before}: {attempt.because}{moved}", has_moved=False)
 
 
 def trailer(attempt: Attempt, metric_name: str) -> str:
@@ -151,6 +153,8 @@ def trailer(attempt: Attempt, metric_name: str) -> str:
     rows.append(("because", plain(attempt.because)))
     if attempt.judged:
         rows.append(("checkpoint", _checkpoint_words(attempt, attempt.judged)))
+    elif attempt.has_moved:
+        rows.append(("line", "moved on while it was measured: arnode head --working > train.py"))
     if attempt.record:
         rows.append(("record", attempt.record.hex()[:12]))
     lines += ["---", *(f"{name + ':':<{_LABEL_WIDTH}}{value}" for name, value in rows)]
@@ -204,6 +208,7 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
         patch=body.patch,
         log_tail=_log_tail(store, job),
         judged=None if body.patch is None else _judged(store, line, body.patch),
+        has_moved=body.stage != "baseline" and line.working not in (body.base, body.tree),
         working=line.working,
         bank_nano=line.bank_nano,
     )

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from agent.proposal import Left
 from node.claims.choosing import Peers
@@ -41,6 +41,8 @@ from node.loop.session_plan import (
 )
 from node.store.jobs import Job, PlannedRun
 from trainer.measuring.host_load import LOOKED_S, Idle
+
+_MORE: Final = "`arnode try` measures your own edit, `start --agent` asks a model for more"
 
 
 class Agenda:
@@ -429,13 +431,13 @@ class Agenda:
     def _open_last(self) -> PlannedRun | None:
         """Judge what is kept, as nothing is left to try; then end, or wait for others' claims."""
         if not self._waits_for:
-            self._activity.say("out of ideas: every proposal was tried before")
+            self._activity.say(f"out of ideas: every proposal was tried before; {_MORE}")
             return self._open_checkpoint() if self._judge_and_end() else None
         if self._may_be_judged(is_asked=True):
             return self._open_checkpoint()
         if not self._is_waiting:
             self._is_waiting = True
-            self._activity.say(f"out of ideas: waiting for {self._waits_for}")
+            self._activity.say(f"out of ideas: waiting for {self._waits_for}; {_MORE}")
         return None
 
     def _open_ablation(self) -> PlannedRun | None:

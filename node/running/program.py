@@ -48,12 +48,15 @@ from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
 from node.running.turns import TURN_S, Share, Turn, Turns, for_a_turn, run_in_turn, rungs_of
-from node.settings.config import Config
+from node.settings.config import Config, config_of
 from node.settings.network_definition import Network
 from node.settings.sandboxing import require_sandbox
+from node.store.named_tasks import line_of_session
 from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain
+from node.views.status import line_document
+from node.views.status_text import parting_words
 from protocol.errors import ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards
 from trainer.sandbox.tier import probe_tier
@@ -79,6 +82,7 @@ def start_node(
     of `turn_s` seconds a part (None: the usual), in place of the setting's.
     """
     keep_to_oneself()
+    again = "the same command" if shares else _again(home, config)
     means = take_means(os.environ, config)  # before anything is started that would inherit keys
     require_sandbox(config)
     are_elsewhere(config)  # so that settings which cannot serve are told before anything loads
@@ -110,7 +114,7 @@ def start_node(
             running = _start_in_turn(start, turns, wishes)
             with contextlib.suppress(StoppedError):
                 asyncio.run(running)
-            print("stopped; `arnode start` goes on from here", file=sys.stderr)
+            _say_how_it_stands(home, again)
             return
         if text is None:
             here = task_here(home, config)
@@ -135,7 +139,23 @@ def start_node(
             running = _run_at_once(replace(start, network=network), task)
         with contextlib.suppress(StoppedError):
             asyncio.run(running)
-    print("stopped; `arnode start` goes on from here", file=sys.stderr)
+    _say_how_it_stands(home, again)
+
+
+def _say_how_it_stands(home: Home, again: str) -> None:
+    with Store.open_read_only(home) as store:
+        key = line_of_session(store)
+        line = store.jobs.line(key) if key else None
+        words = parting_words(line_document(store, line) if line else None, again)
+    print(plain(words, lines=True), file=sys.stderr)
+
+
+def _again(home: Home, config: Config) -> str:
+    """Return the command that goes on with a session's task."""
+    usual = config_of(home)
+    if config.text != usual.text:
+        return f"arnode start --text {config.text}"
+    return "arnode start" if config.task == usual.task else f"arnode start --task {config.task}"
 
 
 def _say_limits(home: Home, config: Config, arm: Arm, means: Means) -> None:

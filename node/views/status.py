@@ -25,6 +25,7 @@ from protocol.attestation import AttestVerdict
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ProfileBody, ResultBody
 from protocol.remarks import IntentBody
+from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def status_document(
     if author is not None:
         for record in store.records.listed("profile", author, newest_first=True, limit=1):
             name = record.body.name if isinstance(record.body, ProfileBody) else ""
-    lines: list[Message] = [_line(store, line, research, author) for line in store.jobs.lines()]
+    lines: list[Message] = [
+        line_document(store, line, research, author) for line in store.jobs.lines()
+    ]
     return {
         "running": research is not None or membership is not None,
         "node": {"author": author.hex() if author else None, "name": name},
@@ -152,7 +155,10 @@ def head_metrics(store: Store, line: Line, tree: bytes) -> list[float]:
     ]
 
 
-def _line(store: Store, line: Line, research: "Research | None", author: bytes | None) -> Message:
+def line_document(
+    store: Store, line: Line, research: "Research | None" = None, author: bytes | None = None
+) -> dict[str, Message]:
+    """Return how a line stands, and what runs there."""
     manifest = store.records.manifest(line.task)
     live = research if research is not None and research.line_key == line.key else None
     activity = live.activity if live else None
@@ -164,6 +170,7 @@ def _line(store: Store, line: Line, research: "Research | None", author: bytes |
         "class": line.hardware_class,
         "devices": ["cpu"],
         "lanes": activity.lanes if activity else 0,
+        "baseline": _mean(head_metrics(store, line, manifest.baseline_tree)) if manifest else None,
         "head": _head(store, line),
         "working": _working(store, line),
         "noise_sd": live.noise_sd if live else floor,
@@ -233,13 +240,24 @@ def _now(research: "Research") -> Message:
 
 
 def _working(store: Store, line: Line) -> Message:
-    """Where the line explores; `branch` says from which tree, nil if that is the head."""
-    branch = branch_of(store, line)
+    """Where the line explores; `branch` says from which tree, nil if that is the head.
+
+    `metric` is what it measured when it was kept, nil where it is the head. `trial_after`: so many
+    more patches make its trial due at the latest, nil where there is none to try, or on a branch.
+    """
+    branch, keeps = branch_of(store, line), kept_in(store, line.stack)
+    is_counted = bool(line.stack) and branch is None
     return {
         "tree": line.working.hex(),
-        "keeps": kept_in(store, line.stack),
+        "metric": _mean([nano / NANO for nano in line.bank_nano]) if line.stack else None,
+        "keeps": keeps,
         "branch": branch.step.title if branch else None,
+        "trial_after": max(0, DEFAULT.keeps_per_checkpoint - keeps) if is_counted else None,
     }
+
+
+def _mean(values: list[float]) -> float | None:
+    return fmean(values) if values else None
 
 
 def _head(store: Store, line: Line) -> Message:
@@ -247,7 +265,7 @@ def _head(store: Store, line: Line) -> Message:
     metrics = head_metrics(store, line, line.verified)
     return {
         "tree": line.verified.hex(),
-        "metric": fmean(metrics) if metrics else None,
+        "metric": _mean(metrics),
         "metric_sd": stdev(metrics) if len(metrics) > 1 else None,
         "runs": len(metrics),
         "in_doubt": open_doubt(store, line),

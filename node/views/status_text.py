@@ -13,6 +13,7 @@ from node.terminal.vocabulary import JUDGED, counted, head_words, many, why_unra
 from node.views.status import DECISIONS, VERDICTS
 from protocol.board import RULE
 
+_COLUMNS = 80
 _INTENTS = 3
 _REACH = {"direct": ", reached from outside", "relay": ", reached through a relay", "unknown": ""}
 
@@ -47,6 +48,27 @@ def print_status(document: Mapping[str, Any]) -> None:
         _print_line(line)
     if lanes := document.get("remote_lanes"):  # a node of before does not tell it
         print_lanes(lanes)
+
+
+def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
+    """Return the last line of a session: what is verified, what is not yet, how to go on.
+
+    `line`: that of its task, None if nothing was measured; `again`: the command. It fits a terminal
+    of 80 columns, on a line of its own where it must.
+    """
+    head = line["head"]["metric"] if line else None
+    if line is None or head is None:
+        told = "nothing was measured yet"
+    elif (baseline := line["baseline"]) == head:
+        told = "still the baseline"
+    else:
+        verified = "verified" if line["scoring"] == JUDGED else "measured"
+        before = "" if baseline is None else f"{baseline:.4f} → "
+        told = f"{before}{head:.4f} {verified}"
+    if line and (keeps := line["working"]["keeps"]):
+        told += f", {many(keeps, 'patch', 'patches')} not verified yet"
+    words = f"stopped: {told}. Go on: {again}"
+    return words if len(words) <= _COLUMNS else words.replace(" Go on:", "\nGo on:")
 
 
 def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
@@ -115,11 +137,14 @@ def _print_line(line: Mapping[str, Any]) -> None:
     runs = told_mean(head["runs"], head["metric_sd"])
     in_doubt = f", {word('in_doubt')}" if head.get("in_doubt") else ""  # a node of before: none
     called = head_words(scoring)
+    if (baseline := line.get("baseline")) is not None:  # a node of before does not tell it
+        click.echo(f"  baseline       {'':12}  {baseline:.6f}")
     click.echo(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){in_doubt}")
     if (known := line.get("best_known")) is not None and head["metric"] is not None:
         click.echo(f"  best known     {known:.6f}  {abs(known - head['metric']):.6f} to go")
     working = line["working"]
-    click.echo(f"  working line   {working['tree'][:12]}  {_on_top(working)}")
+    level = "" if working.get("metric") is None else f"{working['metric']:.6f}  "
+    click.echo(f"  working line   {working['tree'][:12]}  {level}{_on_top(working)}")
     click.echo(f"  experiments    {counts['total']}: {counted(counts, DECISIONS)}")
     click.echo(f"  verification   {counted(verified, VERDICTS)}")
     for intent in line["intents"][:_INTENTS]:
@@ -154,4 +179,6 @@ def _on_top(working: Mapping[str, Any]) -> str:
     if not keeps and not branch:
         return "the same: nothing is kept on top"
     where = plain(branch) if branch else "on top"
-    return f"{keeps} {'patch' if keeps == 1 else 'patches'} {where}, not verified yet"
+    after = working.get("trial_after")
+    due = f": trial after {after} more at the latest" if after else ""
+    return f"{keeps} {'patch' if keeps == 1 else 'patches'} {where}, not verified yet{due}"

@@ -67,7 +67,9 @@ def test_a_proving_run_is_paused_begun_anew_and_ended(
         assert node.end() == (0 if is_told else 130)
     assert alive(at_work) == set()
     assert node.said[-1] == (
-        "stopped; `arnode start` goes on from here" if is_told else "arnode: interrupted"
+        "stopped: nothing was measured yet. Go on: arnode start"
+        if is_told
+        else "arnode: interrupted"
     )
     assert arnode_json(home, "fsck")["problems"] == []
     assert arnode_json(home, "status")["lines"] == []

@@ -140,6 +140,17 @@ def test_a_discard_is_told_again_as_it_was(ledger: Ledger) -> None:
     assert (again.word, again.metric_nano) == (attempt.word, attempt.metric_nano)
 
 
+def test_a_line_that_moved_meanwhile_is_told_of(ledger: Ledger) -> None:
+    attempt = concluded(ledger, "screened_out", BASE_NANO)
+    assert "line:" not in trailer(attempt, "val_bpb")
+    keep(ledger, "0.5")
+    later = asked(ledger)
+    assert later is not None
+    told = "\nline:             moved on while it was measured: arnode head --working > train.py\n"
+    assert told in trailer(later, "val_bpb")
+    assert "line:" not in trailer(told_again(later), "val_bpb"), "it was another time"
+
+
 def test_a_kept_patch_on_trial_is_open_until_its_checkpoint_ended(ledger: Ledger) -> None:
     concluded(ledger, "kept", BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
     assert asked(ledger) is not None

@@ -123,7 +123,7 @@ def test_show_tells_people_figures_in_the_unit_and_scripts_the_record(
     session: dict[str, Record], capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept, task = (session[name].id.hex() for name in ("kept", "task"))
-    text = arnode(capsys, "show", kept)
+    text = arnode(capsys, "show", kept, "--raw")
     assert "metric=1.480000001 bpb  secret=1.480001001 bpb  ms=5000" in text
     assert "1480000001" not in text
     document = json.loads(arnode(capsys, "show", kept, "--json"))
@@ -132,6 +132,24 @@ def test_show_tells_people_figures_in_the_unit_and_scripts_the_record(
     assert "\n  noise_floor: 0.001000 bpb\n" in text
     assert "\n    max_step: 0.100000 bpb\n" in text
     assert "\n  vocabulary: 512\n" in text
+
+
+def test_show_begins_with_what_came_of_an_experiment(
+    session: dict[str, Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = session["kept"]
+    title, _, decision, why, *rest = arnode(capsys, "show", kept.id.hex()[:8]).splitlines()
+    assert title == "Raise LEARNING_RATE"
+    assert re.fullmatch(r"kept  \d\.\d{6} → 1\.480000 bpb, gain \+\d\.\d{6}", decision), decision
+    assert why.startswith("why: its runs gain")
+    assert any(line.startswith("run: candidate seed ") for line in rest)
+    assert "+LEARNING_RATE = 0.2" in rest
+    assert rest[-1] == f"the whole record: arnode show {kept.id.hex()[:12]} --raw"
+    failed = arnode(capsys, "show", session["crashed"].id.hex())
+    assert "\nfailed\nwhy: it gave no metric" in failed
+    raw = arnode(capsys, "show", kept.id.hex(), "--raw")
+    assert "signature_ok" in raw
+    assert "signature_ok" not in arnode(capsys, "show", kept.id.hex())
 
 
 def test_figures_go_by_the_scale_of_a_programs_metric() -> None:
@@ -166,7 +184,7 @@ def test_show_says_where_the_seconds_of_own_runs_went(
         *(("import", -3_000, 2_500), ("attempt", 0, 1_000), ("build", 1_000, 500)),
         *(("train", 1_500, 4_500), ("score", 7_000, 4_000)),
     ]
-    lines = arnode(capsys, "show", record.id.hex()).splitlines()
+    lines = arnode(capsys, "show", record.id.hex(), "--raw").splitlines()
     assert shown["curve"] == [[50, 5.4], [480, 1.0]]
     at = lines.index(f"run with seed {run.seed} (candidate, ok):")
     assert lines[at + 1] == "its loss, as it says: 5.4000 at step 50, 1.0000 at step 480"

@@ -20,8 +20,15 @@ from node.store.blobs import Blobs
 from node.store.model_calls import SpendingLimits
 from node.store.store import Store
 from node.views.status import head_metrics, status_document
-from node.views.status_text import print_lanes, print_status, told_of_dht, told_of_list
+from node.views.status_text import (
+    parting_words,
+    print_lanes,
+    print_status,
+    told_of_dht,
+    told_of_list,
+)
 from protocol.remarks import IntentBody
+from protocol.rule import DEFAULT
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,
@@ -41,7 +48,8 @@ from tests.node.test_slow_ideas import Scribe
 # `proving` are ours.
 FIELDS = {"remote_lanes", "running", "node", "sandbox", "lines", "network", "cost", "proving"}
 LINE_FIELDS = {
-    "task", "scoring", "best_known", "class", "devices", "lanes", "head", "working",
+    "task", "scoring", "best_known", "class", "devices", "lanes", "baseline", "head",
+    "working",
     "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
     "proposers", "planner",
 }  # fmt: skip
@@ -49,7 +57,7 @@ PROPOSER_FIELDS = {"name", "share", "slots", "gain_per_hour", "device_hours", "u
 NESTED = {
     "task": {"id", "name"},
     "head": {"tree", "metric", "metric_sd", "runs", "in_doubt"},
-    "working": {"tree", "keeps", "branch"},
+    "working": {"tree", "metric", "keeps", "branch", "trial_after"},
     "experiments": {"total", "kept", "discarded", "failed", "rejected"},
     "verification": {"queued", "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable"},
 }
@@ -212,6 +220,31 @@ def test_experiments_and_checkpoints_are_counted_by_what_came_of_them(ledger: Le
         "queued": 1, "confirmed": 1, "smaller": 0, "refuted": 0, "unconfirmed": 1, "unrunnable": 1,
     }  # fmt: skip
     assert line["working"]["keeps"] == 1
+    assert line["working"]["trial_after"] == DEFAULT.keeps_per_checkpoint - 1
+
+
+def test_the_last_line_of_a_session_names_what_is_verified_what_is_not_and_how_to_go_on(
+    ledger: Ledger,
+) -> None:
+    assert parting_words(None, "arnode start") == (
+        "stopped: nothing was measured yet. Go on: arnode start"
+    )
+    keep(ledger, "0.2")
+    assert parting_words(line_of(ledger), "arnode start") == (
+        "stopped: still the baseline, 1 patch not verified yet. Go on: arnode start"
+    )
+    checkpoint(ledger, gain_nano=GAIN_NANO)
+    line = line_of(ledger)
+    first, head = line["baseline"], line["head"]["metric"]
+    assert parting_words(line, "arnode start") == (
+        f"stopped: {first:.4f} → {head:.4f} verified. Go on: arnode start"
+    )
+    keep(ledger, "0.3")
+    words = parting_words(line_of(ledger), "arnode start --task circles-26")
+    assert words.endswith(
+        "verified, 1 patch not verified yet.\nGo on: arnode start --task circles-26"
+    )
+    assert all(len(one) <= 80 for one in words.splitlines())
 
 
 def test_the_heads_metric_comes_from_its_latest_confirmation(ledger: Ledger) -> None:

@@ -56,6 +56,7 @@ class Full:
 
     confirmed: str
     kept: str
+    built_on: str  # another that was kept, on the head and not on the baseline
     hostile: str
     claim: str
     task: str
@@ -78,10 +79,11 @@ def fill(home: Home, store: Store, *, count: int = EXPERIMENTS) -> Full:
         _say(store)
         _carried(store, chance, kept.patch)
     claim = _peers(store, blobs)
-    keep(ledger, "0.4")
+    built_on = keep(ledger, "0.4")
     return Full(
         confirmed=confirmed.id.hex(),
         kept=kept.result.hex(),
+        built_on=built_on.result.hex(),
         hostile=hostile.id.hex(),
         claim=claim.hex(),
         task=TASK.hex(),

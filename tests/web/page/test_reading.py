@@ -75,6 +75,13 @@ def test_two_experiments_are_put_side_by_side(visitor: Visitor) -> None:
     assert visitor.page.locator(".two > section").count() == 2
 
 
+def test_gains_over_different_bases_are_not_subtracted(visitor: Visitor, full: Full) -> None:
+    for right, is_subtracted in ((full.hostile, True), (full.built_on, False)):
+        visitor.go(f"beside/{full.kept}/{right}")
+        gain = visitor.page.locator("tr", has_text="gain").inner_text()
+        assert ("over different bases" in gain) != is_subtracted, gain
+
+
 def test_of_a_board_of_a_hundred_thousand_rows_only_those_in_sight_are_there(
     visitor: Visitor, full: Full
 ) -> None:

@@ -32,13 +32,16 @@ function figuresSection(both) {
   const [one, other] = both.map(({ experiment, runs }) => ({
     metric: experiment.metric,
     gain: experiment.gain,
+    base: experiment.parent,
     seconds: mean(runs.map(({ ms }) => ms / 1000)),
     memory: runs.reduce((most, run) => Math.max(most, run.peak_mem ?? 0), 0),
   }));
   const difference = (a, b) => (figures.isKnown(a) && figures.isKnown(b) ? figures.signed(b - a) : "–");
+  // A gain is over what it was tried on: over two bases the difference would say nothing.
+  const gains = one.base === other.base ? difference(one.gain, other.gain) : "over different bases";
   const rows = [
     ["metric", figures.metric(one.metric), figures.metric(other.metric), difference(one.metric, other.metric)],
-    ["gain", figures.signed(one.gain), figures.signed(other.gain), difference(one.gain, other.gain)],
+    ["gain", figures.signed(one.gain), figures.signed(other.gain), gains],
     ["a run took", figures.span(one.seconds), figures.span(other.seconds), ""],
     ["memory", figures.size(one.memory), figures.size(other.memory), ""],
   ];
