@@ -93,7 +93,7 @@ def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command 
         print_json(document)
         return
     if told is not None and metric is not None:
-        _print_experiment(told, metric)
+        _print_experiment(told, metric, _marks_shown(record, document["marks"]))
         return
     shown: dict[str, object] = {
         name: value for name, value in document.items() if name not in _APART
@@ -109,7 +109,9 @@ def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command 
         click.echo(f"\n{document['text'] or missing}")
 
 
-def _print_experiment(told: OneExperimentDocument, metric: MetricSpec) -> None:
+def _print_experiment(
+    told: OneExperimentDocument, metric: MetricSpec, marks: str | list[str] | None
+) -> None:
     """Print what came of an experiment, why, by which runs, and what it changed."""
     entry, unit = told["experiment"], plain(metric.unit)
     decision, after, gain = wording(entry["decision"]).word, entry["metric"], entry["gain"]
@@ -131,7 +133,7 @@ def _print_experiment(told: OneExperimentDocument, metric: MetricSpec) -> None:
             f"run: {run['role']:<9} seed {run['seed']}  {run['status']}{figure}{failed}{flags}"
         )
     click.echo(f"when: {_time(entry['ts'], '%Y-%m-%d %H:%M:%S')}")
-    click.echo(f"id: {entry['id']}")
+    print_fields({"id": entry["id"], "marks": marks})
     if told["diff"]:
         click.echo()
         _print_diff(told["diff"])

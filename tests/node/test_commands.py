@@ -144,6 +144,7 @@ def test_show_begins_with_what_came_of_an_experiment(
     assert why.startswith("why: its runs gain")
     assert any(line.startswith("run: candidate seed ") for line in rest)
     assert "+LEARNING_RATE = 0.2" in rest
+    assert "marks: none" in rest
     assert rest[-1] == f"the whole record: arnode show {kept.id.hex()[:12]} --raw"
     failed = arnode(capsys, "show", session["crashed"].id.hex())
     assert "\nfailed\nwhy: it gave no metric" in failed
