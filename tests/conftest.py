@@ -24,7 +24,7 @@ UNHURRIED_TASK = Path(__file__).parent / "tasks" / "unhurried"
 SECONDS_TASK = Path(__file__).parent / "tasks" / "seconds"
 
 # Continuous integration shares its processors; an example's wall-clock says nothing there.
-hypothesis.settings.register_profile("arnode", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("arnode", deadline=None, max_examples=15)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=200)  # make soak
 hypothesis.settings.load_profile("arnode")
 
