@@ -11,6 +11,7 @@ from node.line.open_task import Session
 from node.line.trial import MetricReading
 from node.store.jobs import Job, Step
 from node.store.store import Store
+from node.terminal.vocabulary import reused_words
 from protocol.rule import Policy
 from protocol.statistics import NoiseEstimate
 from protocol.styles import Style
@@ -72,6 +73,8 @@ class Desk:
 
     def begin(self) -> None:
         """Look whether this machine has changed since the last session, and what that taught."""
+        if (number := self.store.boards.reused_number(self.ledger.publication.author)) is not None:
+            self.activity.say(f"{reused_words(number)}; `arnode doctor` says what to do")
         self.notice_change()
         self.on_stack()
 

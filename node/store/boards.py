@@ -183,6 +183,11 @@ class Boards:
                 )
                 self._adopt_orphans(manifest.id)
 
+    def reused_number(self, author: bytes) -> int | None:
+        """Return the lowest number that an author gave to two records; None if to none."""
+        found = self._database.rows("SELECT seq FROM equivocation WHERE author = ?", (author,))
+        return int(found[0][0]) if found else None
+
     def note_equivocation(self, one: Extract, ids: Sequence[bytes]) -> None:
         """Keep an author's lowest number that two records bear, with the smallest two ids."""
         first, second = sorted(ids)[:2]

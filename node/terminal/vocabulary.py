@@ -111,6 +111,11 @@ def counted(counts: Mapping[str, int], outcomes: Iterable[str]) -> str:
     return ", ".join(f"{counts[outcome]} {word(outcome)}" for outcome in outcomes)
 
 
+def reused_words(number: int) -> str:
+    """Return what is said of an own key that signed two records with one number."""
+    return f"this node's key signed two records with number {number}, so nobody counts its claims"
+
+
 def many(count: int, one: str, several: str = "") -> str:
     """Return a number of things."""
     return f"{count} {one if count == 1 else several or one + 's'}"

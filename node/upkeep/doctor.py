@@ -23,7 +23,7 @@ from node.proposing.roles import roles_at_work
 from node.settings.config import config_of, load_config
 from node.store.store import Store
 from node.terminal.progress import reporting
-from node.terminal.vocabulary import many
+from node.terminal.vocabulary import many, reused_words
 from protocol.errors import ArnodeError, ConfigurationError
 from trainer.cards.cards import Card, probe_cards
 from trainer.host.capacity import usable_cores
@@ -215,7 +215,16 @@ def _settings(home: Home) -> Diagnosis:
 def _key(home: Home) -> Diagnosis:
     if not home.key.exists():
         return _fine("made at the first start")
-    return _fine(f"author {read_keys(home).author.public.hex()[:12]}")
+    author = read_keys(home).author.public
+    with Store.open_read_only(home) as store:
+        number = store.boards.reused_number(author)
+    if number is None:
+        return _fine(f"author {author.hex()[:12]}")
+    return _problem(
+        reused_words(number),
+        "an older copy of this home was started, or two copies of it run: stop the others, move "
+        f"{home.key} away and start: that makes a new key, and what was measured here stays",
+    )
 
 
 def _agent(home: Home) -> Diagnosis:

@@ -54,6 +54,7 @@ def status_document(
 ) -> dict[str, Message]:
     """Return the document. `author` is None while the node has no key yet; `net` is in use.
 
+    `reused`: a number that the key gave to two records, nil if it never did.
     What runs has a `research`, or as a bootstrap node a `membership` alone; `remote` are the lanes
     that are on other machines.
     """
@@ -66,7 +67,11 @@ def status_document(
     ]
     return {
         "running": research is not None or membership is not None,
-        "node": {"author": author.hex() if author else None, "name": name},
+        "node": {
+            "author": author.hex() if author else None,
+            "name": name,
+            "reused": store.boards.reused_number(author) if author else None,
+        },
         "sandbox": sandbox,
         "lines": lines,
         "remote_lanes": remote.told() if remote else [],

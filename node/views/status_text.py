@@ -9,7 +9,15 @@ import click
 
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain
-from node.terminal.vocabulary import JUDGED, counted, head_words, many, why_unranked, word
+from node.terminal.vocabulary import (
+    JUDGED,
+    counted,
+    head_words,
+    many,
+    reused_words,
+    why_unranked,
+    word,
+)
 from node.views.status import DECISIONS, VERDICTS
 from protocol.board import RULE
 
@@ -24,6 +32,8 @@ def print_status(document: Mapping[str, Any]) -> None:
     state = "running" if document["running"] else "not running"
     author = (node["author"] or "")[:12] or "no key yet"
     click.echo(f"{state}  {plain(node['name'])}  author {author}  sandbox {document['sandbox']}")
+    if (number := node.get("reused")) is not None:  # a node of before does not tell it
+        click.echo(f"{reused_words(number)}: see `arnode doctor`")
     if proving := document.get("proving"):  # a node of before does not tell it
         click.echo(plain(proving["stage"]))
     if network := document["network"]["name"]:
