@@ -78,13 +78,13 @@ def test_a_home_without_anything_has_a_document_too(store: Store) -> None:
     document = status_document(store, author=None, net="main", sandbox="none")
     assert set(document) == FIELDS
     assert document["lines"] == []
-    assert document["node"] == {"author": None, "name": ""}
+    assert document["node"] == {"author": None, "name": "", "reused": None}
 
 
 def test_the_fields_are_those_documented(ledger: Ledger) -> None:
     document = status_document(ledger.store, author=KEY.public, net="lab", sandbox="full")
     assert set(document) == FIELDS
-    assert document["node"] == {"author": KEY.public.hex(), "name": "a node"}
+    assert document["node"] == {"author": KEY.public.hex(), "name": "a node", "reused": None}
     alone = {
         "name": None,
         "peers": 0,
