@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from node.line.activity import Activity, Dot
 from node.line.branch import branch_of, kept_in
 from node.line.remeasure import open_doubt
-from node.line.trial import Confirmation
+from node.line.trial import ANCHOR_PAIRS, Confirmation
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.figures import told_sd
@@ -28,6 +27,7 @@ from node.terminal.terminal import plain
 from node.terminal.vocabulary import gain_words, head_words, many, scoring_mark, word, wording
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
+from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import idle_cards
 
@@ -263,19 +263,12 @@ def _now(activity: Activity) -> RenderableType:
 
 def _evidence(confirmation: Confirmation) -> RenderableType:
     """How far the checkpoint has come: the working line against the verified head, in pairs."""
-    latest = confirmation.latest
-    share = latest.evidence_share if latest else 0.0
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, width=24)
-    table.add_column(no_wrap=True)
-    table.add_row(
-        Text("  evidence", "cyan"),
-        ProgressBar(total=1.0, completed=share, width=24, complete_style="cyan"),
-        f"{share:.0%} after {many(len(confirmation.pairs), 'pair')}"
-        + (f", {gain_words(latest, spec='+.4f')}" if latest else ""),
-    )
-    return table
+    latest, pairs = confirmation.latest, len(confirmation.pairs)
+    told = f"  {many(pairs, 'pair')}"
+    if latest:
+        told += f": {gain_words(latest, spec='+.4f')}"
+    fewest, most = max(0, ANCHOR_PAIRS - pairs), max(0, DEFAULT.max_pairs - pairs)
+    return Text(f"{told}; {fewest} to {most} more", "cyan", no_wrap=True, overflow="ellipsis")
 
 
 def _events(activity: Activity, idle_cards: str) -> list[Text]:

@@ -19,6 +19,7 @@ from node.line.activity import Dot
 from node.line.checkpoint import open_checkpoint
 from node.line.drift import doubt_head
 from node.line.ledger import Ledger
+from node.line.trial import Confirmation, MetricReading, Pair, judge_pairs
 from node.proposing.opening import Proposers
 from node.running.books import Books
 from node.running.live import draw
@@ -27,6 +28,8 @@ from node.running.served import run_watched
 from node.settings.config import Config
 from node.store.blobs import Blobs
 from node.store.store import Store
+from protocol.rule import DEFAULT
+from protocol.statistics import NoiseEstimate
 from tests.node.books import (
     BASE_NANO,
     GAIN_NANO,
@@ -39,7 +42,7 @@ from tests.node.books import (
     proposal_of,
     with_baseline,
 )
-from tests.node.examples import BASELINE
+from tests.node.examples import BASELINE, run
 from tests.node.scripted import Bench
 from trainer.measuring.loss_curve import LossCurve
 
@@ -174,7 +177,15 @@ def test_a_confirmation_under_way_shows_its_evidence(home: Home, store: Store) -
     job = open_checkpoint(ledger)
     node = node_of(home, store)
     node.research.activity.weighing(confirmation_of(ledger, job))
-    assert "%" in drawn(node)
+    assert "0 pairs; 4 to 20 more" in drawn(node)
+    pairs = tuple(
+        Pair(seed=seed, base=run(BASE_NANO), candidate=run(BASE_NANO - 9 * GAIN_NANO))
+        for seed in (1, 2)
+    )
+    noise = NoiseEstimate.from_class(0.001)
+    latest = judge_pairs(pairs, MetricReading(sign=1, noise=noise, policy=DEFAULT))
+    node.research.activity.weighing(Confirmation(move="pair", pairs=pairs, latest=latest))
+    assert re.search(r"2 pairs: gain \+0\.\d{4}, .*; 2 to 18 more", drawn(node))
 
 
 def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> None:
