@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from tests.conftest import UNHURRIED_TASK
 from tests.integration.nodes import arnode, arnode_json, running_node, ticks_below, used_ticks
 
 # `arnode`, but for what it finds: a card that has not proven itself, and takes few steps to.
@@ -66,10 +67,11 @@ def test_a_proving_run_is_paused_begun_anew_and_ended(
             node.interrupt()
         assert node.end() == (0 if is_told else 130)
     assert alive(at_work) == set()
-    assert node.said[-1] == (
-        "stopped: nothing was measured yet. Go on: arnode start"
-        if is_told
-        else "arnode: interrupted"
-    )
+    if is_told:
+        *_, last, again = node.said
+        assert last == "stopped: nothing was measured yet."
+        assert again == f"Go on: arnode start --task {UNHURRIED_TASK}"
+    else:
+        assert node.said[-1] == "arnode: interrupted"
     assert arnode_json(home, "fsck")["problems"] == []
     assert arnode_json(home, "status")["lines"] == []
