@@ -86,9 +86,9 @@ def show(id: str, raw: bool, as_json: bool) -> None:  # noqa: A002 (the command 
             return
         record = store.records.find(id)
         metric = _metric(store, record)
-        document = record_document(store, blobs, record)
-        entry = None if raw else store.experiments.find(record.id)
-        told = one_experiment_document(store, blobs, id) if entry and not as_json else None
+        is_experiment = not (raw or as_json) and store.experiments.find(record.id) is not None
+        told = one_experiment_document(store, blobs, id) if is_experiment else None
+        document = told["record"] if told else record_document(store, blobs, record)
     if as_json:
         print_json(document)
         return
@@ -121,7 +121,7 @@ def _print_experiment(
     elif gain is None:
         click.echo(f"{decision}  {after:.6f} {unit}")
     else:
-        before = after - gain if metric.direction == "max" else after + gain
+        before = after + metric.sign * gain
         click.echo(f"{decision}  {before:.6f} → {after:.6f} {unit}, gain {gain:+.6f}")
     why = [told["words"], plain(told["note"])]
     click.echo(f"why: {'; '.join(filter(None, why))}")

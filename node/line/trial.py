@@ -152,7 +152,7 @@ class Measured(Mapped):
 
     @property
     def says_nothing(self) -> bool:
-        """Whether it says nothing of the tree, which waits for another trial."""
+        """True if the trial says nothing about the tree, which then waits for another trial."""
         return bool(self.bases_fault or self.was_cut_off)
 
 
@@ -179,12 +179,12 @@ class Confirmation:
 
     @property
     def was_cut_off(self) -> bool:
-        """Whether there is no verdict because others on this machine cut runs off."""
+        """True if there is no verdict because other programs on this machine cut runs off."""
         return self.move == "unrunnable" and self.failed is not None and is_cut_off(self.failed)
 
     @property
     def is_bases_fault(self) -> bool:
-        """Whether there is no verdict because the base failed by itself."""
+        """True if there is no verdict because the base itself failed."""
         if self.failed is None or self.was_cut_off:
             return False
         return (self.failed.role, self.move) == ("base", "unrunnable")
@@ -224,7 +224,7 @@ class Confirmation:
 def is_cut_off(run: Run) -> bool:
     """Return whether others cut a run off before it saw what it is scored on.
 
-    A load of its own does not count as others', and whoever saw a row has no second try.
+    The run's own load does not count. A run that saw a row is not repeated.
     """
     return run.was_cut_off_by_others and not run.serve_ms
 

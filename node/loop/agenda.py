@@ -322,9 +322,9 @@ class Agenda:
 
     @property
     def _is_early_trial_worth_it(self) -> bool:
-        """Whether the line's first trial is likely to pass, and costs little.
+        """True if the line's first trial is likely to pass and costs little.
 
-        Till then a night of good news has a head that is the baseline.
+        Without it the head stays the baseline until eight patches are kept.
         """
         if self.goal.is_on_demand:
             return False

@@ -62,7 +62,7 @@ class Spell:
     and how often parts were asked about. `since` is the number of the job that it began with,
     `untold_sd` what was kept since the last checkpoint gained together, by the runs that kept it,
     of what models and coding agents wrote: others try that only once it is claimed. `kept_sd` is
-    the same of whoever wrote it; `is_first`: the line had no checkpoint yet.
+    the same for every proposer; `is_first`: the line had no checkpoint yet.
     """
 
     since: int
@@ -114,7 +114,7 @@ class Exploring:
 
     @property
     def first_gain_sd(self) -> float:
-        """What a line has kept that had no checkpoint yet; 0 of any other."""
+        """Gain of the kept patches before the line's first checkpoint; 0 after it."""
         spell = self._spell()
         return spell.kept_sd if spell.is_first and self._branch() is None else 0.0
 

@@ -278,7 +278,7 @@ def is_early_trial_worth_it(keeps: int, gain_sd: float, *, runs_left: float, pai
 
     `gain_sd` is what the stack's patches gained by the runs that kept them, in standard deviations
     of one run; `pairs` the fewest in which it passes. The trial must be likely to pass soon, and
-    cheap beside what the session can still do: long runs wait for a full stack.
+    cost little of what the session can still do. With long runs a full stack comes first.
     """
     cost = runs_of_checkpoint(needs_anchor=False, pairs=pairs)
     is_likely = keeps >= _EARLY_KEEPS and gain_sd >= _EARLY_GAIN_SD

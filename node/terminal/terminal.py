@@ -84,7 +84,7 @@ class _Unpadded(io.TextIOBase):
 def console(color: str = "auto") -> "Console":
     """Return a rich console for stdout; bare and as wide as what is printed when nobody looks.
 
-    Without colours it is a terminal all the same, on which a picture is drawn anew.
+    Turning colours off does not turn the live view off.
     """
     from rich.console import Console
 
