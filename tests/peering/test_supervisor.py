@@ -103,7 +103,6 @@ def test_one_whose_end_is_not_waited_for_has_ended_all_the_same(
         is_ending = asyncio.Event()
         ending = asyncio.create_task(test(is_ending))
         await is_ending.wait()
-        await asyncio.sleep(0.01)
         ending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await ending
