@@ -319,3 +319,34 @@ def test_each_fork_begins_with_a_standard_input_of_its_own() -> None:
     code = "import fcntl, os\nprint(fcntl.fcntl(0, fcntl.F_GETFL) & os.O_APPEND, flush=True)\n"
     code += "fcntl.fcntl(0, fcntl.F_SETFL, os.O_APPEND)\n"
     assert [inside(code).strip() for _ in range(2)] == ["0", "0"]
+
+
+def test_whoever_begins_to_wait_as_it_gets_warm_is_told_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is read away from them: they would wait for two minutes, and call it broken."""
+    Zygote.retire_all()
+    really, waited = module.until_ready, list[int]()
+
+    async def both() -> None:
+        first = asyncio.create_task(Sandbox.launch(light_profile()))
+
+        async def until_ready(descriptor: int) -> None:
+            waited.append(descriptor)
+            if len(waited) == 2:  # the other one: it looks once the first has been told
+                await first
+            await really(descriptor)
+
+        monkeypatch.setattr(module, "until_ready", until_ready)
+        second = asyncio.create_task(Sandbox.launch(light_profile()))
+        try:
+            async with asyncio.timeout(60):
+                sandboxes = [await first, await second]
+            assert zygote_of(sandboxes[0]) is zygote_of(sandboxes[1])
+        finally:
+            for launched in await asyncio.gather(first, second, return_exceptions=True):
+                if isinstance(launched, Sandbox):
+                    await launched.close()
+
+    asyncio.run(both())
+    assert len(waited) >= 2

@@ -213,7 +213,10 @@ class Zygote:
             self._note_warm()
 
     def _note_warm(self) -> None:
-        said, ancillary, _, _ = self._control.recvmsg(len(READY), socket.CMSG_SPACE(12))
+        """Read its one word, and leave it there: others may just have begun to wait for it."""
+        said, ancillary, _, _ = self._control.recvmsg(
+            len(READY), socket.CMSG_SPACE(12), socket.MSG_PEEK
+        )
         if said != READY:
             self.is_broken = True
             raise _not_there(self._last_words())
