@@ -275,8 +275,6 @@ class FakeDriver:
     def nvmlDeviceGetDisplayActive(self, handle: FakeCard) -> int:
         return int(handle.draws)
 
-    nvmlDeviceGetDisplayMode = nvmlDeviceGetDisplayActive
-
     def nvmlDeviceGetNumGpuCores(self, handle: FakeCard) -> int:
         return _told(handle.cores)
 

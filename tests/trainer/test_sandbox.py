@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.seccomp import gate_program
+from trainer.sandbox.tier import probe_tier
 from trainer.sandbox.visible import SHOWN_CODE
 from trainer.sandbox.zygote import Zygote
 
@@ -582,8 +584,21 @@ def test_a_sandbox_whose_node_is_gone_before_it_is_warm_ends_by_itself() -> None
         assert orphan.wait(timeout=60)
 
 
+@pytest.mark.skipif(probe_tier().name != "full", reason="bubblewrap's")
+def test_bubblewrap_is_taken_from_where_the_node_finds_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not from the system's folders alone: it may lie in /usr/local/bin or a Nix profile."""
+    bwrap, seen = tmp_path / "bwrap", tmp_path / "seen"
+    bwrap.write_text(f'#!/bin/sh\n: > {seen}\nexec {shutil.which("bwrap")} "$@"\n')
+    bwrap.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert inside("print('inside')", profile(is_fresh=True)).split() == ["inside"]
+    assert seen.exists()
+
+
 def test_a_sandbox_that_cannot_start_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "defpath", "/nowhere")
+    monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(Zygote, "_fit", {})
     for wanted in (profile(), profile(is_fresh=True)):
         with pytest.raises(SafetyError) as failed:

@@ -192,9 +192,12 @@ class CardReader:
         )
 
     def draws(self) -> bool:
-        """Whether the card draws a desktop, as far as the driver tells."""
-        calls = (pynvml.nvmlDeviceGetDisplayActive, pynvml.nvmlDeviceGetDisplayMode)
-        return any(self._of_card(call) == pynvml.NVML_FEATURE_ENABLED for call in calls)
+        """Whether the card draws a desktop, as far as the driver tells.
+
+        Its display mode tells nothing: an H100, which has no display, says that it is enabled.
+        """
+        active = self._of_card(pynvml.nvmlDeviceGetDisplayActive)
+        return bool(active == pynvml.NVML_FEATURE_ENABLED)
 
     def _memory(self) -> Any:
         try:

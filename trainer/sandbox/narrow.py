@@ -77,6 +77,7 @@ def _libraries(program: str) -> tuple[str, ...]:
 
 def main() -> None:
     """Take on the limits and become the program."""
+    from trainer.sandbox.sealed import in_memory
     from trainer.sandbox.seccomp import seccomp_program
 
     narrow = Narrow(**json.loads(sys.argv[1]))
@@ -92,11 +93,9 @@ def main() -> None:
     if is_confined:
         _confine(narrow, program)
         os.execve(narrow.command[0], list(narrow.command), narrow.environment)  # noqa: S606
-    reader, writer = os.pipe()
-    os.write(writer, program)
-    os.close(writer)
-    os.set_inheritable(reader, True)
-    words = [*_bubblewrap(narrow), "--seccomp", str(reader), "--", *narrow.command]
+    filters = in_memory(program)
+    os.set_inheritable(filters, True)
+    words = [*_bubblewrap(narrow), "--seccomp", str(filters), "--", *narrow.command]
     os.execve(shutil.which("bwrap") or "bwrap", words, narrow.environment)  # noqa: S606
 
 

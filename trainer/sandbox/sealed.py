@@ -50,6 +50,14 @@ class Sealed:
         os.close(self._descriptor)
 
 
+def in_memory(data: bytes) -> int:
+    """Return a descriptor from which this is read, once. A pipe may hold no more than a page."""
+    descriptor = os.memfd_create("arnode", os.MFD_CLOEXEC)
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
 @contextlib.contextmanager
 def sealed(data: Data) -> Iterator[int]:
     """Yield a descriptor of data that are needed once."""

@@ -109,8 +109,12 @@ def _become(spec: WorkshopSpec, libc: ctypes.CDLL) -> None:
 
 def _enter_namespaces(spec: WorkshopSpec, arguments: list[str], program: bytes) -> None:
     # Not on the command line: others of this machine could read there what the folders are called.
-    filters = _readable(program)
-    words = _readable("\0".join([*arguments, "--seccomp", str(filters)]).encode() + b"\0")
+    from trainer.sandbox.sealed import in_memory
+
+    filters = in_memory(program)
+    words = in_memory("\0".join([*arguments, "--seccomp", str(filters)]).encode() + b"\0")
+    for descriptor in (filters, words):
+        os.set_inheritable(descriptor, True)
     command = ["bwrap", "--args", str(words), "--", *spec.command]
     os.execvpe(command[0], command, spec.environment)  # noqa: S606
 
@@ -142,14 +146,6 @@ def _die_with_parent(libc: ctypes.CDLL) -> None:
     libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() == 1:
         raise SystemExit("the node ended")
-
-
-def _readable(data: bytes) -> int:
-    """Return an inheritable file that holds these bytes, to be read from the beginning."""
-    descriptor = os.memfd_create("", 0)
-    os.write(descriptor, data)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
 
 
 if __name__ == "__main__":

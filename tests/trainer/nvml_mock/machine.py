@@ -51,7 +51,6 @@ class Profile:
             "GetCudaComputeCapability": "{} {}".format(*self.capability),
             "GetMinorNumber": self.minor,
             "GetDisplayActive": int(self.draws),
-            "GetDisplayMode": int(self.draws),
             "GetNumGpuCores": self.cores,
             "GetMaxClockInfo.sm": self.sm_mhz,
             "GetMaxClockInfo.memory": self.memory_mhz,

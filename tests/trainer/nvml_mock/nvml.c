@@ -217,7 +217,6 @@ NUMBER(nvmlDeviceGetComputeInstanceId)
 NUMBER(nvmlDeviceGetNumGpuCores)
 NUMBER(nvmlDeviceGetMaxMigDeviceCount)
 NUMBER(nvmlDeviceGetDisplayActive)
-NUMBER(nvmlDeviceGetDisplayMode)
 PAIR(nvmlDeviceGetMigMode)
 nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor) {
   const char *const function = "nvmlDeviceGetCudaComputeCapability";
