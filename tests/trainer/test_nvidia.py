@@ -6,6 +6,7 @@ A device that every machine has stands for NVIDIA's files.
 import asyncio
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.trainer.inside import inside, profile
 from trainer.cards import nvidia
 from trainer.host.device import Device
 from trainer.language_model.job import program_message
+from trainer.program.harness import HARNESS
 from trainer.sandbox import sandbox as sandbox_module
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.confined import Confined
@@ -36,7 +38,7 @@ CARD = Device(
 LIMITS = {"scratch_bytes": 64 << 20, "threads": 128, "single_process": False, "card": CARD}
 
 LOOK = """
-import ctypes, json, os, subprocess, sysconfig
+import ctypes, json, os, socket, subprocess, sysconfig, threading, time
 found = {"card": os.environ["CUDA_VISIBLE_DEVICES"], "home": os.path.exists("@HOME@")}
 def tried(what):
     try:
@@ -49,6 +51,17 @@ found["other device"] = tried(lambda: os.open("/dev/tty0", os.O_RDWR))
 found["topology"] = tried(lambda: os.listdir("/sys/devices/system/cpu"))
 found["change topology"] = tried(lambda: os.open("/sys/probe", os.O_CREAT | os.O_WRONLY))
 found["own maps"] = tried(lambda: open("/proc/self/maps").read())
+thread = threading.Thread(target=time.sleep, args=(2,))
+thread.start()
+named = f"/proc/self/task/{thread.native_id}/comm"
+found["thread's name"] = tried(lambda: open(named, "w").write("cuda"))
+found["name"] = open(named).read().strip()
+for path in ("/proc/sys/kernel/core_pattern", "/proc/irq/default_smp_affinity", "/proc/1/mem"):
+    found[path] = tried(lambda: open(path, "r+b"))
+ours, other = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
+found["listening"] = tried(lambda: (ours.bind("\\0cuda-uvmfd-1-1"), ours.listen()))
+found["talking to it"] = tried(lambda: other.connect("\\0cuda-uvmfd-1-1"))
+found["letting in"] = tried(ours.accept)
 with open("launcher.c", "w") as file:
     file.write("#include <Python.h>\\n#include <math.h>\\nint seven(void) { return 7; }\\n")
 made = subprocess.run(
@@ -68,6 +81,14 @@ SEEN = {
     "topology": "done",
     "change topology": "OSError",
     "own maps": "done",
+    "thread's name": "done",
+    "name": "cuda",
+    "/proc/sys/kernel/core_pattern": "OSError",
+    "/proc/irq/default_smp_affinity": "OSError",
+    "/proc/1/mem": "FileNotFoundError",
+    "listening": "done",
+    "talking to it": "FileNotFoundError",
+    "letting in": "PermissionError",
     "compiler": "",
     "seven": 7,
 }
@@ -107,7 +128,7 @@ def test_a_card_and_a_compiler_are_there_without_namespaces(
 
     monkeypatch.setattr(sandbox_module, "enclose", confine)
     found = seen(tmp_path, str(next(_python_headers())[0]))
-    refused = [found.pop(name) for name in ("other device", "change topology")]
+    refused = [found.pop(name) for name in list(found) if name[:5] in ("other", "chang", "/proc")]
     assert set(refused) <= {"PermissionError", "FileNotFoundError"}
     # Under the node's own user, what is there can be asked for, not opened.
     assert found == {name: SEEN[name] for name in found} | {"home": weaker == "partial"}
@@ -119,6 +140,27 @@ def _python_headers() -> Iterator[tuple[Path, str]]:
         if shown.startswith("/python/include"):
             yield host, shown
     yield Path("/usr/include"), "/usr/include"
+
+
+@pytest.mark.skipif(probe_tier().name != "full", reason="bubblewrap's")
+def test_beside_a_candidates_process_ours_is_the_first_and_out_of_sight() -> None:
+    """It answers for the candidate, whose memory it could change by a file of `/proc`."""
+
+    async def seen() -> tuple[str, list[Path]]:
+        ours = Profile(
+            role="solve", harness=HARNESS, memory_bytes=1 << 30, scratch_bytes=64 << 20,
+            single_process=False, card=CARD,
+        )  # fmt: skip
+        sandbox = await Sandbox.launch(ours)
+        try:
+            root = Path(f"/proc/{sandbox.pid}")
+            numbers = re.search(r"^NSpid:.*", (root / "status").read_text(), re.MULTILINE)
+            assert numbers is not None
+            return numbers[0].split()[-1], list((root / "root" / "proc" / "1").iterdir())
+        finally:
+            await sandbox.close()
+
+    assert asyncio.run(seen()) == ("1", [])
 
 
 @pytest.mark.skipif(probe_tier().name != "full", reason="bubblewrap's")

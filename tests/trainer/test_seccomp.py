@@ -20,9 +20,9 @@ FOREIGN = {"i386": 0x40000003, "arm": 0x40000028, "riscv64": 0xC00000F3}
 LOAD, AND, RETURN = 0x20, 0x54, 0x06
 JUMPS = {0x15: "equal", 0x35: "at least", 0x45: "any bit"}
 ALLOWED, KILLED, EPERM, ENOSYS, DONE = "allowed", "killed", "EPERM", "ENOSYS", "done"
-ASKED = "asked"  # the listener decides
+ASKED, ENOENT = "asked", "ENOENT"  # asked: the listener decides
 ANSWERS = {0x7FFF0000: ALLOWED, 0x80000000: KILLED, 0x50001: EPERM, 0x50026: ENOSYS, 0x50000: DONE}
-ANSWERS[0x7FC00000] = ASKED
+ANSWERS |= {0x7FC00000: ASKED, 0x50002: ENOENT}
 X32 = 0x40000000
 
 SIGCHLD, THREAD = 17, 0x3D0F00  # what fork and pthread_create of glibc pass to clone
@@ -442,6 +442,34 @@ def test_with_a_card_its_driver_is_spoken_to_and_no_file_system(machine: str) ->
         assert to_candidate(machine, "ioctl", 0, command, has_card=True) == ALLOWED, hex(command)
     for command in (0x40049409, 0x40086602, 0x5412, 0xC0502100, 0x30000003):
         assert to_candidate(machine, "ioctl", 0, command, has_card=True) == EPERM, hex(command)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_with_a_card_a_socket_is_listened_on_to_which_nobody_connects(machine: str) -> None:
+    """Without it CUDA does not start; the type's upper bits are flags, as not to block."""
+    unix, inet, stream, datagrams, packets = 1, 2, 1, 2, 5
+    for kind in (packets, packets | 0o2000000 | 0o4000):
+        assert to_candidate(machine, "socket", unix, kind, 0, has_card=True) == ALLOWED
+    for kind in (stream, datagrams):
+        assert to_candidate(machine, "socket", unix, kind, 0, has_card=True) == EPERM
+    assert to_candidate(machine, "socket", inet, packets, 0, has_card=True) == EPERM
+    assert to_candidate(machine, "socket", inet, stream, 0, has_card=True) == EPERM
+    for name in ("bind", "listen"):
+        assert to_candidate(machine, name, has_card=True) == ALLOWED, name
+    for name in ("setsockopt", "socketpair"):
+        assert to_candidate(machine, name, has_card=True) == EPERM, name
+    assert to_candidate(machine, "connect", has_card=True) == ENOENT
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_with_a_card_and_a_network_of_its_own_both_kinds_of_sockets_are_there(machine: str) -> None:
+    for family, kind in ((1, 5), (2, 1), (10, 1)):
+        allowed = to_candidate(machine, "socket", family, kind, 0, has_card=True, has_loopback=True)
+        assert allowed == ALLOWED
+    for name in ("connect", "bind", "listen"):
+        assert to_candidate(machine, name, has_card=True, has_loopback=True) == ALLOWED, name
+    netlink = to_candidate(machine, "socket", 16, 3, 0, has_card=True, has_loopback=True)
+    assert netlink == EPERM
 
 
 @pytest.mark.parametrize("machine", MACHINES)

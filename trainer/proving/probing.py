@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -14,13 +15,16 @@ from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import JOB
 from trainer.sandbox.sandbox import Sandbox
 
+_PRODUCT: Final = "product"
 _MARK: Final = "probe "  # as `harness.probes` begins its lines
 _PROGRAM: Final = "from trainer.language_model.harness import probes; probes.main({names!r})"
 _DRIVER: Final = "update NVIDIA's driver; `nvidia-smi` must work"
+_RAISED: Final = re.compile(r"\w+Error: ")  # how Python ends a traceback
+_SAID: Final = 300  # characters of it
 _TORCH: Final = "another release of torch may have it"
 # What it means that a probe fails, which says why.
 FAULTS: Final = {
-    "product": Fault(
+    _PRODUCT: Fault(
         name="sandbox-without-cuda", said="CUDA fails in a sandbox ({why})", mend=_DRIVER
     ),
     "triton": Fault(
@@ -67,13 +71,18 @@ async def probe(
     """Return what each probe says, in their order.
 
     One that ends its process, or takes too long, has failed; those after it have a new sandbox.
+    Without a product of half floats there is no CUDA, and nothing else is tried.
     """
     left, found = list(names), list[Probed]()
     while left:
         told = await _in_a_sandbox(device, left, limit_s)
         found += told
-        left = left[len(told) :]
+        left = [] if _is_without_cuda(found) else left[len(told) :]
     return found
+
+
+def _is_without_cuda(found: Sequence[Probed]) -> bool:
+    return any(one.name == _PRODUCT and one.fault is not None for one in found)
 
 
 async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> list[Probed]:
@@ -88,6 +97,8 @@ async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> lis
         await sandbox.settled()
         if sandbox.end not in (None, "killed", "exit"):
             ended = f"it was ended for its {sandbox.end}"
+        elif _RAISED.match(said := sandbox.output_tail().strip().rpartition("\n")[2]):
+            ended = said[:_SAID]
     except TimeoutError:
         ended = f"it took more than {limit_s:g} s"
     finally:
@@ -129,6 +140,8 @@ class Abilities:
 
 def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
     """Return what works by these probes, None if no run can be made, and each fault by name."""
+    if _is_without_cuda(probed):
+        return None, [_failed(one.name, one.fault) for one in probed[:1] if one.fault]
     said = {one.name: one.fault for one in probed}
     faults = [_failed(one.name, one.fault) for one in probed if one.fault is not None]
     compiles = said["compile"] is None and said["triton"] is None

@@ -135,7 +135,8 @@ class Proving:
         said = {one.name: one for one in probed}
         whole = [said.get(name, Probed(name=name, fault="as before")) for name in NAMES]
         abilities, faults = judge(whole)
-        faults = [kept.get(fault.name, fault) for fault in faults]
+        found = {fault.name: fault for fault in faults}
+        faults = [*(found | kept).values()]
         if abilities is None:
             return None, "", faults
         compiled = "compiled" if abilities.compiles else "not compiled"

@@ -157,7 +157,10 @@ class Trial:
             fault = sandbox.output_tail().strip().rpartition("\n")[2] or "it ended"
         finally:
             await sandbox.close()
-        is_too_large = sandbox.ran_out_of_memory or sandbox.end == "memory"
+        is_too_large = sandbox.ran_out_of_memory
+        if sandbox.end == "memory":  # which counts as the card's: some have no other
+            fault = f"it took more than {self.host_bytes / _GIB:.2g} GiB of the machine's memory"
+            is_too_large = True
         return Paced(size=size, why=fault[:300], is_too_large=is_too_large)
 
     def _job(self, size: Size) -> SandboxJob:

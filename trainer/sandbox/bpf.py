@@ -24,6 +24,7 @@ _UPPER_WORD = 4  # from the lower one: both architectures are little-endian
 ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000
 EPERM: Final = 0x00050001
+ENOENT: Final = 0x00050000 | 2
 ENOSYS: Final = 0x00050000 | 38
 DONE: Final = 0x00050000  # nothing happens and the caller is told that it did
 ASK: Final = 0x7FC00000  # the process that holds the listener

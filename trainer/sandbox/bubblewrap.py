@@ -24,6 +24,7 @@ from trainer.sandbox.enclosure import (
 )
 from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.profile import Profile
+from trainer.sandbox.sealed import in_memory
 from trainer.sandbox.seccomp import seccomp_program
 from trainer.sandbox.spawned import SpawnedProcess, spawn
 from trainer.sandbox.toolchains import shown_by
@@ -38,6 +39,7 @@ _COUNTING_FILES = (
     "softirqs", "stat", "swaps", "timer_list", "vmallocinfo", "vmstat", "zoneinfo",
 )  # fmt: skip
 _COUNTING_FOLDERS = ("pressure", "sys/fs")
+_FIRST = "/proc/1"
 CPUINFO = "/cpuinfo"  # where a zygote's children find what they show in their `/proc`
 SCRATCH = ("/dev/shm", "/tmp", "/job")  # noqa: S108 -- the sandbox's own
 
@@ -60,7 +62,7 @@ class Bubblewrap(Enclosure):
         )
         if self.profile.compiles:
             self.compiled = make_folder()
-        program = _readable(filters)
+        program = in_memory(filters)
         words = _arguments(self.profile, compiled=self.compiled)
         boot = f"/arnode/{self.profile.harness}/boot.py"
         with _command(
@@ -78,7 +80,7 @@ class Bubblewrap(Enclosure):
 
     def attach(self, pid: int) -> None:
         """Remember process 1, whose end is the end of everything inside."""
-        first = status_number(pid, "PPid")
+        first = pid if _is_first(self.profile) else status_number(pid, "PPid")
         self._init = os.pidfd_open(first)
         self._root = f"/proc/{first}/root"
 
@@ -155,30 +157,40 @@ def _command(words: list[str], program: list[str]) -> Iterator[tuple[list[str], 
     They are not on the command line: a candidate could read there what the host's folders are
     called. Raises SafetyError where bubblewrap is not installed.
     """
-    arguments = _readable("\0".join(words).encode() + b"\0")
+    arguments = in_memory("\0".join(words).encode() + b"\0")
     try:
-        command = ["bwrap", "--args", str(arguments), "--", INTERPRETER, *FLAGS]
+        bwrap = shutil.which("bwrap")  # by our PATH: what is started gets one of its own
+        if bwrap is None:
+            raise SafetyError(
+                "bubblewrap (bwrap) is not installed, so nothing can be run safely",
+                "install your distribution's package `bubblewrap`, then `arnode doctor`",
+            )
+        command = [bwrap, "--args", str(arguments), "--", INTERPRETER, *FLAGS]
         yield [*command, *program], arguments
-    except FileNotFoundError as error:
-        raise SafetyError(
-            "bubblewrap (bwrap) is not installed, so nothing can be run safely",
-            "install your distribution's package `bubblewrap`, then `arnode doctor`",
-        ) from error
     finally:
         os.close(arguments)
 
 
-def _readable(data: bytes) -> int:
-    """Return the read end of a pipe that holds these few kilobytes."""
-    reader, writer = os.pipe()
-    os.write(writer, data)
-    os.close(writer)
-    return reader
+def _is_first(profile: Profile) -> bool:
+    """Whether the harness is process 1 itself, instead of one of bubblewrap's that only waits."""
+    return profile.card is not None and profile.waits
+
+
+def _machines_files() -> list[str]:
+    """Return what makes read-only all of `/proc` that is not the sandbox's own processes'.
+
+    Their own files stay writable: since 570 NVIDIA's driver names its threads there, and CUDA does
+    not start (error 304) where it cannot.
+    """
+    entries = sorted(Path("/proc").iterdir())
+    shared = [str(one) for one in entries if not one.name.isdigit() and not one.is_symlink()]
+    return [word for path in shared for word in ("--ro-bind", path, path)]
 
 
 def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) -> list[str]:
     arguments = [
         *([] if forks else ["--disable-userns"]),
+        *(["--as-pid-1"] if _is_first(profile) else []),
         "--unshare-all", "--unshare-user", "--die-with-parent",
         "--new-session", "--clearenv", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000",
         "--hostname", "sandbox",
@@ -206,8 +218,9 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
         arguments += ["--ro-bind", "/proc/cpuinfo", "/proc/cpuinfo"]
     else:
         # To the kernel a candidate of root's node is root, the owner of /proc/sys (core_pattern!)
-        # and, like any candidate, of the sandbox's process 1 (/proc/1/mem): nothing is writable.
-        arguments += ["--proc", "/proc"]
+        # and, like any candidate, of the sandbox's process 1 (/proc/1/mem): nothing is writable,
+        # or with a card nothing but the files of its own processes.
+        arguments += ["--proc", "/proc", *(_machines_files() if profile.card else ())]
         for name in _COUNTING_FILES:
             if Path("/proc", name).exists():
                 arguments += ["--ro-bind", "/dev/null", f"/proc/{name}"]
@@ -215,7 +228,10 @@ def _arguments(profile: Profile, *, compiled: Path | None, forks: bool = False) 
             if Path("/proc", name).is_dir():
                 arguments += ["--size", "4096", "--tmpfs", f"/proc/{name}"]
                 arguments += ["--remount-ro", f"/proc/{name}"]
-        arguments += ["--remount-ro", "/proc"]
+        if profile.card is None:
+            arguments += ["--remount-ro", "/proc"]
+        else:
+            arguments += ["--size", "4096", "--tmpfs", _FIRST, "--remount-ro", _FIRST]
     # /dev/zero is covered: mapped shared it is memory that no process' size shows.
     arguments += ["--dev", "/dev", "--dev-bind", "/dev/null", "/dev/zero"]
     # Terminals would be shared by all forks of a zygote, and keep the time of their last use.

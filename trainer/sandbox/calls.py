@@ -135,6 +135,9 @@ REFUSED_TO_SINGLE = frozenset(
     | {"pipe", "pipe2", "futex_waitv", "futex_wake", "futex_wait", "futex_requeue"}
 )
 OF_A_CARD = frozenset({"memfd_create", "pipe", "pipe2"})
+# CUDA listens on an abstract socket (`cuda-uvmfd-…`) for processes that share its memory, and does
+# not start (error 304) where it cannot. Nobody connects to it: `connect` and `accept` are refused.
+OF_A_CARDS_SOCKET = frozenset({"bind", "listen", "connect"})
 # Old Landlock does not know truncate; priorities and limits of others need no file.
 REFUSED_TO_CONFINED = frozenset(
     {"truncate", "setpriority", "sched_setparam", "sched_setscheduler", "ioprio_set"}

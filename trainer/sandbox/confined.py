@@ -33,7 +33,7 @@ from trainer.sandbox.enclosure import (
     holds_too_much,
     in_time,
 )
-from trainer.sandbox.landlock import CARD, DEVICE, READ, WRITE
+from trainer.sandbox.landlock import CARD, DEVICE, OWN, READ, WRITE
 from trainer.sandbox.packages import shown_packages
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.spawned import SpawnedProcess, spawn
@@ -169,6 +169,8 @@ def specification(
     if card is not None:
         rules |= dict.fromkeys(map(Path, nvidia.SYSTEM_FOLDERS + nvidia.PROC_ENTRIES), READ)
         rules |= dict.fromkeys(nvidia.device_files(card), CARD)
+        if not profile.waits:  # its own, where the driver names its threads
+            rules[Path("/proc/self")] = OWN
     return ConfinementSpec(
         command=[interpreter, *FLAGS, *program],
         environment=environment(

@@ -54,6 +54,7 @@ WRITE = (
 )  # fmt: skip
 DEVICE = Access.READ_FILE | Access.WRITE_FILE
 CARD = DEVICE | Access.IOCTL_DEV  # that is how its driver is spoken to
+OWN = READ | Access.WRITE_FILE | Access.TRUNCATE
 EVERYTHING = Access((1 << 16) - 1)
 _OF_FILES = (
     Access.EXECUTE | Access.WRITE_FILE | Access.READ_FILE | Access.TRUNCATE | Access.IOCTL_DEV

@@ -56,7 +56,7 @@ _FUTEX_ALLOWED = ((128, 128), (0x7F, 0), (0x7F, 9))
 _FAMILIES = (2, 10, 16)  # AF_INET, AF_INET6, AF_NETLINK: the last to ask for one's addresses
 _TYPE_MASK, _DATAGRAM = 0xF, 2
 # What a program needs in a network where nobody else is (`seccomp_program`).
-_UNIX, _INTERNET, _STREAM = (1,), (2, 10), ((_TYPE_MASK, 1),)
+_UNIX, _INTERNET, _STREAM, _PACKETS = (1,), (2, 10), ((_TYPE_MASK, 1),), ((_TYPE_MASK, 5),)
 _TCP = (0, 6)  # by default, and by its name
 _TCP_ULP = 31  # parts of the kernel that are only loaded on demand
 
@@ -74,22 +74,29 @@ def seccomp_program(
 
     `single_process` also refuses new processes (threads stay allowed) and processor affinity,
     `is_confined` what namespaces would make harmless (tiers container and partial). `has_card`
-    leaves NVIDIA's driver the memory that it shares with the card. `has_loopback` lets a program
-    speak TCP, which is only for a network namespace of its own, and make pairs of streams, with
-    which event loops wake themselves up. `restricts_later` leaves the harness the calls by which
-    a process gives up more: another filter, loaded before a candidate's code runs, refuses them.
+    leaves NVIDIA's driver the memory that it shares with the card, and a socket to listen on.
+    `has_loopback` lets a program speak TCP, which is only for a network namespace of its own, and
+    make pairs of streams, with which event loops wake themselves up. `restricts_later` leaves the
+    harness the calls by which a process gives up more: another filter, loaded before a candidate's
+    code runs, refuses them.
     Raises SafetyError on an architecture without a table.
     """
     machine = machine or platform.machine()
     program = _to_all(machine)
     program += _allowed_parts(machine, single_process=single_process, has_card=has_card)
     refused = calls.REFUSED | calls.REFUSED_TO_CANDIDATES
+    if has_loopback or has_card:
+        program += _sockets_inside(machine, has_loopback=has_loopback, has_card=has_card)
+        refused -= {"socket"}
     if has_loopback:
         program += _streams(machine)
-        refused -= {"socket", "socketpair"}
+        refused -= {"socketpair"}
     else:
         program += bpf.allow_null(NUMBERS[machine]["sendto"], 4)  # to where it is connected
         refused |= calls.NAMES_OF_SOCKETS
+    if has_card and not has_loopback:
+        refused -= calls.OF_A_CARDS_SOCKET
+        program += bpf.answer(NUMBERS[machine]["connect"], bpf.ENOENT)  # there is no MPS server
     if single_process:
         refused |= calls.REFUSED_TO_SINGLE
         program += _one_process(machine, has_card=has_card)
@@ -273,13 +280,22 @@ def _sockets(machine: str) -> list[bytes]:
     ]
 
 
+def _sockets_inside(machine: str, *, has_loopback: bool, has_card: bool) -> list[bytes]:
+    """Refuse sockets but those of TCP, and with a card those of packets within the machine."""
+    number = NUMBERS[machine]
+    families = (_INTERNET if has_loopback else ()) + (_UNIX if has_card else ())
+    kinds = (_STREAM if has_loopback else ()) + (_PACKETS if has_card else ())
+    return [
+        *bpf.allow_only(number["socket"], 0, families),
+        *bpf.allow_only(number["socket"], 1, kinds),
+        *bpf.allow_only(number["socket"], 2, _TCP),
+    ]
+
+
 def _streams(machine: str) -> list[bytes]:
-    """Refuse sockets but those of TCP, and pairs but of streams, which lead to nobody else."""
+    """Refuse pairs of sockets but of streams, which lead to nobody else."""
     number = NUMBERS[machine]
     return [
-        *bpf.allow_only(number["socket"], 0, _INTERNET),
-        *bpf.allow_only(number["socket"], 1, _STREAM),
-        *bpf.allow_only(number["socket"], 2, _TCP),
         *bpf.allow_only(number["socketpair"], 0, _UNIX),
         *bpf.allow_only(number["socketpair"], 1, _STREAM),
         *bpf.check_argument(number["setsockopt"], 2, _TCP_ULP),

@@ -130,3 +130,29 @@ def test_whatever_one_does_the_others_are_told_of(monkeypatch: pytest.MonkeyPatc
         "flex": "it ended its process",
         "pinned": "it took more than 3 s",
     }
+
+
+# Says that it is torch's build with CUDA; the processor's own knows of no card.
+CUDA_BUILD = (
+    "import os, torch\n"
+    "torch.version.cuda, os.environ['CUDA_VISIBLE_DEVICES'] = '13.0', 'GPU-1'\n"
+    "def refuse(): raise RuntimeError('Unexpected error from cudaGetDeviceCount(). Error 304: OS"
+    " call failed')\n"
+    "torch.cuda.init = refuse\n"
+    "from trainer.language_model.harness import session\n"
+    "session.require_card()\n"
+    "print('went on')"
+)
+
+
+def test_where_cuda_does_not_start_that_is_told_and_nothing_runs_on_the_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As an H100's did in its first sandbox: all else that failed then came of it."""
+    monkeypatch.setattr(probing, "_PROGRAM", CUDA_BUILD)
+    found = asyncio.run(probe(processor()))
+    abilities, (fault,) = judge(found)
+    assert abilities is None
+    assert fault.name == "sandbox-without-cuda"
+    assert "Error 304" in fault.said
+    assert fault.ends_it

@@ -36,6 +36,7 @@ def begin(opened: Channel, payload: bytes) -> None:
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
     if share := job.card.get("memory_share"):
         _limit_memory(share)
+    require_card()
     _seed_torch(job.seed)
     sys.path.insert(0, str(Path.cwd()))
 
@@ -54,6 +55,19 @@ def run_script() -> None:
     exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # noqa: S102
     if job.role == "train":
         raise RuntimeError(f"{job.entry} ended without calling evaluate_bpb")
+
+
+def require_card() -> None:
+    """Raise RuntimeError where CUDA does not start in a sandbox that has a card in it.
+
+    Torch alone would go on without it, on the processor, and that for hours.
+    """
+    import torch
+
+    has_card = torch.version.cuda is not None and os.environ.get("CUDA_VISIBLE_DEVICES")
+    if has_card and not torch.cuda.is_available():
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+        raise RuntimeError("CUDA starts here, and has no card")
 
 
 def _can_compile() -> bool:
