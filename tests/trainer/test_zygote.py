@@ -326,15 +326,17 @@ def test_whoever_begins_to_wait_as_it_gets_warm_is_told_too(
 ) -> None:
     """Nothing is read away from them: they would wait for two minutes, and call it broken."""
     Zygote.retire_all()
-    really, waited = module.until_ready, list[int]()
+    really = module.until_ready
+    waited = 0
 
     async def both() -> None:
         first = asyncio.create_task(Sandbox.launch(light_profile()))
 
         async def until_ready(descriptor: int) -> None:
-            waited.append(descriptor)
-            if len(waited) == 2:  # the other one: it looks once the first has been told
-                await first
+            nonlocal waited
+            if asyncio.current_task() is second:  # it looks once the first has been told
+                waited += 1
+                await asyncio.wait({first})
             await really(descriptor)
 
         monkeypatch.setattr(module, "until_ready", until_ready)
@@ -349,4 +351,4 @@ def test_whoever_begins_to_wait_as_it_gets_warm_is_told_too(
                     await launched.close()
 
     asyncio.run(both())
-    assert len(waited) >= 2
+    assert waited

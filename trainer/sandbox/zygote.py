@@ -24,6 +24,7 @@ from trainer.sandbox.inside.zygote import ENDED, MOST_REQUEST_BYTES, READY, Fork
 from trainer.sandbox.visible import visible_tree
 
 START_TIMEOUT_S: Final = 120.0  # importing torch from a cold disk on a laptop
+_LOOK_S: Final = 0.25
 _MOST_FORKS = 1000
 _MOST_GROWTH_KIB = 64 << 10
 
@@ -198,25 +199,27 @@ class Zygote:
 
     async def _until_warm(self) -> None:
         """Wait until it has imported everything, beside others who may wait for the same."""
-        if self._pid:
-            return
         waiting = os.dup(self._control.fileno())
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                await until_ready(waiting)
+                while not self._pid:
+                    await self._look(waiting)
         except TimeoutError as error:
             self.is_broken = True
             raise _not_there(f"no answer in {START_TIMEOUT_S:.0f} s") from error
         finally:
             os.close(waiting)
-        if not self._pid:
-            self._note_warm()
+
+    async def _look(self, waiting: int) -> None:
+        """Wait a moment for its one word, which another may have read just before."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                await until_ready(waiting)
+            if not self._pid:
+                self._note_warm()
 
     def _note_warm(self) -> None:
-        """Read its one word, and leave it there: others may just have begun to wait for it."""
-        said, ancillary, _, _ = self._control.recvmsg(
-            len(READY), socket.CMSG_SPACE(12), socket.MSG_PEEK
-        )
+        said, ancillary, _, _ = self._control.recvmsg(len(READY), socket.CMSG_SPACE(12))
         if said != READY:
             self.is_broken = True
             raise _not_there(self._last_words())
