@@ -54,6 +54,7 @@ def check_refused(cheat: Cheat, bench: Bench) -> None:
     assert outcome.answers is None
 
 
+@pytest.mark.soak
 def test_what_a_leaked_split_allows_shows_on_the_secret_one(bench: Bench) -> None:
     scored, claims = bench.scored(), bench.honest_claims
     rows = scored.rows[scored.public]
@@ -77,6 +78,7 @@ def test_what_is_printed_of_the_secret_split_reaches_nobody(bench: Bench) -> Non
     assert "LEAK" not in outcome.log_tail
 
 
+@pytest.mark.soak
 def test_the_hardest_places_of_a_secret_split_are_worth_nothing_on_the_next(bench: Bench) -> None:
     scored, claims = bench.scored(), bench.honest_claims
     rows, secret = scored.rows[scored.secret], claims[scored.secret]

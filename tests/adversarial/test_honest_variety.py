@@ -24,6 +24,7 @@ def some_moves() -> list[object]:
     ]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("move", some_moves())
 def test_a_move_of_the_task_passes_its_audit(
     move: Move, bench: Bench, monkeypatch: pytest.MonkeyPatch

@@ -82,6 +82,7 @@ def played(limit_chars: int) -> tuple[list[Proposal], Player, Context]:
     return made, player, told
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("limit_chars", [pytest.param(60_000, marks=pytest.mark.soak), 12_750])
 def test_who_plays_by_the_prompt_alone_tries_nothing_twice(limit_chars: int) -> None:
     made, player, told = played(limit_chars)

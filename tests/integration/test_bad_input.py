@@ -235,7 +235,10 @@ def test_a_full_disk_is_one_error_and_with_room_again_the_node_goes_on(
 
 @pytest.mark.parametrize(
     ("task", "said"),
-    [(DEAF_TASK, "disk is full"), (UNHURRIED_TASK, "check the disk (space, quota")],
+    [
+        pytest.param(DEAF_TASK, "disk is full", marks=pytest.mark.soak),
+        (UNHURRIED_TASK, "check the disk (space, quota"),
+    ],
     ids=["data", "store"],  # what reaches the limit: SQLite does not say by what it failed
 )
 def test_a_file_limit_in_the_middle_of_the_work_is_one_error(

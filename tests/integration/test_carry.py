@@ -28,6 +28,7 @@ def rung(tmp_path: Path, sums: tuple[str, str]) -> str:
     return str(tmp_path / "rung")
 
 
+@pytest.mark.soak
 def test_a_find_is_carried_up_and_judged_there(
     tmp_path: Path, sums: tuple[str, str], rung: str
 ) -> None:

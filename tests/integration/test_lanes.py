@@ -58,6 +58,7 @@ def test_a_night_of_two_lanes_is_one_line_with_one_history(copied: Path) -> None
     assert arnode_json(copied, "fsck")["problems"] == []
 
 
+@pytest.mark.soak
 def test_what_a_kill_cut_off_on_two_lanes_is_made_again_with_its_seeds(copied: Path) -> None:
     with running_node(copied, *LANES) as node:
         node.wait_until(lambda: len(runs_of(copied, is_open=True)) == 2)

@@ -131,6 +131,7 @@ def test_behind_their_routers_neither_reaches_the_other(swarm: Swarm) -> None:
         assert not machines.outside.can_open(one.seen_as, PORT)
 
 
+@pytest.mark.soak
 def test_two_behind_routers_meet_through_the_relay(swarm: Swarm) -> None:
     for one, name in ((swarm.a, "bert"), (swarm.b, "anna")):
         one.wait_until(lambda one=one, name=name: name in peers(one))

@@ -144,6 +144,7 @@ def test_a_judge_that_attacks_is_contained_and_a_claim_that_is_inflated_refuted(
     assert arnode_json(home, "fsck")["problems"] == []
 
 
+@pytest.mark.soak
 def test_of_fixed_instances_one_pair_refutes_and_an_answer_that_is_shown_spares_the_program(
     tmp_path: Path,
 ) -> None:

@@ -51,6 +51,7 @@ def off_by(number: int) -> Reply:
     return edit("OFF = 8", f"OFF = {number}", f"Off by {number}")
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None:
     before = len(steps_of(copied))

@@ -85,6 +85,7 @@ def test_servers_that_lie_cost_time_and_lead_to_nobody(js_folder: Path, tmp_path
     run(test, PATIENCE_S)
 
 
+@pytest.mark.soak
 def test_a_dht_that_nobody_answers_is_said_and_ends_nothing(tmp_path: Path) -> None:
     async def test(node: Place) -> None:
         met = await until_met(node)

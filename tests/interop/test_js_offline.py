@@ -68,6 +68,7 @@ def test_js_finds_the_same_verdicts_borne_out() -> None:
     run(test)
 
 
+@pytest.mark.soak
 def test_other_libraries_agree_on_every_signature_that_holds(js_folder: Path) -> None:
     verdicts: dict[str, dict[str, bool]] = {}
 

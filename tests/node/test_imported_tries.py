@@ -69,6 +69,7 @@ def proposals(task: Task, tries: ImportedTries, count: int) -> Iterator[Proposal
         )
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("logged", "proposed"), [(30, 40), pytest.param(126, 200, marks=pytest.mark.soak)]
 )

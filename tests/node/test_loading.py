@@ -121,6 +121,7 @@ def home(tmp_path: Path) -> Home:
     return made
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("eager")
 def test_a_task_awaited_download_until_a_first_run_has_all_that_it_needs(
     home: Home, shards: Path, tmp_path: Path

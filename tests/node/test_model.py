@@ -438,6 +438,7 @@ def test_a_core_that_is_killed_in_mid_question_leaves_it_counted_in_full(home: H
     run(test)
 
 
+@pytest.mark.soak
 def test_of_a_hosted_model_price_and_context_are_known_without_asking_anybody(
     home: Home,
 ) -> None:
@@ -453,6 +454,7 @@ def test_of_a_hosted_model_price_and_context_are_known_without_asking_anybody(
     run(test)
 
 
+@pytest.mark.soak
 def test_a_provider_that_nobody_knows_is_a_clear_error(home: Home) -> None:
     async def test() -> None:
         keys = ApiKeys({"FOO_API_KEY": KEY})

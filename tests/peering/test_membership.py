@@ -168,6 +168,7 @@ def test_a_node_that_knows_a_list_alone_finds_whom_it_names(
     asyncio.run(meet())
 
 
+@pytest.mark.soak
 def test_a_peer_that_is_full_is_not_dialled_again_at_once(tmp_path: Path) -> None:
     async def knock() -> None:
         async with network(max_peers=2) as full, network() as guest:

@@ -337,6 +337,7 @@ def test_answers_that_are_lost_delayed_or_doubled_only_cost_time(meeting: Meetin
     assert one.carrier.dropped == other.carrier.dropped == {}
 
 
+@pytest.mark.soak
 def test_many_large_records_come_in_answers_below_a_frame(meeting: Meeting) -> None:
     one, other = meeting.member("one"), meeting.member("other")
     run = RESULT.runs[0]

@@ -35,6 +35,7 @@ async def _back(lane: object) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.soak
 def test_a_lane_measures_and_stops_what_a_runner_here_does(
     training_home: LaneHome, short_data: TaskData
 ) -> None:

@@ -229,6 +229,7 @@ def test_without_a_sandbox_there_is_no_card(monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
+@pytest.mark.soak
 def test_cuda_is_tried_in_a_sandbox_and_its_words_are_told() -> None:
     if torch_cuda() is not None:
         pytest.skip("torch is built for CUDA here")

@@ -175,6 +175,7 @@ def test_close_leaves_no_process_of_many_that_hide() -> None:
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
 
 
+@pytest.mark.soak
 def test_variables_name_its_own_folders_alone() -> None:
     said = inside(
         "import os\n"
@@ -185,6 +186,7 @@ def test_variables_name_its_own_folders_alone() -> None:
     assert said.strip() == "[]"
 
 
+@pytest.mark.soak
 def test_a_full_or_deep_folder_ends_the_run_and_goes_away() -> None:
     full = "import os\nfor n in range(10**6):\n    open(f'file{n}', 'wb').write(bytes(1 << 16))"
     assert ended(full, profile(scratch_bytes=8 * MIB)).end == "files"

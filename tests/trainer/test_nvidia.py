@@ -163,6 +163,7 @@ def test_beside_a_candidates_process_ours_is_the_first_and_out_of_sight() -> Non
     assert asyncio.run(seen()) == ("1", [])
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(probe_tier().name != "full", reason="bubblewrap's")
 def test_what_a_compiler_made_is_there_in_the_next_run_of_a_source(tmp_path: Path) -> None:
     code = CompiledCode(tmp_path, baseline=bytes(32), setting="a-card")

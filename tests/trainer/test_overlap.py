@@ -68,6 +68,7 @@ def test_with_a_clock_nothing_stands_beside_training_and_building_stands_beside_
     assert found.gaps_ms[0] >= sum(end - start for start, end in scoring)
 
 
+@pytest.mark.soak
 def test_with_a_budget_of_tokens_training_stands_beside_scoring(
     short_task: Task, short_data: TaskData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

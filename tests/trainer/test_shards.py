@@ -291,6 +291,7 @@ def test_splits_are_part_of_what_a_task_is(made: Made, shards: Path) -> None:
     assert names == sorted(SPLITS)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "budget", [pytest.param("tokens = 15_360", marks=pytest.mark.soak), "seconds = 2"]
 )

@@ -36,6 +36,7 @@ def changed(task: Task, old: str, new: str) -> Source:
     return task.source.replacing("train.py", text.replace(old, new).encode())
 
 
+@pytest.mark.soak
 def test_who_comes_there_in_fewer_steps_takes_a_smaller_share_and_who_does_not_fails(
     short_task: Task, short_data: TaskData
 ) -> None:

@@ -279,6 +279,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.soak
 def test_a_fork_measures_what_a_process_of_its_own_does_also_beside_a_hostile_fork(
     short_task: Task, short_data: TaskData
 ) -> None:

@@ -69,6 +69,7 @@ def _runs_to_both(nodes: int, liars: int) -> list[float]:
     return [fmean(runs) for runs in zip(*seeds, strict=True)]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", NULLS)
 def test_no_kind_of_noise_makes_nulls_pass(name: str) -> None:
     chance, count = random.Random(name), 200

@@ -15,6 +15,7 @@ from tools.bench.programs import BOTH, LINES, adopts, decide, highest
 STYLE = Style.drawing(16)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", LINES)
 def test_lines_on_which_nothing_is_a_gain_hardly_ever_adopt(name: str) -> None:
     chance, noise = random.Random(name), mean_of(BOTH[name], 16)

@@ -62,7 +62,13 @@ def attack_once(patch: pytest.MonkeyPatch, about: str) -> None:
         patch.setattr(attacking, "leaves", lambda _value: ())
 
 
-@pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.soak] * (number % 3 > 0))
+        for number, name in enumerate(PLANTED)
+    ],
+)
 def test_a_planted_fault_is_found_by_its_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +78,7 @@ def test_a_planted_fault_is_found_by_its_name(
     assert planted.says in told(remarks, planted.level).get(planted.about, ""), remarks
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "sound",
     [
@@ -129,6 +136,7 @@ def test_a_judge_that_cannot_be_loaded_ends_it(tmp_path: Path) -> None:
     assert "its judge cannot be loaded" in remark.what
 
 
+@pytest.mark.soak
 def test_odd_answers_are_listed(tmp_path: Path) -> None:
     notes = told(examined(tmp_path, ODD), "note")
     assert notes["reversed"] == (
@@ -136,6 +144,7 @@ def test_odd_answers_are_listed(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.soak
 def test_who_reads_text_may_convert_it(tmp_path: Path) -> None:
     """A row of text has no numbers that a judge could ask for by their type."""
     judge = """\

@@ -110,6 +110,7 @@ def test_a_candidate_imports_what_was_installed_once_for_its_task_alone(
         bench.calibrate()
 
 
+@pytest.mark.soak
 def test_the_version_that_is_asked_for_comes_and_is_another_task(tmp_path: Path) -> None:
     newest = prepared(task_folder(tmp_path / "a", "dozen", "twelve"))
     older = prepared(task_folder(tmp_path / "b", "dozen", "twelve==1.0"))

@@ -429,6 +429,7 @@ def run_client(folder: Path, package: str, source: str) -> list[Any]:
         return noted(bench.do(bench.runner.calibrate(1)))
 
 
+@pytest.mark.soak
 def test_the_openai_client_works_with_no_edit(tmp_path: Path) -> None:
     (text, tokens), streamed, refused = run_client(tmp_path, "openai", OPENAI)
     assert text.endswith(": hi")

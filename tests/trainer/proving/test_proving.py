@@ -172,6 +172,7 @@ def test_a_step_that_fails_otherwise_is_told() -> None:
     assert "RuntimeError: an illegal access" in fault.said
 
 
+@pytest.mark.soak
 def test_a_size_that_takes_too_long_is_ended() -> None:
     hanging = changed((IMPORTS, f"{IMPORTS}time.sleep(600)\n"))
     size, (fault,) = sized(hanging, limits=Limits(size_s=1))

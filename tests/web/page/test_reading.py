@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from node.store.store import Store
 from tests.web.page.boards import ROWS, pretend_board
 from tests.web.page.full_store import EXPERIMENTS, HOSTILE, Full, add_one
@@ -82,6 +84,7 @@ def test_gains_over_different_bases_are_not_subtracted(visitor: Visitor, full: F
         assert ("over different bases" in gain) != is_subtracted, gain
 
 
+@pytest.mark.soak
 def test_of_a_board_of_a_hundred_thousand_rows_only_those_in_sight_are_there(
     visitor: Visitor, full: Full
 ) -> None:
@@ -153,6 +156,7 @@ def pretend_status(
     visitor.page.route("**/api/v1/status", answer)
 
 
+@pytest.mark.soak
 def test_how_others_are_sought_is_told(visitor: Visitor) -> None:
     lists = [
         {"place": "https://a.example/p", "written": 1_790_000_000, "addresses": 3, "fault": None},
@@ -169,6 +173,7 @@ def test_how_others_are_sought_is_told(visitor: Visitor) -> None:
     assert not visitor.is_hurt
 
 
+@pytest.mark.soak
 def test_lanes_of_other_machines_are_told(visitor: Visitor) -> None:
     lanes = [
         {"lane": 0, "machine": "attic", "stage": "open", "fault": None, "times_lost": 2},
@@ -193,6 +198,7 @@ def test_where_several_propose_each_ones_share_is_told(visitor: Visitor) -> None
     assert not visitor.is_hurt
 
 
+@pytest.mark.soak
 def test_where_one_proposes_alone_nothing_is_told_of_shares(visitor: Visitor) -> None:
     pretend_status(visitor, line={"proposers": [*PROPOSERS[:1]]})
     visitor.go("network")
@@ -201,6 +207,7 @@ def test_where_one_proposes_alone_nothing_is_told_of_shares(visitor: Visitor) ->
     assert visitor.page.locator("table[aria-label='Who proposes']").count() == 0
 
 
+@pytest.mark.soak
 def test_shares_are_told_anew_with_an_experiment(visitor: Visitor, served: ServedHome) -> None:
     visitor.page.wait_for_selector("#standing.live")
     pretend_status(visitor, line={"proposers": [{**PROPOSERS[0], "share": 0.6}, PROPOSERS[1]]})
@@ -220,6 +227,7 @@ def test_what_a_planner_wrote_is_told_as_its_words(visitor: Visitor) -> None:
     assert not visitor.is_hurt
 
 
+@pytest.mark.soak
 def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> None:
     planner = {**PLANNER, "aim": None, "written": None, "rests": "its budget of today is spent"}
     pretend_status(visitor, line={"planner": planner})
@@ -230,6 +238,7 @@ def test_a_planner_without_an_aim_says_so_and_why_it_rests(visitor: Visitor) -> 
     assert "It rests: its budget of today is spent" in told
 
 
+@pytest.mark.soak
 def test_where_nobody_plans_nothing_is_told_of_an_aim(visitor: Visitor) -> None:
     pretend_status(visitor, line={"planner": None})
     visitor.go("network")
