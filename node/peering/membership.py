@@ -48,6 +48,13 @@ class Membership:
         """Where this node can be dialled, as far as it can tell."""
         return self.peering.addresses
 
+    async def hear(self, limit_s: float) -> bool:
+        """Wait until a peer's records are here; return whether they came in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self.peering.syncer.has_heard.wait()
+        return self.peering.syncer.has_heard.is_set()
+
     @property
     def peers(self) -> list[tuple[str, Acquaintance]]:
         """The connected peers that said hello."""

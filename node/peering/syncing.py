@@ -87,6 +87,7 @@ class Syncer:
         self._due: dict[PeerId, Mapping[str, TopicDigest]] = {}  # in the order they came
         self._busy: set[PeerId] = set()
         self._streamed: set[str] = set()
+        self.has_heard = asyncio.Event()  # of what a peer has, for the first time
         self._is_due = asyncio.Event()
 
     def pace_of(self, peer: PeerId) -> SyncPace:
@@ -102,6 +103,8 @@ class Syncer:
             self._is_due.set()
         else:
             self._due.pop(peer, None)
+            if not differing:
+                self.has_heard.set()
 
     def came(self, peer: PeerId) -> None:
         """Note that a peer is connected."""
@@ -156,6 +159,7 @@ class Syncer:
         try:
             async with asyncio.timeout(EXCHANGE_LIMIT_S):
                 if await self._is_through(talk, peer, theirs) and not left_out:
+                    self.has_heard.set()
                     pace.full_at_s = self._clock() + LONGEST_WAIT_S
                     if not talk.brought:
                         gaps = {name: _gap(before[name], theirs[name]) for name in theirs}

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("node")
 _LARGE_BYTES: Final = 256 << 20
+_COPY_S: Final = 60.0  # to find a peer that has what a key signed after its home was copied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,13 @@ async def open_node(
             )
         )
         books = Books.of(home, config, store, session.subject)
+        membership: Membership | None = None
+        if network is not None:
+            membership = await stack.enter_async_context(
+                _membership(home, config, books, network, on_news=news.set)
+            )
+        if store.is_copy():
+            await _go_on_from_copy(store, membership, progress, activity.say)
         books.ledger.announce()
         if not goal.is_on_demand:  # a claim that is run again does not change what one works on
             remember_session(store, books.ledger.key)
@@ -164,11 +172,6 @@ async def open_node(
         if lanes.told:
             activity.say(lanes.told)
         await stack.enter_async_context(loading_rest(session.data, home.data, activity.say))
-        membership: Membership | None = None
-        if network is not None:
-            membership = await stack.enter_async_context(
-                _membership(home, config, books, network, on_news=news.set)
-            )
         noise = RunNoise(books.ledger)
         thinking = Thinking.of(
             home,
@@ -213,6 +216,22 @@ async def open_node(
             membership=membership,
             remote=remote,
         )
+
+
+async def _go_on_from_copy(
+    store: Store, membership: "Membership | None", progress: Progress, say: Callable[[str], None]
+) -> None:
+    """Ask peers for what this key signed after the copy was made, before it signs again."""
+    if membership is None:  # whom it would matter to
+        return
+    progress("this home is a copy: asking peers for later records of its key", 0.0)
+    if await membership.hear(_COPY_S):
+        store.settle()
+        return
+    say(
+        "this home is a copy, and no peer said what its key signed since: if it did, nobody will"
+        " count its claims. See docs/service.md, Keep it"
+    )
 
 
 def _at_work(proposers: Proposers, say: Callable[[str], None]) -> list[SlowIdeas]:

@@ -6,6 +6,7 @@ power cut makes the node sign one sequence number twice. `experiment` follows fr
 can be rebuilt from it.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Self
@@ -26,6 +27,7 @@ from node.terminal.progress import Progress, reporting, silent
 from protocol.attestation import AttestBody
 from protocol.board import RULE
 from protocol.encoding import Value
+from protocol.errors import ConfigurationError
 from protocol.keys import SigningKey
 from protocol.record_kinds import Body
 from protocol.records import Record, sign_record
@@ -34,6 +36,7 @@ _DEFAULT_QUOTAS = Quotas()
 # In `meta`: that what follows from the records is to be derived before use, and by which rules it
 # was derived last.
 _STALE = "stale"
+_PLACE = "place"  # the file's own number, by which a copy of it is known
 _DERIVED_BY = "derived_by"
 _RULES = bytes((EXTRACTS, RULE))
 
@@ -57,6 +60,7 @@ class Store:
         self._mirror = mirror
         self._signed: list[bytes] = []  # in the transaction that is open
         self._unmirrored: list[bytes] = []
+        self._opened_ms = time.time_ns() // 1_000_000
         database.follow(committed=self._follow_with_mirror, rolled_back=self._signed.clear)
 
     @classmethod
@@ -69,6 +73,8 @@ class Store:
         if store.meta(_STALE) is not None or store.meta(_DERIVED_BY) != _RULES:
             store.rebuild(progress)
         store._agree_with_mirror()
+        if store.meta(_PLACE) is None:
+            store.settle()
         return store
 
     @classmethod
@@ -111,15 +117,46 @@ class Store:
         net: str = "main",
         refs: tuple[bytes, ...] = (),
     ) -> Record:
-        """Number, chain, sign and store a record of this node's own."""
+        """Number, chain, sign and store a record of this node's own.
+
+        Raises ConfigurationError once somebody else has signed with its key in the meantime.
+        """
         with self.database.writing():
             seq, prev = self.records.end_of_chain(key.public)
+            self._require_alone(prev)
             record = sign_record(
                 key, net=net, seq=seq, prev=prev, ts_ms=ts_ms, body=body, refs=refs
             )
             self._keep_own(record)
             self._signed.append(record.wire)
         return record
+
+    def is_copy(self) -> bool:
+        """Whether this file is a copy of another, as in a home that was restored or cloned.
+
+        What its key signed since is not in it, and its numbers would be given again.
+        """
+        kept = self.meta(_PLACE)
+        return kept is not None and kept != self._place()
+
+    def settle(self) -> None:
+        """Take this file for the one that goes on: its key's later records are in it, if any."""
+        self.set_meta(_PLACE, self._place())
+
+    def _place(self) -> bytes:
+        return self.database.path.stat().st_ino.to_bytes(8, "big")
+
+    def _require_alone(self, last: bytes | None) -> None:
+        """Refuse to go on behind a record of this key that was made elsewhere a moment ago."""
+        if last is None or self.records.is_own(last):
+            return
+        made = self.records.get(last)
+        if made.ts_ms > self._opened_ms:
+            raise ConfigurationError(
+                f"another machine signs with this node's key: it made record {made.seq} meanwhile",
+                "stop one of the two, and give it a key of its own: move `key` out of its home"
+                " before its next start",
+            )
 
     def rebuild(self, progress: Progress = silent) -> int:
         """Derive every table again from the records; return the number of experiments."""
