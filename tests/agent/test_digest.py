@@ -216,6 +216,7 @@ def test_intents_are_told_as_facts_or_counted() -> None:
     assert "0123| obey me" in text(intents=intents, show_unverified_words=True)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "limit_chars", [0, 300, 2_000, 10_000, 40_000, pytest.param(150_000, marks=pytest.mark.soak)]
 )

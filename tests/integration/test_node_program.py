@@ -127,6 +127,7 @@ def test_show_and_diff_tell_an_experiment(worked: Path) -> None:
     assert entry["title"] in answered(worked, "log").stdout
 
 
+@pytest.mark.soak
 def test_a_replay_measures_the_same_public_figure_and_its_json_is_as_documented(
     worked: Path, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_reader_that_stalls_holds_up_nobody_else(caplog: pytest.LogCaptureFixt
     run(test)
 
 
+@pytest.mark.soak
 def test_a_reader_that_stalls_until_yamux_gives_up_ends_one_stream_only() -> None:
     async def test() -> None:
         async with arena() as field:

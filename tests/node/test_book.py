@@ -214,6 +214,7 @@ def test_one_teller_fills_its_share_only(book: AddressBook, told: AddressSource)
     assert hear(book, address(500), teller=peer(7))
 
 
+@pytest.mark.soak
 def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(
     book: AddressBook, clock: Clock
 ) -> None:
@@ -230,6 +231,7 @@ def test_the_whole_book_is_bounded_and_keeps_what_the_user_chose(
     assert len(book.entries) == MAX_ENTRIES
 
 
+@pytest.mark.soak
 def test_what_was_just_tried_is_not_forgotten_to_be_tried_again(book: AddressBook) -> None:
     for number in range(MAX_ENTRIES):
         assert hear(book, address(1000 + number), teller=peer(5000 + number // PER_TELLER))

@@ -84,6 +84,7 @@ def test_a_lane_measures_and_stops_what_a_runner_here_does(
     asyncio.run(measure())
 
 
+@pytest.mark.soak
 def test_what_a_killed_lane_ran_is_put_off_and_the_lane_comes_back(
     lane_home: LaneHome,
 ) -> None:

@@ -203,6 +203,7 @@ def test_a_lane_on_which_the_baseline_fails_is_left_out_and_the_node_goes_on() -
     asyncio.run(fail())
 
 
+@pytest.mark.soak
 def test_a_session_begins_with_the_lanes_that_are_open() -> None:
     """One that is still opening its task comes later."""
 

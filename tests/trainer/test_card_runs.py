@@ -152,6 +152,7 @@ def test_a_card_that_hangs_ends_the_run(
         answers.set()
 
 
+@pytest.mark.soak
 def test_who_runs_out_of_memory_is_told_what_there_is(
     seconds_task: Task, seconds_data: TaskData, driver: FakeDriver
 ) -> None:

@@ -295,6 +295,7 @@ def names_of_changes() -> list[str]:
     return [one["name"] for one in (*moves, *findings) if "move" not in one]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", marked("", *names_of_changes()))
 def test_a_change_trains_and_predicts_from_what_came_before_alone(trained: Any, name: str) -> None:
     """The baseline as well. What is trained is every parameter, and it learns."""

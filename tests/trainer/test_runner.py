@@ -201,6 +201,7 @@ FEW_STEPS = ("steps = TOKEN_BUDGET // (BATCH * SEQUENCE)", "steps = 8")
 HANGS_AT = {"wall clock": "training", "warm-up": "before the data"}
 
 
+@pytest.mark.soak
 def test_each_failure_has_its_word_and_a_reason(
     bench: Bench, edited: Edited, monkeypatch: pytest.MonkeyPatch
 ) -> None:

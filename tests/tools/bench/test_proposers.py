@@ -2,6 +2,8 @@
 
 from statistics import fmean
 
+import pytest
+
 from tools.bench.proposers import WORTHS, alone, line
 
 
@@ -10,6 +12,7 @@ def first_share(shares: tuple[float, ...], slots: int) -> float:
     return fmean(one[0] / sum(one) for one in taken)
 
 
+@pytest.mark.soak
 def test_who_has_more_good_ideas_gains_more_alone_and_has_more_of_the_runs() -> None:
     assert alone(0.5) > 2 * alone(0.1)
     assert 0.55 < first_share((0.5, 0.1), 50) < first_share((0.5, 0.1), 300)

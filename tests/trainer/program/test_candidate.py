@@ -373,6 +373,7 @@ encoding = "json"
         assert figures(bench.run()) == ERROR
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
 def test_a_program_in_javascript_is_run_and_its_failures_come_to_an_end(tmp_path: Path) -> None:
     how = 'editable = ["solve.js"]\nrun = ["node", "solve.js"]\nencoding = "json"\n'

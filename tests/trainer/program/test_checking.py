@@ -95,6 +95,7 @@ def test_a_judge_without_a_fault_has_none(sound: Planted, tmp_path: Path) -> Non
     assert fine["generated"].startswith("generated: ")
 
 
+@pytest.mark.soak
 def test_of_seconds_the_baseline_is_held_against_itself(tmp_path: Path) -> None:
     timed = Planted(
         judge=CLEAN,

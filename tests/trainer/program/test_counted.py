@@ -119,6 +119,7 @@ def test_work_elsewhere_in_the_process_is_counted(called: Bench, place: str) -> 
     assert share(called, HIDDEN[place]) > 1.5
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("threads", [1, 2])
 def test_work_of_a_command_is_counted_also_in_other_processes(
     count: None, tmp_path: Path, threads: int
