@@ -21,24 +21,25 @@ def test_it_goes_on_behind_what_its_peers_have_of_it(tmp_path: Path) -> None:
         other.wait_until(lambda: bool(addresses(peer)))
         here = addresses(peer)[0]
         line = answered(peer, "invite", "--network", "lab", "--address", here).stdout.strip()
-        for words in (("--join", line), ("--network", "lab")):
-            with running_node(home, *words, "--yes", "--max-experiments", "2", task=TASK) as node:
-                assert node.end() == 0
-            if not copy.exists():
-                shutil.copytree(home, copy, symlinks=True)
-        signed = numbers(peer, of=home)
-        assert signed
-        last = max(numbers(home, of=home))
-        other.wait_until(lambda: last in numbers(peer, of=home))
-        shutil.rmtree(home)
-        shutil.copytree(copy, home, symlinks=True)
-        assert max(numbers(home, of=home)) < last
         with running_node(
-            home, "--network", "lab", "--yes", "--max-experiments", "1", task=TASK
+            home, "--join", line, "--yes", "--max-experiments", "2", task=TASK
         ) as node:
             assert node.end() == 0
-        assert max(numbers(home, of=home)) > last
-        other.wait_until(lambda: max(numbers(peer, of=home)) > last)
+        shutil.copytree(home, copy, symlinks=True)
+        copied = max(numbers(home, of=home))
+        with running_node(home, "--network", "lab", "--yes", task=TASK) as node:
+            node.wait_until(lambda: max(numbers(peer, of=home), default=0) > copied)
+            node.interrupt()
+            assert node.end() == 0
+        known = max(numbers(peer, of=home))
+        shutil.rmtree(home)
+        shutil.copytree(copy, home, symlinks=True)
+        assert max(numbers(home, of=home)) == copied
+        renamed = {"ARNODE_NAME": "restored"}  # which it would sign before it knows anybody
+        words = ("--network", "lab", "--yes", "--max-experiments", "1")
+        with running_node(home, *words, task=TASK, env=renamed) as node:
+            assert node.end() == 0, node.all_said()
+        assert max(numbers(home, of=home)) > known
         other.interrupt()
         assert other.end() == 0
     for place in (peer, home):

@@ -181,7 +181,9 @@ def test_lanes_of_other_machines_are_told(visitor: Visitor) -> None:
     ]
     pretend_status(visitor, remote_lanes=lanes)
     visitor.go("fleet")
-    rows = visitor.page.locator("table >> nth=1").locator("tbody tr").all_inner_texts()
+    found = visitor.page.locator("table >> nth=1").locator("tbody tr")
+    found.nth(1).wait_for()
+    rows = found.all_inner_texts()
     assert rows[0].split() == ["0", "attic", "open", "2"]
     assert "left out:" in rows[1]
     assert not visitor.is_hurt
@@ -189,6 +191,7 @@ def test_lanes_of_other_machines_are_told(visitor: Visitor) -> None:
 
 def test_where_several_propose_each_ones_share_is_told(visitor: Visitor) -> None:
     rows = visitor.page.locator("table[aria-label='Who proposes'] tbody tr")
+    rows.nth(1).wait_for()
     knobs, claude = (row.split("\t") for row in rows.all_inner_texts())
     assert knobs == ["knobs", "55 %", "611", "+0.25 sd", "4 h 30 min", "$0.0000", "–"]
     assert claude[1:6] == ["45 %", "1", "–", "0 s", "$1.2500"]
