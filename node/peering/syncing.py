@@ -87,7 +87,7 @@ class Syncer:
         self._due: dict[PeerId, Mapping[str, TopicDigest]] = {}  # in the order they came
         self._busy: set[PeerId] = set()
         self._streamed: set[str] = set()
-        self.has_heard = asyncio.Event()  # of what a peer has, for the first time
+        self.has_heard = asyncio.Event()  # once all that a peer has was fetched
         self._is_due = asyncio.Event()
 
     def pace_of(self, peer: PeerId) -> SyncPace:
@@ -103,8 +103,6 @@ class Syncer:
             self._is_due.set()
         else:
             self._due.pop(peer, None)
-            if not differing:
-                self.has_heard.set()
 
     def came(self, peer: PeerId) -> None:
         """Note that a peer is connected."""

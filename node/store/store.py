@@ -132,9 +132,9 @@ class Store:
         return record
 
     def is_copy(self) -> bool:
-        """Whether this file is a copy of another, as in a home that was restored or cloned.
+        """Return whether this database was copied, as when a home is restored or cloned.
 
-        What its key signed since is not in it, and its numbers would be given again.
+        It lacks what its key signed since then, and would use those numbers a second time.
         """
         kept = self.meta(_PLACE)
         return kept is not None and kept != self._place()

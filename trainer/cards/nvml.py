@@ -192,9 +192,9 @@ class CardReader:
         )
 
     def draws(self) -> bool:
-        """Whether the card draws a desktop, as far as the driver tells.
+        """Return whether the card drives a display; False if the driver does not say.
 
-        Its display mode tells nothing: an H100, which has no display, says that it is enabled.
+        The display mode does not tell: an H100, which has no display, reports it as enabled.
         """
         active = self._of_card(pynvml.nvmlDeviceGetDisplayActive)
         return bool(active == pynvml.NVML_FEATURE_ENABLED)

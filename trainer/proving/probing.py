@@ -77,12 +77,12 @@ async def probe(
     while left:
         told = await _in_a_sandbox(device, left, limit_s)
         found += told
-        left = [] if _is_without_cuda(found) else left[len(told) :]
+        left = [] if _why_no_cuda(found) else left[len(told) :]
     return found
 
 
-def _is_without_cuda(found: Sequence[Probed]) -> bool:
-    return any(one.name == _PRODUCT and one.fault is not None for one in found)
+def _why_no_cuda(found: Sequence[Probed]) -> str | None:
+    return next((one.fault for one in found if one.name == _PRODUCT), None)
 
 
 async def _in_a_sandbox(device: Device, names: list[str], limit_s: float) -> list[Probed]:
@@ -140,8 +140,8 @@ class Abilities:
 
 def judge(probed: Sequence[Probed]) -> tuple[Abilities | None, list[Fault]]:
     """Return what works by these probes, None if no run can be made, and each fault by name."""
-    if _is_without_cuda(probed):
-        return None, [_failed(one.name, one.fault) for one in probed[:1] if one.fault]
+    if why := _why_no_cuda(probed):
+        return None, [_failed(_PRODUCT, why)]
     said = {one.name: one.fault for one in probed}
     faults = [_failed(one.name, one.fault) for one in probed if one.fault is not None]
     compiles = said["compile"] is None and said["triton"] is None

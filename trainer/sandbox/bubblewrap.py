@@ -172,7 +172,7 @@ def _command(words: list[str], program: list[str]) -> Iterator[tuple[list[str], 
 
 
 def _is_first(profile: Profile) -> bool:
-    """Whether the harness is process 1 itself, instead of one of bubblewrap's that only waits."""
+    """Return whether our harness is process 1 of the sandbox; otherwise bubblewrap's helper is."""
     return profile.card is not None and profile.waits
 
 

@@ -199,6 +199,8 @@ class Zygote:
 
     async def _until_warm(self) -> None:
         """Wait until it has imported everything, beside others who may wait for the same."""
+        if self._pid:
+            return
         waiting = os.dup(self._control.fileno())
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
