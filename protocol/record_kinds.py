@@ -7,7 +7,7 @@
              parents [patch id] ≤ 8, origin {proposer, model|nil, program hash|nil},
              found_on {task, class, patch id|nil}?}
     result  {task, class, env, patch|nil, base, tree, stage, status, runs [run] ≤ 64, cost,
-             note ≤ 500, size?}; run, env and cost in protocol/runs.py
+             note ≤ 500, size?, level?}; run, env and cost in protocol/runs.py
     adopt   {task, class, from, to, evidence|nil, unverified}
 
     attest in protocol/attestation.py; all others in protocol/remarks.py
@@ -166,7 +166,9 @@ class ResultBody(Mapped):
     """What an author says about an own experiment; failures are results too.
 
     `stage` and `status` are a `Stage` and a `Status`, or words of a later version. `size_bytes` is
-    the tree's compressed source, the smaller of which goes first among equals.
+    the tree's compressed source, the smaller of which goes first among equals. `level_nano` is what
+    an experiment was compared with when it was decided: what its base measures on average, as its
+    author knew by then, in 1e-9 units of the metric.
     """
 
     kind: ClassVar = "result"
@@ -182,6 +184,7 @@ class ResultBody(Mapped):
     cost: Cost
     note: Annotated[str, text(MAX_NOTE)]
     size_bytes: Annotated[Positive | None, Named("size"), OPTIONAL] = None
+    level_nano: Annotated[int | None, Named("level"), OPTIONAL] = None
 
     @property
     def answers(self) -> tuple[bytes, ...]:

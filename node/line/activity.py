@@ -18,17 +18,6 @@ _WORD_WIDTH = 13  # of the longest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dot:
-    """One concluded experiment: its last metric and what was decided."""
-
-    title: str
-    decision: str
-    metric: float | None
-    gain_sd: float | None
-    record: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AtWork:
     """Something that is being done, and since when (monotonic seconds).
 
@@ -60,7 +49,6 @@ class Activity:
         self._told = AtWork(
             title="", stage="starting", plainly="starting", started_s=self.started_s
         )
-        self.dots: deque[Dot] = deque(maxlen=_RECENT)
         self.lanes = 1
         self.waits_s: Callable[[], tuple[float, ...]] = lambda: ()  # for a quiet minute, at most
         self.runs = 0
@@ -158,14 +146,19 @@ class Activity:
         self.runs += 1
         self.counted_ms += ms
 
-    def concluded(self, dot: Dot) -> None:
+    def concluded(
+        self,
+        title: str,
+        *,
+        decision: str,
+        metric: float | None,
+        gain_sd: float | None,
+        record: bytes,
+    ) -> None:
         """An experiment is recorded."""
-        self.dots.append(dot)
-        metric = "" if dot.metric is None else f"{dot.metric:.4f}  "
-        gain = "" if dot.gain_sd is None else f"{dot.gain_sd:+.1f} sd  "
-        self._log(
-            _line(f"{word(dot.decision):<{_WORD_WIDTH}} {metric}{gain}{dot.title}", dot.record)
-        )
+        measured = "" if metric is None else f"{metric:.4f}  "
+        gain = "" if gain_sd is None else f"{gain_sd:+.1f} sd  "
+        self._log(_line(f"{word(decision):<{_WORD_WIDTH}} {measured}{gain}{title}", record))
 
     def weighing(self, confirmation: Confirmation) -> None:
         """A confirmation has a new pair."""

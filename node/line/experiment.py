@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Annotated, Any, ClassVar, Final
 
-from node.line.activity import Dot
 from node.line.carried import end_carried
 from node.line.desk import Desk
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
@@ -160,13 +159,11 @@ class ExperimentStep(JobStep):
         if decision == "rebased" and step.edits and step.carried is None:
             desk.learner.try_again(closed, record.patch)
         desk.activity.concluded(
-            Dot(
-                title=self.title,
-                decision=decision,
-                metric=None if metric_nano is None else metric_nano / NANO,
-                gain_sd=gain,
-                record=record.result,
-            )
+            self.title,
+            decision=decision,
+            metric=None if metric_nano is None else metric_nano / NANO,
+            gain_sd=gain,
+            record=record.result,
         )
         desk.on_record()
 
@@ -281,6 +278,7 @@ def close_experiment(
             stage="keep" if kept else "screen",
             runs=runs,
             note=note,
+            level_nano=step.level_nano,
         )
         store.jobs.mark_tried(ledger.key.task, step.fingerprint, record.id)
         if kept:

@@ -139,10 +139,12 @@ class Publication:
         runs: Sequence[Run],
         note: str,
         has_verdict: bool = False,
+        level_nano: int | None = None,
     ) -> Record:
         """Record what this node measured of a tree; its status is its first failure's, else ok.
 
         `has_verdict`: the runs led to one, so that base runs that failed were only repeated.
+        `level_nano`: what it was compared with.
         """
         failures = [run.status for run in runs if run.role != "anchor" and run.status != "ok"]
         return self._append(
@@ -159,6 +161,7 @@ class Publication:
                 cost=Cost(device_ms=sum(run.ms + run.serve_ms for run in runs)),
                 note=fit_text(note, 500),
                 size_bytes=compressed_size_bytes(self.blobs.get_source(tree)),
+                level_nano=level_nano,
             )
         )
 

@@ -213,6 +213,11 @@ class Research:
         return self._desk.noise.sd()
 
     @property
+    def screening_sd(self) -> float:
+        """The same of a run on the public split, by which experiments are decided."""
+        return self._desk.reading().screening_sd
+
+    @property
     def standings(self) -> tuple[ArmStanding, ...]:
         """How each that proposes stands."""
         return self._ideas.standings

@@ -4,7 +4,7 @@
 to the height of the terminal: what is vouched for and what runs now are always on it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from node.line.activity import Activity, Dot
+from node.line.activity import Activity
 from node.line.branch import branch_of, kept_in
 from node.line.remeasure import open_doubt
 from node.line.trial import ANCHOR_PAIRS, Confirmation
@@ -45,8 +45,8 @@ _RUNNING = Text("Ctrl-C finishes the run at hand and stops; nothing is lost", "d
 _STOPPING = Text(STOPPING, "bold yellow")
 
 
-def draw(node: "Node") -> RenderableType:
-    """Return the picture of this moment."""
+def draw(node: "Node", asked: str = "") -> RenderableType:
+    """Return the picture of this moment; `asked` is what it asks or does at its end."""
     session, line = node.session, node.books.ledger.line
     lanes = f", {len(session.runners)} lanes" if len(session.runners) > 1 else ""
     mark = scoring_mark(session.task.manifest.scoring)
@@ -57,11 +57,17 @@ def draw(node: "Node") -> RenderableType:
     return Panel(
         _opening(_now(node.research.activity)) if line is None else _picture(node, line),
         title=title,
-        subtitle=_STOPPING if node.research.is_interrupted else _RUNNING,
+        subtitle=_subtitle(node, asked),
         border_style="blue",
         box=box.ROUNDED,
         padding=(1, 2),
     )
+
+
+def _subtitle(node: "Node", asked: str) -> Text:
+    if asked:
+        return Text(asked, "bold yellow")
+    return _STOPPING if node.research.is_interrupted else _RUNNING
 
 
 def _opening(now: RenderableType) -> RenderableType:
@@ -105,9 +111,7 @@ class _Picture:
         yield Group(*below)
 
 
-def _rows(
-    entries: Sequence[Experiment], *, unit: str, noise_sd: float, dots: Mapping[bytes, Dot]
-) -> RenderableType:
+def _rows(entries: Sequence[Experiment], *, unit: str, noise_sd: float) -> RenderableType:
     """Return the table of experiments, the newest at the bottom."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True)
     table.add_column("id", no_wrap=True, width=_ID_DIGITS)
@@ -116,16 +120,11 @@ def _rows(
     table.add_column("decision", no_wrap=True)
     table.add_column("experiment", ratio=1, no_wrap=True, overflow="ellipsis")
     for entry in entries:
-        # What this session decided on, where it was there; else what the record says.
-        if dot := dots.get(entry.id):
-            decision, metric, gain = dot.decision, dot.metric, dot.gain_sd
-        else:
-            decision, metric = entry.decision, from_nano(entry.metric_nano)
-            gain = _gain_sd(entry, noise_sd)
-        told = wording(decision)
+        gain = None if entry.gain_nano is None else entry.gain_nano / NANO / noise_sd
+        told = wording(entry.decision)
         table.add_row(
             Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
-            _number(metric),
+            _number(from_nano(entry.metric_nano)),
             "" if gain is None else f"{gain:+.1f} sd",
             told.word,
             plain(entry.title),
@@ -134,14 +133,9 @@ def _rows(
     return table
 
 
-def _gain_sd(entry: Experiment, noise_sd: float) -> float | None:
-    return None if entry.gain_nano is None else entry.gain_nano / NANO / noise_sd
-
-
 def _picture(node: "Node", line: Line) -> _Picture:
     store, activity = node.books.store, node.research.activity
     entries = store.experiments.listed(line.key, newest_first=True, limit=_HISTORY)[::-1]
-    dots = {dot.record: dot for dot in activity.dots}
     metric = node.session.task.manifest.metric
     return _Picture(
         headline=_headline(node, line, entries),
@@ -149,7 +143,7 @@ def _picture(node: "Node", line: Line) -> _Picture:
         evidence=_evidence(activity.confirmation) if activity.confirmation else None,
         history=columns(entries, _start(node, line, entries)),
         entries=entries,
-        table=partial(_rows, unit=metric.name, noise_sd=node.research.noise_sd, dots=dots),
+        table=partial(_rows, unit=metric.name, noise_sd=node.research.screening_sd),
         events=_events(activity, idle_cards(node.session.task.manifest)),
         footer=_footer(activity),
     )

@@ -303,9 +303,13 @@ def metric_of(body: ResultBody) -> int | None:
 
 
 def loss_from(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
-    """Return a metric less that of the base: of its runs beside it, else the one that is known."""
+    """Return a metric less that of the base: what it was compared with when it was decided, else
+    that of the base's runs beside it, else the one that is known."""
     beside = [run.metric_nano for run in body.runs if run.role == "base"]
-    base_metric = _mean(beside) if beside else base_metric
+    if body.level_nano is not None:
+        base_metric = body.level_nano
+    elif beside:
+        base_metric = _mean(beside)
     return None if metric is None or base_metric is None else metric - base_metric
 
 

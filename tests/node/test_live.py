@@ -15,7 +15,6 @@ from rich.console import Console
 from agent.proposal import Silent
 from node.home.home import Home
 from node.journal.journal import Journal
-from node.line.activity import Dot
 from node.line.checkpoint import open_checkpoint
 from node.line.drift import doubt_head
 from node.line.ledger import Ledger
@@ -197,9 +196,6 @@ def test_foreign_text_cannot_write_on_the_screen(home: Home, store: Store) -> No
     activity = node.research.activity
     activity.running(foreign, "screen", "first run")
     activity.messages.append(foreign)
-    activity.dots.append(
-        Dot(title=foreign, decision="kept", metric=1.0, gain_sd=None, record=bytes(32))
-    )
     shown = drawn(node)
     assert "\x1b" not in shown
     assert "\x07" not in shown

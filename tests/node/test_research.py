@@ -95,6 +95,28 @@ def test_a_gain_is_kept_checkpointed_at_the_sessions_end_and_adopted(bench: Benc
     assert line.verified == better("0.201")[0]
 
 
+def test_a_gain_is_the_figure_that_decided_wherever_it_is_told(bench: Bench) -> None:
+    """What its base last measured in a record of its own is another figure than its level."""
+    bench.runner.outcomes = dict([better("0.201"), better("0.203")])
+    bench.goal = Goal(max_experiments=12)
+    settled(bench.research().run())
+    jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
+    decided = {(job.step.base, job.step.tree): job.step for job in jobs}
+    told = [row for row in bench.store.experiments.listed() if row.stage in ("screen", "keep")]
+    assert len(told) == 12
+    levels = set()
+    for row in told:
+        step = decided[row.parent, row.tree]
+        assert row.gain_nano is not None
+        assert row.metric_nano is not None
+        assert row.gain_nano == step.level_nano - row.metric_nano
+        levels.add(step.level_nano)
+        (line,) = [one for one in bench.said if row.id.hex()[:12] in one]
+        sd = step.gain_milli / 1000
+        assert f"{sd:+.1f} sd" in line
+    assert len(levels) > 2
+
+
 @pytest.mark.parametrize(("pool_bytes", "adopted"), [(None, 1), (1_000_000, 1), (100, 0)])
 def test_where_the_text_is_public_a_stack_must_gain_more_than_it_grew_by(
     bench: Bench, pool_bytes: int | None, adopted: int

@@ -370,4 +370,7 @@ VARIANTS: dict[str, Body] = {
     "a seed of the claim's, run again": replace(
         ATTEST, hardware_class="any", again=replace(GOOD_RUN, seed=7, role="again", audit=None)
     ),
+    "what an experiment was compared with": replace(
+        RESULT, stage="screen", runs=(GOOD_RUN,), level_nano=GOOD_RUN.metric_nano
+    ),
 }

@@ -31,7 +31,7 @@ ROLES, STATUSES = get_args(Role), get_args(Status)
 OPTIONAL = {kind: frozenset[str]() for kind in BODIES} | {
     "task": frozenset({"program", "ladder", "target"}),
     "patch": frozenset({"found_on"}),
-    "result": frozenset({"size"}),
+    "result": frozenset({"size", "level"}),
     "attest": frozenset({"again", "alpha", "pairs"}),
 }
 NATURAL = st.integers(0, MAX_INT)
@@ -89,6 +89,7 @@ def results(draw: Any) -> ResultBody:
             )
         ),
         note=draw(NOTES),
+        level_nano=draw(st.none() | ANY_INT),
     )
 
 
