@@ -324,11 +324,14 @@ def test_the_five_minutes_with_a_script_and_a_number_work(tmp_path: Path) -> Non
             (folder / name).write_text(text)
     (folder / "program.md").write_text("Shorter tours.\n")
     task = load_task(folder, data_dir=tmp_path)
-    assert [knob.name for knob in find_knobs(task.source, task.editable, task.knobs)] == ["START"]
+    assert [knob.name for knob in find_knobs(task.source, task.editable, task.knobs)] == ["STARTS"]
     judge = judge_of(folder)
     solve: dict[str, Any] = {}
     exec((folder / "solve.py").read_text(), solve)  # noqa: S102 -- the page's own
     instance = judge.instance(bytes(32), "public", 0)
-    assert 4 < judge.check(instance, solve["solve"](instance))["length"] < 10
+    before = judge.check(instance, solve["solve"](instance))["length"]
+    assert 4 < before < 10
+    solve["STARTS"] = 16  # there is something to find
+    assert judge.check(instance, solve["solve"](instance))["length"] < before
     with pytest.raises(judge.Wrong, match="every city"):
         judge.check(instance, [0] * 40)
