@@ -170,6 +170,19 @@ class Agenda:
             self._activity.say("stopping after the run at hand")
         return self._ends_at_checkpoint
 
+    @property
+    def trial_s(self) -> tuple[float, float] | None:
+        """How long judging the working line takes now, at least and at most; None: it is not."""
+        line = self._ledger.line
+        if line is None or self.stack_rests_s or not self._exploring.may_be_judged(is_asked=True):
+            return None
+        under_way = self._activity.confirmation
+        return self.plan.trial_s(
+            self._exploring.gain_sd,
+            needs_anchor=line.verified != self._baseline,
+            pairs_done=len(under_way.pairs) if under_way else 0,
+        )
+
     def attempt_of(self, mark: bytes) -> Attempt | None:
         """Return what came of the source with this canonical AST, None while that is open."""
         ledger = self._ledger

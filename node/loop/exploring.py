@@ -115,8 +115,12 @@ class Exploring:
     @property
     def first_gain_sd(self) -> float:
         """Gain of the kept patches before the line's first checkpoint; 0 after it."""
-        spell = self._spell()
-        return spell.kept_sd if spell.is_first and self._branch() is None else 0.0
+        return self.gain_sd if self._spell().is_first else 0.0
+
+    @property
+    def gain_sd(self) -> float:
+        """Gain of the patches kept since the last checkpoint; 0 on a branch."""
+        return 0.0 if self._branch() else self._spell().kept_sd
 
     @property
     def is_at_head(self) -> bool:

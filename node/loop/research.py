@@ -8,7 +8,7 @@ run trains, the one before is scored and the next proposal is written.
 import asyncio
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -121,10 +121,20 @@ class Research:
             self.activity.say(STOPPING if self.is_interrupted else "stopping after the run at hand")
         self._wake.set()
 
-    def interrupt(self) -> None:
-        """Finish the run at hand and end, for whoever sits in front of it: again ends it now."""
+    def interrupt(self, *, at_checkpoint: bool = False) -> None:
+        """Do as `stop` does, for whoever sits in front of it: again ends it now."""
         self.is_interrupted = True
-        self.stop()
+        self.stop(at_checkpoint=at_checkpoint)
+
+    def hold(self, for_s: float, then: Callable[[], None]) -> None:
+        """Start nothing new while somebody is asked how it ends; `then` if no answer comes."""
+        self.pausing.begin(for_s, then)
+        self._wake.set()
+
+    @property
+    def trial_s(self) -> tuple[float, float] | None:
+        """How long judging the working line takes now, at least and at most; None: it is not."""
+        return self._agenda.trial_s
 
     def give_way(self, why: str) -> None:
         """Finish the run at hand and end for another session's sake, unless it ends anyway.

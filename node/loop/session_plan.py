@@ -224,6 +224,22 @@ class SessionPlan:
             runs_left = min(runs_left, experiments_left)
         return is_early_trial_worth_it(keeps, gain_sd, runs_left=runs_left, pairs=self._pairs)
 
+    def trial_s(
+        self, gain_sd: float, *, needs_anchor: bool, pairs_done: int
+    ) -> tuple[float, float] | None:
+        """Return how long a trial takes from now on, at least and at most; None before a first run.
+
+        A gain as large as an early trial wants passes with the fewest pairs.
+        """
+        if self.run_s is None:
+            return None
+        most = self._pairs if gain_sd >= _EARLY_GAIN_SD else DEFAULT.max_pairs
+        runs = [
+            runs_of_checkpoint(needs_anchor=needs_anchor, pairs=max(1, pairs - pairs_done))
+            for pairs in (self._pairs, max(self._pairs, most))
+        ]
+        return runs[0] * self.run_s, runs[1] * self.run_s
+
     def is_time_to_judge(self, *, needs_anchor: bool) -> bool:
         """Say whether its checkpoint begins now, if there is anything to judge."""
         span, run_s = self.span, self.run_s

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from node.home.control import ControlServer, Handler
+from node.running.last_trial import LastTrial
 from node.running.node import Node
 from node.settings.config import Config
 from node.terminal.interrupts import until_interrupted
@@ -17,12 +18,13 @@ async def run_node(
     node: Node,
     answers: Mapping[str, Handler],
     *,
+    ask: Callable[[], bool] = lambda: False,
     on_interrupt: Callable[[], object] = lambda: None,
 ) -> None:
     """Work and answer commands over the socket, until the goal is reached or somebody stops it.
 
     The first interrupt ends it after the run at hand, of which `on_interrupt` tells; the second at
-    once.
+    once. `ask`: who pressed Ctrl-C may be asked how it ends; True if so.
     """
 
     def interrupted() -> None:
@@ -33,7 +35,7 @@ async def run_node(
         async with ControlServer(node.home.socket, answers):
             await node.research.run()
 
-    if await until_interrupted(work(), first=interrupted) > 1:
+    if await until_interrupted(work(), first=interrupted, ask=ask) > 1:
         raise KeyboardInterrupt
 
 
@@ -44,12 +46,25 @@ async def run_watched(node: Node, config: Config, answers: Mapping[str, Handler]
     from node.running.live import draw
     from node.terminal.terminal import console
 
+    last_trial = LastTrial(node)
+    screen = console("auto" if wants_color(config.color, {}) else "never")
+    size = screen.size
+
     def redraw() -> None:
-        live.update(draw(node), refresh=True)
+        nonlocal size
+        if screen.size != size:  # lines that a narrower terminal wrapped would stay above
+            size = screen.size
+            screen.clear()
+        live.update(draw(node, last_trial.words), refresh=True)
+
+    def asks() -> bool:
+        is_asked = last_trial.ask()
+        redraw()
+        return is_asked
 
     with Live(
         draw(node),
-        console=console("auto" if wants_color(config.color, {}) else "never"),
+        console=screen,
         auto_refresh=False,
         transient=False,
     ) as live:
@@ -61,7 +76,8 @@ async def run_watched(node: Node, config: Config, answers: Mapping[str, Handler]
 
         drawing = asyncio.create_task(refresh())
         try:
-            await run_node(node, answers, on_interrupt=redraw)
+            await run_node(node, answers, ask=asks, on_interrupt=redraw)
         finally:
+            last_trial.close()
             drawing.cancel()
             redraw()

@@ -10,22 +10,31 @@ STOPPING: Final = "stopping after the run at hand; again to end now"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def until_interrupted(work: Coroutine[Any, Any, None], *, first: Callable[[], object]) -> int:
+async def until_interrupted(
+    work: Coroutine[Any, Any, None],
+    *,
+    first: Callable[[], object],
+    ask: Callable[[], bool] = lambda: False,
+) -> int:
     """Do work to its end; call `first` when somebody interrupts, and end it when they do again.
 
-    Return how often that was.
+    `ask`: who pressed Ctrl-C may be asked what to do instead; True if so. Return how often somebody
+    interrupted.
     """
     loop = asyncio.get_running_loop()
     working = loop.create_task(work)
     interrupts = 0
 
-    def interrupted() -> None:
+    def interrupted(number: signal.Signals) -> None:
         nonlocal interrupts
         interrupts += 1
-        (first if interrupts == 1 else working.cancel)()
+        if interrupts > 1:
+            working.cancel()
+        elif number != signal.SIGINT or not ask():
+            first()
 
     for number in _SIGNALS:
-        loop.add_signal_handler(number, interrupted)
+        loop.add_signal_handler(number, interrupted, number)
     try:
         with suppress(asyncio.CancelledError):
             await working

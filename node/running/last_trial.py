@@ -1,0 +1,69 @@
+"""The first Ctrl-C in a terminal: is what was kept to be verified before the session ends?"""
+
+import asyncio
+import os
+import sys
+import termios
+import tty
+from typing import Any, Final
+
+from node.line.branch import kept_in
+from node.running.node import Node
+from node.terminal.durations import span_words
+from node.terminal.vocabulary import many
+
+_ANSWER_S: Final = 30.0
+_SHORT_S: Final = 300.0  # a trial that is over by then is what no answer means
+_VERIFYING: Final = "verifying, then it stops; Ctrl-C again ends it now"
+
+
+class LastTrial:
+    """Asks once, by a line of the live view, and ends the session as it is answered.
+
+    Nothing new starts meanwhile. A key answers; Enter, or none in half a minute, means yes where
+    the trial takes less than five minutes.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.words = ""  # what is asked, or done since
+        self._node = node
+        self._means_yes = False
+        self._terminal: list[Any] | None = None  # as it was before
+
+    def ask(self) -> bool:
+        """Ask if there is anything to verify and a terminal to answer at; return whether it did."""
+        research, stdin = self._node.research, sys.stdin
+        line = self._node.books.ledger.line
+        trial_s = research.trial_s
+        if line is None or trial_s is None or not stdin.isatty():
+            return False
+        if os.tcgetpgrp(stdin.fileno()) != os.getpgrp():  # in the background
+            return False
+        least, most = (span_words(one) for one in trial_s)
+        self._means_yes = trial_s[1] < _SHORT_S
+        patches = many(kept_in(self._node.books.store, line.stack), "patch", "patches")
+        takes = f"about {most}" if least == most else f"{least} to {most}"
+        keys = "Y/n" if self._means_yes else "y/N"
+        self.words = f"verify {patches} before it stops ({takes})? [{keys}]"
+        self._terminal = termios.tcgetattr(stdin)
+        tty.setcbreak(stdin, termios.TCSANOW)
+        asyncio.get_running_loop().add_reader(stdin, self._read)
+        research.hold(_ANSWER_S, lambda: self._end(is_wanted=self._means_yes))
+        return True
+
+    def _read(self) -> None:
+        key = os.read(sys.stdin.fileno(), 1).lower()
+        if key in (b"y", b"n", b"\r", b"\n", b""):  # the last: the terminal went away
+            self._end(is_wanted=key == b"y" or (key in (b"\r", b"\n") and self._means_yes))
+
+    def _end(self, *, is_wanted: bool) -> None:
+        self.close()
+        self.words = _VERIFYING if is_wanted else ""
+        self._node.research.interrupt(at_checkpoint=is_wanted)
+
+    def close(self) -> None:
+        """Give the terminal back as it was."""
+        if self._terminal is not None:
+            asyncio.get_running_loop().remove_reader(sys.stdin)
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, self._terminal)
+            self._terminal = None
