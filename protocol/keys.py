@@ -18,6 +18,7 @@ ID_CONTEXT: Final = b"arnode/id/1\0"
 SIGNATURE_CONTEXT: Final = b"arnode/sig/1\0"
 BINDING_CONTEXT: Final = b"arnode/bind/1\0"
 SEED_CONTEXT: Final = b"arnode/seed/1\0"
+SUCCESSOR_CONTEXT: Final = b"arnode/next/1\0"
 
 # Verdicts on keys that are remembered: authors sign many records.
 _KEYS_REMEMBERED: Final = 1 << 14
@@ -124,3 +125,8 @@ def bind(transport: SigningKey, author: bytes) -> bytes:
 def bond(author: bytes, *, transport: bytes, binding: bytes) -> Signature:
     """Return what `transport` must have signed to vouch for `author`."""
     return Signature(transport, BINDING_CONTEXT + author, binding)
+
+
+def name_successor(old: SigningKey, author: bytes) -> bytes:
+    """Return the signature by which an author key says which key its owner goes on with."""
+    return old.sign(SUCCESSOR_CONTEXT + author)

@@ -1,6 +1,7 @@
 """The bodies of records, by kind. Validity is static: it depends on a body's fields alone.
 
-    profile {name 1…64, version ≤ 32, transport key, binding sig, classes [class] ≤ 16}
+    profile {name 1…64, version ≤ 32, transport key, binding sig, classes [class] ≤ 16,
+             formerly {author, signature}?}
     task    the manifest itself (protocol/manifest.py), so task id = sha256(body)
     patch   {task, base, tree, files [{path, old blob|nil, new blob, size}] 1…8,
              diff {zlib bytes 1…8192} or {blob hash}, title 1…120, why ≤ 600,
@@ -37,7 +38,7 @@ from protocol.fields import (
     RelativePath,
     Word,
 )
-from protocol.keys import Signature, bond
+from protocol.keys import SUCCESSOR_CONTEXT, Signature, bond
 from protocol.manifest import MAX_FILES, TaskManifest
 from protocol.remarks import (
     MAX_TITLE,
@@ -61,10 +62,23 @@ _MAX_PARENTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Formerly(Mapped):
+    """An older key of the same owner, and its signature over the author key."""
+
+    author: Digest
+    signature: Annotated[bytes, binary(64, 64)]
+
+    def by(self, author: bytes) -> Signature:
+        """Return what the older key must have signed to name this author."""
+        return Signature(self.author, SUCCESSOR_CONTEXT + author, self.signature)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileBody(Mapped):
     """Who an author is: the latest seq wins.
 
-    `transport` is the node's libp2p key; `binding` its signature over the author key.
+    `transport` is the node's libp2p key; `binding` its signature over the author key. Nothing of
+    an older key counts for this one; it is told.
     """
 
     kind: ClassVar = "profile"
@@ -73,6 +87,7 @@ class ProfileBody(Mapped):
     transport: Digest
     binding: Annotated[bytes, binary(64, 64)]
     classes: Annotated[tuple[ClassName, ...], Items(0, _MAX_CLASSES)]
+    formerly: Annotated[Formerly | None, OPTIONAL] = None
 
     def bond_with(self, author: bytes) -> Signature:
         """Return what the transport key must have signed to vouch for this author."""

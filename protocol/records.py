@@ -179,6 +179,8 @@ def _signatures(record: Record) -> Iterator[tuple[Signature, str]]:
     if isinstance(body, ProfileBody):
         fault = "body: binding: the transport key does not vouch for the author"
         yield body.bond_with(author), fault
+        if body.formerly is not None:
+            yield body.formerly.by(author), "body: formerly: that key does not name this one"
     elif isinstance(body, AttestBody):
         yield body.proof_by(author), "body: proof: not the author's signature over what was re-run"
 

@@ -13,7 +13,7 @@ import click
 
 from node.commands.basics import MOST_SHOWN, json_option, tell
 from node.home.home import Home
-from node.home.keyfile import read_keys
+from node.home.keyfile import read_keys, renew_keys
 from node.settings.config import load_config
 from node.terminal.terminal import plain
 from protocol.errors import NotRunningError
@@ -113,6 +113,26 @@ def show_key(as_json: bool) -> None:
         {"author": author, "transport": transport, "path": str(home.key)},
         f"author     {author}",
         f"transport  {transport}",
+        as_json=as_json,
+    )
+
+
+@key.command("renew")
+@json_option()
+def renew_key(as_json: bool) -> None:
+    """Make a new key that names the old one, which is kept beside it.
+
+    For a key that signed two records under one number, or that somebody else may have. What is
+    measured from now on is signed by the new one; what the old one signed stays its own.
+    """
+    home = Home.here()
+    with home.lock():
+        kept = renew_keys(home)
+    author = read_keys(home).author.public.hex()
+    tell(
+        {"author": author, "path": str(home.key), "old": str(kept)},
+        f"author     {author}",
+        f"the old key is kept in {kept}",
         as_json=as_json,
     )
 

@@ -1,7 +1,7 @@
 """The node's secrets on disk: two signing seeds in one 0600 file, and the secret of its splits.
 
-Both are made once, on first use, and never overwritten: a lost or replaced author key is a lost
-identity, so a file that does not read as one is an error for the user to settle.
+Both are made once, on first use. A lost author key is a lost identity: nothing replaces it but
+`renew_keys`, which keeps it, and a file that does not read as one is for the user to settle.
 """
 
 import secrets
@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from node.home.faults import explaining_faults
-from node.home.files import create_file
+from node.home.files import create_file, write_file
 from node.home.home import Home
 from protocol.errors import ConfigurationError
-from protocol.keys import SigningKey
+from protocol.keys import SigningKey, name_successor
+from protocol.record_kinds import Formerly
 
 SEED_BYTES = 32
 _HEADER = "arnode key 1"
+_KEPT_DIGITS = 12
 _OTHERS = 0o077
 _SET_DUMPABLE = 4  # prctl(2)
 
@@ -31,29 +33,47 @@ class NodeKeys:
     author: SigningKey
     transport: SigningKey
     transport_seed: bytes = field(repr=False)
+    formerly: Formerly | None = None
 
 
 def load_keys(home: Home) -> NodeKeys:
     """Return the node's keys, made now if this is the first use."""
     home.prepare()
     if not home.key.exists():
-        author, transport = secrets.token_bytes(SEED_BYTES), secrets.token_bytes(SEED_BYTES)
-        text = f"{_HEADER}\nauthor {author.hex()}\ntransport {transport.hex()}\n"
-        _create(home.key, text.encode())
+        _create(home.key, _new_keys(secrets.token_bytes(SEED_BYTES)))
     return read_keys(home)
+
+
+def renew_keys(home: Home) -> Path:
+    """Make new keys that name the old ones; return where those are kept. Callers hold the lock."""
+    old = read_keys(home).author
+    kept = home.key.with_name(f"{home.key.name}-{old.public.hex()[:_KEPT_DIGITS]}")
+    _create(kept, _read_private(home.key))
+    seed = secrets.token_bytes(SEED_BYTES)
+    signature = name_successor(old, SigningKey.from_seed(seed).public)
+    formerly = f"formerly {old.public.hex()} {signature.hex()}\n".encode()
+    with explaining_faults(home.key):
+        write_file(home.key, _new_keys(seed) + formerly, mode=0o600)
+    return kept
+
+
+def _new_keys(author: bytes) -> bytes:
+    transport = secrets.token_bytes(SEED_BYTES)
+    return f"{_HEADER}\nauthor {author.hex()}\ntransport {transport.hex()}\n".encode()
 
 
 def read_keys(home: Home) -> NodeKeys:
     """Return the node's keys, which must exist. No other process can look into this one then."""
     keep_to_oneself()
     lines = _read_private(home.key).decode("ascii", "replace").splitlines()
-    if len(lines) != 3 or lines[0] != _HEADER:
+    if len(lines) not in (3, 4) or lines[0] != _HEADER:
         raise _damaged(home.key, f"is not an arnode key file (it should begin with `{_HEADER}`)")
     transport_seed = _seed(home.key, lines[2], "transport")
     return NodeKeys(
         author=SigningKey.from_seed(_seed(home.key, lines[1], "author")),
         transport=SigningKey.from_seed(transport_seed),
         transport_seed=transport_seed,
+        formerly=_formerly(home.key, lines[3]) if lines[3:] else None,
     )
 
 
@@ -114,6 +134,17 @@ def _seed(path: Path, line: str, name: str) -> bytes:
     if word != name or len(seed) != SEED_BYTES:
         raise _damaged(path, f"has no whole {name} seed ({len(seed)} bytes, not {SEED_BYTES})")
     return seed
+
+
+def _formerly(path: Path, line: str) -> Formerly:
+    word, *digits = line.split(" ")
+    try:
+        author, signature = (bytes.fromhex(one) for one in digits)
+    except ValueError:
+        author = signature = b""
+    if (word, len(author), len(signature)) != ("formerly", 32, 64):
+        raise _damaged(path, "does not say whole which key was there before")
+    return Formerly(author=author, signature=signature)
 
 
 def _damaged(path: Path, what: str) -> ConfigurationError:

@@ -47,6 +47,7 @@ def announce_profile(
         transport=transport.public,
         binding=bind(transport, author.public),
         classes=tuple(classes),
+        formerly=identity.keys.formerly,
     )
     latest = store.records.listed("profile", author.public, newest_first=True, limit=1)
     if not latest or latest[0].body != profile:

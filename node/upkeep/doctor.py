@@ -222,8 +222,8 @@ def _key(home: Home) -> Diagnosis:
         return _fine(f"author {author.hex()[:12]}")
     return _problem(
         reused_words(number),
-        "an older copy of this home was started, or two copies of it run: stop the others, move "
-        f"{home.key} away and start: that makes a new key, and what was measured here stays",
+        "an older copy of this home was started, or two copies of it run: stop all, then "
+        "`arnode key renew`: its key names this one, and what was measured here stays",
     )
 
 

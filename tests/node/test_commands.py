@@ -344,6 +344,16 @@ def test_key_show_prints_public_halves_only(
     assert all(seed not in shown + json.dumps(document) for seed in seeds)
 
 
+def test_key_renew_tells_the_new_key_and_where_the_old_one_is(
+    session: dict[str, Record], home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = load_keys(home).author.public.hex()
+    renewed = json.loads(arnode(capsys, "key", "renew", "--json"))
+    assert renewed["author"] != before
+    assert Path(renewed["old"]).name == f"key-{before[:12]}"
+    assert renewed["author"] in arnode(capsys, "key", "show")
+
+
 def test_paths_and_config_say_where_things_are(
     session: dict[str, Record],
     home: Home,

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
-from node.home.keyfile import load_keys, load_secret, read_keys
+from node.home.keyfile import load_keys, load_secret, read_keys, renew_keys
+from node.line.identity import announce_profile, identity_of
+from node.settings.config import Config
+from node.store.store import Store
 from protocol.errors import ConfigurationError
+from protocol.record_kinds import ProfileBody
+from tests.node.books import with_baseline
 
 
 def test_keys_are_made_on_first_use_and_stay(home: Home) -> None:
@@ -90,3 +95,47 @@ def test_nobody_can_look_into_a_process_that_holds_the_keys(home: Home) -> None:
         [sys.executable, "-c", code, str(home.root)], capture_output=True, text=True, check=True
     )
     assert said.stdout.split() == ["1", "0"]
+
+
+def test_a_new_key_names_the_old_one_which_is_kept(home: Home) -> None:
+    old = load_keys(home)
+    assert old.formerly is None
+    before = home.key.read_bytes()
+    kept = renew_keys(home)
+    assert kept.read_bytes() == before
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (kept, home.key)] == [0o600] * 2
+    new = load_keys(home)
+    assert new.author.public != old.author.public
+    assert new.transport.public != old.transport.public
+    assert new.formerly is not None
+    assert new.formerly.author == old.author.public
+    assert new.formerly.by(new.author.public).holds()
+    assert not new.formerly.by(old.author.public).holds()
+
+
+@pytest.mark.parametrize(
+    "line", ["formerly", "formerly 00 00", "later " + "0" * 64 + " " + "0" * 128]
+)
+def test_a_damaged_word_of_an_older_key_is_an_error(home: Home, line: str) -> None:
+    load_keys(home)
+    home.key.write_text(f"{home.key.read_text()}{line}\n")
+    with pytest.raises(ConfigurationError, match="which key was there before"):
+        load_keys(home)
+
+
+def test_work_goes_on_under_a_new_key(home: Home, store: Store) -> None:
+    """What was measured stays, the profile names the old key, and numbers begin anew."""
+    load_keys(home)
+    line = with_baseline(home, store).known_line
+    renew_keys(home)
+    keys = load_keys(home)
+    identity = identity_of(keys, Config())
+    for _ in range(2):  # said once
+        with store.transaction():
+            announce_profile(store, identity, classes=(), now_ms=1)
+    (record,) = store.records.listed("profile", keys.author.public)
+    assert (record.seq, record.prev) == (0, None)
+    assert isinstance(record.body, ProfileBody)
+    assert record.body.formerly == keys.formerly
+    assert store.jobs.line(line.key) == line
+    assert len(store.experiments.listed()) == 1

@@ -5,7 +5,7 @@ import zlib
 from dataclasses import replace
 
 from protocol.attestation import AttestBody, attestation_seed, prove_seeds
-from protocol.keys import SigningKey, bind
+from protocol.keys import SigningKey, bind, name_successor
 from protocol.manifest import AuditCaps, Budget, Limits, MetricSpec, TaskManifest
 from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
 from protocol.record_kinds import (
@@ -13,6 +13,7 @@ from protocol.record_kinds import (
     Body,
     Diff,
     FileChange,
+    Formerly,
     FoundOn,
     Origin,
     PatchBody,
@@ -122,6 +123,7 @@ RICH_PROGRAM = replace(
     public_data=("shown", sha256(b"a listing")),
 )
 
+OLDER = SigningKey.from_seed(b"an older key".ljust(32, b"."))
 PROFILE = ProfileBody(
     name="Zoë's attic",
     version="0.1.0",
@@ -372,5 +374,9 @@ VARIANTS: dict[str, Body] = {
     ),
     "what an experiment was compared with": replace(
         RESULT, stage="screen", runs=(GOOD_RUN,), level_nano=GOOD_RUN.metric_nano
+    ),
+    "a profile that names an older key": replace(
+        PROFILE,
+        formerly=Formerly(author=OLDER.public, signature=name_successor(OLDER, AUTHOR.public)),
     ),
 }

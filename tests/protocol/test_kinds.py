@@ -30,6 +30,7 @@ ROLES, STATUSES = get_args(Role), get_args(Status)
 
 OPTIONAL = {kind: frozenset[str]() for kind in BODIES} | {
     "task": frozenset({"program", "ladder", "target"}),
+    "profile": frozenset({"formerly"}),
     "patch": frozenset({"found_on"}),
     "result": frozenset({"size", "level"}),
     "attest": frozenset({"again", "alpha", "pairs"}),

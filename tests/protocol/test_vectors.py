@@ -85,6 +85,14 @@ def test_the_profile_binds_its_transport_key() -> None:
     transport.verify(value["body"]["binding"], b"arnode/bind/1\0" + value["author"])
 
 
+def test_an_older_key_names_the_author_that_follows_it() -> None:
+    (entry,) = (one for one in VARIANTS if "older key" in one["variant"])
+    value: Any = _from_json(entry["value"])
+    formerly = value["body"]["formerly"]
+    older = Ed25519PublicKey.from_public_bytes(formerly["author"])
+    older.verify(formerly["signature"], b"arnode/next/1\0" + value["author"])
+
+
 def test_the_attestation_draws_its_seeds_from_its_proof() -> None:
     (value,) = (_from_json(one["value"]) for one in RECORDS if one["kind"] == "attest")
     body: Any = value["body"]  # type: ignore[index,call-overload]

@@ -209,6 +209,7 @@ def _broken_encodings() -> dict[str, bytes]:
 def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
     one = bytes(32)
     ok_without_secret = _in_run(_set("secret", None))
+    others = {"author": examples.OLDER.public, "signature": bytes(64)}
     return {
         "version 2": ("adopt", _set("v", 2)),
         "prev missing": ("adopt", lambda value: value.pop("prev")),
@@ -220,6 +221,7 @@ def _broken_fields() -> dict[str, tuple[str, Callable[[Map], object]]]:
         "a kind in capitals": ("adopt", _set("kind", "Adopt")),
         "a net with a slash": ("adopt", _set("net", "a/b")),
         "a binding for another author": ("profile", _in_body(_set("binding", bytes(64)))),
+        "an older key that names nobody": ("profile", _in_body(_set("formerly", others))),
         "a transport key of small order": ("profile", _in_body(_set("transport", one))),
         "a name of 65": ("profile", _in_body(_set("name", "é" * 65))),
         "a name with an escape character": ("profile", _in_body(_set("name", "\x1b[31m"))),
