@@ -56,7 +56,7 @@ check: setup
 	@$(BIN)/mypy --num-workers $(WORKERS)
 	@$(BIN)/lint-imports
 
-# PART=decisions|programs|instances|timing|counting|attesting|swarm|ladder|stopping|explore|repeats|looping|
+# PART=decisions|programs|instances|timing|counting|attesting|swarm|ladder|stopping|explore|repeats|loads|looping|
 # lanes|pipeline|records|syncing|peers|crowding|network|prompts, else all; figures are kept in docs/bench.json.
 bench: setup
 	@$(BIN)/python -m tools.bench $(PART)

@@ -16,6 +16,7 @@ from tools.bench.exploring import run_explore
 from tools.bench.instances import run_instances
 from tools.bench.ladder import run_ladder
 from tools.bench.lanes import run_lanes
+from tools.bench.loads import run_loads
 from tools.bench.looping import run_looping
 from tools.bench.network import FIGURES, run_network
 from tools.bench.peers import run_peers
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[Path], dict[str, object]]] = {
     "stopping": run_stopping,
     "explore": run_explore,
     "repeats": run_repeats,
+    "loads": run_loads,
     "looping": run_looping,
     "lanes": run_lanes,
     "pipeline": run_pipeline,

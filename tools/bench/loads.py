@@ -1,0 +1,224 @@
+"""What other programs on the machine do to trials: how often they cut runs off, and what is lost.
+
+`recorded` measures `tiny`'s baseline while so many other processes keep the processors busy. What
+that says is then played in trials of stacks that gain, of stacks that gain nothing and of one whose
+own load makes it slow, by the node's own rules; each beside the same trial on an idle machine.
+"""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from node.line.trial import Confirmation, MetricReading, next_of_confirmation
+from node.store.jobs import PlannedRun, StoredOutcome
+from protocol.rule import DEFAULT, trial_alpha
+from protocol.runs import CONTENDED, Role, Run
+from protocol.statistics import NoiseEstimate
+from protocol.units import to_nano
+from tests.node.examples import run as example_run
+from tests.trainer.runners import prepare_all
+from tools.bench.shares import holds, mean_of, share_of
+from trainer.runner import Runner
+from trainer.task_kinds import load_task
+
+LOADS: Final = (1, 4, 10)
+RUNS: Final = 30  # of each load
+TRIALS: Final = 1_000
+GAIN_SD: Final = 3.0  # of a stack that gains, so that most take more than the fewest pairs
+_SD: Final = 0.01
+_LEVEL: Final = 1.25
+_MOST_TRIALS: Final = 100  # of one stack: each follows ten minutes after the last
+_BUSY: Final = "while True: sum(i * i for i in range(100_000))"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What became of runs beside so many busy processes; `cut_off` took too long for that."""
+
+    load: int
+    seconds: float
+    runs: int
+    contended: int
+    cut_off: int
+    failed: int  # otherwise: the machine's load must not look like a fault of the source
+
+    @property
+    def cut_off_share(self) -> float:
+        return self.cut_off / self.runs
+
+
+def run_loads(_: Path, *, runs: int = RUNS, trials: int = TRIALS) -> dict[str, object]:
+    """Return what was recorded, and what it does to trials; also at far more than was recorded."""
+    found = [asyncio.run(recorded(load, runs)) for load in LOADS]
+    shares = {f"load_{one.load}": one.cut_off_share for one in found} | {"a_third_cut_off": 1 / 3}
+    return {
+        "processors": os.cpu_count(),
+        "recorded": {f"load_{one.load}": _told(one) for one in found},
+        "trials": {name: played(share, trials) for name, share in shares.items()},
+    }
+
+
+def _told(one: Recorded) -> dict[str, object]:
+    return {
+        "run_s": round(one.seconds, 2),
+        "contended": share_of(one.contended, one.runs),
+        "cut_off": share_of(one.cut_off, one.runs),
+        "failed": one.failed,
+    }
+
+
+async def recorded(load: int, runs: int) -> Recorded:
+    """Run `tiny`'s baseline beside so many busy processes."""
+    with tempfile.TemporaryDirectory() as folder, _busy(load):
+        task = load_task("tiny", data_dir=Path(folder))
+        data = prepare_all(task, data_dir=Path(folder), progress=lambda _what, _share: None)
+        runner = Runner(task, data, audit_key=os.urandom(32), patience_s=0.0)
+        runner.expect_no_more()
+        try:
+            await runner.calibrate(1)
+            split = os.urandom(32)
+            outcomes = [
+                (await runner.run(task.source, seed, split=split)).to_run("base", quoting=False)
+                for seed in range(2, runs + 2)
+            ]
+        finally:
+            await runner.close()
+    cut_off = sum(one.was_cut_off_by_others for one in outcomes)
+    found = Recorded(
+        load=load,
+        seconds=median((one.ms + one.serve_ms) / 1000 for one in outcomes),
+        runs=len(outcomes),
+        contended=sum(CONTENDED in one.flags for one in outcomes),
+        cut_off=cut_off,
+        failed=sum(one.status != "ok" for one in outcomes) - cut_off,
+    )
+    print(f"  {found}", file=sys.stderr, flush=True)
+    return found
+
+
+@contextmanager
+def _busy(count: int) -> Iterator[None]:
+    others = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
+
+
+def played(cut_off_share: float, trials: int) -> dict[str, object]:
+    """Play stacks of each kind on an idle machine and on one that cuts this share of runs off."""
+
+    def disturbed(chance: random.Random) -> bool:
+        return chance.random() < cut_off_share
+
+    gains = [_stack(seed, GAIN_SD, disturbed) for seed in range(trials)]
+    idle = [_stack(seed, GAIN_SD, lambda _: False) for seed in range(trials)]
+    nulls = [_stack(-1 - seed, 0.0, disturbed) for seed in range(trials)]
+    quiet = [_stack(-1 - seed, 0.0, lambda _: False) for seed in range(trials)]
+    slow = [_slow(disturbed, seed) for seed in range(trials)]
+    return {
+        "lost_to_load": sum(one.is_lost for one in gains),
+        "passed": share_of(sum(one.passed for one in gains), trials),
+        "passed_when_idle": share_of(sum(one.passed for one in idle), trials),
+        "trials_of_a_stack": mean_of([float(one.trials) for one in gains]),
+        "nulls_that_pass": share_of(sum(one.passed for one in nulls), trials),
+        "nulls_that_pass_when_idle": share_of(sum(one.passed for one in quiet), trials),
+        "intervals_that_hold": share_of(sum(one.holds for one in gains), trials),
+        "intervals_that_hold_when_idle": share_of(sum(one.holds for one in idle), trials),
+        "own_load_that_fails": share_of(sum(slow), trials),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """What became of a stack; `is_lost`: others on the machine decided it, or nobody ever did."""
+
+    passed: bool
+    is_lost: bool
+    holds: bool
+    trials: int
+
+
+def _stack(seed: int, gain_sd: float, is_cut_off: Callable[[random.Random], bool]) -> Stack:
+    """Try a stack until a trial of it says something, as `node.line.checkpoint` does."""
+    # What runs measure hangs on their seeds alone, whatever is cut off before.
+    figures, others = random.Random(f"figures {seed}"), random.Random(f"others {seed}")
+    for number in range(1, _MOST_TRIALS + 1):
+        ended = _trial(number, gain_sd, figures, lambda: is_cut_off(others))
+        if not ended.was_cut_off:
+            break
+    judged = ended.latest
+    return Stack(
+        passed=ended.move == "pass",
+        is_lost=ended.move == "unrunnable",
+        holds=judged is not None and holds(judged, gain_sd * _SD),
+        trials=number,
+    )
+
+
+def _trial(
+    number: int, gain_sd: float, figures: random.Random, is_cut_off: Callable[[], bool]
+) -> Confirmation:
+    policy = replace(DEFAULT, alpha=trial_alpha(number))
+    reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(_SD), policy=policy)
+    seeds = iter(range(1, 10_000))
+    runs: list[PlannedRun] = []
+    known: dict[tuple[str, int], float] = {}
+
+    def add(role: Role, seed: int) -> None:
+        level = _LEVEL - (gain_sd * _SD if role == "candidate" else 0.0)
+        value = known.setdefault((role, seed), figures.gauss(level, _SD))
+        ended = _cut_off() if is_cut_off() else example_run(to_nano(value))
+        runs.append(_planned(len(runs), role, replace(ended, seed=seed)))
+
+    while True:
+        ended = next_of_confirmation(runs, reading, needs_anchor=False)
+        if ended.move == "pair":
+            seed = next(seeds)
+            add("base", seed)
+            add("candidate", seed)
+        elif ended.move == "again" and (failed := ended.unfinished) is not None:
+            add("base" if failed.role == "base" else "candidate", failed.seed)
+        else:
+            return ended
+
+
+def _slow(is_cut_off: Callable[[random.Random], bool], seed: int) -> bool:
+    """Return whether a candidate that is slow by its own load fails, whatever became of its base.
+
+    Its own processes are no strangers: its runs are not flagged, whatever others do.
+    """
+    reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(_SD), policy=DEFAULT)
+    is_disturbed = is_cut_off(random.Random(f"others {seed}"))
+    base = _cut_off() if is_disturbed else example_run(to_nano(_LEVEL))
+    slow = replace(_cut_off(), flags=())
+    runs = [_planned(0, "base", base), _planned(1, "candidate", slow)]
+    told = next_of_confirmation(runs, reading, needs_anchor=False)
+    return told.move == "unrunnable" and not told.was_cut_off
+
+
+def _cut_off() -> Run:
+    failed = example_run(None, status="timeout", reason="too slow")
+    return replace(failed, flags=(CONTENDED,), serve_ms=0)
+
+
+def _planned(ordinal: int, role: Role, ended: Run) -> PlannedRun:
+    return PlannedRun(
+        job_id=1,
+        ordinal=ordinal,
+        role=role,
+        tree=bytes(32),
+        seed=ended.seed,
+        outcome=StoredOutcome(run=replace(ended, role=role), log_tail=""),
+    )
