@@ -3,12 +3,12 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
 from agent.source.edits import reapply
 from node.demo.cast import ARNODE, NETWORK, TASK, Actor, Cast, address_of, ended
@@ -16,11 +16,13 @@ from node.demo.liar import CLAIMED_SD, idle_patch
 from node.home.control import Message, call, is_running
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
 from node.networks.invites import write_invite
 from node.networks.known import create_network
 from node.settings.network_definition import Network
 from node.store.boards import BoardKey
-from node.store.jobs import LineKey
+from node.store.jobs import Job, LineKey
 from node.store.store import Store
 from node.terminal.progress import Progress
 from node.terminal.vocabulary import word
@@ -186,19 +188,18 @@ class _Story:
                 )
 
     def _look_at_verdicts(self, store: Store) -> None:
-        for job in store.jobs.closed_jobs(self._line, CatchUpStep):
-            step = job.step
-            name = next((name for name, tree in self._trees.items() if tree == step.theirs), None)
+        for tree, job, verdict in verdicts(store, self._line):
+            name = next((name for name, theirs in self._trees.items() if theirs == tree), None)
             if name is None or name in self.facts.verdicts:
                 continue
             runs = [run for run in store.jobs.runs_of(job.id) if run.outcome]
-            self.facts.verdicts[name] = step.verdict
+            self.facts.verdicts[name] = verdict
             self.facts.measured[name] = _gain(store, job.id)
             self._note(f"{name} judged")
-            adopted = "; the checker adopts it" if step.verdict in GAINS else ""
+            adopted = "; the checker adopts it" if verdict in GAINS else ""
             self._say(
                 f"the checker ran the {name}'s patch itself, {len(runs)} runs in pairs on its own "
-                f"secret text: {self.facts.measured[name]:+.4f}, {word(step.verdict)}{adopted}"
+                f"secret text: {self.facts.measured[name]:+.4f}, {word(verdict)}{adopted}"
             )
 
     def _compare_boards(self) -> None:
@@ -242,6 +243,23 @@ class _Story:
     def _say(self, text: str) -> None:
         self._told_s = time.monotonic()
         self._tell(f"{self._told_s - self._started_s:4.0f} s  {text}")
+
+
+def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str]]:
+    """Yield others' trees that were judged on a line, by which job, and its verdict.
+
+    A claim that leads by little is tried like an own idea; if it is kept, its stack is judged.
+    """
+    for job in store.jobs.closed_jobs(line, CatchUpStep):
+        yield job.step.theirs, job, job.step.verdict
+    trials = {job.step.tree: job for job in store.jobs.closed_jobs(line, CheckpointStep)}
+    for tried in store.jobs.closed_jobs(line, ExperimentStep):
+        trial = trials.get(tried.step.tree)
+        for patch in filter(None, map(store.records.patch, tried.step.claims)):
+            if tried.step.decision not in ("kept", "rebased"):
+                yield patch.tree, tried, "unconfirmed"
+            elif trial and (measured := trial.step.measured) and not measured.says_nothing:
+                yield patch.tree, trial, "confirmed" if trial.step.passed else "unconfirmed"
 
 
 def _idea(task: Task) -> Source:

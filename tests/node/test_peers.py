@@ -8,6 +8,7 @@ import pytest
 
 from node.claims.authors import author_rates
 from node.claims.choosing import Peers
+from node.demo.story import verdicts
 from node.home.home import Home
 from node.home.people import People, read_people
 from node.line.catch_up import CatchUpStep
@@ -90,6 +91,28 @@ def peer_trials(bench: Bench) -> list[ExperimentStep]:
     jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     steps = [job.step for job in jobs]
     return [step for step in steps if step.proposer == PEER]
+
+
+@pytest.mark.parametrize(
+    ("claim_sd", "gain_sd", "is_caught_up", "verdict"),
+    [
+        (6.0, 6.0, True, "confirmed"),
+        (2.0, 6.0, False, "confirmed"),
+        (2.0, 0.0, False, "unconfirmed"),
+    ],
+)
+def test_the_demo_tells_what_came_of_a_claim_however_it_was_tried(
+    bench: Bench, ada: Stranger, claim_sd: float, gain_sd: float, is_caught_up: bool, verdict: str
+) -> None:
+    """One that leads by little is no tree to catch up with, but an idea like the own ones."""
+    theirs = rated("0.5")
+    ada.claims(theirs, claim_sd)
+    truly(bench, theirs, gain_sd)
+    bench.ideas = 0
+    work(bench)
+    assert bool(catch_ups(bench)) is is_caught_up
+    told = [(tree, said) for tree, _, said in verdicts(bench.store, LINE)]
+    assert told == [(theirs.tree, verdict)]
 
 
 def test_a_newcomer_catches_up_with_the_best_tree_and_adopts_it(
