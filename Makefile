@@ -35,12 +35,9 @@ demo: setup
 # The checks come first: beside the tests they would take a core from them.
 test: check suite
 
-# WORKERS files at a time, the longest first (tests/longest_first.py). ARGS go to pytest. What fails is
-# run once more, alone: seconds of CPU, which ceilings are made of, stretch where tests are a crowd.
+# WORKERS files at a time, the longest first (tests/longest_first.py). ARGS go to pytest.
 suite: setup
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS) || \
-	  { test $$? = 1 || exit 1; echo "What failed is run once more, alone:"; \
-	    $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The tests nearest to what was changed, in three minutes at most. ARGS=--since=COMMIT, or paths.
 quick: setup
