@@ -52,3 +52,11 @@ def test_several_blocks_share_a_limit_that_was_put_off() -> None:
 
     with pytest.raises(RunFailed):
         asyncio.run(work())
+
+
+@pytest.mark.parametrize(("share", "times"), [(0.0, 1.0), (0.5, 2.0), (0.8, 5.0), (1.0, 8.0)])
+def test_the_limit_is_reached_as_many_times_as_late_as_strangers_slow_it(
+    share: float, times: float
+) -> None:
+    watch = Stopwatch(0.2, "an instance", strangers_share=lambda: share)
+    assert watch._end(100.0) == pytest.approx(100.0 + 0.2 * (times - 1))
