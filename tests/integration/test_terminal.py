@@ -31,9 +31,12 @@ class Terminal:
     def __init__(self, home: Path, *words: str) -> None:
         self._ours, theirs = pty.openpty()
         self.resize(30, 100)
+        env = environment(home, {"TERM": "xterm-256color"})
+        for name in ("COLUMNS", "LINES"):  # they would say how large the window is, for good
+            env.pop(name, None)
         self._process = subprocess.Popen(
             ["setsid", "--ctty", *COMMAND, *words],
-            env=environment(home, {"TERM": "xterm-256color"}),
+            env=env,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
