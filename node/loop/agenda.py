@@ -40,6 +40,7 @@ from node.loop.session_plan import (
     runs_to_keep,
 )
 from node.store.jobs import Job, PlannedRun
+from protocol.rule import policy_of
 from trainer.measuring.host_load import LOOKED_S, Idle
 
 _MORE: Final = "`arnode try` measures your own edit, `start --agent` asks a model for more"
@@ -180,6 +181,7 @@ class Agenda:
         return self.plan.trial_s(
             self._exploring.gain_sd,
             needs_anchor=line.verified != self._baseline,
+            most_pairs=policy_of(self._ledger.style, self._policy).max_pairs,
             pairs_done=len(under_way.pairs) if under_way else 0,
         )
 

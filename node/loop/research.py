@@ -122,7 +122,7 @@ class Research:
         self._wake.set()
 
     def interrupt(self, *, at_checkpoint: bool = False) -> None:
-        """Do as `stop` does, for whoever sits in front of it: again ends it now."""
+        """Stop as `stop` does, after a Ctrl-C; a second one ends the session at once."""
         self.is_interrupted = True
         self.stop(at_checkpoint=at_checkpoint)
 

@@ -225,20 +225,23 @@ class SessionPlan:
         return is_early_trial_worth_it(keeps, gain_sd, runs_left=runs_left, pairs=self._pairs)
 
     def trial_s(
-        self, gain_sd: float, *, needs_anchor: bool, pairs_done: int
+        self, gain_sd: float, *, needs_anchor: bool, most_pairs: int, pairs_done: int
     ) -> tuple[float, float] | None:
         """Return how long a trial takes from now on, at least and at most; None before a first run.
 
-        A gain as large as an early trial wants passes with the fewest pairs.
+        A gain as large as an early trial wants passes with the fewest pairs; `most_pairs`: no trial
+        of this task has more.
         """
         if self.run_s is None:
             return None
-        most = self._pairs if gain_sd >= _EARLY_GAIN_SD else DEFAULT.max_pairs
-        runs = [
-            runs_of_checkpoint(needs_anchor=needs_anchor, pairs=max(1, pairs - pairs_done))
-            for pairs in (self._pairs, max(self._pairs, most))
-        ]
-        return runs[0] * self.run_s, runs[1] * self.run_s
+        fewest = min(self._pairs, most_pairs)
+        most = fewest if gain_sd >= _EARLY_GAIN_SD else most_pairs
+        least_s, most_s = (
+            self.run_s
+            * runs_of_checkpoint(needs_anchor=needs_anchor, pairs=max(1, pairs - pairs_done))
+            for pairs in (fewest, most)
+        )
+        return least_s, most_s
 
     def is_time_to_judge(self, *, needs_anchor: bool) -> bool:
         """Say whether its checkpoint begins now, if there is anything to judge."""
@@ -265,7 +268,7 @@ def runs_to_keep(style: Style) -> int:
 
 def runs_of_checkpoint(*, needs_anchor: bool, pairs: int = ANCHOR_PAIRS) -> int:
     """Return the fewest runs in which a stack is adopted: boards want the baseline beside it."""
-    return 2 * pairs + (ANCHOR_PAIRS if needs_anchor else 0)
+    return 2 * pairs + (min(ANCHOR_PAIRS, pairs) if needs_anchor else 0)
 
 
 def is_time_to_judge(
