@@ -120,10 +120,10 @@ def show_key(as_json: bool) -> None:
 @key.command("renew")
 @json_option()
 def renew_key(as_json: bool) -> None:
-    """Make a new key that names the old one, which is kept beside it.
+    """Replace this node's key. The new key names the old one, whose file is kept.
 
-    For a key that signed two records under one number, or that somebody else may have. What is
-    measured from now on is signed by the new one; what the old one signed stays its own.
+    Use it when the key gave one number to two records, or when somebody else may have it. From now
+    on the new key signs; records of the old key stay the old key's.
     """
     home = Home.here()
     with home.lock():

@@ -52,9 +52,12 @@ class LastTrial:
         return True
 
     def _read(self) -> None:
-        key = os.read(sys.stdin.fileno(), 1).lower()
-        if key in (b"y", b"n", b"\r", b"\n", b""):  # the last: the terminal went away
-            self._end(is_wanted=key == b"y" or (key in (b"\r", b"\n") and self._means_yes))
+        usual = self._means_yes
+        # Nothing to read: the terminal went away.
+        answers = {b"y": True, b"n": False, b"\r": usual, b"\n": usual, b"": False}
+        is_wanted = answers.get(os.read(sys.stdin.fileno(), 1).lower())
+        if is_wanted is not None:
+            self._end(is_wanted=is_wanted)
 
     def _end(self, *, is_wanted: bool) -> None:
         self.close()

@@ -303,13 +303,16 @@ def metric_of(body: ResultBody) -> int | None:
 
 
 def loss_from(body: ResultBody, metric: int | None, base_metric: int | None) -> int | None:
-    """Return a metric less that of the base: what it was compared with when it was decided, else
-    that of the base's runs beside it, else the one that is known."""
-    beside = [run.metric_nano for run in body.runs if run.role == "base"]
+    """Return a metric minus its base's.
+
+    The base's metric is the level that the result records, else the mean of the base runs in it,
+    else `base_metric`.
+    """
+    base_runs = [run.metric_nano for run in body.runs if run.role == "base"]
     if body.level_nano is not None:
         base_metric = body.level_nano
-    elif beside:
-        base_metric = _mean(beside)
+    elif base_runs:
+        base_metric = _mean(base_runs)
     return None if metric is None or base_metric is None else metric - base_metric
 
 

@@ -9,7 +9,6 @@ import struct
 import subprocess
 import termios
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,13 +42,19 @@ class Terminal:
         )
         os.close(theirs)
         self.shown = b""
+        self._changed, self._has_ended = threading.Condition(), False
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):  # the other end is closed
             while more := os.read(self._ours, 65_536):
-                self.shown += more
+                with self._changed:
+                    self.shown += more
+                    self._changed.notify_all()
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
 
     def resize(self, rows: int, columns: int) -> None:
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -62,21 +67,23 @@ class Terminal:
         return bool(termios.tcgetattr(self._ours)[3] & termios.ECHO)
 
     def wait_for(self, pattern: str, *, after: int = 0) -> None:
-        ends_s = time.monotonic() + PATIENCE_S
-        while not re.search(pattern, self._text[after:]):
-            assert time.monotonic() < ends_s, f"no {pattern} in\n{self._text[after:]}"
-            assert self._process.poll() is None, self._text
-            time.sleep(0.1)
+        def is_there() -> bool:
+            return re.search(pattern, self.text[after:]) is not None
+
+        with self._changed:
+            self._changed.wait_for(lambda: is_there() or self._has_ended, PATIENCE_S)
+        assert is_there(), f"no {pattern} in\n{self.text[after:]}"
+        assert self._process.poll() is None, self.text
 
     @property
-    def _text(self) -> str:
+    def text(self) -> str:
         return self.shown.decode(errors="replace")
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; return its exit code and all that it printed."""
         code = self._process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
-        return code, self._text
+        return code, self.text
 
     def close(self) -> None:
         self._process.kill()
@@ -114,7 +121,6 @@ def test_ctrl_c_asks_whether_what_was_kept_is_to_be_verified(
     terminal.press(CTRL_C)
     terminal.wait_for(ASKED)
     terminal.press(b"x")  # answers nothing
-    time.sleep(0.5)
     terminal.press(answer)
     code, _ = terminal.end()
     assert code == 0
@@ -136,6 +142,6 @@ def test_a_second_ctrl_c_ends_it_at_once(home: Home, terminal: Terminal) -> None
 
 def test_nothing_of_a_wider_window_stays(terminal: Terminal) -> None:
     terminal.wait_for("baseline")
-    before = len(terminal.shown.decode(errors="replace"))
+    before = len(terminal.text)
     terminal.resize(30, 60)
     terminal.wait_for(re.escape("\x1b[2J\x1b[H"), after=before)

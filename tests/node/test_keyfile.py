@@ -124,7 +124,7 @@ def test_a_damaged_word_of_an_older_key_is_an_error(home: Home, line: str) -> No
 
 
 def test_work_goes_on_under_a_new_key(home: Home, store: Store) -> None:
-    """What was measured stays, the profile names the old key, and numbers begin anew."""
+    """Results stay, the profile names the old key, and record numbers start again at 0."""
     load_keys(home)
     line = with_baseline(home, store).known_line
     renew_keys(home)

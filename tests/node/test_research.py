@@ -96,7 +96,7 @@ def test_a_gain_is_kept_checkpointed_at_the_sessions_end_and_adopted(bench: Benc
 
 
 def test_a_gain_is_the_figure_that_decided_wherever_it_is_told(bench: Bench) -> None:
-    """What its base last measured in a record of its own is another figure than its level."""
+    """A base's level differs from the metric in the last record of that base."""
     bench.runner.outcomes = dict([better("0.201"), better("0.203")])
     bench.goal = Goal(max_experiments=12)
     settled(bench.research().run())

@@ -1,8 +1,8 @@
-"""What other programs on the machine do to trials: how often they cut runs off, and what is lost.
+"""How other programs on the machine affect trials: how many runs they cut off, what that costs.
 
-`recorded` measures `tiny`'s baseline while so many other processes keep the processors busy. What
-that says is then played in trials of stacks that gain, of stacks that gain nothing and of one whose
-own load makes it slow, by the node's own rules; each beside the same trial on an idle machine.
+`recorded` runs `tiny`'s baseline next to 1, 4 and 10 busy processes and counts the runs that were
+cut off. `played` then simulates trials in which that share of runs is cut off, by the node's own
+rules: of stacks that gain, of stacks that do not, and of a candidate that is slow by its own load.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -42,14 +43,14 @@ _BUSY: Final = "while True: sum(i * i for i in range(100_000))"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What became of runs beside so many busy processes; `cut_off` took too long for that."""
+    """How runs ended next to `load` busy processes; `cut_off`: too slow because of those."""
 
     load: int
     seconds: float
     runs: int
     contended: int
     cut_off: int
-    failed: int  # otherwise: the machine's load must not look like a fault of the source
+    failed: int  # for another reason, of which there should be none
 
     @property
     def cut_off_share(self) -> float:
@@ -77,7 +78,7 @@ def _told(one: Recorded) -> dict[str, object]:
 
 
 async def recorded(load: int, runs: int) -> Recorded:
-    """Run `tiny`'s baseline beside so many busy processes."""
+    """Run `tiny`'s baseline next to `load` busy processes."""
     with tempfile.TemporaryDirectory() as folder, _busy(load):
         task = load_task("tiny", data_dir=Path(folder))
         data = prepare_all(task, data_dir=Path(folder), progress=lambda _what, _share: None)
@@ -117,16 +118,10 @@ def _busy(count: int) -> Iterator[None]:
 
 
 def played(cut_off_share: float, trials: int) -> dict[str, object]:
-    """Play stacks of each kind on an idle machine and on one that cuts this share of runs off."""
-
-    def disturbed(chance: random.Random) -> bool:
-        return chance.random() < cut_off_share
-
-    gains = [_stack(seed, GAIN_SD, disturbed) for seed in range(trials)]
-    idle = [_stack(seed, GAIN_SD, lambda _: False) for seed in range(trials)]
-    nulls = [_stack(-1 - seed, 0.0, disturbed) for seed in range(trials)]
-    quiet = [_stack(-1 - seed, 0.0, lambda _: False) for seed in range(trials)]
-    slow = [_slow(disturbed, seed) for seed in range(trials)]
+    """Play stacks of each kind where this share of runs is cut off, and where none is."""
+    gains, idle = (_stacks(GAIN_SD, share, trials) for share in (cut_off_share, 0.0))
+    nulls, quiet = (_stacks(0.0, share, trials) for share in (cut_off_share, 0.0))
+    slow = [_slow(cut_off_share, seed) for seed in range(trials)]
     return {
         "lost_to_load": sum(one.is_lost for one in gains),
         "passed": share_of(sum(one.passed for one in gains), trials),
@@ -142,7 +137,7 @@ def played(cut_off_share: float, trials: int) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """What became of a stack; `is_lost`: others on the machine decided it, or nobody ever did."""
+    """How a stack ended; `is_lost`: every trial lost runs to other programs, so none decided."""
 
     passed: bool
     is_lost: bool
@@ -150,12 +145,18 @@ class Stack:
     trials: int
 
 
-def _stack(seed: int, gain_sd: float, is_cut_off: Callable[[random.Random], bool]) -> Stack:
+@cache  # those of an idle machine are asked for with each share
+def _stacks(gain_sd: float, cut_off_share: float, trials: int) -> tuple[Stack, ...]:
+    """Return how so many stacks of this gain end."""
+    return tuple(_stack(f"{gain_sd} {seed}", gain_sd, cut_off_share) for seed in range(trials))
+
+
+def _stack(seed: str, gain_sd: float, cut_off_share: float) -> Stack:
     """Try a stack until a trial of it says something, as `node.line.checkpoint` does."""
-    # What runs measure hangs on their seeds alone, whatever is cut off before.
+    # Two sources: what a run measures must not depend on what was cut off before it.
     figures, others = random.Random(f"figures {seed}"), random.Random(f"others {seed}")
     for number in range(1, _MOST_TRIALS + 1):
-        ended = _trial(number, gain_sd, figures, lambda: is_cut_off(others))
+        ended = _trial(number, gain_sd, figures, lambda: others.random() < cut_off_share)
         if not ended.was_cut_off:
             break
     judged = ended.latest
@@ -194,13 +195,13 @@ def _trial(
             return ended
 
 
-def _slow(is_cut_off: Callable[[random.Random], bool], seed: int) -> bool:
+def _slow(cut_off_share: float, seed: int) -> bool:
     """Return whether a candidate that is slow by its own load fails, whatever became of its base.
 
-    Its own processes are no strangers: its runs are not flagged, whatever others do.
+    The load is the candidate's own, so its runs are not flagged as contended.
     """
     reading = MetricReading(sign=1, noise=NoiseEstimate.from_class(_SD), policy=DEFAULT)
-    is_disturbed = is_cut_off(random.Random(f"others {seed}"))
+    is_disturbed = random.Random(f"others {seed}").random() < cut_off_share
     base = _cut_off() if is_disturbed else example_run(to_nano(_LEVEL))
     slow = replace(_cut_off(), flags=())
     runs = [_planned(0, "base", base), _planned(1, "candidate", slow)]

@@ -1,4 +1,4 @@
-"""Trials beside other programs: what they cut off decides nothing."""
+"""Simulated trials on a busy machine: a run that other programs cut off decides nothing."""
 
 from typing import Any
 

@@ -82,10 +82,7 @@ def test_a_planted_fault_is_found_by_its_name(
 @pytest.mark.soak
 @pytest.mark.parametrize(
     "sound",
-    [
-        Planted(judge=CLEAN),
-        *(pytest.param(one, marks=pytest.mark.soak) for one in (REPAIRED, LINES, SPOKEN)),
-    ],
+    [Planted(judge=CLEAN), REPAIRED, LINES, SPOKEN],
     ids=["values", "repaired", "lines", "spoken"],
 )
 def test_a_judge_without_a_fault_has_none(sound: Planted, tmp_path: Path) -> None:
