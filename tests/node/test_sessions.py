@@ -32,7 +32,7 @@ from node.loop.session_plan import (
 from node.store.jobs import Job, StoredOutcome
 from node.store.store import Store
 from node.terminal.durations import duration_text, parse_duration, parse_hours
-from protocol.rule import trial_alpha
+from protocol.rule import DEFAULT, policy_of, trial_alpha
 from protocol.runs import Env
 from protocol.styles import RUNS, Style
 from protocol.units import NANO
@@ -195,6 +195,31 @@ def test_the_nearer_end_counts_and_a_night_is_what_is_left_of_it(time: Time) -> 
     assert plan.left_s == 2.5 * 3600
     time.now_s = 8 * 3600.0
     assert plan.is_over
+
+
+@pytest.mark.parametrize(
+    ("style", "gain_sd", "runs", "beside_the_baseline"),
+    [
+        (RUNS, 9.0, (8, 8), (12, 12)),
+        (RUNS, 1.0, (8, 40), (12, 44)),
+        (Style(name="exact"), 1.0, (2, 2), (3, 3)),
+        (Style.drawing(32), 1.0, (26, 58), (30, 62)),
+    ],
+)
+def test_a_last_trial_takes_as_long_as_its_task_needs_pairs(
+    time: Time,
+    style: Style,
+    gain_sd: float,
+    runs: tuple[int, int],
+    beside_the_baseline: tuple[int, int],
+) -> None:
+    plan = SessionPlan(Goal(), now=time.now, clock_s=time, pairs=fewest_pairs(style))
+    most = policy_of(style, DEFAULT).max_pairs
+    assert plan.trial_s(gain_sd, needs_anchor=False, most_pairs=most, pairs_done=0) is None
+    plan.took(1.0)
+    for needs_anchor, expected in ((False, runs), (True, beside_the_baseline)):
+        takes = plan.trial_s(gain_sd, needs_anchor=needs_anchor, most_pairs=most, pairs_done=0)
+        assert takes == expected
 
 
 def test_a_late_turn_is_planned_as_part_of_the_session_that_it_ends(time: Time) -> None:
