@@ -64,8 +64,22 @@ async def serving(site: Site, listener: Listener) -> AsyncIterator[Served]:
         loop = asyncio.get_running_loop()
         for one in listener.sockets:
             server = await loop.create_server(door, sock=one.dup())
-            stack.callback(server.close)
+            stack.push_async_callback(_close, server)
         for work in (events.run(), door.run()):
             stack.callback(asyncio.create_task(work).cancel)
         stack.callback(events.end)
         yield Served(site=site, listener=listener)
+
+
+async def _close(server: asyncio.Server) -> None:
+    """Accept nothing more, and close once what was accepted in this turn has its protocol.
+
+    Python 3.11 would leave such a connection open, with nobody to answer on it.
+    """
+    loop = asyncio.get_running_loop()
+    for one in server.sockets:
+        loop.remove_reader(one.fileno())
+    try:
+        await asyncio.sleep(0)
+    finally:
+        server.close()

@@ -2,12 +2,13 @@
 
 import asyncio
 import errno
+import gc
 import json
 import os
 import socket
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -201,6 +202,24 @@ def test_each_run_has_a_host_name_of_its_own_for_browsers(home: Home) -> None:
         assert len(names) == 2
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_connection_that_comes_while_the_page_closes_is_closed_too(
+    home: Home, turns: int
+) -> None:
+    async def work() -> socket.socket:
+        async with asyncio.timeout(20), visiting(home) as visitor:
+            late = socket.create_connection(("127.0.0.1", visitor.served.port))
+            for _ in range(turns):  # of the loop: taken, given a protocol, answered
+                await asyncio.sleep(0)
+        return late
+
+    with asyncio.run(work()) as late:
+        gc.collect()  # what was left open is told here
+        late.settimeout(20)
+        with suppress(ConnectionResetError):
+            assert late.recv(1) == b""
 
 
 def _absent(*hosts: str) -> Callable[[str, int], socket.socket]:
