@@ -1,35 +1,26 @@
-"""What is run next on a line: the queue in the store, then whatever has its turn.
+"""What is run next on a line: the first of `RULES` that has an answer says it.
 
 Knows nothing of how runs are run. Whatever it opens is in the store before its first run starts.
 """
 
-import math
-import time
 from collections.abc import Callable, Collection
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from agent.proposal import Left
 from node.claims.choosing import Peers
 from node.home.clock import passing_s
 from node.ladder.promotion import Promotion
-from node.line.ablation import open_ablation
 from node.line.anew import has_bank
 from node.line.attempts import Attempt, attempt_of
-from node.line.attestation import open_attestation
-from node.line.bank import BankStep, open_bank
-from node.line.branch import BranchStep, kept_in
 from node.line.carried import open_carried
-from node.line.checkpoint import open_checkpoint, rests_s
+from node.line.checkpoint import open_checkpoint
 from node.line.desk import Desk
 from node.line.drift import is_head_failing, is_in_doubt
-from node.line.experiment import open_experiment
-from node.line.idea import Idea
 from node.line.job_kinds import HEAD_TRIALS, KINDS
-from node.line.remeasure import open_remeasure
-from node.line.spending import open_trial
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
+from node.loop.judging import Judging
+from node.loop.openings import Asked, Openings
 from node.loop.session_plan import (
     Goal,
     Opening,
@@ -40,10 +31,18 @@ from node.loop.session_plan import (
     runs_to_keep,
 )
 from node.store.jobs import Job, PlannedRun
-from protocol.rule import policy_of
 from trainer.measuring.host_load import LOOKED_S, Idle
 
 _MORE: Final = "`arnode try` measures your own edit, `start --agent` asks a model for more"
+
+
+class Answer(NamedTuple):
+    """The run to start now; None: nothing, until one of those that are under way has ended."""
+
+    run: PlannedRun | None
+
+
+WAIT: Final = Answer(None)
 
 
 class Agenda:
@@ -83,35 +82,29 @@ class Agenda:
         self._exploring = exploring
         self._peers = peers
         self._promotion = promotion
-        self._has_company = has_company
         self._waits_for = waits_for
         self._idle = idle
         self._is_on_battery = is_on_battery
-        self._running: Collection[tuple[int, int]] = ()
-        self._is_foreign_barred = False
         self._is_settling = False  # after a trial, until what went on beside it has ended
         self._makes_way = False
-        pairs = fewest_pairs(self._ledger.style)
-        tries = runs_to_keep(self._ledger.style)
+        style = self._ledger.style
+        pairs, tries = fewest_pairs(style), runs_to_keep(style)
         self.plan = SessionPlan(goal, now=now, clock_s=clock_s, pairs=pairs, tries=tries)
-        self._checkpoint_wanted = False
-        self._are_experiments_judged = False  # those of a session of so many
-        self._ends_at_checkpoint = False
-        self._baseline = desk.session.task.manifest.baseline_tree
-        self._is_waiting = False
-        self._opened = 0
+        self.judging = Judging(
+            desk=desk, ideas=ideas, exploring=exploring, goal=goal, plan=self.plan
+        )
+        self._openings = Openings(
+            desk=desk,
+            ideas=ideas,
+            exploring=exploring,
+            peers=peers,
+            plan=self.plan,
+            has_company=has_company,
+        )
+        self._told_after = -1  # ideas: that none is left
         self._wanted: set[bytes] = set()  # canonical ASTs of what was handed in
         self._wanted_jobs: set[int] = set()
         self._is_judged_at_last = False  # in a session on demand
-
-    @property
-    def left(self) -> Left:
-        """What is left of the session; None of what has no end."""
-        left_s, most = self.plan.left_s, self.goal.max_experiments
-        return Left(
-            seconds=None if math.isinf(left_s) else left_s,
-            experiments=None if most is None else max(0, most - self._opened),
-        )
 
     def want(self, mark: bytes) -> None:
         """Do not end a session on demand before the source with this canonical AST is decided."""
@@ -141,11 +134,10 @@ class Agenda:
 
     def begin(self) -> None:
         """Tell the plan what this session finds, before its first run."""
+        line, bank_size = self._ledger.line, self._policy.bank_size
         if not self._store.jobs.open_jobs(self._ledger.key, *HEAD_TRIALS):
-            baseline, bank_size = self._baseline, self._policy.bank_size
-            self.plan.begin(
-                Opening.of(self._ledger.line, baseline_tree=baseline, bank_size=bank_size)
-            )
+            baseline = self._desk.session.task.manifest.baseline_tree
+            self.plan.begin(Opening.of(line, baseline_tree=baseline, bank_size=bank_size))
 
     def took(self, run_s: float) -> None:
         """Take note of what a run took, and say so if this session is too short for such."""
@@ -161,29 +153,6 @@ class Agenda:
         self._idle = None
         self._is_on_battery = lambda: False
         return self._judge_and_end()
-
-    def _judge_and_end(self) -> bool:
-        if self._ledger.line and self._exploring.may_be_judged(is_asked=True):
-            self._checkpoint_wanted = self._ends_at_checkpoint = True
-            self._activity.say("stopping after a checkpoint of the working line")
-        else:
-            self.is_over = True
-            self._activity.say("stopping after the run at hand")
-        return self._ends_at_checkpoint
-
-    @property
-    def trial_s(self) -> tuple[float, float] | None:
-        """How long judging the working line takes now, at least and at most; None: it is not."""
-        line = self._ledger.line
-        if line is None or self.stack_rests_s or not self._exploring.may_be_judged(is_asked=True):
-            return None
-        under_way = self._activity.confirmation
-        return self.plan.trial_s(
-            self._exploring.gain_sd,
-            needs_anchor=line.verified != self._baseline,
-            most_pairs=policy_of(self._ledger.style, self._policy).max_pairs,
-            pairs_done=len(under_way.pairs) if under_way else 0,
-        )
 
     def attempt_of(self, mark: bytes) -> Attempt | None:
         """Return what came of the source with this canonical AST, None while that is open."""
@@ -209,161 +178,159 @@ class Agenda:
         is_foreign_barred: bool = False,
         passing_over: Collection[int] = (),
     ) -> PlannedRun | None:
-        """Return the run to start now; None to wait for one of those that are `running`.
+        """Return the run to start now, None to wait for one of those under way (see `Asked`)."""
+        return self._answer(Asked([], running, has_lanes, is_foreign_barred, passing_over))
 
-        These are told by their job and ordinal. `has_lanes`: runs stand beside each other.
-        `is_foreign_barred`: it is to be of no stranger's code, as another one is. `passing_over`:
-        of none of these jobs, which wait for their lane.
-        """
-        self._running, self._is_foreign_barred = running, is_foreign_barred
-        if self.plan.is_over:  # whatever is open: it goes on in the next session
-            self.is_over = True
-            return None
-        jobs = self._store.jobs.open_jobs(self._ledger.key, *KINDS)
-        bank_size = self._policy.bank_size
-        jobs = [job for job in jobs if has_bank(self._ledger, job, bank_size)]
+    def _answer(self, asked: Asked) -> PlannedRun | None:
+        jobs = [
+            job
+            for job in self._store.jobs.open_jobs(self._ledger.key, *KINDS)
+            if has_bank(self._ledger, job, self._policy.bank_size)
+        ]
         jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
-        for job in jobs:
-            if job.id not in passing_over and (run := self._unfinished(job)):
-                return run
-        line = self._ledger.line
-        if line is None:
-            return None
-        if self._makes_way:
-            self.is_over = not jobs
-            return None
-        if any(job.step.IS_EXCLUSIVE for job in jobs):
-            self._is_settling = True
-            return self._open_beside(jobs) if has_lanes else None
-        if self._is_settling and jobs and (self._peers or is_in_doubt(self._ledger)):
-            return None
-        self._is_settling = False
-        if is_head_failing(self._ledger):
-            if jobs:
-                return None
-            if run := self._open_remeasure():
-                self._checkpoint_wanted = bool(line.stack)  # that waits for it
-                return run
-            line = self._ledger.known_line  # nothing vouched for the head: it is replaced
-        if self._is_judged_at_last and self._is_all_answered():
-            self._is_judged_at_last, self._checkpoint_wanted = False, True
-        if self._is_checkpoint_due():
-            is_last = self._ends_at_checkpoint or self._are_all_opened
-            if jobs and (is_last or self._peers or not has_lanes):
-                return None
-            return self._open_peers_stack() or self._open_checkpoint()
-        if self._ends_at_checkpoint or self._is_all_answered():
-            self.is_over = self._ends_at_checkpoint or not jobs
-            return None
-        may_doubt = not (jobs or self.goal.is_on_demand) and self._exploring.is_at_head
-        if may_doubt and (run := self._open_remeasure()):
-            return run
-        if run := self._open_peers_claim(is_busy=bool(jobs)):
-            return run
-        if run := self._open_bank(jobs):
-            return run
-        # Without a bank there is nothing to screen against.
-        if not line.bank_nano:
-            return None
-        is_asked = not self.goal.is_on_demand or self._wanted
-        if is_asked and (idea := self._ideas.submitted(self._wanted)):
-            return self._open(idea)
-        if idea := self._ideas.carried(self._activity.say, is_foreign_barred=is_foreign_barred):
-            return self._open(idea)
-        if self.goal.is_on_demand:
-            if self._is_all_answered():  # just now, as the last of what is carried did not fit
-                return self.next_run(
-                    running,
-                    has_lanes=has_lanes,
-                    is_foreign_barred=is_foreign_barred,
-                    passing_over=passing_over,
-                )
-            return None
-        if idea := self._ideas.again():
-            return self._open(idea, is_new=False)
-        if self._are_all_opened:
-            self.is_over = not jobs
-            return None
-        while self._promotion and (step := self._promotion.best()):
-            open_carried(self._ledger, step)
-            if idea := self._ideas.carried(self._activity.say, is_foreign_barred=is_foreign_barred):
-                return self._open(idea)
-        if self._exploring.is_due:
-            return None if jobs else self._open_next() or self._open_experiment()
-        return self._open_experiment()
+        now = asked._replace(jobs=jobs)
+        return next((found.run for rule in RULES if (found := rule(self, now))), None)
 
-    def _unfinished(self, job: Job[Any]) -> PlannedRun | None:
-        """Return a planned run that nobody is at, also one that a kill cut short, with its seed."""
-        own = self._ledger.publication.author
-        for run in self._store.jobs.open_runs_of(job.id):
-            is_barred = self._is_foreign_barred and job.step.is_foreign(run, own)
-            if (run.job_id, run.ordinal) not in self._running and not is_barred:
-                return run
+    # The rules, in their order: each answers, or leaves it to the next
+
+    def end_with_the_clock(self, _asked: Asked) -> Answer | None:
+        """A session ends when its time is up; what is open goes on in the next one."""
+        if not self.plan.is_over:
+            return None
+        self.is_over = True
+        return WAIT
+
+    def finish_what_is_open(self, asked: Asked) -> Answer | None:
+        """A run that was planned goes first, also one that a kill cut short."""
+        found = (
+            self._openings.unfinished(job, asked)
+            for job in asked.jobs
+            if job.id not in asked.passing_over
+        )
+        return next((Answer(run) for run in found if run), None)
+
+    def await_the_baseline(self, _asked: Asked) -> Answer | None:
+        """There is no line before its baseline was measured."""
+        return None if self._ledger.line else WAIT
+
+    def make_way_for_others(self, asked: Asked) -> Answer | None:
+        """Whoever wants the machine for another session gets it once what is open is decided."""
+        if not self._makes_way:
+            return None
+        self.is_over = not asked.jobs
+        return WAIT
+
+    def explore_beside_a_trial(self, asked: Asked) -> Answer | None:
+        """While a trial of the line is open, own experiments go on, where it lets them."""
+        if not any(job.step.IS_EXCLUSIVE for job in asked.jobs):
+            return None
+        self._is_settling = True
+        if not asked.has_lanes or self.goal.is_on_demand or self.judging.is_last:
+            return WAIT
+        return Answer(None if self.plan.are_all_begun else self._openings.beside_a_trial(asked))
+
+    def settle_after_a_trial(self, asked: Asked) -> Answer | None:
+        """What went on beside it ends before peers' claims or a head in doubt have their turn."""
+        if self._is_settling and asked.jobs and (self._peers or is_in_doubt(self._ledger)):
+            return WAIT
+        self._is_settling = False
         return None
 
-    def _is_checkpoint_due(self) -> bool:
-        line = self._ledger.known_line
-        if not line.stack:
-            return False
-        elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
-        is_asked = (
-            kept_in(self._store, line.stack) >= self._policy.keeps_per_checkpoint
-            or self._checkpoint_wanted
-            or elapsed_h >= self._policy.checkpoint_hours
-            or self.plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
-            or self._is_time_to_judge_all
-            or self._is_time_to_tell
-            or self._is_early_trial_worth_it
-            or (not self.goal.is_on_demand and self._exploring.is_on_plateau)
-        )
-        return self._may_be_judged(is_asked=is_asked)
+    def measure_a_failing_head(self, asked: Asked) -> Answer | None:
+        """A head that does not run is measured again, and replaced if nothing vouched for it."""
+        if not is_head_failing(self._ledger):
+            return None
+        if asked.jobs:
+            return WAIT
+        has_stack = bool(self._ledger.known_line.stack)
+        run = self._openings.remeasure(asked)
+        if run and has_stack:
+            self.judging.want()  # the stack waits for it
+        return _started(run)
 
-    def _may_be_judged(self, *, is_asked: bool) -> bool:
-        return self._exploring.may_be_judged(is_asked=is_asked) and not self.stack_rests_s
+    def judge_the_line(self, asked: Asked) -> Answer | None:
+        """What was kept is put on trial when that is due, after what is under way."""
+        if self._is_judged_at_last and self._is_all_answered():
+            self._is_judged_at_last = False
+            self.judging.want()
+        if not self.judging.is_due():
+            return None
+        is_last = self.judging.is_last or self.plan.are_all_begun
+        if asked.jobs and (is_last or self._peers or not asked.has_lanes):
+            return WAIT
+        is_asked = self.goal.is_on_demand or self.judging.is_last
+        stack = None if is_asked else self._openings.peers_stack(asked)
+        return Answer(stack or self._open_checkpoint(asked))
 
-    @property
-    def stack_rests_s(self) -> float:
-        """For how long the stack waits until it is tried again; 0: it does not wait."""
-        return 0.0 if self.goal.is_on_demand else rests_s(self._ledger)
+    def end_once_all_is_answered(self, asked: Asked) -> Answer | None:
+        """A session on demand ends with what it was for, a stopped one with its last trial."""
+        if not (self.judging.is_last or self._is_all_answered()):
+            return None
+        self.is_over = self.judging.is_last or not asked.jobs
+        return WAIT
 
-    @property
-    def _is_time_to_judge_all(self) -> bool:
-        """Whether a session of so many experiments has begun them all, and judges them now.
+    def measure_a_head_in_doubt(self, asked: Asked) -> Answer | None:
+        """A head whose evidence is in doubt is measured again while nothing is built on it."""
+        may_doubt = not (asked.jobs or self.goal.is_on_demand) and self._exploring.is_at_head
+        return _started(self._openings.remeasure(asked)) if may_doubt else None
 
-        One whose base moved on is not over yet.
-        """
-        is_waiting = self._ideas.has_unfinished_business
-        return self._are_all_opened and not (self._are_experiments_judged or is_waiting)
+    def try_a_peers_claim(self, asked: Asked) -> Answer | None:
+        """The best of the board is caught up with, or a claim is audited."""
+        if self.goal.is_on_demand or asked.jobs:
+            return None
+        return _started(self._openings.peers_claim(asked))
 
-    @property
-    def _is_early_trial_worth_it(self) -> bool:
-        """True if the line's first trial is likely to pass and costs little.
+    def measure_the_bank(self, asked: Asked) -> Answer | None:
+        """Without a bank there is nothing to screen against."""
+        if run := self._openings.bank(asked):
+            return Answer(run)
+        return None if self._ledger.known_line.bank_nano else WAIT
 
-        Without it the head stays the baseline until eight patches are kept.
-        """
-        if self.goal.is_on_demand:
-            return False
-        return self.plan.is_early_trial_worth_it(
-            kept_in(self._store, self._ledger.known_line.stack),
-            self._exploring.first_gain_sd,
-            experiments_left=self.left.experiments,
-            within_s=3600 * self._policy.checkpoint_hours,
-        )
+    def try_what_was_handed_in(self, asked: Asked) -> Answer | None:
+        """What people hand in goes before own ideas."""
+        is_asked = not self.goal.is_on_demand or self._wanted
+        idea = self._ideas.submitted(self._wanted) if is_asked else None
+        return Answer(self._openings.idea(idea, asked)) if idea else None
 
-    @property
-    def _is_time_to_tell(self) -> bool:
-        """Whether a checkpoint is worth its runs for the others' sake, who go on from its tree.
+    def try_what_was_carried(self, asked: Asked) -> Answer | None:
+        """So does what was found on another task; a session on demand has nothing after it."""
+        if run := self._openings.carried(asked):
+            return Answer(run)
+        if not self.goal.is_on_demand:
+            return None
+        if not self._is_all_answered():
+            return WAIT
+        return Answer(self._answer(asked))  # anew, as the last of what is carried did not fit
 
-        A session with an end has one soon enough.
-        """
-        has_end = self.plan.span or self.goal.max_experiments or self.goal.is_on_demand
-        is_much = not has_end and self._exploring.is_worth_telling
-        return is_much and self._ideas.are_others_at_work
+    def try_again_on_the_line(self, asked: Asked) -> Answer | None:
+        """What passed on a base that moved on meanwhile is tried on the new one."""
+        idea = self._ideas.again()
+        return Answer(self._openings.idea(idea, asked, is_new=False)) if idea else None
 
-    @property
-    def _are_all_opened(self) -> bool:
-        """Whether a session of so many experiments has begun them all."""
-        return self._opened >= (self.goal.max_experiments or math.inf)
+    def end_after_so_many(self, asked: Asked) -> Answer | None:
+        """A session of so many experiments opens no more."""
+        if not self.plan.are_all_begun:
+            return None
+        self.is_over = not asked.jobs
+        return WAIT
+
+    def try_what_rungs_found(self, asked: Asked) -> Answer | None:
+        """What was kept on the rungs below goes before own ideas."""
+        while self._promotion and (step := self._promotion.best()):
+            open_carried(self._ledger, step)
+            if run := self._openings.carried(asked):
+                return Answer(run)
+        return None
+
+    def explore_elsewhere(self, asked: Asked) -> Answer | None:
+        """A line that gets nowhere does something else, once nothing is under way."""
+        if not self._exploring.is_due:
+            return None
+        return WAIT if asked.jobs else _started(self._openings.next(asked))
+
+    def try_something(self, asked: Asked) -> Answer | None:
+        """An experiment; or, without any idea left, what there is to do instead."""
+        return Answer(self._openings.experiment(asked) or self._open_without_ideas(asked))
 
     def _is_all_answered(self) -> bool:
         """Whether this session is for what was handed in, and all of it is decided."""
@@ -374,115 +341,60 @@ class Agenda:
             self.attempt_of(mark) for mark in self._wanted
         )
 
-    # What is opened
-
-    def _open_beside(self, jobs: list[Job[Any]]) -> PlannedRun | None:
-        """Go on with own experiments beside a trial, where it lets them; None: only with that."""
-        is_closed = self.goal.is_on_demand or self._ends_at_checkpoint or self._are_all_opened
-        lets_explore = all(job.step.LETS_EXPLORE for job in jobs if job.step.IS_EXCLUSIVE)
-        if is_closed or not lets_explore or is_head_failing(self._ledger):
+    def _open_without_ideas(self, asked: Asked) -> PlannedRun | None:
+        if asked.running:  # what still may move the working line
             return None
-        if run := self._open_bank(jobs):
-            return run
-        if not self._ledger.known_line.bank_nano:
-            return None
-        if idea := self._ideas.again():
-            return self._open(idea, is_new=False)
-        return self._open_own()
+        return self._openings.instead_of_ideas(asked) or self._open_last(asked)
 
-    def _open_bank(self, jobs: list[Job[Any]]) -> PlannedRun | None:
-        """Measure the working line once more, if screens still lack that and nobody is at it."""
-        has_run = any(isinstance(job.step, BankStep) for job in jobs)
-        if has_run or len(self._ledger.known_line.bank_nano) >= self._policy.bank_size:
-            return None
-        return self._unfinished(open_bank(self._ledger))
+    def _judge_and_end(self) -> bool:
+        """End the session, after a trial if there is anything to judge: say whether there is."""
+        if self.judging.end_after():
+            self._activity.say("stopping after a checkpoint of the working line")
+        else:
+            self.is_over = True
+            self._activity.say("stopping after the run at hand")
+        return self.judging.is_last
 
-    def _open_checkpoint(self) -> PlannedRun | None:
-        self._checkpoint_wanted = False
-        self._are_experiments_judged = self._are_all_opened
-        return self._begin(open_checkpoint(self._ledger))
-
-    def _open_remeasure(self) -> PlannedRun | None:
-        """Measure a head in doubt again."""
-        job = open_remeasure(self._ledger)
-        return self._begin(job) if job else None
-
-    def _open_peers_claim(self, *, is_busy: bool) -> PlannedRun | None:
-        """Begin to catch up with the best of the board, or to audit a claim; None: neither."""
-        peers = self._peers
-        if peers is None or self.goal.is_on_demand or is_busy:
-            return None
-        if not self._exploring.has_gains and (step := peers.catch_up()):
-            return self._begin(open_trial(self._ledger, step))
-        if peers.is_due and (wanted := peers.audit()):
-            return self._begin(open_attestation(self._ledger, wanted))
-        return None
-
-    def _open_peers_stack(self) -> PlannedRun | None:
-        """Let what trusted authors claim join the working line that is about to be judged."""
-        is_asked = self.goal.is_on_demand or self._ends_at_checkpoint
-        if self._peers is None or is_asked or not self._ledger.known_line.bank_nano:
-            return None
-        stack = self._peers.stack()
-        return self._open(stack) if stack else None
-
-    def _open_experiment(self) -> PlannedRun | None:
-        may_be_theirs = self._peers and self._peers.is_due and not self._is_foreign_barred
-        if self._peers and may_be_theirs and (theirs := self._peers.idea()):
-            return self._open(theirs)
-        if (own := self._open_own()) or self._running:  # what runs may still move the working line
-            return own
-        return self._open_ablation() or self._open_return() or self._open_last()
-
-    def _open_own(self) -> PlannedRun | None:
-        """Try what this node proposes; None: it has nothing new."""
-        idea = self._ideas.take()
-        if idea is None:
-            return None
-        if self._has_company:
-            self._ledger.intend(idea.proposal)
-        return self._open(idea)
-
-    def _open_last(self) -> PlannedRun | None:
+    def _open_last(self, asked: Asked) -> PlannedRun | None:
         """Judge what is kept, as nothing is left to try; then end, or wait for others' claims."""
         if not self._waits_for:
             self._activity.say(f"out of ideas: every proposal was tried before; {_MORE}")
-            return self._open_checkpoint() if self._judge_and_end() else None
-        if self._may_be_judged(is_asked=True):
-            return self._open_checkpoint()
-        if not self._is_waiting:
-            self._is_waiting = True
+            return self._open_checkpoint(asked) if self._judge_and_end() else None
+        if self.judging.may_begin():
+            return self._open_checkpoint(asked)
+        if self._told_after != self._openings.count:
+            self._told_after = self._openings.count
             self._activity.say(f"out of ideas: waiting for {self._waits_for}; {_MORE}")
         return None
 
-    def _open_ablation(self) -> PlannedRun | None:
-        """Ask what a part of the head is worth, while nothing is built on it."""
-        job = open_ablation(self._ledger) if self._exploring.is_at_head else None
-        return self._begin(job) if job else None
+    def _open_checkpoint(self, asked: Asked) -> PlannedRun | None:
+        self.judging.begins()
+        return self._openings.begin(open_checkpoint(self._ledger), asked)
 
-    def _open_return(self) -> PlannedRun | None:
-        """Go back to the head from a branch that has no ideas left and is no better."""
-        if self._exploring.may_be_judged(is_asked=True):
-            return None
-        job = self._exploring.open_return("the branch is out of ideas")
-        return self._begin(job) if job else None
 
-    def _open_next(self) -> PlannedRun | None:
-        """Do something else, as the line gets nowhere; None if there is nothing else."""
-        found = self._exploring.open_next()
-        if isinstance(found, Idea):
-            return self._open(found)
-        return self._begin(found) if found else None
+def _started(run: PlannedRun | None) -> Answer | None:
+    return Answer(run) if run else None
 
-    def _begin(self, job: Job[Any]) -> PlannedRun | None:
-        """Say why a branch begins or ends; plan the first runs of what has none yet."""
-        if isinstance(job.step, BranchStep):
-            self._activity.say(f"{job.step.why}: going {job.step.title}")
-        self._desk.advance(job)
-        return self._unfinished(job)
 
-    def _open(self, idea: Idea, *, is_new: bool = True) -> PlannedRun | None:
-        self._is_waiting = False
-        self._opened += is_new
-        self._ideas.mark_tried(idea.proposal.fingerprint)
-        return self._unfinished(open_experiment(self._ledger, idea))
+Rule: TypeAlias = Callable[[Agenda, Asked], Answer | None]
+RULES: Final[tuple[Rule, ...]] = (
+    Agenda.end_with_the_clock,
+    Agenda.finish_what_is_open,
+    Agenda.await_the_baseline,
+    Agenda.make_way_for_others,
+    Agenda.explore_beside_a_trial,
+    Agenda.settle_after_a_trial,
+    Agenda.measure_a_failing_head,
+    Agenda.judge_the_line,
+    Agenda.end_once_all_is_answered,
+    Agenda.measure_a_head_in_doubt,
+    Agenda.try_a_peers_claim,
+    Agenda.measure_the_bank,
+    Agenda.try_what_was_handed_in,
+    Agenda.try_what_was_carried,
+    Agenda.try_again_on_the_line,
+    Agenda.end_after_so_many,
+    Agenda.try_what_rungs_found,
+    Agenda.explore_elsewhere,
+    Agenda.try_something,
+)

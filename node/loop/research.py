@@ -134,7 +134,7 @@ class Research:
     @property
     def trial_s(self) -> tuple[float, float] | None:
         """How long judging the working line takes now, at least and at most; None: it is not."""
-        return self._agenda.trial_s
+        return self._agenda.judging.trial_s
 
     def give_way(self, why: str) -> None:
         """Finish the run at hand and end for another session's sake, unless it ends anyway.
@@ -316,7 +316,7 @@ class Research:
         left_s = min(
             self._agenda.plan.left_s,
             rest.left_s if rest else math.inf,
-            self._agenda.stack_rests_s or math.inf,
+            self._agenda.judging.stack_rests_s or math.inf,
         )
         try:
             async with asyncio.timeout(min(left_s, _NAP_S) if math.isfinite(left_s) else None):

@@ -15,6 +15,7 @@ from datetime import datetime
 from statistics import median
 from typing import Final, Self
 
+from agent.proposal import Left
 from node.line.baseline import BASELINE_RUNS
 from node.line.trial import ANCHOR_PAIRS
 from node.store.jobs import Line
@@ -123,6 +124,8 @@ class SessionPlan:
     ) -> None:
         self.now, self.clock_s = now, clock_s
         self._pairs, self._tries = pairs, tries
+        self._most_experiments = goal.max_experiments
+        self._begun = 0
         self._duration_s = goal.duration_s
         self._earlier_s = goal.earlier_s
         self._hours = goal.hours
@@ -136,6 +139,10 @@ class SessionPlan:
     def begin(self, opening: Opening) -> None:
         """Take note of what it finds, before its first run."""
         self._opening = replace(opening, pairs=self._pairs, tries=self._tries)
+
+    def begun(self) -> None:
+        """Take note of a new experiment."""
+        self._begun += 1
 
     def took(self, run_s: float) -> str | None:
         """Take note of what a run took that came through, as one of a pair.
@@ -159,6 +166,20 @@ class SessionPlan:
     def forget_hours(self) -> None:
         """Have no hours any more: somebody wants something now."""
         self._hours = None
+
+    @property
+    def left(self) -> Left:
+        """What is left of the session; None of what has no end."""
+        left_s, most = self.left_s, self._most_experiments
+        return Left(
+            seconds=None if math.isinf(left_s) else left_s,
+            experiments=None if most is None else max(0, most - self._begun),
+        )
+
+    @property
+    def are_all_begun(self) -> bool:
+        """Whether a session of so many experiments has begun them all."""
+        return self.left.experiments == 0
 
     @property
     def left_s(self) -> float:
@@ -209,18 +230,15 @@ class SessionPlan:
     def _duration_left_s(self, duration_s: float) -> float:
         return self._began_s + duration_s - self.clock_s()
 
-    def is_early_trial_worth_it(
-        self, keeps: int, gain_sd: float, *, experiments_left: int | None, within_s: float
-    ) -> bool:
+    def is_early_trial_worth_it(self, keeps: int, gain_sd: float, *, within_s: float) -> bool:
         """Say whether a line's first trial begins now, before its stack is full.
 
-        `experiments_left`: so many more begin, None without a limit; `within_s`: it would be tried
-        by then in any case.
+        `within_s`: it would be tried by then in any case.
         """
         if self.run_s is None:
             return False
         runs_left = min(self.left_s, within_s) / max(self.run_s, _SHORTEST_RUN_S)
-        if experiments_left is not None:
+        if (experiments_left := self.left.experiments) is not None:
             runs_left = min(runs_left, experiments_left)
         return is_early_trial_worth_it(keeps, gain_sd, runs_left=runs_left, pairs=self._pairs)
 

@@ -200,7 +200,7 @@ class Thinking:
             now=now,
             clock_s=clock_s,
         )
-        self.ideas.plan_by(lambda: agenda.left)
+        self.ideas.plan_by(lambda: agenda.plan.left)
         return Research(desk=desk, ideas=self.ideas, agenda=agenda, news=news)
 
 

@@ -1,0 +1,118 @@
+"""When the working line is put on trial against the verified head (`node/line/checkpoint.py`)."""
+
+import time
+
+from node.line.branch import kept_in
+from node.line.checkpoint import rests_s
+from node.line.desk import Desk
+from node.loop.exploring import Exploring
+from node.loop.ideas import Ideas
+from node.loop.session_plan import Goal, SessionPlan
+from protocol.rule import policy_of
+
+
+class Judging:
+    """Says whether that is due now. `is_last`: the session ends after it."""
+
+    def __init__(
+        self, *, desk: Desk, ideas: Ideas, exploring: Exploring, goal: Goal, plan: SessionPlan
+    ) -> None:
+        self.is_last = False
+        self._goal = goal
+        self._plan = plan
+        self._ledger = desk.ledger
+        self._store = desk.store
+        self._policy = desk.policy
+        self._activity = desk.activity
+        self._ideas = ideas
+        self._exploring = exploring
+        self._baseline = desk.session.task.manifest.baseline_tree
+        self._is_wanted = False
+        self._are_experiments_judged = False  # those of a session of so many
+
+    def want(self) -> None:
+        """Put the working line on trial as soon as there is something to judge."""
+        self._is_wanted = True
+
+    def end_after(self) -> bool:
+        """Let the session end after a trial; return whether there is anything to judge."""
+        if self._ledger.line is None or not self._exploring.may_be_judged(is_asked=True):
+            return False
+        self.is_last = self._is_wanted = True
+        return True
+
+    def begins(self) -> None:
+        """Take note that a trial begins."""
+        self._is_wanted = False
+        self._are_experiments_judged = self._plan.are_all_begun
+
+    def may_begin(self) -> bool:
+        """Say whether there is something to judge, and it does not rest."""
+        return self._exploring.may_be_judged(is_asked=True) and not self.stack_rests_s
+
+    @property
+    def stack_rests_s(self) -> float:
+        """For how long the stack waits until it is tried again; 0: it does not wait."""
+        return 0.0 if self._goal.is_on_demand else rests_s(self._ledger)
+
+    @property
+    def trial_s(self) -> tuple[float, float] | None:
+        """How long a trial takes now, at least and at most; None: nothing is to be judged."""
+        line = self._ledger.line
+        if line is None or self.stack_rests_s or not self._exploring.may_be_judged(is_asked=True):
+            return None
+        under_way = self._activity.confirmation
+        return self._plan.trial_s(
+            self._exploring.gain_sd,
+            needs_anchor=line.verified != self._baseline,
+            most_pairs=policy_of(self._ledger.style, self._policy).max_pairs,
+            pairs_done=len(under_way.pairs) if under_way else 0,
+        )
+
+    def is_due(self) -> bool:
+        """Say whether a trial begins before anything else does."""
+        line = self._ledger.known_line
+        if not line.stack:
+            return False
+        elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
+        is_asked = (
+            kept_in(self._store, line.stack) >= self._policy.keeps_per_checkpoint
+            or self._is_wanted
+            or elapsed_h >= self._policy.checkpoint_hours
+            or self._plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)
+            or self._is_time_for_all()
+            or self._is_worth_telling()
+            or self._is_early_one_worth_it()
+            or (not self._goal.is_on_demand and self._exploring.is_on_plateau)
+        )
+        return self._exploring.may_be_judged(is_asked=is_asked) and not self.stack_rests_s
+
+    def _is_time_for_all(self) -> bool:
+        """Whether a session of so many experiments has begun them all, and judges them now.
+
+        One whose base moved on is not over yet.
+        """
+        is_waiting = self._ideas.has_unfinished_business
+        return self._plan.are_all_begun and not (self._are_experiments_judged or is_waiting)
+
+    def _is_early_one_worth_it(self) -> bool:
+        """True if the line's first trial is likely to pass and costs little.
+
+        Without it the head stays the baseline until eight patches are kept.
+        """
+        if self._goal.is_on_demand:
+            return False
+        return self._plan.is_early_trial_worth_it(
+            kept_in(self._store, self._ledger.known_line.stack),
+            self._exploring.first_gain_sd,
+            within_s=3600 * self._policy.checkpoint_hours,
+        )
+
+    def _is_worth_telling(self) -> bool:
+        """Whether a trial is worth its runs for the others' sake, who go on from its tree.
+
+        A session with an end has one soon enough.
+        """
+        has_end = self._plan.span or self._goal.max_experiments or self._goal.is_on_demand
+        is_much = not has_end and self._exploring.is_worth_telling
+        return is_much and self._ideas.are_others_at_work
