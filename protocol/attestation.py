@@ -18,6 +18,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
+from protocol.body import RecordBody
 from protocol.codecs import binary, integer
 from protocol.fields import OPTIONAL, ClassName, Digest, Items, Mapped, Named, Word
 from protocol.keys import SEED_CONTEXT, Signature, SigningKey
@@ -66,7 +67,7 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttestBody(Mapped):
+class AttestBody(RecordBody, Mapped):
     """A re-run of a tree against a base; `target` is the result that it answers.
 
     `verdict` is an `AttestVerdict`, or a word of a later version. `smaller` says that a gain is
@@ -87,6 +88,10 @@ class AttestBody(Mapped):
     alpha_millionths: Annotated[int | None, integer(1, _MILLION), Named("alpha"), OPTIONAL] = None
     max_pairs: Annotated[int | None, integer(1, MAX_PAIRS), Named("pairs"), OPTIONAL] = None
     again: Annotated[Run | None, OPTIONAL] = None
+
+    @property
+    def about(self) -> bytes | None:
+        return self.target
 
     def proof_by(self, author: bytes) -> Signature:
         """Return what this author must have signed."""

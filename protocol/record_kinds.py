@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
 from protocol.attestation import AttestBody
+from protocol.body import Place, RecordBody, Sort
 from protocol.codecs import binary, line, strictly_rising, text
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
@@ -74,7 +75,7 @@ class Formerly(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileBody(Mapped):
+class ProfileBody(RecordBody, Mapped):
     """Who an author is: the latest seq wins.
 
     `transport` is the node's libp2p key; `binding` its signature over the author key. Nothing of
@@ -89,19 +90,27 @@ class ProfileBody(Mapped):
     classes: Annotated[tuple[ClassName, ...], Items(0, _MAX_CLASSES)]
     formerly: Annotated[Formerly | None, OPTIONAL] = None
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return ("everybody",)
+
     def bond_with(self, author: bytes) -> Signature:
         """Return what the transport key must have signed to vouch for this author."""
         return bond(author, transport=self.transport, binding=self.binding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskBody:
+class TaskBody(RecordBody):
     """The announcement of a task: nothing but its manifest."""
 
     kind: ClassVar = "task"
     manifest: TaskManifest
 
     NAMES: ClassVar = TaskManifest.NAMES
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return ("tasks",)
 
     def to_value(self) -> Value:
         """Return the map that stands for it in a record."""
@@ -155,7 +164,7 @@ class FoundOn(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PatchBody(Mapped):
+class PatchBody(RecordBody, Mapped):
     """The step from a base tree to a tree; the tree is the authority, the diff is to read."""
 
     kind: ClassVar = "patch"
@@ -170,6 +179,20 @@ class PatchBody(Mapped):
     origin: Origin
     found_on: Annotated[FoundOn | None, OPTIONAL] = None
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return ()
+
+    @property
+    def sort(self) -> Sort:
+        return "bulk"
+
+    @property
+    def about(self) -> bytes | None:
+        """The patch that it was found as on another task; of several, the first."""
+        found = self.found_on
+        return found and (found.patch or next(iter(self.parents), None))
+
     def _fault(self) -> str | None:
         if not strictly_rising([change.path for change in self.files]):
             return "files: not sorted by path, or a path twice"
@@ -177,7 +200,7 @@ class PatchBody(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResultBody(Mapped):
+class ResultBody(RecordBody, Mapped):
     """What an author says about an own experiment; failures are results too.
 
     `stage` and `status` are a `Stage` and a `Status`, or words of a later version. `size_bytes` is
@@ -202,6 +225,14 @@ class ResultBody(Mapped):
     level_nano: Annotated[int | None, Named("level"), OPTIONAL] = None
 
     @property
+    def places(self) -> tuple[Place, ...]:
+        return ("family", "news") if self.stage in ("keep", "confirm") else ("family",)
+
+    @property
+    def sort(self) -> Sort:
+        return "news" if self.stage == "confirm" else "bulk"
+
+    @property
     def answers(self) -> tuple[bytes, ...]:
         """The blobs of what its runs answered to fixed instances, none twice."""
         return tuple(dict.fromkeys(run.answer for run in self.runs if run.answer is not None))
@@ -220,7 +251,7 @@ class ResultBody(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdoptBody(Mapped):
+class AdoptBody(RecordBody, Mapped):
     """The verified head of (task, class) moved; without evidence only as `unverified`."""
 
     kind: ClassVar = "adopt"
@@ -231,6 +262,10 @@ class AdoptBody(Mapped):
     evidence: Digest | None
     unverified: bool
 
+    @property
+    def about(self) -> bytes | None:
+        return self.evidence
+
     def _fault(self) -> str | None:
         if self.evidence is None and not self.unverified:
             return "an adoption without evidence is unverified"
@@ -238,11 +273,20 @@ class AdoptBody(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownBody:
+class UnknownBody(RecordBody):
     """A body that is not interpreted: its kind and its canonical encoding."""
 
     kind: str
     encoded: bytes
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Everybody's, else it would reach nobody."""
+        return ("everybody",)
+
+    @property
+    def sort(self) -> Sort:
+        return "unknown"
 
     def to_value(self) -> Value:
         """Return the map as it came."""

@@ -19,6 +19,7 @@ board: both are their author's word.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
+from protocol.body import Place, RecordBody, Sort
 from protocol.codecs import integer, line, text
 from protocol.fields import ClassName, Digest, Items, Mapped, ModelName, Named, Natural, Word
 from protocol.runs import MAX_RUNS, Env, Figures, Run
@@ -33,7 +34,7 @@ _MAX_REASON = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoiseBody(Mapped):
+class NoiseBody(RecordBody, Mapped):
     """An A/A measurement: runs of one tree with different seeds."""
 
     kind: ClassVar = "noise"
@@ -43,6 +44,10 @@ class NoiseBody(Mapped):
     tree: Digest
     runs: Annotated[tuple[Run, ...], Items(1, MAX_RUNS)]
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return ("family",)
+
     def _fault(self) -> str | None:
         if any(run.role != "base" for run in self.runs):
             return "runs: the runs of a noise measurement have the role base"
@@ -50,7 +55,7 @@ class NoiseBody(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntentBody(Mapped):
+class IntentBody(RecordBody, Mapped):
     """Somebody is about to try this, for `ttl_s` seconds from the record's time."""
 
     kind: ClassVar = "intent"
@@ -60,9 +65,21 @@ class IntentBody(Mapped):
     title: Annotated[str, line(1, MAX_TITLE)]
     ttl_s: Annotated[int, integer(1, MAX_INTENT_S)]
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return ("family",)
+
+    @property
+    def sort(self) -> Sort:
+        return "intent"
+
+    @property
+    def lives_s(self) -> int:
+        return self.ttl_s
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InsightBody(Mapped):
+class InsightBody(RecordBody, Mapped):
     """What a series of results taught; of one hardware class, or of all."""
 
     kind: ClassVar = "insight"
@@ -76,13 +93,21 @@ class InsightBody(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetractBody(Mapped):
+class RetractBody(RecordBody, Mapped):
     """An author takes back an own record, or the own key (`revoke`, without a target)."""
 
     kind: ClassVar = "retract"
     target: Digest | None
     revoke: bool
     reason: Annotated[str, line(0, _MAX_REASON)]
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return ("everybody",)
+
+    @property
+    def about(self) -> bytes | None:
+        return self.target
 
     def _fault(self) -> str | None:
         if (self.target is None) != self.revoke:
@@ -91,7 +116,7 @@ class RetractBody(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportBody(Mapped):
+class ReportBody(RecordBody, Mapped):
     """A session's report: from when to when, from which head to which, in figures and a text."""
 
     kind: ClassVar = "report"
@@ -137,7 +162,7 @@ class ProposalCount(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProposalsBody(Mapped):
+class ProposalsBody(RecordBody, Mapped):
     """How often what each proposer, model and program wrote was kept, failed, or cheated."""
 
     kind: ClassVar = "proposals"

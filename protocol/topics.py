@@ -12,17 +12,15 @@ but that part of each of them.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
-from protocol.attestation import AttestBody
+from protocol.body import Place
 from protocol.hardware import ANY, FAMILIES, family_of
-from protocol.record_kinds import AdoptBody, PatchBody, ResultBody, TaskBody
+from protocol.record_kinds import PatchBody
 from protocol.records import Record
-from protocol.remarks import InsightBody, IntentBody, NoiseBody, ProposalsBody, ReportBody
 
 MAX_TOPIC: Final = 128  # characters: the longest network and family leave room
 _TASK_DIGITS = 16
-_NEWS_STAGES = ("keep", "confirm")
 
 
 def family_topic(net: str, task: bytes, family: str) -> str:
@@ -90,23 +88,19 @@ def topics_of(record: Record) -> tuple[str, ...]:
 
     Kinds that are not known belong to the common news, else they would reach nobody.
     """
-    net, body = record.net, record.body
-    match body:
-        case TaskBody():
-            return (tasks_topic(net),)
-        case PatchBody():
-            return ()
-        case ResultBody():
-            family = family_topic(net, body.task, family_of(body.hardware_class))
-            if body.stage in _NEWS_STAGES:
-                return (family, news_topic(net, body.task))
-            return (family,)
-        case NoiseBody() | IntentBody():
-            return (family_topic(net, body.task, family_of(body.hardware_class)),)
-        case AttestBody() | AdoptBody() | InsightBody() | ReportBody() | ProposalsBody():
-            return (news_topic(net, body.task),)
-        case _:
-            return (common_news(net),)
+    return tuple(_topic(place, record.net, record.body) for place in record.body.places)
+
+
+def _topic(place: Place, net: str, body: Any) -> str:  # each place has what it needs of the body
+    match place:
+        case "tasks":
+            return tasks_topic(net)
+        case "family":
+            return family_topic(net, body.task, family_of(body.hardware_class))
+        case "news":
+            return news_topic(net, body.task)
+        case "everybody":
+            return common_news(net)
 
 
 def subscriptions(net: str, tasks: Iterable[bytes], hardware_class: str) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ from node.network.peer_budgets import Allowance, Buckets, PeerId
 from protocol.errors import Rejected
 from protocol.record_kinds import UnknownBody
 from protocol.records import Record, parse_record
-from protocol.remarks import IntentBody
 from protocol.topics import belongs, net_of
 
 # Of kinds that this version does not know: nobody can say what they are worth.
@@ -86,9 +85,9 @@ def judged(record: Record, topic: str, now_ms: int) -> MessageFate:
         return FOREIGN
     if record.ts_ms > now_ms + EARLY_MS:
         return EARLY
-    match record.body:
-        case UnknownBody():  # where it belongs, later versions know
-            return PASSED_ON if len(record.wire) <= UNKNOWN_BYTES else LONG
-        case IntentBody(ttl_s=ttl_s) if record.ts_ms + ttl_s * 1_000 + EARLY_MS < now_ms:
-            return EXPIRED
+    if isinstance(record.body, UnknownBody):  # where it belongs, later versions know
+        return PASSED_ON if len(record.wire) <= UNKNOWN_BYTES else LONG
+    lives_s = record.body.lives_s
+    if lives_s is not None and record.ts_ms + lives_s * 1_000 + EARLY_MS < now_ms:
+        return EXPIRED
     return PASSED_ON if belongs(record, topic) else ELSEWHERE

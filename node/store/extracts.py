@@ -5,30 +5,21 @@ beside may read (`node.peering.record_reader`), and hands over what this module 
 """
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, get_args
 
 from node.store.facts import to_text
-from protocol.attestation import AttestBody
 from protocol.board_facts import read_by, read_fact
+from protocol.body import Sort
 from protocol.errors import Rejected
 from protocol.manifest import TaskManifest
-from protocol.record_kinds import (
-    AdoptBody,
-    Body,
-    FoundOn,
-    PatchBody,
-    ResultBody,
-    UnknownBody,
-)
+from protocol.record_kinds import PatchBody, ResultBody
 from protocol.records import Record, parse_record
-from protocol.remarks import IntentBody, RetractBody
 from protocol.topics import topics_of
 
-Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
 # Raised with every change of what is kept of the same bytes: a kind, a topic or a fact that was not
 # known before. What older versions kept is then made again from the records.
 EXTRACTS: Final = 6
-SORTS: Final[tuple[Sort, ...]] = ("news", "bulk", "intent", "unknown")
+SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 NO_NET: Final = ""
 ManifestOf = Callable[[bytes], TaskManifest | None]
 
@@ -81,40 +72,13 @@ def extract_of(record: Record, manifest_of: ManifestOf) -> Extract:
         author=record.author,
         seq=record.seq,
         ts_ms=record.ts_ms,
-        sort=_sort_of(record),
+        sort=body.sort if is_read else "unknown",
         topics=topics_of(record) if is_read else (),
         is_patch=isinstance(body, PatchBody),
         patch=body.patch if is_read and isinstance(body, ResultBody) else None,
-        about=_about(body),
+        about=body.about,
         board=board,
         fact=None if fact is None else to_text(fact),
         wire=record.wire,
     )
 
-
-def _about(body: Body) -> bytes | None:
-    match body:
-        case AttestBody() | RetractBody():
-            return body.target
-        case AdoptBody():
-            return body.evidence
-        case PatchBody(found_on=FoundOn(patch=found), parents=parents):
-            return found or next(iter(parents), None)
-        case _:
-            return None
-
-
-def _sort_of(record: Record) -> Sort:
-    match record.body:
-        case _ if record.is_outdated:
-            return "unknown"
-        case UnknownBody():
-            return "unknown"
-        case IntentBody():
-            return "intent"
-        case PatchBody():
-            return "bulk"
-        case ResultBody(stage=stage) if stage != "confirm":
-            return "bulk"
-        case _:
-            return "news"

@@ -19,11 +19,12 @@ from node.home.clock import EARLY_MS
 from node.store.boards import Boards
 from node.store.database import Database
 from node.store.dedupe import BATCH, Deduped, batches, dedupe, known
-from node.store.extracts import Extract, Sort, extract, extract_of
+from node.store.extracts import Extract, extract, extract_of
 from node.store.records import BEARING, Records, parsed, parsed_today
 from node.store.shares import EARLY_IN_ALL, EARLY_OF_AUTHOR, Share, Tally, keep_early
 from node.store.topics import Topics
 from node.terminal.progress import Progress
+from protocol.body import Sort
 from protocol.errors import Rejected
 from protocol.records import MAIN_NET, Record, parse_kept
 from protocol.remarks import RetractBody

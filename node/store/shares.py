@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from node.store.database import Database
-from node.store.extracts import Extract, Sort
+from node.store.extracts import Extract
+from protocol.body import Sort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
