@@ -61,7 +61,9 @@ class NetworkHost:
 
     def __init__(self, settings: HostSettings, nursery: trio.Nursery) -> None:
         self._nursery = nursery
-        self._limits = PeerLimits(trio.current_time, settings.allowances)
+        # Of what peers send. What they ask, and what their answers are worth, only the core can
+        # tell, which has limits of its own for that (`node.peering.misbehaviour`).
+        self._sent_limits = PeerLimits(trio.current_time, settings.allowances)
         self._banned = Banned(trio.current_time, for_s=settings.banned_for_s)
         self._incidents = Incidents(self._count_fault, trio.current_time)
         self._topics = frozenset(settings.topics)
@@ -71,7 +73,7 @@ class NetworkHost:
             self._incidents,
             secret=settings.secret,
             is_banned=self._banned.__contains__,
-            spend=self._limits.spend,
+            spend=self._sent_limits.spend,
             drop=self.drop,
             partial=self._partial,
         )
@@ -189,7 +191,7 @@ class NetworkHost:
 
     def spend(self, peer: PeerId, kind: CostKind, amount: float = 1) -> BudgetVerdict:
         """Take from a peer's budget and return what follows; `Verdict.DROP` asks for `drop`."""
-        return self._limits.spend(peer, kind, amount)
+        return self._sent_limits.spend(peer, kind, amount)
 
     def report(self, peer: PeerId, what: str) -> None:
         """Count a fault against a peer; too many, and it is dropped."""
@@ -320,7 +322,7 @@ class NetworkHost:
 
     def _count_fault(self, peer: PeerId) -> None:
         if (
-            self._limits.spend(peer, CostKind.FAULTS) is BudgetVerdict.DROP
+            self._sent_limits.spend(peer, CostKind.FAULTS) is BudgetVerdict.DROP
             and peer not in self._banned
         ):
             self._banned.add(peer)

@@ -20,12 +20,14 @@ class Misbehaviour:
 
     def __init__(self, carrier: Carrier, clock: Callable[[], float]) -> None:
         self._carrier = carrier
-        self._limits = PeerLimits(clock)
+        # Of what peers ask and answer, which only this process reads; the network process has
+        # limits of its own for what they send, which ends there (`NetworkHost._sent_limits`).
+        self._asked_limits = PeerLimits(clock)
 
     async def blame(self, peer: PeerId, why: str, *, times: int = 1) -> None:
         """Count so many faults against a peer; drop it if that is too many."""
         _log.info("peer %s: %s", peer, why)
-        if self._limits.spend(peer, CostKind.FAULTS, times) is BudgetVerdict.DROP:
+        if self._asked_limits.spend(peer, CostKind.FAULTS, times) is BudgetVerdict.DROP:
             await self._carrier.drop(peer, why)
 
     async def checked(self, peer: PeerId, what: str, question: M | Rejected) -> M:
@@ -40,7 +42,7 @@ class Misbehaviour:
 
         A peer far beyond its budget is dropped.
         """
-        verdict = self._limits.spend(peer, kind, amount)
+        verdict = self._asked_limits.spend(peer, kind, amount)
         if verdict is BudgetVerdict.DROP:
             await self._carrier.drop(peer, f"it takes too much: {kind.name.lower()}")
         return verdict is BudgetVerdict.ALLOWED

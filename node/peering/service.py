@@ -5,7 +5,6 @@ sends, the research beside it goes on.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
@@ -36,7 +35,7 @@ from node.peering.reaching import Reaching
 from node.peering.record_reader import RecordReader
 from node.peering.serving import BlobServer, RecordServer
 from node.peering.syncing import Syncer
-from node.processes.carrier import Answer, Carrier, Connected, Disconnected, Heard
+from node.processes.carrier import Answer, Carrier, Connected, Disconnected
 from node.settings.addresses import Address
 from node.store.blobs import Blobs
 from node.store.intake import IntakeReport
@@ -90,7 +89,6 @@ class Peering:
         self._news: asyncio.TimerHandle | None = None
         self._now_ms = now_ms
         self._turn = 0
-        self._heard: asyncio.Queue[Heard] = asyncio.Queue(_MOST_HEARD)
         self._indexes = store.topics.indexes(topics)
         misbehaviour = Misbehaviour(carrier, clock)
         self._ingest = Ingest(
@@ -217,9 +215,6 @@ class Peering:
                     self.syncer.came(peer)
                 case Disconnected(peer=peer):
                     self._went(peer)
-                case Heard():
-                    with contextlib.suppress(asyncio.QueueFull):
-                        self._heard.put_nowait(event)
 
     def _went(self, peer: PeerId) -> None:
         self.greeter.went(peer)
@@ -230,11 +225,8 @@ class Peering:
 
     async def _hear(self) -> None:
         while True:
-            heard = [await self._heard.get()]
-            while len(heard) < _HEARD_AT_ONCE and not self._heard.empty():
-                heard.append(self._heard.get_nowait())
             of_forwarder: dict[PeerId, list[bytes]] = {}
-            for one in heard:
+            for one in await self._carrier.heard(_HEARD_AT_ONCE):
                 of_forwarder.setdefault(one.forwarder, []).append(one.data)
             # Whoever forwarded it need not have been able to see what is wrong with it; and of what
             # is strange the network process let through so much of each.

@@ -13,7 +13,7 @@ __all__ = ["Answer", "Carrier", "Connected", "Disconnected", "Event", "Heard"]
 Answer: TypeAlias = Callable[[PeerId, Message], Awaitable[Message]]
 
 
-Event: TypeAlias = Connected | Disconnected | Heard
+Event: TypeAlias = Connected | Disconnected
 
 
 class Carrier(Protocol):
@@ -33,6 +33,16 @@ class Carrier(Protocol):
 
     def events(self) -> AsyncIterator[Event]:
         """Yield who is there, then what happens. One reader; a restart does not end it."""
+
+    async def heard(self, most: int) -> list[Heard]:
+        """Return the messages of gossip that wait, `most` at most, once there is one. One reader.
+
+        Those that find too many waiting are counted as `lost_messages`: reconciliation brings them.
+        """
+
+    @property
+    def lost_messages(self) -> int:
+        """How many messages of gossip arrived and were not taken in time."""
 
     def serve(self, protocol: str, answer: Answer) -> None:
         """Answer peers' questions of a stream protocol, one after the other on each stream."""

@@ -38,7 +38,7 @@ class Inbox:
     def __init__(self) -> None:
         self._presence = Presence()
         self._heard: deque[Heard] = deque()
-        self._has_news = asyncio.Event()
+        self._has_news, self._has_heard = asyncio.Event(), asyncio.Event()
         self.lost_messages = 0
 
     @property
@@ -67,20 +67,23 @@ class Inbox:
             self.lost_messages += 1
             return
         self._heard.append(message)
-        self._has_news.set()
+        self._has_heard.set()
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield everybody who is here, then what happens, without end. For one reader."""
         self._presence.forget_told()
-        self._heard.clear()
         while True:
             for change in self._presence.changes():
                 yield change
-            if self._heard:
-                yield self._heard.popleft()
-                continue
             self._has_news.clear()
             await self._has_news.wait()
+
+    async def heard(self, most: int) -> list[Heard]:
+        """Return the messages that wait, `most` at most, once there is one. For one reader."""
+        while not self._heard:
+            self._has_heard.clear()
+            await self._has_heard.wait()
+        return [self._heard.popleft() for _ in range(min(most, len(self._heard)))]
 
 
 class NetworkLink:

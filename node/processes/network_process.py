@@ -29,7 +29,7 @@ from node.network.contract import (
 from node.network.errors import NetworkError
 from node.network.messages import QUESTION_LIMIT_BYTES
 from node.network.peer_budgets import Banned, PeerId
-from node.processes.carrier import Answer, Carrier, Event
+from node.processes.carrier import Answer, Carrier, Event, Heard
 from node.processes.channel import Channel
 from node.processes.child import Program
 from node.processes.network_link import Inbox, NetworkLink, check_size
@@ -108,6 +108,9 @@ class NetworkProcess(Carrier):
 
     def events(self) -> AsyncIterator[Event]:
         return self._inbox.events()
+
+    async def heard(self, most: int) -> list[Heard]:
+        return await self._inbox.heard(most)
 
     def serve(self, protocol: str, answer: Answer) -> None:
         self._answers[protocol] = answer

@@ -96,6 +96,7 @@ def _network(store: Store, net: str, membership: "Membership | None") -> Message
     """The network that this node takes part in; `name` is nil while it takes part in none.
 
     `in_use`: the network whose name its records carry, spoken to or not.
+    `lost_messages`: of gossip, which came faster than they were read and come again by themselves.
     `reach`: `direct` if a bootstrap node has dialled it, `relay` if it is reached through one.
     """
     addresses: list[Message] = list(membership.addresses) if membership else []
@@ -105,6 +106,7 @@ def _network(store: Store, net: str, membership: "Membership | None") -> Message
         "peers": len(membership.peers) if membership else 0,
         "records": store.records.count(),
         "addresses": addresses,
+        "lost_messages": membership.process.lost_messages if membership else 0,
         "reach": membership.peering.reaching.kind if membership else "unknown",
         "dht": _dht(membership.rendezvous) if membership and membership.rendezvous else None,
         "lists": _lists(membership.lists) if membership and membership.lists else [],

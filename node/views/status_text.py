@@ -40,7 +40,10 @@ def print_status(document: Mapping[str, Any]) -> None:
         count = document["network"]["peers"]
         reach = _REACH[document["network"]["reach"]]
         click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
-        if dht := document["network"].get("dht"):  # a node of before does not tell it
+        if lost := document["network"]["lost_messages"]:
+            told = many(lost, "message", "messages")
+            click.echo(f"  {told} came faster than they were read; they are fetched again")
+        if dht := document["network"]["dht"]:
             click.echo(f"  {told_of_dht(dht)}")
         for known in document["network"].get("lists", ()):  # likewise
             click.echo(f"  {told_of_list(known)}")

@@ -90,6 +90,7 @@ def test_the_fields_are_those_documented(ledger: Ledger) -> None:
         "peers": 0,
         "records": 3,
         "addresses": [],
+        "lost_messages": 0,
         "reach": "unknown",
         "dht": None,
         "lists": [],

@@ -42,7 +42,13 @@ def test_gossip_that_finds_the_queue_full_is_counted() -> None:
         inbox.leave_all()
         assert inbox.lost_messages == 7
         assert await anext(events) == Disconnected(peer=ONE)
-        assert [await anext(events) for _ in range(HEARD_QUEUE)][-1] == heard(HEARD_QUEUE - 1)
+        first = await inbox.heard(3)
+        assert first == [heard(number) for number in range(3)]
+        assert (await inbox.heard(HEARD_QUEUE))[-1] == heard(HEARD_QUEUE - 1)
+        waiting = asyncio.create_task(inbox.heard(3))
+        await asyncio.sleep(0)
+        inbox.hear(heard(1))
+        assert await waiting == [heard(1)]
 
     asyncio.run(test())
 

@@ -157,11 +157,11 @@ def test_a_valid_record_is_heard_and_what_is_none_is_not(pair: Pair) -> None:
 
         # Until both know that the other is in the topic, what is published goes nowhere.
         publishing = asyncio.create_task(publish_again_and_again(one))
-        await until_event(events, Heard)
+        await other.heard(1)
         publishing.cancel()
         await one.publish(TOPIC, b"garbage")
         await one.publish(TOPIC, RECORD.wire)
-        while (heard := await until_event(events, Heard)).data != RECORD.wire:
+        while (heard := (await other.heard(1))[0]).data != RECORD.wire:
             assert heard.data != b"garbage"
         assert heard == Heard(topic=TOPIC, forwarder=one.peer_id, data=RECORD.wire)
 

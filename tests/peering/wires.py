@@ -76,7 +76,9 @@ class MemoryCarrier:
         self._id = peer_id
         self._peers: list[PeerId] = []
         self._answers: dict[str, Answer] = {}
+        self.lost_messages = 0
         self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._heard: asyncio.Queue[Heard] = asyncio.Queue()
 
     @property
     def peer_id(self) -> PeerId:
@@ -93,6 +95,12 @@ class MemoryCarrier:
     async def events(self) -> AsyncIterator[Event]:
         while True:
             yield await self._events.get()
+
+    async def heard(self, most: int) -> list[Heard]:
+        heard = [await self._heard.get()]
+        while len(heard) < most and not self._heard.empty():
+            heard.append(self._heard.get_nowait())
+        return heard
 
     def serve(self, protocol: str, answer: Answer) -> None:
         self._answers[protocol] = answer
@@ -132,7 +140,7 @@ class MemoryCarrier:
         self.published.append((topic, data))
         for peer in self._peers:
             heard = Heard(topic=topic, forwarder=self._id, data=data)
-            self._wires.carriers[peer]._events.put_nowait(heard)
+            self._wires.carriers[peer]._heard.put_nowait(heard)
 
     async def disconnect(self, peer: PeerId) -> None:
         self.disconnected.append(peer)
