@@ -21,7 +21,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
-from typing import Annotated, Final
+from typing import Annotated
 
 from protocol.board_facts import (
     BoardClaim,
@@ -36,14 +36,11 @@ from protocol.fields import Digest, Items, Mapped, Named, Natural, Positive, Wor
 from protocol.gains import Gain, luck
 from protocol.manifest import TaskManifest
 from protocol.opinions import Opinions, opinions_of
-from protocol.records import Record
+from protocol.records import VERSION, Record
 from protocol.runs import Env
 
-# Which rule rows follow by: raised with every change of it. Boards by different rules differ with
-# the same records, so the number is in both digests, and peers tell each other theirs.
-RULE: Final = 4
-_BOARD_CONTEXT = b"arnode/board/%d\0" % RULE
-_SET_CONTEXT = b"arnode/set/%d\0" % RULE
+_BOARD_CONTEXT = b"arnode/board/%d\0" % VERSION
+_SET_CONTEXT = b"arnode/set/%d\0" % VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
     wire    = msgpack [payload bin, sig bin64], at most 16,384 bytes
     id      = sha256("arnode/id/1\\0" + payload)
     sig     = Ed25519(author, "arnode/sig/1\\0" + payload)
-    payload = {v 1, net, kind, author key, seq, prev id|nil, ts ms, body map,
+    payload = {v 2, net, kind, author key, seq, prev id|nil, ts ms, body map,
                refs [id] ≤ 16?, crit [name] ≤ 16?, x map?}
 
 The payload's bytes are what was signed; they are kept and never made again. `crit` lists
@@ -33,6 +33,9 @@ from protocol.record_kinds import Body, ProfileBody, UnknownBody, body_fields, b
 
 RecordId = NewType("RecordId", bytes)
 
+# Of the network: of records, hellos and boards alike, raised with every change of what they say or
+# of what follows from them. Nodes of two versions part, and neither takes the other's records.
+VERSION: Final = 2
 MAIN_NET: Final = "main"
 MAX_REFS: Final = 16
 _MAX_CRIT = 16
@@ -42,7 +45,7 @@ _Name: TypeAlias = Annotated[str, word(r"[a-z0-9_]{1,24}")]  # of a kind, or a f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Envelope(Mapped):
-    v: Annotated[int, integer(1, 1)]
+    v: Annotated[int, integer(VERSION, VERSION)]
     net: Annotated[str, word(NAME_PATTERN)]
     kind: _Name
     author: Digest
@@ -144,8 +147,8 @@ def _read(
     value = decode(payload)
     if isinstance(value, Rejected):
         return value
-    if is_outdated:
-        value = without_hidden(value)
+    if (other := other_version(value)) is not None:
+        return Rejected(f"a record of network version {other}, and this is version {VERSION}")
     envelope = _Envelope.from_value(value)
     if isinstance(envelope, Rejected):
         return envelope
@@ -163,6 +166,12 @@ def _read(
         author=envelope.author,
         seq=envelope.seq,
         prev=None if envelope.prev is None else RecordId(envelope.prev),
+def other_version(said: object) -> int | None:
+    """Return the network version of a payload or a hello; None if it is this one, or none."""
+    version = said.get("v") if isinstance(said, dict) else None
+    return version if type(version) is int and version != VERSION else None
+
+
         ts_ms=envelope.ts_ms,
         refs=envelope.refs or (),
         crit=envelope.crit or (),
@@ -197,7 +206,7 @@ def sign_record(
 ) -> Record:
     """Return a new record, or raise `EncodingError` if others would not accept it."""
     envelope = _Envelope(
-        v=1,
+        v=VERSION,
         net=net,
         kind=body.kind,
         author=key.public,

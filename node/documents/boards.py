@@ -18,9 +18,10 @@ from node.store.jobs import LineKey
 from node.store.measured_here import Here, measured_here
 from node.store.store import Store
 from node.vetting.adoption import describe, marks_of, unread_of
-from protocol.board import RULE, Board, Row
+from protocol.board import Board, Row
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
+from protocol.records import VERSION
 from protocol.units import NANO, from_nano
 
 Level: TypeAlias = Literal["claimed", "others", "here"]
@@ -96,7 +97,7 @@ BoardDocument = TypedDict(
         "network": str,
         "task": TaskName | None,
         "class": str | None,
-        "rule": int | None,
+        "network_version": int | None,
         "set_digest": str | None,
         "board_digest": str | None,
         "rows": list[RowDocument],
@@ -189,7 +190,7 @@ class Leaderboard:
             "network": self.key.net,
             "task": {"id": self.key.task.hex(), "name": self.manifest.name},
             "class": self.key.hardware_class,
-            "rule": RULE,
+            "network_version": VERSION,
             "set_digest": self.board.set_digest.hex(),
             "board_digest": self.board.board_digest.hex(),
             "rows": [self._row(row, code) for row in rows],
@@ -260,7 +261,7 @@ def no_board_document(net: str, imported: Sequence[Imported], *, top: int) -> Bo
         "network": net,
         "task": None,
         "class": None,
-        "rule": None,
+        "network_version": None,
         "set_digest": None,
         "board_digest": None,
         "rows": [],

@@ -34,7 +34,8 @@ from node.views.board_table import (
     heading_of,
     title_of,
 )
-from protocol.board import RULE, Row
+from protocol.board import Row
+from protocol.records import VERSION
 
 SHOWN: Final = 500
 """So many rows are on a page; all of them are in the document beside it."""
@@ -126,7 +127,7 @@ def _json(document: Mapping[str, object]) -> str:
 def _index(net: str, boards: Sequence[Snapshot]) -> dict[str, object]:
     return {
         "network": net,
-        "rule": RULE,
+        "network_version": VERSION,
         "boards": [
             {
                 "task": {"id": one.key.task.hex(), "name": one.task},

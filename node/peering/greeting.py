@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from node.network.errors import NetworkError
 from node.network.peer_budgets import PeerId
 from node.peering.effort import wait_for
-from node.peering.messages import HELLO, Hello, ask, read, write
+from node.peering.messages import HELLO, Hello, read, write
 from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Carrier
 from protocol.errors import Rejected
 from protocol.framing import Message
+from protocol.records import VERSION, other_version
 
 REPEATED_S = 10.0
 _ANSWERER_WAITS_S = 3 * REPEATED_S
@@ -98,28 +99,29 @@ class Greeter:
         self._peers.pop(peer, None)
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
-        """Answer a hello with one; to another network's that says why there is nothing else."""
-        hello = await self._misbehaviour.checked(peer, "a hello", read(Hello, question))
+        """Answer a hello with one; to a stranger's that says why there is nothing else."""
         own = self._own()
+        if (version := other_version(question)) is not None:
+            self._part_soon(peer, _of_version(version))
+            return write(own)
+        hello = await self._misbehaviour.checked(peer, "a hello", read(Hello, question))
         if hello.net == own.net:
             self.came(peer, dialled=False)
             self._note(peer, hello)
         else:
-            parting = asyncio.create_task(self._part(peer, hello.net))  # behind the answer
-            self._parting.add(parting)
-            parting.add_done_callback(self._parting.discard)
+            self._part_soon(peer, self._of_network(hello.net))
         return write(own)
 
     async def greet(self, peer: PeerId) -> None:
-        """Ask a peer for its hello; one of another network, or that is silent twice, is dropped."""
+        """Ask a peer for its hello; drop one of another network or version, or silent twice."""
         known = self._peers.get(peer)
         if known is None or known.is_asked:
             return
         known.is_asked = True
         started_s = self._clock()
         try:
-            hello = await ask(
-                self._carrier, peer, HELLO, self._own(), Hello, timeout_s=_ANSWERED_WITHIN_S
+            answer = await self._carrier.ask(
+                peer, HELLO, write(self._own()), timeout_s=_ANSWERED_WITHIN_S
             )
         except NetworkError as fault:
             await self._unanswered(peer, known, fault.message)
@@ -127,12 +129,15 @@ class Greeter:
         finally:
             known.is_asked = False
             known.ask_at_s = self._clock() + (REPEATED_S if known.dialled else _ANSWERER_WAITS_S)
-        if isinstance(hello, Rejected):
+        hello = read(Hello, answer)
+        if (version := other_version(answer)) is not None:
+            await self._part(peer, _of_version(version))
+        elif isinstance(hello, Rejected):
             why = f"its hello is none: {hello.reason}"
             await self._misbehaviour.blame(peer, why)
             await self._unanswered(peer, known, why)
         elif hello.net != self._own().net:
-            await self._part(peer, hello.net)
+            await self._part(peer, self._of_network(hello.net))
         else:
             known.latency_s = self._clock() - started_s
             self._note(peer, hello)
@@ -172,8 +177,16 @@ class Greeter:
             known.ask_at_s = self._clock() + _ANSWERER_WAITS_S
         self._heard(peer, hello)
 
-    async def _part(self, peer: PeerId, net: str) -> None:
-        why = f"it is of the network {net}, this node of {self._own().net}"
+    def _of_network(self, net: str) -> str:
+        return f"it is of the network {net}, this node of {self._own().net}"
+
+    def _part_soon(self, peer: PeerId, why: str) -> None:
+        """Drop a peer once it was answered."""
+        parting = asyncio.create_task(self._part(peer, why))
+        self._parting.add(parting)
+        parting.add_done_callback(self._parting.discard)
+
+    async def _part(self, peer: PeerId, why: str) -> None:
         _log.info("peer %s: %s", peer, why)
         self.went(peer)
         await self._carrier.drop(peer, why)
@@ -185,3 +198,7 @@ class Greeter:
             _log.info("peer %s: no hello, %d times: %s", peer, known.unanswered, why)
             self.went(peer)
             await self._carrier.disconnect(peer)
+
+
+def _of_version(version: int) -> str:
+    return f"it speaks network version {version}, this node {VERSION}"

@@ -21,10 +21,11 @@ from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, line, pair, word
 from protocol.encoding import LIMIT_BYTES, Value
 from protocol.errors import ArnodeError, Rejected
-from protocol.fields import Digest, Items, Mapped, Named, Positive
+from protocol.fields import Digest, Items, Mapped, Named
 from protocol.framing import Message
 from protocol.reconciliation import FRAME_LIMIT_BYTES
 from protocol.record_index import KEY_BYTES
+from protocol.records import VERSION
 from protocol.topics import MAX_TOPIC
 
 HELLO: Final = "/arnode/hello/1"
@@ -110,11 +111,9 @@ class Hello(Mapped):
     """Who somebody says they are, where else they can be reached, and what they have.
 
     That `author` is who signs there is only shown by a profile that binds the transport key.
-    `rule` is the number of the rule that boards follow by there (`protocol.board.RULE`).
     """
 
-    v: Annotated[int, integer(1, 1)]
-    rule: Positive
+    v: Annotated[int, integer(VERSION, VERSION)]
     software: Annotated[str, line(1, 64)]
     net: Annotated[str, word(NAME_PATTERN)]
     author: Digest

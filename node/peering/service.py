@@ -40,10 +40,9 @@ from node.settings.addresses import Address
 from node.store.blobs import Blobs
 from node.store.intake import IntakeReport
 from node.store.store import Store
-from protocol.board import RULE
 from protocol.framing import Message
+from protocol.records import VERSION
 
-_MOST_HEARD = 2_048  # records that wait; more are lost here and come by reconciliation
 _HEARD_AT_ONCE = 64
 _SETTLED_S = 600.0
 _NEWS_EVERY_S = 2.0  # to look for work among the news costs more than to take them in
@@ -192,8 +191,7 @@ class Peering:
             self._turn = (self._turn + MAX_TOPICS) % len(told)
             told = [*told[self._turn :], *told[: self._turn]][:MAX_TOPICS]
         return Hello(
-            v=1,
-            rule=RULE,
+            v=VERSION,
             software=self._software,
             net=self._net,
             author=self._author,

@@ -10,8 +10,9 @@ from node.store.boards import BoardKey
 from node.store.measured_here import Here
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import word
-from protocol.board import RULE, Board, Row
+from protocol.board import Board, Row
 from protocol.manifest import TaskManifest
+from protocol.records import VERSION
 from protocol.units import NANO
 
 LEGEND: Final = (
@@ -73,7 +74,7 @@ def cells_of(row: Row, here: Here | None, *, is_in_doubt: bool, code: str) -> Ma
 def digests_of(board: Board) -> str:
     """Return by what others can tell whether theirs is the same board."""
     records, rows = (digest.hex()[:_ID_DIGITS] for digest in (board.set_digest, board.board_digest))
-    return f"rule {RULE}, records {records}, board {rows}"
+    return f"network version {VERSION}, records {records}, board {rows}"
 
 
 def _signed(nano: int | None) -> str:

@@ -72,7 +72,6 @@ def _row(
         "latency_ms": None if known.latency_s is None else round(1000 * known.latency_s, 1),
         "direct": not known.relayed,
         "software": known.hello.software if known.hello else None,
-        "board_rule": known.hello.rule if known.hello else None,
     }
 
 

@@ -19,7 +19,6 @@ from node.terminal.vocabulary import (
     word,
 )
 from node.views.status import DECISIONS, VERDICTS
-from protocol.board import RULE
 
 _COLUMNS = 80
 _INTENTS = 3
@@ -129,8 +128,6 @@ def print_peers(document: Mapping[str, Any]) -> None:
         name = plain(peer["name"]) if peer["name"] else "nobody known"
         latency = "–" if peer["latency_ms"] is None else f"{peer['latency_ms']:.0f} ms"
         way = "" if peer["direct"] else "  through a relay"
-        if peer["board_rule"] not in (None, RULE):
-            way += f"  boards by rule {peer['board_rule']}, here {RULE}: not to be compared"
         click.echo(
             f"{peer['peer']}  {name}  author {(peer['author'] or '–')[:12]}  {peer['trust']}"
             f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}{way}"

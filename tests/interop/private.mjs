@@ -15,8 +15,8 @@ import { Reconciliation } from "./negentropy.mjs";
 import { readRecord } from "./record.mjs";
 import { hear, hex, say, stop, unhex } from "./talk.mjs";
 
-const { secret, address, topic, hello, sync, key, rule } = await hear();
-const own = { v: 1, rule, software: "js 1", net: "main", addresses: [], digests: {} };
+const { secret, address, topic, hello, sync, key } = await hear();
+const own = { v: 2, software: "js 1", net: "main", addresses: [], digests: {} };
 own.author = unhex(key);
 
 const node = await createLibp2p({

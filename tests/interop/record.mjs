@@ -21,7 +21,7 @@ const isListOf = (holds) => (value) =>
   Array.isArray(value) && value.length <= 16 && value.every(holds);
 
 const REQUIRED = {
-  v: (value) => value === 1,
+  v: (value) => value === 2,
   net: isWord(/^[a-z0-9-]{1,48}$/),
   kind: isWord(/^[a-z0-9_]{1,24}$/),
   author: (value) => isId(value) && isKey(value),
@@ -44,7 +44,7 @@ export function signRecord(seed, fields) {
     type: "pkcs8",
   });
   const author = Buffer.from(createPublicKey(key).export({ format: "jwk" }).x, "base64url");
-  const payload = encode({ ...fields, v: 1, author });
+  const payload = encode({ ...fields, v: 2, author });
   return wireOf(payload, sign(null, inContext("arnode/sig/1", payload), key));
 }
 

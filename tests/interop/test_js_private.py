@@ -10,7 +10,6 @@ from node.home.clock import clock_ms
 from node.home.home import Home
 from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
-from protocol.board import RULE
 from protocol.keys import SigningKey
 from protocol.records import MAIN_NET, sign_record
 from protocol.remarks import InsightBody
@@ -51,7 +50,6 @@ async def tell(peer: Program, *, secret: bytes | None, address: str | None) -> N
         topic=TOPIC,
         hello=HELLO,
         sync=SYNC,
-        rule=RULE,
         key=SigningKey.from_seed(bytes(32)).public.hex(),
     )
 

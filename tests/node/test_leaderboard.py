@@ -78,7 +78,7 @@ def rows(show: Show, *words: str) -> list[dict[str, Any]]:
 
 def test_the_document_has_the_promised_fields(told: World, show: Show) -> None:
     document = json.loads(show("--json"))
-    digests = {"rule", "set_digest", "board_digest"}
+    digests = {"network_version", "set_digest", "board_digest"}
     assert set(document) == {"v", "network", "task", "class", "rows", "imported"} | digests
     assert document["task"] == {"id": MANIFEST.id.hex(), "name": "tiny"}
     promised = {

@@ -12,22 +12,19 @@ from node.peering.messages import Hello
 from node.settings.addresses import peer_id
 from node.store.store import Store
 from node.views.peers import peers_document
-from node.views.status_text import print_peers
-from protocol.board import RULE
 from protocol.encoding import EncodingError
 from protocol.keys import SigningKey, bind
 from protocol.record_kinds import ProfileBody
-from protocol.records import sign_record
+from protocol.records import VERSION, sign_record
 
 NOW_MS = 1_800_000_000_000
 AUTHOR, LIAR, TRANSPORT = (SigningKey.from_seed(bytes([number] * 32)) for number in (1, 2, 3))
 
 
-def claiming(author: SigningKey, *, rule: int = RULE) -> Membership:
+def claiming(author: SigningKey) -> Membership:
     """A membership with one peer, which says in its hello that it signs as this author."""
     hello = Hello(
-        v=1,
-        rule=rule,
+        v=VERSION,
         software="arnode",
         net="main",
         author=author.public,
@@ -65,21 +62,6 @@ def test_a_profile_that_binds_the_connection_s_key_shows_its_author(store: Store
     assert store.intake.ingest([record.wire], now_ms=NOW_MS).rejected == []
     # Whatever its hello says: the profile counts.
     assert shown_author(store, claiming(LIAR)) == (AUTHOR.public.hex(), "friend")
-
-
-def test_a_peer_by_another_rule_of_boards_is_said_to_be_one(
-    store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for rule, is_said in ((RULE, False), (RULE + 1, True)):
-        document = peers_document(store, claiming(AUTHOR, rule=rule), lambda _author: "friend")
-        print_peers(document)
-        shown = capsys.readouterr().out
-        assert (f"boards by rule {rule}, here {RULE}: not to be compared" in shown) == is_said
-        match document["peers"]:
-            case [{"board_rule": told}]:
-                assert told == rule
-            case other:
-                raise AssertionError(other)
 
 
 def test_another_s_transport_key_in_a_profile_of_one_s_own_is_no_record() -> None:

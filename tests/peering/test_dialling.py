@@ -15,11 +15,12 @@ from node.peering.messages import MAX_TOLD, PEERS, Hello
 from node.peering.misbehaviour import Misbehaviour
 from node.settings.addresses import Address, parse_address, peer_id
 from protocol.framing import Message
+from protocol.records import VERSION
 from tests.peering.members import Clock
 from tests.peering.wires import MemoryCarrier, Wires
 
 HELLO = Hello(
-    v=1, rule=2, software="arnode 0.1.0", net="main", author=bytes(32), addresses=(), digests={}
+    v=VERSION, software="arnode 0.1.0", net="main", author=bytes(32), addresses=(), digests={}
 )
 
 

@@ -16,12 +16,12 @@ from node.peering import greeting
 from node.peering.messages import HELLO, MAX_TOPICS, Hello, read, write
 from protocol.errors import Rejected
 from protocol.framing import Message
+from protocol.records import VERSION
 from tests.peering.members import Clock, Member, greet, library, member, until
 from tests.peering.wires import Wires
 
 OWN = Hello(
-    v=1,
-    rule=2,
+    v=VERSION,
     software="arnode 0.1.0",
     net="main",
     author=bytes(32),
@@ -174,6 +174,40 @@ def test_a_peer_of_another_network_that_dials_is_told_so_and_disconnected_at_onc
     asyncio.run(talk())
     why = "it is of the network private, this node of main"
     assert one.carrier.dropped == {stranger.peer_id: why}
+
+
+@pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1])
+@pytest.mark.parametrize("dialled", [True, False], ids=["dialled", "dials"])
+def test_a_peer_of_another_network_version_is_told_so_and_disconnected(
+    pair: tuple[Wires, Clock, Member, Member], version: int, dialled: bool
+) -> None:
+    """Whatever else its hello says: nothing but the number is read of it."""
+    wires, _, one, _ = pair
+    stranger = wires.carrier("stranger")
+    told: list[Message] = []
+
+    async def answer(_peer: PeerId, question: Message) -> Message:
+        told.append(question)
+        return {"v": version, "words": "of then"}
+
+    async def talk() -> None:
+        stranger.serve(HELLO, answer)
+        wires.connect(stranger, one.carrier)
+        one.peering.greeter.came(stranger.peer_id, dialled=dialled)
+        if dialled:
+            await one.peering.greeter.greet(stranger.peer_id)
+        else:
+            hello = {"v": version, "words": "of then"}
+            told.append(await stranger.ask(one.carrier.peer_id, HELLO, hello))
+        await until(lambda: stranger.peer_id not in one.carrier.peers)
+
+    asyncio.run(talk())
+    (said,) = told
+    assert isinstance(said, dict)
+    assert said["v"] == VERSION
+    why = f"it speaks network version {version}, this node {VERSION}"
+    assert one.carrier.dropped == {stranger.peer_id: why}
+    assert stranger.peer_id not in one.peering.peers
 
 
 def test_a_peer_that_is_silent_twice_is_disconnected(

@@ -17,6 +17,7 @@ from node.peering.syncing import LONGEST_WAIT_S, RECONNECTED_WAIT_S
 from protocol.framing import Message
 from protocol.reconciliation import FRAME_LIMIT_BYTES, respond
 from protocol.record_index import RecordIndex, key_of
+from protocol.records import VERSION
 from protocol.topics import family_topic
 from tests.peering.members import TASK, Clock, Member, library, member
 from tests.peering.wires import MemoryCarrier, Wires
@@ -255,8 +256,7 @@ def test_questions_of_any_shape_are_answered_or_ended(
 
 def _hello() -> Hello:
     return Hello(
-        v=1,
-        rule=2,
+        v=VERSION,
         software="lies 1",
         net="main",
         author=bytes(32),

@@ -37,14 +37,14 @@ from protocol.encoding import LIMIT_BYTES, MAX_INT
 from protocol.fields import Mapped
 from protocol.reconciliation import FRAME_LIMIT_BYTES as RECONCILIATION_LIMIT_BYTES
 from protocol.record_index import KEY_BYTES
+from protocol.records import VERSION
 from protocol.topics import MAX_TOPIC
 
 ID, KEY = b"\xff" * 32, b"\xff" * KEY_BYTES
 WIDE = "\U0001f642"  # four bytes
 TOPICS = [f"/arnode/{number:0{MAX_TOPIC}}" for number in range(MAX_TOPICS)]
 HELLO = Hello(
-    v=1,
-    rule=2,
+    v=VERSION,
     software=WIDE * 64,
     net="n" * 48,
     author=ID,

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.attestation import AttestBody
-from protocol.board import RULE, Board, Row, board_of
+from protocol.board import Board, Row, board_of
 from protocol.encoding import MAX_INT
 from protocol.keys import SigningKey
-from protocol.records import Record, sign_record
+from protocol.records import VERSION, Record, sign_record
 from protocol.runs import Env
 from protocol.units import NANO
 from tests.protocol.examples import MANIFEST, REPORT, START_MS
@@ -76,7 +76,7 @@ def test_a_board_is_in_order_and_its_digest_covers_it(records: list[Record]) -> 
         assert row.tie == (ranked.count(row.rank) > 1 if row.rank else False)
     # An environment of one entry is sorted as it is.
     encoded = [msgpack.packb(dict(sorted(row.to_value().items()))) for row in shown.rows]  # type: ignore[union-attr]
-    context = b"arnode/board/%d\0" % RULE
+    context = b"arnode/board/%d\0" % VERSION
     expected = context + MANIFEST.id + CLASS.encode() + b"\0" + b"".join(encoded)
     assert shown.board_digest == hashlib.sha256(expected).digest()
 

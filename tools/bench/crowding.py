@@ -24,13 +24,12 @@ from node.network.host import NetworkHost, running_host
 from node.network.peer_budgets import PeerId
 from node.peering.messages import HELLO, SYNC, After, Hello, Reconcile, write
 from node.store.store import Store
-from protocol.board import RULE
 from protocol.errors import ArnodeError
 from protocol.fields import Mapped
 from protocol.framing import Message
 from protocol.reconciliation import Initiator
 from protocol.record_index import RecordIndex
-from protocol.records import MAIN_NET
+from protocol.records import MAIN_NET, VERSION
 from protocol.topics import family_topic
 from tests.network.arena import settings
 from tests.peering.places import place
@@ -110,10 +109,9 @@ async def _ask(address: str, round_trips: int) -> dict[str, float]:
 async def _greet(host: NetworkHost, address: str) -> PeerId:
     """Say hello, and answer the node's from now on: who is silent is disconnected."""
     hello = Hello(
-        v=1,
+        v=VERSION,
         software="bench",
         net=MAIN_NET,
-        rule=RULE,
         author=bytes(32),
         addresses=(),
         digests={},

@@ -32,7 +32,7 @@ from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import ArnodeError
 from protocol.record_kinds import TaskBody
-from protocol.records import MAIN_NET, sign_record
+from protocol.records import MAIN_NET, VERSION, sign_record
 from protocol.topics import subscriptions
 from tests.network.arena import anything
 from tests.peering.places import place
@@ -166,8 +166,7 @@ class Crowd:
     def _hello(self, host: NetworkHost) -> Hello:
         digests = {topic: one for topic, one in self.indexes.digests().items() if one[0]}
         return Hello(
-            v=1,
-            rule=2,
+            v=VERSION,
             software="arnode bench",
             net=MAIN_NET,
             author=host.peer_id.encode()[-32:],

@@ -33,7 +33,7 @@ from protocol.framing import Message
 from protocol.hardware import FAMILIES
 from protocol.record_index import RecordIndex, key_of
 from protocol.record_kinds import ResultBody
-from protocol.records import MAIN_NET, Record
+from protocol.records import MAIN_NET, VERSION, Record
 from protocol.topics import all_subscriptions, family_topic, subscriptions, topics_of
 from tests.protocol.examples import MANIFEST
 from tests.protocol.library import CLASSES, EXPERIMENTS, session
@@ -72,8 +72,7 @@ def hello_bytes(topics: int) -> int:
     some = family_topic(MAIN_NET, MANIFEST.id, FAMILIES[0])
     digests = {f"{some[:-2]}{number:02}": (10_000, bytes(_ID_BYTES)) for number in range(topics)}
     told = Hello(
-        v=1,
-        rule=2,
+        v=VERSION,
         software="arnode 0.1.0",
         net=MAIN_NET,
         author=bytes(32),

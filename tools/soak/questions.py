@@ -20,6 +20,7 @@ from protocol.fields import Mapped
 from protocol.framing import LENGTH
 from protocol.reconciliation import Initiator
 from protocol.record_index import RecordIndex, key_of
+from protocol.records import VERSION
 from protocol.topics import family_topic, news_topic, tasks_topic
 from tests.peering.members import TASK, library
 from tests.peering.test_fetching import BASE, PATCH_RECORD
@@ -32,8 +33,7 @@ TOPICS: Final = (tasks_topic("main"), news_topic("main", TASK), family_topic("ma
 def hello(net: str = "main") -> Hello:
     """Return what a peer says that has some of these records."""
     return Hello(
-        v=1,
-        rule=2,
+        v=VERSION,
         software="fuzz 1",
         net=net,
         author=bytes(32),

@@ -15,7 +15,8 @@ def pretend_board(page: Any) -> None:
         offset, limit = int(query["offset"]), int(query["limit"])
         rows = [board_row(number) for number in range(offset, min(ROWS, offset + limit))]
         told = {"v": 1, "network": "main", "task": {"id": "0" * 64, "name": "tiny"}}
-        told |= {"class": "cpu-x86_64", "rule": 3, "set_digest": "0" * 64, "board_digest": "0" * 64}
+        told |= {"class": "cpu-x86_64", "network_version": 2}
+        told |= {"set_digest": "0" * 64, "board_digest": "0" * 64}
         route.fulfill(json={**told, "rows": rows, "imported": [], "total": ROWS, "offset": offset})
 
     page.route("**/api/v1/boards/**", answer)

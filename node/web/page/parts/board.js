@@ -106,11 +106,11 @@ function flagsOf(flags, unread) {
   return told.length > 0 ? said(told.join(", ")) : "";
 }
 
-function provenanceOf({ rule, set_digest: set, board_digest: board, imported }) {
+function provenanceOf({ network_version: version, set_digest: set, board_digest: board, imported }) {
   const legend = "others: keys, not people, whose runs bear out what they say (+ confirmed, ~ smaller than claimed, − refuted; ? not borne out).";
   return [
     element("p", { class: "soft" }, legend),
-    rule === null ? null : element("p", { class: "soft" }, `rule ${rule}, records ${figures.short(set)}, board ${figures.short(board)}: two nodes with the same records show the same`),
+    version === null ? null : element("p", { class: "soft" }, `network version ${version}, records ${figures.short(set)}, board ${figures.short(board)}: two nodes with the same records show the same`),
     importedSection(imported ?? []),
   ];
 }

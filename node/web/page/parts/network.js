@@ -81,7 +81,7 @@ function peersView({ peers }) {
     one.records.toLocaleString(),
     one.latency_ms === null ? "–" : `${Math.round(one.latency_ms)} ms`,
     one.direct ? "direct" : "through a relay",
-    [said(one.software ?? "–"), one.board_rule === null ? null : ` (rule ${plain(one.board_rule)})`],
+    said(one.software ?? "–"),
   ]);
   return table("Connected peers", columns, rows);
 }
