@@ -215,17 +215,6 @@ def strictly_rising(names: list[str]) -> bool:
     return all(left < right for left, right in itertools.pairwise(names))
 
 
-def without_hidden(value: Value) -> Value:
-    """Return a value with U+FFFD for each hidden character, as `line` and `text` want it."""
-    if type(value) is str:
-        return value if value.isascii() else _IS_HIDDEN.sub("\ufffd", value)
-    if type(value) is list:
-        return [without_hidden(item) for item in value]
-    if type(value) is dict:
-        return {name: without_hidden(item) for name, item in value.items()}
-    return value
-
-
 def fit_line(raw: str, limit: int) -> str:
     """Return `raw` made acceptable to `line`: NFC, one line, cut to `limit`."""
     return fit_text(" ".join(raw.split()), limit)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final, NewType, TypeAlias
 
 from protocol.attestation import AttestBody
-from protocol.codecs import NAME_PATTERN, any_map, integer, without_hidden, word
+from protocol.codecs import NAME_PATTERN, any_map, integer, word
 from protocol.encoding import LIMIT_BYTES, EncodingError, Value, decode, encode
 from protocol.errors import Rejected
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named, Natural
@@ -60,10 +60,7 @@ class _Envelope(Mapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A valid record. `payload_bytes` are the authority, the rest is what they say.
-
-    One that `is_outdated` is of before hidden characters were refused (`parse_kept`).
-    """
+    """A valid record. `payload_bytes` are the authority, the rest is what they say."""
 
     id: RecordId
     payload_bytes: bytes
@@ -77,7 +74,6 @@ class Record:
     refs: tuple[bytes, ...]
     crit: tuple[str, ...]
     body: Body
-    is_outdated: bool = False
 
     @property
     def wire(self) -> bytes:
@@ -125,24 +121,7 @@ def parse_again(wire: bytes) -> Record | Rejected:
     return head if isinstance(head, Rejected) else _read(*head)
 
 
-def parse_kept(wire: bytes) -> Record | Rejected:
-    """Return what `parse_record` does, and also a record of before hidden characters were refused.
-
-    It is whole: its signatures hold, and its texts show U+FFFD for what nobody takes any more.
-    """
-    record = parse_record(wire)
-    head = payload_id(wire)
-    if isinstance(record, Record) or isinstance(head, Rejected):
-        return record
-    kept = _read(*head, is_outdated=True)
-    if isinstance(kept, Rejected) or not all(one.holds() for one, _ in _signatures(kept)):
-        return record
-    return kept
-
-
-def _read(
-    identity: RecordId, payload: bytes, signature: bytes, *, is_outdated: bool = False
-) -> Record | Rejected:
+def _read(identity: RecordId, payload: bytes, signature: bytes) -> Record | Rejected:
     """Return what a payload says; its signatures are still to be verified."""
     value = decode(payload)
     if isinstance(value, Rejected):
@@ -166,17 +145,10 @@ def _read(
         author=envelope.author,
         seq=envelope.seq,
         prev=None if envelope.prev is None else RecordId(envelope.prev),
-def other_version(said: object) -> int | None:
-    """Return the network version of a payload or a hello; None if it is this one, or none."""
-    version = said.get("v") if isinstance(said, dict) else None
-    return version if type(version) is int and version != VERSION else None
-
-
         ts_ms=envelope.ts_ms,
         refs=envelope.refs or (),
         crit=envelope.crit or (),
         body=body,
-        is_outdated=is_outdated,
     )
 
 
@@ -192,6 +164,12 @@ def _signatures(record: Record) -> Iterator[tuple[Signature, str]]:
             yield body.formerly.by(author), "body: formerly: that key does not name this one"
     elif isinstance(body, AttestBody):
         yield body.proof_by(author), "body: proof: not the author's signature over what was re-run"
+
+
+def other_version(said: object) -> int | None:
+    """Return the network version of a payload or a hello; None if it is this one, or none."""
+    version = said.get("v") if isinstance(said, dict) else None
+    return version if type(version) is int and version != VERSION else None
 
 
 def sign_record(

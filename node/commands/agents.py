@@ -106,8 +106,7 @@ def _print_prompt(document: Mapping[str, Any], *, is_whole: bool) -> None:
     who, turns = document["who"], document["prompt"]
     size = sum(len(turn["content"]) for turn in turns)
     asked = who if who not in ("knobs", "none") else f"no model ({who} needs no prompt)"
-    told = document.get("room")  # a node of before does not tell it
-    room = f"; room: {plain(told)}" if told else ""
+    room = f"; room: {plain(told)}" if (told := document["room"]) else ""
     click.echo(f"a prompt of {size:,} characters for {plain(asked)}{room}", err=True)
     for turn in turns if is_whole else []:
         click.echo(f"##### {turn['role']} #####\n{plain(turn['content'], lines=True)}")

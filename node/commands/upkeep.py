@@ -10,7 +10,7 @@ from node.home.home import Home
 from node.store.eviction import collect
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
-from node.upkeep.fsck import examine, mend, remarks
+from node.upkeep.fsck import examine, mend
 from protocol.errors import ArnodeError, ConfigurationError
 
 _EXIT_PROBLEM = 6
@@ -87,11 +87,10 @@ def fsck(rebuild: bool, as_json: bool) -> None:
             with home.lock():
                 mended = mend(home, progress)
         problems = examine(home, progress)
-    known = [] if problems else remarks(home)
     if as_json:
-        print_json({"ok": not problems, "mended": mended, "problems": problems, "remarks": known})
+        print_json({"ok": not problems, "mended": mended, "problems": problems})
     else:
-        for what, lines in (("mended", mended), ("problem", problems), ("remark", known)):
+        for what, lines in (("mended", mended), ("problem", problems)):
             for line in lines:
                 click.echo(f"{what}: {plain(line)}")
         if not problems:

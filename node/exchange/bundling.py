@@ -43,11 +43,6 @@ def gather(store: Store, blobs: Blobs, record: Record) -> Bundle:
             "give the id of an experiment, attestation, adoption or patch: see `arnode log`",
         )
     records: dict[bytes, Record] = {one.id: one for one in _records(store, record)}
-    if any(one.is_outdated for one in records.values()):
-        raise UsageError(
-            "a record that belongs to it holds hidden characters, which nobody takes any more",
-            "it stays yours to read: `arnode show`; bundle another one",
-        )
     found: dict[bytes, bytes] = {}
     for tree in _trees(store, body):
         found[tree] = blobs.get(tree)

@@ -11,6 +11,8 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
@@ -33,14 +35,19 @@ REQUEST_TIMEOUT_S = 10.0  # to send a request, not to answer it
 _FRAMING: Final = plain_framing(FRAME_LIMIT_BYTES)
 _ADDRESS_LIMIT_BYTES = 100  # sun_path holds 108, see unix(7)
 _NOT_RUNNING_HINT = "start it with `arnode start`"
+_RESTART_HINT = "restart it, so that it has this version: `arnode stop`, `arnode start`"
+_ANY_VERSION: Final = "stop"  # the command that each node takes from each version
 _log = logging.getLogger(__name__)
 
 
 async def _unknown_command(_: Mapping[str, Message]) -> Message:
-    raise UsageError(
-        "the running node does not know this command",
-        "restart it, so that it has the version of this command: `arnode stop`, `arnode start`",
-    )
+    raise UsageError("the running node does not know this command", _RESTART_HINT)
+
+
+@cache
+def _version() -> str:
+    """Return this version: a node that runs since before an upgrade has another."""
+    return metadata.version("arnode")
 
 
 class ControlServer:
@@ -114,7 +121,9 @@ def call(
     timeout_s: float = 30.0,
 ) -> Message:
     """Send one command to the running node and return its reply."""
-    request = _frame({"command": command, "arguments": dict(arguments or {})})
+    request = _frame(
+        {"command": command, "arguments": dict(arguments or {}), "version": _version()}
+    )
     with _connected(path, timeout_s) as connection:
         try:
             connection.sendall(request)
@@ -202,7 +211,16 @@ def _received(connection: socket.socket) -> Message | Rejected:
 
 def _checked_request(request: Message) -> tuple[str, Mapping[str, Message]]:
     match request:
-        case {"command": str() as command, "arguments": dict() as arguments}:
+        case {
+            "command": str() as command,
+            "arguments": dict() as arguments,
+            "version": str() as version,
+        }:
+            if version != _version() and command != _ANY_VERSION:
+                raise UsageError(
+                    f"the running node is arnode {_version()}, this command {version}",
+                    _RESTART_HINT,
+                )
             return command, arguments
     raise UsageError("that is no request to a node", "use the `arnode` command")
 

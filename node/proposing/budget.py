@@ -210,5 +210,5 @@ def passing_ledger() -> Iterator[Database]:
     path = Path(":memory:")
     connection = schema.connect(str(path), writing=True)
     with closing(Database(connection, path)) as database:
-        schema.migrate(connection, path)
+        schema.create(connection, path)
         yield database

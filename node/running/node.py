@@ -119,7 +119,7 @@ async def open_node(
     """
     async with contextlib.AsyncExitStack() as stack:
         quotas = Quotas(total=config.max_records)
-        store = stack.enter_context(Store.open(home, quotas=quotas, progress=progress))
+        store = stack.enter_context(Store.open(home, quotas=quotas))
         if home.store.stat().st_size > _LARGE_BYTES:  # a smaller one is read within a second
             progress("checking the store's pages", 0.0)
         store.database.require_whole()

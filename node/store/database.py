@@ -29,11 +29,11 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> "Database":
-        """Open for writing; make or migrate the file as needed."""
+        """Open for writing; make the tables of a new file."""
         with explaining_faults(path):
             connection = schema.connect(path, writing=True)
             try:
-                schema.migrate(connection, path)
+                schema.create(connection, path)
             except BaseException:
                 connection.close()
                 raise
@@ -50,7 +50,7 @@ class Database:
                 if schema.is_empty(connection):  # it is being made at this moment
                     connection.close()
                     return cls._empty(path)
-                schema.check_version(connection, path)
+                schema.require_format(connection, path)
             except BaseException:
                 connection.close()
                 raise
@@ -59,7 +59,7 @@ class Database:
     @classmethod
     def _empty(cls, path: Path) -> "Database":
         connection = schema.connect(":memory:", writing=True)
-        schema.migrate(connection, path)
+        schema.create(connection, path)
         return cls(connection, path)
 
     def close(self) -> None:

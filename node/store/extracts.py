@@ -16,11 +16,7 @@ from protocol.record_kinds import PatchBody, ResultBody
 from protocol.records import Record, parse_record
 from protocol.topics import topics_of
 
-# Raised with every change of what is kept of the same bytes: a kind, a topic or a fact that was not
-# known before. What older versions kept is then made again from the records.
-EXTRACTS: Final = 6
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
-NO_NET: Final = ""
 ManifestOf = Callable[[bytes], TaskManifest | None]
 
 
@@ -31,7 +27,6 @@ class Extract(NamedTuple):
     that it belongs to by itself (protocol/topics.py); `patch` is the one that a result names,
     `about` the record that an attestation, adoption or retraction names, or that a patch was found
     as before it was carried to another task; of several that were carried as one, the first.
-    Of a record that nobody takes any more nothing is read: it is of no network and no topic.
     `board` is the task and hardware class whose board reads it; `fact` what that board reads
     (`node.store.facts`), None as well if whoever read the record did not know the task.
     """
@@ -61,24 +56,22 @@ def extract(wire: bytes, manifest_of: ManifestOf) -> Extract | Rejected:
 def extract_of(record: Record, manifest_of: ManifestOf) -> Extract:
     """Return what is kept of a record."""
     body = record.body
-    is_read = not record.is_outdated
-    board = read_by(record) if is_read else None
+    board = read_by(record)
     manifest = manifest_of(board[0]) if board else None
     fact = read_fact(record, manifest, board[1]) if board and manifest else None
     return Extract(
         id=record.id,
-        net=record.net if is_read else NO_NET,
+        net=record.net,
         kind=record.kind,
         author=record.author,
         seq=record.seq,
         ts_ms=record.ts_ms,
-        sort=body.sort if is_read else "unknown",
-        topics=topics_of(record) if is_read else (),
+        sort=body.sort,
+        topics=topics_of(record),
         is_patch=isinstance(body, PatchBody),
-        patch=body.patch if is_read and isinstance(body, ResultBody) else None,
+        patch=body.patch if isinstance(body, ResultBody) else None,
         about=body.about,
         board=board,
         fact=None if fact is None else to_text(fact),
         wire=record.wire,
     )
-

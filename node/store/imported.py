@@ -99,7 +99,7 @@ class Imports:
     def listed(self) -> list[Imported]:
         """Return everything that was imported, in the order it came."""
         sets = self._database.rows(
-            "SELECT id, form, name, metric, direction, CAST(header AS BLOB), at_ms FROM imported"
+            "SELECT id, form, name, metric, direction, header, at_ms FROM imported"
             " ORDER BY at_ms, id"
         )
         found: list[Imported] = []
@@ -125,7 +125,7 @@ class Imports:
 
     def _rows(self, identity: bytes) -> tuple[ForeignRow, ...]:
         rows = self._database.rows(
-            f"SELECT {', '.join(_COLUMNS)}, CAST(raw AS BLOB), is_read FROM imported_row"  # noqa: S608 (constants)
+            f"SELECT {', '.join(_COLUMNS)}, raw, is_read FROM imported_row"  # noqa: S608 (constants)
             " WHERE imported = ? ORDER BY n",
             (identity,),
         )

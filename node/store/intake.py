@@ -20,13 +20,13 @@ from node.store.boards import Boards
 from node.store.database import Database
 from node.store.dedupe import BATCH, Deduped, batches, dedupe, known
 from node.store.extracts import Extract, extract, extract_of
-from node.store.records import BEARING, Records, parsed, parsed_today
+from node.store.records import BEARING, Records, parsed
 from node.store.shares import EARLY_IN_ALL, EARLY_OF_AUTHOR, Share, Tally, keep_early
 from node.store.topics import Topics
 from node.terminal.progress import Progress
 from protocol.body import Sort
 from protocol.errors import Rejected
-from protocol.records import MAIN_NET, Record, parse_kept
+from protocol.records import MAIN_NET, Record
 from protocol.remarks import RetractBody
 
 INTENT_MS: Final = 24 * 60 * 60 * 1000
@@ -166,10 +166,7 @@ class Intake:
             with Tally.of(self._database) as tally:
                 for record_id, wire, introducer in early:
                     self._database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
-                    record = parse_kept(wire)
-                    if isinstance(record, Rejected) or record.is_outdated:
-                        continue  # it waited while the rules became stricter
-                    one = extract_of(record, self._records.manifest)
+                    one = extract_of(parsed(wire), self._records.manifest)
                     self._take(one, tally, report, now_ms, introducer)
             self._make_room()
         return forgotten, report
@@ -194,16 +191,12 @@ class Intake:
         for start in range(1, last + 1, BATCH):
             progress("deriving boards from the records", start / last)
             rows = self._database.rows(
-                "SELECT n, id, own, wire FROM record WHERE n BETWEEN ? AND ?",
+                "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?",
                 (start, start + BATCH - 1),
             )
             with Tally.of(self._database) as tally:
-                for number, record_id, is_own, wire in rows:
-                    record = parsed_today(wire, record_id, is_own=is_own)
-                    if record is None:
-                        self._database.rows("DELETE FROM record WHERE n = ?", (number,))
-                        continue
-                    one = extract_of(record, self._records.manifest)
+                for number, wire in rows:
+                    one = extract_of(parsed(wire), self._records.manifest)
                     self._database.rows(
                         "UPDATE record SET net = ?, sort = ?, patch = ?, about = ? WHERE n = ?",
                         (one.net, one.sort, one.patch, one.about, number),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast
 
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
-from protocol.codecs import without_hidden
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.runs import Role, Run
@@ -139,17 +138,15 @@ def encode_outcome(outcome: StoredOutcome) -> bytes:
 def decode_outcome(data: bytes) -> StoredOutcome:
     """Return what `encode_outcome` was given."""
     match decode(data, limit_bytes=_LIMIT_BYTES):
-        case {"log": bytes() as log, "run": dict() as value, **rest}:
-            run = Run.from_value(without_hidden(value))
+        case {"log": bytes() as log, "run": dict() as value, "stages": list() as stages, **rest}:
+            run = Run.from_value(value)
             if not isinstance(run, Rejected):
                 text = log.decode("utf-8", "replace")
-                # Of runs before there were any, nothing is known.
-                stages = tuple(_stage(item) for item in cast("list[Any]", rest.get("stages", [])))
                 curve = tuple(_point(item) for item in cast("list[Any]", rest.get("curve", [])))
                 return StoredOutcome(
                     run=run,
                     log_tail=text,
-                    stages=stages,
+                    stages=tuple(_stage(item) for item in stages),
                     curve=curve,
                     steps=cast("int | None", rest.get("steps")),
                     given_up=cast("int | None", rest.get("given_up")),
@@ -169,8 +166,8 @@ def _point(item: Any) -> LossPoint:
 
 
 def body_value(data: bytes) -> Value:
-    """Return a job's body, with U+FFFD for what texts could once hold and may no longer."""
+    """Return a job's body."""
     value = decode(data, limit_bytes=_LIMIT_BYTES)
     if isinstance(value, Rejected):
         raise DamagedStoreError(f"a job in the store does not read: {value.reason}", DAMAGED_HINT)
-    return without_hidden(value)
+    return value

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.store.database import Database
-from node.store.extracts import NO_NET, SORTS, Extract
+from node.store.extracts import SORTS, Extract
 from node.terminal.progress import Progress
 from protocol.encoding import Value, decode
 from protocol.errors import Rejected, UsageError
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import PatchBody, TaskBody
-from protocol.records import Record, parse_again, parse_kept, payload_id
+from protocol.records import Record, parse_again, parse_record, payload_id
 
 PREFIX_DIGITS = 4
 # Which records bear an author's number ?1, ?2: with the sorts, an index finds them.
@@ -28,24 +28,12 @@ _AN_ID = ("an id", "ids are hex digits: see `arnode log`")
 
 def parsed(wire: bytes, *, is_verified: bool = False) -> Record:
     """Return the record in a row; `is_verified`: its signatures were found to hold as it came."""
-    record = parse_again(wire) if is_verified else parse_kept(wire)
+    record = parse_again(wire) if is_verified else parse_record(wire)
     if isinstance(record, Rejected):
         raise DamagedStoreError(
             f"a record in the store does not read: {record.reason}", DAMAGED_HINT
         )
     return record
-
-
-def parsed_today(wire: bytes, record_id: bytes, *, is_own: bool) -> Record | None:
-    """Return the record in a row; None for another's that is whole and no record any more.
-
-    Rules that became stricter, on signatures for instance, refuse what was taken before.
-    """
-    record, head = parse_kept(wire), payload_id(wire)
-    if isinstance(record, Record):
-        return record
-    is_whole = not isinstance(head, Rejected) and head[0] == record_id
-    return None if is_whole and not is_own else parsed(wire)
 
 
 class Bearer(NamedTuple):
@@ -381,16 +369,11 @@ class Records:
         ):
             if number % _SHOWN_EVERY == 0:
                 progress("checking every record", number / total)
-            record = parse_kept(wire)
+            record = parse_record(wire)
             fault = record.reason if isinstance(record, Rejected) else "its bytes are another's"
             if isinstance(record, Rejected) or record.id != record_id:
                 found.append(f"record {record_id.hex()[:12]} does not read: {fault}")
         return found
-
-    def outdated(self) -> list[bytes]:
-        """Return the ids of the records here that nobody takes any more, in the order they came."""
-        rows = self._database.rows("SELECT id FROM record WHERE net = ? ORDER BY n", (NO_NET,))
-        return [row[0] for row in rows]
 
     def payloads(self, where: str = "TRUE") -> Iterator[Value]:
         """Yield what every record says, as a value; `where`: of which records, in SQL."""

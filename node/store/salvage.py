@@ -14,10 +14,9 @@ from node.home.home import Home
 from node.store import jobs
 from node.store.database import Database
 from node.store.jobs import Line, LineKey
-from node.store.schema import CONFIRM_ANEW
 from node.store.store import Store
 from protocol.errors import ArnodeError
-from protocol.records import Record, parse_kept
+from protocol.records import Record, parse_record
 
 # Jobs before their runs. `experiment` is derived anew.
 _TABLES = (
@@ -39,9 +38,6 @@ def salvage(home: Home) -> list[str]:
             with new.transaction():
                 for row in _rows(damaged, table, [name for (name,) in keys]):
                     _keep(new, table, row)
-    with new.transaction():
-        for statement in CONFIRM_ANEW:  # the damaged store may be an older one
-            new.rows(statement)
     new.close()
     with Store.open(home) as store:
         store.rebuild()
@@ -97,7 +93,7 @@ def _reads(table: str, row: Row) -> bool:
     """Say whether a row is what its table holds. Raises what reading it raises."""
     match table:
         case "record":
-            record = parse_kept(row["wire"])
+            record = parse_record(row["wire"])
             return isinstance(record, Record) and record.id == row["id"]
         case "line":
             jobs.body_value(row["stack"])

@@ -11,21 +11,18 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Self
 
-from node.home.home import Home, InUseError
+from node.home.home import Home
 from node.store.boards import Boards
 from node.store.database import Database
 from node.store.experiments import Experiments
-from node.store.extracts import EXTRACTS
 from node.store.imported import Imports
 from node.store.intake import Intake, Quotas
 from node.store.job_store import JobStore
 from node.store.mirror import Mirror
 from node.store.records import Records, parsed
-from node.store.schema import OlderStoreError
 from node.store.topics import Topics
-from node.terminal.progress import Progress, reporting, silent
+from node.terminal.progress import Progress, silent
 from protocol.attestation import AttestBody
-from protocol.board import RULE
 from protocol.encoding import Value
 from protocol.errors import ConfigurationError
 from protocol.keys import SigningKey
@@ -33,12 +30,7 @@ from protocol.record_kinds import Body
 from protocol.records import Record, sign_record
 
 _DEFAULT_QUOTAS = Quotas()
-# In `meta`: that what follows from the records is to be derived before use, and by which rules it
-# was derived last.
-_STALE = "stale"
-_PLACE = "place"  # the file's own number, by which a copy of it is known
-_DERIVED_BY = "derived_by"
-_RULES = bytes((EXTRACTS, RULE))
+_PLACE = "place"  # in `meta`: the file's own number, by which a copy of it is known
 
 
 class Store:
@@ -64,14 +56,10 @@ class Store:
         database.follow(committed=self._follow_with_mirror, rolled_back=self._signed.clear)
 
     @classmethod
-    def open(
-        cls, home: Home, *, quotas: Quotas = _DEFAULT_QUOTAS, progress: Progress = silent
-    ) -> "Store":
-        """Open for writing; make or migrate the file as needed."""
+    def open(cls, home: Home, *, quotas: Quotas = _DEFAULT_QUOTAS) -> "Store":
+        """Open for writing; make the tables of a new file."""
         home.prepare()
         store = cls(Database.open(home.store), Mirror(home.mirror), quotas)
-        if store.meta(_STALE) is not None or store.meta(_DERIVED_BY) != _RULES:
-            store.rebuild(progress)
         store._agree_with_mirror()
         if store.meta(_PLACE) is None:
             store.settle()
@@ -79,20 +67,8 @@ class Store:
 
     @classmethod
     def open_read_only(cls, home: Home) -> "Store":
-        """Open for reading beside a running node; a home without a store reads as an empty one.
-
-        What an older arnode wrote is brought up to date first, unless a node works with it.
-        """
-        try:
-            database = Database.open_read_only(home.store)
-        except OlderStoreError as fault:
-            try:
-                with home.lock(), reporting() as progress:
-                    cls.open(home, progress=progress).close()
-            except InUseError:
-                raise fault from None
-            database = Database.open_read_only(home.store)
-        return cls(database, None, _DEFAULT_QUOTAS)
+        """Open for reading beside a running node; a home without a store reads as an empty one."""
+        return cls(Database.open_read_only(home.store), None, _DEFAULT_QUOTAS)
 
     def close(self) -> None:
         """Close the file; an open transaction is rolled back."""
@@ -165,8 +141,6 @@ class Store:
             self.intake.rederive(progress)
             for record in self.records.own():
                 self._derive_own(record)
-            self.forget_meta(_STALE)
-            self.set_meta(_DERIVED_BY, _RULES)
         return len(self.experiments.listed())
 
     def values(self, *, is_own: bool = False) -> Iterator[Value]:

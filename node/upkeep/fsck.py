@@ -20,8 +20,6 @@ from protocol.record_kinds import PatchBody
 from protocol.records import Record, RecordId
 from protocol.source import Source
 
-_SHOWN = 5  # ids of one remark
-
 
 def examine(home: Home, progress: Progress = silent) -> list[str]:
     """Return what is not whole, one line each."""
@@ -40,20 +38,6 @@ def examine(home: Home, progress: Progress = silent) -> list[str]:
                 progress(f"checking the journal on {line.hardware_class}", 0.0)
                 problems += Journal(home, store, blobs, line).check()
     return problems
-
-
-def remarks(home: Home) -> list[str]:
-    """Return what is whole and yet to be known of a home, one line each."""
-    with Store.open_read_only(home) as store:
-        ids = [one.hex()[:12] for one in store.records.outdated()]
-    if not ids:
-        return []
-    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
-    remark = (
-        f"{len(ids)} record(s) hold hidden characters, which nobody takes any more: they are kept"
-        f" and shown with U+FFFD, and sent to nobody ({', '.join(ids[:_SHOWN])}{more})"
-    )
-    return [remark]
 
 
 def mend(home: Home, progress: Progress = silent) -> list[str]:

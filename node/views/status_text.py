@@ -31,9 +31,9 @@ def print_status(document: Mapping[str, Any]) -> None:
     state = "running" if document["running"] else "not running"
     author = (node["author"] or "")[:12] or "no key yet"
     click.echo(f"{state}  {plain(node['name'])}  author {author}  sandbox {document['sandbox']}")
-    if (number := node.get("reused")) is not None:  # a node of before does not tell it
+    if (number := node["reused"]) is not None:
         click.echo(f"{reused_words(number)}: see `arnode doctor`")
-    if proving := document.get("proving"):  # a node of before does not tell it
+    if proving := document["proving"]:
         click.echo(plain(proving["stage"]))
     if network := document["network"]["name"]:
         count = document["network"]["peers"]
@@ -44,10 +44,10 @@ def print_status(document: Mapping[str, Any]) -> None:
             click.echo(f"  {told} came faster than they were read; they are fetched again")
         if dht := document["network"]["dht"]:
             click.echo(f"  {told_of_dht(dht)}")
-        for known in document["network"].get("lists", ()):  # likewise
+        for known in document["network"]["lists"]:
             click.echo(f"  {told_of_list(known)}")
-    elif in_use := document["network"].get("in_use"):  # a node of before does not tell it
-        click.echo(f"network {in_use}, not connected")
+    else:
+        click.echo(f"network {document['network']['in_use']}, not connected")
     cost = document["cost"]
     if calls := cost["calls_today"]:
         asked = f"{calls} {'question' if calls == 1 else 'questions'}"
@@ -58,7 +58,7 @@ def print_status(document: Mapping[str, Any]) -> None:
         click.echo(f"nothing was measured here yet{next_step}")
     for line in document["lines"]:
         _print_line(line)
-    if lanes := document.get("remote_lanes"):  # a node of before does not tell it
+    if lanes := document["remote_lanes"]:
         print_lanes(lanes)
 
 
@@ -139,21 +139,21 @@ def print_peers(document: Mapping[str, Any]) -> None:
 def _print_line(line: Mapping[str, Any]) -> None:
     head, counts, verified = line["head"], line["experiments"], line["verification"]
     metric = "–" if head["metric"] is None else f"{head['metric']:.6f}"
-    lanes = f", {count} lanes" if (count := line.get("lanes", 0)) > 1 else ""
+    lanes = f", {count} lanes" if (count := line["lanes"]) > 1 else ""
     click.echo(f"\n{plain(line['task']['name'])} on {line['class']}{lanes}")
-    scoring = line.get("scoring", JUDGED)  # a node of before does not say
+    scoring = line["scoring"]
     if (why := why_unranked(scoring)) is not None:
         click.echo(f"  {why}")
     runs = told_mean(head["runs"], head["metric_sd"])
-    in_doubt = f", {word('in_doubt')}" if head.get("in_doubt") else ""  # a node of before: none
+    in_doubt = f", {word('in_doubt')}" if head["in_doubt"] else ""
     called = head_words(scoring)
-    if (baseline := line.get("baseline")) is not None:  # a node of before does not tell it
+    if (baseline := line["baseline"]) is not None:
         click.echo(f"  baseline       {'':12}  {baseline:.6f}")
     click.echo(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){in_doubt}")
-    if (known := line.get("best_known")) is not None and head["metric"] is not None:
+    if (known := line["best_known"]) is not None and head["metric"] is not None:
         click.echo(f"  best known     {known:.6f}  {abs(known - head['metric']):.6f} to go")
     working = line["working"]
-    level = "" if working.get("metric") is None else f"{working['metric']:.6f}  "
+    level = "" if working["metric"] is None else f"{working['metric']:.6f}  "
     click.echo(f"  working line   {working['tree'][:12]}  {level}{_on_top(working)}")
     click.echo(f"  experiments    {counts['total']}: {counted(counts, DECISIONS)}")
     click.echo(f"  verification   {counted(verified, VERDICTS)}")
@@ -161,14 +161,14 @@ def _print_line(line: Mapping[str, Any]) -> None:
         click.echo(f"  others try     {plain(intent['title'])} ({intent['author'][:12]})")
     if now := line["now"]:
         at_work = f": {plain(now['title'])}" if now["title"] else ""
-        pausing = ", then a pause" if now["title"] and now.get("paused") else ""
+        pausing = ", then a pause" if now["title"] and now["paused"] else ""
         click.echo(f"  now            {plain(now['stage'])}{at_work}{pausing}")
         share = f", training {line['counted_share']:.0%} of the time"
         click.echo(f"  pace           {line['per_hour']:.0f} runs an hour{share}")
-    if len(proposers := line.get("proposers", ())) > 1:  # a node of before does not tell them
+    if len(proposers := line["proposers"]) > 1:
         for one in proposers:
             click.echo(f"  proposes       {_told_of_proposer(one)}")
-    if planner := line.get("planner"):  # a node of before does not tell it
+    if planner := line["planner"]:
         rests = f"; rests: {plain(planner['rests'])}" if planner["rests"] else ""
         aim = plain(planner["aim"] or "none yet")
         click.echo(f"  planner's aim  {aim} ({plain(planner['model'])}{rests})")

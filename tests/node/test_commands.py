@@ -21,7 +21,7 @@ from node.store import records
 from node.store.jobs import StoredOutcome
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
-from protocol.records import Record, parse_kept
+from protocol.records import Record, parse_record
 from protocol.units import NANO
 from tests.node.examples import BASELINE, BETTER, KEY, LINE, MANIFEST, Notebook, patch_body, run
 from tests.node.steps import FreeStep
@@ -233,7 +233,9 @@ def test_show_reads_only_what_names_the_record_that_is_shown(
     assert len(report.new) == len(wires)
 
     read: list[bytes] = []
-    monkeypatch.setattr(records, "parse_kept", lambda wire: read.append(wire) or parse_kept(wire))
+    monkeypatch.setattr(
+        records, "parse_record", lambda wire: read.append(wire) or parse_record(wire)
+    )
     document = json.loads(arnode(capsys, "show", shown.hex(), "--json"))
     retraction, attestation, adoption = (record.id.hex() for record in about)
     assert document["related"][-4:] == [

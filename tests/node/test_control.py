@@ -4,11 +4,13 @@ import asyncio
 import socket
 import stat
 import struct
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from node.home import control
 from node.home.control import FRAME_LIMIT_BYTES, ControlServer, Message, call, is_running
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError, UsageError
 
@@ -74,6 +76,21 @@ def test_a_broken_command_is_an_error_and_not_the_end(path: Path, command: str) 
     with pytest.raises(ArnodeError) as caught:
         ask(path, command)
     assert caught.value.exit_code == 1
+
+
+def test_a_node_of_another_version_takes_no_command_but_stop(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A document that it makes may lack what this version's commands print."""
+
+    def version() -> str:  # `ask` calls from another thread than the server's
+        return "0.1" if threading.current_thread() is threading.main_thread() else "0.2"
+
+    monkeypatch.setattr(control, "_version", version)
+    monkeypatch.setitem(HANDLERS, "stop", echo)
+    with pytest.raises(UsageError, match=r"the running node is arnode 0\.1, this command 0\.2"):
+        ask(path, "echo")
+    assert ask(path, "stop") == {}
 
 
 def test_an_unknown_command_is_a_usage_error(path: Path) -> None:

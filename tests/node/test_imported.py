@@ -12,9 +12,8 @@ import pytest
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.foreign_logs import FORMS, read_log
-from node.store.foreign_rows import Form, Segment
+from node.store.foreign_rows import Form
 from node.store.salvage import salvage
-from node.store.schema import MIGRATIONS, connect, migrate
 from node.store.store import Store
 from tests.node.test_commands import arnode
 from tests.outsiders import OUTSIDERS, REFUSED, secret_next_to
@@ -219,23 +218,6 @@ def kept(store: Store, form: Form, data: bytes, blobs: Blobs) -> None:
     """Import a file."""
     log = read_log(form, data, "the file")
     store.imported.keep(blobs, log, name="the file", at_ms=1, sources={})
-
-
-def test_what_an_older_version_imported_is_read_as_it_was(home: Home) -> None:
-    home.prepare()
-    with closing(connect(home.store, writing=True)) as database:
-        migrate(database, home.store, MIGRATIONS[:7])
-        database.execute(
-            "INSERT INTO imported VALUES (x'01','autoresearch','n','ms','max',?,1)", ("é\n",)
-        )
-        database.execute(
-            "INSERT INTO imported_row VALUES (x'01',0,'abc','1.5','1','keep','d',?,NULL)", ("ü\n",)
-        )
-    with Store.open(home) as store:
-        (imported,) = store.imported.listed()
-    assert imported.log.data == "é\nü\n".encode()
-    assert imported.log.segments == (Segment(metric="ms", direction="max"),)
-    assert [row.value for row in imported.log.read] == [1.5]
 
 
 def test_what_was_imported_outlives_a_damaged_store(home: Home) -> None:

@@ -1,8 +1,8 @@
 """Whatever arrives, in whatever order: the store keeps the same set and shows the same boards."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,18 +13,16 @@ from hypothesis import strategies as st
 
 from node.home.clock import EARLY_MS
 from node.home.home import Home
-from node.store import schema
 from node.store.boards import BoardKey
 from node.store.dedupe import BATCH, Deduped
 from node.store.extracts import Extract, extract
 from node.store.intake import INTENT_MS, Quotas
 from node.store.shares import Share
 from node.store.store import Store
-from node.terminal.progress import silent
 from node.upkeep.fsck import examine, mend
 from protocol.board import board_of
 from protocol.encoding import encode
-from protocol.errors import ConfigurationError, Rejected
+from protocol.errors import Rejected
 from protocol.keys import SigningKey
 from protocol.record_index import key_of
 from protocol.record_kinds import TaskBody, UnknownBody
@@ -358,19 +356,6 @@ def test_what_nobody_knows_yet_is_kept_belongs_somewhere_and_counts_for_nothing(
     assert store.boards.get(KEY).rows == before
 
 
-def test_what_an_older_version_kept_of_the_same_bytes_is_made_anew(tmp_path: Path) -> None:
-    home, world = Home(tmp_path / "home"), World()
-    claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
-    with Store.open(home) as store:
-        store.intake.ingest([ANNOUNCEMENT.wire, claim.wire], now_ms=NOW_MS)
-        store.database.rows("DELETE FROM fact")  # as a version that read less of it had it
-        store.database.rows("DELETE FROM board")
-        assert store.boards.get(KEY).rows == ()
-        store.set_meta("derived_by", b"\x01\x01")
-    with Store.open(home) as store:
-        assert store.boards.get(KEY) == board_of([claim, ANNOUNCEMENT], MANIFEST, CLASS)
-
-
 def prophecies(count: int, key: SigningKey = STRANGER, size_bytes: int = 10) -> list[Record]:
     """Return so many records of an unknown kind."""
     body = UnknownBody(kind="prophecy", encoded=encode({"text": "x" * size_bytes}))
@@ -472,57 +457,6 @@ def test_the_second_half_of_a_proof_is_taken_in_over_the_quota(store: Store) -> 
     for record in records:
         store.intake.ingest([record.wire], now_ms=NOW_MS)
     assert ids(store) == {record.id for record in records}
-
-
-def test_a_store_of_the_first_format_is_derived_anew(tmp_path: Path) -> None:
-    home, world = Home(tmp_path / "home"), World()
-    home.prepare()
-    claim = world.say(KEYS[0], confirm(TREES[0], STEADY))
-    old = schema.connect(home.store, writing=True)
-    schema.migrate(old, home.store, schema.MIGRATIONS[:1])
-    for record in (claim, ANNOUNCEMENT):
-        old.execute(
-            "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire) VALUES (?,?,?,?,?,0,?)",
-            (record.id, record.kind, record.author, record.seq, record.ts_ms, record.wire),
-        )
-    old.close()
-    with Store.open(home) as store:
-        assert store.boards.get(KEY) == board_of([claim, ANNOUNCEMENT], MANIFEST, CLASS)
-        assert store.meta("stale") is None
-        assert store.records.introducer(claim.id) is None
-    assert schema.backup_path(home.store, 1).exists()
-
-
-OLDER = len(schema.MIGRATIONS) - 1
-
-
-@pytest.fixture
-def older_home(tmp_path: Path) -> Home:
-    """A home whose store an older arnode wrote."""
-    home = Home(tmp_path / "home")
-    home.prepare()
-    with closing(schema.connect(home.store, writing=True)) as old:
-        schema.migrate(old, home.store, schema.MIGRATIONS[:OLDER])
-    return home
-
-
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda home: Store.open_read_only(home).close(),
-        lambda home: examine(home, silent),
-    ],
-    ids=["store", "fsck"],
-)
-def test_who_only_reads_a_store_of_an_older_format_brings_it_up_to_date(
-    older_home: Home, read: Callable[[Home], object]
-) -> None:
-    with older_home.lock(), pytest.raises(ConfigurationError, match="from an older arnode"):
-        read(older_home)  # a node works with it
-    read(older_home)
-    assert schema.backup_path(older_home.store, OLDER).exists()
-    with closing(schema.connect(older_home.store, writing=False)) as database:
-        schema.check_version(database, older_home.store)
 
 
 def test_a_size_breaks_a_tie(store: Store) -> None:

@@ -2,14 +2,12 @@
 
 import asyncio
 import itertools
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from node.home.home import Home
 from node.line.bank import BankStep
-from node.line.baseline import BaselineStep
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import ON_ONE_SPLIT
@@ -18,16 +16,13 @@ from node.line.splits import NONCE_BYTES, split_key
 from node.loop.session_plan import Goal
 from node.on_demand.measuring import compare, measure
 from node.store.jobs import Job
-from node.store.schema import CONFIRM_ANEW, MIGRATIONS, connect
 from node.store.store import Store
-from protocol.encoding import encode
 from protocol.errors import ArnodeError
 from protocol.rule import DEFAULT, VERIFY
 from protocol.units import NANO
 from tests.node.books import BASE_NANO, GAIN_NANO, end, keep, proposal_of, with_baseline
 from tests.node.examples import BASELINE, LINE, TASK
 from tests.node.scripted import OUTCOME, Bench, better
-from tests.node.steps import FreeStep
 
 SECRET = b"a node's secret"  # the bench's
 
@@ -173,45 +168,3 @@ def test_runs_that_could_have_told_of_a_pool_are_counted(bench: Bench) -> None:
     assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT) == 4
     assert bench.store.jobs.count_runs(TASK, *ON_ONE_SPLIT, before_job=job.id) == 2
     assert bench.store.jobs.count_runs(bytes(32), *ON_ONE_SPLIT) == 0
-
-
-def test_a_trial_under_way_in_an_older_home_is_measured_again_with_its_seeds(bench: Bench) -> None:
-    """What it had measured was on a split that twenty confirmations shared."""
-    ledger = with_baseline(bench.home, bench.store)
-    keep(ledger, "0.200")
-    job = open_checkpoint(ledger)
-    ledger.plan_fresh_pair(job, job.step.base, job.step.tree)
-    planned = bench.store.jobs.runs_of(job.id)
-    end(bench.store, planned[0], 1_000_000_000)
-    value = job.step.to_value()
-    assert isinstance(value, dict)
-    bench.store.jobs.update_step(job, FreeStep({**value, "rotation": 3}))
-    bench.store.close()
-    with closing(connect(bench.home.store, writing=True)) as old:
-        old.execute("ALTER TABLE job DROP COLUMN split")
-        for statement in next(step for step in MIGRATIONS if set(CONFIRM_ANEW) <= set(step)):
-            old.execute(statement)
-    bench.store = Store.open(bench.home)
-    (found,) = bench.store.jobs.open_jobs(LINE, CheckpointStep)
-    assert found.split is not None
-    assert len(found.split) == NONCE_BYTES
-    again = bench.store.jobs.runs_of(job.id)
-    assert [(run.role, run.seed, run.outcome) for run in again] == [
-        (run.role, run.seed, None) for run in planned
-    ]
-    (baseline,) = bench.store.jobs.closed_jobs(LINE, BaselineStep)
-    assert all(run.outcome for run in bench.store.jobs.runs_of(baseline.id))
-    bench.runner.outcomes = dict([better("0.200")])
-    bench.goal = Goal(is_on_demand=True)
-    work(bench)
-    (closed,) = bench.store.jobs.closed_jobs(LINE, CheckpointStep)
-    assert closed.step.passed
-    assert set(bench.runner.splits) == {key_of(found)}
-
-
-def test_a_body_that_an_older_version_wrote_still_reads(bench: Bench) -> None:
-    step = CheckpointStep(base=b"b" * 32, tree=b"t" * 32, stack=())
-    value = step.to_value()
-    assert isinstance(value, dict)
-    assert encode(value) != encode({**value, "rotation": 7})
-    assert CheckpointStep.from_value({**value, "rotation": 7}) == step
