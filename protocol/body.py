@@ -3,7 +3,7 @@
 A new kind is a class with these, and its entry in `protocol.record_kinds.KnownBody`.
 """
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 # Whose topics hear it (protocol/topics.py): every node's of the task, of the network's tasks, or of
 # the task's results in one family of hardware; "everybody": no one task's. What belongs where other
@@ -14,10 +14,9 @@ Sort: TypeAlias = Literal["news", "bulk", "intent", "unknown"]
 
 
 class RecordBody:
-    """A kind of record. `kind` is its word; the others are overridden where they differ."""
+    """A kind of record, whose `kind` is its word. What differs of these is overridden."""
 
     __slots__ = ()
-    kind: ClassVar[str]
 
     @property
     def places(self) -> tuple[Place, ...]:

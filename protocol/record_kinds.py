@@ -191,7 +191,7 @@ class PatchBody(RecordBody, Mapped):
     def about(self) -> bytes | None:
         """The patch that it was found as on another task; of several, the first."""
         found = self.found_on
-        return found and (found.patch or next(iter(self.parents), None))
+        return None if found is None else found.patch or next(iter(self.parents), None)
 
     def _fault(self) -> str | None:
         if not strictly_rising([change.path for change in self.files]):

@@ -66,7 +66,8 @@ def test_several_that_an_id_may_mean_are_listed(
 ) -> None:
     for number in range(7):
         ledger.store.database.rows(
-            "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire) VALUES (?,?,?,?,?,0,?)",
+            "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire, net, sort)"
+            " VALUES (?,?,?,?,?,0,?,'main','bulk')",
             (b"\xab\xcd" + bytes([number]) * 30, "patch", bytes(32), number, 1, b""),
         )
     said = arnode(capsys, "show", "abcd", code=2)
@@ -87,7 +88,8 @@ def test_an_imported_file_and_a_record_are_told_apart(
     assert arnode(capsys, "export", "results.tsv", "--imported", digits) == TSV
     twin = bytes.fromhex(digits) + bytes(30)
     ledger.store.database.rows(
-        "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire) VALUES (?,?,?,?,?,0,?)",
+        "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire, net, sort)"
+        " VALUES (?,?,?,?,?,0,?,'main','bulk')",
         (twin, "patch", bytes(32), 7, 1, b""),
     )
     assert twin.hex()[:12] in arnode(capsys, "show", digits, code=2)

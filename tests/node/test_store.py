@@ -17,7 +17,6 @@ from node.store import database, schema
 from node.store.database import Database
 from node.store.jobs import Line, decode_outcome, encode_outcome
 from node.store.store import Store
-from protocol.encoding import encode
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.keys import SigningKey
 from protocol.record_kinds import TaskBody
@@ -162,8 +161,8 @@ def test_unknown_and_ambiguous_prefixes_are_told_apart(home: Home, notebook: Not
     database = Database.open(home.store)
     twin = record.id[:4] + bytes(28)
     database.rows(
-        "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire)"
-        " SELECT ?, kind, author, seq + 100, ts_ms, 0, wire FROM record WHERE id = ?",
+        "INSERT INTO record (id, kind, author, seq, ts_ms, own, wire, net, sort)"
+        " SELECT ?, kind, author, seq + 100, ts_ms, 0, wire, net, sort FROM record WHERE id = ?",
         (twin, record.id),
     )
     database.close()
@@ -266,12 +265,6 @@ def test_a_job_keeps_its_runs_their_seeds_and_their_outcomes(home: Home, store: 
     assert store.jobs.closed_jobs(LINE, BaselineStep) == []
     assert store.jobs.runs_of(job.id) == [done, later]
     assert store.jobs.open_runs_of(job.id) == [later]
-
-
-def test_outcomes_of_before_there_were_stages_and_curves_still_read() -> None:
-    old = outcome()
-    data = encode({"log": old.log_tail.encode(), "run": old.run.to_value()})
-    assert decode_outcome(data) == old
 
 
 POINTS = st.builds(

@@ -59,7 +59,7 @@ def test_whatever_stands_in_a_field_is_read_or_rejected(name: str, value: Any) -
 @pytest.mark.parametrize(
     "fields",
     [
-        {"v": 2},
+        {"v": VERSION + 1},
         {"v": True},
         {"software": "x" * 65},
         {"software": "two\nlines"},
@@ -229,7 +229,9 @@ def test_a_peer_that_is_silent_twice_is_disconnected(
     assert peer not in one.peering.peers
 
 
-@pytest.mark.parametrize("message", [None, 1, "hello", [], {}, {"v": 1}, {"v": 1, "net": "main"}])
+@pytest.mark.parametrize(
+    "message", [None, 1, "hello", [], {}, {"v": VERSION}, {"v": VERSION, "net": "main"}]
+)
 def test_a_hello_that_is_none_ends_the_question_and_in_time_the_connection(
     pair: tuple[Wires, Clock, Member, Member], message: Message
 ) -> None:

@@ -75,7 +75,8 @@ def test_nodes_in_a_row_end_with_the_same_records_and_sources(scene: Scene) -> N
         await until(
             lambda: {claim.id, *(r.id for r in POOL)} <= one.ids() & two.ids() & three.ids()
         )
-        await until(lambda: three.blobs.has(NEW.tree) and three.blobs.get_source(NEW.tree) == NEW)
+        await until(lambda: three.blobs.lacking(NEW.tree) == [])
+        assert three.blobs.get_source(NEW.tree) == NEW
         everyone.cancel()
 
     asyncio.run(talk())
