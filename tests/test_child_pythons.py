@@ -10,10 +10,11 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
-FOLDERS: Final = ("agent", "bootstrap", "node", "protocol", "trainer")
+FOLDERS: Final = ("agent", "arnode_plugins", "bootstrap", "node", "protocol", "trainer")
 OWNER: Final = "trainer/host/interpreter.py"
 # What runs in a sandbox is a candidate's or a judge's, and finds its own folder first on purpose.
 INSIDE: Final = (
+    "arnode_plugins/scripts/",
     "trainer/importing/scripts/",
     "trainer/language_model/harness/",
     "trainer/language_model/take_home/",
@@ -27,7 +28,7 @@ NAMED: Final = {
     ("trainer/sandbox/visible.py", "sys.executable"): "a file that sandboxes are shown",
     ("trainer/sandbox/fence.py", "sys.executable"): "a file that fenced programs are shown",
     ("trainer/cards/install_torch.py", "sys.executable"): "whose packages uv installs",
-    ("trainer/importing/mle_bench.py", "python"): "a task's command, which runs in a sandbox",
+    ("arnode_plugins/mle_bench.py", "python"): "a task's command, which runs in a sandbox",
     ("trainer/importing/self_scored.py", "python"): "likewise",
 }
 _INTERPRETER: Final = re.compile(r"(\S*/)?python[\d.]*")

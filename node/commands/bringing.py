@@ -3,24 +3,20 @@
 Nothing that is brought over is executed here.
 """
 
+import inspect
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
 from node.commands.basics import F, json_option, tell
+from node.commands.plugged import PluggedGroup
 from node.commands.tasks import task
+from node.exchange.importers import Importer, Option
+from node.home.plugins import IMPORTERS, Found
 from node.terminal.terminal import plain
-from trainer.importing import algotune as of_algotune
-from trainer.importing import command as of_command
-from trainer.importing import kernelbot as of_kernelbot
-from trainer.importing import mle_bench as of_mle_bench
-from trainer.importing import openevolve as of_openevolve
-from trainer.importing import pi as of_pi
-from trainer.importing import shinka as of_shinka
+from trainer.importing.command import draft_of
 from trainer.importing.draft import Draft, write_draft
-
-_folder = click.argument("folder", type=click.Path(path_type=Path))
 
 
 def _into_option(command: F) -> F:
@@ -30,74 +26,32 @@ def _into_option(command: F) -> F:
     return option(command)
 
 
-@task.group("import")
+def _option(one: Option) -> Any:
+    kind: Any = click.Choice(one.choices) if one.choices else one.kind
+    if one.kind is Path:
+        kind = click.Path(path_type=Path)
+    return click.option(f"--{one.name}", type=kind, multiple=one.is_many, help=one.help)
+
+
+def _command_of(found: Found) -> click.Command | None:
+    reader = found.load(Importer).task
+    if reader is None:
+        return None
+
+    def bring(folder: Path, into: Path | None, as_json: bool, **options: Any) -> None:
+        _write(reader.read(folder, **options), into, as_json)
+
+    command = json_option()(bring)
+    for one in reversed(reader.options):
+        command = _option(one)(command)
+    command = _into_option(command)
+    command = click.argument("folder", type=click.Path(path_type=Path))(command)
+    return click.command(found.name, help=inspect.cleandoc(reader.summary))(command)
+
+
+@task.group("import", cls=PluggedGroup, group=IMPORTERS, command_of=_command_of)
 def import_() -> None:
     """Bring another system's task over as a task folder."""
-
-
-@import_.command()
-@_folder
-@_into_option
-@json_option()
-def openevolve(folder: Path, into: Path | None, as_json: bool) -> None:
-    """Bring over initial_program.py, evaluator.py and config.yaml: self-scored."""
-    _write(of_openevolve.read(folder), into, as_json)
-
-
-@import_.command()
-@_folder
-@_into_option
-@json_option()
-def shinka(folder: Path, into: Path | None, as_json: bool) -> None:
-    """Bring over initial.py, evaluate.py and run_evo.py: self-scored."""
-    _write(of_shinka.read(folder), into, as_json)
-
-
-@import_.command()
-@_folder
-@_into_option
-@click.option("--size", "sizes", type=click.IntRange(1), multiple=True, help="A problem's n.")
-@json_option()
-def algotune(folder: Path, into: Path | None, sizes: tuple[int, ...], as_json: bool) -> None:
-    """Bring over a task's class: its judge keeps all of it, the candidate is solve alone."""
-    _write(of_algotune.read(folder, sizes=sizes), into, as_json)
-
-
-@import_.command()
-@_folder
-@_into_option
-@json_option()
-def kernelbot(folder: Path, into: Path | None, as_json: bool) -> None:
-    """Bring over a problem's task.yml and the files that it names: self-scored."""
-    _write(of_kernelbot.read(folder), into, as_json)
-
-
-@import_.command("mle-bench")
-@_folder
-@_into_option
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="The competition's raw files [FOLDER/raw]."
-)
-@click.option("--direction", type=click.Choice(["min", "max"]), help="Which way is better.")
-@json_option()
-def mle_bench(
-    folder: Path,
-    into: Path | None,
-    data: Path | None,
-    direction: Literal["min", "max"] | None,
-    as_json: bool,
-) -> None:
-    """Bring over a competition: its judge alone has the data, and splits them anew."""
-    _write(of_mle_bench.read(folder, data=data, direction=direction), into, as_json)
-
-
-@import_.command()
-@_folder
-@_into_option
-@json_option()
-def pi(folder: Path, into: Path | None, as_json: bool) -> None:
-    """Bring over a session of pi-autoresearch, with its measure.sh: self-scored."""
-    _write(of_pi.read(folder), into, as_json)
 
 
 @task.command()
@@ -129,7 +83,7 @@ def init(
     as_json: bool,
 ) -> None:
     """Make a task of a file and a command that is run in this folder: self-scored."""
-    draft = of_command.draft_of(
+    draft = draft_of(
         targets,
         command,
         metric=metric,

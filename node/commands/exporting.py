@@ -1,5 +1,6 @@
 """`export`: what this node did, for other tools and people."""
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -17,19 +18,23 @@ from node.commands.basics import (
     shown_line,
     tell,
 )
-from node.commands.tracking import mlflow, trackio, wandb
+from node.commands.plugged import PluggedGroup
 from node.documents.experiments import experiment_document
 from node.documents.records import diff_of
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
 from node.exchange.pull_request import describe
+from node.exports.exporters import Exporter
+from node.exports.tracked import tracked_line, tracked_runs
 from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.home.plugins import EXPORTERS, Found
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.named_tasks import task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
+from node.terminal.progress import reporting
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import many
 from protocol.errors import ArnodeError, UsageError
@@ -39,13 +44,36 @@ from protocol.records import Record
 _BRANCH = "arnode/head"
 
 
-@click.group()
+def _command_of(found: Found) -> click.Command:
+    exporter = found.load(Exporter)
+
+    def write(folder: Path, task: str | None, as_json: bool) -> None:
+        with reading() as (store, blobs), reporting() as progress:
+            line = shown_line(store, task)
+            about = tracked_line(store, line)
+            count = exporter.write(folder, about, tracked_runs(store, blobs, line, progress))
+        document = {
+            "format": found.name,
+            "folder": str(folder),
+            "task": {"id": about.task_id.hex(), "name": about.task},
+            "class": about.hardware_class,
+            "runs": count,
+        }
+        tell(
+            document,
+            f"{plain(str(folder))}: {many(count, 'run')} of {about.name} for {found.name}",
+            as_json=as_json,
+        )
+
+    command = line_option(json_option()(write))
+    folder_argument = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+    command = folder_argument(command)
+    return click.command(found.name, help=inspect.cleandoc(exporter.summary))(command)
+
+
+@click.group(cls=PluggedGroup, group=EXPORTERS, command_of=_command_of)
 def export() -> None:
     """Write what this node did, for other tools and people."""
-
-
-for tracker in (mlflow, trackio, wandb):
-    export.add_command(tracker)
 
 
 @export.command("results.tsv")
@@ -118,7 +146,6 @@ def board(
     """
     from node.exports.board_pages import write_boards
     from node.home.keyfile import read_keys
-    from node.terminal.progress import reporting
 
     home = Home.here()
     author = read_keys(home).author.public if home.key.exists() else None

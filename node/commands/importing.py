@@ -1,20 +1,22 @@
 """`import`: bundles, and what other tools wrote about their experiments."""
 
+import inspect
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
 from node.commands.basics import F, json_option, short, tell
+from node.commands.plugged import PluggedGroup
 from node.exchange.bundle import read_bundle
 from node.exchange.bundling import take_in
+from node.exchange.importers import MAX_LOG_BYTES, HistoryReader, Importer, read_history
 from node.home.clock import clock_ms
 from node.home.faults import explaining_faults
 from node.home.home import Home
+from node.home.plugins import IMPORTERS, Found
 from node.settings.config import config_of
 from node.store.blobs import Blobs
-from node.store.foreign_logs import MAX_LOG_BYTES, read_log
-from node.store.foreign_rows import Form
 from node.store.imported import sources_on_branch
 from node.store.intake import Quotas
 from node.store.store import Store
@@ -23,17 +25,79 @@ from protocol.errors import ArnodeError, UsageError
 from protocol.source import Source
 from trainer.host.folder_files import find_file
 
-_RESULTS = "results.tsv"
-_LEDGER = "rigor_ledger.jsonl"
-# Where a checkout of n-autoresearch has its experiments, or a folder of its state.
-_STATE = (
-    "data/state_store.db/experiments.bin",
-    "state_store.db/experiments.bin",
-    "experiments.bin",
-)
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The file to import: the one that the user named, or `inside` the folder that they named."""
+
+    named: Path
+    inside: str = ""
+
+    @property
+    def path(self) -> Path:
+        return self.named / self.inside
+
+    @property
+    def folder(self) -> Path:
+        """Where its repository is."""
+        return self.named if self.inside else self.named.parent
+
+    def read(self, form: str) -> bytes:
+        """Return its bytes, one more than a log may have at most.
+
+        Raises UsageError if there is none, ConfigurationError if it is refused.
+        """
+        root = self.named if self.inside else self.named.resolve().parent
+        file = find_file(root, self.inside or self.named.resolve().name)
+        if file is None:
+            raise UsageError(f"there is no file {self.path}", f"name the file that {form} wrote")
+        with explaining_faults(self.path):
+            return file.beginning(limit_bytes=MAX_LOG_BYTES + 1)
 
 
-@click.group("import")
+def _source_options(command: F) -> F:
+    branch = click.option(
+        "--branch", help="Take the rows' sources from this branch [HEAD, in a repository]."
+    )
+    edited = click.option(
+        "--file", "edited", default="train.py", show_default=True, help="The edited file."
+    )
+    return branch(edited(command))
+
+
+def _command_of(found: Found) -> click.Command | None:
+    reader = found.load(Importer).history
+    if reader is None:
+        return None
+
+    def take(path: Path, as_json: bool, branch: str | None = None, edited: str = "") -> None:
+        places = _places(path, reader)
+        _tell(
+            [_imported(found.name, place, branch=branch, edited=edited) for place in places],
+            as_json,
+        )
+
+    command = json_option()(take)
+    if reader.has_commits:
+        command = _source_options(command)
+    command = click.argument("path", type=click.Path(path_type=Path))(command)
+    return click.command(found.name, help=inspect.cleandoc(reader.summary))(command)
+
+
+def _places(path: Path, reader: HistoryReader) -> list[_Place]:
+    """Return the files to read: what was named, or what the reader looks for in that folder."""
+    if not reader.files or not path.is_dir():
+        return [_Place(path)]
+    there = [
+        next((name for name in names if find_file(path, name) is not None), None)
+        for names in reader.files
+    ]
+    return [_Place(path, name) for name in filter(None, there)] or [
+        _Place(path, reader.files[0][0])
+    ]
+
+
+@click.group("import", cls=PluggedGroup, group=IMPORTERS, command_of=_command_of)
 def import_() -> None:
     """Take in what others made."""
 
@@ -78,123 +142,6 @@ def bundle(path: Path, as_json: bool) -> None:
     tell(document, line, as_json=as_json)
 
 
-_path = click.argument("path", type=click.Path(path_type=Path))
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The file to import: the one that the user named, or `inside` the folder that they named."""
-
-    named: Path
-    inside: str = ""
-
-    @property
-    def path(self) -> Path:
-        return self.named / self.inside
-
-    @property
-    def folder(self) -> Path:
-        """Where its repository is."""
-        return self.named if self.inside else self.named.parent
-
-    def read(self, form: Form) -> bytes:
-        """Return its bytes, one more than a log may have at most.
-
-        Raises UsageError if there is none, ConfigurationError if it is refused.
-        """
-        root = self.named if self.inside else self.named.resolve().parent
-        file = find_file(root, self.inside or self.named.resolve().name)
-        if file is None:
-            raise UsageError(f"there is no file {self.path}", f"name the file that {form} wrote")
-        with explaining_faults(self.path):
-            return file.beginning(limit_bytes=MAX_LOG_BYTES + 1)
-
-
-def _source_options(command: F) -> F:
-    branch = click.option(
-        "--branch", help="Take the rows' sources from this branch [HEAD, in a repository]."
-    )
-    edited = click.option(
-        "--file", "edited", default="train.py", show_default=True, help="The edited file."
-    )
-    return branch(edited(command))
-
-
-@import_.command()
-@_path
-@_source_options
-@json_option()
-def autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
-    """Take in autoresearch's results.tsv, or a folder with one and its git branch.
-
-    Its header says which column is what. The metric is `val_bpb`, else the first column of numbers;
-    which way is better, unless it is bits per byte, a loss or an error, follows from what was kept.
-    What does not read as an experiment is kept as text and counted.
-    """
-    place = _Place(path, _RESULTS) if path.is_dir() else _Place(path)
-    _tell([_imported("autoresearch", place, branch=branch, edited=edited)], as_json)
-
-
-@import_.command("pi-autoresearch")
-@_path
-@_source_options
-@json_option()
-def pi_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
-    """Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl), each segment with its metric.
-
-    What does not read, such as a torn last line, is kept as text and counted.
-    """
-    _tell([_imported("pi-autoresearch", _Place(path), branch=branch, edited=edited)], as_json)
-
-
-@import_.command("at-home")
-@_path
-@json_option()
-def at_home(path: Path, as_json: bool) -> None:
-    """Take in at-home result records: JSON, a list of it, or lines of it.
-
-    `arnode export results.tsv --imported ID` gives them back byte for byte.
-    """
-    _tell([_imported("at-home", _Place(path))], as_json)
-
-
-@import_.command("n-autoresearch")
-@_path
-@_source_options
-@json_option()
-def n_autoresearch(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
-    """Take in n-autoresearch's experiments: a saved history, or a checkout with its state.
-
-    A history is what `POST /api/experiment/history` answers. In a checkout they are read from
-    data/state_store.db, in which iii-engine keeps them.
-    """
-    place = _Place(path)
-    if path.is_dir():
-        there = [one for one in _STATE if find_file(path, one) is not None]
-        place = _Place(path, there[0] if there else _STATE[0])
-    _tell([_imported("n-autoresearch", place, branch=branch, edited=edited)], as_json)
-
-
-@import_.command("autoresearch-mlx")
-@_path
-@_source_options
-@json_option()
-def autoresearch_mlx(path: Path, branch: str | None, edited: str, as_json: bool) -> None:
-    """Take in autoresearch-mlx's results.tsv or rigor_ledger.jsonl, or both of a folder.
-
-    A ledger's figure is the mean of a configuration's runs. With --json the second of two files
-    stands under `beside`.
-    """
-    places = [_Place(path)]
-    if path.is_dir():
-        there = [name for name in (_RESULTS, _LEDGER) if find_file(path, name) is not None]
-        places = [_Place(path, name) for name in there or [_RESULTS]]
-    _tell(
-        [_imported("autoresearch-mlx", place, branch=branch, edited=edited) for place in places],
-        as_json,
-    )
-
-
 def _tell(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
     """Say what came of the files; a document is the first's, and those of the others are in it."""
     (first, _), *others = files
@@ -203,20 +150,16 @@ def _tell(files: list[tuple[dict[str, object], str]], as_json: bool) -> None:
 
 
 def _imported(
-    form: Form,
-    place: _Place,
-    *,
-    branch: str | None = None,
-    edited: str = "train.py",
+    form: str, place: _Place, *, branch: str | None, edited: str
 ) -> tuple[dict[str, object], str]:
     """Keep what another tool wrote; return the document and the line that report it.
 
     It stays unsigned and unverified, and never ranks.
     """
     path = place.path
-    log = read_log(form, place.read(form), str(path))
+    log = read_history(form, place.read(form), str(path))
     labels = {row.label for row in log.read}
-    sources = _sources(place.folder, branch, edited, labels)
+    sources = _sources(place.folder, branch, edited, labels) if edited else {}
     home = Home.here()
     with home.lock(), Store.open(home) as store:
         identity, is_new = store.imported.keep(

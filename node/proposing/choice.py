@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 
 from node.proposing.keys import ApiKeys, is_key
 from node.proposing.servers import OLLAMA_URL, models_at, ollama_models
-from node.settings.agents import entry_of, model_at_ollama, named_agent
+from node.settings.agents import entry_of, is_plugin, model_at_ollama, named_agent
 from node.settings.config import Config
 from protocol.errors import ConfigurationError
 
@@ -22,9 +22,9 @@ _SHOWN: Final = 5  # models in a reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnChoice:
-    """What needs no model: `knobs`, or nobody."""
+    """What needs no model: `knobs`, nobody, or a plugin of that name."""
 
-    name: Literal["knobs", "none"]
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +126,8 @@ def _chosen_by(word: str, config: Config) -> Choice:
                     'set `agent_command = ["my-agent", "--file", "{prompt_file}"]`',
                 )
             return ProgramChoice(name="command")
+        case name if is_plugin(name):
+            return OwnChoice(name=name)
         case name:
             return model_named(name, config.llm_url)
 

@@ -14,11 +14,13 @@ from agent.model.prompt import errand
 from agent.model.proposer import ModelProposer
 from agent.model.reviewed import ReviewedProposer
 from agent.model.reviewer import ModelReviewer
+from agent.plugin import PluggedProposer, ProposerPlugin
 from agent.proposal import Context, Proposer, Silence, Silent, SlowProposer
 from agent.source.capabilities import Check, Checked
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms
 from node.home.home import Home, program_file
+from node.home.plugins import PROPOSERS, plugin
 from node.proposing.budget import SpendingBudget, ledger_of, limits_of
 from node.proposing.choice import KNOBS, NOBODY, Arm, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_proposer
@@ -147,15 +149,18 @@ async def open_slow(
     *,
     reviewer: ModelReviewer | None,
 ) -> AsyncIterator[SlowProposer | None]:
-    """Yield the slow proposer that an arm is, None where it is knobs.
+    """Yield the slow proposer that an arm is, None where it is knobs or nobody.
 
     `reviewer` chooses among what a model writes for one slot. Raises ArnodeError if the arm can
     never work as things are set.
     """
     config = arm.settings(config)
     match choice := arm.choice:
-        case OwnChoice():
+        case OwnChoice() if choice in (KNOBS, NOBODY):
             yield None
+        case OwnChoice(name=name):
+            made = plugin(PROPOSERS, name, "proposer").load(ProposerPlugin).make()
+            yield PluggedProposer(name, made, _check_for(task.manifest, task.source))
         case ModelChoice():
             opening = open_prompted(
                 home, config, task, choice, means.keys, booked_as=arm.name, progress=progress

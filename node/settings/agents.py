@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
+from node.home.plugins import PROPOSERS, plugins
 from node.settings.setting import ValueKind
 from node.settings.values import NEAR, Given, WrongWordError, words
 from node.settings.values import text as any_text
+from protocol.codecs import WORD_PATTERN
 
 _MODEL: Final = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")
 _OLLAMA: Final = ("ollama:", "ollama/", "ollama_chat/")
@@ -43,6 +45,7 @@ FORMS: Final = (
         meaning="a language model by its name, like anthropic/claude-sonnet-4-5, hosted or of the"
         " server `llm_url`",
     ),
+    AgentForm(words=("PLUGIN",), meaning="a proposer that a plugin brings, by its name"),
     AgentForm(words=("command",), meaning="your own coding agent, which `agent_command` starts"),
     AgentForm(
         words=("none",), meaning="nobody: only what others claim and what is handed in is tried"
@@ -94,7 +97,12 @@ def _is_agent(name: str) -> bool:
     # One of ours misspelled, rather than a model: their names have a digit or a provider.
     is_near = name.isalpha() and difflib.get_close_matches(name.lower(), AGENTS, 1, NEAR)
     is_model = not is_near and name not in _ALL and _MODEL.fullmatch(name)
-    return name in AGENTS or bool(is_model and model_at_ollama(name) != "")
+    return name in AGENTS or is_plugin(name) or bool(is_model and model_at_ollama(name) != "")
+
+
+def is_plugin(name: str) -> bool:
+    """Say whether a plugin that proposes is called so."""
+    return bool(re.fullmatch(WORD_PATTERN, name)) and name in plugins(PROPOSERS)
 
 
 def _agents(value: Given) -> tuple[str, ...]:
@@ -119,7 +127,7 @@ def _check(entry: str) -> None:
         raise WrongWordError(f"{entry!r} names nobody who proposes")
     if _MARK not in entry:
         return
-    if named.word in _READS_NONE:
+    if named.word in _READS_NONE or is_plugin(named.word):
         raise WrongWordError(f"{entry!r}: {named.word} reads no text; write {named.word}")
     if not _TEXT.fullmatch(named.text):
         raise WrongWordError(f"{entry!r}: a text's name has a-z, 0-9 and -, at most 48")
@@ -142,7 +150,7 @@ AGENT: Final = ValueKind(
 def _model(value: Given) -> str:
     """Return the model that is named."""
     name = any_text(value)
-    if name in AGENTS:
+    if name in AGENTS or is_plugin(name):
         raise WrongWordError(f"{name} is no language model")
     if not _is_agent(name):
         raise WrongWordError(f"{name!r} names no language model")

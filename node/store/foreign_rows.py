@@ -9,9 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
-Form: TypeAlias = Literal[
-    "autoresearch", "pi-autoresearch", "at-home", "n-autoresearch", "autoresearch-mlx"
-]
 Direction: TypeAlias = Literal["min", "max"]
 
 MAX_SHOWN: Final = 600  # characters of a description
@@ -81,7 +78,7 @@ class Segment:
 class ForeignLog:
     """What one file holds. `header` is what comes before the first row, as it came."""
 
-    form: Form
+    form: str
     segments: tuple[Segment, ...]
     header: bytes
     rows: tuple[ForeignRow, ...]
@@ -114,7 +111,7 @@ class RowReader:
     header: bytes = b""
     rows: list[ForeignRow] = field(default_factory=list)
 
-    def log(self, form: Form, segments: Iterable[Segment]) -> ForeignLog:
+    def log(self, form: str, segments: Iterable[Segment]) -> ForeignLog:
         """Return what was read as what a file of this form holds."""
         return ForeignLog(
             form=form, segments=tuple(segments), header=self.header, rows=tuple(self.rows)

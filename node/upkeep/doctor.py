@@ -15,6 +15,7 @@ from typing import Literal
 
 from node.home.home import Home
 from node.home.keyfile import read_keys
+from node.home.plugins import GROUPS, plugins
 from node.home.space import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
 from node.proposing.choice import AUTO, choose
 from node.proposing.diagnosis import Diagnosis, diagnose
@@ -34,7 +35,7 @@ from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import probe_tier, why_nothing_is_forked
 from trainer.task_kinds import TRIED_WITH, card_fault
 
-_PACKAGES = ("agent", "bootstrap", "node", "protocol", "trainer")
+_PACKAGES = ("agent", "arnode_plugins", "bootstrap", "node", "protocol", "trainer")
 _BY_WEIGHT = ("ok", "warning", "problem")
 _APART_S = 60  # by which a clock may be set back with nobody told
 _CLOCK_FLOOR_S = 1_767_225_600  # 2026-01-01: before it a clock was never set
@@ -55,6 +56,7 @@ def examine(home: Home) -> Iterator[Check]:
     checks: tuple[Callable[[Home], Diagnosis], ...] = (
         _python,
         _packages,
+        _plugins,
         _torch,
         _sandbox,
         _git,
@@ -89,7 +91,7 @@ def _python(_: Home) -> Diagnosis:
 
 
 def _packages(_: Home) -> Diagnosis:
-    """The five package names are common on PyPI: another `node` may stand in front of ours."""
+    """The package names are common on PyPI: another `node` may stand in front of ours."""
     ours = Path(__file__).parents[2]
     for name in _PACKAGES:
         spec = find_spec(name)
@@ -99,6 +101,23 @@ def _packages(_: Home) -> Diagnosis:
                 "install arnode into an environment of its own (uv tool, pipx or a venv)",
             )
     return _fine(f"arnode {metadata.version('arnode')}")
+
+
+def _plugins(_: Home) -> Diagnosis:
+    """What others' distributions add; each is loaded, as a command that needs it would."""
+    found = [one for group in GROUPS for one in plugins(group).values()]
+    faults: list[ConfigurationError] = []
+    for one in found:
+        try:
+            one.load(object)
+        except ConfigurationError as fault:
+            faults.append(fault)
+    if faults:
+        told = "; ".join(fault.message for fault in faults)
+        return Diagnosis(status="warning", detail=told, mend=faults[0].hint or "")
+    others = [one for one in found if not one.is_own]
+    named = ", ".join(f"{one.name} ({one.distribution} {one.version})" for one in others)
+    return _fine(f"{len(found) - len(others)} of arnode's own" + (f", {named}" if others else ""))
 
 
 def _torch(_: Home) -> Diagnosis:

@@ -16,6 +16,7 @@ from pathlib import Path
 from agent.completion import ModelCost
 from agent.proposal import Proposal
 from node.documents.night import night_document
+from node.exchange.importers import read_history
 from node.home.home import Home
 from node.line.attestation import (
     WantedClaim,
@@ -39,7 +40,6 @@ from node.report.lines import Report, report_of
 from node.report.peers import AskedPart, Interval
 from node.report.words import as_markdown
 from node.store.blobs import Blobs
-from node.store.foreign_logs import read_log
 from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
 from node.store.model_calls import Spending
@@ -313,7 +313,7 @@ def rare(report: Report) -> Report:
     begun = replace(line, task="other", before=None, after=None, ideas=(), confirmations=(),
                     peers=replace(line.peers, tried=(), asked=()), points=(), device_ms=(),
                     origins=(), env=Env(), lessons=("one",))  # fmt: skip
-    log = read_log(
+    log = read_history(
         "autoresearch",
         b"commit\tval_bpb\tmemory_gb\tstatus\tdescription\na\t0.9\t1\tkeep\tx\nnote\n",
         "log",

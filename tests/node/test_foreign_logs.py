@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.store.foreign_logs import FORMS, read_log
-from node.store.foreign_rows import ForeignLog, Form
+from node.exchange.importers import read_history
+from node.store.foreign_rows import ForeignLog
 from protocol.errors import UsageError
+from tests.node.histories import histories
 
 HEADER = "commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
 ELEVEN = (
@@ -42,7 +43,7 @@ PROSE = (
 def table(text: str | bytes) -> ForeignLog:
     """Read a table, which comes out as it went in."""
     data = text if isinstance(text, bytes) else text.encode()
-    log = read_log("autoresearch", data, "results.tsv")
+    log = read_history("autoresearch", data, "results.tsv")
     assert log.data == data
     return log
 
@@ -206,7 +207,7 @@ def lines(*values: object) -> bytes:
 
 def test_hooks_and_a_torn_last_line_of_pi_autoresearch() -> None:
     data = lines(HOOK, config("ms", "lower"), HOOK, RUN, HOOK, "{'no': json}", RUN, '{"run":3,"me')
-    log = read_log("pi-autoresearch", data, "log.jsonl")
+    log = read_history("pi-autoresearch", data, "log.jsonl")
     assert log.data == data
     assert [row.value for row in log.read] == [9.5, 9.5]
     assert log.text_lines == [6, 8]
@@ -223,7 +224,7 @@ def test_each_segment_of_pi_autoresearch_has_its_metric() -> None:
         "",
         config("ms", "lower"),
     )
-    log = read_log("pi-autoresearch", data, "log.jsonl")
+    log = read_history("pi-autoresearch", data, "log.jsonl")
     assert log.data == data
     assert [(one.metric, one.direction) for one in log.segments[:2]] == [
         ("ms", "min"),
@@ -250,7 +251,7 @@ RECORD = {"agent_id": "nova", "val_bpb": 0.98, "status": "keep", "description": 
     ],
 )
 def test_at_home_records_come_out_byte_for_byte(data: bytes, count: int, texts: int) -> None:
-    log = read_log("at-home", data, "results.json")
+    log = read_history("at-home", data, "results.json")
     assert log.data == data
     assert (len(log.read), len(log.text_lines)) == (count, texts)
 
@@ -295,13 +296,13 @@ def test_any_table_is_given_back_byte_for_byte(
         ("at-home", b"[]"),
     ],
 )
-def test_a_file_without_any_experiment_is_refused(form: Form, data: bytes) -> None:
+def test_a_file_without_any_experiment_is_refused(form: str, data: bytes) -> None:
     with pytest.raises(UsageError, match=f"the file holds no experiment of {form}"):
-        read_log(form, data, "the file")
+        read_history(form, data, "the file")
 
 
 @given(
-    st.sampled_from(FORMS),
+    st.sampled_from(histories()),
     st.one_of(
         st.binary(max_size=200),
         st.lists(
@@ -314,8 +315,8 @@ def test_a_file_without_any_experiment_is_refused(form: Form, data: bytes) -> No
         ).map(lambda parts: "".join(parts).encode()),
     ),
 )
-def test_no_bytes_are_worse_than_a_clear_error(form: Form, data: bytes) -> None:
+def test_no_bytes_are_worse_than_a_clear_error(form: str, data: bytes) -> None:
     with contextlib.suppress(UsageError):
-        log = read_log(form, data, "the file")
+        log = read_history(form, data, "the file")
         assert log.read
         assert log.data == data

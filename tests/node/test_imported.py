@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from node.exchange.importers import read_history
 from node.home.home import Home
 from node.store.blobs import Blobs
-from node.store.foreign_logs import FORMS, read_log
-from node.store.foreign_rows import Form
 from node.store.salvage import salvage
 from node.store.store import Store
+from tests.node.histories import histories
 from tests.node.test_commands import arnode
 from tests.outsiders import OUTSIDERS, REFUSED, secret_next_to
 from tests.untrusted_repositories import LEADING, MARK, git, hostile, repository
@@ -214,9 +214,9 @@ def test_a_segment_ranks_with_its_own_metric_only(
     assert [row["segment"] for row in logged["rows"]] == [0, 0, 1, 1, 1]
 
 
-def kept(store: Store, form: Form, data: bytes, blobs: Blobs) -> None:
+def kept(store: Store, form: str, data: bytes, blobs: Blobs) -> None:
     """Import a file."""
-    log = read_log(form, data, "the file")
+    log = read_history(form, data, "the file")
     store.imported.keep(blobs, log, name="the file", at_ms=1, sources={})
 
 
@@ -299,7 +299,7 @@ def test_a_log_that_leads_out_of_its_folder_or_is_no_file_is_refused(
         assert store.imported.listed() == []
 
 
-@pytest.mark.parametrize("form", [*FORMS, "bundle"])
+@pytest.mark.parametrize("form", [*histories(), "bundle"])
 def test_a_named_file_is_a_plain_one(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

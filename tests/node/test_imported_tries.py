@@ -12,10 +12,10 @@ from agent.proposal import Outcome, Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from agent.source.literals import find_knobs
+from node.exchange.importers import read_history
 from node.home.home import Home
 from node.loop.imported_tries import ImportedTries
 from node.store.blobs import Blobs
-from node.store.foreign_logs import read_log
 from node.store.store import Store
 from protocol.source import Source
 from tests.agent.contexts import SECRET, context
@@ -37,7 +37,7 @@ def imported(
     rows: list[str],
     sources: dict[str, Source] | None = None,
 ) -> ImportedTries:
-    log = read_log("autoresearch", (HEADER + "".join(rows)).encode(), "results.tsv")
+    log = read_history("autoresearch", (HEADER + "".join(rows)).encode(), "results.tsv")
     store.imported.keep(blobs, log, name="results.tsv", at_ms=1, sources=sources or {})
     return ImportedTries.read(store, blobs, task)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from node.exchange.importers import read_history
 from node.home.control import Message
 from node.home.home import Home
 from node.home.keyfile import load_keys
@@ -31,7 +32,6 @@ from node.running.handlers import handlers
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs
-from node.store.foreign_logs import read_log
 from node.store.store import Store
 from protocol.errors import ArnodeError, UsageError
 from protocol.evidence import GAINS
@@ -109,7 +109,7 @@ def test_its_title_is_made_of_facts_or_given(night: Night) -> None:
 def test_its_text_is_that_line_s_alone_and_no_name_of_this_machine_s(
     night: Night, home: Home
 ) -> None:
-    log = read_log("autoresearch", b"commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
+    log = read_history("autoresearch", b"commit\tval_bpb\tmemory_gb\tstatus\tdescription\n"
                    b"a\t1.0\t1.0\tkeep\tx\n", "")  # fmt: skip
     name = str(home.root / "private" / "results.tsv")
     night.store.imported.keep(

@@ -15,7 +15,7 @@ from protocol.errors import UsageError
 from trainer.host.folder_files import FolderFile, find_file
 from trainer.importing.draft import Draft, safe_figure
 from trainer.importing.reading import files_beside, is_path, read_python
-from trainer.importing.self_scored import Direction, SelfScored
+from trainer.importing.self_scored import COMMAND_SCRIPT, Direction, SelfScored
 from trainer.importing.shell import toolchains_of
 
 _LIMIT_S: Final = 600
@@ -60,7 +60,7 @@ def draft_of(
         system="a command that prints a number",
         name=f"{first.stem}-{metric}",
         title=f"{first.name}: {'lower' if direction == 'min' else 'raise'} {metric}",
-        script="command",
+        script=COMMAND_SCRIPT,
         settings={"COMMAND": command, "TOLD": metric, "UNIT": unit},
         editable=editable,
         files={name: file for name, file in fixed.items() if name not in editable},

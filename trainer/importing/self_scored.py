@@ -1,6 +1,6 @@
 """Drafts of self-scored tasks: somebody's evaluator runs in the candidate's own sandbox.
 
-`measure.py`, a copy of one of `trainer.importing.scripts`, runs it and prints one line of figures;
+`measure.py`, a copy of a script, runs it and prints one line of figures;
 the judge reads that line and recomputes nothing. So such a task says `scoring = "self"`, and what
 would make it a trusted one is told with it.
 """
@@ -47,13 +47,13 @@ MEASURE_FILE: Final = "measure.py"
 REPORTING_FILE: Final = "reporting.py"
 MOST_EDITABLE: Final = 8
 _SCRIPTS: Final = Path(scripts.__file__).parent
+COMMAND_SCRIPT: Final = _SCRIPTS / "command.py"
 # Figures of which less is better go up by half at most; of others nobody said which way is better.
 _COSTS: Final = re.compile(
     r"(^|_)(bytes|duration|elapsed|latency|mb|memory|ms|ns|runtime|sec|seconds|size|time|us)($|_)"
 )
 _CEILING: Final = 1.5
 _REGION: Final = "EVOLVE-BLOCK"  # what OpenEvolve and ShinkaEvolve call what may change
-_STARTING_SCRIPTS: Final = frozenset({"command", "kernelbot"})
 _STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system")
 _MOST_GUARDS: Final = 12
 _DAY_S: Final = 86_400  # some configurations say "for ever"
@@ -89,7 +89,7 @@ def check(instance, answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfScored:
-    """What an importer found out. `script` is one of `trainer.importing.scripts`, `settings` its
+    """What an importer found out. `script` is the file that becomes `measure.py`, `settings` its
     constants; `files` lie beside the editable ones; `told` is for a proposer; `trust` says what
     would make the task a trusted one.
     """
@@ -97,7 +97,7 @@ class SelfScored:
     system: str
     name: str
     title: str
-    script: str
+    script: Path
     settings: Mapping[str, Setting]
     editable: Mapping[str, FolderFile | bytes]
     files: Mapping[str, FolderFile | bytes]
@@ -120,7 +120,7 @@ class SelfScored:
         settings = {**self.settings, "METRIC": self.metric, "GUARDS": tuple(self.guards)}
         fixed = {
             MEASURE_FILE: script_text(self.script, settings).encode(),
-            REPORTING_FILE: script_text("reporting", {}).encode(),
+            REPORTING_FILE: script_text(_SCRIPTS / "reporting.py", {}).encode(),
             **self.files,
         }
         judge = _JUDGE.format(
@@ -190,9 +190,8 @@ class SelfScored:
 
     def _starts_processes(self) -> bool:
         """Whether a sandbox for a single process would not do."""
-        if self.script in _STARTING_SCRIPTS:
-            return True
-        return any(word in read_text(path) for path in self._modules() for word in _STARTING)
+        texts = [self.script.read_text(encoding="utf-8"), *map(read_text, self._modules())]
+        return any(word in text for text in texts for word in _STARTING)
 
     def _requires(self) -> list[str]:
         modules = self._modules()
@@ -261,15 +260,15 @@ def cost_guards(names: Iterable[str], *, metric: str) -> dict[str, dict[str, flo
     return {name: {"times": _CEILING} for name in costs[:_MOST_GUARDS]}
 
 
-def script_text(name: str, settings: Mapping[str, Setting]) -> str:
+def script_text(script: Path, settings: Mapping[str, Setting]) -> str:
     """Return a script as it stands in a task folder, with its constants set."""
-    text = (_SCRIPTS / f"{name}.py").read_text(encoding="utf-8")
+    text = script.read_text(encoding="utf-8")
     text = text.replace("from trainer.importing.scripts.", "from ")
     for constant, value in settings.items():
         line = re.compile(rf"^({constant}(?:: [^=]+)?) = [^#\n]*?(\s+#.*)?$", re.MULTILINE)
         found = line.search(text)
         if found is None:
-            raise KeyError(f"{name} has no constant {constant}")
+            raise KeyError(f"{script} has no constant {constant}")
         told = f"{found[1]} = {_literal(value)}{found[2] or ''}"
         text = text[: found.start()] + told + text[found.end() :]
     return text

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import UsageError
-from tests.trainer.importing.brought import FOLDERS, Brought, brought, measured
+from tests.plugins.brought import FOLDERS, Brought, brought, measured
 from trainer.importing.command import draft_of
 from trainer.importing.draft import Draft
 from trainer.importing.scripts import command

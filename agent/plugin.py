@@ -1,0 +1,83 @@
+"""The door for proposers: what thinks of patches and comes from elsewhere.
+
+A proposer is a `ProposerPlugin` under the entry-point group `arnode.proposers`; the entry's name is
+what the setting `agent` calls it. It may rely on this module, `agent.proposal`, `protocol.source`
+and `protocol.ideas`. It is asked in a thread, beside the runs: what it raises is told, and costs
+nothing but its turn.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agent.proposal import Context, Proposal, Proposer, Question, Silence
+from agent.source.capabilities import Check
+from agent.source.edits import edits_between
+from protocol.source import Source
+
+_AGAIN_S: Final = 5.0  # after an idea that was none
+_LATER_S: Final = 60.0  # after nothing, or a fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposerPlugin:
+    """What an entry point names. `summary` says in a line what it does; `make` is called once."""
+
+    summary: str
+    make: Callable[[], Proposer]
+
+
+def change(context: Context, source: Source, *, key: str, title: str, why: str) -> Proposal:
+    """Return the proposal of a source in the place of the present one.
+
+    `key` names the idea, so that what came of it is found again in `context.history`, whatever the
+    source was by then.
+    """
+    return Proposal(
+        parent=context.source.tree,
+        source=source,
+        edits=edits_between(context.source, source),
+        key=key,
+        title=title,
+        why=why,
+        proposer="",
+        fingerprint=b"",
+    )
+
+
+class PluggedProposer:
+    """A plugin's proposer as one that writes beside the runs; `check` says what may be run."""
+
+    def __init__(self, name: str, proposer: Proposer, check: Check) -> None:
+        self._name = name
+        self._proposer = proposer
+        self._check = check
+
+    @property
+    def name(self) -> str:
+        """What the setting `agent` calls it."""
+        return self._name
+
+    async def propose(self, context: Context) -> Proposal | Silence:
+        """Return what it proposes, once that was found fit to be run, or why there is nothing."""
+        try:
+            proposal = await asyncio.to_thread(self._proposer.propose, context)
+        except Exception as fault:  # noqa: BLE001 (somebody else's code: it costs its turn alone)
+            return Silence(reason=f"it failed: {type(fault).__name__}: {fault}", retry_s=_LATER_S)
+        if proposal is None:
+            return Silence(reason="it is out of ideas", retry_s=_LATER_S)
+        if proposal.source.tree == context.source.tree:
+            return Silence(reason="it changed nothing", retry_s=_AGAIN_S)
+        checked = await self._check(proposal.source)
+        mark = checked.fingerprint
+        if mark is None or checked.fault or checked.marks:
+            why = checked.fault or (checked.marks[0].text if checked.marks else "it does not read")
+            return Silence(reason=f"what it proposed may not be run: {why}", retry_s=_AGAIN_S)
+        if context.tried(mark):
+            return Silence(reason="it proposed what was tried before", retry_s=_AGAIN_S)
+        return replace(proposal, proposer=self._name, fingerprint=mark)
+
+    def question(self, _context: Context) -> Question | Silence:
+        """Return that nobody is asked."""
+        return Silence(reason=f"{self._name} asks no model", retry_s=_LATER_S)

@@ -1,0 +1,175 @@
+"""AlgoTune's tasks: a class with `generate_problem`, `solve` and `is_solution`, and a description.
+
+They map onto a trusted task. The judge keeps the class, makes problems from the seeds that it is
+given and checks answers with it; the candidate is `solve` alone, with what it needs and without the
+checker. The metric is the node's own clock.
+"""
+
+import ast
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from arnode_plugins.extraction import bound_by
+from arnode_plugins.solving import TaskModule, candidate_text, judge_text
+from node.exchange.importers import Importer, Option, TaskReader
+from trainer.host.folder_files import find_file, named_files
+from trainer.importing.draft import (
+    JUDGE_FILE,
+    MAX_SOURCE_GROWTH,
+    PROGRAM_FILE,
+    Draft,
+    one_line,
+    safe_name,
+)
+from trainer.importing.packages import packages_of
+from trainer.importing.reading import System, explaining_reads, read_python, read_text
+from trainer.importing.toml_text import Value
+
+SYSTEM: Final = System(
+    "AlgoTune",
+    "name a task's folder: it holds description.txt and a module with a class that has"
+    " generate_problem(n, random_seed), solve(problem) and is_solution(problem, solution)",
+)
+_METHODS: Final = ("generate_problem", "solve", "is_solution")
+_SOLVE_FILE: Final = "solve.py"
+_REPORT: Final = Path("reports", "generation.json")
+_UNTOLD_SIZES: Final = (8, 16, 32)
+_FEWEST_FOR_STRATA: Final = 16  # of smaller sizes a quarter may be no problem at all
+_PROBLEM_MB: Final = 64  # of problems upstream the largest tenth hold more than 11 MB
+_MAX_REPORT_BYTES: Final = 16 << 20
+_NO_SIZES: Final = (
+    "nobody said which sizes take long enough to be timed: give --size, or set SIZES in judge.py"
+)
+_WHOSE: Final = (
+    "## Who says so\n\nThe problems are made, the time is taken and the answers are checked where"
+    " this program cannot reach: a trusted task."
+)
+_NOISE: Final = 0.02  # shares of seconds, on a quiet machine
+
+
+def read_task(folder: Path, *, size: Sequence[int] = ()) -> Draft:
+    """Return the task of a folder; `size` has the problems' (by default as upstream found them).
+
+    Raises ConfigurationError if it is none of AlgoTune's.
+    """
+    SYSTEM.check(folder)
+    module = _module(folder)
+    found = tuple(size) or _upstream_sizes(folder)
+    chosen = found or _UNTOLD_SIZES
+    candidate, judge = candidate_text(module), judge_text(module, chosen)
+    about = find_file(folder, "description.txt")
+    description = read_text(about).strip() if about else ""
+    told = f"problems of size {', '.join(map(str, chosen))}, checked by is_solution"
+    notes = [f"trusted: {told}", *([] if found else [_NO_SIZES])]
+    name = folder.resolve().name
+    judges = packages_of([ast.parse(judge)])
+    # What the checker imports a solution may import too, as upstream.
+    requires = sorted({*judges, *packages_of([ast.parse(candidate)])})
+    return Draft(
+        table=_table(name, requires, judges),
+        comments={
+            "noise_floor": "not measured yet: `arnode task check` says what it is",
+            "metric.unit": "of the baseline's seconds on the same problems",
+        },
+        files={
+            _SOLVE_FILE: candidate.encode(),
+            JUDGE_FILE: judge.encode(),
+            PROGRAM_FILE: _program(name, description, chosen).encode(),
+        },
+        is_trusted=True,
+        notes=tuple(notes),
+    )
+
+
+def _module(folder: Path) -> TaskModule:
+    named = find_file(folder, f"{folder.resolve().name}.py")
+    with explaining_reads(folder):
+        paths = [named] if named else named_files(folder, "*.py")
+    for path in paths:
+        tree = read_python(path)
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and _METHODS[1] in _members(node):
+                missing = [name for name in _METHODS if name not in _members(node)]
+                if missing:
+                    raise SYSTEM.missing(folder, f"{node.name} has no {' and no '.join(missing)}")
+                return TaskModule(path, read_text(path), tree, node)
+    raise SYSTEM.missing(folder, "no module in it has a class with a method solve")
+
+
+def _members(task: ast.ClassDef) -> set[str]:
+    return set().union(*(bound_by(one) for one in task.body))
+
+
+def _upstream_sizes(folder: Path) -> tuple[int, ...]:
+    """Return the sizes around the one that upstream timed, if its reports lie above the folder."""
+    name = folder.resolve().name
+    for parent in folder.resolve().parents[:3]:
+        report = find_file(parent, _REPORT)
+        if report is None:
+            continue
+        try:
+            size = json.loads(report.read(limit_bytes=_MAX_REPORT_BYTES))[name]["n"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return ()
+        if type(size) is not int or size < 1:
+            return ()
+        return (size // 4, size // 2, size) if size >= _FEWEST_FOR_STRATA else (size,)
+    return ()
+
+
+def _table(name: str, requires: list[str], judges: list[str]) -> dict[str, Value]:
+    table: dict[str, Value] = {
+        "name": safe_name(name),
+        "version": 1,
+        "kind": "program",
+        "title": one_line(f"AlgoTune's {name}: the same answers in less time"),
+        "editable": [_SOLVE_FILE],
+        "program": PROGRAM_FILE,
+        "entry": f"{_SOLVE_FILE}:solve",
+        "encoding": "arrays",
+        "isolation": "fresh",
+        "warmup": 1,
+        "limit_s": 60,
+        "memory_gb": 4.0,
+        "instance_mb": _PROBLEM_MB,
+        "answer_mb": _PROBLEM_MB,
+        "max_source_growth": MAX_SOURCE_GROWTH,
+        "noise_floor": _NOISE,
+        "device": "cpu",
+    }
+    if requires:
+        table["requires"] = requires
+    table["judge"] = {"file": JUDGE_FILE, **({"requires": judges} if judges else {})}
+    table["metric"] = {
+        "name": "wall_s",
+        "unit": "share",
+        "direction": "min",
+        "aggregate": "geomean",
+        "max_step": 1.0,  # there is no more to gain than all of it
+    }
+    table["instances"] = {"public": 12, "secret": 12}
+    table["guards"] = {"peak_mb": {"times": 3.0}}  # a table of all answers takes its room
+    return table
+
+
+def _program(name: str, description: str, sizes: Sequence[int]) -> str:
+    told = ", ".join(str(size) for size in sizes)
+    aim = (
+        f"Make `solve(problem)` in `{_SOLVE_FILE}` as fast as you can: it must return a solution of"
+        " every problem that it is given. The metric is its wall-clock time as a share of the"
+        f" baseline's on the same problems, the geometric mean over them. n is {told} in turn."
+    )
+    problem = f"## The problem\n\n{description}" if description else ""
+    parts = [f"# {name}, faster", aim, problem, _WHOSE]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+IMPORTER: Final = Importer(
+    task=TaskReader(
+        summary="Bring over a task's class: its judge keeps it, the candidate is solve alone.",
+        read=read_task,
+        options=(Option(name="size", help="A problem's n.", kind=int, is_many=True),),
+    )
+)

@@ -1,0 +1,75 @@
+"""autoresearch-mlx's `rigor_ledger.jsonl`, and its table, which is autoresearch's.
+
+A ledger has lines of {hash, desc, samples, mean, std, status, p_better}: a configuration's runs.
+One that crashed has a mean of 0, or that of the runs before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from arnode_plugins.json_text import is_json, object_in, shown_value
+from node.exchange.importers import HistoryReader, Importer
+from node.store.foreign_rows import (
+    ForeignLog,
+    ForeignRow,
+    RowReader,
+    Segment,
+    lines_of,
+    number,
+    shown,
+)
+from node.store.foreign_tables import read_table
+
+_FORM: Final = "autoresearch-mlx"
+_SEGMENT: Final = Segment(metric="val_bpb", direction="min")
+
+
+def read_history(data: bytes) -> ForeignLog:
+    """Return the configurations of a ledger, or the rows of a table; none if it is neither."""
+    if not is_json(data):
+        return replace(read_table(data), form=_FORM)
+    book = RowReader()
+    for raw, text in lines_of(data):
+        value = object_in(text)
+        if not text.strip():
+            book.append_raw(raw)
+        elif value is not None and "mean" in value and "status" in value:
+            book.rows.append(_configuration(value, raw))
+        else:
+            book.append_text(raw, text, segment=0)
+    return book.log(_FORM, [_SEGMENT])
+
+
+def _configuration(value: Mapping[str, object], raw: bytes) -> ForeignRow:
+    samples, spread = value.get("samples"), number(shown_value(value.get("std", "")))
+    runs = len(samples) if isinstance(samples, list) else 0
+    told = [shown_value(value.get("desc", ""))]
+    if runs > 1 and spread is not None:
+        told.append(f"{runs} runs with a standard deviation of {spread:.6f}")
+    elif runs:
+        told.append("one run" if runs == 1 else f"{runs} runs")
+    if (better := number(shown_value(value.get("p_better", "")))) is not None:
+        told.append(f"better with a chance of {better:g}")
+    return ForeignRow(
+        label=f"sha1 {shown_value(value.get('hash', ''))}",  # of train.py: no commit
+        metric=shown_value(value["mean"]),
+        status=shown_value(value["status"]),
+        description=shown("; ".join(filter(None, told))),
+        raw=raw,
+    )
+
+
+IMPORTER: Final = Importer(
+    history=HistoryReader(
+        summary="""Take in autoresearch-mlx's results.tsv or rigor_ledger.jsonl, or both of a
+        folder.
+
+        A ledger's figure is the mean of a configuration's runs. With --json the second of two files
+        stands under `beside`.""",
+        read=read_history,
+        hint="its results.tsv has a header, its rigor_ledger.jsonl lines with mean and status",
+        files=(("results.tsv",), ("rigor_ledger.jsonl",)),
+        has_commits=True,
+    )
+)

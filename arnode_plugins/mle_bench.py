@@ -1,0 +1,251 @@
+"""MLE-bench's competitions: `config.yaml`, `prepare.py`, `grade.py` and `description.md`.
+
+They map onto a trusted task. The judge alone holds the competition's data, which whoever imports it
+brings: it splits them again for each instance, from a seed that nobody else knows, shows the public
+part and keeps the answers. The candidate reads the public files and prints a submission.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from arnode_plugins.splitting import baseline_text, judge_text
+from node.exchange.importers import Importer, Option, TaskReader
+from protocol.errors import ConfigurationError
+from trainer.host.folder_files import FolderFile, files_below, find_file
+from trainer.importing.draft import (
+    JUDGE_FILE,
+    MAX_SOURCE_GROWTH,
+    PROGRAM_FILE,
+    UNKNOWN_NOISE,
+    WIDEST_STEP,
+    Draft,
+    one_line,
+    safe_figure,
+    safe_name,
+    safe_unit,
+)
+from trainer.importing.packages import packages_of
+from trainer.importing.reading import (
+    System,
+    explaining_reads,
+    functions_in,
+    read_python,
+    read_text,
+    read_yaml,
+    table_in,
+    text_in,
+)
+from trainer.importing.toml_text import Value
+
+SYSTEM: Final = System(
+    "MLE-bench",
+    "name a competition's folder: it holds config.yaml, prepare.py with prepare(raw, public,"
+    " private), grade.py with grade(submission, answers), and description.md",
+)
+DATA: Final = "raw"
+_SOLVE_FILE: Final = "solve.py"
+_PREPARED: Final = re.compile(r"prepared/(?:public|private)/(.+)")
+_TRUST: Final = "the data are split anew for each instance, and only the judge sees the answers"
+_PRIVATE: Final = "whoever has these data knows all answers, so it belongs on no board"
+_PLAIN: Final = (
+    "neither prepare nor grade imports pandas: tables are columns by name; if the grader wants a"
+    " DataFrame, import pandas in grade.py and bring it over again"
+)
+_LARGEST_ROOM_MB: Final = 256
+_NUMBER: Final = re.compile(r"[-+]?\d*\.?\d+([eE][-+]?\d+)?")
+_MB: Final = 1 << 20
+# Where no leaderboard says which way is better. The first that occurs in a grader's name counts.
+_LESS_IS_BETTER: Final = re.compile(
+    r"log-?loss|error|rmsle|rmse|mae\b|distance|divergence|deviation|perplexity"
+)
+_MORE_IS_BETTER: Final = re.compile(
+    r"auc|auroc|accuracy|f1|f0|f-?score|precision|map\b|kappa|jaccard|dice|correlation|spearman"
+    r"|pearson|recall|ndcg|likelihood|tau"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Competition:
+    name: str
+    title: str
+    grader: str
+    answers: str
+    sample: str
+    description: str
+
+
+def read_task(
+    folder: Path, *, data: Path | None = None, direction: Literal["min", "max"] | None = None
+) -> Draft:
+    """Return the task of a competition. `data` is the folder of its raw files, by default `raw`
+    beside its own; `direction` is asked for where neither leaderboard nor grader tells it.
+
+    Raises ConfigurationError if it is no competition, or its split cannot be drawn anew.
+    """
+    SYSTEM.check(folder)
+    found = _competition(folder)
+    better = direction or _direction(folder, found.grader)
+    if data is None:
+        find_file(folder, DATA)  # it may not lead out either
+    raw = _raw(data or folder / DATA)
+    judge = judge_text(folder, answers=found.answers, metric=safe_figure(found.grader), data=DATA)
+    candidate = baseline_text(found.sample)
+    size_mb = sum(file.size_bytes() for file in raw.values()) // _MB + 1
+    requires = packages_of([ast.parse(judge)])
+    notes = [f"trusted: {_TRUST}", f"private: {_PRIVATE}", *([] if requires else [_PLAIN])]
+    return Draft(
+        table=_table(found, better, size_mb, requires),
+        comments={
+            "noise_floor": "not measured yet: `arnode task check` says what it is",
+            "metric.max_step": "nobody said what is implausible",
+            "data.judge": "seen by the judge alone",
+            "judge.scratch_mb": "where it splits the data; gone with each split",
+        },
+        files={
+            _SOLVE_FILE: candidate.encode(),
+            JUDGE_FILE: judge.encode(),
+            PROGRAM_FILE: _program(found, better).encode(),
+            **{f"{DATA}/{name}": file for name, file in raw.items()},
+        },
+        is_trusted=True,
+        notes=tuple(notes),
+    )
+
+
+def _competition(folder: Path) -> _Competition:
+    for name, function in (("prepare.py", "prepare"), ("grade.py", "grade")):
+        file = find_file(folder, name)
+        if file is None:
+            raise SYSTEM.missing(folder, f"there is no {name}")
+        if function not in functions_in(read_python(file)):
+            raise SYSTEM.missing(folder, f"{name} has no function {function}")
+    path = find_file(folder, "config.yaml")
+    if path is None:
+        raise SYSTEM.missing(folder, "there is no config.yaml")
+    config = read_yaml(path)
+    dataset = table_in(config, "dataset")
+    answers = _PREPARED.search(text_in(dataset, "answers"))
+    sample = _PREPARED.search(text_in(dataset, "sample_submission"))
+    grader = text_in(table_in(config, "grader"), "name")
+    if answers is None or sample is None or not grader:
+        raise SYSTEM.missing(
+            folder, "config.yaml lacks dataset.answers, dataset.sample_submission or grader.name"
+        )
+    if not answers[1].endswith((".csv", ".jsonl")):
+        raise ConfigurationError(
+            f"{path}: the answers are {answers[1]}", "only answers in .csv or .jsonl are graded"
+        )
+    about = find_file(folder, "description.md")
+    return _Competition(
+        name=text_in(config, "id") or folder.resolve().name,
+        title=text_in(config, "name") or folder.resolve().name,
+        grader=grader,
+        answers=answers[1],
+        sample=sample[1],
+        description=read_text(about).strip() if about else "",
+    )
+
+
+def _direction(folder: Path, grader: str) -> Literal["min", "max"]:
+    """Return which way is better: as the leaderboard is sorted, else as the grader is called."""
+    board = find_file(folder, "leaderboard.csv")
+    rows = read_text(board).split("\n") if board else []
+    columns = rows[0].split(",") if rows else []
+    if "score" in columns:
+        at = columns.index("score") - len(columns)  # from the end: teams have commas in their names
+        told = [fields[at] for row in rows[1:] if len(fields := row.split(",")) >= -at]
+        scores = [
+            float(one) for one in told if re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", one.strip())
+        ]
+        if scores and scores[0] != scores[-1]:
+            return "min" if scores[0] < scores[-1] else "max"
+    called = grader.lower()
+    is_less, is_more = _LESS_IS_BETTER.search(called), _MORE_IS_BETTER.search(called)
+    if bool(is_less) != bool(is_more):
+        return "min" if is_less else "max"
+    raise ConfigurationError(
+        f"{folder}: neither leaderboard.csv nor the grader's name {grader!r} says which way is"
+        " better",
+        "say it: --direction min or --direction max",
+    )
+
+
+def _raw(folder: Path) -> Mapping[str, FolderFile]:
+    found: dict[str, FolderFile] = {}
+    if folder.is_dir():
+        with explaining_reads(folder):
+            found = {file.inside: file for file in files_below(folder)}
+    if not found:
+        raise ConfigurationError(
+            f"{folder}: there are no data of the competition",
+            "fetch them from where it was held, and name their folder with --data",
+        )
+    return found
+
+
+def _table(found: _Competition, better: str, size_mb: int, requires: list[str]) -> dict[str, Value]:
+    room_mb = min(max(16, 2 * size_mb), _LARGEST_ROOM_MB)
+    return {
+        "name": safe_name(found.name),
+        "version": 1,
+        "kind": "program",
+        "title": one_line(f"{found.title}: {found.grader} on rows that are held back"),
+        "editable": [_SOLVE_FILE],
+        "program": PROGRAM_FILE,
+        "private": True,
+        "run": ["python", _SOLVE_FILE],
+        "encoding": "bytes",
+        "limit_s": 600,
+        "memory_gb": 8.0,
+        "instance_mb": room_mb,
+        "answer_mb": room_mb,
+        "max_source_growth": MAX_SOURCE_GROWTH,
+        "noise_floor": UNKNOWN_NOISE,
+        "device": "cpu",
+        **({"requires": requires} if requires else {}),
+        "judge": {
+            "file": JUDGE_FILE,
+            "scratch_mb": 8 * room_mb,
+            **({"requires": requires} if requires else {}),
+        },
+        "data": {"judge": DATA},
+        "metric": {
+            "name": safe_figure(found.grader),
+            "unit": safe_unit(found.grader),
+            "direction": better,
+            "aggregate": "mean",
+            "max_step": WIDEST_STEP,
+        },
+        "instances": {"public": 2, "secret": 2},
+    }
+
+
+def _program(found: _Competition, better: str) -> str:
+    aim = (
+        f"`{_SOLVE_FILE}` reads a ZIP archive from standard input, the competition's public files,"
+        f" and prints a submission like `{found.sample}` in it. The metric is {found.grader},"
+        f" {'lower' if better == 'min' else 'higher'} is better. Rows are split anew for each run."
+    )
+    whose = (
+        "## Who says so\n\nThe judge grades the submission against answers that were never where"
+        " this program runs: a trusted task."
+    )
+    told = f"## The competition\n\n{found.description}" if found.description else ""
+    parts = [f"# {found.title}", aim, told, whose]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+IMPORTER: Final = Importer(
+    task=TaskReader(
+        summary="Bring over a competition: its judge alone has the data, and splits them anew.",
+        read=read_task,
+        options=(
+            Option(name="data", help="The competition's raw files [FOLDER/raw].", kind=Path),
+            Option(name="direction", help="Which way is better.", choices=("min", "max")),
+        ),
+    )
+)

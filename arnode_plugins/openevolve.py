@@ -1,0 +1,167 @@
+"""OpenEvolve's folders: `initial_program.*`, `evaluator.py` and `config.yaml`.
+
+The evaluator imports the program into its own process, so what comes of it is self-scored. Its
+cascade comes along: a candidate must get as many stages far as the baseline does.
+"""
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from node.exchange.importers import Importer, TaskReader
+from trainer.host.folder_files import FolderFile, find_file, named_files
+from trainer.importing.draft import Draft
+from trainer.importing.reading import (
+    System,
+    explaining_reads,
+    files_beside,
+    functions_in,
+    number_in,
+    read_python,
+    read_text,
+    read_yaml,
+    table_in,
+    text_in,
+)
+from trainer.importing.self_scored import SelfScored, cost_guards, told_figures
+
+_SCRIPT: Final = Path(__file__).parent / "scripts" / "openevolve.py"
+SYSTEM: Final = System(
+    "OpenEvolve",
+    "name the folder that holds initial_program.py with an EVOLVE-BLOCK, evaluator.py with"
+    " evaluate(program_path), and config.yaml",
+)
+_EVALUATOR: Final = "evaluator.py"
+_METRIC: Final = "combined_score"
+_MARK: Final = "EVOLVE-BLOCK-START"
+_SUFFIXES: Final = (".py", ".rs", ".r", ".cpp", ".c", ".js", ".txt")
+_MAX_PROGRAM_BYTES: Final = 4 << 20  # a longer one is no program
+_THRESHOLDS: Final = (0.5, 0.75, 0.9)  # upstream's, where its configuration names none
+_TIMEOUT_S: Final = 300  # likewise
+_TRUST: Final = (
+    "To make it a trusted task, let the program print its result instead of returning it to the"
+    " evaluator, and move what the evaluator checks into judge.py's check(instance, answer), which"
+    " computes the score from that result alone."
+)
+
+
+def read_task(folder: Path) -> Draft:
+    """Return the task of a folder. Raises ConfigurationError if it is none of OpenEvolve's."""
+    SYSTEM.check(folder)
+    evaluator = find_file(folder, _EVALUATOR)
+    if evaluator is None:
+        raise SYSTEM.missing(folder, f"there is no {_EVALUATOR}")
+    tree = read_python(evaluator)
+    functions = functions_in(tree)
+    if "evaluate" not in functions:
+        raise SYSTEM.missing(folder, f"{_EVALUATOR} has no function evaluate(program_path)")
+    program = _program(folder)
+    config = _config(folder)
+    thresholds = _thresholds(table_in(config, "evaluator"), functions)
+    run = tree.body if thresholds else [one for one in tree.body if not _is_stage(one)]
+    guards = cost_guards(told_figures(run, metric=_METRIC), metric=_METRIC)
+    if thresholds:
+        guards["stages_missed"] = {"times": 1.0}
+    return SelfScored(
+        system=SYSTEM.name,
+        name=folder.resolve().name,
+        title=f"OpenEvolve's {folder.resolve().name}: raise {_METRIC}",
+        script=_SCRIPT,
+        settings={
+            "PROGRAM": program.name,
+            "THRESHOLDS": thresholds,
+            "IS_COMBINED": _METRIC in read_text(evaluator),
+            "FEATURES": _features(config),
+        },
+        editable={program.name: program},
+        files={
+            name: path
+            for name, path in files_beside(folder, without={program.name}).items()
+            if not _is_of_a_run(path)
+        },
+        metric=_METRIC,
+        unit="score",
+        direction="max",
+        guards=guards,
+        limit_s=int(number_in(table_in(config, "evaluator"), "timeout") or _TIMEOUT_S),
+        packages_without=frozenset({"openevolve"}),
+        told=_told(read_text(program), config, thresholds),
+        trust=_TRUST,
+    ).draft()
+
+
+def _program(folder: Path) -> FolderFile:
+    with explaining_reads(folder):
+        named = named_files(folder, "initial_program.*")
+        marked = [
+            file
+            for suffix in _SUFFIXES
+            for file in named_files(folder, f"*{suffix}")
+            if file.name != _EVALUATOR
+            if _MARK.encode() in file.beginning(limit_bytes=_MAX_PROGRAM_BYTES)
+        ]
+    if len(named) == 1 or (not named and len(marked) == 1):
+        return (named or marked)[0]
+    raise SYSTEM.missing(
+        folder,
+        "there are several initial_program.* in it"
+        if named
+        else f"there is no initial_program.*, nor one file with a {_MARK}",
+    )
+
+
+def _config(folder: Path) -> Mapping[str, object]:
+    plain = find_file(folder, "config.yaml")
+    with explaining_reads(folder):
+        others = [*named_files(folder, "config*.yaml"), *named_files(folder, "config*.yml")]
+    file = plain or next(iter(sorted(others, key=lambda one: one.name)), None)
+    return read_yaml(file) if file else {}
+
+
+def _thresholds(
+    evaluator: Mapping[str, object], functions: Mapping[str, ast.FunctionDef]
+) -> tuple[float, ...]:
+    if "evaluate_stage1" not in functions or evaluator.get("cascade_evaluation") is False:
+        return ()
+    told = evaluator.get("cascade_thresholds")
+    if not isinstance(told, list):
+        return _THRESHOLDS
+    return tuple(float(one) for one in told if isinstance(one, int | float))
+
+
+def _is_stage(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.FunctionDef) and statement.name.startswith("evaluate_stage")
+
+
+def _features(config: Mapping[str, object]) -> tuple[str, ...]:
+    told = table_in(config, "database").get("feature_dimensions")
+    return tuple(one for one in told if isinstance(one, str)) if isinstance(told, list) else ()
+
+
+def _is_of_a_run(path: FolderFile) -> bool:
+    is_config = path.name.startswith("config") and path.suffix in {".yaml", ".yml"}
+    return is_config or path.name.startswith("best_program") or path.name == "requirements.txt"
+
+
+def _told(program: str, config: Mapping[str, object], thresholds: tuple[float, ...]) -> str:
+    parts = []
+    if _MARK in program:
+        parts.append("Change only what stands between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END.")
+    if thresholds:
+        told = ", ".join(f"{one:g}" for one in thresholds)
+        parts.append(
+            f"The evaluator has stages; the next one is run from a {_METRIC} of {told} on. A"
+            " candidate must get as far as the baseline does."
+        )
+    if message := text_in(table_in(config, "prompt"), "system_message"):
+        parts.append(f"## What OpenEvolve was told\n\n{message}")
+    return "\n\n".join(parts)
+
+
+IMPORTER: Final = Importer(
+    task=TaskReader(
+        summary="Bring over initial_program.py, evaluator.py and config.yaml: self-scored.",
+        read=read_task,
+    )
+)

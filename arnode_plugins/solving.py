@@ -1,0 +1,208 @@
+"""A class of AlgoTune cut in two: `solve` for a candidate, all of it for a judge.
+
+The candidate's part has what solving needs, imports included, and nothing that makes or checks
+problems. Everything is text: nothing of the class is executed here.
+"""
+
+import ast
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from arnode_plugins.extraction import Extract, bound_by, heading, names_in, segment
+from protocol.errors import ConfigurationError
+from trainer.host.folder_files import FolderFile
+
+BASE: Final = "AlgoTuneTasks"  # the package of the base class, which a judge stands in for
+_JUDGE: Final = '''
+TASK = {task}()
+SIZES = {sizes}  # strata: every run has problems of each
+
+
+def instance(seed, split, index):
+    """A problem of the next size; its random seed is what 32 of the instance's 256 bits say."""
+    number = int.from_bytes(seed[:4], "big")
+    random_of_python.seed(seed)
+    random_of_numpy.random.seed(number)
+    return TASK.generate_problem(n=SIZES[index % len(SIZES)], random_seed=number >> 1)
+
+
+def check(instance, answer):
+    """Nothing but whether it is a solution counts: the time is the node's own measure."""
+    if not TASK.is_solution(instance, answer):
+        raise Wrong("it is no solution of the problem")
+    return {{"solved": 1.0}}
+
+
+'''
+_CLASS_DOC: Final = '    """Solves the problems; what makes and checks them is not here."""'
+_STAND_IN: Final = '''class Task:
+    """Stands in for the base class of AlgoTune's tasks."""
+
+    def __init__(self, n=None, dataset_size=None, target_time_ms=None, data_dir=None, **_others):
+        self.n, self.dataset_size, self.k = n, dataset_size, None
+        self.target_time_ms, self.data_dir = target_time_ms, data_dir
+
+
+def register_task(name):
+    """Leave a task's class as it is."""
+    return lambda task: task
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class TaskModule:
+    """A module, parsed, and the class in it that is the task."""
+
+    path: FolderFile
+    source: str
+    tree: ast.Module
+    task: ast.ClassDef
+
+    def method(self, name: str) -> ast.FunctionDef:
+        """Return one of the class's methods."""
+        return next(
+            one for one in self.task.body if isinstance(one, ast.FunctionDef) and one.name == name
+        )
+
+
+def candidate_text(module: TaskModule) -> str:
+    """Return `solve` as a module: a function, or the class with what solving needs of it."""
+    solve, task = module.method("solve"), module.task
+    extract = Extract(resolve=_refuse_local)
+    if _own_members(solve, task) or task.name in names_in(solve):
+        body, nodes = _slim_class(module)
+        tail = f"\n\n\ndef solve(problem):\n    return {task.name}().solve(problem)"
+    else:
+        body, nodes, tail = _as_function(module, solve), [solve], ""
+    wanted = set().union(*(names_in(node) for node in nodes)) - {task.name}
+    extract.take_for(module.path, module.source, module.tree, wanted)
+    future = f"from __future__ import {', '.join(sorted(extract.future))}\n\n"
+    parts = [extract.text(), body + tail]
+    top = heading(module.source)
+    text = "\n\n\n".join(part for part in parts if part)
+    text = (future if extract.future else "") + text.strip("\n")
+    return f"{top}\n{text}\n" if top else f"{text}\n"
+
+
+def _refuse_local(path: FolderFile, statement: ast.ImportFrom) -> FolderFile | None:
+    if statement.level or (statement.module or "").split(".")[0] == BASE:
+        raise ConfigurationError(
+            f"{path}: solve needs `{ast.unparse(statement)}`, which a candidate has not",
+            "write what it needs into the task's own module",
+        )
+    return None
+
+
+def _own_members(node: ast.AST, task: ast.ClassDef) -> set[str]:
+    """Return what a piece of code names of its own object or class."""
+    owners = {"self", "cls", task.name}
+    return {
+        one.attr
+        for one in ast.walk(node)
+        if isinstance(one, ast.Attribute)
+        if isinstance(one.value, ast.Name) and one.value.id in owners
+    }
+
+
+def _slim_class(module: TaskModule) -> tuple[str, list[ast.stmt]]:
+    """Return the class without what is not needed to solve, and what is left of it."""
+    wanted, kept = {"solve", "__init__"}, set[int]()
+    while True:
+        fresh = {
+            number
+            for number, one in enumerate(module.task.body)
+            if number not in kept and bound_by(one) & wanted
+        }
+        if not fresh:
+            break
+        kept |= fresh
+        wanted |= set().union(
+            *(_own_members(module.task.body[number], module.task) for number in fresh),
+            *(names_in(module.task.body[number]) for number in fresh),
+        )
+    nodes = [one for number, one in enumerate(module.task.body) if number in kept]
+    texts = [_without_super(segment(module.source, one), one) for one in nodes]
+    head = f"class {module.task.name}:\n{_CLASS_DOC}"
+    return "\n\n".join([head, *filter(None, texts)]), nodes
+
+
+def _without_super(text: str, node: ast.stmt) -> str:
+    """Return a member without the call of the base class's `__init__`, nothing if that is all."""
+    if not isinstance(node, ast.FunctionDef) or node.name != "__init__":
+        return text
+    kept = [one for one in _without_doc(node.body) if "super()" not in ast.unparse(one)]
+    if all(isinstance(one, ast.Pass | ast.Expr) for one in kept):
+        return ""
+    node.body = kept
+    return textwrap.indent(ast.unparse(node), "    ")
+
+
+def _as_function(module: TaskModule, solve: ast.FunctionDef) -> str:
+    """Return the method as a function, its text unchanged where that can be done."""
+    text = textwrap.dedent(segment(module.source, solve))
+    text = re.sub(r"(def\s+solve\s*\(\s*)self\s*(,\s*|(?=\)))", r"\1", text, count=1)
+    try:
+        after = ast.parse(text).body[0]
+    except SyntaxError:
+        after = None
+    bare = ast.FunctionDef(
+        name="solve",
+        args=ast.arguments(
+            posonlyargs=solve.args.posonlyargs,
+            args=solve.args.args[1:],
+            vararg=solve.args.vararg,
+            kwonlyargs=solve.args.kwonlyargs,
+            kw_defaults=solve.args.kw_defaults,
+            kwarg=solve.args.kwarg,
+            defaults=solve.args.defaults,
+        ),
+        body=_without_doc(solve.body),
+        decorator_list=[],
+        returns=solve.returns,
+        lineno=solve.lineno,
+    )
+    same = (
+        isinstance(after, ast.FunctionDef)
+        and [ast.dump(one) for one in _without_doc(after.body)]
+        == [ast.dump(one) for one in bare.body]
+        and not after.decorator_list
+    )
+    return text if same else ast.unparse(bare)
+
+
+def _without_doc(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0]
+    is_doc = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return body[1:] if is_doc and len(body) > 1 else body
+
+
+def judge_text(module: TaskModule, sizes: Sequence[int]) -> str:
+    """Return the judge: the whole module, its base class stood in for, and the two functions."""
+    taken = set().union(*(bound_by(one) for one in module.tree.body))
+    clash = taken & {"instance", "check", "SIZES", "TASK", "Wrong", "random_of_numpy"}
+    if clash:
+        raise ConfigurationError(
+            f"{module.path}: {min(clash)} is a name that the judge takes", "rename it there"
+        )
+    lines = module.source.split("\n")
+    future = ""
+    for node in module.tree.body:
+        is_base = isinstance(node, ast.ImportFrom) and (node.module or "").startswith(BASE)
+        is_future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        is_doc = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_base or is_future or is_doc:
+            future = f"{ast.unparse(node)}\n\n" if is_future else future
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (
+                (node.end_lineno or 0) - node.lineno + 1
+            )
+    told = f'"""Makes and checks the problems of AlgoTune\'s {module.path.stem}."""'
+    imports = (
+        "import random as random_of_python\n\nimport numpy as random_of_numpy\n\n"
+        "from judging import Wrong"
+    )
+    body = re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines).strip())
+    tail = _JUDGE.format(sizes=tuple(sizes), task=module.task.name)
+    return f"{told}\n\n{future}{imports}\n\n\n{_STAND_IN}\n\n{body}\n\n{tail}"

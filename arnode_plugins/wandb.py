@@ -1,0 +1,73 @@
+"""Writes runs as wandb's offline runs, through its client: nothing leaves this machine."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from arnode_plugins.clients import as_arnode_knows_it, client, constants, iso_time
+from node.exports.exporters import Exporter
+from node.exports.folders import make_folder
+from node.exports.tracked import TrackedLine, TrackedRun
+from node.home.faults import explaining_faults
+
+_WANDB: Final = {
+    "WANDB_MODE": "offline",
+    "WANDB_CONSOLE": "off",
+    "WANDB_DISABLE_CODE": "true",
+    "WANDB_DISABLE_GIT": "true",
+    "WANDB_ERROR_REPORTING": "false",
+    "WANDB_SILENT": "true",
+}
+
+
+def write_wandb(folder: Path, line: TrackedLine, runs: Iterable[TrackedRun]) -> int:
+    """Write an offline run of wandb for each that is not there yet; return how many were written.
+
+    Raises ConfigurationError where its client is not installed, or is one that arnode does not
+    know.
+    """
+    folder = make_folder(folder)
+    known = {path.stem.removeprefix("run-") for path in folder.glob("wandb/*/run-*.wandb")}
+    variables = {**_WANDB, "WANDB_DIR": str(folder)}
+    count = 0
+    with client("wandb", "wandb", variables) as (wandb, version), explaining_faults(folder):
+        for run in runs:
+            if run.key in known:
+                continue
+            with as_arnode_knows_it("wandb", version, "0.19"):
+                _log_to_wandb(wandb, folder, line, run)
+            count += 1
+    return count
+
+
+def _log_to_wandb(wandb: Any, folder: Path, line: TrackedLine, run: TrackedRun) -> None:
+    settings = wandb.Settings(
+        host="",  # whoever it is shared with need not know what this machine is called
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_save_requirements=False,
+    )
+    written = wandb.init(
+        dir=str(folder),
+        mode="offline",
+        project=line.key,
+        id=run.key,
+        name=run.name,
+        notes="",
+        tags=[run.tags["decision"], run.tags["stage"]],
+        # Its own times are those of the export, whatever a client says.
+        config={**constants(run), "arnode": {**run.tags, "ended": iso_time(run.ended_ms)}},
+        settings=settings,
+    )
+    written.log({**run.figures, "experiment": run.step})
+    written.summary.update({"decision": run.tags["decision"]})
+    written.finish(exit_code=1 if run.is_failure else 0)
+
+
+EXPORTER: Final = Exporter(
+    summary="""Write the experiments below DIR as wandb's offline runs.
+
+    The client `wandb` has to be installed beside arnode. Nothing is uploaded: `wandb sync` does
+    that, should you want it. Again into the same folder adds what is new.""",
+    write=write_wandb,
+)

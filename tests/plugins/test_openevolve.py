@@ -1,0 +1,175 @@
+"""OpenEvolve's folders become self-scored tasks, with cascade and system message."""
+
+from pathlib import Path
+
+import pytest
+
+from arnode_plugins import openevolve
+from protocol.errors import ConfigurationError
+from tests.plugins.brought import FOLDERS, Brought, brought, copied, measured
+
+SPREAD = FOLDERS / "openevolve" / "spread"
+
+
+@pytest.fixture
+def spread(tmp_path: Path) -> Brought:
+    return brought(openevolve.read_task(SPREAD), tmp_path / "spread")
+
+
+@pytest.fixture
+def unstaged(tmp_path: Path) -> Brought:
+    folder = copied("openevolve", "spread", tmp_path)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("evaluation: true", "evaluation: false"))
+    return brought(openevolve.read_task(folder), tmp_path / "unstaged")
+
+
+def test_it_says_that_it_is_self_scored_and_what_would_make_it_trusted(spread: Brought) -> None:
+    assert spread.table["scoring"] == "self"
+    assert not spread.draft.is_trusted
+    assert spread.draft.notes[-1].startswith("self-scored: To make it a trusted task, ")
+    assert "To make it a trusted task, " in spread.text("program.md")
+
+
+def test_the_program_is_edited_and_its_evaluator_is_fixed(spread: Brought) -> None:
+    table = spread.table
+    assert table["editable"] == ["initial_program.py#EVOLVE-BLOCK"]
+    assert table["files"] == ["measure.py", "reporting.py", "evaluator.py", "width.txt"]
+    assert table["metric"]["direction"] == "max"
+    assert table["limit_s"] == 45
+    assert "requires" not in table
+
+
+def test_stages_are_not_to_be_missed_where_the_baseline_does_not(spread: Brought) -> None:
+    assert spread.table["guards"] == {"stages_missed": {"times": 1.0}}
+    assert "THRESHOLDS: tuple[float, ...] = (0.5,)" in spread.text("measure.py")
+
+
+def test_without_stages_further_figures_that_are_costs_become_guards(unstaged: Brought) -> None:
+    assert unstaged.table["guards"] == {"eval_time": {"times": 1.5}}
+
+
+def test_the_system_message_is_what_a_proposer_is_told(spread: Brought) -> None:
+    program = spread.text("program.md")
+    assert "You place points on a line.\nKeep them as far apart as you can." in program
+    assert "Change only what stands between EVOLVE-BLOCK-START and EVOLVE-BLOCK-END." in program
+
+
+def test_measuring_prints_what_the_evaluator_says(
+    spread: Brought, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures, said = measured(spread, tmp_path)
+    assert figures is not None
+    assert figures["combined_score"] == pytest.approx(0.1)
+    assert figures["stages_missed"] == 0.0
+    assert "evaluating" in said  # what is printed goes to the log
+    judge = spread.judge(monkeypatch)
+    instance = judge.instance(bytes(32), "public", 0)
+    assert judge.instance(bytes(32), "public", 0) == instance
+    assert judge.check(instance, figures) == figures
+
+
+def test_a_stage_below_its_threshold_is_the_last(spread: Brought, tmp_path: Path) -> None:
+    alone = spread.text("initial_program.py").replace("COUNT = 5", "COUNT = 1")
+    figures, _ = measured(spread, tmp_path, changed={"initial_program.py": alone})
+    assert figures is not None
+    assert (figures["combined_score"], figures["stages_missed"]) == (0.0, 1.0)
+
+
+def test_an_evaluator_that_names_an_error_gives_no_figure(
+    unstaged: Brought, tmp_path: Path
+) -> None:
+    broken = "def answer():\n    raise ValueError('no places')\n"
+    figures, said = measured(unstaged, tmp_path, changed={"initial_program.py": broken})
+    assert figures is None
+    assert "the evaluator says: no places" in said
+
+
+@pytest.mark.parametrize(
+    "score",
+    ["float('nan')", "float('inf')", "-float('inf')", "None", "'0.9'", "''", "True", "[0.9]", "{}",
+     "10**400", "numpy.float32('nan')", "complex(1)"],
+)  # fmt: skip
+def test_a_score_that_is_no_finite_number_fails_whatever_else_is_told(
+    unstaged: Brought, tmp_path: Path, score: str
+) -> None:
+    evaluator = (
+        f"import numpy\ndef evaluate(path):\n    return {{'combined_score': {score}, 'a': 26.0}}\n"
+    )
+    figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": evaluator})
+    assert figures is None
+    assert "the evaluator told no finite combined_score, but ['a']" in said
+
+
+@pytest.mark.parametrize(
+    ("table", "score"),
+    [
+        ("{'a': 1.0, 'b': 3.0, 'told': 'well', 'valid': True, 'none': None}", 2.0),
+        ("{'a': 1.0, 'b': float('nan')}", None),
+        ("{'a': 1.0, 'b': numpy.float32('inf')}", None),
+    ],
+)
+def test_a_mean_stands_for_the_score_only_where_the_evaluator_has_none(
+    tmp_path: Path, table: str, score: float | None
+) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    text = f"import numpy\ndef evaluate(path):\n    return {table}\n"
+    (folder / "evaluator.py").write_text(text)
+    made = brought(openevolve.read_task(folder), tmp_path / "made")
+    figures, _ = measured(made, tmp_path)
+    assert figures == (None if score is None else {"combined_score": score})
+
+
+def test_a_score_that_is_missing_fails(unstaged: Brought, tmp_path: Path) -> None:
+    told = unstaged.text("evaluator.py").replace('"combined_score": score, ', "")
+    figures, said = measured(unstaged, tmp_path, changed={"evaluator.py": told})
+    assert figures is None
+    assert "told no finite combined_score" in said
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        None, [], {}, {"combined_score": True, "stages_missed": 0},
+        {"combined_score": "1", "stages_missed": 0},
+        {"combined_score": float("nan"), "stages_missed": 0},
+        {"combined_score": 10**400, "stages_missed": 0},
+        {"combined_score": 1.0, "stages_missed": float("inf")},
+    ],
+)  # fmt: skip
+def test_the_judge_takes_finite_numbers_alone(
+    spread: Brought, monkeypatch: pytest.MonkeyPatch, claim: object
+) -> None:
+    judge = spread.judge(monkeypatch)
+    with pytest.raises(judge.Wrong):
+        judge.check({"seed": 1}, claim)
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("evaluator.py", "there is no evaluator.py"),
+        ("initial_program.py", "there is no initial_program"),
+    ],
+)
+def test_what_is_no_such_folder_is_told_in_one_line(tmp_path: Path, gone: str, said: str) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    (folder / gone).unlink()
+    with pytest.raises(ConfigurationError, match=f"no folder of OpenEvolve: {said}") as caught:
+        openevolve.read_task(folder)
+    assert "name the folder that holds initial_program.py" in caught.value.hint
+
+
+def test_an_evaluator_without_its_function_is_refused(tmp_path: Path) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    (folder / "evaluator.py").write_text("def score(path): ...\n")
+    with pytest.raises(ConfigurationError, match="has no function evaluate"):
+        openevolve.read_task(folder)
+
+
+def test_nothing_of_it_is_executed(tmp_path: Path) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    for name in ("evaluator.py", "initial_program.py"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(f"{text}\nraise SystemExit('executed')\n")
+    brought(openevolve.read_task(folder), tmp_path / "made")
