@@ -20,7 +20,7 @@ from node.line.job_kinds import HEAD_TRIALS, KINDS
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.judging import Judging
-from node.loop.openings import Asked, Openings
+from node.loop.openings import Openings, Situation
 from node.loop.session_plan import (
     Goal,
     Opening,
@@ -36,13 +36,13 @@ from trainer.measuring.host_load import LOOKED_S, Idle
 _MORE: Final = "`arnode try` measures your own edit, `start --agent` asks a model for more"
 
 
-class Answer(NamedTuple):
+class NextRun(NamedTuple):
     """The run to start now; None: nothing, until one of those that are under way has ended."""
 
     run: PlannedRun | None
 
 
-WAIT: Final = Answer(None)
+WAIT: Final = NextRun(None)
 
 
 class Agenda:
@@ -178,77 +178,77 @@ class Agenda:
         is_foreign_barred: bool = False,
         passing_over: Collection[int] = (),
     ) -> PlannedRun | None:
-        """Return the run to start now, None to wait for one of those under way (see `Asked`)."""
-        return self._answer(Asked([], running, has_lanes, is_foreign_barred, passing_over))
+        """Return the run to start now; None: to wait for one under way (see `Situation`)."""
+        return self._answer(Situation([], running, has_lanes, is_foreign_barred, passing_over))
 
-    def _answer(self, asked: Asked) -> PlannedRun | None:
+    def _answer(self, now: Situation) -> PlannedRun | None:
         jobs = [
             job
             for job in self._store.jobs.open_jobs(self._ledger.key, *KINDS)
             if has_bank(self._ledger, job, self._policy.bank_size)
         ]
         jobs.sort(key=lambda job: (KINDS.index(type(job.step)), job.id))
-        now = asked._replace(jobs=jobs)
+        now = now._replace(jobs=jobs)
         return next((found.run for rule in RULES if (found := rule(self, now))), None)
 
     # The rules, in their order: each answers, or leaves it to the next
 
-    def end_with_the_clock(self, _asked: Asked) -> Answer | None:
+    def end_with_the_clock(self, _now: Situation) -> NextRun | None:
         """A session ends when its time is up; what is open goes on in the next one."""
         if not self.plan.is_over:
             return None
         self.is_over = True
         return WAIT
 
-    def finish_what_is_open(self, asked: Asked) -> Answer | None:
+    def finish_what_is_open(self, now: Situation) -> NextRun | None:
         """A run that was planned goes first, also one that a kill cut short."""
         found = (
-            self._openings.unfinished(job, asked)
-            for job in asked.jobs
-            if job.id not in asked.passing_over
+            self._openings.unfinished(job, now)
+            for job in now.jobs
+            if job.id not in now.passing_over
         )
-        return next((Answer(run) for run in found if run), None)
+        return next((NextRun(run) for run in found if run), None)
 
-    def await_the_baseline(self, _asked: Asked) -> Answer | None:
+    def await_the_baseline(self, _now: Situation) -> NextRun | None:
         """There is no line before its baseline was measured."""
         return None if self._ledger.line else WAIT
 
-    def make_way_for_others(self, asked: Asked) -> Answer | None:
+    def make_way_for_others(self, now: Situation) -> NextRun | None:
         """Whoever wants the machine for another session gets it once what is open is decided."""
         if not self._makes_way:
             return None
-        self.is_over = not asked.jobs
+        self.is_over = not now.jobs
         return WAIT
 
-    def explore_beside_a_trial(self, asked: Asked) -> Answer | None:
+    def explore_beside_a_trial(self, now: Situation) -> NextRun | None:
         """While a trial of the line is open, own experiments go on, where it lets them."""
-        if not any(job.step.IS_EXCLUSIVE for job in asked.jobs):
+        if not any(job.step.IS_EXCLUSIVE for job in now.jobs):
             return None
         self._is_settling = True
-        if not asked.has_lanes or self.goal.is_on_demand or self.judging.is_last:
+        if not now.has_lanes or self.goal.is_on_demand or self.judging.is_last:
             return WAIT
-        return Answer(None if self.plan.are_all_begun else self._openings.beside_a_trial(asked))
+        return NextRun(None if self.plan.are_all_begun else self._openings.beside_a_trial(now))
 
-    def settle_after_a_trial(self, asked: Asked) -> Answer | None:
+    def settle_after_a_trial(self, now: Situation) -> NextRun | None:
         """What went on beside it ends before peers' claims or a head in doubt have their turn."""
-        if self._is_settling and asked.jobs and (self._peers or is_in_doubt(self._ledger)):
+        if self._is_settling and now.jobs and (self._peers or is_in_doubt(self._ledger)):
             return WAIT
         self._is_settling = False
         return None
 
-    def measure_a_failing_head(self, asked: Asked) -> Answer | None:
+    def measure_a_failing_head(self, now: Situation) -> NextRun | None:
         """A head that does not run is measured again, and replaced if nothing vouched for it."""
         if not is_head_failing(self._ledger):
             return None
-        if asked.jobs:
+        if now.jobs:
             return WAIT
         has_stack = bool(self._ledger.known_line.stack)
-        run = self._openings.remeasure(asked)
+        run = self._openings.remeasure(now)
         if run and has_stack:
             self.judging.want()  # the stack waits for it
         return _started(run)
 
-    def judge_the_line(self, asked: Asked) -> Answer | None:
+    def judge_the_line(self, now: Situation) -> NextRun | None:
         """What was kept is put on trial when that is due, after what is under way."""
         if self._is_judged_at_last and self._is_all_answered():
             self._is_judged_at_last = False
@@ -256,81 +256,81 @@ class Agenda:
         if not self.judging.is_due():
             return None
         is_last = self.judging.is_last or self.plan.are_all_begun
-        if asked.jobs and (is_last or self._peers or not asked.has_lanes):
+        if now.jobs and (is_last or self._peers or not now.has_lanes):
             return WAIT
         is_asked = self.goal.is_on_demand or self.judging.is_last
-        stack = None if is_asked else self._openings.peers_stack(asked)
-        return Answer(stack or self._open_checkpoint(asked))
+        stack = None if is_asked else self._openings.peers_stack(now)
+        return NextRun(stack or self._open_checkpoint(now))
 
-    def end_once_all_is_answered(self, asked: Asked) -> Answer | None:
+    def end_once_all_is_answered(self, now: Situation) -> NextRun | None:
         """A session on demand ends with what it was for, a stopped one with its last trial."""
         if not (self.judging.is_last or self._is_all_answered()):
             return None
-        self.is_over = self.judging.is_last or not asked.jobs
+        self.is_over = self.judging.is_last or not now.jobs
         return WAIT
 
-    def measure_a_head_in_doubt(self, asked: Asked) -> Answer | None:
+    def measure_a_head_in_doubt(self, now: Situation) -> NextRun | None:
         """A head whose evidence is in doubt is measured again while nothing is built on it."""
-        may_doubt = not (asked.jobs or self.goal.is_on_demand) and self._exploring.is_at_head
-        return _started(self._openings.remeasure(asked)) if may_doubt else None
+        may_doubt = not (now.jobs or self.goal.is_on_demand) and self._exploring.is_at_head
+        return _started(self._openings.remeasure(now)) if may_doubt else None
 
-    def try_a_peers_claim(self, asked: Asked) -> Answer | None:
+    def try_a_peers_claim(self, now: Situation) -> NextRun | None:
         """The best of the board is caught up with, or a claim is audited."""
-        if self.goal.is_on_demand or asked.jobs:
+        if self.goal.is_on_demand or now.jobs:
             return None
-        return _started(self._openings.peers_claim(asked))
+        return _started(self._openings.peers_claim(now))
 
-    def measure_the_bank(self, asked: Asked) -> Answer | None:
+    def measure_the_bank(self, now: Situation) -> NextRun | None:
         """Without a bank there is nothing to screen against."""
-        if run := self._openings.bank(asked):
-            return Answer(run)
+        if run := self._openings.bank(now):
+            return NextRun(run)
         return None if self._ledger.known_line.bank_nano else WAIT
 
-    def try_what_was_handed_in(self, asked: Asked) -> Answer | None:
+    def try_what_was_handed_in(self, now: Situation) -> NextRun | None:
         """What people hand in goes before own ideas."""
         is_asked = not self.goal.is_on_demand or self._wanted
         idea = self._ideas.submitted(self._wanted) if is_asked else None
-        return Answer(self._openings.idea(idea, asked)) if idea else None
+        return NextRun(self._openings.idea(idea, now)) if idea else None
 
-    def try_what_was_carried(self, asked: Asked) -> Answer | None:
+    def try_what_was_carried(self, now: Situation) -> NextRun | None:
         """So does what was found on another task; a session on demand has nothing after it."""
-        if run := self._openings.carried(asked):
-            return Answer(run)
+        if run := self._openings.carried(now):
+            return NextRun(run)
         if not self.goal.is_on_demand:
             return None
         if not self._is_all_answered():
             return WAIT
-        return Answer(self._answer(asked))  # anew, as the last of what is carried did not fit
+        return NextRun(self._answer(now))  # anew, as the last of what is carried did not fit
 
-    def try_again_on_the_line(self, asked: Asked) -> Answer | None:
+    def try_again_on_the_line(self, now: Situation) -> NextRun | None:
         """What passed on a base that moved on meanwhile is tried on the new one."""
         idea = self._ideas.again()
-        return Answer(self._openings.idea(idea, asked, is_new=False)) if idea else None
+        return NextRun(self._openings.idea(idea, now, is_new=False)) if idea else None
 
-    def end_after_so_many(self, asked: Asked) -> Answer | None:
+    def end_after_so_many(self, now: Situation) -> NextRun | None:
         """A session of so many experiments opens no more."""
         if not self.plan.are_all_begun:
             return None
-        self.is_over = not asked.jobs
+        self.is_over = not now.jobs
         return WAIT
 
-    def try_what_rungs_found(self, asked: Asked) -> Answer | None:
+    def try_what_rungs_found(self, now: Situation) -> NextRun | None:
         """What was kept on the rungs below goes before own ideas."""
         while self._promotion and (step := self._promotion.best()):
             open_carried(self._ledger, step)
-            if run := self._openings.carried(asked):
-                return Answer(run)
+            if run := self._openings.carried(now):
+                return NextRun(run)
         return None
 
-    def explore_elsewhere(self, asked: Asked) -> Answer | None:
+    def explore_elsewhere(self, now: Situation) -> NextRun | None:
         """A line that gets nowhere does something else, once nothing is under way."""
         if not self._exploring.is_due:
             return None
-        return WAIT if asked.jobs else _started(self._openings.next(asked))
+        return WAIT if now.jobs else _started(self._openings.next(now))
 
-    def try_something(self, asked: Asked) -> Answer | None:
+    def try_something(self, now: Situation) -> NextRun | None:
         """An experiment; or, without any idea left, what there is to do instead."""
-        return Answer(self._openings.experiment(asked) or self._open_without_ideas(asked))
+        return NextRun(self._openings.experiment(now) or self._open_without_ideas(now))
 
     def _is_all_answered(self) -> bool:
         """Whether this session is for what was handed in, and all of it is decided."""
@@ -341,10 +341,10 @@ class Agenda:
             self.attempt_of(mark) for mark in self._wanted
         )
 
-    def _open_without_ideas(self, asked: Asked) -> PlannedRun | None:
-        if asked.running:  # what still may move the working line
+    def _open_without_ideas(self, now: Situation) -> PlannedRun | None:
+        if now.running:  # what still may move the working line
             return None
-        return self._openings.instead_of_ideas(asked) or self._open_last(asked)
+        return self._openings.instead_of_ideas(now) or self._open_last(now)
 
     def _judge_and_end(self) -> bool:
         """End the session, after a trial if there is anything to judge: say whether there is."""
@@ -355,28 +355,28 @@ class Agenda:
             self._activity.say("stopping after the run at hand")
         return self.judging.is_last
 
-    def _open_last(self, asked: Asked) -> PlannedRun | None:
+    def _open_last(self, now: Situation) -> PlannedRun | None:
         """Judge what is kept, as nothing is left to try; then end, or wait for others' claims."""
         if not self._waits_for:
             self._activity.say(f"out of ideas: every proposal was tried before; {_MORE}")
-            return self._open_checkpoint(asked) if self._judge_and_end() else None
+            return self._open_checkpoint(now) if self._judge_and_end() else None
         if self.judging.may_begin():
-            return self._open_checkpoint(asked)
+            return self._open_checkpoint(now)
         if self._told_after != self._openings.count:
             self._told_after = self._openings.count
             self._activity.say(f"out of ideas: waiting for {self._waits_for}; {_MORE}")
         return None
 
-    def _open_checkpoint(self, asked: Asked) -> PlannedRun | None:
+    def _open_checkpoint(self, now: Situation) -> PlannedRun | None:
         self.judging.begins()
-        return self._openings.begin(open_checkpoint(self._ledger), asked)
+        return self._openings.begin(open_checkpoint(self._ledger), now)
 
 
-def _started(run: PlannedRun | None) -> Answer | None:
-    return Answer(run) if run else None
+def _started(run: PlannedRun | None) -> NextRun | None:
+    return NextRun(run) if run else None
 
 
-Rule: TypeAlias = Callable[[Agenda, Asked], Answer | None]
+Rule: TypeAlias = Callable[[Agenda, Situation], NextRun | None]
 RULES: Final[tuple[Rule, ...]] = (
     Agenda.end_with_the_clock,
     Agenda.finish_what_is_open,
