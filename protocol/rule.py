@@ -21,12 +21,17 @@ ClaimWord = Literal["holds", "smaller", "does_not_hold", "open"]
 
 # One pair has no spread of its own: neither a gain nor a lie is ever settled by it.
 MIN_PAIRS = 2
-# What the trials of a line may err in all, from one adoption to the next, however many they are.
+# How often the rule may err, each rate in its place. The trials of a line together, from one
+# adoption to the next and however many they are: each is given a part of it (`trial_alpha`).
 LINE_ALPHA = 0.05
 # Of that what trials of peers' trees have: false claims, however many, cost own stacks nothing.
 _PEERS_SHARE = 0.2
 _SPENDING = 1.5  # the exponent of the series by which it is spent
 _SPENT_IN_ALL = 2.612375348685488  # ζ(1.5), the sum of that series
+# One question that somebody asks: `compare`, `verify`, an audit, a head that is measured again.
+QUESTION_ALPHA = 0.05
+# What a part of the head is worth, which adopts nothing.
+PART_ALPHA = 0.02
 # A claim is refuted at the usual 1 in 20, whatever alpha adoption asks for.
 REFUTED_LOG_E = math.log(20)
 # A claim this large is either there or soon refuted, so giving up on it early gains nothing. Below
@@ -57,6 +62,7 @@ class Policy:
 
     A change is kept if its screen passes and then each of its rechecks: on average those so far
     are to gain as much as `rechecks_sd` has for so many. Two suffice that each gain `plain_sd`.
+    `alpha` is another one in each trial of a line.
     `can_refute`: a trial without a claim may end in `refuted` as well, once the candidate is shown
     to be worse than the base.
     """
@@ -66,7 +72,7 @@ class Policy:
     plain_sd: float = math.inf
     bank_size: int = 1
     keeps_per_checkpoint: int = 8
-    alpha: float = 0.02
+    alpha: float = PART_ALPHA
     max_pairs: int = 20
     futility_probability: float = 0.3
     futility_sd: float = 0.75
@@ -87,7 +93,7 @@ class Policy:
 
 DEFAULT = Policy()
 # What `compare` uses: one question, asked until it is answered.
-POWER = Policy(alpha=0.05, max_pairs=16, futility_probability=0.1, futility_sd=0.5)
+POWER = Policy(alpha=QUESTION_ALPHA, max_pairs=16, futility_probability=0.1, futility_sd=0.5)
 # `verify` and audits: that a made-up claim of three deviations is not there takes longer to show
 # than that a gain of two is.
 VERIFY = replace(POWER, max_pairs=20)

@@ -18,7 +18,7 @@ from node.store.jobs import Job
 from node.store.store import Store
 from node.vetting.merging import merged
 from protocol.record_kinds import Origin, PatchBody
-from protocol.rule import DEFAULT
+from protocol.rule import DEFAULT, PART_ALPHA
 from protocol.source import Source
 
 
@@ -69,7 +69,7 @@ def _open(ledger: Ledger, part: bytes, rest: Source, working: Source) -> Job[Att
         base=rest,
         candidate=working,
         author=publication.author,
-        alpha=DEFAULT.alpha,
+        alpha=PART_ALPHA,
         max_pairs=DEFAULT.max_pairs,
     )
     # Signed although it is one's own: nobody counts it, but all may read what a part is worth.
