@@ -27,7 +27,8 @@ def test_what_one_node_keeps_is_tried_by_the_other_before_it_is_a_claim(tmp_path
         Home(home).config.write_text(f'friends = "fleet:{keys[0]}"\n')
         answered(home, "friends", "take", str(listed))
     arnode(one, "network", "init", "lab", "--private")
-    with running_node(one, "--network", "lab", "--yes", task=TASK) as finder:
+    # A session this short tries nothing early, so that what it keeps is no claim for ten minutes.
+    with running_node(one, "--network", "lab", "--yes", "--for", "20m", task=TASK) as finder:
         finder.wait_until(lambda: bool(addresses(one)))
         here = addresses(one)[0]
         line = answered(one, "invite", "--network", "lab", "--address", here).stdout.strip()
