@@ -14,6 +14,9 @@ from typing import Final
 from agent.proposal import Context, Proposal, Proposer, Question, Silence
 from agent.source.capabilities import Check
 from agent.source.edits import edits_between
+from protocol.codecs import fit_line, fit_text
+from protocol.record_kinds import MAX_WHY
+from protocol.remarks import MAX_TITLE
 from protocol.source import Source
 
 _AGAIN_S: Final = 5.0  # after an idea that was none
@@ -62,7 +65,7 @@ class PluggedProposer:
     async def propose(self, context: Context) -> Proposal | Silence:
         """Return what it proposes, once that was found fit to be run, or why there is nothing."""
         try:
-            proposal = await asyncio.to_thread(self._proposer.propose, context)
+            proposal = await asyncio.to_thread(self._asked, context)
         except Exception as fault:  # noqa: BLE001 (somebody else's code: it costs its turn alone)
             return Silence(reason=f"it failed: {type(fault).__name__}: {fault}", retry_s=_LATER_S)
         if proposal is None:
@@ -77,6 +80,19 @@ class PluggedProposer:
         if context.tried(mark):
             return Silence(reason="it proposed what was tried before", retry_s=_AGAIN_S)
         return replace(proposal, proposer=self._name, fingerprint=mark)
+
+    def _asked(self, context: Context) -> Proposal | None:
+        """Return what it proposes as a job can keep it, whatever it made of its parts."""
+        found = self._proposer.propose(context)
+        if found is None:
+            return None
+        return change(
+            context,
+            Source.of(dict(found.source.files)),
+            key=fit_line(found.key, MAX_TITLE) or "idea",
+            title=fit_line(found.title, MAX_TITLE) or "a change without a title",
+            why=fit_text(found.why, MAX_WHY),
+        )
 
     def question(self, _context: Context) -> Question | Silence:
         """Return that nobody is asked."""

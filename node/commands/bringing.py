@@ -18,6 +18,8 @@ from node.terminal.terminal import plain
 from trainer.importing.command import draft_of
 from trainer.importing.draft import Draft, write_draft
 
+_RESERVED = frozenset({"as-json", "as_json", "folder", "help", "into", "json"})
+
 
 def _into_option(command: F) -> F:
     option = click.option(
@@ -41,6 +43,9 @@ def _command_of(found: Found) -> click.Command | None:
     def bring(folder: Path, into: Path | None, as_json: bool, **options: Any) -> None:
         _write(reader.read(folder, **options), into, as_json)
 
+    named = [one.name for one in reader.options]
+    if not _RESERVED.isdisjoint(named) or len(set(named)) < len(named):
+        raise found.fault(f"has an option that there is already, among {', '.join(named)}")
     command = json_option()(bring)
     for one in reversed(reader.options):
         command = _option(one)(command)

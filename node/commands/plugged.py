@@ -26,7 +26,7 @@ class PluggedGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of its own commands, and of those that plugins are."""
         plugged = [name for name, one in plugins(self._group).items() if self._command(one)]
-        return sorted([*super().list_commands(ctx), *plugged])
+        return sorted({*super().list_commands(ctx), *plugged})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return one of its own, or what a plugin is."""
@@ -38,6 +38,9 @@ class PluggedGroup(click.Group):
             return self._command_of(found)
         except ConfigurationError as fault:
             return _broken(found.name, fault)
+        except Exception as fault:  # noqa: BLE001 (what a plugin says of itself makes no command)
+            what = f"makes no command: {type(fault).__name__}: {fault}"
+            return _broken(found.name, found.fault(what))
 
 
 def _broken(name: str, fault: ConfigurationError) -> click.Command:

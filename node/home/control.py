@@ -64,6 +64,7 @@ class ControlServer:
         self._handlers = handlers
         self._otherwise = otherwise
         self._server: asyncio.Server | None = None
+        _version()  # as it is at the start: an upgrade puts another one in its place
 
     async def __aenter__(self) -> Self:
         if is_running(self._path):
@@ -211,14 +212,11 @@ def _received(connection: socket.socket) -> Message | Rejected:
 
 def _checked_request(request: Message) -> tuple[str, Mapping[str, Message]]:
     match request:
-        case {
-            "command": str() as command,
-            "arguments": dict() as arguments,
-            "version": str() as version,
-        }:
-            if version != _version() and command != _ANY_VERSION:
+        case {"command": str() as command, "arguments": dict() as arguments, **rest}:
+            version = rest.get("version")
+            if command != _ANY_VERSION and version != _version():
                 raise UsageError(
-                    f"the running node is arnode {_version()}, this command {version}",
+                    f"the running node is arnode {_version()}, this command {version or 'older'}",
                     _RESTART_HINT,
                 )
             return command, arguments

@@ -4,7 +4,7 @@ A plugin runs with all of the node's rights, so nothing is looked for but in wha
 beside arnode. A group is scanned when a command needs it, a plugin imported when it is used.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -15,7 +15,11 @@ from protocol.errors import ConfigurationError, UsageError
 IMPORTERS: Final = "arnode.importers"
 EXPORTERS: Final = "arnode.exporters"
 PROPOSERS: Final = "arnode.proposers"
-GROUPS: Final = (PROPOSERS, IMPORTERS, EXPORTERS)
+GROUPS: Final = {  # and what the entries of each name
+    PROPOSERS: "ProposerPlugin",
+    IMPORTERS: "Importer",
+    EXPORTERS: "Exporter",
+}
 _OWN: Final = "arnode"
 
 T = TypeVar("T")
@@ -41,17 +45,24 @@ class Found:
         Raises ConfigurationError, which names it and its distribution, if it cannot be imported or
         is something else.
         """
-        origin = f"the plugin `{self.name}` of {self.distribution} {self.version}"
-        hint = f"update it, or remove it: pip uninstall {self.distribution}"
-        try:
-            loaded = self.entry.load()
-        except Exception as fault:  # whatever somebody's code raises as it is imported
-            raise ConfigurationError(
-                f"{origin} cannot be loaded: {type(fault).__name__}: {fault}", hint
-            ) from fault
+        loaded = self.called(self.entry.load)
         if not isinstance(loaded, kind):
-            raise ConfigurationError(f"{origin} is no {kind.__name__}", hint)
+            raise self.fault(f"is no {kind.__name__}")
         return loaded
+
+    def called(self, action: Callable[[], T]) -> T:
+        """Return what its code makes. Raises ConfigurationError, whatever that raises."""
+        try:
+            return action()
+        except (Exception, SystemExit) as fault:  # somebody else's code
+            raise self.fault(f"cannot be loaded: {type(fault).__name__}: {fault}") from fault
+
+    def fault(self, what: str) -> ConfigurationError:
+        """Return the error that says what is wrong with it, and in which distribution it is."""
+        return ConfigurationError(
+            f"the plugin `{self.name}` of {self.distribution} {self.version} {what}",
+            f"update it, or remove it: pip uninstall {self.distribution}",
+        )
 
 
 def plugins(group: str) -> dict[str, Found]:

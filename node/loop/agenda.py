@@ -244,8 +244,8 @@ class Agenda:
             return WAIT
         has_stack = bool(self._ledger.known_line.stack)
         run = self._openings.remeasure(now)
-        if run and has_stack:
-            self.judging.want()  # the stack waits for it
+        if run:
+            self.judging.want(is_wanted=has_stack)  # which waits for it
         return _started(run)
 
     def judge_the_line(self, now: Situation) -> NextRun | None:

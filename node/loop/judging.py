@@ -30,9 +30,9 @@ class Judging:
         self._is_wanted = False
         self._are_experiments_judged = False  # those of a session of so many
 
-    def want(self) -> None:
-        """Put the working line on trial as soon as there is something to judge."""
-        self._is_wanted = True
+    def want(self, *, is_wanted: bool = True) -> None:
+        """Put the working line on trial as soon as there is something to judge; or no longer."""
+        self._is_wanted = is_wanted
 
     def end_after(self) -> bool:
         """Let the session end after a trial; return whether there is anything to judge."""

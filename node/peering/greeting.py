@@ -100,11 +100,11 @@ class Greeter:
 
     async def answer(self, peer: PeerId, question: Message) -> Message:
         """Answer a hello with one; to a stranger's that says why there is nothing else."""
-        own = self._own()
         if (version := other_version(question)) is not None:
             self._part_soon(peer, _of_version(version))
-            return write(own)
+            return write(self._own())
         hello = await self._misbehaviour.checked(peer, "a hello", read(Hello, question))
+        own = self._own()
         if hello.net == own.net:
             self.came(peer, dialled=False)
             self._note(peer, hello)

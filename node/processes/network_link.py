@@ -3,8 +3,8 @@
 Frames are those of `node.network.contract`; one that is none of them ends the life. When it ends,
 every open call fails, and nobody is connected any more.
 
-What happened waits in an inbox for one reader that may be slow. Who came and went is told as a
-difference (`node.network.presence`), before what they said; of gossip only so much waits, and what
+What happened waits in an inbox, for one reader each that may be slow: who came and went, told as a
+difference (`node.network.presence`), and what was said. Of gossip only so much waits, and what
 finds the queue full is lost, counted, and left to reconciliation.
 """
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from agent.completion import Completion, CompletionRequest, Fault, Message
+from agent.plugin import ProposerPlugin
 from agent.worker.key_watch import KeyWatch
 from agent.worker.prices import Price
 from node.home.home import Home
+from node.home.plugins import PROPOSERS, plugin
 from node.proposing.budget import ledger_of, passing_ledger
-from node.proposing.choice import Choice, ModelChoice, OwnChoice, ProgramChoice
+from node.proposing.choice import KNOBS, NOBODY, Choice, ModelChoice, OwnChoice, ProgramChoice
 from node.proposing.command import command_fault, terms_of
 from node.proposing.keys import ApiKeys, key_variable
 from node.proposing.model import open_model
@@ -60,6 +62,8 @@ def diagnose(
     """
     match choice:
         case OwnChoice():
+            if choice not in (KNOBS, NOBODY):
+                plugin(PROPOSERS, choice.name, "proposer").load(ProposerPlugin)
             return Diagnosis(status="ok", detail=f"{choice.name}: asks no model")
         case ProgramChoice():
             return _program(choice.name, home, config, env)

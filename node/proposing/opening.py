@@ -95,7 +95,7 @@ def fast_proposer(arms: Sequence[Arm]) -> Proposer:
 
 def first_slow(arms: Sequence[Arm]) -> Arm:
     """Return the first that writes in its own time, whom a command asks; without one the first."""
-    return next((arm for arm in arms if not isinstance(arm.choice, OwnChoice)), arms[0])
+    return next((arm for arm in arms if arm.choice not in (KNOBS, NOBODY)), arms[0])
 
 
 def require_texts(home: Home, arms: Sequence[Arm], tasks: Iterable[str]) -> None:
@@ -159,7 +159,8 @@ async def open_slow(
         case OwnChoice() if choice in (KNOBS, NOBODY):
             yield None
         case OwnChoice(name=name):
-            made = plugin(PROPOSERS, name, "proposer").load(ProposerPlugin).make()
+            found = plugin(PROPOSERS, name, "proposer")
+            made = found.called(found.load(ProposerPlugin).make)
             yield PluggedProposer(name, made, _check_for(task.manifest, task.source))
         case ModelChoice():
             opening = open_prompted(

@@ -102,7 +102,8 @@ def _is_agent(name: str) -> bool:
 
 def is_plugin(name: str) -> bool:
     """Say whether a plugin that proposes is called so."""
-    return bool(re.fullmatch(WORD_PATTERN, name)) and name in plugins(PROPOSERS)
+    is_word = name not in AGENTS and re.fullmatch(WORD_PATTERN, name)
+    return bool(is_word) and name in plugins(PROPOSERS)
 
 
 def _agents(value: Given) -> tuple[str, ...]:

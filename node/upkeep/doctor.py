@@ -105,17 +105,18 @@ def _packages(_: Home) -> Diagnosis:
 
 def _plugins(_: Home) -> Diagnosis:
     """What others' distributions add; each is loaded, as a command that needs it would."""
-    found = [one for group in GROUPS for one in plugins(group).values()]
+    found = [(one, kind) for group, kind in GROUPS.items() for one in plugins(group).values()]
     faults: list[ConfigurationError] = []
-    for one in found:
+    for one, kind in found:
         try:
-            one.load(object)
+            if type(one.load(object)).__name__ != kind:
+                faults.append(one.fault(f"is no {kind}"))
         except ConfigurationError as fault:
             faults.append(fault)
     if faults:
         told = "; ".join(fault.message for fault in faults)
         return Diagnosis(status="warning", detail=told, mend=faults[0].hint or "")
-    others = [one for one in found if not one.is_own]
+    others = [one for one, _ in found if not one.is_own]
     named = ", ".join(f"{one.name} ({one.distribution} {one.version})" for one in others)
     return _fine(f"{len(found) - len(others)} of arnode's own" + (f", {named}" if others else ""))
 

@@ -36,6 +36,17 @@ version = "2.0"
 torn = "arnode_broken.torn:IMPORTER"
 odd = "arnode_broken.odd:IMPORTER"
 openevolve = "arnode_broken.odd:IMPORTER"
+clashing = "arnode_broken.clashing:IMPORTER"
+bundle = "arnode_broken.nothing:IMPORTER"
+"""
+
+
+_CLASHING = """
+from node.exchange.importers import Importer, Option, TaskReader
+
+IMPORTER = Importer(
+    task=TaskReader(summary="One.", read=print, options=(Option(name="into", help="Where."),))
+)
 """
 
 
@@ -45,6 +56,8 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     broken = {
         "arnode_broken/torn.py": "import nothing_of_this_name\n",
         "arnode_broken/odd.py": "IMPORTER = 1\n",
+        "arnode_broken/clashing.py": _CLASHING,
+        "arnode_broken/nothing.py": "raise SystemExit(7)\n",
     }
     return [
         installed(*in_document(DOCUMENT), tmp_path_factory.mktemp("shown")),
@@ -128,6 +141,31 @@ def test_a_proposer_is_asked_by_its_name_until_it_is_out_of_ideas() -> None:
     assert again.reason == "it proposed what was tried before"
 
 
+class Nameless:
+    """Says nothing of what it proposes."""
+
+    def propose(self, context: Context) -> Proposal | None:
+        source = context.source.replacing("train.py", b"x = 1\n")
+        return change(context, source, key="", title="", why="")
+
+
+def test_what_has_no_title_is_given_one_that_a_job_can_keep() -> None:
+    found = asked(Nameless())
+    assert isinstance(found, Proposal)
+    assert (found.key, found.title) == ("idea", "a change without a title")
+
+
+class Odd:
+    def propose(self, _context: Context) -> Any:
+        return "a proposal"
+
+
+def test_what_is_no_proposal_costs_its_turn_alone() -> None:
+    told = asked(Odd())
+    assert isinstance(told, Silence)
+    assert told.reason.startswith("it failed: AttributeError")
+
+
 class Failing:
     def propose(self, context: Context) -> Proposal | None:
         raise KeyError(context.editable[0])
@@ -156,7 +194,12 @@ def test_what_may_not_be_run_is_not_proposed() -> None:
 @pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [("torn", "cannot be loaded: ModuleNotFoundError"), ("odd", "is no Importer")],
+    [
+        ("torn", "cannot be loaded: ModuleNotFoundError"),
+        ("odd", "is no Importer"),
+        ("bundle", "cannot be loaded: SystemExit: 7"),
+        ("clashing", "has an option that there is already, among into"),
+    ],
 )
 def test_one_that_cannot_be_loaded_is_named_and_nothing_else_suffers(
     name: str, fault: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -174,6 +217,18 @@ def test_doctor_lists_those_of_others_and_names_what_is_broken(home: Home) -> No
     (check,) = (one for one in examine(home) if one.name == "plugins")
     assert check.status == "warning"
     assert "the plugin `torn` of arnode-broken 2.0 cannot be loaded" in check.detail
+    assert "the plugin `odd` of arnode-broken 2.0 is no Importer" in check.detail
+
+
+@pytest.mark.usefixtures("beside")
+def test_the_commands_that_are_there_go_before_plugins_of_their_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = arnode(capsys, "import", "--help")
+    assert shown.count("  bundle ") == 1
+    assert "Take in the records and sources of a bundle" in arnode(
+        capsys, "import", "bundle", "--help"
+    )
 
 
 def test_doctor_counts_arnodes_own(home: Home) -> None:
