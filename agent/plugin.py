@@ -1,9 +1,9 @@
-"""The door for proposers: what thinks of patches and comes from elsewhere.
+"""The door for proposers that come from elsewhere.
 
 A proposer is a `ProposerPlugin` under the entry-point group `arnode.proposers`; the entry's name is
 what the setting `agent` calls it. It may rely on this module, `agent.proposal`, `protocol.source`
-and `protocol.ideas`. It is asked in a thread, beside the runs: what it raises is told, and costs
-nothing but its turn.
+and `protocol.ideas`. It is called in a thread while runs go on. If it raises an error, the node
+says so and goes on without its proposal.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _LATER_S: Final = 60.0  # after nothing, or a fault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposerPlugin:
-    """What an entry point names. `summary` says in a line what it does; `make` is called once."""
+    """What an entry point names. `summary` is one line on what it does; `make` is called once."""
 
     summary: str
     make: Callable[[], Proposer]
@@ -50,7 +50,7 @@ def change(context: Context, source: Source, *, key: str, title: str, why: str) 
 
 
 class PluggedProposer:
-    """A plugin's proposer as one that writes beside the runs; `check` says what may be run."""
+    """A plugin's proposer as a `SlowProposer`; `check` says whether a source may be run."""
 
     def __init__(self, name: str, proposer: Proposer, check: Check) -> None:
         self._name = name
@@ -59,7 +59,7 @@ class PluggedProposer:
 
     @property
     def name(self) -> str:
-        """What the setting `agent` calls it."""
+        """Its name in the setting `agent`."""
         return self._name
 
     async def propose(self, context: Context) -> Proposal | Silence:

@@ -30,8 +30,10 @@ class PluggedGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return one of its own, or what a plugin is."""
+        if own := super().get_command(ctx, cmd_name):
+            return own
         found = plugins(self._group).get(cmd_name)
-        return super().get_command(ctx, cmd_name) or (self._command(found) if found else None)
+        return self._command(found) if found else None
 
     def _command(self, found: Found) -> click.Command | None:
         try:

@@ -22,7 +22,7 @@ MAX_LOG_BYTES: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """What a user may say beside the folder: `--name VALUE`, which `read` gets as `name`.
+    """An option of the command, `--name VALUE`, which `read` gets as `name`.
 
     `kind` is int, str or pathlib.Path; `choices` are the words that it takes, all if none are
     named. One that `is_many` may be given again, and comes as a tuple; else it is None where it is
@@ -69,7 +69,7 @@ class HistoryReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importer:
-    """What an entry point names: a system whose tasks, or whose histories, can be read; or both."""
+    """What an entry point names: it reads a system's tasks, its histories, or both."""
 
     task: TaskReader | None = None
     history: HistoryReader | None = None

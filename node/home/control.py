@@ -12,7 +12,6 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
@@ -47,6 +46,8 @@ async def _unknown_command(_: Mapping[str, Message]) -> Message:
 @cache
 def _version() -> str:
     """Return this version: a node that runs since before an upgrade has another."""
+    from importlib import metadata  # which not every command needs
+
     return metadata.version("arnode")
 
 

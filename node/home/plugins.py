@@ -7,10 +7,12 @@ beside arnode. A group is scanned when a command needs it, a plugin imported whe
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from protocol.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 IMPORTERS: Final = "arnode.importers"
 EXPORTERS: Final = "arnode.exporters"
@@ -32,7 +34,7 @@ class Found:
     name: str
     distribution: str
     version: str
-    entry: EntryPoint
+    entry: "EntryPoint"
 
     @property
     def is_own(self) -> bool:
@@ -87,6 +89,8 @@ def _scanned(group: str) -> tuple[Found, ...]:
 
 
 def _found(group: str) -> Iterator[Found]:
+    from importlib.metadata import entry_points  # a fifth of what a command imports
+
     for entry in entry_points(group=group):
         if entry.dist is not None:
             dist = entry.dist

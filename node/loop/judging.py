@@ -46,9 +46,9 @@ class Judging:
         self._is_wanted = False
         self._are_experiments_judged = self._plan.are_all_begun
 
-    def may_begin(self) -> bool:
-        """Say whether there is something to judge, and it does not rest."""
-        return self._exploring.may_be_judged(is_asked=True) and not self.stack_rests_s
+    def may_begin(self, *, is_asked: bool = True) -> bool:
+        """Say whether something is to be judged (`Exploring.may_be_judged`) and does not rest."""
+        return self._exploring.may_be_judged(is_asked=is_asked) and not self.stack_rests_s
 
     @property
     def stack_rests_s(self) -> float:
@@ -59,7 +59,7 @@ class Judging:
     def trial_s(self) -> tuple[float, float] | None:
         """How long a trial takes now, at least and at most; None: nothing is to be judged."""
         line = self._ledger.line
-        if line is None or self.stack_rests_s or not self._exploring.may_be_judged(is_asked=True):
+        if line is None or not self.may_begin():
             return None
         under_way = self._activity.confirmation
         return self._plan.trial_s(
@@ -85,7 +85,7 @@ class Judging:
             or self._is_early_one_worth_it()
             or (not self._goal.is_on_demand and self._exploring.is_on_plateau)
         )
-        return self._exploring.may_be_judged(is_asked=is_asked) and not self.stack_rests_s
+        return self.may_begin(is_asked=is_asked)
 
     def _is_time_for_all(self) -> bool:
         """Whether a session of so many experiments has begun them all, and judges them now.

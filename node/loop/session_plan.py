@@ -170,16 +170,19 @@ class SessionPlan:
     @property
     def left(self) -> Left:
         """What is left of the session; None of what has no end."""
-        left_s, most = self.left_s, self._most_experiments
-        return Left(
-            seconds=None if math.isinf(left_s) else left_s,
-            experiments=None if most is None else max(0, most - self._begun),
-        )
+        left_s = self.left_s
+        seconds = None if math.isinf(left_s) else left_s
+        return Left(seconds=seconds, experiments=self._experiments_left)
+
+    @property
+    def _experiments_left(self) -> int | None:
+        most = self._most_experiments
+        return None if most is None else max(0, most - self._begun)
 
     @property
     def are_all_begun(self) -> bool:
         """Whether a session of so many experiments has begun them all."""
-        return self.left.experiments == 0
+        return self._experiments_left == 0
 
     @property
     def left_s(self) -> float:
@@ -238,7 +241,7 @@ class SessionPlan:
         if self.run_s is None:
             return False
         runs_left = min(self.left_s, within_s) / max(self.run_s, _SHORTEST_RUN_S)
-        if (experiments_left := self.left.experiments) is not None:
+        if (experiments_left := self._experiments_left) is not None:
             runs_left = min(runs_left, experiments_left)
         return is_early_trial_worth_it(keeps, gain_sd, runs_left=runs_left, pairs=self._pairs)
 

@@ -109,7 +109,7 @@ class Greeter:
             self.came(peer, dialled=False)
             self._note(peer, hello)
         else:
-            self._part_soon(peer, self._of_network(hello.net))
+            self._part_soon(peer, _of_network(hello.net, own.net))
         return write(own)
 
     async def greet(self, peer: PeerId) -> None:
@@ -117,12 +117,10 @@ class Greeter:
         known = self._peers.get(peer)
         if known is None or known.is_asked:
             return
-        known.is_asked = True
+        own, known.is_asked = self._own(), True
         started_s = self._clock()
         try:
-            answer = await self._carrier.ask(
-                peer, HELLO, write(self._own()), timeout_s=_ANSWERED_WITHIN_S
-            )
+            answer = await self._carrier.ask(peer, HELLO, write(own), timeout_s=_ANSWERED_WITHIN_S)
         except NetworkError as fault:
             await self._unanswered(peer, known, fault.message)
             return
@@ -136,8 +134,8 @@ class Greeter:
             why = f"its hello is none: {hello.reason}"
             await self._misbehaviour.blame(peer, why)
             await self._unanswered(peer, known, why)
-        elif hello.net != self._own().net:
-            await self._part(peer, self._of_network(hello.net))
+        elif hello.net != own.net:
+            await self._part(peer, _of_network(hello.net, own.net))
         else:
             known.latency_s = self._clock() - started_s
             self._note(peer, hello)
@@ -177,9 +175,6 @@ class Greeter:
             known.ask_at_s = self._clock() + _ANSWERER_WAITS_S
         self._heard(peer, hello)
 
-    def _of_network(self, net: str) -> str:
-        return f"it is of the network {net}, this node of {self._own().net}"
-
     def _part_soon(self, peer: PeerId, why: str) -> None:
         """Drop a peer once it was answered."""
         parting = asyncio.create_task(self._part(peer, why))
@@ -198,6 +193,10 @@ class Greeter:
             _log.info("peer %s: no hello, %d times: %s", peer, known.unanswered, why)
             self.went(peer)
             await self._carrier.disconnect(peer)
+
+
+def _of_network(net: str, own: str) -> str:
+    return f"it is of the network {net}, this node of {own}"
 
 
 def _of_version(version: int) -> str:

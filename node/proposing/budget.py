@@ -18,7 +18,7 @@ from agent.completion import NO_COST, CompletionRequest, Fault
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.home import Home
 from node.settings.config import Config
-from node.store import model_calls, schema
+from node.store import model_calls
 from node.store.database import Database
 from node.store.model_calls import Charge, LimitName, Spending, SpendingLimits
 from node.store.store import Store
@@ -207,8 +207,5 @@ def ledger_of(home: Home) -> Iterator[Database]:
 @contextmanager
 def passing_ledger() -> Iterator[Database]:
     """Yield a ledger that is gone afterwards: where there is no home yet."""
-    path = Path(":memory:")
-    connection = schema.connect(str(path), writing=True)
-    with closing(Database(connection, path)) as database:
-        schema.create(connection, path)
+    with closing(Database.in_memory(Path(":memory:"))) as database:
         yield database

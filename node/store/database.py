@@ -44,12 +44,12 @@ class Database:
         """Open for reading beside a writer; a file that is not there reads as an empty one."""
         with explaining_faults(path):
             if not path.exists():
-                return cls._empty(path)
+                return cls.in_memory(path)
             connection = schema.connect(path, writing=False)
             try:
                 if schema.is_empty(connection):  # it is being made at this moment
                     connection.close()
-                    return cls._empty(path)
+                    return cls.in_memory(path)
                 schema.require_format(connection, path)
             except BaseException:
                 connection.close()
@@ -57,7 +57,8 @@ class Database:
         return cls(connection, path)
 
     @classmethod
-    def _empty(cls, path: Path) -> "Database":
+    def in_memory(cls, path: Path) -> "Database":
+        """Open an empty one that is gone when it is closed; its errors name `path`."""
         connection = schema.connect(":memory:", writing=True)
         schema.create(connection, path)
         return cls(connection, path)
