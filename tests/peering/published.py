@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from dns.asyncresolver import Resolver
 
+from tests.free_ports import free_port
 from tests.rendezvous.zone import Zone, answer_of
 
 HOST: Final = "127.0.0.1"
@@ -110,11 +111,7 @@ def _contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 @asynccontextmanager
 async def names(zone: Zone) -> AsyncIterator[Resolver]:
     """Answer for names until the block ends, by TCP what is too long for UDP; return who asks."""
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(
-        lambda: _Datagrams(zone), local_addr=(HOST, 0)
-    )
-    port = transport.get_extra_info("sockname")[1]
+    port = free_port()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = int.from_bytes(await reader.readexactly(2))
@@ -125,14 +122,14 @@ async def names(zone: Zone) -> AsyncIterator[Resolver]:
             await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, HOST, port)
     resolver = Resolver(configure=False)
     resolver.nameservers, resolver.port = [HOST], port
-    try:
-        async with server:
+    async with await asyncio.start_server(serve, HOST, port):
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Datagrams(zone), local_addr=(HOST, port)
+        )
+        with contextlib.closing(transport):
             yield resolver
-    finally:
-        transport.close()
 
 
 class _Datagrams(asyncio.DatagramProtocol):

@@ -15,6 +15,7 @@ from node.processes.ports import Ports
 from node.settings.addresses import Address, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store
+from tests.free_ports import free_port
 from tests.peering.networks import own_program, until
 from tests.peering.test_membership import NET, Place, place
 
@@ -74,9 +75,7 @@ def test_the_usual_port_is_asked_for_until_another_was_had(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        free, taken = 0, other.getsockname()[1]
-        with socket.create_server(("127.0.0.1", 0)) as brief:
-            free = brief.getsockname()[1]
+        free, taken = free_port(), other.getsockname()[1]
         monkeypatch.setattr(ports, "USUAL_PORT", free)
         monkeypatch.setattr(ports, "_TRIES", 1)
         assert listening(store) == (f"/ip4/0.0.0.0/tcp/{free}",)
@@ -106,8 +105,7 @@ def test_a_port_that_a_dying_process_still_holds_is_waited_for(
     monkeypatch.setattr(ports, "_TRIED_EVERY_S", 0.0)
 
     async def test() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as dying:
-            port = dying.getsockname()[1]
+        with socket.create_server(("127.0.0.1", port := free_port())) as dying:
             one = kept_in(store, LOOPBACK)
             one.got([f"/ip4/127.0.0.1/tcp/{port}/p2p/{PEER}"])
             waiting = asyncio.create_task(one.to_listen())

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
+from tests.free_ports import free_port
 from tests.remote.programs import LaneHome, ended_runs
-from tests.remote.test_ssh import free_port
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

@@ -20,6 +20,7 @@ from node.settings.config import Config
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError
 from tests.conftest import UNHURRIED_TASK
+from tests.free_ports import free_port
 from tests.remote.programs import LaneHome
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
@@ -27,12 +28,6 @@ pytestmark = pytest.mark.skipif(
     SSHD is None or os.geteuid() != 0, reason="wants Debian's openssh-server, and root for it"
 )
 HOST = "attic"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(port: int) -> bool:
