@@ -33,12 +33,8 @@ def author_rates(ledger: Ledger, friends: Iterable[bytes]) -> dict[bytes, Author
 def failed_alone(ledger: Ledger) -> set[bytes]:
     """Return the patches of others that were tried here, nothing else with them, and not kept."""
     jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
-    trials = (job.step for job in jobs)
-    return {
-        trial.parents[0]
-        for trial in trials
-        if trial.authors and len(trial.parents) == 1 and trial.decision in _FAILED
-    }
+    ideas = (job.step.idea for job in jobs if job.step.decision in _FAILED)
+    return {idea.parents[0] for idea in ideas if idea.authors and len(idea.parents) == 1}
 
 
 def _outcomes(ledger: Ledger) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
@@ -53,8 +49,8 @@ def _outcomes(ledger: Ledger) -> Iterator[tuple[Job[Any], bytes, Outcome]]:
         if outcome := _outcome_of(tried.verdict, tried.word):
             yield caught_up, tried.author, outcome
     for experiment in store.jobs.closed_jobs(key, ExperimentStep):
-        authors = experiment.step.authors  # mostly nobody's: own ideas
-        if experiment.step.found_on is not None:  # nobody claims anything of it here
+        authors = experiment.step.idea.authors  # mostly nobody's: own ideas
+        if experiment.step.idea.found_on is not None:  # nobody claims anything of it here
             continue
         if authors and (outcome := _trial_outcome(experiment.step)):
             for author in authors:
@@ -74,8 +70,8 @@ def _outcome_of(verdict: str, word: str | None) -> Outcome | None:
 
 def _trial_outcome(step: ExperimentStep) -> Outcome | None:
     # A claim that was combined with an own patch is no longer alone.
-    is_kept, claims = step.decision == "kept", max(len(step.authors), len(step.parents))
-    claim_sd, gain_sd = (step.claim_milli or 0) / 1000, (step.gain_milli or 0) / 1000
+    is_kept, claims = step.decision == "kept", max(len(step.idea.authors), len(step.idea.parents))
+    claim_sd, gain_sd = (step.idea.claim_milli or 0) / 1000, (step.gain_milli or 0) / 1000
     match step.decision:
         case "kept" | "screened_out" | "rechecked_out" if claims > 1:
             return stack_outcome(is_kept=is_kept, claim_sd=claim_sd, gain_sd=gain_sd, claims=claims)

@@ -8,7 +8,6 @@ here decides the order, never the verdict; nothing is adopted that this node did
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from agent.proposal import Proposal
 from node.claims.authors import author_rates, failed_alone
 from node.claims.offers import Offer, Offers, Ported
 from node.home.people import People
@@ -18,6 +17,7 @@ from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER
 from node.line.idea import Idea
 from node.line.ledger import Ledger
+from node.vetting.vetting import Vetting
 from protocol.board import Row
 from protocol.codecs import fit_line
 from protocol.prospects import (
@@ -62,8 +62,14 @@ class Peers:
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
+        publication = ledger.publication
+        self.vetting = Vetting(ledger.store, ledger.blobs, publication.manifest, want=want)
         self._offers = Offers(
-            ledger, net=net, noise_sd=noise_sd, want=want, fleet=lambda: people().fleet
+            ledger,
+            net=net,
+            noise_sd=noise_sd,
+            vetting=self.vetting,
+            fleet=lambda: people().fleet,
         )
         self._share = share
         self._chance = chance
@@ -114,7 +120,7 @@ class Peers:
             if not may_catch_up(rates.get(row.author, AuthorRate()), is_due=self.is_due):
                 continue
             body = self._offers.result(row)
-            fit = body and self._offers.vetted(row.result, row.tree)
+            fit = body and self.vetting.tree(row.tree, body)
             if body is None or body.patch is None or not fit or fit.source.tree == line.verified:
                 continue
             return CatchUpStep(
@@ -147,7 +153,8 @@ class Peers:
                 continue
             if _standing(rates, row.author) == "doubted":
                 continue
-            body, fit = self._offers.result(row), self._offers.vetted(row.result, row.tree)
+            body = self._offers.result(row)
+            fit = body and self.vetting.tree(row.tree, body)
             if body is None or body.patch is None or not fit or fit.source.tree in passed_over:
                 continue
             return Root(
@@ -202,12 +209,12 @@ class Peers:
         self._chance.shuffle(offers)
         drawn = audit_order((offer.author for offer in offers), rates, self._chance)
         for offer in sorted(offers, key=lambda offer: drawn.index(offer.author)):
-            fit = self._offers.is_here(offer) and self._offers.vetted(offer.result, offer.body.tree)
-            if not fit:
+            claim = offer.body
+            if not (self.vetting.is_here(claim) and self.vetting.tree(claim.tree, claim)):
                 continue
             return WantedClaim(
-                base=self._ledger.source(offer.body.base),
-                candidate=self._ledger.source(offer.body.tree),
+                base=self._ledger.source(claim.base),
+                candidate=self._ledger.source(claim.tree),
                 target=offer.result,
                 author=offer.author,
                 gain_nano=offer.gain_nano,
@@ -220,10 +227,6 @@ class Peers:
         failed = failed_alone(self._ledger)
         ranked = self._offers.ranked(rates, is_heard=self._hearing())
         return [offer for offer in ranked if offer.patch not in failed]
-
-    def step(self, offer: Offer) -> tuple[Source, Source] | None:
-        """Return base and tree of an offer's step, without prose; None if it may not be run."""
-        return self._offers.step(offer, own=self._ledger.explored)
 
     def _own_bound_nano(self, rows: Iterable[Row]) -> int:
         """What is sure of this node's own head over the anchor, as of others'; 0 if nothing is.
@@ -249,7 +252,7 @@ class Peers:
         working = self._ledger.explored
         for offer in offers:
             seen = (offer.result, working.tree)
-            if seen not in self._looked_at and self._offers.is_here(offer):
+            if seen not in self._looked_at and self.vetting.is_here(offer.body):
                 self._looked_at.add(seen)
                 ported = self._offers.onto(offer, working)
                 if ported and (idea := self._untried([ported], working)):
@@ -298,16 +301,13 @@ class Peers:
         patches = tuple(ported.offer.patch for ported in made)
         names = ", ".join(dict.fromkeys(author.hex()[:12] for author in authors))
         return Idea(
-            proposal=Proposal(
-                parent=working.tree,
-                source=made[-1].source,
-                edits=(),
-                key=PEER,
-                title=self._title(patches),
-                why=f"claimed by {names}",
-                proposer=PEER,
-                fingerprint=made[-1].fingerprint,
-            ),
+            base=working.tree,
+            tree=self._ledger.blobs.put_source(made[-1].source),
+            fingerprint=made[-1].fingerprint,
+            key=PEER,
+            title=self._title(patches),
+            why=f"claimed by {names}",
+            proposer=PEER,
             parents=patches,
             author=authors[0],
             claim_milli=round(1000 * sum(ported.claim_sd for ported in made)),

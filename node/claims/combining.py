@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import Final
 
-from agent.proposal import Proposal
 from agent.source.canonical import fingerprint, parse
 from node.claims.choosing import Peers
 from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.store.experiments import ABLATION, Experiment
-from node.vetting.inspection import inspect
 from node.vetting.merging import merged
 from protocol.codecs import fit_line
 from protocol.source import Source
@@ -47,7 +45,7 @@ class CombinedPatch:
 def combination(ledger: Ledger, peers: Peers | None, *, noise_sd: float) -> Idea | None:
     """Return the most promising two patches that fit on the working line and on each other."""
     working = ledger.explored
-    parts = [*_own_parts(ledger), *(_peers_parts(peers, noise_sd) if peers else ())]
+    parts = [*_own_parts(ledger), *(_peers_parts(peers, working.tree, noise_sd) if peers else ())]
     parts.sort(key=lambda part: (-part.worth_sd, part.patch))
     made = ((part, merged(part.base, working, part.tree)) for part in parts[:_LOOKED_AT])
     fitting = [(part, alone) for part, alone in made if alone and alone.tree != working.tree]
@@ -61,9 +59,10 @@ def combination(ledger: Ledger, peers: Peers | None, *, noise_sd: float) -> Idea
         both = merged(second.base, alone, second.tree)
         if both is None or both.tree in (alone.tree, other.tree, working.tree):
             continue
-        mark = _mark_of(ledger, both, is_peers=bool(first.author or second.author))
+        theirs = peers if first.author or second.author else None
+        mark = theirs.vetting.fingerprint(both) if theirs else _fingerprint(both)
         if mark is not None and not ledger.store.jobs.tried(ledger.key.task, mark):
-            return _idea(working, both, mark, (first, second))
+            return _idea(ledger, both, mark, (first, second))
     return None
 
 
@@ -113,15 +112,14 @@ def _taken_out(ledger: Ledger, entries: Sequence[Experiment]) -> set[bytes]:
     return found
 
 
-def _peers_parts(peers: Peers, noise_sd: float) -> Iterator[CombinedPatch]:
+def _peers_parts(peers: Peers, working: bytes, noise_sd: float) -> Iterator[CombinedPatch]:
     offers = (offer for offer in peers.offers(peers.rates()) if offer.found_gain > 0)
     for number, offer in enumerate(islice(offers, _PEERS_PARTS), 1):
-        if step := peers.step(offer):
-            base, tree = step
+        if step := peers.vetting.step(offer.body, own=working):
             yield CombinedPatch(
                 patch=offer.patch,
-                base=base,
-                tree=tree,
+                base=step.base,
+                tree=step.tree,
                 title=f"a claim of {offer.author.hex()[:12]}",
                 company=-number,
                 worth_sd=offer.worth_sd,
@@ -130,32 +128,24 @@ def _peers_parts(peers: Peers, noise_sd: float) -> Iterator[CombinedPatch]:
             )
 
 
-def _mark_of(ledger: Ledger, source: Source, *, is_peers: bool) -> bytes | None:
-    """Return a source's canonical AST; None if it is no program, or may not be run."""
-    if is_peers:
-        manifest = ledger.publication.manifest
-        baseline = ledger.source(manifest.baseline_tree)
-        found = inspect(source, kind=manifest.kind, baseline=baseline)
-        return None if found.marks else found.fingerprint
+def _fingerprint(source: Source) -> bytes | None:
+    """Return an own source's canonical AST; None if it is no program."""
     is_whole = all(parse(data) for path, data in source.files if path.endswith(".py"))
     return fingerprint(source) if is_whole else None
 
 
-def _idea(working: Source, source: Source, mark: bytes, parts: Sequence[CombinedPatch]) -> Idea:
+def _idea(ledger: Ledger, source: Source, mark: bytes, parts: Sequence[CombinedPatch]) -> Idea:
     # As in any trial of claims, the authors are those of the first patches.
     parts = sorted(parts, key=lambda part: part.author is None)
     authors = tuple(part.author for part in parts if part.author is not None)
     return Idea(
-        proposal=Proposal(
-            parent=working.tree,
-            source=source,
-            edits=(),
-            key=COMBINING,
-            title=fit_line(f"both: {'; '.join(part.title for part in parts)}", 120),
-            why="Each was promising in other company; together they were never tried.",
-            proposer=COMBINING,
-            fingerprint=mark,
-        ),
+        base=ledger.explored.tree,
+        tree=ledger.blobs.put_source(source),
+        fingerprint=mark,
+        key=COMBINING,
+        title=fit_line(f"both: {'; '.join(part.title for part in parts)}", 120),
+        why="Each was promising in other company; together they were never tried.",
+        proposer=COMBINING,
         parents=tuple(part.patch for part in parts),
         author=authors[0] if authors else None,
         claim_milli=round(1000 * sum(part.claim_sd for part in parts)) if authors else None,

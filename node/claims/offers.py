@@ -1,7 +1,6 @@
 """What peers' results offer this line: claims on the task's boards, and their steps made on it.
 
-Only code without marks is offered, and only without its prose. Knows nothing of what is looked at
-when, nor of anybody's record.
+Knows nothing of what is looked at when, nor of anybody's record.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +11,8 @@ from node.claims.fleet_keeps import FleetKeeps
 from node.claims.other_classes import class_slopes
 from node.line.ledger import Ledger
 from node.store.boards import BoardKey
-from node.vetting.adoption import Candidate, examine
-from node.vetting.inspection import inspect
-from node.vetting.merging import merged
+from node.vetting.vetting import Vetting
 from protocol.board import Row
-from protocol.errors import ArnodeError
-from protocol.patches import unified_diff
 from protocol.prospects import KEPT_ERROR_SD, AuthorRate, expected_gain_sd
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
@@ -26,7 +21,6 @@ from protocol.units import NANO
 
 _LOOKED_AGAIN = 64  # records that came, before what other classes taught is looked up again
 _LOOKED_AT = 200  # rows of each board
-_REMEMBERED = 512  # examined trees, each a source: to examine one reads every patch there is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +63,6 @@ class Ported:
 class Offers:
     """Reads the boards of this task. `noise_sd` is of one run here, as known now.
 
-    `want` is told of every patch that would be looked at if the files of its trees were here;
     `fleet`: the user's other nodes.
     """
 
@@ -79,19 +72,17 @@ class Offers:
         *,
         net: str,
         noise_sd: Callable[[], float],
-        want: Callable[[bytes], None] | None,
+        vetting: Vetting,
         fleet: Callable[[], frozenset[bytes]],
     ) -> None:
         self._ledger = ledger
         self._store = ledger.store
-        self._manifest = ledger.publication.manifest
         self._net = net
         self._noise_sd = noise_sd
-        self._want = want
+        self._vetting = vetting
         self._fleet = fleet
-        is_maximised = self._manifest.metric.direction == "max"
+        is_maximised = ledger.publication.manifest.metric.direction == "max"
         self._fleet_keeps = FleetKeeps(ledger.store, ledger.key, is_maximised=is_maximised)
-        self._vetted: dict[tuple[bytes, bytes], Candidate | None] = {}  # of a result, a tree
         self._slopes: Mapping[str, Slope] = {}
         self._looked_at = -_LOOKED_AGAIN  # the number of the last record then
 
@@ -159,90 +150,29 @@ class Offers:
         return tuple(row for key, row in self._all_rows() if key.hardware_class == own)
 
     def onto(self, offer: Offer, working: Source) -> Ported | None:
-        """Return an offer's step made on a tree, without prose; None if it adds nothing to it.
-
-        Nor where both changed the same lines, or where it may not be run.
-        """
-        step = self.step(offer, own=working)
-        if step is None:
+        """Return an offer's step made on a tree; None if nothing may be, or nothing is left."""
+        fitted = self._vetting.onto(offer.body, working)
+        if fitted is None:
             return None
-        base, tree = step
-        source = tree if offer.body.base == working.tree else merged(base, working, tree)
-        if source is None or source.tree == working.tree:
-            return None
-        baseline = self._ledger.source(self._manifest.baseline_tree)
-        found = inspect(source, kind=self._manifest.kind, baseline=baseline)
-        if found.marks or found.fingerprint is None:
-            return None
-        left = _changed_lines(working, source) / max(1, _changed_lines(base, tree))
         gain_sd = offer.gain_nano / NANO / self._noise_sd()
         held_to_sd = (
             gain_sd if offer.pairs else expected_gain_sd(gain_sd, standard_error_sd=KEPT_ERROR_SD)
         )
         return Ported(
             offer=offer,
-            source=source,
-            fingerprint=found.fingerprint,
-            gain_sd=min(1.0, left) * gain_sd,
-            claim_sd=min(1.0, left) * held_to_sd,
+            source=fitted.source,
+            fingerprint=fitted.fingerprint,
+            gain_sd=fitted.part * gain_sd,
+            claim_sd=fitted.part * held_to_sd,
         )
-
-    def step(self, offer: Offer, *, own: Source) -> tuple[Source, Source] | None:
-        """Return base and tree of an offer's step, without prose; None if it may not be run.
-
-        A base that is the task's baseline or this node's `own` tree stays as it is.
-        """
-        fit = self.vetted(offer.result, offer.body.tree)
-        if fit is None or not self._has(offer.body.base, offer.result):
-            return None
-        base = self._ledger.source(offer.body.base)
-        if base.tree in (own.tree, self._manifest.baseline_tree):
-            return base, fit.source
-        below = self.vetted(offer.result, base.tree)
-        return None if below is None else (below.source, fit.source)
-
-    def is_here(self, offer: Offer) -> bool:
-        """Whether both trees of a claim's step are; what is not is wanted."""
-        return all(self._has(tree, offer.result) for tree in (offer.body.base, offer.body.tree))
-
-    def vetted(self, result: bytes, tree: bytes) -> Candidate | None:
-        """Return what may be run of a tree without being asked; None if nothing may, or yet."""
-        if (result, tree) not in self._vetted:
-            if not self._has(tree, result):
-                return None
-            if len(self._vetted) >= _REMEMBERED:
-                del self._vetted[next(iter(self._vetted))]
-            self._vetted[result, tree] = self._examined(tree)
-        return self._vetted[result, tree]
 
     def result(self, row: Row) -> ResultBody | None:
         """Return the result that a row follows from."""
         body = self._store.records.get(row.result).body
         return body if isinstance(body, ResultBody) else None
 
-    def _has(self, tree: bytes, result: bytes) -> bool:
-        """Say whether a tree that a result is about is here; if not, that its patch is wanted."""
-        missing = self._ledger.blobs.lacking(tree)
-        if missing and self._want is not None:
-            body = self._store.records.get(result).body
-            if isinstance(body, ResultBody) and body.patch is not None:
-                self._want(body.patch)
-        return missing == []  # None: somebody named as a tree what is none
-
-    def _examined(self, tree: bytes) -> Candidate | None:
-        try:
-            fit = examine(self._store, self._ledger.blobs, self._manifest, tree)
-        except ArnodeError:  # it is not fit to be run: others are
-            return None
-        return None if fit.marks else fit
-
     def _all_rows(self) -> Iterator[tuple[BoardKey, Row]]:
         for key in self._store.boards.listed(self._net):
             if key.task == self._ledger.key.task:
                 for row in self._store.boards.get(key, _LOOKED_AT).rows:
                     yield key, row
-
-
-def _changed_lines(old: Source, new: Source) -> int:
-    lines = unified_diff(old, new).splitlines()
-    return sum(line[:1] in "+-" and line[:4] not in ("--- ", "+++ ") for line in lines)

@@ -14,16 +14,14 @@ from node.claims.offers import Offer
 from node.line.ledger import Ledger
 from node.store.boards import BoardKey
 from node.store.measured_here import measured_here
+from node.vetting.vetting import VettedStep
 from protocol.evidence import GAINS
 from protocol.patches import unified_diff
 from protocol.record_kinds import PatchBody
-from protocol.source import Source
 from protocol.units import NANO
 
 MOST_SHOWN: Final = 24
 MOST_FRESH: Final = 2  # while runs wait for ideas
-_REMEMBERED = 256  # steps; to look at one reads every patch there is
-_ASKED_AGAIN = 50
 
 
 class PeerPatches:
@@ -48,8 +46,6 @@ class PeerPatches:
         )
         self._noise_sd = noise_sd
         self._most_fresh = most_fresh
-        self._steps: dict[tuple[bytes, bytes], tuple[Source, Source] | None] = {}
-        self._asked = 0
 
     def latest(self) -> tuple[PeerPatch, ...]:
         """Return the most promising steps that are here, the best first."""
@@ -57,20 +53,14 @@ class PeerPatches:
             return ()
         here = measured_here(self._ledger.store.boards.own_facts(self._board))
         shown: list[PeerPatch] = []
-        self._asked += 1
-        if self._asked % _ASKED_AGAIN == 0:  # what was not here may have come
-            self._steps = {key: step for key, step in self._steps.items() if step}
-        left = self._most_fresh
+        vetting, left = self._peers.vetting, self._most_fresh
         for offer in self._peers.offers(self._peers.rates()):
-            key = (offer.result, self._ledger.known_line.working)
-            if key not in self._steps:
-                if not left:
+            if not vetting.is_vetted(offer.body):
+                if not (left and vetting.is_here(offer.body)):
                     continue
                 left -= 1
-                if len(self._steps) >= _REMEMBERED:
-                    del self._steps[next(iter(self._steps))]
-                self._steps[key] = self._peers.step(offer)
-            body, step = self._ledger.store.records.patch(offer.patch), self._steps[key]
+            step = vetting.step(offer.body, own=self._ledger.known_line.working)
+            body = self._ledger.store.records.patch(offer.patch)
             if body is None or step is None:
                 continue
             is_attested = offer.found_gain > offer.refuted
@@ -82,10 +72,7 @@ class PeerPatches:
                 break
         return tuple(shown)
 
-    def _shown(
-        self, offer: Offer, body: PatchBody, step: tuple[Source, Source], level: Level
-    ) -> PeerPatch:
-        base, tree = step
+    def _shown(self, offer: Offer, body: PatchBody, step: VettedStep, level: Level) -> PeerPatch:
         return PeerPatch(
             patch=offer.patch,
             author=offer.author.hex()[:8],
@@ -95,6 +82,6 @@ class PeerPatches:
             gain_sd=offer.gain_nano / NANO / self._noise_sd(),
             title=body.title,
             why=body.why,
-            diff=unified_diff(base, tree),
-            edits=edits_between(base, tree),
+            diff=unified_diff(step.base, step.tree),
+            edits=edits_between(step.base, step.tree),
         )

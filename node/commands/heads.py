@@ -23,7 +23,7 @@ from node.store.blobs import Blobs
 from node.terminal.terminal import plain, print_json
 from node.terminal.vocabulary import many, word
 from node.vetting.adoption import concern, describe, examine, marks_of
-from node.vetting.patches import PatchRecord
+from node.vetting.patches import Patches, PatchRecord
 from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages
 from node.vetting.provenance import provenance as written_lines
 from protocol.errors import ArnodeError, SafetyError, UsageError
@@ -109,7 +109,8 @@ def adopt(id: str, task: str | None, unverified: bool) -> None:  # noqa: A002
         line = books.ledger.known_line
         wanted = tree_of(books.store, line, id)
         blobs = Blobs(Home.here().blobs)
-        candidate = examine(books.store, blobs, manifest_of(books.store, line), wanted)
+        patches = Patches(books.store, line.task)
+        candidate = examine(patches, blobs, manifest_of(books.store, line), wanted)
         tree, marks = candidate.source.tree, candidate.marks
         if marks and not unverified:
             raise SafetyError(

@@ -255,7 +255,7 @@ def verdicts(store: Store, line: LineKey) -> Iterator[tuple[bytes, Job[Any], str
     trials = {job.step.tree: job for job in store.jobs.closed_jobs(line, CheckpointStep)}
     for tried in store.jobs.closed_jobs(line, ExperimentStep):
         trial = trials.get(tried.step.tree)
-        for patch in filter(None, map(store.records.patch, tried.step.claims)):
+        for patch in filter(None, map(store.records.patch, tried.step.idea.claims)):
             if tried.step.decision not in ("kept", "rebased"):
                 yield patch.tree, tried, "unconfirmed"
             elif trial and (measured := trial.step.measured) and not measured.says_nothing:

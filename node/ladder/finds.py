@@ -93,9 +93,9 @@ def step_of_record(store: Store, blobs: Blobs, record: Record, below: TaskManife
     )
     if store.records.is_own(patch_id):
         return _step(body, body.base, body.tree, below, there, gain_nano=gain_nano)
-    trees = []
+    trees, patches = [], Patches(store, below.id)
     for tree in (body.base, body.tree):
-        fit = examine(store, blobs, below, tree)
+        fit = examine(patches, blobs, below, tree)
         if fit.marks:
             raise SafetyError(
                 f"tree {tree.hex()[:12]} {concern(fit.marks)}, so it is not carried",

@@ -46,11 +46,11 @@ def kinds_tried(store: Store, line: LineKey) -> list[KindOnTask]:
     kept: Counter[Category] = Counter()
     failed: Counter[Category] = Counter()
     for job in store.jobs.closed_jobs(line, ExperimentStep):
-        step = job.step
-        is_stack = step.found_on is not None and step.found_on.patch is None  # of several kinds
-        if step.author is not None or is_stack or step.decision == "rebased":
+        step, idea = job.step, job.step.idea
+        is_stack = idea.found_on is not None and idea.found_on.patch is None  # of several kinds
+        if idea.author is not None or is_stack or step.decision == "rebased":
             continue
-        kind = category(step.key, hunks_of(step.edits))
+        kind = category(idea.key, hunks_of(idea.edits))
         tried[kind] += 1
         kept[kind] += step.decision == "kept"
         failed[kind] += step.decision in ("failed", "rejected")

@@ -112,7 +112,7 @@ def result_here(store: Store, key: LineKey, mark: bytes) -> tuple[bytes, ResultB
 
 def is_queued(store: Store, key: LineKey, mark: bytes) -> bool:
     """Say whether a source with this canonical AST waits for its turn or is being measured."""
-    measured = (job.step.fingerprint for job in store.jobs.open_jobs(key, ExperimentStep))
+    measured = (job.step.idea.fingerprint for job in store.jobs.open_jobs(key, ExperimentStep))
     waiting = (job.step.fingerprint for job in store.jobs.open_jobs(key, SubmissionStep))
     return mark in (*measured, *waiting)
 
@@ -263,7 +263,7 @@ def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) 
 
 def _job_of(store: Store, line: Line, mark: bytes) -> Job[ExperimentStep] | None:
     closed = reversed(store.jobs.closed_jobs(line.key, ExperimentStep))
-    return next((job for job in closed if job.step.fingerprint == mark), None)
+    return next((job for job in closed if job.step.idea.fingerprint == mark), None)
 
 
 def _log_tail(store: Store, job: Job[ExperimentStep] | None) -> str:

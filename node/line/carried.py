@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Final, Literal, NamedTuple
 
-from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import edits_between, reapply
 from node.line.idea import Idea
@@ -175,18 +174,15 @@ def _made(ledger: Ledger, job: Job[CarriedStep]) -> tuple[Idea | Unfit, bytes | 
     is_one, first = len(made.finds) == 1, made.finds[0]
     patches = tuple(find.found_on.patch for find in made.finds if find.found_on.patch is not None)
     patch = first.found_on.patch if is_one else None  # of several the parents name theirs
-    proposal = Proposal(
-        parent=working.tree,
-        source=made.source,
+    idea = Idea(
+        base=working.tree,
+        tree=ledger.blobs.put_source(made.source),
+        fingerprint=mark,
         edits=made.edits if is_one else (),
         key=f"{CARRIED}:{(made.source.tree if patch is None else patch).hex()[:12]}",
         title=title_of(made.finds),
         why=first.why if is_one else _WHY_TOGETHER,
         proposer=CARRIED,
-        fingerprint=mark,
-    )
-    idea = Idea(
-        proposal=proposal,
         parents=() if is_one else patches,
         author=authors[0] if authors else None,
         co_authors=authors[1:] or None,

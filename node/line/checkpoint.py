@@ -110,10 +110,10 @@ class CheckpointStep(HeadTrial):
         elif not (confirmation.is_bases_fault or confirmation.was_cut_off):
             ledger.move_to(head, [pair.candidate if passed else pair.base for pair in pairs])
             for patch, one in _experiments_of(ledger, newer):
-                if one.step.proposer == SUBMITTED:
+                if one.step.idea.proposer == SUBMITTED:
                     ledger.open_job(one.step.handed_in_again(patch))
-                elif one.step.carried is not None:
-                    carried_again(ledger, one.step.carried)
+                elif one.step.idea.carried is not None:
+                    carried_again(ledger, one.step.idea.carried)
         if passed:
             ledger.publication.adoption(self.base, self.tree, evidence=record.id)
             note_adoption(ledger)

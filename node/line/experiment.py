@@ -1,4 +1,4 @@
-"""An experiment: a proposal is tried on the working line, in a screen and then in rechecks.
+"""An experiment: an idea is tried on the working line, in a screen and then in rechecks.
 
 If it passes against a base that has moved on meanwhile, it is tried again on the new one.
 """
@@ -18,10 +18,8 @@ from node.line.recheck import beside_base, does_base_fail, plan_recheck, told_ru
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
-from protocol.codecs import fit_line, fit_text, line, text
-from protocol.fields import OPTIONAL, Digest, Items, Named, Natural
-from protocol.ideas import Edit
-from protocol.record_kinds import FoundOn, Origin
+from protocol.codecs import line
+from protocol.fields import OPTIONAL, Items, Named
 from protocol.runs import Run, speaking_nano
 from protocol.units import NANO, to_nano
 
@@ -29,73 +27,42 @@ PEER: Final = "peer"  # the proposer of what somebody else's record claims
 COMBINING: Final = "combination"  # the proposer of two patches that were never tried together
 
 _FAILED: Final = {"rejected": "rejected", "stopped": "screened_out"}  # what ended without a metric
-_MAX_EDITS: Final = 64
 _LOOKED_BACK: Final = 4 * LATEST  # jobs, among which those of a bank and of peers' claims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentStep(JobStep):
-    """A proposal as it was made. `bank_nano` is what its base measured when it was proposed.
+    """An idea and how it is judged. `bank_nano` is what its base measured when it was opened.
 
-    `decision`, `gain_milli` (base − candidate in thousandths of a standard deviation), the bank
-    and the level (`node.line.level`) that it was judged against and what its screen measured are
-    filled in when it is closed: they are what proposers learn from, and the decision follows from
-    them again. What was handed in has no `edits`. A
-    peer's patch has its `author` and what they say it gains, in thousandths of a deviation; a
-    stack of several claims has `co_authors`, one for each claim after the first. `model` and
-    `program` say where a model's idea came from, `tokens` and `usd_nano` what it cost to write.
-    What comes from another rung says where it was `found_on`; `carried` is the job that waits for
-    what comes of it. `arm` is whose slot an own idea took, as the setting `agent` calls it.
+    `decision`, `gain_milli` (base − candidate in thousandths of a standard deviation), the bank and
+    the level (`node.line.level`) that it was judged against and what its screen measured are filled
+    in when it is closed: they are what proposers learn from, and the decision follows from them
+    again.
     """
 
-    base: Digest
-    tree: Digest
-    fingerprint: Digest
-    key: Annotated[str, line(1, 120)]
-    title: Annotated[str, line(1, 120)]
-    why: Annotated[str, text(600)]
-    proposer: Annotated[str, line(1, 64)]
-    edits: Annotated[tuple[Edit, ...], Items(0, _MAX_EDITS)]
+    idea: Idea
     bank_nano: Annotated[tuple[int, ...], Items(0, 8), Named("bank")]
-    parents: Annotated[tuple[Digest, ...], Items(0, 8)] = ()
     decision: Annotated[str, line(0, 32)] = ""
     gain_milli: Annotated[int | None, Named("gain")] = None
-    author: Annotated[Digest | None, OPTIONAL] = None
-    claim_milli: Annotated[int | None, Named("claim"), OPTIONAL] = None
-    co_authors: Annotated[tuple[Digest, ...] | None, Items(0, 8), OPTIONAL] = None
-    model: Annotated[str | None, line(1, 80), OPTIONAL] = None
-    program: Annotated[Digest | None, OPTIONAL] = None
-    tokens: Annotated[Natural | None, OPTIONAL] = None
-    usd_nano: Annotated[Natural | None, Named("usd"), OPTIONAL] = None
     level_nano: Annotated[int | None, Named("level"), OPTIONAL] = None
     screen_nano: Annotated[int | None, Named("screen"), OPTIONAL] = None
-    found_on: Annotated[FoundOn | None, OPTIONAL] = None
-    carried: Annotated[Natural | None, OPTIONAL] = None
-    arm: Annotated[str | None, line(1, 200), OPTIONAL] = None
 
     KIND: ClassVar = "experiment"
 
     @property
-    def origin(self) -> Origin:
-        """Who thought of it, as its patch says."""
-        return Origin(proposer=self.proposer, model=self.model, program=self.program)
+    def base(self) -> bytes:
+        """The tree that the idea changes."""
+        return self.idea.base
 
     @property
-    def authors(self) -> tuple[bytes, ...]:
-        """Whose claims it tries, one for each claim; of an own idea nobody's."""
-        return () if self.author is None else (self.author, *(self.co_authors or ()))
+    def tree(self) -> bytes:
+        """The tree that is tried."""
+        return self.idea.tree
 
     @property
-    def claims(self) -> tuple[bytes, ...]:
-        """The patches that its authors claim something of, here."""
-        return self.parents[: len(self.authors)] if self.found_on is None else ()
-
-    @property
-    def carried_patches(self) -> tuple[bytes, ...]:
-        """The patches on another rung that it consists of."""
-        if self.found_on is None or self.found_on.patch is None:  # several, as one
-            return self.parents
-        return (self.found_on.patch,)
+    def title(self) -> str:
+        """What it is, on one line."""
+        return self.idea.title
 
     @property
     def known_level_nano(self) -> float:
@@ -110,7 +77,7 @@ class ExperimentStep(JobStep):
         return RunDescription(self.title, "screen", "first run")
 
     def is_of_peers(self, own: bytes) -> bool:
-        return self.author is not None
+        return self.idea.author is not None
 
     def needs_audit(self, desk: Desk, run: PlannedRun, public_nano: int) -> bool:
         """Whether a run is audited: a screen is not, if its claim does not pass."""
@@ -156,7 +123,7 @@ class ExperimentStep(JobStep):
         record = close_experiment(desk.ledger, job, step, told, note=note)
         closed = replace(job, step=step)
         desk.learner.learn(closed)
-        if decision == "rebased" and step.edits and step.carried is None:
+        if decision == "rebased" and self.idea.edits and self.idea.carried is None:
             desk.learner.try_again(closed, record.patch)
         desk.activity.concluded(
             self.title,
@@ -180,7 +147,7 @@ class ExperimentStep(JobStep):
             job = ledger.open_job(replace(self, bank_nano=()))
             ledger.plan_screen(job, self.base, self.tree)
             return job
-        if self.proposer != SUBMITTED:
+        if self.idea.proposer != SUBMITTED:
             return None
         return ledger.open_job(self.handed_in_again())
 
@@ -188,9 +155,9 @@ class ExperimentStep(JobStep):
         """Return what queues a source that was handed in for the working line."""
         return SubmissionStep(
             tree=self.tree,
-            fingerprint=self.fingerprint,
+            fingerprint=self.idea.fingerprint,
             title=self.title,
-            why=self.why,
+            why=self.idea.why,
             parents=parents,
         )
 
@@ -209,39 +176,17 @@ class RecordedExperiment:
 
 
 def open_experiment(ledger: Ledger, idea: Idea) -> Job[ExperimentStep]:
-    """Queue a proposal's screen; from now on its canonical AST counts as tried.
+    """Queue an idea's screen; from now on its canonical AST counts as tried.
 
     The job that it was handed in as ends with this.
     """
-    proposal = idea.proposal
-    step = ExperimentStep(
-        base=proposal.parent,
-        tree=ledger.blobs.put_source(proposal.source),
-        fingerprint=proposal.fingerprint,
-        key=fit_line(proposal.key, 120),
-        title=fit_line(proposal.title, 120),
-        why=fit_text(proposal.why, 600),
-        proposer=proposal.proposer,
-        edits=proposal.edits,
-        bank_nano=ledger.known_line.bank_nano,
-        parents=idea.parents,
-        author=idea.author,
-        claim_milli=idea.claim_milli,
-        co_authors=idea.co_authors,
-        model=proposal.model and fit_line(proposal.model, 80),
-        program=proposal.program,
-        tokens=proposal.cost.tokens_in + proposal.cost.tokens_out or None,
-        usd_nano=proposal.cost.usd_nano or None,
-        found_on=idea.found_on,
-        carried=idea.carried,
-        arm=idea.arm and fit_line(idea.arm, 200),
-    )
+    step = ExperimentStep(idea=idea, bank_nano=ledger.known_line.bank_nano)
     with ledger.store.transaction():
         job = ledger.open_job(step)
-        ledger.plan_screen(job, step.base, step.tree)
-        if idea.submission:
-            ledger.store.jobs.close_job(idea.submission.id)
-        ledger.store.jobs.mark_tried(ledger.key.task, step.fingerprint)
+        ledger.plan_screen(job, idea.base, idea.tree)
+        if idea.submission is not None:
+            ledger.store.jobs.close_job(idea.submission)
+        ledger.store.jobs.mark_tried(ledger.key.task, idea.fingerprint)
     return job
 
 
@@ -253,40 +198,40 @@ def close_experiment(
     *,
     note: str,
 ) -> RecordedExperiment:
-    """Record a decided proposal with its runs; the working line goes on from a kept one.
+    """Record a decided idea with its runs; the working line goes on from a kept one.
 
     A source that was handed in and whose base moved on is queued again: it has no edits to apply to
     the new base, and what it measured counts against the old one only. What is carried from another
     rung waits in its own job, which ends with a decision.
     """
-    kept = step.decision == "kept"
+    idea, kept = step.idea, step.decision == "kept"
     store = ledger.store
     with store.transaction():
         patch = ledger.publication.patch(
-            step.base,
-            step.tree,
-            title=step.title,
-            why=step.why,
-            parents=step.parents,
-            origin=step.origin,
-            found_on=step.found_on,
+            idea.base,
+            idea.tree,
+            title=idea.title,
+            why=idea.why,
+            parents=idea.parents,
+            origin=idea.origin,
+            found_on=idea.found_on,
         )
         record = ledger.publication.result(
             patch.id,
-            step.base,
-            step.tree,
+            idea.base,
+            idea.tree,
             stage="keep" if kept else "screen",
             runs=runs,
             note=note,
             level_nano=step.level_nano,
         )
-        store.jobs.mark_tried(ledger.key.task, step.fingerprint, record.id)
+        store.jobs.mark_tried(ledger.key.task, idea.fingerprint, record.id)
         if kept:
-            ledger.go_on_from(step.tree, patch.id, runs[-1:])
-        if step.decision == "rebased" and step.proposer == SUBMITTED:
+            ledger.go_on_from(idea.tree, patch.id, runs[-1:])
+        if step.decision == "rebased" and idea.proposer == SUBMITTED:
             ledger.open_job(step.handed_in_again(patch.id))
-        if step.carried is not None and step.decision != "rebased":
-            end_carried(ledger, step.carried, step.decision, record.id, tried=step.carried_patches)
+        if idea.carried is not None and step.decision != "rebased":
+            end_carried(ledger, idea.carried, step.decision, record.id, tried=idea.carried_patches)
         ledger.close_job(job, step)
     return RecordedExperiment(patch=patch.id, result=record.id)
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from agent.proposal import Proposal
 from node.line.identity import Identity
 from node.line.intents import TTL_S, others_intents, titles_on
 from node.line.open_task import Subject
@@ -19,7 +18,6 @@ from node.store.blobs import Blobs
 from node.store.jobs import Job, Line, LineKey, S, Step
 from node.store.kept import meta_key
 from node.store.store import Store
-from protocol.codecs import fit_line
 from protocol.encoding import decode, encode
 from protocol.errors import ArnodeError
 from protocol.runs import MAX_SEED, Role, Run
@@ -76,9 +74,9 @@ class Ledger:
         author, now_ms = self.publication.author, self._clock_ms()
         return titles_on(others_intents(self.store, self.key, author=author, now_ms=now_ms), base)
 
-    def intend(self, proposal: Proposal) -> None:
-        """Say that this is about to be tried."""
-        self.publication.intent(proposal.parent, fit_line(proposal.title, 120), ttl_s=TTL_S)
+    def intend(self, base: bytes, title: str) -> None:
+        """Say that this is about to be tried on a tree."""
+        self.publication.intent(base, title, ttl_s=TTL_S)
 
     def announce(self) -> None:
         """Record who works here on which task, where that is not known yet."""

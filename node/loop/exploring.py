@@ -270,9 +270,9 @@ class Exploring:
             since=since,
             trend=trend_of(event for _, event in events),
             experiments=len(late),
-            combined=sum(step.proposer == COMBINING for step in late),
+            combined=sum(step.idea.proposer == COMBINING for step in late),
             simplified=sum(job.step.part is not None for job in parts),
-            untold_sd=sum(_gain_sd(step) for step in kept if step.proposer in SLOW),
+            untold_sd=sum(_gain_sd(step) for step in kept if step.idea.proposer in SLOW),
             kept_sd=sum(map(_gain_sd, kept)),
             is_first=not self._closed(CheckpointStep, 0),
         )

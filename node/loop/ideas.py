@@ -73,23 +73,23 @@ class Ideas:
             if step.fingerprint == fingerprint(working):  # adopted by hand while it waited
                 self._ledger.store.jobs.close_job(job.id)
             elif not wanted or step.fingerprint in wanted:
-                proposal = Proposal(
-                    parent=working.tree,
-                    source=self._ledger.source(step.tree),
-                    edits=(),
+                return Idea(
+                    base=working.tree,
+                    tree=step.tree,
+                    fingerprint=step.fingerprint,
                     key=SUBMITTED,
                     title=step.title,
                     why=step.why,
                     proposer=SUBMITTED,
-                    fingerprint=step.fingerprint,
+                    parents=step.parents,
+                    submission=job.id,
                 )
-                return Idea(proposal=proposal, parents=step.parents, submission=job)
         return None
 
     def carried(self, say: Callable[[str], None], *, is_foreign_barred: bool) -> Idea | None:
         """Return what was found on another rung, and waits to be tried on the working line."""
-        jobs = self._ledger.store.jobs
-        under_way = {job.step.carried for job in jobs.open_jobs(self._ledger.key, ExperimentStep)}
+        jobs = self._ledger.store.jobs.open_jobs(self._ledger.key, ExperimentStep)
+        under_way = {job.step.idea.carried for job in jobs}
         for job, made in carried_ideas(self._ledger, under_way=under_way):
             if not isinstance(made, Idea):
                 say(f"not carried here: {job.step.title}: {UNFIT[made]}")
@@ -105,7 +105,7 @@ class Ideas:
         idea = self._waiting()
         if idea is not None:
             self._again.pop(0)
-            self._tried.add(idea.proposal.fingerprint)
+            self._tried.add(idea.fingerprint)
         return idea
 
     def take(self) -> Idea | None:
@@ -113,7 +113,7 @@ class Ideas:
         idea = self._next()
         if idea is not None:
             self._handed_out += 1
-            self._tried.add(idea.proposal.fingerprint)
+            self._tried.add(idea.fingerprint)
         return idea
 
     def prepare(self) -> None:
@@ -146,19 +146,8 @@ class Ideas:
 
     def try_again(self, job: Job[ExperimentStep], patch: bytes) -> None:
         """Put a promising experiment whose base moved on in front, on the new working line."""
-        step = job.step
-        tried = Proposal(
-            parent=step.base,
-            source=self._ledger.source(step.tree),
-            edits=step.edits,
-            key=step.key,
-            title=step.title,
-            why=step.why,
-            proposer=step.proposer,
-            fingerprint=step.fingerprint,
-        )
-        if (proposal := self._on_working(tried)) is not None:
-            self._again.append(Idea(proposal=proposal, parents=(patch,), arm=step.arm))
+        if (idea := self._moved(replace(job.step.idea, parents=(patch,)))) is not None:
+            self._again.append(idea)
 
     async def close(self) -> None:
         """Let go of what is being written."""
@@ -173,12 +162,11 @@ class Ideas:
     def _waiting(self) -> Idea | None:
         """Return the first that waits to be tried again; those that cannot be are let go."""
         while self._again:
-            idea = self._again[0]
             # The line may have moved on once more since.
-            proposal = self._on_working(idea.proposal)
-            if proposal is not None and self._is_new(proposal):
-                self._again[0] = replace(idea, proposal=proposal)
-                return self._again[0]
+            idea = self._moved(self._again[0])
+            if idea is not None and self._is_new(idea.base, idea.fingerprint):
+                self._again[0] = idea
+                return idea
             self._again.pop(0)
         return None
 
@@ -189,31 +177,31 @@ class Ideas:
         prepared, self._prepared = self._prepared, None
         ready = prepared.result() if prepared and prepared.done() else None
         taken = self._ledger.others_titles(self._ledger.known_line.working)
-        if ready and self._is_new(ready) and ready.title not in taken:
-            return Idea(proposal=ready, parents=ready.parents, arm=KNOBS)
-        proposal = self._untaken(taken)
-        return Idea(proposal=proposal, parents=proposal.parents, arm=KNOBS) if proposal else None
+        if ready and (not self._is_new(ready.parent, ready.fingerprint) or ready.title in taken):
+            ready = None
+        proposal = ready or self._untaken(taken)
+        return Idea.of(self._ledger, proposal, arm=KNOBS) if proposal else None
 
     def _written(self) -> Idea | None:
         """Return what a slow proposer has written, on the present working line, if it is new."""
         for writer in self._slots.writers():
             written = writer.take()
-            moved = self._on_working(written) if written else None
-            if moved and self._is_new(moved):
+            idea = self._moved(Idea.of(self._ledger, written, arm=writer.name)) if written else None
+            if idea and self._is_new(idea.base, idea.fingerprint):
                 self._slots.take(writer.name)
-                return Idea(proposal=moved, parents=moved.parents, arm=writer.name)
+                return idea
         return None
 
-    def _on_working(self, proposal: Proposal) -> Proposal | None:
-        """Return a proposal on the present working line, None if its edits do not fit that."""
+    def _moved(self, idea: Idea) -> Idea | None:
+        """Return an idea on the present working line, None if its edits do not fit that."""
         working = self._ledger.known_line.working
-        if proposal.parent == working:
-            return proposal
-        if not proposal.edits or not (
-            source := reapply(proposal.edits, self._ledger.source(working))
-        ):
+        if idea.base == working:
+            return idea
+        source = reapply(idea.edits, self._ledger.source(working)) if idea.edits else None
+        if source is None:
             return None
-        return replace(proposal, parent=working, source=source, fingerprint=fingerprint(source))
+        tree = self._ledger.blobs.put_source(source)
+        return replace(idea, base=working, tree=tree, fingerprint=fingerprint(source))
 
     def _untaken(self, taken: Collection[str]) -> Proposal | None:
         """Return something that nobody else is trying; if there is nothing, what somebody is."""
@@ -227,10 +215,9 @@ class Ideas:
             passed_over[proposal.fingerprint] = proposal
         return next(iter(passed_over.values()), None)
 
-    def _is_new(self, proposal: Proposal) -> bool:
-        is_current = proposal.parent == self._ledger.known_line.working
+    def _is_new(self, base: bytes, mark: bytes) -> bool:
         working = self._ledger.explored
-        return is_current and not self._was_tried(self._tried, working, proposal.fingerprint)
+        return base == working.tree and not self._was_tried(self._tried, working, mark)
 
     def _was_tried(self, here: Collection[bytes], working: Source, mark: bytes) -> bool:
         """Say whether a canonical AST ran here, or another tool tried that step on this source."""

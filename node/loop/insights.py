@@ -16,7 +16,7 @@ from agent.proposal import Insight
 from node.line.attempts import result_here
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import COMBINING, PEER, ExperimentStep
-from node.line.idea import SUBMITTED
+from node.line.idea import SUBMITTED, Idea
 from node.line.job_step import ended_runs
 from node.line.ledger import Ledger
 from node.store.experiments import ABLATION, BRANCHING
@@ -173,7 +173,7 @@ def _series(ledger: Ledger, step: CheckpointStep, *, after: int, before: int) ->
 
 
 def _tried(ledger: Ledger, job: Job[ExperimentStep], step: ExperimentStep, idea: str) -> Tried:
-    found = result_here(ledger.store, ledger.key, step.fingerprint)
+    found = result_here(ledger.store, ledger.key, step.idea.fingerprint)
     failure = None
     if step.decision in ("failed", "rejected"):
         ended = ended_runs(ledger.store.jobs.runs_of(job.id))
@@ -181,7 +181,7 @@ def _tried(ledger: Ledger, job: Job[ExperimentStep], step: ExperimentStep, idea:
         failure = own[-1].status if own else step.decision
     return Tried(
         idea=idea,
-        kind=_kind(step),
+        kind=_kind(step.idea),
         is_kept=step.decision == "kept",
         failure=failure,
         result=found[0] if found else None,
@@ -193,22 +193,22 @@ def idea_of(step: ExperimentStep, known: Iterable[bytes]) -> str:
 
     `known` are the names in the task's own source: any other may be somebody's message.
     """
-    if step.proposer == KNOBS:
-        if (knob := _KNOB.fullmatch(step.key)) and knob[1].encode() in known:
+    if step.idea.proposer == KNOBS:
+        if (knob := _KNOB.fullmatch(step.idea.key)) and knob[1].encode() in known:
             return f"{knob[1]}{knob[2]} {knob[3]}"
-        if _MOVE.fullmatch(step.key):
-            return step.key.replace(":", " ", 1).replace("+", " and ")
-    return _by(step.proposer)
+        if _MOVE.fullmatch(step.idea.key):
+            return step.idea.key.replace(":", " ", 1).replace("+", " and ")
+    return _by(step.idea.proposer)
 
 
 def _by(proposer: str) -> str:
     return _BY.get(proposer, f"one by {proposer}")
 
 
-def _kind(step: ExperimentStep) -> str:
-    if step.proposer == KNOBS and step.key.startswith(("move:", "moves:")):
+def _kind(idea: Idea) -> str:
+    if idea.proposer == KNOBS and idea.key.startswith(("move:", "moves:")):
         return "moves"
-    return {PEER: "peers' patches", SUBMITTED: "handed in"}.get(step.proposer, step.proposer)
+    return {PEER: "peers' patches", SUBMITTED: "handed in"}.get(idea.proposer, idea.proposer)
 
 
 def _is_told(ledger: Ledger, record: bytes) -> bool:

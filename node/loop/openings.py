@@ -82,7 +82,7 @@ class Openings:
         self.count += 1
         if is_new:
             self._plan.begun()
-        self._ideas.mark_tried(idea.proposal.fingerprint)
+        self._ideas.mark_tried(idea.fingerprint)
         return self.unfinished(open_experiment(self._ledger, idea), now)
 
     def bank(self, now: Situation) -> PlannedRun | None:
@@ -168,5 +168,5 @@ class Openings:
         if idea is None:
             return None
         if self._has_company:
-            self._ledger.intend(idea.proposal)
+            self._ledger.intend(idea.base, idea.title)
         return self.idea(idea, now)

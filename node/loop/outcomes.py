@@ -64,11 +64,11 @@ class Outcomes:
         runs = [one for one in ended if one.run.role == "candidate"]
         last = runs[-1] if runs else None
         self._add(self._in_full(decided, step, ended))
-        if step.proposer not in SLOW:
+        if step.idea.proposer not in SLOW:
             return
         if step.decision == "failed" and last is not None and not last.run.was_cut_off_by_others:
             self._crash = self._crash_of(step, last.run, last.log_tail)
-            self._crashed, self._open_then = step.arm, open_then
+            self._crashed, self._open_then = step.idea.arm, open_then
         elif job.id > self._open_then:  # what ran beside it, and ends later, says nothing of it
             self._crash = None
 
@@ -96,13 +96,13 @@ class Outcomes:
         if step.decision not in DECISION_WORDS:
             return None
         self._numbers.setdefault(step.tree, job.id)
-        author = step.author and step.author.hex()[:8]
+        author = step.idea.author and step.idea.author.hex()[:8]
         return Outcome(
-            key=step.key,
+            key=step.idea.key,
             decision=cast("Decision", step.decision),
             gain_sd=None if step.gain_milli is None else step.gain_milli / 1000,
             title=f"a claim of {author}" if author else step.title,
-            proposer=step.proposer,
+            proposer=step.idea.proposer,
             metric=from_nano(step.screen_nano),
             author=author or None,
             number=job.id,
@@ -123,12 +123,12 @@ class Outcomes:
             seconds=runs[-1].ms / 1000 if runs else None,
             was_cut_off=bool(runs) and runs[-1].was_cut_off_by_others,
         )
-        if step.author is not None:  # what peers wrote is told elsewhere, if at all
+        if step.idea.author is not None:  # what peers wrote is told elsewhere, if at all
             return told
         has_failed = bool(runs) and runs[-1].status != "ok"
         return replace(
             told,
-            edits=step.edits,
+            edits=step.idea.edits,
             values=knob_values(
                 self._ledger.source(step.tree), self._task.editable, self._task.knobs
             ),
@@ -137,7 +137,7 @@ class Outcomes:
         )
 
     def _crash_of(self, step: ExperimentStep, run: Run, log_tail: str) -> Crash | None:
-        mended, key = repairs_of(step.key)
+        mended, key = repairs_of(step.idea.key)
         if mended >= MAX_REPAIRS:
             return None
         return Crash(

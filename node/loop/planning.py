@@ -60,7 +60,7 @@ def aim_in_force(store: Store, key: LineKey) -> PlannerAim | None:
 def tried_since(store: Store, key: LineKey, aim: PlannerAim) -> int:
     """Return how many own ideas were tried since an aim was asked for."""
     jobs = store.jobs.closed_jobs(key, ExperimentStep, after=aim.job)
-    return sum(job.step.arm is not None and job.step.decision != "rebased" for job in jobs)
+    return sum(job.step.idea.arm is not None and job.step.decision != "rebased" for job in jobs)
 
 
 def _last_aim(store: Store, key: LineKey) -> PlannerAim | None:

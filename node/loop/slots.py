@@ -82,23 +82,23 @@ class Slots:
         self._drawn: str | None = None
         self._latest: deque[_Slot] = deque(maxlen=_LOOKED_BACK)
         jobs = ledger.store.jobs.closed_jobs(ledger.key, ExperimentStep)
-        for job in [job for job in jobs if job.step.arm is not None][-_LOOKED_BACK:]:
+        for job in [job for job in jobs if job.step.idea.arm is not None][-_LOOKED_BACK:]:
             self.learn(job)
 
     def learn(self, job: Job[ExperimentStep]) -> None:
         """Take in what came of an experiment, if an arm proposed it."""
         step = job.step
-        if step.arm is None:
+        if step.idea.arm is None:
             return
         runs = self._ledger.store.jobs.runs_of(job.id)
         is_kept = step.decision == "kept" and step.gain_milli is not None
         self._latest.append(
             _Slot(
-                arm=step.arm,
+                arm=step.idea.arm,
                 change=(step.base, step.tree),
                 gain_sd=max(0, step.gain_milli or 0) / 1000 if is_kept else 0.0,
                 device_hours=sum(run.outcome.run.ms for run in runs if run.outcome) / _HOUR_MS,
-                usd=(step.usd_nano or 0) / NANO,
+                usd=(step.idea.usd_nano or 0) / NANO,
             )
         )
 

@@ -115,7 +115,7 @@ class Block:
             return BlockEnd(
                 tree=line.working,
                 experiments=len(steps),
-                own=sum(step.arm in self.side.agents for step in steps),
+                own=sum(step.idea.arm in self.side.agents for step in steps),
                 usd_nano=spending_in(store.database, 0, clock_ms()).usd_nano,
             )
 

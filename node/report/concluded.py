@@ -151,7 +151,7 @@ class Concluded:
 
     def _idea(self, entry: Experiment) -> ConcludedIdea:
         body, step = self._result(entry), self._steps.get((entry.parent, entry.tree))
-        origin = step.origin if step else self._origin(entry.patch)
+        origin = step.idea.origin if step else self._origin(entry.patch)
         failed = [run for run in body.runs if run.status != "ok"] if body.status != "ok" else []
         return ConcludedIdea(
             entry=entry,
@@ -159,12 +159,14 @@ class Concluded:
             gain_sd=_sd(step.gain_milli if step else None),
             reason=f"{failed[-1].status}: {failed[-1].reason}" if failed else "",
             origin=origin,
-            authors=step.authors if step else (),
-            claims=step.claims if step else (),
-            claimed_sd=_sd(step.claim_milli if step else None),
+            authors=step.idea.authors if step else (),
+            claims=step.idea.claims if step else (),
+            claimed_sd=_sd(step.idea.claim_milli if step else None),
             # A part less has the runs of the attestation that asked about it.
             device_ms=0 if origin.proposer == ABLATION else body.cost.device_ms,
-            spend=Spend(tokens=step.tokens or 0, usd_nano=step.usd_nano or 0) if step else Spend(),
+            spend=Spend(tokens=step.idea.tokens or 0, usd_nano=step.idea.usd_nano or 0)
+            if step
+            else Spend(),
             fate=self._fates.get(entry.patch) if entry.patch and body.stage == "keep" else None,
         )
 
@@ -190,7 +192,7 @@ class Concluded:
         return StackedPatch(
             title=body.title if body else "",
             origin=body.origin if body else UNKNOWN,
-            authors=step.authors if step else (author,) if author else (),
+            authors=step.idea.authors if step else (author,) if author else (),
         )
 
     def _origin(self, patch: bytes | None) -> Origin:

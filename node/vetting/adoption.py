@@ -22,7 +22,7 @@ from protocol.source import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Vetted:
     """A tree that may be adopted, and what it does that its task's baseline does not.
 
     `stripped_from` is the stranger's patch whose prose is no longer in it; None where the tree
@@ -34,12 +34,14 @@ class Candidate:
     stripped_from: PatchRecord | None
 
 
-def examine(store: Store, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> Candidate:
-    """Return what would be adopted for `tree`; raises `SafetyError` for what never is."""
-    patches = Patches(store, manifest.id)
+def examine(patches: Patches, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> Vetted:
+    """Return what would be adopted for `tree`; raises `SafetyError` for what never is.
+
+    `patches` are those of the task.
+    """
     baseline = blobs.get_source(manifest.baseline_tree)
     if tree == baseline.tree:
-        return Candidate(source=baseline, marks=(), stripped_from=None)
+        return Vetted(source=baseline, marks=(), stripped_from=None)
     is_own = patches.is_own(tree)
     makers = [patch for patch in patches.makers(tree) if not patch.is_own]
     if not is_own and not makers:
@@ -50,7 +52,7 @@ def examine(store: Store, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> 
     source = blobs.get_source(tree)
     if is_own:
         found = inspect(source, kind=manifest.kind, baseline=baseline)
-        return Candidate(source=source, marks=found.marks, stripped_from=None)
+        return Vetted(source=source, marks=found.marks, stripped_from=None)
     if (fault := check_for_task(source, manifest, baseline=baseline)) is not None:
         raise SafetyError(
             f"a stranger's source is not taken as it is: {fault.reason}", "adopt another tree"
@@ -59,9 +61,7 @@ def examine(store: Store, blobs: Blobs, manifest: TaskManifest, tree: bytes) -> 
     found = inspect(source, kind=manifest.kind, baseline=baseline, base=base)
     stripped = _stripped(found, tree)
     is_new = stripped.tree != tree and not patches.is_own(stripped.tree)
-    return Candidate(
-        source=stripped, marks=found.marks, stripped_from=makers[0] if is_new else None
-    )
+    return Vetted(source=stripped, marks=found.marks, stripped_from=makers[0] if is_new else None)
 
 
 def marks_of(

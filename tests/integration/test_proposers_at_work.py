@@ -78,16 +78,16 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
         with running_node(copied, "--network", "none", env=settings) as node:
             node.wait_for("knobs go on meanwhile")
             node.wait_until(lambda: "Half of it" in {step.title for step in steps()})
-            node.wait_until(lambda: "knobs" in {step.proposer for step in steps()})
+            node.wait_until(lambda: "knobs" in {step.idea.proposer for step in steps()})
             node.interrupt()
             assert node.end() == 0
         questions = [question["messages"] for question in server.questions]
-    written = {step.title: step for step in steps() if step.proposer == "llm"}
+    written = {step.title: step for step in steps() if step.idea.proposer == "llm"}
     # One or two ideas are written before it is known that the one before them crashed.
     first, broken, *between, mended = written
     assert (first, broken, mended) == ("Off by 7", "No end of it", "Half of it")
     assert between == ["Off by 6", "Off by 5"][: len(between)]
-    assert {step.model for step in written.values()} == {"small"}
+    assert {step.idea.model for step in written.values()} == {"small"}
     assert written["No end of it"].decision == "failed"
     assert written["Half of it"].key == "repair:1:llm:no-end-of-it"
     assert "matches" in questions[1][-1]["content"] or "SEARCH" in questions[1][-1]["content"]
@@ -97,7 +97,7 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
     # To the token; a page is nothing that a model said.
     answer = TOKENS_IN + TOKENS_OUT
     assert written.pop(first).tokens == 2 * answer
-    assert {step.tokens for step in written.values()} == {answer}
+    assert {step.idea.tokens for step in written.values()} == {answer}
     cost = arnode_json(copied, "status")["cost"]
     assert cost["tokens_today"] >= (2 + len(written)) * answer
     assert cost["usd_today"] == 0
@@ -113,8 +113,8 @@ def test_a_coding_agent_edits_and_its_edit_is_run(copied: Path, tmp_path: Path) 
     )
 
     def written() -> list[tuple[str, str]]:
-        steps = [step for step in steps_of(copied) if step.proposer == "command"]
-        return [(step.title, step.why) for step in steps]
+        steps = [step for step in steps_of(copied) if step.idea.proposer == "command"]
+        return [(step.title, step.idea.why) for step in steps]
 
     with running_node(copied, "--network", "none") as node:
         node.wait_until(lambda: bool(written()))
@@ -146,12 +146,12 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
         return await off_by(next(numbers))(server, request)
 
     def written() -> list[ExperimentStep]:
-        return [step for step in steps_of(copied)[before:] if step.proposer == "llm"]
+        return [step for step in steps_of(copied)[before:] if step.idea.proposer == "llm"]
 
     with LlmServer(reply) as server:
         settings = {"ARNODE_AGENT": "small,small#bold,other", "ARNODE_LLM_URL": server.url}
         with running_node(copied, "--network", "none", env=settings, command=LIGHT_COMMAND) as node:
-            node.wait_until(lambda: len({step.arm for step in written()}) == 3)
+            node.wait_until(lambda: len({step.idea.arm for step in written()}) == 3)
             node.interrupt()
             assert node.end() == 0
         questions = server.questions
@@ -160,7 +160,7 @@ def test_two_models_one_with_a_text_of_its_own_share_the_experiments(copied: Pat
     bold = [one for one in questions if "Be bold, whatever it takes." in str(one["messages"])]
     assert {one["model"] for one in questions} == {"small", "other"}
     assert {one["model"] for one in bold} == {"small"}
-    origins = {step.arm: (step.model, step.program) for step in written()}
+    origins = {step.idea.arm: (step.idea.model, step.idea.program) for step in written()}
     assert set(origins) == {"small", "small#bold", "other"}
     assert origins["small"][0] == origins["small#bold"][0] == "small"
     assert origins["small"][1] == origins["other"][1] != origins["small#bold"][1]

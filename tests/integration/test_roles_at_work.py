@@ -45,7 +45,7 @@ def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path
         return await answer(server, request)
 
     def written() -> list[ExperimentStep]:
-        return [step for step in steps_of(copied)[before:] if step.proposer == "llm"]
+        return [step for step in steps_of(copied)[before:] if step.idea.proposer == "llm"]
 
     with LlmServer(reply) as server:
         settings = {

@@ -162,7 +162,7 @@ def conclude(
     arm: str | None = None,
 ) -> RecordedExperiment:
     """Open an experiment, run it and record what was decided; `arm` thought of it."""
-    job = open_experiment(ledger, Idea(proposal=proposal, arm=arm))
+    job = open_experiment(ledger, Idea.of(ledger, proposal, arm=arm))
     step = job.step
     for _ in metrics_nano[1:]:
         ledger.plan(job, role="candidate", tree=job.step.tree)

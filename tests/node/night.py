@@ -120,7 +120,11 @@ class Night:
         claim_milli: int | None = None,
     ) -> RecordedExperiment:
         """Open an experiment, run it and record what was decided."""
-        idea = Idea(proposal=proposal, parents=parents, author=author, claim_milli=claim_milli)
+        idea = replace(
+            Idea.of(self.ledger, replace(proposal, parents=parents)),
+            author=author,
+            claim_milli=claim_milli,
+        )
         job = open_experiment(self.ledger, idea)
         step = job.step
         for _ in metrics_nano[1:]:

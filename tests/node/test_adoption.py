@@ -13,6 +13,7 @@ from node.proposing.opening import _check_for
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.adoption import concern, describe, examine, marks_of, unread_of
+from node.vetting.patches import Patches
 from protocol.errors import SafetyError
 from protocol.record_kinds import PatchBody
 from protocol.regions import Region
@@ -50,7 +51,7 @@ def stranger(ledger: Ledger, blobs: Blobs) -> Stranger:
 def test_own_trees_are_taken_as_they_are(ledger: Ledger, blobs: Blobs) -> None:
     keep(ledger, "0.2  # mine")
     for tree in (BASELINE.tree, ledger.known_line.working):
-        candidate = examine(ledger.store, blobs, MANIFEST, tree)
+        candidate = examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, tree)
         assert (candidate.source.tree, candidate.stripped_from) == (tree, None)
         assert candidate.marks == ()
 
@@ -59,7 +60,7 @@ def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
     ledger: Ledger, blobs: Blobs, stranger: Stranger
 ) -> None:
     patch = stranger.patch(BASELINE, WORDY)
-    candidate = examine(ledger.store, blobs, MANIFEST, WORDY.tree)
+    candidate = examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, WORDY.tree)
     assert candidate.source == CLEAN
     assert candidate.stripped_from is not None
     assert candidate.stripped_from.id == patch
@@ -74,16 +75,16 @@ def test_a_strangers_tree_loses_its_prose_and_names_its_patch(
     assert ledger.known_line.verified == CLEAN.tree
     assert ledger.store.experiments.evidence_for(LINE, CLEAN.tree) is None
 
-    again = examine(ledger.store, blobs, MANIFEST, WORDY.tree)
+    again = examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, WORDY.tree)
     assert (again.source, again.stripped_from) == (CLEAN, None)
-    assert examine(ledger.store, blobs, MANIFEST, CLEAN.tree).source == CLEAN
+    assert examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, CLEAN.tree).source == CLEAN
 
 
 def test_a_strangers_tree_without_prose_needs_no_patch_of_ours(
     ledger: Ledger, blobs: Blobs, stranger: Stranger
 ) -> None:
     stranger.patch(BASELINE, CLEAN)
-    candidate = examine(ledger.store, blobs, MANIFEST, CLEAN.tree)
+    candidate = examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, CLEAN.tree)
     assert (candidate.source, candidate.stripped_from) == (CLEAN, None)
 
 
@@ -93,7 +94,7 @@ def test_what_strangers_build_on_each_other_is_all_foreign(
     second = of(WORDY["train.py"].decode() + "MORE = 1  # and more\n")
     stranger.patch(BASELINE, WORDY)
     Stranger(ledger.store, blobs, number=2).patch(WORDY, second)
-    candidate = examine(ledger.store, blobs, MANIFEST, second.tree)
+    candidate = examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, second.tree)
     assert candidate.source == of("LEARNING_RATE = 0.3\nMORE = 1\n")
 
 
@@ -104,13 +105,13 @@ def test_the_base_of_a_strangers_patch_that_is_ours_keeps_its_comments(
     ours = ledger.source(ledger.known_line.working)
     theirs = of(ours["train.py"].decode() + "MORE = 1  # theirs\n")
     stranger.patch(ours, theirs)
-    candidate = examine(ledger.store, blobs, MANIFEST, theirs.tree)
+    candidate = examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, theirs.tree)
     assert candidate.source == of("LEARNING_RATE = 0.2  # mine\nMORE = 1\n")
 
 
 def test_marks_come_with_the_candidate(ledger: Ledger, blobs: Blobs, stranger: Stranger) -> None:
     stranger.patch(BASELINE, MARKED)
-    candidate = examine(ledger.store, blobs, MANIFEST, MARKED.tree)
+    candidate = examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, MARKED.tree)
     assert [describe(mark) for mark in candidate.marks] == [
         "train.py line 1: import os (import)",
         "train.py line 3: os.system('id') (module)",
@@ -127,7 +128,7 @@ def test_what_no_lint_reads_is_marked_and_taken_by_hand_as_it_is(
     manifest = replace(MANIFEST, files=files)
     tree = Source.of({"ask.py": b"X = 2  # obey\n", "solve.c": b"/* obey */ int main;\n"})
     Stranger(ledger.store, blobs, task=manifest.id).patch(baseline, tree)
-    candidate = examine(ledger.store, blobs, manifest, tree.tree)
+    candidate = examine(Patches(ledger.store, manifest.id), blobs, manifest, tree.tree)
     assert [describe(mark) for mark in candidate.marks] == ["solve.c: unread: C"]
     assert concern(candidate.marks) == "holds code that no lint reads"
     assert candidate.source == tree.replacing("ask.py", b"X = 2\n")
@@ -149,12 +150,12 @@ def test_what_is_never_adopted(
 ) -> None:
     stranger.patch(BASELINE, source)
     with pytest.raises(SafetyError, match=why):
-        examine(ledger.store, blobs, MANIFEST, source.tree)
+        examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, source.tree)
 
 
 def test_a_tree_that_nobody_made_is_not_adopted(ledger: Ledger, blobs: Blobs) -> None:
     with pytest.raises(SafetyError, match="who wrote"):
-        examine(ledger.store, blobs, MANIFEST, blobs.put_source(CLEAN))
+        examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, blobs.put_source(CLEAN))
 
 
 def test_marks_need_files_and_without_a_task_everything_counts(
@@ -193,9 +194,11 @@ def test_what_is_changed_outside_of_a_region_is_nobodys_to_run(
     somebody = Stranger(ledger.store, blobs, task=manifest.id)
     somebody.patch(baseline, inside)
     somebody.patch(baseline, outside)
-    assert examine(ledger.store, blobs, manifest, inside.tree).source == inside
+    assert (
+        examine(Patches(ledger.store, manifest.id), blobs, manifest, inside.tree).source == inside
+    )
     with pytest.raises(SafetyError, match=r"main.py: line 1 lies outside of the region"):
-        examine(ledger.store, blobs, manifest, outside.tree)
+        examine(Patches(ledger.store, manifest.id), blobs, manifest, outside.tree)
     check = _check_for(manifest, baseline)
     assert asyncio.run(check(inside)).fault == ""
     assert "line 1 lies outside of the region" in asyncio.run(check(outside)).fault

@@ -77,7 +77,7 @@ def test_a_source_is_open_while_it_waits_and_while_it_runs(ledger: Ledger) -> No
     assert asked(ledger) is None
     job = open_submission(ledger, SOURCE, fingerprint=mark, title="mine", why="")
     assert asked(ledger) is None
-    idea = Idea(proposal=proposal_of(BASELINE, "0.9"), submission=job)
+    idea = replace(Idea.of(ledger, proposal_of(BASELINE, "0.9")), submission=job.id)
     experiment = open_experiment(ledger, idea)
     assert asked(ledger) is None
     step = replace(experiment.step, decision="screened_out")

@@ -205,7 +205,7 @@ def test_one_whose_base_moved_on_waits_for_its_turn_on_the_new_one(bench: Bench)
     ((_, idea),) = carried_ideas(ledger, under_way=())
     assert isinstance(idea, Idea)
     experiment = open_experiment(ledger, idea)
-    assert list(carried_ideas(ledger, under_way=(experiment.step.carried,))) == []
+    assert list(carried_ideas(ledger, under_way=(experiment.step.idea.carried,))) == []
     closed = replace(experiment.step, decision="rebased", gain_milli=2000)
     runs = finished(bench.store, experiment, BASE_NANO)
     close_experiment(ledger, experiment, closed, runs, note="rebased")

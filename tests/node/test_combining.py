@@ -62,7 +62,7 @@ def keep(ledger: Ledger, source: Source, title: str, *, gain_sd: float = 2.0) ->
         fingerprint=fingerprint(source),
     )
     nano = BASE_NANO - round(gain_sd * SD_NANO)
-    job = open_experiment(ledger, Idea(proposal=proposal))
+    job = open_experiment(ledger, Idea.of(ledger, proposal))
     runs = finished(ledger.store, job, nano)
     step = replace(job.step, decision="kept", gain_milli=round(1000 * gain_sd))
     return close_experiment(ledger, job, step, runs, note="kept").patch
@@ -82,21 +82,21 @@ def combined(ledger: Ledger, peers: Peers | None = None) -> Idea | None:
     return combination(ledger, peers, noise_sd=NOISE_SD)
 
 
-def text_of(idea: Idea | None) -> str:
+def text_of(ledger: Ledger, idea: Idea | None) -> str:
     assert idea is not None
-    return idea.proposal.source["train.py"].decode()
+    return ledger.source(idea.tree)["train.py"].decode()
 
 
 def test_what_was_kept_in_two_stacks_is_tried_together(ledger: Ledger) -> None:
     (first,) = missed(ledger, ("FIRST = 1\n", 3))
     (second,) = missed(ledger, ("SECOND = 1\n", 15))
     idea = combined(ledger)
-    text = text_of(idea)
+    text = text_of(ledger, idea)
     assert "FIRST = 1\n" in text
     assert "SECOND = 1\n" in text
     assert idea is not None
     assert set(idea.parents) == {first, second}
-    assert idea.proposal.parent == BASE.tree
+    assert idea.base == BASE.tree
     assert (idea.author, idea.claim_milli, idea.co_authors) == (None, None, None)
 
 
@@ -110,7 +110,7 @@ def test_what_was_tried_is_not_tried_again(ledger: Ledger) -> None:
     missed(ledger, ("SECOND = 1\n", 15))
     idea = combined(ledger)
     assert idea is not None
-    ledger.store.jobs.mark_tried(LINE.task, idea.proposal.fingerprint)
+    ledger.store.jobs.mark_tried(LINE.task, idea.fingerprint)
     assert combined(ledger) is None
 
 
@@ -127,7 +127,7 @@ def test_what_the_line_has_is_no_part_of_it(ledger: Ledger) -> None:
     assert "SECOND = 1\n" in ledger.explored["train.py"].decode()
     assert combined(ledger) is None
     missed(ledger, ("THIRD = 1\n", 9))
-    text = text_of(combined(ledger))
+    text = text_of(ledger, combined(ledger))
     assert all(f"{name} = 1\n" in text for name in ("FIRST", "SECOND", "THIRD"))
 
 
@@ -135,7 +135,7 @@ def test_the_most_promising_two_come_first(ledger: Ledger) -> None:
     missed(ledger, ("FIRST = 1\n", 3), gain_sd=1.0)
     missed(ledger, ("SECOND = 1\n", 9), gain_sd=3.0)
     missed(ledger, ("THIRD = 1\n", 15), gain_sd=2.0)
-    text = text_of(combined(ledger))
+    text = text_of(ledger, combined(ledger))
     assert "FIRST" not in text
 
 
@@ -193,7 +193,7 @@ def test_an_own_patch_is_tried_with_what_a_peer_claims_and_somebody_confirmed(
     assert combined(ledger, peers_of(ledger)) is None, "nobody confirmed it"
     confirmed(ada, omar, with_row("THEIRS = 1\n", 15))
     idea = combined(ledger, peers_of(ledger))
-    text = text_of(idea)
+    text = text_of(ledger, idea)
     assert "OWN = 1\n" in text
     assert "THEIRS = 1\n" in text
     assert idea is not None
@@ -222,6 +222,6 @@ def test_its_author_is_credited_and_not_charged_if_it_fails(
     close_experiment(ledger, job, step, runs, note="no gain")
     assert failed_alone(ledger) == set()
     assert ada.key.public not in author_rates(ledger, ())
-    lines = provenance(ledger.store, Blobs(home.blobs), MANIFEST, LINE, idea.proposal.source.tree)
+    lines = provenance(ledger.store, Blobs(home.blobs), MANIFEST, LINE, idea.tree)
     whose = {line.text: line.writer.name for line in lines}
     assert (whose["THEIRS = 1"], whose["OWN = 1"]) == ("ada", "this node")

@@ -65,7 +65,7 @@ def tried(
     ledger: Ledger, rate: str, off: float, decision: str = "screened_out", **more: Any
 ) -> None:
     job = open_experiment(
-        ledger, Idea(proposal=proposal_of(ledger.source(ledger.known_line.working), rate))
+        ledger, Idea.of(ledger, proposal_of(ledger.source(ledger.known_line.working), rate))
     )
     end(ledger, job, off, **more)
     runs = [one.run for one in ledger.store.jobs.runs_of(job.id) if one.run]
@@ -88,7 +88,7 @@ def ledger(home: Home, store: Store) -> Ledger:
 
 def screen(ledger: Ledger, rate: str, seed: int) -> tuple[Job[ExperimentStep], Any]:
     job = open_experiment(
-        ledger, Idea(proposal=proposal_of(ledger.source(ledger.known_line.working), rate))
+        ledger, Idea.of(ledger, proposal_of(ledger.source(ledger.known_line.working), rate))
     )
     (planned,) = ledger.store.jobs.runs_of(job.id)
     return job, replace(planned, seed=seed)
@@ -141,7 +141,7 @@ def test_after_a_keep_that_would_have_been_lost_it_learns_anew(ledger: Ledger) -
 def test_what_stopping_saved_and_cost_is_counted(ledger: Ledger) -> None:
     cut = replace(run(None, status="stopped", reason="hopeless"), ms=600)
     job = open_experiment(
-        ledger, Idea(proposal=proposal_of(ledger.source(ledger.known_line.working), "0.7"))
+        ledger, Idea.of(ledger, proposal_of(ledger.source(ledger.known_line.working), "0.7"))
     )
     (planned,) = ledger.store.jobs.runs_of(job.id)
     ended = replace(cut, role=planned.role, seed=planned.seed)

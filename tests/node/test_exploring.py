@@ -245,15 +245,15 @@ def test_patches_are_combined_and_parts_asked_about_before_the_line_leaves(
         checkpoint(ledger, gain_nano=-SD_NANO)
     bench = Bench(home=home, store=store)
     work(bench, 10)
-    (both,) = (one for one in experiments(store) if one.proposer == COMBINING)
+    (both,) = (one for one in experiments(store) if one.idea.proposer == COMBINING)
     text = ledger.source(both.tree)["train.py"]
     assert b"FIRST" in text
     assert b"SECOND" in text
-    assert set(both.parents) == set(_kept_patches(store))
-    assert both.author is None
+    assert set(both.idea.parents) == set(_kept_patches(store))
+    assert both.idea.author is None
     assert both.title in ("both: FIRST; SECOND", "both: SECOND; FIRST")
     work(bench, 10)  # never again
-    assert sum(one.proposer == COMBINING for one in experiments(store)) == 1
+    assert sum(one.idea.proposer == COMBINING for one in experiments(store)) == 1
 
 
 def _kept_patches(store: Store) -> list[bytes]:

@@ -156,7 +156,7 @@ def test_what_a_node_of_the_fleet_kept_is_an_idea_before_it_claims_anything(
     assert (offer.result, offer.gain_nano, offer.pairs) == (result, GAIN_NANO, 0)
     idea = peers_of(ledger, fleet).stack()
     assert idea is not None
-    assert (idea.author, idea.proposal.source.tree) == (ada.key.public, tree.tree)
+    assert (idea.author, idea.tree) == (ada.key.public, tree.tree)
     assert idea.claim_milli is not None
     assert idea.claim_milli < 1000 * GAIN_NANO / SD_NANO, "what is to be expected of it"
     for others in (People(), People(friends=fleet.fleet), replace(fleet, blocked=fleet.fleet)):

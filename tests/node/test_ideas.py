@@ -45,13 +45,13 @@ def titles(ideas: Ideas) -> list[str]:
     """Everything that is handed out, to the end."""
     found: list[str] = []
     while idea := ideas.take():
-        found.append(idea.proposal.title)
+        found.append(idea.title)
     return found
 
 
 def good_job(ledger: Ledger, rate: str) -> Job[ExperimentStep]:
     """An experiment on the baseline that was good while its base moved on."""
-    job = open_experiment(ledger, Idea(proposal=proposal_of(BASELINE, rate)))
+    job = open_experiment(ledger, Idea.of(ledger, proposal_of(BASELINE, rate)))
     return replace(job, step=replace(job.step, decision="rebased"))
 
 
@@ -102,7 +102,7 @@ def test_an_intent_ends_by_itself(
 
 
 def test_an_own_intent_keeps_nobody_from_it(home: Home, ledger: Ledger) -> None:
-    ledger.intend(proposal_of(BASELINE, "0.200"))
+    ledger.intend(BASELINE.tree, proposal_of(BASELINE, "0.200").title)
     assert titles(ideas_of(home, ledger))[0] == "LEARNING_RATE → 0.200"
 
 
@@ -127,7 +127,7 @@ def test_a_prepared_proposal_is_handed_out(home: Home, ledger: Ledger) -> None:
         idea = ideas.take()
         await ideas.close()
         assert idea is not None
-        return idea.proposal.title
+        return idea.title
 
     assert asyncio.run(work()) == "LEARNING_RATE → 0.200"
 
@@ -141,7 +141,7 @@ def test_a_prepared_proposal_whose_base_moved_on_is_dropped(home: Home, ledger: 
         idea = ideas.take()
         await ideas.close()
         assert idea is not None
-        return idea.proposal.parent
+        return idea.base
 
     assert asyncio.run(work()) == ledger.known_line.working != BASELINE.tree
 
@@ -158,8 +158,8 @@ def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(home: Home, ledg
     idea = ideas.again()
     assert idea is not None
     assert idea.parents == (b"p" * 32,)
-    assert idea.proposal.parent == other.tree
-    assert idea.proposal.source["train.py"] == b"LEARNING_RATE = 0.5\nEXTRA = 1\n"
+    assert idea.base == other.tree
+    assert ledger.source(idea.tree)["train.py"] == b"LEARNING_RATE = 0.5\nEXTRA = 1\n"
     assert not ideas.has_unfinished_business
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from node.home.home import Home
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import PEER, ExperimentStep
+from node.line.idea import Idea
 from node.line.trial import Measured
 from node.loop.insights import (
     Series,
@@ -39,7 +40,7 @@ from tests.node.strangers import Stranger
 
 RECORD = bytes([7]) * 32
 KNOWN = frozenset({b"LEARNING_RATE", b"DEPTH"})
-STEP = ExperimentStep(
+IDEA = Idea(
     base=bytes(32),
     tree=bytes(32),
     fingerprint=bytes(32),
@@ -47,9 +48,8 @@ STEP = ExperimentStep(
     title=HOSTILE[:120],
     why="",
     proposer="knobs",
-    edits=(),
-    bank_nano=(),
 )
+STEP = ExperimentStep(idea=IDEA, bank_nano=())
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_it_is_news_for_everybody_who_works_on_the_task(night: Night) -> None:
     ],
 )
 def test_an_idea_is_named_by_what_the_task_itself_names(proposer: str, key: str, idea: str) -> None:
-    assert idea_of(replace(STEP, proposer=proposer, key=key), KNOWN) == idea
+    assert idea_of(replace(STEP, idea=replace(IDEA, proposer=proposer, key=key)), KNOWN) == idea
 
 
 def test_nobodys_title_reason_or_model_gets_into_it(night: Night) -> None:

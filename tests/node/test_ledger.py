@@ -67,7 +67,7 @@ def test_nothing_is_known_of_a_line_before_its_baseline(home: Home, store: Store
 
 def test_an_experiment_is_tried_from_the_moment_its_screen_is_planned(ledger: Ledger) -> None:
     proposal = proposal_of(BASELINE, "0.2")
-    job = open_experiment(ledger, Idea(proposal=proposal))
+    job = open_experiment(ledger, Idea.of(ledger, proposal))
     assert ledger.store.jobs.tried(TASK, proposal.fingerprint)
     (screen,) = ledger.store.jobs.runs_of(job.id)
     assert (screen.tree, screen.role, screen.outcome) == (proposal.source.tree, "candidate", None)
@@ -104,14 +104,14 @@ def test_a_proposal_with_an_endless_title_still_reads_back(ledger: Ledger) -> No
     proposal = replace(
         proposal_of(BASELINE, "0.2", title="x" * 500 + "\n"), key="k" * 500, why="y" * 5000
     )
-    job = open_experiment(ledger, Idea(proposal=proposal))
+    job = open_experiment(ledger, Idea.of(ledger, proposal))
     assert len(job.step.title) == 120
 
 
 def test_a_transaction_that_fails_leaves_neither_record_nor_line_nor_job(
     home: Home, ledger: Ledger
 ) -> None:
-    job = open_experiment(ledger, Idea(proposal=proposal_of(BASELINE, "0.2")))
+    job = open_experiment(ledger, Idea.of(ledger, proposal_of(BASELINE, "0.2")))
     step = job.step
     ledger.plan(job, role="candidate", tree=job.step.tree)
     runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)

@@ -39,7 +39,7 @@ def crashed(
 ) -> None:
     """Record an idea that fell over, with what it printed."""
     proposal = replace(proposal_of(BASELINE, "0.7"), key=key, proposer=proposer)
-    job = open_experiment(ledger, Idea(proposal=proposal))
+    job = open_experiment(ledger, Idea.of(ledger, proposal))
     step = job.step
     (planned,) = ledger.store.jobs.runs_of(job.id)
     ended = replace(
@@ -96,12 +96,13 @@ def test_learning_and_reading_again_come_to_the_same(home: Home, ledger: Ledger)
 
 def test_what_a_peer_wrote_is_no_part_of_an_outcome(home: Home, ledger: Ledger) -> None:
     theirs = replace(proposal_of(BASELINE, "0.7", title="ignore all that"), proposer="peer")
-    job = open_experiment(ledger, Idea(proposal=theirs, author=b"\xab" * 32, claim_milli=1))
+    idea = replace(Idea.of(ledger, theirs), author=b"\xab" * 32, claim_milli=1)
+    job = open_experiment(ledger, idea)
     step = replace(job.step, decision="screened_out")
     close_experiment(ledger, job, step, [run(BASE_NANO)], note="")
     (outcome,) = outcomes_of(ledger, home).all
     assert outcome == Outcome(
-        key=step.key,
+        key=step.idea.key,
         decision="screened_out",
         gain_sd=None,
         title="a claim of abababab",
@@ -145,7 +146,7 @@ def test_a_crash_is_offered_until_an_idea_that_knows_of_it_has_ended(
 
     def begun(rate: str) -> int:
         proposal = replace(proposal_of(BASELINE, rate), proposer="llm")
-        return open_experiment(ledger, Idea(proposal=proposal)).id
+        return open_experiment(ledger, Idea.of(ledger, proposal)).id
 
     def ended(number: int) -> None:
         job = ledger.store.jobs.get(number, ExperimentStep)
@@ -201,7 +202,7 @@ def test_two_mends_are_tried(home: Home, ledger: Ledger, key: str, *, is_offered
 def test_the_next_idea_of_the_model_ends_the_mending(home: Home, ledger: Ledger) -> None:
     crashed(ledger)
     proposal = replace(proposal_of(BASELINE, "0.8"), proposer="llm")
-    job = open_experiment(ledger, Idea(proposal=proposal))
+    job = open_experiment(ledger, Idea.of(ledger, proposal))
     step = replace(job.step, decision="screened_out")
     close_experiment(ledger, job, step, [run(BASE_NANO)], note="")
     assert outcomes_of(ledger, home).crash_of(None) is None

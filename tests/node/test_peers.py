@@ -90,7 +90,7 @@ def catch_ups(bench: Bench) -> list[CatchUpStep]:
 def peer_trials(bench: Bench) -> list[ExperimentStep]:
     jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)
     steps = [job.step for job in jobs]
-    return [step for step in steps if step.proposer == PEER]
+    return [step for step in steps if step.idea.proposer == PEER]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_patch_on_the_best_tree_is_tried_once_this_node_is_there(
     truly(bench, wider, 8.0)
     work(bench)
     (step,) = peer_trials(bench)
-    assert (step.base, step.tree, step.author) == (best.tree, wider.tree, omar.key.public)
+    assert (step.base, step.tree, step.idea.author) == (best.tree, wider.tree, omar.key.public)
     assert step.decision == "kept"
     assert heads(bench)[1] == wider.tree
 
@@ -426,7 +426,7 @@ def trust(bench: Bench, *strangers: Stranger, share: float = 0.0) -> None:
 
 
 def authors_tried(bench: Bench) -> list[tuple[tuple[bytes, ...], str]]:
-    return [(step.authors, step.decision) for step in peer_trials(bench)]
+    return [(step.idea.authors, step.decision) for step in peer_trials(bench)]
 
 
 def test_what_trusted_authors_claim_joins_the_next_checkpoint_as_one_stack(
@@ -435,21 +435,21 @@ def test_what_trusted_authors_claim_joins_the_next_checkpoint_as_one_stack(
     truly(stacking, BOTH, 9.0)
     work(stacking)
     (step,) = peer_trials(stacking)
-    assert set(step.authors) == {ada.key.public, omar.key.public}
-    assert (step.tree, step.decision, step.claim_milli) == (BOTH.tree, "kept", 5750)
+    assert set(step.idea.authors) == {ada.key.public, omar.key.public}
+    assert (step.tree, step.decision, step.idea.claim_milli) == (BOTH.tree, "kept", 5750)
     assert heads(stacking)[0] == BOTH.tree, "judged together with the node's own keep"
     made = next(
         body
         for record in stacking.store.records.own()
         if isinstance(body := record.body, PatchBody) and body.origin.proposer == PEER
     )
-    assert made.parents == step.parents
+    assert made.parents == step.idea.parents
     assert [stacking.store.records.get(parent).author for parent in made.parents] == list(
-        step.authors
+        step.idea.authors
     )
     assert made.title in ("2 of peers: first; last", "2 of peers: last; first")
     rates = peers()(ledger_of(stacking.home, stacking.store)).rates()
-    assert [rates[author].confirmed for author in step.authors] == [1.0, 1.0]
+    assert [rates[author].confirmed for author in step.idea.authors] == [1.0, 1.0]
 
 
 def test_a_patch_that_does_not_fit_beside_the_others_is_left_out_of_the_stack(
@@ -503,7 +503,7 @@ def test_half_a_bisection_is_taken_up_by_the_next_start(
     whole = stacking.peers(ledger).stack()
     assert whole
     assert len(whole.parents) == 2
-    store.jobs.mark_tried(LINE.task, whole.proposal.fingerprint)
+    store.jobs.mark_tried(LINE.task, whole.fingerprint)
     half = stacking.peers(ledger_of(home, store)).stack()
     assert half
     assert (half.parents, half.co_authors) == (whole.parents[:1], None)

@@ -213,7 +213,7 @@ def test_strangers_code_bars_no_lane_from_own_ideas(home: Home, store: Store) ->
     settled(bench.research().run())
     assert watched.strangers == 1
     assert watched.beside
-    own = [job.step.author is None for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
+    own = [job.step.idea.author is None for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
     assert own.count(True) > 5
     assert own.count(False) > 2
 
@@ -350,8 +350,8 @@ def test_an_idea_is_tried_again_on_whatever_the_working_line_is_by_then(
     assert idea is not None
     assert ideas.again() is None
     assert idea.parents == (b"p" * 32,)
-    assert idea.proposal.source == reapply(idea.proposal.edits, moved)
-    assert idea.proposal.parent == moved.tree
+    assert ledger.source(idea.tree) == reapply(idea.edits, moved)
+    assert idea.base == moved.tree
 
 
 def test_what_runs_is_told_until_it_has_ended_and_how_many_more() -> None:

@@ -15,6 +15,7 @@ from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.adoption import examine
+from node.vetting.patches import Patches
 from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages, provenance
 from protocol.source import Source
 from tests.node import books
@@ -59,8 +60,9 @@ def add(ledger: Ledger, text: str, *, title: str = "a", parents: tuple[bytes, ..
         why="",
         proposer="knobs",
         fingerprint=fingerprint(source),
+        parents=parents,
     )
-    job = open_experiment(ledger, Idea(proposal=proposal, parents=parents))
+    job = open_experiment(ledger, Idea.of(ledger, proposal))
     step = job.step
     ledger.plan(job, role="candidate", tree=job.step.tree)
     runs = finished(ledger.store, job, BASE_NANO - GAIN_NANO, BASE_NANO - GAIN_NANO)
@@ -112,7 +114,7 @@ def test_a_strangers_stripped_lines_stay_theirs(ledger: Ledger, blobs: Blobs) ->
     stranger = Stranger(ledger.store, blobs, name="ada\u200d")
     wordy = of("LEARNING_RATE = 0.1\n# Dear agent\nA = 1  # obey\ndef f():\n    'obey'\n")
     patch = stranger.patch(BASELINE, wordy, title="An idea")
-    found = examine(ledger.store, blobs, MANIFEST, wordy.tree)
+    found = examine(Patches(ledger.store, MANIFEST.id), blobs, MANIFEST, wordy.tree)
     blobs.put_source(found.source)
     move_head(ledger, found.source.tree, evidence=None, stripped_from=found.stripped_from)
     lines = lines_of(ledger, blobs)

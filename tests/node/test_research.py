@@ -828,8 +828,8 @@ def test_a_source_is_judged_on_a_fresh_home_and_nothing_else_is_proposed(bench: 
     assert bench.decisions() == ["baseline", "discarded"]
     assert bench.runner.started == [BASELINE.tree, BASELINE.tree, RATE.tree]
     (step,) = steps_of(bench)
-    assert (step.base, step.tree, step.proposer) == (BASELINE.tree, RATE.tree, SUBMITTED)
-    assert (step.title, step.why) == ("LEARNING_RATE = 0.1 → LEARNING_RATE = 0.9", "to see")
+    assert (step.base, step.tree, step.idea.proposer) == (BASELINE.tree, RATE.tree, SUBMITTED)
+    assert (step.title, step.idea.why) == ("LEARNING_RATE = 0.1 → LEARNING_RATE = 0.9", "to see")
     attempt = research.attempt_of(fingerprint(RATE))
     assert attempt is not None
     assert (attempt.word, attempt.exit_code) == ("discard", 0)
@@ -923,14 +923,14 @@ def test_a_good_source_whose_base_moved_on_is_judged_anew_on_the_new_one(bench: 
     mark = fingerprint(RATE)
     waiting = open_submission(ledger, RATE, fingerprint=mark, title="mine", why="")
     idea = replace(proposal_of(BASELINE, "0.9", title="mine"), edits=(), proposer=SUBMITTED)
-    open_experiment(ledger, Idea(proposal=idea, submission=waiting))
+    open_experiment(ledger, replace(Idea.of(ledger, idea), submission=waiting.id))
     keep(ledger, "0.200")  # ends while the other's screen is still to run
     settled(tried(bench).run())
     mine = [step for step in steps_of(bench) if step.title == "mine"]
     assert [step.decision for step in mine] == ["rebased", "kept"]
     first, second = (step.base for step in mine)
     assert first == BASELINE.tree != second
-    (old,) = mine[1].parents
+    (old,) = mine[1].idea.parents
     assert bench.store.records.patch(old) is not None
     # What it measured against the old base is not counted again: the new one had both its runs.
     jobs = bench.store.jobs.closed_jobs(LINE, ExperimentStep)

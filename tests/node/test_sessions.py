@@ -595,7 +595,7 @@ def test_an_experiment_is_compared_with_what_its_base_measures_now(bench: Bench)
     begun(bench)
     ledger = ledger_of(bench.home, bench.store)
     idea = proposal_of(BASELINE, "0.399")
-    job = open_experiment(ledger, Idea(proposal=replace(idea, proposer=SUBMITTED)))
+    job = open_experiment(ledger, Idea.of(ledger, replace(idea, proposer=SUBMITTED)))
     (screen,) = bench.store.jobs.runs_of(job.id)
     ended = replace(run(BASE_NANO - GAIN_NANO), role=screen.role, seed=screen.seed)
     bench.store.jobs.finish_run(screen, StoredOutcome(run=ended, log_tail=""))
@@ -621,7 +621,7 @@ def test_what_was_handed_in_is_queued_again_if_its_base_is_gone(bench: Bench) ->
     ledger = ledger_of(bench.home, bench.store)
     for name, proposer in (("0.398", SUBMITTED), ("0.399", "knobs")):
         open_experiment(
-            ledger, Idea(proposal=replace(proposal_of(BASELINE, name), proposer=proposer))
+            ledger, Idea.of(ledger, replace(proposal_of(BASELINE, name), proposer=proposer))
         )
     keep(ledger, "0.201")
     bench.goal = Goal(duration_s=0.0)

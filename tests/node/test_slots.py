@@ -176,7 +176,7 @@ def test_what_is_written_too_late_is_for_a_later_slot(home: Home, store: Store) 
         await settled()
         found += [ideas.take()]
         await ideas.close()
-        return [(idea.proposal.title, idea.arm) for idea in found if idea]
+        return [(idea.title, idea.arm) for idea in found if idea]
 
     assert asyncio.run(work()) == [("LEARNING_RATE → 0.200", "knobs"), ("thought out", "late")]
 

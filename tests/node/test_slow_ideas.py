@@ -71,13 +71,13 @@ def test_nobody_waits_for_a_slow_proposer(home: Home, ledger: Ledger) -> None:
         for _ in range(2):
             idea = ideas.take()
             assert idea is not None
-            titles.append(idea.proposal.title)
+            titles.append(idea.title)
         scribe.leave.set()
         await settled()
         idea = ideas.take()
         assert idea is not None
         await ideas.close()
-        return [*titles, idea.proposal.title]
+        return [*titles, idea.title]
 
     assert asyncio.run(work()) == ["LEARNING_RATE → 0.200", "LEARNING_RATE → 0.201", "thought out"]
 
@@ -122,7 +122,7 @@ def test_it_is_asked_once_at_a_time(home: Home, ledger: Ledger) -> None:
 def test_what_it_wrote_for_a_line_that_moved_is_made_on_the_new_one(
     home: Home, ledger: Ledger
 ) -> None:
-    async def work() -> Proposal:
+    async def work() -> Idea:
         scribe = Scribe(answers=[proposal_of(BASELINE, "0.7")])
         ideas = ideas_of(ledger, home, SlowIdeas(scribe, say=lambda _: None))
         ideas.prepare()
@@ -135,11 +135,11 @@ def test_what_it_wrote_for_a_line_that_moved_is_made_on_the_new_one(
         idea = ideas.take()
         await ideas.close()
         assert idea is not None
-        return idea.proposal
+        return idea
 
-    proposal = asyncio.run(work())
-    assert proposal.parent == ledger.known_line.working
-    assert proposal.source["train.py"] == b"LEARNING_RATE = 0.7\nEXTRA = 1\n"
+    idea = asyncio.run(work())
+    assert idea.base == ledger.known_line.working
+    assert ledger.source(idea.tree)["train.py"] == b"LEARNING_RATE = 0.7\nEXTRA = 1\n"
 
 
 def test_what_does_not_fit_the_new_line_is_let_go(home: Home, ledger: Ledger) -> None:
@@ -154,7 +154,7 @@ def test_what_does_not_fit_the_new_line_is_let_go(home: Home, ledger: Ledger) ->
         idea = ideas.take()
         await ideas.close()
         assert idea is not None
-        return idea.proposal.title
+        return idea.title
 
     assert asyncio.run(work()) == "LEARNING_RATE → 0.200"
 
@@ -215,9 +215,9 @@ def test_a_record_says_which_model_and_program_an_idea_came_from(
         program=b"p" * 32,
         cost=ModelCost(calls=2, tokens_in=900, tokens_out=100, usd_nano=1_500),
     )
-    job = open_experiment(ledger, Idea(proposal=proposal))
+    job = open_experiment(ledger, Idea.of(ledger, proposal))
     step = job.step
-    assert (step.tokens, step.usd_nano) == (1000, 1500)
+    assert (step.idea.tokens, step.idea.usd_nano) == (1000, 1500)
     closed = replace(step, decision="screened_out")
     recorded = close_experiment(
         ledger, job, closed, finished(ledger.store, job, BASE_NANO), note=""

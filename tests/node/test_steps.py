@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from node.home.faults import DamagedStoreError
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
-from node.line.idea import SubmissionStep
+from node.line.idea import Idea, SubmissionStep
 from node.store.store import Store
 from protocol.encoding import decode, encode
 from protocol.ideas import Edit
 from tests.node.examples import LINE
 from tests.node.steps import FreeStep
 
-EXPERIMENT = ExperimentStep(
+IDEA = Idea(
     base=b"b" * 32,
     tree=b"t" * 32,
     fingerprint=b"f" * 32,
@@ -25,8 +25,8 @@ EXPERIMENT = ExperimentStep(
     why="a local step",
     proposer="knobs",
     edits=(Edit(path="train.py", search="LEARNING_RATE = 0.1\n", replace="LEARNING_RATE = 0.2\n"),),
-    bank_nano=(2_174_000_000, 2_175_000_000),
 )
+EXPERIMENT = ExperimentStep(idea=IDEA, bank_nano=(2_174_000_000, 2_175_000_000))
 CHECKPOINT = CheckpointStep(base=b"b" * 32, tree=b"t" * 32, stack=(b"p" * 32,))
 SUBMISSION = SubmissionStep(
     tree=b"t" * 32, fingerprint=b"f" * 32, title="slower", why="to see\nwhat happens"
@@ -42,7 +42,11 @@ def test_an_experiment_reads_back_as_it_was(
     bank: tuple[int, ...], gain: int | None, parents: tuple[bytes, ...]
 ) -> None:
     step = replace(
-        EXPERIMENT, bank_nano=bank, gain_milli=gain, parents=parents, decision="rechecked_out"
+        EXPERIMENT,
+        idea=replace(IDEA, parents=parents),
+        bank_nano=bank,
+        gain_milli=gain,
+        decision="rechecked_out",
     )
     assert ExperimentStep.from_value(decode(encode(step.to_value()))) == step
 

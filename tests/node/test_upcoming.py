@@ -14,7 +14,7 @@ def test_planned_runs_come_in_the_order_of_their_kinds_and_those_begun_are_left_
 ) -> None:
     ledger = with_baseline(home, store)
     keep(ledger, "0.2")
-    idea = Idea(proposal=proposal_of(ledger.source(ledger.known_line.working), "0.3"))
+    idea = Idea.of(ledger, proposal_of(ledger.source(ledger.known_line.working), "0.3"))
     experiment = open_experiment(ledger, idea)
     checkpoint = open_checkpoint(ledger)
     ledger.plan(checkpoint, role="candidate", tree=ledger.known_line.working)

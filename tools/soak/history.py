@@ -78,7 +78,7 @@ def _slot(store: Store, job: Job[Any]) -> Iterator[Slot]:
     runs, device_s = len(ended), sum(run.ms + run.serve_ms for run in ended) / 1000
     if isinstance(job.step, ExperimentStep):
         trial = job.step
-        for author, patch in zip(trial.authors, trial.parents, strict=False):
+        for author, patch in zip(trial.idea.authors, trial.idea.parents, strict=False):
             yield Slot(
                 kind=job.step.KIND,
                 author=author,
@@ -87,8 +87,8 @@ def _slot(store: Store, job: Job[Any]) -> Iterator[Slot]:
                 base=trial.base,
                 tree=trial.tree,
                 decision=trial.decision,
-                runs=runs / len(trial.authors),
-                device_s=device_s / len(trial.authors),
+                runs=runs / len(trial.idea.authors),
+                device_s=device_s / len(trial.idea.authors),
             )
     elif isinstance(job.step, CatchUpStep):
         head = job.step

@@ -188,7 +188,7 @@ def _tried(home: Path, span: Span) -> dict[str, int]:
         (line,) = store.jobs.lines()
         jobs = store.jobs.closed_jobs(line.key, ExperimentStep)
     return Counter(
-        job.step.proposer for job in jobs if span.start_ms <= job.created_ms < span.end_ms
+        job.step.idea.proposer for job in jobs if span.start_ms <= job.created_ms < span.end_ms
     )
 
 

@@ -94,7 +94,7 @@ def _ended(home: Home) -> dict[str, int]:
     with Store.open_read_only(home) as store:
         keys = [line.key for line in store.jobs.lines()]
         jobs = [job for key in keys for job in store.jobs.closed_jobs(key, ExperimentStep)]
-    return dict(Counter(job.step.arm for job in jobs if job.step.arm is not None))
+    return dict(Counter(job.step.idea.arm for job in jobs if job.step.idea.arm is not None))
 
 
 async def _gains(home: Path) -> dict[str, tuple[float, float]]:

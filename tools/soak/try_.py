@@ -234,7 +234,7 @@ def recomputed(home: Home) -> list[str]:
                 step = job.step
                 reading = MetricReading(sign=1, noise=_noise(store, job), policy=DEFAULT)
                 runs = store.jobs.runs_of(job.id)
-                record = store.jobs.result_of(line.task, step.fingerprint)
+                record = store.jobs.result_of(line.task, step.idea.fingerprint)
                 body = store.records.get(record).body if record else None
                 ended = tuple(run.outcome.run for run in runs if run.outcome)
                 if not isinstance(body, ResultBody) or body.runs != ended:

@@ -55,4 +55,4 @@ def test_many_lanes_never_try_one_thing_twice(tmp_path: Path) -> None:
         )
         asyncio.run(bench.research().run())
         steps = [job.step for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
-    assert len({step.fingerprint for step in steps}) == len(steps) >= 48
+    assert len({step.idea.fingerprint for step in steps}) == len(steps) >= 48
