@@ -1,6 +1,8 @@
 """What peers' results offer this line: claims on the task's boards, and their steps made on it.
 
-Knows nothing of what is looked at when, nor of anybody's record.
+What is gained on another class of hardware counts for what part of such gains was found here, by
+everybody's records: a claim made there and run again here by somebody else is a pair. Knows nothing
+of what is looked at when, nor of anybody's record.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -8,15 +10,18 @@ from dataclasses import dataclass
 from math import sqrt
 
 from node.claims.fleet_keeps import FleetKeeps
-from node.claims.other_classes import class_slopes
 from node.line.ledger import Ledger
 from node.store.boards import BoardKey
+from node.store.store import Store
 from node.vetting.vetting import Vetting
 from protocol.board import Row
+from protocol.board_facts import BoardClaim, Vote
+from protocol.gains import Gain
+from protocol.opinions import borne_out, claims_of
 from protocol.prospects import KEPT_ERROR_SD, AuthorRate, expected_gain_sd
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
-from protocol.transfer import Slope
+from protocol.transfer import Carried, Slope, measured, slopes
 from protocol.units import NANO
 
 _LOOKED_AGAIN = 64  # records that came, before what other classes taught is looked up again
@@ -176,3 +181,38 @@ class Offers:
             if key.task == self._ledger.key.task:
                 for row in self._store.boards.get(key, _LOOKED_AT).rows:
                     yield key, row
+
+
+def class_slopes(store: Store, net: str, task: bytes, here: str) -> Mapping[str, Slope]:
+    """Return for each other class with a board what part of a gain there is to be expected here."""
+    keys = [key for key in store.boards.listed(net) if key.task == task]
+    pairs = _pairs(store, keys)
+    for key in keys:
+        if key.hardware_class != here:
+            pairs.setdefault((key.hardware_class, here), [])
+    known = slopes(pairs)
+    return {there: slope for (there, to), slope in known.items() if to == here}
+
+
+def _pairs(store: Store, keys: list[BoardKey]) -> dict[tuple[str, str], list[Carried]]:
+    said = {key.hardware_class: store.boards.facts(key) for key in keys}
+    # An attestation may answer a claim that was made on other hardware.
+    known = claims_of(fact for facts in said.values() for fact in facts)
+    votes: dict[tuple[bytes, bytes], list[tuple[str, Vote]]] = {}
+    for name, facts in said.items():
+        for vote in borne_out(facts, known):
+            votes.setdefault((vote.base, vote.tree), []).append((name, vote))
+    pairs: dict[tuple[str, str], list[Carried]] = {}
+    for there, facts in said.items():
+        for claim in facts:
+            if not isinstance(claim, BoardClaim) or claim.gain is None:
+                continue
+            for here, vote in votes.get((claim.base, claim.tree), ()):
+                if here != there and vote.author != claim.author and vote.gain is not None:
+                    pairs.setdefault((there, here), []).append(_pair(claim.gain, vote.gain))
+    return pairs
+
+
+def _pair(there: Gain, here: Gain) -> Carried:
+    (below, below_error), (above, above_error) = measured(there), measured(here)
+    return Carried(below=below, below_error=below_error, above=above, above_error=above_error)

@@ -4,6 +4,8 @@ Where a change was found and wherever it was tried since are places: a task on a
 by one author. What this node measured and what others say of theirs stay apart. A change that was
 kept by few runs is not verified by that: nor is it told as such. What was carried together is one
 change, which says nothing of its parts.
+
+Whoever proposes is told of this node's own finds, by figures and titles of own records alone.
 """
 
 import math
@@ -11,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from node.store.jobs import LineKey
+from node.store.named_tasks import labels
 from node.store.store import Store
 from protocol.board_facts import BoardClaim, read_fact
 from protocol.record_kinds import FoundOn, PatchBody, ResultBody
@@ -219,3 +223,44 @@ def _spoken(runs: Sequence[Run]) -> int:
     """Return of how many runs the figure of a change is the mean: not its screen, if more came."""
     own = sum(run.role == "candidate" and run.metric_nano is not None for run in runs)
     return max(1, own - 1)
+
+
+MOST: Final = 12
+
+
+def told_of_scales(store: Store, line: LineKey) -> tuple[str, ...]:
+    """Return a line for each own find that was carried, the latest last, then what carries over."""
+    changes = [change for change in climbed(store) if _is_own(store, change)]
+    if not changes:
+        return ()
+    names = labels(store, {line.task, *tasks_of(changes)})
+    here = Where(line.task, line.hardware_class)
+    rows = [_row(change, names) for change in changes[-MOST:]]
+    for (below, above), slope in slopes_known(changes).items():
+        if here in (below, above):
+            low, high = slope.interval
+            rows.append(
+                f"of a gain on {names[below.task]} about {slope.mean:.2f} ({low:.2f} to {high:.2f})"
+                f" is found on {names[above.task]}"
+            )
+    return tuple(rows)
+
+
+def _is_own(store: Store, change: Climbed) -> bool:
+    return bool(change.patches) and all(
+        store.records.has(patch) and store.records.is_own(patch) for patch in change.patches
+    )
+
+
+def _row(change: Climbed, names: dict[bytes, str]) -> str:
+    there = f" {_gain_words(change.there)}" if change.there else ""
+    places = ", ".join(
+        f"{names[place.where.task]} {_gain_words(place)} {place.came}"
+        for place in change.places
+        if place.is_own
+    )
+    return f"{change.title}: found on {names[change.found_on.task]}{there}; {places}"
+
+
+def _gain_words(place: Place) -> str:
+    return "(no figure)" if place.gain is None else f"{place.gain:+.4f}"

@@ -8,10 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from node.line.experiment import ExperimentStep
-from node.line.job_kinds import KINDS
+from node.line.job_kinds import KINDS, VoidedPairsStep, VoidedStep
 from node.line.ledger import Ledger
 from node.line.open_work import is_told_of, progress_of
-from node.line.voided import VoidedPairsStep, VoidedStep
 from node.store.jobs import Job
 
 _MOVED_ON = "what it was compared with is gone"

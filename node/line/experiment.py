@@ -13,8 +13,7 @@ from node.line.desk import Desk
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.job_step import JobStep, RunDescription, ended_runs
 from node.line.ledger import Ledger
-from node.line.level import LATEST, level_of
-from node.line.recheck import beside_base, does_base_fail, plan_recheck, told_runs
+from node.line.level import LATEST, beside_base, does_base_fail, level_of, plan_recheck, told_runs
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store

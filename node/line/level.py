@@ -1,18 +1,30 @@
-"""What the working line measures on average: by its own runs, and by those of what was tried on it.
+"""What a change is compared with: the level of its base, or a run of that beside it.
+
+The level is what the working line measures on average, by its own runs and by those of what was
+tried on it.
 
 One run of the line, which a screen is compared with, is half of the noise of that comparison. But
 most of what is tried on it changes nothing, and what that measured says where the line is, too. So
 the level is a posterior mean: before any trial it is what the bank says; the run of a proposal is
 at the level, or below or above it, as proposals are (`_TABLE`). It is never evidence: what follows
 from it is which proposals are tried a second time, and which the working line goes on from.
+
+Where a seed says which instances are met, a recheck is compared with a run of the base on the same:
+one run that was kept would be every change's, and the luck of that one run theirs.
 """
 
 import math
 from collections.abc import Sequence
 from statistics import NormalDist, fmean
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+
+from node.line.job_step import ended_runs
+from node.line.ledger import Ledger
+from node.line.trial import MAX_BASE_FAILURES
+from node.store.jobs import Job, PlannedRun
+from protocol.runs import Run
 
 LATEST: Final = 30  # more would drown a machine that has become slower or quicker since
 _REACH_SD: Final = 3.0
@@ -48,3 +60,35 @@ def _log_density(off: float) -> float:
 
 _OFF: Final = np.linspace(-_FAR_SD, _FAR_SD, 1501)
 _TABLE: Final = np.array([_log_density(off) for off in _OFF])
+
+
+def plan_recheck(ledger: Ledger, job: Job[Any], base: bytes, tree: bytes) -> None:
+    """Commit to a fresh run of a tree, and to one of its base where it is compared with that."""
+    if ledger.style.name == "differences":
+        ledger.plan_fresh_pair(job, base, tree)
+    else:
+        ledger.plan(job, role="candidate", tree=tree)
+
+
+def beside_base(runs: Sequence[PlannedRun], level_nano: int) -> tuple[list[PlannedRun], list[int]]:
+    """Return a change's runs, and in 1e-9 units what each is compared with: `level_nano`, or a run.
+
+    Without those whose base failed.
+    """
+    bases = {run.seed: run.run.metric_nano for run in runs if run.role == "base" and run.run}
+    own = [(run, bases.get(run.seed, level_nano)) for run in runs if run.role == "candidate"]
+    compared = [(run, base_nano) for run, base_nano in own if base_nano is not None]
+    return [run for run, _ in compared], [base_nano for _, base_nano in compared]
+
+
+def does_base_fail(runs: Sequence[PlannedRun]) -> bool:
+    """Say whether the base failed beside a change so often that it is no accident."""
+    bases = [run.run for run in runs if run.role == "base" and run.run]
+    return sum(run.metric_nano is None for run in bases) >= MAX_BASE_FAILURES
+
+
+def told_runs(runs: list[PlannedRun]) -> list[Run]:
+    """Return the runs that a record tells of: that a base failed is no failure of the change."""
+    return [
+        run for run in ended_runs(runs) if run.role == "candidate" or run.metric_nano is not None
+    ]

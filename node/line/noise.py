@@ -6,9 +6,9 @@ Own runs are those that nobody selected: baselines and both sides of confirmatio
 from collections.abc import Sequence
 from statistics import median, variance
 
+from node.line.drift import surroundings_of
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.ledger import LEAST_RUNS, Ledger
-from node.line.surroundings import surroundings_of
 from node.store.jobs import LineKey, PlannedRun
 from node.store.store import Store
 from protocol.remarks import NoiseBody

@@ -6,6 +6,7 @@ session measures anew what the baseline tree costs here.
 
 import asyncio
 import hmac
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,10 +17,14 @@ from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.line.splits import split_key
-from node.line.strangers_task import strangers_task
 from node.line.task_in_use import named_task
-from node.settings.config import Config
+from node.settings.config import Config, config_of
+from node.settings.sandboxing import require_peer_sandbox
+from node.store.blobs import Blobs
+from node.store.records import PREFIX_DIGITS
+from node.store.store import Store
 from node.terminal.progress import Progress, in_thread
+from protocol.errors import UsageError
 from protocol.hygiene import Scored, memorised
 from protocol.manifest import TaskManifest
 from protocol.runs import Env
@@ -33,7 +38,8 @@ from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
 from trainer.task_folder.task import Task
-from trainer.task_kinds import kind_of, load_task, text_task
+from trainer.task_kinds import builtin_ids, kind_of, load_task, text_task
+from trainer.task_kinds import strangers_task as assembled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,3 +259,41 @@ def _compiled(home: Home, task: Task, device: Device) -> CompiledCode | None:
         return None
     setting = f"{device.slug}-torch{device.environment['torch']}"
     return CompiledCode(home.data / "compiled", baseline=task.source.tree, setting=setting)
+
+
+_ID = re.compile(rf"[0-9a-f]{{{PREFIX_DIGITS},64}}")
+
+
+def strangers_task(home: Home, wanted: str) -> Task | None:
+    """Return the task that an id's first digits mean, None if it is none that came from others.
+
+    Raises UsageError where files of it are missing, SafetyError where its judge may not run.
+    """
+    manifest = known_by_id(home, wanted)
+    if manifest is None or manifest.id in builtin_ids(home.data).values():
+        return None
+    blobs = Blobs(home.blobs)
+    if lacking(blobs, manifest):
+        raise UsageError(
+            f"task {manifest.name} ({wanted}) is known here by its id, its files are not",
+            f"fetch them from others, beside a running node: arnode task fetch {wanted}",
+        )
+    require_peer_sandbox(config_of(home))
+    return assembled(manifest, blobs.get_source(manifest.baseline_tree), blobs.get)
+
+
+def known_by_id(home: Home, wanted: str) -> TaskManifest | None:
+    """Return the one task that an id's first digits mean, if it was announced here."""
+    if not _ID.fullmatch(wanted) or not home.store.exists():
+        return None
+    with Store.open_read_only(home) as store:
+        found = [store.records.manifest(task) for task in store.records.tasks_by_prefix(wanted)]
+    known = [manifest for manifest in found if manifest is not None]
+    return known[0] if len(known) == 1 else None
+
+
+def lacking(blobs: Blobs, manifest: TaskManifest) -> list[bytes]:
+    """Return the files of a task that are not here, by hash."""
+    beside = manifest.program.blobs if manifest.program else ()
+    needed = [manifest.baseline_tree, *(blob for _, blob in manifest.files), *beside]
+    return [blob for blob in needed if not blobs.has(blob)]

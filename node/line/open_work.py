@@ -1,7 +1,8 @@
-"""What is open when a session ends, in words: nothing of it is lost."""
+"""What is open: in words when a session ends, as nothing of it is lost; and what is run next."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from node.line.attestation import AttestationStep
@@ -11,7 +12,7 @@ from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS
-from node.line.job_step import JobStep
+from node.line.job_step import JobStep, RunDescription
 from node.line.pair_trial import PairTrial
 from node.line.remeasure import RemeasureStep
 from node.store.jobs import Job, LineKey, PlannedRun
@@ -65,3 +66,23 @@ def _how_far(job: Job[Any], runs: Sequence[PlannedRun]) -> str:
         {run.seed for run in ended if run.role == it} for it in ("base", "candidate")
     )
     return f"after {many(len(base & candidate), 'pair')}"
+
+
+def upcoming(
+    store: Store, line: LineKey, begun: Collection[tuple[int, int]], *, most: int
+) -> list[RunDescription]:
+    """Return at most so many, about in the order in which the agenda takes them.
+
+    `begun` are runs by job and ordinal that are under way.
+    """
+    return list(islice(_planned(store, line, begun), most))
+
+
+def _planned(
+    store: Store, line: LineKey, begun: Collection[tuple[int, int]]
+) -> Iterator[RunDescription]:
+    jobs = store.jobs.open_jobs(line, *KINDS)
+    for job in sorted(jobs, key=lambda one: KINDS.index(type(one.step))):
+        for run in store.jobs.open_runs_of(job.id):
+            if (run.job_id, run.ordinal) not in begun:
+                yield job.step.describe(store, run)

@@ -25,7 +25,7 @@ from agent.source.allow_lists import allow_list
 from node.home.clock import clock_ms
 from node.home.home import program_file
 from node.home.people import People
-from node.ladder.told import told_of_scales
+from node.ladder.climbed import told_of_scales
 from node.line.ledger import Ledger
 from node.loop.imported_tries import ImportedTries
 from node.loop.insights import insights_of

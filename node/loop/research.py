@@ -21,9 +21,8 @@ from node.line.early_stop import overseer_of
 from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
-from node.line.open_work import open_work
+from node.line.open_work import open_work, upcoming
 from node.line.shown_answers import falls_short, with_answer
-from node.line.upcoming import upcoming
 from node.loop.agenda import Agenda
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas

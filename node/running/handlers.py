@@ -10,7 +10,7 @@ from node.home.clock import clock_ms
 from node.home.control import Handler, Message
 from node.line.handed_in import check_submission
 from node.line.hypotheses import complete, register
-from node.line.strangers_task import lacking
+from node.line.open_task import lacking
 from node.loop.in_flight import Lost
 from node.networks.fleet import people_of
 from node.proposing.advice import advice, prompt_document

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from node.home.home import Home
-from node.line.strangers_task import strangers_task
+from node.line.open_task import strangers_task
 from node.line.task_in_use import STAND_IN
 from node.loop.research import Research
 from node.processes.child import printable

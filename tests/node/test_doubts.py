@@ -13,12 +13,11 @@ from node.exchange.bundling import gather
 from node.home.home import Home
 from node.journal.journal import Journal
 from node.line.checkpoint import CheckpointStep
-from node.line.drift import doubt_head, has_failed, note_surroundings
+from node.line.drift import changes_between, decisive, doubt_head, has_failed, note_surroundings
 from node.line.heads import move_head
 from node.line.noise import known_noise
 from node.line.open_task import Session
 from node.line.remeasure import RemeasureStep, open_doubt
-from node.line.surroundings import changes_between, decisive
 from node.line.trial import MetricReading, Pair, judge_pairs
 from node.loop.session_plan import Goal
 from node.report.concluded import Span

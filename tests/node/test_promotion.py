@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from node.documents.transfer import transfer_document
 from node.home.home import Home
-from node.ladder.climbed import Where, climbed, slopes_known, tasks_of
+from node.ladder.climbed import Where, climbed, slopes_known, tasks_of, told_of_scales
 from node.ladder.finds import step_of_record
 from node.ladder.kinds import kinds_tried, rungs_here
 from node.ladder.promotion import LEAST_SD, Promising, Promotion, rungs_below
 from node.ladder.share import FIRST, Effort, Spending
-from node.ladder.told import told_of_scales
 from node.line.baseline import close_baseline, open_baseline
 from node.line.carried import CarriedStep, carried_ideas, open_carried
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.line.recheck import beside_base
+from node.line.level import beside_base
 from node.loop.session_plan import Goal
 from node.store.jobs import PlannedRun, StoredOutcome
 from node.store.store import Store

@@ -16,9 +16,8 @@ from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, open_experiment
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
-from node.line.job_kinds import KINDS
+from node.line.job_kinds import KINDS, VoidedPairsStep, VoidedStep
 from node.line.remeasure import RemeasureStep
-from node.line.voided import VoidedPairsStep, VoidedStep
 from node.loop.session_plan import (
     Goal,
     Opening,

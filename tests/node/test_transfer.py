@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from node.claims.other_classes import class_slopes
+from node.claims.offers import class_slopes
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey

@@ -4,7 +4,7 @@ from node.home.home import Home
 from node.line.checkpoint import open_checkpoint
 from node.line.experiment import open_experiment
 from node.line.idea import Idea
-from node.line.upcoming import upcoming
+from node.line.open_work import upcoming
 from node.store.store import Store
 from tests.node.books import keep, proposal_of, with_baseline
 
