@@ -14,10 +14,9 @@ import click
 from node.home.home import Home
 from node.settings import values
 from node.settings.config import SETTINGS, config_of, load_config
-from node.terminal.terminal import console, print_json
+from node.terminal.terminal import print_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from node.store.blobs import Blobs
@@ -134,11 +133,6 @@ def tell(document: Mapping[str, object], *lines: str, as_json: bool) -> None:
 def hex_or_none(digest: bytes | None) -> str | None:
     """Return what scripts are told of an id that may be absent."""
     return None if digest is None else digest.hex()
-
-
-def own_console() -> "Console":
-    """Return the console of this user's settings."""
-    return console(config_of(Home.here()).color)
 
 
 def plain_table() -> "Table":

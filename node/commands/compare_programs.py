@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, own_console, plain_table, setting_option, task_options
+from node.commands.basics import json_option, plain_table, setting_option, task_options
 from node.home.faults import explaining_faults
 from node.home.home import program_file
 from node.line.run_time import run_seconds
@@ -34,7 +34,7 @@ from node.settings.agents import AGENT
 from node.store.store import Store
 from node.terminal.durations import duration_text, parse_duration, span_words
 from node.terminal.progress import Progress, reporting
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import console, plain, print_json
 from node.terminal.vocabulary import interval_words
 from protocol.errors import UsageError
 from protocol.units import NANO
@@ -259,7 +259,7 @@ def _tell(bench: Workbench, comparing: Comparing, standing: Standing) -> None:
             f"{sums['usd']:.2f}",
             str(len(standing.pairs)),
         )
-    own_console().print(table)
+    console().print(table)
     click.echo(f"{_difference(standing)}, {len(standing.pairs)} pairs of blocks")
     if standing.verdict == "open":
         click.echo("not known yet; the same command with a longer --for goes on from here")

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from node.commands.basics import own_console, plain_table, short
+from node.commands.basics import plain_table, short
 from node.store.foreign_rows import ForeignRow
 from node.store.imported import Imported
-from node.terminal.terminal import plain
+from node.terminal.terminal import console, plain
 
 
 def print_foreign(imported: Imported, limit: int | None = None) -> None:
     """Print an imported file, or the newest of it, below a line that says what it is worth."""
     log = imported.log
-    out = own_console()
+    out = console()
     for number, segment in reversed(list(enumerate(log.segments))):
         rows = [row for row in log.read if row.segment == number]
         if rows:
@@ -40,7 +40,7 @@ def print_best(imported: Imported, segment: int, count: int) -> None:
 
 
 def _print_rows(imported: Imported, rows: Sequence[ForeignRow], metric: str, of: str) -> None:
-    out = own_console()
+    out = console()
     out.print()
     out.print(
         f"imported from {plain(imported.name)} ({imported.log.form},"

@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from agent.source.capabilities import CapabilityMark
-from node.commands.basics import MOST_SHOWN, json_option, own_console, plain_table, reading, short
+from node.commands.basics import MOST_SHOWN, json_option, plain_table, reading, short
 from node.commands.foreign import print_foreign
 from node.commands.record_text import fields_for_people, print_fields
 from node.commands.timeline import print_timelines
@@ -16,14 +16,12 @@ from node.documents.experiment import OneExperimentDocument, one_experiment_docu
 from node.documents.experiments import experiments_document, imported_document
 from node.documents.records import MarkDocument, diff_of, record_document
 from node.exchange.bundle import Subject
-from node.home.home import Home
-from node.settings.config import config_of
 from node.store.experiments import Experiment, Filter
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
-from node.terminal.terminal import plain, print_json, wants_color
+from node.terminal.terminal import console, plain, print_json, wants_color
 from node.terminal.vocabulary import wording
 from node.vetting.adoption import describe
 from protocol.manifest import MetricSpec
@@ -155,7 +153,7 @@ def diff(id: str, as_json: bool) -> None:  # noqa: A002 (the flag's name on the 
 
 
 def _print_diff(text: str) -> None:
-    coloured = wants_color(config_of(Home.here()).color, os.environ)
+    coloured = wants_color(os.environ)
     colors = {"+": "green", "-": "red", "@": "cyan"}
     for line in text.splitlines():
         shown = plain(line, lines=True)
@@ -194,7 +192,7 @@ def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[Li
             "" if gain is None else f"{gain:+.6f}",
             Text(plain(experiment.title)),
         )
-    own_console().print(table)
+    console().print(table)
 
 
 def _metric(store: Store, record: Record) -> MetricSpec | None:

@@ -12,7 +12,6 @@ from node.commands.basics import (
     json_option,
     network_of,
     network_option,
-    own_console,
     plain_table,
     reading,
 )
@@ -29,7 +28,7 @@ from node.home.home import Home
 from node.settings.config import config_of
 from node.store.imported import Imported
 from node.store.measured_here import choose_board
-from node.terminal.terminal import print_json
+from node.terminal.terminal import console, print_json
 from node.terminal.vocabulary import why_unranked
 from node.views.board_table import (
     LEGEND,
@@ -150,7 +149,7 @@ def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:
 
 def _print(found: Leaderboard, rows: list[Row], code: Code) -> None:
     manifest = found.manifest
-    out = own_console()
+    out = console()
     out.print(title_of(found.key, manifest), style="bold")
     if (why := why_unranked(manifest.scoring)) is not None:
         out.print(why)

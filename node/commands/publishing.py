@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import click
 from rich.text import Text
 
-from node.commands.basics import own_console, plain_table, short, tell
+from node.commands.basics import plain_table, short, tell
 from node.home.clock import clock_ms
 from node.home.control import Message, call, document
 from node.home.home import Home
@@ -31,7 +31,7 @@ from node.store.intake import Quotas
 from node.store.named_tasks import labels, task_named
 from node.store.store import Store
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import console, plain, print_json
 from node.views.reports import reports_document, text_of
 from protocol.errors import ArnodeError, NotRunningError, SafetyError, UsageError
 from protocol.records import Record
@@ -184,7 +184,7 @@ def list_reports(home: Home, store: Store, *, task: str | None, as_json: bool) -
             "here" if row["has_text"] else "–",
             Text(plain(row["title"])),
         )
-    own_console().print(table)
+    console().print(table)
     click.echo(
         "their authors' figures, checked by nobody; `arnode report --fetch ID` fetches a text"
     )

@@ -182,7 +182,7 @@ def _tell(
         )
         return
     views.print_table(
-        console(bench.config.color),
+        console(),
         found,
         unit=bench.task.manifest.metric.unit,
         hardware_class=hardware_class,

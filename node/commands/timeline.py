@@ -2,9 +2,9 @@
 
 import click
 
-from node.commands.basics import own_console, plain_table
+from node.commands.basics import plain_table
 from node.documents.timeline import TimelineDocument
-from node.terminal.terminal import plain
+from node.terminal.terminal import console, plain
 
 _BAR_WIDTH = 40
 
@@ -35,7 +35,7 @@ def print_timelines(runs: list[TimelineDocument]) -> None:
                 f"{one['ms'] / 1000:.2f} s",
                 _bar(one["at_ms"], one["ms"], whole_ms),
             )
-        own_console().print(table)
+        console().print(table)
 
 
 def _bar(at_ms: int, ms: int, whole_ms: int) -> str:

@@ -283,8 +283,6 @@ def _ladder(start: _Start, turn_s: float | None) -> Turns:
     effort = Effort(task=task.id, rungs=[one.id for _, one in rungs[:-1]])
 
     def share_below(took_s: float | None) -> float:
-        if config.ladder_share is not None:  # nor does a turn end sooner for want of finds
-            return config.ladder_share
         with Store.open_read_only(home) as store:
             effort.read_on(store)
         return FIRST if took_s is None else effort.share_below(1000 * took_s)
@@ -394,7 +392,7 @@ async def _run(
                 with_page(node, start.page, is_shown=before is None)
             )
             if sys.stdout.isatty():
-                await run_watched(node, config, answers)
+                await run_watched(node, answers)
             else:
                 await run_node(node, answers)
             return node.research

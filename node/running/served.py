@@ -7,9 +7,7 @@ from typing import Final
 from node.home.control import ControlServer, Handler
 from node.running.last_trial import LastTrial
 from node.running.node import Node
-from node.settings.config import Config
 from node.terminal.interrupts import until_interrupted
-from node.terminal.terminal import wants_color
 
 _REFRESH_S: Final = 0.5
 
@@ -39,7 +37,7 @@ async def run_node(
         raise KeyboardInterrupt
 
 
-async def run_watched(node: Node, config: Config, answers: Mapping[str, Handler]) -> None:
+async def run_watched(node: Node, answers: Mapping[str, Handler]) -> None:
     """Run a node as `run_node` does, below a picture of it that is drawn anew all the time."""
     from rich.live import Live
 
@@ -47,7 +45,7 @@ async def run_watched(node: Node, config: Config, answers: Mapping[str, Handler]
     from node.terminal.terminal import console
 
     last_trial = LastTrial(node)
-    screen = console("auto" if wants_color(config.color, {}) else "never")
+    screen = console()
     size = screen.size
 
     def redraw() -> None:

@@ -330,12 +330,6 @@ class Config:
     """How many of the [rungs below](writing-a-task.md#a-ladder-of-scales) the task have a share of
     this node's time, and their finds a try on the task; nothing: none."""
 
-    ladder_share: float | None = setting(
-        None, ValueKind(take.number(lambda share: 0 < share < 1), "a number between 0 and 1")
-    )
-    """The share of the time that the rungs below have together; nothing: what a device hour brought
-    on each decides, after a quarter at first."""
-
     peer_share: float = setting(
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
     )
@@ -369,9 +363,6 @@ class Config:
     "webhook:https://example.org/hook", "command:/home/me/tell --now"]`. A webhook is sent JSON, a
     command gets it on its standard input. At most one message of a kind in ten minutes, and 20 a
     day; what was held back is counted in the next one."""
-
-    color: str = setting("auto", _one_of("auto", "always", "never"))
-    """Coloured output: `auto`, `always` or `never`. `NO_COLOR` is honoured."""
 
 
 SETTINGS = settings_of(Config)

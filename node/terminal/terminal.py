@@ -63,11 +63,14 @@ def to_json(value: Value) -> object:
     return value
 
 
-def wants_color(color: str, env: Mapping[str, str]) -> bool:
-    """Say whether stdout is to be coloured: `always`, `never`, else as the terminal is."""
-    if color != "auto":
-        return color == "always"
-    return sys.stdout.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+def wants_color(env: Mapping[str, str]) -> bool:
+    """Say whether stdout is to be coloured, as `NO_COLOR`, `FORCE_COLOR` and the terminal say.
+
+    Empty, the first two say nothing (https://no-color.org, https://force-color.org).
+    """
+    if env.get("NO_COLOR"):
+        return False
+    return bool(env.get("FORCE_COLOR")) or (sys.stdout.isatty() and env.get("TERM") != "dumb")
 
 
 class _Unpadded(io.TextIOBase):
@@ -81,14 +84,14 @@ class _Unpadded(io.TextIOBase):
         sys.stdout.flush()
 
 
-def console(color: str = "auto") -> "Console":
+def console() -> "Console":
     """Return a rich console for stdout; bare and as wide as what is printed when nobody looks.
 
     Turning colours off does not turn the live view off.
     """
     from rich.console import Console
 
-    coloured, is_seen = wants_color(color, os.environ), sys.stdout.isatty()
+    coloured, is_seen = wants_color(os.environ), sys.stdout.isatty()
     is_terminal = is_seen and os.environ.get("TERM") != "dumb"
     return Console(
         file=None if is_seen else cast("IO[str]", _Unpadded()),

@@ -118,7 +118,7 @@ def test_a_folder_without_a_task_is_none(empty: Path, tmp_path: Path) -> None:
         (b"task = tiny\n", 'task = "tiny"'),
         (b'task = "\xff"\n', "UTF-8"),
         (b"max_experiments = 0\n", "whole number"),
-        (b'color = "pink"\n', "auto"),
+        (b'battery = "pink"\n', "auto"),
     ],
 )
 def test_broken_settings_are_told_by_file_and_key(home: Path, content: bytes, said: str) -> None:

@@ -109,7 +109,7 @@ def test_a_folder_in_its_place_is_refused(path: Path) -> None:
         "checkpoint_hours = -1",
         "checkpoint_hours = nan",
         "checkpoint_hours = true",
-        'color = "blue"',
+        'battery = "blue"',
         'net = "Main"',
         'name = "\\u001b[2J"',
         f'name = "{"x" * 65}"',

@@ -166,7 +166,8 @@ def test_an_interrupt_shows_at_once(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "100")
     home.prepare()
-    asyncio.run(run_watched(node, Config(color="always"), {}))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    asyncio.run(run_watched(node, {}))
     assert "stopping after the run at hand; again to end now" in shown[0]
     assert "again to end now" in list(node.research.activity.messages)[-1]
 

@@ -43,26 +43,24 @@ def test_json_begins_with_its_version_and_is_ascii(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    ("color", "env", "terminal", "wanted"),
+    ("env", "terminal", "wanted"),
     [
-        ("auto", {}, True, True),
-        ("auto", {}, False, False),
-        ("auto", {"NO_COLOR": "1"}, True, False),
-        ("auto", {"NO_COLOR": ""}, True, True),
-        ("auto", {"TERM": "dumb"}, True, False),
-        ("always", {"NO_COLOR": "1"}, False, True),
-        ("never", {}, True, False),
+        ({}, True, True),
+        ({}, False, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"NO_COLOR": ""}, True, True),
+        ({"TERM": "dumb"}, True, False),
+        ({"FORCE_COLOR": "1"}, False, True),
+        ({"FORCE_COLOR": "1", "TERM": "dumb"}, True, True),
+        ({"FORCE_COLOR": ""}, False, False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
     ],
 )
 def test_colour_is_for_terminals_that_want_it(
-    monkeypatch: pytest.MonkeyPatch,
-    color: str,
-    env: dict[str, str],
-    terminal: bool,
-    wanted: bool,
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], terminal: bool, wanted: bool
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    assert wants_color(color, env) is wanted
+    assert wants_color(env) is wanted
 
 
 def table() -> Table:
@@ -75,11 +73,12 @@ def table() -> Table:
     return made
 
 
-@pytest.mark.parametrize("color", ["never", "always"])
+@pytest.mark.parametrize("variable", ["NO_COLOR", "FORCE_COLOR"])
 def test_nothing_is_cut_or_filled_up_where_nobody_looks(
-    color: str, capsys: pytest.CaptureFixture[str]
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console(color).print(table())
+    monkeypatch.setenv(variable, "1")
+    console().print(table())
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert [line.split() for line in lines[1:]] == [["t" * 300, "kept"], ["short", "failed"]]
     assert lines[1].index("kept") == lines[2].index("failed")
@@ -91,7 +90,8 @@ def test_what_a_terminal_cuts_ends_in_an_ellipsis(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "40")
-    console("never").print(table())
+    monkeypatch.setenv("NO_COLOR", "1")
+    console().print(table())
     lines = capsys.readouterr().out.splitlines()
     assert "tt… " in lines[1]
     assert max(map(len, lines)) <= 40
