@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar
 
-from node.network.incidents import describe
 from node.processes.channel import Channel
 from node.processes.child import Program
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, describe_fault
 from protocol.framing import ChannelError
 
 M = TypeVar("M")
@@ -87,4 +86,4 @@ class Supervisor(Generic[M]):
         except ArnodeError as fault:
             return fault
         except Exception as fault:  # noqa: BLE001 (a supervisor: the node goes on without)
-            return ArnodeError(f"{name} cannot be run: {describe(fault)}")
+            return ArnodeError(f"{name} cannot be run: {describe_fault(fault)}")

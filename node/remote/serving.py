@@ -6,10 +6,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast
 
-from node.network.incidents import describe
 from node.processes.channel import Channel, first_of
 from node.remote.contract import Told, Wanted, as_value, told_fault, unpacked
-from protocol.errors import ArnodeError, Rejected
+from protocol.errors import ArnodeError, Rejected, describe_fault
 from protocol.framing import ChannelError, Message
 from trainer.measuring.lane import LaneRunner
 from trainer.measuring.loss_curve import LossCurve, as_pairs
@@ -100,7 +99,7 @@ class Serving:
         except ArnodeError as fault:
             self._say(["failed", number, *told_fault(fault)])
         except Exception as fault:  # noqa: BLE001 (a supervisor: the node is told, and goes on)
-            self._say(["failed", number, *told_fault(ArnodeError(describe(fault)))])
+            self._say(["failed", number, *told_fault(ArnodeError(describe_fault(fault)))])
         else:
             if steady.slept_s:  # nothing of it is looked at
                 self._say(["put off", number])

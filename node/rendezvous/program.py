@@ -14,7 +14,6 @@ import trio
 from multiaddr import Multiaddr
 
 from node.network.errors import FrameError, NetworkError
-from node.network.incidents import describe
 from node.network.program import core_at
 from node.rendezvous.client import Client, running_client
 from node.rendezvous.contract import MOST_FOUND, Meeting, Met
@@ -23,7 +22,7 @@ from node.rendezvous.kademlia import Place
 from node.rendezvous.lookup import Lookup
 from node.settings.addresses import Address, may_tell, parse_address
 from protocol.encoding import Value
-from protocol.errors import ArnodeError, Rejected
+from protocol.errors import ArnodeError, Rejected, describe_fault
 from protocol.framing import Message
 
 
@@ -53,7 +52,7 @@ async def _answer(meeting: Meeting | Rejected) -> Message:
     except ArnodeError as fault:
         return ["down", fault.message, fault.hint]
     except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told)
-        return ["down", describe(fault), ""]
+        return ["down", describe_fault(fault), ""]
 
 
 async def meet(meeting: Meeting) -> Met:
