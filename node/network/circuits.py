@@ -31,8 +31,8 @@ from node.network.connections import Connections
 from node.network.errors import FrameCutError, NetworkError
 from node.network.guards import guarding, peer_of, reset_quietly, shielded_for
 from node.network.incidents import Incidents
-from node.network.peer_budgets import PeerId
 from node.network.streams import ByteStream
+from node.settings.addresses import PeerId
 
 HOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/hop")
 STOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/stop")

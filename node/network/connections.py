@@ -36,11 +36,12 @@ from multiaddr import Multiaddr
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.patches import StreamHandler, dial_nobody, replace_connecting
-from node.network.peer_budgets import BudgetVerdict, CostKind, PeerId
+from node.network.peer_budgets import BudgetVerdict, CostKind
 from node.network.private import PrivateConnection
 from node.network.streams import ByteStream, Libp2pStream
 from node.network.tracking import Notifee
 from node.network.unread import Partial, Unread
+from node.settings.addresses import PeerId
 
 # Sockets that have not said who they are; they do not count as connections yet.
 HANDSHAKES: Final = 64

@@ -25,7 +25,7 @@ from typing import Annotated, Final, TypeAlias
 
 from node.network.errors import FrameMalformedError, NetworkError
 from node.network.messages import CHANNEL_SHAPE, decode_message, encode_message
-from node.network.peer_budgets import PeerId
+from node.settings.addresses import PeerId
 from protocol.codecs import binary, integer, line
 from protocol.encoding import LIMIT_BYTES
 from protocol.errors import ConfigurationError, Rejected

@@ -29,8 +29,9 @@ from node.network.errors import (
 from node.network.frames import QUESTIONS_READ, FrameStream
 from node.network.gossip import Validator
 from node.network.host import NetworkHost
-from node.network.peer_budgets import BudgetVerdict, CostKind, PeerId
+from node.network.peer_budgets import BudgetVerdict, CostKind
 from node.network.presence import Connected
+from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError, describe_fault
 from protocol.framing import Message
 

@@ -30,7 +30,7 @@ from libp2p.pubsub.validators import signature_validator
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.judging import Fate, MessageFate
-from node.network.peer_budgets import BudgetVerdict, CostKind, PeerId
+from node.network.peer_budgets import BudgetVerdict, CostKind
 from node.network.presence import Heard
 from node.network.router import GuardedGossipSub, message_id
 from node.network.rpc import (
@@ -41,6 +41,7 @@ from node.network.rpc import (
     message_fault,
     rpc_fault,
 )
+from node.settings.addresses import PeerId
 from protocol.errors import Rejected
 
 SEEN_S: Final = 300

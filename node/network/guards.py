@@ -25,7 +25,7 @@ from libp2p.tools.anyio_service.trio_manager import TrioManager
 
 from node.network.incidents import Incidents
 from node.network.patches import StreamHandler, set_manager
-from node.network.peer_budgets import PeerId
+from node.settings.addresses import PeerId
 
 CLEAN_UP_S: Final = 2.0
 

@@ -37,12 +37,13 @@ from node.network.guards import guarded_service, guarding, peer_of, shielded_for
 from node.network.incidents import Incidents, quieten_libp2p
 from node.network.names import places_of
 from node.network.patches import stream_dispatch
-from node.network.peer_budgets import Banned, BudgetVerdict, CostKind, PeerId, PeerLimits
+from node.network.peer_budgets import Banned, BudgetVerdict, CostKind, PeerLimits
 from node.network.presence import Heard
 from node.network.reach_prober import ReachProber
 from node.network.relay import Relay, RelayLimits
 from node.network.router import make_router
 from node.network.tracking import PeerTracker
+from node.settings.addresses import PeerId
 from protocol.errors import ConfigurationError
 
 # libp2p's queues hold 32: of 300 messages at once 16 arrived, of 300 so far apart all did.

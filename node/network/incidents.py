@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from node.network.peer_budgets import PEERS_TRACKED, PeerId, Recent
+from node.network.peer_budgets import PEERS_TRACKED, Recent
+from node.settings.addresses import PeerId
 from protocol.errors import describe_fault
 
 LINE_EVERY_S: Final = 60.0

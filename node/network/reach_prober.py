@@ -19,7 +19,8 @@ from node.network.connections import Connections
 from node.network.contract import ReachQuestion
 from node.network.frames import FrameStream
 from node.network.guards import shielded_for
-from node.network.peer_budgets import PEERS_TRACKED, PeerId, Recent
+from node.network.peer_budgets import PEERS_TRACKED, Recent
+from node.settings.addresses import PeerId
 from protocol.encoding import Value
 from protocol.errors import Rejected
 

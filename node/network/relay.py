@@ -29,8 +29,9 @@ from node.network.connections import Connections
 from node.network.errors import FrameCutError, NetworkError
 from node.network.guards import ENDINGS, guarding, peer_of, reset_quietly, shielded_for
 from node.network.incidents import Incidents
-from node.network.peer_budgets import Allowance, Bucket, PeerId
+from node.network.peer_budgets import Allowance, Bucket
 from node.network.streams import ByteStream
+from node.settings.addresses import PeerId
 
 CHUNK_BYTES: Final = 16 << 10
 

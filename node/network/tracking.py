@@ -14,8 +14,8 @@ from libp2p.rcmgr import Direction
 from multiaddr import Multiaddr
 
 from node.network.patches import replace_removal
-from node.network.peer_budgets import PeerId
 from node.network.presence import Connected, Presence
+from node.settings.addresses import PeerId
 
 
 class Notifee(INotifee):

@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from node.network.errors import NetworkError
-from node.network.peer_budgets import PeerId
 from node.peering.book import TARGET_OUTBOUND, AddressBook, AddressSource
 from node.peering.messages import (
     MAX_TOLD,
@@ -24,7 +23,7 @@ from node.peering.messages import (
 )
 from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Carrier
-from node.settings.addresses import Address, Reach, parse_address
+from node.settings.addresses import Address, PeerId, Reach, parse_address
 from protocol.errors import ArnodeError, Rejected
 from protocol.framing import Message
 

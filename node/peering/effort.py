@@ -17,10 +17,11 @@ from functools import partial
 from typing import Final
 
 from node.network.messages import encode_message
-from node.network.peer_budgets import PEERS_TRACKED, Allowance, Bucket, CostKind, PeerId, Recent
+from node.network.peer_budgets import PEERS_TRACKED, Allowance, Bucket, CostKind, Recent
 from node.peering.messages import RefusedError
 from node.peering.misbehaviour import Misbehaviour
 from node.processes.carrier import Answer
+from node.settings.addresses import PeerId
 from protocol.framing import Message
 
 SHARE: Final = 0.25

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
-from node.network.peer_budgets import PeerId
 from node.peering.messages import (
     MAX_WANTED,
     SYNC,
@@ -25,6 +24,7 @@ from node.peering.messages import (
     ask,
 )
 from node.processes.carrier import Carrier
+from node.settings.addresses import PeerId
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import Rejected

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 from node.home.clock import clock_ms
-from node.network.peer_budgets import PeerId
 from node.peering.book import AddressBook
 from node.peering.dialling import Dialler
 from node.peering.effort import Effort
@@ -36,7 +35,7 @@ from node.peering.record_reader import RecordReader
 from node.peering.serving import BlobServer, RecordServer
 from node.peering.syncing import Syncer
 from node.processes.carrier import Answer, Carrier, Connected, Disconnected
-from node.settings.addresses import Address
+from node.settings.addresses import Address, PeerId
 from node.store.blobs import Blobs
 from node.store.intake import IntakeReport
 from node.store.store import Store

@@ -24,7 +24,7 @@ from node.network.errors import NetworkError, explaining
 from node.network.guards import guarded_service, reset_quietly
 from node.network.incidents import Incidents, quieten_libp2p
 from node.network.patches import say_reached_at
-from node.network.peer_budgets import PeerId, PeerLimits
+from node.network.peer_budgets import PeerLimits
 from node.rendezvous.kademlia import (
     MESSAGE_BYTES,
     PROTOCOL,
@@ -34,6 +34,7 @@ from node.rendezvous.kademlia import (
     question_of,
     read_answer,
 )
+from node.settings.addresses import PeerId
 from protocol.errors import Rejected
 
 QUESTION_S: Final = 6.0  # with a connection to be made

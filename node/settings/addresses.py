@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from typing import Final, NewType
 
-from node.network.peer_budgets import PeerId
 from protocol.address_blocks import Scope
 from protocol.errors import Rejected
 from protocol.ip_addresses import is_spelt_as_ipv6, may_be_machine, scope_of
+
+PeerId = NewType("PeerId", str)  # base58, as libp2p prints it
 
 LIMIT_CHARACTERS: Final = 400  # the longest DNS name, 253, with everything around it
 KEY_BYTES: Final = 32

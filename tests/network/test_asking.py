@@ -12,7 +12,7 @@ from node.network.contract import QUESTIONS_PER_PEER
 from node.network.errors import FrameError
 from node.network.frames import FrameStream
 from node.network.host import running_host
-from node.network.peer_budgets import PeerId
+from node.settings.addresses import PeerId
 from tests.network.arena import ECHO, echo, run, settings, until
 from tests.network.cores import running_core
 from tests.network.test_core_link import answering

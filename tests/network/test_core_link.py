@@ -12,7 +12,7 @@ from node.network.errors import FrameError
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
 from node.network.messages import FRAME_LIMIT_BYTES
-from node.network.peer_budgets import PeerId
+from node.settings.addresses import PeerId
 from protocol.keys import SigningKey
 from protocol.records import Record
 from tests.network.arena import ECHO, TOPIC, anything, meshed, run, until

@@ -15,7 +15,8 @@ from node.network import unread
 from node.network.frames import QUESTIONS_READ, FrameStream
 from node.network.host import running_host
 from node.network.messages import QUESTION_LIMIT_BYTES
-from node.network.peer_budgets import Allowance, CostKind, PeerId
+from node.network.peer_budgets import Allowance, CostKind
+from node.settings.addresses import PeerId
 from protocol.framing import LENGTH
 from tests.network.arena import TOPIC, Arena, arena, run, settings, until
 from tests.network.attacks import send_rpc, wanting

@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from node.network.incidents import Incidents, quieten_libp2p
-from node.network.peer_budgets import PEERS_TRACKED, PeerId
+from node.network.peer_budgets import PEERS_TRACKED
+from node.settings.addresses import PeerId
 
 
 class Clock:

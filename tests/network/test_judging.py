@@ -21,7 +21,7 @@ from node.network.judging import (
     Judge,
     MessageFate,
 )
-from node.network.peer_budgets import PeerId
+from node.settings.addresses import PeerId
 from protocol.encoding import encode
 from protocol.hardware import FAMILIES, family_of
 from protocol.keys import SigningKey, bind

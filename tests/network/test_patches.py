@@ -21,7 +21,7 @@ from node.network.patches import (
     read_ahead,
     release_by_halves,
 )
-from node.network.peer_budgets import PeerId
+from node.settings.addresses import PeerId
 from protocol.errors import ConfigurationError
 from tests.network.arena import ECHO, run, settings
 

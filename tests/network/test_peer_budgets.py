@@ -10,9 +10,9 @@ from node.network.peer_budgets import (
     Buckets,
     BudgetVerdict,
     CostKind,
-    PeerId,
     PeerLimits,
 )
+from node.settings.addresses import PeerId
 
 PEER = PeerId("a")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from node.network.contract import NetworkSettings
-from node.network.peer_budgets import PeerId
 from node.processes.carrier import Connected, Disconnected, Event, Heard
 from node.processes.network_process import NetworkProcess
+from node.settings.addresses import PeerId
 from protocol.framing import Message
 from protocol.topics import news_topic
 from tests.protocol.examples import MANIFEST

@@ -18,10 +18,9 @@ from typing import Any
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.network.messages import encode_message
-from node.network.peer_budgets import PeerId
 from node.peering.membership import taking_part
 from node.processes.network_process import NetworkProcess
-from node.settings.addresses import Address, parse_address
+from node.settings.addresses import Address, PeerId, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store
 from protocol.framing import Message

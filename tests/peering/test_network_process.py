@@ -17,13 +17,14 @@ import pytest
 
 from node.network.contract import FRAMING
 from node.network.errors import NetworkError
-from node.network.peer_budgets import ALLOWANCES, CostKind, PeerId
+from node.network.peer_budgets import ALLOWANCES, CostKind
 from node.processes import child, network_link, supervisor
 from node.processes import network_process as process
 from node.processes.carrier import Carrier, Connected, Disconnected, Heard, Message
 from node.processes.child import LineBudget, Program, printable
 from node.processes.network_process import NetworkProcess
 from node.processes.supervisor import Backoff
+from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
 from protocol.framing import ChannelError
 from protocol.records import sign_record

@@ -16,8 +16,8 @@ from node.network.messages import (
     QUESTION_LIMIT_BYTES,
     decode_message,
 )
-from node.network.peer_budgets import PeerId
 from node.processes.carrier import Answer, Connected, Disconnected, Event, Heard, Message
+from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError
 
 # Of protocol, question and answer: what arrives instead; raises NetworkError for a lost answer.

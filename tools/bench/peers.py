@@ -24,10 +24,10 @@ from node.home.home import Home
 from node.network.building import HostSettings
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
-from node.network.peer_budgets import PeerId
 from node.peering.greeting import REPEATED_S
 from node.peering.messages import HELLO, SYNC, Hello, write
 from node.peering.serving import RecordServer
+from node.settings.addresses import PeerId
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import ArnodeError

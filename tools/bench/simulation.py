@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import Final, cast
 
 from node.network.messages import encode_message
-from node.network.peer_budgets import PeerId
 from node.network.router import make_router
 from node.peering.book import TARGET_OUTBOUND
 from node.peering.greeting import REPEATED_S
@@ -27,6 +26,7 @@ from node.peering.misbehaviour import Misbehaviour
 from node.peering.serving import RecordServer
 from node.peering.syncing import Syncer
 from node.processes.carrier import Carrier
+from node.settings.addresses import PeerId
 from node.store.store import Store
 from node.store.topics import TopicIndex, TopicIndexes
 from protocol.framing import Message
