@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from node.network.errors import NetworkError
 from node.peering.book import TARGET_OUTBOUND, AddressBook, AddressSource
+from node.peering.carrier import Carrier
 from node.peering.messages import (
     MAX_TOLD,
     PEERS,
@@ -22,7 +23,6 @@ from node.peering.messages import (
     write,
 )
 from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Carrier
 from node.settings.addresses import Address, PeerId, Reach, parse_address
 from protocol.errors import ArnodeError, Rejected
 from protocol.framing import Message

@@ -18,9 +18,9 @@ from typing import Final
 
 from node.network.messages import encode_message
 from node.network.peer_budgets import PEERS_TRACKED, Allowance, Bucket, CostKind, Recent
+from node.peering.carrier import Answer
 from node.peering.messages import RefusedError
 from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Answer
 from node.settings.addresses import PeerId
 from protocol.framing import Message
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from node.network.errors import NetworkError
+from node.peering.carrier import Carrier
 from node.peering.effort import wait_for
 from node.peering.messages import HELLO, Hello, read, write
 from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Carrier
 from node.settings.addresses import PeerId
 from protocol.errors import Rejected
 from protocol.framing import Message

@@ -22,11 +22,11 @@ from node.peering.greeting import Acquaintance
 from node.peering.list_reader import ListReader
 from node.peering.lists import Lists
 from node.peering.neighbours import Neighbours
+from node.peering.network_process import NetworkProcess
+from node.peering.ports import Ports
 from node.peering.record_reader import RecordReader
 from node.peering.rendezvous import Rendezvous
 from node.peering.service import Peering
-from node.processes.network_process import NetworkProcess
-from node.processes.ports import Ports
 from node.settings.addresses import Address, parse_address, seen_at
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable
 
 from node.network.peer_budgets import BudgetVerdict, CostKind, PeerLimits
+from node.peering.carrier import Carrier
 from node.peering.messages import M, RefusedError
-from node.processes.carrier import Carrier
 from node.settings.addresses import PeerId
 from protocol.errors import Rejected
 

@@ -8,7 +8,7 @@ only as half of an equivocation, which nobody would pass on (`node.network.judgi
 import asyncio
 from typing import Final
 
-from node.processes.carrier import Carrier
+from node.peering.carrier import Carrier
 from node.store.records import parsed
 from node.store.store import Store
 from protocol.topics import belongs, parts_of

@@ -13,8 +13,8 @@ from typing import Final, Literal
 
 from node.network.contract import MAX_PORTS, REACH, Reached, ReachQuestion
 from node.network.errors import NetworkError
+from node.peering.carrier import Carrier
 from node.peering.messages import ask
-from node.processes.carrier import Carrier
 from node.settings.addresses import Address, PeerId, make_address, parse_address
 from protocol.errors import Rejected
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from node.home.clock import clock_ms
 from node.peering.book import AddressBook
+from node.peering.carrier import Answer, Carrier, Connected, Disconnected
 from node.peering.dialling import Dialler
 from node.peering.effort import Effort
 from node.peering.fetching import Fetcher
@@ -34,7 +35,6 @@ from node.peering.reaching import Reaching
 from node.peering.record_reader import RecordReader
 from node.peering.serving import BlobServer, RecordServer
 from node.peering.syncing import Syncer
-from node.processes.carrier import Answer, Carrier, Connected, Disconnected
 from node.settings.addresses import Address, PeerId
 from node.store.blobs import Blobs
 from node.store.intake import IntakeReport

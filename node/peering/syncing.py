@@ -16,11 +16,11 @@ from typing import Final
 
 from node.network.errors import NetworkError
 from node.network.peer_budgets import PEERS_TRACKED, Recent
+from node.peering.carrier import Carrier
 from node.peering.exchange import Exchange
 from node.peering.ingest import Ingest
 from node.peering.messages import Hello, TopicDigest
 from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Carrier
 from node.settings.addresses import PeerId
 from node.store.store import Store
 from node.store.topics import TopicIndexes

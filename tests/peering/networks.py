@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from node.network.contract import NetworkSettings
-from node.processes.carrier import Connected, Disconnected, Event, Heard
-from node.processes.network_process import NetworkProcess
+from node.peering.carrier import Connected, Disconnected, Event, Heard
+from node.peering.network_process import NetworkProcess
 from node.settings.addresses import PeerId
 from protocol.framing import Message
 from protocol.topics import news_topic

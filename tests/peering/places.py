@@ -19,7 +19,7 @@ from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.network.messages import encode_message
 from node.peering.membership import taking_part
-from node.processes.network_process import NetworkProcess
+from node.peering.network_process import NetworkProcess
 from node.settings.addresses import Address, PeerId, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.network.presence import Connected, Disconnected, Presence
-from node.processes.carrier import Event, Heard
-from node.processes.network_link import HEARD_QUEUE, Inbox
+from node.peering.carrier import Event, Heard
+from node.peering.network_link import HEARD_QUEUE, Inbox
 from node.processes.supervisor import Backoff
 from node.settings.addresses import PeerId
 

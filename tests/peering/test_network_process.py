@@ -18,11 +18,12 @@ import pytest
 from node.network.contract import FRAMING
 from node.network.errors import NetworkError
 from node.network.peer_budgets import ALLOWANCES, CostKind
-from node.processes import child, network_link, supervisor
-from node.processes import network_process as process
-from node.processes.carrier import Carrier, Connected, Disconnected, Heard, Message
+from node.peering import network_link
+from node.peering import network_process as process
+from node.peering.carrier import Carrier, Connected, Disconnected, Heard, Message
+from node.peering.network_process import NetworkProcess
+from node.processes import child, supervisor
 from node.processes.child import LineBudget, Program, printable
-from node.processes.network_process import NetworkProcess
 from node.processes.supervisor import Backoff
 from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
@@ -504,7 +505,7 @@ def test_settings_that_cannot_be_are_refused_at_once() -> None:
 
 
 LOOK = """
-import sys, node.processes.network_process
+import sys, node.peering.network_process
 print({"libp2p", "trio", "torch", "numpy", "sqlite3"} & sys.modules.keys())
 """
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
-from node.processes import ports
-from node.processes.ports import Ports
+from node.peering import ports
+from node.peering.ports import Ports
 from node.settings.addresses import Address, parse_address
 from node.settings.network_definition import Network
 from node.store.store import Store

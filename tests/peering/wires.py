@@ -16,7 +16,7 @@ from node.network.messages import (
     QUESTION_LIMIT_BYTES,
     decode_message,
 )
-from node.processes.carrier import Answer, Connected, Disconnected, Event, Heard, Message
+from node.peering.carrier import Answer, Connected, Disconnected, Event, Heard, Message
 from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError
 

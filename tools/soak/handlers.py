@@ -26,8 +26,8 @@ from node.network.errors import FrameError
 from node.network.host import NetworkHost, running_host
 from node.network.peer_budgets import Allowance, CostKind
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC
+from node.peering.network_link import Inbox, NetworkLink
 from node.processes.channel import Channel
-from node.processes.network_link import Inbox, NetworkLink
 from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError
 from protocol.framing import Message

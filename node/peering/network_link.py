@@ -18,7 +18,7 @@ from node.network.contract import ANSWER_S
 from node.network.errors import NetworkError
 from node.network.messages import FRAME_LIMIT_BYTES, encode_message
 from node.network.presence import Connected, Presence
-from node.processes.carrier import Answer, Event, Heard
+from node.peering.carrier import Answer, Event, Heard
 from node.processes.channel import Calls, Channel
 from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError

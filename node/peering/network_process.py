@@ -29,11 +29,11 @@ from node.network.contract import (
 from node.network.errors import NetworkError
 from node.network.messages import QUESTION_LIMIT_BYTES
 from node.network.peer_budgets import Banned
-from node.processes.carrier import Answer, Carrier, Event, Heard
+from node.peering.carrier import Answer, Carrier, Event, Heard
+from node.peering.network_link import Inbox, NetworkLink, check_size
+from node.peering.ports import Ports
 from node.processes.channel import Channel
 from node.processes.child import Program
-from node.processes.network_link import Inbox, NetworkLink, check_size
-from node.processes.ports import Ports
 from node.processes.supervisor import Supervisor
 from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError
