@@ -1,8 +1,8 @@
 """Nodes of the same network, found by libp2p's public DHT: meetings under the network's name.
 
-The core's side of `node.rendezvous`. Under a key that follows from the network's name and the day
-this node is announced, once it can be dialled, and looks for others. What is found goes to the
-address book, which bounds how many of it are tried and how often.
+The core's side of `node.network.dht_program`. This node is announced under a key that follows from
+the network's name and the day, once it can be dialled, and looks for others. What it finds goes to
+the address book, which bounds how many addresses are tried and how often.
 """
 
 import asyncio
@@ -15,9 +15,8 @@ from typing import Final, cast
 
 from node.home.clock import is_to_come
 from node.network.contract import FRAMING
+from node.network.dht_contract import KEYS, MEETING_S, MOST_TOLD, Meeting, Met, key_of
 from node.processes.child import Program
-from node.rendezvous.contract import KEYS, MEETING_S, MOST_TOLD, Meeting, Met
-from node.rendezvous.key import key_of
 from node.settings.addresses import Address, parse_address
 from node.settings.network_definition import Network
 from protocol.errors import Rejected
@@ -64,7 +63,7 @@ class Rendezvous:
         self._transport_seed = transport_seed
         self._program = Program(
             name="the process that asks the DHT",
-            module="node.rendezvous.program",
+            module="node.network.dht_program",
             framing=FRAMING,
             hidden=tuple(hidden),
         )

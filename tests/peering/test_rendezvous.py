@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from node.network.dht_contract import key_of
 from node.peering.rendezvous import ALONE_S, SETTLED_S, LastMeeting, Rendezvous
-from node.rendezvous.key import key_of
 from node.settings.network_definition import Network
 from tests.node.meeting import address, through
 

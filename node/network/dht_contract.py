@@ -4,10 +4,10 @@ core → here   the settings of one meeting
 here → core   ["met", …] or ["down", message, hint]     then it ends
 """
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
-from node.rendezvous.key import KEY_BYTES
 from protocol.codecs import binary, line
 from protocol.fields import Items, Mapped, Natural
 
@@ -15,6 +15,9 @@ MOST_FOUND: Final = 32  # addresses
 MOST_TOLD: Final = 64  # entries, and addresses of this node
 KEYS: Final = 2  # of today and of yesterday
 MEETING_S: Final = 150.0  # two lookups, and what is told and asked once more
+KEY_BYTES: Final = 34
+_CONTEXT: Final = b"arnode/rendezvous/1\0"
+_SHA256: Final = bytes([0x12, 0x20])  # servers drop a hash that does not say which one it is
 
 _Texts = Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_TOLD)]
 
@@ -47,3 +50,8 @@ class Met(Mapped):
     asked: Natural
     answered: Natural
     announced: Natural
+
+
+def key_of(network: str, day: str) -> bytes:
+    """Return the multihash under which nodes of a network meet on a day (`2026-03-01`, UTC)."""
+    return _SHA256 + hashlib.sha256(_CONTEXT + f"{network}\0{day}".encode()).digest()

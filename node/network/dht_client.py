@@ -23,9 +23,7 @@ from node.network.connections import Connections
 from node.network.errors import NetworkError, explaining
 from node.network.guards import guarded_service, reset_quietly
 from node.network.incidents import Incidents, quieten_libp2p
-from node.network.patches import say_reached_at
-from node.network.peer_budgets import PeerLimits
-from node.rendezvous.kademlia import (
+from node.network.kademlia import (
     MESSAGE_BYTES,
     PROTOCOL,
     Answer,
@@ -34,6 +32,8 @@ from node.rendezvous.kademlia import (
     question_of,
     read_answer,
 )
+from node.network.patches import say_reached_at
+from node.network.peer_budgets import PeerLimits
 from node.settings.addresses import PeerId
 from protocol.errors import Rejected
 

@@ -18,7 +18,7 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as AddressError
 
-from node.rendezvous.kademlia import Place, place_of
+from node.network.kademlia import Place, place_of
 from node.settings.addresses import Reach
 
 _LEVELS: Final = 2

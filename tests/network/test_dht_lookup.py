@@ -7,10 +7,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from node.network.dht_contract import key_of
+from node.network.dht_lookup import AT_ONCE, LOOKUP_S, MOST_QUESTIONS, Lookup
 from node.network.errors import NetworkError
-from node.rendezvous.kademlia import BUCKET, Answer, Place, distance
-from node.rendezvous.key import key_of
-from node.rendezvous.lookup import AT_ONCE, LOOKUP_S, MOST_QUESTIONS, Lookup
+from node.network.kademlia import BUCKET, Answer, Place, distance
 from tests.network.arena import run
 
 KEY = key_of("main", "2026-03-01")

@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from node.network.errors import NetworkError
-from node.rendezvous.kademlia import BUCKET, Answer, Place, distance
+from node.network.kademlia import BUCKET, Answer, Place, distance
 
 AT_ONCE: Final = 6
 MOST_QUESTIONS: Final = 60

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from multiaddr import Multiaddr
 
-from node.rendezvous.kademlia import (
+from node.network.dht_contract import key_of
+from node.network.kademlia import (
     ADDRESSES,
     BUCKET,
     Answer,
@@ -17,7 +18,6 @@ from node.rendezvous.kademlia import (
     question_of,
     read_answer,
 )
-from node.rendezvous.key import key_of
 from node.settings.addresses import Reach
 from protocol.errors import Rejected
 from tests.node.meeting import key as key_bytes
