@@ -13,15 +13,15 @@ from typing import Final
 from bootstrap.handlers import handlers, refuse
 from bootstrap.page import public_site
 from node.home.clock import clock_ms
+from node.home.config import Config
+from node.home.consent import with_settings
 from node.home.control import ControlServer
 from node.home.home import Home
 from node.home.keyfile import load_keys
+from node.home.network_definition import TASK_BYTES, Network, key_of
+from node.home.networks import find_network
 from node.line.identity import announce_profile, identity_of
-from node.networks.consent import with_settings
-from node.networks.known import find_network
 from node.peering.membership import taking_part
-from node.settings.config import Config
-from node.settings.network_definition import TASK_BYTES, Network, key_of
 from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.interrupts import until_interrupted

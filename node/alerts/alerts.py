@@ -10,11 +10,11 @@ from node.alerts.alert import Alert, Message, end_of
 from node.alerts.outlets import LIMIT_S, Outlets
 from node.alerts.tally import Tally
 from node.home.clock import clock_ms
+from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import load_keys
+from node.home.notify import Outlet, outlet
 from node.line.identity import identity_of
-from node.settings.config import Config
-from node.settings.notify import Outlet, outlet
 from protocol.errors import ConfigurationError, UsageError
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from node.alerts.alert import AlertKind, Message
-from node.settings.notify import Outlet
+from node.home.notify import Outlet
 from node.terminal.terminal import plain
 
 LIMIT_S: Final = 10.0

@@ -12,8 +12,8 @@ import click
 
 from agent.kept_if import kept_if
 from node.commands.basics import json_option, task_options, tell
+from node.home.config import config_of
 from node.home.home import Home
-from node.settings.config import config_of
 from node.terminal.terminal import plain, print_json
 from protocol.rule import DEFAULT, screening_policy
 from protocol.styles import Style

@@ -16,8 +16,8 @@ from node.documents.experiment import OneExperimentDocument, one_experiment_docu
 from node.documents.experiments import experiments_document, imported_document
 from node.documents.records import MarkDocument, diff_of, record_document
 from node.exchange.bundle import Subject
+from node.home.config import config_of
 from node.home.home import Home
-from node.settings.config import config_of
 from node.store.experiments import Experiment, Filter
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named

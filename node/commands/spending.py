@@ -9,9 +9,9 @@ import click
 
 from node.commands.basics import json_option
 from node.home.clock import clock_ms
+from node.home.config import config_of
 from node.home.home import Home
 from node.proposing.day import Fixed, correct_call, day_document, today
-from node.settings.config import config_of
 from node.store.store import Store
 from node.terminal.terminal import plain, print_json
 from protocol.errors import UsageError

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
+from node.home.config import Config
 from node.home.keyfile import NodeKeys
-from node.settings.config import Config
 from node.store.store import Store
 from protocol.keys import bind
 from protocol.record_kinds import ProfileBody

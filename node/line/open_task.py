@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from node.home.config import Config
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.line.splits import split_key
 from node.line.strangers_task import strangers_task
 from node.line.task_in_use import named_task
-from node.settings.config import Config
 from node.terminal.progress import Progress, in_thread
 from protocol.hygiene import Scored, memorised
 from protocol.manifest import TaskManifest

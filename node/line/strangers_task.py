@@ -5,9 +5,9 @@ Its judge is a stranger's code, so that it runs where a stranger's code may.
 
 import re
 
+from node.home.config import config_of
 from node.home.home import Home
-from node.settings.config import config_of
-from node.settings.sandboxing import require_peer_sandbox
+from node.home.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
 from node.store.records import PREFIX_DIGITS
 from node.store.store import Store

@@ -7,11 +7,11 @@ from typing import Final, TypeAlias
 
 import trio
 
+from node.home.addresses import PeerId
 from node.network.errors import FrameCutError, StreamEndedError
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost
 from node.network.peer_budgets import ALLOWANCES, Allowance, Buckets, CostKind
-from node.settings.addresses import PeerId
 from protocol.framing import Message
 
 # Longer than from one hello to the next; half of what a peer waits for a question.

@@ -33,6 +33,7 @@ from libp2p.peer.peerstore import PeerStoreError
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
+from node.home.addresses import PeerId
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.patches import StreamHandler, dial_nobody, replace_connecting
@@ -41,7 +42,6 @@ from node.network.private import PrivateConnection
 from node.network.streams import ByteStream, Libp2pStream
 from node.network.tracking import Notifee
 from node.network.unread import Partial, Unread
-from node.settings.addresses import PeerId
 
 # Sockets that have not said who they are; they do not count as connections yet.
 HANDSHAKES: Final = 64

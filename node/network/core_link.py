@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
+from node.home.addresses import PeerId
 from node.network.asking import Asking
 from node.network.contract import ANSWER_S, QUESTIONS, QUESTIONS_PER_PEER, NetworkSettings
 from node.network.errors import (
@@ -31,7 +32,6 @@ from node.network.gossip import Validator
 from node.network.host import NetworkHost
 from node.network.peer_budgets import BudgetVerdict, CostKind
 from node.network.presence import Connected
-from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError, describe_fault
 from protocol.framing import Message
 

@@ -18,6 +18,7 @@ from libp2p.peer.id import ID
 from libp2p.utils.varint import encode_varint_prefixed, read_varint_prefixed_bytes_limited
 from multiaddr import Multiaddr
 
+from node.home.addresses import PeerId
 from node.network.building import HostSettings, build_host
 from node.network.connections import Connections
 from node.network.errors import NetworkError, explaining
@@ -34,7 +35,6 @@ from node.network.kademlia import (
 )
 from node.network.patches import say_reached_at
 from node.network.peer_budgets import PeerLimits
-from node.settings.addresses import PeerId
 from protocol.errors import Rejected
 
 QUESTION_S: Final = 6.0  # with a connection to be made

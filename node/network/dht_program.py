@@ -13,6 +13,7 @@ from typing import cast
 import trio
 from multiaddr import Multiaddr
 
+from node.home.addresses import Address, may_tell, parse_address
 from node.network.dht_client import Client, running_client
 from node.network.dht_contract import MOST_FOUND, Meeting, Met
 from node.network.dht_lookup import Lookup
@@ -20,7 +21,6 @@ from node.network.dnsaddr import places_of
 from node.network.errors import FrameError, NetworkError
 from node.network.kademlia import Place
 from node.network.program import core_at
-from node.settings.addresses import Address, may_tell, parse_address
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, describe_fault
 from protocol.framing import Message

@@ -18,8 +18,8 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as AddressError
 
+from node.home.addresses import Reach
 from node.network.kademlia import Place, place_of
-from node.settings.addresses import Reach
 
 _LEVELS: Final = 2
 _RECORDS: Final = 16

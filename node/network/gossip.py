@@ -27,6 +27,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.validators import signature_validator
 
+from node.home.addresses import PeerId
 from node.network.guards import peer_of, reset_quietly
 from node.network.incidents import Incidents
 from node.network.judging import Fate, MessageFate
@@ -41,7 +42,6 @@ from node.network.rpc import (
     message_fault,
     rpc_fault,
 )
-from node.settings.addresses import PeerId
 from protocol.errors import Rejected
 
 SEEN_S: Final = 300

@@ -26,6 +26,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from multiaddr import Multiaddr
 
+from node.home.addresses import PeerId
 from node.network.building import HostSettings, build_host, listen_addresses
 from node.network.circuits import HOP, STOP, Circuits
 from node.network.connections import Connections
@@ -43,7 +44,6 @@ from node.network.reach_prober import ReachProber
 from node.network.relay import Relay, RelayLimits
 from node.network.router import make_router
 from node.network.tracking import PeerTracker
-from node.settings.addresses import PeerId
 from protocol.errors import ConfigurationError
 
 # libp2p's queues hold 32: of 300 messages at once 16 arrived, of 300 so far apart all did.

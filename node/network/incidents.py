@@ -8,8 +8,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from node.home.addresses import PeerId
 from node.network.peer_budgets import PEERS_TRACKED, Recent
-from node.settings.addresses import PeerId
 from protocol.errors import describe_fault
 
 LINE_EVERY_S: Final = 60.0

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from node.home.addresses import PeerId
 from node.home.clock import EARLY_MS
 from node.network.peer_budgets import Allowance, Buckets
-from node.settings.addresses import PeerId
 from protocol.errors import Rejected
 from protocol.record_kinds import UnknownBody
 from protocol.records import Record, parse_record

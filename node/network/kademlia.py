@@ -16,8 +16,8 @@ from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
+from node.home.addresses import Reach, host_fault, may_tell, reach_of
 from node.network.patches import parse_address
-from node.settings.addresses import Reach, host_fault, may_tell, reach_of
 from protocol.errors import Rejected
 
 PROTOCOL: Final = "/ipfs/kad/1.0.0"

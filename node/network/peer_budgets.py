@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Generic, TypeVar
 
-from node.settings.addresses import PeerId
+from node.home.addresses import PeerId
 
 K = TypeVar("K")
 V = TypeVar("V")

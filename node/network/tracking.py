@@ -13,9 +13,9 @@ from libp2p.network.swarm import Swarm
 from libp2p.rcmgr import Direction
 from multiaddr import Multiaddr
 
+from node.home.addresses import PeerId
 from node.network.patches import replace_removal
 from node.network.presence import Connected, Presence
-from node.settings.addresses import PeerId
 
 
 class Notifee(INotifee):

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from node.home.control import call, is_running, nonsense
+from node.home.sandboxing import require_peer_sandbox
 from node.line.carried import UNFIT, CarriedStep, Find
 from node.line.run_time import run_seconds
 from node.on_demand.session import Workbench, be_node, find_workbench, follow
 from node.running.loads import Load
 from node.running.node import Node
 from node.running.program import at_work
-from node.settings.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.jobs import Job

@@ -15,9 +15,11 @@ from functools import partial
 from agent.source.capabilities import CapabilityMark
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of
+from node.home.config import Config, config_of
 from node.home.control import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
+from node.home.sandboxing import require_peer_sandbox, require_sandbox
 from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
@@ -30,8 +32,6 @@ from node.on_demand.takes import pairs_take, usual_pairs
 from node.running.node import Node
 from node.running.program import at_work
 from node.running.questions import Question
-from node.settings.config import Config, config_of
-from node.settings.sandboxing import require_peer_sandbox, require_sandbox
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey
 from node.store.named_tasks import task_source

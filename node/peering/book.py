@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Final
 
-from node.settings.addresses import (
+from node.home.addresses import (
     Address,
     PeerId,
     Reach,

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeAlias
 
+from node.home.addresses import PeerId
 from node.network.presence import Connected, Disconnected, Heard
-from node.settings.addresses import PeerId
 from protocol.framing import Message
 
 __all__ = ["Answer", "Carrier", "Connected", "Disconnected", "Event", "Heard"]

@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from node.home.addresses import Address, PeerId, Reach, parse_address
 from node.network.errors import NetworkError
 from node.peering.book import TARGET_OUTBOUND, AddressBook, AddressSource
 from node.peering.carrier import Carrier
@@ -23,7 +24,6 @@ from node.peering.messages import (
     write,
 )
 from node.peering.misbehaviour import Misbehaviour
-from node.settings.addresses import Address, PeerId, Reach, parse_address
 from protocol.errors import ArnodeError, Rejected
 from protocol.framing import Message
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from node.home.addresses import PeerId
 from node.network.messages import encode_message
 from node.network.peer_budgets import PEERS_TRACKED, Allowance, Bucket, CostKind, Recent
 from node.peering.carrier import Answer
 from node.peering.messages import RefusedError
 from node.peering.misbehaviour import Misbehaviour
-from node.settings.addresses import PeerId
 from protocol.framing import Message
 
 SHARE: Final = 0.25

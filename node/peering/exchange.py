@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
+from node.home.addresses import PeerId
 from node.peering.carrier import Carrier
 from node.peering.messages import (
     MAX_WANTED,
@@ -24,7 +25,6 @@ from node.peering.messages import (
     Want,
     ask,
 )
-from node.settings.addresses import PeerId
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import Rejected

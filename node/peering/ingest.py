@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from node.home.addresses import PeerId
 from node.home.clock import EARLY_MS
 from node.network.peer_budgets import Allowance, Buckets
 from node.peering.record_reader import Read, RecordReader
-from node.settings.addresses import PeerId
 from node.store.extracts import Extract
 from node.store.intake import IntakeReport
 from node.store.store import Store

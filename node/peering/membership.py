@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from node.home.addresses import Address, parse_address, seen_at
 from node.home.home import Home
 from node.home.keyfile import NodeKeys
+from node.home.network_definition import Network
 from node.line.identity import version
 from node.network.contract import NetworkSettings
 from node.peering.book import AddressSource
@@ -27,8 +29,6 @@ from node.peering.ports import Ports
 from node.peering.record_reader import RecordReader
 from node.peering.rendezvous import Rendezvous
 from node.peering.service import Peering
-from node.settings.addresses import Address, parse_address, seen_at
-from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
 

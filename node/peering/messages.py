@@ -15,8 +15,8 @@ mebibyte (`ANSWER_BYTES`, with room for what is around it).
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias, TypeVar, cast
 
+from node.home.addresses import PeerId
 from node.peering.carrier import Carrier
-from node.settings.addresses import PeerId
 from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, line, pair, word
 from protocol.encoding import LIMIT_BYTES, Value

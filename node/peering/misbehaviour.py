@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable
 
+from node.home.addresses import PeerId
 from node.network.peer_budgets import BudgetVerdict, CostKind, PeerLimits
 from node.peering.carrier import Carrier
 from node.peering.messages import M, RefusedError
-from node.settings.addresses import PeerId
 from protocol.errors import Rejected
 
 _log = logging.getLogger("node.peering")

@@ -22,9 +22,9 @@ import ifaddr
 from zeroconf import DNSQuestionType, Error, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from node.home.addresses import seen_at
 from node.network.contract import FRAMING
 from node.processes.channel import Channel
-from node.settings.addresses import seen_at
 from protocol.address_blocks import Scope
 from protocol.framing import ChannelError, Message
 from protocol.ip_addresses import scope_of

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from node.home.addresses import Address, Reach, parse_address
+from node.home.network_definition import Network
 from node.network.contract import FRAMING
 from node.processes.channel import Channel
 from node.processes.child import Program
 from node.processes.supervisor import Supervisor
-from node.settings.addresses import Address, Reach, parse_address
-from node.settings.network_definition import Network
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Message
 

@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Final, NoReturn
 
+from node.home.addresses import PeerId
 from node.network.contract import ANSWER_S
 from node.network.errors import NetworkError
 from node.network.messages import FRAME_LIMIT_BYTES, encode_message
 from node.network.presence import Connected, Presence
 from node.peering.carrier import Answer, Event, Heard
 from node.processes.channel import Calls, Channel
-from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Message
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, NoReturn, Self, cast
 from weakref import WeakValueDictionary
 
+from node.home.addresses import PeerId
 from node.network.contract import (
     FRAMING,
     QUESTIONS,
@@ -35,7 +36,6 @@ from node.peering.ports import Ports
 from node.processes.channel import Channel
 from node.processes.child import Program
 from node.processes.supervisor import Supervisor
-from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError
 from protocol.framing import Message
 

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from node.settings.addresses import ANYWHERE
+from node.home.addresses import ANYWHERE
 from protocol.errors import ArnodeError
 
 USUAL_PORT: Final = 4001

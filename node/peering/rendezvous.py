@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from node.home.addresses import Address, parse_address
 from node.home.clock import is_to_come
+from node.home.network_definition import Network
 from node.network.contract import FRAMING
 from node.network.dht_contract import KEYS, MEETING_S, MOST_TOLD, Meeting, Met, key_of
 from node.processes.child import Program
-from node.settings.addresses import Address, parse_address
-from node.settings.network_definition import Network
 from protocol.errors import Rejected
 from protocol.framing import ChannelError, Message
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+from node.home.addresses import Address, PeerId
 from node.home.clock import clock_ms
 from node.peering.book import AddressBook
 from node.peering.carrier import Answer, Carrier, Connected, Disconnected
@@ -35,7 +36,6 @@ from node.peering.reaching import Reaching
 from node.peering.record_reader import RecordReader
 from node.peering.serving import BlobServer, RecordServer
 from node.peering.syncing import Syncer
-from node.settings.addresses import Address, PeerId
 from node.store.blobs import Blobs
 from node.store.intake import IntakeReport
 from node.store.store import Store

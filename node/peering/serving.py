@@ -6,6 +6,7 @@ if a record of this network, which whoever asks names, leads to them: by naming 
 a tree of which they are a file. So no other file of this home can be asked for, whatever its hash.
 """
 
+from node.home.addresses import PeerId
 from node.peering.messages import (
     ANSWER_BYTES,
     CHUNK_BYTES,
@@ -21,7 +22,6 @@ from node.peering.messages import (
     read,
     write,
 )
-from node.settings.addresses import PeerId
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.store.topics import TopicIndexes

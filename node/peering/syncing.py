@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from node.home.addresses import PeerId
 from node.network.errors import NetworkError
 from node.network.peer_budgets import PEERS_TRACKED, Recent
 from node.peering.carrier import Carrier
@@ -21,7 +22,6 @@ from node.peering.exchange import Exchange
 from node.peering.ingest import Ingest
 from node.peering.messages import Hello, TopicDigest
 from node.peering.misbehaviour import Misbehaviour
-from node.settings.addresses import PeerId
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import ArnodeError, Rejected

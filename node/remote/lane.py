@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
+from node.home.config import Config
 from node.home.home import Home
+from node.home.sandboxing import require_peer_sandbox, require_sandbox
 from node.line.identity import version
 from node.line.open_task import Session, open_session
 from node.processes.channel import Channel
 from node.remote.contract import FRAMING, Opened, Opening, as_value, told_fault
 from node.remote.serving import Serving
-from node.settings.config import Config
-from node.settings.sandboxing import require_peer_sandbox, require_sandbox
 from node.terminal.progress import Progress, in_thread
 from protocol.codecs import fit_line
 from protocol.errors import ArnodeError, UsageError

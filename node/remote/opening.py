@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import load_secret
+from node.home.own_address import HERE, LaneHost, lane_host
 from node.line.open_task import audit_key_of
 from node.remote.command_link import CommandLink
 from node.remote.contract import PROGRAM, Opening
 from node.remote.lanes import Link, RemoteLanes, opened_lanes
 from node.remote.ray_link import RayLink
 from node.remote.ray_setup import cluster_of
-from node.settings.config import Config
-from node.settings.own_address import HERE, LaneHost, lane_host
 from node.terminal.progress import Progress
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import is_for_cards

@@ -20,11 +20,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from node.home.own_address import AUTO, LOCAL
 from node.processes.channel import Channel, first_of
 from node.processes.supervisor import Backoff
 from node.remote.contract import FRAMING
 from node.remote.ray_setup import environment, local_options
-from node.settings.own_address import AUTO, LOCAL
 from protocol.errors import describe_fault
 from protocol.framing import ChannelError, Message
 

@@ -8,11 +8,11 @@ from node.claims.authors import author_rates
 from node.documents.knowledge import importance_document
 from node.home.clock import clock_ms
 from node.home.control import Handler, Message
+from node.home.fleet import people_of
 from node.line.handed_in import check_submission
 from node.line.hypotheses import complete, register
 from node.line.strangers_task import lacking
 from node.loop.in_flight import Lost
-from node.networks.fleet import people_of
 from node.proposing.advice import advice, prompt_document
 from node.report.publishing import read_draft, sign_report
 from node.running.loads import Load

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of, take_in
+from node.home.config import Config
 from node.home.home import Home
+from node.home.network_definition import Network
+from node.home.sandboxing import require_peer_sandbox
 from node.line.activity import Activity
 from node.line.noise import RunNoise
 from node.line.open_task import Session, opened
@@ -28,9 +31,6 @@ from node.running.lanes import LanesHere, are_elsewhere, lanes_here
 from node.running.loading import loading_rest
 from node.running.loads import Load
 from node.running.questions import Question
-from node.settings.config import Config
-from node.settings.network_definition import Network
-from node.settings.sandboxing import require_peer_sandbox
 from node.store.intake import Quotas
 from node.store.named_tasks import remember_folder, remember_session
 from node.store.store import Store

@@ -15,16 +15,8 @@ from pathlib import Path
 from node.alerts.alerts import Alerts, open_alerts
 from node.alerts.watching import watching
 from node.home.clock import passing_s
-from node.home.faults import explaining_faults
-from node.home.home import Home
-from node.home.keyfile import keep_to_oneself, load_keys
-from node.ladder.share import FIRST, Effort
-from node.line.open_task import find_task
-from node.line.run_time import run_seconds
-from node.line.task_in_use import STAND_IN
-from node.loop.research import Research
-from node.loop.session_plan import Goal
-from node.networks.consent import (
+from node.home.config import Config, config_of
+from node.home.consent import (
     Offline,
     TaskOf,
     Wishes,
@@ -32,6 +24,17 @@ from node.networks.consent import (
     network_terms,
     plan_network,
 )
+from node.home.faults import explaining_faults
+from node.home.home import Home
+from node.home.keyfile import keep_to_oneself, load_keys
+from node.home.network_definition import Network
+from node.home.sandboxing import require_sandbox
+from node.ladder.share import FIRST, Effort
+from node.line.open_task import find_task
+from node.line.run_time import run_seconds
+from node.line.task_in_use import STAND_IN
+from node.loop.research import Research
+from node.loop.session_plan import Goal
 from node.peering.book_file import book_path, read_book
 from node.proposing.asked import lent_models
 from node.proposing.choice import AUTO, Arm, ModelChoice, OwnChoice, ProgramChoice, choose, lender
@@ -48,9 +51,6 @@ from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
 from node.running.turns import TURN_S, Share, Turn, Turns, for_a_turn, run_in_turn, rungs_of
-from node.settings.config import Config, config_of
-from node.settings.network_definition import Network
-from node.settings.sandboxing import require_sandbox
 from node.store.named_tasks import line_of_session
 from node.store.store import Store
 from node.terminal.progress import reporting

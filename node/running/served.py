@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from node.home.config import Config
 from node.home.control import ControlServer, Handler
 from node.running.last_trial import LastTrial
 from node.running.node import Node
-from node.settings.config import Config
 from node.terminal.interrupts import until_interrupted
 from node.terminal.terminal import wants_color
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import trio
 
+from node.home.addresses import PeerId
 from node.network.contract import NetworkSettings
 from node.network.errors import StreamEndedError
 from node.network.frames import FrameStream
 from node.network.program import PATIENT, serve_core
 from node.network.streams import TrioStream
-from node.settings.addresses import PeerId
 from protocol.framing import Message
 from tests.network.arena import ECHO, TOPIC
 

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from node.home.addresses import PeerId
 from node.network import asking
 from node.network.asking import Asking
 from node.network.contract import QUESTIONS_PER_PEER
 from node.network.errors import FrameError
 from node.network.frames import FrameStream
 from node.network.host import running_host
-from node.settings.addresses import PeerId
 from tests.network.arena import ECHO, echo, run, settings, until
 from tests.network.cores import running_core
 from tests.network.test_core_link import answering

@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
+from node.home.addresses import PeerId
 from node.network.incidents import Incidents, quieten_libp2p
 from node.network.peer_budgets import PEERS_TRACKED
-from node.settings.addresses import PeerId
 
 
 class Clock:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from node.home.addresses import PeerId
 from node.home.clock import EARLY_MS
 from node.network.judging import (
     EARLY,
@@ -21,7 +22,6 @@ from node.network.judging import (
     Judge,
     MessageFate,
 )
-from node.settings.addresses import PeerId
 from protocol.encoding import encode
 from protocol.hardware import FAMILIES, family_of
 from protocol.keys import SigningKey, bind

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from multiaddr import Multiaddr
 
+from node.home.addresses import Reach
 from node.network.dht_contract import key_of
 from node.network.kademlia import (
     ADDRESSES,
@@ -18,7 +19,6 @@ from node.network.kademlia import (
     question_of,
     read_answer,
 )
-from node.settings.addresses import Reach
 from protocol.errors import Rejected
 from tests.node.meeting import key as key_bytes
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.home.addresses import PeerId
 from node.network.peer_budgets import (
     Allowance,
     Banned,
@@ -12,7 +13,6 @@ from node.network.peer_budgets import (
     CostKind,
     PeerLimits,
 )
-from node.settings.addresses import PeerId
 
 PEER = PeerId("a")
 

@@ -3,9 +3,9 @@
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
+from node.home.addresses import PeerId
 from node.network.host import NetworkHost, running_host
 from node.network.presence import Connected, Disconnected
-from node.settings.addresses import PeerId
 from tests.network.arena import run, settings, until
 
 HOST = "127.0.0.1"

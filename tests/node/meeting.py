@@ -2,7 +2,7 @@
 
 import hashlib
 
-from node.settings.addresses import Address, PeerId, parse_address, peer_id
+from node.home.addresses import Address, PeerId, parse_address, peer_id
 
 
 def key(number: int) -> bytes:

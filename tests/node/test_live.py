@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from agent.proposal import Silent
+from node.home.config import Config
 from node.home.home import Home
 from node.journal.journal import Journal
 from node.line.checkpoint import open_checkpoint
@@ -24,7 +25,6 @@ from node.running.books import Books
 from node.running.live import draw
 from node.running.node import Node
 from node.running.served import run_watched
-from node.settings.config import Config
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.rule import DEFAULT

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iter
 from pathlib import Path
 from typing import TypeVar
 
+from node.home.addresses import PeerId
 from node.network.contract import NetworkSettings
 from node.peering.carrier import Connected, Disconnected, Event, Heard
 from node.peering.network_process import NetworkProcess
-from node.settings.addresses import PeerId
 from protocol.framing import Message
 from protocol.topics import news_topic
 from tests.protocol.examples import MANIFEST

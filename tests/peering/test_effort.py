@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import pytest
 
+from node.home.addresses import PeerId
 from node.network.peer_budgets import ALLOWANCES, CostKind
 from node.peering import effort
 from node.peering.effort import BURST_S, KEPT_S, LITTLE_DEBT_S, SHARE, SMALL_BYTES, Effort
 from node.peering.messages import RefusedError
 from node.peering.misbehaviour import Misbehaviour
-from node.settings.addresses import PeerId
 from protocol.framing import Message
 from tests.peering.members import Clock
 from tests.peering.wires import Wires

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.home.addresses import PeerId
 from node.network.errors import NetworkError
 from node.peering import greeting
 from node.peering.messages import HELLO, MAX_TOPICS, Hello, read, write
-from node.settings.addresses import PeerId
 from protocol.errors import Rejected
 from protocol.framing import Message
 from protocol.records import VERSION

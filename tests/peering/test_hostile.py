@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from node.home.addresses import PeerId
 from node.network.errors import NetworkError
 from node.peering.exchange import MOST_IN_VAIN, MOST_ROUNDS, MOST_STALE, PAGES_TOGETHER
 from node.peering.messages import BLOB, HELLO, MAX_WANTED, SYNC, Hello, write
 from node.peering.syncing import LONGEST_WAIT_S, RECONNECTED_WAIT_S
-from node.settings.addresses import PeerId
 from protocol.framing import Message
 from protocol.reconciliation import FRAME_LIMIT_BYTES, respond
 from protocol.record_index import RecordIndex, key_of

@@ -5,11 +5,11 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.home.addresses import PeerId
 from node.network.presence import Connected, Disconnected, Presence
 from node.peering.carrier import Event, Heard
 from node.peering.network_link import HEARD_QUEUE, Inbox
 from node.processes.supervisor import Backoff
-from node.settings.addresses import PeerId
 
 ONE, OTHER = PeerId("one"), PeerId("other")
 

@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 
+from node.home.addresses import PeerId
 from node.network.contract import FRAMING
 from node.network.errors import NetworkError
 from node.network.peer_budgets import ALLOWANCES, CostKind
@@ -25,7 +26,6 @@ from node.peering.network_process import NetworkProcess
 from node.processes import child, supervisor
 from node.processes.child import LineBudget, Program, printable
 from node.processes.supervisor import Backoff
-from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
 from protocol.framing import ChannelError
 from protocol.records import sign_record

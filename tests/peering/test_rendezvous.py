@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from node.home.network_definition import Network
 from node.network.dht_contract import key_of
 from node.peering.rendezvous import ALONE_S, SETTLED_S, LastMeeting, Rendezvous
-from node.settings.network_definition import Network
 from tests.node.meeting import address, through
 
 NOON_S = 1_772_366_400.0  # of 1 March 2026, UTC

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgpack
 
+from node.home.addresses import PeerId
 from node.network.errors import FrameError, NetworkError
 from node.network.messages import (
     FRAME_LIMIT_BYTES,
@@ -17,7 +18,6 @@ from node.network.messages import (
     decode_message,
 )
 from node.peering.carrier import Answer, Connected, Disconnected, Event, Heard, Message
-from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError
 
 # Of protocol, question and answer: what arrives instead; raises NetworkError for a lost answer.

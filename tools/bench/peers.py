@@ -19,6 +19,7 @@ from typing import Any
 
 import trio
 
+from node.home.addresses import PeerId
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.network.building import HostSettings
@@ -27,7 +28,6 @@ from node.network.host import NetworkHost, running_host
 from node.peering.greeting import REPEATED_S
 from node.peering.messages import HELLO, SYNC, Hello, write
 from node.peering.serving import RecordServer
-from node.settings.addresses import PeerId
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import ArnodeError

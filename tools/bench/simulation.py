@@ -16,6 +16,7 @@ from itertools import count
 from types import SimpleNamespace
 from typing import Final, cast
 
+from node.home.addresses import PeerId
 from node.network.messages import encode_message
 from node.network.router import make_router
 from node.peering.book import TARGET_OUTBOUND
@@ -26,7 +27,6 @@ from node.peering.messages import Hello, TopicDigest, write
 from node.peering.misbehaviour import Misbehaviour
 from node.peering.serving import RecordServer
 from node.peering.syncing import Syncer
-from node.settings.addresses import PeerId
 from node.store.store import Store
 from node.store.topics import TopicIndex, TopicIndexes
 from protocol.framing import Message

@@ -19,6 +19,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.id import ID
 
+from node.home.addresses import PeerId
 from node.network import program
 from node.network.building import HostSettings
 from node.network.contract import FRAMING, QUESTIONS, NetworkSettings
@@ -28,7 +29,6 @@ from node.network.peer_budgets import Allowance, CostKind
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC
 from node.peering.network_link import Inbox, NetworkLink
 from node.processes.channel import Channel
-from node.settings.addresses import PeerId
 from protocol.errors import ArnodeError
 from protocol.framing import Message
 from protocol.records import Record

@@ -2,7 +2,7 @@
 
 import sys
 
-from node.settings.config import Config
+from node.home.config import Config
 from node.terminal.terminal import plain
 from protocol.errors import SafetyError
 from trainer.sandbox.tier import probe_tier

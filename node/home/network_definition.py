@@ -9,7 +9,7 @@
     secret = "…"                   32 bytes in hex, of a private swarm
     authors = ["…"]                whose records count here, left out for everybody's
 
-It knows no files: `node.networks.known` has them.
+It knows no files: `node.home.networks` has them.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from node.settings.addresses import (
+from node.home.addresses import (
     EXAMPLE,
     LIMIT_CHARACTERS,
     SERVER_EXAMPLE,

@@ -6,11 +6,11 @@ The settings remember the one that was joined or named at a start last.
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from node.home.config import Config, load_config
+from node.home.config_file import change_settings
 from node.home.control import Message, call
 from node.home.home import Home
-from node.networks.known import find_network
-from node.settings.config import Config, load_config
-from node.settings.config_file import change_settings
+from node.home.networks import find_network
 from protocol.errors import NotRunningError
 
 

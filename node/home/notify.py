@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from node.settings.setting import ValueKind
-from node.settings.values import Given, WrongWordError, text
+from node.home.setting import ValueKind
+from node.home.values import Given, WrongWordError, text
 
 Way: TypeAlias = Literal["ntfy", "webhook", "command"]
 

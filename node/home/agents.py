@@ -12,9 +12,9 @@ from itertools import chain
 from typing import Final
 
 from node.home.plugins import PROPOSERS, plugins
-from node.settings.setting import ValueKind
-from node.settings.values import NEAR, Given, WrongWordError, words
-from node.settings.values import text as any_text
+from node.home.setting import ValueKind
+from node.home.values import NEAR, Given, WrongWordError, words
+from node.home.values import text as any_text
 from protocol.codecs import WORD_PATTERN
 
 _MODEL: Final = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from node.home.faults import explaining_faults
 from node.home.files import create_file, write_file
 from node.home.home import PRIVATE_FOLDER, Home
-from node.settings.network_definition import (
+from node.home.network_definition import (
     MAX_FILE_BYTES,
     NO_NETWORK,
     Network,

@@ -1,4 +1,4 @@
-"""What is stated of a setting, once: beside its name, type and default in `node.settings.config`.
+"""What is stated of a setting, once: beside its name, type and default in `node.home.config`.
 
 Reading a file, the environment and flags, their errors, the flags of commands and the page of
 documentation all follow from it.
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from node.settings.values import Given
+from node.home.values import Given
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

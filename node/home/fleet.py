@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from node.home.faults import explaining_faults
 from node.home.files import write_file
+from node.home.fleet_list import members_of, owner_of, read_fleet
 from node.home.home import Home
 from node.home.people import People, read_people
-from node.settings.fleet_list import members_of, owner_of, read_fleet
-from node.settings.signed_list import SignedList, told_time
+from node.home.signed_list import SignedList, told_time
 from protocol.errors import ConfigurationError, Rejected, UsageError
 
 

@@ -7,7 +7,7 @@
 
 A line has one writing only. The checksum finds mistakes of copying; it proves nothing about who
 wrote the line, and joining needs no such proof, for a network is trusted with nothing. Joining
-stores what was told and asks nobody's consent: `node.networks.consent` does, before the node first
+stores what was told and asks nobody's consent: `node.home.consent` does, before the node first
 speaks to a peer.
 """
 
@@ -19,12 +19,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Final
 
+from node.home.addresses import KEY_BYTES, Address, parse_address, peer_id
+from node.home.config import load_config
+from node.home.config_file import change_settings
 from node.home.home import Home
-from node.networks.known import defined_network, own_file, replace_network
-from node.settings.addresses import KEY_BYTES, Address, parse_address, peer_id
-from node.settings.config import load_config
-from node.settings.config_file import change_settings
-from node.settings.network_definition import MAX_BOOTSTRAP, NO_NETWORK, TASK_PATTERN, Network
+from node.home.network_definition import MAX_BOOTSTRAP, NO_NETWORK, TASK_PATTERN, Network
+from node.home.networks import defined_network, own_file, replace_network
 from protocol.codecs import NAME_PATTERN, Codec, listing, word
 from protocol.encoding import Value, decode, encode
 from protocol.errors import ConfigurationError, Rejected, UsageError

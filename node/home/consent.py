@@ -11,13 +11,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from node.home.addresses import parse_direct
+from node.home.config import Config
+from node.home.config_file import change_settings
 from node.home.home import Home
-from node.networks.in_force import remember_network
-from node.networks.known import find_network
-from node.settings.addresses import parse_direct
-from node.settings.config import Config
-from node.settings.config_file import change_settings
-from node.settings.network_definition import NO_NETWORK, Network
+from node.home.in_force import remember_network
+from node.home.network_definition import NO_NETWORK, Network
+from node.home.networks import find_network
 from protocol.errors import Rejected
 from trainer.sandbox.tier import Tier
 from trainer.task_folder.task import Task

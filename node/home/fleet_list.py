@@ -9,8 +9,8 @@ a stranger's again.
 from collections.abc import Iterable
 from typing import Final
 
-from node.settings.network_definition import AUTHOR_BYTES, key_of
-from node.settings.signed_list import ListKind, SignedList, read_signed, signed
+from node.home.network_definition import AUTHOR_BYTES, key_of
+from node.home.signed_list import ListKind, SignedList, read_signed, signed
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
 

@@ -1,7 +1,7 @@
 """How a setting's value is read: a file's value, or the word of a flag or variable.
 
 A value that is wrong raises KeyError, TypeError or ValueError; who reads the settings says where
-it stood and what is taken there (`node.settings.setting`).
+it stood and what is taken there (`node.home.setting`).
 """
 
 import json
@@ -11,10 +11,10 @@ from ipaddress import ip_address
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from node.settings.addresses import parse_direct
-from node.settings.fleet_list import owner_of
-from node.settings.network_definition import NO_NETWORK
-from node.settings.own_address import lane_host, ray_cluster
+from node.home.addresses import parse_direct
+from node.home.fleet_list import owner_of
+from node.home.network_definition import NO_NETWORK
+from node.home.own_address import lane_host, ray_cluster
 from protocol.codecs import NAME_PATTERN, line
 from protocol.errors import Rejected
 

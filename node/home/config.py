@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from node.home import agents
+from node.home import values as take
+from node.home.addresses import EXAMPLE
 from node.home.faults import explaining_faults
+from node.home.fleet_list import FLEET
 from node.home.home import Home
-from node.settings import agents
-from node.settings import values as take
-from node.settings.addresses import EXAMPLE
-from node.settings.fleet_list import FLEET
-from node.settings.notify import NOTIFY
-from node.settings.setting import VARIABLES, Flag, ValueKind, setting, settings_of
-from node.settings.values import NAME_LIMIT, NEAR, Given
+from node.home.notify import NOTIFY
+from node.home.setting import VARIABLES, Flag, ValueKind, setting, settings_of
+from node.home.values import NAME_LIMIT, NEAR, Given
 from protocol.errors import ConfigurationError
 
 # Not settings: where the home is, and what program tasks are told (INTERFACES, "A task folder").
