@@ -1,4 +1,4 @@
-"""What the setting `notify` takes: where a node's alerts go. Who sends them is `node.alerts`."""
+"""What the setting `notify` takes: where a node's alerts go. `node.running.alerts` sends them."""
 
 import json
 import shlex

@@ -12,8 +12,6 @@ from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from node.alerts.alerts import Alerts, open_alerts
-from node.alerts.watching import watching
 from node.home.clock import passing_s
 from node.home.config import Config, config_of
 from node.home.consent import (
@@ -41,6 +39,8 @@ from node.proposing.choice import AUTO, Arm, ModelChoice, OwnChoice, ProgramChoi
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, open_proposers, require_texts, take_means
 from node.proposing.roles import words_of_roles
+from node.running.alert_watching import watching
+from node.running.alerts import Alerts, open_alerts
 from node.running.first_card import Unproven, task_here
 from node.running.lanes import are_elsewhere
 from node.running.log_file import logging_to

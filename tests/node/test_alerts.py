@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from node.alerts.alert import Alert, AlertKind, Message, cleaned, end_of, quoted
-from node.alerts.alerts import Alerts, open_alerts
-from node.alerts.outlets import Outlets
-from node.alerts.tally import A_DAY, BETWEEN_MS, LAST_FOR_ENDS, Tally
-from node.alerts.watching import Watch, watching
 from node.home.config import Config, load_config
 from node.home.faults import DISK_FULL_HINT, DiskFullError
 from node.home.home import Home
 from node.home.notify import Outlet, outlet
 from node.home.space import LITTLE_BYTES, TOO_LITTLE_BYTES
+from node.running.alert import Alert, AlertKind, Message, cleaned, end_of, quoted
+from node.running.alert_outlets import Outlets
+from node.running.alert_quota import A_DAY, BETWEEN_MS, LAST_FOR_ENDS, Tally
+from node.running.alert_watching import Watch, watching
+from node.running.alerts import Alerts, open_alerts
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.attestation import AttestVerdict

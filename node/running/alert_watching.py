@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from node.alerts.alert import Alert, cleaned, quoted
-from node.alerts.alerts import Alerts
 from node.home.space import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
 from node.line.heads import manifest_of
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured
+from node.running.alert import Alert, cleaned, quoted
+from node.running.alerts import Alerts
 from node.store.boards import BoardKey
 from node.store.experiments import Adoption
 from node.store.jobs import Line

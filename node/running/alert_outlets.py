@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from node.alerts.alert import AlertKind, Message
 from node.home.notify import Outlet
+from node.running.alert import AlertKind, Message
 from node.terminal.terminal import plain
 
 LIMIT_S: Final = 10.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast, get_args
 
-from node.alerts.alert import KINDS, AlertKind
+from node.running.alert import KINDS, AlertKind
 
 BETWEEN_MS: Final = 10 * 60 * 1000
 A_DAY: Final = 20

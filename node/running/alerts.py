@@ -6,15 +6,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from node.alerts.alert import Alert, Message, end_of
-from node.alerts.outlets import LIMIT_S, Outlets
-from node.alerts.tally import Tally
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.home.notify import Outlet, outlet
 from node.line.identity import identity_of
+from node.running.alert import Alert, Message, end_of
+from node.running.alert_outlets import LIMIT_S, Outlets
+from node.running.alert_quota import Tally
 from protocol.errors import ConfigurationError, UsageError
 
 
