@@ -15,7 +15,6 @@ from rich.console import Console
 from agent.proposal import Silent
 from node.home.config import Config
 from node.home.home import Home
-from node.journal.journal import Journal
 from node.line.checkpoint import open_checkpoint
 from node.line.drift import doubt_head
 from node.line.ledger import Ledger
@@ -26,6 +25,7 @@ from node.running.live import draw
 from node.running.node import Node
 from node.running.served import run_watched
 from node.store.blobs import Blobs
+from node.store.journal import Journal
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.statistics import NoiseEstimate

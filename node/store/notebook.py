@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from node.journal.gitobjects import GitObject, commit_object, source_objects
 from node.store.experiments import Adoption, Experiment
+from node.store.git_objects import GitObject, commit_object, source_objects
 from node.store.store import Store
 from node.terminal.terminal import plain
 from protocol.manifest import TaskManifest

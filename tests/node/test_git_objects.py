@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.journal.gitobjects import commit_object, source_objects
+from node.store.git_objects import commit_object, source_objects
 from protocol.source import Source
 
 NAMES = st.text("ab.z-", min_size=1, max_size=3).filter(lambda name: name[0] in "abz")

@@ -14,7 +14,7 @@ from pathlib import Path
 from git.cmd import Git
 from git.exc import GitCommandError, GitCommandNotFound
 
-from node.journal.gitobjects import GitObject
+from node.store.git_objects import GitObject
 from protocol.errors import ArnodeError, ConfigurationError
 
 _SETTINGS = {

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import Home
-from node.journal.notebook import MAIN, WORKING, Entry, Lineage, page_of, table_header, table_line
 from node.store.blobs import Blobs
 from node.store.experiments import Adoption, Experiment
 from node.store.jobs import LineKey
+from node.store.notebook import MAIN, WORKING, Entry, Lineage, page_of, table_header, table_line
 from node.store.notes import notes_page
 from node.store.store import Store
 from protocol.errors import ArnodeError
 
 if TYPE_CHECKING:
-    from node.journal.repository import Repository
+    from node.store.git_repository import Repository
 
 REFS = "refs/arnode/"
 TABLE = "results.tsv"
@@ -91,7 +91,7 @@ class Journal:
         """Return what is missing from the journal or not as the node wrote it."""
         if not (self.path / ".git").is_dir():
             return [f"the journal {self.path} is missing"] if self._entries() else []
-        from node.journal.repository import Repository
+        from node.store.git_repository import Repository
 
         expected = self.expected()
         try:
@@ -152,7 +152,7 @@ class Journal:
         self._last_n = entry.n
 
     def _open(self) -> "Repository":
-        from node.journal.repository import Repository, remove_stale_locks
+        from node.store.git_repository import Repository, remove_stale_locks
 
         self._lineage, self._last_n = Lineage(), 0
         if not (self.path / ".git" / "HEAD").is_file():
