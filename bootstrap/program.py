@@ -17,10 +17,11 @@ from node.home.config import Config
 from node.home.consent import with_settings
 from node.home.control import ControlServer
 from node.home.home import Home
+from node.home.identity import identity_of
 from node.home.keyfile import load_keys
 from node.home.network_definition import TASK_BYTES, Network, key_of
 from node.home.networks import find_network
-from node.line.identity import announce_profile, identity_of
+from node.line.publication import announce_profile
 from node.peering.membership import taking_part
 from node.store.intake import Quotas
 from node.store.store import Store

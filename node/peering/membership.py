@@ -14,9 +14,9 @@ from functools import partial
 
 from node.home.addresses import Address, parse_address, seen_at
 from node.home.home import Home
+from node.home.identity import version
 from node.home.keyfile import NodeKeys
 from node.home.network_definition import Network
-from node.line.identity import version
 from node.network.contract import NetworkSettings
 from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book

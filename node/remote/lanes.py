@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, cast
 
-from node.line.identity import version
+from node.home.identity import version
 from node.remote.contract import Opened, Opening, as_value
 from node.remote.runner import RemoteRunner, device_of
 from node.terminal.progress import Progress

@@ -16,9 +16,9 @@ from typing import Final, cast
 from node.home.consent import TaskOf
 from node.home.control import Message
 from node.home.home import Home
+from node.home.identity import Identity
 from node.home.network_definition import Network
 from node.line.checkpoint import CheckpointStep
-from node.line.identity import Identity
 from node.report.concluded import Span
 from node.report.lines import Head, LineReport, Report
 from node.report.words import as_markdown

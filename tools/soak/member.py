@@ -25,10 +25,10 @@ from typing import Final
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home
+from node.home.identity import identity_of
 from node.home.invites import read_invite
 from node.home.keyfile import load_keys
 from node.home.network_definition import Network
-from node.line.identity import identity_of
 from node.line.open_task import Subject
 from node.line.publication import Publication
 from node.peering.membership import Membership, taking_part
