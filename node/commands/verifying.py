@@ -71,9 +71,9 @@ def verify(
         _check(claim, as_json=as_json)
         return
     from node.on_demand.verifying import ask_node, verify_claim
-    from node.running.questions import Question
+    from node.running.questions import RerunRequest
 
-    question = Question(
+    question = RerunRequest(
         claim=claim, pairs=pairs, alpha=alpha, is_quick=quick, is_published=not no_publish
     )
     if detach:

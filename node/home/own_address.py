@@ -39,16 +39,16 @@ def ray_cluster(text: str) -> str | Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaneHost:
+class LaneMachine:
     """A machine that `ssh` knows by this name, or HERE, and how many lanes it has."""
 
     host: str
     lanes: int
 
 
-def lane_host(text: str) -> LaneHost | Rejected:
+def lane_host(text: str) -> LaneMachine | Rejected:
     """Return what `HOST[:N]` says."""
     found = _LANE_HOST.fullmatch(text)
     if found is None:
         return Rejected(f"{text!r} is no machine's name with a number of lanes")
-    return LaneHost(host=found["host"], lanes=int(found["lanes"] or 1))
+    return LaneMachine(host=found["host"], lanes=int(found["lanes"] or 1))

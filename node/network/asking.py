@@ -27,7 +27,7 @@ QUESTIONS, STREAMS = (
 _Way: TypeAlias = tuple[PeerId, str]
 
 
-class Asking:
+class QuestionStreams:
     """Asks peers questions over one host's streams, no faster than they allow."""
 
     def __init__(self, host: NetworkHost, nursery: trio.Nursery) -> None:

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from node.home.addresses import PeerId
-from node.network.asking import Asking
+from node.network.asking import QuestionStreams
 from node.network.contract import ANSWER_S, QUESTIONS, QUESTIONS_PER_PEER, NetworkSettings
 from node.network.errors import (
     FrameError,
@@ -67,7 +67,7 @@ class CoreLink:
         self._parting: set[PeerId] = set()  # who is answered no more, and disconnected soon
         self._max_peers = 0
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
-        self._asking = Asking(host, nursery)
+        self._asking = QuestionStreams(host, nursery)
         self._calls: dict[str, Call] = {
             "dial": self._dial,
             "disconnect": host.disconnect,

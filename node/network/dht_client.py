@@ -28,7 +28,7 @@ from node.network.kademlia import (
     MESSAGE_BYTES,
     PROTOCOL,
     Answer,
-    Place,
+    DhtPeer,
     provision_of,
     question_of,
     read_answer,
@@ -61,7 +61,7 @@ class Client:
         """The id by which servers know this node."""
         return self._host.get_id().to_bytes()
 
-    async def ask(self, key: bytes, server: Place) -> Answer:
+    async def ask(self, key: bytes, server: DhtPeer) -> Answer:
         """Ask who provides a key, and who is closer to it.
 
         Raises:
@@ -75,7 +75,7 @@ class Client:
             raise NetworkError(f"{server} said {answer.reason}")
         return answer
 
-    async def provide(self, key: bytes, server: Place) -> None:
+    async def provide(self, key: bytes, server: DhtPeer) -> None:
         """Say that this node provides a key. There is no answer: to know, `ask`.
 
         Raises:
@@ -94,7 +94,7 @@ class Client:
             await self._connections.sever(PeerId(str(peer)))
 
     @asynccontextmanager
-    async def _stream(self, server: Place) -> AsyncIterator[INetStream]:
+    async def _stream(self, server: DhtPeer) -> AsyncIterator[INetStream]:
         peer = PeerId(str(ID(server.peer)))
         with (
             self._connections.severing(peer, QUESTION_S, self._nursery),
@@ -107,7 +107,7 @@ class Client:
             finally:
                 await reset_quietly(stream)
 
-    async def _opened(self, server: Place) -> INetStream:
+    async def _opened(self, server: DhtPeer) -> INetStream:
         peer = ID(server.peer)
         swarm = cast("Swarm", self._host.get_network())
         if peer not in self._host.get_connected_peers():

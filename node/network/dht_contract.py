@@ -1,7 +1,7 @@
-"""What the core asks of a process that meets others by the DHT, and what that answers.
+"""The messages between the core and the process that asks the DHT.
 
-core → here   the settings of one meeting
-here → core   ["met", …] or ["down", message, hint]     then it ends
+core → here   a `RendezvousRequest`
+here → core   ["found", `RendezvousResult`] or ["down", message, hint]     then it ends
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from protocol.fields import Items, Mapped, Natural
 MOST_FOUND: Final = 32  # addresses
 MOST_TOLD: Final = 64  # entries, and addresses of this node
 KEYS: Final = 2  # of today and of yesterday
-MEETING_S: Final = 150.0  # two lookups, and what is told and asked once more
+RENDEZVOUS_S: Final = 150.0  # two lookups, an announcement and its check
 KEY_BYTES: Final = 34
 _CONTEXT: Final = b"arnode/rendezvous/1\0"
 _SHA256: Final = bytes([0x12, 0x20])  # servers drop a hash that does not say which one it is
@@ -23,8 +23,8 @@ _Texts = Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_TOLD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meeting(Mapped):
-    """One meeting: who seems to be there under the keys, and that this node is.
+class RendezvousRequest(Mapped):
+    """A request to find the nodes under the keys, and to announce this one under the first.
 
     `transport_seed`: 32 secret bytes, the node's name on the network, as servers believe a provider
     of itself alone. `entries`: servers to begin with. `keys`: multihashes; the first is where this
@@ -38,12 +38,11 @@ class Meeting(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Met(Mapped):
-    """What came of it.
+class RendezvousResult(Mapped):
+    """The nodes that servers name, and how many servers answered.
 
-    `found`: addresses with ids, first those that most servers tell. `asked`: questions put to them.
-    `answered`: how many did. `announced`: how many of those say, asked again, that this node is
-    there.
+    `found`: addresses with ids, those named by most servers first. `asked`: questions sent.
+    `answered`: servers that did. `announced`: servers that name this node when asked again.
     """
 
     found: Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_FOUND)]

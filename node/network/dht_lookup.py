@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from node.network.errors import NetworkError
-from node.network.kademlia import BUCKET, Answer, Place, distance
+from node.network.kademlia import BUCKET, Answer, DhtPeer, distance
 
 AT_ONCE: Final = 6
 MOST_QUESTIONS: Final = 60
@@ -22,7 +22,7 @@ LOOKUP_S: Final = 45.0
 _FEW: Final = 8  # servers that answered, before which one's word is enough
 _TRUSTED: Final = 2  # servers that name somebody
 
-Ask = Callable[[Place], Awaitable[Answer]]  # raises NetworkError
+Ask = Callable[[DhtPeer], Awaitable[Answer]]  # raises NetworkError
 
 
 @dataclass(slots=True)
@@ -36,23 +36,23 @@ class Lookup:
     key: bytes
     own: bytes
     ask: Ask
-    providers: dict[Place, set[bytes]] = field(default_factory=dict)
+    providers: dict[DhtPeer, set[bytes]] = field(default_factory=dict)
     questions: int = 0
-    _known: dict[bytes, list[Place]] = field(default_factory=dict)  # not asked yet, by peer
+    _known: dict[bytes, list[DhtPeer]] = field(default_factory=dict)  # not asked yet, by peer
     _far: dict[bytes, int] = field(default_factory=dict)  # how, by peer that may be asked
     _named: Counter[bytes] = field(default_factory=Counter)  # by how many, by peer
-    _answered: dict[bytes, Place] = field(default_factory=dict)
+    _answered: dict[bytes, DhtPeer] = field(default_factory=dict)
     _asking: set[bytes] = field(default_factory=set)
     _hosts: set[str] = field(default_factory=set)  # that were asked
     _has_changed: trio.Event = field(default_factory=trio.Event)
 
     @property
-    def closest(self) -> tuple[Place, ...]:
+    def closest(self) -> tuple[DhtPeer, ...]:
         """The closest servers that answered, the closest first."""
         ranked = sorted(self._answered, key=self._far.__getitem__)
         return tuple(self._answered[peer] for peer in ranked[:BUCKET])
 
-    async def run(self, entries: Iterable[Place]) -> None:
+    async def run(self, entries: Iterable[DhtPeer]) -> None:
         """Begin with these servers, and go on until nobody closer is heard of."""
         self._hear(entries, by=_TRUSTED)
         with trio.move_on_after(LOOKUP_S):
@@ -60,7 +60,7 @@ class Lookup:
                 for _ in range(AT_ONCE):
                     nursery.start_soon(self._work)
 
-    def note(self, server: Place, answer: Answer) -> None:
+    def note(self, server: DhtPeer, answer: Answer) -> None:
         """Take in who provides the key as a server says, this node left out."""
         for one in answer.providers:
             if one.peer != self.own:
@@ -90,7 +90,7 @@ class Lookup:
                 self._has_changed.set()
                 self._has_changed = trio.Event()
 
-    def _next(self) -> Place | None:
+    def _next(self) -> DhtPeer | None:
         """Return whom to ask next, None if nobody is worth it now."""
         if self.questions >= MOST_QUESTIONS:
             return None
@@ -116,7 +116,7 @@ class Lookup:
                 del self._far[peer]  # it answers nowhere
         return found[:BUCKET]
 
-    def _hear(self, places: Iterable[Place], *, by: int = 1) -> None:
+    def _hear(self, places: Iterable[DhtPeer], *, by: int = 1) -> None:
         """Take in whom `by` servers name."""
         named = [place for place in places if place.peer != self.own]
         self._named.update(dict.fromkeys({place.peer for place in named}, by))

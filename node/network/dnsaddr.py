@@ -19,7 +19,7 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as AddressError
 
 from node.home.addresses import Reach
-from node.network.kademlia import Place, place_of
+from node.network.kademlia import DhtPeer, place_of
 
 _LEVELS: Final = 2
 _RECORDS: Final = 16
@@ -28,7 +28,7 @@ _LOOKED_UP_WITHIN_S: Final = 10.0
 _LONGEST: Final = 400  # characters of an address
 
 
-async def places_of(entries: Sequence[str], resolver: Resolver | None = None) -> list[Place]:
+async def places_of(entries: Sequence[str], resolver: Resolver | None = None) -> list[DhtPeer]:
     """Return the places that some entries stand for, as far as names are found in time.
 
     Entries are `/dnsaddr/NAME/p2p/ID` or an address with its id.
@@ -43,7 +43,7 @@ class _Looking:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
         self._questions = 0
-        self.found: dict[Place, None] = {}
+        self.found: dict[DhtPeer, None] = {}
 
     async def look_up(self, entries: Sequence[str], levels: int) -> None:
         names: dict[str, set[str]] = {}  # and the ids that are wanted of each
@@ -83,7 +83,7 @@ def _texts(answer: Answer) -> Iterator[str]:
                 yield text.decode("ascii").removeprefix("dnsaddr=")
 
 
-def _place(text: str) -> Place | None:
+def _place(text: str) -> DhtPeer | None:
     try:
         address = Multiaddr(text)
         peer = address.get_peer_id()

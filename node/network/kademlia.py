@@ -28,7 +28,7 @@ _ID_BYTES: Final = 64  # that of the longest is 38
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class DhtPeer:
     """Where a peer may listen. `peer` is its id in bytes, of any kind of key."""
 
     peer: bytes
@@ -58,8 +58,8 @@ class Place:
 class Answer:
     """What a server says of a key: who provides it, and which servers are closer to it."""
 
-    providers: tuple[Place, ...]
-    closer: tuple[Place, ...]
+    providers: tuple[DhtPeer, ...]
+    closer: tuple[DhtPeer, ...]
 
 
 def distance(key: bytes, peer: bytes) -> int:
@@ -92,7 +92,7 @@ def read_answer(data: bytes, *, teller: Reach) -> Answer | Rejected:
     )
 
 
-def place_of(address: Multiaddr, peer: bytes) -> Place | None:
+def place_of(address: Multiaddr, peer: bytes) -> DhtPeer | None:
     """Return the place that an address is, None if it is not of the form that is dialled here."""
     match str(address).split("/"):
         case ["", "ip4" | "ip6" as kind, host, "tcp", port] | [
@@ -104,11 +104,11 @@ def place_of(address: Multiaddr, peer: bytes) -> Place | None:
             "p2p",
             _,
         ] if host_fault(kind, host) is None and port != "0":
-            return Place(peer=peer, host=host, port=int(port))
+            return DhtPeer(peer=peer, host=host, port=int(port))
     return None
 
 
-def _places(peers: Iterable[Message.Peer], teller: Reach) -> Iterator[Place]:
+def _places(peers: Iterable[Message.Peer], teller: Reach) -> Iterator[DhtPeer]:
     """Yield where peers may listen; what is no use is left out before the rest is counted."""
     for peer in islice((one for one in peers if 0 < len(one.id) <= _ID_BYTES), BUCKET):
         read = (parse_address(raw) for raw in peer.addrs)

@@ -19,7 +19,7 @@ from node.network.core_link import CoreLink
 from node.network.errors import FrameError
 from node.network.frames import FrameLimits, FrameStream
 from node.network.host import running_host
-from node.network.judging import Judge
+from node.network.judging import GossipJudge
 from node.network.messages import CHANNEL_SHAPE
 from node.network.streams import TrioStream
 from protocol.encoding import Value
@@ -78,7 +78,7 @@ async def serve_host(settings: HostSettings | Rejected, core: FrameStream) -> No
     if isinstance(settings, Rejected):
         raise ConfigurationError(f"these are no settings of a network process: {settings.reason}")
     async with running_host(settings) as host, trio.open_nursery() as nursery:
-        judge = Judge(trio.current_time, clock_ms)
+        judge = GossipJudge(trio.current_time, clock_ms)
         await CoreLink(host, core, nursery).run(settings, judge.judge)
         nursery.cancel_scope.cancel()
 

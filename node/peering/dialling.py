@@ -18,7 +18,7 @@ from node.peering.messages import (
     PEERS,
     Hello,
     Known,
-    Told,
+    PeerAddresses,
     ask,
     read,
     write,
@@ -122,7 +122,7 @@ class Dialler:
         )
         others = [str(address) for address in self._tellable(peer)]
         self._chance.shuffle(others)
-        return write(Told(addresses=tuple(others[: asked.known])))
+        return write(PeerAddresses(addresses=tuple(others[: asked.known])))
 
     def _due(self) -> list[Address]:
         connected = self._carrier.peers
@@ -157,7 +157,7 @@ class Dialler:
 
     async def _ask(self, peer: PeerId) -> None:
         try:
-            told = await ask(self._carrier, peer, PEERS, Known(known=MAX_TOLD), Told)
+            told = await ask(self._carrier, peer, PEERS, Known(known=MAX_TOLD), PeerAddresses)
         except NetworkError:  # it went, or does not tell
             return
         if isinstance(told, Rejected):

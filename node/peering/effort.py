@@ -49,7 +49,7 @@ class _Asked:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Effort:
+class ServiceQuota:
     """Answers questions in turn. `host_of` returns the IPv4 address that a peer comes from."""
 
     def __init__(

@@ -144,7 +144,7 @@ class Want(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Records(Mapped):
+class WantedRecords(Mapped):
     """Answers `Want`: the records that are there, from the first on, as far as there is room."""
 
     wires: _Wires
@@ -160,7 +160,7 @@ class After(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Mapped):
+class RecordsPage(Mapped):
     """Answers `After`: the next records, and the key to go on behind; nil at the end."""
 
     wires: _Wires
@@ -192,7 +192,7 @@ class Known(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told(Mapped):
+class PeerAddresses(Mapped):
     """Answers `Known`: some that the peer knows."""
 
     addresses: Annotated[tuple[_Address, ...], Items(0, MAX_TOLD)]

@@ -20,7 +20,7 @@ from node.network.errors import NetworkError
 from node.network.messages import FRAME_LIMIT_BYTES, encode_message
 from node.network.presence import Connected, Presence
 from node.peering.carrier import Answer, Event, Heard
-from node.processes.channel import Calls, Channel
+from node.processes.channel import Calls, ProcessChannel
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Message
 
@@ -91,7 +91,7 @@ class NetworkLink:
 
     def __init__(
         self,
-        channel: Channel[Message],
+        channel: ProcessChannel[Message],
         inbox: Inbox,
         answers: Mapping[str, Answer],
         *,

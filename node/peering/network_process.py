@@ -33,8 +33,8 @@ from node.network.peer_budgets import Banned
 from node.peering.carrier import Answer, Carrier, Event, Heard
 from node.peering.network_link import Inbox, NetworkLink, check_size
 from node.peering.ports import Ports
-from node.processes.channel import Channel
-from node.processes.child import Program
+from node.processes.channel import ProcessChannel
+from node.processes.child import ChildProgram
 from node.processes.supervisor import Supervisor
 from protocol.errors import ArnodeError
 from protocol.framing import Message
@@ -63,7 +63,7 @@ class NetworkProcess(Carrier):
         self._turns: WeakValueDictionary[PeerId, asyncio.Semaphore] = WeakValueDictionary()
         self._link: NetworkLink | None = None
         self._is_up = asyncio.Event()
-        program = Program(
+        program = ChildProgram(
             name="the network process", module=PROGRAM, framing=FRAMING, hidden=tuple(hidden)
         )
         self._supervisor = Supervisor(program, self._live, on_death=self._note_death)
@@ -161,7 +161,7 @@ class NetworkProcess(Carrier):
         except (NetworkError, TimeoutError) as fault:
             _log.debug("%s: %s", name, fault)
 
-    async def _live(self, channel: Channel[Message]) -> NoReturn:
+    async def _live(self, channel: ProcessChannel[Message]) -> NoReturn:
         if self._ports is not None:
             self._settings = replace(self._settings, listen=await self._ports.to_listen())
         max_questions = QUESTIONS + self._settings.max_peers

@@ -16,7 +16,7 @@ from node.home.clock import clock_ms
 from node.peering.book import AddressBook
 from node.peering.carrier import Answer, Carrier, Connected, Disconnected
 from node.peering.dialling import Dialler
-from node.peering.effort import Effort
+from node.peering.effort import ServiceQuota
 from node.peering.fetching import Fetcher
 from node.peering.greeting import Acquaintance, Greeter
 from node.peering.ingest import Ingest
@@ -125,7 +125,7 @@ class Peering:
         )
         self._publisher = Publisher(carrier, store, topics)
         carrier.serve(HELLO, self.greeter.answer)
-        effort = Effort(misbehaviour, clock, host_of=self.greeter.host_of)
+        effort = ServiceQuota(misbehaviour, clock, host_of=self.greeter.host_of)
         records, files = RecordServer(store, self._indexes), BlobServer(store, blobs, net=net)
         carrier.serve(SYNC, self._for_greeted(effort.limiting(records.answer)))
         carrier.serve(BLOB, self._for_greeted(effort.limiting(files.answer)))

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar
 
-from node.processes.channel import Channel
-from node.processes.child import Program
+from node.processes.channel import ProcessChannel
+from node.processes.child import ChildProgram
 from protocol.errors import ArnodeError, describe_fault
 from protocol.framing import ChannelError
 
@@ -44,8 +44,8 @@ class Supervisor(Generic[M]):
 
     def __init__(
         self,
-        program: Program[M],
-        live: Callable[[Channel[M]], Awaitable[NoReturn]],
+        program: ChildProgram[M],
+        live: Callable[[ProcessChannel[M]], Awaitable[NoReturn]],
         *,
         on_death: Callable[[ArnodeError, float], bool],
     ) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.home.own_address import AUTO, LOCAL
-from node.processes.channel import Channel, first_of
+from node.processes.channel import ProcessChannel, first_of
 from node.processes.supervisor import Backoff
 from node.remote.contract import FRAMING
 from node.remote.ray_setup import environment, local_options
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 async def _serve(end: socket.socket) -> None:
-    channel = await Channel.over(end, FRAMING)
+    channel = await ProcessChannel.over(end, FRAMING)
     try:
         match await channel.receive():
             case [
@@ -97,7 +97,7 @@ def _part() -> None:
 class _Lanes:
     """The lanes of one node."""
 
-    def __init__(self, channel: Channel[Message]) -> None:
+    def __init__(self, channel: ProcessChannel[Message]) -> None:
         self._channel = channel
         self._lanes: list[_Lane] = []
         self._running: list[asyncio.Task[None]] = []
@@ -127,7 +127,7 @@ class _Lanes:
 class _Lane:
     """One lane: its actor, which Ray starts again wherever there is room."""
 
-    def __init__(self, channel: Channel[Message], number: int, *, gpus: int) -> None:
+    def __init__(self, channel: ProcessChannel[Message], number: int, *, gpus: int) -> None:
         self.outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self.again = asyncio.Event()  # its program is to be started anew
         self._channel = channel

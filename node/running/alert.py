@@ -43,7 +43,7 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class AlertMessage:
     """An alert as it is sent: by which node, when, and how many were held back before it."""
 
     alert: Alert

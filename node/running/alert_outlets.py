@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from node.home.notify import Outlet
-from node.running.alert import AlertKind, Message
+from node.running.alert import AlertKind, AlertMessage
 from node.terminal.terminal import plain
 
 LIMIT_S: Final = 10.0
@@ -36,11 +36,11 @@ class Outlets:
         self._limit_s = limit_s
         self._failing: set[Outlet] = set()
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: AlertMessage) -> None:
         """Send a message to all of them at once; return when each has taken it or failed."""
         await asyncio.gather(*(self._try(outlet, message) for outlet in self._outlets))
 
-    async def _try(self, outlet: Outlet, message: Message) -> None:
+    async def _try(self, outlet: Outlet, message: AlertMessage) -> None:
         try:
             async with asyncio.timeout(self._limit_s):
                 await _send(outlet, message)
@@ -57,7 +57,7 @@ class Outlets:
             _log.warning("an alert did not reach %s: %s", plain(outlet.shown), plain(why))
 
 
-async def _send(outlet: Outlet, message: Message) -> None:
+async def _send(outlet: Outlet, message: AlertMessage) -> None:
     document = json.dumps(message.document()).encode()
     match outlet.way:
         case "ntfy":

@@ -28,7 +28,7 @@ _log = logging.getLogger("node")
 
 
 @dataclass(kw_only=True)
-class _Kept:
+class _SentAlerts:
     """When messages were sent in the last day, when the last of each kind was, what was not."""
 
     sent_ms: list[int] = field(default_factory=list)
@@ -36,7 +36,7 @@ class _Kept:
     held_back: Counter[AlertKind] = field(default_factory=Counter)
 
 
-class Tally:
+class AlertQuota:
     """Decides which alerts are sent. One process at a time has it: the holder of the home's lock.
 
     Times are the wall clock's; a moment that lies ahead of it, since it was set back, holds
@@ -63,7 +63,7 @@ class Tally:
         kept.held_back.clear()
         return told if self._write(kept) else None
 
-    def _read(self) -> _Kept:
+    def _read(self) -> _SentAlerts:
         """Return what is kept; of a file that does not read, nothing."""
         try:
             match json.loads(self._path.read_bytes()):
@@ -73,18 +73,18 @@ class Tally:
                     "last": dict() as last,
                     "held": dict() as held,
                 }:
-                    return _Kept(
+                    return _SentAlerts(
                         sent_ms=[int(ms) for ms in sent],
                         last_ms={_kind(one): int(ms) for one, ms in last.items()},
                         held_back=Counter({_kind(one): int(count) for one, count in held.items()}),
                     )
         except FileNotFoundError:
-            return _Kept()
+            return _SentAlerts()
         except (OSError, ValueError, TypeError) as fault:
             _log.warning("%s does not read: alerts are counted anew (%s)", self._path, fault)
-        return _Kept()
+        return _SentAlerts()
 
-    def _write(self, kept: _Kept) -> bool:
+    def _write(self, kept: _SentAlerts) -> bool:
         """Keep it, and say whether that went well."""
         values = {"v": 1, "sent": kept.sent_ms, "last": kept.last_ms, "held": kept.held_back}
         data = json.dumps(values, separators=(",", ":")).encode().ljust(_SIZE_BYTES)

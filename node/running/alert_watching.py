@@ -34,7 +34,7 @@ _CLEAR: Final = 1.25  # so much more must be free before a level is told of agai
 _log = logging.getLogger("node")
 
 
-class Watch:
+class AlertWatch:
     """What happened since the last look, as alerts. `author` is this node's key."""
 
     def __init__(
@@ -201,7 +201,7 @@ async def watching(
     if alerts is None:
         yield
         return
-    watch = Watch(store, author=author, net=net, place=place)
+    watch = AlertWatch(store, author=author, net=net, place=place)
     looking = asyncio.create_task(_look_on(alerts, watch, look_s))
     try:
         yield
@@ -211,13 +211,13 @@ async def watching(
         await _look(alerts, watch)
 
 
-async def _look_on(alerts: Alerts, watch: Watch, look_s: float) -> None:
+async def _look_on(alerts: Alerts, watch: AlertWatch, look_s: float) -> None:
     while True:
         await asyncio.sleep(look_s)
         await _look(alerts, watch)
 
 
-async def _look(alerts: Alerts, watch: Watch) -> None:
+async def _look(alerts: Alerts, watch: AlertWatch) -> None:
     try:
         for alert in list(watch.news()):
             await alerts.tell(alert)

@@ -12,19 +12,19 @@ from node.home.home import Home
 from node.home.identity import identity_of
 from node.home.keyfile import load_keys
 from node.home.notify import Outlet, outlet
-from node.running.alert import Alert, Message, end_of
+from node.running.alert import Alert, AlertMessage, end_of
 from node.running.alert_outlets import LIMIT_S, Outlets
-from node.running.alert_quota import Tally
+from node.running.alert_quota import AlertQuota
 from protocol.errors import ConfigurationError, UsageError
 
 
 class Alerts:
-    """Sends what is to be told, and no more of it than `Tally` lets through."""
+    """Sends what is to be told, and no more of it than `AlertQuota` lets through."""
 
     def __init__(
         self,
         outlets: Outlets,
-        tally: Tally,
+        tally: AlertQuota,
         *,
         node: str,
         clock_ms: Callable[[], int] = clock_ms,
@@ -40,7 +40,7 @@ class Alerts:
         held_back = self._tally.admit(alert.kind, now_ms)
         if held_back is not None:
             await self._outlets.send(
-                Message(alert=alert, node=self._node, ts_ms=now_ms, held_back=held_back)
+                AlertMessage(alert=alert, node=self._node, ts_ms=now_ms, held_back=held_back)
             )
 
 
@@ -57,7 +57,7 @@ def open_alerts(home: Home, config: Config, *, limit_s: float = LIMIT_S) -> Iter
         return
     alerts = Alerts(
         Outlets([_found(outlet(word)) for word in config.notify], limit_s=limit_s),
-        Tally(home.alerts),
+        AlertQuota(home.alerts),
         node=identity_of(load_keys(home), config).name,
     )
     try:

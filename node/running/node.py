@@ -30,7 +30,7 @@ from node.running.books import Books
 from node.running.lanes import LanesHere, are_elsewhere, lanes_here
 from node.running.loading import loading_rest
 from node.running.loads import Load
-from node.running.questions import Question
+from node.running.questions import RerunRequest
 from node.store.intake import Quotas
 from node.store.named_tasks import remember_folder, remember_session
 from node.store.store import Store
@@ -69,7 +69,7 @@ class Node:
     membership: "Membership | None" = None
     remote: "RemoteLanes | None" = None
 
-    def take(self, question: Question) -> int:
+    def take(self, question: RerunRequest) -> int:
         """Queue a claim to be run again, checked; return its job's number.
 
         All that is in its bundle is taken in.

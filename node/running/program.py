@@ -50,7 +50,7 @@ from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
-from node.running.turns import TURN_S, Share, Turn, Turns, for_a_turn, run_in_turn, rungs_of
+from node.running.turns import TURN_S, TimeShare, Turn, Turns, for_a_turn, run_in_turn, rungs_of
 from node.store.named_tasks import line_of_session
 from node.store.store import Store
 from node.terminal.progress import reporting
@@ -73,7 +73,7 @@ def start_node(
     goal: Goal,
     wishes: Wishes,
     *,
-    shares: Sequence[Share] = (),
+    shares: Sequence[TimeShare] = (),
     turn_s: float | None = None,
 ) -> None:
     """Run the node in this process until it ends. Raises ArnodeError when it cannot start.
@@ -267,7 +267,7 @@ async def _run_awaited(start: _Start) -> None:
     await _run(replace(start, goal=goal), task, before=research)
 
 
-def _shared(start: _Start, shares: Sequence[Share], turn_s: float) -> Turns:
+def _shared(start: _Start, shares: Sequence[TimeShare], turn_s: float) -> Turns:
     """Return the turns of several tasks, all of whose data must be here."""
     tasks = [_task_that_waits_for_nothing(start, share.task) for share in shares]
     return Turns.of_shares(tasks, shares, turn_s)

@@ -8,7 +8,7 @@ import trio
 
 from node.home.addresses import PeerId
 from node.network import asking
-from node.network.asking import Asking
+from node.network.asking import QuestionStreams
 from node.network.contract import QUESTIONS_PER_PEER
 from node.network.errors import FrameError
 from node.network.frames import FrameStream
@@ -36,7 +36,7 @@ class Counted:
 
 
 @asynccontextmanager
-async def asked(serve: Serve) -> AsyncIterator[tuple[Asking, PeerId, Counted]]:
+async def asked(serve: Serve) -> AsyncIterator[tuple[QuestionStreams, PeerId, Counted]]:
     async with (
         running_host(settings()) as host,
         running_host(settings()) as other,
@@ -45,7 +45,7 @@ async def asked(serve: Serve) -> AsyncIterator[tuple[Asking, PeerId, Counted]]:
         counted = Counted(serve)
         other.serve(ECHO, counted)
         peer = await host.connect(other.addresses[0])
-        asks = Asking(host, nursery)
+        asks = QuestionStreams(host, nursery)
         nursery.start_soon(asks.run)
         yield asks, peer, counted
         nursery.cancel_scope.cancel()

@@ -10,34 +10,36 @@ from trio.testing import MockClock
 from node.network.dht_contract import key_of
 from node.network.dht_lookup import AT_ONCE, LOOKUP_S, MOST_QUESTIONS, Lookup
 from node.network.errors import NetworkError
-from node.network.kademlia import BUCKET, Answer, Place, distance
+from node.network.kademlia import BUCKET, Answer, DhtPeer, distance
 from tests.network.arena import run
 
 KEY = key_of("main", "2026-03-01")
 OWN = b"own"
 
 
-def server(number: int, *, host: str | None = None) -> Place:
+def server(number: int, *, host: str | None = None) -> DhtPeer:
     """Return one of 65,536 servers, each on a machine of its own."""
     host = host or f"11.0.{number >> 8}.{number & 255}"
-    return Place(peer=b"server" + number.to_bytes(2, "big"), host=host, port=4001)
+    return DhtPeer(peer=b"server" + number.to_bytes(2, "big"), host=host, port=4001)
 
 
-def by_distance(servers: Iterable[Place]) -> list[Place]:
+def by_distance(servers: Iterable[DhtPeer]) -> list[DhtPeer]:
     return sorted(servers, key=lambda one: distance(KEY, one.peer))
 
 
 class Servers:
     """Servers that know some of those that are closer; `behave` makes some of them lie."""
 
-    def __init__(self, count: int, behave: Callable[[Place], Answer | None] | None = None) -> None:
+    def __init__(
+        self, count: int, behave: Callable[[DhtPeer], Answer | None] | None = None
+    ) -> None:
         self.all = by_distance(server(number) for number in range(count))
-        self.asked: list[Place] = []
+        self.asked: list[DhtPeer] = []
         self.most_at_once = 0
         self._now = 0
         self._behave = behave or (lambda _: None)
 
-    async def ask(self, place: Place) -> Answer:
+    async def ask(self, place: DhtPeer) -> Answer:
         self.asked.append(place)
         self._now += 1
         self.most_at_once = max(self.most_at_once, self._now)
@@ -53,7 +55,7 @@ class Servers:
             self._now -= 1
 
 
-def look_up(servers: Servers, *entries: Place) -> Lookup:
+def look_up(servers: Servers, *entries: DhtPeer) -> Lookup:
     lookup = Lookup(KEY, OWN, servers.ask)
     run(partial(lookup.run, entries))
     return lookup
@@ -70,7 +72,7 @@ def test_the_closest_are_found_whoever_is_asked_first() -> None:
 def test_whoever_provides_is_found_once_and_never_oneself() -> None:
     provider = server(60_000)
     told = Answer(
-        providers=(provider, provider, Place(peer=OWN, host="1.2.3.4", port=1)), closer=()
+        providers=(provider, provider, DhtPeer(peer=OWN, host="1.2.3.4", port=1)), closer=()
     )
     servers = Servers(30, lambda place: told if place == servers.all[3] else None)
     lookup = look_up(servers, *servers.all)
@@ -84,7 +86,7 @@ def test_without_anybody_to_ask_nobody_is_asked() -> None:
 
 def test_one_that_is_not_there_is_tried_at_its_other_address() -> None:
     servers = Servers(10)
-    elsewhere = Place(peer=servers.all[0].peer, host="12.0.0.1", port=4001)
+    elsewhere = DhtPeer(peer=servers.all[0].peer, host="12.0.0.1", port=4001)
     lookup = look_up(servers, elsewhere, *servers.all[5:])
     assert servers.asked.count(elsewhere) == 1
     assert lookup.closest == tuple(servers.all)
@@ -93,7 +95,7 @@ def test_one_that_is_not_there_is_tried_at_its_other_address() -> None:
 def test_liars_cost_bounded_questions_one_at_each_machine() -> None:
     made_up = iter(range(1000, 60_000))
 
-    def lie(place: Place) -> Answer | None:
+    def lie(place: DhtPeer) -> Answer | None:
         if place in servers.all and place.peer[-1] % 2:  # those that it invents are nowhere
             return Answer(providers=(), closer=tuple(server(next(made_up)) for _ in range(BUCKET)))
         return None
@@ -116,7 +118,7 @@ def test_a_machine_that_is_named_by_many_ids_is_asked_once() -> None:
 
 
 def test_silent_servers_do_not_hold_it_up_for_longer_than_it_may_take() -> None:
-    async def never(_: Place) -> Answer:
+    async def never(_: DhtPeer) -> Answer:
         await trio.sleep_forever()
         raise AssertionError
 

@@ -19,7 +19,7 @@ from node.network.judging import (
     UNKNOWN_BYTES,
     UNKNOWN_OF_AUTHOR,
     UNKNOWN_OF_FORWARDER,
-    Judge,
+    GossipJudge,
     MessageFate,
 )
 from protocol.encoding import encode
@@ -57,7 +57,7 @@ CONFIRM = dataclasses.replace(RESULT, stage="confirm")
 class Scene:
     def __init__(self) -> None:
         self.clock, self.now_ms = Clock(), NOW_MS
-        self._judge = Judge(self.clock, lambda: self.now_ms)
+        self._judge = GossipJudge(self.clock, lambda: self.now_ms)
 
     def judge(self, topic: str, wire: bytes, peer: PeerId = PEER) -> MessageFate:
         return self._judge.judge(topic, peer, wire)

@@ -12,7 +12,7 @@ from node.network.kademlia import (
     ADDRESSES,
     BUCKET,
     Answer,
-    Place,
+    DhtPeer,
     distance,
     place_of,
     provision_of,
@@ -115,6 +115,6 @@ def test_a_distance_is_one_of_the_metric_s(one: bytes, other: bytes) -> None:
 
 def test_a_place_is_written_with_its_id() -> None:
     place = place_of(Multiaddr("/ip4/192.31.196.1/tcp/4001"), PEER)
-    assert isinstance(place, Place)
+    assert isinstance(place, DhtPeer)
     assert place_of(Multiaddr(str(place)), PEER) == place
     assert str(place).startswith("/ip4/192.31.196.1/tcp/4001/p2p/12D3Koo")

@@ -9,7 +9,7 @@ import pytest
 from node.home.addresses import PeerId
 from node.network.peer_budgets import ALLOWANCES, CostKind
 from node.peering import effort
-from node.peering.effort import BURST_S, KEPT_S, LITTLE_DEBT_S, SHARE, SMALL_BYTES, Effort
+from node.peering.effort import BURST_S, KEPT_S, LITTLE_DEBT_S, SHARE, SMALL_BYTES, ServiceQuota
 from node.peering.messages import RefusedError
 from node.peering.misbehaviour import Misbehaviour
 from protocol.framing import Message
@@ -31,7 +31,7 @@ class Scene:
         self.carrier = Wires().carrier("asked")
         self.hosts: dict[PeerId, str] = {}
         self.answered: list[PeerId] = []
-        self._answer = Effort(
+        self._answer = ServiceQuota(
             Misbehaviour(self.carrier, self.clock),
             self.clock,
             host_of=lambda peer: self.hosts.get(peer, "127.0.0.1"),
@@ -190,7 +190,7 @@ def test_the_loop_has_its_turn_between_any_two_answers() -> None:
 
     async def ask() -> None:
         misbehaviour = Misbehaviour(Wires().carrier("asked"), time.monotonic)
-        answer = Effort(misbehaviour, time.monotonic).limiting(slow)
+        answer = ServiceQuota(misbehaviour, time.monotonic).limiting(slow)
         asking = [asyncio.create_task(answer(PeerId(str(n)), None)) for n in range(20)]
         turns = 0
         while not all(task.done() for task in asking):

@@ -28,7 +28,7 @@ from node.network.host import NetworkHost, running_host
 from node.network.peer_budgets import Allowance, CostKind
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC
 from node.peering.network_link import Inbox, NetworkLink
-from node.processes.channel import Channel
+from node.processes.channel import ProcessChannel
 from protocol.errors import ArnodeError
 from protocol.framing import Message
 from protocol.records import Record
@@ -117,7 +117,7 @@ class Core:
     """A member with a store, in a thread of its own, at one end of a channel."""
 
     member: Member
-    channel: Channel[Message]
+    channel: ProcessChannel[Message]
     loop: asyncio.AbstractEventLoop
     ended: str = ""  # why, once it has
 
@@ -138,7 +138,7 @@ def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
         with member(Wires(), "fuzzed", Clock()) as one:
             one.take([*records, PATCH_RECORD])
             one.blobs.put_source(BASE)
-            channel = await Channel.over(end, FRAMING)
+            channel = await ProcessChannel.over(end, FRAMING)
             await channel.send(cast("Message", settings.to_value()))
             core = Core(member=one, channel=channel, loop=asyncio.get_running_loop())
             found.append(core)
