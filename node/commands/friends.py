@@ -8,8 +8,15 @@ import click
 
 from node.commands.basics import json_option, reading, short, tell
 from node.home.config import config_of
-from node.home.fleet import people_of, take_list
-from node.home.fleet_list import FLEET, MAX_MEMBERS, members_of, owner_of, sign_fleet
+from node.home.fleet import (
+    FLEET,
+    MAX_MEMBERS,
+    members_of,
+    owner_of,
+    people_of,
+    sign_fleet,
+    take_list,
+)
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.home.network_definition import AUTHOR_BYTES, key_of

@@ -16,10 +16,9 @@ from node.home.home import Home
 from node.line.open_task import find_task
 from node.line.strangers_task import known_by_id, lacking, strangers_task
 from node.store.blobs import Blobs
-from node.terminal.figures import told_sd
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import why_unranked
+from node.terminal.vocabulary import told_sd, why_unranked
 from protocol.errors import ArnodeError, UsageError
 from protocol.units import NANO
 from trainer.task_kinds import kind_of, load_task, settled_task, text_task, words_of

@@ -17,7 +17,7 @@ from node.home import agents
 from node.home import values as take
 from node.home.addresses import EXAMPLE
 from node.home.faults import explaining_faults
-from node.home.fleet_list import FLEET
+from node.home.fleet import FLEET
 from node.home.home import Home
 from node.home.notify import NOTIFY
 from node.home.setting import VARIABLES, Flag, ValueKind, setting, settings_of

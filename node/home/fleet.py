@@ -1,21 +1,37 @@
-"""Whom a node hears how: whom its user named, and who is of the user's own fleet."""
+"""The nodes of one owner: the list of their keys, which the owner's key signs.
+
+The machines of a fleet see each other only over the internet, and stay nodes with records of their
+own. `friends = "fleet:KEY"` names the owner, `arnode friends sign` in the home of that key writes
+the list, `arnode friends take` brings a newer one to a node. A key that was removed from the list
+is untrusted again.
+"""
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
 from node.home.faults import explaining_faults
 from node.home.files import write_file
-from node.home.fleet_list import members_of, owner_of, read_fleet
 from node.home.home import Home
+from node.home.network_definition import AUTHOR_BYTES, key_of
 from node.home.people import People, read_people
-from node.home.signed_list import SignedList, told_time
+from node.home.signed_list import ListKind, SignedList, read_signed, signed, told_time
 from protocol.errors import ConfigurationError, Rejected, UsageError
+from protocol.keys import SigningKey
+
+MAX_MEMBERS: Final = 256
+FLEET: Final = "fleet:"  # before the owner's key in a setting
+
+_KIND: Final = ListKind(
+    header="arnode-fleet 1", context=b"arnode/fleet-list/1\0", items="keys", most=MAX_MEMBERS
+)
 
 
 def people_of(home: Home, friends: str) -> People:
-    """Return whom the home's file names, and the fleet of the setting `friends`, if it names one.
+    """Return the people of the home's file, and the fleet if the setting `friends` names one.
 
-    Of the fleet are the keys on its list and its owner's. Whoever is blocked is not.
+    The fleet is the keys on its list and its owner's, without those that are blocked.
 
     Raises:
         ConfigurationError: a file is not what it should be.
@@ -70,3 +86,36 @@ def take_list(home: Home, owner: bytes, data: bytes) -> SignedList:
     home.prepare()
     write_file(home.fleet_list, read.text())
     return read
+
+
+def owner_of(friends: str) -> bytes | None:
+    """Return the key that a setting `fleet:KEY` names; None for another text."""
+    if not friends.startswith(FLEET):
+        return None
+    return key_of(friends.removeprefix(FLEET), AUTHOR_BYTES)
+
+
+def sign_fleet(members: Iterable[bytes], *, key: SigningKey, written_s: int) -> SignedList:
+    """Return the list of 1 to 256 nodes, by their author keys, signed by their owner."""
+    keys = (member.hex() for member in members)
+    return signed(_KIND, _of(key.public), keys, key=key, written_s=written_s)
+
+
+def read_fleet(data: bytes, *, owner: bytes, now_s: float) -> SignedList | Rejected:
+    """Return the list that an owner signed, or the first thing that is wrong with it."""
+    whose = "the owner that `friends` names"
+    read = read_signed(_KIND, data, of=_of(owner), key=owner, whose=whose, now_s=now_s)
+    if isinstance(read, SignedList):
+        for number, digits in enumerate(read.items, 1):
+            if key_of(digits, AUTHOR_BYTES) is None or digits != digits.lower():
+                return Rejected(f"its key {number} is no 64 hex digits")
+    return read
+
+
+def members_of(listed: SignedList) -> frozenset[bytes]:
+    """Return the author keys on a list."""
+    return frozenset(map(bytes.fromhex, listed.items))
+
+
+def _of(owner: bytes) -> str:
+    return f"owner {owner.hex()}"

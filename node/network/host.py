@@ -63,7 +63,7 @@ class NetworkHost:
     def __init__(self, settings: HostSettings, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         # Of what peers send. What they ask, and what their answers are worth, only the core can
-        # tell, which has limits of its own for that (`node.peering.misbehaviour`).
+        # tell, which has limits of its own for that (`node.peering.service_quota`).
         self._sent_limits = PeerLimits(trio.current_time, settings.allowances)
         self._banned = Banned(trio.current_time, for_s=settings.banned_for_s)
         self._incidents = Incidents(self._count_fault, trio.current_time)

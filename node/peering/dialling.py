@@ -23,7 +23,7 @@ from node.peering.messages import (
     read,
     write,
 )
-from node.peering.misbehaviour import Misbehaviour
+from node.peering.service_quota import Misbehaviour
 from protocol.errors import ArnodeError, Rejected
 from protocol.framing import Message
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from node.home.addresses import PeerId
 from node.network.errors import NetworkError
 from node.peering.carrier import Carrier
-from node.peering.effort import wait_for
 from node.peering.messages import HELLO, Hello, read, write
-from node.peering.misbehaviour import Misbehaviour
+from node.peering.service_quota import Misbehaviour, wait_for
 from protocol.errors import Rejected
 from protocol.framing import Message
 from protocol.records import VERSION, other_version

@@ -21,7 +21,7 @@ from node.peering.carrier import Carrier
 from node.peering.exchange import Exchange
 from node.peering.ingest import Ingest
 from node.peering.messages import Hello, TopicDigest
-from node.peering.misbehaviour import Misbehaviour
+from node.peering.service_quota import Misbehaviour
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import ArnodeError, Rejected

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from node.home.space import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
+from node.home.files import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
 from node.line.heads import manifest_of
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured

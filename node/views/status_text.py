@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from node.terminal.figures import told_mean
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import (
     JUDGED,
@@ -15,6 +14,7 @@ from node.terminal.vocabulary import (
     head_words,
     many,
     reused_words,
+    told_mean,
     why_unranked,
     word,
 )

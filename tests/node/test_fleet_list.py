@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.claims.choosing import Peers
-from node.home.fleet import people_of, take_list
-from node.home.fleet_list import FLEET, members_of, owner_of, read_fleet, sign_fleet
+from node.home.fleet import (
+    FLEET,
+    members_of,
+    owner_of,
+    people_of,
+    read_fleet,
+    sign_fleet,
+    take_list,
+)
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.home.people import People, write_people

@@ -12,7 +12,7 @@ from node.network.errors import NetworkError
 from node.peering.book import AddressBook, AddressSource
 from node.peering.dialling import Dialler
 from node.peering.messages import MAX_TOLD, PEERS, Hello
-from node.peering.misbehaviour import Misbehaviour
+from node.peering.service_quota import Misbehaviour
 from protocol.framing import Message
 from protocol.records import VERSION
 from tests.peering.members import Clock

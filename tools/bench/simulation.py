@@ -24,7 +24,7 @@ from node.peering.carrier import Carrier
 from node.peering.greeting import REPEATED_S
 from node.peering.ingest import Ingest, Ingested
 from node.peering.messages import Hello, TopicDigest, write
-from node.peering.misbehaviour import Misbehaviour
+from node.peering.service_quota import Misbehaviour
 from node.peering.serving import RecordServer
 from node.peering.syncing import Syncer
 from node.store.store import Store

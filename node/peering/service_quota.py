@@ -1,16 +1,17 @@
-"""Fair turns for peers' questions: a share of the core's time in all, and an order.
+"""What peers may take of the core: budgets, faults that are counted, and turns for questions.
 
 A question of a hundred bytes takes a millisecond or ten to answer, one of a hundred kilobytes
-forty, and the loop that research goes by answers them: one after the other, and no more than a
-share of the time in all. What a peer's answers took is its debt, and that of the address that it
-comes from, and wears off. Small questions of peers with little debt come first, and a part of the
-share is kept for them; the others come in the order of their debts. So whoever asks for much waits
-for whoever asks for little, however many names it has, and who goes on is refused. The clock is in
-seconds.
+forty. The event loop that runs the research answers them one after the other, and they get no more
+than a share of its time. The time that a peer's answers took is its debt, and a debt of the address
+it comes from; both wear off. Small questions of peers with little debt come first, and a part of
+the share is kept for them; the others come in the order of their debts. So a peer that asks for
+much waits for those that ask for little, however many names it has, and one that goes on is
+refused. The clock is in seconds.
 """
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,10 +19,18 @@ from typing import Final
 
 from node.home.addresses import PeerId
 from node.network.messages import encode_message
-from node.network.peer_budgets import PEERS_TRACKED, Allowance, Bucket, CostKind, Recent
-from node.peering.carrier import Answer
-from node.peering.messages import RefusedError
-from node.peering.misbehaviour import Misbehaviour
+from node.network.peer_budgets import (
+    PEERS_TRACKED,
+    Allowance,
+    Bucket,
+    BudgetVerdict,
+    CostKind,
+    PeerLimits,
+    Recent,
+)
+from node.peering.carrier import Answer, Carrier
+from node.peering.messages import M, RefusedError
+from protocol.errors import Rejected
 from protocol.framing import Message
 
 SHARE: Final = 0.25
@@ -37,6 +46,44 @@ _ELSEWHERE: Final = "elsewhere"
 _LOOPBACK: Final = "127."
 
 HostOf = Callable[[PeerId], str | None]
+_log = logging.getLogger("node.peering")
+
+
+class Misbehaviour:
+    """The faults and the excess of each peer. They outlive its connections.
+
+    A few faults are forgiven, one a minute (`peer_budgets.ALLOWANCES`): versions differ. Beyond
+    `PEERS_TRACKED` peers those unseen for longest are forgotten. `clock` is in seconds.
+    """
+
+    def __init__(self, carrier: Carrier, clock: Callable[[], float]) -> None:
+        self._carrier = carrier
+        # Of what peers ask and answer, which only this process reads; the network process has
+        # limits of its own for what they send, which ends there (`NetworkHost._sent_limits`).
+        self._asked_limits = PeerLimits(clock)
+
+    async def blame(self, peer: PeerId, why: str, *, times: int = 1) -> None:
+        """Count so many faults against a peer; drop it if that is too many."""
+        _log.info("peer %s: %s", peer, why)
+        if self._asked_limits.spend(peer, CostKind.FAULTS, times) is BudgetVerdict.DROP:
+            await self._carrier.drop(peer, why)
+
+    async def checked(self, peer: PeerId, what: str, question: M | Rejected) -> M:
+        """Return a peer's question if it reads; else blame the peer, and raise RefusedError."""
+        if isinstance(question, Rejected):
+            await self.blame(peer, f"{what} that is none: {question.reason}")
+            raise RefusedError(f"{what} that is none: {question.reason}")
+        return question
+
+    async def allows(self, peer: PeerId, kind: CostKind, amount: float) -> bool:
+        """Take `amount` from a peer's budget of a kind; tell whether it may have more.
+
+        A peer far beyond its budget is dropped.
+        """
+        verdict = self._asked_limits.spend(peer, kind, amount)
+        if verdict is BudgetVerdict.DROP:
+            await self._carrier.drop(peer, f"it takes too much: {kind.name.lower()}")
+        return verdict is BudgetVerdict.ALLOWED
 
 
 @dataclass(eq=False, kw_only=True)

@@ -8,10 +8,17 @@ import pytest
 
 from node.home.addresses import PeerId
 from node.network.peer_budgets import ALLOWANCES, CostKind
-from node.peering import effort
-from node.peering.effort import BURST_S, KEPT_S, LITTLE_DEBT_S, SHARE, SMALL_BYTES, ServiceQuota
+from node.peering import service_quota
 from node.peering.messages import RefusedError
-from node.peering.misbehaviour import Misbehaviour
+from node.peering.service_quota import (
+    BURST_S,
+    KEPT_S,
+    LITTLE_DEBT_S,
+    SHARE,
+    SMALL_BYTES,
+    Misbehaviour,
+    ServiceQuota,
+)
 from protocol.framing import Message
 from tests.peering.members import Clock
 from tests.peering.wires import Wires
@@ -36,7 +43,7 @@ class Scene:
             self.clock,
             host_of=lambda peer: self.hosts.get(peer, "127.0.0.1"),
         ).limiting(self._take)
-        monkeypatch.setattr(effort, "wait_for", self._wait)
+        monkeypatch.setattr(service_quota, "wait_for", self._wait)
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
         await asyncio.sleep(0)  # whoever asks now is heard first

@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 
 from protocol.errors import Rejected
-from protocol.forbidden import check_words
 from protocol.hygiene import check_for_task
 from protocol.manifest import TaskManifest
-from protocol.source import Source
+from protocol.source import Source, check_words
 from tests.protocol.examples import PROGRAM_MANIFEST, PROGRAM_SPEC
 
 WORDS = ("eval", "sorted(", "import scipy", "größe", "a.b*")
