@@ -34,8 +34,9 @@ from node.proposing.opening import require_texts
 from node.store.store import Store
 from node.terminal.durations import duration_text, parse_duration, span_words
 from node.terminal.progress import Progress, reporting
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
 from node.terminal.vocabulary import interval_words
+from protocol.codecs import plain
 from protocol.errors import UsageError
 from protocol.units import NANO
 

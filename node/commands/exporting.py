@@ -35,8 +35,8 @@ from node.store.named_tasks import task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import many
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.patches import unified_diff
 from protocol.records import Record

@@ -20,12 +20,13 @@ from node.line.heads import manifest_of, move_head, previous_head, the_line, tre
 from node.line.remeasure import open_doubt
 from node.running.books import Books, open_books
 from node.store.blobs import Blobs
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
 from node.terminal.vocabulary import many, word
 from node.vetting.adoption import concern, describe, examine, marks_of
 from node.vetting.patches import PatchRecord
 from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages
 from node.vetting.provenance import provenance as written_lines
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, SafetyError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.source import Source

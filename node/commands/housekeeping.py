@@ -15,7 +15,7 @@ from node.commands.basics import MOST_SHOWN, json_option, tell
 from node.home.config import load_config
 from node.home.home import Home
 from node.home.keyfile import read_keys, renew_keys
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import NotRunningError
 
 _SHOWN_LINES = 50

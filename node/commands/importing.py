@@ -20,7 +20,7 @@ from node.store.blobs import Blobs
 from node.store.imported import sources_on_branch
 from node.store.intake import Quotas
 from node.store.store import Store
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.source import Source
 from trainer.host.folder_files import find_file

@@ -29,7 +29,8 @@ from node.home.network_definition import (
     key_of,
 )
 from node.home.networks import all_networks, create_network, find_network
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
+from protocol.codecs import plain
 from protocol.errors import Rejected, UsageError
 
 _MAX_TYPED = 1 << 16

@@ -31,8 +31,9 @@ from node.store.intake import Quotas
 from node.store.named_tasks import labels, task_named
 from node.store.store import Store
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
 from node.views.reports import reports_document, text_of
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, NotRunningError, SafetyError, UsageError
 from protocol.records import Record
 from protocol.remarks import ReportBody

@@ -17,7 +17,8 @@ from node.report.concluded import Span
 from node.report.lines import report_of
 from node.terminal.durations import moment_before
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
+from protocol.codecs import plain
 from protocol.errors import UsageError
 
 _DEFAULT = "24h"

@@ -13,7 +13,8 @@ from node.home.config import config_of
 from node.home.home import Home
 from node.proposing.day import Fixed, correct_call, day_document, today
 from node.store.store import Store
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
+from protocol.codecs import plain
 from protocol.errors import UsageError
 
 _MOST_USD = 1e6

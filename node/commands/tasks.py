@@ -17,8 +17,9 @@ from node.line.open_task import find_task
 from node.line.strangers_task import known_by_id, lacking, strangers_task
 from node.store.blobs import Blobs
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
 from node.terminal.vocabulary import told_sd, why_unranked
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.units import NANO
 from trainer.task_kinds import kind_of, load_task, settled_task, text_task, words_of

@@ -4,7 +4,7 @@ import click
 
 from node.commands.basics import own_console, plain_table
 from node.documents.timeline import TimelineDocument
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 
 _BAR_WIDTH = 40
 

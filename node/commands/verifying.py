@@ -15,9 +15,10 @@ from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, ma
 from node.exchange.bundling import bundle_of
 from node.home.home import Home
 from node.line.repeating import told_apart
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
 from node.terminal.vocabulary import interval_words, wording
 from node.vetting.adoption import concern, describe
+from protocol.codecs import plain
 from protocol.errors import SafetyError
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.units import NANO, from_nano

@@ -3,7 +3,7 @@
 import sys
 
 from node.home.config import Config
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import SafetyError
 from trainer.sandbox.tier import probe_tier
 

@@ -26,7 +26,7 @@ from node.proposing.roles import open_role, reviewer_of
 from node.running.assembly import Thinking, open_peers
 from node.running.books import Books, open_books
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import ArnodeError
 
 PATIENCE_S: Final = 3600.0  # a coding agent may take long

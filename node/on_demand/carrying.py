@@ -25,8 +25,8 @@ from node.store.experiments import Experiment
 from node.store.jobs import Job
 from node.store.store import Store
 from node.terminal.durations import span_words
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import word
+from protocol.codecs import plain
 from protocol.errors import NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.units import from_nano

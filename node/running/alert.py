@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import many
-from protocol.codecs import fit_line
+from protocol.codecs import fit_line, plain
 from protocol.errors import ArnodeError
 
 AlertKind: TypeAlias = Literal["head", "refuted", "ended", "disk"]

@@ -15,7 +15,7 @@ from typing import Final
 
 from node.home.notify import Outlet
 from node.running.alert import AlertKind, AlertMessage
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 
 LIMIT_S: Final = 10.0
 _OK: Final = range(200, 300)

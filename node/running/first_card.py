@@ -10,7 +10,7 @@ from node.home.config import Config
 from node.home.home import Home
 from node.line.task_in_use import AUTO, OF_CARDS, STAND_IN
 from node.running.stand_in import awaited_download, find_no_room, told
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import Card, by_class, probe_cards, probe_wanted
 from trainer.host.device import Device

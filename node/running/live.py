@@ -22,7 +22,6 @@ from node.line.trial import ANCHOR_PAIRS, Confirmation
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.interrupts import STOPPING
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import (
     gain_words,
     head_words,
@@ -34,6 +33,7 @@ from node.terminal.vocabulary import (
 )
 from node.views.staircase import Column, columns, legend, staircase
 from node.views.status import head_metrics
+from protocol.codecs import plain
 from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import idle_cards

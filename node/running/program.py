@@ -54,9 +54,9 @@ from node.running.turns import TURN_S, TimeShare, Turn, Turns, for_a_turn, run_i
 from node.store.named_tasks import line_of_session
 from node.store.store import Store
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain
 from node.views.status import line_document
 from node.views.status_text import parting_words
+from protocol.codecs import plain
 from protocol.errors import ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards
 from trainer.sandbox.tier import probe_tier

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from node.store.experiments import Adoption, Experiment
 from node.store.git_objects import GitObject, commit_object, source_objects
 from node.store.store import Store
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
 from protocol.records import Record

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from agent.proposal import DECISION_WORDS
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.rule import Judgement
 
 

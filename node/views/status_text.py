@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import (
     JUDGED,
     counted,
@@ -19,6 +18,7 @@ from node.terminal.vocabulary import (
     word,
 )
 from node.views.status import DECISIONS, VERDICTS
+from protocol.codecs import plain
 
 _COLUMNS = 80
 _INTENTS = 3
