@@ -3,9 +3,9 @@
 import click
 
 from node.commands.basics import setting_option
+from node.home.config import config_of
 from node.home.home import Home
-from node.settings.config import config_of
-from node.settings.values import Given
+from node.home.values import Given
 from protocol.errors import UsageError
 
 _HTTP = "127.0.0.1:7842"

@@ -1,34 +1,39 @@
 """A bootstrap node as a program: the network's part of a node, all topics, and a page to read.
 
-It has an author key like every node, signs nothing but its profile, and runs nobody's code.
+Commands reach it over its home's socket, and everybody may read its page. It has an author key like
+every node, signs nothing but its profile, and runs nobody's code.
 """
 
 import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from bootstrap.handlers import handlers, refuse
-from bootstrap.page import public_site
 from node.home.clock import clock_ms
-from node.home.control import ControlServer
+from node.home.config import Config
+from node.home.consent import with_settings
+from node.home.control import ControlServer, Handler, Message
 from node.home.home import Home
+from node.home.identity import identity_of
 from node.home.keyfile import load_keys
-from node.line.identity import announce_profile, identity_of
-from node.networks.consent import with_settings
-from node.networks.known import find_network
-from node.peering.membership import taking_part
-from node.settings.config import Config
-from node.settings.network_definition import TASK_BYTES, Network, key_of
+from node.home.network_definition import TASK_BYTES, Network, key_of
+from node.home.networks import find_network
+from node.home.people import read_people
+from node.line.publication import announce_profile
+from node.peering.membership import Membership, taking_part
 from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.interrupts import until_interrupted
+from node.views.peers import peers_document, trust_in
+from node.views.status import status_document
 from node.web.listening import listening
 from node.web.serving import serving
-from protocol.errors import ConfigurationError
+from node.web.site import Site
+from protocol.errors import ConfigurationError, UsageError
 from protocol.topics import all_subscriptions
+from trainer.sandbox.tier import probe_tier
 from trainer.task_kinds import builtin_ids
 
 _ALTERNATIVE: Final = "give `--http` another address of this machine, or none"
@@ -117,3 +122,73 @@ def _logging() -> Iterator[None]:
         yield
     finally:
         _log.removeHandler(handler)
+
+
+def handlers(
+    home: Home,
+    store: Store,
+    membership: Membership,
+    *,
+    author: bytes,
+    stop: Callable[[], None],
+) -> Mapping[str, Handler]:
+    """Return what answers each command; `author` is this node's key, `stop` ends it."""
+
+    async def status(_: Mapping[str, Message]) -> Message:
+        return status_document(
+            store,
+            author=author,
+            net=membership.network.name,
+            sandbox=probe_tier().name,
+            membership=membership,
+        )
+
+    async def peers(_: Mapping[str, Message]) -> Message:
+        return peers_document(store, membership, trust_in(read_people(home.people), {}))
+
+    async def end(_: Mapping[str, Message]) -> Message:
+        stop()
+        return None
+
+    return {"status": status, "peers": peers, "stop": end}
+
+
+async def refuse(_: Mapping[str, Message]) -> Message:
+    """Answer every other command: it is about research.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError(
+        "a bootstrap node runs on this home, which does no research",
+        "set ARNODE_HOME to the home of a node that does",
+    )
+
+
+def public_site(home: Home, membership: Membership, handlers: Mapping[str, Handler]) -> Site:
+    """Return what is served: to everybody, to be read only, and without who is connected."""
+    return Site(
+        home=home,
+        kind="bootstrap",
+        net=membership.network.name,
+        credentials=None,
+        handlers={"status": handlers["status"]},
+        more_figures=lambda: figures(membership),
+    )
+
+
+def figures(membership: Membership) -> Iterator[str]:
+    """Yield Prometheus' lines about the network (text format 0.0.4)."""
+    process = membership.process
+    values = {
+        "peers": ("Peers that said hello.", len(membership.peers)),
+        "up": ("Whether the network process runs.", int(process.peer_id is not None)),
+        "streams": ("Streams open at the last look.", process.open_streams),
+        "lost_messages": ("Gossip not taken in time.", process.lost_messages),
+    }
+    for name, (what, value) in values.items():
+        yield f"# HELP arnode_{name} {what}\n# TYPE arnode_{name} gauge\narnode_{name} {value}\n"
+    yield "# HELP arnode_ignored_messages Gossip not passed on.\n"
+    yield "# TYPE arnode_ignored_messages gauge\n"
+    for why, number in sorted(process.ignored_messages.items()):
+        yield f'arnode_ignored_messages{{why="{why}"}} {number}\n'

@@ -10,8 +10,8 @@ import json
 import re
 from pathlib import Path
 
-from node.settings.agents import FORMS
-from node.settings.config import Config
+from node.home.agents import FORMS
+from node.home.config import Config
 
 _FOLDER = Path(__file__).parent
 _AGENTS = re.compile(r"^\| `agent` \| who proposes \|.*?(?=^\n)", re.MULTILINE | re.DOTALL)

@@ -41,7 +41,7 @@ WAYS: Final[Mapping[str, Sequence[str]]] = {
     "gossip → candidate → adopt": (
         "node.network.gossip.GuardedPubsub",
         "node.network.core_link.CoreLink",
-        "node.processes.network_link.NetworkLink",
+        "node.peering.network_link.NetworkLink",
         "node.peering.service.Peering",
         "node.peering.ingest.Ingest",
         "node.store.intake.Intake.ingest",

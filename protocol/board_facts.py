@@ -13,8 +13,8 @@ from protocol.encoding import MAX_INT
 from protocol.evidence import Evidence, noise_floor_nano
 from protocol.gains import (
     MIN_ANCHOR_PAIRS,
+    FigureScale,
     Gain,
-    Scale,
     figures_of,
     gain_of,
     pairs_of,
@@ -136,7 +136,7 @@ def read_withdrawal(record: Record) -> Withdrawal | None:
 
 
 def _claim(record: Record, body: ResultBody, manifest: TaskManifest) -> BoardClaim:
-    scale = Scale.of(manifest)
+    scale = FigureScale.of(manifest)
     own = pairs_of(body.runs, "base", scale, secret=True)
     secret, public = (_anchor_gain(body, manifest, scale, secret=it) for it in (True, False))
     published = figures_of(body.runs, "candidate", scale, secret=False)
@@ -174,7 +174,7 @@ def _lower_of(secret: Gain | None, public: Gain | None) -> Gain | None:
 
 
 def _anchor_gain(
-    body: ResultBody | AttestBody, manifest: TaskManifest, scale: Scale, *, secret: bool
+    body: ResultBody | AttestBody, manifest: TaskManifest, scale: FigureScale, *, secret: bool
 ) -> Gain | None:
     # Against the baseline itself the pairs are the anchor's, and end where they say enough.
     anchor: Role = "base" if body.base == manifest.baseline_tree else "anchor"
@@ -197,7 +197,7 @@ def _flags(body: ResultBody, gain: Gain | None, manifest: TaskManifest) -> Itera
 
 
 def _vote(record: Record, body: AttestBody, manifest: TaskManifest) -> Vote:
-    scale = Scale.of(manifest)
+    scale = FigureScale.of(manifest)
     pairs = pairs_of(body.runs, "base", scale, secret=True)
     evidence = Evidence.of(pairs, manifest.noise_floor_nano, Style.of(manifest))
     return Vote(

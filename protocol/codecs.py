@@ -39,6 +39,8 @@ _HIDDEN = (
 _NOT_IN_LINES = re.compile(f"[{_CONTROL}{_HIDDEN}]")
 _NOT_IN_TEXT = re.compile(f"[{_CONTROL_BUT_BREAKS}{_HIDDEN}]")
 _IS_HIDDEN = re.compile(f"[{_HIDDEN}]")
+# Controls, formatting (bidi overrides), surrogates, private use, and line separators.
+_UNSAFE_TO_PRINT = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +230,25 @@ def fit_text(raw: str, limit: int) -> str:
     encodable = raw.encode("utf-8", "replace").decode("utf-8")
     shown = _NOT_IN_TEXT.sub("\ufffd", encodable)
     return unicodedata.normalize("NFC", shown)[:limit]
+
+
+def plain(text: str, *, lines: bool = False) -> str:
+    """Return text with all characters that are not visible spelt out, safe to print.
+
+    `lines` keeps newlines and tabs, for text that has lines of its own. For display alone: which
+    characters are visible depends on Python's version of Unicode.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    kept = "\n\t" if lines else ""
+    return "".join(
+        spelt(character)
+        if unicodedata.category(character) in _UNSAFE_TO_PRINT and character not in kept
+        else character
+        for character in text
+    )
+
+
+def spelt(character: str) -> str:
+    """Return a character as Python would write it: \\x1b, \\u202e."""
+    return character.encode("unicode_escape").decode("ascii")

@@ -10,8 +10,11 @@ Each carries one line that says what is wrong and one that says how to mend it. 
 candidate's bad input is never an exception: it is a `Rejected`, a value with a reason.
 """
 
+import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_MAX_DESCRIPTION: Final = 160  # characters
 
 
 class ArnodeError(Exception):
@@ -54,3 +57,18 @@ class Rejected:
     """Somebody else's input that is not accepted, and why."""
 
     reason: str
+
+
+def describe_fault(fault: BaseException | str) -> str:
+    """Return one line of at most 160 printable ASCII characters; a peer may have written them."""
+    if isinstance(fault, BaseException):
+        fault = first_fault(fault)
+    text = fault if isinstance(fault, str) else f"{type(fault).__name__}: {fault}"
+    return re.sub(r"[^\x20-\x7e]+", " ", text)[:_MAX_DESCRIPTION]
+
+
+def first_fault(fault: BaseException) -> BaseException:
+    """Return the first exception of a group, however deep; any other is its own first."""
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault

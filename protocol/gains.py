@@ -108,7 +108,7 @@ def _held(nano: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
+class FigureScale:
     """How a task's figures are read. Failure is a status, never a number, but for `zero_fails`.
 
     Scripts of language models wrote crashes down as 0, which no text has as its bits per byte. Of
@@ -119,7 +119,7 @@ class Scale:
     zero_fails: bool
 
     @classmethod
-    def of(cls, manifest: TaskManifest) -> "Scale":
+    def of(cls, manifest: TaskManifest) -> "FigureScale":
         """Return that of a task."""
         return cls(
             maximised=manifest.metric.direction == "max",
@@ -127,7 +127,9 @@ class Scale:
         )
 
 
-def figures_of(runs: Sequence[Run], role: Role, scale: Scale, *, secret: bool) -> dict[int, int]:
+def figures_of(
+    runs: Sequence[Run], role: Role, scale: FigureScale, *, secret: bool
+) -> dict[int, int]:
     """Return by seed what a role measured: of a seed the first run that is ok counts."""
     assert len(runs) <= MAX_RUNS  # noqa: S101 - the field tables hold it
     figures: dict[int, int] = {}
@@ -138,7 +140,9 @@ def figures_of(runs: Sequence[Run], role: Role, scale: Scale, *, secret: bool) -
     return figures
 
 
-def pairs_of(runs: Sequence[Run], against: Role, scale: Scale, *, secret: bool) -> tuple[Pair, ...]:
+def pairs_of(
+    runs: Sequence[Run], against: Role, scale: FigureScale, *, secret: bool
+) -> tuple[Pair, ...]:
     """Return another role's figure and the candidate's of each seed, smaller being better."""
     sign = -1 if scale.maximised else 1
     others = figures_of(runs, against, scale, secret=secret)

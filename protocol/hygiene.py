@@ -14,10 +14,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from protocol.errors import Rejected
-from protocol.forbidden import check_words
 from protocol.manifest import MAX_FILES, TaskManifest
 from protocol.regions import check_regions
-from protocol.source import Source
+from protocol.source import Source, check_words
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_LINES = 4_000

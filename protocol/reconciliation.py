@@ -19,8 +19,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from protocol.errors import Rejected
-from protocol.record_index import FINGERPRINT_BYTES, KEY_BYTES, RecordIndex
-from protocol.varint import decode_varint, encode_varint
+from protocol.record_index import (
+    FINGERPRINT_BYTES,
+    KEY_BYTES,
+    RecordIndex,
+    decode_varint,
+    encode_varint,
+)
 
 VERSION: Final = 0x61
 _VERSIONS = range(0x60, 0x70)

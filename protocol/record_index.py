@@ -2,6 +2,9 @@
 
 40 bytes a key and a sum for every few dozen of them: a million records take 50 MB, where as many
 Python objects would take 200. Adding a key costs as much wherever it goes.
+
+Numbers are written as negentropy does: base 128, the most significant digit first, the high bit set
+in all bytes but the last.
 """
 
 import bisect
@@ -12,7 +15,7 @@ from functools import lru_cache
 from itertools import accumulate, islice, repeat
 from typing import Final, Literal
 
-from protocol.varint import encode_varint
+from protocol.errors import Rejected
 
 KEY_BYTES: Final = 40  # the time, 8 bytes big-endian, then the id
 FINGERPRINT_BYTES: Final = 16
@@ -21,6 +24,8 @@ _CHUNK_KEYS = 64  # at most; a full chunk is cut in two
 _FILLED_KEYS = 48  # of a chunk made from many keys at once
 _MODULUS = 1 << 256
 _NOWHERE = (-1, -1, 0, 0)
+_MAX_VARINT_BYTES = 10  # of 64 bits
+_DIGITS: Final = tuple(bytes([number]) for number in range(0x80))
 # Mapped in C: several times as fast as a comprehension.
 _number_of: Callable[[bytes, Literal["little"]], int] = int.from_bytes
 _LITTLE: Iterable[Literal["little"]] = repeat("little")
@@ -214,3 +219,29 @@ def _layout(count: int) -> struct.Struct:
 
 def _id_number(key: bytes) -> int:
     return int.from_bytes(key[8:], "little")
+
+
+def encode_varint(number: int) -> bytes:
+    """Return the shortest encoding of a number from 0 to 2^64 - 1."""
+    if number < 0x80:  # most are lengths and modes
+        return _DIGITS[number]
+    if number < 1 << 14:
+        return bytes((0x80 | number >> 7, number & 0x7F))
+    if number < 1 << 21:  # times of records that follow one another
+        return bytes((0x80 | number >> 14, 0x80 | number >> 7 & 0x7F, number & 0x7F))
+    digits = bytearray([number & 0x7F])
+    while number := number >> 7:
+        digits.append(0x80 | number & 0x7F)
+    return bytes(reversed(digits))
+
+
+def decode_varint(data: bytes, at: int) -> tuple[int, int] | Rejected:
+    """Return the number that begins at an offset, and the offset behind it."""
+    number = 0
+    for end in range(at, min(at + _MAX_VARINT_BYTES, len(data))):
+        number = number << 7 | data[end] & 0x7F
+        if data[end] < 0x80:
+            if number >= 1 << 64:
+                break
+            return number, end + 1
+    return Rejected("a number that does not end within its bytes")

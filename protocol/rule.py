@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Literal
 
 from protocol.differences import DifferenceEvidence, ExactEvidence
-from protocol.statistics import Evidence, NoiseEstimate, PairedEvidence
+from protocol.statistics import GainEvidence, NoiseEstimate, PairedEvidence
 from protocol.styles import MOST_PAIRS, Style
 from protocol.units import NANO, to_nano
 
@@ -129,7 +129,7 @@ class Judgement:
     """
 
     verdict: Verdict | None
-    evidence: Evidence
+    evidence: GainEvidence
     claim: ClaimWord | None
     evidence_share: float
 
@@ -240,7 +240,7 @@ def has_drifted(earlier: Sequence[float], later: Sequence[float], sd: float) -> 
 
 def evidence_of(
     style: Style, noise: NoiseEstimate, base: Sequence[float], candidate: Sequence[float]
-) -> Evidence:
+) -> GainEvidence:
     """Return what pairs say on a task of this style; `noise` is of runs, for those that scatter."""
     if style.name == "runs":
         return PairedEvidence(noise, tuple(base), tuple(candidate))
@@ -286,7 +286,7 @@ def policy_of(style: Style, policy: Policy) -> Policy:
 
 
 def judge(
-    evidence: Evidence,
+    evidence: GainEvidence,
     policy: Policy,
     *,
     claim: Claim | None = None,
@@ -306,7 +306,7 @@ def judge(
 
 
 def _verdict(
-    evidence: Evidence, policy: Policy, claim: Claim | None, minimum_gain: float
+    evidence: GainEvidence, policy: Policy, claim: Claim | None, minimum_gain: float
 ) -> Verdict | None:
     if evidence.is_exact:
         return _exact_verdict(evidence, policy, claim, minimum_gain)
@@ -330,7 +330,7 @@ def _verdict(
 
 
 def _exact_verdict(
-    evidence: Evidence, policy: Policy, claim: Claim | None, minimum_gain: float
+    evidence: GainEvidence, policy: Policy, claim: Claim | None, minimum_gain: float
 ) -> Verdict | None:
     """One pair decides: a tie never passes, and of a claim all is there or it is not."""
     if not evidence.pairs:
@@ -346,18 +346,18 @@ def _is_shown(log_e: float) -> bool:
     return log_e >= REFUTED_LOG_E
 
 
-def _is_unlikely(evidence: Evidence) -> bool:
+def _is_unlikely(evidence: GainEvidence) -> bool:
     return evidence.posterior_above(_SMALLER_SD * evidence.sd) < _SMALLER_PROBABILITY
 
 
-def _is_futile(evidence: Evidence, policy: Policy, claim: Claim | None) -> bool:
+def _is_futile(evidence: GainEvidence, policy: Policy, claim: Claim | None) -> bool:
     if evidence.pairs == 0 or (claim is not None and claim.gain >= LARGE_CLAIM_SD * evidence.sd):
         return False
     chance = evidence.posterior_above(policy.futility_sd * evidence.sd)
     return chance < policy.futility_probability
 
 
-def _claim_word(claim: Claim, verdict: Verdict | None, evidence: Evidence) -> ClaimWord:
+def _claim_word(claim: Claim, verdict: Verdict | None, evidence: GainEvidence) -> ClaimWord:
     match verdict:
         case "refuted":
             return "does_not_hold"

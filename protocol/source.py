@@ -3,15 +3,20 @@
 `tree = sha256(canonical [[path, blob], …] sorted by path)`, where blob is the sha256 of a
 file's bytes. The tree id is the authority about what ran; diffs are for people. A line ends at LF
 only, as in a diff: `splitlines` would also split at CR and form feeds.
+
+A task may forbid words in its sources. That is advisory, as what they mean can be said otherwise.
+They are words and not patterns, as a peer's pattern could search a peer's file for ever.
 """
 
 import difflib
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from protocol.encoding import encode
+from protocol.errors import Rejected
 
 
 @dataclass(frozen=True)
@@ -59,3 +64,25 @@ def ancestry(old: Sequence[bytes], new: Sequence[bytes]) -> list[int | None]:
         for offset in range(block.size):
             origins[block.b + offset] = block.a + offset
     return origins
+
+
+def check_words(source: Source, words: Sequence[str]) -> Rejected | None:
+    """Return the file and line that hold one of the words; None if no file does.
+
+    Only whole words count: `eval` is not in `evaluate`. Files are UTF-8.
+    """
+    if not words:
+        return None
+    pattern = re.compile("|".join(map(_whole, words)))
+    for path, data in source.files:
+        text = data.decode()
+        if (found := pattern.search(text)) is not None:
+            line = text.count("\n", 0, found.start()) + 1
+            return Rejected(f"{path}: line {line} holds {found[0]!r}, which the task forbids")
+    return None
+
+
+def _whole(word: str) -> str:
+    before = r"(?<!\w)" if word[0].isalnum() or word[0] == "_" else ""
+    behind = r"(?!\w)" if word[-1].isalnum() or word[-1] == "_" else ""
+    return f"{before}{re.escape(word)}{behind}"

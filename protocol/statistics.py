@@ -158,7 +158,7 @@ class NoiseEstimate:
         return NoiseEstimate(ss, nu)
 
 
-class Evidence(Protocol):
+class GainEvidence(Protocol):
     """What pairs say of a gain, whichever way a task's are read (`protocol.styles`).
 
     Each is what `PairedEvidence` has by that name; where `is_exact`, one pair says all.

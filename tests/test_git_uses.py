@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("agent", "bootstrap", "node", "protocol", "trainer")
 ALLOWED = {
-    "node/journal/repository.py": "the journal is ours",
+    "node/store/git_repository.py": "the journal is ours",
     "trainer/sandbox/untrusted_git.py": "the sandboxed reader",
     "node/running/program.py": "looks whether git is installed",
     "node/upkeep/doctor.py": "asks for its version",

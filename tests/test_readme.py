@@ -26,8 +26,8 @@ import pytest
 from agent.source.literals import find_knobs
 from docs.configuration import with_agents, with_settings
 from node.commands.cli import COMMANDS
+from node.home.config import SETTINGS, Config, load_config
 from node.home.home import Home
-from node.settings.config import SETTINGS, Config, load_config
 from tests.conftest import DEAF_TASK
 from tests.integration.nodes import in_process
 from trainer.language_model.data import TaskData
@@ -243,10 +243,10 @@ def test_the_configuration_page_s_example_is_a_right_one() -> None:
 
 
 def test_the_examples_of_language_models_are_settings_that_name_one(tmp_path: Path) -> None:
+    from node.home.agents import AGENTS
     from node.proposing.choice import ModelChoice, ProgramChoice, arms_of
     from node.proposing.keys import ApiKeys
     from node.proposing.model import settings_for
-    from node.settings.agents import AGENTS
 
     page = (ROOT / "docs" / "llm.md").read_text(encoding="utf-8")
     examples = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)

@@ -15,7 +15,7 @@ import click
 import pytest
 
 from node.commands import cli
-from node.settings.config import SETTINGS
+from node.home.config import SETTINGS
 from protocol.errors import ConfigurationError, SafetyError, UsageError
 from tests.bootstrap.test_deploy import instructions_in
 

@@ -15,6 +15,7 @@ from agent.worker.messages import ModelSettings
 from agent.worker.messages import Reply as Said
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms as time_of_day_ms
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing import worker
 from node.proposing.budget import SpendingBudget, ledger_of, limits_of, passing_ledger
@@ -23,7 +24,6 @@ from node.proposing.keys import ApiKeys
 from node.proposing.model import Model, open_model
 from node.proposing.retrying import Ladder
 from node.proposing.worker import PROGRAM, ModelWorker
-from node.settings.config import Config
 from tests.llm_server import LlmServer, Reply, says
 from tests.peering.networks import ancestors
 

@@ -12,9 +12,10 @@ import click
 
 from agent.kept_if import kept_if
 from node.commands.basics import json_option, task_options, tell
+from node.home.config import config_of
 from node.home.home import Home
-from node.settings.config import config_of
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
+from protocol.codecs import plain
 from protocol.rule import DEFAULT, screening_policy
 from protocol.styles import Style
 from protocol.units import NANO, from_nano

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from node.home import values
+from node.home.config import SETTINGS, config_of, load_config
 from node.home.home import Home
-from node.settings import values
-from node.settings.config import SETTINGS, config_of, load_config
 from node.terminal.terminal import print_json
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def network_of(store: "Store", named: str | None) -> str:
     Raises:
         UsageError: none of that name is defined here, nor is anything of it in the store.
     """
-    from node.networks.in_force import network_meant
+    from node.home.in_force import network_meant
 
     home = Home.here()
     return network_meant(home, config_of(home), named, also_known=store.boards.networks())

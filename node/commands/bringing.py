@@ -14,7 +14,7 @@ from node.commands.plugged import PluggedGroup
 from node.commands.tasks import task
 from node.exchange.importers import Importer, Option
 from node.home.plugins import IMPORTERS, Found
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from trainer.importing.command import draft_of
 from trainer.importing.draft import Draft, write_draft
 

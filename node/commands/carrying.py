@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from node.commands.basics import hex_or_none, json_option
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
 from node.terminal.vocabulary import word
+from protocol.codecs import plain
 from protocol.units import from_nano
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import click
 
 from node.commands.basics import json_option
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
+from protocol.codecs import plain
 from trainer.measuring.checks import Remark
 
 _WORDS = {"ok": "ok", "note": "note", "fault": "FAULT"}

@@ -256,7 +256,7 @@ def _report(message: str, hint: str, code: int, is_debugging: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    from node.terminal.terminal import plain
+    from protocol.codecs import plain
 
     print(f"arnode: {plain(message)}", file=sys.stderr)
     if hint:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from node.commands.basics import json_option, plain_table, setting_option, task_options
+from node.home.agents import AGENT
 from node.home.faults import explaining_faults
 from node.home.home import program_file
 from node.line.run_time import run_seconds
@@ -30,12 +31,12 @@ from node.on_demand.programs import (
 from node.on_demand.session import Workbench, find_workbench
 from node.proposing.choice import AUTO, NOBODY, Arm, OwnChoice, ProgramChoice, arms_of
 from node.proposing.opening import require_texts
-from node.settings.agents import AGENT
 from node.store.store import Store
 from node.terminal.durations import duration_text, parse_duration, span_words
 from node.terminal.progress import Progress, reporting
-from node.terminal.terminal import console, plain, print_json
+from node.terminal.terminal import console, print_json
 from node.terminal.vocabulary import interval_words
+from protocol.codecs import plain
 from protocol.errors import UsageError
 from protocol.units import NANO
 

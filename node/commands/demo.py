@@ -10,9 +10,9 @@ import click
 
 from node.commands.basics import json_option
 from node.demo.story import play
+from node.home.config import Config
+from node.home.sandboxing import require_peer_sandbox
 from node.processes.lifeline import temporary_folder
-from node.settings.config import Config
-from node.settings.sandboxing import require_peer_sandbox
 from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
 from protocol.errors import ArnodeError

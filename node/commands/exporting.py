@@ -35,8 +35,8 @@ from node.store.named_tasks import task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import many
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.patches import unified_diff
 from protocol.records import Record
@@ -81,7 +81,7 @@ def export() -> None:
 @click.option("--imported", metavar="ID", help="What was imported under this id, as it came.")
 def results(task: str | None, imported: str | None) -> None:
     """Write the experiments to stdout as autoresearch's results.tsv."""
-    from node.journal.journal import Journal
+    from node.store.journal import Journal
 
     with reading() as (store, blobs):
         if imported is not None:
@@ -199,9 +199,9 @@ def branch(repository: Path, name: str, task: str | None) -> None:
 
     Nothing of that repository's configuration is read, and none of its hooks runs.
     """
-    from node.journal.journal import Journal
-    from node.journal.notebook import MAIN
-    from node.journal.repository import Repository
+    from node.store.git_repository import Repository
+    from node.store.journal import Journal
+    from node.store.notebook import MAIN
     from trainer.sandbox.untrusted_git import UntrustedRepository
 
     with reading() as (store, blobs):

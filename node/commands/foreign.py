@@ -7,7 +7,8 @@ from rich.text import Text
 from node.commands.basics import plain_table, short
 from node.store.foreign_rows import ForeignRow
 from node.store.imported import Imported
-from node.terminal.terminal import console, plain
+from node.terminal.terminal import console
+from protocol.codecs import plain
 
 
 def print_foreign(imported: Imported, limit: int | None = None) -> None:

@@ -7,14 +7,21 @@ from typing import BinaryIO
 import click
 
 from node.commands.basics import json_option, reading, short, tell
+from node.home.config import config_of
+from node.home.fleet import (
+    FLEET,
+    MAX_MEMBERS,
+    members_of,
+    owner_of,
+    people_of,
+    sign_fleet,
+    take_list,
+)
 from node.home.home import Home
 from node.home.keyfile import read_keys
+from node.home.network_definition import AUTHOR_BYTES, key_of
 from node.home.people import read_people, write_people
-from node.networks.fleet import people_of, take_list
-from node.settings.config import config_of
-from node.settings.fleet_list import FLEET, MAX_MEMBERS, members_of, owner_of, sign_fleet
-from node.settings.network_definition import AUTHOR_BYTES, key_of
-from node.settings.signed_list import MAX_BYTES
+from node.home.signed_list import MAX_BYTES
 from protocol.errors import UsageError
 
 

@@ -12,20 +12,21 @@ import click
 
 from agent.source.capabilities import CapabilityMark
 from node.commands.basics import hex_or_none, json_option, line_option, reading, short, shown_line
+from node.home.config import config_of
 from node.home.control import is_running
 from node.home.faults import empty_folder
 from node.home.home import Home
 from node.line.heads import manifest_of, move_head, previous_head, the_line, tree_of
 from node.line.remeasure import open_doubt
 from node.running.books import Books, open_books
-from node.settings.config import config_of
 from node.store.blobs import Blobs
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
 from node.terminal.vocabulary import many, word
 from node.vetting.adoption import concern, describe, examine, marks_of
 from node.vetting.patches import Patches, PatchRecord
 from node.vetting.provenance import LocalEvidence, Writer, WrittenLine, passages
 from node.vetting.provenance import provenance as written_lines
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, SafetyError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.source import Source

@@ -21,9 +21,10 @@ from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named
 from node.store.records import begins, only_one
 from node.store.store import Store
-from node.terminal.terminal import console, plain, print_json, wants_color
+from node.terminal.terminal import console, print_json, wants_color
 from node.terminal.vocabulary import wording
 from node.vetting.adoption import describe
+from protocol.codecs import plain
 from protocol.manifest import MetricSpec
 from protocol.record_kinds import TaskBody
 from protocol.records import Record

@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 
 from node.commands.basics import MOST_SHOWN, json_option, tell
+from node.home.config import load_config
 from node.home.home import Home
 from node.home.keyfile import read_keys, renew_keys
-from node.settings.config import load_config
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import NotRunningError
 
 _SHOWN_LINES = 50

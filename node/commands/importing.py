@@ -12,15 +12,15 @@ from node.exchange.bundle import read_bundle
 from node.exchange.bundling import take_in
 from node.exchange.importers import MAX_LOG_BYTES, HistoryReader, Importer, read_history
 from node.home.clock import clock_ms
+from node.home.config import config_of
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.plugins import IMPORTERS, Found
-from node.settings.config import config_of
 from node.store.blobs import Blobs
 from node.store.imported import sources_on_branch
 from node.store.intake import Quotas
 from node.store.store import Store
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.source import Source
 from trainer.host.folder_files import find_file

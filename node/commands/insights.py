@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.commands.basics import json_option, task_options
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
+from protocol.codecs import plain
 
 if TYPE_CHECKING:
     from node.on_demand.insights import Learnt

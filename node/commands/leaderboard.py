@@ -24,8 +24,8 @@ from node.documents.boards import (
     no_board_document,
     segments_of,
 )
+from node.home.config import config_of
 from node.home.home import Home
-from node.settings.config import config_of
 from node.store.imported import Imported
 from node.store.measured_here import choose_board
 from node.terminal.terminal import console, print_json

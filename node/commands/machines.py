@@ -37,8 +37,8 @@ def head(host: str, port: int | None, lanes: int | None) -> None:
     Makes the token that lets machines in, a file in this home: copy it to the home of each machine
     that joins, readable by you alone.
     """
+    from node.home.own_address import RAY_PORT, own_host
     from node.remote.ray_setup import head_command
-    from node.settings.own_address import RAY_PORT, own_host
 
     place = own_host(host)
     if isinstance(place, Rejected):
@@ -56,8 +56,8 @@ def head(host: str, port: int | None, lanes: int | None) -> None:
 @_LANES
 def worker(address: str, lanes: int | None) -> None:
     """Join this machine to the cluster at ADDRESS until it is stopped."""
+    from node.home.own_address import AUTO, LOCAL, RAY_PORT, ray_cluster
     from node.remote.ray_setup import worker_command
-    from node.settings.own_address import AUTO, LOCAL, RAY_PORT, ray_cluster
 
     place = ray_cluster(address)
     if isinstance(place, Rejected) or place in (AUTO, LOCAL):
@@ -68,8 +68,8 @@ def worker(address: str, lanes: int | None) -> None:
 
 def _token(*, is_made: bool = False) -> "Path":
     """Return where the token lies, which is made if there is none."""
+    from node.home.config import config_of
     from node.remote.ray_setup import checked_token, make_token, require_ray, token_of
-    from node.settings.config import config_of
 
     require_ray()
     home = Home.here()

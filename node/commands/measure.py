@@ -16,9 +16,9 @@ from node.on_demand.measuring import Comparison, find_source, measure, pair_json
 from node.on_demand.measuring import compare as compare_sources
 from node.on_demand.session import calibrated_session, find_workbench
 from node.on_demand.takes import pairs_take, runs_take, usual_pairs
-from node.terminal.figures import told_mean
-from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import why_unranked
+from node.terminal.terminal import print_json
+from node.terminal.vocabulary import told_mean, why_unranked
+from protocol.codecs import plain
 from protocol.errors import UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import POWER, Judgement, policy_of

@@ -13,15 +13,14 @@ from node.commands.basics import (
     say_what_goes_before,
     tell,
 )
+from node.home.addresses import Address, Reach, parse_direct, peer_id
+from node.home.config import config_of
 from node.home.control import is_running
 from node.home.home import Home
+from node.home.in_force import RunningMember, network_in_force, running_member
+from node.home.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
 from node.home.keyfile import read_keys
-from node.networks.in_force import RunningMember, network_in_force, running_member
-from node.networks.invites import MAX_ADDRESSES, join_network, read_invite, write_invite
-from node.networks.known import all_networks, create_network, find_network
-from node.settings.addresses import Address, Reach, parse_direct, peer_id
-from node.settings.config import config_of
-from node.settings.network_definition import (
+from node.home.network_definition import (
     AUTHOR_BYTES,
     MAX_AUTHORS,
     MAX_BOOTSTRAP,
@@ -29,7 +28,9 @@ from node.settings.network_definition import (
     Network,
     key_of,
 )
-from node.terminal.terminal import plain, print_json
+from node.home.networks import all_networks, create_network, find_network
+from node.terminal.terminal import print_json
+from protocol.codecs import plain
 from protocol.errors import Rejected, UsageError
 
 _MAX_TYPED = 1 << 16

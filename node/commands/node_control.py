@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from node.commands.basics import json_option, reading, say_what_goes_before, setting_option
+from node.home.config import config_of
 from node.home.home import Home
-from node.settings.config import config_of
-from node.settings.values import Given
+from node.home.values import Given
 from node.terminal.terminal import print_json
 from protocol.errors import UsageError
 
@@ -66,12 +66,12 @@ def start(
     The network of --network or --join is the one in use from then on, for other commands and later
     starts too.
     """
+    from node.home.consent import Wishes
+    from node.home.invites import join_network, read_invite
+    from node.home.network_definition import NO_NETWORK
     from node.loop.session_plan import Goal
-    from node.networks.consent import Wishes
-    from node.networks.invites import join_network, read_invite
     from node.running.program import start_node
     from node.running.turns import shares_of
-    from node.settings.network_definition import NO_NETWORK
     from node.terminal.durations import parse_duration, parse_hours, seconds_until
 
     if duration and until:

@@ -14,25 +14,26 @@ from rich.text import Text
 
 from node.commands.basics import plain_table, short, tell
 from node.home.clock import clock_ms
+from node.home.config import Config, config_of
+from node.home.consent import ask_at_terminal
 from node.home.control import Message, call, document
 from node.home.home import Home
+from node.home.identity import identity_of
+from node.home.in_force import network_in_force, running_member
 from node.home.keyfile import load_keys
+from node.home.networks import find_network
 from node.home.people import read_people
-from node.line.identity import identity_of
-from node.networks.consent import ask_at_terminal
-from node.networks.in_force import network_in_force, running_member
-from node.networks.known import find_network
 from node.report.figures import time_of
 from node.report.lines import Report
 from node.report.publishing import Draft, draft_message, draft_of, refusal, sign_report
-from node.settings.config import Config, config_of
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.named_tasks import labels, task_named
 from node.store.store import Store
 from node.terminal.progress import reporting
-from node.terminal.terminal import console, plain, print_json
+from node.terminal.terminal import console, print_json
 from node.views.reports import reports_document, text_of
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, NotRunningError, SafetyError, UsageError
 from protocol.records import Record
 from protocol.remarks import ReportBody

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import click
 
-from node.terminal.terminal import plain, to_json
+from node.terminal.terminal import to_json
+from protocol.codecs import plain
 from protocol.fields import Mapped
 from protocol.manifest import MetricSpec
 from protocol.record_kinds import Body, TaskBody

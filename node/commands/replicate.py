@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from node.commands.basics import json_option, pairs_option, task_options
+from node.home.sandboxing import require_peer_sandbox
 from node.on_demand import replications as views
 from node.on_demand.kept_runs import KeptRun, kept_runs
 from node.on_demand.replicating import (
@@ -21,7 +22,6 @@ from node.on_demand.replicating import (
 )
 from node.on_demand.replications import PAIR_HEADER, ReplicationEffort, pair_line, run_line
 from node.on_demand.session import Workbench, find_workbench
-from node.settings.sandboxing import require_peer_sandbox
 from node.terminal.durations import span_words
 from node.terminal.terminal import console, print_json
 from protocol.errors import UsageError

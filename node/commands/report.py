@@ -7,17 +7,18 @@ import click
 
 from node.commands.basics import json_option, reading, shown_line
 from node.home.clock import clock_ms
+from node.home.config import config_of
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import Home
+from node.home.identity import identity_of
 from node.home.keyfile import read_keys
-from node.line.identity import identity_of
 from node.report.concluded import Span
 from node.report.lines import report_of
-from node.settings.config import config_of
 from node.terminal.durations import moment_before
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
+from protocol.codecs import plain
 from protocol.errors import UsageError
 
 _DEFAULT = "24h"

@@ -8,13 +8,13 @@ from itertools import islice
 import click
 
 from node.commands.network import checked_address, network
+from node.home.addresses import Address, Reach
 from node.home.home import Home
 from node.home.keyfile import read_keys
-from node.networks.known import find_network
+from node.home.network_definition import DNSADDR, Network
+from node.home.networks import find_network
 from node.peering.address_list import MAX_ADDRESSES, AddressList, sign_list
 from node.peering.book_file import book_path, read_book
-from node.settings.addresses import Address, Reach
-from node.settings.network_definition import DNSADDR, Network
 from protocol.errors import UsageError
 
 _ANSWERED_WITHIN_S = 86_400

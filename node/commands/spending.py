@@ -9,11 +9,12 @@ import click
 
 from node.commands.basics import json_option
 from node.home.clock import clock_ms
+from node.home.config import config_of
 from node.home.home import Home
 from node.proposing.day import Fixed, correct_call, day_document, today
-from node.settings.config import config_of
 from node.store.store import Store
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
+from protocol.codecs import plain
 from protocol.errors import UsageError
 
 _MOST_USD = 1e6

@@ -9,16 +9,16 @@ import click
 from node.commands.basics import json_option, short, tell
 from node.commands.checking import check
 from node.documents.tasks import tasks_document
+from node.home.config import config_of
 from node.home.control import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.line.open_task import find_task, known_by_id, lacking, strangers_task
-from node.settings.config import config_of
 from node.store.blobs import Blobs
-from node.terminal.figures import told_sd
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain, print_json
-from node.terminal.vocabulary import why_unranked
+from node.terminal.terminal import print_json
+from node.terminal.vocabulary import told_sd, why_unranked
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.units import NANO
 from trainer.task_kinds import kind_of, load_task, settled_task, text_task, words_of

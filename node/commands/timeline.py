@@ -4,7 +4,8 @@ import click
 
 from node.commands.basics import plain_table
 from node.documents.timeline import TimelineDocument
-from node.terminal.terminal import console, plain
+from node.terminal.terminal import console
+from protocol.codecs import plain
 
 _BAR_WIDTH = 40
 

@@ -18,9 +18,10 @@ from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, ta
 from node.line.heads import tree_meant
 from node.store.measured_here import boards_of
 from node.store.named_tasks import labels
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
 from node.terminal.vocabulary import many, word
 from node.views.matrix import transfer_matrix
+from protocol.codecs import plain
 from protocol.transfer import Slope
 from protocol.units import NANO
 

@@ -9,8 +9,9 @@ from node.commands.basics import json_option, tell
 from node.home.home import Home
 from node.store.eviction import collect
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
 from node.upkeep.fsck import examine, mend
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, ConfigurationError
 
 _EXIT_PROBLEM = 6

@@ -15,9 +15,10 @@ from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, ma
 from node.exchange.bundling import bundle_of
 from node.home.home import Home
 from node.line.repeating import told_apart
-from node.terminal.terminal import plain, print_json
+from node.terminal.terminal import print_json
 from node.terminal.vocabulary import interval_words, wording
 from node.vetting.adoption import concern, describe
+from protocol.codecs import plain
 from protocol.errors import SafetyError
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.units import NANO, from_nano
@@ -71,9 +72,9 @@ def verify(
         _check(claim, as_json=as_json)
         return
     from node.on_demand.verifying import ask_node, verify_claim
-    from node.running.questions import Question
+    from node.running.questions import RerunRequest
 
-    question = Question(
+    question = RerunRequest(
         claim=claim, pairs=pairs, alpha=alpha, is_quick=quick, is_published=not no_publish
     )
     if detach:

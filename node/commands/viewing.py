@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from node.commands.basics import json_option, setting_option, tell
+from node.home.config import Config, config_of
 from node.home.control import call, is_running, nonsense
 from node.home.home import Home
-from node.settings.config import Config, config_of
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:

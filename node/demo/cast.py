@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node.home.addresses import Address, parse_address
 from node.home.home import Home
 from node.processes.lifeline import Lifeline
-from node.settings.addresses import Address, parse_address
 from protocol.errors import ArnodeError
 from trainer.host.interpreter import program_command
 

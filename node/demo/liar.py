@@ -10,15 +10,15 @@ from typing import Final
 
 from node.demo.cast import TASK
 from node.home.clock import clock_ms
+from node.home.config import config_of
 from node.home.home import Home
+from node.home.identity import identity_of
+from node.home.invites import read_invite
 from node.home.keyfile import load_keys
-from node.line.identity import identity_of
+from node.home.network_definition import Network
 from node.line.open_task import Subject
 from node.line.publication import Publication
-from node.networks.invites import read_invite
 from node.peering.membership import taking_part
-from node.settings.config import config_of
-from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.terminal.interrupts import until_interrupted

@@ -15,12 +15,12 @@ from node.demo.cast import ARNODE, NETWORK, TASK, Actor, Cast, address_of, ended
 from node.demo.liar import CLAIMED_SD, idle_patch
 from node.home.control import Message, call, is_running
 from node.home.home import Home
+from node.home.invites import write_invite
+from node.home.network_definition import Network
+from node.home.networks import create_network
 from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep
-from node.networks.invites import write_invite
-from node.networks.known import create_network
-from node.settings.network_definition import Network
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
 from node.store.store import Store

@@ -13,7 +13,7 @@ from node.store.store import Store
 from node.terminal.vocabulary import wording
 from protocol.errors import ArnodeError, UsageError
 from protocol.evidence import Evidence
-from protocol.gains import Scale, pairs_of
+from protocol.gains import FigureScale, pairs_of
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
 from protocol.records import Record
@@ -153,7 +153,7 @@ def _gain(
     if manifest is None or not pairs:
         return gain_document(None)
     shown = Evidence.of(
-        pairs_of(body.runs, "base", Scale.of(manifest), secret=True),
+        pairs_of(body.runs, "base", FigureScale.of(manifest), secret=True),
         manifest.noise_floor_nano,
         Style.of(manifest),
     )

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable
 
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 
 
 class Element(str):

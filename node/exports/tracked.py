@@ -17,8 +17,8 @@ from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.store.store import Store
 from node.terminal.progress import Progress, silent
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import word
+from protocol.codecs import plain
 from protocol.errors import Rejected
 from protocol.record_kinds import PatchBody, ResultBody
 from protocol.units import NANO

@@ -1,1 +1,1 @@
-"""The home folder of a node: its files, keys, lock, people and control socket."""
+"""A node's home: its folder, lock, key and control socket, its settings and its networks."""

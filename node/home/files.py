@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not at all, whatever kills the process.
+"""Files that are either wholly there or not at all, whatever kills the process, and room for them.
 
 The recipe is the same everywhere: temporary name in the same folder, fsync, rename or link,
 fsync the folder.
@@ -6,10 +6,14 @@ fsync the folder.
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 TEMPORARY_PREFIX = ".arnode-tmp-"
+LITTLE_BYTES: Final = 2 << 30  # less free room is warned about: tasks and blobs may not fit
+TOO_LITTLE_BYTES: Final = 200 << 20  # with less free room a node is about to end
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -49,3 +53,8 @@ def _write_then(path: Path, data: bytes, mode: int, publish: Callable[[Path], ob
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def free_bytes(place: Path) -> int:
+    """Return how many bytes this user can still write where `place` is."""
+    return shutil.disk_usage(place).free

@@ -44,7 +44,7 @@ def _naming_the_mend(root: Path) -> Iterator[None]:
         ) from fault
 
 
-class _Place:
+class _HomePath:
     """A file or folder of a home, by its name there."""
 
     def __init__(self, name: str) -> None:
@@ -90,29 +90,29 @@ class Home:
                 pass  # not made yet
         return home
 
-    store = _Place("records.db")  # SQLite
-    mirror = _Place("own-records.log")  # a second copy of this node's own records
-    blobs = _Place("blobs")  # content-addressed files
-    journal = _Place("journal")  # one git repository per task and hardware class
-    data = _Place("data")  # prepared, of tasks
-    key = _Place("key")  # the author and transport seeds
-    secret = _Place("secret")  # that secret splits are drawn with
-    config = _Place("config.toml")  # the user's settings
-    networks = _Place("networks")  # of each: the user's definition, and an address book
-    programs = _Place("programs")  # the user's texts of a task: what proposers are told to do
-    people = _Place("people.json")  # whom the user named as friends, or blocked
-    fleet_list = _Place("fleet.txt")  # whose nodes are the user's, signed
-    power = _Place("power-limits.json")  # the cards' limits before this node lowered them
-    replications = _Place("replications")  # runs of `arnode replicate`, a file per task and class
-    comparisons = _Place("comparisons")  # of `arnode compare-programs`: what blocks came to, homes
-    web_tokens = _Place("web-tokens.json")  # of the server that runs: to read, to steer
-    fleet_key = _Place("fleet-key")  # with which other nodes of the user read this one
-    fleet = _Place("fleet.json")  # other nodes of the user, with their fleet keys
-    ray_token = _Place("ray-token")  # what lets one's own machines into one's own Ray
-    socket = _Place("node.sock")  # where the running node takes commands
-    alerts = _Place("alerts.json")  # when the user was last told of what, and what was held back
-    log = _Place("node.log")  # what the running node says
-    lock_file = _Place("lock")  # held by the one process that may write here
+    store = _HomePath("records.db")  # SQLite
+    mirror = _HomePath("own-records.log")  # a second copy of this node's own records
+    blobs = _HomePath("blobs")  # content-addressed files
+    journal = _HomePath("journal")  # one git repository per task and hardware class
+    data = _HomePath("data")  # prepared, of tasks
+    key = _HomePath("key")  # the author and transport seeds
+    secret = _HomePath("secret")  # that secret splits are drawn with
+    config = _HomePath("config.toml")  # the user's settings
+    networks = _HomePath("networks")  # of each: the user's definition, and an address book
+    programs = _HomePath("programs")  # the user's texts of a task: what proposers are told to do
+    people = _HomePath("people.json")  # whom the user named as friends, or blocked
+    fleet_list = _HomePath("fleet.txt")  # whose nodes are the user's, signed
+    power = _HomePath("power-limits.json")  # the cards' limits before this node lowered them
+    replications = _HomePath("replications")  # runs of `arnode replicate`, a file each
+    comparisons = _HomePath("comparisons")  # of `arnode compare-programs`: blocks, homes
+    web_tokens = _HomePath("web-tokens.json")  # of the server that runs: to read, to steer
+    fleet_key = _HomePath("fleet-key")  # with which other nodes of the user read this one
+    fleet = _HomePath("fleet.json")  # other nodes of the user, with their fleet keys
+    ray_token = _HomePath("ray-token")  # what lets one's own machines into one's own Ray
+    socket = _HomePath("node.sock")  # where the running node takes commands
+    alerts = _HomePath("alerts.json")  # when the user was last told of what, and what was held back
+    log = _HomePath("node.log")  # what the running node says
+    lock_file = _HomePath("lock")  # held by the one process that may write here
 
     def prepare(self) -> None:
         """Create the folder for this user alone, or check that it is one."""

@@ -16,8 +16,8 @@ from node.line.experiment import ExperimentStep
 from node.line.idea import SubmissionStep
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import wording
+from protocol.codecs import plain
 from protocol.record_kinds import ResultBody
 from protocol.rule import Policy, screening_policy
 from protocol.runs import Run, speaking_nano

@@ -23,7 +23,7 @@ from protocol.attestation import MAX_PAIRS, attestation_seed, prove_seeds
 from protocol.codecs import binary, integer, line
 from protocol.evidence import BorneOut, Evidence, least_nano
 from protocol.fields import OPTIONAL, Digest, Named
-from protocol.gains import Scale, pairs_of
+from protocol.gains import FigureScale, pairs_of
 from protocol.keys import SigningKey
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import Origin
@@ -265,7 +265,7 @@ def _shown(pairs: Sequence[Pair], step: AttestationStep, manifest: TaskManifest)
     """Return what boards see in these pairs, of the claim as they read it."""
     runs = [run for pair in pairs for run in (pair.base, pair.candidate)]
     shown = Evidence.of(
-        pairs_of(runs, "base", Scale.of(manifest), secret=True),
+        pairs_of(runs, "base", FigureScale.of(manifest), secret=True),
         manifest.noise_floor_nano,
         Style.of(manifest),
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from node.line.identity import Identity
+from node.home.identity import Identity
 from node.line.intents import TTL_S, others_intents, titles_on
 from node.line.open_task import Subject
 from node.line.publication import Publication

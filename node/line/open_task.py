@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from node.home.config import Config, config_of
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.keyfile import load_secret
+from node.home.sandboxing import require_peer_sandbox
 from node.line.splits import split_key
 from node.line.task_in_use import named_task
-from node.settings.config import Config, config_of
-from node.settings.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
 from node.store.records import PREFIX_DIGITS
 from node.store.store import Store

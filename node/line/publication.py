@@ -6,7 +6,7 @@ Callers hold the store's transaction, so that a record and what follows from it 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from node.line.identity import Identity, announce_profile
+from node.home.identity import Identity
 from node.line.open_task import Subject
 from node.store.blobs import Blobs
 from node.store.experiments import STRIPPING
@@ -14,7 +14,7 @@ from node.store.store import Store
 from protocol.attestation import AttestBody, AttestVerdict
 from protocol.codecs import fit_line, fit_text
 from protocol.hygiene import compress, compressed_size_bytes
-from protocol.keys import SigningKey
+from protocol.keys import SigningKey, bind
 from protocol.manifest import TaskManifest
 from protocol.patches import file_changes, unified_diff
 from protocol.record_kinds import (
@@ -24,6 +24,7 @@ from protocol.record_kinds import (
     FoundOn,
     Origin,
     PatchBody,
+    ProfileBody,
     ResultBody,
     Stage,
     TaskBody,
@@ -241,3 +242,21 @@ class Publication:
         return self.store.append_own(
             identity.keys.author, body, ts_ms=self.clock_ms(), net=identity.net
         )
+
+
+def announce_profile(
+    store: Store, identity: Identity, *, classes: Sequence[str], now_ms: int
+) -> None:
+    """Record the profile if it changed. Callers hold the transaction."""
+    author, transport = identity.keys.author, identity.keys.transport
+    profile = ProfileBody(
+        name=identity.name,
+        version=identity.version,
+        transport=transport.public,
+        binding=bind(transport, author.public),
+        classes=tuple(classes),
+        formerly=identity.keys.formerly,
+    )
+    latest = store.records.listed("profile", author.public, newest_first=True, limit=1)
+    if not latest or latest[0].body != profile:
+        store.append_own(author, profile, ts_ms=now_ms, net=identity.net)

@@ -12,7 +12,7 @@ from node.line.trial import Confirmation
 from node.store.jobs import LineKey, PlannedRun
 from node.store.store import Store
 from protocol.attestation import Repeated, attestation_seed
-from protocol.gains import Scale, figures_of
+from protocol.gains import FigureScale, figures_of
 from protocol.hardware import ANY
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
@@ -57,7 +57,7 @@ def published_figure(
     manifest = store.records.manifest(line.task)
     if claim is None or manifest is None or {line.hardware_class, claim.hardware_class} != {ANY}:
         return None
-    figures = figures_of(claim.runs, "candidate", Scale.of(manifest), secret=False)
+    figures = figures_of(claim.runs, "candidate", FigureScale.of(manifest), secret=False)
     published = sorted(figures.items())
     return published[attestation_seed(proof, 0) % len(published)] if published else None
 

@@ -7,10 +7,11 @@ from typing import Final, TypeAlias
 
 import trio
 
+from node.home.addresses import PeerId
 from node.network.errors import FrameCutError, StreamEndedError
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost
-from node.network.peer_budgets import ALLOWANCES, Allowance, Buckets, CostKind, PeerId
+from node.network.peer_budgets import ALLOWANCES, Allowance, Buckets, CostKind
 from protocol.framing import Message
 
 # Longer than from one hello to the next; half of what a peer waits for a question.
@@ -26,7 +27,7 @@ QUESTIONS, STREAMS = (
 _Way: TypeAlias = tuple[PeerId, str]
 
 
-class Asking:
+class QuestionStreams:
     """Asks peers questions over one host's streams, no faster than they allow."""
 
     def __init__(self, host: NetworkHost, nursery: trio.Nursery) -> None:

@@ -27,11 +27,11 @@ from libp2p.relay.circuit_v2.utils import read_delimited_msg
 from libp2p.utils.varint import encode_varint_prefixed
 from multiaddr import Multiaddr
 
+from node.home.addresses import PeerId
 from node.network.connections import Connections
 from node.network.errors import FrameCutError, NetworkError
 from node.network.guards import guarding, peer_of, reset_quietly, shielded_for
 from node.network.incidents import Incidents
-from node.network.peer_budgets import PeerId
 from node.network.streams import ByteStream
 
 HOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/hop")

@@ -23,9 +23,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Final, TypeAlias
 
+from node.home.addresses import PeerId
 from node.network.errors import FrameMalformedError, NetworkError
 from node.network.messages import CHANNEL_SHAPE, decode_message, encode_message
-from node.network.peer_budgets import PeerId
 from protocol.codecs import binary, integer, line
 from protocol.encoding import LIMIT_BYTES
 from protocol.errors import ConfigurationError, Rejected

@@ -17,7 +17,8 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from node.network.asking import Asking
+from node.home.addresses import PeerId
+from node.network.asking import QuestionStreams
 from node.network.contract import ANSWER_S, QUESTIONS, QUESTIONS_PER_PEER, NetworkSettings
 from node.network.errors import (
     FrameError,
@@ -29,10 +30,9 @@ from node.network.errors import (
 from node.network.frames import QUESTIONS_READ, FrameStream
 from node.network.gossip import Validator
 from node.network.host import NetworkHost
-from node.network.incidents import describe
-from node.network.peer_budgets import BudgetVerdict, CostKind, PeerId
+from node.network.peer_budgets import BudgetVerdict, CostKind
 from node.network.presence import Connected
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, describe_fault
 from protocol.framing import Message
 
 FAREWELL_S: Final = 5.0  # on a busy machine even a short answer takes a while to be written
@@ -67,7 +67,7 @@ class CoreLink:
         self._parting: set[PeerId] = set()  # who is answered no more, and disconnected soon
         self._max_peers = 0
         self._turns: WeakValueDictionary[PeerId, trio.Semaphore] = WeakValueDictionary()
-        self._asking = Asking(host, nursery)
+        self._asking = QuestionStreams(host, nursery)
         self._calls: dict[str, Call] = {
             "dial": self._dial,
             "disconnect": host.disconnect,
@@ -232,8 +232,10 @@ class CoreLink:
         except ArnodeError as fault:
             await self._outgoing.send(["failed", number, fault.message, fault.hint])
         except Exception as fault:  # noqa: BLE001 (a supervisor: one call ends no other)
-            _log.warning("%s failed: %s", name, describe(fault))
-            await self._outgoing.send(["failed", number, f"{name} failed: {describe(fault)}", ""])
+            _log.warning("%s failed: %s", name, describe_fault(fault))
+            await self._outgoing.send(
+                ["failed", number, f"{name} failed: {describe_fault(fault)}", ""]
+            )
         else:
             await self._outgoing.send(["done", number, result])
 
@@ -243,7 +245,7 @@ class CoreLink:
         return peer
 
     async def _drop(self, peer: PeerId, why: str) -> None:
-        _log.warning("dropped %s: %s", peer, describe(why))
+        _log.warning("dropped %s: %s", peer, describe_fault(why))
         # It may have been told why just now: it is given time to read that.
         self._parting.add(peer)
         if (answered := self._last_answered.get(peer)) is not None:

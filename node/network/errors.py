@@ -6,8 +6,7 @@ NetworkError               not connected, not reached, not spoken there, too lon
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from node.network.incidents import describe
-from protocol.errors import ArnodeError
+from protocol.errors import ArnodeError, describe_fault
 
 
 class NetworkError(ArnodeError):
@@ -46,4 +45,6 @@ def explaining(what: str) -> Iterator[None]:
     except NetworkError:
         raise
     except Exception as fault:
-        raise NetworkError(f"{what}: {describe(fault)}", "check address and connection") from fault
+        raise NetworkError(
+            f"{what}: {describe_fault(fault)}", "check address and connection"
+        ) from fault

@@ -23,9 +23,9 @@ from libp2p.peer.id import ID
 from libp2p.tools.anyio_service.api import ServiceAPI
 from libp2p.tools.anyio_service.trio_manager import TrioManager
 
+from node.home.addresses import PeerId
 from node.network.incidents import Incidents
 from node.network.patches import StreamHandler, set_manager
-from node.network.peer_budgets import PeerId
 
 CLEAN_UP_S: Final = 2.0
 

@@ -26,6 +26,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from multiaddr import Multiaddr
 
+from node.home.addresses import PeerId
 from node.network.building import HostSettings, build_host, listen_addresses
 from node.network.circuits import HOP, STOP, Circuits
 from node.network.connections import Connections
@@ -37,7 +38,7 @@ from node.network.guards import guarded_service, guarding, peer_of, shielded_for
 from node.network.incidents import Incidents, quieten_libp2p
 from node.network.names import places_of
 from node.network.patches import stream_dispatch
-from node.network.peer_budgets import Banned, BudgetVerdict, CostKind, PeerId, PeerLimits
+from node.network.peer_budgets import Banned, BudgetVerdict, CostKind, PeerLimits
 from node.network.presence import Heard
 from node.network.reach_prober import ReachProber
 from node.network.relay import Relay, RelayLimits
@@ -62,7 +63,7 @@ class NetworkHost:
     def __init__(self, settings: HostSettings, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         # Of what peers send. What they ask, and what their answers are worth, only the core can
-        # tell, which has limits of its own for that (`node.peering.misbehaviour`).
+        # tell, which has limits of its own for that (`node.peering.service_quota`).
         self._sent_limits = PeerLimits(trio.current_time, settings.allowances)
         self._banned = Banned(trio.current_time, for_s=settings.banned_for_s)
         self._incidents = Incidents(self._count_fault, trio.current_time)

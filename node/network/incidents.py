@@ -5,14 +5,14 @@ garbage fills neither disk nor memory. What follows for the peer is decided by `
 """
 
 import logging
-import re
 from collections.abc import Callable
 from typing import Final
 
-from node.network.peer_budgets import PEERS_TRACKED, PeerId, Recent
+from node.home.addresses import PeerId
+from node.network.peer_budgets import PEERS_TRACKED, Recent
+from protocol.errors import describe_fault
 
 LINE_EVERY_S: Final = 60.0
-_TEXT_LIMIT = 160
 _log = logging.getLogger(__name__)
 
 Count = Callable[[PeerId], None]
@@ -37,22 +37,7 @@ class Incidents:
         written_at = self._written_at.get(peer)
         if written_at is None or now - written_at >= LINE_EVERY_S:
             self._written_at[peer] = now
-            _log.warning("peer %s: %s: %s", peer, where, describe(fault))
-
-
-def describe(fault: BaseException | str) -> str:
-    """Return one short line of printable text; what a peer wrote may be in it."""
-    if isinstance(fault, BaseException):
-        fault = first_of(fault)
-    text = fault if isinstance(fault, str) else f"{type(fault).__name__}: {fault}"
-    return re.sub(r"[^\x20-\x7e]+", " ", text)[:_TEXT_LIMIT]
-
-
-def first_of(fault: BaseException) -> BaseException:
-    """Return the first fault of a group, however deep; any other is its own first."""
-    while isinstance(fault, BaseExceptionGroup):
-        fault = fault.exceptions[0]
-    return fault
+            _log.warning("peer %s: %s: %s", peer, where, describe_fault(fault))
 
 
 def quieten_libp2p() -> None:

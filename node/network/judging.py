@@ -8,7 +8,7 @@ will: clocks and versions differ, and it may have come from somebody who could n
 ignored and counted (`CostKind.STRAYS`), and only very many are held against a peer. Nothing is
 lost by it: reconciliation brings what is to be kept.
 
-Pure, but for what unknown kinds may still take (`Judge`); clocks are passed in.
+Pure, but for what unknown kinds may still take (`GossipJudge`); clocks are passed in.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from node.home.addresses import PeerId
 from node.home.clock import EARLY_MS
-from node.network.peer_budgets import Allowance, Buckets, PeerId
+from node.network.peer_budgets import Allowance, Buckets
 from protocol.errors import Rejected
 from protocol.record_kinds import UnknownBody
 from protocol.records import Record, parse_record
@@ -57,7 +58,7 @@ LONG: Final = MessageFate(fate=Fate.IGNORED, why="of an unknown kind, and long")
 MANY: Final = MessageFate(fate=Fate.IGNORED, why="of an unknown kind, and too many")
 
 
-class Judge:
+class GossipJudge:
     """Judges messages by their bytes, their topic, the time and who forwarded them."""
 
     def __init__(self, clock: Callable[[], float], now_ms: Callable[[], int]) -> None:

@@ -10,11 +10,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, Generic, NewType, TypeVar
+from typing import Final, Generic, TypeVar
+
+from node.home.addresses import PeerId
 
 K = TypeVar("K")
 V = TypeVar("V")
-PeerId = NewType("PeerId", str)  # base58, as libp2p prints it
 
 PEERS_TRACKED: Final = 1024
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from node.network.peer_budgets import PeerId
+from node.home.addresses import PeerId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

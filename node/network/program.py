@@ -19,12 +19,11 @@ from node.network.core_link import CoreLink
 from node.network.errors import FrameError
 from node.network.frames import FrameLimits, FrameStream
 from node.network.host import running_host
-from node.network.incidents import describe, first_of
-from node.network.judging import Judge
+from node.network.judging import GossipJudge
 from node.network.messages import CHANNEL_SHAPE
 from node.network.streams import TrioStream
 from protocol.encoding import Value
-from protocol.errors import ArnodeError, ConfigurationError, Rejected
+from protocol.errors import ArnodeError, ConfigurationError, Rejected, describe_fault, first_fault
 
 # The core may take its time, in both directions; it ends the process when it has had enough.
 PATIENT: Final = FrameLimits(
@@ -56,7 +55,7 @@ async def serve_core(channel: socket.socket) -> bool:
         return True  # the core has gone before it said anything
     except Exception as fault:  # noqa: BLE001 (a supervisor: the core is told, and starts another)
         with trio.move_on_after(_FAREWELL_S):
-            await _tell(core, first_of(fault))
+            await _tell(core, first_fault(fault))
         return False
     else:
         return True
@@ -79,13 +78,13 @@ async def serve_host(settings: HostSettings | Rejected, core: FrameStream) -> No
     if isinstance(settings, Rejected):
         raise ConfigurationError(f"these are no settings of a network process: {settings.reason}")
     async with running_host(settings) as host, trio.open_nursery() as nursery:
-        judge = Judge(trio.current_time, clock_ms)
+        judge = GossipJudge(trio.current_time, clock_ms)
         await CoreLink(host, core, nursery).run(settings, judge.judge)
         nursery.cancel_scope.cancel()
 
 
 async def _tell(core: FrameStream, fault: BaseException) -> None:
-    message, hint = describe(fault), ""
+    message, hint = describe_fault(fault), ""
     if isinstance(fault, ArnodeError):
         message, hint = fault.message, fault.hint
     _log.error("%s", message)

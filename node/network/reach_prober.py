@@ -15,11 +15,12 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
+from node.home.addresses import PeerId
 from node.network.connections import Connections
 from node.network.contract import ReachQuestion
 from node.network.frames import FrameStream
 from node.network.guards import shielded_for
-from node.network.peer_budgets import PEERS_TRACKED, PeerId, Recent
+from node.network.peer_budgets import PEERS_TRACKED, Recent
 from protocol.encoding import Value
 from protocol.errors import Rejected
 

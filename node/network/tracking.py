@@ -13,8 +13,8 @@ from libp2p.network.swarm import Swarm
 from libp2p.rcmgr import Direction
 from multiaddr import Multiaddr
 
+from node.home.addresses import PeerId
 from node.network.patches import replace_removal
-from node.network.peer_budgets import PeerId
 from node.network.presence import Connected, Presence
 
 

@@ -15,9 +15,10 @@ import trio
 from libp2p.network.swarm import Swarm
 from libp2p.stream_muxer.yamux.yamux import HEADER_SIZE, Yamux
 
+from node.home.addresses import PeerId
 from node.network.incidents import Incidents
 from node.network.patches import reads_of, replace_reads
-from node.network.peer_budgets import ALLOWANCES, Buckets, CostKind, PeerId
+from node.network.peer_budgets import ALLOWANCES, Buckets, CostKind
 
 # What honest peers may have under way: window of 256 KiB for a few dozen streams.
 UNREAD_BYTES: Final = 8 << 20

@@ -16,8 +16,8 @@ from node.claims.peer_patches import MOST_SHOWN
 from node.home.control import Message, call, document, is_running
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself
+from node.home.networks import defined_network
 from node.line.noise import RunNoise
-from node.networks.known import defined_network
 from node.on_demand.session import Workbench, find_workbench
 from node.proposing.advice import advice, prompt_document
 from node.proposing.choice import choose
@@ -26,7 +26,7 @@ from node.proposing.roles import open_role, reviewer_of
 from node.running.assembly import Thinking, open_peers
 from node.running.books import Books, open_books
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import ArnodeError
 
 PATIENCE_S: Final = 3600.0  # a coding agent may take long

@@ -15,11 +15,11 @@ from typing import Annotated, Final
 
 from node.home.clock import clock_ms
 from node.home.home import PRIVATE_FOLDER, Home
+from node.home.setting import VARIABLES
 from node.line.experiment import ExperimentStep
 from node.on_demand.kept_lines import hexadecimal
 from node.processes.lifeline import Lifeline
 from node.proposing.budget import limit_met, spent_today
-from node.settings.setting import VARIABLES
 from node.store.blobs import Blobs
 from node.store.model_calls import LimitName, SpendingLimits, spending_in
 from node.store.store import Store

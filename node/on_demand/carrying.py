@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from functools import partial
 
 from node.home.control import call, is_running, nonsense
+from node.home.sandboxing import require_peer_sandbox
 from node.line.carried import UNFIT, CarriedStep, Find
 from node.line.run_time import run_seconds
 from node.on_demand.session import Workbench, be_node, find_workbench, follow
 from node.running.loads import Load
 from node.running.node import Node
 from node.running.program import at_work
-from node.settings.sandboxing import require_peer_sandbox
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.jobs import Job
 from node.store.store import Store
 from node.terminal.durations import span_words
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import word
+from protocol.codecs import plain
 from protocol.errors import NotRunningError
 from protocol.manifest import TaskManifest
 from protocol.units import from_nano

@@ -4,11 +4,11 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing.asked import asks_of_nodes, lent_models
 from node.proposing.choice import choose, lender
 from node.proposing.opening import take_means
-from node.settings.config import Config
 from node.terminal.progress import Progress
 from protocol.manifest import TaskManifest
 from trainer.measuring.models import KeptModels

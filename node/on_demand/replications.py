@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from node.on_demand.measuring import pair_json, pair_words
 from node.on_demand.replicating import Replication
 from node.terminal.durations import span_words
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import many, word, wording
+from protocol.codecs import plain
 from protocol.rule import Judgement, Policy
 from protocol.runs import Run
 from protocol.units import from_nano

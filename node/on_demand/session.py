@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from agent.knobs.proposer import KnobsProposer
+from node.home.config import Config, config_of
 from node.home.control import is_running
 from node.home.home import Home
+from node.home.sandboxing import require_sandbox
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.open_task import Session, find_task, opened
 from node.line.splits import random_seed
@@ -23,8 +25,6 @@ from node.proposing.opening import Proposers
 from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.served import run_node
-from node.settings.config import Config, config_of
-from node.settings.sandboxing import require_sandbox
 from node.store.named_tasks import line_of_session, task_source
 from node.store.store import Store
 from node.terminal.interrupts import STOPPING

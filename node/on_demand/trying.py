@@ -26,7 +26,7 @@ from node.running.program import at_work
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.store import Store
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import NotRunningError, UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import DEFAULT

@@ -15,9 +15,11 @@ from functools import partial
 from agent.source.capabilities import CapabilityMark
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of
+from node.home.config import Config, config_of
 from node.home.control import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
+from node.home.sandboxing import require_peer_sandbox, require_sandbox
 from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
@@ -29,9 +31,7 @@ from node.on_demand.session import be_node, follow
 from node.on_demand.takes import pairs_take, usual_pairs
 from node.running.node import Node
 from node.running.program import at_work
-from node.running.questions import Question
-from node.settings.config import Config, config_of
-from node.settings.sandboxing import require_peer_sandbox, require_sandbox
+from node.running.questions import RerunRequest
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey
 from node.store.named_tasks import task_source
@@ -60,7 +60,7 @@ class Verified:
     marks: tuple[CapabilityMark, ...] | None  # None where its files are no longer here
 
 
-def verify_claim(question: Question) -> Verified:
+def verify_claim(question: RerunRequest) -> Verified:
     """Have a claim run again and judged. Raises ArnodeError, KeyboardInterrupt."""
     home = Home.here()
     has_ended = False
@@ -82,7 +82,7 @@ def verify_claim(question: Question) -> Verified:
     raise KeyboardInterrupt
 
 
-def ask_node(home: Home, question: Question) -> int:
+def ask_node(home: Home, question: RerunRequest) -> int:
     """Queue a claim with the running node and return its job's number."""
     match call(home.socket, "verify", question.to_message()):
         case int() as job_id:
@@ -105,7 +105,7 @@ def _verified(home: Home, store: Store, job: Job[AttestationStep]) -> Verified:
     )
 
 
-def _work_alone(home: Home, question: Question) -> int | None:
+def _work_alone(home: Home, question: RerunRequest) -> int | None:
     """Be the node until this claim is judged; return its job, None if it was interrupted before."""
     config = config_of(home)
     with Store.open_read_only(home) as store:

@@ -1,4 +1,4 @@
-"""A list of addresses of a network that somebody signs and publishes (`node.settings.signed_list`).
+"""A list of addresses of a network that somebody signs and publishes (`node.home.signed_list`).
 
 In the DNS the same lies in TXT records, from which the text is made again, so that there is one
 reader for both. It is an address to try, whoever signed it.
@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from node.settings.addresses import Address, parse_direct
-from node.settings.signed_list import ListKind, SignedList, read_signed, signed, told_time
+from node.home.addresses import Address, parse_direct
+from node.home.signed_list import ListKind, SignedList, read_signed, signed, told_time
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
 

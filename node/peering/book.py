@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Final
 
-from node.network.peer_budgets import PeerId
-from node.settings.addresses import (
+from node.home.addresses import (
     Address,
+    PeerId,
     Reach,
     may_tell,
     parse_address,

@@ -15,7 +15,7 @@ from typing import Annotated
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import PRIVATE_FOLDER, Home
-from node.networks.known import own_file
+from node.home.networks import own_file
 from node.peering.book import MAX_ENTRIES, AddressBook, AddressEntry
 from protocol.codecs import integer
 from protocol.errors import Rejected

@@ -9,22 +9,21 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from node.home.addresses import Address, PeerId, Reach, parse_address
 from node.network.errors import NetworkError
-from node.network.peer_budgets import PeerId
 from node.peering.book import TARGET_OUTBOUND, AddressBook, AddressSource
+from node.peering.carrier import Carrier
 from node.peering.messages import (
     MAX_TOLD,
     PEERS,
     Hello,
     Known,
-    Told,
+    PeerAddresses,
     ask,
     read,
     write,
 )
-from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Carrier
-from node.settings.addresses import Address, Reach, parse_address
+from node.peering.service_quota import Misbehaviour
 from protocol.errors import ArnodeError, Rejected
 from protocol.framing import Message
 
@@ -123,7 +122,7 @@ class Dialler:
         )
         others = [str(address) for address in self._tellable(peer)]
         self._chance.shuffle(others)
-        return write(Told(addresses=tuple(others[: asked.known])))
+        return write(PeerAddresses(addresses=tuple(others[: asked.known])))
 
     def _due(self) -> list[Address]:
         connected = self._carrier.peers
@@ -158,7 +157,7 @@ class Dialler:
 
     async def _ask(self, peer: PeerId) -> None:
         try:
-            told = await ask(self._carrier, peer, PEERS, Known(known=MAX_TOLD), Told)
+            told = await ask(self._carrier, peer, PEERS, Known(known=MAX_TOLD), PeerAddresses)
         except NetworkError:  # it went, or does not tell
             return
         if isinstance(told, Rejected):

@@ -10,21 +10,21 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
-from node.network.peer_budgets import PeerId
+from node.home.addresses import PeerId
+from node.peering.carrier import Carrier
 from node.peering.messages import (
     MAX_WANTED,
     SYNC,
     After,
     M,
-    Page,
     Reconcile,
     Reconciled,
-    Records,
+    RecordsPage,
     TopicDigest,
     Want,
+    WantedRecords,
     ask,
 )
-from node.processes.carrier import Carrier
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import Rejected
@@ -101,7 +101,7 @@ class Exchange:
         now and then takes as long for one as for three.
         """
         after, stale, fault = self._store.meta(kept), 0, None
-        pages: list[Page] = []
+        pages: list[RecordsPage] = []
         taking = deque[tuple[asyncio.Task[int], bytes | None]]()  # and where to go on after each
 
         def take() -> None:
@@ -154,9 +154,9 @@ class Exchange:
             self._store.forget_meta(kept)
         return fault
 
-    def _page_after(self, after: bytes | None, topic: str) -> asyncio.Task[Page | Rejected]:
+    def _page_after(self, after: bytes | None, topic: str) -> asyncio.Task[RecordsPage | Rejected]:
         question = After(after=after, limit=MAX_WANTED, topic=topic)
-        return asyncio.create_task(self._ask(question, Page))
+        return asyncio.create_task(self._ask(question, RecordsPage))
 
     async def _reconcile(self, topic: str, theirs: TopicDigest) -> Rejected | None:
         # Its own bounds are none here: who lacks a million records is no liar's victim.
@@ -200,7 +200,7 @@ class Exchange:
                 del pending[record_id]
             if not batch:
                 continue
-            answer = await self._ask(Want(ids=tuple(batch)), Records)
+            answer = await self._ask(Want(ids=tuple(batch)), WantedRecords)
             if isinstance(answer, Rejected):
                 return answer
             wanted, came = set(batch), set[bytes]()

@@ -14,11 +14,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from node.home.addresses import PeerId
 from node.network.errors import NetworkError
-from node.network.peer_budgets import PeerId, Recent
+from node.network.peer_budgets import Recent
+from node.peering.carrier import Carrier
 from node.peering.messages import BLOB, BlobPart, Part, ask
-from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Carrier
+from node.peering.service_quota import Misbehaviour
 from node.store.blobs import BLOB_LIMIT_BYTES, Blobs
 from node.store.eviction import claims_of, make_room
 from node.store.store import Store

@@ -9,12 +9,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from node.home.addresses import PeerId
 from node.network.errors import NetworkError
-from node.network.peer_budgets import PeerId
-from node.peering.effort import wait_for
+from node.peering.carrier import Carrier
 from node.peering.messages import HELLO, Hello, read, write
-from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Carrier
+from node.peering.service_quota import Misbehaviour, wait_for
 from protocol.errors import Rejected
 from protocol.framing import Message
 from protocol.records import VERSION, other_version

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from node.home.addresses import PeerId
 from node.home.clock import EARLY_MS
-from node.network.peer_budgets import Allowance, Buckets, PeerId
+from node.network.peer_budgets import Allowance, Buckets
 from node.peering.record_reader import Read, RecordReader
 from node.store.extracts import Extract
 from node.store.intake import IntakeReport

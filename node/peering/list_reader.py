@@ -9,9 +9,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from node.home.network_definition import DNSADDR
+from node.home.signed_list import MAX_BYTES
 from node.peering.address_list import text_of_records
-from node.settings.network_definition import DNSADDR
-from node.settings.signed_list import MAX_BYTES
 from protocol.errors import Rejected
 
 if TYPE_CHECKING:

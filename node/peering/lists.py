@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from node.home.addresses import Address
 from node.home.clock import is_to_come
+from node.home.network_definition import Network
+from node.home.signed_list import told_time
 from node.peering.address_list import AddressList, read_list
 from node.peering.list_reader import ListReader
-from node.settings.addresses import Address
-from node.settings.network_definition import Network
-from node.settings.signed_list import told_time
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, Rejected
 
 ALONE_S: Final = 1200.0  # from one look to the next while nobody is there

@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from node.home.addresses import Address, parse_address, seen_at
 from node.home.home import Home
+from node.home.identity import version
 from node.home.keyfile import NodeKeys
-from node.line.identity import version
+from node.home.network_definition import Network
 from node.network.contract import NetworkSettings
 from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book
@@ -22,13 +24,11 @@ from node.peering.greeting import Acquaintance
 from node.peering.list_reader import ListReader
 from node.peering.lists import Lists
 from node.peering.neighbours import Neighbours
+from node.peering.network_process import NetworkProcess
+from node.peering.ports import Ports
 from node.peering.record_reader import RecordReader
 from node.peering.rendezvous import Rendezvous
 from node.peering.service import Peering
-from node.processes.network_process import NetworkProcess
-from node.processes.ports import Ports
-from node.settings.addresses import Address, parse_address, seen_at
-from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
 

@@ -15,8 +15,8 @@ mebibyte (`ANSWER_BYTES`, with room for what is around it).
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias, TypeVar, cast
 
-from node.network.peer_budgets import PeerId
-from node.processes.carrier import Carrier
+from node.home.addresses import PeerId
+from node.peering.carrier import Carrier
 from node.store.blobs import BLOB_LIMIT_BYTES
 from protocol.codecs import NAME_PATTERN, Codec, binary, digest, integer, line, pair, word
 from protocol.encoding import LIMIT_BYTES, Value
@@ -144,7 +144,7 @@ class Want(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Records(Mapped):
+class WantedRecords(Mapped):
     """Answers `Want`: the records that are there, from the first on, as far as there is room."""
 
     wires: _Wires
@@ -160,7 +160,7 @@ class After(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Mapped):
+class RecordsPage(Mapped):
     """Answers `After`: the next records, and the key to go on behind; nil at the end."""
 
     wires: _Wires
@@ -192,7 +192,7 @@ class Known(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told(Mapped):
+class PeerAddresses(Mapped):
     """Answers `Known`: some that the peer knows."""
 
     addresses: Annotated[tuple[_Address, ...], Items(0, MAX_TOLD)]

@@ -22,9 +22,9 @@ import ifaddr
 from zeroconf import DNSQuestionType, Error, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from node.home.addresses import seen_at
 from node.network.contract import FRAMING
-from node.processes.channel import Channel
-from node.settings.addresses import seen_at
+from node.processes.channel import ProcessChannel
 from protocol.address_blocks import Scope
 from protocol.framing import ChannelError, Message
 from protocol.ip_addresses import scope_of
@@ -47,7 +47,7 @@ def main() -> None:
 
 async def serve_core(end: socket.socket) -> None:
     """Announce what the core says last, until it has gone."""
-    channel = await Channel.over(end, FRAMING)
+    channel = await ProcessChannel.over(end, FRAMING)
     announcing: asyncio.Task[None] | None = None
     try:
         async with asyncio.TaskGroup() as work:
@@ -65,7 +65,9 @@ async def serve_core(end: socket.socket) -> None:
         pass  # the core has gone
 
 
-async def _announce(channel: Channel[Message], service: str, listened: Sequence[str]) -> None:
+async def _announce(
+    channel: ProcessChannel[Message], service: str, listened: Sequence[str]
+) -> None:
     """Speak wherever this machine has addresses, and elsewhere once they change."""
     is_told = False
     while True:
@@ -100,7 +102,7 @@ def machine_hosts() -> list[str]:
 
 @contextlib.asynccontextmanager
 async def _speaking(
-    channel: Channel[Message], service: str, addresses: Sequence[str]
+    channel: ProcessChannel[Message], service: str, addresses: Sequence[str]
 ) -> AsyncIterator[None]:
     """Announce some addresses where they are, and tell the core whom else one hears there."""
     own = secrets.token_hex(16)  # says nothing of who it is
@@ -147,7 +149,7 @@ async def _speaking(
 
 
 async def _look(
-    channel: Channel[Message], zeroconf: Zeroconf, service: str, heard: asyncio.Queue[str]
+    channel: ProcessChannel[Message], zeroconf: Zeroconf, service: str, heard: asyncio.Queue[str]
 ) -> None:
     """Ask where those listen that were heard of, and tell the core."""
     while True:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from node.home.addresses import Address, Reach, parse_address
+from node.home.network_definition import Network
 from node.network.contract import FRAMING
-from node.processes.channel import Channel
-from node.processes.child import Program
+from node.processes.channel import ProcessChannel
+from node.processes.child import ChildProgram
 from node.processes.supervisor import Supervisor
-from node.settings.addresses import Address, Reach, parse_address
-from node.settings.network_definition import Network
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Message
 
@@ -39,7 +39,7 @@ class Neighbours:
         found: Callable[[Address], None],
     ) -> None:
         self._name = local_name(network)
-        self._program = Program(
+        self._program = ChildProgram(
             name="the process that speaks mDNS",
             module=_PROGRAM,
             framing=FRAMING,
@@ -58,7 +58,7 @@ class Neighbours:
         self._level = logging.DEBUG
         return True
 
-    async def _live(self, channel: Channel[Message]) -> NoReturn:
+    async def _live(self, channel: ProcessChannel[Message]) -> NoReturn:
         telling = asyncio.create_task(self._tell(channel))
         try:
             while True:
@@ -67,7 +67,7 @@ class Neighbours:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
 
-    async def _tell(self, channel: Channel[Message]) -> None:
+    async def _tell(self, channel: ProcessChannel[Message]) -> None:
         told: tuple[str, ...] = ()
         while True:
             listened = self._listened()

@@ -11,12 +11,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
+from node.home.addresses import Address, PeerId, make_address, parse_address
 from node.network.contract import MAX_PORTS, REACH, Reached, ReachQuestion
 from node.network.errors import NetworkError
-from node.network.peer_budgets import PeerId
+from node.peering.carrier import Carrier
 from node.peering.messages import ask
-from node.processes.carrier import Carrier
-from node.settings.addresses import Address, make_address, parse_address
 from protocol.errors import Rejected
 
 ASKED_EVERY_S: Final = 600.0  # a place is kept for an hour by arnode's relays, by others for longer

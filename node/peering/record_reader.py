@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from node.processes.channel import Calls, Channel
-from node.processes.child import Program
+from node.processes.channel import Calls, ProcessChannel
+from node.processes.child import ChildProgram
 from node.processes.supervisor import Supervisor
 from node.store.extracts import Extract, extract
 from protocol.encoding import decode
@@ -78,7 +78,7 @@ class _Beside:
     """The process: it is asked the next thing while the event loop stores the last."""
 
     def __init__(self, hidden: tuple[Path, ...]) -> None:
-        program = Program(
+        program = ChildProgram(
             name="the process that reads records",
             module="node.peering.record_reader",
             framing=_FRAMING,
@@ -86,7 +86,7 @@ class _Beside:
             is_networked=False,
         )
         self._supervisor = Supervisor(program, self._live, on_death=self._note_death)
-        self._channel: Channel[Any] | None = None
+        self._channel: ProcessChannel[Any] | None = None
         self._is_up = asyncio.Event()  # or is over
         self._calls: Calls[Any] = Calls()
         self._told = set[bytes]()
@@ -117,7 +117,7 @@ class _Beside:
         self._end("it was ended")
         await self._supervisor.stop()
 
-    async def _live(self, channel: Channel[Any]) -> NoReturn:
+    async def _live(self, channel: ProcessChannel[Any]) -> NoReturn:
         self._channel = channel
         self._is_up.set()
         while True:
@@ -159,7 +159,7 @@ def main() -> None:
 
 
 async def _answer_all(core: socket.socket) -> None:
-    channel = await Channel.over(core, _FRAMING)
+    channel = await ProcessChannel.over(core, _FRAMING)
     tasks: dict[bytes, TaskManifest] = {}
     with contextlib.suppress(ChannelError):  # the core has gone
         while True:

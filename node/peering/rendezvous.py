@@ -1,8 +1,8 @@
-"""Nodes of the same network, found by libp2p's public DHT: meetings under the network's name.
+"""Nodes of the same network, found in libp2p's public DHT under the network's name.
 
-The core's side of `node.rendezvous`. Under a key that follows from the network's name and the day
-this node is announced, once it can be dialled, and looks for others. What is found goes to the
-address book, which bounds how many of it are tried and how often.
+The core's side of `node.network.dht_program`. This node is announced under a key that follows from
+the network's name and the day, once it can be dialled, and looks for others. What it finds goes to
+the address book, which bounds how many addresses are tried and how often.
 """
 
 import asyncio
@@ -13,17 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from node.home.addresses import Address, parse_address
 from node.home.clock import is_to_come
+from node.home.network_definition import Network
 from node.network.contract import FRAMING
-from node.processes.child import Program
-from node.rendezvous.contract import KEYS, MEETING_S, MOST_TOLD, Meeting, Met
-from node.rendezvous.key import key_of
-from node.settings.addresses import Address, parse_address
-from node.settings.network_definition import Network
+from node.network.dht_contract import (
+    KEYS,
+    MOST_TOLD,
+    RENDEZVOUS_S,
+    RendezvousRequest,
+    RendezvousResult,
+    key_of,
+)
+from node.processes.child import ChildProgram
 from protocol.errors import Rejected
 from protocol.framing import ChannelError, Message
 
-ALONE_S: Final = 1200.0  # from one meeting to the next while nobody is there
+ALONE_S: Final = 1200.0  # between two rendezvous while nobody is there
 SETTLED_S: Final = 3 * 3600.0
 _LOOKED_S = 1.0
 _DAY_S = 86_400
@@ -31,8 +37,8 @@ _log = logging.getLogger("node.peering")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastMeeting:
-    """What came of the last meeting. Seconds since 1970; `fault`: why nothing did, if so."""
+class LastRendezvous:
+    """The outcome of the last rendezvous. Seconds since 1970; `fault`: why it failed, if it did."""
 
     at_s: float
     found: int = 0  # peers
@@ -43,10 +49,10 @@ class LastMeeting:
 
 
 class Rendezvous:
-    """Meets others while `run` does.
+    """Looks for other nodes while `run` does.
 
     `reached_at` returns where this node can be dialled, `peers` how many are connected; `found`
-    takes what a meeting brought; `clock`: seconds since 1970, which may jump.
+    takes the addresses of a rendezvous; `clock`: seconds since 1970, which may jump.
     """
 
     def __init__(
@@ -62,9 +68,9 @@ class Rendezvous:
     ) -> None:
         self._network = network
         self._transport_seed = transport_seed
-        self._program = Program(
+        self._program = ChildProgram(
             name="the process that asks the DHT",
-            module="node.rendezvous.program",
+            module="node.network.dht_program",
             framing=FRAMING,
             hidden=tuple(hidden),
         )
@@ -73,50 +79,50 @@ class Rendezvous:
         self._found = found
         self._clock = clock
         self._told: tuple[str, ...] = ()
-        self.last: LastMeeting | None = None
+        self.last: LastRendezvous | None = None
 
     @property
     def next_s(self) -> float:
-        """When the next meeting is due, in seconds since 1970; 0 before the first."""
+        """When the next rendezvous is due, in seconds since 1970; 0 before the first."""
         if self.last is None:
             return 0.0
         is_settled = self._peers() > 0 and self._to_tell() == self._told
         return self.last.at_s + (SETTLED_S if is_settled else ALONE_S)
 
     async def run(self) -> None:
-        """Meet whenever it is due; never return."""
+        """Look for nodes whenever it is due; never return."""
         while True:
             is_waiting = is_to_come(self.next_s, self._clock(), most_s=SETTLED_S)
             if self._reached_at() and not is_waiting:
-                self.last = await self._meet()
+                self.last = await self._look_up()
                 self._say(self.last)
             await asyncio.sleep(_LOOKED_S)
 
-    async def _meet(self) -> LastMeeting:
+    async def _look_up(self) -> LastRendezvous:
         self._told = self._to_tell()
-        meeting = Meeting(
+        request = RendezvousRequest(
             transport_seed=self._transport_seed,
             entries=self._network.dht,
             keys=self._keys(),
             addresses=self._told,
         )
         try:
-            async with asyncio.timeout(MEETING_S), self._program.running() as channel:
-                await channel.send(cast("Message", meeting.to_value()))
-                met = _read(await channel.receive())
+            async with asyncio.timeout(RENDEZVOUS_S), self._program.running() as channel:
+                await channel.send(cast("Message", request.to_value()))
+                result = _read(await channel.receive())
         except (ChannelError, OSError, TimeoutError) as fault:
-            return LastMeeting(at_s=self._clock(), fault=str(fault) or "it took too long")
-        if isinstance(met, Rejected):
-            return LastMeeting(at_s=self._clock(), fault=met.reason)
-        read = [parse_address(text) for text in met.found]
+            return LastRendezvous(at_s=self._clock(), fault=str(fault) or "it took too long")
+        if isinstance(result, Rejected):
+            return LastRendezvous(at_s=self._clock(), fault=result.reason)
+        read = [parse_address(text) for text in result.found]
         found = [one for one in read if isinstance(one, Address)]
         self._found(found)
-        return LastMeeting(
+        return LastRendezvous(
             at_s=self._clock(),
             found=len({address.key for address in found}),
-            asked=met.asked,
-            answered=met.answered,
-            announced=met.announced,
+            asked=result.asked,
+            answered=result.answered,
+            announced=result.announced,
         )
 
     def _keys(self) -> tuple[bytes, ...]:
@@ -132,7 +138,7 @@ class Rendezvous:
         ]
         return tuple(direct[:MOST_TOLD])
 
-    def _say(self, last: LastMeeting) -> None:
+    def _say(self, last: LastRendezvous) -> None:
         again_min = ALONE_S / 60
         if last.fault is not None:
             _log.warning("the DHT was not reached, next try in %g min: %s", again_min, last.fault)
@@ -151,10 +157,10 @@ class Rendezvous:
             )
 
 
-def _read(answer: Message) -> Met | Rejected:
+def _read(answer: Message) -> RendezvousResult | Rejected:
     match answer:
-        case ["met", dict() as told]:
-            return Met.from_value(told)
+        case ["found", dict() as told]:
+            return RendezvousResult.from_value(told)
         case ["down", str(message), str(_)]:
             return Rejected(message)
     return Rejected("an answer that is none")

@@ -10,12 +10,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
+from node.home.addresses import Address, PeerId
 from node.home.clock import clock_ms
-from node.network.peer_budgets import PeerId
 from node.peering.book import AddressBook
+from node.peering.carrier import Answer, Carrier, Connected, Disconnected
 from node.peering.dialling import Dialler
-from node.peering.effort import Effort
 from node.peering.fetching import Fetcher
 from node.peering.greeting import Acquaintance, Greeter
 from node.peering.ingest import Ingest
@@ -29,24 +30,26 @@ from node.peering.messages import (
     Hello,
     RefusedError,
 )
-from node.peering.misbehaviour import Misbehaviour
-from node.peering.publishing import Publisher
 from node.peering.reaching import Reaching
 from node.peering.record_reader import RecordReader
+from node.peering.service_quota import Misbehaviour, ServiceQuota
 from node.peering.serving import BlobServer, RecordServer
 from node.peering.syncing import Syncer
-from node.processes.carrier import Answer, Carrier, Connected, Disconnected
-from node.settings.addresses import Address
 from node.store.blobs import Blobs
 from node.store.intake import IntakeReport
+from node.store.records import parsed
 from node.store.store import Store
 from protocol.framing import Message
 from protocol.records import VERSION
+from protocol.topics import belongs, parts_of
 
 _HEARD_AT_ONCE = 64
 _SETTLED_S = 600.0
 _NEWS_EVERY_S = 2.0  # to look for work among the news costs more than to take them in
 _RESTARTED_AFTER_S = 5.0
+PACE_S: Final = 0.005  # publishing faster, the network's queues of 32 drop most of it
+_PUBLISHED_EVERY_S = 0.1  # most of the time that a delivery takes
+_PUBLISHED_AT_ONCE = 100  # records
 _log = logging.getLogger("node.peering")
 
 
@@ -126,10 +129,10 @@ class Peering:
         )
         self._publisher = Publisher(carrier, store, topics)
         carrier.serve(HELLO, self.greeter.answer)
-        effort = Effort(misbehaviour, clock, host_of=self.greeter.host_of)
+        quota = ServiceQuota(misbehaviour, clock, host_of=self.greeter.host_of)
         records, files = RecordServer(store, self._indexes), BlobServer(store, blobs, net=net)
-        carrier.serve(SYNC, self._for_greeted(effort.limiting(records.answer)))
-        carrier.serve(BLOB, self._for_greeted(effort.limiting(files.answer)))
+        carrier.serve(SYNC, self._for_greeted(quota.limiting(records.answer)))
+        carrier.serve(BLOB, self._for_greeted(quota.limiting(files.answer)))
         carrier.serve(PEERS, self._for_greeted(self.dialler.answer))
 
     @property
@@ -249,3 +252,45 @@ class Peering:
             if released.new:
                 self._note_new(None, released)
             await asyncio.sleep(_SETTLED_S)
+
+
+class Publisher:
+    """Publishes own records made from now on, in those of `topics` that each belongs to.
+
+    A patch belongs nowhere until a result names it, and then goes with it. Reconciliation brings
+    what is lost on the way, or was made while the network was down. Publishing that later would
+    look like half of an equivocation, which nobody passes on (`node.network.judging`).
+    """
+
+    def __init__(self, carrier: Carrier, store: Store, topics: tuple[str, ...]) -> None:
+        self._carrier = carrier
+        self._store = store
+        self._topics_of_part: dict[str, list[str]] = {}
+        for topic in topics:
+            for part in parts_of(topic):
+                self._topics_of_part.setdefault(part, []).append(topic)
+        self._last = store.topics.last_number()
+
+    async def run(self) -> None:
+        """Publish own records as they are made; never return."""
+        while True:
+            if not await self.publish():
+                await asyncio.sleep(_PUBLISHED_EVERY_S)
+
+    async def publish(self) -> int:
+        """Publish some records that were not yet; return how many messages that were."""
+        sent, latest = 0, self._store.topics.last_number()
+        if latest == self._last:
+            return 0
+        own = self._store.topics.own_after(self._last, limit=_PUBLISHED_AT_ONCE)
+        # All between were others' records, of which there may be very many.
+        self._last = own[-1][0] if len(own) == _PUBLISHED_AT_ONCE else latest
+        for _, part, wire in own:
+            record = parsed(wire, is_verified=True)
+            for topic in self._topics_of_part.get(part, ()):
+                if not belongs(record, topic):
+                    continue
+                await self._carrier.publish(topic, wire)
+                await asyncio.sleep(PACE_S)
+                sent += 1
+        return sent

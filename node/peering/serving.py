@@ -6,19 +6,19 @@ if a record of this network, which whoever asks names, leads to them: by naming 
 a tree of which they are a file. So no other file of this home can be asked for, whatever its hash.
 """
 
-from node.network.peer_budgets import PeerId
+from node.home.addresses import PeerId
 from node.peering.messages import (
     ANSWER_BYTES,
     CHUNK_BYTES,
     After,
     BlobPart,
-    Page,
     Part,
     Reconcile,
     Reconciled,
-    Records,
+    RecordsPage,
     RefusedError,
     Want,
+    WantedRecords,
     read,
     write,
 )
@@ -52,17 +52,19 @@ class RecordServer:
             raise RefusedError(f"a question that is none: {answer.reason}")
         return write(answer)
 
-    def _answer(self, asked: Reconcile | Want | After) -> Reconciled | Records | Page | Rejected:
+    def _answer(
+        self, asked: Reconcile | Want | After
+    ) -> Reconciled | WantedRecords | RecordsPage | Rejected:
         match asked:
             case Want(ids=ids):
-                return Records(wires=_fitting([*self._store.records.wires(ids).values()]))
+                return WantedRecords(wires=_fitting([*self._store.records.wires(ids).values()]))
             case Reconcile(message=message):
                 answer = respond(self._index(asked.topic), message)
                 return answer if isinstance(answer, Rejected) else Reconciled(message=answer)
             case After():
                 return self._page(asked)
 
-    def _page(self, asked: After) -> Page:
+    def _page(self, asked: After) -> RecordsPage:
         index = self._index(asked.topic)
         start = 0
         if asked.after is not None:
@@ -76,7 +78,7 @@ class RecordServer:
             last = [*found][len(wires) - 1]
             stop = start + 1 + [*index.ids(start, stop)].index(last)
         is_end = stop == len(index)
-        return Page(wires=wires, next=None if is_end else index.key(stop - 1))
+        return RecordsPage(wires=wires, next=None if is_end else index.key(stop - 1))
 
     def _index(self, topic: str) -> RecordIndex:
         if topic not in self._indexes:

@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from node.home.addresses import PeerId
 from node.network.errors import NetworkError
-from node.network.peer_budgets import PEERS_TRACKED, PeerId, Recent
+from node.network.peer_budgets import PEERS_TRACKED, Recent
+from node.peering.carrier import Carrier
 from node.peering.exchange import Exchange
 from node.peering.ingest import Ingest
 from node.peering.messages import Hello, TopicDigest
-from node.peering.misbehaviour import Misbehaviour
-from node.processes.carrier import Carrier
+from node.peering.service_quota import Misbehaviour
 from node.store.store import Store
 from node.store.topics import TopicIndexes
 from protocol.errors import ArnodeError, Rejected

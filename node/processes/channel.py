@@ -15,7 +15,7 @@ A = TypeVar("A")
 M = TypeVar("M")
 
 
-class Channel(Generic[M]):
+class ProcessChannel(Generic[M]):
     """Messages over one socket, in order. One task receives; any number of tasks send.
 
     What is written waits in a buffer of bounded size, and whoever writes more waits with it.
@@ -30,7 +30,7 @@ class Channel(Generic[M]):
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def over(cls, end: socket.socket, framing: Framing[M]) -> "Channel[M]":
+    async def over(cls, end: socket.socket, framing: Framing[M]) -> "ProcessChannel[M]":
         """Return a channel over a connected socket, which is its own from now on."""
         return cls(*await asyncio.open_unix_connection(sock=end), framing)
 

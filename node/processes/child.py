@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from node.processes.channel import Channel
+from node.processes.channel import ProcessChannel
 from protocol.errors import SafetyError
 from protocol.framing import Framing
 from trainer.host.interpreter import program_command
@@ -37,7 +37,7 @@ BARE: Final = {"PATH": os.defpath}  # the environment of programs that know noth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program(Generic[M]):
+class ChildProgram(Generic[M]):
     """A process next to the node, and how the node speaks with it.
 
     `name`: what it is called in messages, as "the network process". `module`: the one whose `main`
@@ -66,7 +66,7 @@ class Program(Generic[M]):
             return command
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Channel[M]]:
+    async def running(self) -> AsyncIterator[ProcessChannel[M]]:
         """Run a process for a block, and yield the channel to it.
 
         After the block, cancelled or not, the process has ended, within seconds and whatever its
@@ -78,7 +78,7 @@ class Program(Generic[M]):
         command = await asyncio.to_thread(self.command)
         ours, theirs = socket.socketpair()
         with theirs:
-            channel = await Channel.over(ours, self.framing)
+            channel = await ProcessChannel.over(ours, self.framing)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *command,
@@ -98,7 +98,7 @@ class Program(Generic[M]):
 
 @asynccontextmanager
 async def ended_after(
-    process: asyncio.subprocess.Process, channel: Channel[M], *, whose: str = ""
+    process: asyncio.subprocess.Process, channel: ProcessChannel[M], *, whose: str = ""
 ) -> AsyncIterator[None]:
     """See to it that a process is over after the block, and pass on what it writes to stderr.
 

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar
 
-from node.network.incidents import describe
-from node.processes.channel import Channel
-from node.processes.child import Program
-from protocol.errors import ArnodeError
+from node.processes.channel import ProcessChannel
+from node.processes.child import ChildProgram
+from protocol.errors import ArnodeError, describe_fault
 from protocol.framing import ChannelError
 
 M = TypeVar("M")
@@ -45,8 +44,8 @@ class Supervisor(Generic[M]):
 
     def __init__(
         self,
-        program: Program[M],
-        live: Callable[[Channel[M]], Awaitable[NoReturn]],
+        program: ChildProgram[M],
+        live: Callable[[ProcessChannel[M]], Awaitable[NoReturn]],
         *,
         on_death: Callable[[ArnodeError, float], bool],
     ) -> None:
@@ -87,4 +86,4 @@ class Supervisor(Generic[M]):
         except ArnodeError as fault:
             return fault
         except Exception as fault:  # noqa: BLE001 (a supervisor: the node goes on without)
-            return ArnodeError(f"{name} cannot be run: {describe(fault)}")
+            return ArnodeError(f"{name} cannot be run: {describe_fault(fault)}")

@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Final, cast
 
 from agent.completion import CompletionRequest, Fault, FaultKind, Message, Role
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing.budget import ledger_of
 from node.proposing.choice import Choice, ModelChoice
 from node.proposing.keys import ApiKeys, is_loopback
 from node.proposing.model import Model, open_model
-from node.settings.config import Config
 from node.terminal.progress import Progress, silent
 from protocol.errors import ConfigurationError
 from protocol.manifest import TaskManifest

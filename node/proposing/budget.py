@@ -16,8 +16,8 @@ from typing import Final
 
 from agent.completion import NO_COST, CompletionRequest, Fault
 from agent.worker.prices import Price, Usage, nano_of
+from node.home.config import Config
 from node.home.home import Home
-from node.settings.config import Config
 from node.store import model_calls
 from node.store.database import Database
 from node.store.model_calls import Charge, LimitName, Spending, SpendingLimits

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, cast, get_args
 
+from node.home.agents import entry_of, is_plugin, model_at_ollama, named_agent
+from node.home.config import Config
 from node.proposing.keys import ApiKeys, is_key
 from node.proposing.servers import OLLAMA_URL, models_at, ollama_models
-from node.settings.agents import entry_of, is_plugin, model_at_ollama, named_agent
-from node.settings.config import Config
 from protocol.errors import ConfigurationError
 
 Program: TypeAlias = Literal["claude", "codex", "aider"]

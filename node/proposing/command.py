@@ -26,13 +26,13 @@ from agent.command import (
 from agent.source.capabilities import Check
 from agent.told import NOTHING, last_words, told_by
 from agent.worker.prices import nano_per_token
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing.agent_secrets import leaking_file, long_words, shows_secret
 from node.proposing.budget import SpendingBudget
 from node.proposing.presets import OWN, PRESETS, Preset, is_paid
 from node.proposing.visits import Go, Visit, VisitTerms, counted
-from node.settings.config import Config
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
 from trainer.workshop.at_work import WorkshopLimits
 from trainer.workshop.installed import behind, find_program

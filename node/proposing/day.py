@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agent.worker.prices import nano_of
+from node.home.config import Config
 from node.home.control import Message
 from node.home.home import Home
 from node.proposing.budget import ledger_of, limits_of
-from node.settings.config import Config
 from node.store import model_calls
 from node.store.model_calls import Call, Charge
 from node.store.store import Store

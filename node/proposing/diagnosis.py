@@ -15,6 +15,7 @@ from agent.completion import Completion, CompletionRequest, Fault, Message
 from agent.plugin import ProposerPlugin
 from agent.worker.key_watch import KeyWatch
 from agent.worker.prices import Price
+from node.home.config import Config
 from node.home.home import Home
 from node.home.plugins import PROPOSERS, plugin
 from node.proposing.budget import ledger_of, passing_ledger
@@ -25,7 +26,6 @@ from node.proposing.model import open_model
 from node.proposing.retrying import Ladder
 from node.proposing.servers import OLLAMA_URL, models_at
 from node.proposing.worker import NEW_KEY
-from node.settings.config import Config
 from node.store.database import Database
 from node.terminal.progress import Progress
 

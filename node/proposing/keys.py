@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from agent.worker.key_watch import KeyWatch
-from node.settings.config import Config
+from node.home.config import Config
 from protocol.errors import ConfigurationError
 from protocol.ip_addresses import is_this_machine
 

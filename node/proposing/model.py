@@ -21,13 +21,13 @@ from agent.completion import Complete, Completion, CompletionRequest, Fault, Mod
 from agent.worker.messages import Failure, ModelFacts, ModelSettings
 from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_of, nano_per_token
 from node.home.clock import clock_ms as time_of_day_ms
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing.budget import SpendingBudget, limits_of
 from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys, is_loopback, key_variable
 from node.proposing.retrying import Ladder, persistent
 from node.proposing.worker import ModelWorker
-from node.settings.config import Config
 from node.store.database import Database
 from node.terminal.progress import Progress, silent
 from protocol.errors import ConfigurationError

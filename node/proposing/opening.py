@@ -19,6 +19,7 @@ from agent.proposal import Context, Proposer, Silence, Silent, SlowProposer
 from agent.source.capabilities import Check, Checked
 from agent.worker.prices import FREE
 from node.home.clock import clock_ms
+from node.home.config import Config
 from node.home.home import Home, program_file
 from node.home.plugins import PROPOSERS, plugin
 from node.proposing.budget import SpendingBudget, ledger_of, limits_of
@@ -28,7 +29,6 @@ from node.proposing.keys import ApiKeys, take_keys
 from node.proposing.presets import is_shown_files
 from node.proposing.prompting import fence_secret, open_prompted
 from node.proposing.roles import open_role, planner_of, reviewer_of
-from node.settings.config import Config
 from node.terminal.progress import Progress
 from node.vetting.inspection import inspect
 from protocol.errors import ConfigurationError

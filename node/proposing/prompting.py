@@ -9,13 +9,13 @@ from typing import Final
 
 from agent.completion import Complete
 from agent.model.asking import QuestionLimits
+from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.proposing.budget import ledger_of
 from node.proposing.choice import ModelChoice
 from node.proposing.keys import ApiKeys
 from node.proposing.model import open_model, prompt_chars_for
-from node.settings.config import Config
 from node.terminal.progress import Progress
 from trainer.task_folder.task import Task
 

@@ -11,11 +11,11 @@ from typing import Final, Literal, TypeAlias
 
 from agent.model.planner import ModelPlanner
 from agent.model.reviewer import ModelReviewer
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing.choice import Arm, ModelChoice, OwnChoice, model_named
 from node.proposing.keys import ApiKeys
 from node.proposing.prompting import PromptedModel, open_prompted
-from node.settings.config import Config
 from node.terminal.progress import Progress
 from trainer.task_folder.task import Task
 

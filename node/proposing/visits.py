@@ -16,8 +16,8 @@ from agent.completion import Fault, ModelCost
 from agent.proposal import Silence
 from agent.told import ToldUsage
 from agent.worker.prices import Price, Usage, nano_of
+from node.home.config import Config
 from node.proposing.budget import Reservation, SpendingBudget
-from node.settings.config import Config
 from node.store.model_calls import Charge
 from protocol.errors import Rejected
 from protocol.units import NANO

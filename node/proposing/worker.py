@@ -33,8 +33,8 @@ from agent.worker.messages import (
     ModelSettings,
     Reply,
 )
-from node.processes.channel import Calls, Channel
-from node.processes.child import Program
+from node.processes.channel import Calls, ProcessChannel
+from node.processes.child import ChildProgram
 from node.processes.supervisor import Supervisor
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.framing import ChannelError
@@ -62,11 +62,11 @@ class ModelWorker:
         self._watch = watch or KeyWatch([settings.api_key] if settings.api_key else [])
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._calls: Calls[Reply | Failure] = Calls()
-        self._channel: Channel[FromCore | FromWorker] | None = None
+        self._channel: ProcessChannel[FromCore | FromWorker] | None = None
         self._is_up = asyncio.Event()
         self._facts: asyncio.Future[ModelFacts] = asyncio.get_running_loop().create_future()
         self._deaths = 0
-        program = Program(
+        program = ChildProgram(
             name="the worker that asks models",
             module=PROGRAM,
             framing=FRAMING,
@@ -143,7 +143,7 @@ class ModelWorker:
                     await channel.send(Cancel(id=ask.id))
             raise
 
-    async def _live(self, channel: Channel[FromCore | FromWorker]) -> NoReturn:
+    async def _live(self, channel: ProcessChannel[FromCore | FromWorker]) -> NoReturn:
         try:
             await channel.send(self._settings)
             try:
@@ -170,7 +170,7 @@ class ModelWorker:
         return True
 
     def _note_up(
-        self, channel: Channel[FromCore | FromWorker], first: FromCore | FromWorker
+        self, channel: ProcessChannel[FromCore | FromWorker], first: FromCore | FromWorker
     ) -> None:
         if not isinstance(first, ModelFacts):
             raise ChannelError(f"an unexpected frame: {first.kind}")

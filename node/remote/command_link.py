@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from node.processes.channel import Channel, first_of
+from node.processes.channel import ProcessChannel, first_of
 from node.processes.child import ended_after
 from node.processes.supervisor import Backoff
 from node.remote.contract import FRAMING
@@ -60,7 +60,7 @@ class CommandLink:
         )
         assert process.stdin is not None  # noqa: S101 -- pipes were asked for
         assert process.stdout is not None  # noqa: S101
-        channel = Channel(process.stdout, process.stdin, FRAMING)
+        channel = ProcessChannel(process.stdout, process.stdin, FRAMING)
         outbox = self._outboxes[number] = asyncio.Queue()
         again = self._again[number]
         again.clear()
@@ -69,6 +69,6 @@ class CommandLink:
             await first_of(channel.pass_on(outbox), hearing, again.wait())
 
 
-async def _hear(channel: Channel[Message], number: int, lanes: RemoteLanes) -> NoReturn:
+async def _hear(channel: ProcessChannel[Message], number: int, lanes: RemoteLanes) -> NoReturn:
     while True:
         lanes.heard(number, await channel.receive())

@@ -53,7 +53,7 @@ _Seed: TypeAlias = Annotated[int, integer(0, MAX_SEED)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening(Mapped):
+class LaneOpening(Mapped):
     """The task that a lane opens, and what the node's settings say of its runs.
 
     `task`: what commands call it, `id` which one that must be. `audit_key`: 32 secret bytes that
@@ -100,7 +100,7 @@ class Wanted(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told(Mapped):
+class LaneOutcome(Mapped):
     """A run's outcome, as `RunOutcome` has it. `stored`: what the store keeps of one, as bytes;
     `fault`: the message and hint of one.
     """
@@ -113,7 +113,7 @@ class Told(Mapped):
     fault: tuple[_Text, _Text] | None
 
     @classmethod
-    def of(cls, outcome: RunOutcome, product: bytes | None = None) -> "Told":
+    def of(cls, outcome: RunOutcome, product: bytes | None = None) -> "LaneOutcome":
         """Return what is told of an outcome."""
         stored = StoredOutcome(
             run=outcome.to_run(_ROLE),

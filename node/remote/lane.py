@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
+from node.home.config import Config
 from node.home.home import Home
-from node.line.identity import version
+from node.home.identity import version
+from node.home.sandboxing import require_peer_sandbox, require_sandbox
 from node.line.open_task import Session, open_session
-from node.processes.channel import Channel
-from node.remote.contract import FRAMING, Opened, Opening, as_value, told_fault
+from node.processes.channel import ProcessChannel
+from node.remote.contract import FRAMING, LaneOpening, Opened, as_value, told_fault
 from node.remote.serving import Serving
-from node.settings.config import Config
-from node.settings.sandboxing import require_peer_sandbox, require_sandbox
 from node.terminal.progress import Progress, in_thread
 from protocol.codecs import fit_line
 from protocol.errors import ArnodeError, UsageError
@@ -57,10 +57,10 @@ async def _serve_over(heard: int, said: int, *, gpus: Sequence[str]) -> None:
         asyncio.streams.FlowControlMixin, os.fdopen(said, "wb", 0)
     )
     writer = asyncio.StreamWriter(transport, flow, None, loop)
-    await serve(Channel(reader, writer, FRAMING), Home.here(), gpus=gpus)
+    await serve(ProcessChannel(reader, writer, FRAMING), Home.here(), gpus=gpus)
 
 
-async def serve(channel: Channel[Message], home: Home, *, gpus: Sequence[str] = ()) -> None:
+async def serve(channel: ProcessChannel[Message], home: Home, *, gpus: Sequence[str] = ()) -> None:
     """Open what the node names, and answer it until the channel ends."""
     try:
         await channel.send(["here", version()])
@@ -85,20 +85,20 @@ async def serve(channel: Channel[Message], home: Home, *, gpus: Sequence[str] = 
         channel.close()
 
 
-def _read_opening(message: Message) -> Opening:
+def _read_opening(message: Message) -> LaneOpening:
     match message:
         case ["open", dict() as value] if isinstance(
-            opening := Opening.from_value(as_value(value)), Opening
+            opening := LaneOpening.from_value(as_value(value)), LaneOpening
         ):
             return opening
     raise ChannelError("what was said first opens no task", "update arnode on both machines")
 
 
 async def _opened(
-    opening: Opening,
+    opening: LaneOpening,
     home: Home,
     gpus: Sequence[str],
-    channel: Channel[Message],
+    channel: ProcessChannel[Message],
     following: "asyncio.Task[Message]",
 ) -> Session:
     """Open the task, unless the node goes meanwhile: `following` then raises ChannelError."""
@@ -117,7 +117,7 @@ async def _opened(
     return await work
 
 
-def _open(opening: Opening, home: Home, gpus: Sequence[str], progress: Progress) -> Session:
+def _open(opening: LaneOpening, home: Home, gpus: Sequence[str], progress: Progress) -> Session:
     settings = Config(
         allow_partial_sandbox=opening.allow_partial_sandbox,
         peers_in_container=opening.peers_in_container,
@@ -141,7 +141,7 @@ def _open(opening: Opening, home: Home, gpus: Sequence[str], progress: Progress)
     return session
 
 
-def _task(opening: Opening, home: Home, progress: Progress) -> Task:
+def _task(opening: LaneOpening, home: Home, progress: Progress) -> Task:
     """Return the task, which must be the very one that the node works on."""
     task = settled_task(
         partial(load_task, opening.task, data_dir=home.data),

@@ -1,6 +1,6 @@
 """All lanes of a node that are elsewhere: opened on the node's task, heard, and opened again.
 
-What carries their messages is a `Link`. A lane whose device is of another class than the first
+What carries their messages is a `LaneLink`. A lane whose device is of another class than the first
 one's, or whose last digits may differ from its, is left out: metrics of both would be compared.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, cast
 
-from node.line.identity import version
-from node.remote.contract import Opened, Opening, as_value
+from node.home.identity import version
+from node.remote.contract import LaneOpening, Opened, as_value
 from node.remote.runner import RemoteRunner, device_of
 from node.terminal.progress import Progress
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
@@ -34,7 +34,7 @@ class _SilentError(ArnodeError):
     """A lane's program ended at once: what it lacks may be there later."""
 
 
-class Link(Protocol):
+class LaneLink(Protocol):
     """Carries messages to lanes and back, over whatever there is, and starts lanes that ended."""
 
     async def run(self, lanes: "RemoteLanes") -> None:
@@ -64,7 +64,13 @@ class RemoteLanes:
     """So many lanes on a task. `say` tells people once; `states` are for whoever looks."""
 
     def __init__(
-        self, task: Task, opening: Opening, link: Link, *, count: int, say: Callable[[str], None]
+        self,
+        task: Task,
+        opening: LaneOpening,
+        link: LaneLink,
+        *,
+        count: int,
+        say: Callable[[str], None],
     ) -> None:
         self._opening = opening
         self._link = link
@@ -182,7 +188,9 @@ class RemoteLanes:
 
 
 @asynccontextmanager
-async def opened_lanes(lanes: RemoteLanes, link: Link, progress: Progress) -> AsyncIterator[None]:
+async def opened_lanes(
+    lanes: RemoteLanes, link: LaneLink, progress: Progress
+) -> AsyncIterator[None]:
     """Open the lanes, have them heard during the block, and enter it when some are open.
 
     Raises ArnodeError if the link cannot be had, or no lane serves.

@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import load_secret
+from node.home.own_address import HERE, LaneMachine, lane_host
 from node.line.open_task import audit_key_of
 from node.remote.command_link import CommandLink
-from node.remote.contract import PROGRAM, Opening
-from node.remote.lanes import Link, RemoteLanes, opened_lanes
+from node.remote.contract import PROGRAM, LaneOpening
+from node.remote.lanes import LaneLink, RemoteLanes, opened_lanes
 from node.remote.ray_link import RayLink
 from node.remote.ray_setup import cluster_of
-from node.settings.config import Config
-from node.settings.own_address import HERE, LaneHost, lane_host
 from node.terminal.progress import Progress
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import is_for_cards
@@ -44,7 +44,7 @@ async def remote_lanes(
     `runs_strangers`: whether peers' code is run as well; `say` tells people once. Raises
     ArnodeError if none can be had.
     """
-    opening = Opening(
+    opening = LaneOpening(
         task=_named_anywhere(config.task),
         id=task.id,
         audit_key=audit_key_of(load_secret(home)),
@@ -69,7 +69,7 @@ def _named_anywhere(task: str) -> str:
 @asynccontextmanager
 async def _linked(
     home: Home, config: Config, task: Task, progress: Progress
-) -> AsyncIterator[tuple[Link, int]]:
+) -> AsyncIterator[tuple[LaneLink, int]]:
     """Yield what carries messages to lanes, and how many there are."""
     if config.ray is None:
         commands = list(_commands(config, task))
@@ -92,7 +92,7 @@ def _commands(config: Config, task: Task) -> Iterator[list[str]]:
     """Yield the command of each lane, which has a card of its own where there are several."""
     for text in config.lane_hosts:
         named = lane_host(text)
-        assert isinstance(named, LaneHost)  # noqa: S101 -- the setting was read by it
+        assert isinstance(named, LaneMachine)  # noqa: S101 -- the setting was read by it
         for number in range(named.lanes):
             cards = [str(number)] if is_for_cards(task.manifest) else []
             if named.host == HERE:

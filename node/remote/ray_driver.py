@@ -20,12 +20,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from node.network.incidents import describe
-from node.processes.channel import Channel, first_of
+from node.home.own_address import AUTO, LOCAL
+from node.processes.channel import ProcessChannel, first_of
 from node.processes.supervisor import Backoff
 from node.remote.contract import FRAMING
 from node.remote.ray_setup import environment, local_options
-from node.settings.own_address import AUTO, LOCAL
+from protocol.errors import describe_fault
 from protocol.framing import ChannelError, Message
 
 _CALLS: Final = 8  # of one actor at once
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 async def _serve(end: socket.socket) -> None:
-    channel = await Channel.over(end, FRAMING)
+    channel = await ProcessChannel.over(end, FRAMING)
     try:
         match await channel.receive():
             case [
@@ -66,7 +66,7 @@ def _connect(address: str, lanes: Message) -> list[Message]:
             host, _, port = address.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), _REACHED_WITHIN_S).close()
     except OSError as fault:
-        return ["down", f"nobody answers at {address}: {describe(fault)}", hint]
+        return ["down", f"nobody answers at {address}: {describe_fault(fault)}", hint]
     import ray
 
     more: Mapping[str, Any] = {"address": address}
@@ -83,7 +83,7 @@ def _connect(address: str, lanes: Message) -> list[Message]:
         resources = ray.cluster_resources()
     except Exception as fault:  # noqa: BLE001 (whatever Ray meets: the node is told)
         where = "on this machine" if address in (AUTO, LOCAL) else f"at {address}"
-        return ["down", f"there is no Ray to be had {where}: {describe(fault)}", hint]
+        return ["down", f"there is no Ray to be had {where}: {describe_fault(fault)}", hint]
     return ["up", int(resources.get("CPU", 0)), int(resources.get("GPU", 0))]
 
 
@@ -97,7 +97,7 @@ def _part() -> None:
 class _Lanes:
     """The lanes of one node."""
 
-    def __init__(self, channel: Channel[Message]) -> None:
+    def __init__(self, channel: ProcessChannel[Message]) -> None:
         self._channel = channel
         self._lanes: list[_Lane] = []
         self._running: list[asyncio.Task[None]] = []
@@ -127,7 +127,7 @@ class _Lanes:
 class _Lane:
     """One lane: its actor, which Ray starts again wherever there is room."""
 
-    def __init__(self, channel: Channel[Message], number: int, *, gpus: int) -> None:
+    def __init__(self, channel: ProcessChannel[Message], number: int, *, gpus: int) -> None:
         self.outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self.again = asyncio.Event()  # its program is to be started anew
         self._channel = channel
@@ -147,7 +147,7 @@ class _Lane:
             except RayError as fault:
                 if isinstance(fault, ActorDiedError):  # for good: it is not started again
                     self._actor = None
-                why = describe(fault).partition("\n")[0][:200]
+                why = describe_fault(fault).partition("\n")[0][:200]
                 await self._channel.send(["lost", self._number, why])
             await asyncio.sleep(backoff.wait_s(time.monotonic() - born_s))
 

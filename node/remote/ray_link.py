@@ -12,8 +12,8 @@ lanes are opened anew.
 import asyncio
 from typing import Final, NoReturn, Self
 
-from node.processes.channel import Channel
-from node.processes.child import Program
+from node.processes.channel import ProcessChannel
+from node.processes.child import ChildProgram
 from node.processes.supervisor import Supervisor
 from node.remote.contract import FRAMING
 from node.remote.lanes import RemoteLanes
@@ -22,7 +22,7 @@ from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Message
 
 _REACHED_WITHIN_S: Final = 90.0
-_PROGRAM: Final = Program(
+_PROGRAM: Final = ChildProgram(
     name="the process that speaks with Ray",
     module="node.remote.ray_driver",
     framing=FRAMING,
@@ -84,7 +84,7 @@ class RayLink:
         """End a lane's program; it is started again after a while."""
         self._outbox.put_nowait(["again", lane])
 
-    async def _live(self, channel: Channel[Message]) -> NoReturn:
+    async def _live(self, channel: ProcessChannel[Message]) -> NoReturn:
         self._outbox = asyncio.Queue()
         cluster = self._cluster
         begin: Message = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from node.processes.channel import Calls
-from node.remote.contract import Opened, Told, Wanted, as_value, packed
+from node.remote.contract import LaneOutcome, Opened, Wanted, as_value, packed
 from protocol.errors import ArnodeError, Rejected
 from protocol.framing import ChannelError, Message
 from protocol.hardware import HardwareClass
@@ -238,7 +238,7 @@ class RemoteRunner:
         """Take in what an open lane says. Raises ChannelError for what is no message."""
         match message:
             case ["ended", int(number), dict(value), float() | int() as tolerance]:
-                told = Told.from_value(as_value(value))
+                told = LaneOutcome.from_value(as_value(value))
                 if isinstance(told, Rejected):
                     raise ChannelError(f"an outcome that is none: {told.reason}")
                 outcome = told.outcome()

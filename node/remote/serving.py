@@ -6,10 +6,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast
 
-from node.network.incidents import describe
-from node.processes.channel import Channel, first_of
-from node.remote.contract import Told, Wanted, as_value, told_fault, unpacked
-from protocol.errors import ArnodeError, Rejected
+from node.processes.channel import ProcessChannel, first_of
+from node.remote.contract import LaneOutcome, Wanted, as_value, told_fault, unpacked
+from protocol.errors import ArnodeError, Rejected, describe_fault
 from protocol.framing import ChannelError, Message
 from trainer.measuring.lane import LaneRunner
 from trainer.measuring.loss_curve import LossCurve, as_pairs
@@ -23,7 +22,7 @@ _CURVE_S: Final = 1.0  # from one look at a curve that fills to the next
 class Serving:
     """Answers a node's questions with what a runner measures."""
 
-    def __init__(self, channel: Channel[Message], runner: LaneRunner) -> None:
+    def __init__(self, channel: ProcessChannel[Message], runner: LaneRunner) -> None:
         self._channel = channel
         self._runner = runner
         self._outbox: asyncio.Queue[Message] = asyncio.Queue()
@@ -100,12 +99,12 @@ class Serving:
         except ArnodeError as fault:
             self._say(["failed", number, *told_fault(fault)])
         except Exception as fault:  # noqa: BLE001 (a supervisor: the node is told, and goes on)
-            self._say(["failed", number, *told_fault(ArnodeError(describe(fault)))])
+            self._say(["failed", number, *told_fault(ArnodeError(describe_fault(fault)))])
         else:
             if steady.slept_s:  # nothing of it is looked at
                 self._say(["put off", number])
                 return
-            told = Told.of(outcome, product[0] if product else None)
+            told = LaneOutcome.of(outcome, product[0] if product else None)
             value = cast("Message", told.to_value())
             self._say(["ended", number, value, self._runner.metric_tolerance])
 

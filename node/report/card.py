@@ -14,9 +14,9 @@ from node.report.points import Point
 from node.store.boards import BoardKey
 from node.store.jobs import LineKey
 from node.store.store import Store
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import JUDGED, head_words, many, scoring_mark
 from protocol.board_facts import BoardClaim
+from protocol.codecs import plain
 from protocol.gains import Gain
 from protocol.units import NANO, from_nano
 

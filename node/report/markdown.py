@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9%/ ]*")
 

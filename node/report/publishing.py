@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Final, cast
 
+from node.home.consent import TaskOf
 from node.home.control import Message
 from node.home.home import Home
+from node.home.identity import Identity
+from node.home.network_definition import Network
 from node.line.checkpoint import CheckpointStep
-from node.line.identity import Identity
-from node.networks.consent import TaskOf
 from node.report.concluded import Span
 from node.report.lines import Head, LineReport, Report
 from node.report.words import as_markdown
-from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.model_calls import Spending
 from node.store.named_tasks import task_source

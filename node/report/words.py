@@ -32,8 +32,7 @@ from node.report.tables import cost_part, peers_part
 from node.store.experiments import Decision
 from node.store.imported import Imported
 from node.store.model_calls import Spending
-from node.terminal.figures import told_sd
-from node.terminal.vocabulary import counted, head_words, many, why_unranked, word, wording
+from node.terminal.vocabulary import counted, head_words, many, told_sd, why_unranked, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
 

@@ -16,8 +16,13 @@ from agent.model.planner import ModelPlanner
 from agent.proposal import Proposer
 from node.claims.choosing import Peers
 from node.claims.peer_patches import MOST_FRESH, PeerPatches
+from node.home.agents import named_agent
 from node.home.clock import clock_ms, passing_s
+from node.home.config import Config
+from node.home.fleet import people_of
 from node.home.home import Home
+from node.home.network_definition import Network
+from node.home.sandboxing import require_peer_sandbox
 from node.ladder.promotion import Promotion
 from node.line.activity import Activity
 from node.line.anew import begin_anew
@@ -39,12 +44,7 @@ from node.loop.research import Research
 from node.loop.session_plan import Goal, local_time
 from node.loop.slots import Slots
 from node.loop.slow_ideas import SlowIdeas
-from node.networks.fleet import people_of
 from node.proposing.budget import usd_left_today
-from node.settings.agents import named_agent
-from node.settings.config import Config
-from node.settings.network_definition import Network
-from node.settings.sandboxing import require_peer_sandbox
 from node.store.store import Store
 from protocol.errors import SafetyError
 from protocol.rule import DEFAULT, Policy, screening_policy

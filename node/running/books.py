@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node.home.clock import clock_ms
+from node.home.config import Config
 from node.home.home import Home
+from node.home.identity import identity_of
 from node.home.keyfile import NodeKeys, load_keys
-from node.journal.journal import Journal
-from node.line.identity import identity_of
 from node.line.ledger import Ledger
 from node.line.open_task import Subject
 from node.line.splits import random_seed
-from node.settings.config import Config
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
+from node.store.journal import Journal
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest

@@ -6,11 +6,11 @@ import sys
 from dataclasses import dataclass
 from shlex import quote
 
+from node.home.config import Config
 from node.home.home import Home
 from node.line.task_in_use import AUTO, OF_CARDS, STAND_IN
 from node.running.stand_in import awaited_download, find_no_room, told
-from node.settings.config import Config
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import Card, by_class, probe_cards, probe_wanted
 from trainer.host.device import Device

@@ -8,17 +8,17 @@ from node.claims.authors import author_rates
 from node.documents.knowledge import importance_document
 from node.home.clock import clock_ms
 from node.home.control import Handler, Message
+from node.home.fleet import people_of
 from node.line.handed_in import check_submission
 from node.line.hypotheses import complete, register
 from node.line.open_task import lacking
 from node.loop.in_flight import Lost
-from node.networks.fleet import people_of
 from node.proposing.advice import advice, prompt_document
 from node.report.publishing import read_draft, sign_report
 from node.running.loads import Load
 from node.running.node import Node
 from node.running.proving import pause_document, seconds_in
-from node.running.questions import Question
+from node.running.questions import RerunRequest
 from node.store.blobs import Blobs
 from node.store.notes import keep_note
 from node.views.peers import peers_document, trust_in
@@ -85,7 +85,7 @@ def handlers(node: Node) -> Mapping[str, Handler]:
         return {"decided": is_done, "stage": activity.stage, "title": activity.title}
 
     async def verify(arguments: Mapping[str, Message]) -> Message:
-        return node.take(Question.from_message(dict(arguments)))
+        return node.take(RerunRequest.from_message(dict(arguments)))
 
     async def carry(arguments: Mapping[str, Message]) -> Message:
         return list(node.carry(Load.from_message(arguments)))

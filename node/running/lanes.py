@@ -7,7 +7,7 @@ for each core. Else each device is one run's alone.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from node.settings.config import Config
+from node.home.config import Config
 from protocol.errors import ConfigurationError
 from protocol.manifest import TaskManifest
 from trainer.cards.cards import probe_devices

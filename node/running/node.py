@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of, take_in
+from node.home.config import Config
 from node.home.home import Home
+from node.home.network_definition import Network
+from node.home.sandboxing import require_peer_sandbox
 from node.line.activity import Activity
 from node.line.noise import RunNoise
 from node.line.open_task import Session, opened
@@ -27,10 +30,7 @@ from node.running.books import Books
 from node.running.lanes import LanesHere, are_elsewhere, lanes_here
 from node.running.loading import loading_rest
 from node.running.loads import Load
-from node.running.questions import Question
-from node.settings.config import Config
-from node.settings.network_definition import Network
-from node.settings.sandboxing import require_peer_sandbox
+from node.running.questions import RerunRequest
 from node.store.intake import Quotas
 from node.store.named_tasks import remember_folder, remember_session
 from node.store.store import Store
@@ -69,7 +69,7 @@ class Node:
     membership: "Membership | None" = None
     remote: "RemoteLanes | None" = None
 
-    def take(self, question: Question) -> int:
+    def take(self, question: RerunRequest) -> int:
         """Queue a claim to be run again, checked; return its job's number.
 
         All that is in its bundle is taken in.

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from node.documents.now import now_document
+from node.home.config import Config
 from node.home.control import Handler, Message
 from node.home.home import Home
+from node.home.values import NO_PAGE
 from node.running.handlers import handlers
 from node.running.node import Node
-from node.settings.config import Config
-from node.settings.values import NO_PAGE
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,19 +12,9 @@ from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from node.alerts.alerts import Alerts, open_alerts
-from node.alerts.watching import watching
 from node.home.clock import passing_s
-from node.home.faults import explaining_faults
-from node.home.home import Home
-from node.home.keyfile import keep_to_oneself, load_keys
-from node.ladder.share import FIRST, Effort
-from node.line.open_task import find_task
-from node.line.run_time import run_seconds
-from node.line.task_in_use import STAND_IN
-from node.loop.research import Research
-from node.loop.session_plan import Goal
-from node.networks.consent import (
+from node.home.config import Config, config_of
+from node.home.consent import (
     Offline,
     TaskOf,
     Wishes,
@@ -32,12 +22,25 @@ from node.networks.consent import (
     network_terms,
     plan_network,
 )
+from node.home.faults import explaining_faults
+from node.home.home import Home
+from node.home.keyfile import keep_to_oneself, load_keys
+from node.home.network_definition import Network
+from node.home.sandboxing import require_sandbox
+from node.ladder.share import FIRST, Effort
+from node.line.open_task import find_task
+from node.line.run_time import run_seconds
+from node.line.task_in_use import STAND_IN
+from node.loop.research import Research
+from node.loop.session_plan import Goal
 from node.peering.book_file import book_path, read_book
 from node.proposing.asked import lent_models
 from node.proposing.choice import AUTO, Arm, ModelChoice, OwnChoice, ProgramChoice, choose, lender
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, open_proposers, require_texts, take_means
 from node.proposing.roles import words_of_roles
+from node.running.alert_watching import watching
+from node.running.alerts import Alerts, open_alerts
 from node.running.first_card import Unproven, task_here
 from node.running.lanes import are_elsewhere
 from node.running.log_file import logging_to
@@ -47,16 +50,13 @@ from node.running.power import limiting_power
 from node.running.proving import StoppedError, proven
 from node.running.served import run_node, run_watched
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
-from node.running.turns import TURN_S, Share, Turn, Turns, for_a_turn, run_in_turn, rungs_of
-from node.settings.config import Config, config_of
-from node.settings.network_definition import Network
-from node.settings.sandboxing import require_sandbox
+from node.running.turns import TURN_S, TimeShare, Turn, Turns, for_a_turn, run_in_turn, rungs_of
 from node.store.named_tasks import line_of_session
 from node.store.store import Store
 from node.terminal.progress import reporting
-from node.terminal.terminal import plain
 from node.views.status import line_document
 from node.views.status_text import parting_words
+from protocol.codecs import plain
 from protocol.errors import ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards
 from trainer.sandbox.tier import probe_tier
@@ -73,7 +73,7 @@ def start_node(
     goal: Goal,
     wishes: Wishes,
     *,
-    shares: Sequence[Share] = (),
+    shares: Sequence[TimeShare] = (),
     turn_s: float | None = None,
 ) -> None:
     """Run the node in this process until it ends. Raises ArnodeError when it cannot start.
@@ -267,7 +267,7 @@ async def _run_awaited(start: _Start) -> None:
     await _run(replace(start, goal=goal), task, before=research)
 
 
-def _shared(start: _Start, shares: Sequence[Share], turn_s: float) -> Turns:
+def _shared(start: _Start, shares: Sequence[TimeShare], turn_s: float) -> Turns:
     """Return the turns of several tasks, all of whose data must be here."""
     tasks = [_task_that_waits_for_nothing(start, share.task) for share in shares]
     return Turns.of_shares(tasks, shares, turn_s)

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Mapping
 
+from node.home.config import Config
 from node.home.control import ControlServer, Handler, Message
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
 from node.running.first_card import Unproven, say
-from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.durations import LONGEST_S
 from node.views.status import status_document

@@ -11,7 +11,7 @@ from protocol.rule import QUICK, VERIFY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class RerunRequest:
     """A claim as the user names it, and how far to go. None: the mode's own number."""
 
     claim: str
@@ -48,7 +48,7 @@ class Question:
         }
 
     @classmethod
-    def from_message(cls, message: Message) -> "Question":
+    def from_message(cls, message: Message) -> "RerunRequest":
         """Return what a command asks. Raises UsageError if that makes no sense."""
         match message:
             case {

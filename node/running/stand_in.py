@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from node.home.config import Config
 from node.home.home import Home
 from node.line.open_task import strangers_task
 from node.line.task_in_use import STAND_IN
@@ -21,7 +22,6 @@ from node.loop.research import Research
 from node.processes.child import printable
 from node.processes.lifeline import Lifeline
 from node.running.loading import GENTLY, NowAndThen, pauses
-from node.settings.config import Config
 from node.terminal.durations import span_words
 from protocol.errors import ConfigurationError
 from trainer.host.interpreter import program_command

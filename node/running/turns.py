@@ -36,14 +36,14 @@ _SHARED = re.compile(r"(.+):([0-9]{1,3})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class TimeShare:
     """A task, as a flag names it, and how many parts of the time it has."""
 
     task: str
     parts: int
 
 
-def shares_of(flags: Sequence[str]) -> tuple[Share, ...]:
+def shares_of(flags: Sequence[str]) -> tuple[TimeShare, ...]:
     """Return what several `--task NAME[:PARTS]` mean. Raises UsageError for none, or one twice."""
     shares = []
     for flag in flags:
@@ -51,7 +51,7 @@ def shares_of(flags: Sequence[str]) -> tuple[Share, ...]:
         name, parts = (found[1], int(found[2])) if found else (flag, 1)
         if parts < 1:
             raise UsageError(f"--task {flag}: no part of the time", "name 1 part or more")
-        shares.append(Share(task=name, parts=parts))
+        shares.append(TimeShare(task=name, parts=parts))
     names = [share.task for share in shares]
     for name in names:
         if names.count(name) > 1:
@@ -72,7 +72,9 @@ class Turns:
     length_s: Callable[[int, int], float]
 
     @classmethod
-    def of_shares(cls, tasks: Sequence[Task], shares: Sequence[Share], turn_s: float) -> "Turns":
+    def of_shares(
+        cls, tasks: Sequence[Task], shares: Sequence[TimeShare], turn_s: float
+    ) -> "Turns":
         """Return turns that each have their parts of the time."""
         lengths = [share.parts * turn_s for share in shares]
         names = tuple(share.task for share in shares)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias, TypeVar
 
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 
 Progress: TypeAlias = Callable[[str, float], None]  # what, and how much of it is done, 0 to 1
 

@@ -1,7 +1,7 @@
-"""What commands print: data on stdout, escaped where it is foreign, coloured only for people.
+"""Output of commands: data on stdout, untrusted text escaped, coloured only for people.
 
 A title or a log line can hold escape sequences that rewrite the screen or the clipboard; every
-text that this program did not write goes through `plain`.
+text that this program did not write goes through `protocol.codecs.plain`.
 """
 
 import io
@@ -9,7 +9,6 @@ import json
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, cast
 
@@ -18,32 +17,9 @@ from protocol.encoding import Value
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Controls, formatting (bidi overrides), surrogates, private use, and line separators.
-_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 # Spaces at the end of a line, before the codes that end its colours.
 _PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 _ENDLESS = 100_000  # columns: more than a table has
-
-
-def plain(text: str, *, lines: bool = False) -> str:
-    """Return foreign text with everything that is not visible spelt out.
-
-    `lines` keeps newlines and tabs, for text that has lines of its own.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    kept = "\n\t" if lines else ""
-    return "".join(
-        spelt(character)
-        if unicodedata.category(character) in _UNSAFE and character not in kept
-        else character
-        for character in text
-    )
-
-
-def spelt(character: str) -> str:
-    """Return a character as Python would write it: \\x1b, \\u202e."""
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def print_json(document: Mapping[str, object]) -> None:

@@ -3,13 +3,16 @@
 An outcome is known by the name that it has in the store, on the wire and in JSON. Those names stay;
 what people read is here (the words of an experiment's decisions, which a proposer is told too, in
 `agent/proposal.py`), so that no two places tell the same decision in two words.
+
+A standard deviation is shown as `sd`, an interval by its two ends. `±` is used for neither, as
+readers take it for the one or the other.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from agent.proposal import DECISION_WORDS
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.rule import Judgement
 
 
@@ -119,3 +122,17 @@ def reused_words(number: int) -> str:
 def many(count: int, one: str, several: str = "") -> str:
     """Return a number of things."""
     return f"{count} {one if count == 1 else several or one + 's'}"
+
+
+def told_sd(sd: float, *, digits: int = 6) -> str:
+    """Return a standard deviation as people read it, like `sd 0.010400`; whose, is said beside."""
+    return f"sd {sd:.{digits}f}"
+
+
+def told_mean(runs: int, sd: float | None) -> str:
+    """Return what a metric is the mean of, like `mean of 2 runs, sd 0.007800`.
+
+    `sd` is that of one run, None where there are too few to tell.
+    """
+    told = f"mean of {many(runs, 'run')}"
+    return told if sd is None else f"{told}, {told_sd(sd)}"

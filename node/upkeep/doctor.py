@@ -13,15 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from node.home.config import config_of, load_config
+from node.home.files import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.home.plugins import GROUPS, plugins
-from node.home.space import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
 from node.proposing.choice import AUTO, choose
 from node.proposing.diagnosis import Diagnosis, diagnose
 from node.proposing.keys import take_keys
 from node.proposing.roles import roles_at_work
-from node.settings.config import config_of, load_config
 from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.vocabulary import many, reused_words

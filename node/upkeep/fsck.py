@@ -7,9 +7,9 @@ deletes what was damaged, and says what it did.
 from node.home.faults import DamagedStoreError
 from node.home.home import Home
 from node.home.keyfile import load_secret, read_keys
-from node.journal.journal import Journal
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
+from node.store.journal import Journal
 from node.store.mirror import Mirror
 from node.store.salvage import salvage
 from node.store.store import Store

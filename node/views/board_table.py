@@ -8,9 +8,9 @@ from typing import Final
 
 from node.store.boards import BoardKey
 from node.store.measured_here import Here
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import word
 from protocol.board import Board, Row
+from protocol.codecs import plain
 from protocol.manifest import TaskManifest
 from protocol.records import VERSION
 from protocol.units import NANO

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from node.home.addresses import PeerId, transport_key
 from node.home.control import Message
 from node.home.people import People
-from node.network.peer_budgets import PeerId
-from node.settings.addresses import transport_key
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.prospects import AuthorRate

@@ -8,7 +8,7 @@ from typing import Final, TypedDict
 
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.remarks import ReportBody
 
 _MOST: Final = 500

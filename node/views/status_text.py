@@ -7,18 +7,18 @@ from typing import Any
 
 import click
 
-from node.terminal.figures import told_mean
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import (
     JUDGED,
     counted,
     head_words,
     many,
     reused_words,
+    told_mean,
     why_unranked,
     word,
 )
 from node.views.status import DECISIONS, VERDICTS
+from protocol.codecs import plain
 
 _COLUMNS = 80
 _INTENTS = 3

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from node.settings.values import FREE_PAGE
+from node.home.values import FREE_PAGE
 from protocol.errors import ConfigurationError
 
 DEFAULT_PORT: Final = 7842

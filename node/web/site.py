@@ -16,12 +16,12 @@ from node.documents.knowledge import ImportanceDocument
 from node.documents.now import NOTHING, NowDocument
 from node.documents.owner import ProgramDocument, program_document
 from node.home.clock import clock_ms
+from node.home.config import config_of
 from node.home.control import Handler
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.line.heads import line_to_show
 from node.proposing.day import day_document, today
-from node.settings.config import config_of
 from node.views.status import status_document
 from node.web.credentials import Credentials
 from node.web.door import Door

@@ -21,7 +21,7 @@ from agent.model.answers.draft import Slip
 from agent.model.prompt import fence_of, prompt
 from agent.proposal import Context, Insight, Proposal, Silence
 from agent.source.stripping import strip_prose
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.ideas import Edit
 from protocol.source import Source
 from tests.agent.contexts import (

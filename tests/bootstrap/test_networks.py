@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import bootstrap
-from node.settings.network_definition import read_definition
+from node.home.network_definition import read_definition
 
 FILES = sorted((Path(bootstrap.__file__).parent / "networks").glob("*.toml"))
 

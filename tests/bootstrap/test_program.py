@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from node.home.home import Home
+from node.home.invites import read_invite
 from node.home.keyfile import read_keys
-from node.networks.invites import read_invite
 from tests.integration.nodes import COMMAND, PATIENCE_S, answered, environment, fault_of
 
 LISTEN = "/ip4/127.0.0.1/tcp/0"

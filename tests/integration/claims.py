@@ -6,12 +6,12 @@ from pathlib import Path
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
 from node.home.clock import clock_ms
+from node.home.config import config_of
 from node.home.home import Home
+from node.home.identity import identity_of
 from node.home.keyfile import load_keys
-from node.line.identity import identity_of
 from node.line.open_task import Subject
 from node.line.publication import Publication
-from node.settings.config import config_of
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.hygiene import compress

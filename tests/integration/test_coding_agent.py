@@ -31,11 +31,11 @@ from agent.proposal import Brief, Context, Crash, Proposal, Silence
 from agent.source.allow_lists import LANGUAGE_MODEL, TRAINING
 from agent.source.capabilities import Checked
 from agent.source.edits import reapply
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing import command as commands
 from node.proposing.budget import SpendingBudget
 from node.proposing.command import command_proposer
-from node.settings.config import Config
 from node.store.model_calls import Spending
 from node.vetting.inspection import inspect
 from protocol.source import Source

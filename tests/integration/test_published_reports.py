@@ -12,12 +12,12 @@ import pytest
 
 from agent.model.prompt import prompt
 from agent.proposal import Context, Silence
+from node.home.config import Config
 from node.home.home import Home
-from node.line.identity import identity_of
+from node.home.identity import identity_of
+from node.home.network_definition import Network
 from node.report.lines import report_of
 from node.report.publishing import draft_of, sign_report
-from node.settings.config import Config
-from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.views.reports import reports_document

@@ -10,8 +10,8 @@ import trio
 
 from node.home.clock import clock_ms
 from node.home.home import Home
-from node.rendezvous.contract import MOST_FOUND
-from node.rendezvous.lookup import MOST_QUESTIONS
+from node.network.dht_contract import MOST_FOUND
+from node.network.dht_lookup import MOST_QUESTIONS
 from node.store.store import Store
 from protocol.records import MAIN_NET, sign_record
 from protocol.remarks import InsightBody

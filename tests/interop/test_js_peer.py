@@ -9,7 +9,7 @@ from libp2p.pubsub.pb.rpc_pb2 import Message
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.network.host import running_host
-from node.network.judging import Judge
+from node.network.judging import GossipJudge
 from node.network.router import message_id
 from node.peering.messages import HELLO, SYNC
 from node.store.store import Store
@@ -54,7 +54,7 @@ def test_a_js_peer_reconciles_and_gossips_with_a_node(js_folder: Path, tmp_path:
     async def test(node: Place) -> None:
         # A third peer, connected to the node alone: what it hears, the node has passed on.
         async with running_host(settings(topics=(TOPIC,))) as other:
-            await other.subscribe(TOPIC, Judge(trio.current_time, clock_ms).judge)
+            await other.subscribe(TOPIC, GossipJudge(trio.current_time, clock_ms).judge)
             its_id = await other.connect(node.address)
             async with program(js_folder, "peer.mjs") as peer:
                 await peer.tell(

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import trio
 
+from node.home.addresses import PeerId
 from node.network.contract import NetworkSettings
 from node.network.errors import StreamEndedError
 from node.network.frames import FrameStream
-from node.network.peer_budgets import PeerId
 from node.network.program import PATIENT, serve_core
 from node.network.streams import TrioStream
 from protocol.framing import Message

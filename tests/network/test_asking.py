@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from node.home.addresses import PeerId
 from node.network import asking
-from node.network.asking import Asking
+from node.network.asking import QuestionStreams
 from node.network.contract import QUESTIONS_PER_PEER
 from node.network.errors import FrameError
 from node.network.frames import FrameStream
 from node.network.host import running_host
-from node.network.peer_budgets import PeerId
 from tests.network.arena import ECHO, echo, run, settings, until
 from tests.network.cores import running_core
 from tests.network.test_core_link import answering
@@ -36,7 +36,7 @@ class Counted:
 
 
 @asynccontextmanager
-async def asked(serve: Serve) -> AsyncIterator[tuple[Asking, PeerId, Counted]]:
+async def asked(serve: Serve) -> AsyncIterator[tuple[QuestionStreams, PeerId, Counted]]:
     async with (
         running_host(settings()) as host,
         running_host(settings()) as other,
@@ -45,7 +45,7 @@ async def asked(serve: Serve) -> AsyncIterator[tuple[Asking, PeerId, Counted]]:
         counted = Counted(serve)
         other.serve(ECHO, counted)
         peer = await host.connect(other.addresses[0])
-        asks = Asking(host, nursery)
+        asks = QuestionStreams(host, nursery)
         nursery.start_soon(asks.run)
         yield asks, peer, counted
         nursery.cancel_scope.cancel()

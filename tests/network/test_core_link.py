@@ -5,6 +5,7 @@ import secrets
 import pytest
 import trio
 
+from node.home.addresses import PeerId
 from node.network import core_link
 from node.network import host as host_module
 from node.network.contract import QUESTIONS_PER_PEER
@@ -12,7 +13,6 @@ from node.network.errors import FrameError
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
 from node.network.messages import FRAME_LIMIT_BYTES
-from node.network.peer_budgets import PeerId
 from protocol.keys import SigningKey
 from protocol.records import Record
 from tests.network.arena import ECHO, TOPIC, anything, meshed, run, until

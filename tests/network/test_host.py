@@ -9,12 +9,11 @@ import trio
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_ID
 
+from node.home.addresses import PeerId, transport_key
 from node.network.building import build_host
 from node.network.errors import NetworkError
 from node.network.host import NetworkHost, running_host
-from node.network.peer_budgets import PeerId
 from node.network.rpc import MESSAGE_LIMIT_BYTES
-from node.settings.addresses import transport_key
 from protocol.errors import ConfigurationError, Rejected
 from protocol.keys import SigningKey
 from tests.network.arena import ECHO, TOPIC, anything, arena, echo, expect, run, settings, until

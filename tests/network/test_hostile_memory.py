@@ -11,11 +11,12 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.pubsub.pb.rpc_pb2 import RPC
 from libp2p.utils.varint import encode_uvarint
 
+from node.home.addresses import PeerId
 from node.network import unread
 from node.network.frames import QUESTIONS_READ, FrameStream
 from node.network.host import running_host
 from node.network.messages import QUESTION_LIMIT_BYTES
-from node.network.peer_budgets import Allowance, CostKind, PeerId
+from node.network.peer_budgets import Allowance, CostKind
 from protocol.framing import LENGTH
 from tests.network.arena import TOPIC, Arena, arena, run, settings, until
 from tests.network.attacks import send_rpc, wanting

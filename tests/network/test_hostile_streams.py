@@ -10,10 +10,11 @@ from libp2p.abc import INetStream
 from libp2p.network.stream.exceptions import StreamError, StreamReset
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 
+from node.home.addresses import PeerId
 from node.network.connections import STREAMS_PER_PEER
 from node.network.errors import FrameStalledError, NetworkError
 from node.network.frames import FrameLimits, FrameStream
-from node.network.peer_budgets import Allowance, CostKind, PeerId
+from node.network.peer_budgets import Allowance, CostKind
 from tests.network.arena import ECHO, Arena, arena, run, until
 
 FEW_FAULTS = {CostKind.FAULTS: Allowance(per_s=0, burst=1)}

@@ -4,8 +4,9 @@ import logging
 
 import pytest
 
-from node.network.incidents import Incidents, describe, quieten_libp2p
-from node.network.peer_budgets import PEERS_TRACKED, PeerId
+from node.home.addresses import PeerId
+from node.network.incidents import Incidents, quieten_libp2p
+from node.network.peer_budgets import PEERS_TRACKED
 
 
 class Clock:
@@ -38,13 +39,6 @@ def test_memory_is_bounded() -> None:
     for number in range(PEERS_TRACKED + 100):
         incidents.note(PeerId(str(number)), "gossip", "no")
     assert len(incidents._written_at) == PEERS_TRACKED
-
-
-def test_a_description_is_one_short_printable_line() -> None:
-    text = describe(ExceptionGroup("several", [ValueError("\x1b[2J\nfaked: line\n" + "x" * 1000)]))
-    assert text.startswith("ValueError:  [2J faked: line ")
-    assert len(text) == 160
-    assert text.isprintable()
 
 
 def test_what_libp2p_logs_for_its_peers_is_not_written(caplog: pytest.LogCaptureFixture) -> None:

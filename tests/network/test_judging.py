@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from node.home.addresses import PeerId
 from node.home.clock import EARLY_MS
 from node.network.judging import (
     EARLY,
@@ -18,10 +19,9 @@ from node.network.judging import (
     UNKNOWN_BYTES,
     UNKNOWN_OF_AUTHOR,
     UNKNOWN_OF_FORWARDER,
-    Judge,
+    GossipJudge,
     MessageFate,
 )
-from node.network.peer_budgets import PeerId
 from protocol.encoding import encode
 from protocol.hardware import FAMILIES, family_of
 from protocol.keys import SigningKey, bind
@@ -57,7 +57,7 @@ CONFIRM = dataclasses.replace(RESULT, stage="confirm")
 class Scene:
     def __init__(self) -> None:
         self.clock, self.now_ms = Clock(), NOW_MS
-        self._judge = Judge(self.clock, lambda: self.now_ms)
+        self._judge = GossipJudge(self.clock, lambda: self.now_ms)
 
     def judge(self, topic: str, wire: bytes, peer: PeerId = PEER) -> MessageFate:
         return self._judge.judge(topic, peer, wire)

@@ -10,6 +10,7 @@ from libp2p.peer import peerstore
 from libp2p.pubsub import gossipsub, pubsub
 from libp2p.stream_muxer.yamux.yamux import DEFAULT_WINDOW_SIZE, YamuxStream
 
+from node.home.addresses import PeerId
 from node.network.building import build_host
 from node.network.frames import FrameStream
 from node.network.host import running_host
@@ -21,7 +22,6 @@ from node.network.patches import (
     read_ahead,
     release_by_halves,
 )
-from node.network.peer_budgets import PeerId
 from protocol.errors import ConfigurationError
 from tests.network.arena import ECHO, run, settings
 

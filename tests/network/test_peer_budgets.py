@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.home.addresses import PeerId
 from node.network.peer_budgets import (
     Allowance,
     Banned,
     Buckets,
     BudgetVerdict,
     CostKind,
-    PeerId,
     PeerLimits,
 )
 

@@ -3,8 +3,8 @@
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
+from node.home.addresses import PeerId
 from node.network.host import NetworkHost, running_host
-from node.network.peer_budgets import PeerId
 from node.network.presence import Connected, Disconnected
 from tests.network.arena import run, settings, until
 

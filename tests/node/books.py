@@ -9,6 +9,7 @@ from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from node.home.home import Home
+from node.home.identity import Identity
 from node.home.keyfile import NodeKeys
 from node.line.baseline import close_baseline, open_baseline
 from node.line.branch import (
@@ -22,7 +23,6 @@ from node.line.branch import (
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
-from node.line.identity import Identity
 from node.line.ledger import Ledger
 from node.line.open_task import Subject
 from node.line.trial import Confirmation, MetricReading, next_of_confirmation

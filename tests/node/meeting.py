@@ -2,8 +2,7 @@
 
 import hashlib
 
-from node.network.peer_budgets import PeerId
-from node.settings.addresses import Address, parse_address, peer_id
+from node.home.addresses import Address, PeerId, parse_address, peer_id
 
 
 def key(number: int) -> bytes:

@@ -13,6 +13,7 @@ from typing import cast
 from agent.model.planner import ModelPlanner
 from agent.proposal import Context, Proposal, Proposer
 from node.claims.choosing import Peers
+from node.home.config import Config
 from node.home.home import Home
 from node.line.activity import Activity
 from node.line.ledger import Ledger
@@ -22,7 +23,6 @@ from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas
 from node.running.assembly import Thinking
-from node.settings.config import Config
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.ideas import Edit

@@ -8,12 +8,12 @@ import pytest
 from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.journal.journal import Journal
 from node.line.ablation import only_simplifies, open_ablation
 from node.line.attestation import AttestationStep
 from node.line.checkpoint import CheckpointStep
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
+from node.store.journal import Journal
 from node.store.store import Store
 from protocol.attestation import AttestBody
 from protocol.record_kinds import PatchBody, ResultBody

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.settings.addresses import (
+from node.home.addresses import (
     Address,
     Reach,
     parse_address,

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from node.alerts.alert import Alert, AlertKind, Message, cleaned, end_of, quoted
-from node.alerts.alerts import Alerts, open_alerts
-from node.alerts.outlets import Outlets
-from node.alerts.tally import A_DAY, BETWEEN_MS, LAST_FOR_ENDS, Tally
-from node.alerts.watching import Watch, watching
+from node.home.config import Config, load_config
 from node.home.faults import DISK_FULL_HINT, DiskFullError
+from node.home.files import LITTLE_BYTES, TOO_LITTLE_BYTES
 from node.home.home import Home
-from node.home.space import LITTLE_BYTES, TOO_LITTLE_BYTES
-from node.settings.config import Config, load_config
-from node.settings.notify import Outlet, outlet
+from node.home.notify import Outlet, outlet
+from node.running.alert import Alert, AlertKind, AlertMessage, cleaned, end_of, quoted
+from node.running.alert_outlets import Outlets
+from node.running.alert_quota import A_DAY, BETWEEN_MS, LAST_FOR_ENDS, AlertQuota
+from node.running.alert_watching import AlertWatch, watching
+from node.running.alerts import Alerts, open_alerts
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.attestation import AttestVerdict
@@ -38,8 +38,8 @@ HEAD = Alert(kind="head", text="new verified head")
 PLENTY = 100 * LITTLE_BYTES
 
 
-def sent(kind: AlertKind = "head", *, text: str = "something happened") -> Message:
-    return Message(
+def sent(kind: AlertKind = "head", *, text: str = "something happened") -> AlertMessage:
+    return AlertMessage(
         alert=Alert(kind=kind, text=text, figures={"gain": 0.5}),
         node="attic",
         ts_ms=NOON_MS,
@@ -52,9 +52,9 @@ class Recorder(Outlets):
 
     def __init__(self) -> None:
         super().__init__(())
-        self.messages: list[Message] = []
+        self.messages: list[AlertMessage] = []
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: AlertMessage) -> None:
         self.messages.append(message)
 
 
@@ -162,7 +162,7 @@ def test_an_end_is_told_with_its_mend_and_a_bug_without_its_words() -> None:
 
 
 def test_one_of_a_kind_in_ten_minutes_and_the_rest_are_counted(tmp_path: Path) -> None:
-    tally = Tally(tmp_path / "alerts.json")
+    tally = AlertQuota(tmp_path / "alerts.json")
     assert tally.admit("head", NOON_MS) == {}
     assert tally.admit("head", NOON_MS + 1) is None
     assert tally.admit("head", NOON_MS + BETWEEN_MS - 1) is None
@@ -171,7 +171,7 @@ def test_one_of_a_kind_in_ten_minutes_and_the_rest_are_counted(tmp_path: Path) -
 
 
 def test_the_last_of_a_days_messages_are_for_ends_and_the_disk(tmp_path: Path) -> None:
-    tally = Tally(tmp_path / "alerts.json")
+    tally = AlertQuota(tmp_path / "alerts.json")
     times = [NOON_MS + number * BETWEEN_MS for number in range(30)]
     assert sum(tally.admit("head", ms) is not None for ms in times) == A_DAY - LAST_FOR_ENDS
     later = [times[-1] + number * BETWEEN_MS for number in range(10)]
@@ -183,9 +183,9 @@ def test_the_last_of_a_days_messages_are_for_ends_and_the_disk(tmp_path: Path) -
 
 def test_a_node_that_is_started_again_and_again_tells_of_one_end(tmp_path: Path) -> None:
     path = tmp_path / "alerts.json"
-    assert Tally(path).admit("ended", NOON_MS) == {}
+    assert AlertQuota(path).admit("ended", NOON_MS) == {}
     size = path.stat().st_size
-    assert [Tally(path).admit("ended", NOON_MS + 1000 * n) for n in range(50)] == [None] * 50
+    assert [AlertQuota(path).admit("ended", NOON_MS + 1000 * n) for n in range(50)] == [None] * 50
     assert path.stat().st_size == size, "it is written in place, so that a full disk takes it"
     assert path.stat().st_mode & 0o077 == 0
 
@@ -196,14 +196,14 @@ def test_what_does_not_read_is_begun_anew_and_what_cannot_be_kept_is_not_sent(
     path = tmp_path / "alerts.json"
     for damage in (b"\xff", b"[]", b'{"v":1,"sent":["x"],"last":{},"held":{}}'):
         path.write_bytes(damage)
-        assert Tally(path).admit("head", NOON_MS) == {}
+        assert AlertQuota(path).admit("head", NOON_MS) == {}
     with caplog.at_level(logging.WARNING, "node"):
-        assert Tally(tmp_path / "gone" / "alerts.json").admit("head", NOON_MS) is None
+        assert AlertQuota(tmp_path / "gone" / "alerts.json").admit("head", NOON_MS) is None
     assert "is not sent" in caplog.text
 
 
 def test_a_clock_that_was_set_back_holds_nothing_back_for_long(tmp_path: Path) -> None:
-    tally = Tally(tmp_path / "alerts.json")
+    tally = AlertQuota(tmp_path / "alerts.json")
     assert tally.admit("head", NOON_MS) == {}
     assert tally.admit("head", NOON_MS - 10 * BETWEEN_MS) == {}
 
@@ -320,8 +320,8 @@ def test_one_that_cannot_be_reached_holds_up_none_of_the_others(
 # What is watched
 
 
-def watch_of(store: Store, *, free: int = PLENTY) -> Watch:
-    return Watch(store, author=KEY.public, net="main", place=Path("/"), free=lambda _: free)
+def watch_of(store: Store, *, free: int = PLENTY) -> AlertWatch:
+    return AlertWatch(store, author=KEY.public, net="main", place=Path("/"), free=lambda _: free)
 
 
 def test_a_new_head_is_told_with_its_interval_and_its_title(home: Home, store: Store) -> None:
@@ -381,7 +381,9 @@ def test_a_refuted_claim_is_told_when_the_board_counts_one_more(home: Home, stor
 
 def test_a_filling_disk_is_told_once_at_each_level(store: Store) -> None:
     free = [PLENTY]
-    watch = Watch(store, author=KEY.public, net="main", place=Path("/"), free=lambda _: free[0])
+    watch = AlertWatch(
+        store, author=KEY.public, net="main", place=Path("/"), free=lambda _: free[0]
+    )
 
     def told(bytes_free: int) -> int:
         free[0] = bytes_free
@@ -397,7 +399,7 @@ def test_what_happens_until_the_end_is_told(home: Home, store: Store) -> None:
     ledger = with_baseline(home, store)
     keep(ledger, "0.2")
     recorder = Recorder()
-    alerts = Alerts(recorder, Tally(home.alerts), node="attic", clock_ms=lambda: NOON_MS)
+    alerts = Alerts(recorder, AlertQuota(home.alerts), node="attic", clock_ms=lambda: NOON_MS)
 
     async def session() -> None:
         async with watching(alerts, store, KEY.public, net="main", place=home.root):
@@ -410,12 +412,12 @@ def test_what_happens_until_the_end_is_told(home: Home, store: Store) -> None:
 def test_a_look_that_fails_does_not_hurt_the_node(
     home: Home, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    alerts = Alerts(Recorder(), Tally(home.alerts), node="attic")
+    alerts = Alerts(Recorder(), AlertQuota(home.alerts), node="attic")
 
-    def fail(_: Watch) -> list[Alert]:
+    def fail(_: AlertWatch) -> list[Alert]:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Watch, "news", fail)
+    monkeypatch.setattr(AlertWatch, "news", fail)
 
     async def session() -> str:
         async with watching(alerts, store, KEY.public, net="main", place=home.root):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from node.home.config import Config
 from node.proposing.keys import (
     ApiKeys,
     is_key,
@@ -13,7 +14,6 @@ from node.proposing.keys import (
     take_keys,
     variables_of,
 )
-from node.settings.config import Config
 from protocol.errors import ConfigurationError
 
 SECRET = "sk-0123456789"

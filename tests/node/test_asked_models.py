@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from node.home.config import Config
 from node.home.home import Home
 from node.on_demand.lending import models_here
 from node.proposing.asked import lent_models
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, arms_of
-from node.settings.config import Config
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError, ConfigurationError
 from tests.llm_server import TOKENS_IN, TOKENS_OUT, LlmServer, refuses, says

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.home.addresses import Address, PeerId, Reach
 from node.home.home import Home
-from node.network.peer_budgets import PeerId
 from node.peering.book import (
     DHT_DIALS,
     FAILURES_FORGOTTEN,
@@ -26,7 +26,6 @@ from node.peering.book import (
     AddressSource,
 )
 from node.peering.book_file import book_path, read_book, write_book
-from node.settings.addresses import Address, Reach
 from tests.node.meeting import address, peer, through
 
 HOUR_S = HEARSAY_INTERVAL_S

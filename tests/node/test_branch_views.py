@@ -7,13 +7,13 @@ import pytest
 
 from node.exchange.pull_request import kept_parts
 from node.home.home import Home
-from node.journal.journal import Journal
 from node.line.branch import older_root
 from node.line.ledger import Ledger
 from node.loop.insights import tell_insight
 from node.report.concluded import Span
 from node.report.lines import LineReport, report_of
 from node.report.words import as_markdown
+from node.store.journal import Journal
 from node.store.store import Store
 from node.views.status import status_document
 from node.views.status_text import print_status

@@ -6,7 +6,6 @@ import pytest
 
 from agent.source.canonical import fingerprint
 from node.home.home import Home
-from node.journal.journal import Journal
 from node.line.ablation import only_simplifies, open_ablation
 from node.line.branch import (
     BranchStep,
@@ -24,6 +23,7 @@ from node.line.job_kinds import KINDS
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
+from node.store.journal import Journal
 from node.store.store import Store
 from protocol.record_kinds import Origin, PatchBody, ResultBody
 from protocol.rule import DEFAULT

@@ -14,6 +14,7 @@ import pytest
 
 from agent.completion import CompletionRequest, Fault, Message
 from agent.worker.prices import Price, Usage
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing.budget import (
     MESSAGE_TOKENS,
@@ -27,7 +28,6 @@ from node.proposing.budget import (
     spent_today,
     usd_left_today,
 )
-from node.settings.config import Config
 from node.store.database import Database
 from node.store.model_calls import Spending, SpendingLimits
 from node.store.store import Store

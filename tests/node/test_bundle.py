@@ -334,7 +334,7 @@ def test_a_pull_request_says_what_was_measured_and_by_whom(
 
 def journal_of(home: Home, store: Store) -> None:
     """Write the journal of the line."""
-    from node.journal.journal import Journal
+    from node.store.journal import Journal
     from tests.node.examples import LINE
 
     Journal(home, store, Blobs(home.blobs), LINE).catch_up()

@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from node.commands.node_control import start
+from node.home.agents import AGENTS, FORMS
+from node.home.config import Config, load_config
 from node.home.home import Home
 from node.proposing.choice import (
     Arm,
@@ -23,8 +25,6 @@ from node.proposing.choice import (
 from node.proposing.keys import ApiKeys
 from node.proposing.opening import require_texts
 from node.proposing.servers import OLLAMA_URL, models_at, ollama_models
-from node.settings.agents import AGENTS, FORMS
-from node.settings.config import Config, load_config
 from protocol.errors import ConfigurationError
 from tests.llm_server import LlmServer, says
 

@@ -10,10 +10,10 @@ import pytest
 
 from agent.proposal import Context, Proposal
 from agent.source.capabilities import Checked
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing.command import COMMANDS, command_fault, command_proposer, terms_of
 from node.proposing.presets import PRESETS
-from node.settings.config import Config
 from protocol.errors import ConfigurationError, SafetyError
 from protocol.source import Source
 from tests.workers import passing_budget

@@ -16,9 +16,9 @@ from node.commands.cli import main
 from node.commands.record_text import fields_for_people
 from node.home.home import Home
 from node.home.keyfile import load_keys
-from node.journal.journal import Journal
 from node.store import records
 from node.store.jobs import StoredOutcome
+from node.store.journal import Journal
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.records import Record, parse_record

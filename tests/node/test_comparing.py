@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node.commands import measure
+from node.home.config import Config
 from node.home.home import Home
 from node.line import open_task as session
 from node.line.open_task import Session
 from node.on_demand import measuring
 from node.on_demand import session as on_demand
-from node.settings.config import Config
 from node.store.store import Store
 from protocol.source import Source
 from tests.node.books import proposal_of

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.home.config import Config
 from node.home.home import Home
 from node.on_demand.block import BlockEnd, Side, left_of
 from node.on_demand.kept_lines import kept_lines
@@ -23,7 +24,6 @@ from node.on_demand.programs import (
 )
 from node.on_demand.session import Workbench
 from node.proposing.budget import limit_met
-from node.settings.config import Config
 from node.store import model_calls
 from node.store.model_calls import Charge, SpendingLimits
 from node.store.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.settings.config import SETTINGS, Config, load_config
+from node.home.config import SETTINGS, Config, load_config
 from protocol.errors import ConfigurationError
 
 

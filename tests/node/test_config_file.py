@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.settings.config import load_config
-from node.settings.config_file import change_settings
+from node.home.config import load_config
+from node.home.config_file import change_settings
 from protocol.errors import ConfigurationError
 
 

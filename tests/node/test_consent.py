@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from node.home.home import Home
-from node.networks.consent import (
+from node.home.config import Config, load_config
+from node.home.consent import (
     Offline,
     TaskOf,
     Wishes,
@@ -18,12 +18,12 @@ from node.networks.consent import (
     network_terms,
     plan_network,
 )
-from node.networks.known import Defined, create_network
+from node.home.home import Home
+from node.home.network_definition import Network
+from node.home.networks import Defined, create_network
 from node.peering.book import AddressBook, AddressSource
 from node.peering.book_file import book_path, write_book
 from node.running.program import agreed_network
-from node.settings.config import Config, load_config
-from node.settings.network_definition import Network
 from protocol.errors import UsageError
 from protocol.keys import SigningKey
 from tests.node.meeting import address, key
@@ -134,7 +134,7 @@ def test_whom_to_meet_is_worth_the_question(
         case "bootstrap":
             decided = plan(home, ask=user, has_met=False, dht=False, **where)
         case "lists":
-            monkeypatch.setattr("node.networks.consent.find_network", lambda *_: LISTED)
+            monkeypatch.setattr("node.home.consent.find_network", lambda *_: LISTED)
             decided = plan(home, ask=user, has_met=False, net="lab")
         case "own network":
             create_network(home, Network(name="mine"))

@@ -13,9 +13,9 @@ import pytest
 
 from node.home.faults import DamagedStoreError, DiskFullError
 from node.home.home import Home
-from node.journal.journal import Journal
 from node.proposing.budget import ledger_of
 from node.store.blobs import Blobs
+from node.store.journal import Journal
 from node.store.mirror import Mirror
 from node.store.model_calls import Charge, Spending, SpendingLimits, reserve, spending_on
 from node.store.store import Store
@@ -33,7 +33,7 @@ import sys
 from pathlib import Path
 from tests.node.steps import FreeStep
 from node.home.home import Home
-from node.journal.journal import Journal
+from node.store.journal import Journal
 from node.store.store import Store
 from tests.node.examples import LINE, Notebook
 

@@ -7,13 +7,13 @@ import pytest
 
 from agent.completion import Fault, FaultKind
 from node.home.clock import clock_ms
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing.budget import spent_today
 from node.proposing.choice import ModelChoice, OwnChoice, ProgramChoice, arms_of
 from node.proposing.diagnosis import Diagnosis, diagnose, mend_for
 from node.proposing.keys import ApiKeys
 from node.proposing.servers import OLLAMA_URL
-from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.progress import silent
 from node.upkeep.doctor import examine

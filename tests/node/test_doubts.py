@@ -11,7 +11,6 @@ import pytest
 from node.commands.cli import main
 from node.exchange.bundling import gather
 from node.home.home import Home
-from node.journal.journal import Journal
 from node.line.checkpoint import CheckpointStep
 from node.line.drift import changes_between, decisive, doubt_head, has_failed, note_surroundings
 from node.line.heads import move_head
@@ -25,6 +24,7 @@ from node.report.document import report_json
 from node.report.lines import report_of
 from node.report.words import as_markdown
 from node.store.blobs import Blobs
+from node.store.journal import Journal
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.record_kinds import AdoptBody, ResultBody

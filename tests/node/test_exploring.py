@@ -11,7 +11,6 @@ import pytest
 from agent.source.canonical import fingerprint
 from node.claims.choosing import Peers
 from node.home.home import Home
-from node.journal.journal import Journal
 from node.line import plateaus
 from node.line.branch import BranchStep, branch_of
 from node.line.catch_up import CatchUpStep
@@ -25,6 +24,7 @@ from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.database import Database
 from node.store.jobs import Job, Line
+from node.store.journal import Journal
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.runs import Env

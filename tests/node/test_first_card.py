@@ -12,16 +12,16 @@ import pynvml
 import pytest
 
 from node.commands.upkeep import _prove_cards
+from node.home.config import Config
+from node.home.consent import Wishes
 from node.home.control import Message, call, document
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.line.task_in_use import named_task
 from node.loop.session_plan import Goal
-from node.networks.consent import Wishes
 from node.running import first_card, program, stand_in
 from node.running.first_card import TaskHere, task_here
 from node.running.proving import StoppedError, proven
-from node.settings.config import Config
 from node.views.status_text import print_status
 from protocol.errors import ConfigurationError
 from tests.node.scripted import until

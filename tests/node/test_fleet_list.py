@@ -10,13 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.claims.choosing import Peers
+from node.home.fleet import (
+    FLEET,
+    members_of,
+    owner_of,
+    people_of,
+    read_fleet,
+    sign_fleet,
+    take_list,
+)
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.home.people import People, write_people
+from node.home.signed_list import SignedList
 from node.line.ledger import Ledger
-from node.networks.fleet import people_of, take_list
-from node.settings.fleet_list import FLEET, members_of, owner_of, read_fleet, sign_fleet
-from node.settings.signed_list import SignedList
 from node.store.store import Store
 from node.views.peers import trust_in
 from protocol.errors import ConfigurationError, Rejected, UsageError

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from node.networks.invites import MAX_ADDRESSES, MAX_LINE, PREFIX, read_invite, write_invite
-from node.settings.addresses import Address, parse_address, peer_id
-from node.settings.network_definition import Network
+from node.home.addresses import Address, parse_address, peer_id
+from node.home.invites import MAX_ADDRESSES, MAX_LINE, PREFIX, read_invite, write_invite
+from node.home.network_definition import Network
 from protocol.encoding import Value, encode
 from protocol.errors import UsageError
 from tests.node.meeting import address, key

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
-from node.journal.journal import Journal, JournalEditedError
+from node.store.journal import Journal, JournalEditedError
 from protocol.errors import ArnodeError
 from tests.node.examples import BASELINE, BETTER, LINE, TASK, Notebook
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from node.home.config import Config
 from node.home.home import Home
+from node.home.identity import identity_of
 from node.home.keyfile import load_keys, load_secret, read_keys, renew_keys
-from node.line.identity import announce_profile, identity_of
-from node.settings.config import Config
+from node.line.publication import announce_profile
 from node.store.store import Store
 from protocol.errors import ConfigurationError
 from protocol.record_kinds import ProfileBody

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from node.home.config import Config, load_config
 from node.running import lanes
 from node.running.lanes import SPARES_BYTES, lanes_here
-from node.settings.config import Config, load_config
 from protocol.errors import ConfigurationError
 from protocol.manifest import Budget
 from tests.node import examples

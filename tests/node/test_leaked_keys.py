@@ -11,12 +11,12 @@ from agent.worker.key_watch import KeyWatch
 from agent.worker.leaks import STOPPED, WHY, without_secrets
 from agent.worker.messages import Failure, ModelSettings, Reply
 from agent.worker.prices import Usage
+from node.home.config import Config
 from node.proposing.agent_secrets import leaking_file, long_words, shows_secret
 from node.proposing.diagnosis import mend_for
 from node.proposing.keys import ApiKeys
 from node.proposing.servers import models_at
 from node.proposing.worker import NEW_KEY, ModelWorker
-from node.settings.config import Config
 from protocol.source import Source
 from tests.llm_server import LlmServer, points_to, refuses, says
 from tests.llm_server import Reply as Answer

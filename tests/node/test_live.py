@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from agent.proposal import Silent
+from node.home.config import Config
 from node.home.home import Home
-from node.journal.journal import Journal
 from node.line.checkpoint import open_checkpoint
 from node.line.drift import doubt_head
 from node.line.ledger import Ledger
@@ -24,8 +24,8 @@ from node.running.books import Books
 from node.running.live import draw
 from node.running.node import Node
 from node.running.served import run_watched
-from node.settings.config import Config
 from node.store.blobs import Blobs
+from node.store.journal import Journal
 from node.store.store import Store
 from protocol.rule import DEFAULT
 from protocol.statistics import NoiseEstimate

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from node.home.config import Config
 from node.home.home import Home
 from node.running import loading
 from node.running.loading import NowAndThen, loading_rest
 from node.running.stand_in import Preparation, awaited_download, preparing, require_use
-from node.settings.config import Config
 from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from tests.trainer.hub import Hub, served, write_unpinned

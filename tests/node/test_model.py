@@ -29,6 +29,7 @@ from agent.worker.messages import Failure, ModelFacts
 from agent.worker.messages import Reply as Said
 from agent.worker.prices import FREE, Price
 from node.home.clock import clock_ms
+from node.home.config import Config
 from node.home.home import Home
 from node.processes import child
 from node.proposing import worker as node_worker
@@ -45,7 +46,6 @@ from node.proposing.model import (
     settings_for,
 )
 from node.proposing.retrying import Ladder, persistent
-from node.settings.config import Config
 from node.store.database import Database
 from node.store.model_calls import SpendingLimits
 from protocol.errors import ArnodeError, ConfigurationError
@@ -399,7 +399,7 @@ def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(
 CORE = """
 import asyncio, sys
 from pathlib import Path
-from node.settings.config import Config
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing import worker
 from tests.workers import LIGHT, asking, question

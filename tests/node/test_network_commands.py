@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from node.commands.cli import main
+from node.home.addresses import peer_id
 from node.home.control import Message
 from node.home.home import Home
+from node.home.invites import MAX_ADDRESSES
 from node.home.keyfile import load_keys
-from node.networks.invites import MAX_ADDRESSES
-from node.networks.known import find_network
-from node.settings.addresses import peer_id
+from node.home.networks import find_network
 from tests.node.answering import running
 from tests.node.meeting import address, key
 

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.home.home import Home
-from node.networks.invites import join_network
-from node.networks.known import (
+from node.home.invites import join_network
+from node.home.network_definition import Network, read_definition, write_definition
+from node.home.networks import (
     all_networks,
     create_network,
     find_network,
     own_file,
     shipped_network,
 )
-from node.settings.network_definition import Network, read_definition, write_definition
 from protocol.errors import ArnodeError, ConfigurationError, UsageError
 from protocol.keys import SigningKey
 from tests.node.meeting import address, key, peer

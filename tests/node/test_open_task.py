@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from node.home.config import Config
 from node.home.home import Home
 from node.line import open_task
 from node.line.open_task import opened
-from node.settings.config import Config
 from trainer.host.device import processor
 from trainer.language_model.data import TaskData
 from trainer.language_model.kind import LanguageModel

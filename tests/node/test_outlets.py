@@ -15,8 +15,8 @@ import pytest
 
 from node.commands.cli import main
 from node.home.home import Home
-from node.journal.journal import Journal
-from node.journal.notebook import as_prose
+from node.store.journal import Journal
+from node.store.notebook import as_prose
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from tests.node.examples import (

@@ -15,9 +15,9 @@ import pytest
 from aiohttp import web
 
 from node.commands.cli import main
+from node.home.config import Config
 from node.home.home import Home
 from node.running.page import page_place
-from node.settings.config import Config
 from node.web import listening as module
 from node.web.credentials import Credentials, proof_header
 from node.web.fleet import Fleet

@@ -5,11 +5,10 @@ from typing import cast
 
 import pytest
 
-from node.network.peer_budgets import PeerId
+from node.home.addresses import PeerId, peer_id
 from node.peering.greeting import Acquaintance
 from node.peering.membership import Membership
 from node.peering.messages import Hello
-from node.settings.addresses import peer_id
 from node.store.store import Store
 from node.views.peers import peers_document
 from protocol.encoding import EncodingError

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from node.exchange.importers import read_history
+from node.home.config import Config
+from node.home.consent import TaskOf
 from node.home.control import Message
 from node.home.home import Home
+from node.home.identity import identity_of
 from node.home.keyfile import load_keys
-from node.line.identity import identity_of
-from node.networks.consent import TaskOf
+from node.home.network_definition import Network
 from node.report import publishing
 from node.report.lines import Report, report_of
 from node.report.publishing import (
@@ -29,8 +31,6 @@ from node.report.publishing import (
     whose_task,
 )
 from node.running.handlers import handlers
-from node.settings.config import Config
-from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError, UsageError

@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 from agent.source.canonical import fingerprint
+from node.home.config import Config
 from node.home.home import Home
 from node.line import checkpoint
 from node.line.baseline import BaselineStep
@@ -27,7 +28,6 @@ from node.loop import research as research_module
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.running import node
-from node.settings.config import Config
 from node.store.jobs import PlannedRun
 from node.store.store import Store
 from node.terminal.durations import parse_hours

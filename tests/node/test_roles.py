@@ -17,12 +17,12 @@ from agent.completion import ModelCost
 from agent.model.planner import Planned
 from agent.model.reviewer import in_drawn_order
 from agent.proposal import Context, Proposal, Silence
+from node.home.config import Config, load_config
 from node.home.home import Home
 from node.proposing.choice import Arm, ModelChoice, arms_of
 from node.proposing.keys import ApiKeys
 from node.proposing.opening import Means, Proposers, open_proposers
 from node.proposing.roles import roles_at_work, words_of_roles
-from node.settings.config import Config, load_config
 from node.terminal.progress import silent
 from node.upkeep import doctor
 from protocol.errors import ConfigurationError

@@ -2,9 +2,9 @@
 
 import pytest
 
-from node.settings import sandboxing
-from node.settings.config import Config
-from node.settings.sandboxing import require_peer_sandbox, require_sandbox
+from node.home import sandboxing
+from node.home.config import Config
+from node.home.sandboxing import require_peer_sandbox, require_sandbox
 from protocol.errors import SafetyError
 from trainer.sandbox.tier import Tier, TierName
 

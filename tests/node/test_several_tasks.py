@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from node.commands.cli import main
+from node.home.config import Config
 from node.home.home import Home
 from node.on_demand.session import task_meant
-from node.settings.config import Config
 from node.store.jobs import Line, LineKey
 from node.store.named_tasks import labels, remember_session, task_named
 from node.store.store import Store

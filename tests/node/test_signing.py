@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from node.home.addresses import Address
 from node.home.home import Home
 from node.home.keyfile import load_keys
-from node.networks.known import create_network, replace_network
+from node.home.network_definition import Network
+from node.home.networks import create_network, replace_network
 from node.peering.address_list import MAX_ADDRESSES, AddressList, read_list, text_of_records
 from node.peering.book import AddressSource
 from node.peering.book_file import book_path, read_book, write_book
-from node.settings.addresses import Address
-from node.settings.network_definition import Network
 from tests.node.meeting import address, through
 from tests.node.test_network_commands import Arnode
 

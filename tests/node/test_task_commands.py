@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from node.home.config import Config
 from node.home.home import Home
 from node.on_demand import verifying
-from node.settings.config import Config
 from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from tests.node.test_commands import arnode

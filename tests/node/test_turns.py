@@ -15,7 +15,7 @@ from node.line.checkpoint import CheckpointStep
 from node.line.job_kinds import KINDS
 from node.loop.research import Research
 from node.loop.session_plan import Goal
-from node.running.turns import Share, Turn, Turns, for_a_turn, run_in_turn, rungs_of, shares_of
+from node.running.turns import TimeShare, Turn, Turns, for_a_turn, run_in_turn, rungs_of, shares_of
 from node.store.store import Store
 from protocol.errors import UsageError
 from protocol.rule import DEFAULT
@@ -33,9 +33,9 @@ def bench(home: Home, store: Store) -> Bench:
 def test_a_task_has_the_parts_of_the_time_that_its_flag_names() -> None:
     shares = shares_of(["tiny", "sql:2", "./a:b/tour:3"])
     assert shares == (
-        Share(task="tiny", parts=1),
-        Share(task="sql", parts=2),
-        Share(task="./a:b/tour", parts=3),
+        TimeShare(task="tiny", parts=1),
+        TimeShare(task="sql", parts=2),
+        TimeShare(task="./a:b/tour", parts=3),
     )
 
 

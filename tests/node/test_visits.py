@@ -11,10 +11,10 @@ from agent.completion import ModelCost
 from agent.proposal import Silence
 from agent.told import ToldUsage
 from agent.worker.prices import FREE, Price
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing.budget import SpendingBudget, ledger_of
 from node.proposing.visits import VISIT_TOKENS, Visit, VisitTerms, counted
-from node.settings.config import Config
 from node.store.database import Database
 from node.store.model_calls import Spending, SpendingLimits
 from protocol.errors import Rejected

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iter
 from pathlib import Path
 from typing import TypeVar
 
+from node.home.addresses import PeerId
 from node.network.contract import NetworkSettings
-from node.network.peer_budgets import PeerId
-from node.processes.carrier import Connected, Disconnected, Event, Heard
-from node.processes.network_process import NetworkProcess
+from node.peering.carrier import Connected, Disconnected, Event, Heard
+from node.peering.network_process import NetworkProcess
 from protocol.framing import Message
 from protocol.topics import news_topic
 from tests.protocol.examples import MANIFEST

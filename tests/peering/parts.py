@@ -7,7 +7,7 @@ from typing import Final
 _PARTS: Final = {
     "node.network.program": "network",
     "node.peering.record_reader": "reading",
-    "node.rendezvous.program": "meeting",
+    "node.network.dht_program": "meeting",
 }
 ENDED: Final = (FileNotFoundError, ProcessLookupError)  # of a process that was just there
 

@@ -15,14 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from node.home.addresses import Address, PeerId, parse_address
 from node.home.home import Home
 from node.home.keyfile import load_keys
+from node.home.network_definition import Network
 from node.network.messages import encode_message
-from node.network.peer_budgets import PeerId
 from node.peering.membership import taking_part
-from node.processes.network_process import NetworkProcess
-from node.settings.addresses import Address, parse_address
-from node.settings.network_definition import Network
+from node.peering.network_process import NetworkProcess
 from node.store.store import Store
 from protocol.framing import Message
 from protocol.records import MAIN_NET

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from dns.asyncresolver import Resolver
 
 from tests.free_ports import free_port
-from tests.rendezvous.zone import Zone, answer_of
+from tests.network.zone import Zone, answer_of
 
 HOST: Final = "127.0.0.1"
 _LONGEST_BY_UDP: Final = 1_232

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.home.signed_list import told_time
 from node.peering.address_list import (
     MAX_ADDRESSES,
     AddressList,
@@ -16,7 +17,6 @@ from node.peering.address_list import (
     sign_list,
     text_of_records,
 )
-from node.settings.signed_list import told_time
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
 from tests.node.meeting import address, key, peer, through

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from node.home.addresses import Address, PeerId, parse_address, peer_id
 from node.network.errors import NetworkError
-from node.network.peer_budgets import PeerId
 from node.peering.book import AddressBook, AddressSource
 from node.peering.dialling import Dialler
 from node.peering.messages import MAX_TOLD, PEERS, Hello
-from node.peering.misbehaviour import Misbehaviour
-from node.settings.addresses import Address, parse_address, peer_id
+from node.peering.service_quota import Misbehaviour
 from protocol.framing import Message
 from protocol.records import VERSION
 from tests.peering.members import Clock

@@ -19,12 +19,12 @@ from node.peering.messages import (
     After,
     BlobPart,
     Hello,
-    Page,
     Part,
     Reconcile,
     Reconciled,
-    Records,
+    RecordsPage,
     Want,
+    WantedRecords,
 )
 from node.peering.reaching import AGAIN_S, ASKED_EVERY_S
 from protocol.fields import Mapped
@@ -38,7 +38,7 @@ def test_every_field_of_a_hello_is_described() -> None:
 @pytest.mark.parametrize(
     ("title", "kinds"),
     [
-        ("Sync", (Reconcile, Reconciled, Want, Records, After, Page)),
+        ("Sync", (Reconcile, Reconciled, Want, WantedRecords, After, RecordsPage)),
         ("Blob", (BlobPart, Part)),
         ("Relays", (ReachQuestion, Reached)),
     ],

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.home.addresses import PeerId
 from node.network.errors import NetworkError
-from node.network.peer_budgets import PeerId
 from node.peering import greeting
 from node.peering.messages import HELLO, MAX_TOPICS, Hello, read, write
 from protocol.errors import Rejected

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from node.home.addresses import PeerId
 from node.network.errors import NetworkError
-from node.network.peer_budgets import PeerId
 from node.peering.exchange import MOST_IN_VAIN, MOST_ROUNDS, MOST_STALE, PAGES_TOGETHER
 from node.peering.messages import BLOB, HELLO, MAX_WANTED, SYNC, Hello, write
 from node.peering.syncing import LONGEST_WAIT_S, RECONNECTED_WAIT_S

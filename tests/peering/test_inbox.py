@@ -5,10 +5,10 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.network.peer_budgets import PeerId
+from node.home.addresses import PeerId
 from node.network.presence import Connected, Disconnected, Presence
-from node.processes.carrier import Event, Heard
-from node.processes.network_link import HEARD_QUEUE, Inbox
+from node.peering.carrier import Event, Heard
+from node.peering.network_link import HEARD_QUEUE, Inbox
 from node.processes.supervisor import Backoff
 
 ONE, OTHER = PeerId("one"), PeerId("other")

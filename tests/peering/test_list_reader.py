@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from node.home.signed_list import MAX_BYTES
 from node.peering.address_list import sign_list
 from node.peering.list_reader import ListReader
-from node.settings.signed_list import MAX_BYTES
 from protocol.errors import Rejected
 from protocol.keys import SigningKey
 from tests.node.meeting import address, key

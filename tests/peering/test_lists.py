@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from node.home.addresses import Address
 from node.home.home import Home
+from node.home.network_definition import Network
+from node.home.signed_list import told_time
 from node.peering.address_list import AddressList, sign_list
 from node.peering.list_reader import ListReader
 from node.peering.lists import ALONE_S, SETTLED_S, KnownList, Lists
-from node.settings.addresses import Address
-from node.settings.network_definition import Network
-from node.settings.signed_list import told_time
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.keys import SigningKey

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from node.home.addresses import Address, PeerId, parse_address
 from node.home.home import Home
 from node.home.keyfile import NodeKeys, load_keys
-from node.network.peer_budgets import PeerId
+from node.home.network_definition import Network
 from node.peering.address_list import sign_list
 from node.peering.book import AddressSource
 from node.peering.book_file import book_path
@@ -20,8 +21,6 @@ from node.peering.ingest import Ingest, Ingested
 from node.peering.list_reader import ListReader
 from node.peering.membership import Membership, announced, taking_part
 from node.peering.record_reader import RecordReader
-from node.settings.addresses import Address, parse_address
-from node.settings.network_definition import Network
 from node.store.store import Store
 from node.views.status import status_document
 from protocol.keys import SigningKey

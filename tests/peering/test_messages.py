@@ -23,12 +23,12 @@ from node.peering.messages import (
     BlobPart,
     Hello,
     Known,
-    Page,
     Part,
+    PeerAddresses,
     Reconcile,
-    Records,
-    Told,
+    RecordsPage,
     Want,
+    WantedRecords,
     read,
     write,
 )
@@ -62,10 +62,10 @@ QUESTIONS: list[Mapped] = [
 WIRES = (*[bytes(LIMIT_BYTES)] * (ANSWER_BYTES // LIMIT_BYTES - 1), *[b"\0"] * 400)
 ANSWERS: list[Mapped] = [
     HELLO,
-    Records(wires=WIRES),
-    Page(wires=WIRES, next=KEY),
+    WantedRecords(wires=WIRES),
+    RecordsPage(wires=WIRES, next=KEY),
     Part(data=bytes(CHUNK_BYTES), size_bytes=BLOB_LIMIT_BYTES),
-    Told(addresses=(WIDE * 256,) * MAX_TOLD),
+    PeerAddresses(addresses=(WIDE * 256,) * MAX_TOLD),
 ]
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from node.home.addresses import Address, parse_address
+from node.home.network_definition import Network
 from node.peering import neighbours
 from node.peering.multicast import MOST_TOLD, announced, machine_hosts, read, written
 from node.peering.neighbours import Neighbours, local_name
-from node.settings.addresses import Address, parse_address
-from node.settings.network_definition import Network
 from tests.node.meeting import address
 from tests.peering.networks import run, until
 from tests.peering.test_membership import place, until_has

@@ -15,14 +15,16 @@ from unittest import mock
 
 import pytest
 
+from node.home.addresses import PeerId
 from node.network.contract import FRAMING
 from node.network.errors import NetworkError
-from node.network.peer_budgets import ALLOWANCES, CostKind, PeerId
-from node.processes import child, network_link, supervisor
-from node.processes import network_process as process
-from node.processes.carrier import Carrier, Connected, Disconnected, Heard, Message
-from node.processes.child import LineBudget, Program, printable
-from node.processes.network_process import NetworkProcess
+from node.network.peer_budgets import ALLOWANCES, CostKind
+from node.peering import network_link
+from node.peering import network_process as process
+from node.peering.carrier import Carrier, Connected, Disconnected, Heard, Message
+from node.peering.network_process import NetworkProcess
+from node.processes import child, supervisor
+from node.processes.child import ChildProgram, LineBudget, printable
 from node.processes.supervisor import Backoff
 from protocol.errors import ArnodeError, ConfigurationError, SafetyError
 from protocol.framing import ChannelError
@@ -100,9 +102,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             runner.run(stack.aclose())
 
 
-def program(hidden: tuple[Path, ...] | None = None) -> Program[Message]:
+def program(hidden: tuple[Path, ...] | None = None) -> ChildProgram[Message]:
     name = "the network process"
-    return Program(name=name, module=process.PROGRAM, framing=FRAMING, hidden=hidden)
+    return ChildProgram(name=name, module=process.PROGRAM, framing=FRAMING, hidden=hidden)
 
 
 def test_a_network_process_is_a_carrier() -> None:
@@ -448,12 +450,12 @@ def test_a_network_that_cannot_listen_says_why_and_goes_on_trying(
 
 
 def test_a_child_that_says_nonsense_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = Program.command
+    command = ChildProgram.command
     nonsense = "import os; os.write(0, b'\\0\\0\\0\\1\\xc1'); os.read(0, 1 << 20)"
     liars = [[sys.executable, "-c", nonsense], [sys.executable, "-c", "import sys; sys.exit(3)"]]
     monkeypatch.setattr(supervisor, "Backoff", SOON)
     monkeypatch.setattr(
-        Program, "command", lambda program: liars.pop() if liars else command(program)
+        ChildProgram, "command", lambda program: liars.pop() if liars else command(program)
     )
 
     async def test() -> None:
@@ -471,7 +473,7 @@ def test_what_a_child_writes_to_stderr_is_logged_in_part(
         "import sys\nfor n in range(5000): print('line', n, chr(27), 'x' * 999, file=sys.stderr)"
     )
 
-    monkeypatch.setattr(Program, "command", lambda _: [sys.executable, "-c", noisy])
+    monkeypatch.setattr(ChildProgram, "command", lambda _: [sys.executable, "-c", noisy])
 
     async def test() -> None:
         async with program().running() as channel:
@@ -503,7 +505,7 @@ def test_settings_that_cannot_be_are_refused_at_once() -> None:
 
 
 LOOK = """
-import sys, node.processes.network_process
+import sys, node.peering.network_process
 print({"libp2p", "trio", "torch", "numpy", "sqlite3"} & sys.modules.keys())
 """
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from node.home.addresses import Address, parse_address
 from node.home.home import Home
-from node.processes import ports
-from node.processes.ports import Ports
-from node.settings.addresses import Address, parse_address
-from node.settings.network_definition import Network
+from node.home.network_definition import Network
+from node.peering import ports
+from node.peering.ports import Ports
 from node.store.store import Store
 from tests.free_ports import free_port
 from tests.peering.networks import own_program, until

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from node.home.addresses import Address, PeerId, make_address, peer_id
 from node.network.contract import REACH, ReachQuestion
-from node.network.peer_budgets import PeerId
 from node.peering.messages import read
 from node.peering.reaching import AGAIN_S, ASKED_EVERY_S, MOST_RELAYS, Reaching
-from node.settings.addresses import Address, make_address, peer_id
 from protocol.errors import Rejected
 from protocol.framing import Message
 from tests.peering.members import Clock

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from node.peering.rendezvous import ALONE_S, SETTLED_S, LastMeeting, Rendezvous
-from node.rendezvous.key import key_of
-from node.settings.network_definition import Network
+from node.home.network_definition import Network
+from node.network.dht_contract import key_of
+from node.peering.rendezvous import ALONE_S, SETTLED_S, LastRendezvous, Rendezvous
 from tests.node.meeting import address, through
 
 NOON_S = 1_772_366_400.0  # of 1 March 2026, UTC
@@ -32,7 +32,7 @@ class Node:
 
     def has_met(self) -> None:
         self.rendezvous._told = self.rendezvous._to_tell()
-        self.rendezvous.last = LastMeeting(at_s=self.now_s)
+        self.rendezvous.last = LastRendezvous(at_s=self.now_s)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Scene:
 def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setattr(service, "_RESTARTED_AFTER_S", 0.0)
     monkeypatch.setattr("node.peering.greeting._LOOKED_S", 0.001)
-    monkeypatch.setattr("node.peering.publishing._LOOKED_S", 0.001)
+    monkeypatch.setattr("node.peering.service._PUBLISHED_EVERY_S", 0.001)
     with ExitStack() as stack:
         yield Scene(stack)
 

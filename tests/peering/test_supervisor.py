@@ -9,14 +9,14 @@ from typing import NoReturn
 import pytest
 
 from node.processes import child
-from node.processes.channel import Calls, Channel
-from node.processes.child import Program, ended_after
+from node.processes.channel import Calls, ProcessChannel
+from node.processes.child import ChildProgram, ended_after
 from node.processes.supervisor import Supervisor
 from protocol.errors import ArnodeError
 from protocol.framing import ChannelError, Framing
 
 FRAMING: Framing[bytes] = Framing(limit_bytes=8, encode=bytes, decode=bytes)
-PROGRAM = Program(name="the echo", module="tests.nowhere", framing=FRAMING, hidden=None)
+PROGRAM = ChildProgram(name="the echo", module="tests.nowhere", framing=FRAMING, hidden=None)
 ECHO = "import os\nwhile data := os.read(0, 12): os.write(0, data)"
 
 
@@ -54,10 +54,10 @@ def test_whatever_ends_a_process_the_next_one_starts_as_long_as_it_is_wanted(
     monkeypatch: pytest.MonkeyPatch, program: str | None, why: str
 ) -> None:
     command = ["/nowhere/python"] if program is None else [sys.executable, "-c", program]
-    monkeypatch.setattr(Program, "command", lambda _: command)
+    monkeypatch.setattr(ChildProgram, "command", lambda _: command)
     deaths: list[tuple[str, float]] = []
 
-    async def live(channel: Channel[bytes]) -> NoReturn:
+    async def live(channel: ProcessChannel[bytes]) -> NoReturn:
         await channel.send(b"12345678")
         assert await channel.receive() == b"12345678"
         raise ArnodeError("enough")
@@ -96,7 +96,7 @@ def test_one_whose_end_is_not_waited_for_has_ended_all_the_same(
         started.append(process)
         ours, theirs = socket.socketpair()
         with theirs:
-            async with ended_after(process, await Channel.over(ours, FRAMING)):
+            async with ended_after(process, await ProcessChannel.over(ours, FRAMING)):
                 is_ending.set()
 
     async def cancelled() -> None:
@@ -114,12 +114,12 @@ def test_one_whose_end_is_not_waited_for_has_ended_all_the_same(
 def test_one_that_is_stopped_ends_its_process_and_starts_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Program, "command", lambda _: [sys.executable, "-c", ECHO])
+    monkeypatch.setattr(ChildProgram, "command", lambda _: [sys.executable, "-c", ECHO])
 
     async def test() -> None:
-        channels: asyncio.Queue[Channel[bytes]] = asyncio.Queue()
+        channels: asyncio.Queue[ProcessChannel[bytes]] = asyncio.Queue()
 
-        async def live(channel: Channel[bytes]) -> NoReturn:
+        async def live(channel: ProcessChannel[bytes]) -> NoReturn:
             channels.put_nowait(channel)
             await asyncio.Event().wait()
             raise AssertionError("nobody set it")

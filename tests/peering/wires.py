@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgpack
 
+from node.home.addresses import PeerId
 from node.network.errors import FrameError, NetworkError
 from node.network.messages import (
     FRAME_LIMIT_BYTES,
     QUESTION_LIMIT_BYTES,
     decode_message,
 )
-from node.network.peer_budgets import PeerId
-from node.processes.carrier import Answer, Connected, Disconnected, Event, Heard, Message
+from node.peering.carrier import Answer, Connected, Disconnected, Event, Heard, Message
 from protocol.errors import ArnodeError
 
 # Of protocol, question and answer: what arrives instead; raises NetworkError for a lost answer.

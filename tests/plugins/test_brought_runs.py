@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 from node.commands.cli import main
-from node.networks.consent import TaskOf
+from node.home.consent import TaskOf
 from protocol.errors import ConfigurationError
 from protocol.units import NANO
 from tests.plugins.brought import FOLDERS, copied

@@ -13,10 +13,10 @@ from agent.plugin import PluggedProposer, ProposerPlugin, change
 from agent.proposal import Context, Outcome, Proposal, Proposer, Silence
 from agent.source.capabilities import Checked
 from node.home import plugins as module
+from node.home.config import Config
 from node.home.home import Home
 from node.home.plugins import EXPORTERS, IMPORTERS, PROPOSERS, plugins
 from node.proposing.choice import OwnChoice, arms_of
-from node.settings.config import Config
 from node.upkeep.doctor import examine
 from protocol.errors import ConfigurationError
 from protocol.ideas import KnobSpec

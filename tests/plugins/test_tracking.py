@@ -22,7 +22,7 @@ from node.exports.tracked import (
 )
 from node.home.home import Home
 from node.store.blobs import Blobs
-from node.terminal.terminal import plain
+from protocol.codecs import plain
 from protocol.errors import ConfigurationError
 from tests.node.examples import HARDWARE_CLASS, TASK
 from tests.node.night import HOSTILE, Night

@@ -20,10 +20,10 @@ from agent.model.prompt import errand
 from agent.proposal import Brief, Context, Proposal, Silence
 from agent.source.allow_lists import TRAINING
 from agent.source.capabilities import Checked
+from node.home.config import Config
 from node.home.home import Home
 from node.proposing.command import command_proposer
 from node.proposing.presets import is_shown_files
-from node.settings.config import Config
 from node.store.model_calls import Spending
 from protocol.source import Source
 from tests.llm_server import LlmServer, Reply, page, refuses

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.encoding import MAX_INT
-from protocol.gains import LUCK, MILLION, T95, TRIES, Pair, Scale, gain_of, luck, pairs_of
+from protocol.gains import LUCK, MILLION, T95, TRIES, FigureScale, Pair, gain_of, luck, pairs_of
 from protocol.statistics import student_t_quantile
 from tests.protocol.examples import FAILED_RUN, MANIFEST, PROGRAM_MANIFEST
 from tests.protocol.worlds import run
@@ -90,7 +90,7 @@ def test_pairs_are_of_one_seed_and_both_ok() -> None:
         run(5, "base", 500),  # repeated: the first counts
         run(1, "anchor", 200),
     ]
-    bits, upwards = Scale.of(MANIFEST), Scale(maximised=True, zero_fails=False)
+    bits, upwards = FigureScale.of(MANIFEST), FigureScale(maximised=True, zero_fails=False)
     assert pairs_of(runs, "base", bits, secret=False) == ((100, 90), (101, 99))
     assert gains(pairs_of(runs, "base", upwards, secret=False)) == [-10, 95, -2]
     assert gains(pairs_of(runs, "anchor", bits, secret=False)) == [110]
@@ -102,8 +102,8 @@ def test_zero_is_a_failure_of_language_models_and_a_figure_of_programs() -> None
         for seed in range(2)
         for role, nano in (("base", 5), ("candidate", 0))  # such as: no test fails any more
     ]  # type: ignore[list-item]
-    assert pairs_of(runs, "base", Scale.of(MANIFEST), secret=True) == ()
-    assert pairs_of(runs, "base", Scale.of(PROGRAM_MANIFEST), secret=True) == ((5, 0), (5, 0))
+    assert pairs_of(runs, "base", FigureScale.of(MANIFEST), secret=True) == ()
+    assert pairs_of(runs, "base", FigureScale.of(PROGRAM_MANIFEST), secret=True) == ((5, 0), (5, 0))
 
 
 def gains(pairs: tuple[Pair, ...]) -> list[int]:

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from protocol import reconciliation
 from protocol.errors import Rejected
 from protocol.reconciliation import FRAME_LIMIT_BYTES, MAX_RANGES, Initiator, respond
-from protocol.record_index import RecordIndex, key_of
-from protocol.varint import encode_varint
+from protocol.record_index import RecordIndex, encode_varint, key_of
 
 START_MS = 1_790_000_000_000
 SMALL_FRAME_BYTES = 2048

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Rejected
-from protocol.record_index import RecordIndex, key_of
-from protocol.varint import decode_varint, encode_varint
+from protocol.record_index import RecordIndex, decode_varint, encode_varint, key_of
 
 
 def key(number: int) -> bytes:

@@ -24,7 +24,7 @@ from protocol.rule import (
     screening_policy,
     trial_alpha,
 )
-from protocol.statistics import Evidence, NoiseEstimate, PairedEvidence
+from protocol.statistics import GainEvidence, NoiseEstimate, PairedEvidence
 from protocol.styles import MOST_PAIRS, RUNS, Style
 
 NOISE = NoiseEstimate(30.0, 30.0)
@@ -271,7 +271,7 @@ def test_of_a_claim_of_sixteen_deviations_three_that_are_there_are_found() -> No
 DIFFERENCES, EXACT = Style.drawing(64), Style(name="exact")
 
 
-def pairs_of_style(style: Style, *gains: float) -> Evidence:
+def pairs_of_style(style: Style, *gains: float) -> GainEvidence:
     """Pairs of a base at 5 that gained this, on a task of this style."""
     return evidence_of(style, NOISE, [5.0] * len(gains), [5.0 - gain for gain in gains])
 

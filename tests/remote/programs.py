@@ -9,7 +9,7 @@ from pathlib import Path
 
 from node.home.home import Home
 from node.remote.command_link import CommandLink
-from node.remote.contract import Opening
+from node.remote.contract import LaneOpening
 from node.remote.lanes import RemoteLanes, opened_lanes
 from node.store.jobs import PlannedRun
 from node.store.store import Store
@@ -20,8 +20,8 @@ from trainer.task_folder.task import Task
 AUDIT_KEY = b"audit-key-" + bytes(22)
 
 
-def opening_of(task: Task, named: str) -> Opening:
-    return Opening(
+def opening_of(task: Task, named: str) -> LaneOpening:
+    return LaneOpening(
         task=named,
         id=task.id,
         audit_key=AUDIT_KEY,

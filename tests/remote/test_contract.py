@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.remote.contract import Opened, Opening, Told, Wanted, packed, unpacked
+from node.remote.contract import LaneOpening, LaneOutcome, Opened, Wanted, packed, unpacked
 from protocol.encoding import MAX_INT, encode
 from protocol.errors import ArnodeError, Rejected
 from protocol.framing import ChannelError
@@ -69,8 +69,8 @@ def test_an_outcome_comes_out_as_it_went_in(
         evidence=evidence,
         audit=audit,
     )
-    told = Told.from_value(through(Told.of(outcome, b"weights").to_value()))
-    assert isinstance(told, Told)
+    told = LaneOutcome.from_value(through(LaneOutcome.of(outcome, b"weights").to_value()))
+    assert isinstance(told, LaneOutcome)
     assert told.product == b"weights"
     back = told.outcome()
     assert {name: getattr(back, name) for name in RunOutcome.__dataclass_fields__} == {
@@ -80,16 +80,16 @@ def test_an_outcome_comes_out_as_it_went_in(
 
 @pytest.mark.parametrize("stored", [b"", b"no outcome", encode({"log": b"", "run": {}})])
 def test_an_outcome_that_does_not_read_is_refused(stored: bytes) -> None:
-    told = Told.from_value({**Told.of(OUTCOME).to_value(), "stored": stored})  # type: ignore[dict-item]
-    assert isinstance(told, Told)
+    told = LaneOutcome.from_value({**LaneOutcome.of(OUTCOME).to_value(), "stored": stored})  # type: ignore[dict-item]
+    assert isinstance(told, LaneOutcome)
     with pytest.raises(ChannelError, match="does not read"):
         told.outcome()
 
 
 def test_what_failed_and_why_comes_out_as_it_went_in() -> None:
     outcome = replace(CRASHED, fault=ArnodeError("the card went away", "look at it"))
-    told = Told.from_value(through(Told.of(outcome).to_value()))
-    assert isinstance(told, Told)
+    told = LaneOutcome.from_value(through(LaneOutcome.of(outcome).to_value()))
+    assert isinstance(told, LaneOutcome)
     back = told.outcome()
     assert (back.status, back.reason, back.unquoted) == ("crash", "it fell over", "it ended")
     assert back.fault is not None
@@ -114,7 +114,7 @@ def test_answers_that_would_run_code_are_refused() -> None:
         unpacked(stream.getvalue())
 
 
-@pytest.mark.parametrize("kind", [Opening, Opened, Wanted, Told])
+@pytest.mark.parametrize("kind", [LaneOpening, Opened, Wanted, LaneOutcome])
 def test_what_is_no_map_of_it_is_refused(kind: Any) -> None:
     assert isinstance(kind.from_value({}), Rejected)
     assert isinstance(kind.from_value([]), Rejected)

@@ -16,8 +16,8 @@ import yaml  # type: ignore[import-untyped]
 from node.commands import cli
 from node.documents.timeline import timeline_document
 from node.home.home import Home
+from node.home.own_address import LaneMachine, lane_host, own_host, ray_cluster
 from node.remote.ray_setup import environment, head_command, local_options, worker_command
-from node.settings.own_address import LaneHost, lane_host, own_host, ray_cluster
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.record_kinds import ResultBody
@@ -119,8 +119,8 @@ def test_what_may_be_a_machine_elsewhere_is_no_address_of_ones_own(host: str) ->
 
 
 def test_a_machine_is_named_as_ssh_knows_it() -> None:
-    assert lane_host("me@gpu1.lab:12") == LaneHost(host="me@gpu1.lab", lanes=12)
-    assert lane_host("gpu1") == LaneHost(host="gpu1", lanes=1)
+    assert lane_host("me@gpu1.lab:12") == LaneMachine(host="me@gpu1.lab", lanes=12)
+    assert lane_host("gpu1") == LaneMachine(host="gpu1", lanes=1)
     for text in ("-v", "gpu1:", "gpu1:100", "a b", "gpu1;id", ""):
         assert isinstance(lane_host(text), Rejected), text
 

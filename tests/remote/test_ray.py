@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from node.home.config import Config
 from node.home.home import Home
+from node.home.own_address import LOCAL
 from node.remote.opening import remote_lanes
-from node.settings.config import Config
-from node.settings.own_address import LOCAL
 from node.store.store import Store
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from node.home.config import Config
 from node.home.home import Home
 from node.remote.opening import remote_lanes
-from node.settings.config import Config
 from node.terminal.progress import silent
 from protocol.errors import ArnodeError
 from tests.conftest import UNHURRIED_TASK

@@ -17,11 +17,11 @@ from typing import Final
 
 import trio
 
+from node.home.addresses import PeerId
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
-from node.network.peer_budgets import PeerId
 from node.peering.messages import HELLO, SYNC, After, Hello, Reconcile, write
 from node.store.store import Store
 from protocol.errors import ArnodeError

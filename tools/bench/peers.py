@@ -19,12 +19,12 @@ from typing import Any
 
 import trio
 
+from node.home.addresses import PeerId
 from node.home.clock import clock_ms
 from node.home.home import Home
 from node.network.building import HostSettings
 from node.network.frames import FrameStream
 from node.network.host import NetworkHost, running_host
-from node.network.peer_budgets import PeerId
 from node.peering.greeting import REPEATED_S
 from node.peering.messages import HELLO, SYNC, Hello, write
 from node.peering.serving import RecordServer

@@ -15,8 +15,8 @@ from agent.model.prompt import fence_of, prompt
 from agent.proposal import Silence
 from agent.worker.messages import ModelFacts
 from agent.worker.prices import FREE
+from node.home.config import Config
 from node.proposing.model import limits_for, prompt_chars_for
-from node.settings.config import Config
 from tests.agent.contexts import SECRET, TINY
 from tests.agent.histories import long_context
 

@@ -16,17 +16,17 @@ from itertools import count
 from types import SimpleNamespace
 from typing import Final, cast
 
+from node.home.addresses import PeerId
 from node.network.messages import encode_message
-from node.network.peer_budgets import PeerId
 from node.network.router import make_router
 from node.peering.book import TARGET_OUTBOUND
+from node.peering.carrier import Carrier
 from node.peering.greeting import REPEATED_S
 from node.peering.ingest import Ingest, Ingested
 from node.peering.messages import Hello, TopicDigest, write
-from node.peering.misbehaviour import Misbehaviour
+from node.peering.service_quota import Misbehaviour
 from node.peering.serving import RecordServer
 from node.peering.syncing import Syncer
-from node.processes.carrier import Carrier
 from node.store.store import Store
 from node.store.topics import TopicIndex, TopicIndexes
 from protocol.framing import Message

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.proposal import Context, Proposal
 from agent.source.edits import line_edit
+from node.home.config import Config
 from node.home.home import Home
 from node.line.open_task import find_task
 from node.loop.session_plan import Goal
@@ -18,7 +19,6 @@ from node.proposing.opening import Proposers
 from node.running.handlers import handlers
 from node.running.node import open_node
 from node.running.served import run_node
-from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.progress import reporting
 from protocol.record_kinds import ResultBody

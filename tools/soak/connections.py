@@ -21,10 +21,10 @@ from node.home.home import Home
 from node.network.errors import NetworkError
 from node.peering.book import AddressBook
 from node.peering.messages import PEERS, Known, write
+from node.peering.network_process import NetworkProcess
 from node.peering.record_reader import RecordReader
 from node.peering.service import Peering
 from node.processes.child import LINES_PER_MINUTE
-from node.processes.network_process import NetworkProcess
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.records import Record

@@ -5,12 +5,12 @@
 
 import sys
 
+from node.home.config import Config
+from node.home.consent import Wishes
 from node.home.home import Home
 from node.loop.session_plan import Goal
-from node.networks.consent import Wishes
 from node.running import program
 from node.running.first_card import TaskHere, Unproven
-from node.settings.config import Config
 from trainer.host.device import processor
 
 

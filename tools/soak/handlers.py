@@ -19,15 +19,16 @@ from libp2p.custom_types import TProtocol
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.id import ID
 
+from node.home.addresses import PeerId
 from node.network import program
 from node.network.building import HostSettings
 from node.network.contract import FRAMING, QUESTIONS, NetworkSettings
 from node.network.errors import FrameError
 from node.network.host import NetworkHost, running_host
-from node.network.peer_budgets import Allowance, CostKind, PeerId
+from node.network.peer_budgets import Allowance, CostKind
 from node.peering.messages import BLOB, HELLO, PEERS, SYNC
-from node.processes.channel import Channel
-from node.processes.network_link import Inbox, NetworkLink
+from node.peering.network_link import Inbox, NetworkLink
+from node.processes.channel import ProcessChannel
 from protocol.errors import ArnodeError
 from protocol.framing import Message
 from protocol.records import Record
@@ -116,7 +117,7 @@ class Core:
     """A member with a store, in a thread of its own, at one end of a channel."""
 
     member: Member
-    channel: Channel[Message]
+    channel: ProcessChannel[Message]
     loop: asyncio.AbstractEventLoop
     ended: str = ""  # why, once it has
 
@@ -137,7 +138,7 @@ def core_at(end: socket.socket, records: Sequence[Record]) -> Iterator[Core]:
         with member(Wires(), "fuzzed", Clock()) as one:
             one.take([*records, PATCH_RECORD])
             one.blobs.put_source(BASE)
-            channel = await Channel.over(end, FRAMING)
+            channel = await ProcessChannel.over(end, FRAMING)
             await channel.send(cast("Message", settings.to_value()))
             core = Core(member=one, channel=channel, loop=asyncio.get_running_loop())
             found.append(core)

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from node.home.home import Home
-from node.journal.journal import Journal
 from node.line.bank import BankStep
 from node.line.baseline import BaselineStep
 from node.line.branch import BranchStep
@@ -30,6 +29,7 @@ from node.line.experiment import ExperimentStep
 from node.line.job_kinds import KINDS
 from node.store.blobs import Blobs
 from node.store.jobs import Job, LineKey, PlannedRun
+from node.store.journal import Journal
 from node.store.store import Store
 from node.upkeep.fsck import examine
 from protocol.errors import ArnodeError

@@ -17,8 +17,8 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Any, Final
 
+from node.network.dht_lookup import MOST_QUESTIONS
 from node.peering.book import DHT_DIALS
-from node.rendezvous.lookup import MOST_QUESTIONS
 from tests.integration.namespaces import Machine, on_one_wire, why_not
 from tests.interop.javascript import FOLDER, node_program, packages
 from tests.peering.places import Place, place

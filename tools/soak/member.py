@@ -23,16 +23,16 @@ from pathlib import Path
 from typing import Final
 
 from node.home.clock import clock_ms
+from node.home.config import Config
 from node.home.home import Home
+from node.home.identity import identity_of
+from node.home.invites import read_invite
 from node.home.keyfile import load_keys
-from node.line.identity import identity_of
+from node.home.network_definition import Network
 from node.line.open_task import Subject
 from node.line.publication import Publication
-from node.networks.invites import read_invite
 from node.peering.membership import Membership, taking_part
 from node.peering.record_reader import Read
-from node.settings.config import Config
-from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.intake import IntakeReport
 from node.store.store import Store

@@ -18,7 +18,7 @@ from node.home.home import Home
 from node.line.attestation import AttestationStep
 from node.loop.session_plan import Goal
 from node.running.node import Node
-from node.running.questions import Question
+from node.running.questions import RerunRequest
 from node.store.jobs import Job
 from node.store.store import Store
 from protocol.evidence import GAINS
@@ -137,7 +137,7 @@ async def _as_made(
         opened.append(node)
         for number, claim in enumerate(mixed):
             said = Claimant(f"{order} {number}").claim(node, claim.source, claim.gain_nano)
-            jobs[node.take(Question(claim=said.result.hex()))] = claim.patch.name
+            jobs[node.take(RerunRequest(claim=said.result.hex()))] = claim.patch.name
         await node.research.run()
     return figures
 

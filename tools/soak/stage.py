@@ -11,7 +11,9 @@ from pathlib import Path
 from unittest import mock
 
 from agent.proposal import Silent
+from node.home.config import Config
 from node.home.home import Home
+from node.home.sandboxing import require_peer_sandbox
 from node.line import open_task as session
 from node.line.open_task import Session, Subject
 from node.loop import devices
@@ -20,8 +22,6 @@ from node.proposing.opening import Proposers
 from node.running import books
 from node.running.books import Books
 from node.running.node import Node, open_node
-from node.settings.config import Config
-from node.settings.sandboxing import require_peer_sandbox
 from node.terminal.progress import Progress, silent
 from protocol.keys import SigningKey
 from protocol.record_kinds import Body

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from node.home.addresses import Address, parse_address
 from node.home.home import Home
-from node.networks.invites import write_invite
-from node.networks.known import create_network
-from node.settings.addresses import Address, parse_address
-from node.settings.network_definition import Network
+from node.home.invites import write_invite
+from node.home.network_definition import Network
+from node.home.networks import create_network
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from tests.protocol.examples import MANIFEST

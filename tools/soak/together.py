@@ -28,9 +28,9 @@ from typing import Any, Final
 from node.demo.cast import ARNODE, NETWORK, TASK, Actor, Cast, address_of, ended
 from node.home.control import call, is_running
 from node.home.home import Home
-from node.networks.invites import write_invite
-from node.networks.known import create_network
-from node.settings.network_definition import Network
+from node.home.invites import write_invite
+from node.home.network_definition import Network
+from node.home.networks import create_network
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.source import Source

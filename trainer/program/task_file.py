@@ -5,10 +5,9 @@ import re
 from typing import Final, cast
 
 from protocol.errors import ConfigurationError, Rejected
-from protocol.forbidden import check_words
 from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
 from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, ProgramSpec
-from protocol.source import Source
+from protocol.source import Source, check_words
 from protocol.units import NANO
 from trainer.host.folder_files import check_inside
 from trainer.program.data import LIMIT_S, MEMORY_BYTES, DataFolder, Means

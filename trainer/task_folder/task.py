@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from protocol.errors import ConfigurationError, Rejected, UsageError
-from protocol.forbidden import check_words
 from protocol.ideas import KnobSpec, Move
 from protocol.manifest import TaskManifest
 from protocol.program import ProgramSpec
 from protocol.regions import REGION_NAME, Region, check_regions, outside
-from protocol.source import Source
+from protocol.source import Source, check_words
 from trainer.task_folder.fields import Fields
 from trainer.task_folder.folder import OWN_TASKS, TaskFolder, find_folder, with_inherited
 from trainer.task_folder.moves import read_knobs, read_moves, sized

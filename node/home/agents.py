@@ -1,0 +1,163 @@
+"""What the setting `agent` takes, stated once for the help, the page and a wrong word's error.
+
+What each of them then does is in `node.proposing.choice`. Settings that give a model a role take a
+model as it does.
+"""
+
+import difflib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from node.home.plugins import PROPOSERS, plugins
+from node.home.setting import ValueKind
+from node.home.values import NEAR, Given, WrongWordError, words
+from node.home.values import text as any_text
+from protocol.codecs import WORD_PATTERN
+
+_MODEL: Final = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")
+_OLLAMA: Final = ("ollama:", "ollama/", "ollama_chat/")
+_MARK: Final = "#"  # in no model's name
+_TEXT: Final = re.compile(r"[a-z0-9-]{1,48}")
+_ALONE: Final = ("auto", "none")
+_READS_NONE: Final = ("knobs", *_ALONE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentForm:
+    """Words that the setting takes and what they mean; what is in capitals stands for a name."""
+
+    words: tuple[str, ...]
+    meaning: str
+
+
+FORMS: Final = (
+    AgentForm(words=("knobs",), meaning="the task's moves and constants, without a language model"),
+    AgentForm(
+        words=("auto",), meaning="a model or a coding agent if one is found here, else knobs"
+    ),
+    AgentForm(words=("claude", "codex", "aider"), meaning="that coding agent, if it is installed"),
+    AgentForm(words=("ollama:NAME",), meaning="a model that Ollama has"),
+    AgentForm(
+        words=("MODEL",),
+        meaning="a language model by its name, like anthropic/claude-sonnet-4-5, hosted or of the"
+        " server `llm_url`",
+    ),
+    AgentForm(words=("PLUGIN",), meaning="a proposer that a plugin brings, by its name"),
+    AgentForm(words=("command",), meaning="your own coding agent, which `agent_command` starts"),
+    AgentForm(
+        words=("none",), meaning="nobody: only what others claim and what is handed in is tried"
+    ),
+)
+_ALL: Final = tuple(chain.from_iterable(form.words for form in FORMS))
+AGENTS: Final = tuple(word for word in _ALL if word.islower())
+"""The words that mean themselves; every other is a model's name."""
+
+METAVAR: Final = "|".join(_ALL)
+_TOLD: Final = "; ".join(f"{', '.join(form.words)} ({form.meaning})" for form in FORMS)
+HELP: Final = (
+    f"Who proposes, more than once for several: {_TOLD}. WORD#TEXT: told the text TEXT of yours."
+    " Default: knobs."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedAgent:
+    """One who proposes, as the setting names them: a word, and the owner's text that they are told.
+
+    `text` is the name of a text among the home's programs, "" for the task's own.
+    """
+
+    word: str
+    text: str = ""
+
+
+def named_agent(entry: str) -> NamedAgent:
+    """Return what one entry of the setting names."""
+    word, _, text = entry.partition(_MARK)
+    return NamedAgent(word=word, text=text)
+
+
+def entry_of(word: str, text: str) -> str:
+    """Return the entry that names a word and a text."""
+    return f"{word}{_MARK}{text}" if text else word
+
+
+def model_at_ollama(name: str) -> str | None:
+    """Return the name that Ollama has for a model that is to be asked there, else None."""
+    for prefix in _OLLAMA:
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return None
+
+
+def _is_agent(name: str) -> bool:
+    # One of ours misspelled, rather than a model: their names have a digit or a provider.
+    is_near = name.isalpha() and difflib.get_close_matches(name.lower(), AGENTS, 1, NEAR)
+    is_model = not is_near and name not in _ALL and _MODEL.fullmatch(name)
+    return name in AGENTS or is_plugin(name) or bool(is_model and model_at_ollama(name) != "")
+
+
+def is_plugin(name: str) -> bool:
+    """Say whether a plugin that proposes is called so."""
+    is_word = name not in AGENTS and re.fullmatch(WORD_PATTERN, name)
+    return bool(is_word) and name in plugins(PROPOSERS)
+
+
+def _agents(value: Given) -> tuple[str, ...]:
+    """Return who proposes, an entry each."""
+    entries = words(value)
+    if not entries:
+        raise ValueError
+    for entry in entries:
+        _check(entry)
+    alone = [entry for entry in entries if entry in _ALONE]
+    if alone and len(entries) > 1:
+        raise WrongWordError(f"{alone[0]} stands by itself: take it out, or the others")
+    count = Counter(map(_same, entries))
+    if twice := [entry for entry in entries if count[_same(entry)] > 1]:
+        raise WrongWordError(f"{twice[0]} is named twice: take one of them out")
+    return entries
+
+
+def _check(entry: str) -> None:
+    named = named_agent(entry)
+    if not _is_agent(named.word):
+        raise WrongWordError(f"{entry!r} names nobody who proposes")
+    if _MARK not in entry:
+        return
+    if named.word in _READS_NONE or is_plugin(named.word):
+        raise WrongWordError(f"{entry!r}: {named.word} reads no text; write {named.word}")
+    if not _TEXT.fullmatch(named.text):
+        raise WrongWordError(f"{entry!r}: a text's name has a-z, 0-9 and -, at most 48")
+
+
+def _same(entry: str) -> NamedAgent:
+    """Return what is the same for two ways to write one entry."""
+    named = named_agent(entry)
+    at_ollama = model_at_ollama(named.word)
+    return named if at_ollama is None else NamedAgent(word=f"ollama:{at_ollama}", text=named.text)
+
+
+AGENT: Final = ValueKind(
+    _agents,
+    f"{', '.join(_ALL[:-1])} or {_ALL[-1]}, or a list of them"
+    f' ["knobs", "claude{_MARK}bold"]; `arnode start --help` says what each is',
+)
+
+
+def _model(value: Given) -> str:
+    """Return the model that is named."""
+    name = any_text(value)
+    if name in AGENTS or is_plugin(name):
+        raise WrongWordError(f"{name} is no language model")
+    if not _is_agent(name):
+        raise WrongWordError(f"{name!r} names no language model")
+    return name
+
+
+MODEL: Final = ValueKind(
+    _model, "a language model as `agent` does: ollama:NAME, or its name, in quotes"
+)

@@ -1,0 +1,59 @@
+"""Changes single settings in the user's `config.toml` and leaves every other line as it is.
+
+The file is the user's, with comments and an order of its own. Python reads TOML and does not
+write it, so lines are replaced as text, and the outcome is read again before it counts: what a
+line-wise change would break is left to the user.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from node.home.config import load_config
+from node.home.faults import explaining_faults
+from node.home.files import write_file
+from protocol.errors import ConfigurationError
+
+
+def change_settings(path: Path, changes: Mapping[str, str | bool | None]) -> None:
+    """Give settings of the file new values; None removes one. Its folder must be there.
+
+    Raises:
+        ConfigurationError: the file has a fault already, or is not written line by line.
+    """
+    load_config(path, env={})
+    with explaining_faults(path):
+        text = path.read_bytes().decode("utf-8") if path.exists() else ""
+    before = tomllib.loads(text)
+    for name, value in changes.items():
+        text = _with_setting(text, name, value)
+    wanted = {name: value for name, value in {**before, **changes}.items() if value is not None}
+    if not _holds(text, wanted):
+        lines = ", ".join(f"`{_line(name, value)}`" for name, value in changes.items())
+        raise ConfigurationError(f"{path} is not written line by line", f"put there: {lines}")
+    with explaining_faults(path):
+        write_file(path.resolve(), text.encode())  # a link to it stays one
+
+
+def _with_setting(text: str, name: str, value: str | bool | None) -> str:
+    line = _line(name, value)
+    found = re.search(rf"^[ \t]*{name}[ \t]*=[^\n]*(\n|\Z)", text, re.MULTILINE)
+    if found is not None:
+        return text[: found.start()] + (line and f"{line}\n") + text[found.end() :]
+    if not line:
+        return text
+    return text + ("" if not text or text.endswith("\n") else "\n") + f"{line}\n"
+
+
+def _line(name: str, value: str | bool | None) -> str:
+    # JSON's words and escapes are also TOML's.
+    return "" if value is None else f"{name} = {json.dumps(value)}"
+
+
+def _holds(text: str, wanted: Mapping[str, object]) -> bool:
+    try:
+        return tomllib.loads(text) == wanted
+    except tomllib.TOMLDecodeError:
+        return False

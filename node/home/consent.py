@@ -1,0 +1,175 @@
+"""Whether this node speaks to a network at all: nothing is sent before its user agreed.
+
+Asked once, at a terminal, where there is somebody to meet; the answer is the setting `online`.
+Without a terminal only a flag or that setting opens the network. Own text never leaves the machine,
+and a program task of one's own goes into private networks alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from node.home.addresses import parse_direct
+from node.home.config import Config
+from node.home.config_file import change_settings
+from node.home.home import Home
+from node.home.in_force import remember_network
+from node.home.network_definition import NO_NETWORK, Network
+from node.home.networks import find_network
+from protocol.errors import Rejected
+from trainer.sandbox.tier import Tier
+from trainer.task_folder.task import Task
+from trainer.task_kinds import builtin_ids
+
+_KEY_DIGITS: Final = 12
+_IN_DHT = (
+    "Others are looked for in libp2p's public DHT, where a public address of this machine then "
+    "stands for a day or two (`dht = false` prevents it)."
+)
+_BY_LISTS = "Addresses of others are read at {}, where this machine's IP address is seen, too."
+_HOW = "`arnode start` in a terminal asks, `--yes` agrees"
+
+
+class TaskOf(Enum):
+    """Whose a task is: everybody's, its user's, who may show it to friends, or this machine's."""
+
+    EVERYBODY = "comes with arnode, or was announced by others"
+    ITS_USER = "a folder of the user's that holds all that others need to run it"
+    THIS_MACHINE = "data that lie here alone"
+
+    @classmethod
+    def of(cls, task: Task, *, data_dir: Path) -> "TaskOf":
+        """Return whose a task is, whatever it is called."""
+        if task.id in builtin_ids(data_dir).values() or task.program_path is None:
+            return cls.EVERYBODY
+        is_judged = task.manifest.program is not None and task.manifest.is_ranked
+        is_whole = is_judged and not task.is_private
+        return cls.ITS_USER if is_whole else cls.THIS_MACHINE
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """No network this time, and why, in a line for the log."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the command line says: `--network` (a name or "none"), `--join`, `--yes`."""
+
+    network: str | None = None
+    has_invite: bool = False
+    agrees: bool = False
+
+    @property
+    def settings(self) -> dict[str, str | None]:
+        """What of it is a setting: the network's name."""
+        return {"net": None if self.network == NO_NETWORK else self.network}
+
+
+def network_terms(author: bytes, tier: Tier, config: Config) -> list[str]:
+    """Return what a user agrees to, four lines: under which key, whose code in which sandbox, for
+    how much of the machine."""
+    key = author.hex()[:_KEY_DIGITS]
+    is_walled = tier.name == "full" or (tier.name == "container" and config.peers_in_container)
+    code = "Strangers' code does not run here; what they publish is only shown."
+    share = "No run goes to others' claims."
+    if config.peer_code != "none" and is_walled:
+        whose = "Friends'" if config.peer_code == "friends" else "Strangers'"
+        code = (
+            f"{whose} code runs here, in sandbox tier {tier.name} "
+            '(`peer_code = "none"` prevents it).'
+        )
+        share = (
+            f"At most {config.peer_share:.0%} of the runs go to others' patches and claims, "
+            "beyond catching up with the best tree (`peer_share`)."
+        )
+    return [
+        f"Results of this node are published under its key {key}…, for good.",
+        code,
+        share,
+        "Peers see this machine's IP address.",
+    ]
+
+
+def plan_network(
+    home: Home,
+    config: Config,
+    wishes: Wishes,
+    *,
+    terms: list[str],
+    task: TaskOf,
+    has_met: bool,
+    ask: Callable[[list[str], str], bool] | None,
+) -> Network | Offline:
+    """Return the network to speak to, with addresses of flags and settings, or why there is none.
+
+    `config` has `wishes.settings` and an invite's network in it already. `has_met`: peers of its
+    network are known from before. `ask` says some lines, puts a question and returns the answer;
+    None without a terminal. An answer is kept, and so is the network that the command line names:
+    the node's records carry its name, spoken to or not.
+
+    Raises:
+        UsageError: the network is not defined here.
+        ConfigurationError: its definition or the settings file has a fault.
+    """
+    if wishes.network == NO_NETWORK:
+        return Offline("the network is off: `--network none`")
+    if wishes.network is not None:
+        remember_network(home, wishes.network)
+    if task is TaskOf.THIS_MACHINE:
+        return Offline("the network is off: this task is your own and stays here")
+    is_wanted = wishes.has_invite or wishes.network is not None
+    if config.online is False and not is_wanted:
+        return Offline("the network is off: `online = false`")
+    defined = find_network(home, config.net)
+    if task is TaskOf.ITS_USER and defined.network.secret is None:
+        return Offline(
+            "the network is off: this task is your own, and goes into private networks only "
+            "(`arnode network init NAME --private`)"
+        )
+    network = with_settings(defined.network, config)
+    if config.online or wishes.agrees:
+        return network
+    # Of one's own network or one that was named, the user may be whom the others meet.
+    has_anybody = bool(network.bootstrap or network.dht or network.lists or has_met)
+    if not (is_wanted or defined.is_own or has_anybody):
+        return Offline(
+            f"the network is off: nobody to meet in {network.name} is known. `arnode join LINE` "
+            f"joins one by an invite, `arnode start --network {network.name}` opens this one"
+        )
+    if ask is None:
+        return network if wishes.has_invite else Offline(f"the network is off: {_HOW}")
+    if network.dht:
+        terms = [*terms, _IN_DHT]
+    if network.lists:
+        terms = [*terms, _BY_LISTS.format(" and ".join(network.lists))]
+    is_agreed = ask(terms, f"Join the network `{config.net}`?")
+    home.prepare()
+    changes: dict[str, str | bool] = {"online": is_agreed}
+    if is_agreed:  # to this network: who agreed to a friend's has not agreed to the public one
+        changes["net"] = config.net
+    change_settings(home.config, changes)
+    return network if is_agreed else Offline("the network is off, as answered")
+
+
+def ask_at_terminal(lines: list[str], question: str) -> bool:
+    """Say the lines on stderr and ask there; no answer is a no."""
+    import click
+
+    for line in lines:
+        click.echo(line, err=True)
+    return click.confirm(question, default=False, err=True)
+
+
+def with_settings(network: Network, config: Config) -> Network:
+    """Return a network as settings have it: with their addresses before its own, and the DHT if
+    that is wanted."""
+    parsed = (parse_direct(text) for text in config.bootstrap)
+    told = [address for address in parsed if not isinstance(address, Rejected)]
+    if not config.dht:
+        network = replace(network, dht=())
+    return replace(network, bootstrap=tuple(dict.fromkeys((*told, *network.bootstrap))))

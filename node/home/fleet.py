@@ -1,0 +1,121 @@
+"""The nodes of one owner: the list of their keys, which the owner's key signs.
+
+The machines of a fleet see each other only over the internet, and stay nodes with records of their
+own. `friends = "fleet:KEY"` names the owner, `arnode friends sign` in the home of that key writes
+the list, `arnode friends take` brings a newer one to a node. A key that was removed from the list
+is untrusted again.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from node.home.faults import explaining_faults
+from node.home.files import write_file
+from node.home.home import Home
+from node.home.network_definition import AUTHOR_BYTES, key_of
+from node.home.people import People, read_people
+from node.home.signed_list import ListKind, SignedList, read_signed, signed, told_time
+from protocol.errors import ConfigurationError, Rejected, UsageError
+from protocol.keys import SigningKey
+
+MAX_MEMBERS: Final = 256
+FLEET: Final = "fleet:"  # before the owner's key in a setting
+
+_KIND: Final = ListKind(
+    header="arnode-fleet 1", context=b"arnode/fleet-list/1\0", items="keys", most=MAX_MEMBERS
+)
+
+
+def people_of(home: Home, friends: str) -> People:
+    """Return the people of the home's file, and the fleet if the setting `friends` names one.
+
+    The fleet is the keys on its list and its owner's, without those that are blocked.
+
+    Raises:
+        ConfigurationError: a file is not what it should be.
+    """
+    people, owner = read_people(home.people), owner_of(friends)
+    if owner is None:
+        return people
+    listed = kept_list(home, owner)
+    members = members_of(listed) if listed else frozenset[bytes]()
+    return replace(people, fleet=(members | {owner}) - people.blocked)
+
+
+def kept_list(home: Home, owner: bytes) -> SignedList | None:
+    """Return the list of an owner's nodes that this home has; None if there is none yet.
+
+    Raises:
+        ConfigurationError: it is not a list, or another owner's.
+    """
+    with explaining_faults(home.fleet_list):
+        try:
+            data = home.fleet_list.read_bytes()
+        except FileNotFoundError:
+            return None
+    read = read_fleet(data, owner=owner, now_s=time.time())
+    if isinstance(read, Rejected):
+        raise ConfigurationError(
+            f"{home.fleet_list}: {read.reason}",
+            "move it away and bring the list anew: `arnode friends take FILE`",
+        )
+    return read
+
+
+def take_list(home: Home, owner: bytes, data: bytes) -> SignedList:
+    """Keep a list of an owner's nodes, and return it.
+
+    Raises:
+        UsageError: it is none, or older than the one that is here.
+    """
+    read = read_fleet(data, owner=owner, now_s=time.time())
+    if isinstance(read, Rejected):
+        raise UsageError(
+            f"that is no list of this fleet: {read.reason}",
+            "`arnode friends sign KEY…` in the owner's home prints one",
+        )
+    kept = kept_list(home, owner)
+    if kept is not None and kept.written_s > read.written_s:
+        then, now = told_time(read.written_s), told_time(kept.written_s)
+        raise UsageError(
+            f"it is of {then}, older than the one that is here, of {now}",
+            "bring the newest: a key that is off the list must not come back by an old one",
+        )
+    home.prepare()
+    write_file(home.fleet_list, read.text())
+    return read
+
+
+def owner_of(friends: str) -> bytes | None:
+    """Return the key that a setting `fleet:KEY` names; None for another text."""
+    if not friends.startswith(FLEET):
+        return None
+    return key_of(friends.removeprefix(FLEET), AUTHOR_BYTES)
+
+
+def sign_fleet(members: Iterable[bytes], *, key: SigningKey, written_s: int) -> SignedList:
+    """Return the list of 1 to 256 nodes, by their author keys, signed by their owner."""
+    keys = (member.hex() for member in members)
+    return signed(_KIND, _of(key.public), keys, key=key, written_s=written_s)
+
+
+def read_fleet(data: bytes, *, owner: bytes, now_s: float) -> SignedList | Rejected:
+    """Return the list that an owner signed, or the first thing that is wrong with it."""
+    whose = "the owner that `friends` names"
+    read = read_signed(_KIND, data, of=_of(owner), key=owner, whose=whose, now_s=now_s)
+    if isinstance(read, SignedList):
+        for number, digits in enumerate(read.items, 1):
+            if key_of(digits, AUTHOR_BYTES) is None or digits != digits.lower():
+                return Rejected(f"its key {number} is no 64 hex digits")
+    return read
+
+
+def members_of(listed: SignedList) -> frozenset[bytes]:
+    """Return the author keys on a list."""
+    return frozenset(map(bytes.fromhex, listed.items))
+
+
+def _of(owner: bytes) -> str:
+    return f"owner {owner.hex()}"

@@ -1,0 +1,266 @@
+"""A network's definition as text: read with one error for each fault, and written.
+
+    name = "lab"                   as the file is called
+    bootstrap = ["/ip4/…"]         where to meet the others
+    dht = ["/dnsaddr/…"]         servers of a libp2p DHT, where to look for others
+    lists = ["https://…"]          where signed lists of addresses are published
+    lists_key = "…"                who signs them: the key of an author, in hex
+    tasks = ["tiny"]               names or ids, left out for all
+    secret = "…"                   32 bytes in hex, of a private swarm
+    authors = ["…"]                whose records count here, left out for everybody's
+
+It knows no files: `node.home.networks` has them.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from node.home.addresses import (
+    EXAMPLE,
+    LIMIT_CHARACTERS,
+    SERVER_EXAMPLE,
+    Address,
+    host_fault,
+    parse_direct,
+    parse_server,
+    port_fault,
+)
+from protocol.codecs import NAME_PATTERN
+from protocol.errors import ConfigurationError, Rejected
+from protocol.keys import is_key
+
+T = TypeVar("T")
+
+NO_NETWORK: Final = "none"  # what the flag takes for none, so that no network is called so
+TASK_PATTERN: Final = rf"[0-9a-f]{{64}}|{NAME_PATTERN}"
+SECRET_BYTES: Final = 32
+AUTHOR_BYTES: Final = 32
+TASK_BYTES: Final = 32
+MAX_BOOTSTRAP: Final = 64
+MAX_LISTS: Final = 8
+MAX_AUTHORS: Final = 1_000
+MAX_TASKS: Final = 64
+MAX_FILE_BYTES: Final = 1 << 18
+DNSADDR: Final = "/dnsaddr/"  # before the name of a list in the DNS
+
+_KEYS: Final = ("name", "bootstrap", "dht", "lists", "lists_key", "tasks", "secret", "authors")
+_HTTPS: Final = "https://"
+_OF_URL: Final = r"[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*"  # RFC 3986
+_WANTED: Final = {
+    "dht": f"a server is like {SERVER_EXAMPLE} or {EXAMPLE}",
+    "bootstrap": f"an address is like {EXAMPLE}",
+    "lists": f"a list is at a place like https://example.org/peers.txt or {DNSADDR}example.org",
+    "tasks": "a task is named by its name or the 64 hex digits of its id (`arnode task show`)",
+    "authors": "a key is 64 hex digits: `arnode key show` prints one's own",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network's definition.
+
+    `dht`: servers of a DHT where its nodes look for each other, none for not at all. `lists`:
+    where addresses are published (`https://…`, `/dnsaddr/NAME`), signed by `lists_key`, which is
+    there if they are. `tasks`: names or ids in hex, none for all. `secret`: 32 bytes that all of
+    a private swarm share. `authors`: whose records count here, none for everybody's.
+    """
+
+    name: str
+    bootstrap: tuple[Address, ...] = ()
+    dht: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+    lists_key: bytes | None = None
+    tasks: tuple[str, ...] = ()
+    secret: bytes | None = field(default=None, repr=False)
+    authors: frozenset[bytes] = frozenset()
+
+
+def read_definition(data: bytes, *, place: str, name: str) -> Network:
+    """Return the network that a file defines; `name` is what the file is called.
+
+    Raises:
+        ConfigurationError: the first thing that is wrong, with `place`, its key and the mend.
+    """
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigurationError(
+            f"{place} has {len(data)} bytes, more than {MAX_FILE_BYTES}", "make it shorter"
+        )
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as fault:
+        raise ConfigurationError(f"{place} is not UTF-8 text", "save it as UTF-8") from fault
+    except tomllib.TOMLDecodeError as fault:
+        raise ConfigurationError(
+            f"{place}: {fault}", 'mend that line; values need quotes: name = "lab"'
+        ) from fault
+    for key in table:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, 1, 0.0)[0]
+            raise ConfigurationError(
+                f"{place}: unknown key `{key}`",
+                f"did you mean `{near}`? Known keys: {', '.join(_KEYS)}",
+            )
+    if table.get("name") != name:
+        raise ConfigurationError(
+            f"{place}: `name` is {table.get('name')!r}",
+            f'write name = "{name}", as the file is called, or rename the file',
+        )
+    if "secret" in table and "dht" in table:
+        raise ConfigurationError(
+            f"{place}: a network with a `secret` and `dht`, where everybody sees who is in it",
+            "leave out one of them: members of a private network meet at `bootstrap` or by invite",
+        )
+    lists = tuple(_list(table, "lists", place, _published, MAX_LISTS))
+    return Network(
+        name=name,
+        bootstrap=tuple(_list(table, "bootstrap", place, parse_direct, MAX_BOOTSTRAP)),
+        dht=tuple(_list(table, "dht", place, parse_server, MAX_BOOTSTRAP)),
+        lists=lists,
+        lists_key=_lists_key(table, place, lists),
+        tasks=tuple(_list(table, "tasks", place, _task, MAX_TASKS)),
+        secret=_secret(table, place),
+        authors=frozenset(_list(table, "authors", place, _author, MAX_AUTHORS)),
+    )
+
+
+def _list(
+    table: dict[str, object],
+    key: str,
+    place: str,
+    read: Callable[[str], T | Rejected],
+    most: int,
+) -> list[T]:
+    values = table.get(key, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ConfigurationError(
+            f"{place}: `{key}` is no list of texts", f'write {key} = ["…"], or leave it out'
+        )
+    if len(values) > most:
+        raise ConfigurationError(
+            f"{place}: `{key}` has {len(values)} entries, more than {most}", "name fewer"
+        )
+    if key == "authors" and key in table and not values:
+        raise ConfigurationError(
+            f"{place}: `authors` names nobody",
+            "name an author's key, or leave it out for everybody",
+        )
+    found: list[T] = []
+    for number, value in enumerate(values, 1):
+        item = read(value)
+        if isinstance(item, Rejected):
+            raise ConfigurationError(
+                f"{place}: `{key}`, entry {number}: {item.reason}", _WANTED[key]
+            )
+        if item not in found:
+            found.append(item)
+    return found
+
+
+def _published(text: str) -> str | Rejected:
+    """Return the text if a list of addresses can be published there. No fault repeats it: it may
+    hold a password."""
+    if len(text) > LIMIT_CHARACTERS:
+        return Rejected(f"it has {len(text)} characters, more than {LIMIT_CHARACTERS}")
+    if text.startswith(DNSADDR):
+        fault = host_fault("dns", text.removeprefix(DNSADDR))
+        return text if fault is None else Rejected(fault)
+    if not text.startswith(_HTTPS):
+        return Rejected(f"it begins neither with {_HTTPS} nor with {DNSADDR}")
+    rest = text.removeprefix(_HTTPS)
+    machine = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in machine:
+        return Rejected("it names a user (`…@`), and such a list is for everybody")
+    if "#" in rest:
+        return Rejected("it has a fragment (`#…`), which no server is told")
+    if re.fullmatch(_OF_URL, rest) is None:
+        return Rejected("it has a character that no URL has")
+    host, colon, port = machine.partition(":")
+    fault = host_fault("ip4" if host.rpartition(".")[2].isdigit() else "dns", host)
+    if fault is None and colon:
+        fault = port_fault(port)
+    return text if fault is None else Rejected(fault)
+
+
+def _lists_key(table: dict[str, object], place: str, lists: tuple[str, ...]) -> bytes | None:
+    if "lists_key" not in table:
+        if lists:
+            raise ConfigurationError(
+                f"{place}: `lists` without `lists_key`, so that anybody could write them",
+                'write lists_key = "…": `arnode key show` prints the key of who signs them',
+            )
+        return None
+    text = table["lists_key"]
+    key = key_of(text, AUTHOR_BYTES) if isinstance(text, str) else None
+    if key is None or not is_key(key):
+        raise ConfigurationError(
+            f"{place}: `lists_key` is no author's key, {2 * AUTHOR_BYTES} hex digits",
+            "`arnode key show` prints the key of who signs the lists",
+        )
+    if not lists:
+        raise ConfigurationError(
+            f"{place}: `lists_key` without `lists`, which it is for",
+            'write lists = ["https://…"], or leave out both',
+        )
+    return key
+
+
+def _task(text: str) -> str | Rejected:
+    return (
+        text
+        if re.fullmatch(TASK_PATTERN, text)
+        else Rejected(f"{text[:80]!r} is no task's name or id")
+    )
+
+
+def _author(text: str) -> bytes | Rejected:
+    key = key_of(text, AUTHOR_BYTES)
+    return Rejected(f"{text[:80]!r} is no author's key") if key is None else key
+
+
+def _secret(table: dict[str, object], place: str) -> bytes | None:
+    if "secret" not in table:
+        return None
+    text = table["secret"]
+    secret = key_of(text, SECRET_BYTES) if isinstance(text, str) else None
+    if secret is None:  # and never say what it is
+        raise ConfigurationError(
+            f"{place}: `secret` is not {2 * SECRET_BYTES} hex digits",
+            "copy it from another member's file, or join by a line of `arnode invite`",
+        )
+    return secret
+
+
+def key_of(text: str, size_bytes: int) -> bytes | None:
+    """Return the bytes that hex digits say, or None if they are not exactly so many."""
+    if re.fullmatch(rf"[0-9a-fA-F]{{{2 * size_bytes}}}", text) is None:
+        return None
+    return bytes.fromhex(text)
+
+
+def write_definition(network: Network) -> bytes:
+    """Return the file's content."""
+    lines = [f'name = "{network.name}"', *_written_list("bootstrap", map(str, network.bootstrap))]
+    if network.dht:
+        lines += _written_list("dht", network.dht)
+    if network.lists_key is not None:
+        lines += _written_list("lists", network.lists)
+        lines.append(f'lists_key = "{network.lists_key.hex()}"')
+    if network.tasks:
+        lines += _written_list("tasks", network.tasks)
+    if network.authors:
+        lines += _written_list("authors", sorted(key.hex() for key in network.authors))
+    if network.secret is not None:
+        lines += [
+            "# Whoever knows this can join: it belongs to the members only.",
+            f'secret = "{network.secret.hex()}"',
+        ]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _written_list(key: str, values: Iterable[str]) -> list[str]:
+    # None of these texts holds a quote or a backslash.
+    return [f"{key} = [", *(f'    "{value}",' for value in values), "]"]

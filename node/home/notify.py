@@ -1,0 +1,90 @@
+"""What the setting `notify` takes: where a node's alerts go. `node.running.alerts` sends them."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from node.home.setting import ValueKind
+from node.home.values import Given, WrongWordError, text
+
+Way: TypeAlias = Literal["ntfy", "webhook", "command"]
+
+_WANTED: Final = (
+    'a list of "ntfy:https://HOST/TOPIC", "webhook:https://HOST/PATH" and "command:PROGRAM ARG",'
+    " in a variable as JSON"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlet:
+    """One place that alerts go to: `words` are its URL alone, or a program and its arguments."""
+
+    way: Way
+    words: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        """What a log may hold: whoever knows a whole URL could write there, or read."""
+        if self.way == "command":
+            return f"command:{self.words[0]}"
+        parts = urlsplit(self.words[0])
+        return f"{self.way}:{parts.scheme}://{parts.netloc}"
+
+
+def outlet(word: str) -> Outlet:
+    """Return the outlet that a word of the setting names. Raises WrongWordError."""
+    way, _, rest = word.partition(":")
+    match way:
+        case "ntfy":
+            topic = _checked_url(word, rest).path.strip("/")
+            if not topic or "/" in topic:
+                raise WrongWordError(f"`{word}` names no topic: ntfy:https://HOST/TOPIC")
+            return Outlet(way="ntfy", words=(rest,))
+        case "webhook":
+            _checked_url(word, rest)
+            return Outlet(way="webhook", words=(rest,))
+        case "command":
+            return Outlet(way="command", words=_argv(word, rest))
+    raise WrongWordError(f"`{word}` begins with none of `ntfy:`, `webhook:` and `command:`")
+
+
+def outlets(value: Given) -> tuple[str, ...]:
+    """A list of outlets; as one text it is one of them, or a list in JSON."""
+    if isinstance(value, str):
+        value = json.loads(value) if value.startswith("[") else [value] if value else []
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    words = tuple(text(word) for word in value)
+    for word in words:
+        outlet(word)
+    return words
+
+
+def _checked_url(word: str, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        port = parts.port  # to read it is to check it
+    except ValueError as fault:
+        raise WrongWordError(f"`{word}` holds no URL: {str(fault).lower()}") from fault
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise WrongWordError(f"`{word}` holds no URL of http or https")
+    if parts.username or parts.password:
+        raise WrongWordError(f"`{word}` has a user or a password in its URL")
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise WrongWordError(f"`{word}` has a character in its URL that none has")
+    return parts
+
+
+def _argv(word: str, command: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as fault:
+        raise WrongWordError(f"`{word}` is no command: {str(fault).lower()}") from fault
+    if not words or not words[0] or "\0" in command:
+        raise WrongWordError(f"`{word}` names no program: command:PROGRAM ARG")
+    return words
+
+
+NOTIFY: Final = ValueKind(outlets, _WANTED)

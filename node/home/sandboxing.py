@@ -1,0 +1,36 @@
+"""Whose code may run in which sandbox: no sandbox, no run."""
+
+import sys
+
+from node.home.config import Config
+from protocol.codecs import plain
+from protocol.errors import SafetyError
+from trainer.sandbox.tier import probe_tier
+
+
+def require_sandbox(config: Config) -> None:
+    """Raise SafetyError unless candidates can be run safely here; say it if less safely."""
+    tier = probe_tier()
+    if tier.name == "none":
+        raise SafetyError(f"no sandbox, no run: {tier.detail}", tier.mend)
+    if tier.name == "partial" and not config.allow_partial_sandbox:
+        raise SafetyError(
+            f"only a partial sandbox can be had here: {tier.detail}",
+            f"{tier.mend}; or take it for your own experiments: `--allow-partial-sandbox`, "
+            "`allow_partial_sandbox = true` in config.toml",
+        )
+    if tier.name != "full":
+        print(f"WEAKER SANDBOX (tier {tier.name}): {plain(tier.detail)}", file=sys.stderr)
+        print(f"  mend: {plain(tier.mend)}", file=sys.stderr)
+
+
+def require_peer_sandbox(config: Config) -> None:
+    """Raise SafetyError unless a stranger's code can be run safely here."""
+    tier = probe_tier()
+    if tier.name == "container" and not config.peers_in_container:
+        raise SafetyError(
+            f"others' code runs in tier container only if you say so: {tier.detail}",
+            f"{tier.mend}; or set `peers_in_container = true` in config.toml",
+        )
+    if tier.name in ("partial", "none"):
+        raise SafetyError(f"others' code does not run here: {tier.detail}", tier.mend)

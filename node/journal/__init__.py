@@ -1,1 +1,0 @@
-"""The journal: a git repository per task and hardware class, derived from the store."""

@@ -1,0 +1,160 @@
+"""Speaks with servers of the DHT: one question on a stream, over connections of a host that
+listens nowhere.
+
+It serves nothing but what libp2p's hosts always do, and is bounded like the host of the network
+process (`node.network.connections`). A server that does not answer in time is cut off.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.utils.varint import encode_varint_prefixed, read_varint_prefixed_bytes_limited
+from multiaddr import Multiaddr
+
+from node.home.addresses import PeerId
+from node.network.building import HostSettings, build_host
+from node.network.connections import Connections
+from node.network.errors import NetworkError, explaining
+from node.network.guards import guarded_service, reset_quietly
+from node.network.incidents import Incidents, quieten_libp2p
+from node.network.kademlia import (
+    MESSAGE_BYTES,
+    PROTOCOL,
+    Answer,
+    DhtPeer,
+    provision_of,
+    question_of,
+    read_answer,
+)
+from node.network.patches import say_reached_at
+from node.network.peer_budgets import PeerLimits
+from protocol.errors import Rejected
+
+QUESTION_S: Final = 6.0  # with a connection to be made
+_READ_S: Final = 1.0  # for what has no answer to be read
+
+
+class Client:
+    """Asks servers, each over one connection, which stays until `part`."""
+
+    def __init__(
+        self,
+        host: BasicHost,
+        connections: Connections,
+        nursery: trio.Nursery,
+        addresses: Sequence[Multiaddr],
+    ) -> None:
+        self._host = host
+        self._addresses = addresses
+        self._connections = connections
+        self._nursery = nursery
+
+    @property
+    def peer(self) -> bytes:
+        """The id by which servers know this node."""
+        return self._host.get_id().to_bytes()
+
+    async def ask(self, key: bytes, server: DhtPeer) -> Answer:
+        """Ask who provides a key, and who is closer to it.
+
+        Raises:
+            NetworkError: nobody answers there, or not with what it should.
+        """
+        async with self._stream(server) as stream:
+            await stream.write(encode_varint_prefixed(question_of(key)))
+            data = await read_varint_prefixed_bytes_limited(stream, MESSAGE_BYTES)
+        answer = read_answer(data, teller=server.reach)
+        if isinstance(answer, Rejected):
+            raise NetworkError(f"{server} said {answer.reason}")
+        return answer
+
+    async def provide(self, key: bytes, server: DhtPeer) -> None:
+        """Say that this node provides a key. There is no answer: to know, `ask`.
+
+        Raises:
+            NetworkError: nobody takes it there.
+        """
+        async with self._stream(server) as stream:
+            await stream.write(
+                encode_varint_prefixed(provision_of(key, self.peer, self._addresses))
+            )
+            await stream.close()
+            await trio.sleep(_READ_S)
+
+    async def part(self) -> None:
+        """End all connections."""
+        for peer in self._host.get_connected_peers():
+            await self._connections.sever(PeerId(str(peer)))
+
+    @asynccontextmanager
+    async def _stream(self, server: DhtPeer) -> AsyncIterator[INetStream]:
+        peer = PeerId(str(ID(server.peer)))
+        with (
+            self._connections.severing(peer, QUESTION_S, self._nursery),
+            explaining(f"{server} did not answer"),
+            trio.fail_after(QUESTION_S),
+        ):
+            stream = await self._opened(server)
+            try:
+                yield stream
+            finally:
+                await reset_quietly(stream)
+
+    async def _opened(self, server: DhtPeer) -> INetStream:
+        peer = ID(server.peer)
+        swarm = cast("Swarm", self._host.get_network())
+        if peer not in self._host.get_connected_peers():
+            await swarm.dial_addr(server.address, peer)
+        return await self._host.new_stream(peer, [TProtocol(PROTOCOL)])
+
+
+@asynccontextmanager
+async def running_client(
+    transport_seed: bytes, addresses: Sequence[Multiaddr]
+) -> AsyncIterator[Client]:
+    """Yield a client under the id of this seed; afterwards everything it had open is closed.
+
+    `addresses`: where its node is reached, as it tells servers.
+    """
+    quieten_libp2p()
+    settings = HostSettings(transport_seed=transport_seed, listen=(), topics=())
+    host = build_host(settings)
+    say_reached_at(host, addresses)  # servers forget what a provider does not say of itself
+    swarm = cast("Swarm", host.get_network())
+    incidents = Incidents(_ignore, trio.current_time)
+
+    async def drop(peer: PeerId) -> None:
+        await connections.sever(peer)
+
+    connections = Connections(
+        swarm,
+        incidents,
+        secret=None,
+        is_banned=lambda _: False,
+        spend=PeerLimits(trio.current_time).spend,
+        drop=drop,
+        partial=_nothing,
+    )
+    async with guarded_service(swarm, incidents), trio.open_nursery() as nursery:
+        client = Client(host, connections, nursery, addresses)
+        try:
+            yield client
+        finally:
+            with trio.CancelScope(shield=True):
+                await client.part()
+            nursery.cancel_scope.cancel()
+
+
+def _ignore(peer: PeerId) -> None:
+    """Hold no fault against a server: the process ends soon, and asks elsewhere next time."""
+
+
+def _nothing() -> Iterator[tuple[PeerId, int]]:
+    yield from ()

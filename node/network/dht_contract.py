@@ -1,0 +1,56 @@
+"""The messages between the core and the process that asks the DHT.
+
+core → here   a `RendezvousRequest`
+here → core   ["found", `RendezvousResult`] or ["down", message, hint]     then it ends
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Annotated, Final
+
+from protocol.codecs import binary, line
+from protocol.fields import Items, Mapped, Natural
+
+MOST_FOUND: Final = 32  # addresses
+MOST_TOLD: Final = 64  # entries, and addresses of this node
+KEYS: Final = 2  # of today and of yesterday
+RENDEZVOUS_S: Final = 150.0  # two lookups, an announcement and its check
+KEY_BYTES: Final = 34
+_CONTEXT: Final = b"arnode/rendezvous/1\0"
+_SHA256: Final = bytes([0x12, 0x20])  # servers drop a hash that does not say which one it is
+
+_Texts = Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_TOLD)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RendezvousRequest(Mapped):
+    """A request to find the nodes under the keys, and to announce this one under the first.
+
+    `transport_seed`: 32 secret bytes, the node's name on the network, as servers believe a provider
+    of itself alone. `entries`: servers to begin with. `keys`: multihashes; the first is where this
+    node is announced at `addresses`, if there are any.
+    """
+
+    transport_seed: Annotated[bytes, binary(32, 32)] = field(repr=False)
+    entries: _Texts
+    keys: Annotated[tuple[Annotated[bytes, binary(KEY_BYTES, KEY_BYTES)], ...], Items(1, KEYS)]
+    addresses: _Texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RendezvousResult(Mapped):
+    """The nodes that servers name, and how many servers answered.
+
+    `found`: addresses with ids, those named by most servers first. `asked`: questions sent.
+    `answered`: servers that did. `announced`: servers that name this node when asked again.
+    """
+
+    found: Annotated[tuple[Annotated[str, line(1, 400)], ...], Items(0, MOST_FOUND)]
+    asked: Natural
+    answered: Natural
+    announced: Natural
+
+
+def key_of(network: str, day: str) -> bytes:
+    """Return the multihash under which nodes of a network meet on a day (`2026-03-01`, UTC)."""
+    return _SHA256 + hashlib.sha256(_CONTEXT + f"{network}\0{day}".encode()).digest()

@@ -1,0 +1,117 @@
+"""What a client of libp2p's Kademlia DHT says, and what it believes of the answers.
+
+https://github.com/libp2p/specs/blob/master/kad-dht/README.md. Whoever answers is a stranger: of an
+answer at most 20 peers with 8 addresses each are read, only those of the form that is dialled
+here, and such that lead into a network only from somebody who is inside it too. Pure.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from libp2p.kad_dht.pb.kademlia_pb2 import Message
+from libp2p.peer.id import ID
+from multiaddr import Multiaddr
+
+from node.home.addresses import Reach, host_fault, may_tell, reach_of
+from node.network.patches import parse_address
+from protocol.errors import Rejected
+
+PROTOCOL: Final = "/ipfs/kad/1.0.0"
+MESSAGE_BYTES: Final = 64 << 10
+BUCKET: Final = 20  # servers that hold a key, and peers that an answer names
+ADDRESSES: Final = 8  # of one peer
+_ID_BYTES: Final = 64  # that of the longest is 38
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DhtPeer:
+    """Where a peer may listen. `peer` is its id in bytes, of any kind of key."""
+
+    peer: bytes
+    host: str
+    port: int
+
+    @property
+    def kind(self) -> str:
+        """The protocol of the host's address."""
+        return "ip6" if ":" in self.host else "ip4"
+
+    @property
+    def reach(self) -> Reach:
+        """From where the host can be reached."""
+        return reach_of(self.host)
+
+    @property
+    def address(self) -> Multiaddr:
+        """Where to dial, without the id."""
+        return Multiaddr(f"/{self.kind}/{self.host}/tcp/{self.port}")
+
+    def __str__(self) -> str:
+        return f"{self.address}/p2p/{ID(self.peer)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a server says of a key: who provides it, and which servers are closer to it."""
+
+    providers: tuple[DhtPeer, ...]
+    closer: tuple[DhtPeer, ...]
+
+
+def distance(key: bytes, peer: bytes) -> int:
+    """Return how far a peer is from a key, as all of the DHT counts it."""
+    at, of = (hashlib.sha256(one).digest() for one in (key, peer))
+    return int.from_bytes(at, "big") ^ int.from_bytes(of, "big")
+
+
+def question_of(key: bytes) -> bytes:
+    """Return the question who provides a key."""
+    return Message(type=Message.GET_PROVIDERS, key=key).SerializeToString()
+
+
+def provision_of(key: bytes, peer: bytes, addresses: Sequence[Multiaddr]) -> bytes:
+    """Return the message that a peer provides a key; it must be the sender. Nobody answers it."""
+    told = Message.Peer(id=peer, addrs=[address.to_bytes() for address in addresses[:ADDRESSES]])
+    return Message(type=Message.ADD_PROVIDER, key=key, providerPeers=[told]).SerializeToString()
+
+
+def read_answer(data: bytes, *, teller: Reach) -> Answer | Rejected:
+    """Return what an answer says that is to be believed of a server with this reach."""
+    message = Message()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as fault:
+        return Rejected(f"no message of the DHT: {fault}")
+    return Answer(
+        providers=tuple(_places(message.providerPeers, teller)),
+        closer=tuple(_places(message.closerPeers, teller)),
+    )
+
+
+def place_of(address: Multiaddr, peer: bytes) -> DhtPeer | None:
+    """Return the place that an address is, None if it is not of the form that is dialled here."""
+    match str(address).split("/"):
+        case ["", "ip4" | "ip6" as kind, host, "tcp", port] | [
+            "",
+            "ip4" | "ip6" as kind,
+            host,
+            "tcp",
+            port,
+            "p2p",
+            _,
+        ] if host_fault(kind, host) is None and port != "0":
+            return DhtPeer(peer=peer, host=host, port=int(port))
+    return None
+
+
+def _places(peers: Iterable[Message.Peer], teller: Reach) -> Iterator[DhtPeer]:
+    """Yield where peers may listen; what is no use is left out before the rest is counted."""
+    for peer in islice((one for one in peers if 0 < len(one.id) <= _ID_BYTES), BUCKET):
+        read = (parse_address(raw) for raw in peer.addrs)
+        found = (place_of(one, peer.id) for one in read if one is not None)
+        usable = (one for one in found if one is not None and may_tell(one.reach, teller))
+        yield from islice(usable, ADDRESSES)

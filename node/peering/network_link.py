@@ -1,0 +1,259 @@
+"""One life of a network process as the core sees it: calls, events, peers' questions.
+
+Frames are those of `node.network.contract`; one that is none of them ends the life. When it ends,
+every open call fails, and nobody is connected any more.
+
+What happened waits in an inbox, for one reader each that may be slow: who came and went, told as a
+difference (`node.network.presence`), and what was said. Of gossip only so much waits, and what
+finds the queue full is lost, counted, and left to reconciliation.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Final, NoReturn
+
+from node.home.addresses import PeerId
+from node.network.contract import ANSWER_S
+from node.network.errors import NetworkError
+from node.network.messages import FRAME_LIMIT_BYTES, encode_message
+from node.network.presence import Connected, Presence
+from node.peering.carrier import Answer, Event, Heard
+from node.processes.channel import Calls, ProcessChannel
+from protocol.errors import ArnodeError
+from protocol.framing import ChannelError, Message
+
+HEARD_QUEUE: Final = 1024  # of 16 KiB each at most
+PING_EVERY_S: Final = 20.0
+PONG_S: Final = 60.0
+# Many times what any node is set to: a process that names more is not itself.
+PEERS_LIMIT: Final = 4096
+_log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Keeps events until they are read."""
+
+    def __init__(self) -> None:
+        self._presence = Presence()
+        self._heard: deque[Heard] = deque()
+        self._has_news, self._has_heard = asyncio.Event(), asyncio.Event()
+        self.lost_messages = 0
+
+    @property
+    def peers(self) -> tuple[PeerId, ...]:
+        """Who is connected."""
+        return self._presence.peers
+
+    def arrive(self, coming: Connected) -> None:
+        """A peer is there."""
+        self._presence.arrive(coming)
+        self._has_news.set()
+
+    def leave(self, peer: PeerId) -> None:
+        """A peer has gone."""
+        self._presence.leave(peer)
+        self._has_news.set()
+
+    def leave_all(self) -> None:
+        """Everybody has gone."""
+        self._presence.clear()
+        self._has_news.set()
+
+    def hear(self, message: Heard) -> None:
+        """Keep a message, if there is room."""
+        if len(self._heard) >= HEARD_QUEUE:
+            self.lost_messages += 1
+            return
+        self._heard.append(message)
+        self._has_heard.set()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield everybody who is here, then what happens, without end. For one reader."""
+        self._presence.forget_told()
+        while True:
+            for change in self._presence.changes():
+                yield change
+            self._has_news.clear()
+            await self._has_news.wait()
+
+    async def heard(self, most: int) -> list[Heard]:
+        """Return the messages that wait, `most` at most, once there is one. For one reader."""
+        while not self._heard:
+            self._has_heard.clear()
+            await self._has_heard.wait()
+        return [self._heard.popleft() for _ in range(min(most, len(self._heard)))]
+
+
+class NetworkLink:
+    """Speaks over one channel, from its first frame to its end."""
+
+    def __init__(
+        self,
+        channel: ProcessChannel[Message],
+        inbox: Inbox,
+        answers: Mapping[str, Answer],
+        *,
+        max_questions: int,
+    ) -> None:
+        self._channel = channel
+        self._inbox = inbox
+        self._answers = answers
+        self._max_questions = max_questions
+        self._calls: Calls[Message] = Calls()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open_questions = 0
+        self._lost_there = 0
+        self.peer_id: PeerId | None = None
+        self.addresses: tuple[str, ...] = ()
+        self.open_streams = 0  # at the last ping
+        self.ignored: dict[str, int] = {}  # messages so far, by why; likewise
+
+    async def run(self, *, on_up: Callable[[], None], on_down: Callable[[], None]) -> NoReturn:
+        """Take in frames until the channel ends.
+
+        Raises:
+            ChannelError: it has ended.
+            NetworkError: the process says that it ends, or what no process of ours would.
+        """
+        self.start(self._watch())
+        try:
+            while True:
+                self._take(await self._channel.receive(), on_up)
+        finally:
+            self.peer_id, self.addresses = None, ()
+            on_down()  # at once: to finish takes a while
+            await self._finish()
+
+    async def call(self, name: str, *arguments: Message) -> Message:
+        """Have the process do something, and return what comes of it.
+
+        Raises:
+            NetworkError: it did not work, or the process has ended.
+        """
+        with self._calls.open() as (number, result):
+            try:
+                await self._channel.send([name, number, *arguments])
+            except ChannelError as fault:
+                raise _is_down() from fault
+            return await result
+
+    def start(self, work: Coroutine[object, object, object]) -> None:
+        """Do something beside, until this life ends; what it raises is logged."""
+        task = asyncio.create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, work: Coroutine[object, object, object]) -> None:
+        try:
+            await work
+        except (NetworkError, ChannelError) as fault:
+            _log.debug("%s", fault.message)
+        except Exception:  # noqa: BLE001 (a supervisor: one task ends no other)
+            _log.exception("the core's side of the network failed")
+
+    async def _finish(self) -> None:
+        self._calls.fail_all(_is_down())
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._inbox.leave_all()
+
+    async def _watch(self) -> None:
+        """End a process that runs and does nothing."""
+        while True:
+            await asyncio.sleep(PING_EVERY_S)
+            try:
+                async with asyncio.timeout(PONG_S):
+                    self._look(await self.call("ping"))
+            except TimeoutError:
+                _log.warning("the network process has not answered for %g s", PONG_S)
+                self._channel.close()
+                return
+
+    def _look(self, seen: Message) -> None:
+        match seen:
+            case [int(streams), dict(ignored)]:
+                self.open_streams = streams
+                self.ignored = {
+                    why: number for why, number in ignored.items() if isinstance(number, int)
+                }
+            case _:
+                _log.warning("the network process answered a ping with something else")
+                self._channel.close()
+
+    def _take(self, frame: Message, on_up: Callable[[], None]) -> None:
+        match frame:
+            case ["heard", str(topic), str(peer), bytes(data)]:
+                self._inbox.hear(Heard(topic=topic, forwarder=PeerId(peer), data=data))
+            case ["done", int(number), value]:
+                self._calls.answer(number, value)
+            case ["failed", int(number), str(message), str(hint)]:
+                self._calls.fail(number, NetworkError(message, hint))
+            case ["question", int(number), str(peer), str(protocol), question]:
+                self._take_question(number, PeerId(peer), protocol, question)
+            case [
+                "connected",
+                str(peer),
+                (str() | None) as address,
+                bool(is_relayed),
+                (str() | None) as host,
+            ]:
+                if len(self._inbox.peers) >= PEERS_LIMIT:
+                    raise NetworkError("the network process has more peers than there can be")
+                self._inbox.arrive(
+                    Connected(peer=PeerId(peer), address=address, is_relayed=is_relayed, host=host)
+                )
+            case ["disconnected", str(peer)]:
+                self._inbox.leave(PeerId(peer))
+            case ["lost", int(messages)]:
+                self._inbox.lost_messages += max(0, messages - self._lost_there)
+                self._lost_there = messages
+            case ["up", str(peer), list(addresses)]:
+                self.peer_id, self.addresses = PeerId(peer), tuple(map(str, addresses))
+                on_up()
+            case ["down", str(message), str(hint)]:
+                raise NetworkError(message, hint)
+            case _:
+                raise NetworkError("the network process sent a frame that is none")
+
+    def _take_question(self, number: int, peer: PeerId, protocol: str, question: Message) -> None:
+        if self._open_questions >= self._max_questions:
+            raise NetworkError("the network process passed on too many questions")
+        self._open_questions += 1
+        self.start(self._answer(number, peer, protocol, question))
+
+    async def _answer(self, number: int, peer: PeerId, protocol: str, question: Message) -> None:
+        try:
+            reply: list[Message] = ["refuse", number]
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    answer = await self._answers[protocol](peer, question)
+                check_size(answer, FRAME_LIMIT_BYTES)
+                reply = ["answer", number, answer]
+            except (ArnodeError, TimeoutError) as fault:
+                _log.debug("a question of %s was not answered: %s", protocol, fault)
+            except Exception:  # noqa: BLE001 (a supervisor: it ends this question only)
+                _log.exception("answering %s failed", protocol)
+            await self._channel.send(reply)
+        finally:
+            self._open_questions -= 1
+
+
+def check_size(message: Message, limit_bytes: int) -> None:
+    """Refuse a message that no peer would read.
+
+    Raises:
+        NetworkError: it is over the limit.
+    """
+    size = len(encode_message(message))
+    if size > limit_bytes:
+        raise NetworkError(
+            f"a message of {size} bytes, more than {limit_bytes}", "send less at once"
+        )
+
+
+def _is_down() -> NetworkError:
+    return NetworkError("the network is down", "it is started again by itself")

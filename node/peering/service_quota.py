@@ -1,0 +1,188 @@
+"""What peers may take of the core: budgets, faults that are counted, and turns for questions.
+
+A question of a hundred bytes takes a millisecond or ten to answer, one of a hundred kilobytes
+forty. The event loop that runs the research answers them one after the other, and they get no more
+than a share of its time. The time that a peer's answers took is its debt, and a debt of the address
+it comes from; both wear off. Small questions of peers with little debt come first, and a part of
+the share is kept for them; the others come in the order of their debts. So a peer that asks for
+much waits for those that ask for little, however many names it has, and one that goes on is
+refused. The clock is in seconds.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from node.home.addresses import PeerId
+from node.network.messages import encode_message
+from node.network.peer_budgets import (
+    PEERS_TRACKED,
+    Allowance,
+    Bucket,
+    BudgetVerdict,
+    CostKind,
+    PeerLimits,
+    Recent,
+)
+from node.peering.carrier import Answer, Carrier
+from node.peering.messages import M, RefusedError
+from protocol.errors import Rejected
+from protocol.framing import Message
+
+SHARE: Final = 0.25
+# What may be taken at once after a quiet time: a newcomer's pages come without waiting.
+BURST_S: Final = 5.0
+# Of it, what only small questions of peers with little debt may take.
+KEPT_S: Final = 2.0
+SMALL_BYTES: Final = 4_096  # a hundred ids; a question for a page or for a part of a blob
+LITTLE_DEBT_S: Final = 0.5
+FORGIVEN: Final = 0.05  # seconds of debt in each second
+# Whoever comes over IPv6 or through a relay: of neither is the address known.
+_ELSEWHERE: Final = "elsewhere"
+_LOOPBACK: Final = "127."
+
+HostOf = Callable[[PeerId], str | None]
+_log = logging.getLogger("node.peering")
+
+
+class Misbehaviour:
+    """The faults and the excess of each peer. They outlive its connections.
+
+    A few faults are forgiven, one a minute (`peer_budgets.ALLOWANCES`): versions differ. Beyond
+    `PEERS_TRACKED` peers those unseen for longest are forgotten. `clock` is in seconds.
+    """
+
+    def __init__(self, carrier: Carrier, clock: Callable[[], float]) -> None:
+        self._carrier = carrier
+        # Of what peers ask and answer, which only this process reads; the network process has
+        # limits of its own for what they send, which ends there (`NetworkHost._sent_limits`).
+        self._asked_limits = PeerLimits(clock)
+
+    async def blame(self, peer: PeerId, why: str, *, times: int = 1) -> None:
+        """Count so many faults against a peer; drop it if that is too many."""
+        _log.info("peer %s: %s", peer, why)
+        if self._asked_limits.spend(peer, CostKind.FAULTS, times) is BudgetVerdict.DROP:
+            await self._carrier.drop(peer, why)
+
+    async def checked(self, peer: PeerId, what: str, question: M | Rejected) -> M:
+        """Return a peer's question if it reads; else blame the peer, and raise RefusedError."""
+        if isinstance(question, Rejected):
+            await self.blame(peer, f"{what} that is none: {question.reason}")
+            raise RefusedError(f"{what} that is none: {question.reason}")
+        return question
+
+    async def allows(self, peer: PeerId, kind: CostKind, amount: float) -> bool:
+        """Take `amount` from a peer's budget of a kind; tell whether it may have more.
+
+        A peer far beyond its budget is dropped.
+        """
+        verdict = self._asked_limits.spend(peer, kind, amount)
+        if verdict is BudgetVerdict.DROP:
+            await self._carrier.drop(peer, f"it takes too much: {kind.name.lower()}")
+        return verdict is BudgetVerdict.ALLOWED
+
+
+@dataclass(eq=False, kw_only=True)
+class _Asked:
+    """A question that waits for its turn, then has it until it ends."""
+
+    peer: PeerId
+    size_bytes: int
+    turn: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ServiceQuota:
+    """Answers questions in turn. `host_of` returns the IPv4 address that a peer comes from."""
+
+    def __init__(
+        self,
+        misbehaviour: Misbehaviour,
+        clock: Callable[[], float],
+        *,
+        host_of: HostOf = lambda _peer: None,
+    ) -> None:
+        self._misbehaviour = misbehaviour
+        self._clock = clock
+        self._host_of = host_of
+        self._debts: Recent[str, tuple[float, float]] = Recent(2 * PEERS_TRACKED)
+        self._for_all = Bucket(clock, Allowance(per_s=SHARE, burst=BURST_S))
+        self._for_others = Bucket(clock, Allowance(per_s=SHARE, burst=BURST_S - KEPT_S))
+        self._waiting: list[_Asked] = []
+        self._has_come = asyncio.Event()
+        self._taking_turns: asyncio.Task[None] | None = None
+
+    def limiting(self, answer: Answer) -> Answer:
+        """Return an answer that waits for its turn."""
+        return partial(self._answer_in_turn, answer)
+
+    async def _answer_in_turn(self, answer: Answer, peer: PeerId, question: Message) -> Message:
+        if not await self._misbehaviour.allows(peer, CostKind.EFFORT, 0.0):
+            raise RefusedError("its questions have taken enough time")
+        asked = _Asked(peer=peer, size_bytes=len(encode_message(question)))
+        self._waiting.append(asked)
+        self._has_come.set()
+        if self._taking_turns is None or self._taking_turns.done():
+            self._taking_turns = asyncio.create_task(self._take_turns())
+        try:
+            await asked.turn.wait()
+            started_s = self._clock()
+            try:
+                return await answer(peer, question)
+            finally:
+                await self._note(peer, self._clock() - started_s)
+        finally:  # also if whoever asked has gone, or waited for too long
+            asked.ended.set()
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(asked)
+
+    async def _take_turns(self) -> None:
+        while self._waiting:
+            self._has_come.clear()
+            asked = min(self._waiting, key=self._rank)
+            pacer = self._for_all if self._is_light(asked) else self._for_others
+            wait_s = pacer.wait_s(0.0)
+            if wait_s > 0:
+                await wait_for(self._has_come, wait_s)  # a smaller one may come meanwhile
+                continue
+            self._waiting.remove(asked)
+            asked.turn.set()
+            await asked.ended.wait()
+            await asyncio.sleep(0)  # whatever else waits has its turn
+
+    async def _note(self, peer: PeerId, took_s: float) -> None:
+        for pacer in (self._for_all, self._for_others):
+            pacer.wait_s(took_s)  # is for the next to wait
+        for debtor in {str(peer), self._host(peer)}:
+            self._debts[debtor] = (self._debt_s(debtor) + took_s, self._clock())
+        await self._misbehaviour.allows(peer, CostKind.EFFORT, took_s)
+
+    def _rank(self, asked: _Asked) -> tuple[bool, float, float]:
+        """Return what sorts questions as they are answered; of equal ones the first comes first."""
+        debts_s = (self._debt_s(self._host(asked.peer)), self._debt_s(asked.peer))
+        return (not self._is_light(asked), *debts_s)
+
+    def _is_light(self, asked: _Asked) -> bool:
+        return asked.size_bytes <= SMALL_BYTES and self._debt_s(asked.peer) < LITTLE_DEBT_S
+
+    def _debt_s(self, debtor: str) -> float:
+        debt_s, at_s = self._debts.get(debtor, (0.0, 0.0))
+        return max(0.0, debt_s - (self._clock() - at_s) * FORGIVEN)
+
+    def _host(self, peer: PeerId) -> str:
+        """Return by what name an address has its debt: this machine's own are not one debtor."""
+        host = self._host_of(peer)
+        if host is None:
+            return _ELSEWHERE
+        return peer if host.startswith(_LOOPBACK) else host
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, and no longer than that."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

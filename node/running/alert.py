@@ -1,0 +1,96 @@
+"""What an alert says: one line in our own words, and figures for programs.
+
+Titles can be a peer's. In a message they are data for services that turn text into links, mentions
+and markup; so they stand in quotes, and nothing is left of them but words and figures.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from node.terminal.vocabulary import many
+from protocol.codecs import fit_line, plain
+from protocol.errors import ArnodeError
+
+AlertKind: TypeAlias = Literal["head", "refuted", "ended", "disk"]
+Figures: TypeAlias = Mapping[str, str | float | None]
+
+KINDS: Final[Mapping[AlertKind, tuple[str, str]]] = {
+    "head": ("move of a head", "moves of a head"),
+    "refuted": ("refuted claim", "refuted claims"),
+    "ended": ("end of the node", "ends of the node"),
+    "disk": ("word on the disk", "words on the disk"),
+}
+"""Each kind of alert, as one and as several are counted."""
+
+TITLE_CHARACTERS: Final = 80
+_FAULT_CHARACTERS: Final = 300
+_REPLACEMENT: Final = "·"
+# A dot before a letter makes names of hosts, underscores around a word make it italic.
+_MARKUP: Final = re.compile(r"[^\w ,;:=()+%→−.-]|:(?! )|\.(?=[^\W\d])|(?<![^\W_])_|_(?![^\W_])")
+_LINKS: Final = re.compile(r"[<>@&`*\[\]|~#]|://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One thing that happened: its line for people, and what programs are told beside it."""
+
+    kind: AlertKind
+    text: str
+    figures: Figures = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertMessage:
+    """An alert as it is sent: by which node, when, and how many were held back before it."""
+
+    alert: Alert
+    node: str
+    ts_ms: int
+    held_back: Mapping[AlertKind, int]
+
+    @property
+    def text(self) -> str:
+        """Return what people read."""
+        counts = [many(count, *KINDS[kind]) for kind, count in self.held_back.items()]
+        more = f" (not told before: {', '.join(counts)})" if counts else ""
+        return f"{self.node}: {self.alert.text}{more}"
+
+    def document(self) -> dict[str, object]:
+        """Return what programs read.
+
+        `text` is where Slack, Mattermost and Rocket.Chat look for the message, `content` where
+        Discord does.
+        """
+        return {
+            "v": 1,
+            "kind": self.alert.kind,
+            "node": self.node,
+            "ts": self.ts_ms,
+            "text": self.text,
+            "content": self.text,
+            "held_back": dict(self.held_back),
+            **self.alert.figures,
+        }
+
+
+def cleaned(text: str) -> str:
+    """Return somebody's words with nothing in them that any service would obey."""
+    return _MARKUP.sub(_REPLACEMENT, fit_line(text, TITLE_CHARACTERS))
+
+
+def quoted(title: str) -> str:
+    """Return somebody's title, cleaned and in quotes."""
+    return f'"{cleaned(title)}"'
+
+
+def end_of(fault: Exception) -> Alert:
+    """Return what is told of an error that ends the node."""
+    if isinstance(fault, ArnodeError):
+        told = f"{fault.message} (mend: {fault.hint})" if fault.hint else fault.message
+    else:
+        told = f"a fault of its own, {type(fault).__name__}: see `arnode logs`"
+    fitting = fit_line(told.replace("`", "'"), _FAULT_CHARACTERS)  # what we quote stays quoted
+    shown = _LINKS.sub(_REPLACEMENT, plain(fitting))
+    return Alert(kind="ended", text=f"the node ended by itself: {shown}")

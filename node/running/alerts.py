@@ -1,0 +1,83 @@
+"""The alerts of a node that runs: opened by its settings, told of what happens."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from node.home.clock import clock_ms
+from node.home.config import Config
+from node.home.home import Home
+from node.home.identity import identity_of
+from node.home.keyfile import load_keys
+from node.home.notify import Outlet, outlet
+from node.running.alert import Alert, AlertMessage, end_of
+from node.running.alert_outlets import LIMIT_S, Outlets
+from node.running.alert_quota import AlertQuota
+from protocol.errors import ConfigurationError, UsageError
+
+
+class Alerts:
+    """Sends what is to be told, and no more of it than `AlertQuota` lets through."""
+
+    def __init__(
+        self,
+        outlets: Outlets,
+        tally: AlertQuota,
+        *,
+        node: str,
+        clock_ms: Callable[[], int] = clock_ms,
+    ) -> None:
+        self._outlets = outlets
+        self._tally = tally
+        self._node = node
+        self._clock_ms = clock_ms
+
+    async def tell(self, alert: Alert) -> None:
+        """Send an alert, or count it for the next one; no outlet's fault is raised."""
+        now_ms = self._clock_ms()
+        held_back = self._tally.admit(alert.kind, now_ms)
+        if held_back is not None:
+            await self._outlets.send(
+                AlertMessage(alert=alert, node=self._node, ts_ms=now_ms, held_back=held_back)
+            )
+
+
+@contextlib.contextmanager
+def open_alerts(home: Home, config: Config, *, limit_s: float = LIMIT_S) -> Iterator[Alerts | None]:
+    """Yield what tells the user of this node, None where `notify` names nobody.
+
+    An error that ends the block is told, too; of a command that cannot be meant the terminal is
+    told alone. The caller holds the home's lock. Raises ConfigurationError for a program that is
+    not there.
+    """
+    if not config.notify:
+        yield None
+        return
+    alerts = Alerts(
+        Outlets([_found(outlet(word)) for word in config.notify], limit_s=limit_s),
+        AlertQuota(home.alerts),
+        node=identity_of(load_keys(home), config).name,
+    )
+    try:
+        yield alerts
+    except UsageError:
+        raise
+    except Exception as fault:
+        asyncio.run(alerts.tell(end_of(fault)))
+        raise
+
+
+def _found(named: Outlet) -> Outlet:
+    """Return an outlet whose program is named by its path."""
+    if named.way != "command":
+        return named
+    wanted, *arguments = named.words
+    program = shutil.which(str(Path(wanted).expanduser()))
+    if program is None:
+        raise ConfigurationError(
+            f"`notify` names the program {wanted}, which is not there or not to be run",
+            "give its path, or take it out of `notify`",
+        )
+    return Outlet(way=named.way, words=(program, *arguments))

@@ -1,1 +1,0 @@
-"""What a user can set: settings, their values, addresses, definitions of networks."""

@@ -1,0 +1,150 @@
+"""The one place that touches git: a repository whose behaviour depends on its own files only.
+
+No global or system configuration, no hooks, no variables of the caller (`GIT_DIR` of a hook that
+runs us) reach it. Objects are written in this process; one `git update-ref` moves the refs.
+"""
+
+import secrets
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from git.cmd import Git
+from git.exc import GitCommandError, GitCommandNotFound
+
+from node.store.git_objects import GitObject
+from protocol.errors import ArnodeError, ConfigurationError
+
+_SETTINGS = {
+    "safe.directory": "*",
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.autocrlf": "false",
+    "gc.autoDetach": "false",
+}
+
+
+class Repository:
+    """A repository with a checked-out `main`."""
+
+    def __init__(self, path: Path) -> None:
+        # Not `git.Repo`: it looks at the caller's GIT_* variables before it can be told not to.
+        self._git = Git(path)
+        self._git.update_environment(**_environment(path))
+        self._path = path
+        self._objects = path / ".git" / "objects"
+
+    @classmethod
+    def create(cls, path: Path, *, ignored: Iterable[str]) -> "Repository":
+        """Make an empty repository that does not see the `ignored` names beside its files."""
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        git = Git(path)
+        git.update_environment(**_environment(path))
+        with _explaining_git(path):
+            git.init("--quiet", "--template=", "--initial-branch=main")
+        folder = path / ".git" / "info"
+        folder.mkdir(exist_ok=True)
+        (folder / "exclude").write_text("".join(f"{name}\n" for name in ignored))
+        return cls(path)
+
+    def refs(self) -> dict[str, str]:
+        """Return every ref and the commit that it points to."""
+        with _explaining_git(self._path):
+            lines = self._git.for_each_ref("--format=%(refname) %(objectname)").splitlines()
+        return dict(line.split(" ") for line in lines)
+
+    def write(self, objects: Iterable[GitObject]) -> None:
+        """Write the objects that are not there yet."""
+        for item in objects:
+            path = self._objects / item.name[:2] / item.name[2:]
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                # Renamed into place, so whole after a kill; a power cut can lose it, and then
+                # it is written again from the store.
+                temporary = path.with_name(f"tmp_obj_{secrets.token_hex(8)}")
+                temporary.write_bytes(zlib.compress(item.framed, 1))
+                temporary.replace(path)
+
+    def move(self, *steps: Mapping[str, str]) -> None:
+        """Point refs at commits; each step is complete before the next begins."""
+        lines: list[str] = []
+        for step in steps:
+            if step:
+                updates = (f"update {ref} {commit}" for ref, commit in step.items())
+                lines += ["start", *updates, "commit"]
+        if lines:
+            with tempfile.TemporaryFile() as stream:
+                stream.write("".join(f"{line}\n" for line in lines).encode())
+                stream.seek(0)
+                with _explaining_git(self._path):
+                    self._git.update_ref("--stdin", istream=stream)
+
+    def take_index_from(self, ref: str) -> None:
+        """Make the index that of `ref`, so that `git status` compares with it."""
+        with _explaining_git(self._path):
+            self._git.read_tree(ref)
+            self._git.update_index("-q", "--refresh", with_exceptions=False)
+
+    def pack(self) -> None:
+        """Keep a long history fast: refs in one file, objects too once they are many."""
+        with _explaining_git(self._path):
+            self._git.pack_refs("--all")
+            self._git.gc("--auto", "--quiet")
+
+    def write_bundle(self, path: Path, ref: str) -> None:
+        """Write a ref and its whole history into one file, which git can fetch from."""
+        with _explaining_git(self._path):
+            self._git.bundle("create", "--quiet", str(path), ref)
+
+    def faults(self) -> list[str]:
+        """Return what git finds broken in it."""
+        try:
+            found = self._git.fsck("--no-dangling", "--no-progress")
+        except GitCommandError as fault:
+            return [line.strip() for line in str(fault.stderr).splitlines() if line.strip()]
+        return [line for line in str(found).splitlines() if line]
+
+
+def remove_stale_locks(path: Path) -> None:
+    """Delete what a killed git left behind; only for the holder of the home."""
+    folder = path / ".git"
+    for lock in [*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")]:
+        lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explaining_git(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except GitCommandNotFound as fault:
+        raise ConfigurationError("git is not installed", "install it; `arnode doctor`") from fault
+    except GitCommandError as fault:
+        said = str(fault.stderr).strip().splitlines()
+        raise ArnodeError(
+            f"git failed in the journal {path}: {said[-1].strip() if said else fault.status}",
+            "run `arnode fsck`, then `arnode fsck --rebuild`; records are not touched",
+        ) from fault
+
+
+def _environment(path: Path) -> dict[str, str]:
+    folder = path / ".git"
+    variables = {
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_DIR": str(folder),
+        "GIT_WORK_TREE": str(path),
+        "GIT_INDEX_FILE": str(folder / "index"),
+        "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
+        "GIT_COMMITTER_NAME": "arnode",
+        "GIT_COMMITTER_EMAIL": "arnode@arnode.invalid",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_COUNT": str(len(_SETTINGS)),
+        "LC_ALL": "C",
+    }
+    for number, (name, value) in enumerate(_SETTINGS.items()):
+        variables[f"GIT_CONFIG_KEY_{number}"] = name
+        variables[f"GIT_CONFIG_VALUE_{number}"] = value
+    return variables

@@ -1,1 +1,0 @@
-"""Tests of meeting others by libp2p's DHT."""
