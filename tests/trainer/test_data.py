@@ -14,9 +14,9 @@ from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from tests.trainer.runners import prepare_all
 from trainer.language_model.data import TaskData
-from trainer.language_model.text.arrays import Tokens
 from trainer.language_model.text.splits import MIN_TEXT_BYTES, read_splits
 from trainer.language_model.text.token_cache import cached_tokens
+from trainer.language_model.text.vocabulary import Tokens
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task, text_task
 from trainer.tasks.tiny import world

@@ -16,12 +16,11 @@ import numpy as np
 
 from protocol.errors import ConfigurationError
 from trainer.language_model.manifest import recipe_of
-from trainer.language_model.text.arrays import ByteCounts, TokenRows, Tokens
 from trainer.language_model.text.pin import SPLITS, Shard, Split
 from trainer.language_model.text.shards import shard_tokens, tokens_path
 from trainer.language_model.text.splits import read_splits
 from trainer.language_model.text.token_cache import cached_tokens, tokens_digest
-from trainer.language_model.text.vocabulary import Vocabulary
+from trainer.language_model.text.vocabulary import ByteCounts, TokenRows, Tokens, Vocabulary
 from trainer.language_model.text.windows import MAX_SEEN_SHARE, without_seen
 from trainer.measuring.kind import Progress
 from trainer.task_folder.task import Task

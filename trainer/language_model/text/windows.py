@@ -25,9 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import SafetyError
-from trainer.language_model.text.arrays import RowMarks, TokenRows
 from trainer.language_model.text.token_cache import cached_tokens
-from trainer.language_model.text.vocabulary import Vocabulary
+from trainer.language_model.text.vocabulary import RowMarks, TokenRows, Vocabulary
 from trainer.measuring.kind import Progress
 from trainer.sandbox.visible import visible_tree
 
