@@ -111,6 +111,12 @@ def test_the_floor_is_the_generators_entropy(data: TaskData) -> None:
     assert 420_000_000 < data.floor_nano < 440_000_000
 
 
+def test_a_metric_in_another_unit_has_no_floor_that_is_known(tiny: Task, own_dir: Path) -> None:
+    share = replace(tiny.manifest.metric, name="train_s", unit="of the baseline")
+    timed = replace(tiny, manifest=replace(tiny.manifest, metric=share))
+    assert prepare_all(timed, data_dir=own_dir, progress=silent).floor_nano is None
+
+
 def test_every_key_draws_text_that_no_other_key_draws(data: TaskData) -> None:
     one, other = data.secret_rows(b"a"), data.secret_rows(b"b")
     assert (one == data.secret_rows(b"a")).all()
