@@ -29,7 +29,6 @@ from protocol.runs import MAX_RUNS, Role, Run
 
 MILLION: Final = 10**6
 MIN_ANCHOR_PAIRS: Final = 4
-_LANGUAGE_MODELS: Final = "lm-bpb/"
 
 Pair: TypeAlias = tuple[int, int]  # the other role's figure and the candidate's, of one seed
 
@@ -111,8 +110,8 @@ def _held(nano: int) -> int:
 class FigureScale:
     """How a task's figures are read. Failure is a status, never a number, but for `zero_fails`.
 
-    Scripts of language models wrote crashes down as 0, which no text has as its bits per byte. Of
-    a program 0 is a figure like any other.
+    Scripts of language models wrote crashes down as 0. Where lower is better that would be the best
+    figure there is, and no model comes to it. Of a program 0 is a figure like any other.
     """
 
     maximised: bool
@@ -121,10 +120,9 @@ class FigureScale:
     @classmethod
     def of(cls, manifest: TaskManifest) -> "FigureScale":
         """Return that of a task."""
-        return cls(
-            maximised=manifest.metric.direction == "max",
-            zero_fails=manifest.evaluator.startswith(_LANGUAGE_MODELS),
-        )
+        maximised = manifest.metric.direction == "max"
+        zero_fails = manifest.kind == "language-model" and not maximised
+        return cls(maximised=maximised, zero_fails=zero_fails)
 
 
 def figures_of(

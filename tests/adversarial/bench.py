@@ -16,8 +16,9 @@ from tests.trainer.runners import SPLIT
 from trainer.host.processes import uids_in_use
 from trainer.language_model import stages
 from trainer.language_model.data import TaskData
+from trainer.language_model.evaluator import Claims, Question
 from trainer.language_model.scoring import ScoredRows, ask_claims
-from trainer.language_model.text.arrays import LogProbs, TokenRows
+from trainer.language_model.text.vocabulary import TokenRows
 from trainer.measuring import outcome as outcome_module
 from trainer.measuring.outcome import RunOutcome
 from trainer.runner import Runner
@@ -49,9 +50,7 @@ class Watch:
         self.left_behind: list[str] = []
         self._namespaces: dict[int, int] = {}
         self._uids: dict[int, int] = {}
-        self.claims: LogProbs | None = (
-            None  # of the last run, of all rows: no runner gives these out
-        )
+        self.claims: Claims | None = None  # of the last run, of all rows: no runner gives these out
 
     def note_start(self, sandbox: Sandbox) -> None:
         """Remember a sandbox's pid namespace or uid."""
@@ -94,9 +93,9 @@ def watched_sandboxes() -> Iterator[Watch]:
         return sandbox
 
     async def watched_claims(
-        sandbox: Sandbox, rows: TokenRows, *, on_first: Callable[[], None]
-    ) -> LogProbs:
-        claims = await ask_claims(sandbox, rows, on_first=on_first)
+        sandbox: Sandbox, question: Question, rows: TokenRows, *, on_first: Callable[[], None]
+    ) -> Claims:
+        claims = await ask_claims(sandbox, question, rows, on_first=on_first)
         if watch.claims is None or len(claims) >= len(watch.claims):  # else of secret rows alone
             watch.claims = claims
         return claims
@@ -127,7 +126,7 @@ class Bench:
     runner: Runner
     watch: Watch
     honest: RunOutcome
-    honest_claims: LogProbs  # of all rows, in the order in which they are scored
+    honest_claims: Claims  # of all rows, in the order in which they are scored
     honest_runs: dict[tuple[int, bytes], RunOutcome] = field(default_factory=dict)
 
     def run(

@@ -25,7 +25,7 @@ from tests.adversarial.cheat import (
 )
 from tests.adversarial.cheats import REFUSED, leaked
 from trainer.language_model import lm_bpb_1 as evaluator
-from trainer.language_model.text.arrays import LogProbs
+from trainer.language_model.evaluator import Claims
 
 TINY_NOISE_SD = 0.0104
 NEXT_SPLIT = b"the key of the next secret split"
@@ -156,7 +156,7 @@ class Fakes:
     pass_rate: float
 
 
-def faked(bench: Bench, places: NDArray[np.bool_], claims: LogProbs, trials: int = 40) -> Fakes:
+def faked(bench: Bench, places: NDArray[np.bool_], claims: Claims, trials: int = 40) -> Fakes:
     scored, honest = bench.scored(), bench.honest_claims
     lies = np.where(places, claims, honest).astype(np.float32)
     gain = float((lies - honest).sum()) / math.log(2)

@@ -20,17 +20,19 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from protocol.source import Source
+from trainer.language_model import lm_bpb_1
 from trainer.language_model.data import TaskData
 from trainer.measuring import host_load, metering
 from trainer.measuring.host_load import HostLoad
 from trainer.runner import Runner
-from trainer.sandbox.inside.channel import ANSWER, CLAIM, JOB, LOGITS, NEED_DATA, SERVING, WEIGHTS
+from trainer.sandbox.inside.channel import ANSWER, JOB, NEED_DATA, SERVING, WEIGHTS
 from trainer.sandbox.profile import Profile, Role, Start
 from trainer.sandbox.sandbox import Sandbox
 from trainer.task_folder.task import Task
 
 Place = Literal["training", "start", "first answer", "claim", "audit's first answer", "audit"]
 
+CLAIM, AUDIT = lm_bpb_1.asked(1, 1)  # the tags alone
 ROWS = 64  # of each split, in batches of 32
 _BATCHES = 2 * ROWS // 32
 _WORTH = 0.01  # of the model's scale, for one standard deviation of luck
@@ -142,7 +144,7 @@ class ScriptedSandbox:
         elif tag == WEIGHTS:
             assert descriptor is not None
             self._luck = float(load(os.pread(descriptor, 1 << 20, 0))["luck"][0])
-        elif tag in (CLAIM, LOGITS):
+        elif tag in (CLAIM.tag, AUDIT.tag):
             self._asked.append((tag, payload))
 
     async def receive(self, tag: bytes, size: int = 0) -> bytes:
@@ -156,7 +158,7 @@ class ScriptedSandbox:
             return b""
         asked, payload = self._asked.pop()
         self._answers += 1
-        if asked == LOGITS:
+        if asked == AUDIT.tag:
             self._machine.audits.append(payload)
             await self._burn("audit's first answer")
             self._spend(self._script.audit_s / _BATCHES)

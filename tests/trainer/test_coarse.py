@@ -15,14 +15,14 @@ TAU_NANO = 100_000
 
 @given(st.integers(-(10**9), 10**10), st.sampled_from([0, 3, 2_000_000, FLOOR_NANO]))
 def test_a_metric_is_the_nearest_multiple_of_an_eighth_of_the_noise(nano: int, floor: int) -> None:
-    told = coarse_metric(nano, noise_floor_nano=floor, worst_nano=10**10)
+    told = coarse_metric(nano, noise_floor_nano=floor, most_nano=10**10)
     assert told % grain_nano(floor) == 0
     assert 2 * abs(told - nano) <= grain_nano(floor)
 
 
 @given(st.integers(0, 10**300))
 def test_no_claim_makes_a_metric_that_a_record_cannot_hold(nano: int) -> None:
-    told = coarse_metric(nano, noise_floor_nano=FLOOR_NANO, worst_nano=WORST_NANO)
+    told = coarse_metric(nano, noise_floor_nano=FLOOR_NANO, most_nano=WORST_NANO)
     assert told <= WORST_NANO + FLOOR_NANO
 
 

@@ -14,9 +14,9 @@ from node.terminal.progress import silent
 from protocol.errors import ConfigurationError
 from tests.trainer.runners import prepare_all
 from trainer.language_model.data import TaskData
-from trainer.language_model.text.arrays import Tokens
 from trainer.language_model.text.splits import MIN_TEXT_BYTES, read_splits
 from trainer.language_model.text.token_cache import cached_tokens
+from trainer.language_model.text.vocabulary import Tokens
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task, text_task
 from trainer.tasks.tiny import world
@@ -109,6 +109,12 @@ def test_public_rows_are_the_public_documents_and_share_no_token(
 def test_the_floor_is_the_generators_entropy(data: TaskData) -> None:
     assert data.floor_nano is not None
     assert 420_000_000 < data.floor_nano < 440_000_000
+
+
+def test_a_metric_in_another_unit_has_no_floor_that_is_known(tiny: Task, own_dir: Path) -> None:
+    share = replace(tiny.manifest.metric, name="train_s", unit="of the baseline")
+    timed = replace(tiny, manifest=replace(tiny.manifest, metric=share))
+    assert prepare_all(timed, data_dir=own_dir, progress=silent).floor_nano is None
 
 
 def test_every_key_draws_text_that_no_other_key_draws(data: TaskData) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.language_model import lm_bpb_1 as evaluator
-from trainer.language_model.evaluator import Tolerance
+from trainer.language_model.evaluator import Evaluator, Tolerance
+from trainer.language_model.manifest import EVALUATORS
 
 VOCABULARY, ROWS, CONTEXT = 50, 40, 16
 BOS = VOCABULARY - 1
@@ -68,7 +69,7 @@ def test_golden_audit_statistics() -> None:
 def test_golden_log_softmax() -> None:
     logits = (40 * mixed(6, VOCABULARY, seed=8) - 20).astype(np.float32)
     targets = np.array([0, 7, 21, 33, 48, 49], dtype=np.uint16)
-    found = evaluator.audited_log_probabilities(logits, targets)
+    found = evaluator.audited_at(logits, targets)
     assert [round(value * 1e9) for value in found] == GOLDEN_LOG_SOFTMAX
 
 
@@ -150,7 +151,7 @@ def test_rows_are_not_changed_by_an_audit() -> None:
 
 def test_the_log_softmax_is_exact_where_float32_is_not() -> None:
     logits = np.array([[3e4, 3e4 - 30, -3e4], [1e-3, 0.0, -1e-3]], dtype=np.float32)
-    found = evaluator.audited_log_probabilities(logits, np.array([1, 2], dtype=np.uint16))
+    found = evaluator.audited_at(logits, np.array([1, 2], dtype=np.uint16))
     assert found.dtype == np.float64
     assert found[0] == pytest.approx(-30.0 - math.exp(-30), abs=1e-12)
     exact = -1e-3 - math.log(math.exp(1e-3) + 1 + math.exp(-1e-3))
@@ -161,12 +162,12 @@ def test_logits_may_be_shifted_but_probabilities_sum_to_one() -> None:
     logits = (10 * mixed(5, VOCABULARY, seed=9)).astype(np.float32)
     every = np.stack(
         [
-            evaluator.audited_log_probabilities(logits, np.full(5, token, dtype=np.uint16))
+            evaluator.audited_at(logits, np.full(5, token, dtype=np.uint16))
             for token in range(VOCABULARY)
         ]
     )
     assert np.exp(every).sum(axis=0) == pytest.approx(np.ones(5), abs=1e-12)
-    shifted = evaluator.audited_log_probabilities(logits + 64, np.zeros(5, dtype=np.uint16))
+    shifted = evaluator.audited_at(logits + 64, np.zeros(5, dtype=np.uint16))
     assert shifted == pytest.approx(every[0], abs=1e-4)
 
 
@@ -237,6 +238,35 @@ def test_a_constant_gain_is_refused_however_small_beside_tau() -> None:
 def test_a_model_that_claims_too_little_is_refused_as_another_model() -> None:
     assert fault_of(np.full(256, -5e-5)) is None  # within tau, to its own harm
     assert fault_of(np.full(256, -0.1)) is not None
+
+
+@pytest.mark.parametrize("listed", EVALUATORS.values(), ids=EVALUATORS)
+def test_the_harness_answers_what_an_evaluator_asks_and_honest_answers_agree(
+    listed: Evaluator,
+) -> None:
+    import torch
+
+    from trainer.language_model.harness.serving import ANSWERS
+
+    rows = fixed_rows()
+    logits = torch.from_numpy((8 * mixed(ROWS, CONTEXT, VOCABULARY, seed=3)).astype(np.float32))
+    asked = listed.asked(CONTEXT, VOCABULARY)
+    targets = torch.from_numpy(rows[:, 1:].astype(np.int64)).flatten()
+    claims = ANSWERS[asked.claim.tag](logits, targets).numpy().reshape(ROWS, asked.claim.width)
+    assert listed.find_claim_fault(claims) is None
+    positions = listed.draw_positions(claims, None, 32, np.random.default_rng(1))
+    times = np.zeros(ROWS, dtype=np.int64)
+    times[positions[:, 0]] = positions[:, 1]
+    answers = ANSWERS[asked.audit.tag](logits, torch.from_numpy(times)).numpy()
+    answers = answers.reshape(ROWS, asked.audit.width)[positions[:, 0]]
+    audited = listed.audited_at(answers, rows[positions[:, 0], positions[:, 1] + 1])
+    tolerance = listed.calibrate(listed.claimed_at(claims, positions), audited, CAPS)
+    statistics = listed.summarise_audit(listed.claimed_at(claims, positions), audited, tolerance)
+    assert listed.find_audit_fault(statistics, tolerance) is None
+    assert statistics.largest < 1e-5
+    assert (
+        0 <= listed.metric_nano(claims, rows, byte_counts()) < listed.most_nano(rows, byte_counts())
+    )
 
 
 # Exact figures of version 1. Whoever has to change one raises the number in EVALUATOR.

@@ -14,7 +14,7 @@ from tests.trainer.runners import runner_of
 from trainer.language_model import supply as supply_module
 from trainer.language_model.data import TaskData
 from trainer.language_model.supply import Supply
-from trainer.language_model.text.arrays import Tokens
+from trainer.language_model.text.vocabulary import Tokens
 from trainer.measuring.kind import NotThereYet, Progress
 from trainer.measuring.outcome import RunOutcome
 from trainer.sandbox.sealed import Sealed

@@ -21,8 +21,7 @@ from tools.gpu.progress import say
 from tools.gpu.text import Texts, candidates, gather, places
 from tools.paths import ROOT
 from trainer.language_model.data import TaskData, rows_of
-from trainer.language_model.text.arrays import Tokens
-from trainer.language_model.text.vocabulary import Vocabulary, parse_ranks
+from trainer.language_model.text.vocabulary import Tokens, Vocabulary, parse_ranks
 from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task
 

@@ -16,8 +16,8 @@ from protocol.runs import Audit
 from protocol.source import Source
 from trainer.host.device import processor
 from trainer.language_model.data import TaskData
-from trainer.language_model.text.arrays import TokenRows
 from trainer.language_model.text.token_cache import tokens_digest, write_atomically
+from trainer.language_model.text.vocabulary import TokenRows
 from trainer.measuring.kind import NeedsAudit, always
 from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.outcome import Answers, RunOutcome

@@ -16,12 +16,11 @@ import numpy as np
 
 from protocol.errors import ConfigurationError
 from trainer.language_model.manifest import recipe_of
-from trainer.language_model.text.arrays import ByteCounts, TokenRows, Tokens
 from trainer.language_model.text.pin import SPLITS, Shard, Split
 from trainer.language_model.text.shards import shard_tokens, tokens_path
 from trainer.language_model.text.splits import read_splits
 from trainer.language_model.text.token_cache import cached_tokens, tokens_digest
-from trainer.language_model.text.vocabulary import Vocabulary
+from trainer.language_model.text.vocabulary import ByteCounts, TokenRows, Tokens, Vocabulary
 from trainer.language_model.text.windows import MAX_SEEN_SHARE, without_seen
 from trainer.measuring.kind import Progress
 from trainer.task_folder.task import Task
@@ -39,11 +38,12 @@ _BYTES_PER_TOKEN = 4  # more than any text of the world needs, so that one batch
 class TaskData:
     """The data of a language model, as `trainer.measuring.kind.Prepared` has them.
 
-    `floor_nano` is the entropy of whatever generated the public documents, `byte_counts[token]` the
-    length of a token's bytes, 0 for BOS. `secret_rows(key)` draws the rows that only the holder of
-    that secret key can know; `spare_rows` are such of a private pool as are kept apart for runs in
-    which secret rows decide nothing. `training_parts` are in the manifest's order; `coming` are
-    those that are not here yet, each what loads it.
+    `floor_nano` is the entropy of whatever generated the public documents, None where the metric is
+    in another unit or nobody knows it; `byte_counts[token]` is the length of a token's bytes, 0 for
+    BOS. `secret_rows(key)` draws the rows that only the holder of that secret key can know;
+    `spare_rows` are such of a private pool as are kept apart for runs in which secret rows decide
+    nothing. `training_parts` are in the manifest's order; `coming` are those that are not here yet,
+    each what loads it.
     """
 
     vocabulary: Vocabulary
@@ -206,10 +206,11 @@ def _prepare_tiny_world(task: Task, folder: Path, progress: Progress) -> TaskDat
                 "this arnode generates another world: install the version that the task comes from",
             )
     bits = sum(document.bits for document in public)
+    entropy_nano = round(bits / sum(len(document.text) for document in public) * 1e9)
     return TaskData(
         vocabulary=vocabulary,
         public_rows=public_rows,
-        floor_nano=round(bits / sum(len(document.text) for document in public) * 1e9),
+        floor_nano=entropy_nano if manifest.metric.unit == "bits per byte" else None,
         secret_rows=secret_rows,
         training_parts=(pool,),
     )

@@ -28,7 +28,7 @@ script prints or computes about itself counts for nothing: never read, print or 
 and leave the calls of the harness and their order as they are."""
 _TO_TARGET: Final = """
 - What counts is how long the training takes, as a share of what the task's first version takes: \
-the processor's seconds, or on a card the clock's. A model that comes to more than {target:g} by \
+the processor's seconds, or on a card the clock's. A model that is worse than {target:g} by \
 the evaluator fails. Nobody has to use the whole budget: end once you are there."""
 
 

@@ -3,8 +3,6 @@
 The candidate claims a log-probability for every token; an audit asks a fresh process for the full
 logits at positions drawn only then, with the target withheld, and compares. Frozen: whoever
 changes a number that comes out of here raises the string in `EVALUATOR`. numpy only.
-
-Arrays are as `trainer.language_model.text.arrays` says.
 """
 
 import math
@@ -12,24 +10,30 @@ import math
 import numpy as np
 
 from protocol.units import NANO
-from trainer.language_model.evaluator import AuditStatistics, Tolerance
-from trainer.language_model.text.arrays import (
+from trainer.language_model.evaluator import (
+    Asked,
+    AuditAnswers,
     AuditedAt,
-    ByteCounts,
+    AuditStatistics,
     ClaimedAt,
-    Inputs,
-    Logits,
-    LogProbs,
+    Claims,
     Positions,
+    Question,
     Targets,
-    TokenRows,
+    Tolerance,
 )
+from trainer.language_model.text.vocabulary import ByteCounts, Inputs, TokenRows
 
 EVALUATOR = "lm-bpb/1"
 METRIC = ("val_bpb", "bits per byte", "min")  # name, unit, which way is better
 
 
-def metric_nano(log_probabilities: LogProbs, rows: TokenRows, byte_counts: ByteCounts) -> int:
+def asked(context: int, vocabulary_size: int) -> Asked:
+    """Return what candidates answer: each target's log-probability, full logits in an audit."""
+    return Asked(claim=Question(b"C", context), audit=Question(b"L", vocabulary_size))
+
+
+def metric_nano(log_probabilities: Claims, rows: TokenRows, byte_counts: ByteCounts) -> int:
     """Return the metric in 1e-9 bits per byte. Targets without bytes (BOS) do not count."""
     targets = rows[:, 1:]
     target_bytes = byte_counts[targets]
@@ -39,13 +43,19 @@ def metric_nano(log_probabilities: LogProbs, rows: TokenRows, byte_counts: ByteC
     return round(total / math.log(2) / int(target_bytes.sum()) * NANO)
 
 
-def worth_of_a_nat(rows: TokenRows, byte_counts: ByteCounts) -> float:
+def worth_of_one(rows: TokenRows, byte_counts: ByteCounts) -> float:
     """Return the bits per byte that one nat on every target of these rows is worth."""
     target_bytes = byte_counts[rows[:, 1:]]
     return float((target_bytes > 0).sum() / math.log(2) / target_bytes.sum())
 
 
-def find_claim_fault(log_probabilities: LogProbs) -> str | None:
+def most_nano(rows: TokenRows, byte_counts: ByteCounts) -> int:
+    """Return twice what knowing nothing is worth."""
+    worst = 2 * worth_of_one(rows, byte_counts) * math.log(len(byte_counts))
+    return round(worst * NANO)
+
+
+def find_claim_fault(log_probabilities: Claims) -> str | None:
     """Return what makes claims unacceptable by themselves, if anything does."""
     if not np.isfinite(log_probabilities).all():
         return (
@@ -57,7 +67,7 @@ def find_claim_fault(log_probabilities: LogProbs) -> str | None:
 
 
 def draw_positions(
-    claims: LogProbs, incumbent: LogProbs | None, k: int, random: np.random.Generator
+    claims: Claims, incumbent: Claims | None, k: int, random: np.random.Generator
 ) -> Positions:
     """Draw k positions, at most one per row.
 
@@ -82,6 +92,11 @@ def draw_positions(
     return np.concatenate([uniform, weighted]).astype(np.int64)
 
 
+def claimed_at(claims: Claims, positions: Positions) -> ClaimedAt:
+    """Return the log-probability that was claimed for the target of each position."""
+    return claims[positions[:, 0], positions[:, 1]]
+
+
 def audit_inputs(rows: TokenRows, positions: Positions, random: np.random.Generator) -> Inputs:
     """Return k inputs with the true prefix up to each position and real filler after.
 
@@ -95,7 +110,7 @@ def audit_inputs(rows: TokenRows, positions: Positions, random: np.random.Genera
     return inputs
 
 
-def audited_log_probabilities(logits: Logits, targets: Targets) -> AuditedAt:
+def audited_at(logits: AuditAnswers, targets: Targets) -> AuditedAt:
     """Float64 log-softmax of full logits at the targets."""
     wide = logits.astype(np.float64)
     wide -= wide.max(axis=1, keepdims=True)

@@ -5,6 +5,7 @@ A task whose shards are not known by hash has no manifest, and loads once they a
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -13,7 +14,8 @@ from protocol.errors import ConfigurationError, Rejected
 from protocol.manifest import AuditCaps, Budget, Direction, Limits, MetricSpec, TaskManifest
 from protocol.source import Source
 from protocol.units import NANO
-from trainer.language_model.evaluators import EVALUATORS
+from trainer.language_model import lm_bpb_1
+from trainer.language_model.evaluator import Evaluator
 from trainer.language_model.text.pin import (
     Shard,
     find_pin,
@@ -28,6 +30,8 @@ from trainer.task_folder.folder import TaskFolder
 from trainer.task_folder.task import Download, NotPreparedError, Task
 
 KIND: Final = "language-model"
+# What a manifest's `evaluator` may name.
+EVALUATORS: Final[Mapping[str, Evaluator]] = {one.EVALUATOR: one for one in (lm_bpb_1,)}
 # Of a task with a target: seconds of the processor, or on a card of the clock.
 TIME_TO_TARGET: Final = ("train_s", "of the baseline", "min")  # name, unit, which way is better
 

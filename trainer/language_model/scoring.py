@@ -1,4 +1,6 @@
-"""Asks a served model for claims and audits over a task's rows; the arithmetic is the evaluator's.
+"""Asks a served model for claims and audits over a task's rows.
+
+What it is asked, and all arithmetic, is the evaluator's.
 
 The claim stage sees every target (a model cannot be scored otherwise fast enough); the audit runs
 in a fresh process that shares nothing writable with it, at positions drawn after it is dead.
@@ -12,15 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.language_model.evaluator import Evaluator
-from trainer.language_model.text.arrays import (
-    AuditedAt,
-    LogProbs,
-    Positions,
-    RowNumbers,
-    TokenRows,
-)
-from trainer.sandbox.inside.channel import ANSWER, CLAIM, LOGITS
+from trainer.language_model.evaluator import AuditedAt, Claims, Evaluator, Positions, Question
+from trainer.language_model.text.vocabulary import RowNumbers, TokenRows
+from trainer.sandbox.inside.channel import ANSWER
 from trainer.sandbox.sandbox import Sandbox
 
 _BATCH_ROWS = 32
@@ -65,14 +61,14 @@ def batch_rows(context: int) -> int:
 
 
 async def ask_claims(
-    sandbox: Sandbox, rows: TokenRows, *, on_first: Callable[[], None]
-) -> LogProbs:
-    """Return the log-probability that the served model claims for every target of the rows.
+    sandbox: Sandbox, question: Question, rows: TokenRows, *, on_first: Callable[[], None]
+) -> Claims:
+    """Return what the served model answers for the rows.
 
     `on_first` is called once the first batch is answered, before the second is sent.
     """
     inputs, targets = rows[:, :-1], rows[:, 1:]
-    answers = _answers(sandbox, CLAIM, inputs, targets, inputs.shape[1], on_first)
+    answers = _answers(sandbox, question, inputs, targets, on_first)
     return np.concatenate([claims async for claims in answers])
 
 
@@ -88,14 +84,14 @@ def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:
 async def ask_audit(
     sandbox: Sandbox,
     evaluator: Evaluator,
+    question: Question,
     scored: ScoredRows,
     positions: Positions,
     random: np.random.Generator,
     *,
-    vocabulary_size: int,
     on_first: Callable[[], None],
 ) -> AuditedAt:
-    """Return the log-probability of the withheld target at each position.
+    """Return what the served model says of the withheld target at each position.
 
     `on_first` is called once the first batch is answered, before the second is sent.
     """
@@ -103,26 +99,22 @@ async def ask_audit(
     targets = scored.rows[positions[:, 0], positions[:, 1] + 1]
     order = random.permutation(len(positions))
     audited = np.empty(len(positions), dtype=np.float64)
-    answers = _answers(
-        sandbox, LOGITS, inputs[order], positions[order, 1], vocabulary_size, on_first
-    )
     answered = 0
-    async for logits in answers:
-        batch = order[answered : answered + len(logits)]
-        audited[batch] = evaluator.audited_log_probabilities(logits, targets[batch])
-        answered += len(logits)
+    async for answers in _answers(sandbox, question, inputs[order], positions[order, 1], on_first):
+        batch = order[answered : answered + len(answers)]
+        audited[batch] = evaluator.audited_at(answers, targets[batch])
+        answered += len(answers)
     return audited
 
 
 async def _answers(
     sandbox: Sandbox,
-    tag: bytes,
+    question: Question,
     tokens: NDArray[np.uint16],
     extra: NDArray[np.generic],
-    length: int,
     on_first: Callable[[], None],
 ) -> AsyncIterator[NDArray[np.float32]]:
-    """Yield the answers [rows, length] to some rows of tokens [rows, context] at a time.
+    """Yield the answers [rows, width] to some rows of tokens [rows, context] at a time.
 
     With them goes what is asked: targets of that shape, or a time for each row [rows].
     """
@@ -130,8 +122,8 @@ async def _answers(
     for start in range(0, len(tokens), at_once):
         rows, asked = tokens[start : start + at_once], extra[start : start + at_once]
         request = _SHAPE.pack(*rows.shape) + rows.astype(">u2").tobytes()
-        await sandbox.send(tag, request + asked.astype(">u2").tobytes())
-        answer = await sandbox.receive(ANSWER, len(rows) * length * 4)
-        yield np.frombuffer(answer, dtype="<f4").reshape(len(rows), length)
+        await sandbox.send(question.tag, request + asked.astype(">u2").tobytes())
+        answer = await sandbox.receive(ANSWER, len(rows) * question.width * 4)
+        yield np.frombuffer(answer, dtype="<f4").reshape(len(rows), question.width)
         if start == 0:
             on_first()

@@ -17,10 +17,10 @@ from protocol.manifest import TaskManifest
 from protocol.runs import Audit
 from protocol.units import NANO
 from trainer.language_model.data import TaskData
-from trainer.language_model.evaluator import AuditStatistics, Tolerance
-from trainer.language_model.evaluators import EVALUATORS
+from trainer.language_model.evaluator import AuditStatistics, Claims, Tolerance
+from trainer.language_model.manifest import EVALUATORS
 from trainer.language_model.scoring import ScoredRows
-from trainer.language_model.text.arrays import LogProbs, RowNumbers
+from trainer.language_model.text.vocabulary import RowNumbers
 
 KEY_BYTES = 32
 METRIC_PARTS: Final = 8  # of the noise floor: an error that adds 0.1 % to the variance of a run
@@ -34,15 +34,15 @@ class Claimed:
 
     def __init__(self) -> None:
         self._key = b""
-        self._by_tree: dict[bytes, LogProbs] = {}
+        self._by_tree: dict[bytes, Claims] = {}
 
-    def note(self, key: bytes, tree: bytes, claims: LogProbs) -> None:
+    def note(self, key: bytes, tree: bytes, claims: Claims) -> None:
         """Keep what a tree claimed on the split of a key; those of another split are forgotten."""
         if key != self._key:
             self._key, self._by_tree = key, {}
         self._by_tree[tree] = claims
 
-    def by_another(self, key: bytes, tree: bytes) -> LogProbs | None:
+    def by_another(self, key: bytes, tree: bytes) -> Claims | None:
         """Return what a tree but this one claimed on the split of a key, if any has."""
         known = self._by_tree if key == self._key else {}
         others = [claims for other, claims in known.items() if other != tree]
@@ -54,13 +54,11 @@ class SecretSplits:
 
     def __init__(self, manifest: TaskManifest, data: TaskData) -> None:
         self.evaluator = EVALUATORS[manifest.evaluator]
-        self.worth_of_a_nat = self.evaluator.worth_of_a_nat(data.public_rows, data.byte_counts)
+        self.worth_of_one = self.evaluator.worth_of_one(data.public_rows, data.byte_counts)
         self._manifest = manifest
         self._data = data
         self._shared: ScoredRows | None = None
-        # Twice what knowing nothing is worth. A claim may be any number where nobody audits it.
-        worst = 2 * self.worth_of_a_nat * math.log(data.vocabulary.size)
-        self._worst_nano = round(worst * NANO)
+        self._most_nano = self.evaluator.most_nano(data.public_rows, data.byte_counts)
 
     def draw(self, key: bytes | None) -> ScoredRows:
         """Return what runs with this key are scored on; without one, rows that decide nothing.
@@ -80,7 +78,7 @@ class SecretSplits:
             self._shared = drawn
         return drawn
 
-    def metric(self, claims: LogProbs, scored: ScoredRows, split: RowNumbers) -> int:
+    def metric(self, claims: Claims, scored: ScoredRows, split: RowNumbers) -> int:
         """Return what is told of the metric on a split, given the claims of all rows."""
         rows, byte_counts = scored.rows[split], self._data.byte_counts
         return self.coarse(self.evaluator.metric_nano(claims[split], rows, byte_counts))
@@ -88,7 +86,7 @@ class SecretSplits:
     def coarse(self, nano: int) -> int:
         """Return what is told of an exact metric."""
         floor_nano = self._manifest.noise_floor_nano
-        return coarse_metric(nano, noise_floor_nano=floor_nano, worst_nano=self._worst_nano)
+        return coarse_metric(nano, noise_floor_nano=floor_nano, most_nano=self._most_nano)
 
 
 def grain_nano(noise_floor_nano: int) -> int:
@@ -96,10 +94,10 @@ def grain_nano(noise_floor_nano: int) -> int:
     return max(1, noise_floor_nano // METRIC_PARTS)
 
 
-def coarse_metric(nano: int, *, noise_floor_nano: int, worst_nano: int) -> int:
-    """Return the nearest multiple of the grain; whatever is worse than `worst_nano` is that."""
+def coarse_metric(nano: int, *, noise_floor_nano: int, most_nano: int) -> int:
+    """Return the nearest multiple of the grain; whatever is above `most_nano` is that."""
     grain = grain_nano(noise_floor_nano)
-    return (2 * min(nano, worst_nano) + grain) // (2 * grain) * grain
+    return (2 * min(nano, most_nano) + grain) // (2 * grain) * grain
 
 
 def coarse_audit(statistics: AuditStatistics, tolerance: Tolerance) -> Audit:

@@ -21,14 +21,13 @@ from protocol.runs import Audit, Status
 from protocol.units import NANO
 from trainer.host.device import Device
 from trainer.language_model.data import TaskData
-from trainer.language_model.evaluator import Tolerance
+from trainer.language_model.evaluator import Claims, Tolerance
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.job import job_message, run_job
 from trainer.language_model.manifest import may_stand_beside
 from trainer.language_model.scoring import ScoredRows, ask_audit, ask_claims, audit_random
 from trainer.language_model.secret_splits import Claimed, SecretSplits, coarse_audit
 from trainer.language_model.supply import Supply
-from trainer.language_model.text.arrays import LogProbs
 from trainer.language_model.weights import MAX_HEADER_BYTES, check_weights
 from trainer.measuring.cost import OVERTIME, UNLIMITED
 from trainer.measuring.host_load import HostLoad, LaneWork
@@ -67,11 +66,11 @@ _CARD_THREADS = 1024  # its workers, on a machine with many processors
 class Audited:
     """What this session's audits hold claims against: the baseline's audit, and its own claims.
 
-    `log_probs` are those of the public rows.
+    `claims` are those of the public rows.
     """
 
     tolerance: Tolerance
-    log_probs: LogProbs
+    claims: Claims
 
 
 class Stages:
@@ -99,6 +98,7 @@ class Stages:
         self._data = data
         self.splits = SecretSplits(task.manifest, data)
         self._evaluator = self.splits.evaluator
+        self._asked = self._evaluator.asked(task.manifest.context, data.vocabulary.size)
         self._claimed = Claimed()
         self._card = device if device.cuda is not None else None
         self._told = device.told
@@ -116,7 +116,7 @@ class Stages:
         """The audit's tolerance in the metric's unit; 0 before there is a baseline."""
         if self.baseline_cost is None:
             return 0.0
-        return self._audited.tolerance.mean * self.splits.worth_of_a_nat
+        return self._audited.tolerance.mean * self.splits.worth_of_one
 
     @property
     def _audited(self) -> Audited:
@@ -163,20 +163,22 @@ class Stages:
             public = self.splits.metric(claims, scored, scored.public)
             secret = self.splits.metric(claims, scored, scored.secret)
             if (target_nano := self._task.manifest.target_nano) is not None:
-                public = secret = self._time_nano(max(public, secret), target_nano, meter)
+                public = secret = self._time_nano((public, secret), target_nano, meter)
             audit, known = None, claims[scored.public]
             if await request.needs_audit(public, secret):
                 stage = partial(self._audit, request, weights, meter, scored, claims)
                 audit = await restarted(stage)
         return Scores(answers=known, public_nano=public, secret_nano=secret, audit=audit)
 
-    def _time_nano(self, reached_nano: int, target_nano: int, meter: Meter) -> int:
+    def _time_nano(self, metrics_nano: tuple[int, int], target_nano: int, meter: Meter) -> int:
         """Return how long training took, as a share of the baseline's, in 1e-9.
 
-        Raises RunFailed for a model that does not come to the target.
+        Raises RunFailed for a model that does not come to the target on both splits.
         """
-        if reached_nano > target_nano:
-            reached, target = reached_nano / NANO, target_nano / NANO
+        *_, better = self._evaluator.METRIC
+        worse_nano = max(metrics_nano) if better == "min" else min(metrics_nano)
+        if worse_nano > target_nano if better == "min" else worse_nano < target_nano:
+            reached, target = worse_nano / NANO, target_nano / NANO
             raise RunFailed("timeout", f"it came to {reached:.4f}, not to the target of {target:g}")
         if self.baseline_cost is None:
             return NANO
@@ -335,15 +337,15 @@ class Stages:
 
     async def _claim(
         self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows
-    ) -> LogProbs:
+    ) -> Claims:
         async with self._serving(request, weights, meter, "claim") as (sandbox, note_first):
-            claims = await ask_claims(sandbox, scored.rows, on_first=note_first)
+            claims = await ask_claims(sandbox, self._asked.claim, scored.rows, on_first=note_first)
         if fault := self._evaluator.find_claim_fault(claims):
             raise RunFailed("nan" if fault.startswith("nan") else "rejected", fault)
         return claims
 
     async def _audit(
-        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows, claims: LogProbs
+        self, request: Request, weights: bytes, meter: Meter, scored: ScoredRows, claims: Claims
     ) -> Audit:
         random = audit_random(self._audit_key, request.source.tree, request.seed)
         caps = self._task.manifest.audit
@@ -354,15 +356,15 @@ class Stages:
             audited = await ask_audit(
                 sandbox,
                 self._evaluator,
+                self._asked.audit,
                 scored,
                 positions,
                 random,
-                vocabulary_size=self._data.vocabulary.size,
                 on_first=note_first,
             )
         if not np.isfinite(audited).all():
-            raise RunFailed("nan", "nan: audited log-probabilities are not finite")
-        claimed = claims[positions[:, 0], positions[:, 1]]
+            raise RunFailed("nan", "nan: what it answers in the audit is not finite")
+        claimed = self._evaluator.claimed_at(claims, positions)
         if self.baseline_cost is None:
             limit = Tolerance(caps.tolerance_nano / NANO, caps.tau_nano / NANO)
             tolerance = self._evaluator.calibrate(claimed, audited, limit)
@@ -372,7 +374,7 @@ class Stages:
         if fault := self._evaluator.find_audit_fault(statistics, tolerance):
             raise RunFailed("rejected", fault)
         if self.baseline_cost is None:  # not before: a baseline beyond the caps measures nothing
-            audited_here = Audited(tolerance=tolerance, log_probs=claims[scored.public])
+            audited_here = Audited(tolerance=tolerance, claims=claims[scored.public])
             self.baseline_cost = BaselineCost(
                 cost=meter.cost,
                 product=weights,
@@ -384,8 +386,8 @@ class Stages:
         return coarse_audit(statistics, tolerance)
 
     async def _reference(
-        self, request: Request, scored: ScoredRows, claims: LogProbs
-    ) -> LogProbs | None:
+        self, request: Request, scored: ScoredRows, claims: Claims
+    ) -> Claims | None:
         """Return what the audit's weighted draw holds claims against: others of the same rows.
 
         Secret rows that no other run sees decide nothing, and draw no attention.
@@ -393,9 +395,9 @@ class Stages:
         if self.baseline_cost is None:
             return None
         reference = claims.copy()
-        known = self._audited.log_probs
+        known = self._audited.claims
         if request.incumbent is not None:
-            known = cast("LogProbs", request.incumbent)
+            known = cast("Claims", request.incumbent)
         reference[scored.public] = known
         if request.split is not None:
             others = self._claimed.by_another(scored.key, request.source.tree)
@@ -405,7 +407,7 @@ class Stages:
             reference[scored.secret] = others
         return reference
 
-    async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> LogProbs:
+    async def _baseline_on(self, request: Request, scored: ScoredRows, weights: bytes) -> Claims:
         """Return what this session's baseline claims of secret rows. Raises RunFailed."""
         asked = replace(request, source=self._task.source, seed=0, ceiling=UNLIMITED)
         secret = replace(scored, rows=scored.rows[scored.secret])

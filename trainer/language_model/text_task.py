@@ -13,11 +13,10 @@ from typing import Final
 
 from protocol.errors import UsageError
 from trainer.language_model.data import tokens_of
-from trainer.language_model.text.copies import refuse_installed
 from trainer.language_model.text.splits import TextSplits, read_texts, split_texts
 from trainer.language_model.text.token_cache import write_atomically
 from trainer.language_model.text.vocabulary import Vocabulary, train_vocabulary
-from trainer.language_model.text.windows import MAX_SEEN_SHARE
+from trainer.language_model.text.windows import MAX_SEEN_SHARE, refuse_installed
 from trainer.task_folder.folder import OWN_TASKS, TASK_FILE
 
 # A run on a CPU reads half a megabyte of text: tokens beyond these would be seen too rarely.

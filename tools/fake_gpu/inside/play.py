@@ -20,12 +20,12 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from tools.fake_gpu.inside.compiler import Kernels, compile_for_nothing
 from tools.fake_gpu.inside.peak import Peak
+from trainer.language_model import lm_bpb_1
+from trainer.language_model.evaluator import Asked
 from trainer.language_model.harness import session
 from trainer.language_model.harness.job import SandboxJob
 from trainer.sandbox.inside.channel import (
-    CLAIM,
     DATA,
-    LOGITS,
     WEIGHTS,
 )
 
@@ -156,16 +156,22 @@ def _held(data: bytes) -> int:
     return descriptor
 
 
+def _asked(request: Request) -> Asked:
+    return lm_bpb_1.asked(request.context, request.vocabulary_size)
+
+
 def _claim(request: Request) -> tuple[bytes, bytes, None]:
     """Ask for the log-probabilities of a batch of rows."""
     shape = request.batch_rows, request.context
-    return CLAIM, _SHAPE.pack(*shape) + bytes(2 * 2 * shape[0] * shape[1]), None
+    tag = _asked(request).claim.tag
+    return tag, _SHAPE.pack(*shape) + bytes(2 * 2 * shape[0] * shape[1]), None
 
 
 def _look(request: Request) -> tuple[bytes, bytes, None]:
     """Ask for the logits at a position of each row."""
     shape = request.batch_rows, request.context
-    return LOGITS, _SHAPE.pack(*shape) + bytes(2 * shape[0] * shape[1] + 2 * shape[0]), None
+    tag = _asked(request).audit.tag
+    return tag, _SHAPE.pack(*shape) + bytes(2 * shape[0] * shape[1] + 2 * shape[0]), None
 
 
 def _begin(request: Request, node: _Node) -> None:

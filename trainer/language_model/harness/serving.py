@@ -1,9 +1,14 @@
-"""What `make_dataloader` does in role serve: rows of tokens are answered with log-probabilities."""
+"""What `make_dataloader` does in role serve: answer rows of tokens as an evaluator asks.
+
+A request's tag says what is answered for each row: `ANSWERS` has all that there are. Which of them
+is asked for, and what is made of it, is said outside (`trainer.language_model.evaluator`).
+"""
 
 import contextlib
 import mmap
 import struct
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from typing import Final, NoReturn
 
 import numpy as np
 import torch
@@ -11,7 +16,7 @@ from torch import nn
 
 from trainer.language_model.harness import session
 from trainer.language_model.harness.tensors import load
-from trainer.sandbox.inside.channel import ANSWER, CLAIM, LOGITS, SERVING, WEIGHTS
+from trainer.sandbox.inside.channel import ANSWER, SERVING, WEIGHTS
 
 _SHAPE = struct.Struct(">II")
 # On a processor: takes hardly any of the seconds that count, and is no size that scripts are made
@@ -44,12 +49,9 @@ def serve(model: nn.Module, autocast: contextlib.AbstractContextManager[object])
         extra = torch.from_numpy(tokens[rows * length :]).to(device)
         with autocast:
             logits = _checked(model(inputs), inputs)
-        if tag == CLAIM:
-            answer = _log_probabilities(logits, extra.view(rows, length))
-        elif tag == LOGITS:
-            answer = logits[torch.arange(rows, device=device), extra].float()
-        else:
+        if tag not in ANSWERS:
             raise SystemExit(f"unknown request {tag!r}")
+        answer = ANSWERS[tag](logits, extra)
         session.channel.send(ANSWER, answer.cpu().contiguous().numpy().tobytes())
 
 
@@ -95,8 +97,22 @@ def _checked(answer: object, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def _log_probabilities(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the log-probability of each target [rows * length]."""
     flat = logits.reshape(-1, logits.size(-1)).float()
-    return -nn.functional.cross_entropy(flat, targets.reshape(-1), reduction="none")
+    return -nn.functional.cross_entropy(flat, targets, reduction="none")
+
+
+def _logits_at(logits: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    """Return the logits at one time of each row, [rows, vocabulary]."""
+    return logits[torch.arange(len(logits), device=logits.device), times].float()
+
+
+# By tag: what is made of logits [rows, length, vocabulary] and of what comes with the rows, which
+# is a target for each token of theirs, row after row, or a time for each row.
+ANSWERS: Final[Mapping[bytes, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = {
+    b"C": _log_probabilities,
+    b"L": _logits_at,
+}
 
 
 def _receive_weights() -> dict[str, torch.Tensor]:

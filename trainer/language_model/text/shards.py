@@ -15,10 +15,9 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from protocol.errors import ConfigurationError
-from trainer.language_model.text.arrays import Tokens
 from trainer.language_model.text.pin import Shard
 from trainer.language_model.text.token_cache import mapped_tokens
-from trainer.language_model.text.vocabulary import Vocabulary
+from trainer.language_model.text.vocabulary import Tokens, Vocabulary
 from trainer.measuring.kind import Progress
 from trainer.measuring.waiting import one_at_a_time, waited
 

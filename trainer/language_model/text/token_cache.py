@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from trainer.language_model.text.arrays import Tokens
+from trainer.language_model.text.vocabulary import Tokens
 
 
 def tokens_digest(tokens: Tokens) -> bytes:

@@ -2,6 +2,9 @@
 
 Kept as ranks in tiktoken's file format plus one BOS token behind them. The same ranks encode here
 (tiktoken, in Rust) and count the bytes that a metric is divided by. It knows no data.
+
+The arrays of tokens are named here, each with its shape: `rows` is how many pieces of text are
+scored, `context` how many tokens are predicted in each, `vocabulary` how many tokens there are.
 """
 
 import base64
@@ -11,12 +14,22 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from protocol.errors import ArnodeError
 
 if TYPE_CHECKING:
     import tiktoken
+
+Tokens: TypeAlias = NDArray[np.uint16]  # [tokens]
+TokenRows: TypeAlias = NDArray[np.uint16]  # [rows, context + 1]: inputs, and targets one later
+Inputs: TypeAlias = NDArray[np.uint16]  # [rows, context]: all but the last token of a row
+ByteCounts: TypeAlias = NDArray[np.int64]  # [vocabulary]: a token's length, 0 for BOS
+RowNumbers: TypeAlias = NDArray[np.int64]  # [rows]: which rows
+RowMarks: TypeAlias = NDArray[np.bool_]  # [rows]: whether something holds of each
 
 BOS_NAME = "<|bos|>"
 

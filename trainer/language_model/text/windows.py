@@ -8,12 +8,13 @@ which much is visible is refused.
 A shared window of 64 bytes contains a block of 32 bytes that begins at a multiple of 32 in the
 file, so every aligned block of the files is looked up by hash among the text's windows of 32 bytes
 at any offset, and what agrees is compared byte by byte. One pass over the files; numpy, no index on
-disk.
+disk. A text that consists of whole files is refused before, by a look at sizes.
 """
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -24,9 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import SafetyError
-from trainer.language_model.text.arrays import RowMarks, TokenRows
 from trainer.language_model.text.token_cache import cached_tokens
-from trainer.language_model.text.vocabulary import Vocabulary
+from trainer.language_model.text.vocabulary import RowMarks, TokenRows, Vocabulary
 from trainer.measuring.kind import Progress
 from trainer.sandbox.visible import visible_tree
 
@@ -122,6 +122,36 @@ def without_seen(
     bounds = np.cumsum([len(group) for group in groups[:-1]])
     pairs = zip(groups, np.split(seen, bounds), strict=True)
     return [group[~seen_of_group] for group, seen_of_group in pairs]
+
+
+def refuse_installed(what: Path, texts: Sequence[tuple[str, bytes]]) -> None:
+    """Raise SafetyError if too much of a text, in bytes, is whole files that sandboxes show.
+
+    `texts` is as `trainer.language_model.text.splits.read_texts` returns it.
+    """
+    copies = installed_copies((text for _, text in texts), visible_tree().host_files())
+    total = sum(len(text) for _, text in texts)
+    share = sum(len(text) for _, text in texts if text in copies) / max(1, total)
+    if share <= MAX_SEEN_SHARE:
+        return
+    where = next(copies[text] for _, text in texts if text in copies)
+    raise SafetyError(
+        f"{what}: {share:.0%} of it lies in files that every sandbox can read, as {where}",
+        "use a text of your own: files of the interpreter and of packages cannot be kept secret",
+    )
+
+
+def installed_copies(texts: Iterable[bytes], files: Iterable[Path]) -> Mapping[bytes, Path]:
+    """Return which of the texts are, byte for byte, one of the files, and which file."""
+    by_size: dict[int, set[bytes]] = defaultdict(set)
+    for text in filter(None, texts):
+        by_size[len(text)].add(text)
+    copies: dict[bytes, Path] = {}
+    for file in files:
+        alike = by_size.get(file.stat().st_size)
+        if alike and (content := file.read_bytes()) in alike:
+            copies.setdefault(content, file)
+    return copies
 
 
 def _seen(

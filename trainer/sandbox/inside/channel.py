@@ -15,7 +15,7 @@ READY, JOB = b"R", b"J"  # sandbox is warm; role, seed and source follow
 NEED_DATA, DATA = b"N", b"D"  # the clock starts when the data descriptor is handed over
 WEIGHTS = b"W"  # from train: the export; to serve: a descriptor holding it
 SERVING = b"S"  # weights are loaded
-CLAIM, LOGITS, ANSWER = b"C", b"L", b"A"
+ANSWER = b"A"  # to a question, whose tag is of its kind of task
 
 FORKS = "forks"  # the argument of a harness that only imports, and forks sandboxes
 
