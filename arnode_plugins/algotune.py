@@ -15,6 +15,7 @@ from arnode_plugins.extraction import bound_by
 from arnode_plugins.solving import TaskModule, candidate_text, judge_text
 from node.exchange.importers import Importer, Option, TaskReader
 from trainer.host.folder_files import find_file, named_files
+from trainer.importing.dependencies import packages_of
 from trainer.importing.draft import (
     JUDGE_FILE,
     MAX_SOURCE_GROWTH,
@@ -23,7 +24,6 @@ from trainer.importing.draft import (
     one_line,
     safe_name,
 )
-from trainer.importing.packages import packages_of
 from trainer.importing.reading import System, explaining_reads, read_python, read_text
 from trainer.importing.toml_text import Value
 

@@ -16,6 +16,7 @@ from arnode_plugins.splitting import baseline_text, judge_text
 from node.exchange.importers import Importer, Option, TaskReader
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, files_below, find_file
+from trainer.importing.dependencies import packages_of
 from trainer.importing.draft import (
     JUDGE_FILE,
     MAX_SOURCE_GROWTH,
@@ -28,7 +29,6 @@ from trainer.importing.draft import (
     safe_name,
     safe_unit,
 )
-from trainer.importing.packages import packages_of
 from trainer.importing.reading import (
     System,
     explaining_reads,

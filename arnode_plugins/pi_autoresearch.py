@@ -16,6 +16,7 @@ from node.exchange.importers import HistoryReader, Importer, TaskReader
 from node.store.foreign_rows import ForeignLog, ForeignRow, RowReader, Segment, lines_of
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, check_inside, find_file
+from trainer.importing.dependencies import toolchains_of
 from trainer.importing.draft import Draft, safe_figure
 from trainer.importing.reading import System, files_beside, read_text, text_in
 from trainer.importing.self_scored import (
@@ -25,7 +26,6 @@ from trainer.importing.self_scored import (
     SelfScored,
     cost_guards,
 )
-from trainer.importing.shell import toolchains_of
 
 SYSTEM: Final = System(
     "pi-autoresearch",

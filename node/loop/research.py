@@ -35,9 +35,9 @@ from node.store.jobs import Job, LineKey, PlannedRun, StoredOutcome
 from node.terminal.durations import slept_words
 from node.terminal.interrupts import STOPPING
 from protocol.source import Source
+from trainer.host.power_state import Steady
 from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.outcome import Answers
-from trainer.measuring.steady import Steady
 from trainer.measuring.training import WAITS, PutOff
 
 _CALIBRATION: Final = (0, 0)  # in flight as a run of no job

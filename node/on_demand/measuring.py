@@ -30,8 +30,8 @@ from protocol.source import Source
 from protocol.statistics import NoiseEstimate
 from protocol.styles import Style
 from protocol.units import from_nano
+from trainer.host.power_state import Steady
 from trainer.measuring.outcome import RunOutcome
-from trainer.measuring.steady import Steady
 from trainer.task_folder.task import Task
 
 WORDS = ("baseline", "head", "working")

@@ -35,7 +35,7 @@ from node.proposing.visits import Go, Visit, VisitTerms, counted
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, ConfigurationError, Rejected
 from trainer.workshop.at_work import WorkshopLimits
-from trainer.workshop.installed import behind, find_program
+from trainer.workshop.installed import find_program, installation
 from trainer.workshop.view import nameable
 from trainer.workshop.workshop import Bench, Work, require_workshop, work
 from trainer.workshop.worktree import Given
@@ -132,10 +132,10 @@ def _command(agent: str, config: Config, home: Home, env: Mapping[str, str]) -> 
     search_path = env.get("PATH", os.defpath)
     try:
         program = find_program(argv[0], home=user_home, search_path=search_path)
-        behind(program, home=user_home, search_path=search_path)
     except ConfigurationError as fault:
         hint = preset.mend if argv == preset.argv else fault.hint
         raise ConfigurationError(fault.message, hint) from fault
+    installation(argv, home=user_home.resolve(), search_path=search_path)  # raises for a shim
     name = agent if agent in PRESETS else program.name
     bench = _bench(config, preset, home, user_home, env)
     terms = _terms(config, preset, bench, env)

@@ -10,10 +10,10 @@ from node.processes.channel import ProcessChannel, first_of
 from node.remote.contract import LaneOutcome, Wanted, as_value, told_fault, unpacked
 from protocol.errors import ArnodeError, Rejected, describe_fault
 from protocol.framing import ChannelError, Message
+from trainer.host.power_state import Steady
 from trainer.measuring.lane import LaneRunner
 from trainer.measuring.loss_curve import LossCurve, as_pairs
 from trainer.measuring.outcome import RunOutcome
-from trainer.measuring.steady import Steady
 from trainer.measuring.training import PutOff
 
 _CURVE_S: Final = 1.0  # from one look at a curve that fills to the next

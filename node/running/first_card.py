@@ -14,9 +14,8 @@ from protocol.codecs import plain
 from protocol.errors import ConfigurationError
 from trainer.cards.cards import Card, by_class, probe_cards, probe_wanted
 from trainer.host.device import Device
-from trainer.proving.faults import Fault
 from trainer.proving.machine import devices_to_prove, proving_of
-from trainer.proving.proof import Setting, keep, remembered
+from trainer.proving.proof import Fault, Setting, keep, remembered
 from trainer.proving.proving import find_card_faults, find_sandbox_faults
 
 _log = logging.getLogger("node")

@@ -38,7 +38,7 @@ from node.terminal.progress import Progress
 from protocol.errors import ConfigurationError, UsageError
 from protocol.rule import Policy
 from protocol.topics import subscriptions
-from trainer.host.battery import is_on_battery
+from trainer.host.power_state import is_on_battery
 from trainer.measuring.host_load import Idle
 from trainer.measuring.models import KeptModels
 from trainer.task_folder.task import Task

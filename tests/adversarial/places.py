@@ -14,7 +14,7 @@ import platform
 import struct
 import sys
 
-from trainer.sandbox.inside.filters import load_filter
+from trainer.sandbox.inside.restrictions import load_filter
 
 PLACES = ("user", "container", "pod")
 NOBODY = 65534

@@ -32,8 +32,7 @@ from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.language_model.card_checks import CardFault
 from trainer.proving import machine
-from trainer.proving.faults import Fault
-from trainer.proving.proof import Proof, Setting, Step, as_proven, keep, remembered
+from trainer.proving.proof import Fault, Proof, Setting, Step, as_proven, keep, remembered
 
 TOLD = {"attention": "varlen", "compiled": 1, "size": [6, 512, 128, 2048, 65536, 32]}
 VARLEN = Fault(name="attention-varlen", said="no", mend="none", instead="a mask", is_kept=True)

@@ -298,8 +298,8 @@ def test_what_it_starts_is_fenced_too(home: Path, walls: str) -> None:
 
 EMPTYING = """
 import os, sys
-from trainer.sandbox.inside.filters import load_filter
-from trainer.sandbox.inside.rights import forbid_new_privileges
+from trainer.sandbox.inside.restrictions import load_filter
+from trainer.sandbox.inside.restrictions import forbid_new_privileges
 from trainer.sandbox.seccomp import unaltered_program
 forbid_new_privileges()
 load_filter(unaltered_program(2))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigurationError
-from trainer.workshop.installed import Installed, find_program, installed
+from trainer.workshop.installed import Installation, find_program, installation
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def where(home: Path) -> str:
     return f"{home}/.local/bin:/usr/bin:/bin"
 
 
-def found(home: Path, *words: str) -> Installed:
-    return installed(words, home=home, search_path=where(home))
+def found(home: Path, *words: str) -> Installation:
+    return installation(words, home=home, search_path=where(home))
 
 
 def there(
     home: Path, program: Path | str, *paths: Path, links: tuple[tuple[Path, Path], ...] = ()
-) -> Installed:
-    return Installed(program=str(program), search_path=where(home), paths=paths, links=links)
+) -> Installation:
+    return Installation(program=str(program), paths=paths, links=links)
 
 
 def test_what_belongs_to_the_system_is_not_listed(home: Path) -> None:
@@ -65,11 +65,11 @@ def test_a_package_of_node_comes_with_its_interpreter(home: Path) -> None:
     program(version / "lib" / "node_modules" / "codex" / "cli.js", "#!/usr/bin/env -S node\n")
     link(version / "bin" / "codex", "../lib/node_modules/codex/cli.js")
     path = f"{version}/bin:/usr/bin"
-    package = installed(["codex"], home=home, search_path=path)
+    package = installation(["codex"], home=home, search_path=path)
     assert package.program == str(version / "bin" / "codex")
     assert set(package.paths) == {version, version / "lib" / "node_modules"}
     assert package.links == ()  # inside of what is shown
-    assert installed(["node"], home=home, search_path=path).program == str(node)
+    assert installation(["node"], home=home, search_path=path).program == str(node)
 
 
 def test_an_environment_is_shown_as_a_whole_with_the_python_it_links_to(home: Path) -> None:
@@ -145,69 +145,71 @@ def test_what_is_missing_is_said_with_the_mend(
 # -- shims: what stands first in PATH is no program -------------------------------------------
 
 
-def manager(path: Path, answers: str) -> Path:
-    """A version manager that knows what stands behind its shims."""
-    return program(path, f"#!/bin/sh\n[ $1 = which ] || exit 9\n{answers}\n")
-
-
-def pyenv(home: Path) -> tuple[Path, Path]:
-    real = program(home / ".pyenv" / "versions" / "3.12.1" / "bin" / "aider")
-    asked = manager(home / ".pyenv" / "libexec" / "pyenv", f"echo {real.parent}/$2")
+def pyenv(home: Path) -> Path:
     text = (
-        f'#!/usr/bin/env bash\nset -e\nprogram="${{0##*/}}"\nexec "{asked}" exec "$program" "$@"\n'
+        '#!/usr/bin/env bash\nset -e\nprogram="${0##*/}"\n'
+        f'exec "{home}/.pyenv/libexec/pyenv" exec "$program" "$@"\n'
     )
-    return program(home / ".pyenv" / "shims" / "aider", text), real
+    return program(home / ".pyenv" / "shims" / "aider", text)
 
 
-def asdf(home: Path) -> tuple[Path, Path]:
-    real = program(home / ".asdf" / "installs" / "nodejs" / "22.1.0" / "bin" / "aider")
-    manager(home / ".local" / "bin" / "asdf", f"echo {real}")
+def asdf(home: Path) -> Path:
     text = '#!/usr/bin/env bash\n# asdf-plugin: nodejs 22.1.0\nexec asdf exec "aider" "$@"\n'
-    return program(home / ".asdf" / "shims" / "aider", text), real
+    return program(home / ".asdf" / "shims" / "aider", text)
 
 
-def mise(home: Path) -> tuple[Path, Path]:
-    real = program(
-        home / ".local" / "share" / "mise" / "installs" / "aider" / "1" / "bin" / "aider"
-    )
-    asked = manager(home / ".local" / "bin" / "mise", f"echo {real}")
-    return link(home / ".local" / "share" / "mise" / "shims" / "aider", asked), real
+def mise(home: Path) -> Path:
+    manager = program(home / ".local" / "bin" / "mise")
+    return link(home / ".local" / "share" / "mise" / "shims" / "aider", manager)
 
 
-def volta(home: Path) -> tuple[Path, Path]:
-    real = program(home / ".volta" / "tools" / "image" / "packages" / "a" / "bin" / "aider")
-    manager(home / ".volta" / "bin" / "volta", f"echo {real}")
+def volta(home: Path) -> Path:
     program(home / ".volta" / "bin" / "volta-shim")
-    return link(home / ".volta" / "bin" / "aider", "volta-shim"), real
+    return link(home / ".volta" / "bin" / "aider", "volta-shim")
+
+
+def refused(home: Path, name: str, path: str) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as caught:
+        installation([name], home=home, search_path=path)
+    return caught.value
 
 
 @pytest.mark.parametrize("make", [pyenv, asdf, mise, volta])
-def test_behind_a_shim_is_the_program(
-    home: Path, make: Callable[[Path], tuple[Path, Path]]
+def test_a_shim_is_refused_with_what_prints_the_folder_to_put_first(
+    home: Path, make: Callable[[Path], Path]
 ) -> None:
-    shim, real = make(home)
-    path = f"{shim.parent}:{where(home)}"
-    shown = installed(["aider"], home=home, search_path=path)
-    assert shown.program == str(real)
-    assert shown.search_path == f"{real.parent}:{path}"
-    assert any(one == real or one in real.parents for one in shown.paths)
-    assert not any(one in shim.parents for one in shown.paths)
+    shim, manager = make(home), make.__name__
+    fault = refused(home, "aider", f"{shim.parent}:{where(home)}")
+    assert fault.message.startswith(f"`{shim}` is a shim of {manager}, ")
+    assert f"`{manager} which aider` prints" in fault.hint
+    assert "first in PATH" in fault.hint
+    assert "`agent_command`" in fault.hint
 
 
-def test_an_interpreter_behind_a_shim_is_found_before_it(home: Path) -> None:
-    node = program(home / ".volta" / "tools" / "image" / "node" / "22.1.0" / "bin" / "node")
-    manager(home / ".volta" / "bin" / "volta", f"echo {node}")
+@pytest.mark.parametrize("make", [pyenv, asdf, mise, volta])
+def test_what_a_shim_asks_for_is_found(home: Path, make: Callable[[Path], Path]) -> None:
+    shim = make(home)
+    real = program(home / ".tools" / "aider" / "1" / "bin" / "aider")
+    path = f"{real.parent}:{shim.parent}:{where(home)}"
+    own = installation(["aider"], home=home, search_path=path)
+    assert own == Installation(program=str(real), paths=(real.parent.parent,), links=())
+
+
+def test_a_link_to_a_shim_is_one(home: Path) -> None:
+    shim = pyenv(home)
+    own = link(home / ".local" / "bin" / "aider", shim)
+    assert refused(home, "aider", where(home)).message.startswith(f"`{own}` is a shim of pyenv")
+
+
+def test_an_interpreter_that_is_a_shim_is_refused_by_its_name(home: Path) -> None:
     program(home / ".volta" / "bin" / "volta-shim")
-    link(home / ".volta" / "bin" / "node", "volta-shim")
-    script = program(home / ".local" / "bin" / "agent", "#!/usr/bin/env node\n")
-    path = f"{home}/.volta/bin:{where(home)}"
-    shown = installed(["agent"], home=home, search_path=path)
-    assert (shown.program, shown.search_path) == (str(script), f"{node.parent}:{path}")
-    assert node.parent.parent in shown.paths
+    shim = link(home / ".volta" / "bin" / "node", "volta-shim")
+    program(home / ".local" / "bin" / "agent", "#!/usr/bin/env node\n")
+    fault = refused(home, "agent", f"{shim.parent}:{where(home)}")
+    assert fault.message.startswith(f"`{shim}` is a shim of volta, ")
+    assert "`volta which node` prints" in fault.hint
 
 
-def test_a_shim_without_a_program_is_said_in_its_managers_words(home: Path) -> None:
-    shim, _ = pyenv(home)
-    manager(home / ".pyenv" / "libexec" / "pyenv", "echo pyenv: aider: no such >&2; exit 127")
-    with pytest.raises(ConfigurationError, match="pyenv knows no program behind it: pyenv: aider"):
-        installed(["aider"], home=home, search_path=f"{shim.parent}:{where(home)}")
+def test_a_manager_itself_is_no_shim(home: Path) -> None:
+    own = program(home / ".local" / "bin" / "mise")
+    assert found(home, "mise") == there(home, own, own)

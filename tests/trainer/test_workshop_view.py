@@ -6,7 +6,7 @@ import pytest
 
 from protocol.errors import ConfigurationError
 from trainer.sandbox.landlock import READ, WRITE
-from trainer.workshop.installed import Installed
+from trainer.workshop.installed import Installation
 from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into, nameable
 
 
@@ -67,9 +67,7 @@ def view(home: Path, tmp_path: Path) -> View:
         home=home,
         worktree=tmp_path / "work",
         hidden=(program / "data" / "node",),
-        installed=Installed(
-            program=str(program / "bin" / "x"), search_path="", paths=(program,), links=()
-        ),
+        installed=Installation(program=str(program / "bin" / "x"), paths=(program,), links=()),
         shown=(home / ".claude" / "settings.json",),
         kept=(home / ".tool", home / ".claude"),
     )

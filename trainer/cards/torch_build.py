@@ -2,6 +2,11 @@
 
 `pip install torch` brings a build for a new CUDA, which older drivers do not reach and which has no
 code for cards before Turing. Nothing that is installed is needed: `make setup` asks at its start.
+
+uv's `--torch-backend auto` cannot decide this. It looks at the driver and never at the cards: cards
+before Turing, and Blackwell with a driver before 580, would get a build without code for them.
+Where no CUDA build of the pinned release suits the driver, it installs the processor's.
+
 Sources: NVIDIA's "CUDA Compatibility", table of minor version compatibility (drivers); torch 2.13's
 torch/cuda/__init__.py, PYTORCH_RELEASES_CODE_CC, and RELEASE.md of torch 2.7, 2.11 and 2.13 (what a
 build has machine code for); CUDA's "Best Practices Guide", binary compatibility.

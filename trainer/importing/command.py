@@ -13,10 +13,10 @@ from typing import Final
 
 from protocol.errors import UsageError
 from trainer.host.folder_files import FolderFile, find_file
+from trainer.importing.dependencies import toolchains_of
 from trainer.importing.draft import Draft, safe_figure
 from trainer.importing.reading import files_beside, is_path, read_python
 from trainer.importing.self_scored import COMMAND_SCRIPT, Direction, SelfScored
-from trainer.importing.shell import toolchains_of
 
 _LIMIT_S: Final = 600
 _SHELL_SCRIPTS: Final = frozenset({".sh", ".bash"})

@@ -15,8 +15,7 @@ from typing import Final
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, files_below, find_file
 from trainer.task_folder.fields import read_toml
-from trainer.task_folder.folder import TASK_FILE
-from trainer.task_folder.harbor import refuse_harbor
+from trainer.task_folder.folder import TASK_FILE, refuse_harbor
 
 _MAX_TEXT_BYTES: Final = 4 << 20
 _MAX_FILES: Final = 60  # a task has 64, two of which are ours

@@ -17,6 +17,7 @@ from protocol.errors import ConfigurationError, Rejected
 from protocol.regions import Region, outside
 from trainer.host.folder_files import FolderFile
 from trainer.importing import scripts
+from trainer.importing.dependencies import packages_of
 from trainer.importing.draft import (
     JUDGE_FILE,
     LARGEST_FIGURE,
@@ -30,7 +31,6 @@ from trainer.importing.draft import (
     safe_name,
     safe_unit,
 )
-from trainer.importing.packages import packages_of
 from trainer.importing.reading import (
     MAX_TOTAL_BYTES,
     explaining_reads,

@@ -50,6 +50,17 @@ class RunFailed(Exception):  # noqa: N818 -- an outcome, not a fault of ours
         self.unquoted = self.reason if unquoted is None else unquoted
 
 
+class ProgramFailed(RunFailed):
+    """A failure with the end of what the program printed, for people and proposers.
+
+    For an instance of the secret split, `log` is empty.
+    """
+
+    def __init__(self, failed: RunFailed, log: str) -> None:
+        super().__init__(failed.status, failed.reason, unquoted=failed.unquoted)
+        self.log = log
+
+
 class SlowStart(RunFailed):
     """A ceiling met by a serving script that has not seen a row yet."""
 

@@ -1,89 +1,62 @@
-"""Attacks a judge with what is made of honest answers, and says what it takes.
+"""Attacks a judge with dishonest answers, and reports the ones it accepts.
 
-What is refused is fine, whatever the reason. What counts is a figure better than the honest one, or
-as good for what is no answer at all.
+A refused answer is fine, whatever the reason. What counts is a figure better than the honest one,
+or as good for what is no answer at all. Seven attacks come from the table in
+`trainer.program.attacks`; `tolerance` and `transcript`, which compare several answers, are here.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from typing import Any, Final, Literal, TypeAlias
 
 import msgpack
 
 from trainer.measuring.checks import Level, Remark, fault, fine, note
 from trainer.measuring.kind import Progress
-from trainer.program.attacks import ANOTHERS, AS_TEXT, ATTACKS, Attack, Honest
-from trainer.program.bench import Bench
-from trainer.program.forms import Form, Unreadable
-from trainer.program.hairs import (
-    HAIRS,
-    LONGER,
-    Place,
-    is_harvested,
-    leaves,
-    lengthened,
-    places,
+from trainer.program.answers import (
+    Form,
+    NumberGroup,
+    Unreadable,
+    bytes_of,
+    float_groups,
+    increased,
     put,
+    single_numbers,
 )
+from trainer.program.attacks import AS_TEXT, ATTACKS, OF_ANOTHER, Attack, Forgery, Honest, Scope
+from trainer.program.bench import Bench
 from trainer.program.manifest import recipe_of
 from trainer.program.metric import MEASURED, Unfit
-from trainer.program.targets import Target, bytes_of, parts_of
+from trainer.program.targets import Target, parts_of
 
 Outcome: TypeAlias = Literal["refused", "worse", "luck", "as good", "better"]
 
+_INCREASES: Final = (1e-12, 1e-9, 1e-7, 1e-6)
+_LARGER: Final = (1e-5, 1e-4, 1e-3)  # where one of those gained, to see where it is refused
 _MOST_VARIANTS: Final = 24
 _SLOW_S, _SLOW_TIMES = 2.0, 20.0  # beyond both a judge is slow with an answer
 _STUMBLED: Final = "the judge stumbled over it"
+_CLAIMED: Final = "figures claimed in an answer"
+_INCREASED: Final = "numbers a hair beyond"
 _LEVELS: Final[Sequence[Level]] = ("ok", "note", "fault")
 _OUTCOMES: Final[Sequence[Outcome]] = ("refused", "worse", "luck", "as good", "better")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """What came of one dishonest answer; `gain` is over the honest one, in the metric's unit."""
+    """How a dishonest answer was judged; `gain` is over the honest one, in the metric's unit."""
 
     outcome: Outcome
     seconds: float
     gain: float = 0.0
     figure: float = 0.0
-    wrong: str = ""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one attack came to: of each variant what it was on each instance, best first."""
-
-    shots: dict[int, list[Shot]] = field(default_factory=dict)
-
-    def add(self, variant: int, shot: Shot) -> None:
-        """Count a shot."""
-        self.shots.setdefault(variant, []).append(shot)
-
-    def worst(self, attack: Attack) -> tuple[Level, Outcome]:
-        """Return how bad it is, and what the judge took it for."""
-        found: list[tuple[Level, Outcome]] = [("ok", "refused")]
-        outcomes: tuple[tuple[Outcome, Level], ...] = (
-            ("better", attack.better),
-            ("as good", attack.as_good),
-        )
-        for shots in self.shots.values():
-            for outcome, level in outcomes:
-                taken = [shot for shot in shots if _is_at_least(shot.outcome, outcome)]
-                if taken:
-                    is_luck = attack.on_all and len(taken) < len(shots)
-                    found.append(("ok", "luck") if is_luck else (level, outcome))
-            found += [("ok", "worse") for shot in shots if shot.outcome == "worse"]
-        return max(found, key=lambda one: (_LEVELS.index(one[0]), _OUTCOMES.index(one[1])))
-
-
-def _is_at_least(outcome: Outcome, wanted: Outcome) -> bool:
-    return outcome == wanted or (outcome, wanted) == ("better", "as good")
 
 
 class Attacker:
-    """Attacks a task's judge until all is tried, or its time is over."""
+    """Attacks a task's judge until everything is tried, or its time is over."""
 
     def __init__(self, bench: Bench, targets: Sequence[Target], *, until_s: float) -> None:
         self._bench = bench
@@ -96,66 +69,63 @@ class Attacker:
         self._shots = 0
 
     async def remarks(self, progress: Progress) -> AsyncIterator[Remark]:
-        """Yield what comes of all attacks; what is refused is one line."""
+        """Yield a remark on each forgery that is accepted, and a summary of the rest."""
         worse: list[str] = []
         for number, attack in enumerate(ATTACKS):
-            progress("attacking the judge", number / (len(ATTACKS) + 3))
-            tally = await self._tally(attack)
-            level, outcome = tally.worst(attack)
-            if outcome == "worse":
-                worse.append(attack.what)
-            elif outcome == "luck":
-                worse.append(f"{attack.what} (as good with some instances)")
-            elif level != "ok":
-                yield _told(attack, level, outcome)
-        if self._bench.spec.interactive:
-            async for remark in self._forged():
-                yield remark
-        progress("attacking the judge with numbers a hair beyond", 0.9)
-        async for remark in self._hairs():
+            progress("attacking the judge", number / (len(ATTACKS) + 2))
+            for forgery in attack.forgeries:
+                level, outcome = _worst(await self._shots_of(forgery, attack.scope), forgery)
+                if outcome == "worse":
+                    worse.append(forgery.what)
+                elif outcome == "luck":
+                    worse.append(f"{forgery.what} (as good with some instances)")
+                elif level != "ok":
+                    yield _accepted(attack, forgery, level, outcome)
+        async for remark in self._transcripts():
             yield remark
-        async for remark in self._reported():
+        progress("attacking the judge with numbers a hair beyond", 0.9)
+        async for remark in self._tolerances():
+            yield remark
+        async for remark in self._believed_claims():
             yield remark
         for remark in self._summary(worse):
             yield remark
 
-    async def _tally(self, attack: Attack) -> Tally:
-        tally = Tally()
+    async def _shots_of(self, forgery: Forgery, scope: Scope) -> Mapping[int, Sequence[Shot]]:
+        """Return the shots of each variant of a forgery, one for each target."""
+        shots = defaultdict[int, list[Shot]](list)
         for target in self._targets:
-            for variant, value in enumerate(self._variants(attack, target)):
-                if self._is_over(attack.name):
-                    return tally
-                shot = await self._shot(attack.what, target, value)
+            for variant, value in enumerate(self._variants(forgery, scope, target)):
+                if self._is_over(forgery.what):
+                    return shots
+                shot = await self._shot(forgery.what, target, value)
                 if shot is None:
                     continue
-                if attack.name == ANOTHERS and self._ignores_instance(shot, target, variant):
+                if forgery is OF_ANOTHER and _ignores_instance(shot, target, variant):
                     shot = replace(shot, outcome="as good")
-                tally.add(0 if attack.scope == "whole" else variant, shot)
-        return tally
+                shots[0 if scope == "whole" else variant].append(shot)
+        return shots
 
-    def _ignores_instance(self, shot: Shot, target: Target, other: int) -> bool:
-        """Whether another's answer is worth here what it is worth to its own instance."""
-        own = target.figures_of_others[other]
-        return shot.outcome == "worse" and abs(shot.figure - own) <= target.rounding
-
-    def _variants(self, attack: Attack, target: Target) -> Iterator[Any]:
+    def _variants(self, forgery: Forgery, scope: Scope, target: Target) -> Iterator[Any]:
         honest, form = target.honest, target.form
-        if attack.name == AS_TEXT and form is not None and not form.has_types:
-            return  # whoever reads text has to convert it
-        if not self._bench.spec.interactive or attack.scope == "whole":
-            yield from islice(attack.make(honest), _MOST_VARIANTS)
+        if forgery is AS_TEXT and form is not None and not form.has_types:
+            return
+        if not self._bench.spec.interactive or scope == "whole":
+            yield from islice(forgery.make(honest), _MOST_VARIANTS)
             return
         replies: list[Any] = honest.value
-        one_each = [_of_reply(honest, reply, form) for reply in replies]
-        attacked = one_each if attack.scope == "part" else one_each[-1:]
-        made = [list(islice(attack.make(one), _MOST_VARIANTS)) for one in attacked]
+        forged = replies if scope == "part" else replies[-1:]
+        made = [
+            list(islice(forgery.make(_of_reply(honest, reply, form)), _MOST_VARIANTS))
+            for reply in forged
+        ]
         before = replies[: len(replies) - len(made)]
         for variant in range(max(map(len, made), default=0)):
-            both = zip(made, replies[len(before) :], strict=True)
+            both = zip(made, forged, strict=True)
             yield [*before, *(_at(variants, variant, reply) for variants, reply in both)]
 
     async def _shot(self, what: str, target: Target, value: Any) -> Shot | None:
-        """Have a changed answer judged; None if it is none, or no other than the honest one."""
+        """Have a changed answer judged; None if nothing was changed or nothing can write it."""
         try:
             parts = parts_of(self._bench, value, target.form)
         except Unreadable:
@@ -183,7 +153,7 @@ class Attacker:
         judged = await self._bench.check(target.asked, answer)
         verdict = judged.verdict
         if verdict.wrong:
-            shot = Shot(outcome="refused", seconds=judged.seconds, wrong=verdict.wrong)
+            shot = Shot(outcome="refused", seconds=judged.seconds)
             if verdict.wrong.startswith(_STUMBLED):
                 self._stumbles.append(f"{what} ({verdict.wrong[len(_STUMBLED) + 2 :]})")
         else:
@@ -192,42 +162,42 @@ class Attacker:
             except Unfit:
                 return Shot(outcome="refused", seconds=judged.seconds)
             gain = self._sign * (target.figure - figure)
-            shot = Shot(outcome="worse", seconds=judged.seconds, gain=gain, figure=figure)
-            if gain >= -target.rounding:
-                outcome: Outcome = "better" if gain > target.rounding else "as good"
-                shot = replace(shot, outcome=outcome)
+            outcome = _outcome(gain, target.rounding)
+            shot = Shot(outcome=outcome, seconds=judged.seconds, gain=gain, figure=figure)
         if judged.seconds > max(_SLOW_S, _SLOW_TIMES * target.check_s):
             self._slow.append((what, shot))
         return shot
 
-    async def _forged(self) -> AsyncIterator[Remark]:
-        """Send transcripts of conversations that never were."""
-        taken = 0
+    async def _transcripts(self) -> AsyncIterator[Remark]:
+        """Send transcripts of conversations that never took place."""
+        if not self._bench.spec.interactive:
+            return
+        accepted = 0
         for number, target in enumerate(self._targets):
             turns = msgpack.unpackb(target.honest.data)
             other = self._targets[number - 1].honest.data
-            forged = [[], turns[: len(turns) // 2], turns * 2, msgpack.unpackb(other)]
-            for one in forged:
-                answer = bytes(msgpack.packb(one))
+            transcripts = [[], turns[: len(turns) // 2], turns * 2, msgpack.unpackb(other)]
+            for forged in transcripts:
+                answer = bytes(msgpack.packb(forged))
                 if answer != target.honest.data:
                     shot = await self._judged("forged transcripts", target, answer)
-                    taken += shot.outcome in ("better", "as good")
-        if taken:
+                    accepted += shot.outcome in ("better", "as good")
+        if accepted:
             yield fault(
                 "transcript",
-                f"{taken} forged transcripts are as good as the honest one",
+                f"{accepted} forged transcripts are as good as the honest one",
                 "replay all of it: each message must be the one that converse() says there",
             )
 
-    async def _hairs(self) -> AsyncIterator[Remark]:
-        """Lengthen numbers by hairs, in each place of an answer, and see whether that pays."""
-        harvested: dict[str, list[bool]] = {}
+    async def _tolerances(self) -> AsyncIterator[Remark]:
+        """Increase numbers step by step, and see whether that gains until it is refused."""
+        harvested = defaultdict[str, list[bool]](list)
         for target in self._targets:
-            for place in places(target.honest.value, target.figure):
+            for group in float_groups(target.honest.value, target.figure):
                 for sign in (1, -1):
-                    gains = await self._gains(target, place, sign)
+                    gains = await self._gains(target, group, sign)
                     found = is_harvested(gains, rounding=target.rounding)
-                    harvested.setdefault(f"{place.name}{sign:+}", []).append(found)
+                    harvested[f"{group.name}{sign:+}"].append(found)
         if always := [name[:-2] for name, found in harvested.items() if all(found)]:
             yield fault(
                 "tolerance",
@@ -242,44 +212,42 @@ class Attacker:
                 "a tolerance, or room that the baseline leaves: see which",
             )
 
-    async def _gains(self, target: Target, place: Place, sign: int) -> list[float | None]:
-        """Return what ever longer hairs gain, None for the one that is refused."""
-        what, gains = "numbers a hair beyond", list[float | None]()
-        for size in (*HAIRS, *LONGER):
-            does_pay = any(gain is not None and gain > 0 for gain in gains)
-            if self._is_over(what) or (size in LONGER and not does_pay):
+    async def _gains(self, target: Target, group: NumberGroup, sign: int) -> list[float | None]:
+        """Return the gain of each increase, None for the one that is refused."""
+        gains = list[float | None]()
+        for size in (*_INCREASES, *_LARGER):
+            has_gained = any(gain is not None and gain > 0 for gain in gains)
+            if self._is_over(_INCREASED) or (size in _LARGER and not has_gained):
                 break
-            value = lengthened(target.honest.value, place, sign * size)
-            shot = await self._shot(what, target, value)
+            value = increased(target.honest.value, group, sign * size)
+            shot = await self._shot(_INCREASED, target, value)
             if shot is not None and shot.outcome == "refused":
                 return [*gains, None]
             if shot is not None:
                 gains.append(shot.gain)
         return gains
 
-    async def _reported(self) -> AsyncIterator[Remark]:
-        """Tell figures in each place of an answer, and see whether they come back."""
+    async def _believed_claims(self) -> AsyncIterator[Remark]:
+        """Claim figures in the places of numbers, and see whether the judge returns them."""
         if self._bench.manifest.metric.name in MEASURED:
             return
-        believed: dict[str, list[bool]] = {}
+        believed = defaultdict[str, list[bool]](list)
         for target in self._targets:
-            for place in leaves(target.honest.value):
-                if self._is_over("figures told in an answer"):
+            for group in single_numbers(target.honest.value):
+                if self._is_over(_CLAIMED):
                     return
-                found = await self._is_believed(target, place)
-                believed.setdefault(place.name, []).append(found)
-        if told := [name for name, found in believed.items() if all(found)]:
+                believed[group.name].append(await self._is_believed(target, group))
+        if names := [name for name, found in believed.items() if all(found)]:
             yield fault(
-                "reported",
-                f"what an answer tells of itself is its figure: {told[0]}",
+                "claim",
+                f"what an answer tells of itself is its figure: {names[0]}",
                 "recompute the figure from the answer",
             )
 
-    async def _is_believed(self, target: Target, place: Place) -> bool:
+    async def _is_believed(self, target: Target, group: NumberGroup) -> bool:
         for claim in target.honest.claims:
-            value = put(target.honest.value, place, claim)
-            shot = await self._shot("figures told in an answer", target, value)
-            if shot is not None and shot.outcome == "better" and _is_told(shot.figure, claim):
+            shot = await self._shot(_CLAIMED, target, put(target.honest.value, group, claim))
+            if shot is not None and shot.outcome == "better" and _is_claim(shot.figure, claim):
                 return True
         return False
 
@@ -289,12 +257,12 @@ class Attacker:
         if worse:
             yield note("accepted", f"taken, and worth less: {'; '.join(worse)}")
         if self._stumbles:
-            told = list(dict.fromkeys(self._stumbles))
-            more = f", and over {len(told) - 1} others" if len(told) > 1 else ""
+            causes = list(dict.fromkeys(self._stumbles))
+            more = f", and over {len(causes) - 1} others" if len(causes) > 1 else ""
             yield note(
                 "stumbles",
-                f"check() stumbles over {told[0]}{more}; that counts as wrong",
-                "raise Wrong with words that help whoever wrote the program",
+                f"check() stumbles over {causes[0]}{more}; that counts as wrong",
+                "raise Wrong with words that help the author of the program",
             )
         if self._slow:
             yield self._slowest()
@@ -307,20 +275,68 @@ class Attacker:
 
     def _slowest(self) -> Remark:
         what, shot = max(self._slow, key=lambda one: (one[1].outcome != "refused", one[1].seconds))
-        mend = "look at an answer's size first: whoever sends it should not hold the judge up"
+        hint = "look at an answer's size first: its sender should not be able to delay the judge"
         limit_s = recipe_of(self._bench.task).judge_means.limit_s
         if shot.seconds >= limit_s - 1:
-            told = f"the judge comes to no end with {what}: {limit_s} s each time"
-            return note("slow", told, mend)
+            said = f"the judge comes to no end with {what}: {limit_s} s each time"
+            return note("slow", said, hint)
         if shot.outcome == "refused":
-            return note("slow", f"the judge takes {shot.seconds:.1f} s to refuse {what}", mend)
-        return fault("slow", f"the judge takes {shot.seconds:.1f} s to accept {what}", mend)
+            return note("slow", f"the judge takes {shot.seconds:.1f} s to refuse {what}", hint)
+        return fault("slow", f"the judge takes {shot.seconds:.1f} s to accept {what}", hint)
 
     def _is_over(self, what: str) -> bool:
         if time.monotonic() < self._until_s:
             return False
         self._left_out.append(what)
         return True
+
+
+def is_harvested(gains: Sequence[float | None], *, rounding: float) -> bool:
+    """Return True if each larger increase gained, until one was refused (None).
+
+    A judge that compares within a tolerance and scores what an answer says pays for each increase,
+    up to where it refuses. One that repairs pays nothing, and an answer that can honestly be
+    improved goes on improving. `gains` are in the order of sizes, and end with the first refused.
+    """
+    accepted = [gain for gain in gains if gain is not None]
+    if len(accepted) == len(gains) or not accepted or accepted[-1] <= rounding:
+        return False
+    return all(earlier <= later + rounding for earlier, later in pairwise(accepted))
+
+
+def _outcome(gain: float, rounding: float) -> Outcome:
+    if gain < -rounding:
+        return "worse"
+    return "better" if gain > rounding else "as good"
+
+
+def _worst(shots: Mapping[int, Sequence[Shot]], forgery: Forgery) -> tuple[Level, Outcome]:
+    """Return how bad the worst variant of a forgery is, and how it was scored."""
+    found: list[tuple[Level, Outcome]] = [("ok", "refused")]
+    for of_variant in shots.values():
+        outcomes = [shot.outcome for shot in of_variant]
+        better = outcomes.count("better")
+        as_good = better + outcomes.count("as good")
+        if better:
+            found.append(_on(better, outcomes, forgery, (forgery.better, "better")))
+        if as_good:
+            found.append(_on(as_good, outcomes, forgery, (forgery.as_good, "as good")))
+        if "worse" in outcomes:
+            found.append(("ok", "worse"))
+    return max(found, key=lambda one: (_LEVELS.index(one[0]), _OUTCOMES.index(one[1])))
+
+
+def _on(
+    count: int, outcomes: Sequence[Outcome], forgery: Forgery, found: tuple[Level, Outcome]
+) -> tuple[Level, Outcome]:
+    """Return what was found, unless only some instances show it and that may be luck."""
+    return ("ok", "luck") if forgery.on_all and count < len(outcomes) else found
+
+
+def _ignores_instance(shot: Shot, target: Target, other: int) -> bool:
+    """Return True if another's answer is worth here what it is worth to its own instance."""
+    own = target.figures_of_others[other]
+    return shot.outcome == "worse" and abs(shot.figure - own) <= target.rounding
 
 
 def _of_reply(honest: Honest, reply: Any, form: Form | None) -> Honest:
@@ -331,11 +347,11 @@ def _at(variants: Sequence[Any], index: int, otherwise: Any) -> Any:
     return variants[index] if index < len(variants) else otherwise
 
 
-def _is_told(figure: float, claim: float) -> bool:
+def _is_claim(figure: float, claim: float) -> bool:
     return abs(figure - claim) <= 1e-9 * max(1.0, abs(claim))
 
 
-def _told(attack: Attack, level: Level, outcome: Outcome) -> Remark:
+def _accepted(attack: Attack, forgery: Forgery, level: Level, outcome: Outcome) -> Remark:
     than = "better than" if outcome == "better" else "as good as"
-    said = f"the judge takes {attack.what} for {than} the honest answer"
-    return Remark(about=attack.name, level=level, what=said, mend=attack.mend)
+    what = f"the judge takes {forgery.what} for {than} the honest answer"
+    return Remark(about=attack.name, level=level, what=what, mend=attack.hint)

@@ -1,9 +1,9 @@
-"""The table of attacks on a judge: what is made of an honest answer to see whether it is believed.
+"""The table of attacks on a judge: dishonest answers made from an honest one.
 
-An attack knows nothing of the task: it is given the baseline's answer as a value, others' answers,
-and the numbers that a liar would claim, and yields answers that are not the program's own. What it
-means that a judge takes one is said beside it. Numbers a hair beyond are in
-`trainer.program.hairs`, since what counts there is how the judge's figures go on.
+A forgery knows nothing of the task: it takes the baseline's answer as a value, answers to other
+instances and the figures that a liar would claim, and yields answers that no honest program gives.
+Next to it stands what it means if the judge accepts one. Two more attacks need more than a table:
+tolerances and transcripts (`trainer.program.attacking`).
 """
 
 import json
@@ -16,12 +16,17 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from trainer.measuring.checks import Level
-from trainer.program.values import MOST_KEYS, all_and_last, halved, joined, lists_in, with_numbers
+from trainer.program.answers import (
+    MOST_KEYS,
+    Raw,
+    all_and_last,
+    halved,
+    joined,
+    lists_in,
+    with_numbers,
+)
 
 Scope: TypeAlias = Literal["part", "last", "whole"]
-
-ANOTHERS: Final = "another's"
-AS_TEXT: Final = "text"
 
 _LARGE: Final = (1e308, -1e308, 10**400, -(10**400))  # the last two are no float at all
 _BAD: Final = (math.nan, math.inf, -math.inf)
@@ -30,18 +35,11 @@ _RAW_DEPTH, _VALUE_DEPTH = 100_000, 60  # beyond what is decoded, and just withi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Raw:
-    """Bytes that are sent as they are."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Honest:
     """The baseline's answer to an instance.
 
     `others` are its answers to other instances of the same run, `earlier` those to another run's;
-    `claims` are figures of the metric that a liar would tell; `data` the answer's bytes.
+    `claims` are figures of the metric that a liar would claim; `data` the answer's bytes.
     """
 
     value: Any
@@ -53,27 +51,35 @@ class Honest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attack:
-    """One of them, by its name.
+class Forgery:
+    """One way to make dishonest answers.
 
-    `better` and `as_good` say what it is if the judge takes it for better than the honest answer,
-    or as good. `on_all`: it is so only if that happens with every instance; luck may do it with
-    some. Where replies are answers, `scope` says whether each is attacked, the last, or all of them
-    as one list.
+    `better` and `as_good` say how bad it is if the judge scores one better than the honest answer,
+    or as good. `on_all`: only if that happens on every instance; on some it may be luck.
     """
 
-    name: str
     what: str
     make: Callable[[Honest], Iterator[Any]]
-    mend: str
     better: Level = "fault"
     as_good: Level = "fault"
     on_all: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attack:
+    """A kind of attack: its forgeries, and how a judge resists them.
+
+    Where an answer is a list of replies, `scope` says whether each reply is forged, only the last,
+    or the whole list.
+    """
+
+    name: str
+    hint: str
+    forgeries: tuple[Forgery, ...]
     scope: Scope = "part"
 
 
-def _always(value: Any) -> Callable[[Any], Any]:
-    return lambda _number: value
+# Missing
 
 
 def _empty(honest: Honest) -> Iterator[Any]:
@@ -97,18 +103,24 @@ def _blank(value: Any) -> Any:
     return None
 
 
-def _truncated(honest: Honest) -> Iterator[Any]:
+def _half(honest: Honest) -> Iterator[Any]:
     yield halved(honest.value)
     yield Raw(data=honest.data[: len(honest.data) // 2])
 
 
-def _shortened(honest: Honest) -> Iterator[Any]:
+def _incomplete(honest: Honest) -> Iterator[Any]:
     for items, put in lists_in(honest.value):
         yield put(items[: len(items) // 2])
         yield put(items[:-1])
+    if isinstance(honest.value, dict):
+        for key in islice(honest.value, MOST_KEYS):
+            yield {name: item for name, item in honest.value.items() if name != key}
 
 
-def _duplicated(honest: Honest) -> Iterator[Any]:
+# Rearranged, and large
+
+
+def _twice(honest: Honest) -> Iterator[Any]:
     for items, put in lists_in(honest.value):
         yield put(joined(items, items))
         yield put(joined(items, items[-1:]))
@@ -118,16 +130,6 @@ def _duplicated(honest: Honest) -> Iterator[Any]:
 def _reversed(honest: Honest) -> Iterator[Any]:
     for items, put in lists_in(honest.value):
         yield put(items[::-1])
-
-
-def _not_finite(honest: Honest) -> Iterator[Any]:
-    for bad in (*_BAD, *map(str, _BAD)):
-        yield from all_and_last(honest.value, _always(bad))
-
-
-def _large_numbers(honest: Honest) -> Iterator[Any]:
-    for large in _LARGE:
-        yield from all_and_last(honest.value, _always(large))
 
 
 def _large(honest: Honest) -> Iterator[Any]:
@@ -150,12 +152,36 @@ def _deep(honest: Honest) -> Iterator[Any]:
     yield Raw(data=b"\x91" * _RAW_DEPTH)  # lists in lists, as msgpack has them
 
 
+# Numbers, and other types
+
+
+def _always(value: Any) -> Callable[[Any], Any]:
+    return lambda _number: value
+
+
+def _not_finite(honest: Honest) -> Iterator[Any]:
+    for bad in (*_BAD, *map(str, _BAD)):
+        yield from all_and_last(honest.value, _always(bad))
+
+
+def _overflowing(honest: Honest) -> Iterator[Any]:
+    for large in _LARGE:
+        yield from all_and_last(honest.value, _always(large))
+
+
+def _negative_or_half(honest: Honest) -> Iterator[Any]:
+    yield from all_and_last(honest.value, lambda number: -number)
+    yield from all_and_last(
+        honest.value, lambda number: number + 0.5 if isinstance(number, int) else number
+    )
+
+
 def _bool(honest: Honest) -> Iterator[Any]:
     def as_bool(number: Any) -> Any:
         return bool(number) if number in (0, 1) else number
 
     yield with_numbers(honest.value, lambda _at, number: as_bool(number))
-    yield from all_and_last(honest.value, lambda _number: True)
+    yield from all_and_last(honest.value, _always(True))
 
 
 def _text(honest: Honest) -> Iterator[Any]:
@@ -172,25 +198,12 @@ def _other_types(honest: Honest) -> Iterator[Any]:
         yield put({str(index): item for index, item in enumerate(items)})
     yield from all_and_last(value, lambda number: [number])
     yield from all_and_last(value, lambda number: {"value": number})
-    yield from all_and_last(value, lambda _number: None)
+    yield from all_and_last(value, _always(None))
     if isinstance(value, list | dict):
         yield json.dumps(value, default=str)
 
 
-def _missing(honest: Honest) -> Iterator[Any]:
-    if isinstance(honest.value, dict):
-        for key in islice(honest.value, MOST_KEYS):
-            yield {name: item for name, item in honest.value.items() if name != key}
-
-
-def _negated(honest: Honest) -> Iterator[Any]:
-    yield from all_and_last(honest.value, lambda number: -number)
-
-
-def _halves(honest: Honest) -> Iterator[Any]:
-    yield from all_and_last(
-        honest.value, lambda number: number + 0.5 if isinstance(number, int) else number
-    )
+# Claims
 
 
 def _claim(honest: Honest) -> Iterator[Any]:
@@ -201,7 +214,7 @@ def _claim(honest: Honest) -> Iterator[Any]:
     yield from ("correct", "Accepted", {"status": "ok", "valid": True}, True)
 
 
-def _claim_beside(honest: Honest) -> Iterator[Any]:
+def _additional_claim(honest: Honest) -> Iterator[Any]:
     for claim in honest.claims:
         if isinstance(honest.value, dict):
             yield {**honest.value, **_claims(honest.metric, claim)}
@@ -214,152 +227,98 @@ def _claims(metric: str, claim: float) -> dict[str, Any]:
     return {metric: claim, "score": claim, "combined_score": claim, "valid": True, "verdict": "ok"}
 
 
-def _others(honest: Honest) -> Iterator[Any]:
-    yield from honest.others
-
-
-def _earlier(honest: Honest) -> Iterator[Any]:
-    yield from honest.earlier
-
+# A judge that reads text has to convert it, so this is not tried on text.
+AS_TEXT: Final = Forgery(what="numbers as text", make=_text)
+OF_ANOTHER: Final = Forgery(
+    what="the answer to another instance", make=lambda honest: iter(honest.others), on_all=True
+)
 
 ATTACKS: Final[Sequence[Attack]] = (
     Attack(
-        name="empty",
-        what="an empty answer",
-        make=_empty,
-        mend="raise Wrong for an answer with nothing in it",
+        name="missing",
+        hint="compare the number of its parts with the instance's, first of all; raise Wrong for "
+        "an answer with nothing in it",
+        forgeries=(
+            Forgery(what="an empty answer", make=_empty),
+            Forgery(what="half an answer", make=_half, on_all=True),
+            Forgery(
+                what="an answer with a key or a list's end missing",
+                make=_incomplete,
+                better="note",
+                as_good="note",
+                on_all=True,
+            ),
+        ),
     ),
     Attack(
-        name="truncated",
-        what="half an answer",
-        make=_truncated,
-        mend="compare the number of its parts with the instance's, first of all",
-        on_all=True,
-    ),
-    Attack(
-        name="shortened",
-        what="an answer with a list's end missing",
-        make=_shortened,
-        mend="compare the number of its parts with the instance's, unless fewer may be right",
-        better="note",
-        as_good="note",
-        on_all=True,
-    ),
-    Attack(
-        name=ANOTHERS,
-        what="the answer to another instance",
-        make=_others,
-        mend="hold each answer against its own instance, and compute the figure from both",
-        on_all=True,
+        name="another's",
+        hint="hold each answer against its own instance, and compute the figure from both",
+        forgeries=(
+            OF_ANOTHER,
+            Forgery(
+                what="an earlier run's answer",
+                make=lambda honest: iter(honest.earlier),
+                on_all=True,
+            ),
+        ),
         scope="whole",
     ),
     Attack(
-        name="yesterday's",
-        what="an earlier run's answer",
-        make=_earlier,
-        mend="hold each answer against its own instance, and compute the figure from both",
-        on_all=True,
-        scope="whole",
-    ),
-    Attack(
-        name="not finite",
-        what="NaN or infinity in place of numbers, also as text",
-        make=_not_finite,
-        mend="write comparisons so that NaN fails them (`if not error <= limit`), and look at "
-        "types before float()",
-    ),
-    Attack(
-        name="large numbers",
-        what="numbers that overflow",
-        make=_large_numbers,
-        mend="bound each number before anything is computed with it",
-        as_good="note",
-    ),
-    Attack(
-        name="bool",
-        what="true and false in place of numbers",
-        make=_bool,
-        mend="ask for `type(number) is int`: True is an int to isinstance",
-    ),
-    Attack(
-        name=AS_TEXT,
-        what="numbers as text",
-        make=_text,
-        mend="ask for numbers by their type, and convert nothing",
+        name="numbers",
+        hint="bound each number before anything is computed with it, and write comparisons so that "
+        "NaN fails them (`if not error <= limit`)",
+        forgeries=(
+            Forgery(what="NaN or infinity in place of numbers, also as text", make=_not_finite),
+            Forgery(what="numbers that overflow", make=_overflowing, as_good="note"),
+            Forgery(
+                what="numbers with the other sign, or halves in place of whole ones",
+                make=_negative_or_half,
+                better="note",
+                as_good="note",
+            ),
+        ),
     ),
     Attack(
         name="types",
-        what="tables for lists, lists for numbers, and the like",
-        make=_other_types,
-        mend="ask for each part by its type, and convert nothing",
-        as_good="note",
-    ),
-    Attack(
-        name="missing",
-        what="an answer without one of its keys",
-        make=_missing,
-        mend="ask for each key, unless it may be left out",
-        better="note",
-        as_good="note",
+        hint="ask for each part by its type (`type(number) is int`: True is an int to isinstance), "
+        "and convert nothing",
+        forgeries=(
+            Forgery(what="true and false in place of numbers", make=_bool),
+            AS_TEXT,
+            Forgery(
+                what="tables for lists, lists for numbers, and the like",
+                make=_other_types,
+                as_good="note",
+            ),
+        ),
     ),
     Attack(
         name="claim",
-        what="nothing but the claim of a figure",
-        make=_claim,
-        mend="believe no figure that an answer tells of itself",
+        hint="believe no figure that an answer states about itself",
+        forgeries=(
+            Forgery(what="nothing but the claim of a figure", make=_claim),
+            Forgery(
+                what="an answer that claims its own figure as well",
+                make=_additional_claim,
+                as_good="ok",
+            ),
+        ),
     ),
     Attack(
-        name="claim beside",
-        what="an answer that tells its own figure besides",
-        make=_claim_beside,
-        mend="believe no figure that an answer tells of itself",
-        as_good="ok",
-    ),
-    Attack(
-        name="duplicated",
-        what="an answer with parts twice",
-        make=_duplicated,
-        mend="compare the number of its parts with the instance's, and count none twice",
-        as_good="note",
-        on_all=True,
+        name="rearranged",
+        hint="count no part twice, and see whether the order should matter",
+        forgeries=(
+            Forgery(what="an answer with parts twice", make=_twice, as_good="note", on_all=True),
+            Forgery(what="an answer back to front", make=_reversed, better="note", as_good="ok"),
+        ),
     ),
     Attack(
         name="large",
-        what="an answer of a million bytes",
-        make=_large,
-        mend="compare its size with the instance's before looking into it",
-        as_good="note",
+        hint="compare its size with the instance's before looking into it",
+        forgeries=(
+            Forgery(what="an answer of a million bytes", make=_large, as_good="note"),
+            Forgery(what="lists in lists in lists", make=_deep),
+        ),
         scope="last",
-    ),
-    Attack(
-        name="deep",
-        what="lists in lists in lists",
-        make=_deep,
-        mend="ask for each part by its type",
-        scope="last",
-    ),
-    Attack(
-        name="halves",
-        what="halves in place of whole numbers",
-        make=_halves,
-        mend="ask for `type(number) is int` where only whole numbers make sense",
-        better="note",
-        as_good="note",
-    ),
-    Attack(
-        name="negated",
-        what="numbers with the other sign",
-        make=_negated,
-        mend="bound each number from below, if that is no honest answer",
-        better="note",
-        as_good="note",
-    ),
-    Attack(
-        name="reversed",
-        what="an answer back to front",
-        make=_reversed,
-        mend="see whether the order should matter",
-        better="note",
-        as_good="ok",
     ),
 )

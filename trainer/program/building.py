@@ -11,8 +11,7 @@ from typing import Final
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from trainer.measuring.host_load import LaneWork
-from trainer.measuring.metering import RunFailed, stage, wall_limit
-from trainer.program.failing import ProgramFailed
+from trainer.measuring.metering import ProgramFailed, RunFailed, stage, wall_limit
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files, unpack_files
 from trainer.program.harness.tags import BUILT

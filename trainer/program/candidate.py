@@ -19,9 +19,8 @@ from trainer.host.device import Device
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.loss_curve import LossCurve
-from trainer.measuring.metering import RunFailed, stage
+from trainer.measuring.metering import ProgramFailed, RunFailed, stage
 from trainer.program.asking import Questions
-from trainer.program.failing import ProgramFailed
 from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
 from trainer.program.judge import Conversation
 from trainer.program.manifest import counts_instructions, recipe_of, spec_of

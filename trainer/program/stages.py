@@ -22,13 +22,12 @@ from trainer.host.device import CARD, Device
 from trainer.measuring.cost import StageCosts
 from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.kind import Request, Scores
-from trainer.measuring.metering import RunFailed
+from trainer.measuring.metering import ProgramFailed, RunFailed
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder
 from trainer.program.candidate import Candidate, Met
-from trainer.program.failing import ProgramFailed
 from trainer.program.instances import Asked, MadeInstances
 from trainer.program.judge import Judge
 from trainer.program.manifest import (

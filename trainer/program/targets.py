@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgpack
 
 from protocol.units import NANO
-from trainer.program.attacks import Honest, Raw
+from trainer.program.answers import Form, Raw, Unreadable, bytes_of, forms_of
+from trainer.program.attacks import Honest
 from trainer.program.bench import BaselineRun, Bench
-from trainer.program.forms import Form, Unreadable, forms_of
 from trainer.program.instances import Asked
 from trainer.program.metric import MEASURED
 
@@ -24,11 +24,11 @@ _BEYOND: Final = 12_345.678  # so much better is a claim that no honest answer m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """An honest answer as it is attacked. `form` is None where its bytes read as nothing.
+    """An honest answer as it is attacked. `form` is None if no form reads its bytes.
 
-    `parts` is the answer, or replies, as the form writes them: so it is told from a changed one.
-    `figures_of_others` are what the honest's `others` are worth to their own instances; `messages`
-    what the judge says in a conversation, None where that hangs on replies.
+    `parts` is the answer, or its replies, as the form writes them, to recognise one that was not
+    changed. `figures_of_others` are what the honest's `others` are worth to their own instances;
+    `messages` is the judge's side of a conversation, None if that depends on the replies.
     """
 
     asked: Asked
@@ -42,47 +42,48 @@ class Target:
 
     @property
     def rounding(self) -> float:
-        """What is no difference of figures."""
+        """Figures that differ by no more than this count as equal."""
         return 2e-9 + 1e-9 * abs(self.figure)
 
 
 async def targets_of(bench: Bench, run: BaselineRun, earlier: BaselineRun | None) -> list[Target]:
-    """Return the honest answers that are attacked: a few of a judged run, of both splits."""
+    """Return the honest answers to attack: a few of a judged run, of both splits."""
     chosen = sorted({0, 1, len(run.asked) - 1} & set(range(len(run.asked))))[:_INSTANCES]
-    targets: list[Target] = []
-    for index in chosen:
-        answer, judged = run.answers[index], run.judged[index]
-        figure = bench.figure(judged.verdict, answer)
-        form = await _form(bench, run.asked[index], answer, figure)
-        others = [other for other in range(len(run.asked)) if other != index][:_OTHERS]
-        before = [] if earlier is None else earlier.answers[index : index + 1]
-        honest = Honest(
-            value=_value(bench, answer, form),
-            data=answer,
-            metric=bench.manifest.metric.name,
-            claims=_claims(bench, figure),
-            others=tuple(_value(bench, run.answers[other], form) for other in others),
-            earlier=tuple(_value(bench, one, form) for one in before),
-        )
-        targets.append(
-            Target(
-                asked=run.asked[index],
-                honest=honest,
-                parts=parts_of(bench, honest.value, form),
-                figure=figure,
-                figures_of_others=tuple(
-                    bench.figure(run.judged[other].verdict, run.answers[other]) for other in others
-                ),
-                check_s=judged.seconds,
-                form=form,
-                messages=await _messages(bench, run.asked[index], answer, honest.others),
-            )
-        )
-    return targets
+    return [await _target(bench, run, earlier, index) for index in chosen]
+
+
+async def _target(
+    bench: Bench, run: BaselineRun, earlier: BaselineRun | None, index: int
+) -> Target:
+    answer, judged = run.answers[index], run.judged[index]
+    figure = bench.figure(judged.verdict, answer)
+    form = await _form(bench, run.asked[index], answer, figure)
+    others = [other for other in range(len(run.asked)) if other != index][:_OTHERS]
+    before = [] if earlier is None else earlier.answers[index : index + 1]
+    honest = Honest(
+        value=_value(bench, answer, form),
+        data=answer,
+        metric=bench.manifest.metric.name,
+        claims=_claims(bench, figure),
+        others=tuple(_value(bench, run.answers[other], form) for other in others),
+        earlier=tuple(_value(bench, one, form) for one in before),
+    )
+    return Target(
+        asked=run.asked[index],
+        honest=honest,
+        parts=parts_of(bench, honest.value, form),
+        figure=figure,
+        figures_of_others=tuple(
+            bench.figure(run.judged[other].verdict, run.answers[other]) for other in others
+        ),
+        check_s=judged.seconds,
+        form=form,
+        messages=await _messages(bench, run.asked[index], answer, honest.others),
+    )
 
 
 async def _form(bench: Bench, asked: Asked, answer: bytes, figure: float) -> Form | None:
-    """Return what an answer reads as, so that it is worth the same when it is written again."""
+    """Return the form in which an answer is worth the same when it is written again."""
     for form in forms_of(bench.spec.encoding):
         if bench.spec.interactive:
             return form
@@ -103,7 +104,7 @@ async def _form(bench: Bench, asked: Asked, answer: bytes, figure: float) -> For
 async def _messages(
     bench: Bench, asked: Asked, answer: bytes, others: Sequence[Any]
 ) -> tuple[bytes, ...] | None:
-    """Return what a judge says whatever it is replied; None if others' replies change that."""
+    """Return the judge's messages; None if other replies would change them."""
     if not bench.spec.interactive or not others or not others[0]:
         return None
     said = tuple(message for message, _ in msgpack.unpackb(answer))
@@ -126,11 +127,11 @@ def _value(bench: Bench, answer: bytes, form: Form | None) -> Any:
 
 
 def _claims(bench: Bench, figure: float) -> tuple[float, ...]:
-    """Return the figures that a liar would tell."""
+    """Return the figures that a liar would claim."""
     sign, spec = bench.manifest.metric.sign, bench.spec
     bounds = [one / NANO for one in (spec.best_known, spec.impossible) if one is not None]
-    told = [*bounds, 0.0, 1.0, figure - sign * _BEYOND]
-    return tuple(one for one in dict.fromkeys(told) if sign * one < sign * figure)
+    claimed = [*bounds, 0.0, 1.0, figure - sign * _BEYOND]
+    return tuple(one for one in dict.fromkeys(claimed) if sign * one < sign * figure)
 
 
 def parts_of(bench: Bench, value: Any, form: Form | None) -> list[bytes]:
@@ -140,12 +141,3 @@ def parts_of(bench: Bench, value: Any, form: Form | None) -> list[bytes]:
     if not isinstance(value, list) or not value:
         raise Unreadable("no replies")
     return [bytes_of(reply, form) for reply in value]
-
-
-def bytes_of(value: Any, form: Form | None) -> bytes:
-    """Return the bytes of a changed value. Raises Unreadable."""
-    if isinstance(value, Raw):
-        return value.data
-    if form is None:
-        raise Unreadable("no form")
-    return form.write(value)

@@ -9,12 +9,11 @@ from typing import Final
 
 from trainer.cards.cards import Card, Cards, by_class
 from trainer.cards.nvml import CardLost
-from trainer.cards.room import room_of
 from trainer.host.device import Device, processor
 from trainer.proving.contract import CARD, TOY
-from trainer.proving.faults import Fault
-from trainer.proving.proof import Proof
+from trainer.proving.proof import Fault, Proof
 from trainer.proving.proving import Proving
+from trainer.proving.sizing import room_of
 
 REPORT: Final = "gpu-report.json"
 

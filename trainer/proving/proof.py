@@ -15,11 +15,33 @@ from typing import Any, Final
 from trainer.cards.cards import Card
 from trainer.host.device import Device
 from trainer.language_model.text.token_cache import write_atomically
-from trainer.proving.faults import Fault
 
+NOTHING_ELSE: Final = "`tiny` runs on the processor"
 _VERSION: Final = 1  # of what is proven: raise it with anything that changes what is told
 _FOLDER: Final = "cards"
 _NOT_TOLD: Final = ("power_limit_w",)  # changes without the card being another one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is wrong with a card: its name, a sentence, how to fix it, and what runs instead.
+
+    `is_kept`: it is the same at the next start, as long as the card, the driver and torch are.
+    """
+
+    name: str
+    said: str
+    mend: str
+    instead: str = NOTHING_ELSE
+    is_kept: bool = False
+
+    @property
+    def ends_it(self) -> bool:
+        """True if no run is made on the card."""
+        return self.instead == NOTHING_ELSE
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.said}; {self.instead}; {self.mend}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

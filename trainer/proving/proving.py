@@ -16,20 +16,20 @@ from protocol.errors import ArnodeError
 from protocol.source import Source
 from trainer.cards.cards import Card
 from trainer.cards.nvml import CardLost, CardReader
-from trainer.cards.room import Room, room_of
 from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.proving.contract import Contract, Scale, generated_data, keep_contract, proving_task
-from trainer.proving.faults import NOTHING_ELSE, Fault
 from trainer.proving.probing import FAULTS, NAMES, Abilities, Probed, judge, probe
-from trainer.proving.proof import Proof, Setting, Step
+from trainer.proving.proof import NOTHING_ELSE, Fault, Proof, Setting, Step
 from trainer.proving.sizing import (
     SHARE,
     Paced,
+    Room,
     Size,
     Trial,
     find_fastest,
     find_fitting,
+    room_of,
     sizes_of,
     sizes_within,
 )

@@ -14,22 +14,55 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from protocol.source import Source
-from trainer.cards.room import Room
+from trainer.cards.cards import Card
+from trainer.cards.nvml import CardReader
+from trainer.host.capacity import available_bytes
 from trainer.host.device import Device
 from trainer.language_model.card_checks import profile_of
 from trainer.language_model.harness.job import SandboxJob
 from trainer.language_model.job import job_message
-from trainer.proving.faults import Fault
 from trainer.proving.probing import Abilities
+from trainer.proving.proof import Fault
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 from trainer.sandbox.inside.channel import DATA, JOB, NEED_DATA, WEIGHTS
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import sealed
 
+DESKTOPS_BYTES: Final = 512 << 20  # windows that open during a run
 SHARE: Final = 0.9  # of the memory that is there for runs, which a step may take
 _STEPS: Final = 12
 _GIB: Final = 1 << 30
 _HOST_BYTES: Final = 32 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A card's memory in bytes: all of it, what nobody has now, and what is kept for a desktop."""
+
+    total_bytes: int
+    free_bytes: int
+    kept_bytes: int = 0
+
+    @property
+    def usable_bytes(self) -> int:
+        """What runs may take."""
+        return max(0, self.free_bytes - self.kept_bytes)
+
+
+def room_of(card: Card) -> Room:
+    """Ask the driver for the memory of a card, or of a slice of one. Raises CardLost."""
+    reader = CardReader(card.uuid)
+    reader.open()
+    try:
+        seen, draws = reader.read(), reader.draws()
+    finally:
+        reader.close()
+    total, used = seen.total_bytes, seen.used_bytes
+    if total is None or used is None:  # as GB10: it uses the machine's
+        total, free = card.memory_bytes, available_bytes()
+    else:
+        free = total - used
+    return Room(total_bytes=total, free_bytes=free, kept_bytes=DESKTOPS_BYTES if draws else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,8 +69,7 @@ def main() -> None:
 
 def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
     """Give up every right and execute the command. Returns only by raising."""
-    from trainer.sandbox.inside.filters import load_filter
-    from trainer.sandbox.inside.rights import become_user, keep_capabilities
+    from trainer.sandbox.inside.restrictions import become_user, keep_capabilities, load_filter
     from trainer.sandbox.landlock import Access, restrict_self
     from trainer.sandbox.seccomp import seccomp_program
 

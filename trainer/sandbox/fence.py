@@ -101,9 +101,12 @@ def main() -> None:
 def _restrict_self(
     *, closed: list[str], emptied: list[str], shown: list[str], is_networked: bool, is_full: bool
 ) -> None:
-    from trainer.sandbox.inside.filters import load_filter
     from trainer.sandbox.inside.landlock import landlock_abi
-    from trainer.sandbox.inside.rights import forbid_new_privileges, keep_capabilities
+    from trainer.sandbox.inside.restrictions import (
+        forbid_new_privileges,
+        keep_capabilities,
+        load_filter,
+    )
     from trainer.sandbox.landlock import DEVICE, READ, everything_but, restrict_self
     from trainer.sandbox.seccomp import unaltered_program, workshop_program
 

@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def _confine(narrow: Narrow, program: bytes) -> None:
-    from trainer.sandbox.inside.filters import load_filter
+    from trainer.sandbox.inside.restrictions import load_filter
     from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, restrict_self
 
     data = Access.READ_FILE | Access.READ_DIR

@@ -11,8 +11,7 @@ from typing import Final
 
 from protocol.errors import ConfigurationError, UsageError
 from trainer.host.folder_files import FolderFile, find_file, outside
-from trainer.task_folder.fields import Fields, nearest, read_toml
-from trainer.task_folder.harbor import refuse_harbor
+from trainer.task_folder.fields import Fields, TomlTable, nearest, read_toml
 
 TASK_FILE: Final = "task.toml"
 OWN_TASKS: Final = "tasks"  # the folder under `data_dir` that holds the own-text tasks
@@ -21,6 +20,7 @@ BUILTIN_FOLDER: Final = Path(__file__).parents[1] / "tasks"
 _MAX_EXTENDS = 3
 _MAX_FILE_BYTES = 64 << 20
 _OWN = ("ladder",)  # fields that nobody inherits
+_HARBORS: Final = frozenset({"agent", "environment", "verifier"})  # sections of its task.toml
 
 
 def builtin_tasks() -> tuple[str, ...]:
@@ -114,3 +114,14 @@ def with_inherited(folder: Path) -> tuple[TaskFolder, Fields]:
         inherited = {name: value for name, value in base.items() if name not in _OWN}
         table = {**inherited, **table}  # a section that is given replaces the inherited one
     return TaskFolder(tuple(folders)), Fields(folder / TASK_FILE, table)
+
+
+def refuse_harbor(folder: Path, table: TomlTable) -> None:
+    """Raise ConfigurationError if the table of a folder's `task.toml` is one of Harbor's."""
+    if "kind" not in table and "extends" not in table and _HARBORS & table.keys():
+        raise ConfigurationError(
+            f"{folder}: is a task of Harbor, for agents in a container; its task.toml is of"
+            " another kind",
+            "name the one file that is to be improved and a command that prints a number:"
+            " arnode task init --target FILE --eval COMMAND --metric NAME --direction min|max",
+        )

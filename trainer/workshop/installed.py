@@ -1,18 +1,15 @@
-"""Where the files of an installed program are: its own, its interpreter's, the links between them.
+"""Where the files of an installed program are: its prefix, its interpreter's, links to them.
 
-Coding agents are mostly installed beneath the user's home (npm, uv, pipx, a venv), where a
-workshop shows nothing that nobody named. What is found here is the program's installation and as
-little as possible of what lies beside it; what belongs to the system is shown anyway.
+Coding agents are mostly installed beneath the user's home (npm, uv, pipx, a venv), of which a
+workshop shows only what is named. A prefix is a folder that belongs to the program alone; where
+there is none, only the file itself is shown. What belongs to the system is shown anyway.
 
-A version manager's shim (pyenv, nodenv, asdf, volta and mise put one first) is not the program: it
-looks for its manager, which is not in a workshop, and ends with 127. The manager is asked here,
-outside, which program it would start; the user runs it whenever the shim is run.
+A version manager's shim (pyenv, nodenv, asdf, volta and mise put one first in PATH) is not the
+program: it looks for its manager, which is not in a workshop. It is refused, with the fix.
 """
 
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,51 +44,40 @@ _SHEBANG_BYTES = 256
 _DEEP = 3
 _OF_ONE = ("pyvenv.cfg", "conda-meta")
 
-_ASK_S: Final = 20.0
 _SCRIPT_BYTES: Final = 4_096
 _MANAGERS: Final = ("pyenv", "nodenv", "rbenv", "asdf", "mise", "rtx")
-_STARTS: Final = re.compile(rf'exec\s+"?((?:[^\s"]*/)?(?:{"|".join(_MANAGERS)}))"?\s+(?:exec|x)\b')
+_STARTS: Final = re.compile(rf'exec\s+"?(?:[^\s"]*/)?({"|".join(_MANAGERS)})"?\s+(?:exec|x)\b')
 _VOLTA: Final = "volta-shim"
-# Where it keeps what, and which version is wanted. None of them holds a key.
-_OWN: Final = ("PYENV_", "NODENV_", "RBENV_", "ASDF_", "MISE_", "RTX_", "VOLTA_", "XDG_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
-    """A program by its full name, what of it lies outside the system, and the links on the way.
+class Installation:
+    """A program by its full name, its paths outside the system, and the links that lead to them.
 
-    `links` are pairs of a link and its text; a link inside one of `paths` is not listed. In
-    `search_path` the folders of what stands behind shims come before the user's own.
+    `links` are pairs of a link and its text; a link inside one of `paths` is not listed.
     """
 
     program: str
-    search_path: str
     paths: tuple[Path, ...]
     links: tuple[tuple[Path, Path], ...]
 
 
-def installed(words: Sequence[str], *, home: Path, search_path: str) -> Installed:
+def installation(words: Sequence[str], *, home: Path, search_path: str) -> Installation:
     """Return where the program that a command starts is installed.
 
     Other words of the command that are full names of files (a script to interpret) belong to it.
-    Raises ConfigurationError when there is no such program.
+    Raises ConfigurationError if there is no such program, or if it or its interpreter is a shim.
     """
-    named = find_program(words[0], home=home, search_path=search_path)
-    walk = _Walk(home=home, search_path=search_path)
-    program = walk.real(named)
-    walk.add_program(program)
+    program = find_program(words[0], home=home, search_path=search_path)
+    search = _FileSearch(home=home, search_path=search_path)
+    search.add_program(program)
     for word in words[1:]:
         if word.startswith("/") and _is_file(Path(word)):
-            walk.add_file(Path(word))
-    paths = tuple(path for path in dict.fromkeys(walk.paths) if not is_in_any(path, SYSTEM))
+            search.add_file(Path(word))
+    paths = tuple(path for path in dict.fromkeys(search.paths) if not is_in_any(path, SYSTEM))
     shown = (*SYSTEM, *paths)
-    links = {link: to for link, to in walk.links.items() if not is_in_any(link, shown)}
-    return Installed(
-        program=str(program),
-        search_path=os.pathsep.join([*dict.fromkeys(walk.first), search_path]),
-        paths=paths,
-        links=tuple(links.items()),
-    )
+    links = {link: to for link, to in search.links.items() if not is_in_any(link, shown)}
+    return Installation(program=str(program), paths=paths, links=tuple(links.items()))
 
 
 def find_program(word: str, *, home: Path, search_path: str) -> Path:
@@ -116,28 +102,22 @@ def is_in_any(path: Path, folders: Sequence[Path]) -> bool:
     return any(folder == path or folder in path.parents for folder in folders)
 
 
-class _Walk:
+class _FileSearch:
     """Follows a program's links, its shebang and its interpreter's links."""
 
     def __init__(self, *, home: Path, search_path: str) -> None:
         self.paths: list[Path] = []
         self.links: dict[Path, Path] = {}
-        self.first: list[str] = []
         self._home = home
         self._search_path = search_path
-
-    def real(self, program: Path) -> Path:
-        """Return what a program really is, and have it found before its shim."""
-        found = behind(program, home=self._home, search_path=self._search_path)
-        if found != program:
-            self.first.append(str(found.parent))
-        return found
 
     def add_program(self, program: Path) -> None:
         waiting, known = [program], {program}
         while waiting:
-            file = self._follow(waiting.pop())
-            self.paths.append(self._unit(file))
+            name = waiting.pop()
+            _refuse_shim(name)
+            file = self._follow(name)
+            self.paths.append(self._prefix(file))
             interpreter = self._interpreter(file)
             if interpreter is not None and interpreter not in known:
                 known.add(interpreter)
@@ -164,7 +144,7 @@ class _Walk:
             waiting += reversed(target.parts[target.is_absolute() :])
         return file
 
-    def _unit(self, file: Path) -> Path:
+    def _prefix(self, file: Path) -> Path:
         """Return the largest folder around a file that is its program's alone, else the file."""
         if "node_modules" in file.parts:
             return Path(*file.parts[: file.parts.index("node_modules") + 1])
@@ -191,7 +171,7 @@ class _Walk:
         if words and Path(words[0]).name == "env":
             words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
         found = shutil.which(words[0], path=self._search_path) if words else None
-        return self.real(Path(found)) if found and Path(found).is_absolute() else None
+        return Path(found) if found and Path(found).is_absolute() else None
 
 
 def _is_of_one(prefix: Path) -> bool:
@@ -205,64 +185,28 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def behind(program: Path, *, home: Path, search_path: str) -> Path:
-    """Return the program that a shim starts, any other program as it is.
-
-    Raises ConfigurationError where the shim's manager knows none.
-    """
-    asking = _asking(program, search_path)
-    if asking is None:
-        return program
-    manager = asking[0].name
-    own = {name: value for name, value in os.environ.items() if name.startswith(_OWN)}
-    try:
-        done = subprocess.run(
-            [*asking, "which", program.name],
-            env={**own, "HOME": str(home), "PATH": search_path},
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_ASK_S,
-            check=False,
+def _refuse_shim(program: Path) -> None:
+    """Raise ConfigurationError for a version manager's shim, naming the folder that is needed."""
+    manager = _manager(program)
+    if manager:
+        raise ConfigurationError(
+            f"`{program}` is a shim of {manager}, which a coding agent's sandbox does not have",
+            f"put the folder of the program itself (`{manager} which {program.name}` prints where "
+            "it is) first in PATH, or give the program's full name in `agent_command`",
         )
-    except (OSError, subprocess.TimeoutExpired) as fault:
-        raise _unknown(program, manager, type(fault).__name__) from fault
-    lines = done.stdout.strip().splitlines()
-    found = Path(lines[-1].strip()) if lines else Path()
-    if done.returncode or not found.is_absolute() or not os.access(found, os.X_OK):
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[0]
-        raise _unknown(program, manager, said)
-    return found
 
 
-def _asking(program: Path, search_path: str) -> tuple[Path, ...] | None:
-    """Return how a shim's manager is started, None of what is no shim."""
-    target = program.resolve()
-    if target.name == _VOLTA:
-        return _found(str(target.with_name("volta")), search_path)
-    if program.is_symlink():
-        return (target,) if target.name in _MANAGERS and program.name != target.name else None
+def _manager(program: Path) -> str:
+    """Return the version manager whose shim a program is, "" if it is not a shim."""
+    target = program.resolve().name
+    if target == _VOLTA:
+        return "volta"
+    if target in _MANAGERS and program.is_symlink() and program.name != target:
+        return target
     try:
         with program.open("rb") as stream:
             text = stream.read(_SCRIPT_BYTES)
     except OSError:
-        return None
-    if not text.startswith(b"#!"):
-        return None
-    start = _STARTS.search(text.decode("utf-8", "replace"))
-    return _found(start[1], search_path) if start else None
-
-
-def _found(name: str, search_path: str) -> tuple[Path, ...]:
-    found = shutil.which(name, path=search_path) or shutil.which(Path(name).name, path=search_path)
-    return (Path(found or name),)
-
-
-def _unknown(program: Path, manager: str, said: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"`{program}` is a shim, and {manager} knows no program behind it: {said}",
-        f"choose a version of it (`{manager} which {program.name}` is to name it), or give the "
-        "program's full name in `agent_command`",
-    )
+        return ""
+    start = _STARTS.search(text.decode("utf-8", "replace")) if text.startswith(b"#!") else None
+    return start[1] if start else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from protocol.errors import ConfigurationError
 from trainer.sandbox.landlock import DEVICE, READ, WRITE, Access, everything_but
-from trainer.workshop.installed import SYSTEM, Installed, is_in_any
+from trainer.workshop.installed import SYSTEM, Installation, is_in_any
 
 _TEMPORARY = Path("/tmp")  # noqa: S108 -- the workshop's own
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- likewise
@@ -28,7 +28,7 @@ class View:
     home: Path
     worktree: Path
     hidden: tuple[Path, ...]
-    installed: Installed
+    installed: Installation
     shown: tuple[Path, ...]
     kept: tuple[Path, ...]
 

@@ -120,8 +120,7 @@ def _enter_namespaces(spec: WorkshopSpec, arguments: list[str], program: bytes) 
 
 
 def _give_up_rights(spec: WorkshopSpec, libc: ctypes.CDLL, program: bytes) -> None:
-    from trainer.sandbox.inside.filters import load_filter
-    from trainer.sandbox.inside.rights import become_user, keep_capabilities
+    from trainer.sandbox.inside.restrictions import become_user, keep_capabilities, load_filter
     from trainer.sandbox.landlock import Access, restrict_self
 
     if spec.uid is None:

@@ -22,7 +22,7 @@ from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.tier import Tier
 from trainer.workshop.at_work import AtWork, Places, WorkshopLimits
-from trainer.workshop.installed import installed
+from trainer.workshop.installed import installation
 from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into
 from trainer.workshop.workbench import WorkshopSpec, remove_folder
 from trainer.workshop.worktree import Given, Taken, lay_out, note, taken
@@ -149,12 +149,12 @@ def _furnish(
         home=bench.home,
         worktree=worktree,
         hidden=bench.hidden,
-        installed=installed(words, home=bench.home, search_path=search_path),
+        installed=installation(words, home=bench.home, search_path=search_path),
         shown=tuple(filter(Path.exists, bench.shown)),
         kept=tuple(filter(Path.exists, bench.kept)),
     )
     limits, is_full = bench.limits, tier.name == "full"
-    own = {"HOME": str(bench.home), "PWD": str(worktree), "PATH": view.installed.search_path}
+    own = {"HOME": str(bench.home), "PWD": str(worktree), "PATH": search_path}
     if not is_full:
         link_into(home, view)
         own |= {"HOME": str(home), "TMPDIR": str(temporary)}

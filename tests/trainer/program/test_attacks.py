@@ -6,19 +6,33 @@ import math
 import numpy as np
 import pytest
 
-from trainer.program.attacks import ATTACKS, Honest, Raw
-from trainer.program.forms import Unreadable, forms_of
-from trainer.program.hairs import is_harvested, leaves, lengthened, places, put
+from trainer.program.answers import (
+    Raw,
+    Unreadable,
+    all_and_last,
+    float_groups,
+    forms_of,
+    halved,
+    increased,
+    lists_in,
+    numbers_in,
+    put,
+    single_numbers,
+    with_numbers,
+)
+from trainer.program.attacking import is_harvested
+from trainer.program.attacks import ATTACKS, Honest
 from trainer.program.harness.codec import encode
-from trainer.program.values import all_and_last, halved, lists_in, numbers_in, with_numbers
 
 VALUE = {"order": [2, 0, 1], "parts": [[0.5, 1.5], [0.25, 2.0]], "sure": True, "name": "x"}
 
 
-def made_by(name: str, value: object, **more: object) -> list[object]:
-    (attack,) = [one for one in ATTACKS if one.name == name]
+FORGERIES = {forgery.what: forgery for attack in ATTACKS for forgery in attack.forgeries}
+
+
+def made_by(what: str, value: object, **more: object) -> list[object]:
     data = json.dumps(value).encode()
-    return list(attack.make(Honest(value=value, data=data, metric="left", **more)))  # type: ignore[arg-type]
+    return list(FORGERIES[what].make(Honest(value=value, data=data, metric="left", **more)))  # type: ignore[arg-type]
 
 
 def test_numbers_are_found_wherever_they_are_and_no_bool_is_one() -> None:
@@ -35,8 +49,8 @@ def test_a_changed_value_leaves_the_honest_one_as_it_was() -> None:
     doubled = with_numbers(VALUE, lambda _at, number: 2 * number)
     assert doubled["parts"] == [[1.0, 3.0], [0.5, 4.0]]
     assert (doubled["sure"], doubled["name"]) == (True, "x")
-    for attack in ATTACKS:
-        list(attack.make(Honest(value=VALUE, data=before.encode(), metric="left")))
+    for forgery in FORGERIES.values():
+        list(forgery.make(Honest(value=VALUE, data=before.encode(), metric="left")))
     assert json.dumps(VALUE) == before
 
 
@@ -85,28 +99,34 @@ def test_what_is_no_number_is_written_all_the_same() -> None:
         form.write(object())
 
 
-def test_each_attack_has_answers_for_a_table_and_for_a_number() -> None:
+def test_each_forgery_has_answers_for_a_table_and_for_a_number() -> None:
     more = {"claims": (0.0,), "others": ({"order": []},), "earlier": ({"order": []},)}
-    assert all(made_by(attack.name, VALUE, **more) for attack in ATTACKS)
-    assert made_by("text", 3)[:1] == ["3"]
-    assert made_by("bool", 1)[:1] == [True]
-    assert Raw(data=b"") in made_by("empty", 3)
-    assert made_by("reversed", 3) == []
+    assert all(made_by(what, VALUE, **more) for what in FORGERIES)
+    assert made_by("numbers as text", 3)[:1] == ["3"]
+    assert made_by("true and false in place of numbers", 1)[:1] == [True]
+    assert Raw(data=b"") in made_by("an empty answer", 3)
+    assert made_by("an answer back to front", 3) == []
 
 
-def test_hairs_are_tried_on_columns_keys_and_single_floats() -> None:
-    names = [place.name for place in places(VALUE, 0.25)]
+def test_there_are_nine_kinds_of_attack_and_no_forgery_twice() -> None:
+    names = [attack.name for attack in ATTACKS]
+    assert len({*names, "tolerance", "transcript"}) == len(names) + 2 == 9
+    assert len(FORGERIES) == sum(len(attack.forgeries) for attack in ATTACKS)
+
+
+def test_columns_keys_and_single_floats_are_increased() -> None:
+    names = [place.name for place in float_groups(VALUE, 0.25)]
     assert names[:2] == ["all numbers", "'parts'"]
     assert {"0 of each part", "1 of each part", "parts.0.0", "parts.1.0", "parts.1.1"} < set(names)
-    assert places({"order": [2, 0, 1]}, 0.0) == []  # whole numbers have no hairs
-    (column,) = [place for place in places(VALUE, 9.0) if place.name == "1 of each part"]
-    assert lengthened(VALUE, column, 0.5)["parts"] == [[0.5, 2.25], [0.25, 3.0]]
+    assert float_groups({"order": [2, 0, 1]}, 0.0) == []  # whole numbers have no fractions
+    (column,) = [place for place in float_groups(VALUE, 9.0) if place.name == "1 of each part"]
+    assert increased(VALUE, column, 0.5)["parts"] == [[0.5, 2.25], [0.25, 3.0]]
 
 
 def test_a_figure_may_be_told_in_any_named_place() -> None:
     told = {"left": 1.5, "values": [1, 2, 3]}
-    assert [place.name for place in leaves(told)] == ["left", "values.0", "values.2"]
-    assert put(told, leaves(told)[0], -4.0) == {"left": -4.0, "values": [1, 2, 3]}
+    assert [place.name for place in single_numbers(told)] == ["left", "values.0", "values.2"]
+    assert put(told, single_numbers(told)[0], -4.0) == {"left": -4.0, "values": [1, 2, 3]}
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from trainer.program.attacks import ATTACKS
 from trainer.program.checking import examine
 from trainer.program.scatter import is_silent, told_aa
 
-FOUND_BY = {"stumbles": "empty", "slow": "large"}  # others by the attack of their name
+FOUND_BY = {"stumbles": "missing", "slow": "large"}  # others by the attack of their name
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,12 @@ def examined(folder: Path, planted: Planted, *, seconds: float = 60.0) -> Sequen
 
 
 def told(remarks: Sequence[Remark], level: str) -> dict[str, str]:
-    return {remark.about: remark.what for remark in remarks if remark.level == level}
+    """Return what is said of a level, all remarks on one subject together."""
+    said: dict[str, str] = {}
+    for remark in remarks:
+        if remark.level == level:
+            said[remark.about] = f"{said.get(remark.about, '')}{remark.what}\n"
+    return said
 
 
 def attack_once(patch: pytest.MonkeyPatch, about: str) -> None:
@@ -58,9 +63,9 @@ def attack_once(patch: pytest.MonkeyPatch, about: str) -> None:
     if about == "slow":  # a sound judge on a busy machine takes a third of a second, too
         patch.setattr(attacking, "_SLOW_S", 0.3)
     if about != "tolerance":
-        patch.setattr(attacking, "places", lambda _value, _figure: ())
-    if about != "reported":
-        patch.setattr(attacking, "leaves", lambda _value: ())
+        patch.setattr(attacking, "float_groups", lambda _value, _figure: ())
+    if about != "claim":
+        patch.setattr(attacking, "single_numbers", lambda _value: ())
 
 
 @pytest.mark.parametrize(
@@ -138,8 +143,8 @@ def test_a_judge_that_cannot_be_loaded_ends_it(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_odd_answers_are_listed(tmp_path: Path) -> None:
     notes = told(examined(tmp_path, ODD), "note")
-    assert notes["reversed"] == (
-        "the judge takes an answer back to front for better than the honest answer"
+    assert notes["rearranged"] == (
+        "the judge takes an answer back to front for better than the honest answer\n"
     )
 
 
@@ -173,5 +178,5 @@ def check(instance, answer):
         return [remark async for remark in found]
 
     remarks = asyncio.run(work())
-    assert "text" not in told(remarks, "fault")
+    assert "numbers as text" not in told(remarks, "fault").get("types", "")
     assert "attacks" in told(remarks, "ok")

@@ -24,9 +24,8 @@ from trainer.language_model import card_checks
 from trainer.measuring.outcome import RunOutcome
 from trainer.proving import proving as proving_module
 from trainer.proving.contract import TOY
-from trainer.proving.faults import Fault
 from trainer.proving.probing import Abilities, Probed
-from trainer.proving.proof import Proof, Setting, Step, keep, remembered
+from trainer.proving.proof import Fault, Proof, Setting, Step, keep, remembered
 from trainer.proving.proving import Limits, Proving
 from trainer.proving.sizing import Size, sizes_of
 from trainer.sandbox.sandbox import Sandbox

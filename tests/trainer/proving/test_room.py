@@ -10,16 +10,24 @@ from protocol.source import Source
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from tests.trainer.proving.test_proving import ATTENTION, PLAIN, changed
 from trainer.cards.cards import Cards, probe_cards
-from trainer.cards.room import Room, room_of
 from trainer.host.capacity import available_bytes
 from trainer.host.device import processor
 from trainer.proving import proving as proving_module
 from trainer.proving.contract import TOY
-from trainer.proving.faults import Fault
 from trainer.proving.machine import devices_to_prove
 from trainer.proving.probing import Abilities
+from trainer.proving.proof import Fault
 from trainer.proving.proving import Proving
-from trainer.proving.sizing import Paced, Size, Trial, find_fitting, sizes_of, sizes_within
+from trainer.proving.sizing import (
+    Paced,
+    Room,
+    Size,
+    Trial,
+    find_fitting,
+    room_of,
+    sizes_of,
+    sizes_within,
+)
 
 MIB, GIB = 1 << 20, 1 << 30
 TABLE = sizes_of(proving_module._SCRIPT.read_bytes())

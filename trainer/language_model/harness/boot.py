@@ -20,8 +20,7 @@ sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
 def main() -> None:
     """Warm up, announce it, receive the job, become the candidate's script."""
     from trainer.sandbox.inside.channel import FORKS, JOB, OUT_OF_MEMORY, READY, Channel
-    from trainer.sandbox.inside.filters import load_filter
-    from trainer.sandbox.inside.limits import limit_self
+    from trainer.sandbox.inside.restrictions import limit_self, load_filter
     from trainer.sandbox.inside.zygote import serve
 
     descriptor, (role, *filters) = int(sys.argv[1]), sys.argv[2:]

@@ -18,7 +18,7 @@ sys.path[:0] = [str(_CODE), str(_CODE.parent / "packages")]
 def main() -> None:
     """Get ready, announce it, and do what the role does."""
     from trainer.sandbox.inside.channel import FORKS, OUT_OF_MEMORY, READY, Channel
-    from trainer.sandbox.inside.limits import limit_self
+    from trainer.sandbox.inside.restrictions import limit_self
     from trainer.sandbox.inside.zygote import serve
 
     descriptor, (role, *forks) = int(sys.argv[1]), sys.argv[2:]
@@ -28,11 +28,11 @@ def main() -> None:
     channel = Channel(descriptor)
     channel.send(READY)
     limit_self()
-    from trainer.program.harness import builder, candidate, judge
+    from trainer.program.harness import candidate, judge
 
     status = 1
     try:
-        {"solve": candidate.work, "build": builder.work, "judge": judge.work}[role](channel)
+        {"solve": candidate.work, "build": candidate.build, "judge": judge.work}[role](channel)
         status = 0
     except SystemExit as ended:
         if isinstance(ended.code, str):
@@ -52,7 +52,7 @@ def main() -> None:
 
 def _warm() -> None:
     gc.disable()  # nothing that is imported goes away
-    from trainer.program.harness import builder, candidate, judge  # noqa: F401
+    from trainer.program.harness import candidate, judge  # noqa: F401
 
     gc.freeze()
     gc.enable()

@@ -1,7 +1,8 @@
-"""A candidate's side of one instance: a function that is called, or a command that becomes it.
+"""A candidate's side of its build, and of one instance: a function that is called, or a command.
 
-A function is imported before there is an instance. Of a command this process is its beginning: it
-is executed in its place, or waited for where new processes are allowed.
+A build turns a candidate's files into others before there is any instance. A function is imported
+before there is an instance. A command is executed in place of this process, or waited for where new
+processes are allowed.
 """
 
 import importlib.util
@@ -16,11 +17,12 @@ from typing import Any
 
 from trainer.program.harness import handing
 from trainer.program.harness.codec import decode, encode
-from trainer.program.harness.files import link_data, unpack_files, write_files
-from trainer.program.harness.tags import INSTANCE, MESSAGE, MODELS, OUTPUT, REPLY, TALK, USED
+from trainer.program.harness.files import File, link_data, pack_files, unpack_files, write_files
+from trainer.program.harness.tags import BUILT, INSTANCE, MESSAGE, MODELS, OUTPUT, REPLY, TALK, USED
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING, Channel
-from trainer.sandbox.inside.filters import load_filter
+from trainer.sandbox.inside.restrictions import load_filter
 
+_MOST_BUILT = 64  # files
 _NOT_FOUND = 127  # as a shell has it
 
 
@@ -47,6 +49,42 @@ def work(channel: Channel) -> None:
     else:
         channel.send(SERVING)
         _execute(channel, job)
+
+
+def build(channel: Channel) -> None:
+    """Build, and send what is new or changed. Raises SystemExit if the command fails."""
+    tag, payload, descriptor = channel.receive()
+    if tag != JOB or descriptor is None:
+        raise SystemExit("the first frame must be the job")
+    job = json.loads(payload)
+    given = unpack_files(_read(descriptor))
+    write_files(given, Path.cwd())
+    pid = os.fork()
+    if not pid:
+        _become(_as_command(job["build"]), os.open(os.devnull, os.O_RDONLY), 2)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status:
+        raise SystemExit(f"the build ended with exit code {status}")
+    known = {one.path: one.data for one in given}
+    made = [one for one in _found(Path.cwd()) if known.get(one.path) != one.data]
+    channel.send(BUILT, pack_files(made))
+
+
+def _found(folder: Path) -> list[File]:
+    """Return the files below a folder; a build may have made anything."""
+    found: list[File] = []
+    for within, _, names in os.walk(folder):
+        for name in names:
+            path = Path(within, name)
+            if path.is_symlink() or not path.is_file():
+                continue
+            if len(found) == _MOST_BUILT:
+                raise SystemExit(f"the build made more than {_MOST_BUILT} files")
+            data, inside = path.read_bytes(), path.relative_to(folder).as_posix()
+            # A linker could not say so: the calls that change modes are refused in here.
+            is_program = data.startswith((b"\x7fELF", b"#!"))
+            found.append(File(path=inside, data=data, is_executable=is_program))
+    return found
 
 
 def _confine(job: dict[str, Any]) -> None:
@@ -107,13 +145,13 @@ def _execute(channel: Channel, job: dict[str, Any]) -> None:
     has_file = handing.is_asked(job["run"], handing.OUT)
     if handing.is_asked(job["run"], handing.IN):
         reading = handing.put(reading, job["encoding"])
-    command = as_command(handing.named(job["run"]))
+    command = _as_command(handing.named(job["run"]))
     if not job["waits"]:
-        become(command, reading, writing)
+        _become(command, reading, writing)
     pid = os.fork()
     if not pid:
         _confine(job)
-        become(command, reading, 2 if has_file else writing)
+        _become(command, reading, 2 if has_file else writing)
     if not has_file:
         os.close(writing)
     if reading != writing:
@@ -125,14 +163,14 @@ def _execute(channel: Channel, job: dict[str, Any]) -> None:
     channel.send(USED, json.dumps({**told, "peak_kib": used.ru_maxrss}).encode())
 
 
-def as_command(words: list[str]) -> list[str]:
+def _as_command(words: list[str]) -> list[str]:
     """Return a command as it is called in here: `python` is the interpreter that there is."""
     if words[0] in ("python", "python3"):
         return [sys.executable, "-B", "-S", "-s", *words[1:]]
     return words
 
 
-def become(command: list[str], reading: int, writing: int) -> None:
+def _become(command: list[str], reading: int, writing: int) -> None:
     """Execute a command in place of this process; it has what it reads and writes, no more."""
     os.environ["PYTHONPATH"] = sys.path[1]  # packages, as they are named in here
     os.dup2(reading, 0)

@@ -37,8 +37,8 @@ from trainer.program.harness.tags import (
 )
 from trainer.program.harness.tags import VERDICT as ANSWERED
 from trainer.sandbox.inside.channel import JOB, SERVING, Channel
-from trainer.sandbox.inside.filters import load_filter
 from trainer.sandbox.inside.landlock import Ruleset, give_up
+from trainer.sandbox.inside.restrictions import load_filter
 
 _MOST_FIGURES = 64
 _MOST_WORDS = 400

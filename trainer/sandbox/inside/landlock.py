@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainer.sandbox.inside.rights import forbid_new_privileges
+from trainer.sandbox.inside.restrictions import forbid_new_privileges
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # on every architecture
 _ASK_VERSION = 1

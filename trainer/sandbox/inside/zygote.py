@@ -20,9 +20,13 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainer.sandbox.inside.filters import load_filter
 from trainer.sandbox.inside.landlock import Ruleset, give_up
-from trainer.sandbox.inside.rights import become_user, forbid_new_privileges, keep_capabilities
+from trainer.sandbox.inside.restrictions import (
+    become_user,
+    forbid_new_privileges,
+    keep_capabilities,
+    load_filter,
+)
 
 READY = b"ready"  # all is imported
 MOST_REQUEST_BYTES = 1 << 17

@@ -1,10 +1,10 @@
-"""Machines by what the kernel tells of their supplies."""
+"""Machines by what the kernel reports of their power supplies and clocks."""
 
 from pathlib import Path
 
 import pytest
 
-from trainer.host.battery import is_on_battery
+from trainer.host.power_state import Steady, is_on_battery
 
 MAINS, UNPLUGGED = {"type": "Mains", "online": "1"}, {"type": "Mains", "online": "0"}
 CHARGER = {"type": "USB", "online": "1"}
@@ -42,3 +42,18 @@ def test_a_battery_that_is_emptied_is_one(
 
 def test_a_machine_without_that_folder_has_no_battery(tmp_path: Path) -> None:
     assert is_on_battery(tmp_path / "none") is False
+
+
+def test_what_the_clocks_are_apart_since_then_is_the_suspend() -> None:
+    awake_s, slept_s = 1000.0, 50.0  # it slept before, too
+    steady = Steady(awake_s=lambda: awake_s, since_boot_s=lambda: awake_s + slept_s)
+    awake_s += 300
+    assert steady.slept_s == 0
+    slept_s += 0.1
+    assert steady.slept_s == 0
+    slept_s += 3600
+    assert steady.slept_s == pytest.approx(3600.1)
+
+
+def test_this_machine_was_awake() -> None:
+    assert Steady().slept_s == 0

@@ -1,13 +1,20 @@
-"""Which packages a module's imports belong to, as they are called where they are installed from."""
+"""What a task's code needs to be installed: packages that it imports, toolchains that it calls.
+
+Read from untrusted code, which is never executed.
+"""
 
 import ast
+import re
 import sys
 from collections.abc import Iterable
 from typing import Final
 
+from trainer.host.folder_files import FolderFile
 from trainer.importing.draft import safe_name
+from trainer.importing.reading import read_text
+from trainer.sandbox.toolchains import toolchain_of
 
-# Where the two names differ.
+# Packages that are called otherwise than what is imported of them.
 _CALLED: Final = {
     "Bio": "biopython",
     "Levenshtein": "levenshtein",
@@ -26,6 +33,8 @@ _CALLED: Final = {
 }
 # A judge's word is arnode's own, numpy is there for every program.
 _THERE: Final = frozenset({"judging", "numpy"}) | sys.stdlib_module_names
+_SHELL: Final = "sh"
+_WORD: Final = re.compile(r"[\w+./-]+")
 
 
 def packages_of(trees: Iterable[ast.AST], *, without: Iterable[str] = ()) -> list[str]:
@@ -37,5 +46,17 @@ def packages_of(trees: Iterable[ast.AST], *, without: Iterable[str] = ()) -> lis
                 roots |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 roots.add(node.module.split(".")[0])
-    strangers = roots - _THERE - set(without)
-    return sorted(_CALLED.get(root, safe_name(root)) for root in strangers)
+    others = roots - _THERE - set(without)
+    return sorted(_CALLED.get(root, safe_name(root)) for root in others)
+
+
+def toolchains_of(commands: Iterable[str], scripts: Iterable[FolderFile]) -> tuple[str, ...]:
+    """Return the toolchains of shell scripts and commands: a shell, and what they name."""
+    texts = [*commands, *(read_text(path) for path in scripts)]
+    words = {word for text in texts for word in _WORD.findall(_without_comments(text))}
+    named = {found for word in words if (found := toolchain_of(word)) is not None}
+    return tuple(sorted({_SHELL, *named}))
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"(^|\s)#.*", "", text, flags=re.MULTILINE)

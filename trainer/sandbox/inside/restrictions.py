@@ -1,0 +1,93 @@
+"""What a process gives up for good before untrusted code runs in it, without any library.
+
+Rights (capset(2), prctl(2)), limits (setrlimit(2)) and system calls (seccomp(2)). Inside a sandbox
+only the standard library is there, and a zygote's child has just forked: nothing here may import
+more.
+"""
+
+import ctypes
+import errno
+import os
+import resource
+import struct
+
+_CAPSET, _CAPABILITY_VERSION_3 = {"x86_64": 126, "aarch64": 91}, 0x20080522
+_NO_NEW_PRIVILEGES = 38  # prctl(2)
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SET_MODE_FILTER = 1
+_ALL_THREADS, _NEW_LISTENER = 1 << 0, 1 << 3
+_INSTRUCTION_BYTES = 8
+
+
+def keep_capabilities(kept: int = 0) -> None:
+    """Give up all but these bits, also as a root that stays root; no_new_privs keeps them away.
+
+    Raises OSError.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    sets = struct.pack("=6I", kept, kept, kept, 0, 0, 0)  # effective, permitted, inheritable
+    if libc.syscall(_CAPSET[os.uname().machine], header, sets):
+        raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
+
+
+def become_user(uid: int, *, processes: int) -> None:
+    """Take on a throw-away user, who may have so many processes and threads. Raises OSError."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def forbid_new_privileges() -> None:
+    """Let no program that this thread executes have more rights than it. Raises OSError."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "no_new_privs is refused")
+
+
+def limit_self() -> None:
+    """Bound what this process may take; what the walls have set lower stays.
+
+    Call it after what is sent with a descriptor: descriptors on their way count by user against
+    the sender's own limit, and a candidate in another sandbox may have as many on their way as its
+    limit lets it.
+    """
+    for limit, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 512),
+        (resource.RLIMIT_FSIZE, 1 << 30),
+        # Queued signals (each timer holds one) are counted per user: none may use up another's. A
+        # user who may run real-time programs must not lend that to a candidate.
+        (resource.RLIMIT_SIGPENDING, 1024),
+        (resource.RLIMIT_NICE, 0),
+        (resource.RLIMIT_RTPRIO, 0),
+        (resource.RLIMIT_MEMLOCK, 8 << 20),
+    ):
+        allowed = resource.getrlimit(limit)[1]
+        lower = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+        resource.setrlimit(limit, (lower, lower))
+
+
+class _Program(ctypes.Structure):  # struct sock_fprog
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def load_filter(program: bytes, *, with_listener: bool = False) -> int:
+    """Bind all threads, and what they start, to a classic BPF program, for good.
+
+    With a listener it is this thread alone. Return the listener's descriptor, 0 without one.
+    Raises OSError where the kernel refuses.
+    """
+    wanted = _Program(len(program) // _INSTRUCTION_BYTES, program)
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = libc.syscall(
+        _SECCOMP[os.uname().machine],
+        _SET_MODE_FILTER,
+        _NEW_LISTENER if with_listener else _ALL_THREADS,
+        ctypes.byref(wanted),
+    )
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "the kernel refuses a system-call filter")
+    if result and not with_listener:
+        raise OSError(errno.EBUSY, f"thread {result} has a system-call filter of its own")
+    return int(result)
