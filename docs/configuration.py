@@ -28,16 +28,21 @@ def with_agents(page: str) -> str:
 def with_settings(page: str) -> str:
     """Return the page on configuration with the table of settings as it is now."""
     meanings = _meanings()
-    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    lines = ["| setting | default | meaning | for |", "|---|---|---|---|"]
     for field in dataclasses.fields(Config):
         default = "none" if field.default is None else f"`{json.dumps(field.default)}`"
-        lines.append(f"| `{field.name}` | {default} | {meanings[field.name]} |")
+        meaning, who = meanings[field.name]
+        lines.append(f"| `{field.name}` | {default} | {meaning} | {who} |")
     table = "".join(f"{line}\n" for line in lines)
     return _TABLE.sub(lambda _: table, page, count=1)
 
 
-def _meanings() -> dict[str, str]:
-    """Return what stands below each field of the dataclass; Python keeps no docstring of those."""
+def _meanings() -> dict[str, tuple[str, str]]:
+    """Return what each field of the dataclass means, and for whom it is there.
+
+    Both stand below it, as Python keeps no docstring of fields. A setting that names nobody who
+    needs it is an error: then it is not needed.
+    """
     (found,) = ast.parse(inspect.getsource(Config)).body
     assert isinstance(found, ast.ClassDef)  # noqa: S101 (for the type)
     meanings = {}
@@ -47,7 +52,9 @@ def _meanings() -> dict[str, str]:
                 ast.AnnAssign(target=ast.Name(id=name)),
                 ast.Expr(value=ast.Constant(value=str() as text)),
             ):
-                meanings[name] = " ".join(text.split())
+                meaning, says_whom, who = " ".join(text.split()).rpartition(" For: ")
+                assert says_whom, f"the setting {name} does not say for whom it is"  # noqa: S101
+                meanings[name] = (meaning, who.removesuffix("."))
     return meanings
 
 

@@ -46,7 +46,8 @@ class Config:
         Flag("A task's name or folder (default: tiny; nanochat with a usable NVIDIA card)."),
     )
     """The task to work on: a built-in task's name (`arnode task list`) or a folder with a
-    `task.toml`. `auto` is `nanochat` where an NVIDIA card has proven itself, else `tiny`."""
+    `task.toml`. `auto` is `nanochat` where an NVIDIA card has proven itself, else `tiny`. For:
+    everybody with a problem of their own, or another built-in one in mind."""
 
     text: str | None = setting(
         None,
@@ -54,7 +55,7 @@ class Config:
         Flag("Work on this file or folder of text instead.", type=Path),
     )
     """A text file or a folder of text to work on; goes before `task`, but not before the flag
-    `--task`."""
+    `--task`. For: somebody who has a corpus and no task yet."""
 
     net: str = setting(
         "main",
@@ -68,10 +69,11 @@ class Config:
         ),
     )
     """The network in use, whose name records carry. `arnode join LINE` and `arnode start --network
-    NAME` set it."""
+    NAME` set it. For: a group with a network of its own."""
 
     online: bool | None = setting(None, _SWITCH)
-    """Whether to speak to that network: `true`, `false`, or nothing for not asked yet."""
+    """Whether to speak to that network: `true`, `false`, or nothing for not asked yet. For: a
+    script, or a machine where nobody can be asked."""
 
     bootstrap: tuple[str, ...] = setting(
         (),
@@ -79,7 +81,8 @@ class Config:
         Flag("A peer to begin with, more than once.", metavar="ADDR", is_repeated=True),
     )
     """Addresses of peers to begin with, beside those of the network's definition:
-    `["/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"]`; in the variable with commas between them."""
+    `["/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"]`; in the variable with commas between them. For:
+    somebody who knows a peer's address where the network's own cannot be reached."""
 
     name: str = setting(
         "",
@@ -87,30 +90,35 @@ class Config:
         Flag("The name this node's records carry (default: from its key)."),
     )
     """The name that this node's records carry, at most 64 characters; empty: `node-` and the
-    beginning of its key. Never the host's name."""
+    beginning of its key. Never the host's name. For: somebody who wants to be recognised on
+    leaderboards."""
 
     agent: tuple[str, ...] = setting(
         ("knobs",),
         agents.AGENT,
         Flag(agents.HELP, metavar=agents.METAVAR, is_repeated=True),
     )
-    """Who proposes: knobs, a model, a coding agent or nobody, by one of the words in
-    [Language models](llm.md#who-proposes), `agent = "claude"`; or [several](llm.md#several-at-once)
-    that share the experiments. Beside models and agents knobs fill the gaps."""
+    """Who proposes: knobs, a model, a coding agent or nobody, by one of the words in [Language
+    models](llm.md#who-proposes), `agent = "claude"`; or [several](llm.md#several-at-once) that
+    share the experiments. Beside models and agents knobs fill the gaps. For: whoever has a model, a
+    key or a coding agent."""
 
     planner: str | None = setting(None, agents.MODEL)
     """A language model, named as `agent` would name it, that writes every dozen experiments what
-    models and coding agents are to aim at: see [Roles](llm.md#roles). None: nobody does."""
+    models and coding agents are to aim at: see [Roles](llm.md#roles). None: nobody does. For:
+    somebody with a small model that writes and a large one that is too dear to write."""
 
     reviewer: str | None = setting(None, agents.MODEL)
     """A language model, named as `agent` would name it, that chooses among three proposals of a
-    model the one that is run: see [Roles](llm.md#roles). None: a model writes one."""
+    model the one that is run: see [Roles](llm.md#roles). None: a model writes one. For: somebody
+    whose runs cost more than three proposals."""
 
     device_hour_usd: float | None = setting(
         None, ValueKind(take.number(lambda usd: 0 < usd < 1e6), "USD above 0")
     )
     """What an hour of the device is worth, in USD. With it the money that proposals cost counts as
-    hours where several proposers share the experiments; nothing: money does not steer that."""
+    hours where several proposers share the experiments; nothing: money does not steer that. For:
+    somebody who rents the card and pays for the model."""
 
     llm_url: str | None = setting(
         None,
@@ -118,7 +126,8 @@ class Config:
             take.url, "the URL of an OpenAI-compatible server, like http://127.0.0.1:8080/v1"
         ),
     )
-    """The URL of an OpenAI-compatible server that has the model."""
+    """The URL of an OpenAI-compatible server that has the model. For: somebody with a model on a
+    machine of their own."""
 
     llm_key: str | None = setting(
         None,
@@ -127,79 +136,90 @@ class Config:
         ),
     )
     """The name of the environment variable that holds the API key, never the key itself; none: the
-    provider's usual one, such as `OPENAI_API_KEY`, and for a server named by `llm_url` no key."""
+    provider's usual one, such as `OPENAI_API_KEY`, and for a server named by `llm_url` no key. For:
+    somebody with several keys, or a provider with another variable."""
 
     llm_usd_in: float | None = setting(
         None, ValueKind(_AMOUNT, "USD for a million tokens of a prompt")
     )
     """What a million tokens of a prompt cost, in USD, where the price is not known here: of the
-    model, or of a coding agent that tells its tokens alone."""
+    model, or of a coding agent that tells its tokens alone. For: somebody whose provider's prices
+    are not known here."""
 
     llm_usd_out: float | None = setting(
         None, ValueKind(_AMOUNT, "USD for a million tokens of an answer")
     )
-    """What a million tokens of an answer cost."""
+    """What a million tokens of an answer cost. For: the same."""
 
     llm_context: int | None = setting(
         None, ValueKind(take.count, "how many tokens the model takes")
     )
-    """How many tokens the model takes, where that is not known here."""
+    """How many tokens the model takes, where that is not known here. For: somebody with a model of
+    their own, or a new one."""
 
     llm_answer: int = setting(8192, ValueKind(take.count, "how many tokens an answer may have"))
-    """How many tokens an answer may have, the model's own reasoning included."""
+    """How many tokens an answer may have, the model's own reasoning included. For: somebody whose
+    model reasons at length, or has a small context."""
 
     llm_timeout_s: float = setting(300.0, _SECONDS)
-    """How long an answer may take."""
+    """How long an answer may take. For: somebody whose model is slow, as on a processor."""
 
     usd_per_day: float = setting(
         5.0, ValueKind(_AMOUNT, "USD that models may cost a day (UTC); 0 for what is free only")
     )
     """What models and coding agents may cost in a day (UTC), in USD; no question is asked and no
-    visit begun that could pass a limit."""
+    visit begun that could pass a limit. For: everybody who pays by the token."""
 
     tokens_per_day: int | None = setting(None, _COUNT)
-    """How many tokens models may read and write in a day."""
+    """How many tokens models may read and write in a day. For: somebody whose plan counts
+    tokens."""
 
     calls_per_day: int | None = setting(None, _COUNT)
-    """How many questions models may be asked in a day; a coding agent's visit is one."""
+    """How many questions models may be asked in a day; a coding agent's visit is one. For: somebody
+    whose plan counts requests, as free ones do."""
 
     visits_per_day: int = setting(50, _COUNT)
     """How many proposals coding agents may write in a day. It is what bounds one that comes with a
-    subscription."""
+    subscription. For: somebody whose coding agent comes with a subscription."""
 
     agent_command: tuple[str, ...] = setting(
         (), ValueKind(take.argv, 'a command as a list: ["my-agent", "--file", "{prompt_file}"]')
     )
     """The command of your own coding agent, a word each: `["my-agent", "--file", "{prompt_file}"]`;
-    `{prompt}` and `{folder}` are replaced too."""
+    `{prompt}` and `{folder}` are replaced too. For: somebody with a coding agent that is not built
+    in."""
 
     agent_folders: tuple[str, ...] = setting(
         (), ValueKind(take.words, 'folders of the home that the command needs: ["~/.claude"]')
     )
-    """What a coding agent sees of your home folder, such as its own log-in."""
+    """What a coding agent sees of your home folder, such as its own log-in. For: the same, where it
+    keeps its log-in."""
 
     agent_variables: tuple[str, ...] = setting(
         (), ValueKind(take.words, 'names of variables that the command needs: ["LANG"]')
     )
-    """Which environment variables a coding agent sees."""
+    """Which environment variables a coding agent sees. For: the same, where it reads variables."""
 
     agent_limit_s: float = setting(900.0, _SECONDS)
-    """How long a coding agent may take for one proposal."""
+    """How long a coding agent may take for one proposal. For: somebody whose agent thinks for long,
+    or is to be cut short."""
 
     agent_usd: float = setting(
         1.0, ValueKind(_AMOUNT, "USD that one proposal of a coding agent may cost; 0 if it is free")
     )
     """What a coding agent may cost for one proposal, in USD: reserved before it is started, and
-    booked if it says nothing of its cost. `0`: it costs nothing by the token."""
+    booked if it says nothing of its cost. `0`: it costs nothing by the token. For: somebody whose
+    agent is paid by the token."""
 
     peers_words: bool = setting(False, _SWITCH)
     """Whether models are shown what peers wrote about patches that nobody measured here, and the
-    titles of their reports."""
+    titles of their reports. For: a group whose members trust each other's words."""
 
     data_url: str | None = setting(
         None, ValueKind(take.filled, "the URL or folder that has a task's shards, in quotes")
     )
-    """Where a task's shards are fetched from instead of its own place: a URL or a folder."""
+    """Where a task's shards are fetched from instead of its own place: a URL or a folder. For:
+    somebody behind a firewall, or with the shards on a disk of their own."""
 
     gpus: tuple[str, ...] = setting(
         (),
@@ -209,7 +229,8 @@ class Config:
     """The NVIDIA cards to use for tasks whose budget is time, by number, UUID or class: `["0",
     "2"]`. None named: the class with most cards, of as many the one with most memory; one that is
     not there is refused at the start. Cards of one class share a node; for another class start
-    another node with an `ARNODE_HOME` of its own."""
+    another node with an `ARNODE_HOME` of its own. For: somebody who shares a machine with several
+    cards, or owns cards of two kinds."""
 
     lanes: int | Literal["auto"] = setting(
         "auto",
@@ -219,11 +240,13 @@ class Config:
     """How many runs stand beside each other on the CPU, where a task has a budget of tokens:
     `"auto"`, as many as there are cores and memory for; or a number, no larger than that of the
     cores. Whatever else the machine does goes before them. With `ray`: how many lanes are asked of
-    the cluster, `"auto"` for one on each of its cores or cards."""
+    the cluster, `"auto"` for one on each of its cores or cards. For: somebody who wants cores left
+    for other work."""
 
     stop_early: bool = setting(False, _SWITCH)
     """Whether a first run is stopped whose printed loss foretells, by those of twenty runs before,
-    that it will not pass; one in twenty goes on all the same, and `report` says what that costs."""
+    that it will not pass; one in twenty goes on all the same, and `report` says what that costs.
+    For: somebody whose runs take minutes and print their loss."""
 
     battery: str = setting(
         "auto",
@@ -231,7 +254,8 @@ class Config:
         Flag("What to do while the machine runs on its battery (default: auto).", metavar="HOW"),
     )
     """What runs do while the machine runs on its battery: `"work"`; `"rest"`, once the run at hand
-    has ended, until it is charged; or `"auto"`, which is to rest where they are a card's."""
+    has ended, until it is charged; or `"auto"`, which is to rest where they are a card's. For:
+    whoever works on a laptop."""
 
     web: str = setting(
         "auto",
@@ -240,10 +264,11 @@ class Config:
     )
     """Where the page in the browser and the API are served: `"127.0.0.1:7842"`; `"auto"`, there or
     at a free port where that is taken; or `"none"`. At another address than 127.0.0.1 others on the
-    network can reach it, with a token, over a connection that everybody between can read."""
+    network can reach it, with a token, over a connection that everybody between can read. For:
+    somebody who looks from another machine, or wants no page."""
 
     max_experiments: int | None = setting(None, _COUNT, Flag("Stop after so many experiments."))
-    """Stop a session after so many experiments."""
+    """Stop a session after so many experiments. For: a script, or somebody who tries arnode out."""
 
     ray: str | None = setting(
         None,
@@ -252,13 +277,14 @@ class Config:
     )
     """A [Ray cluster](fleet.md) of your own whose machines measure in place of this one, a lane for
     each core or card: its head's address, like `10.0.0.1:6379`; `auto` for the one on this machine;
-    `local` for one that this node starts for itself. With `lanes` there are as many as you say."""
+    `local` for one that this node starts for itself. With `lanes` there are as many as you say.
+    For: a lab with a Ray cluster."""
 
     ray_token: str | None = setting(
         None, ValueKind(take.filled, "the path of a file that you alone can read, in quotes")
     )
     """Where the token lies that lets a machine into a Ray cluster; nothing: `ray-token` in the
-    home."""
+    home. For: the same, where an administrator hands the token out."""
 
     lane_hosts: tuple[str, ...] = setting(
         (),
@@ -271,13 +297,15 @@ class Config:
         ),
     )
     """Machines of your own that measure, reached by `ssh`, with how many lanes each has:
-    `["here:2", "gpu1", "gpu2:4"]`; `here` is this one. See [your other machines](fleet.md)."""
+    `["here:2", "gpu1", "gpu2:4"]`; `here` is this one. See [your other machines](fleet.md). For:
+    somebody with a few machines and `ssh`."""
 
     lane_command: tuple[str, ...] = setting(
         ("arnode", "lane"), ValueKind(take.argv, 'a command as a list: ["arnode", "lane"]')
     )
     """The command that is a lane on those machines, a word each, where `arnode` is not on their
-    `PATH`: `["/opt/arnode/bin/arnode", "lane"]`."""
+    `PATH`: `["/opt/arnode/bin/arnode", "lane"]`. For: the same, where arnode is in a virtual
+    environment there."""
 
     max_watts: int | None = setting(
         None,
@@ -286,24 +314,28 @@ class Config:
     )
     """The power limit of each NVIDIA card while the node runs, at most; takes root. The former
     limit is set again when it stops, or at the next start after a kill (`power-limits.json` in the
-    home). A limit that is lower already stays."""
+    home). A limit that is lower already stays. For: somebody with a hot room or a small power
+    supply."""
 
     checkpoint_hours: float = setting(
         12.0, ValueKind(take.number(lambda hours: 0 < hours <= 8760), "a number of hours above 0")
     )
-    """Judge the working line at the latest so many hours after the last checkpoint."""
+    """Judge the working line at the latest so many hours after the last checkpoint. For: somebody
+    who wants a verified head at a certain time of the day."""
 
     max_records: int = setting(2_000_000, _COUNT)
     """Keep at most so many records (1.6 KB each); beyond that the oldest go, of whoever has most.
-    Own records always stay."""
+    Own records always stay. For: somebody with a small disk, or an archive to keep."""
 
     peer_code: str = setting("all", _one_of("none", "friends", "all"))
     """Whose code runs here, to try their best trees and patches and to audit their claims: `"all"`,
-    `"friends"` (`arnode friends add`) or `"none"`."""
+    `"friends"` (`arnode friends add`) or `"none"`. For: somebody who trusts no stranger's code,
+    however confined."""
 
     friends: str = setting("", ValueKind(take.fleet, f'"{FLEET}KEY", with the key of its owner'))
     """Your other nodes, which only meet over the internet: `"fleet:KEY"`, by the key that signs the
-    list of them, see [Your other machines](fleet.md#nodes-that-only-meet-over-the-internet)."""
+    list of them, see [Your other machines](fleet.md#nodes-that-only-meet-over-the-internet). For:
+    somebody with machines in several places."""
 
     listen: tuple[str, ...] = setting(
         (),
@@ -312,15 +344,17 @@ class Config:
     )
     """Addresses to listen on for peers, `["/ip4/0.0.0.0/tcp/4001"]`; none: port 4001 on all IPv4
     addresses, or a free one where that is taken. A free one, also of `tcp/0`, is kept over
-    restarts."""
+    restarts. For: somebody who opened a port in a firewall or router."""
 
     mdns: bool = setting(True, _SWITCH)
     """Whether to find nodes of the same network on the local network, and be found there, by
-    multicast DNS. What is announced is addresses under a hash of the network's name and secret."""
+    multicast DNS. What is announced is addresses under a hash of the network's name and secret.
+    For: somebody on a network where nothing may be announced."""
 
     dht: bool = setting(True, _SWITCH)
     """Whether to find nodes of a network by libp2p's public DHT, and be found there at its public
-    addresses, where the network's definition names servers of it. Never of a private network."""
+    addresses, where the network's definition names servers of it. Never of a private network. For:
+    somebody who wants no server of others asked."""
 
     ladder: int | None = setting(
         None,
@@ -328,41 +362,47 @@ class Config:
         Flag("Share the time with so many rungs below the task.", metavar="RUNGS"),
     )
     """How many of the [rungs below](writing-a-task.md#a-ladder-of-scales) the task have a share of
-    this node's time, and their finds a try on the task; nothing: none."""
+    this node's time, and their finds a try on the task; nothing: none. For: somebody whose task is
+    a large one with smaller ones like it."""
 
     peer_share: float = setting(
         0.25, ValueKind(take.number(lambda share: 0 <= share <= 1), "a number from 0 to 1")
     )
-    """The share of runs that go to others' patches and claims, beyond catching up with the best."""
+    """The share of runs that go to others' patches and claims, beyond catching up with the best.
+    For: somebody whose machine is there to verify for others, or only to search."""
 
     allow_partial_sandbox: bool = setting(
         False, _SWITCH, Flag("Run own experiments where only a weaker sandbox can be had.")
     )
     """Run your own experiments where only a weaker sandbox can be had: tier partial, see the
-    [threat model](threat-model.md)."""
+    [threat model](threat-model.md). For: somebody on a system without namespaces, with code of
+    their own."""
 
     peers_in_container: bool = setting(False, _SWITCH)
     """Run others' code where only tier container can be had: no namespaces, a user and a filter per
-    run, see the [threat model](threat-model.md)."""
+    run, see the [threat model](threat-model.md). For: a rented container where namespaces are
+    forbidden."""
 
     quiet_minutes: float = setting(
         3.0, ValueKind(take.number(lambda span: 0 <= span < 1e6), "a number of minutes from 0")
     )
     """How long a run that others on this machine disturbed may wait for a quiet minute, to show
     that it is no slower than it may be; `0`: it ends as it stands. Other runs go on meanwhile, and
-    after a wait in vain none waits until a run was left alone."""
+    after a wait in vain none waits until a run was left alone. For: somebody on a machine that
+    others use, too."""
 
     fork: str = setting("all", _one_of("all", "own"))
     """Whose sandboxes are forked from a process that has imported torch, which takes milliseconds:
     `"all"`, or `"own"` for those of your own experiments alone. What is forked shares the layout of
-    its memory with others, see the [threat model](threat-model.md)."""
+    its memory with others, see the [threat model](threat-model.md). For: somebody who wants a
+    stranger's memory laid out by chance each time."""
 
     notify: tuple[str, ...] = setting((), NOTIFY)
     """Where one short message goes when there is a new verified head, a claim of yours is refuted,
     the node ends by itself or the disk fills up: `["ntfy:https://ntfy.example.org/TOPIC",
     "webhook:https://example.org/hook", "command:/home/me/tell --now"]`. A webhook is sent JSON, a
     command gets it on its standard input. At most one message of a kind in ten minutes, and 20 a
-    day; what was held back is counted in the next one."""
+    day; what was held back is counted in the next one. For: somebody who is away while it runs."""
 
 
 SETTINGS = settings_of(Config)

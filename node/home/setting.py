@@ -65,7 +65,10 @@ class Setting:
 
 
 def setting(default: D, kind: ValueKind[T], flag: Flag | None = None) -> D | T:
-    """Declare a field of the settings' dataclass; what stands below it says what it means."""
+    """Declare a field of the settings' dataclass.
+
+    What stands below it says what it means, and after `For:` who needs it.
+    """
     return field(default=default, metadata={"kind": kind, "flag": flag})
 
 

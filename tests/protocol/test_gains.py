@@ -114,7 +114,7 @@ def test_zero_is_a_figure_where_higher_is_better() -> None:
 
 
 def test_what_fails_at_zero_follows_from_the_manifest_whatever_evaluator_it_names() -> None:
-    assert FigureScale.of(MANIFEST) == Scale.of(replace(MANIFEST, evaluator="lm-nats/7"))
+    assert FigureScale.of(MANIFEST) == FigureScale.of(replace(MANIFEST, evaluator="lm-nats/7"))
 
 
 def gains(pairs: tuple[Pair, ...]) -> list[int]:
