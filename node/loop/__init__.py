@@ -1,1 +1,1 @@
-"""The research loop of one line: queue, decisions, records."""
+"""The research loop of one line: its agenda, its ideas, and what it takes of what peers claim."""

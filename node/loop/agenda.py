@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from node.claims.choosing import Peers
 from node.home.clock import passing_s
 from node.ladder.promotion import Promotion
 from node.line.anew import has_bank
@@ -17,6 +16,7 @@ from node.line.checkpoint import open_checkpoint
 from node.line.desk import Desk
 from node.line.drift import is_head_failing, is_in_doubt
 from node.line.job_kinds import HEAD_TRIALS, KINDS
+from node.loop.choosing import Peers
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.judging import Judging

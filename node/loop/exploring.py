@@ -10,8 +10,6 @@ from statistics import fmean
 from typing import Any, Final
 
 from agent.proposal import Aim
-from node.claims.choosing import Peers
-from node.claims.combining import combination
 from node.line.ablation import next_part, only_simplifies, open_ablation
 from node.line.attestation import AttestationStep
 from node.line.branch import (
@@ -37,6 +35,8 @@ from node.line.plateaus import (
     since_rise,
     trend_of,
 )
+from node.loop.choosing import Peers
+from node.loop.combining import combination
 from node.loop.outcomes import SLOW
 from node.store.jobs import Job, S
 from protocol.prospects import is_worth_telling

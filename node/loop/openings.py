@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from node.claims.choosing import Peers
 from node.line.ablation import open_ablation
 from node.line.attestation import open_attestation
 from node.line.bank import BankStep, open_bank
@@ -14,6 +13,7 @@ from node.line.experiment import open_experiment
 from node.line.idea import Idea
 from node.line.remeasure import open_remeasure
 from node.line.spending import open_trial
+from node.loop.choosing import Peers
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.session_plan import SessionPlan

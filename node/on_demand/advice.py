@@ -12,12 +12,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from node.claims.peer_patches import MOST_SHOWN
 from node.home.control import Message, call, document, is_running
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself
 from node.home.networks import defined_network
 from node.line.noise import RunNoise
+from node.loop.peer_patches import MOST_SHOWN
 from node.on_demand.session import Workbench, find_workbench
 from node.proposing.advice import advice, prompt_document
 from node.proposing.choice import choose

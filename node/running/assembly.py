@@ -14,8 +14,6 @@ from functools import partial
 
 from agent.model.planner import ModelPlanner
 from agent.proposal import Proposer
-from node.claims.choosing import Peers
-from node.claims.peer_patches import MOST_FRESH, PeerPatches
 from node.home.agents import named_agent
 from node.home.clock import clock_ms, passing_s
 from node.home.config import Config
@@ -33,12 +31,14 @@ from node.line.noise import RunNoise
 from node.line.open_task import Session
 from node.loop.agenda import Agenda
 from node.loop.briefing import Briefing, ProgramText
+from node.loop.choosing import Peers
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.imported_tries import ImportedTries
 from node.loop.insights import tell_insight
 from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
+from node.loop.peer_patches import MOST_FRESH, PeerPatches
 from node.loop.planning import Planning
 from node.loop.research import Research
 from node.loop.session_plan import Goal, local_time

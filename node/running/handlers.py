@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import cast
 
-from node.claims.authors import author_rates
 from node.documents.knowledge import importance_document
 from node.home.clock import clock_ms
 from node.home.control import Handler, Message
@@ -12,6 +11,7 @@ from node.home.fleet import people_of
 from node.line.handed_in import check_submission
 from node.line.hypotheses import complete, register
 from node.line.open_task import lacking
+from node.loop.authors import author_rates
 from node.loop.in_flight import Lost
 from node.proposing.advice import advice, prompt_document
 from node.report.publishing import read_draft, sign_report

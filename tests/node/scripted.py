@@ -12,13 +12,13 @@ from typing import cast
 
 from agent.model.planner import ModelPlanner
 from agent.proposal import Context, Proposal, Proposer
-from node.claims.choosing import Peers
 from node.home.config import Config
 from node.home.home import Home
 from node.line.activity import Activity
 from node.line.ledger import Ledger
 from node.line.noise import RunNoise
 from node.line.open_task import Session
+from node.loop.choosing import Peers
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas

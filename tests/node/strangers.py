@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from node.claims.choosing import Peers
 from node.home.people import People
 from node.line.ledger import Ledger
+from node.loop.choosing import Peers
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.hygiene import compress

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from node.claims.authors import author_rates
 from node.home.home import Home
 from node.ladder.finds import check_rungs, step_of_record, steps_of_head
 from node.line.carried import (
@@ -22,6 +21,7 @@ from node.line.carried import (
 from node.line.checkpoint import CheckpointStep
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea
+from node.loop.authors import author_rates
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.store import Store

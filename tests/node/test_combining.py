@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
-from node.claims.authors import author_rates, failed_alone
-from node.claims.choosing import Peers
-from node.claims.combining import combination
 from node.home.home import Home
 from node.line.experiment import close_experiment, open_experiment
 from node.line.heads import move_head
 from node.line.idea import Idea
 from node.line.ledger import Ledger
+from node.loop.authors import author_rates, failed_alone
+from node.loop.choosing import Peers
+from node.loop.combining import combination
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from agent.source.canonical import fingerprint
-from node.claims.choosing import Peers
 from node.home.home import Home
 from node.line import plateaus
 from node.line.branch import BranchStep, branch_of
@@ -19,6 +18,7 @@ from node.line.drift import doubt_head
 from node.line.experiment import COMBINING, ExperimentStep
 from node.line.heads import move_head
 from node.line.remeasure import RemeasureStep
+from node.loop.choosing import Peers
 from node.loop.exploring import Exploring
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.claims.choosing import Peers
 from node.home.fleet import (
     FLEET,
     members_of,
@@ -24,6 +23,7 @@ from node.home.keyfile import load_keys
 from node.home.people import People, write_people
 from node.home.signed_list import SignedList
 from node.line.ledger import Ledger
+from node.loop.choosing import Peers
 from node.store.store import Store
 from node.views.peers import trust_in
 from protocol.errors import ConfigurationError, Rejected, UsageError

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from agent.source.edits import reapply
-from node.claims.choosing import Peers
-from node.claims.peer_patches import PeerPatches
 from node.home.home import Home
 from node.line.ledger import Ledger
+from node.loop.choosing import Peers
+from node.loop.peer_patches import PeerPatches
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.source import Source

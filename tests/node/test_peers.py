@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from node.claims.authors import author_rates
-from node.claims.choosing import Peers
 from node.demo.story import verdicts
 from node.home.home import Home
 from node.home.people import People, read_people
 from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER, ExperimentStep
 from node.line.ledger import Ledger
+from node.loop.authors import author_rates
+from node.loop.choosing import Peers
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey

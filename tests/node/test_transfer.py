@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from node.claims.offers import class_slopes
 from node.home.home import Home
+from node.loop.offers import class_slopes
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store

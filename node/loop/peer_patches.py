@@ -9,9 +9,9 @@ from typing import Final
 
 from agent.proposal import Level, PeerPatch
 from agent.source.edits import edits_between
-from node.claims.choosing import Peers
-from node.claims.offers import Offer
 from node.line.ledger import Ledger
+from node.loop.choosing import Peers
+from node.loop.offers import Offer
 from node.store.boards import BoardKey
 from node.store.measured_here import measured_here
 from node.vetting.vetting import VettedStep

@@ -8,8 +8,6 @@ here decides the order, never the verdict; nothing is adopted that this node did
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-from node.claims.authors import author_rates, failed_alone
-from node.claims.offers import Offer, Offers, Ported
 from node.home.people import People
 from node.line.attestation import AttestationStep, WantedClaim
 from node.line.branch import Root
@@ -17,6 +15,8 @@ from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER
 from node.line.idea import Idea
 from node.line.ledger import Ledger
+from node.loop.authors import author_rates, failed_alone
+from node.loop.offers import Offer, Offers, Ported
 from node.vetting.vetting import Vetting
 from protocol.board import Row
 from protocol.codecs import fit_line

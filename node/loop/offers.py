@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
-from node.claims.fleet_keeps import FleetKeeps
 from node.line.ledger import Ledger
+from node.loop.fleet_keeps import FleetKeeps
 from node.store.boards import BoardKey
 from node.store.store import Store
 from node.vetting.vetting import Vetting

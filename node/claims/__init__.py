@@ -1,1 +1,0 @@
-"""What peers claim: which claims to try, and how they become candidates here."""
