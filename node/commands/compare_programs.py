@@ -14,7 +14,7 @@ from node.home.faults import explaining_faults
 from node.home.home import program_file
 from node.line.run_time import run_seconds
 from node.line.task_in_use import named_task
-from node.on_demand.block import Side
+from node.on_demand.block import Contender
 from node.on_demand.kept_lines import kept_lines
 from node.on_demand.measuring import find_source
 from node.on_demand.programs import (
@@ -107,7 +107,7 @@ def compare_programs(
     raise SystemExit(_OPEN if standing.verdict == "open" else 0)
 
 
-def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Side:
+def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Contender:
     """Return what a word of the command line names."""
     path = Path(word).expanduser()
     is_text = path.suffix == ".md" or ("/" in word and path.is_file())
@@ -130,7 +130,7 @@ def _side(bench: Workbench, word: str, agent: tuple[str, ...]) -> Side:
         raise UsageError(
             f"{word} is a text, and knobs read none", "name a model or an agent: --agent NAME"
         )
-    return Side(
+    return Contender(
         name=path.name if is_text else word,
         agents=tuple(arm.name for arm in arms),
         texts=_texts(bench, arms, path if is_text else None),

@@ -28,7 +28,7 @@ _SHARPNESS: Final = 3  # twice as much brought by the hour is worth eight times 
 
 
 @dataclass
-class Side:
+class FadingYield:
     """What one way of spending time brought and took, the past fading as more is spent on it."""
 
     nano: float = 0.0
@@ -42,13 +42,15 @@ class Side:
 
 
 @dataclass
-class Spending:
+class LadderSpending:
     """What a task and the rungs below it brought, and for how much time, in runs of the task."""
 
-    carried: Side = field(default_factory=Side)  # by the time of the rungs below as well
+    carried: FadingYield = field(
+        default_factory=FadingYield
+    )  # by the time of the rungs below as well
     # What is kept below, as much as it gains there.
-    found: Side = field(default_factory=lambda: Side(half_runs=_FOUND_HALF_RUNS))
-    own: Side = field(default_factory=Side)
+    found: FadingYield = field(default_factory=lambda: FadingYield(half_runs=_FOUND_HALF_RUNS))
+    own: FadingYield = field(default_factory=FadingYield)
     _found_nano: float = 0.0  # of all finds, and how much of it arrived
     _arrived_nano: float = 0.0
 
@@ -120,7 +122,7 @@ class Effort:
         `run_ms`: what a run of the task takes. What was found below runs dry, as own ideas do: the
         latest says more of what comes next.
         """
-        spending = Spending()
+        spending = LadderSpending()
         for spent in self._spent:
             if spent.is_below:
                 count = spending.find

@@ -23,7 +23,7 @@ _PRIOR: Final = 0.5  # gains that the rate of all arms counts as, for each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class ArmTally:
     """What came of an arm: the gains of its slots and their squares, and what they took.
 
     Gains in standard deviations of one run; `cost` in hours of the device.
@@ -33,16 +33,16 @@ class Tally:
     squares: float = 0.0
     cost: float = 0.0
 
-    def after(self, gain_sd: float, cost: float) -> "Tally":
+    def after(self, gain_sd: float, cost: float) -> "ArmTally":
         """Return it with one more slot, whose gain is no less than 0."""
-        return Tally(
+        return ArmTally(
             gain_sd=self.gain_sd + gain_sd,
             squares=self.squares + gain_sd**2,
             cost=self.cost + cost,
         )
 
 
-def next_arm(ready: Sequence[str], tallies: Mapping[str, Tally], chance: random.Random) -> str:
+def next_arm(ready: Sequence[str], tallies: Mapping[str, ArmTally], chance: random.Random) -> str:
     """Return whose the next slot is among those that are `ready`, of which there is one at least.
 
     `tallies` are of all arms: those that rest have their part in what is known of all.
@@ -58,7 +58,7 @@ def next_arm(ready: Sequence[str], tallies: Mapping[str, Tally], chance: random.
     prior_cost = _PRIOR * unit_sd * cost / gain_sd
 
     def draw(name: str) -> float:
-        one = tallies.get(name, Tally())
+        one = tallies.get(name, ArmTally())
         events = _PRIOR + one.gain_sd / unit_sd
         return chance.gammavariate(events, 1 / (prior_cost + one.cost))
 

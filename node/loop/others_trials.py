@@ -38,7 +38,7 @@ _SETTING: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
+class _SetValues:
     """The values that a diff sets; `before` those that were there. `is_pure`: it does no more."""
 
     before: Mapping[str, Scalar]
@@ -48,7 +48,7 @@ class _Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
-    step: _Step
+    step: _SetValues
     values: Mapping[str, Scalar]  # of its base
     base: bytes
     gain_nano: int | None  # of what did not come through
@@ -118,7 +118,7 @@ class OthersTrials:
         return self._of_baseline if tree == self._baseline else self._values.get(tree)
 
 
-def _step_of(patch: PatchBody) -> _Step:
+def _step_of(patch: PatchBody) -> _SetValues:
     """Return the values that a patch sets, as far as its diff tells them."""
     text = unpack_diff(patch.diff.zlib) if patch.diff.zlib is not None else ""
     rows = [] if isinstance(text, Rejected) else text.splitlines()
@@ -133,7 +133,7 @@ def _step_of(patch: PatchBody) -> _Step:
             is_pure = False
         else:
             side[found[1]] = _value(found[2])
-    return _Step(before=before, after=after, is_pure=is_pure and before.keys() == after.keys())
+    return _SetValues(before=before, after=after, is_pure=is_pure and before.keys() == after.keys())
 
 
 def _value(text: str) -> Scalar:

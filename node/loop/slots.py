@@ -17,7 +17,7 @@ from typing import Final
 from node.line.attestation import AttestationStep
 from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger
-from node.loop.arms import Tally, next_arm
+from node.loop.arms import ArmTally, next_arm
 from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from protocol.units import NANO
@@ -155,8 +155,8 @@ class Slots:
             return ready[0] if ready else None
         return next_arm(ready, self._tallies(), random.Random(f"{self._seed}/{number}"))
 
-    def _tallies(self) -> dict[str, Tally]:
-        tallies = {name: Tally() for name in self._names}
+    def _tallies(self) -> dict[str, ArmTally]:
+        tallies = {name: ArmTally() for name in self._names}
         for slot, gain_sd in self._known():
             if slot.arm in tallies:
                 paid_hours = slot.usd / self._hour_usd if self._hour_usd else 0.0

@@ -35,7 +35,7 @@ _WORDS: Final = "arnode:"  # what goes before a fault's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class Contender:
     """One of the two that are compared: who proposes, and the text that they are told.
 
     `agents` are entries of the setting `agent`, `texts` the files of a home's programs, by name.
@@ -63,14 +63,14 @@ class BlockEnd(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class ComparisonBlock:
     """A block: whose, on which task (`folder` is what commands call it), where and how long.
 
     `limits` are what models may take in it.
     """
 
     home: Home
-    side: Side
+    side: Contender
     task: Task
     folder: str
     seconds: float

@@ -24,7 +24,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from node.home.faults import explaining_faults
 from node.home.home import Home
-from node.on_demand.block import Block, BlockEnd, Side, left_of
+from node.on_demand.block import BlockEnd, ComparisonBlock, Contender, left_of
 from node.on_demand.kept_lines import KeptLines, hexadecimal, read_line
 from node.on_demand.measuring import measure
 from node.on_demand.session import Workbench, calibrated_session
@@ -119,7 +119,7 @@ class Comparing:
     `runs` measure each line at a block's end. `folder` is what commands call the task.
     """
 
-    sides: Mapping[Letter, Side]
+    sides: Mapping[Letter, Contender]
     task: Task
     folder: str
     block_s: float
@@ -182,7 +182,7 @@ class ProgramComparison:
         """
         began_s, number = time.monotonic(), len(self._pairs)
         a_first = bool(self._drawn(number, 0) & 1)
-        blocks: dict[Letter, Block] = {}
+        blocks: dict[Letter, ComparisonBlock] = {}
         for letter in LETTERS if a_first else reversed(LETTERS):
             blocks[letter] = await self._played(number, letter, on_look)
         a, b = await self._gains(number, [blocks[letter] for letter in LETTERS], on_look)
@@ -209,7 +209,7 @@ class ProgramComparison:
 
     async def _played(
         self, number: int, letter: Letter, on_look: Callable[[str, float], None]
-    ) -> Block:
+    ) -> ComparisonBlock:
         side, limits = self._comparing.sides[letter], limits_of(self._bench.config)
         if side.spends:
             blocks = [
@@ -217,7 +217,7 @@ class ProgramComparison:
                 for path in self._place.parent.glob(f"*/*/{self._bench.home.store.name}")
             ]
             limits = left_of(limits, [self._bench.home, *map(Home, blocks)])
-        block = Block(
+        block = ComparisonBlock(
             home=Home(self._place / f"{number}{letter}"),
             side=side,
             task=self._comparing.task,
@@ -239,7 +239,7 @@ class ProgramComparison:
         return block
 
     async def _gains(
-        self, number: int, blocks: Sequence[Block], on_look: Callable[[str, float], None]
+        self, number: int, blocks: Sequence[ComparisonBlock], on_look: Callable[[str, float], None]
     ) -> list[BlockGain]:
         """Measure what blocks brought, by fresh runs beside the head's with the same seeds."""
         task, ends = self._comparing.task, [block.end() for block in blocks]

@@ -58,7 +58,7 @@ def take_means(env: MutableMapping[str, str], config: Config) -> Means:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writer:
+class OpenedArm:
     """An arm that writes in its own time, opened."""
 
     arm: Arm
@@ -74,7 +74,7 @@ class Proposers:
     """
 
     fast: Proposer
-    slow: tuple[Writer, ...] = ()
+    slow: tuple[OpenedArm, ...] = ()
     has_knobs: bool = False
     planner: ModelPlanner | None = None
 
@@ -123,11 +123,11 @@ async def open_proposers(
     async with AsyncExitStack() as stack:
         reviewing = open_role("reviewer", home, config, task, arms, means.keys, progress)
         reviewer = reviewer_of(await stack.enter_async_context(reviewing))
-        slow: list[Writer] = []
+        slow: list[OpenedArm] = []
         for arm in arms:
             opening = open_slow(home, config, task, arm, means, progress, reviewer=reviewer)
             if (proposer := await stack.enter_async_context(opening)) is not None:
-                slow.append(Writer(arm=arm, proposer=proposer))
+                slow.append(OpenedArm(arm=arm, proposer=proposer))
         planning = open_role("planner", home, config, task, arms, means.keys, progress)
         planner = planner_of(await stack.enter_async_context(planning))
         yield Proposers(

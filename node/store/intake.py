@@ -21,7 +21,7 @@ from node.store.database import Database
 from node.store.dedupe import BATCH, Deduped, batches, dedupe, known
 from node.store.extracts import Extract, extract, extract_of
 from node.store.records import BEARING, Records, parsed
-from node.store.shares import EARLY_IN_ALL, EARLY_OF_AUTHOR, Share, Tally, keep_early
+from node.store.shares import EARLY_IN_ALL, EARLY_OF_AUTHOR, RecordCounts, Share, keep_early
 from node.store.topics import Topics
 from node.terminal.progress import Progress
 from protocol.body import Sort
@@ -137,7 +137,7 @@ class Intake:
             return report
         early = [one for one in fresh if one.ts_ms > now_ms + EARLY_MS]
         with self._database.loose_transaction():
-            with Tally.of(self._database) as tally:
+            with RecordCounts.of(self._database) as tally:
                 for one in fresh:
                     if one.ts_ms <= now_ms + EARLY_MS:
                         self._take(one, tally, report, now_ms, introducer)
@@ -163,7 +163,7 @@ class Intake:
                 "SELECT id, wire, introducer FROM quarantine WHERE ts_ms <= ? ORDER BY ts_ms, id",
                 (now_ms + EARLY_MS,),
             )
-            with Tally.of(self._database) as tally:
+            with RecordCounts.of(self._database) as tally:
                 for record_id, wire, introducer in early:
                     self._database.rows("DELETE FROM quarantine WHERE id = ?", (record_id,))
                     one = extract_of(parsed(wire), self._records.manifest)
@@ -175,7 +175,7 @@ class Intake:
         """Store an own record and all that is derived from it, within the caller's transaction."""
         one = extract_of(record, self._records.manifest)
         if self._records.insert(one, own=True):
-            with Tally.of(self._database) as tally:
+            with RecordCounts.of(self._database) as tally:
                 tally.count(one.author, one.sort)
             self._topics.forget(one.id)  # as another's it may have been refused
             self._derive(one)
@@ -194,7 +194,7 @@ class Intake:
                 "SELECT n, wire FROM record WHERE n BETWEEN ? AND ?",
                 (start, start + BATCH - 1),
             )
-            with Tally.of(self._database) as tally:
+            with RecordCounts.of(self._database) as tally:
                 for number, wire in rows:
                     one = extract_of(parsed(wire), self._records.manifest)
                     self._database.rows(
@@ -212,7 +212,7 @@ class Intake:
             (now_ms - INTENT_MS,),
         )
         with self._database.transaction():
-            with Tally.of(self._database) as tally:
+            with RecordCounts.of(self._database) as tally:
                 for record_id, is_own in rows:
                     if is_own:
                         self._topics.note_removed(record_id)
@@ -236,7 +236,7 @@ class Intake:
     def _take(
         self,
         one: Extract,
-        tally: Tally,
+        tally: RecordCounts,
         report: IntakeReport,
         now_ms: int,
         introducer: str | None,
@@ -263,7 +263,7 @@ class Intake:
             self._boards.derive(one)
         self._topics.derive(one)
 
-    def _admit(self, one: Extract, tally: Tally) -> bool:
+    def _admit(self, one: Extract, tally: RecordCounts) -> bool:
         """Count a record within its author's quota and make room for it, or refuse it."""
         count = tally.count(one.author, one.sort)
         while not self._is_within(one, count):
@@ -351,12 +351,12 @@ class Intake:
             count, author, sort = rows[0]
             share[author, sort] += 1
             heapreplace(rows, (count + 1, author, sort))
-        with Tally.of(self._database) as tally:
+        with RecordCounts.of(self._database) as tally:
             for (author, sort), number in share.items():
                 for _, record_id in self._oldest(author, sort, number):
                     self._evict(record_id, tally)
 
-    def _evict(self, record_id: bytes, tally: Tally) -> None:
+    def _evict(self, record_id: bytes, tally: RecordCounts) -> None:
         """Remove a record that peers may still have."""
         ((net, ts_ms, author, sort),) = self._database.rows(
             "SELECT net, ts_ms, author, sort FROM record WHERE id = ?", (record_id,)

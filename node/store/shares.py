@@ -69,7 +69,7 @@ def _trim(database: Database, share: Share, where: str, given: tuple[bytes, ...]
     return gone
 
 
-class Tally:
+class RecordCounts:
     """The counts that a block within a transaction changes, written when it ends."""
 
     def __init__(self, database: Database) -> None:

@@ -16,7 +16,7 @@ from tests.trainer.runners import SPLIT
 from trainer.host.processes import uids_in_use
 from trainer.language_model import stages
 from trainer.language_model.data import TaskData
-from trainer.language_model.evaluator import Claims, Question
+from trainer.language_model.evaluator import AnswerShape, Claims
 from trainer.language_model.scoring import ScoredRows, ask_claims
 from trainer.language_model.text.vocabulary import TokenRows
 from trainer.measuring import outcome as outcome_module
@@ -93,7 +93,7 @@ def watched_sandboxes() -> Iterator[Watch]:
         return sandbox
 
     async def watched_claims(
-        sandbox: Sandbox, question: Question, rows: TokenRows, *, on_first: Callable[[], None]
+        sandbox: Sandbox, question: AnswerShape, rows: TokenRows, *, on_first: Callable[[], None]
     ) -> Claims:
         claims = await ask_claims(sandbox, question, rows, on_first=on_first)
         if watch.claims is None or len(claims) >= len(watch.claims):  # else of secret rows alone

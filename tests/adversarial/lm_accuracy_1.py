@@ -17,14 +17,14 @@ import numpy as np
 
 from protocol.units import NANO
 from trainer.language_model.evaluator import (
-    Asked,
+    AnswerShape,
+    AnswerShapes,
     AuditAnswers,
     AuditedAt,
     AuditStatistics,
     ClaimedAt,
     Claims,
     Positions,
-    Question,
     Targets,
     Tolerance,
 )
@@ -51,9 +51,9 @@ serving.ANSWERS[b"H"] = hits
 '''
 
 
-def asked(context: int, vocabulary_size: int) -> Asked:
+def asked(context: int, vocabulary_size: int) -> AnswerShapes:
     """Return what candidates answer: each target a hit or none, full logits in an audit."""
-    return Asked(claim=Question(b"H", context), audit=Question(b"L", vocabulary_size))
+    return AnswerShapes(claim=AnswerShape(b"H", context), audit=AnswerShape(b"L", vocabulary_size))
 
 
 def metric_nano(claims: Claims, rows: TokenRows, byte_counts: ByteCounts) -> int:

@@ -3,16 +3,16 @@
 import random
 from collections import Counter
 
-from node.loop.arms import FLOOR, Tally, next_arm
+from node.loop.arms import FLOOR, ArmTally, next_arm
 
 
-def draws(tallies: dict[str, Tally], *, count: int = 2_000) -> Counter[str]:
+def draws(tallies: dict[str, ArmTally], *, count: int = 2_000) -> Counter[str]:
     ready = sorted(tallies)
     return Counter(next_arm(ready, tallies, random.Random(seed)) for seed in range(count))
 
 
-def known(*, keeps: int, slots: int, gain_sd: float = 1.5, hours: float = 0.1) -> Tally:
-    tally = Tally()
+def known(*, keeps: int, slots: int, gain_sd: float = 1.5, hours: float = 0.1) -> ArmTally:
+    tally = ArmTally()
     for number in range(slots):
         tally = tally.after(gain_sd if number < keeps else 0.0, hours)
     return tally
@@ -30,12 +30,12 @@ def test_a_gain_that_took_longer_counts_for_less() -> None:
 
 
 def test_while_nothing_was_kept_all_have_the_same() -> None:
-    found = draws({"one": known(keeps=0, slots=50), "other": Tally()})
+    found = draws({"one": known(keeps=0, slots=50), "other": ArmTally()})
     assert 0.45 < found["one"] / found.total() < 0.55
 
 
 def test_a_newcomer_is_tried_as_often_as_what_is_known_of_all_lets_expect() -> None:
-    found = draws({"known": known(keeps=5, slots=100), "new": Tally()})
+    found = draws({"known": known(keeps=5, slots=100), "new": ArmTally()})
     assert 0.2 < found["new"] / found.total() < 0.6
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from node.home.config import Config
 from node.home.home import Home
-from node.on_demand.block import BlockEnd, Side, left_of
+from node.on_demand.block import BlockEnd, Contender, left_of
 from node.on_demand.kept_lines import kept_lines
 from node.on_demand.programs import (
     BlockGain,
@@ -89,7 +89,7 @@ def test_equals_are_told_apart_by_chance_in_fewer_than_one_of_twenty() -> None:
 
 def comparing(task: Task, *, bold: bytes = b"Be bold.") -> Comparing:
     sides = [
-        Side(name=name, agents=("small",), texts=(("short.md", text),))
+        Contender(name=name, agents=("small",), texts=(("short.md", text),))
         for name, text in (("bold.md", bold), ("timid.md", b"Be timid."))
     ]
     return Comparing(

@@ -13,7 +13,7 @@ from node.ladder.climbed import Where, climbed, slopes_known, tasks_of, told_of_
 from node.ladder.finds import step_of_record
 from node.ladder.kinds import kinds_tried, rungs_here
 from node.ladder.promotion import LEAST_SD, Promising, Promotion, rungs_below
-from node.ladder.share import FIRST, Effort, Spending
+from node.ladder.share import FIRST, Effort, LadderSpending
 from node.line.baseline import close_baseline, open_baseline
 from node.line.carried import CarriedStep, carried_ideas, open_carried
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
@@ -373,8 +373,8 @@ spent = st.tuples(
 )
 
 
-def spending_of(entries: list[tuple[str, float, float]]) -> Spending:
-    spending = Spending()
+def spending_of(entries: list[tuple[str, float, float]]) -> LadderSpending:
+    spending = LadderSpending()
     counts = {"find": spending.find, "carry": spending.carry, "own": spending.own.add}
     for way, nano, runs in entries:
         counts[way](nano, runs)

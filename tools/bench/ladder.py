@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean
 
 from node.ladder.promotion import LEAST_SD
-from node.ladder.share import Spending
+from node.ladder.share import LadderSpending
 from node.line.trial import Confirmation
 from protocol.prospects import KEPT_ERROR_SD
 from protocol.transfer import Carried, Slope, overall
@@ -145,7 +145,7 @@ class Large(Member):
     """A node of the upper rung, which tries finds before ideas of its own."""
 
     promoted: Promoted | None = None
-    spending: Spending = field(default_factory=Spending)  # decides the share of time
+    spending: LadderSpending = field(default_factory=LadderSpending)  # decides the share of time
 
     def _own_idea(self, chance: random.Random) -> float:
         worth = self.promoted.next() if self.promoted and not self._trial else None

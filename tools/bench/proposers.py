@@ -15,7 +15,7 @@ from random import Random
 from statistics import fmean
 from typing import Final
 
-from node.loop.arms import Tally, next_arm
+from node.loop.arms import ArmTally, next_arm
 from protocol.prospects import KEPT_ERROR_SD, expected_gain_sd
 from protocol.rule import DEFAULT
 from tools.bench.shares import mean_of
@@ -73,7 +73,7 @@ def alone(share: float, slots: int = 200_000) -> float:
 def line(shares: Sequence[float], slots: int, worth: Worth, number: int) -> list[int]:
     """Return how many of its runs each proposer had on one simulated line of so many slots."""
     chance, names = Random(f"{shares} {number}"), [str(at) for at in range(len(shares))]
-    tallies: dict[str, Tally] = {name: Tally() for name in names}
+    tallies: dict[str, ArmTally] = {name: ArmTally() for name in names}
     runs = dict.fromkeys(names, 0)
     for slot in range(slots):
         name = next_arm(names, tallies, Random(f"{number} {slot}"))

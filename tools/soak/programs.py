@@ -23,7 +23,7 @@ from unittest import mock
 from aiohttp import web
 
 from node.home.home import Home, program_file
-from node.on_demand.block import Side
+from node.on_demand.block import Contender
 from node.on_demand.kept_lines import kept_lines
 from node.on_demand.programs import LETTERS, Comparing, ProgramComparison, known_after
 from node.on_demand.session import Workbench, find_workbench
@@ -92,7 +92,7 @@ def run_programs(home: Path, *, begun_s: float = _BEGUN_S) -> Figures:
 def _comparing(bench: Workbench) -> Comparing:
     text_file = program_file(bench.task.name)
     often, never = (
-        Side(
+        Contender(
             name=how,
             agents=("small",),
             texts=((text_file, f"Shorten the rows {how}.\n".encode()),),

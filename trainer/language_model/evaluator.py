@@ -25,7 +25,7 @@ ClaimedAt: TypeAlias = NDArray[np.float32]  # [k]: what was claimed of each posi
 AuditedAt: TypeAlias = NDArray[np.float64]  # [k]: what an audit's answers say of each position
 
 
-class Question(NamedTuple):
+class AnswerShape(NamedTuple):
     """What a candidate answers for each row of tokens: `width` numbers, float32.
 
     `tag` is a key of `ANSWERS` in `harness/serving.py`, which makes them of a model's logits. With
@@ -36,11 +36,11 @@ class Question(NamedTuple):
     width: int
 
 
-class Asked(NamedTuple):
+class AnswerShapes(NamedTuple):
     """What is asked of a candidate about the rows that are scored, and about audited positions."""
 
-    claim: Question
-    audit: Question
+    claim: AnswerShape
+    audit: AnswerShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Evaluator(Protocol):
     EVALUATOR: str
     METRIC: tuple[str, str, str]  # name, unit, which way is better
 
-    def asked(self, context: int, vocabulary_size: int) -> Asked:
+    def asked(self, context: int, vocabulary_size: int) -> AnswerShapes:
         """Return what candidates answer for rows of `context` tokens."""
 
     def metric_nano(self, claims: Claims, rows: TokenRows, byte_counts: ByteCounts) -> int:

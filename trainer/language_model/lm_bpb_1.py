@@ -11,14 +11,14 @@ import numpy as np
 
 from protocol.units import NANO
 from trainer.language_model.evaluator import (
-    Asked,
+    AnswerShape,
+    AnswerShapes,
     AuditAnswers,
     AuditedAt,
     AuditStatistics,
     ClaimedAt,
     Claims,
     Positions,
-    Question,
     Targets,
     Tolerance,
 )
@@ -28,9 +28,9 @@ EVALUATOR = "lm-bpb/1"
 METRIC = ("val_bpb", "bits per byte", "min")  # name, unit, which way is better
 
 
-def asked(context: int, vocabulary_size: int) -> Asked:
+def asked(context: int, vocabulary_size: int) -> AnswerShapes:
     """Return what candidates answer: each target's log-probability, full logits in an audit."""
-    return Asked(claim=Question(b"C", context), audit=Question(b"L", vocabulary_size))
+    return AnswerShapes(claim=AnswerShape(b"C", context), audit=AnswerShape(b"L", vocabulary_size))
 
 
 def metric_nano(log_probabilities: Claims, rows: TokenRows, byte_counts: ByteCounts) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.language_model.evaluator import AuditedAt, Claims, Evaluator, Positions, Question
+from trainer.language_model.evaluator import AnswerShape, AuditedAt, Claims, Evaluator, Positions
 from trainer.language_model.text.vocabulary import RowNumbers, TokenRows
 from trainer.sandbox.inside.channel import ANSWER
 from trainer.sandbox.sandbox import Sandbox
@@ -61,7 +61,7 @@ def batch_rows(context: int) -> int:
 
 
 async def ask_claims(
-    sandbox: Sandbox, question: Question, rows: TokenRows, *, on_first: Callable[[], None]
+    sandbox: Sandbox, question: AnswerShape, rows: TokenRows, *, on_first: Callable[[], None]
 ) -> Claims:
     """Return what the served model answers for the rows.
 
@@ -84,7 +84,7 @@ def audit_random(key: bytes, tree: bytes, seed: int) -> np.random.Generator:
 async def ask_audit(
     sandbox: Sandbox,
     evaluator: Evaluator,
-    question: Question,
+    question: AnswerShape,
     scored: ScoredRows,
     positions: Positions,
     random: np.random.Generator,
@@ -109,7 +109,7 @@ async def ask_audit(
 
 async def _answers(
     sandbox: Sandbox,
-    question: Question,
+    question: AnswerShape,
     tokens: NDArray[np.uint16],
     extra: NDArray[np.generic],
     on_first: Callable[[], None],

@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from tools.fake_gpu.inside.compiler import Kernels, compile_for_nothing
 from tools.fake_gpu.inside.peak import Peak
 from trainer.language_model import lm_bpb_1
-from trainer.language_model.evaluator import Asked
+from trainer.language_model.evaluator import AnswerShapes
 from trainer.language_model.harness import session
 from trainer.language_model.harness.job import SandboxJob
 from trainer.sandbox.inside.channel import (
@@ -156,7 +156,7 @@ def _held(data: bytes) -> int:
     return descriptor
 
 
-def _asked(request: Request) -> Asked:
+def _asked(request: Request) -> AnswerShapes:
     return lm_bpb_1.asked(request.context, request.vocabulary_size)
 
 
