@@ -108,13 +108,13 @@ def test_zero_is_a_failure_of_language_models_and_a_figure_of_programs() -> None
 
 def test_zero_is_a_figure_where_higher_is_better() -> None:
     share = replace(MANIFEST.metric, name="accuracy", direction="max")
-    scale = Scale.of(replace(MANIFEST, metric=share, evaluator="lm-share/1"))
+    scale = FigureScale.of(replace(MANIFEST, metric=share, evaluator="lm-share/1"))
     runs = [run(1, "base", 5), run(1, "candidate", 0), run(2, "base", 0), run(2, "candidate", 7)]
     assert pairs_of(runs, "base", scale, secret=False) == ((-5, 0), (0, -7))
 
 
 def test_what_fails_at_zero_follows_from_the_manifest_whatever_evaluator_it_names() -> None:
-    assert Scale.of(MANIFEST) == Scale.of(replace(MANIFEST, evaluator="lm-nats/7"))
+    assert FigureScale.of(MANIFEST) == FigureScale.of(replace(MANIFEST, evaluator="lm-nats/7"))
 
 
 def gains(pairs: tuple[Pair, ...]) -> list[int]:
