@@ -16,7 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
 
-class Scope(Enum):
+class AddressScope(Enum):
     """From where an address can be reached."""
 
     PUBLIC = "public"
@@ -33,85 +33,85 @@ class AddressBlock:
     network: IPv4Network | IPv6Network
     purpose: str
     source: str
-    scope: Scope
+    scope: AddressScope
 
 
-def _row(block: str, purpose: str, source: str, scope: Scope) -> AddressBlock:
+def _row(block: str, purpose: str, source: str, scope: AddressScope) -> AddressBlock:
     return AddressBlock(network=ip_network(block), purpose=purpose, source=source, scope=scope)
 
 
 IPV4_REGISTRY: Final = (
-    _row("0.0.0.0/8", "this network", "RFC 791", Scope.NOWHERE),
-    _row("0.0.0.0/32", "this host on this network", "RFC 1122", Scope.NOWHERE),
-    _row("10.0.0.0/8", "private use", "RFC 1918", Scope.PRIVATE),
+    _row("0.0.0.0/8", "this network", "RFC 791", AddressScope.NOWHERE),
+    _row("0.0.0.0/32", "this host on this network", "RFC 1122", AddressScope.NOWHERE),
+    _row("10.0.0.0/8", "private use", "RFC 1918", AddressScope.PRIVATE),
     # Networks of carriers, and overlay networks of one's own.
-    _row("100.64.0.0/10", "shared address space", "RFC 6598", Scope.PRIVATE),
-    _row("127.0.0.0/8", "loopback", "RFC 1122", Scope.LOOPBACK),
-    _row("169.254.0.0/16", "link local", "RFC 3927", Scope.LINK_LOCAL),
-    _row("172.16.0.0/12", "private use", "RFC 1918", Scope.PRIVATE),
-    _row("192.0.0.0/24", "IETF protocol assignments", "RFC 6890", Scope.NOWHERE),
-    _row("192.0.0.0/29", "IPv4 service continuity prefix", "RFC 7335", Scope.NOWHERE),
-    _row("192.0.0.8/32", "IPv4 dummy address", "RFC 7600", Scope.NOWHERE),
-    _row("192.0.0.9/32", "port control protocol anycast", "RFC 7723", Scope.PUBLIC),
-    _row("192.0.0.10/32", "TURN anycast", "RFC 8155", Scope.PUBLIC),
-    _row("192.0.0.170/32", "NAT64/DNS64 discovery", "RFC 8880", Scope.NOWHERE),
-    _row("192.0.0.171/32", "NAT64/DNS64 discovery", "RFC 8880", Scope.NOWHERE),
-    _row("192.0.2.0/24", "documentation (TEST-NET-1)", "RFC 5737", Scope.NOWHERE),
-    _row("192.31.196.0/24", "AS112-v4", "RFC 7535", Scope.PUBLIC),
-    _row("192.52.193.0/24", "AMT", "RFC 7450", Scope.PUBLIC),
+    _row("100.64.0.0/10", "shared address space", "RFC 6598", AddressScope.PRIVATE),
+    _row("127.0.0.0/8", "loopback", "RFC 1122", AddressScope.LOOPBACK),
+    _row("169.254.0.0/16", "link local", "RFC 3927", AddressScope.LINK_LOCAL),
+    _row("172.16.0.0/12", "private use", "RFC 1918", AddressScope.PRIVATE),
+    _row("192.0.0.0/24", "IETF protocol assignments", "RFC 6890", AddressScope.NOWHERE),
+    _row("192.0.0.0/29", "IPv4 service continuity prefix", "RFC 7335", AddressScope.NOWHERE),
+    _row("192.0.0.8/32", "IPv4 dummy address", "RFC 7600", AddressScope.NOWHERE),
+    _row("192.0.0.9/32", "port control protocol anycast", "RFC 7723", AddressScope.PUBLIC),
+    _row("192.0.0.10/32", "TURN anycast", "RFC 8155", AddressScope.PUBLIC),
+    _row("192.0.0.170/32", "NAT64/DNS64 discovery", "RFC 8880", AddressScope.NOWHERE),
+    _row("192.0.0.171/32", "NAT64/DNS64 discovery", "RFC 8880", AddressScope.NOWHERE),
+    _row("192.0.2.0/24", "documentation (TEST-NET-1)", "RFC 5737", AddressScope.NOWHERE),
+    _row("192.31.196.0/24", "AS112-v4", "RFC 7535", AddressScope.PUBLIC),
+    _row("192.52.193.0/24", "AMT", "RFC 7450", AddressScope.PUBLIC),
     # Not applicable, says the registry: the relays are gone.
-    _row("192.88.99.0/24", "deprecated (6to4 relay anycast)", "RFC 7526", Scope.NOWHERE),
-    _row("192.88.99.2/32", "6a44 relay anycast", "RFC 6751", Scope.NOWHERE),
-    _row("192.168.0.0/16", "private use", "RFC 1918", Scope.PRIVATE),
-    _row("192.175.48.0/24", "direct delegation AS112 service", "RFC 7534", Scope.PUBLIC),
-    _row("198.18.0.0/15", "benchmarking", "RFC 2544", Scope.NOWHERE),
-    _row("198.51.100.0/24", "documentation (TEST-NET-2)", "RFC 5737", Scope.NOWHERE),
-    _row("203.0.113.0/24", "documentation (TEST-NET-3)", "RFC 5737", Scope.NOWHERE),
-    _row("240.0.0.0/4", "reserved", "RFC 1112", Scope.NOWHERE),
-    _row("255.255.255.255/32", "limited broadcast", "RFC 8190", Scope.NOWHERE),
+    _row("192.88.99.0/24", "deprecated (6to4 relay anycast)", "RFC 7526", AddressScope.NOWHERE),
+    _row("192.88.99.2/32", "6a44 relay anycast", "RFC 6751", AddressScope.NOWHERE),
+    _row("192.168.0.0/16", "private use", "RFC 1918", AddressScope.PRIVATE),
+    _row("192.175.48.0/24", "direct delegation AS112 service", "RFC 7534", AddressScope.PUBLIC),
+    _row("198.18.0.0/15", "benchmarking", "RFC 2544", AddressScope.NOWHERE),
+    _row("198.51.100.0/24", "documentation (TEST-NET-2)", "RFC 5737", AddressScope.NOWHERE),
+    _row("203.0.113.0/24", "documentation (TEST-NET-3)", "RFC 5737", AddressScope.NOWHERE),
+    _row("240.0.0.0/4", "reserved", "RFC 1112", AddressScope.NOWHERE),
+    _row("255.255.255.255/32", "limited broadcast", "RFC 8190", AddressScope.NOWHERE),
 )
 IPV6_REGISTRY: Final = (
-    _row("::1/128", "loopback", "RFC 4291", Scope.LOOPBACK),
-    _row("::/128", "unspecified", "RFC 4291", Scope.NOWHERE),
-    _row("::ffff:0:0/96", "IPv4-mapped", "RFC 4291", Scope.NOWHERE),
-    _row("64:ff9b::/96", "IPv4-IPv6 translation", "RFC 6052", Scope.PUBLIC),
+    _row("::1/128", "loopback", "RFC 4291", AddressScope.LOOPBACK),
+    _row("::/128", "unspecified", "RFC 4291", AddressScope.NOWHERE),
+    _row("::ffff:0:0/96", "IPv4-mapped", "RFC 4291", AddressScope.NOWHERE),
+    _row("64:ff9b::/96", "IPv4-IPv6 translation", "RFC 6052", AddressScope.PUBLIC),
     # The network's own NAT64: which IPv4 address is meant, only that network knows.
-    _row("64:ff9b:1::/48", "local IPv4-IPv6 translation", "RFC 8215", Scope.PRIVATE),
-    _row("100::/64", "discard only", "RFC 6666", Scope.NOWHERE),
-    _row("100:0:0:1::/64", "dummy prefix", "RFC 9780", Scope.NOWHERE),
-    _row("2001::/23", "IETF protocol assignments", "RFC 2928", Scope.NOWHERE),
+    _row("64:ff9b:1::/48", "local IPv4-IPv6 translation", "RFC 8215", AddressScope.PRIVATE),
+    _row("100::/64", "discard only", "RFC 6666", AddressScope.NOWHERE),
+    _row("100:0:0:1::/64", "dummy prefix", "RFC 9780", AddressScope.NOWHERE),
+    _row("2001::/23", "IETF protocol assignments", "RFC 2928", AddressScope.NOWHERE),
     # Not applicable, says the registry: its servers are gone.
-    _row("2001::/32", "Teredo", "RFC 4380", Scope.NOWHERE),
-    _row("2001:1::1/128", "port control protocol anycast", "RFC 7723", Scope.PUBLIC),
-    _row("2001:1::2/128", "TURN anycast", "RFC 8155", Scope.PUBLIC),
-    _row("2001:1::3/128", "DNS-SD service registration anycast", "RFC 9665", Scope.PUBLIC),
-    _row("2001:2::/48", "benchmarking", "RFC 5180", Scope.NOWHERE),
-    _row("2001:3::/32", "AMT", "RFC 7450", Scope.PUBLIC),
-    _row("2001:4:112::/48", "AS112-v6", "RFC 7535", Scope.PUBLIC),
-    _row("2001:10::/28", "deprecated (ORCHID)", "RFC 4843", Scope.NOWHERE),
+    _row("2001::/32", "Teredo", "RFC 4380", AddressScope.NOWHERE),
+    _row("2001:1::1/128", "port control protocol anycast", "RFC 7723", AddressScope.PUBLIC),
+    _row("2001:1::2/128", "TURN anycast", "RFC 8155", AddressScope.PUBLIC),
+    _row("2001:1::3/128", "DNS-SD service registration anycast", "RFC 9665", AddressScope.PUBLIC),
+    _row("2001:2::/48", "benchmarking", "RFC 5180", AddressScope.NOWHERE),
+    _row("2001:3::/32", "AMT", "RFC 7450", AddressScope.PUBLIC),
+    _row("2001:4:112::/48", "AS112-v6", "RFC 7535", AddressScope.PUBLIC),
+    _row("2001:10::/28", "deprecated (ORCHID)", "RFC 4843", AddressScope.NOWHERE),
     # The registry calls the next two globally reachable. They are names, made of hashes: no
     # router of the internet knows a way to them, so that nobody can be dialled there.
-    _row("2001:20::/28", "ORCHIDv2", "RFC 7343", Scope.NOWHERE),
-    _row("2001:30::/28", "drone remote id", "RFC 9374", Scope.NOWHERE),
-    _row("2001:db8::/32", "documentation", "RFC 3849", Scope.NOWHERE),
+    _row("2001:20::/28", "ORCHIDv2", "RFC 7343", AddressScope.NOWHERE),
+    _row("2001:30::/28", "drone remote id", "RFC 9374", AddressScope.NOWHERE),
+    _row("2001:db8::/32", "documentation", "RFC 3849", AddressScope.NOWHERE),
     # Not applicable, says the registry: it hangs on the IPv4 address inside, and on relays.
-    _row("2002::/16", "6to4", "RFC 3056", Scope.NOWHERE),
-    _row("2620:4f:8000::/48", "direct delegation AS112 service", "RFC 7534", Scope.PUBLIC),
-    _row("3fff::/20", "documentation", "RFC 9637", Scope.NOWHERE),
-    _row("5f00::/16", "segment routing (SRv6) SIDs", "RFC 9602", Scope.NOWHERE),
-    _row("fc00::/7", "unique local", "RFC 4193", Scope.PRIVATE),
-    _row("fe80::/10", "link-local unicast", "RFC 4291", Scope.LINK_LOCAL),
+    _row("2002::/16", "6to4", "RFC 3056", AddressScope.NOWHERE),
+    _row("2620:4f:8000::/48", "direct delegation AS112 service", "RFC 7534", AddressScope.PUBLIC),
+    _row("3fff::/20", "documentation", "RFC 9637", AddressScope.NOWHERE),
+    _row("5f00::/16", "segment routing (SRv6) SIDs", "RFC 9602", AddressScope.NOWHERE),
+    _row("fc00::/7", "unique local", "RFC 4193", AddressScope.PRIVATE),
+    _row("fe80::/10", "link-local unicast", "RFC 4291", AddressScope.LINK_LOCAL),
 )
 OTHERS: Final = (
-    _row("224.0.0.0/4", "multicast of every scope", "RFC 5771", Scope.NOWHERE),
-    _row("::/96", "IPv4-compatible, deprecated", "RFC 4291", Scope.NOWHERE),
-    _row("::ffff:0:0:0/96", "IPv4-translated (SIIT)", "RFC 2765", Scope.NOWHERE),
+    _row("224.0.0.0/4", "multicast of every scope", "RFC 5771", AddressScope.NOWHERE),
+    _row("::/96", "IPv4-compatible, deprecated", "RFC 4291", AddressScope.NOWHERE),
+    _row("::ffff:0:0:0/96", "IPv4-translated (SIIT)", "RFC 2765", AddressScope.NOWHERE),
     # Deprecated, and still what some old site's machines have.
-    _row("fec0::/10", "site-local, deprecated", "RFC 3879", Scope.PRIVATE),
-    _row("ff00::/8", "multicast of every scope", "RFC 4291", Scope.NOWHERE),
-    _row("::/0", "not assigned as global unicast", "RFC 4291", Scope.NOWHERE),
-    _row("2000::/3", "global unicast", "RFC 4291", Scope.PUBLIC),
-    _row("0.0.0.0/0", "global unicast", "RFC 791", Scope.PUBLIC),
+    _row("fec0::/10", "site-local, deprecated", "RFC 3879", AddressScope.PRIVATE),
+    _row("ff00::/8", "multicast of every scope", "RFC 4291", AddressScope.NOWHERE),
+    _row("::/0", "not assigned as global unicast", "RFC 4291", AddressScope.NOWHERE),
+    _row("2000::/3", "global unicast", "RFC 4291", AddressScope.PUBLIC),
+    _row("0.0.0.0/0", "global unicast", "RFC 791", AddressScope.PUBLIC),
 )
 # No machine has an address of these blocks, in whatever network.
 NO_MACHINE: Final = frozenset(

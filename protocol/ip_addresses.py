@@ -9,15 +9,15 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from protocol.address_blocks import BLOCKS, NO_MACHINE, AddressBlock, Scope
+from protocol.address_blocks import BLOCKS, NO_MACHINE, AddressBlock, AddressScope
 
-_OWN: Final = (Scope.LOOPBACK, Scope.LINK_LOCAL, Scope.PRIVATE)
+_OWN: Final = (AddressScope.LOOPBACK, AddressScope.LINK_LOCAL, AddressScope.PRIVATE)
 _NARROWING: Final = (
-    Scope.PUBLIC,
-    Scope.PRIVATE,
-    Scope.LINK_LOCAL,
-    Scope.LOOPBACK,
-    Scope.NOWHERE,
+    AddressScope.PUBLIC,
+    AddressScope.PRIVATE,
+    AddressScope.LINK_LOCAL,
+    AddressScope.LOOPBACK,
+    AddressScope.NOWHERE,
 )
 _LOW_32: Final = 0xFFFF_FFFF
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
@@ -34,17 +34,17 @@ _IN_ITS_END: Final = (_MAPPED, _COMPATIBLE, _TRANSLATED, _NAT64)
 
 
 @lru_cache(maxsize=4_096)
-def scope_of(host: str | IPv4Address | IPv6Address) -> Scope:
+def scope_of(host: str | IPv4Address | IPv6Address) -> AddressScope:
     """Return from where an IP address can be reached. Raises ValueError for what is none."""
     found = ip_address(host)
     scope = block_of(found).scope
     if isinstance(found, IPv4Address):
         return scope
     inside = [scope_of(inner) for inner in embedded_ipv4(found)]
-    narrower = [one for one in inside if one is not Scope.PUBLIC]
+    narrower = [one for one in inside if one is not AddressScope.PUBLIC]
     if not narrower:
         return scope
-    if scope is Scope.NOWHERE:  # of a tunnel: where a gateway would send it
+    if scope is AddressScope.NOWHERE:  # of a tunnel: where a gateway would send it
         return narrower[0]
     return max(scope, *narrower, key=_NARROWING.index)
 
@@ -85,7 +85,7 @@ def is_spelt_as_ipv6(host: IPv6Address) -> bool:
 def is_this_machine(host: str) -> bool:
     """Tell whether an IP address is of this machine alone, and no gateway's. Text that is no
     address in the usual spelling is not."""
-    return _trusted_scope(host) is Scope.LOOPBACK
+    return _trusted_scope(host) is AddressScope.LOOPBACK
 
 
 def is_own(host: str) -> bool:
@@ -94,13 +94,13 @@ def is_own(host: str) -> bool:
     return _trusted_scope(host) in _OWN
 
 
-def _trusted_scope(host: str) -> Scope:
+def _trusted_scope(host: str) -> AddressScope:
     try:
         found = ip_address(host)
     except ValueError:
-        return Scope.NOWHERE
+        return AddressScope.NOWHERE
     if isinstance(found, IPv6Address) and found in _MAPPED:
         found = IPv4Address(int(found) & _LOW_32)
     if isinstance(found, IPv6Address) and (embedded_ipv4(found) or found in _LOCAL_NAT64):
-        return Scope.NOWHERE
+        return AddressScope.NOWHERE
     return scope_of(found)

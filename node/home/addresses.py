@@ -14,7 +14,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, NewType
 
-from protocol.address_blocks import Scope
+from protocol.address_blocks import AddressScope
 from protocol.errors import Rejected
 from protocol.ip_addresses import is_spelt_as_ipv6, may_be_machine, scope_of
 
@@ -41,14 +41,14 @@ _MAX_ID = 60
 
 
 class Reach(Enum):
-    """From where a host can be reached: that of its IP address (`Scope`), or a name."""
+    """From where a host can be reached: that of its IP address (`AddressScope`), or a name."""
 
-    PUBLIC = Scope.PUBLIC.value
+    PUBLIC = AddressScope.PUBLIC.value
     NAME = "name"  # whatever it resolves to
-    PRIVATE = Scope.PRIVATE.value
-    LINK_LOCAL = Scope.LINK_LOCAL.value
-    LOOPBACK = Scope.LOOPBACK.value
-    NOWHERE = Scope.NOWHERE.value
+    PRIVATE = AddressScope.PRIVATE.value
+    LINK_LOCAL = AddressScope.LINK_LOCAL.value
+    LOOPBACK = AddressScope.LOOPBACK.value
+    NOWHERE = AddressScope.NOWHERE.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

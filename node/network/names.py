@@ -19,13 +19,13 @@ from dns.resolver import Answer
 from multiaddr import Multiaddr
 
 from node.network.errors import NetworkError
-from protocol.address_blocks import Scope
+from protocol.address_blocks import AddressScope
 from protocol.ip_addresses import scope_of
 
 LOOKED_UP_WITHIN_S: Final = 5.0
 MOST_DIALLED: Final = 4  # of the addresses that a name has
 _RECORDS: Final = {"dns": ("A", "AAAA"), "dns4": ("A",), "dns6": ("AAAA",)}
-_DIALLED: Final = (Scope.PUBLIC, Scope.PRIVATE)
+_DIALLED: Final = (AddressScope.PUBLIC, AddressScope.PRIVATE)
 
 
 async def places_of(address: Multiaddr, resolver: Resolver | None = None) -> list[Multiaddr]:

@@ -25,7 +25,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 from node.home.addresses import seen_at
 from node.network.contract import FRAMING
 from node.processes.channel import ProcessChannel
-from protocol.address_blocks import Scope
+from protocol.address_blocks import AddressScope
 from protocol.framing import ChannelError, Message
 from protocol.ip_addresses import scope_of
 
@@ -97,7 +97,7 @@ def announced(listened: Sequence[str], hosts: Sequence[str]) -> list[str]:
 def machine_hosts() -> list[str]:
     """Return the IPv4 addresses at which others on the local networks see this machine."""
     found = {str(one.ip) for card in ifaddr.get_adapters() for one in card.ips if one.is_IPv4}
-    return sorted(host for host in found if scope_of(host) is not Scope.LOOPBACK)
+    return sorted(host for host in found if scope_of(host) is not AddressScope.LOOPBACK)
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.address_blocks import BLOCKS, NO_MACHINE, Scope
+from protocol.address_blocks import BLOCKS, NO_MACHINE, AddressScope
 from protocol.ip_addresses import embedded_ipv4, is_own, is_this_machine, scope_of
 
 ROOT = Path(__file__).parents[2]
@@ -98,32 +98,40 @@ def test_each_row_is_tested_and_says_which_document_it_is_from() -> None:
 @pytest.mark.parametrize(
     ("host", "inside", "scope"),
     [
-        ("::ffff:127.0.0.1", ["127.0.0.1"], Scope.LOOPBACK),
-        ("::127.0.0.1", ["127.0.0.1"], Scope.LOOPBACK),
-        ("::8.8.8.8", ["8.8.8.8"], Scope.NOWHERE),
-        ("::ffff:0:10.0.0.1", ["10.0.0.1"], Scope.PRIVATE),
-        ("64:ff9b::8.8.8.8", ["8.8.8.8"], Scope.PUBLIC),
-        ("64:ff9b::169.254.169.254", ["169.254.169.254"], Scope.LINK_LOCAL),
-        ("64:ff9b::192.0.2.1", ["192.0.2.1"], Scope.NOWHERE),
-        ("64:ff9b:1::8.8.8.8", [], Scope.PRIVATE),
-        ("2002:7f00:1::1", ["127.0.0.1"], Scope.LOOPBACK),
-        ("2002:808:808::1", ["8.8.8.8"], Scope.NOWHERE),
+        ("::ffff:127.0.0.1", ["127.0.0.1"], AddressScope.LOOPBACK),
+        ("::127.0.0.1", ["127.0.0.1"], AddressScope.LOOPBACK),
+        ("::8.8.8.8", ["8.8.8.8"], AddressScope.NOWHERE),
+        ("::ffff:0:10.0.0.1", ["10.0.0.1"], AddressScope.PRIVATE),
+        ("64:ff9b::8.8.8.8", ["8.8.8.8"], AddressScope.PUBLIC),
+        ("64:ff9b::169.254.169.254", ["169.254.169.254"], AddressScope.LINK_LOCAL),
+        ("64:ff9b::192.0.2.1", ["192.0.2.1"], AddressScope.NOWHERE),
+        ("64:ff9b:1::8.8.8.8", [], AddressScope.PRIVATE),
+        ("2002:7f00:1::1", ["127.0.0.1"], AddressScope.LOOPBACK),
+        ("2002:808:808::1", ["8.8.8.8"], AddressScope.NOWHERE),
         # The example of RFC 4380: the client is 192.0.2.45, its server 65.54.227.120.
-        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", ["192.0.2.45", "65.54.227.120"], Scope.NOWHERE),
-        ("2001:0:4136:e378:8000:63bf:f5ff:fffe", ["10.0.0.1", "65.54.227.120"], Scope.PRIVATE),
-        ("3000::5efe:10.0.0.1", ["10.0.0.1"], Scope.PRIVATE),
-        ("3000::200:5efe:8.8.8.8", ["8.8.8.8"], Scope.PUBLIC),
-        ("fe80::5efe:10.0.0.1", ["10.0.0.1"], Scope.LINK_LOCAL),
-        ("::1", [], Scope.LOOPBACK),
-        ("::", [], Scope.NOWHERE),
-        ("fe80::1%eth0", [], Scope.LINK_LOCAL),
-        ("ff02::1", [], Scope.NOWHERE),
-        ("ff0e::1", [], Scope.NOWHERE),
-        ("4000::1", [], Scope.NOWHERE),
+        (
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            ["192.0.2.45", "65.54.227.120"],
+            AddressScope.NOWHERE,
+        ),
+        (
+            "2001:0:4136:e378:8000:63bf:f5ff:fffe",
+            ["10.0.0.1", "65.54.227.120"],
+            AddressScope.PRIVATE,
+        ),
+        ("3000::5efe:10.0.0.1", ["10.0.0.1"], AddressScope.PRIVATE),
+        ("3000::200:5efe:8.8.8.8", ["8.8.8.8"], AddressScope.PUBLIC),
+        ("fe80::5efe:10.0.0.1", ["10.0.0.1"], AddressScope.LINK_LOCAL),
+        ("::1", [], AddressScope.LOOPBACK),
+        ("::", [], AddressScope.NOWHERE),
+        ("fe80::1%eth0", [], AddressScope.LINK_LOCAL),
+        ("ff02::1", [], AddressScope.NOWHERE),
+        ("ff0e::1", [], AddressScope.NOWHERE),
+        ("4000::1", [], AddressScope.NOWHERE),
     ],
 )
 def test_an_ipv4_address_inside_takes_its_reach_along(
-    host: str, inside: list[str], scope: Scope
+    host: str, inside: list[str], scope: AddressScope
 ) -> None:
     assert [str(one) for one in embedded_ipv4(IPv6Address(host))] == inside
     assert scope_of(host) is scope
@@ -136,8 +144,8 @@ def test_no_spelling_in_ipv6_leads_further_than_the_ipv4_address(inner: IPv4Addr
     spellings.append(str(IPv6Address((0x20010000 << 96) | (~int(inner) & 0xFFFF_FFFF))))
     if int(inner) > 1:
         spellings.append(str(IPv6Address(int(inner))))
-    if scope_of(inner) is not Scope.PUBLIC:
-        assert all(scope_of(one) is not Scope.PUBLIC for one in spellings)
+    if scope_of(inner) is not AddressScope.PUBLIC:
+        assert all(scope_of(one) is not AddressScope.PUBLIC for one in spellings)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +163,7 @@ def test_another_spelling_is_no_address_and_so_nothing_is_trusted(host: str) -> 
     "host", ["::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1", "2002:7f00:1::1"]
 )
 def test_where_a_gateway_would_send_it_is_not_this_machine(host: str) -> None:
-    assert scope_of(host) is Scope.LOOPBACK
+    assert scope_of(host) is AddressScope.LOOPBACK
     assert not is_this_machine(host)
     assert not is_own(host)
 
