@@ -1,6 +1,6 @@
 """Asks one model what a conversation is to go on with, and says how long to leave it alone.
 
-A prompt that was too long is written anew, shorter; an answer that was cut is gone on with. Who
+A prompt that was too long is fitted again, shorter; an answer that was cut is gone on with. Who
 answers, and what it may cost, is the business of the `Complete` that is handed in; what makes an
 answer good, that of whoever asks.
 """
@@ -70,7 +70,7 @@ class Asker:
         self.model = one_line(self.model, MAX_MODEL)
 
     def conversation(self, begin: Begin, fence: Fence) -> Conversation:
-        """Return one that `begin` writes the prompt of, with quotes in `fence`."""
+        """Return one that `begin` returns the prompt of, with quotes in `fence`."""
         return Conversation(begin=begin, fence=fence, limit_chars=self.limits.prompt_chars)
 
     async def answer(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:

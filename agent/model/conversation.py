@@ -1,7 +1,7 @@
 """What is said to a model and what it answered, in turns, within a bound.
 
-The prompt comes first and gives way to the turns that follow it: it is written anew, shorter, for
-each question. Knows nothing of what it says, nor of what makes an answer good.
+The prompt comes first and gives way to the turns that follow it: for each question it gets the room
+that they leave. Knows nothing of what it says, nor of what makes an answer good.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ what follows it. Say nothing else, and put nothing around it."""
 _SHRUNK: Final = 2  # a conversation that was too long goes on in one part in so many
 
 Begin: TypeAlias = Callable[[int], tuple[Message, ...] | Silence]
-"""Writes a prompt of at most so many characters, or says why there is none."""
+"""Returns a prompt of at most so many characters, or why there is none."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Conversation:
     """Questions to a model and its answers, at most `limit_chars` long.
 
-    `begin` writes the prompt, whose quotes are in `fence`.
+    `begin` returns the prompt, whose quotes are in `fence`.
     """
 
     begin: Begin

@@ -21,9 +21,9 @@ from agent.model.facts import facts, known_names
 from agent.model.matching import apply_draft
 from agent.model.novelty import Repeat, built_on, repeat_of
 from agent.model.others_work import peer_row
-from agent.model.prompt import fence_of, prompt
+from agent.model.outcomes import OutcomeWriter
+from agent.model.prompt import prompt_input, proposal_prompt
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, one_line
-from agent.model.table import Teller
 from agent.proposal import MAX_REPAIRS, Context, Proposal, Question, Silence, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
 from agent.source.capabilities import Check, Checked
@@ -53,7 +53,9 @@ class ModelProposer(Asker):
         """Return a patch nobody tried before, or why there is none."""
         if context.crash is not None and context.crash.attempt > MAX_REPAIRS:
             return Silence(reason=f"mended {MAX_REPAIRS} times already", retry_s=0.0)
-        talk = self._begun(context)
+        talk = await asyncio.to_thread(self._begun, context)
+        if isinstance(talk, Silence):
+            return talk
         cost = ModelCost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
@@ -74,15 +76,16 @@ class ModelProposer(Asker):
 
     def question(self, context: Context) -> Question | Silence:
         """Return what it is asked first, or why nothing is; nobody is asked."""
-        turns = self._begun(context).messages()
+        talk = self._begun(context)
+        turns = talk if isinstance(talk, Silence) else talk.messages()
         room = f"{self.limits.prompt_chars:,} characters, as its context and its price allow"
         return turns if isinstance(turns, Silence) else Question(turns=turns, room=room)
 
-    def _begun(self, context: Context) -> Conversation:
-        return self.conversation(
-            lambda chars: prompt(context, limit_chars=chars, secret=self.secret),
-            fence_of(context, self.secret),
-        )
+    def _begun(self, context: Context) -> Conversation | Silence:
+        given = prompt_input(context, self.secret)
+        if isinstance(given, Silence):
+            return given
+        return self.conversation(proposal_prompt(given).within, given.fence)
 
     async def _judge(self, context: Context, answer: Completion) -> Proposal | Slip:
         """Return the patch that an answer is, or what is wrong with it."""
@@ -182,11 +185,11 @@ def _unfit(checked: Checked, source: Source) -> Slip:
 def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
     """Say what an idea is too close to."""
     if repeat.outcome is not None:
-        teller = Teller(known=known, shows_unverified=context.show_unverified_words)
+        writer = OutcomeWriter(known=known, shows_unverified=context.show_unverified_words)
         return Slip(
             message="This is hardly different from an experiment that was made here. Propose "
             "something else, or a clearly other value.",
-            quoted=(teller.row(repeat.outcome),),
+            quoted=(writer.row(repeat.outcome),),
             is_repeated=True,
         )
     if repeat.peer is not None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from agent.completion import Completion, Fault
 from agent.model.planner import MAX_AIM, ModelPlanner, Planned, aim_in, planning_prompt
-from agent.model.prompt import fence_of
+from agent.model.prompt import prompt_input
 from agent.model.proposer import ModelProposer
+from agent.model.sections import PromptInput
 from agent.proposal import Context, Silence
 from tests.agent.contexts import BRIEF, SECRET, TINY, context, crash
 from tests.agent.scripted import LIMITS, SPENT, Model, check
@@ -153,8 +154,9 @@ def test_an_aim_that_was_cut_is_gone_on_with() -> None:
 @given(st.integers(0, 60_000))
 def test_a_planners_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     told = with_everything(brief=PLANNED_BRIEF)
-    fence = fence_of(told, SECRET)
-    found = planning_prompt(told, fence, experiments=12, limit_chars=limit_chars)
+    known = prompt_input(told, SECRET)
+    assert isinstance(known, PromptInput)
+    found = planning_prompt(known, experiments=12).within(limit_chars)
     if isinstance(found, Silence):
         assert f"more than the {limit_chars} " in found.reason
         assert limit_chars < 11_000
