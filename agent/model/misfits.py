@@ -16,9 +16,6 @@ _CALLED: Final[Mapping[Style, str]] = {
     "SEARCH/REPLACE blocks": "SEARCH of block {}",
     "a diff": "What hunk {} of your diff expects",
     "a patch": "What hunk {} of your patch expects",
-    "tags": "The old text {} in tags",
-    "JSON": "The old text of edit {} in your JSON",
-    "pairs of fenced blocks": "The old code of pair {}",
 }
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.completion import ModelCost
-from agent.model.answers.answer import without_thoughts
-from agent.model.answers.labels import labelled, tidied
+from agent.model.answers.answer import labelled, tidied, without_thoughts
 from agent.model.asking import NOTHING_USABLE_S, Asker
 from agent.model.prompt import prompt_input, prompt_of
 from agent.model.quoting import MAX_WHY, one_line

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.completion import Message, ModelCost
-from agent.model.answers.answer import without_thoughts
-from agent.model.answers.labels import labelled
+from agent.model.answers.answer import labelled, without_thoughts
 from agent.model.asking import Asker
 from agent.model.prompt import prompt_input, prompt_of
 from agent.model.quoting import MAX_TITLE, MAX_WHY, diff_lines, one_line

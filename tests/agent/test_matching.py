@@ -109,7 +109,7 @@ def test_what_is_wrong_is_said(blocks: list[Block], message: str) -> None:
 
 def test_a_whole_file_replaces_the_file_and_a_fragment_does_not() -> None:
     text = TEXT.replace("LR = 1", "LR = 2").replace("def g(x)", "def h(x)")
-    whole = Draft(title="", why="", files=(WholeFile(path="train.py", text=text, is_code=True),))
+    whole = Draft(title="", why="", files=(WholeFile(path="train.py", text=text),))
     result = apply_draft(whole, BASE)
     assert isinstance(result, Source)
     assert result["train.py"].decode() == text

@@ -61,13 +61,13 @@ def read(reading: Reading) -> Slip | None:
             "one. Leave lines of the file that look like it out of the block."
         )
     opened = _OPENS.fullmatch(reading.line)
-    search, replace = unfenced(_unnumbered(body[: dividers[0]]), body[dividers[0] + 1 :])
+    search, replace = _unfenced(_unnumbered(body[: dividers[0]]), body[dividers[0] + 1 :])
     path = path_in(opened[1], reading.editable) if opened is not None else ""
     reading.at = end + 1
     return reading.add(STYLE, search, replace, path=path)
 
 
-def unfenced(search: Sequence[str], replace: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+def _unfenced(search: Sequence[str], replace: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     """Return both sides without a fence of their own, if both of them have one."""
     if all(
         len(side) > 1 and _FENCE.fullmatch(side[0]) and _FENCE.fullmatch(side[-1])

@@ -175,16 +175,6 @@ class Reading:
         """Return how many blocks of a style there are."""
         return sum(block.style == style for block in self.blocks)
 
-    def add_file(self, path: str, text: str) -> Slip | None:
-        """Take in what can only be a whole file, or say what is wrong with it."""
-        meant = editable_path(path, self.editable)
-        if isinstance(meant, Slip):
-            return meant
-        if len(self.files) >= MAX_BLOCKS:
-            return Slip(message=f"There are more than {MAX_BLOCKS} files.")
-        self.files.append(WholeFile(path=meant, text=text, is_code=False))
-        return None
-
     def is_heading(self, line: str) -> bool:
         """Say whether a line is a title or a reason."""
         return _HEADING.fullmatch(line) is not None
