@@ -1,4 +1,4 @@
-"""Asks one model what a conversation is to go on with, and says how long to leave it alone.
+"""Asks one model for the next answer of a conversation, and says how long to leave it alone.
 
 A prompt that was too long is fitted again, shorter; an answer that was cut is gone on with. Who
 answers, and what it may cost, is the business of the `Complete` that is handed in; what makes an
@@ -7,6 +7,7 @@ answer good, that of whoever asks.
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
@@ -109,6 +110,40 @@ class Asker:
             if answer.kind != "overflow" or not talk.shrink():
                 self._faults += 1
                 return _silence(answer, self._faults), cost
+
+
+class Resting:
+    """When one that had nothing is asked again, and whether people know why.
+
+    `clock_s` counts seconds from anywhere.
+    """
+
+    def __init__(self, clock_s: Callable[[], float]) -> None:
+        self._clock_s = clock_s
+        self._until_s = float("-inf")
+        self._told = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is not to be asked now."""
+        return self._clock_s() < self._until_s
+
+    @property
+    def why(self) -> str:
+        """Why it is not to be asked now, "" if it may be."""
+        return self._told if self.is_on else ""
+
+    def begin(self, silence: Silence) -> bool:
+        """Rest for as long as a silence asks; return whether its reason is news."""
+        self._until_s = self._clock_s() + silence.retry_s
+        is_news = silence.reason != self._told
+        self._told = silence.reason
+        return is_news
+
+    def end(self) -> bool:
+        """Take note that it had something; return whether people were told that it had nothing."""
+        was_told, self._told = bool(self._told), ""
+        return was_told
 
 
 def _silence(fault: Fault, faults: int) -> Silence:

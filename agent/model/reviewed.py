@@ -11,10 +11,10 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
 from agent.completion import ModelCost
+from agent.model.asking import Resting
 from agent.model.quoting import MAX_TITLE, one_line
 from agent.model.reviewer import ModelReviewer, Review
 from agent.proposal import Context, Proposal, Question, Silence, SlowProposer
-from agent.resting import Resting
 
 MOST_DRAFTS: Final = 3
 

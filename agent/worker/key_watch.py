@@ -1,14 +1,16 @@
-"""Notices when what a server of models says gives a secret away, whole, in pieces or encoded.
+"""Notices when what a server of models says gives a secret away, and makes a failure of it.
 
 The server knows its key; what must not happen is that this node publishes, logs or shows it. There
 are three looks, each far beyond what chance brings (`agent.worker.key_forms`): a run of a secret's
 characters in one text; small pieces in one text that add up to most of it; pieces in all texts
 since the node began that add up to half of it. A server that encrypts a secret, or spells it in
-single letters over many answers, is not noticed. Pure.
+single letters over many answers, is not noticed. Both the worker and the core look, as the core
+believes the worker no more than the server: at all that is kept of an answer, its text or the words
+of its fault, and its figures. Pure.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final
 
@@ -21,7 +23,11 @@ from agent.worker.key_forms import (
     is_plain_word,
     readings_of,
 )
+from agent.worker.messages import Failure, Reply
+from agent.worker.prices import Usage
 
+WHY: Final = "what its server said holds pieces of an API key, and was thrown away"
+STOPPED: Final = "its server has given an API key away, so it is asked no more"
 _MOST: Final = 0.6  # of a secret, in small pieces of one text
 _HALF: Final = 0.5  # of a secret, in pieces of all texts
 _BEYOND_CHANCE: Final = 3.0  # times what small pieces of a text that is so long have by chance
@@ -82,6 +88,36 @@ class KeyWatch:
         """Return whether a secret has been given away since the watch began."""
         guarded = None if secret is None else self._guarded.get(secret)
         return guarded is not None and guarded.is_revealed
+
+
+def without_secrets(answer: Reply | Failure, watch: KeyWatch) -> Reply | Failure:
+    """Return an answer with each whole secret masked, or a failure if it gives one away."""
+    if isinstance(answer, Reply):
+        answer = replace(answer, text=watch.masked(answer.text))
+        kept = [answer.text]
+    else:
+        answer = replace(answer, detail=watch.masked(answer.detail))
+        kept = [answer.detail, str(answer.retry_ms)]
+    if answer.usage is not None:
+        kept += [str(answer.usage.tokens_in), str(answer.usage.tokens_out)]
+    if not watch.reveals(*kept):
+        return answer
+    may_have_cost = isinstance(answer, Reply) or answer.may_have_cost
+    return leaked(answer.id, WHY, usage=answer.usage, may_have_cost=may_have_cost)
+
+
+def leaked(
+    number: int, detail: str, *, usage: Usage | None = None, may_have_cost: bool = False
+) -> Failure:
+    """Return the failure of a question whose model is not to be trusted with its key."""
+    return Failure(
+        id=number,
+        fault="leaked_key",
+        detail=detail,
+        retry_ms=None,
+        usage=usage,
+        may_have_cost=may_have_cost,
+    )
 
 
 def _has_run(form: SecretForm, reading: Reading) -> bool:

@@ -21,8 +21,7 @@ from agent.worker.exchange import (
     states_fault,
     without_key,
 )
-from agent.worker.key_watch import KeyWatch
-from agent.worker.leaks import STOPPED, leaked, without_secrets
+from agent.worker.key_watch import STOPPED, KeyWatch, leaked, without_secrets
 from agent.worker.messages import TEXT_BYTES, Ask, Failure, ModelFacts, ModelSettings, Reply
 from agent.worker.prices import MAX_TOKENS, MAX_USD_NANO, Price, Usage, nano_of
 

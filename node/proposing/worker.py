@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Final, NoReturn, Self
 
 from agent.completion import PROMPT_BYTES, CompletionRequest, FaultKind
-from agent.worker.key_watch import KeyWatch
-from agent.worker.leaks import STOPPED, leaked, without_secrets
+from agent.worker.key_watch import STOPPED, KeyWatch, leaked, without_secrets
 from agent.worker.messages import (
     FRAMING,
     MAX_MESSAGES,
