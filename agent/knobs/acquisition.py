@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
-from agent.knobs.changes import Change, Trial
+from agent.knobs.changes import Change, KnobTrial
 from agent.knobs.positions import Cube, Position
 from agent.knobs.surrogate import Surrogate, TrialDifference
 from agent.proposal import Outcome, PeerTrial
@@ -46,7 +46,7 @@ _DECAY = _GROWTH**-0.25
 def promising(
     knobs: Sequence[Knob],
     weights: Sequence[float],
-    trials: Sequence[Trial],
+    trials: Sequence[KnobTrial],
     chance: random.Random,
     others: Sequence[PeerTrial] = (),
 ) -> list[tuple[Change, ...]]:
@@ -83,7 +83,7 @@ class Acceptance:
     the source at hand.
     """
 
-    def __init__(self, trials: Iterable[Trial], cube: Cube) -> None:
+    def __init__(self, trials: Iterable[KnobTrial], cube: Cube) -> None:
         self._cube = cube
         self._own = {knob.name: cube.along(knob.name, knob.value) for knob in cube.knobs}
         self._tried: dict[str, list[tuple[float, bool]]] = {}  # how far, and whether it was refused
@@ -188,7 +188,7 @@ def expected_gain(mean: float, deviation: float) -> float:
     return round(deviation * (z * 0.5 * math.erfc(-z / math.sqrt(2)) + density), 9)
 
 
-def difference_of(trial: Trial, cube: Cube) -> TrialDifference:
+def difference_of(trial: KnobTrial, cube: Cube) -> TrialDifference:
     around = dict(trial.outcome.values)
     return TrialDifference(
         at=cube.position({**around, **trial.step.after}),

@@ -10,13 +10,13 @@ others. A coding agent, which has the files at hand, gets the same in one text.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeAlias
 
-from agent.completion import Message
+from agent.completion import ChatMessage
 from agent.model import others_work, own_work
 from agent.model.figures import curve_line, kept_if, left_line, measured_line, takes_line
 from agent.model.quoting import (
     MAX_TITLE,
     MAX_WHY,
-    Fence,
+    QuoteFence,
     diff_lines,
     fence_for,
     log_lines,
@@ -135,7 +135,9 @@ Write: TypeAlias = Callable[[PromptInput], Iterator[str]]
 """Writes a section that is always there; yields nothing where there is nothing to say."""
 
 
-def prompt(context: Context, *, limit_chars: int, secret: bytes) -> tuple[Message, ...] | Silence:
+def prompt(
+    context: Context, *, limit_chars: int, secret: bytes
+) -> tuple[ChatMessage, ...] | Silence:
     """Return the conversation to begin with, at most `limit_chars` long, or why there is none.
 
     `secret` is this node's own: what the fence of quotes follows from.
@@ -211,7 +213,7 @@ def written(given: PromptInput, sections: Sequence[Write]) -> list[str]:
     return [text for write in sections for text in write(given)]
 
 
-def fence_of(context: Context, secret: bytes) -> Fence:
+def fence_of(context: Context, secret: bytes) -> QuoteFence:
     """Return the fence of everything that is quoted to a model about this context."""
     words = [context.source.tree.hex(), str(context.seed), *context.intents]
     for outcome in context.history[-_FINGERPRINTED:]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.completion import Message, ModelCost
+from agent.completion import ChatMessage, ModelCost
 from agent.model.answers.answer import labelled, without_thoughts
 from agent.model.asking import Asker
 from agent.model.prompt import prompt_input, prompt_of
@@ -111,7 +111,7 @@ class ReviewPrompt:
             closing=(_NOW, _ANSWER.format(count=len(proposals))),
         )
 
-    def within(self, limit_chars: int) -> tuple[Message, ...] | Silence:
+    def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | Silence:
         """Return what a reviewer is asked, at most `limit_chars` long, or why nothing is.
 
         Of long changes the first lines are shown, and how many more there are.

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from agent.completion import Message
+from agent.completion import ChatMessage
 from agent.model.facts import known_names
 from agent.model.outcomes import OutcomeWriter
-from agent.model.quoting import Fence
+from agent.model.quoting import QuoteFence
 from agent.proposal import Brief, Context, Silence
 from protocol.source import Source
 
@@ -26,11 +26,11 @@ class PromptInput:
 
     context: Context
     brief: Brief
-    fence: Fence
+    fence: QuoteFence
     writer: OutcomeWriter
 
     @classmethod
-    def of(cls, context: Context, fence: Fence) -> "PromptInput | Silence":
+    def of(cls, context: Context, fence: QuoteFence) -> "PromptInput | Silence":
         """Return it for a context; a `Silence` where nobody said what the task is."""
         if context.brief is None:
             return Silence(reason="nobody said what the task is", retry_s=HOPELESS_S)
@@ -57,7 +57,7 @@ class Section:
     name: str
     rank: int
     rows: tuple[str, ...]
-    fence: Fence
+    fence: QuoteFence
     heading: str = ""
     label: str = ""
     may_end_early: bool = False
@@ -70,7 +70,7 @@ class Section:
         rows: Iterable[str],
         rank: int,
         *,
-        fence: Fence,
+        fence: QuoteFence,
         heading: str = "",
         may_end_early: bool = True,
     ) -> "Section":
@@ -162,7 +162,7 @@ class Prompt:
     history: History
     after: tuple[str, ...]
 
-    def within(self, limit_chars: int) -> tuple[Message, ...] | Silence:
+    def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | Silence:
         """Return the prompt, at most `limit_chars` long, or why there is none."""
         system = GAP.join(self.system)
         needed = len(system) + len(GAP.join([*self.before, *self.after]))
@@ -174,8 +174,8 @@ class Prompt:
             return Silence(reason=reason, retry_s=HOPELESS_S)
         shown = self.history.texts(limit_chars - needed)
         return (
-            Message(role="system", content=system),
-            Message(role="user", content=GAP.join([*self.before, *shown, *self.after])),
+            ChatMessage(role="system", content=system),
+            ChatMessage(role="user", content=GAP.join([*self.before, *shown, *self.after])),
         )
 
 

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Final
 
 from agent.model.outcomes import OutcomeWriter, counted, is_near_miss
-from agent.model.quoting import Fence
+from agent.model.quoting import QuoteFence
 from agent.model.sections import count_fitting
 from agent.proposal import Decision, Outcome
 
@@ -37,7 +37,7 @@ class ExperimentTable:
     """All of a history, oldest first as it comes, in lines that are made once."""
 
     def __init__(
-        self, history: Sequence[Outcome], writer: OutcomeWriter, fence: Fence, *, metric: str
+        self, history: Sequence[Outcome], writer: OutcomeWriter, fence: QuoteFence, *, metric: str
     ) -> None:
         self._history = history
         self._writer = writer

@@ -16,7 +16,7 @@ from typing import Final
 
 from agent.worker.key_forms import (
     LOOSE_CHARS,
-    Reading,
+    SearchedText,
     SecretForm,
     forms_of,
     is_guarded,
@@ -45,7 +45,7 @@ class _Guarded:
     def __post_init__(self) -> None:
         self.seen = [set() for _ in self.forms]
 
-    def look(self, reading: Reading) -> bool:
+    def look(self, reading: SearchedText) -> bool:
         """Return whether a text gives the secret away, alone or with those before it."""
         if reading.is_loose:
             looks = [_has_run(form, reading) for form in self.forms if form.is_plain]
@@ -120,7 +120,7 @@ def leaked(
     )
 
 
-def _has_run(form: SecretForm, reading: Reading) -> bool:
+def _has_run(form: SecretForm, reading: SearchedText) -> bool:
     """Return whether a run stands in a loose reading, where it must be a little longer."""
     length = form.run + LOOSE_CHARS
     # Each run holds a whole block of half its length, and most texts hold none of those.
@@ -129,7 +129,7 @@ def _has_run(form: SecretForm, reading: Reading) -> bool:
     return any(block in reading.text for block in blocks) and bool(_found(form, reading, length))
 
 
-def _adds_up(form: SecretForm, reading: Reading, seen: set[int]) -> bool:
+def _adds_up(form: SecretForm, reading: SearchedText, seen: set[int]) -> bool:
     parts = _found(form, reading, form.part)
     new = _covered(parts, form.part)
     seen |= new
@@ -142,7 +142,7 @@ def _adds_up(form: SecretForm, reading: Reading, seen: set[int]) -> bool:
     return len(pieces) >= enough * len(form.text)
 
 
-def _found(form: SecretForm, reading: Reading, length: int) -> list[int]:
+def _found(form: SecretForm, reading: SearchedText, length: int) -> list[int]:
     """Return the places of a secret from which on so many characters stand in a text."""
     last = len(form.text) - length
     return [at for at in range(last + 1) if reading.holds(form.text[at : at + length])]

@@ -22,7 +22,6 @@ from agent.worker.messages import (
     FRAMING,
     MAX_MESSAGES,
     MAX_TIMEOUT_MS,
-    Ask,
     Cancel,
     Down,
     Failure,
@@ -31,6 +30,7 @@ from agent.worker.messages import (
     ModelFacts,
     ModelSettings,
     Reply,
+    WorkerRequest,
 )
 from node.processes.channel import Calls, Channel
 from node.processes.child import Program
@@ -113,7 +113,7 @@ class ModelWorker:
             except TimeoutError:
                 return _failed("worker", "the worker is not there", may_have_cost=False)
             with self._calls.open() as (number, answer):
-                ask = Ask(
+                ask = WorkerRequest(
                     id=number,
                     messages=question.messages,
                     max_tokens=question.max_tokens,
@@ -121,7 +121,9 @@ class ModelWorker:
                 )
                 return await self._asked(ask, answer)
 
-    async def _asked(self, ask: Ask, answer: asyncio.Future[Reply | Failure]) -> Reply | Failure:
+    async def _asked(
+        self, ask: WorkerRequest, answer: asyncio.Future[Reply | Failure]
+    ) -> Reply | Failure:
         channel = self._channel
         if channel is None:
             return _failed("worker", "the worker has just died", may_have_cost=False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Completion, Fault
+from agent.completion import CompletionFault, ModelCompletion
 from agent.model.planner import MAX_AIM, ModelPlanner, Planned, aim_in, planning_prompt
 from agent.model.prompt import prompt_input
 from agent.model.proposer import ModelProposer
@@ -122,13 +122,15 @@ def test_who_names_no_aim_rests_a_while_and_is_charged() -> None:
 
 
 def test_a_fault_is_a_reason_and_a_pause() -> None:
-    found = planned(Model(Fault(kind="over_budget", detail="the day is spent", retry_s=700.0)))
+    found = planned(
+        Model(CompletionFault(kind="over_budget", detail="the day is spent", retry_s=700.0))
+    )
     assert isinstance(found, Silence)
     assert (found.reason, found.retry_s) == ("over budget: the day is spent", 700.0)
 
 
 def test_faults_in_a_row_are_left_alone_for_longer() -> None:
-    away = Fault(kind="unreachable", detail="refused")
+    away = CompletionFault(kind="unreachable", detail="refused")
     one = planner(Model(*[away] * 4, AIM, away))
     found = [asyncio.run(one.plan(context())) for _ in range(6)]
     pauses = [each.retry_s for each in found if isinstance(each, Silence)]
@@ -136,7 +138,7 @@ def test_faults_in_a_row_are_left_alone_for_longer() -> None:
 
 
 def test_what_is_too_long_is_asked_once_more_and_shorter() -> None:
-    model = Model(Fault(kind="overflow", detail="too long"), AIM)
+    model = Model(CompletionFault(kind="overflow", detail="too long"), AIM)
     found = planned(model, prompt_chars=40_000)
     assert isinstance(found, Planned)
     sizes = [sum(len(one.content) for one in asked.messages) for asked in model.asked]
@@ -144,7 +146,7 @@ def test_what_is_too_long_is_asked_once_more_and_shorter() -> None:
 
 
 def test_an_aim_that_was_cut_is_gone_on_with() -> None:
-    cut = Completion(text="AIM: go\ndeep", is_cut=True, cost=SPENT)
+    cut = ModelCompletion(text="AIM: go\ndeep", is_cut=True, cost=SPENT)
     found = planned(Model(cut, "deeper\nand wider"))
     assert isinstance(found, Planned)
     assert found.text == "go deeper and wider"

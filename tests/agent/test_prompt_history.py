@@ -6,12 +6,12 @@ import pytest
 
 from agent.model import prompt
 from agent.model.outcomes import gain_words
-from agent.model.quoting import Fence
+from agent.model.quoting import QuoteFence
 from agent.model.sections import PromptInput
 from agent.proposal import Insight, KnobImportance, Outcome
 from tests.agent.contexts import MOVES, context, edit, outcome, peer, peer_report
 
-FENCE = Fence(nonce="0123456789abcdef")
+FENCE = QuoteFence(nonce="0123456789abcdef")
 ROOMY = 200_000
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Fault
+from agent.completion import CompletionFault
 from agent.model.prompt import fence_of, prompt_input
 from agent.model.reviewer import (
     ModelReviewer,
@@ -159,7 +159,7 @@ def test_nonsense_is_a_reason_that_is_charged_and_no_pause() -> None:
 
 
 def test_a_fault_is_a_reason_and_a_pause() -> None:
-    found = reviewed(Model(Fault(kind="timeout", detail="no answer in 60 s")))
+    found = reviewed(Model(CompletionFault(kind="timeout", detail="no answer in 60 s")))
     assert isinstance(found, Silence)
     assert (found.reason, found.retry_s) == ("timeout: no answer in 60 s", 60.0)
     assert found.cost.calls == 1

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from agent.model.facts import known_names
 from agent.model.outcomes import OutcomeWriter
-from agent.model.quoting import Fence
+from agent.model.quoting import QuoteFence
 from agent.model.table import ExperimentTable
 from agent.proposal import Outcome
 from tests.agent.contexts import TINY, edit, outcome
 
-FENCE = Fence(nonce="0123456789abcdef")
+FENCE = QuoteFence(nonce="0123456789abcdef")
 TWO_LINES = edit("x = 1\n", "x = 1\nquery = norm(x)\nkey = relu(x)\n")
 
 

@@ -17,12 +17,12 @@ from agent.model.answers.draft import (
     MAX_ANSWER,
     MAX_ANSWER_LINES,
     MAX_BLOCKS,
-    Draft,
+    ParsedAnswer,
     Slip,
     WholeFile,
 )
 from agent.model.answers.names import editable_path, path_in_comment
-from agent.model.answers.reading import Fence, Reading
+from agent.model.answers.reading import AnswerReader, CodeFence
 from agent.model.quoting import MAX_WHY, one_line
 
 _MARKED: Final = (marked, patches)  # formats that begin and end with marks of their own
@@ -53,7 +53,7 @@ _UNREAD_PAIR = re.compile(
 _DECORATION: Final = " \t*_#>:`"
 
 
-def parse_answer(text: str, editable: Sequence[str]) -> Draft | Slip:
+def parse_answer(text: str, editable: Sequence[str]) -> ParsedAnswer | Slip:
     """Return the draft that an answer is, or what is wrong with it."""
     if len(text) > MAX_ANSWER:
         return Slip(message=f"Your answer is longer than {MAX_ANSWER} characters.")
@@ -63,7 +63,7 @@ def parse_answer(text: str, editable: Sequence[str]) -> Draft | Slip:
     lines = said.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(lines) > MAX_ANSWER_LINES:
         return Slip(message=f"Your answer has more than {MAX_ANSWER_LINES} lines.")
-    reading = Reading(lines=lines, editable=editable)
+    reading = AnswerReader(lines=lines, editable=editable)
     opened = [row for row in range(len(lines)) if _opens(lines, row)]
     while reading.at < len(lines):
         found = _read_marked(reading, opened)
@@ -76,7 +76,7 @@ def parse_answer(text: str, editable: Sequence[str]) -> Draft | Slip:
             message="There is no change in your answer: no line `<<<<<<< SEARCH` with its "
             "`=======` and `>>>>>>> REPLACE`."
         )
-    return Draft(
+    return ParsedAnswer(
         title=reading.title,
         why=reading.why,
         blocks=tuple(reading.blocks),
@@ -117,7 +117,7 @@ def _opens(lines: Sequence[str], row: int) -> bool:
     return is_mark and any(one.begins(lines, row) for one in _MARKED)
 
 
-def _read_marked(reading: Reading, opened: Sequence[int]) -> Slip | bool:
+def _read_marked(reading: AnswerReader, opened: Sequence[int]) -> Slip | bool:
     """Read what begins with a mark, a fence among them; say whether there was any."""
     if reading.ends_wrap(reading.at):
         reading.wrap = None
@@ -134,7 +134,7 @@ def _read_marked(reading: Reading, opened: Sequence[int]) -> Slip | bool:
     return False
 
 
-def _read_fence(reading: Reading, fence: Fence, opened: Sequence[int]) -> Slip | None:
+def _read_fence(reading: AnswerReader, fence: CodeFence, opened: Sequence[int]) -> Slip | None:
     label, reading.label = reading.label.strip(_DECORATION), ""
     reading.name_by_fence(fence)
     inside = bisect_left(opened, fence.start)
@@ -158,14 +158,14 @@ def _read_fence(reading: Reading, fence: Fence, opened: Sequence[int]) -> Slip |
     return _add_code(reading, body) if text.strip() else None
 
 
-def _has_words(reading: Reading, fence: Fence) -> bool:
+def _has_words(reading: AnswerReader, fence: CodeFence) -> bool:
     """Say whether a fence is around a whole answer."""
     rows = range(fence.start, min(fence.end, fence.start + 4))
     first = next((reading.lines[row] for row in rows if reading.lines[row].strip()), "")
     return reading.is_heading(first)
 
 
-def _add_code(reading: Reading, body: Sequence[str]) -> Slip | None:
+def _add_code(reading: AnswerReader, body: Sequence[str]) -> Slip | None:
     """Keep code in a fence: whether it is a whole file is seen beside the source."""
     path = ""
     if reading.named:
@@ -193,7 +193,7 @@ def _add_code(reading: Reading, body: Sequence[str]) -> Slip | None:
     return None
 
 
-def _read_prose(reading: Reading) -> Slip | None:
+def _read_prose(reading: AnswerReader) -> Slip | None:
     line = reading.line
     if any(mark in line for mark in _STRAY_MARKS) and _STRAY.match(line):
         return Slip(

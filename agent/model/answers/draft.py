@@ -26,7 +26,7 @@ _LEFT_OUT = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class EditBlock:
     """Lines of a file and the lines that replace them.
 
     `number` counts from 1 within its style. `anchors` are lines that stand before the place, the
@@ -52,12 +52,12 @@ class WholeFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class ParsedAnswer:
     """What a model wants: its words, and all changes that its answer has, in whatever formats."""
 
     title: str
     why: str
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[EditBlock, ...] = ()
     files: tuple[WholeFile, ...] = ()
 
 

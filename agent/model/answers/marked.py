@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from agent.model.answers.draft import Slip, Style
 from agent.model.answers.names import path_in
-from agent.model.answers.reading import Reading
+from agent.model.answers.reading import AnswerReader
 
 STYLE: Style = "SEARCH/REPLACE blocks"
 _OPENS = re.compile(
@@ -44,7 +44,7 @@ def is_open(lines: Sequence[str]) -> bool:
     return is_within
 
 
-def read(reading: Reading) -> Slip | None:
+def read(reading: AnswerReader) -> Slip | None:
     """Take the block in that begins at hand, or say what is wrong with it."""
     lines, start, number = reading.lines, reading.at, reading.count(STYLE) + 1
     closes = _CLOSES_HEAD if _IS_HEAD.match(reading.line) else _CLOSES
