@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final, TypeAlias
 
-from agent.completion import Message, ModelCost
+from agent.completion import ChatMessage, ModelCost
 from agent.model.novelty import repeat_of
 from agent.model.quoting import one_line
-from agent.proposal import Context, Proposal, Question, Silence, repair_key
+from agent.proposal import Context, Proposal, ProposerQuestion, Silence, repair_key
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
 from agent.source.hunks import hunks_between
@@ -132,13 +132,13 @@ class CommandProposer:
         reason = f"{found.reason}; {ran.remark}" if ran.remark else found.reason
         return Silence(reason=one_line(reason, _REASON_LIMIT), retry_s=retry_s, cost=ran.cost)
 
-    def question(self, context: Context) -> Question | Silence:
+    def question(self, context: Context) -> ProposerQuestion | Silence:
         """Return what the program is told, or why nothing is; it is not started."""
         told = self.prompt(context)
         if isinstance(told, Silence):
             return told
-        turns = (Message(role="user", content=told),)
-        return Question(turns=turns, room="what fits into one argument of a program")
+        turns = (ChatMessage(role="user", content=told),)
+        return ProposerQuestion(turns=turns, room="what fits into one argument of a program")
 
     def _job(self, context: Context, base: Source, prompt: str) -> Assignment:
         program = context.brief and context.brief.program

@@ -31,7 +31,7 @@ FaultKind: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message(Mapped):
+class ChatMessage(Mapped):
     """One turn of a conversation."""
 
     role: Role
@@ -42,7 +42,7 @@ class Message(Mapped):
 class CompletionRequest:
     """A conversation to go on with, in at most `max_tokens` tokens and `timeout_s` seconds."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[ChatMessage, ...]
     max_tokens: int
     timeout_s: float
 
@@ -69,7 +69,7 @@ NO_COST: Final = ModelCost()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class ModelCompletion:
     """What a model said. `is_cut`: it ran into `max_tokens`. `cost` is of all that it took."""
 
     text: str
@@ -78,7 +78,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class CompletionFault:
     """Why there is no answer. `retry_s` is what the other end asked for, None if it did not.
 
     `cost` is what counts against the limits though nothing came: of a question that ended without
@@ -91,4 +91,4 @@ class Fault:
     cost: ModelCost = ModelCost(calls=1)
 
 
-Complete: TypeAlias = Callable[[CompletionRequest], Awaitable[Completion | Fault]]
+Complete: TypeAlias = Callable[[CompletionRequest], Awaitable[ModelCompletion | CompletionFault]]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.proposal import Context, Proposal, Proposer, Question, Silence
+from agent.proposal import Context, Proposal, Proposer, ProposerQuestion, Silence
 from agent.source.capabilities import Check
 from agent.source.edits import edits_between
 from protocol.codecs import fit_line, fit_text
@@ -94,6 +94,6 @@ class PluggedProposer:
             why=fit_text(found.why, MAX_WHY),
         )
 
-    def question(self, _context: Context) -> Question | Silence:
+    def question(self, _context: Context) -> ProposerQuestion | Silence:
         """Return that nobody is asked."""
         return Silence(reason=f"{self._name} asks no model", retry_s=_LATER_S)

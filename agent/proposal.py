@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-from agent.completion import NO_COST, Message, ModelCost
+from agent.completion import NO_COST, ChatMessage, ModelCost
 from agent.source.literals import Scalar
 from protocol.codecs import fit_line
 from protocol.ideas import Edit, KnobSpec, Move
@@ -308,10 +308,10 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class ProposerQuestion:
     """What a slow proposer begins with, and in words what bounds its length."""
 
-    turns: tuple[Message, ...]
+    turns: tuple[ChatMessage, ...]
     room: str
 
 
@@ -343,6 +343,6 @@ class SlowProposer(Protocol):
         """Return a patch nobody tried before, or why there is none. Raises nothing of its own."""
         ...
 
-    def question(self, context: Context) -> Question | Silence:
+    def question(self, context: Context) -> ProposerQuestion | Silence:
         """Return what `propose` would begin with, or why it would not; nobody is asked."""
         ...

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from agent.completion import CompletionRequest, Message
+from agent.completion import ChatMessage, CompletionRequest
 from agent.worker.messages import ModelSettings
 from agent.worker.messages import Reply as Said
 from agent.worker.prices import FREE
@@ -38,7 +38,7 @@ def question(
     text: str = "?", *, max_tokens: int = 100, timeout_s: float = 60.0
 ) -> CompletionRequest:
     """Return a question of one message."""
-    message = Message(role="user", content=text)
+    message = ChatMessage(role="user", content=text)
     return CompletionRequest(messages=(message,), max_tokens=max_tokens, timeout_s=timeout_s)
 
 

@@ -11,11 +11,10 @@ given history and chance; the work is bounded.
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
-from agent.knobs.acceptance import Acceptance
-from agent.knobs.changes import Change, Trial
+from agent.knobs.changes import Change, KnobTrial
 from agent.knobs.positions import Cube, Position
 from agent.knobs.surrogate import Surrogate, TrialDifference
 from agent.proposal import Outcome, PeerTrial
@@ -47,7 +46,7 @@ _DECAY = _GROWTH**-0.25
 def promising(
     knobs: Sequence[Knob],
     weights: Sequence[float],
-    trials: Sequence[Trial],
+    trials: Sequence[KnobTrial],
     chance: random.Random,
     others: Sequence[PeerTrial] = (),
 ) -> list[tuple[Change, ...]]:
@@ -73,6 +72,39 @@ def promising(
         tuple(Change(knob, values[knob.name]) for knob in knobs if knob.name in values)
         for values in search.ranked
     ]
+
+
+class Acceptance:
+    """Which values lead to wrong answers, by knob: a model too large to be served, say.
+
+    Nothing is learned of such a source but that it was refused, and a search that knows it by no
+    figure would ask for it again and again. A value that was refused speaks for all that lie at
+    least as far from the source's own, one that was not for all that lie no farther. `cube` is of
+    the source at hand.
+    """
+
+    def __init__(self, trials: Iterable[KnobTrial], cube: Cube) -> None:
+        self._cube = cube
+        self._own = {knob.name: cube.along(knob.name, knob.value) for knob in cube.knobs}
+        self._tried: dict[str, list[tuple[float, bool]]] = {}  # how far, and whether it was refused
+        for trial in trials:
+            is_refused = trial.outcome.decision == "rejected"
+            for name, value in trial.step.after.items():
+                if (far := self._far(name, value)) is not None:
+                    self._tried.setdefault(name, []).append((far, is_refused))
+
+    def of(self, values: Mapping[str, Scalar]) -> float:
+        """Return how likely it is that changes to these values are not refused, 0 to 1."""
+        share = 1.0
+        for name, value in values.items():
+            if (far := self._far(name, value)) is not None and name in self._tried:
+                share *= _share(self._tried[name], far)
+        return share
+
+    def _far(self, name: str, value: Scalar) -> float | None:
+        """Return how far a number lies from the source's own, along its axis; None of others."""
+        own, there = self._own.get(name), self._cube.along(name, value)
+        return None if own is None or there is None else there - own
 
 
 def reach_of(outcomes: Sequence[Outcome]) -> float:
@@ -156,7 +188,7 @@ def expected_gain(mean: float, deviation: float) -> float:
     return round(deviation * (z * 0.5 * math.erfc(-z / math.sqrt(2)) + density), 9)
 
 
-def difference_of(trial: Trial, cube: Cube) -> TrialDifference:
+def difference_of(trial: KnobTrial, cube: Cube) -> TrialDifference:
     around = dict(trial.outcome.values)
     return TrialDifference(
         at=cube.position({**around, **trial.step.after}),
@@ -209,3 +241,15 @@ def _loss_sd(outcome: Outcome) -> float:
 
 def _softened(loss_sd: float) -> float:
     return loss_sd if loss_sd < 0 else _SOFT_LOSS_SD * math.log1p(loss_sd / _SOFT_LOSS_SD)
+
+
+def _share(tried: Iterable[tuple[float, bool]], far: float) -> float:
+    refused = accepted = 0
+    for other, is_refused in tried:
+        if other * far <= 0:  # the other way, or where the source is already
+            continue
+        if is_refused:
+            refused += abs(other) <= abs(far)
+        else:
+            accepted += abs(other) >= abs(far)
+    return (accepted + 1) / (accepted + refused + 1)

@@ -91,7 +91,7 @@ class KnobChanges:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class KnobTrial:
     """An own outcome of a step. `bank` numbers what it was compared with, from the latest."""
 
     outcome: Outcome
@@ -118,7 +118,7 @@ def read_back(edits: tuple[Edit, ...], specs: tuple[KnobSpec, ...]) -> KnobChang
     return KnobChanges(before, after) if after else None
 
 
-def trials(history: Sequence[Outcome], specs: tuple[KnobSpec, ...]) -> Iterator[Trial]:
+def trials(history: Sequence[Outcome], specs: tuple[KnobSpec, ...]) -> Iterator[KnobTrial]:
     """Yield what of a history changed knobs and nothing else, the latest first."""
     bank = 0
     for outcome in reversed(history):
@@ -126,7 +126,7 @@ def trials(history: Sequence[Outcome], specs: tuple[KnobSpec, ...]) -> Iterator[
         bank += outcome.decision == "kept"
         step = read_back(outcome.edits, specs)
         if step is not None:
-            yield Trial(outcome, step, bank)
+            yield KnobTrial(outcome, step, bank)
 
 
 def _knobs_of(path: str, text: str, specs: Sequence[KnobSpec]) -> tuple[Knob, ...]:

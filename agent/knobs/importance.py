@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from agent.knobs.acquisition import difference_of
-from agent.knobs.changes import Trial, trials
+from agent.knobs.changes import KnobTrial, trials
 from agent.knobs.effects import Effects
 from agent.knobs.positions import Cube
 from agent.knobs.surrogate import Surrogate
@@ -45,7 +45,7 @@ def importance_of(context: Context) -> tuple[KnobImportance, ...]:
     return importances([*reversed(by_name.values())], judged[:_MOST_MODELLED])
 
 
-def importances(knobs: Sequence[Knob], seen: Sequence[Trial]) -> tuple[KnobImportance, ...]:
+def importances(knobs: Sequence[Knob], seen: Sequence[KnobTrial]) -> tuple[KnobImportance, ...]:
     """Return the knobs, those that matter most first; none of too few trials."""
     knobs = knobs[:_MOST_KNOBS]
     cube, chance = Cube(knobs), random.Random(0)

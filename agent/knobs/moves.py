@@ -23,7 +23,7 @@ _TOGETHER = "moves:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class CandidateMove:
     """An idea before it is known whether it can be made of the source."""
 
     key: str
@@ -33,8 +33,8 @@ class Draft:
     parents: tuple[bytes, ...] = ()
 
 
-def draft_of(move: Move) -> Draft:
-    return Draft(key=f"move:{move.name}", title=move.title, why=move.why, edits=move.edits)
+def draft_of(move: Move) -> CandidateMove:
+    return CandidateMove(key=f"move:{move.name}", title=move.title, why=move.why, edits=move.edits)
 
 
 def telling(history: Sequence[Outcome]) -> list[Outcome]:
@@ -78,7 +78,7 @@ def ordered_moves(context: Context, history: Sequence[Outcome]) -> tuple[list[Mo
 
 def praised_together(
     untried: Sequence[Move], context: Context, history: Sequence[Outcome]
-) -> Draft | None:
+) -> CandidateMove | None:
     """Return the first untried moves that others kept as one change, if there are several.
 
     One by one each would take three runs to keep. After some that came to nothing together, which
@@ -100,7 +100,7 @@ def praised_together(
         return None
     names = "+".join(move.name for move in joined)
     title = "; ".join(move.title for move in joined)
-    return Draft(
+    return CandidateMove(
         key=f"{_TOGETHER}{names}",
         title=title if len(title) <= TITLE_CHARACTERS else f"{len(joined)} moves at once",
         why=f"others kept each of them: {names}",

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from agent.knobs.changes import Change, Trial, edits_of, key_of, title_of, trials
+from agent.knobs.changes import Change, KnobTrial, edits_of, key_of, title_of, trials
 from agent.knobs.moves import (
     TITLE_CHARACTERS,
-    Draft,
+    CandidateMove,
     draft_of,
     ordered_moves,
     praised_together,
@@ -102,7 +102,7 @@ class _Drafts:
         self._untried, self._retried = ordered_moves(context, self._history)
         self._together = praised_together(self._untried, context, self._history)
 
-    def draw(self, attempt: int) -> Draft | None:
+    def draw(self, attempt: int) -> CandidateMove | None:
         roll = self._chance.random()
         if self._together is not None and roll < _PRAISED_MOVE_SHARE:
             together, self._together = self._together, None
@@ -128,7 +128,7 @@ class _Drafts:
         return self._probe(1 + self._drawn + attempt)
 
     @cached_property
-    def _trials(self) -> tuple[Trial, ...]:
+    def _trials(self) -> tuple[KnobTrial, ...]:
         """This node's trials of knobs, the latest first, then what was imported."""
         told = [*self._context.imported, *self._history]
         return tuple(trials(told[-_MOST_LOOKED_AT:], self._context.knobs))
@@ -160,7 +160,7 @@ class _Drafts:
         past = self._past.get(knob.name)
         return past is not None and past.is_a_limit and self._is_unlisted(knob)
 
-    def _local(self) -> Draft | None:
+    def _local(self) -> CandidateMove | None:
         known = [self._past.get(knob.name, Past(())) for knob in self._knobs]
         weights = [
             past.weight * self._weight(knob) for knob, past in zip(self._knobs, known, strict=True)
@@ -189,7 +189,7 @@ class _Drafts:
         onward = [choice for choice in numbers if (choice > value) == (direction == "up")]
         return min(onward, key=lambda choice: abs(choice - value), default=knob.choices[0])
 
-    def _probe(self, index: int) -> Draft | None:
+    def _probe(self, index: int) -> CandidateMove | None:
         """Return the point of a Halton sequence that the seed shifts."""
         which = (_van_der_corput(index, 2) + shift(self._context.seed, "which")) % 1
         where = (_van_der_corput(index, 3) + shift(self._context.seed, "where")) % 1
@@ -201,15 +201,15 @@ class _Drafts:
             value = axis.value(axis.low + where * (axis.high - axis.low))
         return self._draft(knob, value, "a quasi-random probe of its range")
 
-    def _draft(self, knob: Knob, value: Scalar, why: str) -> Draft | None:
+    def _draft(self, knob: Knob, value: Scalar, why: str) -> CandidateMove | None:
         change = Change(knob, value)
         return None if change.does_nothing else self._drafted((change,), why)
 
-    def _drafted(self, changes: Sequence[Change], why: str) -> Draft:
+    def _drafted(self, changes: Sequence[Change], why: str) -> CandidateMove:
         edits = edits_of(self._context.source, changes)
-        return Draft(key=key_of(changes), title=title_of(changes), why=why, edits=edits)
+        return CandidateMove(key=key_of(changes), title=title_of(changes), why=why, edits=edits)
 
-    def _transplanted(self, transplant: Transplant) -> Draft:
+    def _transplanted(self, transplant: Transplant) -> CandidateMove:
         draft = self._drafted(transplant.changes, _TRANSPLANTED[transplant.peer.level])
         return replace(
             draft,

@@ -1,19 +1,27 @@
-"""Asks one model what a conversation is to go on with, and says how long to leave it alone.
+"""Asks one model for the next answer of a conversation, and says how long to leave it alone.
 
-A prompt that was too long is written anew, shorter; an answer that was cut is gone on with. Who
+A prompt that was too long is fitted again, shorter; an answer that was cut is gone on with. Who
 answers, and what it may cost, is the business of the `Complete` that is handed in; what makes an
 answer good, that of whoever asks.
 """
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
-from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind, ModelCost
+from agent.completion import (
+    Complete,
+    CompletionFault,
+    CompletionRequest,
+    FaultKind,
+    ModelCompletion,
+    ModelCost,
+)
 from agent.model.answers.joining import joined
-from agent.model.conversation import Begin, Conversation
-from agent.model.quoting import Fence, fence_for, one_line
+from agent.model.conversation import Begin, ModelConversation
+from agent.model.quoting import QuoteFence, fence_for, one_line
 from agent.proposal import Silence
 
 MAX_MODEL: Final = 80  # characters of a model's name
@@ -69,15 +77,15 @@ class Asker:
         fence_for(self.secret, "")  # refuses one that can be guessed, before it is needed
         self.model = one_line(self.model, MAX_MODEL)
 
-    def conversation(self, begin: Begin, fence: Fence) -> Conversation:
-        """Return one that `begin` writes the prompt of, with quotes in `fence`."""
-        return Conversation(begin=begin, fence=fence, limit_chars=self.limits.prompt_chars)
+    def conversation(self, begin: Begin, fence: QuoteFence) -> ModelConversation:
+        """Return one that `begin` returns the prompt of, with quotes in `fence`."""
+        return ModelConversation(begin=begin, fence=fence, limit_chars=self.limits.prompt_chars)
 
-    async def answer(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
+    async def answer(self, talk: ModelConversation) -> tuple[ModelCompletion | Silence, ModelCost]:
         """Return the next answer, in one piece if it came in several, and what asking took."""
         answer, cost = await self._ask(talk)
         while (
-            isinstance(answer, Completion)
+            isinstance(answer, ModelCompletion)
             and answer.is_cut
             and await asyncio.to_thread(talk.resume, answer.text)
         ):
@@ -89,7 +97,7 @@ class Asker:
             answer = replace(more, text=whole, cost=answer.cost + more.cost)
         return answer, cost
 
-    async def _ask(self, talk: Conversation) -> tuple[Completion | Silence, ModelCost]:
+    async def _ask(self, talk: ModelConversation) -> tuple[ModelCompletion | Silence, ModelCost]:
         """Return what comes next of the model, or why nothing does, and what asking took."""
         cost = ModelCost()
         while True:
@@ -103,7 +111,7 @@ class Asker:
             )
             answer = await self.complete(question)
             cost += answer.cost
-            if isinstance(answer, Completion):
+            if isinstance(answer, ModelCompletion):
                 self._faults = 0
                 return answer, cost
             if answer.kind != "overflow" or not talk.shrink():
@@ -111,7 +119,41 @@ class Asker:
                 return _silence(answer, self._faults), cost
 
 
-def _silence(fault: Fault, faults: int) -> Silence:
+class Resting:
+    """When one that had nothing is asked again, and whether people know why.
+
+    `clock_s` counts seconds from anywhere.
+    """
+
+    def __init__(self, clock_s: Callable[[], float]) -> None:
+        self._clock_s = clock_s
+        self._until_s = float("-inf")
+        self._told = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is not to be asked now."""
+        return self._clock_s() < self._until_s
+
+    @property
+    def why(self) -> str:
+        """Why it is not to be asked now, "" if it may be."""
+        return self._told if self.is_on else ""
+
+    def begin(self, silence: Silence) -> bool:
+        """Rest for as long as a silence asks; return whether its reason is news."""
+        self._until_s = self._clock_s() + silence.retry_s
+        is_news = silence.reason != self._told
+        self._told = silence.reason
+        return is_news
+
+    def end(self) -> bool:
+        """Take note that it had something; return whether people were told that it had nothing."""
+        was_told, self._told = bool(self._told), ""
+        return was_told
+
+
+def _silence(fault: CompletionFault, faults: int) -> Silence:
     """Return a pause: as long as the other end asked for, else longer with every fault in a row."""
     longest_s = _LONGEST_PAUSES_S.get(fault.kind, _LONGEST_PAUSE_S)
     pause_s = min(longest_s, _PAUSES_S[fault.kind] * 2.0 ** min(faults - 1, 20))

@@ -1,18 +1,18 @@
 """What is said to a model and what it answered, in turns, within a bound.
 
-The prompt comes first and gives way to the turns that follow it: it is written anew, shorter, for
-each question. Knows nothing of what it says, nor of what makes an answer good.
+The prompt comes first and gives way to the turns that follow it: for each question it gets the room
+that they leave. Knows nothing of what it says, nor of what makes an answer good.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from agent.completion import Completion, Message
+from agent.completion import ChatMessage, ModelCompletion
 from agent.model.answers.answer import without_thoughts
 from agent.model.answers.draft import Slip
 from agent.model.answers.joining import whole_lines
-from agent.model.quoting import Fence
+from agent.model.quoting import QuoteFence
 from agent.proposal import Silence
 
 _MAX_TURN = 12_000  # characters of an answer that are shown to its author again
@@ -23,27 +23,27 @@ Your answer was cut off there. Go on where it stopped: begin with its last line 
 what follows it. Say nothing else, and put nothing around it."""
 _SHRUNK: Final = 2  # a conversation that was too long goes on in one part in so many
 
-Begin: TypeAlias = Callable[[int], tuple[Message, ...] | Silence]
-"""Writes a prompt of at most so many characters, or says why there is none."""
+Begin: TypeAlias = Callable[[int], tuple[ChatMessage, ...] | Silence]
+"""Returns a prompt of at most so many characters, or why there is none."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Conversation:
+class ModelConversation:
     """Questions to a model and its answers, at most `limit_chars` long.
 
-    `begin` writes the prompt, whose quotes are in `fence`.
+    `begin` returns the prompt, whose quotes are in `fence`.
     """
 
     begin: Begin
-    fence: Fence
+    fence: QuoteFence
     limit_chars: int
     _resumed: int = field(default=0, init=False)
-    _unfinished: tuple[Message, ...] = field(default=(), init=False)
+    _unfinished: tuple[ChatMessage, ...] = field(default=(), init=False)
     _is_shrunk: bool = field(default=False, init=False)
     # An answer and what is wrong with it.
-    _turns: list[tuple[Message, Message]] = field(default_factory=list, init=False)
+    _turns: list[tuple[ChatMessage, ChatMessage]] = field(default_factory=list, init=False)
 
-    def messages(self) -> tuple[Message, ...] | Silence:
+    def messages(self) -> tuple[ChatMessage, ...] | Silence:
         """Return the conversation to go on with; the oldest turns go where space is short."""
         while True:
             turns = [message for turn in (*self._turns, self._unfinished) for message in turn]
@@ -65,8 +65,8 @@ class Conversation:
             return False
         self._resumed += 1
         self._unfinished = (
-            Message(role="assistant", content=shown),
-            Message(role="user", content=_RESUME),
+            ChatMessage(role="assistant", content=shown),
+            ChatMessage(role="user", content=_RESUME),
         )
         if isinstance(self.messages(), Silence):
             self._unfinished = ()
@@ -81,7 +81,7 @@ class Conversation:
         self.limit_chars //= _SHRUNK
         return True
 
-    def go_on(self, answer: Completion, slip: Slip) -> None:
+    def go_on(self, answer: ModelCompletion, slip: Slip) -> None:
         """Tell the model what is wrong with its answer."""
         self._unfinished = ()
         said = without_thoughts(answer.text).strip() or "(nothing)"
@@ -95,7 +95,7 @@ class Conversation:
         told.append("Answer again, whole, in the same format; the file is as it was shown first.")
         self._turns.append(
             (
-                Message(role="assistant", content=shown),
-                Message(role="user", content="\n".join(told)),
+                ChatMessage(role="assistant", content=shown),
+                ChatMessage(role="user", content="\n".join(told)),
             )
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias, get_args
 
 from agent.source.hunks import Hunk
-from agent.source.operators import listed
+from agent.source.public_names import listed
 from protocol.source import Source
 
 Category: TypeAlias = Literal[

@@ -1,4 +1,4 @@
-"""What the present source measures and takes, and what is left to spend, each on a line or two.
+"""Figures in words: what the source measures and takes, what a change needs, what is left.
 
 Numbers of this node's own, in words of ours: nothing here is a quote.
 """
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.proposal import BaseFigures, Brief, Left
+from protocol.rule import Policy
 
 CURVE_POINTS: Final = 8
 
@@ -41,6 +42,22 @@ def curve_line(base: BaseFigures) -> str:
     """Return the loss that the present source printed while it trained, in eight points."""
     points = ", ".join(f"{step}: {loss:.4g}" for step, loss in _thinned(base.curve))
     return f"The loss that it prints in training, by step: {points}."
+
+
+def kept_if(policy: Policy, *, base: str) -> str:
+    """Return when a change is kept, as the end of a sentence; `base` is what it is beside."""
+    rechecks_sd = policy.rechecks_sd
+    if not rechecks_sd:
+        return f"its one run is better than {base}, as nothing scatters here"
+    screen = f"one run is at least {policy.screen_sd:g} sd better than {base}"
+    if len(rechecks_sd) == 1:
+        return f"{screen} and a second run with a fresh seed at least {rechecks_sd[0]:g} sd"
+    *before, last = (f"{needed_sd:g}" for needed_sd in rechecks_sd)
+    return (
+        f"{screen} and up to {len(rechecks_sd)} runs with fresh seeds are, on average of those so "
+        f"far, at least {', '.join(before)} and {last} sd better; two suffice that are each "
+        f"{policy.plain_sd:g} sd better"
+    )
 
 
 def left_line(left: Left) -> list[str]:

@@ -8,14 +8,14 @@ answer says in two formats is made of each by itself, and has to be the same.
 from collections.abc import Sequence
 from itertools import pairwise
 
-from agent.model.answers.draft import Block, Draft, Slip
+from agent.model.answers.draft import EditBlock, ParsedAnswer, Slip
 from agent.model.answers.whole_files import no_whole_file, whole_file
 from agent.model.misfits import called, misfit
-from agent.model.places import Place, changed, places
+from agent.model.places import LineMatch, changed, places
 from protocol.source import Source
 
 
-def apply_draft(draft: Draft, source: Source) -> Source | Slip:
+def apply_draft(draft: ParsedAnswer, source: Source) -> Source | Slip:
     """Return the source with the change made, or what is wrong with it."""
     result = source
     for path in sorted({one.path for one in draft.blocks} | {one.path for one in draft.files}):
@@ -30,7 +30,7 @@ def apply_draft(draft: Draft, source: Source) -> Source | Slip:
     return result
 
 
-def _made(draft: Draft, path: str, before: str) -> str | Slip:
+def _made(draft: ParsedAnswer, path: str, before: str) -> str | Slip:
     """Return a file with the change made."""
     made: dict[str, str] = {}
     for style in dict.fromkeys(block.style for block in draft.blocks if block.path == path):
@@ -56,12 +56,12 @@ def _made(draft: Draft, path: str, before: str) -> str | Slip:
     return next(iter(made.values()), before)
 
 
-def _replaced(text: str, blocks: Sequence[Block]) -> str | Slip:
+def _replaced(text: str, blocks: Sequence[EditBlock]) -> str | Slip:
     """Return the text with all blocks made, each matched against the text as it was."""
     there = text.split("\n")
     # Who says one block twice means it once.
     distinct = {(one.search, one.replace, one.anchors): one for one in reversed(blocks)}
-    spans: list[Place] = []
+    spans: list[LineMatch] = []
     for block in reversed(distinct.values()):
         if not any(line.strip() for line in block.search):
             return Slip(message=f"{called(block)} is empty: give lines of the file.")

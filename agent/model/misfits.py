@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from agent.model.answers.draft import Block, Slip, Style
-from agent.model.places import Place
+from agent.model.answers.draft import EditBlock, Slip, Style
+from agent.model.places import LineMatch
 
 _NEAR_LINES = 5  # that are shown around the place a search was meant for
 _MOST_PLACES = 5  # that are listed where it matches too often
@@ -16,18 +16,15 @@ _CALLED: Final[Mapping[Style, str]] = {
     "SEARCH/REPLACE blocks": "SEARCH of block {}",
     "a diff": "What hunk {} of your diff expects",
     "a patch": "What hunk {} of your patch expects",
-    "tags": "The old text {} in tags",
-    "JSON": "The old text of edit {} in your JSON",
-    "pairs of fenced blocks": "The old code of pair {}",
 }
 
 
-def called(block: Block) -> str:
+def called(block: EditBlock) -> str:
     """Return what the lines are called that a block looks for."""
     return _CALLED[block.style].format(block.number)
 
 
-def misfit(block: Block, text: str, found: Sequence[Place]) -> Slip:
+def misfit(block: EditBlock, text: str, found: Sequence[LineMatch]) -> Slip:
     """Say that a search matches nowhere, with the lines that come nearest, or too often."""
     if found:
         rows = [place.start + 1 for place in found[:_MOST_PLACES]]

@@ -5,14 +5,13 @@ Words of others are there only where this node verified the result, or the user 
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from agent.model.facts import facts, said_constant
-from agent.model.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, one_line
-from agent.model.sections import Section
-from agent.model.table import gain_words
-from agent.proposal import Context, PeerPatch, PeerReport
+from agent.model.outcomes import gain_words
+from agent.model.quoting import MAX_TITLE, MAX_WHY, diff_lines, one_line
+from agent.model.sections import PromptInput, Section
+from agent.proposal import PeerPatch, PeerReport
 from agent.source.hunks import hunks_of
 from protocol.hardware import family_of
 
@@ -64,68 +63,63 @@ def report_row(report: PeerReport) -> str:
     return ", ".join(told)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OthersWork:
-    """Writes the sections of one context; `known` are the names that facts may say."""
+def patches(given: PromptInput) -> Iterator[Section]:
+    """Yield peers' patches in words of ours, and the most promising as their authors wrote them."""
+    ranked = sorted(given.context.peers, key=_promise)[:_PEERS]
+    known, fence = given.writer.known, given.fence
+    rows = [f"P{at}: {peer_row(patch, known)}" for at, patch in enumerate(ranked, 1)]
+    label = "peers' patches; figures and changes as parsed here"
+    yield Section.quoted("peers", label, rows, 3, fence=fence, heading="## What others found")
+    may_show = [
+        (at, patch)
+        for at, patch in enumerate(ranked, 1)
+        if patch.level == "here" or given.writer.shows_unverified
+    ]
+    for place, (at, patch) in enumerate(may_show[:_WORDS]):
+        yield _patch_words(given, at, patch, 100 + place)
 
-    context: Context
-    known: frozenset[str]
-    fence: Fence
 
-    def sections(self) -> Iterator[Section]:
-        """All of them, in the order that they are read in."""
-        ranked = sorted(self.context.peers, key=_promise)[:_PEERS]
-        rows = [f"P{at}: {peer_row(patch, self.known)}" for at, patch in enumerate(ranked, 1)]
-        label = "peers' patches; figures and changes as parsed here"
-        yield Section.quoted(
-            "peers", label, rows, 3, fence=self.fence, heading="## What others found"
-        )
-        may_show = [
-            (at, patch)
-            for at, patch in enumerate(ranked, 1)
-            if patch.level == "here" or self.context.show_unverified_words
-        ]
-        for place, (at, patch) in enumerate(may_show[:_WORDS]):
-            yield self._patch_words(at, patch, 100 + place)
-        yield self._intents()
-        yield self._reports()
-        if self.context.show_unverified_words:
-            theirs = [one.text for one in self.context.insights if not one.is_own]
-            rows = [f"- {one_line(text, MAX_WHY)}" for text in theirs[:_INSIGHTS]]
-            label = "what others say they learned; nobody checked it here"
-            yield Section.quoted("peers' insights", label, rows, 90, fence=self.fence)
+def intents(given: PromptInput) -> Iterator[Section]:
+    """Yield what others are trying now: facts, and titles only if words may be shown."""
+    titles = given.context.intents[:_INTENTS]
+    if given.writer.shows_unverified:
+        rows = [one_line(title, MAX_TITLE) for title in titles]
+    else:
+        found = [said_constant(title, given.writer.known) for title in titles]
+        rows = [fact for fact in found if fact]
+        if others := len(found) - len(rows):
+            rows.append(f"{others} more, of which only their authors know")
+    yield Section.quoted("intents", "what others are trying now", rows, 7, fence=given.fence)
 
-    def _patch_words(self, number: int, patch: PeerPatch, rank: int) -> Section:
-        lines = [
-            f"title: {one_line(patch.title, MAX_TITLE)}",
-            f"why: {one_line(patch.why, MAX_WHY)}",
-            *diff_lines(patch.diff),
-        ]
-        label = f"P{number} as its author wrote it, {_LEVELS[patch.level]}"
-        return Section.quoted(
-            f"P{number}", label, lines, rank, fence=self.fence, may_end_early=False
-        )
 
-    def _intents(self) -> Section:
-        titles = self.context.intents[:_INTENTS]
-        if self.context.show_unverified_words:
-            rows = [one_line(title, MAX_TITLE) for title in titles]
-        else:
-            told = [said_constant(title, self.known) for title in titles]
-            rows = [fact for fact in told if fact]
-            if others := len(told) - len(rows):
-                rows.append(f"{others} more, of which only their authors know")
-        return Section.quoted("intents", "what others are trying now", rows, 7, fence=self.fence)
+def reports(given: PromptInput) -> Iterator[Section]:
+    """Yield the figures of others' sessions, and titles only if words may be shown."""
+    rows: list[str] = []
+    for number, report in enumerate(given.context.reports[:_REPORTS], 1):
+        rows.append(f"R{number}: {report_row(report)}")
+        if given.writer.shows_unverified:
+            rows.append(f"R{number} title: {one_line(report.title, MAX_TITLE)}")
+    label = "sessions of others, in figures as they count them; nobody checked them here"
+    yield Section.quoted("peers' reports", label, rows, 90, fence=given.fence)
 
-    def _reports(self) -> Section:
-        """Figures always, as what is known of a peer's patch; its author's title as words are."""
-        rows: list[str] = []
-        for number, report in enumerate(self.context.reports[:_REPORTS], 1):
-            rows.append(f"R{number}: {report_row(report)}")
-            if self.context.show_unverified_words:
-                rows.append(f"R{number} title: {one_line(report.title, MAX_TITLE)}")
-        label = "sessions of others, in figures as they count them; nobody checked them here"
-        return Section.quoted("peers' reports", label, rows, 90, fence=self.fence)
+
+def insights(given: PromptInput) -> Iterator[Section]:
+    """Yield what others say they learned, if words may be shown."""
+    if given.writer.shows_unverified:
+        theirs = [one.text for one in given.context.insights if not one.is_own]
+        rows = [f"- {one_line(text, MAX_WHY)}" for text in theirs[:_INSIGHTS]]
+        label = "what others say they learned; nobody checked it here"
+        yield Section.quoted("peers' insights", label, rows, 90, fence=given.fence)
+
+
+def _patch_words(given: PromptInput, number: int, patch: PeerPatch, rank: int) -> Section:
+    lines = [
+        f"title: {one_line(patch.title, MAX_TITLE)}",
+        f"why: {one_line(patch.why, MAX_WHY)}",
+        *diff_lines(patch.diff),
+    ]
+    label = f"P{number} as its author wrote it, {_LEVELS[patch.level]}"
+    return Section.quoted(f"P{number}", label, lines, rank, fence=given.fence, may_end_early=False)
 
 
 def _promise(patch: PeerPatch) -> tuple[int, bool, float]:

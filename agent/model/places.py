@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from agent.model.answers.draft import Block, Style
+from agent.model.answers.draft import EditBlock, Style
 
 _MOST_PLACES: Final = 2_000  # that are looked for; one is wanted
 _MOST_LOOSE: Final = 50
@@ -19,7 +19,7 @@ _LINES_ONLY: Final[frozenset[Style]] = frozenset({"a diff", "a patch"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class LineMatch:
     """Lines `start` … `end` of a text and those that come instead."""
 
     start: int
@@ -27,11 +27,11 @@ class Place:
     lines: tuple[str, ...]
 
 
-def places(text: str, block: Block) -> list[Place]:
+def places(text: str, block: EditBlock) -> list[LineMatch]:
     """Return where a block can be meant, none or several where that cannot be told."""
     there = text.split("\n")
     found = [
-        Place(start=row, end=row + len(block.search), lines=block.replace)
+        LineMatch(start=row, end=row + len(block.search), lines=block.replace)
         for row in _rows(there, block.search, most=_MOST_PLACES)
     ]
     if not found:
@@ -46,7 +46,7 @@ def places(text: str, block: Block) -> list[Place]:
     return [one for one in found if any(low < one.end and one.start < high for low, high in inside)]
 
 
-def changed(place: Place, there: Sequence[str]) -> Place:
+def changed(place: LineMatch, there: Sequence[str]) -> LineMatch:
     """Return a place less the lines that stay.
 
     Where a line could be one of several alike, as where one is doubled, all of them belong to it.
@@ -57,7 +57,7 @@ def changed(place: Place, there: Sequence[str]) -> Place:
     last = _alike(old[::-1], new[::-1])
     low = min(first, shortest - last)
     high = min(last, shortest - first)
-    return Place(
+    return LineMatch(
         start=place.start + low,
         end=place.end - high,
         lines=new[low : len(new) - high],
@@ -94,7 +94,7 @@ def _starts(text: str, wanted: str, most: int) -> Iterator[int]:
         at = text.find(wanted, at + 1)
 
 
-def _loose(there: Sequence[str], block: Block) -> Iterator[Place]:
+def _loose(there: Sequence[str], block: EditBlock) -> Iterator[LineMatch]:
     """Yield where the lines stand but for blanks at their ends and one shift of all."""
     search = block.search
     bare = [line.strip() for line in search]
@@ -111,7 +111,7 @@ def _loose(there: Sequence[str], block: Block) -> Iterator[Place]:
         shifted = [line for line in inner if line is not None]
         if len(shifted) == len(inner):
             kept = old[len(old) - last :]
-            yield Place(start=row, end=row + len(old), lines=(*old[:first], *shifted, *kept))
+            yield LineMatch(start=row, end=row + len(old), lines=(*old[:first], *shifted, *kept))
 
 
 def _shift(search: Sequence[str], old: Sequence[str]) -> Callable[[str], str | None] | None:
@@ -171,10 +171,10 @@ def _indent(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
 
 
-def _parts(text: str, block: Block) -> list[Place]:
+def _parts(text: str, block: EditBlock) -> list[LineMatch]:
     """Return where a search is part of a line, or of several from the middle of one."""
     search, new = "\n".join(block.search), "\n".join(block.replace)
-    found: list[Place] = []
+    found: list[LineMatch] = []
     row = at = 0
     for start in _starts(text, search, _MOST_PLACES):
         row += text.count("\n", at, start)
@@ -186,7 +186,9 @@ def _parts(text: str, block: Block) -> list[Place]:
         high = text.find("\n", end)
         high = len(text) if high < 0 else high
         lines = text[low:start] + new + text[end:high]
-        found.append(Place(start=row, end=row + len(block.search), lines=tuple(lines.split("\n"))))
+        found.append(
+            LineMatch(start=row, end=row + len(block.search), lines=tuple(lines.split("\n")))
+        )
     return found
 
 

@@ -4,15 +4,16 @@ It proposes nothing and decides nothing: its words stand in the prompts that fol
 the owner's. They are made harmless and cut like everything that a model writes.
 """
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.completion import Message, ModelCost
-from agent.model.answers.answer import without_thoughts
-from agent.model.answers.labels import labelled, tidied
+from agent.completion import ModelCost
+from agent.model.answers.answer import labelled, tidied, without_thoughts
 from agent.model.asking import NOTHING_USABLE_S, Asker
-from agent.model.prompt import fence_of, prompt_with
-from agent.model.quoting import MAX_WHY, Fence, one_line
+from agent.model.prompt import prompt_input, prompt_of
+from agent.model.quoting import MAX_WHY, one_line
+from agent.model.sections import Prompt, PromptInput
 from agent.proposal import Context, Silence
 
 MAX_AIM: Final = MAX_WHY  # characters, as of any reason
@@ -58,14 +59,11 @@ class ModelPlanner(Asker):
 
     async def plan(self, context: Context) -> Planned | Silence:
         """Return what is to be aimed at, or why nothing is said. Raises nothing of its own."""
-        told = replace(context, crash=None)
-        fence = fence_of(told, self.secret)
-        talk = self.conversation(
-            lambda chars: planning_prompt(
-                told, fence, experiments=self.experiments, limit_chars=chars
-            ),
-            fence,
-        )
+        given = prompt_input(replace(context, crash=None), self.secret)
+        if isinstance(given, Silence):
+            return given
+        prompt = await asyncio.to_thread(planning_prompt, given, experiments=self.experiments)
+        talk = self.conversation(prompt.within, given.fence)
         answer, cost = await self.answer(talk)
         if isinstance(answer, Silence):
             return replace(answer, cost=cost)
@@ -74,22 +72,18 @@ class ModelPlanner(Asker):
         return Silence(reason=f"{self.model} named no aim", retry_s=NOTHING_USABLE_S, cost=cost)
 
 
-def planning_prompt(
-    context: Context, fence: Fence, *, experiments: int, limit_chars: int
-) -> tuple[Message, ...] | Silence:
-    """Return what a planner is asked, at most `limit_chars` long, or why nothing is."""
-    last, told = "", context
-    if context.brief is not None:
-        last = context.brief.planner_aim
-        told = replace(context, brief=replace(context.brief, planner_aim=""))
-    shown = "\n".join([_LAST, fence.quote("the aim", [one_line(last, MAX_AIM)])])
-    plateau = "" if context.aim == "improve" else _PLATEAU
+def planning_prompt(given: PromptInput, *, experiments: int) -> Prompt:
+    """Return the prompt of a planner, who is shown its last aim apart from everything else."""
+    last = given.brief.planner_aim
+    shown = "\n".join([_LAST, given.fence.quote("the aim", [one_line(last, MAX_AIM)])])
+    plateau = "" if given.context.aim == "improve" else _PLATEAU
     closing = [
         *([shown] if last else []),
         _NOW.format(experiments=experiments, plateau=plateau),
         _ANSWER.format(chars=MAX_AIM),
     ]
-    return prompt_with(told, fence, role=_ROLE, closing=closing, limit_chars=limit_chars)
+    others = replace(given, brief=replace(given.brief, planner_aim=""))
+    return prompt_of(others, role=_ROLE, closing=closing)
 
 
 def aim_in(text: str) -> str:

@@ -1,38 +1,34 @@
-"""The prompt of a proposal: a pure function of the context, bounded, with the source always whole.
+"""Prompts of who proposes, plans or reviews: lists of sections, each a function of the context.
 
-A coding agent, which has the files before it, is sent on an errand in the same words, and who plans
-or reviews is told the same with another end (`prompt_with`). First comes who is asked, for what and
-by which rules, then the source, what was tried (`agent.model.digest` says what goes first where
-space is short), what there is still to spend, the aim, and last the answer's format. The owner's
-words stand in it as they are, as instructions; whatever somebody else wrote is quoted, what the
-planner wrote as well, as it has read others. If source and owner's words are too long by
-themselves, there is no prompt.
+A prompt says who is asked, for what and by which rules, then the source, what was tried, what there
+is still to spend, the aim, and last the answer's format. It is bounded: the source and the owner's
+words are always whole, and what was tried gives way (`agent.model.sections`). The owner's words are
+instructions. Whatever somebody else wrote is quoted, the planner's words included, as it has read
+others. A coding agent, which has the files at hand, gets the same in one text.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeAlias
 
-from agent.completion import Message
-from agent.kept_if import kept_if
-from agent.model.digest import digest
-from agent.model.figures import curve_line, left_line, measured_line, takes_line
+from agent.completion import ChatMessage
+from agent.model import others_work, own_work
+from agent.model.figures import curve_line, kept_if, left_line, measured_line, takes_line
 from agent.model.quoting import (
     MAX_TITLE,
     MAX_WHY,
-    Fence,
+    QuoteFence,
     diff_lines,
     fence_for,
     log_lines,
     one_line,
 )
-from agent.model.sections import GAP, Section, fitting
-from agent.proposal import Aim, Brief, Context, Crash, Silence
+from agent.model.sections import GAP, HOPELESS_S, History, Prompt, PromptInput, Section
+from agent.model.table import ExperimentTable
+from agent.proposal import Aim, Context, Silence
 from protocol.patches import unified_diff
 from protocol.source import Source
 
 SMALL_CHARS: Final = 8_000  # a file up to this length may be answered whole
-_HOPELESS_S = 3600.0  # until somebody may have changed the program, the model or the source
-_TRIED: Final = "# What was tried"
 _FINGERPRINTED = 500  # outcomes that the nonce follows from
 _HASHED_CHARS = 2_000  # of each text that it follows from: a large one is no work
 
@@ -135,43 +131,41 @@ The files are a version of yours that failed. Mend it: find the slip, keep the i
 little as you can. Make sure that it stays within time and memory."""
 
 
-def prompt(context: Context, *, limit_chars: int, secret: bytes) -> tuple[Message, ...] | Silence:
+Write: TypeAlias = Callable[[PromptInput], Iterator[str]]
+"""Writes a section that is always there; yields nothing where there is nothing to say."""
+
+
+def prompt(
+    context: Context, *, limit_chars: int, secret: bytes
+) -> tuple[ChatMessage, ...] | Silence:
     """Return the conversation to begin with, at most `limit_chars` long, or why there is none.
 
     `secret` is this node's own: what the fence of quotes follows from.
     """
-    fence = fence_of(context, secret)
-    source = context.source if context.crash is None else context.crash.source
-    answer = _FORMAT.format(path=context.editable[0]) + (_WHOLE if is_small(source) else "")
-    closing = [*_drafted(context, fence), _aim(context, _REPAIR), answer]
-    return prompt_with(context, fence, role=_ROLE, closing=closing, limit_chars=limit_chars)
+    given = prompt_input(context, secret)
+    return given if isinstance(given, Silence) else proposal_prompt(given).within(limit_chars)
 
 
-def prompt_with(
-    context: Context, fence: Fence, *, role: str, closing: Sequence[str], limit_chars: int
-) -> tuple[Message, ...] | Silence:
-    """Return what whoever proposes is told, at most `limit_chars` long, or why nothing is.
+def prompt_input(context: Context, secret: bytes) -> PromptInput | Silence:
+    """Return what the sections about a context are made of, in a fence that follows from it."""
+    return PromptInput.of(context, fence_of(context, secret))
+
+
+def proposal_prompt(given: PromptInput) -> Prompt:
+    """Return the prompt of a model that proposes a change, or repairs one."""
+    return prompt_of(given, role=_ROLE, closing=written(given, (_drafted, _aim, _answer)))
+
+
+def prompt_of(given: PromptInput, *, role: str, closing: Sequence[str]) -> Prompt:
+    """Return a prompt for anyone who is asked about a context.
 
     `role` says who is asked, and `closing` what for and how to answer.
     """
-    brief = context.brief
-    if brief is None:
-        return Silence(reason="nobody said what the task is", retry_s=_HOPELESS_S)
-    source = context.source if context.crash is None else context.crash.source
-    system = GAP.join([role, *_ground(brief, context.editable, fence)])
-    before = [_shown(_heading(context), source, fence), *_curve(context)]
-    after = [*_wishes(context, brief, fence), *closing]
-    needed = len(system) + len(GAP.join([*before, *after]))
-    left = limit_chars - needed
-    if left < 0:
-        reason = (
-            f"the source and the program need {needed} characters of a prompt, more "
-            f"than the {limit_chars} that the model is given"
-        )
-        return Silence(reason=reason, retry_s=_HOPELESS_S)
-    return (
-        Message(role="system", content=system),
-        Message(role="user", content=GAP.join([*before, *_told(context, fence, left), *after])),
+    return Prompt(
+        system=(role, *written(given, _GROUND)),
+        before=tuple(written(given, (_present_source, _curve))),
+        history=history(given),
+        after=(*written(given, _WISHES), *closing),
     )
 
 
@@ -183,29 +177,43 @@ def errand(
     title_file: str,
     shows_source: bool = False,
 ) -> str | Silence:
-    """Return what a coding agent is told to do in a folder with the files, or why nothing is.
+    """Return the task of a coding agent in a folder with the files, or why there is none.
 
-    At most `limit_chars` long but for the source, which one that cannot read files is shown;
+    At most `limit_chars` long but for the source, which is shown to one that cannot read files;
     `title_file` is where it writes what it did.
     """
-    brief = context.brief
-    if brief is None:
-        return Silence(reason="nobody said what the task is", retry_s=_HOPELESS_S)
-    fence = fence_of(context, secret)
-    head = [_ERRAND, *_ground(brief, context.editable, fence)]
+    given = prompt_input(context, secret)
+    if isinstance(given, Silence):
+        return given
+    curve = written(given, (_curve,))
+    head = [_ERRAND, *written(given, _GROUND)]
     editing = _EDITING.format(files=", ".join(context.editable), title_file=title_file)
-    curve = _curve(context)
-    after = [*_wishes(context, brief, fence), _aim(context, _REPAIR_IN_PLACE), editing]
+    after = [*written(given, (*_WISHES, _aim_in_place)), editing]
     left = limit_chars - len(GAP.join([*head, *curve, *after]))
     if left < 0:
         reason = f"the program needs {-left} characters more than the {limit_chars} of a prompt"
-        return Silence(reason=reason, retry_s=_HOPELESS_S)
-    source = context.source if context.crash is None else context.crash.source
-    shown = [_shown("# The files as they are", source, fence)] if shows_source else []
-    return GAP.join([*head, *shown, *curve, *_told(context, fence, left), *after])
+        return Silence(reason=reason, retry_s=HOPELESS_S)
+    shown = [_files("# The files as they are", given)] if shows_source else []
+    return GAP.join([*head, *shown, *curve, *history(given).texts(left), *after])
 
 
-def fence_of(context: Context, secret: bytes) -> Fence:
+def history(given: PromptInput) -> History:
+    """Return what was tried, or how the version failed that is to be repaired."""
+    if given.context.crash is not None:
+        return History(sections=tuple(_crash(given)))
+    table = ExperimentTable(
+        given.context.history, given.writer, given.fence, metric=given.brief.metric
+    )
+    sections = tuple(section for write in _HISTORY for section in write(given))
+    return History(sections=sections, heading="# What was tried", table=table)
+
+
+def written(given: PromptInput, sections: Sequence[Write]) -> list[str]:
+    """Return the texts of some sections in their order."""
+    return [text for write in sections for text in write(given)]
+
+
+def fence_of(context: Context, secret: bytes) -> QuoteFence:
     """Return the fence of everything that is quoted to a model about this context."""
     words = [context.source.tree.hex(), str(context.seed), *context.intents]
     for outcome in context.history[-_FINGERPRINTED:]:
@@ -228,93 +236,127 @@ def is_small(source: Source) -> bool:
     return all(len(data) <= SMALL_CHARS for _, data in source.files)
 
 
-def _ground(brief: Brief, editable: Sequence[str], fence: Fence) -> list[str]:
-    """Return what everybody who proposes is told first."""
+def _task(given: PromptInput) -> Iterator[str]:
+    brief = given.brief
     better = "lower" if brief.is_minimised else "higher"
-    task = f"""\
+    yield f"""\
 # The task
 {brief.task}: improve {brief.metric} ({brief.unit}); {better} is better.{measured_line(brief)}
 Hardware: {brief.hardware_class}. A run: {brief.budget}. Limits: {brief.limits}{takes_line(brief)}
-You may edit {", ".join(editable)} and nothing else."""
+You may edit {", ".join(given.context.editable)} and nothing else."""
+
+
+def _program(given: PromptInput) -> Iterator[str]:
+    yield f"# The owner's program\n{given.brief.program}"
+
+
+def _rules(given: PromptInput) -> Iterator[str]:
+    brief = given.brief
     does_scatter = bool(brief.policy.rechecks_sd)
     scatter = _SCATTER if does_scatter else _EXACT
-    rules = _MEASURED.format(
+    yield _MEASURED.format(
         measured=brief.measured,
         modules=", ".join(sorted(brief.imports)),
         scatter=scatter.format(noise_sd=brief.noise_sd, unit=brief.unit),
         kept_if=kept_if(brief.policy, base="the present source"),
         seen=_SEEN if does_scatter else "",
     )
-    quotes = _QUOTED.format(mark=fence.mark.strip(), nonce=fence.nonce)
-    return [task, f"# The owner's program\n{brief.program}", rules, quotes]
 
 
-def _heading(context: Context) -> str:
-    return "# The present source" if context.crash is None else "# A version of yours that failed"
+def _quotes(given: PromptInput) -> Iterator[str]:
+    yield _QUOTED.format(mark=given.fence.mark.strip(), nonce=given.fence.nonce)
 
 
-def _shown(heading: str, source: Source, fence: Fence) -> str:
-    files = [fence.source(path, data.decode("utf-8", "replace")) for path, data in source.files]
+def _present_source(given: PromptInput) -> Iterator[str]:
+    is_repair = given.context.crash is not None
+    yield _files("# A version of yours that failed" if is_repair else "# The present source", given)
+
+
+def _files(heading: str, given: PromptInput) -> str:
+    files = [
+        given.fence.source(path, data.decode("utf-8", "replace"))
+        for path, data in given.source.files
+    ]
     return "\n".join([heading, *files])
 
 
-def _curve(context: Context) -> list[str]:
-    """Return the loss of the present source, where that is what is shown."""
-    base = context.brief.base if context.brief and context.crash is None else None
-    return [curve_line(base)] if base and base.curve else []
+def _curve(given: PromptInput) -> Iterator[str]:
+    """Yield the loss of the present source, where that is what is shown."""
+    base = given.brief.base
+    if given.context.crash is None and base and base.curve:
+        yield curve_line(base)
 
 
-def _told(context: Context, fence: Fence, limit_chars: int) -> list[str]:
-    """Return what was tried, or how the version failed that is to be mended, as far as it fits."""
-    if context.crash is not None:
-        return [*fitting(_crash_parts(context.crash, context.source, fence), limit_chars).values()]
-    parts = digest(context, fence, limit_chars=limit_chars - len(_TRIED) - len(GAP))
-    return [_TRIED, *parts.values()] if parts else []
+def _notes(given: PromptInput) -> Iterator[str]:
+    if given.brief.notes:
+        notes = ["- " + note.replace("\n", "\n  ") for note in given.brief.notes]
+        yield "\n".join(["# What the owner says now, the latest last", *notes])
 
 
-def _wishes(context: Context, brief: Brief, fence: Fence) -> list[str]:
-    """Return the owner's latest words, the planner's after them, and what there is to spend.
-
-    Who mends keeps to the idea that failed, whatever is aimed at by now.
-    """
-    told = []
-    if brief.notes:
-        notes = map(_noted, brief.notes)
-        told.append("\n".join(["# What the owner says now, the latest last", *notes]))
-    if brief.planner_aim and context.crash is None:
-        aim = fence.quote("the aim", [one_line(brief.planner_aim, MAX_WHY)])
-        told.append(f"{_PLANNED}\n{aim}")
-    return [*told, *left_line(brief.left)]
+def _planner_aim(given: PromptInput) -> Iterator[str]:
+    """Yield the planner's aim; a repair keeps to the idea that failed, whatever the aim is now."""
+    if given.brief.planner_aim and given.context.crash is None:
+        aim = given.fence.quote("the aim", [one_line(given.brief.planner_aim, MAX_WHY)])
+        yield f"{_PLANNED}\n{aim}"
 
 
-def _noted(note: str) -> str:
-    return "- " + note.replace("\n", "\n  ")
+def _left(given: PromptInput) -> Iterator[str]:
+    yield from left_line(given.brief.left)
 
 
-def _drafted(context: Context, fence: Fence) -> list[str]:
-    """Return what was proposed for the same experiment already."""
-    if not context.drafted:
-        return []
-    titles = fence.quote("their titles", [one_line(one, MAX_TITLE) for one in context.drafted])
-    return [_DRAFTED.format(titles=titles)]
+def _drafted(given: PromptInput) -> Iterator[str]:
+    """Yield what was proposed for the same experiment already."""
+    if drafted := given.context.drafted:
+        titles = given.fence.quote("their titles", [one_line(one, MAX_TITLE) for one in drafted])
+        yield _DRAFTED.format(titles=titles)
 
 
-def _aim(context: Context, repair: str) -> str:
-    return f"# Now\n{_AIMS[context.aim]}" if context.crash is None else f"# Now\n{repair}"
+def _aim(given: PromptInput) -> Iterator[str]:
+    context = given.context
+    yield f"# Now\n{_AIMS[context.aim] if context.crash is None else _REPAIR}"
 
 
-def _crash_parts(crash: Crash, base: Source, fence: Fence) -> tuple[Section, ...]:
+def _aim_in_place(given: PromptInput) -> Iterator[str]:
+    context = given.context
+    yield f"# Now\n{_AIMS[context.aim] if context.crash is None else _REPAIR_IN_PLACE}"
+
+
+def _answer(given: PromptInput) -> Iterator[str]:
+    form = _FORMAT.format(path=given.context.editable[0])
+    yield form + (_WHOLE if is_small(given.source) else "")
+
+
+def _crash(given: PromptInput) -> Iterator[Section]:
+    """Yield how the version failed that is to be repaired, and the change that it was."""
+    crash = given.context.crash
+    if crash is None:
+        return
     words = [
         f"idea: {one_line(crash.title, MAX_TITLE)}",
         f"what happened: {one_line(crash.status, MAX_TITLE)}: {one_line(crash.reason, MAX_WHY)}",
     ]
-    changes = diff_lines(unified_diff(base, crash.source))
     parts = (
         ("how it failed", words),
         ("the last it printed", log_lines(crash.log_tail)),
-        ("the change that it was", changes),
+        ("the change that it was", diff_lines(unified_diff(given.context.source, crash.source))),
     )
-    return tuple(
-        Section(name=label, label=label, rows=tuple(fence.marked(rows)), fence=fence, rank=rank)
-        for rank, (label, rows) in enumerate(parts)
-    )
+    for rank, (label, rows) in enumerate(parts):
+        yield Section.quoted(label, label, rows, rank, fence=given.fence, may_end_early=False)
+
+
+_GROUND: Final[tuple[Write, ...]] = (_task, _program, _rules, _quotes)
+_WISHES: Final[tuple[Write, ...]] = (_notes, _planner_aim, _left)
+# As it is read; where space is short, the sections' ranks say which are left out.
+_HISTORY: Final[tuple[Callable[[PromptInput], Iterator[Section]], ...]] = (
+    own_work.standing,
+    own_work.diffs,
+    own_work.failures,
+    own_work.imported,
+    others_work.patches,
+    others_work.intents,
+    others_work.reports,
+    others_work.insights,
+    own_work.constants,
+    own_work.kinds,
+    own_work.conclusions,
+)

@@ -12,19 +12,19 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.completion import Completion, ModelCost
+from agent.completion import ModelCompletion, ModelCost
 from agent.model.answers.answer import parse_answer
-from agent.model.answers.draft import Draft, Slip
+from agent.model.answers.draft import ParsedAnswer, Slip
 from agent.model.asking import MAX_DETAIL, NOTHING_USABLE_S, Asker
-from agent.model.conversation import Conversation
+from agent.model.conversation import ModelConversation
 from agent.model.facts import facts, known_names
 from agent.model.matching import apply_draft
 from agent.model.novelty import Repeat, built_on, repeat_of
 from agent.model.others_work import peer_row
-from agent.model.prompt import fence_of, prompt
+from agent.model.outcomes import OutcomeWriter
+from agent.model.prompt import prompt_input, proposal_prompt
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, one_line
-from agent.model.table import Teller
-from agent.proposal import MAX_REPAIRS, Context, Proposal, Question, Silence, repair_key
+from agent.proposal import MAX_REPAIRS, Context, Proposal, ProposerQuestion, Silence, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
 from agent.source.capabilities import Check, Checked
 from agent.source.edits import edits_between
@@ -53,7 +53,9 @@ class ModelProposer(Asker):
         """Return a patch nobody tried before, or why there is none."""
         if context.crash is not None and context.crash.attempt > MAX_REPAIRS:
             return Silence(reason=f"mended {MAX_REPAIRS} times already", retry_s=0.0)
-        talk = self._begun(context)
+        talk = await asyncio.to_thread(self._begun, context)
+        if isinstance(talk, Silence):
+            return talk
         cost = ModelCost()
         slip, was_repeated = Slip(message=""), False
         for _ in range(MAX_TRIES):
@@ -72,19 +74,20 @@ class ModelProposer(Asker):
         reason = f"{self.model} gave no usable answer: {one_line(slip.message, MAX_DETAIL)}"
         return Silence(reason=reason, retry_s=NOTHING_USABLE_S, cost=cost)
 
-    def question(self, context: Context) -> Question | Silence:
+    def question(self, context: Context) -> ProposerQuestion | Silence:
         """Return what it is asked first, or why nothing is; nobody is asked."""
-        turns = self._begun(context).messages()
+        talk = self._begun(context)
+        turns = talk if isinstance(talk, Silence) else talk.messages()
         room = f"{self.limits.prompt_chars:,} characters, as its context and its price allow"
-        return turns if isinstance(turns, Silence) else Question(turns=turns, room=room)
+        return turns if isinstance(turns, Silence) else ProposerQuestion(turns=turns, room=room)
 
-    def _begun(self, context: Context) -> Conversation:
-        return self.conversation(
-            lambda chars: prompt(context, limit_chars=chars, secret=self.secret),
-            fence_of(context, self.secret),
-        )
+    def _begun(self, context: Context) -> ModelConversation | Silence:
+        given = prompt_input(context, self.secret)
+        if isinstance(given, Silence):
+            return given
+        return self.conversation(proposal_prompt(given).within, given.fence)
 
-    async def _judge(self, context: Context, answer: Completion) -> Proposal | Slip:
+    async def _judge(self, context: Context, answer: ModelCompletion) -> Proposal | Slip:
         """Return the patch that an answer is, or what is wrong with it."""
         if answer.is_cut:
             return Slip(
@@ -102,7 +105,7 @@ class ModelProposer(Asker):
         return replace(proposal, model=self.model) if isinstance(proposal, Proposal) else proposal
 
 
-def _made(text: str, context: Context) -> tuple[Draft, Source] | Slip:
+def _made(text: str, context: Context) -> tuple[ParsedAnswer, Source] | Slip:
     """Return what an answer wants and the source with it done."""
     draft = parse_answer(text, context.editable)
     if isinstance(draft, Slip):
@@ -117,7 +120,7 @@ def _made(text: str, context: Context) -> tuple[Draft, Source] | Slip:
 
 
 def _proposal(
-    context: Context, draft: Draft, source: Source, fingerprint: bytes
+    context: Context, draft: ParsedAnswer, source: Source, fingerprint: bytes
 ) -> Proposal | Slip:
     if fingerprint == fingerprint_of(context.source):
         return Slip(message="Your change is to comments and layout only: the program is the same.")
@@ -182,11 +185,11 @@ def _unfit(checked: Checked, source: Source) -> Slip:
 def _repeated(repeat: Repeat, known: frozenset[str], context: Context) -> Slip:
     """Say what an idea is too close to."""
     if repeat.outcome is not None:
-        teller = Teller(known=known, shows_unverified=context.show_unverified_words)
+        writer = OutcomeWriter(known=known, shows_unverified=context.show_unverified_words)
         return Slip(
             message="This is hardly different from an experiment that was made here. Propose "
             "something else, or a clearly other value.",
-            quoted=(teller.row(repeat.outcome),),
+            quoted=(writer.row(repeat.outcome),),
             is_repeated=True,
         )
     if repeat.peer is not None:

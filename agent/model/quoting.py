@@ -31,7 +31,7 @@ _MARKUP = frozenset("<>|[]`{}=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fence:
+class QuoteFence:
     """Where quotes begin and end in one prompt; `nonce` is nobody's to know beforehand."""
 
     nonce: str
@@ -62,7 +62,7 @@ class Fence:
         return f"--- {self.nonce} {label} ---"
 
 
-def fence_for(secret: bytes, content: str) -> Fence:
+def fence_for(secret: bytes, content: str) -> QuoteFence:
     """Return the fence of a prompt made of `content`: the same again, and a guess for no peer.
 
     `secret` is this node's own and at least 16 bytes.
@@ -70,7 +70,7 @@ def fence_for(secret: bytes, content: str) -> Fence:
     if len(secret) < 16:
         raise ValueError("the secret of a fence is at least 16 bytes")
     data = content.encode("utf-8", "backslashreplace")
-    return Fence(nonce=hashlib.blake2b(data, key=secret[:64], digest_size=8).hexdigest())
+    return QuoteFence(nonce=hashlib.blake2b(data, key=secret[:64], digest_size=8).hexdigest())
 
 
 def one_line(text: str, limit: int) -> str:

@@ -11,10 +11,10 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final
 
 from agent.completion import ModelCost
+from agent.model.asking import Resting
 from agent.model.quoting import MAX_TITLE, one_line
 from agent.model.reviewer import ModelReviewer, Review
-from agent.proposal import Context, Proposal, Question, Silence, SlowProposer
-from agent.resting import Resting
+from agent.proposal import Context, Proposal, ProposerQuestion, Silence, SlowProposer
 
 MOST_DRAFTS: Final = 3
 
@@ -59,7 +59,7 @@ class ReviewedProposer:
         chosen, spent = await self._chosen(context, drafts)
         return replace(chosen, cost=cost + spent)
 
-    def question(self, context: Context) -> Question | Silence:
+    def question(self, context: Context) -> ProposerQuestion | Silence:
         """Return what the proposer would be asked first; nobody is asked."""
         return self.proposer.question(context)
 

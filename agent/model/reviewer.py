@@ -5,19 +5,19 @@ proposes is told. What it says is a number and a reason: it changes no proposal,
 measured as ever.
 """
 
+import asyncio
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from agent.completion import Message, ModelCost
-from agent.model.answers.answer import without_thoughts
-from agent.model.answers.labels import labelled
+from agent.completion import ChatMessage, ModelCost
+from agent.model.answers.answer import labelled, without_thoughts
 from agent.model.asking import Asker
-from agent.model.prompt import fence_of, prompt_with
-from agent.model.quoting import MAX_TITLE, MAX_WHY, Fence, diff_lines, one_line
-from agent.model.sections import GAP
+from agent.model.prompt import prompt_input, prompt_of
+from agent.model.quoting import MAX_TITLE, MAX_WHY, diff_lines, one_line
+from agent.model.sections import GAP, Prompt, PromptInput
 from agent.proposal import Context, Proposal, Silence
 from protocol.patches import unified_diff
 
@@ -74,10 +74,11 @@ class ModelReviewer(Asker):
         shown = in_drawn_order(proposals, seed=context.seed)
         # Who wrote them has seen the fence of its own prompts: this one follows from all of them.
         told = replace(context, drafted=tuple(one.title for one in shown))
-        fence = fence_of(told, self.secret)
-        talk = self.conversation(
-            lambda chars: review_prompt(told, shown, fence, limit_chars=chars), fence
-        )
+        given = prompt_input(told, self.secret)
+        if isinstance(given, Silence):
+            return given
+        prompt = await asyncio.to_thread(ReviewPrompt.of, given, shown)
+        talk = self.conversation(prompt.within, given.fence)
         answer, cost = await self.answer(talk)
         if isinstance(answer, Silence):
             return replace(answer, cost=cost)
@@ -93,34 +94,45 @@ def in_drawn_order(proposals: Sequence[Proposal], *, seed: int) -> tuple[Proposa
     return tuple(random.Random(f"review/{seed}").sample(proposals, len(proposals)))
 
 
-def review_prompt(
-    context: Context, proposals: Sequence[Proposal], fence: Fence, *, limit_chars: int
-) -> tuple[Message, ...] | Silence:
-    """Return what a reviewer is asked, at most `limit_chars` long, or why nothing is.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewPrompt:
+    """The prompt of a review; `forms` are the proposals from the longest form to the shortest."""
 
-    Of long changes the first lines are shown, and how many more there are.
-    """
-    shown = ""
-    for most_lines in _DIFF_LINES:
-        shown = GAP.join(
-            _shown(number, one, context, fence, most_lines)
-            for number, one in enumerate(proposals, 1)
+    prompt: Prompt
+    forms: tuple[str, ...]
+    closing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, given: PromptInput, proposals: Sequence[Proposal]) -> "ReviewPrompt":
+        """Return it for proposals in the order that they are shown in."""
+        return cls(
+            prompt=prompt_of(given, role=_ROLE, closing=()),
+            forms=tuple(_proposals(given, proposals, lines) for lines in _DIFF_LINES),
+            closing=(_NOW, _ANSWER.format(count=len(proposals))),
         )
-        if len(shown) <= limit_chars // _SHARE:
-            break
-    answer = _ANSWER.format(count=len(proposals))
-    closing = [GAP.join([_PROPOSALS, shown]), _NOW, answer]
-    return prompt_with(context, fence, role=_ROLE, closing=closing, limit_chars=limit_chars)
+
+    def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | Silence:
+        """Return what a reviewer is asked, at most `limit_chars` long, or why nothing is.
+
+        Of long changes the first lines are shown, and how many more there are.
+        """
+        room = limit_chars // _SHARE
+        shown = next((form for form in self.forms if len(form) <= room), self.forms[-1])
+        after = (*self.prompt.after, GAP.join([_PROPOSALS, shown]), *self.closing)
+        return replace(self.prompt, after=after).within(limit_chars)
 
 
-def _shown(number: int, proposal: Proposal, context: Context, fence: Fence, most_lines: int) -> str:
-    diff = unified_diff(context.source, proposal.source)
-    lines = [
-        f"title: {one_line(proposal.title, MAX_TITLE)}",
-        f"why: {one_line(proposal.why, MAX_WHY)}",
-        *diff_lines(diff, most_lines),
-    ]
-    return fence.quote(f"proposal {number}", lines)
+def _proposals(given: PromptInput, proposals: Sequence[Proposal], most_lines: int) -> str:
+    shown = []
+    for number, proposal in enumerate(proposals, 1):
+        diff = unified_diff(given.context.source, proposal.source)
+        lines = [
+            f"title: {one_line(proposal.title, MAX_TITLE)}",
+            f"why: {one_line(proposal.why, MAX_WHY)}",
+            *diff_lines(diff, most_lines),
+        ]
+        shown.append(given.fence.quote(f"proposal {number}", lines))
+    return GAP.join(shown)
 
 
 def choice_in(text: str, *, count: int) -> int | None:

@@ -1,16 +1,49 @@
-"""Parts of a prompt that give way: each has a rank, and the lowest ranks are served first.
+"""How sections become a prompt: written once, then as many of them as there is room for.
 
-What is left out is left out by rank alone, so that the same context and the same room always give
-the same prompt. Knows nothing of what the parts say.
+Some are always there. The others form the `History`: each has a rank, and the lowest ranks come
+first. What is left out follows from rank alone, so that the same context and the same room always
+give the same prompt. Knows nothing of what the sections say.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from agent.model.quoting import Fence
+from agent.completion import ChatMessage
+from agent.model.facts import known_names
+from agent.model.outcomes import OutcomeWriter
+from agent.model.quoting import QuoteFence
+from agent.proposal import Brief, Context, Silence
+from protocol.source import Source
 
-GAP: Final = "\n\n"  # between two parts
+GAP: Final = "\n\n"  # between two sections
+HOPELESS_S: Final = 3600.0  # until somebody may have changed the program, the model or the source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptInput:
+    """What every section is a function of: the context, its brief, and the fence of all quotes."""
+
+    context: Context
+    brief: Brief
+    fence: QuoteFence
+    writer: OutcomeWriter
+
+    @classmethod
+    def of(cls, context: Context, fence: QuoteFence) -> "PromptInput | Silence":
+        """Return it for a context; a `Silence` where nobody said what the task is."""
+        if context.brief is None:
+            return Silence(reason="nobody said what the task is", retry_s=HOPELESS_S)
+        writer = OutcomeWriter(
+            known=known_names(context.source), shows_unverified=context.show_unverified_words
+        )
+        return cls(context=context, brief=context.brief, fence=fence, writer=writer)
+
+    @property
+    def source(self) -> Source:
+        """The source to change: the failed version where one is to be repaired."""
+        crash = self.context.crash
+        return self.context.source if crash is None else crash.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +57,7 @@ class Section:
     name: str
     rank: int
     rows: tuple[str, ...]
-    fence: Fence
+    fence: QuoteFence
     heading: str = ""
     label: str = ""
     may_end_early: bool = False
@@ -37,7 +70,7 @@ class Section:
         rows: Iterable[str],
         rank: int,
         *,
-        fence: Fence,
+        fence: QuoteFence,
         heading: str = "",
         may_end_early: bool = True,
     ) -> "Section":
@@ -77,6 +110,73 @@ def count_fitting(rows: Iterable[str], limit_chars: int) -> int:
             break
         count += 1
     return count
+
+
+class Elastic(Protocol):
+    """A text that shortens itself to the room that it has."""
+
+    def within(self, limit_chars: int) -> str:
+        """Return as much of it as fits; "" for nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Sections that give way, under a `heading`; the `table` is read after the first of them.
+
+    Half of the room is the table's, and what the sections leave of the rest.
+    """
+
+    sections: tuple[Section, ...]
+    heading: str = ""
+    table: Elastic | None = None
+
+    def within(self, limit_chars: int) -> dict[str, str]:
+        """Return the texts that fit by name, in the order that they are read in.
+
+        Gaps between them count; only those are there that say something.
+        """
+        if self.table is None:
+            return fitting(self.sections, limit_chars)
+        wanted = sum(len(one.text) + len(GAP) for one in self.sections if one.rows)
+        first = self.table.within(max(limit_chars // 2, limit_chars - wanted) - len(GAP))
+        shown = fitting(self.sections, limit_chars - len(first) - len(GAP))
+        left = limit_chars - sum(len(text) + len(GAP) for text in shown.values())
+        lead = self.sections[0].name
+        texts = {lead: shown.pop(lead, ""), "table": self.table.within(left - len(GAP)), **shown}
+        return {name: text for name, text in texts.items() if text}
+
+    def texts(self, limit_chars: int) -> list[str]:
+        """Return the heading and what fits below it; nothing where nothing does."""
+        room = limit_chars - (len(self.heading) + len(GAP) if self.heading else 0)
+        shown = [*self.within(room).values()]
+        return [self.heading, *shown] if shown and self.heading else shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """The sections of one prompt in the order that they are read in; `history` gives way."""
+
+    system: tuple[str, ...]
+    before: tuple[str, ...]
+    history: History
+    after: tuple[str, ...]
+
+    def within(self, limit_chars: int) -> tuple[ChatMessage, ...] | Silence:
+        """Return the prompt, at most `limit_chars` long, or why there is none."""
+        system = GAP.join(self.system)
+        needed = len(system) + len(GAP.join([*self.before, *self.after]))
+        if needed > limit_chars:
+            reason = (
+                f"the source and the program need {needed} characters of a prompt, more "
+                f"than the {limit_chars} that the model is given"
+            )
+            return Silence(reason=reason, retry_s=HOPELESS_S)
+        shown = self.history.texts(limit_chars - needed)
+        return (
+            ChatMessage(role="system", content=system),
+            ChatMessage(role="user", content=GAP.join([*self.before, *shown, *self.after])),
+        )
 
 
 def fitting(sections: Iterable[Section], limit_chars: int) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""What training code needs: the allow-list of the capability lint. Whatever is not here is marked.
+"""What training code needs: the allow-list of the capability lint. Anything else is flagged.
 
-Modules are named by their full dotted path, and of each only the names listed may be used. Which
-attributes the values behind these names may be asked for is `agent.source.attributes`' affair.
+Modules are named by their full dotted path, and of each only the names listed may be used: those of
+torch's and numpy's arithmetic are data (`agent.source.public_names`), all others are here. Which
+attributes may be read of the values behind these names is `agent.source.attributes`' affair.
 """
 
 import builtins
@@ -10,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent.source import operators
-from agent.source.operators import listed
+from agent.source import public_names
+from agent.source.public_names import listed
 
 # What a script may use of `prepare.py` and `kernels.py` of `trainer/language_model/harness/`:
 # autoresearch's names, and what is told of a card.
@@ -65,32 +66,9 @@ _PLAIN: Final = {
     " Set TYPE_CHECKING Tuple Type TypeAlias TypeVar Union cast final overload",
     "warnings": "filterwarnings simplefilter warn",
 }
-_NUMPY: Final = {
-    "numpy": """
-    abs absolute add all allclose amax amin any append arange arccos arcsin arctan arctan2 argmax
-    argmin argpartition argsort argwhere array array2string array_equal array_split asarray
-    ascontiguousarray atleast_1d atleast_2d average bincount bool_ broadcast_to ceil choose clip
-    column_stack concatenate convolve copy corrcoef cos cosh count_nonzero cov cross cumprod cumsum
-    diag diff
-    digitize divide dot dtype e einsum empty empty_like equal exp exp2 expand_dims expm1 eye fft
-    finfo flatnonzero flip float16 float32 float64 floor full full_like gradient greater histogram
-    hstack hypot identity iinfo indices inf inner int16 int32 int64 int8 integer interp intersect1d
-    isclose isfinite isin isinf isnan kron lexsort less linalg linspace log log10 log1p log2
-    logaddexp logical_and logical_not logical_or logspace matmul max maximum mean median meshgrid
-    min minimum mod moveaxis multiply nan nan_to_num nanmax nanmean nanmin nanstd nansum ndarray
-    ndim nonzero not_equal ones ones_like outer pad partition percentile permute_dims pi polyfit
-    polyval power prod ptp quantile random ravel reciprocal repeat reshape roll rot90 round
-    searchsorted setdiff1d shape sign sin sinh size sort split sqrt square squeeze stack std
-    subtract sum swapaxes take take_along_axis tan tanh tile trace transpose trapezoid tril triu
-    uint16 uint32 uint64 uint8 union1d unique var vdot vstack where zeros zeros_like
-    """,
-    "numpy.fft": "fft fftfreq ifft irfft rfft rfftfreq",
-    "numpy.linalg": "cholesky cond det eig eigh eigvals eigvalsh inv lstsq matrix_power matrix_rank"
-    " norm pinv qr slogdet solve svd",
-    "numpy.random": "Generator RandomState choice default_rng normal permutation rand randint randn"
-    " random seed shuffle uniform",
-}
+# Modules within torch and numpy, and names of those whose public ones are not all arithmetic.
 _TORCH: Final = {
+    "numpy": "fft linalg random",
     "torch": "amp autograd backends compiler cuda fft func linalg mps nn optim random special"
     " utils version xpu _dynamo _inductor",
     "torch._dynamo": "config disable graph_break mark_dynamic mark_static reset",
@@ -153,23 +131,12 @@ _TORCH: Final = {
     " manual_seed manual_seed_all max_memory_allocated memory_allocated memory_reserved"
     " reset_peak_memory_stats synchronize",
 }
-_OPERATORS: Final = {
-    "torch": operators.OPERATORS,
-    "torch.nn": operators.MODULES,
-    "torch.nn.functional": operators.FUNCTIONS,
-    "torch.nn.init": operators.INITS,
-    "torch.linalg": operators.LINALG,
-    "torch.fft": operators.FFT,
-    "torch.special": operators.SPECIAL,
-    "torch.optim": operators.OPTIMIZERS,
-    "torch.optim.lr_scheduler": operators.SCHEDULES,
-}
-_LISTED: Final = {**_PLAIN, **_NUMPY, **_TORCH}
+_LISTED: Final = {**_PLAIN, **_TORCH}
 # By dotted path: the names of each module, other modules of this table among them.
 MODULES: Final[Mapping[str, frozenset[str]]] = {
     **{
-        path: frozenset(_LISTED.get(path, "").split()) | _OPERATORS.get(path, frozenset())
-        for path in {*_LISTED, *_OPERATORS}
+        path: listed(_LISTED.get(path, "")) | public_names.MODULES.get(path, frozenset())
+        for path in {*_LISTED, *public_names.MODULES}
     },
     **HARNESS,
 }

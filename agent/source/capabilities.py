@@ -7,13 +7,15 @@ itself defines (`agent.source.attributes`), of builtins only those that reach no
 them does a string become code, or a name but one of `self` that begins as no marked one does. All
 else is marked (`agent.source.lint`). It is hygiene for code that may one day leave the sandbox in
 somebody's hands, never the boundary: what it does not mark may still be hostile. Pure; it parses,
-so that a stranger's source is read in the inspector's process only.
+so that a stranger's source is read in the inspector's process only. A file that is not Python is
+read by no lint: each that is not as the task's baseline has it is flagged, whoever wrote it.
 """
 
 import ast
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated, Final, TypeAlias, get_args
 
 from agent.source.allow_lists import TRAINING, AllowList
@@ -25,6 +27,12 @@ from protocol.codecs import line
 from protocol.fields import Mapped, Positive
 from protocol.source import Source
 
+_LANGUAGES: Final = {
+    ".c": "C", ".h": "C", ".cc": "C++", ".cpp": "C++", ".cxx": "C++", ".hpp": "C++",
+    ".cu": "CUDA", ".go": "Go", ".java": "Java", ".js": "JavaScript", ".mjs": "JavaScript",
+    ".cjs": "JavaScript", ".ts": "TypeScript", ".rs": "Rust", ".sh": "shell", ".sql": "SQL",
+    ".json": "JSON", ".toml": "TOML", ".md": "prose", ".txt": "prose",
+}  # fmt: skip
 MAX_PATH: Final = 256  # characters, of a finding told to another process
 MAX_TEXT: Final = 200
 _KINDS: tuple[What, ...] = get_args(What)  # of several reasons for one mark the first is named
@@ -94,6 +102,21 @@ def beyond(
     return tuple(new)
 
 
+def unread(tree: Source, baseline: Source) -> tuple[CapabilityMark, ...]:
+    """Return a mark for each file of a tree that no lint reads and the baseline does not have."""
+    known = dict(baseline.files)
+    return tuple(
+        CapabilityMark(path=path, line=1, what="unread", text=f"unread: {_language(path)}")
+        for path, data in tree.files
+        if not path.endswith(".py") and known.get(path) != data
+    )
+
+
+def languages(marks: Sequence[CapabilityMark]) -> tuple[str, ...]:
+    """Return in which languages nobody reads what is marked, each once."""
+    return tuple(sorted({_language(mark.path) for mark in marks if mark.what == "unread"}))
+
+
 def _unparsed(path: str, data: bytes) -> CapabilityMark:
     line, why = syntax_fault(data)
     text = f"not Python that can be parsed: {why}"
@@ -115,3 +138,8 @@ def _text(node: ast.AST) -> str:
         return ast.unparse(node)
     except (RecursionError, ValueError):
         return f"{type(node).__name__} too deep to show"
+
+
+def _language(path: str) -> str:
+    name = PurePosixPath(path)
+    return _LANGUAGES.get(name.suffix.lower(), name.suffix or name.name)

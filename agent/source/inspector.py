@@ -16,9 +16,8 @@ from typing import Annotated, Final, TypeAlias
 
 from agent.source.allow_lists import allow_list
 from agent.source.canonical import fingerprint
-from agent.source.capabilities import MAX_PATH, MAX_TEXT, CapabilityMark, beyond, findings
+from agent.source.capabilities import MAX_PATH, MAX_TEXT, CapabilityMark, beyond, findings, unread
 from agent.source.stripping import strip_prose
-from agent.source.unread import unread
 from protocol.codecs import Codec, binary, fit_line, line, listing, pair
 from protocol.encoding import decode, encode
 from protocol.errors import Rejected

@@ -10,8 +10,8 @@ from agent.source import allowed, calls
 from agent.source.canonical import is_unused_text
 from agent.source.imported_reach import DUNDER, Own, What
 from agent.source.names import Names
-from agent.source.operators import listed
 from agent.source.options import Options
+from agent.source.public_names import listed
 from agent.source.tree import Tree
 
 _REAL_BUILTINS: Final = listed("copyright credits exit help license quit").union(dir(builtins))

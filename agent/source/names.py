@@ -35,11 +35,11 @@ class Binding:
 
 
 @dataclass(slots=True)
-class Scope:
+class NameScope:
     """A module, class, function or comprehension with the names that it binds."""
 
     kind: Kind
-    parent: "Scope | None"
+    parent: "NameScope | None"
     names: dict[str, Binding] = field(default_factory=dict)
     elsewhere: dict[str, Kind] = field(default_factory=dict)  # `global` and `nonlocal`
     depth: int = field(init=False)
@@ -52,7 +52,7 @@ class Scope:
         """Whether names bound here are looked up nowhere else."""
         return self.kind in {"function", "comprehension"}
 
-    def owner(self, name: str) -> "Scope":
+    def owner(self, name: str) -> "NameScope":
         """Return the scope in which this one binds a name."""
         kind, scope = self.elsewhere.get(name), self
         while kind is not None and scope.parent is not None:
@@ -65,10 +65,10 @@ class Scope:
         """Return the binding of a name here, a new one if need be."""
         return self.owner(name).names.setdefault(name, Binding())
 
-    def found(self, name: str) -> Iterator[tuple["Scope", Binding]]:
+    def found(self, name: str) -> Iterator[tuple["NameScope", Binding]]:
         """Yield what a name that is read here may stand for, the innermost first."""
         start = self.owner(name)
-        scope: Scope | None = start
+        scope: NameScope | None = start
         while scope is not None:
             if (scope is start or scope.kind != "class") and name in scope.names:
                 yield scope, scope.names[name]
@@ -83,12 +83,12 @@ class Names:
     """The names of one file and the dotted paths they stand for."""
 
     def __init__(self, module: ast.Module) -> None:
-        self.top = Scope("module", None)
-        self._scopes: dict[int, Scope] = {}
+        self.top = NameScope("module", None)
+        self._scopes: dict[int, NameScope] = {}
         self._read: dict[int, list[ast.Name]] = {}  # by binding: the names that may stand for it
         self._plain: set[int] = set()  # names that are the one target of a plain assignment
-        nodes: list[tuple[ast.AST, Scope]] = []
-        waiting: list[tuple[ast.AST, Scope]] = [(node, self.top) for node in module.body]
+        nodes: list[tuple[ast.AST, NameScope]] = []
+        waiting: list[tuple[ast.AST, NameScope]] = [(node, self.top) for node in module.body]
         while waiting:  # without recursion: a stranger's expressions may be deep
             node, scope = waiting.pop()
             nodes.append((node, scope))
@@ -186,12 +186,12 @@ class Names:
             for value in binding.values
         )
 
-    def _assign(self, target: ast.expr, value: ast.expr, scope: Scope) -> None:
+    def _assign(self, target: ast.expr, value: ast.expr, scope: NameScope) -> None:
         if isinstance(target, ast.Name):
             self._plain.add(id(target))
             scope.bind(target.id).values.append(value)
 
-    def _bind(self, node: ast.AST, scope: Scope) -> None:
+    def _bind(self, node: ast.AST, scope: NameScope) -> None:
         match node:
             case ast.Import():
                 for alias in node.names:
@@ -231,11 +231,11 @@ class Names:
                     is_changing = True
 
 
-def _inside(node: ast.AST, scope: Scope) -> Iterator[tuple[ast.AST, Scope]]:
+def _inside(node: ast.AST, scope: NameScope) -> Iterator[tuple[ast.AST, NameScope]]:
     """Yield what is directly in a node, with the scope in which it is evaluated."""
     own: tuple[ast.AST, ...] = ()
     if isinstance(node, _FUNCTIONS):
-        inner = Scope("function", scope)
+        inner = NameScope("function", scope)
         arguments = node.args
         parameters = [
             *(*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs),
@@ -250,12 +250,12 @@ def _inside(node: ast.AST, scope: Scope) -> Iterator[tuple[ast.AST, Scope]]:
             yield default, scope
         own = (arguments, *body)
     elif isinstance(node, ast.ClassDef):
-        inner = Scope("class", scope)
+        inner = NameScope("class", scope)
         for part in node.body:
             yield part, inner
         own = tuple(node.body)
     elif isinstance(node, _COMPREHENSIONS):
-        inner = Scope("comprehension", scope)
+        inner = NameScope("comprehension", scope)
         first = node.generators[0].iter
         yield first, scope
         for child in ast.iter_child_nodes(node):

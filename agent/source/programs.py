@@ -11,7 +11,7 @@ from typing import Final
 
 from agent.source import allowed
 from agent.source.allowed import Use
-from agent.source.operators import listed
+from agent.source.public_names import listed
 
 _STANDARD: Final = {
     "array": "array typecodes",

@@ -36,7 +36,7 @@ def strip_prose(source: Source, base: Source) -> Source | Rejected:
     """Return `source` without the prose of the lines that `base` does not have.
 
     Doing it again changes nothing. Of files that are not Python nobody can tell prose from content:
-    they stay as they are, and are marked (`agent.source.unread`).
+    they stay as they are, and are marked (`agent.source.capabilities`).
     """
     known = dict(base.files)
     stripped: dict[str, bytes] = {}

@@ -48,7 +48,7 @@ class SecretForm:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SearchedText:
     """One reading of a text. A loose one is of letters that do not stand side by side."""
 
     text: str
@@ -104,20 +104,20 @@ def forms_of(secret: str) -> list[SecretForm]:
     return [_form(text, bits, ratio) for text, ratio in written]
 
 
-def readings_of(text: str) -> Iterator[Reading]:
+def readings_of(text: str) -> Iterator[SearchedText]:
     """Yield the readings of a text, at most a dozen, which are no longer than it is."""
     whole = fold(text)
-    yield Reading(whole)
+    yield SearchedText(whole)
     if (unescaped := _unescaped(text)) != text:
-        yield Reading(fold(unescaped))
+        yield SearchedText(fold(unescaped))
     literals = "".join("".join(found.groups("")) for found in _LITERAL.finditer(text))
     if literals:
-        yield Reading(fold(_unescaped(literals)))
+        yield SearchedText(fold(_unescaped(literals)))
     numbers = [int(found[1]) for found in _DECIMAL.finditer(text)]
-    yield Reading(fold("".join(map(chr, (one for one in numbers if 32 < one < 127)))))
+    yield SearchedText(fold("".join(map(chr, (one for one in numbers if 32 < one < 127)))))
     for stride in range(2, _LONGEST_STRIDE + 1):
         for start in range(stride):
-            yield Reading(whole[start::stride], True)
+            yield SearchedText(whole[start::stride], True)
 
 
 def _bits(text: str) -> float:

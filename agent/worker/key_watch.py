@@ -1,27 +1,33 @@
-"""Notices when what a server of models says gives a secret away, whole, in pieces or encoded.
+"""Notices when what a server of models says gives a secret away, and makes a failure of it.
 
 The server knows its key; what must not happen is that this node publishes, logs or shows it. There
 are three looks, each far beyond what chance brings (`agent.worker.key_forms`): a run of a secret's
 characters in one text; small pieces in one text that add up to most of it; pieces in all texts
 since the node began that add up to half of it. A server that encrypts a secret, or spells it in
-single letters over many answers, is not noticed. Pure.
+single letters over many answers, is not noticed. Both the worker and the core look, as the core
+believes the worker no more than the server: at all that is kept of an answer, its text or the words
+of its fault, and its figures. Pure.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final
 
 from agent.worker.key_forms import (
     LOOSE_CHARS,
-    Reading,
+    SearchedText,
     SecretForm,
     forms_of,
     is_guarded,
     is_plain_word,
     readings_of,
 )
+from agent.worker.messages import Failure, Reply
+from agent.worker.prices import Usage
 
+WHY: Final = "what its server said holds pieces of an API key, and was thrown away"
+STOPPED: Final = "its server has given an API key away, so it is asked no more"
 _MOST: Final = 0.6  # of a secret, in small pieces of one text
 _HALF: Final = 0.5  # of a secret, in pieces of all texts
 _BEYOND_CHANCE: Final = 3.0  # times what small pieces of a text that is so long have by chance
@@ -39,7 +45,7 @@ class _Guarded:
     def __post_init__(self) -> None:
         self.seen = [set() for _ in self.forms]
 
-    def look(self, reading: Reading) -> bool:
+    def look(self, reading: SearchedText) -> bool:
         """Return whether a text gives the secret away, alone or with those before it."""
         if reading.is_loose:
             looks = [_has_run(form, reading) for form in self.forms if form.is_plain]
@@ -84,7 +90,37 @@ class KeyWatch:
         return guarded is not None and guarded.is_revealed
 
 
-def _has_run(form: SecretForm, reading: Reading) -> bool:
+def without_secrets(answer: Reply | Failure, watch: KeyWatch) -> Reply | Failure:
+    """Return an answer with each whole secret masked, or a failure if it gives one away."""
+    if isinstance(answer, Reply):
+        answer = replace(answer, text=watch.masked(answer.text))
+        kept = [answer.text]
+    else:
+        answer = replace(answer, detail=watch.masked(answer.detail))
+        kept = [answer.detail, str(answer.retry_ms)]
+    if answer.usage is not None:
+        kept += [str(answer.usage.tokens_in), str(answer.usage.tokens_out)]
+    if not watch.reveals(*kept):
+        return answer
+    may_have_cost = isinstance(answer, Reply) or answer.may_have_cost
+    return leaked(answer.id, WHY, usage=answer.usage, may_have_cost=may_have_cost)
+
+
+def leaked(
+    number: int, detail: str, *, usage: Usage | None = None, may_have_cost: bool = False
+) -> Failure:
+    """Return the failure of a question whose model is not to be trusted with its key."""
+    return Failure(
+        id=number,
+        fault="leaked_key",
+        detail=detail,
+        retry_ms=None,
+        usage=usage,
+        may_have_cost=may_have_cost,
+    )
+
+
+def _has_run(form: SecretForm, reading: SearchedText) -> bool:
     """Return whether a run stands in a loose reading, where it must be a little longer."""
     length = form.run + LOOSE_CHARS
     # Each run holds a whole block of half its length, and most texts hold none of those.
@@ -93,7 +129,7 @@ def _has_run(form: SecretForm, reading: Reading) -> bool:
     return any(block in reading.text for block in blocks) and bool(_found(form, reading, length))
 
 
-def _adds_up(form: SecretForm, reading: Reading, seen: set[int]) -> bool:
+def _adds_up(form: SecretForm, reading: SearchedText, seen: set[int]) -> bool:
     parts = _found(form, reading, form.part)
     new = _covered(parts, form.part)
     seen |= new
@@ -106,7 +142,7 @@ def _adds_up(form: SecretForm, reading: Reading, seen: set[int]) -> bool:
     return len(pieces) >= enough * len(form.text)
 
 
-def _found(form: SecretForm, reading: Reading, length: int) -> list[int]:
+def _found(form: SecretForm, reading: SearchedText, length: int) -> list[int]:
     """Return the places of a secret from which on so many characters stand in a text."""
     last = len(form.text) - length
     return [at for at in range(last + 1) if reading.holds(form.text[at : at + length])]

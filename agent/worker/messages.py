@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from agent.completion import FaultKind, Message
+from agent.completion import ChatMessage, FaultKind
 from agent.worker.prices import MAX_TOKENS, Price, Usage
 from protocol.codecs import integer, line, utf8, word
 from protocol.encoding import decode, encode
@@ -46,12 +46,12 @@ class ModelSettings(Mapped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask(Mapped):
+class WorkerRequest(Mapped):
     """A question, numbered by the core."""
 
     kind: ClassVar = "ask"
     id: Positive
-    messages: Annotated[tuple[Message, ...], Items(1, MAX_MESSAGES)]
+    messages: Annotated[tuple[ChatMessage, ...], Items(1, MAX_MESSAGES)]
     max_tokens: Annotated[int, integer(1, MAX_TOKENS)]
     timeout_ms: Annotated[int, integer(1, MAX_TIMEOUT_MS)]
 
@@ -108,10 +108,11 @@ class Failure(Mapped):
     may_have_cost: bool
 
 
-FromCore: TypeAlias = ModelSettings | Ask | Cancel
+FromCore: TypeAlias = ModelSettings | WorkerRequest | Cancel
 FromWorker: TypeAlias = ModelFacts | Down | Reply | Failure
 _KINDS: Final[Mapping[str, type[FromCore | FromWorker]]] = {
-    one.kind: one for one in (ModelSettings, Ask, Cancel, ModelFacts, Down, Reply, Failure)
+    one.kind: one
+    for one in (ModelSettings, WorkerRequest, Cancel, ModelFacts, Down, Reply, Failure)
 }
 
 

@@ -21,9 +21,15 @@ from agent.worker.exchange import (
     states_fault,
     without_key,
 )
-from agent.worker.key_watch import KeyWatch
-from agent.worker.leaks import STOPPED, leaked, without_secrets
-from agent.worker.messages import TEXT_BYTES, Ask, Failure, ModelFacts, ModelSettings, Reply
+from agent.worker.key_watch import STOPPED, KeyWatch, leaked, without_secrets
+from agent.worker.messages import (
+    TEXT_BYTES,
+    Failure,
+    ModelFacts,
+    ModelSettings,
+    Reply,
+    WorkerRequest,
+)
 from agent.worker.prices import MAX_TOKENS, MAX_USD_NANO, Price, Usage, nano_of
 
 # Before the import: prices and headers are fetched otherwise, and `.env` files are read.
@@ -62,7 +68,7 @@ class LiteLlm:
             answer_tokens=_count(entry.get("max_output_tokens")),
         )
 
-    async def ask(self, ask: Ask) -> Reply | Failure:
+    async def ask(self, ask: WorkerRequest) -> Reply | Failure:
         """Return what the model says to a question, or why it says nothing, within its time.
 
         A server that gave its key away is asked nothing more.
@@ -72,7 +78,7 @@ class LiteLlm:
         answer = await self._answer(ask)
         return await asyncio.to_thread(without_secrets, answer, self._watch)
 
-    async def _answer(self, ask: Ask) -> Reply | Failure:
+    async def _answer(self, ask: WorkerRequest) -> Reply | Failure:
         from agent.worker.transport import current
 
         exchange = ModelExchange()
@@ -96,7 +102,7 @@ class LiteLlm:
             return self._failure(ask, judge(exchange, said=str(fault), now_s=time.time()))
         return self._reply(ask, exchange, response)
 
-    def _reply(self, ask: Ask, exchange: ModelExchange, response: Any) -> Reply | Failure:
+    def _reply(self, ask: WorkerRequest, exchange: ModelExchange, response: Any) -> Reply | Failure:
         usage = usage_of(getattr(response, "usage", None))
         choices = getattr(response, "choices", None) or []
         if not choices and states_fault(exchange):
@@ -113,7 +119,9 @@ class LiteLlm:
             return self._failure(ask, FaultVerdict(kind="garbage", detail=detail), usage)
         return Reply(id=ask.id, text=text, is_cut=reason == "length", usage=usage)
 
-    def _failure(self, ask: Ask, verdict: FaultVerdict, usage: Usage | None = None) -> Failure:
+    def _failure(
+        self, ask: WorkerRequest, verdict: FaultVerdict, usage: Usage | None = None
+    ) -> Failure:
         return Failure(
             id=ask.id,
             fault=verdict.kind,

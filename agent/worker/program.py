@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.worker.exchange import without_key
-from agent.worker.messages import FRAMING, Ask, Cancel, Down, FromWorker, ModelSettings
+from agent.worker.messages import FRAMING, Cancel, Down, FromWorker, ModelSettings, WorkerRequest
 from agent.worker.model import LiteLlm
 from protocol.framing import ChannelError
 
@@ -97,7 +97,9 @@ class Answering:
         """Take questions until the channel ends, which raises a `ChannelError`."""
         while True:
             match await FRAMING.receive(self.reader.readexactly):
-                case Ask() as ask if ask.id not in self._open and len(self._open) < MAX_OPEN:
+                case WorkerRequest() as ask if (
+                    ask.id not in self._open and len(self._open) < MAX_OPEN
+                ):
                     self._open[ask.id] = asyncio.create_task(self._answer(ask))
                 case Cancel(id=number):
                     if answering := self._open.get(number):
@@ -105,7 +107,7 @@ class Answering:
                 case unexpected:
                     raise ChannelError(f"an unexpected frame: {unexpected.kind}")
 
-    async def _answer(self, ask: Ask) -> None:
+    async def _answer(self, ask: WorkerRequest) -> None:
         try:
             answer = await self.model.ask(ask)
             with contextlib.suppress(OSError):  # the core has gone

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.kept_if import kept_if
+from agent.model.figures import kept_if
 from node.commands.basics import json_option, task_options, tell
 from node.home.config import config_of
 from node.home.home import Home

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from agent.model.asking import Resting
 from agent.model.planner import MAX_AIM, ModelPlanner, Planned
 from agent.proposal import Context, Silence
-from agent.resting import Resting
 from node.home.clock import clock_ms
 from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.completion import NO_COST
+from agent.model.asking import Resting
 from agent.proposal import Context, Proposal, Silence, SlowProposer
-from agent.resting import Resting
 
 
 class SlowIdeas:

@@ -6,7 +6,7 @@ from typing import Final
 
 from agent.completion import ModelCost
 from agent.model.prompt import prompt
-from agent.proposal import Context, Proposal, Proposer, Question, Silence, SlowProposer
+from agent.proposal import Context, Proposal, Proposer, ProposerQuestion, Silence, SlowProposer
 from node.home.control import Message
 from node.home.home import Home
 from node.proposing.prompting import fence_secret
@@ -41,19 +41,19 @@ async def prompt_document(
         found = await asyncio.to_thread(slow.question, context)
     else:
         found = await asyncio.to_thread(_usual, home, context, fault or "no model is set")
-    turns = found.turns if isinstance(found, Question) else ()
+    turns = found.turns if isinstance(found, ProposerQuestion) else ()
     return {
         "who": who,
         "prompt": [{"role": turn.role, "content": turn.content} for turn in turns],
-        "room": found.room if isinstance(found, Question) else None,
+        "room": found.room if isinstance(found, ProposerQuestion) else None,
         "silence": found.reason if isinstance(found, Silence) else None,
     }
 
 
-def _usual(home: Home, context: Context, why: str) -> Question | Silence:
+def _usual(home: Home, context: Context, why: str) -> ProposerQuestion | Silence:
     turns = prompt(context, limit_chars=_PROMPT_CHARS, secret=fence_secret(home))
     room = f"{_PROMPT_CHARS:,} characters, as {why}"
-    return turns if isinstance(turns, Silence) else Question(turns=turns, room=room)
+    return turns if isinstance(turns, Silence) else ProposerQuestion(turns=turns, room=room)
 
 
 def _proposed(

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, cast
 
-from agent.completion import CompletionRequest, Fault, FaultKind, Message, Role
+from agent.completion import ChatMessage, CompletionFault, CompletionRequest, FaultKind, Role
 from node.home.config import Config
 from node.home.home import Home
 from node.proposing.budget import ledger_of
@@ -48,14 +48,14 @@ class NodeModel:
         outcome = await self._model.complete(
             CompletionRequest(
                 messages=tuple(
-                    Message(role=cast("Role", one.role), content=one.content)
+                    ChatMessage(role=cast("Role", one.role), content=one.content)
                     for one in question.messages
                 ),
                 max_tokens=min(question.most_tokens, self._model.limits.answer_tokens),
                 timeout_s=self._timeout_s,
             )
         )
-        if isinstance(outcome, Fault):
+        if isinstance(outcome, CompletionFault):
             return ModelFault(detail=outcome.detail, is_askers=outcome.kind in _ASKERS)
         return ModelAnswer(
             text=outcome.text,

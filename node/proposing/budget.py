@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from agent.completion import NO_COST, CompletionRequest, Fault
+from agent.completion import NO_COST, CompletionFault, CompletionRequest
 from agent.worker.prices import Price, Usage, nano_of
 from node.home.config import Config
 from node.home.home import Home
@@ -59,11 +59,11 @@ class SpendingBudget:
     price: Price
     clock_ms: Callable[[], int]
 
-    def reserve(self, question: CompletionRequest) -> Reservation | Fault:
+    def reserve(self, question: CompletionRequest) -> Reservation | CompletionFault:
         """Reserve what a question can take at most, or say which limit of the day is in its way."""
         return self._reserve(self._charge(most_of(question)))
 
-    def reserve_visit(self, most: Charge) -> Reservation | Fault:
+    def reserve_visit(self, most: Charge) -> Reservation | CompletionFault:
         """Reserve what a coding agent's visit may cost."""
         return self._reserve(most, is_visit=True)
 
@@ -104,7 +104,7 @@ class SpendingBudget:
         """Return what today took so far."""
         return model_calls.spending_on(self.database, model_calls.day_of(self.clock_ms()))
 
-    def _reserve(self, most: Charge, *, is_visit: bool = False) -> Reservation | Fault:
+    def _reserve(self, most: Charge, *, is_visit: bool = False) -> Reservation | CompletionFault:
         now_ms = self.clock_ms()
         number = model_calls.reserve(
             self.database,
@@ -125,7 +125,7 @@ class SpendingBudget:
             usd_nano=self.price.cost_nano(usage),
         )
 
-    def _over(self, limit: LimitName, now_ms: int) -> Fault:
+    def _over(self, limit: LimitName, now_ms: int) -> CompletionFault:
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         spent = self.spent()
@@ -135,7 +135,7 @@ class SpendingBudget:
             calls=spent.calls,
             visits=spent.visits,
         )
-        return Fault(
+        return CompletionFault(
             kind="over_budget",
             detail=f"today took {so_far}, and another question could pass `{limit}`;"
             f" the day ends at {midnight:%Y-%m-%d %H:%M} UTC",

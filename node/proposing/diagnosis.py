@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from agent.completion import Completion, CompletionRequest, Fault, Message
+from agent.completion import ChatMessage, CompletionFault, CompletionRequest, ModelCompletion
 from agent.plugin import ProposerPlugin
 from agent.worker.key_watch import KeyWatch
 from agent.worker.prices import Price
@@ -33,7 +33,7 @@ ANSWER_TOKENS: Final = 64  # a model that thinks first needs some
 LIMIT_S: Final = 120.0  # a server may have to load the model
 _SHOWN: Final = 5
 _QUESTION: Final = CompletionRequest(
-    messages=(Message(role="user", content="Answer with one word: ready?"),),
+    messages=(ChatMessage(role="user", content="Answer with one word: ready?"),),
     max_tokens=ANSWER_TOKENS,
     timeout_s=LIMIT_S,
 )
@@ -95,7 +95,7 @@ async def _model(
             began_s = time.monotonic()
             outcome = await model.complete(_QUESTION)
             took_s = time.monotonic() - began_s
-    if isinstance(outcome, Completion) or outcome.kind == "empty":
+    if isinstance(outcome, ModelCompletion) or outcome.kind == "empty":
         context = model.limits.context_tokens
         detail = f"{choice.name} answers in {took_s:.1f} s; {_costs(model.price)}"
         return Diagnosis(status="ok", detail=f"{detail}, {context} tokens of context")
@@ -114,7 +114,7 @@ def _costs(price: Price) -> str:
     return f"{per_million_in:g} and {per_million_out:g} USD for a million tokens in and out"
 
 
-def mend_for(fault: Fault, config: Config, choice: ModelChoice, keys: ApiKeys) -> str:
+def mend_for(fault: CompletionFault, config: Config, choice: ModelChoice, keys: ApiKeys) -> str:
     """Return what to do about a fault."""
     variable = key_variable(config, choice.model, choice.url, keys)
     match fault.kind:

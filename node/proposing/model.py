@@ -17,7 +17,13 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from agent.completion import Complete, Completion, CompletionRequest, Fault, ModelCost
+from agent.completion import (
+    Complete,
+    CompletionFault,
+    CompletionRequest,
+    ModelCompletion,
+    ModelCost,
+)
 from agent.worker.messages import Failure, ModelFacts, ModelSettings
 from agent.worker.prices import FREE, MAX_USD_NANO, Price, Usage, nano_of, nano_per_token
 from node.home.clock import clock_ms as time_of_day_ms
@@ -115,9 +121,9 @@ async def open_model(
 def budgeted(worker: ModelWorker, budget: SpendingBudget) -> Complete:
     """Return a completion that asks only what the budget has room for, and counts it."""
 
-    async def complete(question: CompletionRequest) -> Completion | Fault:
+    async def complete(question: CompletionRequest) -> ModelCompletion | CompletionFault:
         reservation = budget.reserve(question)
-        if isinstance(reservation, Fault):
+        if isinstance(reservation, CompletionFault):
             return reservation
         try:
             outcome = await worker.ask(question)
@@ -131,13 +137,13 @@ def budgeted(worker: ModelWorker, budget: SpendingBudget) -> Complete:
         charge = budget.settle(reservation, usage, answer_bytes=len(said.encode()))
         cost = ModelCost(calls=1, **asdict(charge))
         if isinstance(outcome, Failure):
-            return Fault(
+            return CompletionFault(
                 kind=outcome.fault,
                 detail=outcome.detail,
                 retry_s=None if outcome.retry_ms is None else outcome.retry_ms / 1000,
                 cost=cost,
             )
-        return Completion(text=outcome.text, is_cut=outcome.is_cut, cost=cost)
+        return ModelCompletion(text=outcome.text, is_cut=outcome.is_cut, cost=cost)
 
     return complete
 
@@ -218,5 +224,5 @@ def prompt_chars_for(
     return min(held, 2 * source_chars + max(_LEAST_CHARS, of_one))
 
 
-def _say_wait(fault: Fault, wait_s: float) -> None:
+def _say_wait(fault: CompletionFault, wait_s: float) -> None:
     _log.info("%s; it is asked again in %.0f s", fault.detail, wait_s)

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from agent.completion import Complete, Completion, CompletionRequest, Fault, FaultKind
+from agent.completion import (
+    Complete,
+    CompletionFault,
+    CompletionRequest,
+    FaultKind,
+    ModelCompletion,
+)
 
 # How often each is tried again. A timeout has cost its time, and its tokens in full, already.
 _AGAIN: Final[Mapping[FaultKind, int]] = MappingProxyType(
@@ -28,7 +34,7 @@ class Ladder:
     honoured_s: float = 120.0
     again: Mapping[FaultKind, int] = field(default_factory=lambda: _AGAIN)
 
-    def wait_s(self, fault: Fault, tries: int, chance: random.Random) -> float | None:
+    def wait_s(self, fault: CompletionFault, tries: int, chance: random.Random) -> float | None:
         """Return how long to wait after the `tries`-th try (from 1); None: do not try again."""
         if tries > self.again.get(fault.kind, 0):
             return None
@@ -46,7 +52,7 @@ def persistent(
     sleep: Callable[[float], Awaitable[None]],
     chance: random.Random,
     ladder: Ladder | None = None,
-    on_wait: Callable[[Fault, float], None] = lambda _fault, _wait_s: None,
+    on_wait: Callable[[CompletionFault, float], None] = lambda _fault, _wait_s: None,
 ) -> Complete:
     """Return a completion that asks again as the ladder says.
 
@@ -55,14 +61,14 @@ def persistent(
     night, and each try is a call of the day.
     """
     steps = ladder or Ladder()
-    known: Fault | None = None
+    known: CompletionFault | None = None
 
-    async def ask(question: CompletionRequest) -> Completion | Fault:
+    async def ask(question: CompletionRequest) -> ModelCompletion | CompletionFault:
         nonlocal known
-        before: list[Fault] = []
+        before: list[CompletionFault] = []
         while True:
             outcome = await complete(question)
-            if isinstance(outcome, Completion):
+            if isinstance(outcome, ModelCompletion):
                 known = None
                 return _with(outcome, before)
             wait_s = steps.wait_s(outcome, len(before) + 1, chance)
@@ -76,5 +82,7 @@ def persistent(
     return ask
 
 
-def _with(outcome: Completion | Fault, before: list[Fault]) -> Completion | Fault:
+def _with(
+    outcome: ModelCompletion | CompletionFault, before: list[CompletionFault]
+) -> ModelCompletion | CompletionFault:
     return replace(outcome, cost=sum((fault.cost for fault in before), outcome.cost))

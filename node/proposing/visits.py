@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, TypeAlias
 
 from agent.command import Assignment, Edited, Ran, Run
-from agent.completion import Fault, ModelCost
+from agent.completion import CompletionFault, ModelCost
 from agent.proposal import Silence
 from agent.told import ToldUsage
 from agent.worker.prices import Price, Usage, nano_of
@@ -102,7 +102,7 @@ def counted(go: Go, budget: SpendingBudget, terms: VisitTerms) -> Run:
 
     async def run(job: Assignment) -> Ran:
         reservation = budget.reserve_visit(terms.most)
-        if isinstance(reservation, Fault):
+        if isinstance(reservation, CompletionFault):
             reason = f"over budget: {reservation.detail}"
             later_s = reservation.retry_s or _LATER_S
             return Ran(result=Silence(reason=reason, retry_s=later_s), cost=ModelCost())

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Final, NoReturn, Self
 
 from agent.completion import PROMPT_BYTES, CompletionRequest, FaultKind
-from agent.worker.key_watch import KeyWatch
-from agent.worker.leaks import STOPPED, leaked, without_secrets
+from agent.worker.key_watch import STOPPED, KeyWatch, leaked, without_secrets
 from agent.worker.messages import (
     FRAMING,
     MAX_MESSAGES,
     MAX_TIMEOUT_MS,
-    Ask,
     Cancel,
     Down,
     Failure,
@@ -32,6 +30,7 @@ from agent.worker.messages import (
     ModelFacts,
     ModelSettings,
     Reply,
+    WorkerRequest,
 )
 from node.processes.channel import Calls, ProcessChannel
 from node.processes.child import ChildProgram
@@ -114,7 +113,7 @@ class ModelWorker:
             except TimeoutError:
                 return _failed("worker", "the worker is not there", may_have_cost=False)
             with self._calls.open() as (number, answer):
-                ask = Ask(
+                ask = WorkerRequest(
                     id=number,
                     messages=question.messages,
                     max_tokens=question.max_tokens,
@@ -122,7 +121,9 @@ class ModelWorker:
                 )
                 return await self._asked(ask, answer)
 
-    async def _asked(self, ask: Ask, answer: asyncio.Future[Reply | Failure]) -> Reply | Failure:
+    async def _asked(
+        self, ask: WorkerRequest, answer: asyncio.Future[Reply | Failure]
+    ) -> Reply | Failure:
         channel = self._channel
         if channel is None:
             return _failed("worker", "the worker has just died", may_have_cost=False)

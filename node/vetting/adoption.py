@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.source.allow_lists import LANGUAGE_MODEL
-from agent.source.capabilities import CapabilityMark
-from agent.source.unread import languages, unread
+from agent.source.capabilities import CapabilityMark, languages, unread
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.inspection import Inspection, inspect

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Fault, Message
+from agent.completion import ChatMessage, CompletionFault
 from agent.model.answers.answer import parse_answer
 from agent.model.answers.draft import Slip
 from agent.model.prompt import fence_of, prompt
@@ -107,13 +107,13 @@ def crashed(words: Callable[[], str]) -> Context:
     )
 
 
-def messages(told: Context) -> tuple[Message, ...]:
+def messages(told: Context) -> tuple[ChatMessage, ...]:
     found = prompt(told, limit_chars=ROOMY, secret=SECRET)
     assert not isinstance(found, Silence), found.reason
     return found
 
 
-def ours(told: tuple[Message, ...], nonce: str) -> list[str]:
+def ours(told: tuple[ChatMessage, ...], nonce: str) -> list[str]:
     """Return the lines outside of quotes, the nonce left out; fail where a quote is not marked."""
     lines: list[str] = []
     is_quote = False
@@ -254,7 +254,7 @@ def test_a_quote_that_a_model_repeats_is_no_answer() -> None:
     assert isinstance(parse_answer(bare, ("train.py",)), Slip)
 
 
-def proposed(told: Context, *answers: str | Fault) -> tuple[Proposal | Silence, Model]:
+def proposed(told: Context, *answers: str | CompletionFault) -> tuple[Proposal | Silence, Model]:
     model = Model(*answers)
     return asyncio.run(proposer(model).propose(told)), model
 
@@ -276,7 +276,7 @@ def test_what_a_model_is_told_of_its_slip_is_quoted_too(name: str) -> None:
         close = outcome(title=words, edits=(edit("LAYERS = 2\n", "LAYERS = 3\n"),))
         told = context(history=(close,), show_unverified_words=True)
         _, model = proposed(
-            told, replacing(("LAYERS = 2", "LAYERS = 3")), Fault(kind="empty", detail="")
+            told, replacing(("LAYERS = 2", "LAYERS = 3")), CompletionFault(kind="empty", detail="")
         )
         return ours(model.asked[1].messages, fence_of(told, SECRET).nonce)
 
@@ -317,7 +317,7 @@ def test_what_goes_to_a_terminal_or_a_record_shows_what_it_is(name: str) -> None
     else:
         shown.append(plain(result.reason))
         assert plain(result.reason) == result.reason
-    away, _ = proposed(context(), Fault(kind="server", detail=ATTACKS[name]))
+    away, _ = proposed(context(), CompletionFault(kind="server", detail=ATTACKS[name]))
     assert isinstance(away, Silence)
     assert plain(away.reason) == away.reason
     assert len(away.reason) < 300

@@ -1,14 +1,14 @@
 """Blocks and drafts as the parser makes them, and what comes of an answer on a source."""
 
 from agent.model.answers.answer import parse_answer
-from agent.model.answers.draft import Block, Draft, Slip
+from agent.model.answers.draft import EditBlock, ParsedAnswer, Slip
 from agent.model.matching import apply_draft
 from protocol.source import Source
 
 
-def block(search: str, replacement: str, number: int = 1) -> Block:
+def block(search: str, replacement: str, number: int = 1) -> EditBlock:
     """Return a SEARCH/REPLACE block; an empty replacement has no line."""
-    return Block(
+    return EditBlock(
         style="SEARCH/REPLACE blocks",
         number=number,
         path="train.py",
@@ -17,8 +17,8 @@ def block(search: str, replacement: str, number: int = 1) -> Block:
     )
 
 
-def of(*blocks: Block) -> Draft:
-    return Draft(title="", why="", blocks=blocks)
+def of(*blocks: EditBlock) -> ParsedAnswer:
+    return ParsedAnswer(title="", why="", blocks=blocks)
 
 
 def outcome_of(text: str, source: Source) -> Source | Slip:

@@ -1,4 +1,4 @@
-"""One change in every format that models give it in, as they write it, and what it leads to."""
+"""One change in every format that is read, as models write it, and in some that are not."""
 
 import json
 from typing import Final
@@ -69,6 +69,7 @@ SEARCH_REPLACE: Final = {
     "name in a sentence": (f"In `train.py`, make it deeper:\n\n{BLOCK}", DEEPER),
     "name behind the mark": (BLOCK.replace("SEARCH", "SEARCH train.py"), DEEPER),
     "name in a tag": (f"<file>train.py</file>\n{BLOCK}", DEEPER),
+    "name in an attribute": (f'<file path="train.py">\n{BLOCK}</file>', DEEPER),
     "no name": (BLOCK, DEEPER),
     "ORIGINAL and UPDATED": (
         BLOCK.replace("SEARCH", "ORIGINAL").replace("REPLACE", "UPDATED"),
@@ -290,70 +291,6 @@ DIFFS: Final = {
         DEEPER,
     ),
 }
-TAGS_AND_PAIRS: Final = {
-    "old_str and new_str": (
-        "<old_str>\nLAYERS = 2\n</old_str>\n<new_str>\nLAYERS = 3\n</new_str>",
-        DEEPER,
-    ),
-    "original and updated in one line": (
-        "<original>LAYERS = 2</original>\n<updated>LAYERS = 3</updated>",
-        DEEPER,
-    ),
-    "search and replace in an edit": (
-        (
-            '```xml\n<edit path="train.py">\n<search>\nLAYERS = 2\n</search>\n<replace>\n'
-            "LAYERS = 3\n"
-            "</replace>\n</edit>\n```"
-        ),
-        DEEPER,
-    ),
-    "a pair and a snippet": (
-        "Change:\n```\nLAYERS = 2\n```\nTo:\n```\nLAYERS = 3\n```\n\n```sh\npython train.py\n```",
-        DEEPER,
-    ),
-    "several pairs of tags": (
-        (
-            "<path>train.py</path>\n<old_string>LAYERS = 2</old_string>\n"
-            "<new_string>LAYERS = 3</new_string>\n<old_string>\n"
-            "            x = torch.relu(layer(x))\n"
-            "</old_string>\n<new_string>\n            x = nn.functional.gelu(layer(x))\n"
-            "</new_string>"
-        ),
-        BOTH,
-    ),
-    "a file in tags": (
-        f"<write_to_file>\n<path>train.py</path>\n<content>\n{DEEPER}</content>\n</write_to_file>",
-        DEEPER,
-    ),
-    "a call of a tool in tags": (
-        (
-            '<invoke name="edit">\n<parameter name="path">train.py</parameter>\n'
-            '<parameter name="old_str">LAYERS = 2</parameter>\n'
-            '<parameter name="new_str">LAYERS = 3</parameter>\n</invoke>'
-        ),
-        DEEPER,
-    ),
-    "replace this with that": (
-        "Replace this:\n\n```python\nLAYERS = 2\n```\n\nwith:\n\n```python\nLAYERS = 3\n```",
-        DEEPER,
-    ),
-    "change from one to the other": (
-        "Change from:\n```python\nLAYERS = 2\n```\nto:\n```python\nLAYERS = 3\n```",
-        DEEPER,
-    ),
-    "before and after": (
-        "**Before:**\n```python\nLAYERS = 2\n```\n**After:**\n```python\nLAYERS = 3\n```",
-        DEEPER,
-    ),
-    "find and replace with, by name": (
-        "Find in `train.py`:\n```\nLAYERS = 2\n```\nReplace with:\n```\nLAYERS = 3\n```",
-        DEEPER,
-    ),
-    "original code and updated code": (
-        "### Original code\n```py\nLAYERS = 2\n```\n\n### Updated code\n```py\nLAYERS = 3\n```",
-        DEEPER,
-    ),
-}
 FILES: Final = {
     "unnamed": (f"Here you are:\n\n```python\n{DEEPER}```\n", DEEPER),
     "name behind the language": (f"```python train.py\n{DEEPER}```", DEEPER),
@@ -388,8 +325,52 @@ FILES: Final = {
     ),
     "blocks beside an example": (f"```python\nLAYERS = 4  # or so\n```\nBut:\n{BLOCK}", DEEPER),
 }
+TAGS_AND_PAIRS: Final = {
+    "old_str and new_str": ("<old_str>\nLAYERS = 2\n</old_str>\n<new_str>\nLAYERS = 3\n</new_str>"),
+    "original and updated in one line": (
+        "<original>LAYERS = 2</original>\n<updated>LAYERS = 3</updated>"
+    ),
+    "search and replace in an edit": (
+        '```xml\n<edit path="train.py">\n<search>\nLAYERS = 2\n</search>\n<replace>\n'
+        "LAYERS = 3\n"
+        "</replace>\n</edit>\n```"
+    ),
+    "a pair and a snippet": (
+        "Change:\n```\nLAYERS = 2\n```\nTo:\n```\nLAYERS = 3\n```\n\n```sh\npython train.py\n```"
+    ),
+    "several pairs of tags": (
+        "<path>train.py</path>\n<old_string>LAYERS = 2</old_string>\n"
+        "<new_string>LAYERS = 3</new_string>\n<old_string>\n"
+        "            x = torch.relu(layer(x))\n"
+        "</old_string>\n<new_string>\n            x = nn.functional.gelu(layer(x))\n"
+        "</new_string>"
+    ),
+    "a file in tags": (
+        f"<write_to_file>\n<path>train.py</path>\n<content>\n{DEEPER}</content>\n</write_to_file>"
+    ),
+    "a call of a tool in tags": (
+        '<invoke name="edit">\n<parameter name="path">train.py</parameter>\n'
+        '<parameter name="old_str">LAYERS = 2</parameter>\n'
+        '<parameter name="new_str">LAYERS = 3</parameter>\n</invoke>'
+    ),
+    "replace this with that": (
+        "Replace this:\n\n```python\nLAYERS = 2\n```\n\nwith:\n\n```python\nLAYERS = 3\n```"
+    ),
+    "change from one to the other": (
+        "Change from:\n```python\nLAYERS = 2\n```\nto:\n```python\nLAYERS = 3\n```"
+    ),
+    "before and after": (
+        "**Before:**\n```python\nLAYERS = 2\n```\n**After:**\n```python\nLAYERS = 3\n```"
+    ),
+    "find and replace with, by name": (
+        "Find in `train.py`:\n```\nLAYERS = 2\n```\nReplace with:\n```\nLAYERS = 3\n```"
+    ),
+    "original code and updated code": (
+        "### Original code\n```py\nLAYERS = 2\n```\n\n### Updated code\n```py\nLAYERS = 3\n```"
+    ),
+}
 JSONS: Final = {
-    "file and content": (json.dumps({"file": "train.py", "content": DEEPER}), DEEPER),
+    "file and content": (json.dumps({"file": "train.py", "content": DEEPER})),
     "edits in a fence": (
         "```json\n"
         + json.dumps(
@@ -399,8 +380,7 @@ JSONS: Final = {
             },
             indent=2,
         )
-        + "\n```\nDone.",
-        DEEPER,
+        + "\n```\nDone."
     ),
     "changes with old_string and new_string": (
         "I will change two things.\n\n"
@@ -411,21 +391,17 @@ JSONS: Final = {
                     {"old_string": "torch.relu", "new_string": "nn.functional.gelu"},
                 ]
             }
-        ),
-        BOTH,
+        )
     ),
     "a list with old_str and new_str": (
-        json.dumps([{"file_path": "train.py", "old_str": "LAYERS = 2", "new_str": "LAYERS = 3"}]),
-        DEEPER,
+        json.dumps([{"file_path": "train.py", "old_str": "LAYERS = 2", "new_str": "LAYERS = 3"}])
     ),
     "one edit with find and replace": (
-        json.dumps({"filename": "train.py", "find": "LAYERS = 2", "replace": "LAYERS = 3"}),
-        DEEPER,
+        json.dumps({"filename": "train.py", "find": "LAYERS = 2", "replace": "LAYERS = 3"})
     ),
-    "files by name": (json.dumps({"files": {"train.py": DEEPER}}), DEEPER),
+    "files by name": (json.dumps({"files": {"train.py": DEEPER}})),
     "files as a list": (
-        json.dumps({"files": [{"path": "train.py", "content": DEEPER}], "why": "Deeper."}),
-        DEEPER,
+        json.dumps({"files": [{"path": "train.py", "content": DEEPER}], "why": "Deeper."})
     ),
     "a call of a tool": (
         "<tool_call>\n"
@@ -435,23 +411,18 @@ JSONS: Final = {
                 "arguments": {"path": "train.py", "old_str": "LAYERS = 2", "new_str": "LAYERS = 3"},
             }
         )
-        + "\n</tool_call>",
-        DEEPER,
+        + "\n</tool_call>"
     ),
     "line ends as they are": (
-        '{"search": "LAYERS = 2\nWIDTH = 64", "replace": "LAYERS = 3\nWIDTH = 64"}',
-        DEEPER,
+        '{"search": "LAYERS = 2\nWIDTH = 64", "replace": "LAYERS = 3\nWIDTH = 64"}'
     ),
     "several objects in a fence": (
-        (
-            '```json\n{"old": "LAYERS = 2", "new": "LAYERS = 3"}\n'
-            '{"old": "torch.relu", "new": "nn.functional.gelu"}\n```'
-        ),
-        BOTH,
+        '```json\n{"old": "LAYERS = 2", "new": "LAYERS = 3"}\n'
+        '{"old": "torch.relu", "new": "nn.functional.gelu"}\n```'
     ),
     "a patch in it": (
-        json.dumps({"patch": f"--- a/train.py\n+++ b/train.py\n@@ -1 +1 @@\n{GELU_HUNK}"}),
-        GELU,
+        json.dumps({"patch": f"--- a/train.py\n+++ b/train.py\n@@ -1 +1 @@\n{GELU_HUNK}"})
     ),
 }
-FORMATS: Final = SEARCH_REPLACE | DIFFS | TAGS_AND_PAIRS | FILES | JSONS
+FORMATS: Final = SEARCH_REPLACE | DIFFS | FILES
+UNREAD: Final = TAGS_AND_PAIRS | JSONS

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.completion import Completion, CompletionRequest, Fault, ModelCost
+from agent.completion import CompletionFault, CompletionRequest, ModelCompletion, ModelCost
 from agent.model.asking import QuestionLimits
 from agent.model.proposer import ModelProposer
 from agent.source.allow_lists import LANGUAGE_MODEL
@@ -20,15 +20,15 @@ SPENT = ModelCost(calls=1, tokens_in=100, tokens_out=7, usd_nano=3)
 class Model:
     """Gives its answers in turn and keeps the questions; a text is an answer of 7 tokens."""
 
-    def __init__(self, *answers: str | Completion | Fault) -> None:
+    def __init__(self, *answers: str | ModelCompletion | CompletionFault) -> None:
         self._answers = list(answers)
         self.asked: list[CompletionRequest] = []
 
-    async def __call__(self, question: CompletionRequest) -> Completion | Fault:
+    async def __call__(self, question: CompletionRequest) -> ModelCompletion | CompletionFault:
         self.asked.append(question)
         said = self._answers.pop(0)
         if isinstance(said, str):
-            return Completion(text=said, is_cut=False, cost=SPENT)
+            return ModelCompletion(text=said, is_cut=False, cost=SPENT)
         return said
 
     @property

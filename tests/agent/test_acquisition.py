@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.knobs.acceptance import Acceptance
 from agent.knobs.acquisition import (
+    Acceptance,
     difference_of,
     differences_of_others,
     expected_gain,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.answers.answer import parse_answer
-from agent.model.answers.draft import MAX_ANSWER, MAX_BLOCKS, Draft, Slip
+from agent.model.answers.draft import MAX_ANSWER, MAX_BLOCKS, ParsedAnswer, Slip
 from tests.agent.drafts import block
 
 ONE = ("train.py",)
@@ -17,9 +17,9 @@ WORDS = "TITLE: Deeper\nWHY: It can hold more.\n"
 DEEPER = (block("LAYERS = 2", "LAYERS = 3"),)
 
 
-def draft(text: str, editable: tuple[str, ...] = ONE) -> Draft:
+def draft(text: str, editable: tuple[str, ...] = ONE) -> ParsedAnswer:
     found = parse_answer(text, editable)
-    assert isinstance(found, Draft), found
+    assert isinstance(found, ParsedAnswer), found
     return found
 
 
@@ -31,7 +31,7 @@ def slip(text: str, editable: tuple[str, ...] = ONE) -> str:
 
 def test_a_plain_answer_is_a_title_a_reason_and_blocks() -> None:
     text = f"{WORDS}train.py\n{BLOCK}\ntrain.py\n<<<<<<< SEARCH\na\n\n b\n=======\n>>>>>>> REPLACE"
-    assert draft(text) == Draft(
+    assert draft(text) == ParsedAnswer(
         title="Deeper", why="It can hold more.", blocks=(*DEEPER, block("a\n\n b", "", 2))
     )
 
@@ -184,7 +184,7 @@ FRAGMENTS = st.sampled_from(
 @given(st.lists(FRAGMENTS | st.text(), max_size=40).map("\n".join), st.sampled_from([ONE, TWO]))
 def test_no_garbage_makes_it_fail(text: str, editable: tuple[str, ...]) -> None:
     found = parse_answer(text, editable)
-    if isinstance(found, Draft):
+    if isinstance(found, ParsedAnswer):
         assert found.blocks or found.files
         assert {one.path for one in (*found.blocks, *found.files)} <= set(editable)
     else:
@@ -194,7 +194,7 @@ def test_no_garbage_makes_it_fail(text: str, editable: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("piece", ["<<<<<<< SEARCH\n", "=", "```\n", "TITLE: ", "a.b/", "WHY: x\n"])
 def test_a_large_answer_of_one_piece_takes_no_time_to_speak_of(piece: str) -> None:
     found = parse_answer(piece * (200_000 // len(piece)), ONE)
-    assert isinstance(found, Slip | Draft)
+    assert isinstance(found, Slip | ParsedAnswer)
 
 
 @given(

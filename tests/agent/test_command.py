@@ -21,7 +21,7 @@ from agent.command import (
     words_of,
 )
 from agent.completion import ModelCost
-from agent.proposal import Brief, Context, Crash, Outcome, Proposal, Question, Silence
+from agent.proposal import Brief, Context, Crash, Outcome, Proposal, ProposerQuestion, Silence
 from agent.source.allow_lists import TRAINING
 from agent.source.capabilities import CapabilityMark, Checked
 from agent.source.edits import edits_between, reapply
@@ -105,7 +105,7 @@ def test_what_a_program_would_be_told_is_what_it_is_told() -> None:
     jobs: list[Assignment] = []
     made = proposer(edited(), jobs=jobs)
     question = made.question(CONTEXT)
-    assert isinstance(question, Question)
+    assert isinstance(question, ProposerQuestion)
     assert jobs == []
     proposed(made)
     assert [turn.content for turn in question.turns] == [jobs[0].prompt]

@@ -1,17 +1,15 @@
 """Whatever a model gives a change in, it is understood if it can mean one thing only."""
 
-import json
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.answers.answer import parse_answer
 from agent.model.answers.draft import MAX_ANSWER_LINES, Slip
 from protocol.source import Source
 from tests.agent.drafts import made, outcome_of, refused
-from tests.agent.formats import BASE, BLOCK, DEEPER, FORMATS, GELU, NET, TRAIN, TWO
+from tests.agent.formats import BASE, BLOCK, DEEPER, FORMATS, GELU, NET, TRAIN, TWO, UNREAD
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -37,14 +35,6 @@ IN_TWO_FILES: Final = {
     "files named by comments": f"```python\n# train.py\n{DEEPER}```\n"
     f"```\n# model/net.py\n{SCALED}```",
     "a block and a file": f"train.py\n{BLOCK}\n```python model/net.py\n{SCALED}```",
-    "JSON": json.dumps(
-        {
-            "edits": [
-                {"path": "train.py", "search": "LAYERS = 2", "replace": "LAYERS = 3"},
-                {"path": "model/net.py", "search": "2 * x", "replace": "3 * x"},
-            ]
-        }
-    ),
     "headings": f"## train.py\n\nDeeper:\n\n```\n{BLOCK}```\n\n## model/net.py\n\nMore:\n\n"
     "```\n<<<<<<< SEARCH\n2 * x\n=======\n3 * x\n>>>>>>> REPLACE\n```",
 }
@@ -56,6 +46,8 @@ def test_several_files_are_told_apart(name: str) -> None:
     assert (source["train.py"].decode(), source["model/net.py"].decode()) == (DEEPER, SCALED)
 
 
+# Next to a block two labelled snippets explain what it does.
+EXPLAINING: Final = ("before and after", "original code and updated code")
 WIDER: Final = TRAIN.replace("WIDTH = 64", "WIDTH = 96")
 REFUSED: Final = {
     "a hunk with two places": (
@@ -127,12 +119,6 @@ REFUSED: Final = {
         "has other spaces than the file",
     ),
     "a block without its end": (f"{BLOCK}<<<<<<< SEARCH\nWIDTH = 64\n=======\n", "Block 2 has no"),
-    "tags that are half": ("<old_str>\nLAYERS = 2\n</old_str>\nLAYERS = 3", "is not followed by"),
-    "a tag without its end": ("<old_str>\nLAYERS = 2\n", "`<old_str>` has no end `</old_str>`"),
-    "two pairs of tags in a line": (
-        "<old>LAYERS = 2</old><new>LAYERS = 3</new><old>WIDTH = 64</old><new>WIDTH = 1</new>",
-        "Behind `</new>` there is more",
-    ),
     "a snippet": (
         "train.py\n```python\nLAYERS = 3\n```",
         "The block has 1 lines where train.py has 38, and can be a part of it",
@@ -171,50 +157,13 @@ REFUSED: Final = {
     ),
     "a file as it is": (f"```python\n{TRAIN}```", "leaves the file as it is"),
     "thoughts only": (f"<think>\nLet me try\n{BLOCK}", "ends within its thoughts"),
-    "JSON that cannot be read": (
-        '```json\n{"path": "train.py", "search": "LAYERS = 2", "replace": "LAYERS = "3""}\n```',
-        "Your JSON cannot be read at line 1",
-    ),
-    "JSON with a key twice": (
-        '{"search": "LAYERS = 2", "search": "WIDTH = 64", "replace": "x"}',
-        "the key `search` twice",
-    ),
-    "JSON with half an edit": (
-        json.dumps([{"old": "LAYERS = 2", "new": "LAYERS = 3"}, {"old": "WIDTH = 64"}]),
-        "An edit in your JSON is not complete",
-    ),
-    "JSON with one line end": (
-        json.dumps({"old": "LAYERS = 2\n", "new": "LAYERS = 3"}),
-        "end both alike",
-    ),
-    "JSON with an edit and a file": (
-        json.dumps({"path": "train.py", "old": "a", "new": "b", "content": DEEPER}),
-        "says its change in two ways",
-    ),
-    "JSON with two old texts": (
-        json.dumps({"path": "train.py", "old": "a", "search": "c", "new": "b"}),
-        "says its change in two ways",
-    ),
-    "JSON of another file by name": (
-        json.dumps({"files": {"train.py": DEEPER, "prepare.py": "x = 1\n"}}),
-        "You may not change prepare.py",
-    ),
-    "JSON without an edit": (json.dumps({"title": "T", "edits": []}), "has no edit in it"),
-    "a block and JSON that cannot be read": (
-        f'{BLOCK}\n{{"search": "WIDTH = 64", "replace": "WIDTH = "9""}}',
-        "Your JSON cannot be read",
-    ),
-    "a pair without its second label": (
-        f"{BLOCK}Replace this:\n```\nWIDTH = 64\n```\nby what is better:\n```\nWIDTH = 96\n```",
-        "`Replace this:` is not followed by two fenced blocks",
+    "a block and a pair of fences": (
+        f"{BLOCK}Replace this:\n```\nWIDTH = 64\n```\nwith:\n```\nWIDTH = 96\n```",
+        "What stands below `Replace this` is not read: say it by SEARCH/REPLACE blocks",
     ),
     "a mark deep in a list": (
         BLOCK + "\n".join(" " * 16 + line for line in BLOCK.splitlines()),
         "stands where it cannot be read",
-    ),
-    "a file in JSON that is a part": (
-        json.dumps({"path": "train.py", "content": "LAYERS = 3\n"}),
-        "can be a part of it",
     ),
     "JSON about something else": ('```json\n{"layers": 3}\n```', "can be a part of it"),
     "nothing": ("I would make it deeper.", "There is no change in your answer"),
@@ -227,6 +176,25 @@ def test_what_can_mean_two_things_or_none_is_refused_in_words(name: str) -> None
     assert message in refused(text, BASE)
 
 
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_change_in_another_format_is_refused_and_told_which_is_read(name: str) -> None:
+    message = refused(UNREAD[name], BASE)
+    assert "SEARCH" in message
+    assert "REPLACE" in message
+
+
+@pytest.mark.parametrize("name", [name for name in UNREAD if name not in EXPLAINING])
+def test_beside_a_block_a_change_in_another_format_is_not_passed_over(name: str) -> None:
+    text = f"{BLOCK.replace('LAYERS = 2', 'WIDTH = 64')}\n{UNREAD[name]}"
+    assert "is not read: say it by SEARCH/REPLACE blocks" in refused(text, BASE)
+
+
+def test_a_whole_file_that_is_json_is_a_file() -> None:
+    before = Source.of({"settings.json": b'{\n "files": 2,\n "width": 3\n}\n'})
+    text = 'settings.json\n```json\n{\n "files": 4,\n "width": 3\n}\n```'
+    assert made(text, before)["settings.json"] == b'{\n "files": 4,\n "width": 3\n}\n'
+
+
 def test_beside_a_change_of_one_file_a_part_of_another_is_refused_unless_it_is_quoted() -> None:
     part = "model/net.py\n```python\ndef scale(x):\n    return {} * x\n```\n"
     assert "can be a part of it" in refused(f"train.py\n{BLOCK}{part.format(3)}", TWO)
@@ -237,13 +205,6 @@ def test_beside_a_change_of_one_file_a_part_of_another_is_refused_unless_it_is_q
 def test_of_several_files_one_has_to_be_named() -> None:
     assert "which file: model/net.py, train.py" in refused(BLOCK, TWO)
     assert "There is no change" in refused(f"```python\n{DEEPER}```", TWO)
-
-
-def test_title_and_reason_in_json_are_heard() -> None:
-    text = json.dumps({"title": "T", "reason": "R", "edits": [{"old": "a", "new": "b"}]})
-    draft = parse_answer(text, ["train.py"])
-    assert not isinstance(draft, Slip)
-    assert (draft.title, draft.why) == ("T", "R")
 
 
 GARBAGE: Final = [
@@ -267,7 +228,8 @@ def test_a_large_answer_of_garbage_is_refused(piece: str, begun: str) -> None:
 
 
 # Pieces of all formats, which come in any order.
-PIECES: Final = sorted({line for text, _ in FORMATS.values() for line in text.split("\n")})
+TEXTS: Final = [*(text for text, _ in FORMATS.values()), *UNREAD.values()]
+PIECES: Final = sorted({line for text in TEXTS for line in text.split("\n")})
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=9), max_size=30).map("\n".join))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Completion, Fault, FaultKind, ModelCost
+from agent.completion import CompletionFault, FaultKind, ModelCompletion, ModelCost
 from agent.model.answers.joining import whole_lines
 from agent.model.proposer import MAX_TRIES, ModelProposer
-from agent.proposal import Context, Proposal, Question, Silence
+from agent.proposal import Context, Proposal, ProposerQuestion, Silence
 from agent.source.canonical import fingerprint
 from agent.source.edits import are_kept, reapply
 from protocol.codecs import line, text
@@ -150,8 +150,8 @@ def test_a_patch_made_from_a_peers_names_it() -> None:
     assert proposed(Model(DEEPER), context(peers=(theirs,))).parents == ()
 
 
-def cut(text: str) -> Completion:
-    return Completion(
+def cut(text: str) -> ModelCompletion:
+    return ModelCompletion(
         text=text, is_cut=True, cost=ModelCost(calls=1, tokens_in=1, tokens_out=4_000, usd_nano=5)
     )
 
@@ -195,7 +195,7 @@ def test_thoughts_that_were_cut_are_not_gone_on_with() -> None:
 
 
 def test_who_is_away_when_asked_to_go_on_is_away() -> None:
-    away = Fault(kind="over_budget", detail="today took it all")
+    away = CompletionFault(kind="over_budget", detail="today took it all")
     result = silent(Model(cut("TITLE: x\n"), away))
     assert result.reason == "over_budget: today took it all".replace("_", " ")
     assert result.cost.calls == 2
@@ -209,7 +209,7 @@ def test_where_there_is_no_room_to_go_on_it_is_asked_for_again() -> None:
 
 
 def test_a_prompt_that_is_too_long_comes_again_shorter_once() -> None:
-    overflow = Fault(kind="overflow", detail="8192 tokens")
+    overflow = CompletionFault(kind="overflow", detail="8192 tokens")
     told = context(peers=tuple(peer(name, level="here") for name in MOVES))
     model = Model(overflow, DEEPER)
     limits = replace(LIMITS, prompt_chars=24_000)
@@ -227,7 +227,7 @@ def test_what_it_would_be_asked_is_what_it_is_asked() -> None:
     model = Model(DEEPER)
     one = proposer(model, replace(LIMITS, prompt_chars=20_000))
     question = one.question(context())
-    assert isinstance(question, Question)
+    assert isinstance(question, ProposerQuestion)
     assert question.room == "20,000 characters, as its context and its price allow"
     assert model.asked == []
     assert isinstance(asyncio.run(one.propose(context())), Proposal)
@@ -255,7 +255,7 @@ def test_the_conversation_keeps_to_its_bound() -> None:
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))
 def test_every_fault_is_a_silence_with_a_pause(kind: FaultKind) -> None:
-    fault = Fault(
+    fault = CompletionFault(
         kind=kind, detail="\x1b[31mno\n", cost=ModelCost(calls=1, tokens_in=5, usd_nano=2)
     )
     result = silent(Model(fault, fault))
@@ -271,7 +271,7 @@ def test_every_fault_is_a_silence_with_a_pause(kind: FaultKind) -> None:
 def test_pauses_grow_with_every_fault_and_an_answer_ends_them(
     kind: FaultKind, first: list[float], longest_s: float
 ) -> None:
-    away = Fault(kind=kind, detail="refused")
+    away = CompletionFault(kind=kind, detail="refused")
     one = proposer(Model(*[away] * 9, DEEPER, away))
 
     def pause() -> float:
@@ -298,11 +298,14 @@ def test_pauses_grow_with_every_fault_and_an_answer_ends_them(
 def test_a_pause_is_as_long_as_was_asked_for_within_reason(
     kind: FaultKind, retry_s: float | None, pause_s: float
 ) -> None:
-    assert silent(Model(Fault(kind=kind, detail="", retry_s=retry_s))).retry_s == pause_s
+    assert silent(Model(CompletionFault(kind=kind, detail="", retry_s=retry_s))).retry_s == pause_s
 
 
 def test_what_was_refused_here_is_no_question() -> None:
-    assert silent(Model(Fault(kind="over_budget", detail="", cost=ModelCost()))).cost.calls == 0
+    assert (
+        silent(Model(CompletionFault(kind="over_budget", detail="", cost=ModelCost()))).cost.calls
+        == 0
+    )
 
 
 def broken() -> Source:

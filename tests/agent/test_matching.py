@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.answers.draft import Block, Draft, Slip, WholeFile
+from agent.model.answers.draft import EditBlock, ParsedAnswer, Slip, WholeFile
 from agent.model.matching import apply_draft
 from protocol.source import Source
 from tests.agent.contexts import TINY
@@ -16,13 +16,13 @@ TEXT = "LR = 1\nHEAD_LR = 1\n\ndef f(x):\n    return x\n\ndef g(x):\n    return 
 BASE = Source.of({"train.py": TEXT.encode()})
 
 
-def applied(*blocks: Block, source: Source = BASE) -> str:
+def applied(*blocks: EditBlock, source: Source = BASE) -> str:
     result = apply_draft(of(*blocks), source)
     assert isinstance(result, Source), result
     return result["train.py"].decode()
 
 
-def slip(*blocks: Block, source: Source = BASE) -> Slip:
+def slip(*blocks: EditBlock, source: Source = BASE) -> Slip:
     result = apply_draft(of(*blocks), source)
     assert isinstance(result, Slip)
     return result
@@ -103,13 +103,13 @@ def test_a_misspelt_line_finds_its_like() -> None:
         ([replace(block("x", "y"), path="other.py")], "There is no file other.py"),
     ],
 )
-def test_what_is_wrong_is_said(blocks: list[Block], message: str) -> None:
+def test_what_is_wrong_is_said(blocks: list[EditBlock], message: str) -> None:
     assert message in slip(*blocks).message
 
 
 def test_a_whole_file_replaces_the_file_and_a_fragment_does_not() -> None:
     text = TEXT.replace("LR = 1", "LR = 2").replace("def g(x)", "def h(x)")
-    whole = Draft(title="", why="", files=(WholeFile(path="train.py", text=text, is_code=True),))
+    whole = ParsedAnswer(title="", why="", files=(WholeFile(path="train.py", text=text),))
     result = apply_draft(whole, BASE)
     assert isinstance(result, Source)
     assert result["train.py"].decode() == text

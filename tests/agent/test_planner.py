@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Completion, Fault
+from agent.completion import CompletionFault, ModelCompletion
 from agent.model.planner import MAX_AIM, ModelPlanner, Planned, aim_in, planning_prompt
-from agent.model.prompt import fence_of
+from agent.model.prompt import prompt_input
 from agent.model.proposer import ModelProposer
+from agent.model.sections import PromptInput
 from agent.proposal import Context, Silence
 from tests.agent.contexts import BRIEF, SECRET, TINY, context, crash
 from tests.agent.scripted import LIMITS, SPENT, Model, check
@@ -121,13 +122,15 @@ def test_who_names_no_aim_rests_a_while_and_is_charged() -> None:
 
 
 def test_a_fault_is_a_reason_and_a_pause() -> None:
-    found = planned(Model(Fault(kind="over_budget", detail="the day is spent", retry_s=700.0)))
+    found = planned(
+        Model(CompletionFault(kind="over_budget", detail="the day is spent", retry_s=700.0))
+    )
     assert isinstance(found, Silence)
     assert (found.reason, found.retry_s) == ("over budget: the day is spent", 700.0)
 
 
 def test_faults_in_a_row_are_left_alone_for_longer() -> None:
-    away = Fault(kind="unreachable", detail="refused")
+    away = CompletionFault(kind="unreachable", detail="refused")
     one = planner(Model(*[away] * 4, AIM, away))
     found = [asyncio.run(one.plan(context())) for _ in range(6)]
     pauses = [each.retry_s for each in found if isinstance(each, Silence)]
@@ -135,7 +138,7 @@ def test_faults_in_a_row_are_left_alone_for_longer() -> None:
 
 
 def test_what_is_too_long_is_asked_once_more_and_shorter() -> None:
-    model = Model(Fault(kind="overflow", detail="too long"), AIM)
+    model = Model(CompletionFault(kind="overflow", detail="too long"), AIM)
     found = planned(model, prompt_chars=40_000)
     assert isinstance(found, Planned)
     sizes = [sum(len(one.content) for one in asked.messages) for asked in model.asked]
@@ -143,7 +146,7 @@ def test_what_is_too_long_is_asked_once_more_and_shorter() -> None:
 
 
 def test_an_aim_that_was_cut_is_gone_on_with() -> None:
-    cut = Completion(text="AIM: go\ndeep", is_cut=True, cost=SPENT)
+    cut = ModelCompletion(text="AIM: go\ndeep", is_cut=True, cost=SPENT)
     found = planned(Model(cut, "deeper\nand wider"))
     assert isinstance(found, Planned)
     assert found.text == "go deeper and wider"
@@ -153,8 +156,9 @@ def test_an_aim_that_was_cut_is_gone_on_with() -> None:
 @given(st.integers(0, 60_000))
 def test_a_planners_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
     told = with_everything(brief=PLANNED_BRIEF)
-    fence = fence_of(told, SECRET)
-    found = planning_prompt(told, fence, experiments=12, limit_chars=limit_chars)
+    known = prompt_input(told, SECRET)
+    assert isinstance(known, PromptInput)
+    found = planning_prompt(known, experiments=12).within(limit_chars)
     if isinstance(found, Silence):
         assert f"more than the {limit_chars} " in found.reason
         assert limit_chars < 11_000

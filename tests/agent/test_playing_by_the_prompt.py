@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.completion import Completion, CompletionRequest
+from agent.completion import CompletionRequest, ModelCompletion
 from agent.proposal import Context, Outcome, Proposal
 from tests.agent.contexts import context
 from tests.agent.scripted import LIMITS, SPENT, Model, proposer, replacing
@@ -38,14 +38,14 @@ CHOICES = [(name, value) for name, values in VALUES.items() for value in values]
 class Player(Model):
     """Answers with the first of its choices that the prompt does not show as tried or present."""
 
-    async def __call__(self, question: CompletionRequest) -> Completion:
+    async def __call__(self, question: CompletionRequest) -> ModelCompletion:
         self.asked.append(question)
         told = "\n".join(message.content for message in question.messages)
         name, value = next(one for one in CHOICES if not is_shown(*one, told))
         (line,) = re.findall(rf"^{name} = .*$", told, re.MULTILINE)
         present = line.removeprefix(f"{name} = ").partition(" ")[0]
         answer = replacing((line, f"{name} = {value}"), title=f"{name} {present} → {value}")
-        return Completion(text=answer, is_cut=False, cost=SPENT)
+        return ModelCompletion(text=answer, is_cut=False, cost=SPENT)
 
 
 def is_shown(name: str, value: str, told: str) -> bool:

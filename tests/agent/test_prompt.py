@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Message
+from agent.completion import ChatMessage
 from agent.model.prompt import SMALL_CHARS, errand, fence_of, prompt
 from agent.proposal import Aim, BaseFigures, Context, Insight, KnobImportance, Left, Silence
 from protocol.source import Source
@@ -42,7 +42,7 @@ WHOLE_BRIEF = replace(
 PLANNED_BRIEF = replace(WHOLE_BRIEF, planner_aim="Look at the optimiser first: Muon, then betas.")
 
 
-def messages(told: Context, limit_chars: int = ROOMY) -> tuple[Message, ...]:
+def messages(told: Context, limit_chars: int = ROOMY) -> tuple[ChatMessage, ...]:
     found = prompt(told, limit_chars=limit_chars, secret=SECRET)
     assert not isinstance(found, Silence), found.reason
     return found
@@ -54,7 +54,7 @@ def told_to_do(told: Context) -> str:
     return found
 
 
-def size(told: tuple[Message, ...]) -> int:
+def size(told: tuple[ChatMessage, ...]) -> int:
     return sum(len(message.content) for message in told)
 
 

@@ -11,7 +11,7 @@ from agent.model.quoting import (
     MAX_LINE,
     MAX_LOG_LINES,
     MAX_TITLE,
-    Fence,
+    QuoteFence,
     code_line,
     diff_lines,
     fence_for,
@@ -20,7 +20,7 @@ from agent.model.quoting import (
 )
 from protocol.hygiene import is_hidden
 
-FENCE = Fence(nonce="0123456789abcdef")
+FENCE = QuoteFence(nonce="0123456789abcdef")
 MEGABYTE = 1 << 20
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.completion import Fault, ModelCost
+from agent.completion import CompletionFault, ModelCost
 from agent.model.reviewed import ReviewedProposer
 from agent.model.reviewer import in_drawn_order
 from agent.proposal import Context, Proposal, Silence
@@ -17,7 +17,7 @@ from tests.agent.test_reviewer import reviewer
 DEEPER = replacing(("LAYERS = 2", "LAYERS = 3"), title="Deeper")
 WIDER = replacing(("WIDTH = 64", "WIDTH = 96"), title="Wider")
 HEADS = replacing(("HEADS = 4", "HEADS = 8"), title="More heads")
-AWAY = Fault(kind="unreachable", detail="refused", cost=ModelCost(calls=1))
+AWAY = CompletionFault(kind="unreachable", detail="refused", cost=ModelCost(calls=1))
 
 
 @dataclass(kw_only=True)
@@ -85,7 +85,9 @@ def test_the_same_program_twice_goes_back_to_the_model() -> None:
 
 
 @pytest.mark.parametrize("answer", ["All are fine.", "CHOICE: 7", AWAY])
-def test_without_a_word_of_the_reviewer_the_first_has_the_slot(answer: str | Fault) -> None:
+def test_without_a_word_of_the_reviewer_the_first_has_the_slot(
+    answer: str | CompletionFault,
+) -> None:
     desk = Desk(writer=Model(DEEPER, WIDER, HEADS), judge=Model(answer))
     made = desk.proposed()
     assert made.title == "Deeper"

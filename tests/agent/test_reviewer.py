@@ -1,6 +1,7 @@
 """A reviewer sees all proposals in a drawn order, and names one by its number, or none."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Fault
-from agent.model.prompt import fence_of
+from agent.completion import CompletionFault
+from agent.model.prompt import fence_of, prompt_input
 from agent.model.reviewer import (
     ModelReviewer,
     Review,
+    ReviewPrompt,
     choice_in,
     in_drawn_order,
-    review_prompt,
     why_in,
 )
+from agent.model.sections import PromptInput
 from agent.proposal import Proposal, Silence
 from agent.source.canonical import fingerprint
 from tests.agent.contexts import SECRET, TINY, context, edit
@@ -157,10 +159,16 @@ def test_nonsense_is_a_reason_that_is_charged_and_no_pause() -> None:
 
 
 def test_a_fault_is_a_reason_and_a_pause() -> None:
-    found = reviewed(Model(Fault(kind="timeout", detail="no answer in 60 s")))
+    found = reviewed(Model(CompletionFault(kind="timeout", detail="no answer in 60 s")))
     assert isinstance(found, Silence)
     assert (found.reason, found.retry_s) == ("timeout: no answer in 60 s", 60.0)
     assert found.cost.calls == 1
+
+
+def prompt_of(proposals: Sequence[Proposal]) -> ReviewPrompt:
+    known = prompt_input(with_everything(), SECRET)
+    assert isinstance(known, PromptInput)
+    return ReviewPrompt.of(known, proposals)
 
 
 def test_of_long_changes_so_much_is_shown_that_what_was_tried_has_room() -> None:
@@ -171,11 +179,10 @@ def test_of_long_changes_so_much_is_shown_that_what_was_tried_has_room() -> None
         )
         for one in THREE
     ]
-    told = with_everything()
-    fence = fence_of(told, SECRET)
+    prompt = prompt_of(long)
     counts = []
     for limit_chars in (200_000, 20_000, 14_500):
-        found = review_prompt(told, long, fence, limit_chars=limit_chars)
+        found = prompt.within(limit_chars)
         assert not isinstance(found, Silence), found.reason
         assert sum(len(one.content) for one in found) <= limit_chars
         assert found[1].content.count(" more lines") == 3
@@ -185,8 +192,7 @@ def test_of_long_changes_so_much_is_shown_that_what_was_tried_has_room() -> None
 
 @given(st.integers(0, 60_000))
 def test_a_reviewers_prompt_is_never_longer_than_it_may_be(limit_chars: int) -> None:
-    told = with_everything()
-    found = review_prompt(told, THREE, fence_of(told, SECRET), limit_chars=limit_chars)
+    found = prompt_of(THREE).within(limit_chars)
     if isinstance(found, Silence):
         assert f"more than the {limit_chars} " in found.reason
         assert limit_chars < 12_000

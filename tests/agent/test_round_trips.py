@@ -4,7 +4,6 @@ Sources are of few different lines, so that many of them are alike and much has 
 """
 
 import difflib
-import json
 import random
 import re
 from collections.abc import Sequence
@@ -105,38 +104,6 @@ def test_of_a_patch(change: tuple[list[str], list[str]], context: int) -> None:
     leads_to("\n".join(patch), *change)
 
 
-@given(changes(), st.integers(0, 4), st.booleans())
-def test_of_json(change: tuple[list[str], list[str]], context: int, is_fenced: bool) -> None:
-    edits = [
-        {
-            "path": "train.py",
-            "search": "".join(f"{line}\n" for line in search),
-            "replace": "".join(f"{line}\n" for line in replacement),
-        }
-        for search, replacement in steps(*change, context)
-    ]
-    text = json.dumps({"title": "A change", "edits": edits}, indent=1)
-    leads_to(f"```json\n{text}\n```" if is_fenced else text, *change)
-
-
-@given(changes(), st.integers(0, 4))
-def test_of_tags(change: tuple[list[str], list[str]], context: int) -> None:
-    pairs = [
-        "\n".join(["<old_str>", *search, "</old_str>", "<new_str>", *replacement, "</new_str>"])
-        for search, replacement in steps(*change, context)
-    ]
-    leads_to("\n".join(pairs), *change)
-
-
-@given(changes(), st.integers(0, 4))
-def test_of_pairs_of_fences(change: tuple[list[str], list[str]], context: int) -> None:
-    pairs = [
-        "\n".join(["Replace:", "`````", *search, "`````", "With:", "`````", *new, "`````"])
-        for search, new in steps(*change, context)
-    ]
-    leads_to("\n\n".join(pairs), *change)
-
-
 @given(changes())
 def test_of_a_whole_file(change: tuple[list[str], list[str]]) -> None:
     old, new = ([*lines, "end = 1"] for lines in change)
@@ -166,5 +133,3 @@ def test_where_all_lines_differ_every_rendering_is_understood(
         for search, put in moved
     ]
     assert leads_to("\n".join(blocks), old, new)
-    edits = [{"old": "\n".join(one), "new": "\n".join(other)} for one, other in moved]
-    assert leads_to(json.dumps(edits), old, new)

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.quoting import Fence
+from agent.model.quoting import QuoteFence
 from agent.model.sections import GAP, Section, fitting
 
-FENCE = Fence(nonce="0123456789abcdef")
+FENCE = QuoteFence(nonce="0123456789abcdef")
 
 
 def section(name: str, rank: int, *rows: str, may_end_early: bool = False) -> Section:

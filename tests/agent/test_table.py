@@ -5,18 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.facts import known_names
-from agent.model.quoting import Fence
-from agent.model.table import Table, Teller
+from agent.model.outcomes import OutcomeWriter
+from agent.model.quoting import QuoteFence
+from agent.model.table import ExperimentTable
 from agent.proposal import Outcome
 from tests.agent.contexts import TINY, edit, outcome
 
-FENCE = Fence(nonce="0123456789abcdef")
+FENCE = QuoteFence(nonce="0123456789abcdef")
 TWO_LINES = edit("x = 1\n", "x = 1\nquery = norm(x)\nkey = relu(x)\n")
 
 
-def table(history: tuple[Outcome, ...], *, shows_unverified: bool = False) -> Table:
-    teller = Teller(known=known_names(TINY), shows_unverified=shows_unverified)
-    return Table(history, teller, FENCE, metric="val_bpb")
+def table(history: tuple[Outcome, ...], *, shows_unverified: bool = False) -> ExperimentTable:
+    writer = OutcomeWriter(known=known_names(TINY), shows_unverified=shows_unverified)
+    return ExperimentTable(history, writer, FENCE, metric="val_bpb")
 
 
 def rows(text: str) -> list[str]:

@@ -4,14 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.completion import Message
+from agent.completion import ChatMessage
 from agent.worker.messages import (
     FRAME_BYTES,
     FRAMING,
     MAX_DETAIL,
     MAX_MESSAGES,
     TEXT_BYTES,
-    Ask,
     Cancel,
     Down,
     Failure,
@@ -20,6 +19,7 @@ from agent.worker.messages import (
     ModelFacts,
     ModelSettings,
     Reply,
+    WorkerRequest,
 )
 from agent.worker.prices import FREE, Price, Usage
 from protocol.encoding import encode
@@ -27,11 +27,11 @@ from protocol.errors import Rejected
 
 PRICE = Price(usd_nano_in=1, usd_nano_out=2, dear_above=3, dear_nano_in=4, dear_nano_out=5)
 USAGE = Usage(tokens_in=1, tokens_out=2)
-TALK = (Message(role="system", content="e\u0301\0\x1b"), Message(role="user", content=""))
+TALK = (ChatMessage(role="system", content="e\u0301\0\x1b"), ChatMessage(role="user", content=""))
 MESSAGES: tuple[FromCore | FromWorker, ...] = (
     ModelSettings(model="openai/small", api_base="http://127.0.0.1:1/v1", api_key="sk-1"),
     ModelSettings(model="gpt-5"),
-    Ask(id=1, messages=TALK, max_tokens=16, timeout_ms=1000),
+    WorkerRequest(id=1, messages=TALK, max_tokens=16, timeout_ms=1000),
     Cancel(id=7),
     ModelFacts(provider="openai", price=PRICE, context_tokens=10, answer_tokens=5),
     ModelFacts(provider=None, price=None, context_tokens=None, answer_tokens=None),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.completion import CompletionRequest, Fault, Message
+from agent.completion import ChatMessage, CompletionFault, CompletionRequest
 from agent.worker.prices import Price, Usage
 from node.home.config import Config
 from node.home.home import Home
@@ -37,8 +37,8 @@ NOON_MS = 1_800_000_000_000 - 1_800_000_000_000 % DAY_MS + DAY_MS // 2
 PRICE = Price(usd_nano_in=3, usd_nano_out=10)
 QUESTION = CompletionRequest(
     messages=(
-        Message(role="system", content="écoute"),
-        Message(role="user", content="?"),
+        ChatMessage(role="system", content="écoute"),
+        ChatMessage(role="user", content="?"),
     ),
     max_tokens=100,
     timeout_s=1.0,
@@ -171,7 +171,7 @@ def test_a_limit_is_reached_and_never_passed(
     reserved(budget)
     first = reserved(budget)
     refusal = budget.reserve(QUESTION)
-    assert isinstance(refusal, Fault)
+    assert isinstance(refusal, CompletionFault)
     assert refusal.kind == "over_budget"
     assert f"`{name}`" in refusal.detail
     assert words in refusal.detail
@@ -180,7 +180,7 @@ def test_a_limit_is_reached_and_never_passed(
     assert refusal.cost.usd_nano == 0
     budget.settle(first, Usage(tokens_in=0, tokens_out=0))
     again = budget.reserve(QUESTION)
-    assert isinstance(again, Fault) == (name == "calls_per_day")
+    assert isinstance(again, CompletionFault) == (name == "calls_per_day")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_one_unit_too_much_is_too_much(
     ledger: Database, clock: Clock, limits: SpendingLimits
 ) -> None:
     budget = budget_of(ledger, clock, limits)
-    assert isinstance(budget.reserve(QUESTION), Fault)
+    assert isinstance(budget.reserve(QUESTION), CompletionFault)
     assert budget.spent() == Spending()
 
 
@@ -222,7 +222,7 @@ def test_each_day_begins_anew_and_keeps_what_was_reserved_in_it(
     budget = budget_of(ledger, clock, SpendingLimits(calls=1))
     clock.now_ms = NOON_MS + DAY_MS // 2 - 1
     late = reserved(budget)
-    assert isinstance(budget.reserve(QUESTION), Fault)
+    assert isinstance(budget.reserve(QUESTION), CompletionFault)
     clock.now_ms += 1
     assert budget.spent() == Spending()
     budget.settle(late, Usage(tokens_in=11, tokens_out=7))

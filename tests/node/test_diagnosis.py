@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.completion import Fault, FaultKind
+from agent.completion import CompletionFault, FaultKind
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home
@@ -93,7 +93,7 @@ def test_a_wrong_name_is_told_which_are_right_and_no_home_is_made(home: Home) ->
 def test_each_fault_has_its_mend(
     kind: FaultKind, choice: ModelChoice, config: Config, words: str
 ) -> None:
-    assert words in mend_for(Fault(kind=kind, detail=""), config, choice, ApiKeys({}))
+    assert words in mend_for(CompletionFault(kind=kind, detail=""), config, choice, ApiKeys({}))
 
 
 def test_doctor_looks_at_who_proposes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

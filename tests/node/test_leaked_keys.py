@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.completion import CompletionRequest
-from agent.worker.key_watch import KeyWatch
-from agent.worker.leaks import STOPPED, WHY, without_secrets
+from agent.worker.key_watch import STOPPED, WHY, KeyWatch, without_secrets
 from agent.worker.messages import Failure, ModelSettings, Reply
 from agent.worker.prices import Usage
 from node.home.config import Config

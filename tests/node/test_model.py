@@ -18,12 +18,12 @@ import pytest
 
 from agent.completion import (
     PROMPT_BYTES,
+    ChatMessage,
     Complete,
-    Completion,
+    CompletionFault,
     CompletionRequest,
-    Fault,
     FaultKind,
-    Message,
+    ModelCompletion,
 )
 from agent.worker.messages import Failure, ModelFacts
 from agent.worker.messages import Reply as Said
@@ -193,14 +193,14 @@ def test_whatever_a_server_does_is_named_and_counted_to_the_token(
 
     async def test() -> None:
         outcome = await complete(SHORT if name.startswith("stalls") else ASKED)
-        found = None if isinstance(outcome, Completion) else outcome.kind
+        found = None if isinstance(outcome, ModelCompletion) else outcome.kind
         assert found == kind, outcome
         usd_nano = tokens_in * IN_NANO + tokens_out * OUT_NANO
         assert rows(home) == [(tokens_in, tokens_out, state, usd_nano)]
         charged = (outcome.cost.tokens_in, outcome.cost.tokens_out, outcome.cost.usd_nano)
         assert charged == (tokens_in, tokens_out, usd_nano)
         assert KEY[:8] not in str(outcome)
-        if isinstance(outcome, Fault):
+        if isinstance(outcome, CompletionFault):
             assert outcome.detail.isprintable()
             assert outcome.retry_s == (7.0 if kind == "rate_limited" else None)
         else:
@@ -229,9 +229,9 @@ def test_a_question_is_sent_as_it_is_with_the_key_and_nothing_else(
     shared: Shared, complete: Complete
 ) -> None:
     talk = (
-        Message(role="system", content="You are e\u0301xact.\0"),
-        Message(role="user", content="x" * 300_000),
-        Message(role="assistant", content="a \U0001f600"),
+        ChatMessage(role="system", content="You are e\u0301xact.\0"),
+        ChatMessage(role="user", content="x" * 300_000),
+        ChatMessage(role="assistant", content="a \U0001f600"),
     )
     shared.script(says("fine, " + KEY))
 
@@ -244,7 +244,7 @@ def test_a_question_is_sent_as_it_is_with_the_key_and_nothing_else(
             "max_tokens": 33,
         }
         assert request.headers["authorization"] == f"Bearer {KEY}"
-        assert isinstance(outcome, Completion)
+        assert isinstance(outcome, ModelCompletion)
         assert outcome.text == "fine, " + "*" * len(KEY)
 
     shared.run(test)
@@ -264,12 +264,12 @@ def test_questions_at_once_pass_no_limit(home: Home, shared: Shared) -> None:
             assert [state for _, _, state, _ in rows(home)] == ["reserved"] * 3
             is_let_go.set()
             outcomes = await asking_all
-            answers = [one for one in outcomes if isinstance(one, Completion)]
+            answers = [one for one in outcomes if isinstance(one, ModelCompletion)]
             assert len(answers) == len(shared.server.questions) == 3
-            refusals = [one.kind for one in outcomes if isinstance(one, Fault)]
+            refusals = [one.kind for one in outcomes if isinstance(one, CompletionFault)]
             assert refusals == ["over_budget"] * 9
             assert budget.spent().tokens == 3 * 18
-            assert isinstance(await complete(ASKED), Completion)
+            assert isinstance(await complete(ASKED), ModelCompletion)
 
     shared.run(test)
 
@@ -286,11 +286,11 @@ def test_what_passes_is_asked_again_and_each_try_is_a_call(home: Home, shared: S
                 ladder=Ladder(first_s=0.01),
             )
             outcome = await complete(ASKED)
-            assert isinstance(outcome, Completion)
+            assert isinstance(outcome, ModelCompletion)
             assert (outcome.cost.tokens_in, outcome.cost.tokens_out) == (11, 7)
             assert [row[:3] for row in rows(home)] == [ZERO, ZERO, (11, 7, "settled")]
             refusal = await complete(ASKED)
-            assert isinstance(refusal, Fault)
+            assert isinstance(refusal, CompletionFault)
             assert "`calls_per_day`" in refusal.detail
 
     shared.run(test)
@@ -301,7 +301,7 @@ def test_a_prompt_that_no_frame_holds_is_not_sent(shared: Shared, complete: Comp
 
     async def test() -> None:
         outcome = await complete(question("x" * (PROMPT_BYTES + 1)))
-        assert isinstance(outcome, Fault)
+        assert isinstance(outcome, CompletionFault)
         assert (outcome.kind, outcome.cost.tokens_in) == ("overflow", 0)
         assert shared.server.requests == []
 
@@ -320,7 +320,7 @@ def test_a_question_that_nobody_waits_for_any_more_ends_and_counts_in_full(
         with pytest.raises(asyncio.CancelledError):
             await pending
         assert [row[:3] for row in rows(home)] == [ALL]
-        assert isinstance(await complete(ASKED), Completion)
+        assert isinstance(await complete(ASKED), ModelCompletion)
 
     shared.run(test)
 
@@ -335,10 +335,10 @@ def test_a_worker_that_is_killed_is_replaced_and_its_question_counts_in_full(
         await until(lambda: bool(light.server.questions))
         os.kill(own_worker(LIGHT), signal.SIGKILL)
         outcome = await pending
-        assert isinstance(outcome, Fault)
+        assert isinstance(outcome, CompletionFault)
         assert (outcome.kind, outcome.cost.tokens_in) == ("worker", MOST.tokens_in)
         assert [row[:3] for row in rows(home)] == [ALL]
-        assert isinstance(await complete_lightly(ASKED), Completion)
+        assert isinstance(await complete_lightly(ASKED), ModelCompletion)
 
     light.run(test)
 
@@ -356,10 +356,10 @@ def test_a_worker_that_hangs_is_replaced(
         hung = own_worker(LIGHT)
         os.kill(hung, signal.SIGSTOP)
         outcome = await pending
-        assert isinstance(outcome, Fault)
+        assert isinstance(outcome, CompletionFault)
         assert outcome.kind == "timeout"
         assert [row[2] for row in rows(home)] == ["unknown"]
-        assert isinstance(await complete_lightly(ASKED), Completion)
+        assert isinstance(await complete_lightly(ASKED), ModelCompletion)
         assert own_worker(LIGHT) != hung
 
     light.run(test)
@@ -384,12 +384,12 @@ def test_a_model_is_opened_as_the_settings_say_and_ended_with_its_block(
             assert model.price == Price(usd_nano_in=IN_NANO, usd_nano_out=OUT_NANO)
             assert len(worker_programs(os.getpid(), LIGHT)) == len(others) + 1
             outcome = await model.complete(ASKED)
-            assert isinstance(outcome, Fault)
+            assert isinstance(outcome, CompletionFault)
             assert (outcome.kind, outcome.cost.tokens_in) == ("unreachable", 0)
             assert "http://127.0.0.1:1 cannot be reached" in outcome.detail
             assert [row[:3] for row in rows(home)] == [ZERO]
             refusal = await model.complete(ASKED)
-            assert isinstance(refusal, Fault)
+            assert isinstance(refusal, CompletionFault)
             assert refusal.kind == "over_budget"
         await until(lambda: worker_programs(os.getpid(), LIGHT) == others)
 
@@ -432,7 +432,7 @@ def test_a_core_that_is_killed_in_mid_question_leaves_it_counted_in_full(home: H
             budget = budget_of(ledger, SpendingLimits(tokens=2 * tokens - 1))
             assert budget.spent().tokens == tokens
             refusal = budget.reserve(ASKED)
-            assert isinstance(refusal, Fault)
+            assert isinstance(refusal, CompletionFault)
             assert refusal.kind == "over_budget"
 
     run(test)

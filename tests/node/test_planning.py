@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.completion import Completion, CompletionRequest, Fault
+from agent.completion import CompletionFault, CompletionRequest, ModelCompletion
 from agent.model.planner import ModelPlanner
 from node.home.clock import clock_ms
 from node.home.home import Home
@@ -26,25 +26,29 @@ from tests.node.examples import KEY, LINE
 from tests.node.scripted import Bench, until
 from tests.node.test_slow_ideas import Clock, Scribe
 
-SPENT_DAY = Fault(kind="over_budget", detail="the day is spent", retry_s=600.0)
+SPENT_DAY = CompletionFault(kind="over_budget", detail="the day is spent", retry_s=600.0)
 
 
 @dataclass(kw_only=True)
 class Thinker:
     """A model that answers when it is let: one text or fault after the other."""
 
-    answers: list[str | Fault] = field(default_factory=list)
+    answers: list[str | CompletionFault] = field(default_factory=list)
     asked: list[CompletionRequest] = field(default_factory=list)
     leave: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, question: CompletionRequest) -> Completion | Fault:
+    async def __call__(self, question: CompletionRequest) -> ModelCompletion | CompletionFault:
         self.asked.append(question)
         await self.leave.wait()
         said = self.answers.pop(0)
-        return said if isinstance(said, Fault) else Completion(text=said, is_cut=False, cost=SPENT)
+        return (
+            said
+            if isinstance(said, CompletionFault)
+            else ModelCompletion(text=said, is_cut=False, cost=SPENT)
+        )
 
 
-def thinker(*answers: str | Fault) -> Thinker:
+def thinker(*answers: str | CompletionFault) -> Thinker:
     """Return one that answers at once."""
     found = Thinker(answers=list(answers))
     found.leave.set()
@@ -195,7 +199,9 @@ def test_out_of_budget_its_last_aim_stands_for_a_while_and_it_is_said_once(ledge
 
 def test_without_any_aim_that_is_what_is_said(ledger: Ledger) -> None:
     async def work() -> None:
-        desk = Desk(ledger=ledger, model=thinker(Fault(kind="unreachable", detail="refused")))
+        desk = Desk(
+            ledger=ledger, model=thinker(CompletionFault(kind="unreachable", detail="refused"))
+        )
         await desk.prepare()
         assert desk.aim is None
         assert desk.said == ["the planner large: unreachable: refused; there is no aim"]

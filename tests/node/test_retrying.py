@@ -7,18 +7,25 @@ from dataclasses import replace
 
 import pytest
 
-from agent.completion import Completion, CompletionRequest, Fault, FaultKind, Message, ModelCost
+from agent.completion import (
+    ChatMessage,
+    CompletionFault,
+    CompletionRequest,
+    FaultKind,
+    ModelCompletion,
+    ModelCost,
+)
 from node.proposing.retrying import Ladder, persistent
 
 QUESTION = CompletionRequest(
-    messages=(Message(role="user", content="?"),), max_tokens=1, timeout_s=1.0
+    messages=(ChatMessage(role="user", content="?"),), max_tokens=1, timeout_s=1.0
 )
 COST = ModelCost(calls=1, tokens_in=3, tokens_out=2, usd_nano=10)
-ANSWER = Completion(text="yes", is_cut=False, cost=COST)
+ANSWER = ModelCompletion(text="yes", is_cut=False, cost=COST)
 
 
-def fault(kind: FaultKind, retry_s: float | None = None, tokens: int = 0) -> Fault:
-    return Fault(
+def fault(kind: FaultKind, retry_s: float | None = None, tokens: int = 0) -> CompletionFault:
+    return CompletionFault(
         kind=kind,
         detail="",
         retry_s=retry_s,
@@ -27,13 +34,13 @@ def fault(kind: FaultKind, retry_s: float | None = None, tokens: int = 0) -> Fau
 
 
 def asked(
-    outcomes: Sequence[Completion | Fault], ladder: Ladder | None = None
-) -> tuple[Completion | Fault, list[float], int]:
+    outcomes: Sequence[ModelCompletion | CompletionFault], ladder: Ladder | None = None
+) -> tuple[ModelCompletion | CompletionFault, list[float], int]:
     """Return what came of a question, the waits between its tries, and how many were not needed."""
     waits: list[float] = []
     left = list(outcomes)
 
-    async def complete(_: CompletionRequest) -> Completion | Fault:
+    async def complete(_: CompletionRequest) -> ModelCompletion | CompletionFault:
         return left.pop(0)
 
     async def sleep(seconds: float) -> None:
@@ -96,7 +103,7 @@ def test_the_figures_of_all_tries_are_added_up() -> None:
     outcome, _, _ = asked([fault("timeout", tokens=100), refused])
     assert outcome.cost.calls == 1
     assert (outcome.cost.tokens_in, outcome.cost.usd_nano) == (100, 100)
-    assert isinstance(outcome, Fault)
+    assert isinstance(outcome, CompletionFault)
     assert outcome.kind == "over_budget"
 
 
@@ -105,13 +112,13 @@ def test_what_ended_the_question_before_ends_the_next_one_at_once() -> None:
     left = [*[away] * 5, busy, away, ANSWER, away, ANSWER]
     waits: list[float] = []
 
-    async def complete(_: CompletionRequest) -> Completion | Fault:
+    async def complete(_: CompletionRequest) -> ModelCompletion | CompletionFault:
         return left.pop(0)
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    async def ask_often() -> list[tuple[Completion | Fault, int]]:
+    async def ask_often() -> list[tuple[ModelCompletion | CompletionFault, int]]:
         ask = persistent(complete, sleep=sleep, chance=random.Random(1))
         said = []
         for _ in range(5):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from agent.completion import ModelCost
-from agent.proposal import Context, Proposal, Question, Silence
+from agent.proposal import Context, Proposal, ProposerQuestion, Silence
 from node.home.home import Home
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
 from node.line.idea import Idea
@@ -34,7 +34,7 @@ class Scribe:
         await self.leave.wait()
         return self.answers.pop(0)
 
-    def question(self, _context: Context) -> Question | Silence:
+    def question(self, _context: Context) -> ProposerQuestion | Silence:
         return Silence(reason="it says what it is given", retry_s=0.0)
 
 

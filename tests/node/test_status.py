@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import node
-from agent.completion import CompletionRequest, Message
+from agent.completion import ChatMessage, CompletionRequest
 from agent.worker.prices import Price, Usage
 from node.home.clock import clock_ms
 from node.home.home import Home
@@ -174,7 +174,7 @@ def test_what_models_took_today_is_told(home: Home, store: Store) -> None:
             price=Price(usd_nano_in=1_000_000, usd_nano_out=0),
             clock_ms=clock_ms,
         )
-        message = Message(role="user", content="?")
+        message = ChatMessage(role="user", content="?")
         reservation = budget.reserve(
             CompletionRequest(messages=(message,), max_tokens=7, timeout_s=1.0)
         )

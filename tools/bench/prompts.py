@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from agent.model.digest import digest
-from agent.model.prompt import fence_of, prompt
+from agent.model.prompt import history, prompt, prompt_input
 from agent.proposal import Silence
 from agent.worker.messages import ModelFacts
 from agent.worker.prices import FREE
@@ -50,11 +49,14 @@ def _measured(experiments: int, context_tokens: int) -> dict[str, object]:
     if isinstance(told, Silence):
         return {"silent": told.reason}
     text = told[1].content
-    fence = fence_of(context, SECRET)
+    given = prompt_input(context, SECRET)
+    if isinstance(given, Silence):
+        return {"silent": given.reason}
+    fence = given.fence
     brief = text.partition("quoted: shortened")[2]
     dropped = int(found[1]) if (found := _DROPPED.search(text)) else 0
     in_brief = brief.partition(f"--- {fence.nonce} end ---")[0].count(f"\n{fence.mark}")
-    sections = digest(context, fence, limit_chars=10_000_000)
+    sections = history(given).within(10_000_000)
     gone = [name for name, whole in sections.items() if whole.split("\n")[0] not in text]
     return {
         "limit_chars": limit_chars,

@@ -1,9 +1,10 @@
-"""Reads a model's answer: a title, a reason, and changes in whatever formats models give them.
+"""Reads a model's answer: a title, a reason, and changes in one of four formats.
 
-The prompt asks for SEARCH/REPLACE blocks; what else is plain is understood too. Chatter, fences
-around anything, decoration and CRLF are put up with; what is meant is never guessed: a fault is a
-`Slip`, in words for the model. Each format is a module beside this one. Nothing here knows whether
-a change fits, which is for `agent.model.matching`, or is any good.
+These are SEARCH/REPLACE blocks, which the prompt asks for, whole files, unified diffs and patches
+as Codex writes them; each is a module next to this one. Chatter, fences around anything, decoration
+and CRLF are ignored. What is meant is never guessed: a fault, a change in another format included,
+is a `Slip`, in words for the model. Nothing here knows whether a change fits, which is for
+`agent.model.matching`, or is any good.
 """
 
 import re
@@ -11,32 +12,48 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
-from agent.model.answers import diffs, marked, pairs, patches, structured, tags
+from agent.model.answers import diffs, marked, patches
 from agent.model.answers.draft import (
     MAX_ANSWER,
     MAX_ANSWER_LINES,
     MAX_BLOCKS,
-    Draft,
+    ParsedAnswer,
     Slip,
     WholeFile,
 )
 from agent.model.answers.names import editable_path, path_in_comment
-from agent.model.answers.reading import Fence, Reading
+from agent.model.answers.reading import AnswerReader, CodeFence
+from agent.model.quoting import MAX_WHY, one_line
 
-_MARKED: Final = (marked, patches, tags)  # formats that begin and end with marks of their own
+_MARKED: Final = (marked, patches)  # formats that begin and end with marks of their own
 _FIRSTS: Final = ("<", "-", "*")
-_MOST_JSON: Final = 8  # places in the prose that look like JSON and are none
+_EDGES: Final = " \t\r\n*_`\"'"  # around a reason
 # Models that think aloud do so before they answer; some servers leave the first mark out.
 _THOUGHTS: Final = ("think", "thinking", "reasoning", "thought")
-_STRAY_MARKS: Final = ("<<<<<", ">>>>>", "*** ", "_str")
+_STRAY_MARKS: Final = ("<<<<<", ">>>>>", "*** ")
 _STRAY = re.compile(
     r"[\s>|+-]{0,40}(?:<{5,9} ?(?:SEARCH|ORIGINAL)\b|>{5,9} ?(?:REPLACE|UPDATED)\b"
-    r"|\*\*\* (?:Begin Patch|End Patch|Update File)\b|.{0,200}</?(?:old|new)_(?:str|string)>)",
+    r"|\*\*\* (?:Begin Patch|End Patch|Update File)\b)",
     re.IGNORECASE,
 )
+# Formats that are not read. Next to one that is, a change in them would be lost without a word.
+_UNREAD_FIRSTS: Final = ("{", "[", "<")
+_UNREAD = re.compile(
+    r"</?(?:old|new|original|updated|search|find|before)(?:_(?:str|string|code|text))?>"
+    r"|<(?:file_)?content>|<parameter\b"
+    r"|\"(?:search|find|before|original|old(?:_(?:str|string|code|text))?|(?:new_)?contents?|edits"
+    r"|changes|files|diff|patch)\"\s?:",
+    re.IGNORECASE,
+)
+_UNREAD_PAIR = re.compile(
+    r"(?:please )?(?:replace|change(?: from)?|find)"
+    r"(?: (?:this|these|the|following|code|block|lines?|old|existing))*(?: in \S{1,200})?",
+    re.IGNORECASE,
+)
+_DECORATION: Final = " \t*_#>:`"
 
 
-def parse_answer(text: str, editable: Sequence[str]) -> Draft | Slip:
+def parse_answer(text: str, editable: Sequence[str]) -> ParsedAnswer | Slip:
     """Return the draft that an answer is, or what is wrong with it."""
     if len(text) > MAX_ANSWER:
         return Slip(message=f"Your answer is longer than {MAX_ANSWER} characters.")
@@ -46,14 +63,10 @@ def parse_answer(text: str, editable: Sequence[str]) -> Draft | Slip:
     lines = said.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(lines) > MAX_ANSWER_LINES:
         return Slip(message=f"Your answer has more than {MAX_ANSWER_LINES} lines.")
-    reading = Reading(lines=lines, editable=editable)
+    reading = AnswerReader(lines=lines, editable=editable)
     opened = [row for row in range(len(lines)) if _opens(lines, row)]
-    tries = _MOST_JSON
     while reading.at < len(lines):
         found = _read_marked(reading, opened)
-        if found is False and structured.may_begin(reading.line) and tries:
-            found = structured.read(reading)
-            tries -= found is False
         if found is False:
             found = _read_prose(reading) or True
         if isinstance(found, Slip):
@@ -63,7 +76,7 @@ def parse_answer(text: str, editable: Sequence[str]) -> Draft | Slip:
             message="There is no change in your answer: no line `<<<<<<< SEARCH` with its "
             "`=======` and `>>>>>>> REPLACE`."
         )
-    return Draft(
+    return ParsedAnswer(
         title=reading.title,
         why=reading.why,
         blocks=tuple(reading.blocks),
@@ -83,12 +96,28 @@ def without_thoughts(text: str) -> str:
     return text
 
 
+def labelled(text: str, word: str) -> str | None:
+    """Return what stands behind the last label of an answer, made harmless; None without one.
+
+    A label is a word like `WHY:` at the beginning of a line.
+    """
+    said = without_thoughts(text)
+    label = rf"^[\s*_#>`-]{{0,8}}{word}[*_`]{{0,3}}\s?:"
+    ends = [found.end() for found in re.finditer(label, said, re.IGNORECASE | re.MULTILINE)]
+    return tidied(said[ends[-1] :]) if ends else None
+
+
+def tidied(text: str) -> str:
+    """Return a reason that a model wrote, made harmless and cut, without decoration around it."""
+    return one_line(text, MAX_WHY).strip(_EDGES)
+
+
 def _opens(lines: Sequence[str], row: int) -> bool:
     is_mark = lines[row].lstrip()[:1] in _FIRSTS
     return is_mark and any(one.begins(lines, row) for one in _MARKED)
 
 
-def _read_marked(reading: Reading, opened: Sequence[int]) -> Slip | bool:
+def _read_marked(reading: AnswerReader, opened: Sequence[int]) -> Slip | bool:
     """Read what begins with a mark, a fence among them; say whether there was any."""
     if reading.ends_wrap(reading.at):
         reading.wrap = None
@@ -105,8 +134,8 @@ def _read_marked(reading: Reading, opened: Sequence[int]) -> Slip | bool:
     return False
 
 
-def _read_fence(reading: Reading, fence: Fence, opened: Sequence[int]) -> Slip | None:
-    label, reading.label = reading.label, ""
+def _read_fence(reading: AnswerReader, fence: CodeFence, opened: Sequence[int]) -> Slip | None:
+    label, reading.label = reading.label.strip(_DECORATION), ""
     reading.name_by_fence(fence)
     inside = bisect_left(opened, fence.start)
     has_marks = inside < len(opened) and opened[inside] < fence.end
@@ -120,26 +149,23 @@ def _read_fence(reading: Reading, fence: Fence, opened: Sequence[int]) -> Slip |
     reading.at = fence.after
     if is_diff:
         return diffs.read_lines(reading, body)
-    if structured.may_begin(text):
-        found = structured.read_text(reading, text)
-        if found is not False:
-            return found if isinstance(found, Slip) else None
+    if not reading.named and _is_unread(text):
+        return _unread("A change in JSON or tags")
+    if _UNREAD_PAIR.fullmatch(label):
+        return _unread(f"What stands below `{label}`")
     if fence.is_open and any(block.style == diffs.STYLE for block in reading.blocks):
         return Slip(message="One mark of a fence is missing, or your diff has one in it.")
-    found = pairs.read(reading, fence, label)
-    if found is not False:
-        return found if isinstance(found, Slip) else None
     return _add_code(reading, body) if text.strip() else None
 
 
-def _has_words(reading: Reading, fence: Fence) -> bool:
+def _has_words(reading: AnswerReader, fence: CodeFence) -> bool:
     """Say whether a fence is around a whole answer."""
     rows = range(fence.start, min(fence.end, fence.start + 4))
     first = next((reading.lines[row] for row in rows if reading.lines[row].strip()), "")
     return reading.is_heading(first)
 
 
-def _add_code(reading: Reading, body: Sequence[str]) -> Slip | None:
+def _add_code(reading: AnswerReader, body: Sequence[str]) -> Slip | None:
     """Keep code in a fence: whether it is a whole file is seen beside the source."""
     path = ""
     if reading.named:
@@ -163,18 +189,29 @@ def _add_code(reading: Reading, body: Sequence[str]) -> Slip | None:
         )
     if path:
         text = "\n".join([*body, ""])
-        reading.files.append(WholeFile(path=path, text=text, is_code=True))
+        reading.files.append(WholeFile(path=path, text=text))
     return None
 
 
-def _read_prose(reading: Reading) -> Slip | None:
-    line, named = reading.line, reading.named
+def _read_prose(reading: AnswerReader) -> Slip | None:
+    line = reading.line
     if any(mark in line for mark in _STRAY_MARKS) and _STRAY.match(line):
         return Slip(
             message=f"`{line.strip()[:80]}` stands where it cannot be read: begin marks at the "
             "beginning of a line, each block with all of its own."
         )
+    if _is_unread(line, firsts=(*_UNREAD_FIRSTS, '"')):
+        return _unread("A change in JSON or tags")
     reading.take_words()
-    if named and not reading.named and pairs.is_label(line):
-        reading.named = named  # what was named above a label is named for its block
     return None
+
+
+def _is_unread(text: str, *, firsts: Sequence[str] = _UNREAD_FIRSTS) -> bool:
+    return text.lstrip()[:1] in firsts and _UNREAD.search(text) is not None
+
+
+def _unread(what: str) -> Slip:
+    return Slip(
+        message=f"{what} is not read: say it by SEARCH/REPLACE blocks, each with lines "
+        "`<<<<<<< SEARCH`, `=======` and `>>>>>>> REPLACE`."
+    )

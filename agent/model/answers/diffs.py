@@ -11,7 +11,7 @@ from itertools import takewhile
 from agent.model.answers.draft import Slip, Style
 from agent.model.answers.hunks import add_hunk, is_hunk_line, split_hunks
 from agent.model.answers.names import editable_path, path_in
-from agent.model.answers.reading import Fence, Reading
+from agent.model.answers.reading import AnswerReader, CodeFence
 
 STYLE: Style = "a diff"
 _INFOS = ("diff", "patch", "udiff")
@@ -32,7 +32,7 @@ def begins(lines: Sequence[str], at: int) -> bool:
     return line.startswith(("diff --git ", "@@")) or _is_pair(lines, at)
 
 
-def is_diff(reading: Reading, fence: Fence) -> bool:
+def is_diff(reading: AnswerReader, fence: CodeFence) -> bool:
     """Say whether a fence has a diff in it."""
     rows = range(fence.start, fence.end)
     first = next((row for row in rows if reading.lines[row].strip()), None)
@@ -44,7 +44,7 @@ def is_diff(reading: Reading, fence: Fence) -> bool:
     return not is_code and begins(reading.lines, first)
 
 
-def read(reading: Reading) -> Slip | None:
+def read(reading: AnswerReader) -> Slip | None:
     """Take a diff in that stands in the prose, or say what is wrong with it."""
     lines, start = reading.lines, reading.at
     end = start
@@ -64,7 +64,7 @@ def read(reading: Reading) -> Slip | None:
     return read_lines(reading, lines[start:end])
 
 
-def read_lines(reading: Reading, lines: Sequence[str]) -> Slip | None:
+def read_lines(reading: AnswerReader, lines: Sequence[str]) -> Slip | None:
     """Take in the hunks of a diff that is nothing but these lines."""
     path, at, is_named = "", 0, False
     while at < len(lines):

@@ -14,9 +14,7 @@ from protocol.hygiene import MAX_FILE_BYTES, MAX_LINES
 MAX_ANSWER: Final = 2 * MAX_FILE_BYTES
 MAX_ANSWER_LINES: Final = 4 * MAX_LINES
 MAX_BLOCKS: Final = 64
-Style: TypeAlias = Literal[
-    "SEARCH/REPLACE blocks", "a diff", "a patch", "tags", "JSON", "pairs of fenced blocks"
-]
+Style: TypeAlias = Literal["SEARCH/REPLACE blocks", "a diff", "a patch"]
 # `# ... existing code`: what stands there would be lost.
 _LEFT_OUT = re.compile(
     r"\s*(?:#|//)?\s*(?:\.{3}|…).{0,30}\b(?:existing|rest|same|unchanged|remaining|other code)\b.*"
@@ -28,7 +26,7 @@ _LEFT_OUT = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class EditBlock:
     """Lines of a file and the lines that replace them.
 
     `number` counts from 1 within its style. `anchors` are lines that stand before the place, the
@@ -47,24 +45,19 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeFile:
-    """A text that is perhaps a whole file.
-
-    `path` is empty where no file was named; `is_code` where it is code in a fence, which may as
-    well be a snippet, and not something that can only be a file.
-    """
+    """Code in a fence that is perhaps a whole file, or as well a snippet of `path`."""
 
     path: str
     text: str
-    is_code: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class ParsedAnswer:
     """What a model wants: its words, and all changes that its answer has, in whatever formats."""
 
     title: str
     why: str
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[EditBlock, ...] = ()
     files: tuple[WholeFile, ...] = ()
 
 

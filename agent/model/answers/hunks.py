@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from agent.model.answers.draft import Slip, Style
-from agent.model.answers.reading import Reading
+from agent.model.answers.reading import AnswerReader
 
 _MARKS = (" ", "+", "-", "\\")
 
@@ -29,7 +29,7 @@ def split_hunks(lines: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def add_hunk(
-    reading: Reading, style: Style, path: str, anchors: Sequence[str], lines: Sequence[str]
+    reading: AnswerReader, style: Style, path: str, anchors: Sequence[str], lines: Sequence[str]
 ) -> Slip | None:
     """Take a hunk in, or say what is wrong with it."""
     number = reading.count(style) + 1

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from agent.model.answers import marked
 from agent.model.answers.answer import without_thoughts
-from agent.model.answers.reading import Reading
+from agent.model.answers.reading import AnswerReader
 
 _OPENED = re.compile(r"\s{0,3}(?:`{3,9}|~{3,9})[\w+.: =\"-]{0,80}")
 _CLOSED = re.compile(r"\s{0,3}(?:`{3,9}|~{3,9})\s*")
@@ -54,7 +54,7 @@ def _first_two(text: str) -> list[str]:
 
 def _ends_in_fence(text: str) -> bool:
     lines = text.split("\n")
-    reading = Reading(lines=lines, editable=())
+    reading = AnswerReader(lines=lines, editable=())
     row = 0
     while row < len(lines):
         fence = reading.fence_at(row)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from agent.model.answers.draft import Slip, Style
 from agent.model.answers.names import path_in
-from agent.model.answers.reading import Reading
+from agent.model.answers.reading import AnswerReader
 
 STYLE: Style = "SEARCH/REPLACE blocks"
 _OPENS = re.compile(
@@ -44,7 +44,7 @@ def is_open(lines: Sequence[str]) -> bool:
     return is_within
 
 
-def read(reading: Reading) -> Slip | None:
+def read(reading: AnswerReader) -> Slip | None:
     """Take the block in that begins at hand, or say what is wrong with it."""
     lines, start, number = reading.lines, reading.at, reading.count(STYLE) + 1
     closes = _CLOSES_HEAD if _IS_HEAD.match(reading.line) else _CLOSES
@@ -61,13 +61,13 @@ def read(reading: Reading) -> Slip | None:
             "one. Leave lines of the file that look like it out of the block."
         )
     opened = _OPENS.fullmatch(reading.line)
-    search, replace = unfenced(_unnumbered(body[: dividers[0]]), body[dividers[0] + 1 :])
+    search, replace = _unfenced(_unnumbered(body[: dividers[0]]), body[dividers[0] + 1 :])
     path = path_in(opened[1], reading.editable) if opened is not None else ""
     reading.at = end + 1
     return reading.add(STYLE, search, replace, path=path)
 
 
-def unfenced(search: Sequence[str], replace: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+def _unfenced(search: Sequence[str], replace: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     """Return both sides without a fence of their own, if both of them have one."""
     if all(
         len(side) > 1 and _FENCE.fullmatch(side[0]) and _FENCE.fullmatch(side[-1])

@@ -20,7 +20,7 @@ _LABEL = re.compile(
 )
 _REMARK = re.compile(r" ?\((?:updated|modified|changed|new|full|complete|whole)[^()]{0,40}\)?")
 _TAGGED = re.compile(
-    r"\s{0,20}<(?:parameter(?: name)?=\"?)?(?:file|path|file_?path|file_?name)\"?>"
+    r"\s{0,20}<(?:file|path|file_?path|file_?name)>"
     r"([^<>]{1,200})</\w{1,20}>\s*"
 )
 _ATTRIBUTE = re.compile(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from agent.model.answers.draft import Slip, Style
 from agent.model.answers.hunks import add_hunk, split_hunks
-from agent.model.answers.reading import Reading
+from agent.model.answers.reading import AnswerReader
 
 STYLE: Style = "a patch"
 _BEGIN = re.compile(r"\s{0,8}\*\*\* ?Begin Patch\s*", re.IGNORECASE)
@@ -27,7 +27,7 @@ def begins(lines: Sequence[str], at: int) -> bool:
     return any(mark.fullmatch(lines[at]) for mark in (_BEGIN, _UPDATE))
 
 
-def read(reading: Reading) -> Slip | None:
+def read(reading: AnswerReader) -> Slip | None:
     """Take in the patch that begins at hand, or say what is wrong with it."""
     lines = reading.lines
     start = reading.at + (_BEGIN.fullmatch(reading.line) is not None)
@@ -39,7 +39,7 @@ def read(reading: Reading) -> Slip | None:
     return read_lines(reading, lines[start:end])
 
 
-def read_lines(reading: Reading, lines: Sequence[str]) -> Slip | None:
+def read_lines(reading: AnswerReader, lines: Sequence[str]) -> Slip | None:
     """Take in what stands between the first and the last line of a patch."""
     path, at = "", 0
     while at < len(lines):
@@ -69,7 +69,7 @@ def _is_mark(line: str) -> bool:
     return line.startswith("***") and not _END_OF_FILE.fullmatch(line)
 
 
-def _add_hunks(reading: Reading, path: str, lines: Sequence[str]) -> Slip | None:
+def _add_hunks(reading: AnswerReader, path: str, lines: Sequence[str]) -> Slip | None:
     anchors: list[str] = []
     # The context has to be there once anyway, so that the file's end tells nothing new.
     for header, rows in split_hunks([line for line in lines if not _END_OF_FILE.fullmatch(line)]):

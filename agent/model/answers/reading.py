@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent.model.answers.draft import MAX_BLOCKS, Block, Slip, Style, WholeFile, left_out
+from agent.model.answers.draft import MAX_BLOCKS, EditBlock, Slip, Style, WholeFile, left_out
 from agent.model.answers.names import editable_path, path_in, path_in_info
 
 _FENCE = re.compile(r"([ \t]{0,12})(`{3,9}|~{3,9})([^`]{0,200})")
@@ -21,7 +21,7 @@ _MOST_CLOSERS: Final = 64  # that are looked at for the end of one fence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fence:
+class CodeFence:
     """A fenced block: lines `start` … `end`, its marks left out. Without its end it is open."""
 
     mark: str
@@ -38,7 +38,7 @@ class Fence:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Reading:
+class AnswerReader:
     """What was read of `lines` up to line `at`.
 
     `named` is the path that the lines just before name, `heading` the last one that any did.
@@ -51,10 +51,10 @@ class Reading:
     named: str = ""
     heading: str = ""
     label: str = ""
-    wrap: Fence | None = None
+    wrap: CodeFence | None = None
     title: str = ""
     why: str = ""
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[EditBlock] = field(default_factory=list)
     files: list[WholeFile] = field(default_factory=list)
     _closers: dict[tuple[str, int], list[tuple[int, int]]] = field(default_factory=dict)
 
@@ -73,7 +73,7 @@ class Reading:
         """The line that is read."""
         return self.lines[self.at]
 
-    def fence_at(self, row: int) -> Fence | None:
+    def fence_at(self, row: int) -> CodeFence | None:
         """Return the fence that begins with a line."""
         is_mark = row < len(self.lines) and self.lines[row].lstrip()[:1] in ("`", "~")
         opened = _FENCE.fullmatch(self.lines[row]) if is_mark else None
@@ -84,7 +84,7 @@ class Reading:
         # What stands further to the right is in a text of the file, or a line of a diff.
         nearby = rows[first : first + _MOST_CLOSERS]
         found = next((at for at, indent in nearby if indent <= len(opened[1])), None)
-        return Fence(
+        return CodeFence(
             mark=opened[2],
             info=opened[3].strip(),
             indent=opened[1],
@@ -100,7 +100,7 @@ class Reading:
             return False
         return bare[2].startswith(self.wrap.mark)
 
-    def body(self, fence: Fence) -> list[str]:
+    def body(self, fence: CodeFence) -> list[str]:
         """Return a fence's lines, less the indent that it has itself."""
         rows = list(self.lines[fence.start : fence.end])
         if fence.indent and all(row.startswith(fence.indent) for row in rows if row.strip()):
@@ -112,7 +112,7 @@ class Reading:
         if path:
             self.named = self.heading = path
 
-    def name_by_fence(self, fence: Fence) -> None:
+    def name_by_fence(self, fence: CodeFence) -> None:
         """Note the path in a fence's own line."""
         self.name(path_in_info(fence.info, self.editable))
 
@@ -159,7 +159,7 @@ class Reading:
             return Slip(message=f"There are more than {MAX_BLOCKS} blocks: make a smaller change.")
         self.heading, self.named = meant, ""
         self.blocks.append(
-            Block(
+            EditBlock(
                 style=style,
                 number=self.count(style) + 1,
                 path=meant,
@@ -174,16 +174,6 @@ class Reading:
     def count(self, style: Style) -> int:
         """Return how many blocks of a style there are."""
         return sum(block.style == style for block in self.blocks)
-
-    def add_file(self, path: str, text: str) -> Slip | None:
-        """Take in what can only be a whole file, or say what is wrong with it."""
-        meant = editable_path(path, self.editable)
-        if isinstance(meant, Slip):
-            return meant
-        if len(self.files) >= MAX_BLOCKS:
-            return Slip(message=f"There are more than {MAX_BLOCKS} files.")
-        self.files.append(WholeFile(path=meant, text=text, is_code=False))
-        return None
 
     def is_heading(self, line: str) -> bool:
         """Say whether a line is a title or a reason."""

@@ -40,8 +40,7 @@ def whole_file(path: str, given: Sequence[WholeFile], before: str) -> str | Slip
         return left_out(fresh[0].split("\n"), known=before.split("\n")) or fresh[0]
     if wholes or all(text.strip() in before for text in texts):
         return before  # it is quoted
-    sure = [text for text, one in zip(texts, given, strict=True) if not one.is_code]
-    return no_whole_file(path, sure, before) if sure else None
+    return None
 
 
 def no_whole_file(path: str, texts: Sequence[str], before: str) -> Slip:

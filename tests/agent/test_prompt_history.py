@@ -4,18 +4,21 @@ from typing import Any
 
 import pytest
 
-from agent.model.digest import digest
-from agent.model.quoting import Fence
-from agent.model.table import gain_words
-from agent.proposal import Context, Insight, KnobImportance, Outcome
+from agent.model import prompt
+from agent.model.outcomes import gain_words
+from agent.model.quoting import QuoteFence
+from agent.model.sections import PromptInput
+from agent.proposal import Insight, KnobImportance, Outcome
 from tests.agent.contexts import MOVES, context, edit, outcome, peer, peer_report
 
-FENCE = Fence(nonce="0123456789abcdef")
+FENCE = QuoteFence(nonce="0123456789abcdef")
 ROOMY = 200_000
 
 
 def parts(limit_chars: int = ROOMY, **changes: Any) -> dict[str, str]:
-    return digest(context(**changes), FENCE, limit_chars=limit_chars)
+    given = PromptInput.of(context(**changes), FENCE)
+    assert isinstance(given, PromptInput)
+    return prompt.history(given).within(limit_chars)
 
 
 def text(**changes: Any) -> str:
@@ -224,20 +227,20 @@ def test_however_long_the_history_the_digest_is_bounded(limit_chars: int) -> Non
         varied = tuple(
             Outcome(
                 key=f"llm:{number}",
-                decision=("kept", "failed", "rechecked_out")[number % 3],  # type: ignore[arg-type]
+                decision=("kept", "failed", "rechecked_out")[number % 3],
                 gain_sd=1.0,
                 title=f"{number} " * 1000,
                 reason=f"{number} " * 1000,
             )
             for number in range(count)
         )
-        bounded: Context = context(
+        told = parts(
+            limit_chars,
             history=(*varied, big),
             peers=tuple(peer(name, level="here", diff="+x\n" * 10_000) for name in MOVES) * 3,
             insights=(Insight(author="", is_own=True, text="z" * 10_000),) * 100,
             intents=("LAYERS 2 → 3",) * 1000,
         )
-        told = digest(bounded, FENCE, limit_chars=limit_chars)
         return sum(len(part) + 2 for part in told.values())
 
     assert size(100) <= limit_chars

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.kept_if import kept_if
+from agent.model.figures import kept_if
 from agent.model.prompt import prompt
 from agent.proposal import Silence
 from protocol.rule import DEFAULT, screening_policy

@@ -1,0 +1,127 @@
+"""One experiment in words: what it changed, what it gained, and why it failed.
+
+Words of others are in it only where they may be shown; whoever quotes a line puts it into a fence.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from agent.model.facts import facts, said_constant
+from agent.model.quoting import MAX_TITLE, one_line
+from agent.proposal import DECISION_WORDS, Outcome
+from agent.source.hunks import Hunk, hunks_of
+from protocol.ideas import Edit
+
+FAILED: Final = frozenset({"failed", "rejected"})
+NONE: Final = "-"
+_IMPLAUSIBLE_SD: Final = 100.0
+_MAX_REASON: Final = 200
+_SHORT_REASON: Final = 80
+_SHORT_TITLE: Final = 60
+_MAX_CHANGE: Final = 160
+
+
+def gain_words(gain_sd: float) -> str:
+    """Return a gain in standard deviations of one run, however large somebody says it is."""
+    if not math.isfinite(gain_sd) or abs(gain_sd) > _IMPLAUSIBLE_SD:
+        return "an implausible gain"
+    return f"{gain_sd:+.2f} sd"
+
+
+@lru_cache(maxsize=4096)  # a history is told again in every prompt
+def hunks_by(edits: tuple[Edit, ...]) -> tuple[Hunk, ...]:
+    """Return what edits do, line by line."""
+    return hunks_of(edits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeWriter:
+    """Writes outcomes in words: `known` names may be said, unverified words only if allowed."""
+
+    known: frozenset[str]
+    shows_unverified: bool
+
+    def may_quote(self, outcome: Outcome) -> bool:
+        """Say whether its title and reason may be shown: it is an own idea, or was kept here."""
+        return outcome.author is None or outcome.decision == "kept" or self.shows_unverified
+
+    def facts(self, outcome: Outcome) -> tuple[str, ...]:
+        """Return what it changes in words of ours; of an older one what its title says of that."""
+        if outcome.edits:
+            return facts(hunks_by(outcome.edits), self.known)
+        constant = said_constant(outcome.title, self.known)
+        return (constant,) if constant else ()
+
+    def change(self, outcome: Outcome) -> str:
+        """Return what it is, without what came of it."""
+        whose = "a peer's idea" if outcome.author is not None else ""
+        title = one_line(outcome.title, MAX_TITLE) if self.may_quote(outcome) else ""
+        change = one_line("; ".join(self.facts(outcome)), _MAX_CHANGE)
+        # Of a constant the title is the fact already.
+        told = [whose, title, "" if change and change in title else change]
+        return " | ".join(filter(None, told)) or "a change"
+
+    def reason(self, outcome: Outcome) -> str:
+        """Return why it failed, "" where that may not be said."""
+        return one_line(outcome.reason, _MAX_REASON) if self.may_quote(outcome) else ""
+
+    def row(self, outcome: Outcome) -> str:
+        """Return on one line what an experiment was and what came of it."""
+        words = DECISION_WORDS[outcome.decision]
+        if outcome.gain_sd is not None:
+            words += f" {gain_words(outcome.gain_sd)}"
+        reason = self.reason(outcome)
+        return f"{words}: {self.change(outcome)}" + (f" | because: {reason}" if reason else "")
+
+    def line(self, outcome: Outcome) -> str:
+        """Return its line of the table."""
+        metric = NONE if outcome.metric is None else f"{outcome.metric:.6g}"
+        seconds = NONE if outcome.seconds is None else f"{outcome.seconds:.3g}"
+        reason = self.reason(outcome)
+        cells = [
+            str(outcome.number or NONE),
+            NONE if outcome.base is None else str(outcome.base),
+            metric,
+            difference(outcome),
+            seconds,
+            DECISION_WORDS[outcome.decision],
+            self.change(outcome),
+            *([one_line(reason, _SHORT_REASON)] if reason else []),
+        ]
+        return " | ".join(cells)
+
+    def short_line(self, outcome: Outcome) -> str:
+        """Return the same in brief."""
+        gain = NONE if outcome.gain_sd is None else difference(outcome).split(" ")[0]
+        cells = [
+            str(outcome.number or NONE),
+            gain,
+            DECISION_WORDS[outcome.decision],
+            one_line(self.change(outcome), _SHORT_TITLE),
+        ]
+        return " | ".join(cells)
+
+
+def difference(outcome: Outcome) -> str:
+    """Return what it gained over its base in sd, with the standard error where there is one."""
+    if outcome.gain_sd is None:
+        return NONE
+    if not math.isfinite(outcome.gain_sd) or abs(outcome.gain_sd) > _IMPLAUSIBLE_SD:
+        return "implausible"
+    error = f" ± {outcome.error_sd:.1f}" if outcome.error_sd else ""
+    return f"{outcome.gain_sd:+.2f}{error}"
+
+
+def counted(outcomes: Iterable[Outcome]) -> str:
+    """Return how many came to what: `3 kept, 12 screened out`."""
+    count = Counter(one.decision for one in outcomes)
+    return ", ".join(f"{count[one]} {DECISION_WORDS[one]}" for one in DECISION_WORDS if count[one])
+
+
+def is_near_miss(outcome: Outcome) -> bool:
+    """Say whether it measured better than its base and was not kept."""
+    return outcome.decision in {"screened_out", "rechecked_out"} and (outcome.gain_sd or 0.0) > 0
