@@ -16,8 +16,7 @@ from node.home.config import Config
 from node.home.consent import with_settings
 from node.home.control import ControlServer, Handler, Message
 from node.home.home import Home
-from node.home.identity import identity_of
-from node.home.keyfile import load_keys
+from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import TASK_BYTES, Network, key_of
 from node.home.networks import find_network
 from node.home.people import read_people

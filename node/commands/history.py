@@ -11,10 +11,10 @@ from agent.source.capabilities import CapabilityMark
 from node.commands.basics import MOST_SHOWN, json_option, plain_table, reading, short
 from node.commands.foreign import print_foreign
 from node.commands.record_text import fields_for_people, print_fields
-from node.commands.timeline import print_timelines
 from node.documents.experiment import OneExperimentDocument, one_experiment_document
 from node.documents.experiments import experiments_document, imported_document
 from node.documents.records import MarkDocument, diff_of, record_document
+from node.documents.timeline import TimelineDocument
 from node.exchange.bundle import Subject
 from node.store.experiments import Experiment, Filter
 from node.store.jobs import LineKey
@@ -216,3 +216,43 @@ def _marks_shown(record: Record, marks: list[MarkDocument] | None) -> str | list
 
 def _time(ts_ms: int, form: str) -> str:
     return datetime.fromtimestamp(ts_ms / 1000).astimezone().strftime(form)
+
+
+_BAR_WIDTH = 40
+
+
+def print_timelines(runs: list[TimelineDocument]) -> None:
+    """Print each run's stages as a table with bars."""
+    for run in runs:
+        stages = run["stages"]
+        whole_ms = max(one["at_ms"] + one["ms"] for one in stages)
+        click.echo()
+        where = f" on {plain(run['machine'])}" if run["machine"] else ""
+        click.echo(f"run with seed {run['seed']} ({run['role']}, {run['status']}){where}:")
+        if curve := run["curve"]:
+            (first, before), (last, after) = curve[0], curve[-1]
+            told = f"{before:.4f} at step {first:,}, {after:.4f} at step {last:,}"
+            click.echo(f"its loss, as it says: {told}")
+        table = plain_table()
+        for title in ("sandbox", "stage"):
+            table.add_column(title, no_wrap=True)
+        for title in ("at", "took"):
+            table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        for one in stages:
+            table.add_row(
+                one["sandbox"],
+                one["stage"],
+                f"{one['at_ms'] / 1000:.2f} s",
+                f"{one['ms'] / 1000:.2f} s",
+                _bar(one["at_ms"], one["ms"], whole_ms),
+            )
+        console().print(table)
+
+
+def _bar(at_ms: int, ms: int, whole_ms: int) -> str:
+    """Draw from when to when a stage went on; what was over before the run began is ahead of it."""
+    if at_ms + ms <= 0:
+        return "ahead"
+    start, end = (round(_BAR_WIDTH * max(0, at) / whole_ms) for at in (at_ms, at_ms + ms))
+    return " " * min(start, _BAR_WIDTH - 1) + "█" * max(1, end - start)

@@ -18,9 +18,8 @@ from node.home.config import Config, config_of
 from node.home.consent import ask_at_terminal
 from node.home.control import Message, call, document
 from node.home.home import Home
-from node.home.identity import identity_of
 from node.home.in_force import network_in_force, running_member
-from node.home.keyfile import load_keys
+from node.home.keyfile import identity_of, load_keys
 from node.home.networks import find_network
 from node.home.people import read_people
 from node.report.figures import time_of

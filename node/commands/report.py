@@ -11,8 +11,7 @@ from node.home.config import config_of
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import Home
-from node.home.identity import identity_of
-from node.home.keyfile import read_keys
+from node.home.keyfile import identity_of, read_keys
 from node.report.concluded import Span
 from node.report.lines import report_of
 from node.terminal.durations import moment_before

@@ -1,5 +1,6 @@
-"""The node's secrets on disk: two signing seeds in one 0600 file, and the secret of its splits.
+"""Who this node is to others, and its secrets on disk.
 
+Two signing seeds are in one 0600 file, the secret of its splits in another.
 Both are made once, on first use. A lost author key is a lost identity: nothing replaces it but
 `renew_keys`, which keeps it, and a file that does not read as one is for the user to settle.
 """
@@ -9,6 +10,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from node.home.config import Config
 from node.home.faults import explaining_faults
 from node.home.files import create_file, write_file
 from node.home.home import Home
@@ -152,3 +154,30 @@ def _damaged(path: Path, what: str) -> ConfigurationError:
         f"{path} {what}",
         "restore it from a backup, or move it away and go on under a new identity",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The keys that sign here, the name and version they sign with, and the network."""
+
+    keys: NodeKeys
+    name: str
+    version: str
+    net: str
+
+
+def identity_of(keys: NodeKeys, config: Config, *, role: str = "node") -> Identity:
+    """Return who signs records here; a node without a name is named by its role and key."""
+    return Identity(
+        keys=keys,
+        name=config.name or f"{role}-{keys.author.public.hex()[:12]}",
+        version=version(),
+        net=config.net,
+    )
+
+
+def version() -> str:
+    """The version of arnode that is installed."""
+    from importlib import metadata  # 18 ms that few need
+
+    return metadata.version("arnode")

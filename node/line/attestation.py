@@ -2,6 +2,9 @@
 
 The rule's power mode judges it on this machine's secret split, and the node signs the verdict,
 whichever it is. The head does not move: to adopt a tree is another trial, with other evidence.
+
+Claims on fixed instances show their answers, which anybody's judge looks at without running what
+made them.
 """
 
 from collections.abc import Sequence
@@ -10,11 +13,12 @@ from typing import Annotated, Any, ClassVar
 
 from agent.source.canonical import fingerprint
 from node.line.desk import Desk
-from node.line.job_step import RunDescription
+from node.line.job_step import JobStep, RunDescription
 from node.line.ledger import Ledger
-from node.line.pair_trial import PairTrial
+from node.line.pair_trial import HeadTrial, PairTrial
 from node.line.repeating import AGAIN, claim_answered, look_again, published_figure, told_apart
 from node.line.trial import ANCHOR_PAIRS, Confirmation, MetricReading, Pair, next_of_confirmation
+from node.store.blobs import BLOB_LIMIT_BYTES
 from node.store.experiments import ABLATION
 from node.store.jobs import Job, LineKey, PlannedRun
 from node.store.store import Store
@@ -32,6 +36,8 @@ from protocol.runs import Role, Run
 from protocol.source import Source
 from protocol.styles import Style
 from protocol.units import NANO, from_nano, to_nano
+from trainer.measuring.lane import LaneRunner
+from trainer.measuring.outcome import RunOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,3 +312,44 @@ def _take_out(
     mark = fingerprint(ledger.source(step.base))
     ledger.store.jobs.mark_tried(ledger.key.task, mark, record.id)
     ledger.go_on_from(step.base, patch.id, [pair.base for pair in confirmation.pairs[-2:]])
+
+
+async def falls_short(
+    step: JobStep, run: PlannedRun, ledger: Ledger, runner: LaneRunner
+) -> RunOutcome | None:
+    """Return what the answer that a claim shows is worth, if that is less than it claims.
+
+    Its program need not run then. None if it shows none, or as good a one.
+    """
+    if not isinstance(step, AttestationStep) or run.role not in ("candidate", AGAIN):
+        return None
+    shown = _run_that_shows(step, ledger)
+    if shown is None or shown.answer is None or shown.metric_nano is None:
+        return None
+    if not ledger.blobs.has(shown.answer):
+        return None
+    outcome = await runner.judged(ledger.blobs.get(shown.answer), run.seed)
+    sign = ledger.publication.manifest.metric.sign
+    is_reached = outcome.metric_nano is not None and (
+        sign * outcome.metric_nano <= sign * shown.metric_nano
+    )
+    return None if is_reached else outcome
+
+
+def with_answer(record: Run, step: JobStep, evidence: bytes | None, ledger: Ledger) -> Run:
+    """Return a run with what its claim will show for itself, if it has that and peers take it."""
+    is_claimed = isinstance(step, HeadTrial) and record.role == "candidate"
+    if evidence is None or not is_claimed or len(evidence) > BLOB_LIMIT_BYTES:
+        return record
+    return replace(record, answer=ledger.blobs.put(evidence))
+
+
+def _run_that_shows(step: AttestationStep, ledger: Ledger) -> Run | None:
+    """Return the first run of a claim that shows an answer, as those of fixed instances may."""
+    if ledger.style.name != "exact":
+        return None
+    claim = claim_answered(ledger.store, step.target, step.base, step.tree)
+    if claim is None:
+        return None
+    own = (run for run in claim.runs if run.role == "candidate" and run.metric_nano is not None)
+    return next((run for run in own if run.answer), None)

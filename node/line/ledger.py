@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from node.home.identity import Identity
-from node.line.intents import TTL_S, others_intents, titles_on
+from node.home.keyfile import Identity
 from node.line.open_task import Subject
 from node.line.publication import Publication
 from node.line.splits import fresh_nonce
 from node.store.blobs import Blobs
 from node.store.jobs import Job, Line, LineKey, S, Step
 from node.store.kept import meta_key
+from node.store.others_results import TTL_S, others_intents, titles_on
 from node.store.store import Store
 from protocol.encoding import decode, encode
 from protocol.errors import ArnodeError

@@ -2,6 +2,9 @@
 
 To open one is the slow part of every command that measures, so it reports its progress. Every
 session measures anew what the baseline tree costs here.
+
+A task that somebody else made is run from what was fetched of it, where a stranger's code may run:
+its judge is one's.
 """
 
 import asyncio
@@ -12,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from node.home.config import Config, config_of
 from node.home.faults import explaining_faults
@@ -19,7 +23,6 @@ from node.home.home import Home
 from node.home.keyfile import load_secret
 from node.home.sandboxing import require_peer_sandbox
 from node.line.splits import split_key
-from node.line.task_in_use import named_task
 from node.store.blobs import Blobs
 from node.store.records import PREFIX_DIGITS
 from node.store.store import Store
@@ -29,11 +32,12 @@ from protocol.hygiene import Scored, memorised
 from protocol.manifest import TaskManifest
 from protocol.runs import Env
 from protocol.source import Source
+from trainer.cards.cards import probe_cards
 from trainer.host.device import Device
 from trainer.measuring.kind import Prepared
 from trainer.measuring.lane import LaneRunner
 from trainer.measuring.models import KeptModels
-from trainer.proving.proof import as_proven
+from trainer.proving.proof import Setting, as_proven, remembered
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
@@ -297,3 +301,16 @@ def lacking(blobs: Blobs, manifest: TaskManifest) -> list[bytes]:
     beside = manifest.program.blobs if manifest.program else ()
     needed = [manifest.baseline_tree, *(blob for _, blob in manifest.files), *beside]
     return [blob for blob in needed if not blobs.has(blob)]
+
+
+AUTO: Final = "auto"  # the setting
+STAND_IN: Final = "tiny"  # needs no card, and no data from elsewhere
+OF_CARDS: Final = "nanochat"
+
+
+def named_task(home: Home, name: str) -> str:
+    """Return the task that a setting names; where that is `auto`, by what was proven here."""
+    if name != AUTO:
+        return name
+    proofs = [remembered(Setting.of(card.device), home.data) for card in probe_cards().cards]
+    return OF_CARDS if any(proof and proof.is_usable for proof in proofs) else STAND_IN

@@ -6,7 +6,7 @@ Callers hold the store's transaction, so that a record and what follows from it 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from node.home.identity import Identity
+from node.home.keyfile import Identity
 from node.line.open_task import Subject
 from node.store.blobs import Blobs
 from node.store.experiments import STRIPPING

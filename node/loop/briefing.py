@@ -2,9 +2,11 @@
 
 Made anew for every proposal. Peers' patches come without their prose and only where nothing in
 them is marked, as everything of a peer's that may be run; what they say in words is passed on as
-it is and marked by who says so.
+it is and marked by who says so. Which knobs matter takes seconds to reckon after many trials, and
+changes little with each: a thread does it now and then, and prompts tell what was last known.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -229,3 +231,42 @@ class Briefing:
             memory_bytes=run.peak_mem_bytes or None,
             curve=tuple((point.step, point.loss) for point in curves[0]) if curves else (),
         )
+
+
+_EXPERIMENTS: Final = 10  # that come in before it is reckoned anew
+
+
+class Importance:
+    """Keeps what is known of one line's knobs."""
+
+    def __init__(self) -> None:
+        self._known: tuple[KnobImportance, ...] = ()
+        self._due = 0
+        self._reckoned: asyncio.Task[tuple[KnobImportance, ...]] | None = None
+
+    @property
+    def known(self) -> tuple[KnobImportance, ...]:
+        """The importance of knobs as last reckoned, none before that."""
+        if self._reckoned is not None and self._reckoned.done():
+            self._known, self._reckoned = self._reckoned.result(), None
+        return self._known
+
+    def renew(self, context: Context) -> None:
+        """Begin to reckon it for what is known now, unless hardly more is known than before."""
+        made = len(context.history)
+        if self._reckoned is None and made >= self._due:
+            self._due = made + _EXPERIMENTS
+            self._reckoned = asyncio.create_task(asyncio.to_thread(_importance_of, context))
+
+    async def close(self) -> None:
+        """Let go of what is being reckoned."""
+        if self._reckoned is not None:
+            self._reckoned.cancel()
+            await asyncio.gather(self._reckoned, return_exceptions=True)
+            self._reckoned = None
+
+
+def _importance_of(context: Context) -> tuple[KnobImportance, ...]:
+    from agent.knobs.importance import importance_of  # and numpy with it
+
+    return importance_of(context)

@@ -18,8 +18,7 @@ from node.line.carried import UNFIT, carried_ideas
 from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED, Idea, SubmissionStep
 from node.line.ledger import Ledger
-from node.loop.briefing import Briefing
-from node.loop.importance import Importance
+from node.loop.briefing import Briefing, Importance
 from node.loop.outcomes import Outcomes
 from node.loop.planning import PlannerStanding, Planning
 from node.loop.slots import KNOBS, ArmStanding, Slots

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from node.line.attempts import Attempt
-from node.line.attestation import WantedClaim, open_attestation
+from node.line.attestation import WantedClaim, falls_short, open_attestation, with_answer
 from node.line.baseline import BaselineStep, open_baseline
 from node.line.carried import CarriedStep, Find, open_carried
 from node.line.desk import Desk
@@ -22,7 +22,6 @@ from node.line.handed_in import submit
 from node.line.job_kinds import KINDS
 from node.line.job_step import JobStep, RunDescription
 from node.line.open_work import open_work, upcoming
-from node.line.shown_answers import falls_short, with_answer
 from node.loop.agenda import Agenda
 from node.loop.devices import Lane, Lanes
 from node.loop.ideas import Ideas

@@ -8,8 +8,7 @@ from contextlib import aclosing
 
 from node.line.open_task import opened
 from node.line.splits import random_seed
-from node.on_demand.lending import models_here
-from node.on_demand.session import Workbench
+from node.on_demand.session import Workbench, models_here
 from node.terminal.progress import Progress
 from protocol.units import from_nano
 from trainer.cards.cards import probe_devices

@@ -1,10 +1,15 @@
-"""A session for what one command asks: of the node itself, or beside it with nothing recorded."""
+"""A session for what one command asks: of the node itself, or beside it with nothing recorded.
+
+With the models that a task's programs may ask meanwhile: those that settings name.
+"""
 
 import asyncio
 import contextlib
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,21 +21,23 @@ from node.home.control import is_running
 from node.home.home import Home
 from node.home.sandboxing import require_sandbox
 from node.line.job_kinds import ON_ONE_SPLIT
-from node.line.open_task import Session, find_task, opened
+from node.line.open_task import AUTO, Session, find_task, opened
 from node.line.splits import random_seed
-from node.line.task_in_use import AUTO
 from node.loop.session_plan import Goal
-from node.on_demand.lending import models_here
-from node.proposing.opening import Proposers
+from node.proposing.asked import asks_of_nodes, lent_models
+from node.proposing.choice import choose, lender
+from node.proposing.opening import Proposers, take_means
 from node.running.handlers import handlers
 from node.running.node import Node, open_node
 from node.running.served import run_node
 from node.store.named_tasks import line_of_session, task_source
 from node.store.store import Store
 from node.terminal.interrupts import STOPPING
-from node.terminal.progress import reporting
+from node.terminal.progress import Progress, reporting
 from protocol.errors import UsageError
+from protocol.manifest import TaskManifest
 from trainer.cards.cards import chosen_cards, probe_devices
+from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import RunOutcome
 from trainer.measuring.training import WAITS
 from trainer.task_folder.task import Task
@@ -191,3 +198,28 @@ async def _repeat(show: Callable[[], object]) -> None:
 
 def _say_wait() -> None:
     print(f"  {WAITS}", file=sys.stderr, flush=True)
+
+
+@asynccontextmanager
+async def models_here(
+    home: Home,
+    config: Config,
+    manifest: TaskManifest,
+    progress: Progress,
+    *,
+    runs_strangers: bool = False,
+) -> AsyncIterator[KeptModels | None]:
+    """Yield what programs of a task may ask; None where they ask nothing of nodes.
+
+    `runs_strangers`: a peer's program is among them. Raises ArnodeError as `lent_models` does. API
+    keys are taken out of the environment before anything starts that would inherit them.
+    """
+    if not asks_of_nodes(manifest):
+        yield None
+        return
+    means = take_means(os.environ, config)
+    choice = lender(choose(config, means.keys, means.environment).arms)
+    async with lent_models(
+        home, config, manifest, choice, means.keys, has_company=runs_strangers, progress=progress
+    ) as models:
+        yield models

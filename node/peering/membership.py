@@ -14,8 +14,7 @@ from functools import partial
 
 from node.home.addresses import Address, parse_address, seen_at
 from node.home.home import Home
-from node.home.identity import version
-from node.home.keyfile import NodeKeys
+from node.home.keyfile import NodeKeys, version
 from node.home.network_definition import Network
 from node.network.contract import NetworkSettings
 from node.peering.book import AddressSource

@@ -16,7 +16,7 @@ from typing import cast
 
 from node.home.config import Config
 from node.home.home import Home
-from node.home.identity import version
+from node.home.keyfile import version
 from node.home.sandboxing import require_peer_sandbox, require_sandbox
 from node.line.open_task import Session, open_session
 from node.processes.channel import ProcessChannel

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, cast
 
-from node.home.identity import version
+from node.home.keyfile import version
 from node.remote.contract import LaneOpening, Opened, as_value
 from node.remote.runner import RemoteRunner, device_of
 from node.terminal.progress import Progress

@@ -16,7 +16,7 @@ from typing import Final, cast
 from node.home.consent import TaskOf
 from node.home.control import Message
 from node.home.home import Home
-from node.home.identity import Identity
+from node.home.keyfile import Identity
 from node.home.network_definition import Network
 from node.line.checkpoint import CheckpointStep
 from node.report.concluded import Span

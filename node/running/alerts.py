@@ -9,8 +9,7 @@ from pathlib import Path
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home
-from node.home.identity import identity_of
-from node.home.keyfile import load_keys
+from node.home.keyfile import identity_of, load_keys
 from node.home.notify import Outlet, outlet
 from node.running.alert import Alert, AlertMessage, end_of
 from node.running.alert_outlets import LIMIT_S, Outlets

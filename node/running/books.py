@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home
-from node.home.identity import identity_of
-from node.home.keyfile import NodeKeys, load_keys
+from node.home.keyfile import NodeKeys, identity_of, load_keys
 from node.line.ledger import Ledger
 from node.line.open_task import Subject
 from node.line.splits import random_seed

@@ -8,7 +8,7 @@ from shlex import quote
 
 from node.home.config import Config
 from node.home.home import Home
-from node.line.task_in_use import AUTO, OF_CARDS, STAND_IN
+from node.line.open_task import AUTO, OF_CARDS, STAND_IN
 from node.running.stand_in import awaited_download, find_no_room, told
 from protocol.codecs import plain
 from protocol.errors import ConfigurationError

@@ -28,9 +28,8 @@ from node.home.keyfile import keep_to_oneself, load_keys
 from node.home.network_definition import Network
 from node.home.sandboxing import require_sandbox
 from node.ladder.share import FIRST, Effort
-from node.line.open_task import find_task
+from node.line.open_task import STAND_IN, find_task
 from node.line.run_time import run_seconds
-from node.line.task_in_use import STAND_IN
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.peering.book_file import book_path, read_book

@@ -16,8 +16,7 @@ from typing import Final
 
 from node.home.config import Config
 from node.home.home import Home
-from node.line.open_task import strangers_task
-from node.line.task_in_use import STAND_IN
+from node.line.open_task import STAND_IN, strangers_task
 from node.loop.research import Research
 from node.processes.child import printable
 from node.processes.lifeline import Lifeline

@@ -1,4 +1,9 @@
-"""What others say of their experiments on a line, in the order in which it came."""
+"""What others say of their experiments on a line: what came of them, in the order in which it came,
+and what they are about to try.
+
+Intents are advice, so that two nodes do not try the same at once: anybody may write one, it costs
+nothing, and it expires.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -8,6 +13,8 @@ from node.store.jobs import LineKey
 from node.store.records import Envelope
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
+from protocol.records import Record
+from protocol.remarks import IntentBody
 
 _LOOKED_BACK: Final = 5_000  # records, at a start
 _READ_AT_ONCE: Final = 500
@@ -64,3 +71,30 @@ class OthersResults:
                     continue
                 if (body.task, body.hardware_class) == (line.task, line.hardware_class):
                     yield one, body
+
+
+TTL_S: Final = (
+    900  # three runs of the five-minute task: a screen, a recheck, and time to hear of it
+)
+_LOOKED_AT = 500  # of the newest
+
+
+def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -> list[Record]:
+    """Return what everybody but `author` tries on this line now, the newest first."""
+    live: list[Record] = []
+    for record in store.records.listed("intent", newest_first=True, limit=_LOOKED_AT):
+        body = record.body
+        if not isinstance(body, IntentBody) or record.author == author:
+            continue
+        is_here = (body.task, body.hardware_class) == (line.task, line.hardware_class)
+        if is_here and 0 <= now_ms - record.ts_ms < 1000 * body.ttl_s:
+            live.append(record)
+    return live
+
+
+def titles_on(intents: list[Record], base: bytes) -> frozenset[str]:
+    """Return what these intents want to try on one tree."""
+    bodies = (record.body for record in intents)
+    return frozenset(
+        body.title for body in bodies if isinstance(body, IntentBody) and body.base == base
+    )

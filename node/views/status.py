@@ -12,13 +12,13 @@ from node.home.control import Message
 from node.line.attestation import AttestationStep
 from node.line.branch import branch_of, kept_in
 from node.line.catch_up import CatchUpStep
-from node.line.intents import others_intents
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.remeasure import open_doubt
 from node.loop.planning import PlannerStanding, aim_in_force
 from node.proposing.budget import spent_today
 from node.store.experiments import Decision
 from node.store.jobs import Line
+from node.store.others_results import others_intents
 from node.store.store import Store
 from node.terminal.vocabulary import JUDGED
 from protocol.attestation import AttestVerdict

@@ -8,8 +8,7 @@ from node.exchange.bundling import gather
 from node.home.clock import clock_ms
 from node.home.config import config_of
 from node.home.home import Home
-from node.home.identity import identity_of
-from node.home.keyfile import load_keys
+from node.home.keyfile import identity_of, load_keys
 from node.line.open_task import Subject
 from node.line.publication import Publication
 from node.store.blobs import Blobs

@@ -14,7 +14,7 @@ from agent.model.prompt import prompt
 from agent.proposal import Context, Silence
 from node.home.config import Config
 from node.home.home import Home
-from node.home.identity import identity_of
+from node.home.keyfile import identity_of
 from node.home.network_definition import Network
 from node.report.lines import report_of
 from node.report.publishing import draft_of, sign_report

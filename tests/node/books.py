@@ -9,8 +9,7 @@ from agent.proposal import Proposal
 from agent.source.canonical import fingerprint
 from agent.source.edits import reapply
 from node.home.home import Home
-from node.home.identity import Identity
-from node.home.keyfile import NodeKeys
+from node.home.keyfile import Identity, NodeKeys
 from node.line.baseline import close_baseline, open_baseline
 from node.line.branch import (
     BranchStep,

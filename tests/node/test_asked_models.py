@@ -11,7 +11,7 @@ import pytest
 
 from node.home.config import Config
 from node.home.home import Home
-from node.on_demand.lending import models_here
+from node.on_demand.session import models_here
 from node.proposing.asked import lent_models
 from node.proposing.choice import Choice, ModelChoice, OwnChoice, arms_of
 from node.terminal.progress import silent

@@ -17,7 +17,7 @@ from node.home.consent import Wishes
 from node.home.control import Message, call, document
 from node.home.home import Home
 from node.home.keyfile import load_keys
-from node.line.task_in_use import named_task
+from node.line.open_task import named_task
 from node.loop.session_plan import Goal
 from node.running import first_card, program, stand_in
 from node.running.first_card import TaskHere, task_here

@@ -6,8 +6,8 @@ import pytest
 
 from agent.knobs.importance import importance_of
 from agent.proposal import Context, KnobImportance
-from node.loop import importance as module
-from node.loop.importance import Importance
+from node.loop import briefing as module
+from node.loop.briefing import Importance
 from tests.agent.histories import long_context
 
 

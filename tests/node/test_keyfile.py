@@ -9,8 +9,7 @@ import pytest
 
 from node.home.config import Config
 from node.home.home import Home
-from node.home.identity import identity_of
-from node.home.keyfile import load_keys, load_secret, read_keys, renew_keys
+from node.home.keyfile import identity_of, load_keys, load_secret, read_keys, renew_keys
 from node.line.publication import announce_profile
 from node.store.store import Store
 from protocol.errors import ConfigurationError

@@ -15,8 +15,7 @@ from node.home.config import Config
 from node.home.consent import TaskOf
 from node.home.control import Message
 from node.home.home import Home
-from node.home.identity import identity_of
-from node.home.keyfile import load_keys
+from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import Network
 from node.report import publishing
 from node.report.lines import Report, report_of

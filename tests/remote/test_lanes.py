@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from node.home.identity import version
+from node.home.keyfile import version
 from node.remote.contract import Opened
 from node.remote.lanes import RemoteLanes, opened_lanes
 from node.terminal.progress import silent

@@ -25,9 +25,8 @@ from typing import Final
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.home import Home
-from node.home.identity import identity_of
 from node.home.invites import read_invite
-from node.home.keyfile import load_keys
+from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import Network
 from node.line.open_task import Subject
 from node.line.publication import Publication
