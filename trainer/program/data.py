@@ -68,7 +68,7 @@ class DataFolder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class JudgeResources:
     """What a judge has beside its own folder: packages that it may import, data that it reads,
     and what it may take to answer a question: bytes to write, seconds, memory.
     """
