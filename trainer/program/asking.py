@@ -33,7 +33,7 @@ _START_S: Final = 60.0  # until the endpoint is there: before any code of a cand
 
 
 class Asking:
-    """What one lane's candidates, or its judge, may ask: a task's script, and the node's models."""
+    """The models that a lane's candidates or judge may ask: a task's script, and the node's."""
 
     def __init__(
         self,

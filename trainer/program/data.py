@@ -69,8 +69,8 @@ class DataFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeResources:
-    """What a judge has beside its own folder: packages that it may import, data that it reads,
-    and what it may take to answer a question: bytes to write, seconds, memory.
+    """The packages that a judge may import, the data that it reads, and its limits for a question:
+    bytes to write, seconds, bytes of memory.
     """
 
     packages: Packages = NO_PACKAGES

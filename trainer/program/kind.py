@@ -55,7 +55,7 @@ def _kept_from(spec: ProgramSpec) -> list[str]:
 
 
 class InstanceSupply:
-    """What there is to prepare of a program's task: nothing, its judge makes instances anew."""
+    """The data of a program's task: nothing to prepare, since its judge makes the instances."""
 
     floor_nano: int | None = None
     pool_bytes: int | None = None

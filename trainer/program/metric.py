@@ -33,7 +33,7 @@ class Unfit(ValueError):  # noqa: N818 -- what a figure is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceMeasurement:
-    """What was measured of one instance, and what the judge said of it.
+    """The measurements of one instance, and the judge's figures for it.
 
     `instructions` is None where a task does not ask for them.
     """

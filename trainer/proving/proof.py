@@ -46,7 +46,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofStep:
-    """One step: what it came to, in how many seconds, and what failed in it."""
+    """One step of a proving run: its result, its seconds, and what failed in it."""
 
     name: str
     detail: str
@@ -56,7 +56,7 @@ class ProofStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofConditions:
-    """What a proof holds for: another card, driver or torch proves itself anew."""
+    """The card, driver and torch that a proof holds for; any other proves itself again."""
 
     hardware_class: str
     driver: str

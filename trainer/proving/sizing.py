@@ -154,7 +154,7 @@ class Paced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What sizes are tried with: a script on a device, as far as that can do things.
+    """The script and device that sizes are tried with, and the limits of each try.
 
     `limit_s` is for one size, compiling included; `share` is of the card's memory, all of it;
     `host_bytes` what it may take of the machine's own.

@@ -33,7 +33,7 @@ _TRUNCATION_ABI = 3  # before it, Landlock lets whoever may read a file empty it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentAccess:
-    """Who works there: the home it may see parts of, its whole environment, its limits.
+    """What a command gets: parts of the home, its whole environment, its limits.
 
     `shown` and `kept` come from `trainer.workshop.view.nameable`; those that are not there are left
     out. `environment` gets a HOME here.

@@ -75,7 +75,7 @@ class ForkRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkedChild:
-    """What a child finds once it stands behind its walls: its channel, and filters to load later.
+    """A zygote's child once it is confined: its channel, and filters to load later.
 
     These are in hex, as on a command line: a gate's, or none.
     """
