@@ -20,7 +20,7 @@ from trainer.importing.draft import (
     JUDGE_FILE,
     MAX_SOURCE_GROWTH,
     PROGRAM_FILE,
-    Draft,
+    TaskDraft,
     one_line,
     safe_name,
 )
@@ -49,7 +49,7 @@ _WHOSE: Final = (
 _NOISE: Final = 0.02  # shares of seconds, on a quiet machine
 
 
-def read_task(folder: Path, *, size: Sequence[int] = ()) -> Draft:
+def read_task(folder: Path, *, size: Sequence[int] = ()) -> TaskDraft:
     """Return the task of a folder; `size` has the problems' (by default as upstream found them).
 
     Raises ConfigurationError if it is none of AlgoTune's.
@@ -67,7 +67,7 @@ def read_task(folder: Path, *, size: Sequence[int] = ()) -> Draft:
     judges = packages_of([ast.parse(judge)])
     # What the checker imports a solution may import too, as upstream.
     requires = sorted({*judges, *packages_of([ast.parse(candidate)])})
-    return Draft(
+    return TaskDraft(
         table=_table(name, requires, judges),
         comments={
             "noise_floor": "not measured yet: `arnode task check` says what it is",

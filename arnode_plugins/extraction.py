@@ -60,7 +60,7 @@ def heading(source: str) -> str:
 
 
 @dataclass(slots=True)
-class Extract:
+class CodeExtract:
     """What was taken so far. `resolve` says which imports are followed; `given` are names that are
     there anyhow; `rewrite` may change a module's text first; `meanings` says what each name is.
     """

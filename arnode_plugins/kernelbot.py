@@ -12,7 +12,7 @@ from typing import Final
 from node.exchange.importers import Importer, TaskReader
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, find_file, outside
-from trainer.importing.draft import Draft
+from trainer.importing.draft import TaskDraft
 from trainer.importing.reading import (
     System,
     is_path,
@@ -48,7 +48,7 @@ _TRUST: Final = (
 )
 
 
-def read_task(folder: Path) -> Draft:
+def read_task(folder: Path) -> TaskDraft:
     """Return the task of a folder. Raises ConfigurationError if it is none of KernelBot's."""
     SYSTEM.check(folder)
     path = folder / _TASK

@@ -23,7 +23,7 @@ from trainer.importing.draft import (
     PROGRAM_FILE,
     UNKNOWN_NOISE,
     WIDEST_STEP,
-    Draft,
+    TaskDraft,
     one_line,
     safe_figure,
     safe_name,
@@ -80,7 +80,7 @@ class _Competition:
 
 def read_task(
     folder: Path, *, data: Path | None = None, direction: Literal["min", "max"] | None = None
-) -> Draft:
+) -> TaskDraft:
     """Return the task of a competition. `data` is the folder of its raw files, by default `raw`
     beside its own; `direction` is asked for where neither leaderboard nor grader tells it.
 
@@ -97,7 +97,7 @@ def read_task(
     size_mb = sum(file.size_bytes() for file in raw.values()) // _MB + 1
     requires = packages_of([ast.parse(judge)])
     notes = [f"trusted: {_TRUST}", f"private: {_PRIVATE}", *([] if requires else [_PLAIN])]
-    return Draft(
+    return TaskDraft(
         table=_table(found, better, size_mb, requires),
         comments={
             "noise_floor": "not measured yet: `arnode task check` says what it is",

@@ -11,7 +11,7 @@ from typing import Final
 
 from node.exchange.importers import Importer, TaskReader
 from trainer.host.folder_files import FolderFile, find_file, named_files
-from trainer.importing.draft import Draft
+from trainer.importing.draft import TaskDraft
 from trainer.importing.reading import (
     System,
     explaining_reads,
@@ -46,7 +46,7 @@ _TRUST: Final = (
 )
 
 
-def read_task(folder: Path) -> Draft:
+def read_task(folder: Path) -> TaskDraft:
     """Return the task of a folder. Raises ConfigurationError if it is none of OpenEvolve's."""
     SYSTEM.check(folder)
     evaluator = find_file(folder, _EVALUATOR)

@@ -17,7 +17,7 @@ from node.store.foreign_rows import ForeignLog, ForeignRow, RowReader, Segment, 
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, check_inside, find_file
 from trainer.importing.dependencies import toolchains_of
-from trainer.importing.draft import Draft, safe_figure
+from trainer.importing.draft import TaskDraft, safe_figure
 from trainer.importing.reading import System, files_beside, read_text, text_in
 from trainer.importing.self_scored import (
     COMMAND_SCRIPT,
@@ -61,7 +61,7 @@ class _Metric:
     direction: Direction
 
 
-def read_task(folder: Path) -> Draft:
+def read_task(folder: Path) -> TaskDraft:
     """Return the task of a session. Raises ConfigurationError if it is none of theirs."""
     SYSTEM.check(folder)
     root = _working_folder(folder)

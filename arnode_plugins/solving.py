@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from arnode_plugins.extraction import Extract, bound_by, heading, names_in, segment
+from arnode_plugins.extraction import CodeExtract, bound_by, heading, names_in, segment
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile
 
@@ -71,7 +71,7 @@ class TaskModule:
 def candidate_text(module: TaskModule) -> str:
     """Return `solve` as a module: a function, or the class with what solving needs of it."""
     solve, task = module.method("solve"), module.task
-    extract = Extract(resolve=_refuse_local)
+    extract = CodeExtract(resolve=_refuse_local)
     if _own_members(solve, task) or task.name in names_in(solve):
         body, nodes = _slim_class(module)
         tail = f"\n\n\ndef solve(problem):\n    return {task.name}().solve(problem)"

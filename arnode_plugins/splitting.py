@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from arnode_plugins.extraction import Extract, heading
+from arnode_plugins.extraction import CodeExtract, heading
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, find_file
 from trainer.importing.reading import read_python, read_text
@@ -222,7 +222,7 @@ def judge_text(folder: Path, *, answers: str, metric: str, data: str) -> str:
 
     Raises ConfigurationError if its split follows from no number, or if it needs what is not here.
     """
-    extract = Extract(resolve=_resolve, given=_GIVEN, rewrite=_drawn, meanings=dict(_MEANINGS))
+    extract = CodeExtract(resolve=_resolve, given=_GIVEN, rewrite=_drawn, meanings=dict(_MEANINGS))
     prepare, grade = (_module(folder, name) for name in ("prepare.py", "grade.py"))
     extract.take(prepare, ["prepare"])
     if not any(f"{_DRAWN}(" in text for text in extract.statements.values()):

@@ -11,16 +11,16 @@ from typing import Any, Final
 from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
 from protocol.source import Source
-from trainer.cards.cards import Card, probe_wanted
+from trainer.cards.cards import GraphicsCard, probe_wanted
 from trainer.language_model.kind import LanguageModel
 from trainer.language_model.manifest import KIND as LANGUAGE_MODEL
 from trainer.measuring.kind import Prepared, Progress, TaskKind, TaskWords
-from trainer.program.kind import Program
+from trainer.program.kind import ProgramKind
 from trainer.program.manifest import KIND as PROGRAM
 from trainer.task_folder.folder import OWN_TASKS, builtin_tasks, find_folder
 from trainer.task_folder.task import NotPreparedError, Task, read_task
 
-KINDS: Final[Mapping[str, TaskKind]] = {LANGUAGE_MODEL: LanguageModel(), PROGRAM: Program()}
+KINDS: Final[Mapping[str, TaskKind]] = {LANGUAGE_MODEL: LanguageModel(), PROGRAM: ProgramKind()}
 TRIED_WITH: Final = KINDS[LANGUAGE_MODEL].harness  # what `doctor` starts sandboxes with
 
 
@@ -94,7 +94,7 @@ def builtin_ids(data_dir: Path) -> dict[str, bytes]:
     return ids
 
 
-def card_fault(card: Card) -> ArnodeError | None:
+def card_fault(card: GraphicsCard) -> ArnodeError | None:
     """Return why runs cannot use a card, with what to mend; None if they can."""
     return next(filter(None, (kind.card_fault(card) for kind in KINDS.values())), None)
 

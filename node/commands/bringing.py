@@ -16,7 +16,7 @@ from node.exchange.importers import Importer, Option
 from node.home.plugins import IMPORTERS, Found
 from protocol.codecs import plain
 from trainer.importing.command import draft_of
-from trainer.importing.draft import Draft, write_draft
+from trainer.importing.draft import TaskDraft, write_draft
 
 _RESERVED = frozenset({"as-json", "as_json", "folder", "help", "into", "json"})
 
@@ -100,7 +100,7 @@ def init(
     _write(draft, into, as_json)
 
 
-def _write(draft: Draft, into: Path | None, as_json: bool) -> None:
+def _write(draft: TaskDraft, into: Path | None, as_json: bool) -> None:
     target = into or Path(draft.name)
     write_draft(draft, target)
     document = {

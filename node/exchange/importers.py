@@ -15,7 +15,7 @@ from typing import Final
 from node.home.plugins import IMPORTERS, plugin
 from node.store.foreign_rows import ForeignLog
 from protocol.errors import UsageError
-from trainer.importing.draft import Draft
+from trainer.importing.draft import TaskDraft
 
 MAX_LOG_BYTES: Final = 64 << 20
 
@@ -46,7 +46,7 @@ class TaskReader:
     """
 
     summary: str
-    read: Callable[..., Draft]
+    read: Callable[..., TaskDraft]
     options: tuple[Option, ...] = ()
 
 

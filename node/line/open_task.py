@@ -37,7 +37,7 @@ from trainer.host.device import Device
 from trainer.measuring.kind import Prepared
 from trainer.measuring.lane import LaneRunner
 from trainer.measuring.models import KeptModels
-from trainer.proving.proof import Setting, as_proven, remembered
+from trainer.proving.proof import ProofConditions, as_proven, remembered
 from trainer.runner import Runner
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.visible import visible_tree
@@ -312,5 +312,7 @@ def named_task(home: Home, name: str) -> str:
     """Return the task that a setting names; where that is `auto`, by what was proven here."""
     if name != AUTO:
         return name
-    proofs = [remembered(Setting.of(card.device), home.data) for card in probe_cards().cards]
+    proofs = [
+        remembered(ProofConditions.of(card.device), home.data) for card in probe_cards().cards
+    ]
     return OF_CARDS if any(proof and proof.is_usable for proof in proofs) else STAND_IN

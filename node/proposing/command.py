@@ -37,7 +37,7 @@ from protocol.errors import ArnodeError, ConfigurationError, Rejected
 from trainer.workshop.at_work import WorkshopLimits
 from trainer.workshop.installed import find_program, installation
 from trainer.workshop.view import nameable
-from trainer.workshop.workshop import Bench, Work, require_workshop, work
+from trainer.workshop.workshop import AgentAccess, Work, require_workshop, work
 from trainer.workshop.worktree import Given
 
 COMMANDS: Final = (*PRESETS, "command")  # the values of `agent` that this is for
@@ -56,7 +56,7 @@ class _Command:
     name: str
     argv: tuple[str, ...]
     preset: Preset
-    bench: Bench
+    bench: AgentAccess
     terms: VisitTerms
 
 
@@ -150,7 +150,9 @@ def _command(agent: str, config: Config, home: Home, env: Mapping[str, str]) -> 
     )
 
 
-def _terms(config: Config, preset: Preset, bench: Bench, env: Mapping[str, str]) -> VisitTerms:
+def _terms(
+    config: Config, preset: Preset, bench: AgentAccess, env: Mapping[str, str]
+) -> VisitTerms:
     known_in, known_out = config.llm_usd_in, config.llm_usd_out
     price = preset.price
     if known_in is not None:
@@ -194,7 +196,7 @@ def _where(preset: Preset, env: Mapping[str, str]) -> list[str]:
 
 def _bench(
     config: Config, preset: Preset, home: Home, user_home: Path, env: Mapping[str, str]
-) -> Bench:
+) -> AgentAccess:
     hidden, real_home = (home.root,), user_home.resolve()
 
     def named(word: str) -> Path:
@@ -221,7 +223,7 @@ def _bench(
             key = passed.pop(name)
             if own not in passed and not is_logged_in:
                 passed[own] = key
-    return Bench(
+    return AgentAccess(
         home=real_home,
         hidden=hidden,
         shown=tuple(map(named, preset.shown)),
@@ -289,7 +291,7 @@ async def _shown(text: str, secrets: frozenset[bytes]) -> str:
     return _NOT_SHOWN if is_secret else text
 
 
-def _secrets(bench: Bench) -> frozenset[bytes]:
+def _secrets(bench: AgentAccess) -> frozenset[bytes]:
     values = [value for name, value in bench.environment.items() if name not in _ALWAYS]
     return long_words((*bench.kept, *bench.shown), values)
 

@@ -12,10 +12,10 @@ from node.line.open_task import AUTO, OF_CARDS, STAND_IN
 from node.running.stand_in import awaited_download, find_no_room, told
 from protocol.codecs import plain
 from protocol.errors import ConfigurationError
-from trainer.cards.cards import Card, by_class, probe_cards, probe_wanted
+from trainer.cards.cards import GraphicsCard, by_class, probe_cards, probe_wanted
 from trainer.host.device import Device
 from trainer.proving.machine import devices_to_prove, proving_of
-from trainer.proving.proof import Fault, Setting, keep, remembered
+from trainer.proving.proof import Fault, ProofConditions, keep, remembered
 from trainer.proving.proving import find_card_faults, find_sandbox_faults
 
 _log = logging.getLogger("node")
@@ -29,7 +29,7 @@ class Unproven:
     """
 
     device: Device
-    card: Card | None
+    card: GraphicsCard | None
     known: tuple[Fault, ...] = ()
 
     @property
@@ -71,7 +71,7 @@ def task_here(home: Home, config: Config) -> TaskHere:
     if not config.gpus:
         _say_other_classes(home)
     device, card = wanted[0]
-    before = remembered(Setting.of(device), home.data)
+    before = remembered(ProofConditions.of(device), home.data)
     if card is None or (before and before.is_usable):
         return TaskHere(task=OF_CARDS)
     download = awaited_download(home, OF_CARDS)

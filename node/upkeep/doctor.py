@@ -26,7 +26,7 @@ from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.vocabulary import many, reused_words
 from protocol.errors import ArnodeError, ConfigurationError
-from trainer.cards.cards import Card, probe_cards
+from trainer.cards.cards import GraphicsCard, probe_cards
 from trainer.host.capacity import usable_cores
 from trainer.host.counting import require_counter
 from trainer.host.device import processor
@@ -190,7 +190,7 @@ def _instructions(_: Home) -> Diagnosis:
     return _fine("counted by the processor, for tasks that ask for it")
 
 
-def _described(card: Card) -> str:
+def _described(card: GraphicsCard) -> str:
     told = [f"{card.name} ({card.hardware_class.slug})"]
     if driver := card.env.get("driver"):
         told.append(f"driver {driver}")

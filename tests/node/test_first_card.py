@@ -27,12 +27,20 @@ from protocol.errors import ConfigurationError
 from tests.node.scripted import until
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from tests.trainer.provable import working_driver
-from trainer.cards.cards import Card, probe_cards
+from trainer.cards.cards import GraphicsCard, probe_cards
 from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.language_model.card_checks import CardFault
 from trainer.proving import machine
-from trainer.proving.proof import Fault, Proof, Setting, Step, as_proven, keep, remembered
+from trainer.proving.proof import (
+    Fault,
+    Proof,
+    ProofConditions,
+    ProofStep,
+    as_proven,
+    keep,
+    remembered,
+)
 
 TOLD = {"attention": "varlen", "compiled": 1, "size": [6, 512, 128, 2048, 65536, 32]}
 VARLEN = Fault(name="attention-varlen", said="no", mend="none", instead="a mask", is_kept=True)
@@ -52,11 +60,11 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
 
 
 def proof_of(device: Device, *, usable: bool = True, faults: tuple[Fault, ...] = ()) -> Proof:
-    step = Step(name="abilities", detail="", seconds=1.0, faults=faults)
-    return Proof(setting=Setting.of(device), steps=(step,), told=TOLD if usable else {})
+    step = ProofStep(name="abilities", detail="", seconds=1.0, faults=faults)
+    return Proof(setting=ProofConditions.of(device), steps=(step,), told=TOLD if usable else {})
 
 
-def the_card() -> Card:
+def the_card() -> GraphicsCard:
     (card,) = probe_cards().cards
     return card
 
@@ -195,7 +203,7 @@ def no_answer(driver: FakeDriver, _: pytest.MonkeyPatch) -> None:
 
 
 def pod(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refused(_: Card) -> CardFault:
+    async def refused(_: GraphicsCard) -> CardFault:
         return CardFault("device-file-refused", "/dev/nvidia0 is not opened in a sandbox", "chmod")
 
     monkeypatch.setattr(card_checks, "sandbox_fault", refused)
@@ -290,7 +298,7 @@ def test_a_card_that_proves_itself_is_paused_resumed_asked_and_stopped(
             await working
 
     asyncio.run(work())
-    assert remembered(Setting.of(unproven.device), home.data) is None
+    assert remembered(ProofConditions.of(unproven.device), home.data) is None
 
 
 def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
@@ -315,7 +323,7 @@ def test_a_pause_at_the_end_lets_a_card_prove_itself_and_holds_what_follows(
         told = document(await asyncio.to_thread(call, home.socket, "pause", {"at_end": True}))
         assert (told["paused"], told["runs_ended"]) == (True, 0)
         may_end.set()
-        await until(lambda: remembered(Setting.of(unproven.device), home.data) is not None)
+        await until(lambda: remembered(ProofConditions.of(unproven.device), home.data) is not None)
         status = document(await asyncio.to_thread(call, home.socket, "status"))
         assert status["proving"]["stage"] == "paused"  # type: ignore[index, call-overload]
         assert not working.done()

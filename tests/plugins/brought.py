@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from trainer.importing.draft import Draft, write_draft
+from trainer.importing.draft import TaskDraft, write_draft
 from trainer.program.harness import judging
 
 FOLDERS: Final = Path(__file__).parent / "folders"
@@ -38,7 +38,7 @@ FIELDS: Final = {
 class Brought:
     """A task folder that was written."""
 
-    draft: Draft
+    draft: TaskDraft
     folder: Path
 
     @property
@@ -63,7 +63,7 @@ class Brought:
         return module
 
 
-def brought(draft: Draft, folder: Path) -> Brought:
+def brought(draft: TaskDraft, folder: Path) -> Brought:
     """Write a draft, and hold what is true of every task folder."""
     write_draft(draft, folder)
     made = Brought(draft, folder)

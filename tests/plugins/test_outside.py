@@ -19,9 +19,9 @@ from tests.outsiders import OUTSIDERS, REFUSED, SECRET, secret_next_to
 from tests.plugins.brought import FOLDERS
 from trainer import importing
 from trainer.importing.command import draft_of
-from trainer.importing.draft import Draft, write_draft
+from trainer.importing.draft import TaskDraft, write_draft
 
-IMPORTERS: Final[dict[str, tuple[Callable[[Path], Draft], str, str, tuple[str, ...]]]] = {
+IMPORTERS: Final[dict[str, tuple[Callable[[Path], TaskDraft], str, str, tuple[str, ...]]]] = {
     "algotune": (
         algotune.read_task, "algotune", "AlgoTuneTasks/longest_rise",
         ("description.txt", "longest_rise.py", "../../reports/generation.json"),

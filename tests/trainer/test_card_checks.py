@@ -9,7 +9,7 @@ import pytest
 
 from protocol.errors import ArnodeError, SafetyError
 from trainer.cards import nvidia
-from trainer.cards.cards import Card
+from trainer.cards.cards import GraphicsCard
 from trainer.language_model import card_checks
 from trainer.language_model.card_checks import (
     CardFault,
@@ -23,7 +23,7 @@ from trainer.language_model.card_checks import (
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.tier import Tier, probe_tier
 
-ADA = Card(
+ADA = GraphicsCard(
     uuid="GPU-1",
     name="NVIDIA GeForce RTX 4090",
     memory_bytes=24 << 30,
@@ -37,7 +37,7 @@ def said(fault: ArnodeError | None) -> str:
     return "" if fault is None else f"{fault.message} | {fault.hint}"
 
 
-def card_of(capability: tuple[int, int], cuda_driver: str) -> Card:
+def card_of(capability: tuple[int, int], cuda_driver: str) -> GraphicsCard:
     driver = {"13.0": "580.95.05", "12.8": "570.133.20", "12.2": "535.183.01", "11.4": "470.256.02"}
     return replace(
         ADA,

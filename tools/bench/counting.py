@@ -21,8 +21,8 @@ from tools.bench import timing
 from tools.bench.edits import NOISE_FLOOR, RUN
 from trainer.host.capacity import usable_cores
 from trainer.program.bench import Bench
-from trainer.program.instances import Asked
-from trainer.program.metric import Measured, metric_nano
+from trainer.program.instances import RunInstance
+from trainer.program.metric import InstanceMeasurement, metric_nano
 from trainer.task_folder.task import Task
 
 ROUNDS: Final = 1_000_000  # a few million instructions
@@ -106,7 +106,7 @@ class Counts:
         assert found is not None, told
         return int(found[1].replace(b",", b""))
 
-    async def _measured(self, own: Path, beside: Path, asked: Asked) -> Measured:
+    async def _measured(self, own: Path, beside: Path, asked: RunInstance) -> InstanceMeasurement:
         base = _measured(await self._counted(beside, asked.data))
         return replace(_measured(await self._counted(own, asked.data)), base=base)
 
@@ -136,5 +136,7 @@ async def _said(*command: str, given: bytes = b"") -> tuple[bytes, bytes]:
     return said
 
 
-def _measured(instructions: int) -> Measured:
-    return Measured(wall_s=0.0, cpu_s=0.0, peak_bytes=0, answer_bytes=0, instructions=instructions)
+def _measured(instructions: int) -> InstanceMeasurement:
+    return InstanceMeasurement(
+        wall_s=0.0, cpu_s=0.0, peak_bytes=0, answer_bytes=0, instructions=instructions
+    )

@@ -9,7 +9,7 @@ from tools.gpu.progress import say
 from trainer.cards.cards import probe_cards
 from trainer.host.device import Device
 from trainer.proving import machine as proving
-from trainer.proving.proof import Setting, keep, remembered
+from trainer.proving.proof import ProofConditions, keep, remembered
 
 
 def proven_device(machine: Machine, report: Report, home: Path) -> Device:
@@ -20,7 +20,7 @@ def proven_device(machine: Machine, report: Report, home: Path) -> Device:
         report.skipped.append("the proving run: NVML does not tell of the card that torch has")
         return machine.device
     device, card = wanted[0]
-    proof = remembered(Setting.of(device), home)
+    proof = remembered(ProofConditions.of(device), home)
     if proof is None:
         proofs = proving.prove_all([(device, card)], say=say)
         proving.write_report(proofs, home / proving.REPORT)

@@ -28,7 +28,7 @@ _PHYSICAL_BYTES: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class GraphicsCard:
     """A card, or a slice of one, that CUDA takes for a device.
 
     `memory_bytes` is that of the whole card, `minor` the number of its device file, `instance` the
@@ -70,7 +70,7 @@ class Card:
 class Cards:
     """What the driver told: the cards, or in `fault` why there are none to be told of."""
 
-    cards: tuple[Card, ...] = ()
+    cards: tuple[GraphicsCard, ...] = ()
     fault: str | None = None
 
     @property
@@ -101,12 +101,12 @@ def probe_cards() -> Cards:
         return Cards(fault=f"NVIDIA's driver does not answer: {error}")
 
 
-def by_class(found: Cards) -> list[tuple[Card, ...]]:
+def by_class(found: Cards) -> list[tuple[GraphicsCard, ...]]:
     """Return the cards of each class, in the order in which a node prefers classes.
 
     That with most cards is first; of those with as many, that with most memory.
     """
-    classes: dict[str, list[Card]] = {}
+    classes: dict[str, list[GraphicsCard]] = {}
     for card in found.cards:
         classes.setdefault(card.hardware_class.slug, []).append(card)
     preferred = sorted(classes.values(), key=lambda cards: (-len(cards), -cards[0].memory_bytes))
@@ -189,7 +189,7 @@ def _no_such_card(wanted: str, devices: Sequence[Device], fault: str | None) -> 
     )
 
 
-def _devices() -> Iterator[Card]:
+def _devices() -> Iterator[GraphicsCard]:
     system = _known(
         driver=_text(pynvml.nvmlSystemGetDriverVersion),
         cuda_driver=_version(told(pynvml.nvmlSystemGetCudaDriverVersion_v2)),
@@ -223,7 +223,7 @@ def _is_divided(card: Any) -> bool:
     return mode is not None and mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE
 
 
-def _slices(whole: Any, system: dict[str, str | int]) -> Iterator[Card]:
+def _slices(whole: Any, system: dict[str, str | int]) -> Iterator[GraphicsCard]:
     card = _card(whole, system)
     if card is None:
         return
@@ -251,7 +251,7 @@ def _profile(handle: Any) -> str:
     return f"{attributes.gpuInstanceSliceCount}g.{round(attributes.memorySizeMB / 1024)}gb"
 
 
-def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
+def _card(handle: Any, system: dict[str, str | int]) -> GraphicsCard | None:
     uuid, name = _text(pynvml.nvmlDeviceGetUUID, handle), _text(pynvml.nvmlDeviceGetName, handle)
     memory = told(pynvml.nvmlDeviceGetMemoryInfo, handle)
     capability = told(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
@@ -264,7 +264,7 @@ def _card(handle: Any, system: dict[str, str | int]) -> Card | None:
         mem_clock_max_mhz=told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
         cuda_cores=told(pynvml.nvmlDeviceGetNumGpuCores, handle),
     )
-    return Card(
+    return GraphicsCard(
         uuid=uuid,
         name=name,
         # A card that tells of no memory of its own, as GB10, uses the machine's.

@@ -127,7 +127,7 @@ def is_library_replaced(maps: Path = Path("/proc/self/maps")) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One look at a card.
+    """A card's figures at one moment.
 
     `held`: bytes by process (None: not told how many); `shares`: of the card's time, by process
     that used any of it since the last look; `busy`: the share in which anybody did.

@@ -14,7 +14,7 @@ from typing import Final
 from protocol.errors import UsageError
 from trainer.host.folder_files import FolderFile, find_file
 from trainer.importing.dependencies import toolchains_of
-from trainer.importing.draft import Draft, safe_figure
+from trainer.importing.draft import TaskDraft, safe_figure
 from trainer.importing.reading import files_beside, is_path, read_python
 from trainer.importing.self_scored import COMMAND_SCRIPT, Direction, SelfScored
 
@@ -35,7 +35,7 @@ def draft_of(
     root: Path,
     unit: str = "",
     beside: Sequence[Path] = (),
-) -> Draft:
+) -> TaskDraft:
     """Return the task of edited files and a command that is run in the folder `root`.
 
     `unit` is the unit of the figure, if it has one. `beside` are files and folders that the command

@@ -34,7 +34,7 @@ _LONGEST_TITLE = 110
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class TaskDraft:
     """A task folder. `files` are bytes, or files to copy; `notes` are for the user."""
 
     table: Mapping[str, Value]
@@ -48,7 +48,7 @@ class Draft:
         return str(self.table["name"])
 
 
-def write_draft(draft: Draft, into: Path) -> None:
+def write_draft(draft: TaskDraft, into: Path) -> None:
     """Write a task folder, whole or not at all.
 
     Raises:
@@ -71,7 +71,7 @@ def write_draft(draft: Draft, into: Path) -> None:
         ) from error
 
 
-def _write(draft: Draft, into: Path) -> None:
+def _write(draft: TaskDraft, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     size_bytes = sum(
         len(one) if isinstance(one, bytes) else one.size_bytes() for one in draft.files.values()

@@ -25,7 +25,7 @@ from trainer.importing.draft import (
     PROGRAM_FILE,
     UNKNOWN_NOISE,
     WIDEST_STEP,
-    Draft,
+    TaskDraft,
     one_line,
     safe_figure,
     safe_name,
@@ -114,7 +114,7 @@ class SelfScored:
     trust: str
     notes: tuple[str, ...] = ()
 
-    def draft(self) -> Draft:
+    def draft(self) -> TaskDraft:
         """Return the task folder. Raises ConfigurationError if its files do not fit."""
         self._check_files()
         settings = {**self.settings, "METRIC": self.metric, "GUARDS": tuple(self.guards)}
@@ -128,7 +128,7 @@ class SelfScored:
             guards=json.dumps(list(self.guards)),
             largest=LARGEST_FIGURE,
         )
-        return Draft(
+        return TaskDraft(
             table=self._table(list(fixed)),
             comments={
                 "scoring": "the figures are the candidate's own claim: measured, never verified",

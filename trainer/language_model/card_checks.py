@@ -12,7 +12,7 @@ from typing import Final
 
 from protocol.errors import ConfigurationError, SafetyError
 from trainer.cards import nvidia
-from trainer.cards.cards import Card
+from trainer.cards.cards import GraphicsCard
 from trainer.cards.install_torch import mend
 from trainer.cards.torch_build import codes_of, cuda_reached, fitting_build, installed, serves
 from trainer.host.device import Device
@@ -52,12 +52,12 @@ class CardFault(ConfigurationError):  # noqa: N818 -- what is wrong with a card 
         self.name = name
 
 
-def card_fault(card: Card) -> CardFault | None:
+def card_fault(card: GraphicsCard) -> CardFault | None:
     """Return why runs cannot use a card, with what to mend; None if they can."""
     return software_fault(card) or file_fault(card) or trial_fault(card)
 
 
-def software_fault(card: Card) -> CardFault | None:
+def software_fault(card: GraphicsCard) -> CardFault | None:
     """Return why torch as it is installed cannot use a card."""
     reached = _cuda_reached(card)
     mended = mend(reached, card.compute_capability)
@@ -106,19 +106,19 @@ def torch_codes() -> tuple[str, ...]:
     return found.codes if found else ()
 
 
-def _cuda_reached(card: Card) -> int | None:
+def _cuda_reached(card: GraphicsCard) -> int | None:
     """Return the newest CUDA major version that a card's driver runs, None if it does not tell."""
     if cuda := card.env.get("cuda_driver"):
         return int(str(cuda).partition(".")[0])
     return cuda_reached(str(driver)) if (driver := card.env.get("driver")) else None
 
 
-def _named(card: Card) -> str:
+def _named(card: GraphicsCard) -> str:
     major, minor = card.compute_capability
     return f"cards of compute capability {major}.{minor}"
 
 
-def file_fault(card: Card, dev: Path = Path("/dev")) -> CardFault | None:
+def file_fault(card: GraphicsCard, dev: Path = Path("/dev")) -> CardFault | None:
     """Return which file is missing, or may not be opened, of those that CUDA needs."""
     if not (dev / "dxg").exists():
         wanted = ["nvidiactl", "nvidia-uvm"]
@@ -163,7 +163,7 @@ def _way(path: Path) -> int:
     return os.O_RDONLY if path.name.startswith("nvidia-cap") else os.O_RDWR
 
 
-async def sandbox_fault(card: Card) -> CardFault | None:
+async def sandbox_fault(card: GraphicsCard) -> CardFault | None:
     """Return why there is no sandbox with a card's device files: they are opened in one."""
     tier = probe_tier()
     if tier.name == "none":
@@ -192,7 +192,7 @@ def opening_fault(said: str) -> CardFault | None:
     return CardFault("no-sandbox", f"a sandbox with the card in it ended: {last}", hint)
 
 
-def trial_fault(card: Card) -> CardFault | None:
+def trial_fault(card: GraphicsCard) -> CardFault | None:
     """Return what CUDA says where runs use it."""
     said = asyncio.run(_said(card, _TRY))
     if said.splitlines()[-1:] == ["works"]:
@@ -218,7 +218,7 @@ def profile_of(device: Device, *, memory_bytes: int = 16 << 30) -> Profile:
     )
 
 
-async def _said(card: Card, program: str) -> str:
+async def _said(card: GraphicsCard, program: str) -> str:
     """Return what a program said in a sandbox with the card. Raises SafetyError without one."""
     sandbox = await Sandbox.launch(profile_of(card.device))
     try:

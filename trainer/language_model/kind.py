@@ -11,7 +11,7 @@ from protocol.errors import ArnodeError, ConfigurationError
 from protocol.manifest import TaskManifest
 from protocol.source import Source
 from protocol.units import NANO
-from trainer.cards.cards import Card
+from trainer.cards.cards import GraphicsCard
 from trainer.host.device import Device
 from trainer.language_model.harness import HARNESS
 from trainer.language_model.manifest import check_metric, may_stand_beside, read_manifest
@@ -110,7 +110,7 @@ class LanguageModel:
             task, data_dir=data_dir, progress=progress, data_url=data_url, visible=visible
         )
 
-    def card_fault(self, card: Card) -> ArnodeError | None:
+    def card_fault(self, card: GraphicsCard) -> ArnodeError | None:
         """Look at torch's build, the driver's files, and try CUDA in a sandbox."""
         from trainer.language_model.card_checks import card_fault
 

@@ -17,7 +17,7 @@ from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
 from protocol.runs import Audit
 from protocol.source import Source
-from trainer.cards.cards import Card
+from trainer.cards.cards import GraphicsCard
 from trainer.host.device import Device
 from trainer.measuring.checks import Remark
 from trainer.measuring.cost import StageCosts
@@ -212,7 +212,7 @@ class TaskKind(KindReader, Protocol):
         which nothing that is scored may lie (default: all that sandboxes show). Raises ArnodeError.
         """
 
-    def card_fault(self, card: Card) -> ArnodeError | None:
+    def card_fault(self, card: GraphicsCard) -> ArnodeError | None:
         """Return why this kind's runs cannot use a card; None if they can."""
 
     def check(self, manifest: TaskManifest) -> None:

@@ -19,7 +19,7 @@ from protocol.errors import ArnodeError, ConfigurationError
 from protocol.program import Instances, ModelBudget
 from trainer.measuring.host_load import LaneWork
 from trainer.measuring.models import KeptModels, ModelAnswer, ModelFault
-from trainer.program.chat import Asked, Refusal, completion, read_question
+from trainer.program.chat import ChatRequest, Refusal, completion, read_question
 from trainer.program.harness.endpoint import MOST_BYTES
 from trainer.program.harness.tags import ASKED, MODELS, QUESTION, REPLIED, REPLY
 from trainer.program.manifest import SCRIPTED, ProgramRecipe, most_of_a_split
@@ -33,7 +33,7 @@ _START_S: Final = 60.0  # until the endpoint is there: before any code of a cand
 
 
 class Asking:
-    """What one lane's candidates, or its judge, may ask: a task's script, and the node's models."""
+    """The models that a lane's candidates or judge may ask: a task's script, and the node's."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Questions:
                     task = group.create_task(self._answer(frames, number, admitted))
                     task.add_done_callback(lambda _task: at_once.release())
 
-    def _admitted(self, body: bytes) -> tuple[Asked, int] | Refusal:
+    def _admitted(self, body: bytes) -> tuple[ChatRequest, int] | Refusal:
         """Return a question that may be asked, and how often it was before; or why it may not."""
         asked = read_question(body, self._budget, self._seed)
         if isinstance(asked, Refusal):
@@ -142,14 +142,14 @@ class Questions:
         return reply
 
     async def _answer(
-        self, frames: Frames, number: int, admitted: tuple[Asked, int] | Refusal
+        self, frames: Frames, number: int, admitted: tuple[ChatRequest, int] | Refusal
     ) -> None:
         status, is_streamed, body = await self._replied(number, admitted)
         with contextlib.suppress(SandboxEnded):
             await frames.send(REPLY, REPLIED.pack(number, status, is_streamed) + body)
 
     async def _replied(
-        self, number: int, admitted: tuple[Asked, int] | Refusal
+        self, number: int, admitted: tuple[ChatRequest, int] | Refusal
     ) -> tuple[int, bool, bytes]:
         """Return a status of HTTP, whether the body is a stream, and the body."""
         if isinstance(admitted, Refusal):
@@ -160,7 +160,7 @@ class Questions:
             return answer.status, False, answer.body
         return 200, asked.is_streamed, completion(asked, answer, number)
 
-    async def _outcome(self, asked: Asked, turn: int) -> ModelAnswer | Refusal:
+    async def _outcome(self, asked: ChatRequest, turn: int) -> ModelAnswer | Refusal:
         models = self._asking.models_for(asked.question.model)
         assert models is not None  # noqa: S101 -- `Asking` has looked
         try:

@@ -17,10 +17,10 @@ from trainer.measuring.kind import Request, always
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Meter
 from trainer.program.candidate import Met
-from trainer.program.instances import Asked
+from trainer.program.instances import RunInstance
 from trainer.program.judge import Judge, Verdict
 from trainer.program.manifest import recipe_of, spec_of
-from trainer.program.metric import MEASURED, Measured, Unfit, metric_nano
+from trainer.program.metric import MEASURED, InstanceMeasurement, Unfit, metric_nano
 from trainer.program.product import unpacked
 from trainer.program.stages import ProgramStages
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
@@ -31,7 +31,7 @@ _MOST_MESSAGES: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class TimedVerdict:
     """A judge's verdict, and the seconds that it took."""
 
     verdict: Verdict
@@ -43,10 +43,10 @@ class BaselineRun:
     """A run of the baseline: what it was asked, what it answered, how long all of that took."""
 
     seed: int
-    asked: Sequence[Asked]
+    asked: Sequence[RunInstance]
     met: Sequence[tuple[Met, Met | None]]
     seconds: float
-    judged: Sequence[Judged] = field(default=())
+    judged: Sequence[TimedVerdict] = field(default=())
 
     @property
     def answers(self) -> list[bytes]:
@@ -82,11 +82,11 @@ class Bench:
         await self.judge.close()
         await self.other_judge.close()
 
-    async def asked(self, seed: int) -> list[Asked]:
+    async def asked(self, seed: int) -> list[RunInstance]:
         """Return a run's instances. Raises ConfigurationError if the judge makes none."""
         return await self._stages.asked(self._request(seed))
 
-    async def again(self, judge: Judge, asked: Sequence[Asked]) -> list[bytes]:
+    async def again(self, judge: Judge, asked: Sequence[RunInstance]) -> list[bytes]:
         """Return instances made once more, in the order in which they are given."""
         names = [one.name for one in asked]
         return await judge.make(names, most_bytes=self.spec.limits.instance_mb * 1_000_000)
@@ -105,12 +105,14 @@ class Bench:
         judged = [await self.check(asked, answer) for asked, answer in both]
         return replace(run, judged=judged)
 
-    async def check(self, asked: Asked, answer: bytes, judge: Judge | None = None) -> Judged:
+    async def check(
+        self, asked: RunInstance, answer: bytes, judge: Judge | None = None
+    ) -> TimedVerdict:
         """Return what a judge says of an answer (default: the first)."""
         began_s = time.monotonic()
         asking = self._stages.judges_asking(asked)
         verdict = await (judge or self.judge).check(asked.data, answer, asking)
-        return Judged(verdict=verdict, seconds=time.monotonic() - began_s)
+        return TimedVerdict(verdict=verdict, seconds=time.monotonic() - began_s)
 
     async def spoken(self, instance: bytes, replies: Sequence[bytes]) -> bytes | None:
         """Return the transcript of a conversation with these replies, the last one for ever.
@@ -152,7 +154,7 @@ class Bench:
         size = await self._stages.size_of(self.task.source)
         return metric_nano(self.manifest, measured, size=size)
 
-    def measured(self, run: BaselineRun) -> list[Measured]:
+    def measured(self, run: BaselineRun) -> list[InstanceMeasurement]:
         """Return what was measured and judged of each of its instances."""
         both = zip(run.met, run.judged, strict=True)
         return [_measured(met, base, judged.verdict) for (met, base), judged in both]
@@ -168,8 +170,8 @@ class Bench:
         )
 
 
-def _measured(met: Met, base: Met | None, verdict: Verdict) -> Measured:
-    return Measured(
+def _measured(met: Met, base: Met | None, verdict: Verdict) -> InstanceMeasurement:
+    return InstanceMeasurement(
         wall_s=met.wall_s,
         cpu_s=met.cpu_s,
         instructions=met.instructions,

@@ -54,7 +54,7 @@ class Met:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
-    """What a candidate is to meet. `package` are its files, built.
+    """One instance for a candidate to answer. `package` has its files, built.
 
     `talk` opens the conversation of an interactive instance, `questions` answers what it asks of
     language models. `name` says which instance it is, to people; of one whose end tells nobody
@@ -109,7 +109,7 @@ class _Work:
 
 
 class Candidate:
-    """Meets instances of one task."""
+    """Runs candidates on instances of one task."""
 
     def __init__(self, task: Task, work: LaneWork, *, card: Device | None = None) -> None:
         """`card` is the one that its programs may use, if they need one."""

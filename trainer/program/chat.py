@@ -26,7 +26,7 @@ _REFUSED: Final = ("tools", "functions", "audio", "modalities")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ChatRequest:
     """A question, and how its answer is to be sent."""
 
     question: ModelQuestion
@@ -49,7 +49,7 @@ class Refusal:
         return json.dumps({"error": told}).encode()
 
 
-def read_question(body: bytes, budget: ModelBudget, seed: int) -> Asked | Refusal:
+def read_question(body: bytes, budget: ModelBudget, seed: int) -> ChatRequest | Refusal:
     """Return what a candidate asks; `budget` says of whom and how much, in one instance."""
     try:
         told = json.loads(body)
@@ -77,7 +77,7 @@ def read_question(body: bytes, budget: ModelBudget, seed: int) -> Asked | Refusa
         return _bad("`max_tokens` is no whole number above 0")
     others = {name: told[name] for name in told if name not in (*_UNHEARD, *_LENGTHS, *_REFUSED)}
     options = told.get("stream_options")
-    return Asked(
+    return ChatRequest(
         question=ModelQuestion(
             model=model,
             messages=messages,
@@ -90,7 +90,7 @@ def read_question(body: bytes, budget: ModelBudget, seed: int) -> Asked | Refusa
     )
 
 
-def completion(asked: Asked, answer: ModelAnswer, number: int) -> bytes:
+def completion(asked: ChatRequest, answer: ModelAnswer, number: int) -> bytes:
     """Return the body of an answer, the `number`-th: whole, or as a stream of one piece."""
     usage = {
         "prompt_tokens": answer.tokens_in,

@@ -68,9 +68,9 @@ class DataFolder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What a judge has beside its own folder: packages that it may import, data that it reads,
-    and what it may take to answer a question: bytes to write, seconds, memory.
+class JudgeResources:
+    """The packages that a judge may import, the data that it reads, and its limits for a question:
+    bytes to write, seconds, bytes of memory.
     """
 
     packages: Packages = NO_PACKAGES

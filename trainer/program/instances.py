@@ -15,7 +15,7 @@ _KEPT: Final = 2  # runs': a pair's, and those of the one before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class RunInstance:
     """An instance of a run, by its name and its bytes."""
 
     name: InstanceName
@@ -43,16 +43,18 @@ class MadeInstances:
         self._task = task.id
         self._spec = spec_of(task.manifest)
         self._judge = judge
-        self._kept: OrderedDict[tuple[bytes, int], list[Asked]] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, int], list[RunInstance]] = OrderedDict()
         self._warm_ups: tuple[bytes, ...] | None = None
 
-    async def of_run(self, seed: int, key: bytes) -> list[Asked]:
+    async def of_run(self, seed: int, key: bytes) -> list[RunInstance]:
         """Return a run's instances; those of its secret split hang on `key`."""
         at = (key, 0 if self._spec.instances.fixed else seed)
         if at not in self._kept:
             names = self.names(seed, key)
             both = zip(names, await self._made(names), strict=True)
-            self._kept[at] = [Asked(name=name, data=data, run_seed=seed) for name, data in both]
+            self._kept[at] = [
+                RunInstance(name=name, data=data, run_seed=seed) for name, data in both
+            ]
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(at)
@@ -82,7 +84,7 @@ class MadeInstances:
         return await self._judge.make(names, most_bytes=most_bytes)
 
 
-def batches(spec: ProgramSpec, asked: Sequence[Asked]) -> list[list[Asked]]:
+def batches(spec: ProgramSpec, asked: Sequence[RunInstance]) -> list[list[RunInstance]]:
     """Return the instances by the process that meets them; a secret one is never with a public."""
     if spec.isolation != BATCH:
         return [[one] for one in asked]

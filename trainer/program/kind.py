@@ -9,12 +9,12 @@ from protocol.manifest import TaskManifest
 from protocol.program import ProgramSpec
 from protocol.regions import Region
 from protocol.source import Source
-from trainer.cards.cards import Card
+from trainer.cards.cards import GraphicsCard
 from trainer.host.device import Device
 from trainer.measuring.checks import Remark
 from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
 from trainer.measuring.models import KeptModels
-from trainer.program.data import LIMIT_S, MEMORY_BYTES, Means
+from trainer.program.data import LIMIT_S, MEMORY_BYTES, JudgeResources
 from trainer.program.environments import make_environment, packages_of_lock, require_met
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File
@@ -54,8 +54,8 @@ def _kept_from(spec: ProgramSpec) -> list[str]:
     return [f"- A version with one of these words in it is refused: {words}."] if words else []
 
 
-class Instances:
-    """What there is to prepare of a program's task: nothing, its judge makes instances anew."""
+class InstanceSupply:
+    """The data of a program's task: nothing to prepare, since its judge makes the instances."""
 
     floor_nano: int | None = None
     pool_bytes: int | None = None
@@ -71,7 +71,7 @@ class Instances:
         """There is nothing to come."""
 
 
-class Program:
+class ProgramKind:
     """Builds a candidate, lets it meet instances, and has a judge check what it answers."""
 
     harness: Final = HARNESS
@@ -112,9 +112,9 @@ class Program:
         visible: Sequence[Path] | None = None,
     ) -> Prepared:
         """Return what there is, which is nothing: instances are made for each run."""
-        return Instances(task.manifest)
+        return InstanceSupply(task.manifest)
 
-    def card_fault(self, card: Card) -> ArnodeError | None:
+    def card_fault(self, card: GraphicsCard) -> ArnodeError | None:
         """Say that there is none: a program brings what it uses a card with."""
         return None
 
@@ -204,11 +204,11 @@ class Program:
         return ProgramStages(task, task_key=audit_key, device=device, models=models)
 
 
-def _judge_means(spec: ProgramSpec, packages: Packages) -> Means:
+def _judge_means(spec: ProgramSpec, packages: Packages) -> JudgeResources:
     """Return what a stranger's judge has beside itself."""
     limits = spec.limits
     memory_mb = limits.judge_memory_mb
-    return Means(
+    return JudgeResources(
         packages=packages,
         scratch_bytes=(limits.scratch_mb or 0) * 1_000_000,
         limit_s=limits.judge_limit_s or LIMIT_S,

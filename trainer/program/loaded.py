@@ -17,7 +17,7 @@ from typing import Final
 from protocol.errors import ConfigurationError
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import LaneWork
-from trainer.program.data import Means
+from trainer.program.data import JudgeResources
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files
 from trainer.program.harness.tags import ASK
@@ -51,14 +51,14 @@ class LoadedFile:
         job: dict[str, object],
         *,
         work: LaneWork,
-        means: Means | None = None,
+        means: JudgeResources | None = None,
         hash_seed: int = 0,
     ) -> None:
         self._name = name
         self._files = files
         self._job = {"file": files[0].path, **job}
         self._work = work
-        self._means = means or Means()
+        self._means = means or JudgeResources()
         self._profile = _profile(self._means, hash_seed)
         self._sandbox: Sandbox | None = None
         self._last_output = ""
@@ -194,7 +194,7 @@ def _last_words(output: str) -> str:
     return ends[-1].strip() if ends else ""
 
 
-def _profile(means: Means, hash_seed: int) -> Profile:
+def _profile(means: JudgeResources, hash_seed: int) -> Profile:
     return Profile(
         role="judge",
         harness=HARNESS,

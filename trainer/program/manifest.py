@@ -10,7 +10,7 @@ from typing import Final
 from protocol.errors import ConfigurationError
 from protocol.manifest import TaskManifest
 from protocol.program import Instances, ProgramSpec
-from trainer.program.data import DataFolder, Means
+from trainer.program.data import DataFolder, JudgeResources
 from trainer.program.harness.files import File
 from trainer.program.harness.handing import FOLDERS, IN, OUT, is_asked
 from trainer.program.metric import (
@@ -54,7 +54,7 @@ class ProgramRecipe:
     script: bytes | None = None
     packages: Packages = NO_PACKAGES
     data: DataFolder | None = None
-    judge_means: Means = field(default_factory=Means)
+    judge_means: JudgeResources = field(default_factory=JudgeResources)
     name: str = KIND
     download: Download | None = None
 

@@ -15,7 +15,7 @@ from trainer.measuring.outcome import Meter
 from trainer.program.asking import Asking
 from trainer.program.building import Package
 from trainer.program.candidate import Candidate, Meeting, Met
-from trainer.program.instances import Asked, MadeInstances, batches
+from trainer.program.instances import MadeInstances, RunInstance, batches
 from trainer.program.judge import Conversation, Judge
 from trainer.program.manifest import is_timed, spec_of
 from trainer.program.product import mean_of
@@ -71,7 +71,7 @@ class Meetings:
         self._cores = cores
 
     async def all_met(
-        self, package: Package, base: Package | None, asked: Sequence[Asked], meter: Meter
+        self, package: Package, base: Package | None, asked: Sequence[RunInstance], meter: Meter
     ) -> list[tuple[Met, Met | None]]:
         """Let a candidate meet all its instances; the first that fails ends it.
 
@@ -96,7 +96,7 @@ class Meetings:
         self,
         package: Package,
         base: Package | None,
-        batch: Sequence[Asked],
+        batch: Sequence[RunInstance],
         number: int,
         meter: Meter,
     ) -> list[tuple[Met, Met | None]]:
@@ -110,7 +110,12 @@ class Meetings:
         return list(zip(met, beside, strict=True))
 
     async def _timed(
-        self, package: Package, base: Package, batch: Sequence[Asked], number: int, meter: Meter
+        self,
+        package: Package,
+        base: Package,
+        batch: Sequence[RunInstance],
+        number: int,
+        meter: Meter,
     ) -> list[tuple[Met, Met | None]]:
         """Time a candidate beside the baseline on a batch: A B B A, or B A A B in turn.
 
@@ -131,14 +136,14 @@ class Meetings:
         return list(zip(own, beside, strict=True))
 
     async def _in_turn(
-        self, package: Package, batch: Sequence[Asked], *, curve: LossCurve | None = None
+        self, package: Package, batch: Sequence[RunInstance], *, curve: LossCurve | None = None
     ) -> list[Met]:
         """Let a process of its own meet the instances of a batch, one after the other."""
         meetings = [await self._meeting(package, one) for one in batch]
         meetings[0] = replace(meetings[0], curve=curve)
         return await self._candidate.meet(meetings)
 
-    async def _meeting(self, package: Package, asked: Asked) -> Meeting:
+    async def _meeting(self, package: Package, asked: RunInstance) -> Meeting:
         talk = self._talk if self._spec.interactive else None
         questions = None
         if self._asking is not None:
@@ -159,7 +164,7 @@ class Meetings:
         most_bytes = self._spec.limits.instance_mb * 1_000_000
         return self._judge.talk(instance, most_bytes=most_bytes)
 
-    def _note_log(self, met: Sequence[Met], batch: Sequence[Asked], meter: Meter) -> None:
+    def _note_log(self, met: Sequence[Met], batch: Sequence[RunInstance], meter: Meter) -> None:
         if not batch[0].is_secret:
             meter.log_tail = (meter.log_tail + met[-1].log)[-LOG_CHARACTERS:]
 

@@ -32,8 +32,8 @@ class Unfit(ValueError):  # noqa: N818 -- what a figure is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What was measured of one instance, and what the judge said of it.
+class InstanceMeasurement:
+    """The measurements of one instance, and the judge's figures for it.
 
     `instructions` is None where a task does not ask for them.
     """
@@ -44,7 +44,7 @@ class Measured:
     peak_bytes: int
     answer_bytes: int
     figures: Mapping[str, float] = field(default_factory=dict)
-    base: "Measured | None" = None
+    base: "InstanceMeasurement | None" = None
 
     def figure(self, name: str) -> float:
         """Return a figure by its name. Raises Unfit if there is none that is finite."""
@@ -88,7 +88,9 @@ def aggregated(values: Sequence[float], how: str) -> float:
     return math.exp(fmean(map(math.log, values)))
 
 
-def metric_nano(manifest: TaskManifest, measured: Sequence[Measured], *, size: int) -> int:
+def metric_nano(
+    manifest: TaskManifest, measured: Sequence[InstanceMeasurement], *, size: int
+) -> int:
     """Return a run's metric on some instances, in 1e-9 units. `size`: bytes of what is built or
     written, where the metric is that. Raises Unfit."""
     assert manifest.program is not None  # noqa: S101 -- a program's
@@ -117,7 +119,7 @@ def impossible(nano: int, manifest: TaskManifest) -> bool:
     return bound is not None and sign * nano < sign * bound
 
 
-def guarded(guards: Sequence[Guard], measured: Sequence[Measured]) -> dict[str, float]:
+def guarded(guards: Sequence[Guard], measured: Sequence[InstanceMeasurement]) -> dict[str, float]:
     """Return what each guard looks at: the mean over instances. Raises Unfit."""
     return {guard.name: fmean(one.figure(guard.name) for one in measured) for guard in guards}
 

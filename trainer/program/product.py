@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgpack
 
 from trainer.program.candidate import Met
-from trainer.program.metric import Measured
+from trainer.program.metric import InstanceMeasurement
 
 
 def packed(met: Sequence[tuple[Met, Met | None]]) -> bytes:
@@ -42,9 +42,9 @@ def met_of(answer: bytes) -> Met:
     return Met(answer=answer, wall_s=0.0, cpu_s=0.0, peak_bytes=0, log="")
 
 
-def measured_of(met: Met) -> Measured:
+def measured_of(met: Met) -> InstanceMeasurement:
     """Return what was measured of a meeting, before the judge says anything."""
-    return Measured(
+    return InstanceMeasurement(
         wall_s=met.wall_s,
         cpu_s=met.cpu_s,
         instructions=met.instructions,

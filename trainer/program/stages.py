@@ -28,7 +28,7 @@ from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder
 from trainer.program.candidate import Candidate, Met
-from trainer.program.instances import Asked, MadeInstances
+from trainer.program.instances import MadeInstances, RunInstance
 from trainer.program.judge import Judge
 from trainer.program.manifest import (
     counts_instructions,
@@ -39,7 +39,7 @@ from trainer.program.manifest import (
 )
 from trainer.program.meetings import LOG_CHARACTERS, Cores, Meetings, first_failure
 from trainer.program.metric import (
-    Measured,
+    InstanceMeasurement,
     Unfit,
     coarse,
     guard_fault,
@@ -227,15 +227,15 @@ class ProgramStages:
             answers=None, public_nano=nano, secret_nano=nano, audit=None, evidence=evidence
         )
 
-    async def asked(self, request: Request) -> list[Asked]:
+    async def asked(self, request: Request) -> list[RunInstance]:
         """Return a run's instances; those of its secret split hang on the key of that."""
         return await self.instances.of_run(request.seed, request.split or self._own_split)
 
     # Judging
 
     async def _checked(
-        self, asked: Sequence[Asked], answers: Sequence[tuple[Met, Met | None]]
-    ) -> list[Measured]:
+        self, asked: Sequence[RunInstance], answers: Sequence[tuple[Met, Met | None]]
+    ) -> list[InstanceMeasurement]:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -246,7 +246,7 @@ class ProgramStages:
             raise first_failure(failures) from None
         return [task.result() for task in tasks]
 
-    async def _check(self, asked: Asked, met: Met, base: Met | None) -> Measured:
+    async def _check(self, asked: RunInstance, met: Met, base: Met | None) -> InstanceMeasurement:
         async with self._cores.one():
             verdict = await self._judge.check(asked.data, met.answer, self.judges_asking(asked))
         if verdict.wrong:
@@ -257,7 +257,7 @@ class ProgramStages:
         beside = None if base is None else measured_of(base)
         return replace(measured_of(met), figures=verdict.figures, base=beside)
 
-    def judges_asking(self, asked: Asked) -> Callable[[], Questions] | None:
+    def judges_asking(self, asked: RunInstance) -> Callable[[], Questions] | None:
         """Return what makes the answers to a judge that asks a model about an instance."""
         asking = self._judges_asking
         if asking is None:
@@ -271,7 +271,7 @@ class ProgramStages:
             return (await self._builder.package(source)).built_bytes
         return sum(len(data) for _, data in source.files)
 
-    def _figure(self, measured: Sequence[Measured], size: int) -> int:
+    def _figure(self, measured: Sequence[InstanceMeasurement], size: int) -> int:
         try:
             nano = metric_nano(self._manifest, measured, size=size)
         except Unfit as fault:
@@ -282,14 +282,16 @@ class ProgramStages:
             )
         return nano if self._is_exact else coarse(nano, self._manifest)
 
-    def _secret_figure(self, measured: Sequence[Measured], size: int) -> int:
+    def _secret_figure(self, measured: Sequence[InstanceMeasurement], size: int) -> int:
         """As `_figure`; what is wrong with one would tell of the split in digits."""
         try:
             return self._figure(measured, size)
         except RunFailed as failed:
             raise RunFailed(failed.status, "no metric on the secret split") from failed
 
-    def _guarded(self, public: Sequence[Measured], secret: Sequence[Measured]) -> dict[str, float]:
+    def _guarded(
+        self, public: Sequence[InstanceMeasurement], secret: Sequence[InstanceMeasurement]
+    ) -> dict[str, float]:
         """Hold a run against the task's guards and what the baseline's first run came to.
 
         Return what this one comes to.

@@ -11,7 +11,7 @@ from typing import Final
 
 from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.program.bench import Bench
-from trainer.program.instances import Asked
+from trainer.program.instances import RunInstance
 
 _MEND: Final = (
     "let instance() follow from its arguments alone: no clock, no order of a set, no chance but "
@@ -19,7 +19,7 @@ _MEND: Final = (
 )
 
 
-async def follows(bench: Bench, asked: Sequence[Asked]) -> bool:
+async def follows(bench: Bench, asked: Sequence[RunInstance]) -> bool:
     """Say whether instances are the same when another process makes them the other way round."""
     again = await bench.again(bench.other_judge, asked[::-1])
     return [one.data for one in asked[::-1]] == again
@@ -30,7 +30,7 @@ def unseeded() -> Remark:
     return fault("instances", "the judge makes other instances from the same seed", _MEND)
 
 
-async def supplied(bench: Bench, runs: Sequence[Sequence[Asked]]) -> AsyncIterator[Remark]:
+async def supplied(bench: Bench, runs: Sequence[Sequence[RunInstance]]) -> AsyncIterator[Remark]:
     """Yield what several runs' instances say of all that the judge makes."""
     if bench.spec.instances.fixed:
         for remark in _fixed(bench, runs[0]):
@@ -47,7 +47,7 @@ async def supplied(bench: Bench, runs: Sequence[Sequence[Asked]]) -> AsyncIterat
 _FOLLOW: Final = "draw all that an instance is made of from random_of(seed)"
 
 
-def _is_shared(run: Sequence[Asked], digests: Sequence[bytes]) -> bool:
+def _is_shared(run: Sequence[RunInstance], digests: Sequence[bytes]) -> bool:
     """Say whether half of a run's secret instances are public ones: in each run that is no luck."""
     both = list(zip(run, digests, strict=True))
     public = {digest for one, digest in both if not one.is_secret}
@@ -55,7 +55,7 @@ def _is_shared(run: Sequence[Asked], digests: Sequence[bytes]) -> bool:
     return 2 * sum(digest in public for digest in secret) >= len(secret)
 
 
-def _fixed(bench: Bench, asked: Sequence[Asked]) -> list[Remark]:
+def _fixed(bench: Bench, asked: Sequence[RunInstance]) -> list[Remark]:
     names = bench.spec.instances.fixed
     count = len({one.data for one in asked})
     if count < len(names):

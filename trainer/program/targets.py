@@ -14,7 +14,7 @@ from protocol.units import NANO
 from trainer.program.answers import Form, Raw, Unreadable, bytes_of, forms_of
 from trainer.program.attacks import Honest
 from trainer.program.bench import BaselineRun, Bench
-from trainer.program.instances import Asked
+from trainer.program.instances import RunInstance
 from trainer.program.metric import MEASURED
 
 _INSTANCES: Final = 3
@@ -31,7 +31,7 @@ class Target:
     `messages` is the judge's side of a conversation, None if that depends on the replies.
     """
 
-    asked: Asked
+    asked: RunInstance
     honest: Honest
     figure: float
     parts: Sequence[bytes]
@@ -82,7 +82,7 @@ async def _target(
     )
 
 
-async def _form(bench: Bench, asked: Asked, answer: bytes, figure: float) -> Form | None:
+async def _form(bench: Bench, asked: RunInstance, answer: bytes, figure: float) -> Form | None:
     """Return the form in which an answer is worth the same when it is written again."""
     for form in forms_of(bench.spec.encoding):
         if bench.spec.interactive:
@@ -102,7 +102,7 @@ async def _form(bench: Bench, asked: Asked, answer: bytes, figure: float) -> For
 
 
 async def _messages(
-    bench: Bench, asked: Asked, answer: bytes, others: Sequence[Any]
+    bench: Bench, asked: RunInstance, answer: bytes, others: Sequence[Any]
 ) -> tuple[bytes, ...] | None:
     """Return the judge's messages; None if other replies would change them."""
     if not bench.spec.interactive or not others or not others[0]:

@@ -10,7 +10,7 @@ from protocol.program import Guard, Instances, ModelBudget, ProgramLimits, Progr
 from protocol.source import Source, check_words
 from protocol.units import NANO
 from trainer.host.folder_files import check_inside
-from trainer.program.data import LIMIT_S, MEMORY_BYTES, DataFolder, Means
+from trainer.program.data import LIMIT_S, MEMORY_BYTES, DataFolder, JudgeResources
 from trainer.program.environments import (
     JUDGE_LOCK,
     LOCK,
@@ -66,7 +66,7 @@ def read_manifest(
         task=folder.called,
         title=title,
     )
-    judge_means = Means(
+    judge_means = JudgeResources(
         packages=judges,
         data=(*public, *hidden),
         scratch_bytes=_whole(judging, "scratch_mb", 0, low=1, high=_MOST_SCRATCH_MB) * 1_000_000,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from trainer.cards.cards import Card, Cards, by_class
+from trainer.cards.cards import Cards, GraphicsCard, by_class
 from trainer.cards.nvml import CardLost
 from trainer.host.device import Device, processor
 from trainer.proving.contract import CARD, TOY
@@ -17,7 +17,7 @@ from trainer.proving.sizing import room_of
 
 REPORT: Final = "gpu-report.json"
 
-Wanted = tuple[Device, Card | None]
+Wanted = tuple[Device, GraphicsCard | None]
 
 
 def devices_to_prove(found: Cards) -> list[Wanted]:
@@ -29,7 +29,7 @@ def devices_to_prove(found: Cards) -> list[Wanted]:
     return [(card.device, card) for card in least]
 
 
-def _room(card: Card) -> float:
+def _room(card: GraphicsCard) -> float:
     try:
         return room_of(card).usable_bytes
     except CardLost:  # it is the next one's to prove, where there is one
@@ -52,7 +52,7 @@ def no_driver(found: Cards) -> Fault:
 
 def prove_all(
     wanted: Sequence[Wanted], *, say: Callable[[str], None]
-) -> list[tuple[Proof, Card | None]]:
+) -> list[tuple[Proof, GraphicsCard | None]]:
     """Prove devices one after the other; a processor at toy size."""
     return [
         (asyncio.run(proving_of(device, card, say=say).prove()), card) for device, card in wanted
@@ -60,14 +60,18 @@ def prove_all(
 
 
 def proving_of(
-    device: Device, card: Card | None, *, say: Callable[[str], None], known: Sequence[Fault] = ()
+    device: Device,
+    card: GraphicsCard | None,
+    *,
+    say: Callable[[str], None],
+    known: Sequence[Fault] = (),
 ) -> Proving:
     """Return the proving run of a device at its scale."""
     scale = TOY if card is None else CARD
     return Proving(device=device, card=card, say=say, scale=scale, known=tuple(known))
 
 
-def write_report(proofs: Sequence[tuple[Proof, Card | None]], path: Path) -> None:
+def write_report(proofs: Sequence[tuple[Proof, GraphicsCard | None]], path: Path) -> None:
     """Write what a person may send: a document for each class of cards."""
     documents = [proof.report(card) for proof, card in proofs]
     path.write_text(json.dumps(documents, indent=1) + "\n")

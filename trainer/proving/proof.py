@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.cards.cards import Card
+from trainer.cards.cards import GraphicsCard
 from trainer.host.device import Device
 from trainer.language_model.text.token_cache import write_atomically
 
@@ -45,8 +45,8 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step: what it came to, in how many seconds, and what failed in it."""
+class ProofStep:
+    """One step of a proving run: its result, its seconds, and what failed in it."""
 
     name: str
     detail: str
@@ -55,8 +55,8 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What a proof holds for: another card, driver or torch proves itself anew."""
+class ProofConditions:
+    """The card, driver and torch that a proof holds for; any other proves itself again."""
 
     hardware_class: str
     driver: str
@@ -64,7 +64,7 @@ class Setting:
     version: int = _VERSION
 
     @classmethod
-    def of(cls, device: Device) -> "Setting":
+    def of(cls, device: Device) -> "ProofConditions":
         """Return that of a device as it is now."""
         driver, torch = (str(device.environment.get(name, "")) for name in ("driver", "torch"))
         return cls(hardware_class=device.slug, driver=driver, torch=torch)
@@ -74,8 +74,8 @@ class Setting:
 class Proof:
     """How a card did. `told` is what scripts are told of it, nothing if no run can be made."""
 
-    setting: Setting
-    steps: tuple[Step, ...]
+    setting: ProofConditions
+    steps: tuple[ProofStep, ...]
     told: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, float | str] = field(default_factory=dict)
 
@@ -96,7 +96,7 @@ class Proof:
         shown |= {name: self.told[name] for name in ("attention", "compiled") if name in self.told}
         return replace(device, environment={**device.environment, **shown}, told=self.told)
 
-    def report(self, card: Card | None) -> dict[str, Any]:
+    def report(self, card: GraphicsCard | None) -> dict[str, Any]:
         """Return what a person may send."""
         described: dict[str, Any] = {"name": "the processor in a card's place"}
         if card is not None:
@@ -126,7 +126,7 @@ def _version() -> str:
 
 def as_proven(device: Device, folder: Path) -> Device:
     """Return a device with what scripts are told of it, where it has proven itself."""
-    proof = remembered(Setting.of(device), folder) if device.cuda is not None else None
+    proof = remembered(ProofConditions.of(device), folder) if device.cuda is not None else None
     return proof.told_device(device) if proof and proof.is_usable else device
 
 
@@ -137,12 +137,12 @@ def keep(proof: Proof, folder: Path) -> None:
     write_atomically(path, json.dumps(asdict(proof), indent=1).encode())
 
 
-def remembered(setting: Setting, folder: Path) -> Proof | None:
+def remembered(setting: ProofConditions, folder: Path) -> Proof | None:
     """Return the proof that holds for this setting, None if there is none, or none to be read."""
     try:
         found = json.loads(_path(folder, setting).read_text())
         proof = Proof(
-            setting=Setting(**found["setting"]),
+            setting=ProofConditions(**found["setting"]),
             steps=tuple(_step(one) for one in found["steps"]),
             told=found["told"],
             figures=found["figures"],
@@ -152,13 +152,13 @@ def remembered(setting: Setting, folder: Path) -> Proof | None:
     return proof if proof.setting == setting else None
 
 
-def _path(folder: Path, setting: Setting) -> Path:
+def _path(folder: Path, setting: ProofConditions) -> Path:
     return folder / _FOLDER / f"{setting.hardware_class}.json"
 
 
-def _step(document: Mapping[str, Any]) -> Step:
+def _step(document: Mapping[str, Any]) -> ProofStep:
     faults = tuple(Fault(**one) for one in document["faults"])
-    return Step(
+    return ProofStep(
         name=document["name"],
         detail=document["detail"],
         seconds=document["seconds"],

@@ -14,13 +14,13 @@ from typing import Any, Final, TypeVar
 
 from protocol.errors import ArnodeError
 from protocol.source import Source
-from trainer.cards.cards import Card
+from trainer.cards.cards import GraphicsCard
 from trainer.cards.nvml import CardLost, CardReader
 from trainer.host.device import Device
 from trainer.language_model import card_checks
 from trainer.proving.contract import Contract, Scale, generated_data, keep_contract, proving_task
 from trainer.proving.probing import FAULTS, NAMES, Abilities, Probed, judge, probe
-from trainer.proving.proof import NOTHING_ELSE, Fault, Proof, Setting, Step
+from trainer.proving.proof import NOTHING_ELSE, Fault, Proof, ProofConditions, ProofStep
 from trainer.proving.sizing import (
     SHARE,
     Paced,
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class SelfTestLimits:
     """Seconds that each step may take: all probes, one size, all whole runs."""
 
     probes_s: float = 120.0
@@ -63,21 +63,21 @@ class Proving:
     """
 
     device: Device
-    card: Card | None
+    card: GraphicsCard | None
     say: Callable[[str], None]
     scale: Scale
-    limits: Limits = field(default_factory=Limits)
+    limits: SelfTestLimits = field(default_factory=SelfTestLimits)
     known: tuple[Fault, ...] = ()
     host_bytes: int = 32 << 30
     script: bytes = field(default_factory=_SCRIPT.read_bytes)
-    _steps: list[Step] = field(default_factory=list)
+    _steps: list[ProofStep] = field(default_factory=list)
     _figures: dict[str, float | str] = field(default_factory=dict)
 
     async def prove(self) -> Proof:
         """Make all steps that can be made."""
         told = await self._told()
         return Proof(
-            setting=Setting.of(self.device),
+            setting=ProofConditions.of(self.device),
             steps=tuple(self._steps),
             told=told,
             figures=self._figures,
@@ -108,7 +108,9 @@ class Proving:
         except ArnodeError as error:
             result, detail, faults = None, "", [_no_sandbox(error)]
         seconds = round(time.monotonic() - began_s, 1)
-        self._steps.append(Step(name=name, detail=detail, seconds=seconds, faults=tuple(faults)))
+        self._steps.append(
+            ProofStep(name=name, detail=detail, seconds=seconds, faults=tuple(faults))
+        )
         for fault in faults:
             self.say(f"{name}: {fault}")
         if result is not None:
@@ -208,7 +210,7 @@ class Proving:
         self.say(f"size: {paced}")
 
 
-def find_card_faults(card: Card) -> list[Fault]:
+def find_card_faults(card: GraphicsCard) -> list[Fault]:
     """Return what can be read of a card's faults, nothing tried yet; CardLost is one of them."""
     checks = (card_checks.software_fault(card), card_checks.file_fault(card))
     faults = [_of_check(fault) for fault in checks if fault]
@@ -219,7 +221,7 @@ def find_card_faults(card: Card) -> list[Fault]:
     return [*faults, *([taken] if taken else [])]
 
 
-async def find_sandbox_faults(card: Card) -> list[Fault]:
+async def find_sandbox_faults(card: GraphicsCard) -> list[Fault]:
     """Return what keeps a card out of sandboxes: it takes some seconds to try one."""
     fault = await card_checks.sandbox_fault(card)
     return [_of_check(fault)] if fault else []
@@ -231,7 +233,7 @@ def _of_check(fault: card_checks.CardFault) -> Fault:
     return Fault(name=fault.name, said=fault.message, mend=fault.hint, instead=instead)
 
 
-def _taken(card: Card) -> Fault | None:
+def _taken(card: GraphicsCard) -> Fault | None:
     """Say who has half of a card's memory or more. Raises CardLost."""
     reader = CardReader(card.uuid)
     reader.open()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from protocol.source import Source
-from trainer.cards.cards import Card
+from trainer.cards.cards import GraphicsCard
 from trainer.cards.nvml import CardReader
 from trainer.host.capacity import available_bytes
 from trainer.host.device import Device
@@ -49,7 +49,7 @@ class Room:
         return max(0, self.free_bytes - self.kept_bytes)
 
 
-def room_of(card: Card) -> Room:
+def room_of(card: GraphicsCard) -> Room:
     """Ask the driver for the memory of a card, or of a slice of one. Raises CardLost."""
     reader = CardReader(card.uuid)
     reader.open()
@@ -154,7 +154,7 @@ class Paced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What sizes are tried with: a script on a device, as far as that can do things.
+    """The script and device that sizes are tried with, and the limits of each try.
 
     `limit_s` is for one size, compiling included; `share` is of the card's memory, all of it;
     `host_bytes` what it may take of the machine's own.

@@ -26,7 +26,7 @@ NICE: Final = 5  # the node, its network and a desktop go first; what is loaded 
 _END_TIMEOUT_S = 60.0  # milliseconds, if there is no full folder to be cleared on a busy disk
 
 
-class Program(Protocol):
+class SandboxProcess(Protocol):
     """A sandbox's first process as seen from outside."""
 
     @property
@@ -58,7 +58,7 @@ class Enclosure(ABC):
         self.compiled: Path | None = None  # the host's name of its folder for a compiler
 
     @abstractmethod
-    async def start(self, channel: int) -> Program:
+    async def start(self, channel: int) -> SandboxProcess:
         """Start the harness inside, with this descriptor as its channel. Raises SafetyError."""
 
     def giving_way(self, command: list[str]) -> list[str]:

@@ -27,7 +27,7 @@ from trainer.host.processes import (
     used_cpu_s,
 )
 from trainer.sandbox.compiled import CompiledCode
-from trainer.sandbox.enclosure import Enclosure, Program, to_its_end, until_ready
+from trainer.sandbox.enclosure import Enclosure, SandboxProcess, to_its_end, until_ready
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
 from trainer.sandbox.gate import Gate
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
@@ -54,7 +54,7 @@ class Sandbox:
     def __init__(
         self,
         enclosure: Enclosure,
-        process: Program,
+        process: SandboxProcess,
         channel: socket.socket,
         *,
         asked_s: float,

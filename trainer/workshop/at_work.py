@@ -62,8 +62,8 @@ class Places:
     in_memory: tuple[Path, ...]
 
 
-class AtWork:
-    """A command at work. Make one with `AtWork.begin`, `close` it in any case."""
+class RunningCommand:
+    """A command at work. Make one with `RunningCommand.begin`, `close` it in any case."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, limits: WorkshopLimits, places: Places
@@ -78,7 +78,9 @@ class AtWork:
         self._watched = asyncio.create_task(self._watch())
 
     @classmethod
-    async def begin(cls, spec: WorkshopSpec, limits: WorkshopLimits, places: Places) -> "AtWork":
+    async def begin(
+        cls, spec: WorkshopSpec, limits: WorkshopLimits, places: Places
+    ) -> "RunningCommand":
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *(*python_command("-S", "-B"), workbench.__file__),

@@ -21,7 +21,7 @@ from trainer.sandbox.confined import give_to, release_uid, throwaway_uid
 from trainer.sandbox.inside.landlock import landlock_abi
 from trainer.sandbox.landlock import can_scope_signals
 from trainer.sandbox.tier import Tier
-from trainer.workshop.at_work import AtWork, Places, WorkshopLimits
+from trainer.workshop.at_work import Places, RunningCommand, WorkshopLimits
 from trainer.workshop.installed import installation
 from trainer.workshop.view import View, bubblewrap_arguments, landlock_rules, link_into
 from trainer.workshop.workbench import WorkshopSpec, remove_folder
@@ -32,8 +32,8 @@ _TRUNCATION_ABI = 3  # before it, Landlock lets whoever may read a file empty it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """Who works there: the home it may see parts of, its whole environment, its limits.
+class AgentAccess:
+    """What a command gets: parts of the home, its whole environment, its limits.
 
     `shown` and `kept` come from `trainer.workshop.view.nameable`; those that are not there are left
     out. `environment` gets a HOME here.
@@ -79,7 +79,7 @@ def require_workshop() -> Tier:
 
 
 async def work(
-    bench: Bench, given: Given, command: Callable[[str], Sequence[str]], *, note_name: str
+    bench: AgentAccess, given: Given, command: Callable[[str], Sequence[str]], *, note_name: str
 ) -> Work:
     """Have a command edit the given files and return them; afterwards nothing of it is left.
 
@@ -96,7 +96,7 @@ async def work(
             _furnish, folder, bench, given, command, tier=tier, uid=uid
         )
         began_s = time.monotonic()
-        at_work = await AtWork.begin(spec, bench.limits, places)
+        at_work = await RunningCommand.begin(spec, bench.limits, places)
         try:
             return await _result(at_work, Path(spec.worktree), given, note_name, began_s)
         finally:
@@ -108,7 +108,7 @@ async def work(
 
 
 async def _result(
-    at_work: AtWork, worktree: Path, given: Given, note_name: str, began_s: float
+    at_work: RunningCommand, worktree: Path, given: Given, note_name: str, began_s: float
 ) -> Work:
     status, said = await at_work.status(), b""
     seconds = time.monotonic() - began_s
@@ -130,7 +130,7 @@ async def _result(
 
 def _furnish(
     folder: Path,
-    bench: Bench,
+    bench: AgentAccess,
     given: Given,
     command: Callable[[str], Sequence[str]],
     *,

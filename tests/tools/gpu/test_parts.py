@@ -19,7 +19,7 @@ from tools.paths import ROOT
 from trainer.host.device import processor
 from trainer.proving import machine
 from trainer.proving.machine import Wanted
-from trainer.proving.proof import Proof, Setting, Step, keep
+from trainer.proving.proof import Proof, ProofConditions, ProofStep, keep
 from trainer.sandbox import tier
 
 pytestmark = [
@@ -32,7 +32,10 @@ pytestmark = [
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the text is kept from one part to the next, and what a proving run decided."""
     folder = tmp_path_factory.mktemp("gpu")
-    keep(Proof(setting=Setting.of(processor()), steps=(), told={"attention": "masked"}), folder)
+    keep(
+        Proof(setting=ProofConditions.of(processor()), steps=(), told={"attention": "masked"}),
+        folder,
+    )
     return folder
 
 
@@ -114,12 +117,12 @@ def test_a_part_begins_with_the_proving_run_once(
 ) -> None:
     home = tmp_path
     device, proven = processor(), []
-    step = Step(name="abilities", detail="", seconds=1.0, faults=())
+    step = ProofStep(name="abilities", detail="", seconds=1.0, faults=())
 
     def prove(wanted: Sequence[Wanted], *, say: object) -> list[tuple[Proof, None]]:
         proven.extend(wanted)
         told = {"attention": "masked"}
-        return [(Proof(setting=Setting.of(device), steps=(step,), told=told), None)]
+        return [(Proof(setting=ProofConditions.of(device), steps=(step,), told=told), None)]
 
     monkeypatch.setattr(machine, "prove_all", prove)
     for _ in range(2):

@@ -7,13 +7,13 @@ import pytest
 from protocol.errors import UsageError
 from tests.plugins.brought import FOLDERS, Brought, brought, measured
 from trainer.importing.command import draft_of
-from trainer.importing.draft import Draft
+from trainer.importing.draft import TaskDraft
 from trainer.importing.scripts import command
 
 LINE = FOLDERS / "command"
 
 
-def drafted(command: str = "python score.py", metric: str = "error") -> Draft:
+def drafted(command: str = "python score.py", metric: str = "error") -> TaskDraft:
     return draft_of(
         [LINE / "fit.py"], command, metric=metric, direction="min", root=LINE, beside=[]
     )

@@ -27,7 +27,7 @@ from tests.trainer.nvml_mock.profiles import (
     T4,
     WSL2,
 )
-from trainer.cards.cards import Card
+from trainer.cards.cards import GraphicsCard
 from trainer.cards.nvml import Reading
 
 ROOT = Path(__file__).parents[3]
@@ -83,7 +83,7 @@ def test_a_card_is_what_its_driver_says(
         "mem_clock_max_mhz": profile.memory_mhz,
         "cuda_cores": profile.cores,
     }
-    assert card == Card(
+    assert card == GraphicsCard(
         uuid=uuid_of(1),
         name=profile.name,
         memory_bytes=(profile.mib or 0) * MIB,

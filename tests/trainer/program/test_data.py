@@ -11,7 +11,7 @@ from protocol.errors import ConfigurationError
 from protocol.manifest import TaskManifest
 from tests.trainer.program.tasks import CALLED, HEAD, JUDGE, SOLVE, Bench, read, write_task
 from trainer.measuring.host_load import LaneWork
-from trainer.program.data import DataFolder, Means
+from trainer.program.data import DataFolder, JudgeResources
 from trainer.program.harness.codec import decode, encode
 from trainer.program.judge import Judge, Verdict
 from trainer.program.manifest import ProgramRecipe, recipe_of, spec_of
@@ -83,7 +83,7 @@ def loop() -> Iterator[asyncio.Runner]:
 def writing(loop: asyncio.Runner) -> Iterator[Judge]:
     """A judge that may write two million bytes to answer a question."""
     recipe = ProgramRecipe(
-        judge=WRITING.encode(), fixed=(), judge_means=Means(scratch_bytes=2_000_000)
+        judge=WRITING.encode(), fixed=(), judge_means=JudgeResources(scratch_bytes=2_000_000)
     )
     judge = Judge("write", recipe, encoding="json", interactive=False, work=LaneWork())
     yield judge
@@ -141,7 +141,7 @@ def test_no_more_is_written_than_a_task_grants(
 
 
 def test_one_that_cannot_be_loaded_says_why_also_where_it_may_write(loop: asyncio.Runner) -> None:
-    recipe = ProgramRecipe(judge=b"1 / 0\n", fixed=(), judge_means=Means(scratch_bytes=1))
+    recipe = ProgramRecipe(judge=b"1 / 0\n", fixed=(), judge_means=JudgeResources(scratch_bytes=1))
     judge = Judge("bad", recipe, encoding="json", interactive=False, work=LaneWork())
     with pytest.raises(ConfigurationError, match=r"cannot be loaded .*ZeroDivisionError"):
         loop.run(judge.make([NAME], most_bytes=1000))

@@ -11,7 +11,7 @@ import pytest
 from protocol.errors import ConfigurationError
 from trainer.measuring.host_load import LaneWork
 from trainer.program import loaded
-from trainer.program.data import Means
+from trainer.program.data import JudgeResources
 from trainer.program.harness.codec import encode
 from trainer.program.harness.files import File
 from trainer.program.judge import Judge, Verdict, verdict_of
@@ -99,7 +99,7 @@ INSTANCE = encode({"drawn": 0.5, "split": "public", "index": 0}, "json")
 
 def judge_of(text: str, *, interactive: bool = False, limit_s: int = 60) -> Judge:
     fixed = (File(path="words.txt", data=b"a word"),)
-    means = Means(limit_s=limit_s)
+    means = JudgeResources(limit_s=limit_s)
     recipe = ProgramRecipe(judge=text.encode(), fixed=fixed, judge_means=means)
     return Judge("add", recipe, encoding="json", interactive=interactive, work=LaneWork())
 

@@ -12,7 +12,7 @@ from protocol.manifest import TaskManifest
 from protocol.program import Guard, Instances
 from tests.trainer.program.tasks import CALLED, DRAWN, HEAD, JUDGE, METRIC, SOLVE, read, write_task
 from trainer.program.harness.files import File
-from trainer.program.kind import Program
+from trainer.program.kind import ProgramKind
 from trainer.program.manifest import (
     EVALUATOR,
     ProgramRecipe,
@@ -395,19 +395,19 @@ def test_a_called_function_is_a_single_process(tmp_path: Path) -> None:
 
 
 def test_an_assistant_is_told_what_counts(tmp_path: Path) -> None:
-    words = Program().words(task(tmp_path).manifest)
+    words = ProgramKind().words(task(tmp_path).manifest)
     assert words.budget == "4 instances, new in each run"
     assert words.limits == "20 s an instance, 1 GB of memory."
     assert "no network" in words.measured
     fixed = task(tmp_path / "fixed", instances='[instances]\nfixed = ["a"]\n').manifest
-    assert Program().words(fixed).budget == "1 fixed instances"
+    assert ProgramKind().words(fixed).budget == "1 fixed instances"
 
 
 def test_only_seconds_must_stand_alone(tmp_path: Path) -> None:
     timed = task(tmp_path, metric=METRIC.replace('"error"', '"wall_s"')).manifest
     assert is_timed(timed)
-    assert not Program().may_stand_beside(timed)
-    assert Program().may_stand_beside(task(tmp_path / "judged").manifest)
+    assert not ProgramKind().may_stand_beside(timed)
+    assert ProgramKind().may_stand_beside(task(tmp_path / "judged").manifest)
 
 
 def test_no_field_of_a_spec_is_left_out_of_what_is_read(tmp_path: Path) -> None:

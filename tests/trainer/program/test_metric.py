@@ -17,7 +17,7 @@ from trainer.program.metric import (
     MEASURED,
     MOST,
     SCALE,
-    Measured,
+    InstanceMeasurement,
     Unfit,
     aggregated,
     coarse,
@@ -48,9 +48,13 @@ def of(
 
 
 def one(
-    figure: float = 0.0, *, wall_s: float = 1.0, base: Measured | None = None, **more: Any
-) -> Measured:
-    return Measured(
+    figure: float = 0.0,
+    *,
+    wall_s: float = 1.0,
+    base: InstanceMeasurement | None = None,
+    **more: Any,
+) -> InstanceMeasurement:
+    return InstanceMeasurement(
         wall_s=wall_s,
         cpu_s=more.pop("cpu_s", 0.5),
         peak_bytes=more.pop("peak_bytes", 3_000_000),
@@ -102,7 +106,7 @@ def test_what_is_measured_is_not_asked_of_the_judge(
     """Whatever the judge calls by that name."""
     assert name in MEASURED
     base = replace(one(wall_s=2.0, cpu_s=2.0), instructions=4_000_000)
-    beside = Measured(
+    beside = InstanceMeasurement(
         wall_s=1.0,
         cpu_s=0.5,
         instructions=3_000_000,

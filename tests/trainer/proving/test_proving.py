@@ -17,7 +17,7 @@ from protocol.source import Source
 from protocol.units import NANO
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess
 from tests.trainer.provable import working_driver
-from trainer.cards.cards import Card, probe_cards
+from trainer.cards.cards import GraphicsCard, probe_cards
 from trainer.cards.nvml import CardLost
 from trainer.host.device import processor
 from trainer.language_model import card_checks
@@ -25,8 +25,8 @@ from trainer.measuring.outcome import RunOutcome
 from trainer.proving import proving as proving_module
 from trainer.proving.contract import TOY
 from trainer.proving.probing import Abilities, Probed
-from trainer.proving.proof import Fault, Proof, Setting, Step, keep, remembered
-from trainer.proving.proving import Limits, Proving
+from trainer.proving.proof import Fault, Proof, ProofConditions, ProofStep, keep, remembered
+from trainer.proving.proving import Proving, SelfTestLimits
 from trainer.proving.sizing import Size, sizes_of
 from trainer.sandbox.sandbox import Sandbox
 from trainer.task_folder.task import Task
@@ -62,7 +62,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def proving_of(script: bytes, **how: object) -> tuple[Proving, list[str]]:
     """Return a proving run of the processor, and what it is going to say."""
     said: list[str] = []
-    limits = Limits(probes_s=60, size_s=60, runs_s=240)
+    limits = SelfTestLimits(probes_s=60, size_s=60, runs_s=240)
     proving = Proving(
         device=processor(), card=None, say=said.append, scale=TOY, limits=limits, script=script
     )
@@ -116,7 +116,7 @@ assert list(CARD["size"]) == [LAYERS, WIDTH, HEAD_WIDTH, SEQUENCE, STEP_TOKENS, 
     assert any(line.startswith("whole runs: audits allow") for line in said)
     # The next start knows it, and so do records.
     keep(proof, tmp_path)
-    setting = Setting.of(processor())
+    setting = ProofConditions.of(processor())
     assert remembered(setting, tmp_path) == proof
     assert remembered(replace(setting, torch="2.99.0"), tmp_path) is None
     device = proof.told_device(processor())
@@ -135,7 +135,9 @@ def test_a_report_is_written_from_a_checkout_that_is_not_installed(
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    proof = Proof(setting=Setting(hardware_class="cpu", driver="", torch="2.13.0"), steps=())
+    proof = Proof(
+        setting=ProofConditions(hardware_class="cpu", driver="", torch="2.13.0"), steps=()
+    )
     assert proof.report(None)["arnode"] == "not installed"
 
 
@@ -174,7 +176,7 @@ def test_a_step_that_fails_otherwise_is_told() -> None:
 @pytest.mark.soak
 def test_a_size_that_takes_too_long_is_ended() -> None:
     hanging = changed((IMPORTS, f"{IMPORTS}time.sleep(600)\n"))
-    size, (fault,) = sized(hanging, limits=Limits(size_s=1))
+    size, (fault,) = sized(hanging, limits=SelfTestLimits(size_s=1))
     assert (size, fault.name) == (None, "step-fails")
     assert "it took more than 1 s" in fault.said
 
@@ -270,7 +272,7 @@ def test_the_liar_is_the_script_that_claims_more_than_it_answers(scripted: Scrip
 
 def test_runs_that_take_too_long_are_ended(scripted: Scripted) -> None:
     scripted()
-    is_fine, (fault,) = ran(limits=Limits(runs_s=0.01))
+    is_fine, (fault,) = ran(limits=SelfTestLimits(runs_s=0.01))
     assert (is_fine, fault.name) == (None, "runs-too-slow")
 
 
@@ -288,7 +290,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
     return working_driver(monkeypatch, FakeCard(name="NVIDIA GeForce RTX 3060", mib=12288))
 
 
-def faults_of_card(driver: FakeDriver, card: Card | None = None) -> list[Fault]:
+def faults_of_card(driver: FakeDriver, card: GraphicsCard | None = None) -> list[Fault]:
     """Return what the first step finds."""
     card = card or probe_cards().cards[0]
     proving = Proving(device=card.device, card=card, say=lambda _: None, scale=TOY)
@@ -325,7 +327,7 @@ def no_device_file(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def not_opened(_: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refused(_: Card) -> card_checks.CardFault:
+    async def refused(_: GraphicsCard) -> card_checks.CardFault:
         return card_checks.CardFault("device-file-refused", "not opened", "chmod")
 
     monkeypatch.setattr(card_checks, "sandbox_fault", refused)
@@ -381,8 +383,10 @@ def test_a_sandbox_that_does_not_start_is_a_fault_by_name(monkeypatch: pytest.Mo
 
 
 def some_proof(*faults: Fault) -> Proof:
-    setting = Setting(hardware_class="cuda-x", driver="1", torch="2")
-    return Proof(setting=setting, steps=(Step(name="size", detail="", seconds=1, faults=faults),))
+    setting = ProofConditions(hardware_class="cuda-x", driver="1", torch="2")
+    return Proof(
+        setting=setting, steps=(ProofStep(name="size", detail="", seconds=1, faults=faults),)
+    )
 
 
 KEPT = Fault(name="attention-varlen", said="no", mend="none", instead="a mask", is_kept=True)

@@ -74,8 +74,8 @@ class ForkRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forked:
-    """What a child finds once it stands behind its walls: its channel, and filters to load later.
+class ForkedChild:
+    """A zygote's child once it is confined: its channel, and filters to load later.
 
     These are in hex, as on a command line: a gate's, or none.
     """
@@ -84,7 +84,7 @@ class Forked:
     filters: list[str]
 
 
-def serve(descriptor: int) -> Forked:
+def serve(descriptor: int) -> ForkedChild:
     """Fork for whoever holds the other end of a socket; returns in the children alone.
 
     The zygote ends when nobody holds that end any more and its children have ended.
@@ -133,7 +133,9 @@ def _split(request: ForkRequest, output: int) -> int | None:
         return None
 
 
-def _behind_walls(request: ForkRequest, channel: int, output: int, uid: int, gid: int) -> Forked:
+def _behind_walls(
+    request: ForkRequest, channel: int, output: int, uid: int, gid: int
+) -> ForkedChild:
     """Give up everything in a child of a zygote that is such a user; a child that cannot ends."""
     try:
         _keep_only(request, channel, output)
@@ -145,7 +147,7 @@ def _behind_walls(request: ForkRequest, channel: int, output: int, uid: int, gid
     except BaseException as error:  # noqa: BLE001 -- a child must never go on as the zygote
         os.write(1, f"{type(error).__name__}: {error}\n".encode())
         os._exit(1)
-    return Forked(channel=channel, filters=[request.gate] if request.gate else [])
+    return ForkedChild(channel=channel, filters=[request.gate] if request.gate else [])
 
 
 def _bury(pidfd: int, pid: int, end: int) -> None:
