@@ -6,9 +6,9 @@ from node.home.control import Handler, Message
 from node.home.home import Home
 from node.home.people import read_people
 from node.peering.membership import Membership
+from node.reporting.peers import peers_document, trust_in
+from node.reporting.status import status_document
 from node.store.store import Store
-from node.views.peers import peers_document, trust_in
-from node.views.status import status_document
 from protocol.errors import UsageError
 from trainer.sandbox.tier import probe_tier
 

@@ -12,11 +12,11 @@ from node.commands.basics import MOST_SHOWN, json_option, own_console, plain_tab
 from node.commands.foreign import print_foreign
 from node.commands.record_text import fields_for_people, print_fields
 from node.commands.timeline import print_timelines
-from node.documents.experiment import OneExperimentDocument, one_experiment_document
-from node.documents.experiments import experiments_document, imported_document
-from node.documents.records import MarkDocument, diff_of, record_document
 from node.exchange.bundle import Subject
 from node.home.home import Home
+from node.reporting.experiment import OneExperimentDocument, one_experiment_document
+from node.reporting.experiments import experiments_document, imported_document
+from node.reporting.records import MarkDocument, diff_of, record_document
 from node.settings.config import config_of
 from node.store.experiments import Experiment, Filter
 from node.store.jobs import LineKey

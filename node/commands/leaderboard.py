@@ -17,21 +17,8 @@ from node.commands.basics import (
     reading,
 )
 from node.commands.foreign import print_best
-from node.documents.boards import (
-    LEVELS,
-    Code,
-    Leaderboard,
-    Level,
-    no_board_document,
-    segments_of,
-)
 from node.home.home import Home
-from node.settings.config import config_of
-from node.store.imported import Imported
-from node.store.measured_here import choose_board
-from node.terminal.terminal import print_json
-from node.terminal.vocabulary import why_unranked
-from node.views.board_table import (
+from node.reporting.board_table import (
     LEGEND,
     ON_THE_LEFT,
     cells_of,
@@ -40,6 +27,19 @@ from node.views.board_table import (
     heading_of,
     title_of,
 )
+from node.reporting.boards import (
+    LEVELS,
+    Code,
+    Leaderboard,
+    Level,
+    no_board_document,
+    segments_of,
+)
+from node.settings.config import config_of
+from node.store.imported import Imported
+from node.store.measured_here import choose_board
+from node.terminal.terminal import print_json
+from node.terminal.vocabulary import why_unranked
 from protocol.board import Row
 from protocol.errors import UsageError
 from trainer.cards.cards import probe_devices

@@ -22,9 +22,10 @@ from node.line.identity import identity_of
 from node.networks.consent import ask_at_terminal
 from node.networks.in_force import network_in_force, running_member
 from node.networks.known import find_network
-from node.report.figures import time_of
-from node.report.lines import Report
-from node.report.publishing import Draft, draft_message, draft_of, refusal, sign_report
+from node.reporting.figures import time_of
+from node.reporting.published import reports_document, text_of
+from node.reporting.publishing import ReportDraft, draft_message, draft_of, refusal, sign_report
+from node.reporting.report import Report
 from node.settings.config import Config, config_of
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
@@ -32,7 +33,6 @@ from node.store.named_tasks import labels, task_named
 from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.terminal import plain, print_json
-from node.views.reports import reports_document, text_of
 from protocol.errors import ArnodeError, NotRunningError, SafetyError, UsageError
 from protocol.records import Record
 from protocol.remarks import ReportBody
@@ -53,7 +53,7 @@ def publish(
     running = running_member(home)
     network = find_network(home, network_in_force(config, running)).network
     found = [draft_of(store, report, line, title=title) for line in report.lines]
-    drafts, refused = list[Draft](), list[tuple[str, str]]()
+    drafts, refused = list[ReportDraft](), list[tuple[str, str]]()
     for draft in filter(None, found):
         why = refusal(home, store, draft.manifest, network)
         if why is None:
@@ -97,7 +97,7 @@ def publish(
 
 
 def _agreed(
-    home: Home, drafts: Sequence[Draft], refused: Sequence[tuple[str, str]], network: str
+    home: Home, drafts: Sequence[ReportDraft], refused: Sequence[tuple[str, str]], network: str
 ) -> bool:
     """Say at the terminal what is about to be published, and ask. Raises UsageError without one."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -116,7 +116,7 @@ def _agreed(
 
 
 def _published(
-    home: Home, config: Config, draft: Draft, network: str, *, is_open: bool
+    home: Home, config: Config, draft: ReportDraft, network: str, *, is_open: bool
 ) -> dict[str, Any]:
     """Have a report signed by the node that runs, else by this process."""
     try:

@@ -12,8 +12,8 @@ from node.home.files import write_file
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.line.identity import identity_of
-from node.report.concluded import Span
-from node.report.lines import report_of
+from node.reporting.concluded import TimeSpan
+from node.reporting.report import report_of
 from node.settings.config import config_of
 from node.terminal.durations import moment_before
 from node.terminal.progress import reporting
@@ -97,7 +97,7 @@ def report(
     until_ms = clock_ms()
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
     since_ms = round(moment_before(since, now).timestamp() * 1000)
-    span = Span(since_ms=since_ms, until_ms=until_ms)
+    span = TimeSpan(since_ms=since_ms, until_ms=until_ms)
     if card is not None:
         _write_card(card, span, net, task)
         return
@@ -110,21 +110,21 @@ def report(
             publish_found(home, store, found, title=title, agrees=yes, as_json=as_json)
             return
     if as_json:
-        from node.report.document import report_json
+        from node.reporting.report_json import report_json
 
         print_json(report_json(found))
         return
     if form == "html":
         from node.web.night_file import as_file as told
     else:
-        from node.report.words import as_markdown as told
+        from node.reporting.words import as_markdown as told
     click.echo(told(found, None), nl=False)
 
 
-def _write_card(path: Path, span: Span, net: str, task: str | None) -> None:
+def _write_card(path: Path, span: TimeSpan, net: str, task: str | None) -> None:
     """Draw the card of the named task's line, else of the latest session's, into a file."""
-    from node.report.card import card_of
-    from node.report.card_picture import drawn
+    from node.reporting.card import card_of
+    from node.reporting.card_picture import drawn
 
     home = Home.here()
     config = config_of(home)

@@ -3,7 +3,7 @@
 import click
 
 from node.commands.basics import own_console, plain_table
-from node.documents.timeline import TimelineDocument
+from node.reporting.timeline import TimelineDocument
 from node.terminal.terminal import plain
 
 _BAR_WIDTH = 40

@@ -14,17 +14,11 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from node.documents.boards import Code, Leaderboard
 from node.exports.folders import make_folder
 from node.exports.markup import Element, element
 from node.home.faults import explaining_faults
 from node.home.files import write_file
-from node.store.blobs import Blobs
-from node.store.boards import BoardKey
-from node.store.store import Store
-from node.terminal.progress import Progress, silent
-from node.terminal.vocabulary import many, why_unranked
-from node.views.board_table import (
+from node.reporting.board_table import (
     LEGEND,
     METRIC,
     ON_THE_LEFT,
@@ -34,6 +28,12 @@ from node.views.board_table import (
     heading_of,
     title_of,
 )
+from node.reporting.boards import Code, Leaderboard
+from node.store.blobs import Blobs
+from node.store.boards import BoardKey
+from node.store.store import Store
+from node.terminal.progress import Progress, silent
+from node.terminal.vocabulary import many, why_unranked
 from protocol.board import Row
 from protocol.records import VERSION
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import cast
 
 from node.claims.authors import author_rates
-from node.documents.knowledge import importance_document
 from node.home.clock import clock_ms
 from node.home.control import Handler, Message
 from node.line.handed_in import check_submission
@@ -14,15 +13,16 @@ from node.line.strangers_task import lacking
 from node.loop.in_flight import Lost
 from node.networks.fleet import people_of
 from node.proposing.advice import advice, prompt_document
-from node.report.publishing import read_draft, sign_report
+from node.reporting.knowledge import importance_document
+from node.reporting.peers import peers_document, trust_in
+from node.reporting.publishing import read_draft, sign_report
+from node.reporting.status import status_document
 from node.running.loads import Load
 from node.running.node import Node
 from node.running.proving import pause_document, seconds_in
 from node.running.questions import Question
 from node.store.blobs import Blobs
 from node.store.notes import keep_note
-from node.views.peers import peers_document, trust_in
-from node.views.status import status_document
 from protocol.errors import ArnodeError, UsageError
 from protocol.remarks import ReportBody
 from protocol.source import Source

@@ -19,14 +19,14 @@ from node.line.activity import Activity
 from node.line.branch import branch_of, kept_in
 from node.line.remeasure import open_doubt
 from node.line.trial import ANCHOR_PAIRS, Confirmation
+from node.reporting.staircase import Column, columns, legend, staircase
+from node.reporting.status import head_metrics
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.figures import told_sd
 from node.terminal.interrupts import STOPPING
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import gain_words, head_words, many, scoring_mark, word, wording
-from node.views.staircase import Column, columns, legend, staircase
-from node.views.status import head_metrics
 from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano
 from trainer.cards.cards import idle_cards

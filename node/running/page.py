@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from node.documents.now import now_document
 from node.home.control import Handler, Message
 from node.home.home import Home
+from node.reporting.now import now_document
 from node.running.handlers import handlers
 from node.running.node import Node
 from node.settings.config import Config

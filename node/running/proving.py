@@ -8,11 +8,11 @@ from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
+from node.reporting.status import status_document
 from node.running.first_card import Unproven, say
 from node.settings.config import Config
 from node.store.store import Store
 from node.terminal.durations import LONGEST_S
-from node.views.status import status_document
 from protocol.errors import UsageError
 from trainer.sandbox.tier import probe_tier
 

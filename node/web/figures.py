@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from node.documents.now import NowDocument
+from node.reporting.now import NowDocument
 from node.store.store import Store
 from protocol.units import NANO
 

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from node.documents.boards import Leaderboard
 from node.home.home import Home
+from node.reporting.boards import Leaderboard
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store

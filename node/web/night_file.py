@@ -16,9 +16,9 @@ from pathlib import PurePosixPath
 from string import Template
 from typing import Final
 
-from node.documents.night import night_document
-from node.report.lines import Report
-from node.report.words import as_markdown
+from node.reporting.night import night_document
+from node.reporting.report import Report
+from node.reporting.words import as_markdown
 
 _STYLES: Final = ("base", "lists", "pictures")
 _ENTRY: Final = "file.js"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from node.documents.boards import Level
+from node.reporting.boards import Level
 
 Sort = Literal["ts", "metric", "gain", "title", "decision"]
 Order = Literal["asc", "desc"]

@@ -6,38 +6,38 @@ from typing import Any, Final, TypedDict
 
 import msgspec
 
-from node.documents.boards import BoardDocument, Code, TaskName
-from node.documents.experiment import OneExperimentDocument, one_experiment_document
-from node.documents.experiments import ExperimentsDocument, experiments_document
-from node.documents.jobs import JobDocument, job_document
-from node.documents.knowledge import InsightsDocument, insights_document
-from node.documents.lineage import LineageDocument, lineage_document
-from node.documents.night import WholeNightDocument, report_document
-from node.documents.owner import (
+from node.home.clock import clock_ms
+from node.home.people import read_people
+from node.ladder.climbed import climbed, slopes_known, tasks_of
+from node.line.heads import line_to_show
+from node.reporting.boards import BoardDocument, Code, TaskName
+from node.reporting.concluded import TimeSpan
+from node.reporting.experiment import OneExperimentDocument, one_experiment_document
+from node.reporting.experiments import ExperimentsDocument, experiments_document
+from node.reporting.jobs import JobDocument, job_document
+from node.reporting.knowledge import InsightsDocument, insights_document
+from node.reporting.lineage import LineageDocument, lineage_document
+from node.reporting.matrix import transfer_matrix
+from node.reporting.night import WholeNightDocument, report_document
+from node.reporting.owner import (
     HypothesesDocument,
     NotesDocument,
     hypotheses_document,
     notes_document,
 )
-from node.documents.progress import ProgressDocument, progress_document
-from node.documents.records import RecordDocument, diff_of, record_document
-from node.documents.tasks import TasksDocument, tasks_document
-from node.documents.transfer import TransferDocument, transfer_document
-from node.documents.tries import TryDocument, try_document
-from node.home.clock import clock_ms
-from node.home.people import read_people
-from node.ladder.climbed import climbed, slopes_known, tasks_of
-from node.line.heads import line_to_show
-from node.report.concluded import Span
-from node.report.lines import report_of
+from node.reporting.progress import ProgressDocument, progress_document
+from node.reporting.published import ReportsDocument, ReportTextDocument, reports_document, text_of
+from node.reporting.records import RecordDocument, diff_of, record_document
+from node.reporting.report import report_of
+from node.reporting.tasks import TasksDocument, tasks_document
+from node.reporting.transfer import TransferDocument, transfer_document
+from node.reporting.tries import TryDocument, try_document
 from node.store.boards import BoardKey
 from node.store.experiments import Filter
 from node.store.jobs import LineKey
 from node.store.measured_here import boards_of
 from node.store.named_tasks import labels, task_named
 from node.terminal.durations import moment_before
-from node.views.matrix import transfer_matrix
-from node.views.reports import ReportsDocument, ReportTextDocument, reports_document, text_of
 from node.web.library import Library, Shelves
 from node.web.problems import HttpFault
 from node.web.queries import (
@@ -226,7 +226,7 @@ def _night(shelves: Shelves, ask: Ask, net: str) -> WholeNightDocument:
         since_ms = round(moment_before(ask.query.since, now).timestamp() * 1000)
     except UsageError as fault:
         raise HttpFault(400, fault.message, fault.hint) from fault
-    span = Span(since_ms=since_ms, until_ms=until_ms)
+    span = TimeSpan(since_ms=since_ms, until_ms=until_ms)
     return report_document(report_of(shelves.store, span, net=net), None)
 
 

@@ -12,17 +12,17 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict
 import msgspec
 from aiohttp import web
 
-from node.documents.knowledge import ImportanceDocument
-from node.documents.now import NOTHING, NowDocument
-from node.documents.owner import ProgramDocument, program_document
 from node.home.clock import clock_ms
 from node.home.control import Handler
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.line.heads import line_to_show
 from node.proposing.day import day_document, today
+from node.reporting.knowledge import ImportanceDocument
+from node.reporting.now import NOTHING, NowDocument
+from node.reporting.owner import ProgramDocument, program_document
+from node.reporting.status import status_document
 from node.settings.config import config_of
-from node.views.status import status_document
 from node.web.credentials import Credentials
 from node.web.door import Door
 from node.web.events import Events

@@ -9,9 +9,9 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from node.documents.now import NOTHING, NowDocument
 from node.home.control import Handler
 from node.home.home import Home
+from node.reporting.now import NOTHING, NowDocument
 from node.web.credentials import Credentials
 from node.web.listening import listening
 from node.web.serving import Served, serving

@@ -18,11 +18,11 @@ from node.home.keyfile import load_keys
 from node.line.task_in_use import named_task
 from node.loop.session_plan import Goal
 from node.networks.consent import Wishes
+from node.reporting.status_text import print_status
 from node.running import first_card, program, stand_in
 from node.running.first_card import TaskHere, task_here
 from node.running.proving import StoppedError, proven
 from node.settings.config import Config
-from node.views.status_text import print_status
 from protocol.errors import ConfigurationError
 from tests.node.scripted import until
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess

@@ -15,10 +15,10 @@ from node.home.keyfile import load_keys
 from node.home.people import People, write_people
 from node.line.ledger import Ledger
 from node.networks.fleet import people_of, take_list
+from node.reporting.peers import trust_in
 from node.settings.fleet_list import FLEET, members_of, owner_of, read_fleet, sign_fleet
 from node.settings.signed_list import SignedList
 from node.store.store import Store
-from node.views.peers import trust_in
 from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.keys import SigningKey
 from protocol.source import Source

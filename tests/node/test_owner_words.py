@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from node.documents.owner import hypotheses_document, notes_document
 from node.home.faults import DamagedStoreError
 from node.home.home import Home
 from node.journal.journal import NOTES, Journal
 from node.line.hypotheses import complete, hypotheses_of, register
 from node.line.ledger import Ledger
+from node.reporting.owner import hypotheses_document, notes_document
 from node.store.blobs import Blobs
 from node.store.notes import keep_note, notes_in_force, notes_of
 from node.store.program_versions import keep_program, program_versions

@@ -9,9 +9,9 @@ from node.network.peer_budgets import PeerId
 from node.peering.greeting import Acquaintance
 from node.peering.membership import Membership
 from node.peering.messages import Hello
+from node.reporting.peers import peers_document
 from node.settings.addresses import peer_id
 from node.store.store import Store
-from node.views.peers import peers_document
 from protocol.encoding import EncodingError
 from protocol.keys import SigningKey, bind
 from protocol.record_kinds import ProfileBody

@@ -16,11 +16,10 @@ from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.line.identity import identity_of
 from node.networks.consent import TaskOf
-from node.report import publishing
-from node.report.lines import Report, report_of
-from node.report.publishing import (
+from node.reporting import publishing
+from node.reporting.publishing import (
     MOST_TEXT_BYTES,
-    Draft,
+    ReportDraft,
     draft_message,
     draft_of,
     read_draft,
@@ -28,6 +27,7 @@ from node.report.publishing import (
     sign_report,
     whose_task,
 )
+from node.reporting.report import Report, report_of
 from node.running.handlers import handlers
 from node.settings.config import Config
 from node.settings.network_definition import Network
@@ -64,7 +64,7 @@ def told(night: Night) -> Report:
     return report_of(night.store, night.span, net="main")
 
 
-def draft(night: Night, **how: str) -> Draft:
+def draft(night: Night, **how: str) -> ReportDraft:
     report = told(night)
     found = draft_of(night.store, report, report.lines[0], **how)
     assert found is not None

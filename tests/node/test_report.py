@@ -10,16 +10,16 @@ from html.parser import HTMLParser
 
 import pytest
 
-from node.documents.night import night_document
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
 from node.line.job_kinds import KINDS
 from node.proposing.budget import ledger_of
-from node.report.concluded import Span, Spend
-from node.report.document import report_json
-from node.report.lines import LineReport, Report, report_of
-from node.report.markdown import bullets, code_span, table, words
-from node.report.words import as_markdown
+from node.reporting.concluded import Spend, TimeSpan
+from node.reporting.markdown import bullets, code_span, table, words
+from node.reporting.night import night_document
+from node.reporting.report import LineReport, Report, report_of
+from node.reporting.report_json import report_json
+from node.reporting.words import as_markdown
 from node.store.model_calls import Charge, SpendingLimits, reserve
 from node.store.store import Store
 from node.web.night_file import as_file
@@ -44,7 +44,7 @@ def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
 
 
-def line_of(night: Night, span: Span | None = None) -> LineReport:
+def line_of(night: Night, span: TimeSpan | None = None) -> LineReport:
     (line,) = report_of(night.store, span or night.span, net="main").lines
     return line
 
@@ -149,7 +149,7 @@ def test_only_what_ended_in_the_span_is_told(night: Night) -> None:
     first = line_of(night).confirmations[0].entry.ts_ms
     adopted = night.store.experiments.adoptions(night.ledger.key)[0].ts_ms
     before, after = (
-        line_of(night, Span(since_ms=since_ms, until_ms=until_ms))
+        line_of(night, TimeSpan(since_ms=since_ms, until_ms=until_ms))
         for since_ms, until_ms in (
             (EVENING_MS, first - 1),
             (adopted, night.clock.now_ms),
@@ -190,20 +190,20 @@ def test_a_store_that_lost_its_jobs_still_tells_what_its_records_say(night: Nigh
 
 
 def test_before_the_baseline_there_is_little_to_say(home: Home, store: Store) -> None:
-    assert report_of(store, Span(since_ms=0, until_ms=1), net="main").lines == ()
+    assert report_of(store, TimeSpan(since_ms=0, until_ms=1), net="main").lines == ()
     night = evening(home, store)
-    line = line_of(night, Span(since_ms=0, until_ms=1))
+    line = line_of(night, TimeSpan(since_ms=0, until_ms=1))
     assert (line.after, line.points, line.device_ms) == (None, (), ())
 
 
 def test_a_report_spans_what_there_is(night: Night) -> None:
     day_ms = 86_400_000
-    asked = Span(since_ms=EVENING_MS - day_ms, until_ms=night.clock.now_ms + day_ms)
+    asked = TimeSpan(since_ms=EVENING_MS - day_ms, until_ms=night.clock.now_ms + day_ms)
     told_span = report_of(night.store, asked, net="main").span
     records = night.store.records.listed()
     assert told_span.since_ms == min(record.ts_ms for record in records)
     assert told_span.until_ms == max(record.ts_ms for record in records)
-    nothing = Span(since_ms=0, until_ms=1)
+    nothing = TimeSpan(since_ms=0, until_ms=1)
     assert report_of(night.store, nothing, net="main").span == nothing
 
 

@@ -7,13 +7,13 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from agent.proposal import KnobImportance
-from node.documents.knowledge import importance_document
-from node.documents.now import NowDocument
 from node.home.control import Handler, Message
 from node.home.home import Home
+from node.reporting.knowledge import importance_document
+from node.reporting.now import NowDocument
+from node.reporting.peers import peers_document
+from node.reporting.status import status_document
 from node.store.store import Store
-from node.views.peers import peers_document
-from node.views.status import status_document
 from node.web.credentials import Credentials
 from node.web.listening import LOOPBACK, listening
 from node.web.serving import Served, serving

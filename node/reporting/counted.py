@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from node.line.job_kinds import KINDS
-from node.report.concluded import Span
+from node.reporting.concluded import TimeSpan
 from node.store.jobs import LineKey
 from node.store.store import Store
 from trainer.measuring.timeline import Stage
@@ -14,7 +14,7 @@ _LONGEST_JOB_MS: Final = (
 )  # a job that began earlier than that before the span is over
 
 
-def counted_share_of(store: Store, line: LineKey, span: Span) -> float | None:
+def counted_share_of(store: Store, line: LineKey, span: TimeSpan) -> float | None:
     """Return the share of a span in which runs of a line trained, from 0 to 1.
 
     Runs beside each other count once. None where no run's stages are known.
@@ -23,7 +23,7 @@ def counted_share_of(store: Store, line: LineKey, span: Span) -> float | None:
     return share_of(stages, span) if stages else None
 
 
-def share_of(stages: Iterable[Stage], span: Span) -> float:
+def share_of(stages: Iterable[Stage], span: TimeSpan) -> float:
     """Return the share of a span that the stages cover that count."""
     covered_ms, until_ms = 0, span.since_ms
     for stage in sorted(stages, key=lambda one: one.start_ms):
@@ -34,7 +34,7 @@ def share_of(stages: Iterable[Stage], span: Span) -> float:
     return covered_ms / max(1, span.until_ms - span.since_ms)
 
 
-def _stages(store: Store, line: LineKey, span: Span) -> Iterator[Stage]:
+def _stages(store: Store, line: LineKey, span: TimeSpan) -> Iterator[Stage]:
     closed = store.jobs.closed_jobs(line, *KINDS)
     recent = [job for job in closed if job.created_ms >= span.since_ms - _LONGEST_JOB_MS]
     for job in [*recent, *store.jobs.open_jobs(line, *KINDS)]:

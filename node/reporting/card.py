@@ -8,9 +8,9 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from node.line.checkpoint import CheckpointStep
-from node.report.concluded import Span
-from node.report.lines import LineReport
-from node.report.points import Point
+from node.reporting.concluded import TimeSpan
+from node.reporting.points import Point
+from node.reporting.report import LineReport
 from node.store.boards import BoardKey
 from node.store.jobs import LineKey
 from node.store.store import Store
@@ -24,7 +24,7 @@ _MINUTE: Final = "%Y-%m-%d %H:%M"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class NightCard:
     """The card's words and points, from top to bottom; `first` is None until one was measured."""
 
     node: str
@@ -42,8 +42,8 @@ class Card:
 
 
 def card_of(
-    store: Store, line: LineReport, span: Span, *, net: str, node: str, zone: tzinfo | None
-) -> Card:
+    store: Store, line: LineReport, span: TimeSpan, *, net: str, node: str, zone: tzinfo | None
+) -> NightCard:
     """Return the card of a line in a span. Times are told in `zone`, None being this machine's."""
     key = LineKey(task=line.task_id, hardware_class=line.hardware_class)
     entries = store.experiments.listed(key)
@@ -51,7 +51,7 @@ def card_of(
     kept = sum(idea.is_kept for idea in line.ideas)
     checkpoints = [one for one in line.confirmations if one.kind is CheckpointStep]
     passed = sum(one.stands for one in checkpoints)
-    return Card(
+    return NightCard(
         node=plain(node),
         subject=f"{line.task}{scoring_mark(line.scoring)} on {line.hardware_class}",
         dates=_dates(span, zone),
@@ -73,7 +73,7 @@ def _trials_words(passed: int, checkpoints: int) -> str:
     return f"{passed} of {many(checkpoints, 'checkpoint')} confirmed"
 
 
-def _dates(span: Span, zone: tzinfo | None) -> str:
+def _dates(span: TimeSpan, zone: tzinfo | None) -> str:
     since, until = (
         datetime.fromtimestamp(ms / 1000, zone) for ms in (span.since_ms, span.until_ms)
     )

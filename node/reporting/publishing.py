@@ -18,9 +18,9 @@ from node.home.home import Home
 from node.line.checkpoint import CheckpointStep
 from node.line.identity import Identity
 from node.networks.consent import TaskOf
-from node.report.concluded import Span
-from node.report.lines import Head, LineReport, Report
-from node.report.words import as_markdown
+from node.reporting.concluded import TimeSpan
+from node.reporting.report import Head, LineReport, Report
+from node.reporting.words import as_markdown
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.model_calls import Spending
@@ -43,7 +43,7 @@ _SHORTER: Final = (20, 5, 1)  # how many of a list are told, as far as there is 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class ReportDraft:
     """A report that is not signed yet: its record's body and its text."""
 
     body: ReportBody
@@ -61,7 +61,7 @@ class Signed:
 
 def draft_of(
     store: Store, report: Report, line: LineReport, *, title: str | None = None
-) -> Draft | None:
+) -> ReportDraft | None:
     """Return what there is to publish of a line; None if nothing was measured on it in the span."""
     manifest = store.records.manifest(line.task_id)
     if line.before is None or line.after is None or manifest is None:
@@ -82,7 +82,7 @@ def draft_of(
         size_bytes=len(text),
         evidence=_evidence(line),
     )
-    return Draft(body=body, text=text, manifest=manifest)
+    return ReportDraft(body=body, text=text, manifest=manifest)
 
 
 def sign_report(
@@ -105,7 +105,7 @@ def sign_report(
     return Signed(record=record, is_new=True)
 
 
-def draft_message(draft: Draft) -> dict[str, Message]:
+def draft_message(draft: ReportDraft) -> dict[str, Message]:
     """Return what a running node is sent to sign."""
     return {"body": cast("Message", draft.body.to_value()), "text": draft.text}
 
@@ -147,7 +147,7 @@ def whose_task(home: Home, store: Store, manifest: TaskManifest, net: str) -> Ta
     return TaskOf.THIS_MACHINE
 
 
-def _text(line: LineReport, span: Span) -> bytes:
+def _text(line: LineReport, span: TimeSpan) -> bytes:
     """Return the report of one line alone, its lists cut until it has the size of a text."""
     alone = Report(span=span, asked=Spending(), lines=(line,))
     for shown in _SHORTER:

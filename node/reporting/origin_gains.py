@@ -12,7 +12,7 @@ from typing import Final
 
 from node.line.catch_up import CatchUpStep
 from node.line.remeasure import RemeasureStep
-from node.report.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
+from node.reporting.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
 from node.store.experiments import ABLATION, CATCHING_UP, is_branching
 from protocol.record_kinds import Origin
 from protocol.units import NANO

@@ -15,11 +15,11 @@ from node.line.job_kinds import KINDS
 from node.line.noise import known_noise
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep, open_doubt
-from node.report.concluded import Concluded, ConcludedIdea, ConcludedTrial, Span, Spend
-from node.report.counted import counted_share_of
-from node.report.gains import OriginGains, gains_by_origin, verified_nano
-from node.report.peers import PeersPart, ReportedPeers
-from node.report.points import Point, points_of
+from node.reporting.concluded import Concluded, ConcludedIdea, ConcludedTrial, Spend, TimeSpan
+from node.reporting.counted import counted_share_of
+from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
+from node.reporting.peers_part import PeersPart, ReportedPeers
+from node.reporting.points import Point, points_of
 from node.store.experiments import Adoption, Experiment
 from node.store.imported import Imported
 from node.store.jobs import Line
@@ -104,14 +104,14 @@ class Report:
     tools wrote and was taken in during it.
     """
 
-    span: Span
+    span: TimeSpan
     asked: Spending
     lines: tuple[LineReport, ...]
     imported: tuple[Imported, ...] = ()
 
 
 def report_of(
-    store: Store, span: Span, *, net: str, task: str | None = None, progress: Progress = silent
+    store: Store, span: TimeSpan, *, net: str, task: str | None = None, progress: Progress = silent
 ) -> Report:
     """Return what happened in a span on every line, or on that of the named task.
 
@@ -128,7 +128,7 @@ def report_of(
     )
 
 
-def _eventful(store: Store, span: Span) -> Span:
+def _eventful(store: Store, span: TimeSpan) -> TimeSpan:
     """Return from the first to the last thing in a span that anything here tells of.
 
     A node that ran for a quarter of an hour has no report of a day. Without anything it stays.
@@ -140,10 +140,12 @@ def _eventful(store: Store, span: Span) -> Span:
         for moment in row
         if moment is not None
     ]
-    return Span(since_ms=min(moments), until_ms=max(moments)) if moments else span
+    return TimeSpan(since_ms=min(moments), until_ms=max(moments)) if moments else span
 
 
-def _line_report(store: Store, line: Line, span: Span, net: str, progress: Progress) -> LineReport:
+def _line_report(
+    store: Store, line: Line, span: TimeSpan, net: str, progress: Progress
+) -> LineReport:
     manifest = manifest_of(store, line)
     history, moves = store.experiments.listed(line.key), store.experiments.adoptions(line.key)
     measured = [
@@ -209,7 +211,7 @@ def _head_at(
     return Head(tree=tree, metric=from_nano(metrics[-1]) if metrics else None)
 
 
-def _lessons(store: Store, line: Line, span: Span, author: bytes) -> tuple[str, ...]:
+def _lessons(store: Store, line: Line, span: TimeSpan, author: bytes) -> tuple[str, ...]:
     """Return what this node itself said that the line taught, oldest first."""
     own = [one for one in store.records.listed("insight", author) if one.ts_ms in span]
     return tuple(
@@ -223,7 +225,7 @@ def _lessons(store: Store, line: Line, span: Span, author: bytes) -> tuple[str, 
 def _device_ms(
     store: Store,
     line: Line,
-    span: Span,
+    span: TimeSpan,
     entries: Iterable[Experiment],
     ideas: Iterable[ConcludedIdea],
     confirmations: Iterable[ConcludedTrial],

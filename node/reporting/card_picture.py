@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from node.report.card import Card
-from node.report.points import Point
+from node.reporting.card import NightCard
+from node.reporting.points import Point
 from node.store.experiments import Decision
 from protocol.errors import ConfigurationError
 
@@ -39,7 +39,7 @@ _COLOURS: Final[dict[Decision, Colour]] = {
 _LOUD: Final = frozenset[Decision]({"kept", "adopted", "baseline"})
 
 
-def drawn(card: Card) -> bytes:
+def drawn(card: NightCard) -> bytes:
     """Return the card as a PNG file. Raises ConfigurationError where Pillow is not installed."""
     try:
         from PIL import Image, ImageDraw
@@ -89,7 +89,7 @@ def _cut(draw: "ImageDraw", text: str, font: "FreeTypeFont | ImageFont", width: 
 # Words
 
 
-def _words(draw: "ImageDraw", card: Card) -> None:
+def _words(draw: "ImageDraw", card: NightCard) -> None:
     left, right = _MARGIN, SIZE[0] - _MARGIN
     dates = _text(draw, (right, 84), card.dates, 24, _SOFT, anchor="rs")
     title, below = (card.node, card.subject) if card.node else (card.subject, "")

@@ -1,12 +1,12 @@
-"""Patch by hardware class as scripts read it (`node.views.matrix`), and what climbed a ladder."""
+"""Patch by hardware class as scripts read it (`matrix.py`), and what climbed a ladder."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from node.documents.boards import TaskName
-from node.documents.gains import GainDocument, gain_document
 from node.ladder.climbed import Climbed, Place, Where
-from node.views.matrix import Cell, TransferRow
+from node.reporting.boards import TaskName
+from node.reporting.gain_document import GainDocument, gain_document
+from node.reporting.matrix import Cell, TransferRow
 from protocol.manifest import TaskManifest
 from protocol.transfer import Slope
 
@@ -19,7 +19,7 @@ class CellDocument(GainDocument):
     keys: int
 
 
-class StepDocument(TypedDict):
+class PatchByClassDocument(TypedDict):
     """A tree against its base, by class."""
 
     patch: str | None
@@ -81,7 +81,7 @@ class TransferDocument(TypedDict):
 
     network: str
     task: TaskName | None
-    patches: list[StepDocument]
+    patches: list[PatchByClassDocument]
     carried: list[CarriedDocument]
     slopes: list[SlopeDocument]
 

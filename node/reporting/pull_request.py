@@ -3,7 +3,7 @@
 What its author wrote stands in code, where nothing of it is markup, a heading or a mention.
 """
 
-from node.report.markdown import code_span, fenced
+from node.reporting.markdown import code_span, fenced
 from node.store.experiments import Experiment
 from node.store.store import Store
 from protocol.board_facts import BoardClaim, read_fact

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from node.documents.experiments import ExperimentDocument, experiment_document
-from node.documents.gains import GainDocument, gain_document
-from node.documents.records import RecordDocument, diff_of, record_document
+from node.reporting.experiments import ExperimentDocument, experiment_document
+from node.reporting.gain_document import GainDocument, gain_document
+from node.reporting.records import RecordDocument, diff_of, record_document
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.jobs import StoredOutcome
@@ -50,7 +50,7 @@ class PairDocument(TypedDict):
     candidate: float | None
 
 
-class StepDocument(TypedDict):
+class AncestorDocument(TypedDict):
     """One step of how a tree came to be."""
 
     tree: str
@@ -73,7 +73,7 @@ class OneExperimentDocument(GainDocument):
     words: str
     note: str
     log_tail: str | None
-    lineage: list[StepDocument]
+    lineage: list[AncestorDocument]
 
 
 _STEPS = 50
@@ -160,9 +160,9 @@ def _gain(
     return gain_document(shown.gain)
 
 
-def _lineage(store: Store, entry: Experiment) -> list[StepDocument]:
+def _lineage(store: Store, entry: Experiment) -> list[AncestorDocument]:
     """Return the steps from the baseline to an experiment's tree, its own first."""
-    steps: list[StepDocument] = []
+    steps: list[AncestorDocument] = []
     makers = {one.tree: one for one in store.experiments.listed(entry.line)}
     at: Experiment | None = entry
     while at is not None and len(steps) < _STEPS:

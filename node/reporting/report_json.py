@@ -2,10 +2,10 @@
 
 from dataclasses import asdict
 
-from node.report.concluded import ConcludedIdea, ConcludedTrial, Spend, StackedPatch
-from node.report.gains import OriginGains
-from node.report.lines import Head, LineReport, Report
-from node.report.peers import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
+from node.reporting.concluded import ConcludedIdea, ConcludedTrial, Spend, StackedPatch
+from node.reporting.origin_gains import OriginGains
+from node.reporting.peers_part import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
+from node.reporting.report import Head, LineReport, Report
 from node.store.imported import Imported
 from protocol.record_kinds import Origin
 from protocol.units import NANO, from_nano

@@ -7,11 +7,11 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from node.documents.progress import MetricDocument, PointsDocument
-from node.report.document import report_json
-from node.report.lines import LineReport, Report
-from node.report.points import NINETY_FIVE
-from node.report.words import SHOWN, as_markdown
+from node.reporting.points import NINETY_FIVE
+from node.reporting.progress import MetricDocument, PointsDocument
+from node.reporting.report import LineReport, Report
+from node.reporting.report_json import report_json
+from node.reporting.words import SHOWN, as_markdown
 from node.terminal.vocabulary import head_words
 
 BlockKind: TypeAlias = Literal["heading", "paragraph", "list", "table", "plot"]

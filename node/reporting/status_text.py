@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from node.reporting.status import DECISIONS, VERDICTS
 from node.terminal.figures import told_mean
 from node.terminal.terminal import plain
 from node.terminal.vocabulary import (
@@ -18,7 +19,6 @@ from node.terminal.vocabulary import (
     why_unranked,
     word,
 )
-from node.views.status import DECISIONS, VERDICTS
 
 _COLUMNS = 80
 _INTENTS = 3

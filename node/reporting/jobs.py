@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from typing import TypedDict
 
-from node.documents.experiment import PairDocument
 from node.line.attestation import AttestationStep
 from node.line.noise import known_noise
 from node.line.trial import MetricReading
+from node.reporting.experiment import PairDocument
 from node.store.jobs import Job
 from node.store.store import Store
 from protocol.errors import UsageError

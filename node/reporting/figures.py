@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from node.report.markdown import code_span
-from node.report.peers import Interval
+from node.reporting.markdown import code_span
+from node.reporting.peers_part import Interval
 from node.terminal.vocabulary import interval_words
 from protocol.record_kinds import Origin
 from protocol.units import NANO, from_nano

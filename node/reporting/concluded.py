@@ -31,7 +31,7 @@ _SHOWN_EVERY: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class TimeSpan:
     """From when to when, both included, in milliseconds since 1970."""
 
     since_ms: int

@@ -13,8 +13,8 @@ from node.line.checkpoint import CheckpointStep
 from node.line.early_stop import Stopped
 from node.line.pair_trial import HeadTrial
 from node.line.remeasure import RemeasureStep
-from node.report.concluded import ConcludedIdea, ConcludedTrial, StackedPatch
-from node.report.figures import (
+from node.reporting.concluded import ConcludedIdea, ConcludedTrial, StackedPatch
+from node.reporting.figures import (
     FigureWriter,
     by,
     deviations,
@@ -25,10 +25,10 @@ from node.report.figures import (
     title_of,
     usd,
 )
-from node.report.lines import LineReport, Report
-from node.report.markdown import bullets, code_span, words
-from node.report.peers import interval_of
-from node.report.tables import cost_part, peers_part
+from node.reporting.markdown import bullets, code_span, words
+from node.reporting.peers_part import interval_of
+from node.reporting.report import LineReport, Report
+from node.reporting.tables import cost_part, peers_part
 from node.store.experiments import Decision
 from node.store.imported import Imported
 from node.store.model_calls import Spending
@@ -198,7 +198,7 @@ def _machine(line: LineReport, figures: FigureWriter) -> str:
 
 def _progress(line: LineReport) -> Iterator[str]:
     """Draw the plot in characters, several experiments to a column where there are many."""
-    from node.views.staircase import legend, staircase
+    from node.reporting.staircase import legend, staircase
 
     if line.points:
         yield "### Progress"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
-from node.report.concluded import ConcludedTrial, Span
-from node.report.peers import interval_of
+from node.reporting.concluded import ConcludedTrial, TimeSpan
+from node.reporting.peers_part import interval_of
+from node.reporting.staircase import Column, columns
 from node.store.experiments import Adoption, Experiment
-from node.views.staircase import Column, columns
 from protocol.units import NANO, from_nano
 
 NINETY_FIVE: Final = 1.96  # standard deviations on either side of a normal's 95 %
@@ -29,7 +29,7 @@ class Point:
 def points_of(
     history: Sequence[Experiment],
     moves: Sequence[Adoption],
-    span: Span,
+    span: TimeSpan,
     confirmations: Iterable[ConcludedTrial],
     *,
     noise_sd: float,

@@ -5,13 +5,13 @@ from typing import TypedDict, cast
 
 from agent.source.capabilities import CapabilityMark
 from agent.source.imported_reach import What
-from node.documents.timeline import TimelineDocument, timeline_document
 from node.exchange.bundle import Subject, trees_of
+from node.reporting.published import text_of
+from node.reporting.timeline import TimelineDocument, timeline_document
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.terminal.terminal import to_json
 from node.vetting.adoption import marks_of
-from node.views.reports import text_of
 from protocol.attestation import AttestBody
 from protocol.encoding import Value
 from protocol.errors import ArnodeError, Rejected, UsageError

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import TypedDict
 
-from node.documents.boards import TaskName
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured
+from node.reporting.boards import TaskName
+from node.reporting.staircase import columns
 from node.store.experiments import Experiment
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.vocabulary import head_words
-from node.views.staircase import columns
 from protocol.manifest import TaskManifest
 from protocol.units import NANO, from_nano
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, TypedDict
 
 from agent.source.capabilities import CapabilityMark
-from node.documents.experiments import best_document
-from node.documents.gains import gain_document
 from node.line.remeasure import open_doubt
+from node.reporting.experiments import best_document
+from node.reporting.gain_document import gain_document
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.imported import Imported
@@ -54,7 +54,7 @@ class HereDocument(TypedDict):
     in_doubt: bool
 
 
-class _Row(TypedDict):
+class _BoardRow(TypedDict):
     rank: int | None
     tie: bool
     tree: str
@@ -76,7 +76,7 @@ class _Row(TypedDict):
     unread: list[str]
 
 
-class RowDocument(_Row, total=False):
+class RowDocument(_BoardRow, total=False):
     """One tree; `title` is its author's word, nil where the patch is not here. `marks` is there
     where its code was read, nil where that is not here.
     """

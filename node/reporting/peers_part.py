@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, cast
 from node.line.attestation import AttestationStep
 from node.line.catch_up import CatchUpStep
 from node.line.trial import Measured
-from node.report.concluded import ConcludedIdea, ConcludedTrial, Span
+from node.reporting.concluded import ConcludedIdea, ConcludedTrial, TimeSpan
 from node.store.boards import BoardKey
 from node.store.jobs import Job, LineKey
 from node.store.measured_here import Here, measured_here
@@ -120,7 +120,10 @@ class ReportedPeers:
         }
 
     def part(
-        self, span: Span, ideas: Iterable[ConcludedIdea], confirmations: Iterable[ConcludedTrial]
+        self,
+        span: TimeSpan,
+        ideas: Iterable[ConcludedIdea],
+        confirmations: Iterable[ConcludedTrial],
     ) -> PeersPart:
         """Return peers' part in a span, given what else ended in it."""
         asked = [
@@ -190,7 +193,7 @@ class ReportedPeers:
             gain_sd=idea.gain_sd,
         )
 
-    def _own(self, span: Span) -> Iterator[OwnClaim]:
+    def _own(self, span: TimeSpan) -> Iterator[OwnClaim]:
         """Own results that stand in the span, or of which somebody said something in it."""
         here = measured_here(self._own_facts)
         words: dict[bytes, list[int]] = {}

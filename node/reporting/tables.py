@@ -5,7 +5,7 @@ Claimed, others and here are columns of their own, never one for another.
 
 from collections.abc import Iterator
 
-from node.report.figures import (
+from node.reporting.figures import (
     FigureWriter,
     deviations,
     hours,
@@ -15,10 +15,10 @@ from node.report.figures import (
     title_of,
     usd,
 )
-from node.report.gains import OriginGains
-from node.report.lines import LineReport
-from node.report.markdown import bullets, code_span, table
-from node.report.peers import AskedPart, Others, OwnClaim, TriedClaim
+from node.reporting.markdown import bullets, code_span, table
+from node.reporting.origin_gains import OriginGains
+from node.reporting.peers_part import AskedPart, Others, OwnClaim, TriedClaim
+from node.reporting.report import LineReport
 from node.terminal.vocabulary import many, word
 from protocol.evidence import GAINS
 
