@@ -18,7 +18,6 @@ from node.terminal.terminal import console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from node.store.blobs import Blobs
     from node.store.jobs import Line
@@ -139,10 +138,3 @@ def hex_or_none(digest: bytes | None) -> str | None:
 def own_console() -> "Console":
     """Return the console of this user's settings."""
     return console(config_of(Home.here()).color)
-
-
-def plain_table() -> "Table":
-    """Return a table without lines, as every command prints it."""
-    from rich.table import Table
-
-    return Table(box=None, pad_edge=False, header_style="bold")

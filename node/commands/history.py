@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import click
-from rich.text import Text
 
 from agent.source.capabilities import CapabilityMark
-from node.commands.basics import MOST_SHOWN, json_option, own_console, plain_table, reading, short
+from node.commands.basics import MOST_SHOWN, json_option, own_console, reading, short
 from node.commands.foreign import print_foreign
 from node.commands.record_text import fields_for_people, print_fields
 from node.commands.timeline import print_timelines
 from node.exchange.bundle import Subject
 from node.home.home import Home
+from node.reporting.blocks import Span, Styled, figures_column, name_of, quoted, table, words_column
 from node.reporting.experiment import OneExperimentDocument, one_experiment_document
 from node.reporting.experiments import experiments_document, imported_document
 from node.reporting.records import MarkDocument, diff_of, record_document
+from node.reporting.terminal import print_blocks
 from node.settings.config import config_of
 from node.store.experiments import Experiment, Filter
 from node.store.jobs import LineKey
@@ -168,33 +169,34 @@ def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[Li
     has_classes = len({line.hardware_class for line in lines}) > 1
     manifests = [store.records.manifest(task) for task in tasks]
     metrics = {manifest.metric.name for manifest in manifests if manifest}
-    table = plain_table()
-    table.add_column("id", no_wrap=True)
-    table.add_column("time", no_wrap=True)
-    if len(tasks) > 1:
-        table.add_column("task", no_wrap=True)
-    if has_classes:
-        table.add_column("class", no_wrap=True)
-    table.add_column("decision", no_wrap=True)
-    table.add_column(metrics.pop() if len(metrics) == 1 else "metric", justify="right")
-    table.add_column("gain", justify="right")
-    table.add_column("title", overflow="fold")
+    columns = (
+        *map(words_column, ("id", "time")),
+        *([words_column("task")] if len(tasks) > 1 else []),
+        *([words_column("class")] if has_classes else []),
+        words_column("decision"),
+        figures_column(name_of(metrics.pop()) if len(metrics) == 1 else "metric"),
+        figures_column("gain"),
+        words_column("title", wraps=True),
+    )
+    rows: list[tuple[Span, ...]] = []
     year = datetime.now().astimezone().strftime("%Y")
     is_this_year = all(_time(experiment.ts_ms, "%Y") == year for experiment in experiments)
     for experiment in experiments:
         told = wording(experiment.decision)
         metric, gain = from_nano(experiment.metric_nano), from_nano(experiment.gain_nano)
-        table.add_row(
-            short(experiment.id),
-            _time(experiment.ts_ms, "%m-%d %H:%M" if is_this_year else "%Y-%m-%d %H:%M"),
-            *([Text(plain(tasks[experiment.task]))] if len(tasks) > 1 else []),
-            *([experiment.hardware_class] if has_classes else []),
-            Text(told.word, told.style),
-            "" if metric is None else f"{metric:.6f}",
-            "" if gain is None else f"{gain:+.6f}",
-            Text(plain(experiment.title)),
+        rows.append(
+            (
+                short(experiment.id),
+                _time(experiment.ts_ms, "%m-%d %H:%M" if is_this_year else "%Y-%m-%d %H:%M"),
+                *([quoted(tasks[experiment.task])] if len(tasks) > 1 else []),
+                *([experiment.hardware_class] if has_classes else []),
+                Styled(text=told.word, style=told.style),
+                "" if metric is None else f"{metric:.6f}",
+                "" if gain is None else f"{gain:+.6f}",
+                quoted(experiment.title),
+            )
         )
-    own_console().print(table)
+    print_blocks(own_console(), table(columns, rows))
 
 
 def _metric(store: Store, record: Record) -> MetricSpec | None:

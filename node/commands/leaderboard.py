@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import click
-from rich.text import Text
 
 from node.commands.basics import (
     MOST_SHOWN,
@@ -13,20 +12,12 @@ from node.commands.basics import (
     network_of,
     network_option,
     own_console,
-    plain_table,
     reading,
 )
 from node.commands.foreign import print_best
 from node.home.home import Home
-from node.reporting.board_table import (
-    LEGEND,
-    ON_THE_LEFT,
-    cells_of,
-    columns_of,
-    digests_of,
-    heading_of,
-    title_of,
-)
+from node.reporting.blocks import heading, paragraph
+from node.reporting.board_table import LEGEND, digests_of, table_of, title_of
 from node.reporting.boards import (
     LEVELS,
     Code,
@@ -35,6 +26,7 @@ from node.reporting.boards import (
     no_board_document,
     segments_of,
 )
+from node.reporting.terminal import print_blocks
 from node.settings.config import config_of
 from node.store.imported import Imported
 from node.store.measured_here import choose_board
@@ -151,30 +143,14 @@ def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:
 def _print(found: Leaderboard, rows: list[Row], code: Code) -> None:
     manifest = found.manifest
     out = own_console()
-    out.print(title_of(found.key, manifest), style="bold")
+    title = heading(1, title_of(found.key, manifest))
     if (why := why_unranked(manifest.scoring)) is not None:
-        out.print(why)
+        print_blocks(out, title, paragraph(why))
         return
     if not rows:
-        out.print("no row of this kind")
+        print_blocks(out, title, paragraph("no row of this kind"))
         return
-    table = plain_table()
-    columns = columns_of(rows, has_code=code.is_shown)
-    for column in columns:
-        table.add_column(
-            heading_of(column, manifest),
-            justify="left" if column in ON_THE_LEFT else "right",
-            no_wrap=column != "flags",
-            overflow="fold" if column == "flags" else "ellipsis",
-        )
-    for row in rows:
-        cells = cells_of(
-            row,
-            found.here.get(row.tree),
-            is_in_doubt=found.is_in_doubt(row),
-            code=code.words(row.tree),
-        )
-        table.add_row(*(Text(cells[column]) for column in columns))
-    out.print(table)
-    out.print(f"{LEGEND}  {_UNREAD if code.marks is None else _READ}", style="dim")
-    out.print(digests_of(found.board), style="dim")
+    legend = f"{LEGEND}  {_UNREAD if code.marks is None else _READ}"
+    digests = digests_of(found.board)
+    notes = paragraph(legend, soft=True), paragraph(digests, soft=True)
+    print_blocks(out, title, table_of(found, rows, code), *notes)

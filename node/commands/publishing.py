@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import click
-from rich.text import Text
 
-from node.commands.basics import own_console, plain_table, short, tell
+from node.commands.basics import own_console, short, tell
 from node.home.clock import clock_ms
 from node.home.control import Message, call, document
 from node.home.home import Home
@@ -22,10 +21,12 @@ from node.line.identity import identity_of
 from node.networks.consent import ask_at_terminal
 from node.networks.in_force import network_in_force, running_member
 from node.networks.known import find_network
+from node.reporting.blocks import Span, figures_column, quoted, table, words_column
 from node.reporting.figures import time_of
-from node.reporting.published import reports_document, text_of
+from node.reporting.published import PublishedDocument, reports_document, text_of
 from node.reporting.publishing import ReportDraft, draft_message, draft_of, refusal, sign_report
 from node.reporting.report import Report
+from node.reporting.terminal import print_blocks
 from node.settings.config import Config, config_of
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
@@ -41,6 +42,12 @@ from protocol.units import from_nano
 _POLL_S: Final = 0.5
 _WAITED_S: Final = 60
 _COUNTS: Final = ("experiments", "kept", "checkpoints", "passed")
+_COLUMNS: Final = (
+    *map(words_column, ("id", "until", "hours", "task", "class", "author")),
+    *map(figures_column, (*_COUNTS, "gain")),
+    words_column("text"),
+    words_column("title, as its author words it", wraps=True),
+)
 _MOST_TASKS: Final = 10_000
 _LAST_MS: Final = 253_370_764_800_000  # in the year 9999: what anybody may claim is later
 
@@ -162,31 +169,27 @@ def list_reports(home: Home, store: Store, *, task: str | None, as_json: bool) -
         click.echo("nobody who was met has published a report", err=True)
         return
     names = labels(store, {bytes.fromhex(row["task"]) for row in rows})
-    table = plain_table()
-    for column in ("id", "until", "hours", "task", "class", "author"):
-        table.add_column(column, no_wrap=True)
-    for column in (*_COUNTS, "gain"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("text", no_wrap=True)
-    table.add_column("title, as its author words it", overflow="fold")
-    for row in rows:
-        figures = row["figures"]
-        gain = from_nano(figures.get("gain_nano"))
-        table.add_row(
-            row["id"][:12],
-            time_of(min(row["until"], _LAST_MS), None),
-            f"{(row['until'] - row['since']) / 3_600_000:.1f}",
-            Text(plain(names[bytes.fromhex(row["task"])])),
-            Text(plain(row["class"])),
-            row["author"][:12],
-            *(str(figures.get(name, "–")) for name in _COUNTS),
-            "–" if gain is None else f"{gain:+.6f}",
-            "here" if row["has_text"] else "–",
-            Text(plain(row["title"])),
-        )
-    own_console().print(table)
+    shown = table(_COLUMNS, [_row(row, names[bytes.fromhex(row["task"])]) for row in rows])
+    print_blocks(own_console(), shown)
     click.echo(
         "their authors' figures, checked by nobody; `arnode report --fetch ID` fetches a text"
+    )
+
+
+def _row(row: PublishedDocument, task: str) -> tuple[Span, ...]:
+    figures = row["figures"]
+    gain = from_nano(figures.get("gain_nano"))
+    return (
+        row["id"][:12],
+        time_of(min(row["until"], _LAST_MS), None),
+        f"{(row['until'] - row['since']) / 3_600_000:.1f}",
+        quoted(task),
+        quoted(row["class"]),
+        row["author"][:12],
+        *(str(figures.get(name, "–")) for name in _COUNTS),
+        "–" if gain is None else f"{gain:+.6f}",
+        "here" if row["has_text"] else "–",
+        quoted(row["title"]),
     )
 
 

@@ -1,11 +1,12 @@
 """`report`: what happened overnight, from the store alone; and what others published of theirs."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, reading, shown_line
+from node.commands.basics import json_option, own_console, reading, shown_line
 from node.home.clock import clock_ms
 from node.home.faults import explaining_faults
 from node.home.files import write_file
@@ -13,6 +14,7 @@ from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.line.identity import identity_of
 from node.reporting.concluded import TimeSpan
+from node.reporting.night import SHOWN, as_markdown, whole_night
 from node.reporting.report import report_of
 from node.settings.config import config_of
 from node.terminal.durations import moment_before
@@ -33,7 +35,10 @@ _EVERYBODY = 0o644  # it is made to be shared
     help="From when: 12h or 3d ago, 22:00, 2026-03-01, or 2026-03-01T22:00.",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["md", "html"]), help="Markdown (the default) or a page."
+    "--format",
+    "form",
+    type=click.Choice(["md", "html"]),
+    help="Markdown (the default, but at a terminal) or a page.",
 )
 @click.option("--task", help="Of one task, where this home works on several.")
 @click.option("--publish", is_flag=True, help="Sign it for others: a record for each task.")
@@ -115,10 +120,15 @@ def report(
         print_json(report_json(found))
         return
     if form == "html":
-        from node.web.night_file import as_file as told
+        from node.web.night_file import as_file
+
+        click.echo(as_file(found, None), nl=False)
+    elif form is None and sys.stdout.isatty():
+        from node.reporting.terminal import print_blocks
+
+        print_blocks(own_console(), *whole_night(found, None), shown=SHOWN)
     else:
-        from node.reporting.words import as_markdown as told
-    click.echo(told(found, None), nl=False)
+        click.echo(as_markdown(found, None), nl=False)
 
 
 def _write_card(path: Path, span: TimeSpan, net: str, task: str | None) -> None:

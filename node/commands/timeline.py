@@ -2,11 +2,18 @@
 
 import click
 
-from node.commands.basics import own_console, plain_table
+from node.commands.basics import own_console
+from node.reporting.blocks import figures_column, table, words_column
+from node.reporting.terminal import print_blocks
 from node.reporting.timeline import TimelineDocument
 from node.terminal.terminal import plain
 
 _BAR_WIDTH = 40
+_COLUMNS = (
+    *map(words_column, ("sandbox", "stage")),
+    *map(figures_column, ("at", "took")),
+    words_column(""),
+)
 
 
 def print_timelines(runs: list[TimelineDocument]) -> None:
@@ -21,21 +28,17 @@ def print_timelines(runs: list[TimelineDocument]) -> None:
             (first, before), (last, after) = curve[0], curve[-1]
             told = f"{before:.4f} at step {first:,}, {after:.4f} at step {last:,}"
             click.echo(f"its loss, as it says: {told}")
-        table = plain_table()
-        for title in ("sandbox", "stage"):
-            table.add_column(title, no_wrap=True)
-        for title in ("at", "took"):
-            table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
-        for one in stages:
-            table.add_row(
+        rows = [
+            (
                 one["sandbox"],
                 one["stage"],
                 f"{one['at_ms'] / 1000:.2f} s",
                 f"{one['ms'] / 1000:.2f} s",
                 _bar(one["at_ms"], one["ms"], whole_ms),
             )
-        own_console().print(table)
+            for one in stages
+        ]
+        print_blocks(own_console(), table(_COLUMNS, rows))
 
 
 def _bar(at_ms: int, ms: int, whole_ms: int) -> str:

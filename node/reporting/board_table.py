@@ -1,14 +1,23 @@
-"""The table of a board, for people: its columns and the words of its cells, wherever it is shown.
+"""The table of a board in blocks: its columns and the words of its cells, wherever it is shown.
 
-The three ways of knowing stand in columns of their own. It knows no terminal and no page.
+The three ways of knowing stand in columns of their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from node.reporting.blocks import (
+    Column,
+    Span,
+    Table,
+    figures_column,
+    quoted,
+    table,
+    words_column,
+)
+from node.reporting.boards import Code, Leaderboard
 from node.store.boards import BoardKey
 from node.store.measured_here import Here
-from node.terminal.terminal import plain
 from node.terminal.vocabulary import word
 from protocol.board import Board, Row
 from protocol.manifest import TaskManifest
@@ -20,16 +29,6 @@ LEGEND: Final = (
     " it.  others: keys, not people, whose runs bear out what they say (+ confirmed, ~ smaller than"
     " claimed, - refuted; ? not borne out).  here: measured on this machine."
 )
-METRIC: Final = "metric"
-"""The column that is headed by the metric's own name."""
-
-ON_THE_LEFT: Final = frozenset({"id", "others", "here", "code", "flags"})
-"""The columns that hold words; all others hold figures."""
-
-_ALWAYS: Final = (
-    *("rank", "id", "claimed gain", "at least", METRIC, "tries"),
-    *("attested", "others", "here"),
-)
 _ID_DIGITS: Final = 12
 
 
@@ -39,36 +38,50 @@ def title_of(key: BoardKey, manifest: TaskManifest) -> str:
     return f"{where}, gain in {manifest.metric.name}"
 
 
-def columns_of(rows: Sequence[Row], *, has_code: bool) -> tuple[str, ...]:
-    """Return the columns that these rows need, in their order."""
+def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> Table:
+    """Return rows of a board; what no row has, such as flags, has no column."""
     has_flags = any(row.flags for row in rows)
-    return (*_ALWAYS, *(["code"] if has_code else []), *(["flags"] if has_flags else []))
+    columns: list[Column] = [
+        figures_column("rank"),
+        words_column("id"),
+        figures_column("claimed gain", group="claimed"),
+        figures_column("at least", group="claimed"),
+        figures_column(found.manifest.metric.name, group="claimed"),
+        figures_column("tries", group="claimed"),
+        figures_column("attested", group="others"),
+        words_column("others", group="others"),
+        words_column("here", group="here"),
+        *([words_column("code")] if code.is_shown else []),
+        *([words_column("flags", wraps=True)] if has_flags else []),
+    ]
+    cells = [
+        (
+            *_cells(row, found.here.get(row.tree), is_in_doubt=found.is_in_doubt(row)),
+            *([quoted(code.words(row.tree))] if code.is_shown else []),
+            *([quoted(", ".join(row.flags))] if has_flags else []),
+        )
+        for row in rows
+    ]
+    return table(columns, cells)
 
 
-def heading_of(column: str, manifest: TaskManifest) -> str:
-    """Return what a column is called."""
-    return manifest.metric.name if column == METRIC else column
-
-
-def cells_of(row: Row, here: Here | None, *, is_in_doubt: bool, code: str) -> Mapping[str, str]:
-    """Return what a row has in each column.
+def _cells(row: Row, here: Here | None, *, is_in_doubt: bool) -> tuple[Span, ...]:
+    """Return what a row has in each column that every board has.
 
     `here` is what was measured of it on this machine last; `is_in_doubt` whether it is the verified
     head of which that is to be shown again.
     """
-    return {
-        "rank": "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}",
-        "id": row.result.hex()[:_ID_DIGITS],
-        "claimed gain": _signed(row.gain_anchor_nano),
-        "at least": _signed(row.gain_anchor_lower_nano),
-        METRIC: f"{row.metric_nano / NANO:.6f}",
-        "tries": str(row.tries),
-        "attested": _signed(row.gain_attested_lower_nano),
-        "others": _others(row),
-        "here": _here(here, is_in_doubt=is_in_doubt),
-        "code": plain(code),
-        "flags": plain(", ".join(row.flags)),
-    }
+    return (
+        "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}",
+        quoted(row.result.hex()[:_ID_DIGITS]),
+        _signed(row.gain_anchor_nano),
+        _signed(row.gain_anchor_lower_nano),
+        f"{row.metric_nano / NANO:.6f}",
+        str(row.tries),
+        _signed(row.gain_attested_lower_nano),
+        _others(row),
+        _here(here, is_in_doubt=is_in_doubt),
+    )
 
 
 def digests_of(board: Board) -> str:

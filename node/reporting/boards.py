@@ -11,6 +11,7 @@ from agent.source.capabilities import CapabilityMark
 from node.line.remeasure import open_doubt
 from node.reporting.experiments import best_document
 from node.reporting.gain_document import gain_document
+from node.reporting.tasks import TaskName, task_name
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.imported import Imported
@@ -82,13 +83,6 @@ class RowDocument(_BoardRow, total=False):
     """
 
     marks: list[str] | None
-
-
-class TaskName(TypedDict):
-    """A task by its id and its name."""
-
-    id: str
-    name: str
 
 
 BoardDocument = TypedDict(
@@ -188,7 +182,7 @@ class Leaderboard:
         """Return what scripts read of some rows; of each imported file the best `top`."""
         return {
             "network": self.key.net,
-            "task": {"id": self.key.task.hex(), "name": self.manifest.name},
+            "task": task_name(self.manifest),
             "class": self.key.hardware_class,
             "network_version": VERSION,
             "set_digest": self.board.set_digest.hex(),

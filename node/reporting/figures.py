@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from node.reporting.markdown import code_span
+from node.reporting.blocks import Quoted, Span, Text, joined, quoted, text
 from node.reporting.peers_part import Interval
 from node.terminal.vocabulary import interval_words
 from protocol.record_kinds import Origin
@@ -19,29 +19,28 @@ _PROGRAM_DIGITS = 8
 class FigureWriter:
     """Writes figures of one task; times are told in `zone`, None being this machine's.
 
-    `unit` is the metric's, as Markdown. Of a list `shown` items are written, None being all.
+    `unit` is the metric's.
     """
 
-    unit: str
+    unit: Span
     zone: tzinfo | None
-    shown: int | None
 
     def time(self, ts_ms: int) -> str:
         """Return day and time, to the minute."""
         return time_of(ts_ms, self.zone)
 
-    def metric(self, value: float | None) -> str:
+    def metric(self, value: float | None) -> Text:
         """Return a metric in its unit."""
-        return "–" if value is None else f"{value:.6f} {self.unit}"
+        return ("–",) if value is None else text(f"{value:.6f} ", self.unit)
 
-    def gain(self, nano: int | None) -> str:
+    def gain(self, nano: int | None) -> Text:
         """Return a gain with its sign, in the metric's unit."""
-        return "–" if nano is None else f"{nano / NANO:+.6f} {self.unit}"
+        return ("–",) if nano is None else text(f"{nano / NANO:+.6f} ", self.unit)
 
-    def interval(self, interval: Interval) -> str:
+    def interval(self, interval: Interval) -> Text:
         """Return a gain and how far off it may be."""
         ends = from_nano(interval.lower_nano), from_nano(interval.upper_nano)
-        return f"{self.gain(interval.gain_nano)}, {interval_words(*ends)}"
+        return text(self.gain(interval.gain_nano), f", {interval_words(*ends)}")
 
 
 def time_of(ts_ms: int, zone: tzinfo | None) -> str:
@@ -70,28 +69,28 @@ def deviations(value: float | None) -> str:
     return "–" if value is None else f"{round(value, 2) + 0.0:+.2f} sd"  # no -0.00
 
 
-def short(digest: bytes) -> str:
-    """Return the digits by which an id or a key is known, in code."""
-    return code_span(digest.hex()[:_ID_DIGITS])
+def short(digest: bytes) -> Quoted:
+    """Return the digits by which an id or a key is known."""
+    return quoted(digest.hex()[:_ID_DIGITS])
 
 
-def by(authors: Sequence[bytes]) -> str:
+def by(authors: Sequence[bytes]) -> Text:
     """Return whose claims something takes up, if anybody's."""
-    return f" by {', '.join(map(short, authors))}" if authors else ""
+    return text(" by ", joined(", ", map(short, authors))) if authors else ()
 
 
-def title_of(text: str) -> str:
-    """Return somebody's title, in code."""
-    return code_span(text or "no title")
+def title_of(words: str) -> Quoted:
+    """Return somebody's title."""
+    return quoted(words or "no title")
 
 
-def program_of(origin: Origin) -> str | None:
-    """Return the digits by which the program that a model was given is known, in code."""
-    return code_span(origin.program.hex()[:_PROGRAM_DIGITS]) if origin.program else None
+def program_of(origin: Origin) -> Quoted | None:
+    """Return the digits by which the program that a model was given is known."""
+    return quoted(origin.program.hex()[:_PROGRAM_DIGITS]) if origin.program else None
 
 
-def origin_of(origin: Origin) -> str:
+def origin_of(origin: Origin) -> Text:
     """Return who thought of something."""
-    model = f" with {code_span(origin.model)}" if origin.model is not None else ""
-    program = f", program {known}" if (known := program_of(origin)) else ""
-    return f"{origin.proposer}{model}{program}"
+    model = text(" with ", quoted(origin.model)) if origin.model is not None else ()
+    known = program_of(origin)
+    return text(origin.proposer, model, *((", program ", known) if known else ()))

@@ -1,53 +1,97 @@
-"""The Markdown that reports and pull requests are written in.
+"""Renders blocks as Markdown (CommonMark 0.31, and the tables of GitHub).
 
-Text is this program's own words; titles, reasons, names and ids, which are somebody's or nobody's
-words, stand in code, where nothing of them is markup.
+Own words stand as they are. A quoted span stands in code, where nothing of it is markup.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
 
-from node.terminal.terminal import plain
+from node.reporting.blocks import (
+    Block,
+    BulletList,
+    FileLink,
+    Heading,
+    Paragraph,
+    Plot,
+    Quoted,
+    QuotedLines,
+    Span,
+    Styled,
+    Table,
+    Text,
+)
 
-_HARMLESS: Final = re.compile(r"[A-Za-z0-9%/ ]*")
+
+def markdown_of(blocks: Iterable[Block], *, shown: int | None = None) -> str:
+    """Return blocks as text that ends with a newline; of a list `shown` items, None being all."""
+    return "\n\n".join(_block(block, shown) for block in blocks) + "\n"
 
 
-def bullets(items: Sequence[str], shown: int | None) -> str:
-    """Return a list; of a longer one the first `shown` items, and how many there are more."""
-    lines = [f"- {item}" for item in items[:shown]]
+def code_span(words: Quoted) -> str:
+    """Return a code span that nothing in the words can end (CommonMark 0.31, 6.1)."""
+    line = words.text
+    fence = "`" * (_longest_run(line) + 1)
+    room = " " if line[:1] in "` " or line[-1:] in "` " else ""
+    return f"{fence}{room}{line}{room}{fence}"
+
+
+def _block(block: Block, shown: int | None) -> str:
+    match block:
+        case Heading():
+            return f"{'#' * block.level} {_text(block.text)}"
+        case Paragraph():
+            return _text(block.text)
+        case BulletList():
+            return _list(block.items, shown)
+        case Table():
+            return _table(block)
+        case Plot():
+            return _plot(block)
+        case QuotedLines():
+            return _fenced(block)
+
+
+def _text(spans: Text) -> str:
+    return "".join(map(_span, spans))
+
+
+def _span(span: Span) -> str:
+    match span:
+        case str():
+            return span
+        case Quoted():
+            return code_span(span)
+        case Styled():
+            return span.text
+        case FileLink():
+            return f"[{span.text}]({span.href})"
+
+
+def _list(items: Sequence[Text], shown: int | None) -> str:
+    lines = [f"- {_text(item)}" for item in items[:shown]]
     if (more := len(items) - len(lines)) > 0:
         lines.append(f"- and {more} more: `arnode report --json` has all of them")
     return "\n".join(lines)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
-    """Return rows as wide as their head; all columns after the first `texts` are figures.
-
-    A bar would end a cell even in code, and a backslash before it say that it is escaped.
-    """
-    rule = ["---" if column < texts else "--:" for column in range(len(head))]
-    cells = ([cell.replace("|", "¦") for cell in row] for row in rows)
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *cells))
+def _table(block: Table) -> str:
+    """Return a table. A bar would end a cell even in code, and a backslash before it be escaped."""
+    head = [_text(column.title) for column in block.columns]
+    rule = ["--:" if column.figure else "---" for column in block.columns]
+    rows = [[_text(cell).replace("|", "¦") for cell in row] for row in block.rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
-def words(text: str) -> str:
-    """Return a foreign word or two as they are if nothing of them can be markup, else in code."""
-    return text if _HARMLESS.fullmatch(text) else code_span(text)
+def _plot(plot: Plot) -> str:
+    rows = [row.rstrip() for row in plot.drawn().plain.split("\n")]
+    return "\n".join(["```text", *rows, "```"])
 
 
-def code_span(text: str) -> str:
-    """Return a code span that nothing in the text can end (CommonMark 0.31, 6.1)."""
-    shown = plain(" ".join(text.split()))
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence = "`" * (longest + 1)
-    room = " " if shown[:1] in "` " or shown[-1:] in "` " else ""
-    return f"{fence}{room}{shown}{room}{fence}"
+def _fenced(block: QuotedLines) -> str:
+    """Return a code block that nothing in its lines can end (CommonMark 0.31, 4.5)."""
+    fence = "`" * max(3, _longest_run(block.text) + 1)
+    return f"{fence}{block.language}\n{block.text}\n{fence}"
 
 
-def fenced(text: str, language: str = "text") -> str:
-    """Return foreign lines as a code block that nothing in them can end (CommonMark 0.31, 4.5)."""
-    shown = plain(text.rstrip("\n"), lines=True)
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{shown}\n{fence}"
+def _longest_run(words: str) -> int:
+    return max((len(run) for run in re.findall("`+", words)), default=0)

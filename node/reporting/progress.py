@@ -5,42 +5,15 @@ from typing import TypedDict
 
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured
-from node.reporting.boards import TaskName
+from node.reporting.points import PointsDocument
 from node.reporting.staircase import columns
+from node.reporting.tasks import MetricDocument, TaskName, metric_document, task_name
 from node.store.experiments import Experiment
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.vocabulary import head_words
 from protocol.manifest import TaskManifest
 from protocol.units import NANO, from_nano
-
-
-class MetricDocument(TypedDict):
-    """What is measured."""
-
-    name: str
-    unit: str
-    direction: str
-
-
-class PointsDocument(TypedDict):
-    """A column for each thing that is told of every experiment, oldest first.
-
-    `low` and `high` bound the metric of a trial against the head, at 95 %; `head` and `working` are
-    where both lines stood after it.
-    """
-
-    id: list[str]
-    ts: list[int]
-    metric: list[float | None]
-    low: list[float | None]
-    high: list[float | None]
-    head: list[float | None]
-    working: list[float | None]
-    decision: list[str]
-    stage: list[str]
-    title: list[str]
-
 
 ProgressDocument = TypedDict(
     "ProgressDocument",
@@ -63,9 +36,9 @@ def progress_document(store: Store, line: LineKey, manifest: TaskManifest) -> Pr
     program, metric = manifest.program, manifest.metric
     first = next((one for one in entries if one.decision == "baseline"), None)
     return {
-        "task": {"id": line.task.hex(), "name": manifest.name},
+        "task": task_name(manifest),
         "class": line.hardware_class,
-        "metric": {"name": metric.name, "unit": metric.unit, "direction": metric.direction},
+        "metric": metric_document(metric),
         "baseline": from_nano(first.metric_nano) if first else None,
         "best_known": from_nano(program.best_known) if program else None,
         "head_words": head_words(manifest.scoring),

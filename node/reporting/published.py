@@ -14,8 +14,8 @@ from protocol.remarks import ReportBody
 _MOST: Final = 500
 _LOOKED_AT: Final = 5_000  # the newest
 
-ReportDocument = TypedDict(
-    "ReportDocument",
+PublishedDocument = TypedDict(
+    "PublishedDocument",
     {
         "id": str,
         "author": str,
@@ -35,7 +35,7 @@ ReportDocument = TypedDict(
 class ReportsDocument(TypedDict):
     """The newest first."""
 
-    reports: list[ReportDocument]
+    reports: list[PublishedDocument]
 
 
 class ReportTextDocument(TypedDict):
@@ -57,7 +57,7 @@ def reports_document(
 
     Those of `blocked` authors are passed over.
     """
-    found: list[ReportDocument] = []
+    found: list[PublishedDocument] = []
     for record in store.records.listed("report", newest_first=True, limit=_LOOKED_AT):
         body = record.body
         if not isinstance(body, ReportBody) or record.net != net or record.author in blocked:

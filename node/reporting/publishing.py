@@ -19,8 +19,8 @@ from node.line.checkpoint import CheckpointStep
 from node.line.identity import Identity
 from node.networks.consent import TaskOf
 from node.reporting.concluded import TimeSpan
+from node.reporting.night import as_markdown
 from node.reporting.report import Head, LineReport, Report
-from node.reporting.words import as_markdown
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.model_calls import Spending

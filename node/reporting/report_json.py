@@ -1,8 +1,11 @@
 """A report as scripts read it: ids and hashes in hex, metrics and gains in the metric's unit."""
 
 from dataclasses import asdict
+from datetime import tzinfo
+from typing import Any, cast
 
 from node.reporting.concluded import ConcludedIdea, ConcludedTrial, Spend, StackedPatch
+from node.reporting.night import NightDocument, night_document
 from node.reporting.origin_gains import OriginGains
 from node.reporting.peers_part import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
 from node.reporting.report import Head, LineReport, Report
@@ -11,6 +14,19 @@ from protocol.record_kinds import Origin
 from protocol.units import NANO, from_nano
 
 _Json = dict[str, object]
+
+
+class ReportDocument(NightDocument):
+    """A report for eyes, in blocks, and for scripts, as `arnode report --json` prints it."""
+
+    models: dict[str, Any]
+    lines: list[dict[str, Any]]
+    imported: list[dict[str, Any]]
+
+
+def report_document(report: Report, zone: tzinfo | None) -> ReportDocument:
+    """Return all of a report; times are told in `zone`, None being this machine's."""
+    return cast("ReportDocument", {**report_json(report), **night_document(report, zone)})
 
 
 def report_json(report: Report) -> _Json:

@@ -6,7 +6,7 @@ A pure picture in characters, one column for one or several experiments. It deci
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from rich.text import Text
 
@@ -20,6 +20,8 @@ _MARKS: dict[Mark, str] = {"kept": "●", "discarded": "·", "failed": "×"}
 _WORKING_STYLE, _HEAD_STYLE = "cyan", "bold green"
 _MARGIN = 0.2  # of the lines' range: marks further off are drawn at the edge
 _LABEL_WIDTH = 8
+_REPORT_WIDTH = 78
+_REPORT_HEIGHT = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,23 +54,28 @@ def columns(
         metric = from_nano(entry.metric_nano)
         if metric is not None:
             metrics[entry.tree] = metric
-        mark: Mark | None = None
         match entry.decision:
             case "baseline" | "adopted":
                 working = head = metric
             case "unconfirmed":
                 working = head
-            case "kept":
-                working, mark = metric, "kept"
-            case "branched":
+            case "kept" | "branched":
                 working = metric
-            case "discarded":
-                mark = "discarded"
-            case _:
-                mark = "failed"
         if working is not None and head is not None:
+            mark = mark_of(entry.decision)
             found.append(Column(mark=mark, metric=metric, working=working, head=head))
     return found
+
+
+def mark_of(decision: str) -> Mark | None:
+    """Return the mark of an experiment; None for a trial, which moves the lines instead."""
+    match decision:
+        case "kept" | "discarded":
+            return cast("Mark", decision)
+        case "baseline" | "adopted" | "unconfirmed" | "branched":
+            return None
+        case _:
+            return "failed"
 
 
 def staircase(history: Sequence[Column], *, width: int, height: int) -> Text:
@@ -102,6 +109,12 @@ def staircase(history: Sequence[Column], *, width: int, height: int) -> Text:
         if y < height - 1:
             plot.append("\n")
     return plot
+
+
+def picture(history: Sequence[Column]) -> Text:
+    """Return the plot with its legend, in the size that reports have."""
+    plot = staircase(history, width=_REPORT_WIDTH, height=_REPORT_HEIGHT)
+    return Text.assemble(plot, "\n", legend(), no_wrap=True, overflow="crop")
 
 
 def legend() -> Text:

@@ -5,6 +5,20 @@ Claimed, others and here are columns of their own, never one for another.
 
 from collections.abc import Iterator
 
+from node.reporting.blocks import (
+    Block,
+    Span,
+    Text,
+    bullets,
+    figures_column,
+    heading,
+    joined,
+    paragraph,
+    quoted,
+    table,
+    text,
+    words_column,
+)
 from node.reporting.figures import (
     FigureWriter,
     deviations,
@@ -15,7 +29,6 @@ from node.reporting.figures import (
     title_of,
     usd,
 )
-from node.reporting.markdown import bullets, code_span, table
 from node.reporting.origin_gains import OriginGains
 from node.reporting.peers_part import AskedPart, Others, OwnClaim, TriedClaim
 from node.reporting.report import LineReport
@@ -39,71 +52,75 @@ _SHARING = (
 _WAYS = {"again": "run again", "head": "against the head", "idea": "as an idea"}
 
 
+_CLAIMS = (
+    words_column("claim", wraps=True),
+    words_column("by", wraps=True),
+    words_column("how"),
+    *map(figures_column, ("claimed", "others", "here")),
+)
+_OWN = (
+    words_column("own result", wraps=True),
+    *map(figures_column, ("claimed", "at least", "others", "here")),
+)
+_COST = (words_column("what for"), figures_column("device hours"), figures_column("share"))
 _ORIGINS = (
-    "proposer",
-    "model",
-    "program",
-    "tried",
-    "kept",
-    "device hours",
-    "USD",
-    "gain alone",
-    "share of mixed",
-    "gain per device hour",
-    "gain per USD",
+    *map(words_column, ("proposer", "model", "program")),
+    *map(figures_column, ("tried", "kept", "device hours", "USD", "gain alone", "share of mixed")),
+    *map(figures_column, ("gain per device hour", "gain per USD")),
 )
 
 
-def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[str]:
+def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
     """Yield what came of peers' claims, what others say of own ones, what parts are worth."""
     peers = line.peers
     if peers.tried:
-        yield f"### What peers claimed ({len(peers.tried)})"
-        yield _LEVELS
-        yield _adopted(line)
-        rows = [_tried(one, figures) for one in peers.tried]
-        yield table(("claim", "by", "how", "claimed", "others", "here"), rows, texts=3)
+        yield heading(3, f"What peers claimed ({len(peers.tried)})")
+        yield paragraph(_LEVELS)
+        yield paragraph(_adopted(line))
+        yield table(_CLAIMS, [_tried(one, figures) for one in peers.tried])
     if peers.own:
-        yield "### What others say of it"
+        yield heading(3, "What others say of it")
         if not peers.tried:
-            yield _LEVELS
-        rows = [_own(one, figures) for one in peers.own]
-        yield table(("own result", "claimed", "at least", "others", "here"), rows)
+            yield paragraph(_LEVELS)
+        yield table(_OWN, [_own(one, figures) for one in peers.own])
     if peers.asked:
-        yield "### Parts of the head, asked"
-        yield bullets([_asked(one, figures) for one in peers.asked], figures.shown)
+        yield heading(3, "Parts of the head, asked")
+        yield bullets(_asked(one, figures) for one in peers.asked)
 
 
-def cost_part(line: LineReport, figures: FigureWriter) -> Iterator[str]:
+def cost_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
     """Yield what the device and models were used for, and what came of it by origin."""
     total_ms = sum(ms for _, ms in line.device_ms)
     if not total_ms:
         return
-    yield "### Cost"
+    yield heading(3, "Cost")
     rows = [(what, hours(ms), f"{ms / total_ms:.0%}") for what, ms in line.device_ms]
     whole = ("all", hours(total_ms), "100%")
-    yield table(("what for", "device hours", "share"), (*rows, whole))
-    yield f"Models: {line.spend.tokens:,} tokens, {usd(line.spend.usd_nano)}."
+    yield table(_COST, (*rows, whole))
+    yield paragraph(f"Models: {line.spend.tokens:,} tokens, {usd(line.spend.usd_nano)}.")
     if line.origins:
-        yield "### Verified gain by proposer, model and program"
-        yield _SHARING
-        yield table(_ORIGINS, (_origin(row, figures) for row in line.origins), texts=3)
+        yield heading(3, "Verified gain by proposer, model and program")
+        yield paragraph(_SHARING)
+        yield table(_ORIGINS, (_origin(row, figures) for row in line.origins))
 
 
-def _tried(one: TriedClaim, figures: FigureWriter) -> tuple[str, ...]:
+def _tried(one: TriedClaim, figures: FigureWriter) -> tuple[Span | Text, ...]:
+    claimed: Text
+    here: Text
     if one.way == "idea":
-        claimed, here = deviations(one.claimed_sd), deviations(one.gain_sd)
+        claimed = (deviations(one.claimed_sd),)
+        here = () if one.gain_sd is None else (deviations(one.gain_sd),)
     else:
         claimed = figures.gain(one.claimed_nano)
-        here = figures.interval(one.measured) if one.measured else ""
+        here = figures.interval(one.measured) if one.measured else ()
     told = word(one.here) + (" and adopted" if one.way == "head" and one.here in GAINS else "")
     return (
         title_of(one.title),
-        ", ".join(map(short, one.authors)),
+        joined(", ", map(short, one.authors)),
         _WAYS[one.way],
         claimed,
         _others(one.others),
-        f"{told} {here}" if here not in ("", "–") else told,
+        text(told, " ", here) if here else told,
     )
 
 
@@ -122,32 +139,33 @@ def _adopted(line: LineReport) -> str:
     )
 
 
-def _own(one: OwnClaim, figures: FigureWriter) -> tuple[str, ...]:
+def _own(one: OwnClaim, figures: FigureWriter) -> tuple[Span | Text, ...]:
     here = word(one.here.verdict)
     gain = one.here.gain
     return (
-        f"{title_of(one.title)} [{short(one.result)}]",
+        text(title_of(one.title), " [", short(one.result), "]"),
         figures.gain(one.claimed.value_nano),
         figures.gain(one.claimed.lower_nano()),
         f"{_others(one.others)}, {one.new} of them new",
-        f"{here} {figures.gain(gain.value_nano)}" if gain else here,
+        text(f"{here} ", figures.gain(gain.value_nano)) if gain else here,
     )
 
 
-def _asked(one: AskedPart, figures: FigureWriter) -> str:
-    shown = f": {figures.interval(one.measured)}" if one.measured else ""
-    return f"{figures.time(one.ts_ms)} {title_of(one.title)} {word(one.verdict)}{shown}"
+def _asked(one: AskedPart, figures: FigureWriter) -> Text:
+    shown = text(": ", figures.interval(one.measured)) if one.measured else ()
+    when = f"{figures.time(one.ts_ms)} "
+    return text(when, title_of(one.title), f" {word(one.verdict)}", shown)
 
 
 def _others(others: Others | None) -> str:
     return "–" if others is None else f"+{others.confirmed} ~{others.smaller} -{others.refuted}"
 
 
-def _origin(row: OriginGains, figures: FigureWriter) -> tuple[str, ...]:
+def _origin(row: OriginGains, figures: FigureWriter) -> tuple[Span | Text, ...]:
     origin = row.origin
     return (
         origin.proposer,
-        code_span(origin.model) if origin.model else "–",
+        quoted(origin.model) if origin.model else "–",
         program_of(origin) or "–",
         str(row.tried),
         str(row.kept),

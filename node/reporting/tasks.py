@@ -1,11 +1,27 @@
-"""The tasks that this installation can work on."""
+"""Tasks as scripts read them: what they are called and measure, and which can be worked on."""
 
 from typing import TypedDict
 
 from node.home.home import Home
+from protocol.manifest import MetricSpec, TaskManifest
 from trainer.task_folder.folder import builtin_tasks
 from trainer.task_folder.task import NotPreparedError
 from trainer.task_kinds import load_task
+
+
+class TaskName(TypedDict):
+    """A task by its id and its name."""
+
+    id: str
+    name: str
+
+
+class MetricDocument(TypedDict):
+    """What is measured."""
+
+    name: str
+    unit: str
+    direction: str
 
 
 class TaskRow(TypedDict):
@@ -21,6 +37,16 @@ class TasksDocument(TypedDict):
     """All of them."""
 
     tasks: list[TaskRow]
+
+
+def task_name(manifest: TaskManifest) -> TaskName:
+    """Return what scripts read of which task it is."""
+    return {"id": manifest.id.hex(), "name": manifest.name}
+
+
+def metric_document(metric: MetricSpec) -> MetricDocument:
+    """Return what scripts read of what is measured."""
+    return {"name": metric.name, "unit": metric.unit, "direction": metric.direction}
 
 
 def tasks_document(home: Home) -> TasksDocument:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from node.ladder.climbed import Climbed, Place, Where
-from node.reporting.boards import TaskName
 from node.reporting.gain_document import GainDocument, gain_document
 from node.reporting.matrix import Cell, TransferRow
+from node.reporting.tasks import TaskName, task_name
 from protocol.manifest import TaskManifest
 from protocol.transfer import Slope
 
@@ -116,7 +116,7 @@ def transfer_document(
 
     return {
         "network": net,
-        "task": None if manifest is None else {"id": manifest.id.hex(), "name": manifest.name},
+        "task": None if manifest is None else task_name(manifest),
         "patches": [
             {
                 "patch": None if step.patch is None else step.patch.hex(),

@@ -10,7 +10,7 @@ from node.home.clock import clock_ms
 from node.home.people import read_people
 from node.ladder.climbed import climbed, slopes_known, tasks_of
 from node.line.heads import line_to_show
-from node.reporting.boards import BoardDocument, Code, TaskName
+from node.reporting.boards import BoardDocument, Code
 from node.reporting.concluded import TimeSpan
 from node.reporting.experiment import OneExperimentDocument, one_experiment_document
 from node.reporting.experiments import ExperimentsDocument, experiments_document
@@ -18,7 +18,6 @@ from node.reporting.jobs import JobDocument, job_document
 from node.reporting.knowledge import InsightsDocument, insights_document
 from node.reporting.lineage import LineageDocument, lineage_document
 from node.reporting.matrix import transfer_matrix
-from node.reporting.night import WholeNightDocument, report_document
 from node.reporting.owner import (
     HypothesesDocument,
     NotesDocument,
@@ -29,7 +28,8 @@ from node.reporting.progress import ProgressDocument, progress_document
 from node.reporting.published import ReportsDocument, ReportTextDocument, reports_document, text_of
 from node.reporting.records import RecordDocument, diff_of, record_document
 from node.reporting.report import report_of
-from node.reporting.tasks import TasksDocument, tasks_document
+from node.reporting.report_json import ReportDocument, report_document
+from node.reporting.tasks import TaskName, TasksDocument, task_name, tasks_document
 from node.reporting.transfer import TransferDocument, transfer_document
 from node.reporting.tries import TryDocument, try_document
 from node.store.boards import BoardKey
@@ -138,7 +138,7 @@ def reading_routes(library: Library, net: str) -> list[Route]:
         route("/experiments", "Experiments.", ExperimentsDocument, _experiments, OfExperiments),
         route("/experiments/{id}", "One experiment.", OneExperimentDocument, _experiment),
         route("/progress", "A line's history.", ProgressDocument, _progress, OfLine),
-        route("/report", "What happened.", WholeNightDocument, _with_net(_night, net), OfNight),
+        route("/report", "What happened.", ReportDocument, _with_net(_night, net), OfNight),
         route("/lineage", "Trees and steps.", LineageDocument, _with_net(_lineage, net), OfLine),
         route("/records", "Records.", RecordsDocument, _records, OfRecords),
         route("/records/{id}", "One record.", RecordDocument, _record),
@@ -219,7 +219,7 @@ def _progress(shelves: Shelves, ask: Ask) -> ProgressDocument:
     return progress_document(shelves.store, key, manifest)
 
 
-def _night(shelves: Shelves, ask: Ask, net: str) -> WholeNightDocument:
+def _night(shelves: Shelves, ask: Ask, net: str) -> ReportDocument:
     until_ms = clock_ms()
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
     try:
@@ -275,7 +275,7 @@ def _boards(shelves: Shelves, _: Ask) -> BoardNames:
         "boards": [
             {
                 "network": key.net,
-                "task": {"id": key.task.hex(), "name": manifest.name},
+                "task": task_name(manifest),
                 "class": key.hardware_class,
                 "rows": store.boards.kept_rows(key),
             }

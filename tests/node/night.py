@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 
+import msgspec
+
 from agent.completion import ModelCost
 from agent.proposal import Proposal
 from node.exchange.importers import read_history
@@ -35,10 +37,9 @@ from node.line.remeasure import RemeasureStep
 from node.line.trial import MetricReading
 from node.loop.insights import tell_insight
 from node.reporting.concluded import Spend, TimeSpan
-from node.reporting.night import night_document
+from node.reporting.night import as_markdown, night_document
 from node.reporting.peers_part import AskedPart, Interval
 from node.reporting.report import Report, report_of
-from node.reporting.words import as_markdown
 from node.store.blobs import Blobs
 from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
@@ -348,7 +349,8 @@ def told_rarely(night: Night) -> dict[str, str]:
 
 def _as_json(report: Report) -> str:
     """Return what a page draws of it, a thing to a line."""
-    return json.dumps(night_document(report, UTC), ensure_ascii=False, indent=1) + "\n"
+    told = msgspec.to_builtins(night_document(report, UTC))
+    return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
 
 
 def _without_ids(text: str) -> str:

@@ -10,12 +10,13 @@ from node.journal.journal import Journal
 from node.line.branch import older_root
 from node.line.ledger import Ledger
 from node.loop.insights import tell_insight
+from node.reporting.blocks import quoted
 from node.reporting.concluded import TimeSpan
+from node.reporting.night import as_markdown
 from node.reporting.pull_request import kept_parts
 from node.reporting.report import LineReport, report_of
 from node.reporting.status import status_document
 from node.reporting.status_text import print_status
-from node.reporting.words import as_markdown
 from node.store.store import Store
 from protocol.record_kinds import ResultBody
 from protocol.remarks import InsightBody
@@ -132,9 +133,9 @@ def test_a_pull_request_lists_what_the_branch_is_made_of_and_nothing_below(ledge
     branch = checkpoint(ledger, gain_nano=2 * GAIN_NANO)
     assert isinstance(branch.body, ResultBody)
     assert kept_parts(ledger.store, branch.body)[:2] == [
-        "- `on from the task's baseline`",
-        "- `LEARNING_RATE → 0.3`",
+        quoted("on from the task's baseline"),
+        quoted("LEARNING_RATE → 0.3"),
     ]
     before = ledger.store.records.get(first.id).body
     assert isinstance(before, ResultBody)
-    assert kept_parts(ledger.store, before)[:1] == ["- `LEARNING_RATE → 0.2`"]
+    assert kept_parts(ledger.store, before)[:1] == [quoted("LEARNING_RATE → 0.2")]

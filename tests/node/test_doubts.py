@@ -22,9 +22,9 @@ from node.line.surroundings import changes_between, decisive
 from node.line.trial import MetricReading, Pair, judge_pairs
 from node.loop.session_plan import Goal
 from node.reporting.concluded import TimeSpan
+from node.reporting.night import as_markdown
 from node.reporting.report import report_of
 from node.reporting.report_json import report_json
-from node.reporting.words import as_markdown
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import ArnodeError
