@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 
-from node.home.control import Handler
 from node.home.home import Home
 from node.peering.membership import Membership
 from node.web.site import Site
+from node.web.steering import Answer
 
 
-def public_site(home: Home, membership: Membership, handlers: Mapping[str, Handler]) -> Site:
+def public_site(home: Home, membership: Membership, answers: Mapping[str, Answer]) -> Site:
     """Return what is served: to everybody, to be read only, and without who is connected."""
     return Site(
         home=home,
         kind="bootstrap",
         net=membership.network.name,
         credentials=None,
-        handlers={"status": handlers["status"]},
+        answers={"status": answers["status"]},
         more_figures=lambda: figures(membership),
     )
 

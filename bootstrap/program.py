@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from bootstrap.handlers import handlers, refuse
+from bootstrap.answers import answers_of, refuse
 from bootstrap.page import public_site
 from node.home.clock import clock_ms
 from node.home.control import ControlServer
@@ -27,6 +27,7 @@ from node.store.store import Store
 from node.terminal.interrupts import until_interrupted
 from node.web.listening import listening
 from node.web.serving import serving
+from node.web.steering import on_socket
 from protocol.errors import ConfigurationError
 from protocol.topics import all_subscriptions
 from trainer.task_kinds import builtin_ids
@@ -63,8 +64,10 @@ def run_bootstrap(
                     mdns=config.mdns,
                 )
             )
-            answers = handlers(home, store, membership, author=keys.author.public, stop=stopped.set)
-            await stack.enter_async_context(ControlServer(home.socket, answers, otherwise=refuse))
+            author = keys.author.public
+            answers = answers_of(home, store, membership, author=author, stop=stopped.set)
+            control = ControlServer(home.socket, on_socket(answers), otherwise=refuse)
+            await stack.enter_async_context(control)
             if http is not None:
                 site = public_site(home, membership, answers)
                 listener = stack.enter_context(listening(*http, alternative=_ALTERNATIVE))

@@ -15,7 +15,8 @@ from node.exchange.bundle import Subject
 from node.home.home import Home
 from node.reporting.blocks import Span, Styled, figures_column, name_of, quoted, table, words_column
 from node.reporting.experiment import OneExperimentDocument, one_experiment_document
-from node.reporting.experiments import experiments_document, imported_document
+from node.reporting.experiments import experiments_document
+from node.reporting.imported import imported_document
 from node.reporting.records import MarkDocument, diff_of, record_document
 from node.reporting.terminal import print_blocks
 from node.settings.config import config_of

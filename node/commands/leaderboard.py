@@ -22,10 +22,10 @@ from node.reporting.boards import (
     LEVELS,
     Code,
     Leaderboard,
-    Level,
     no_board_document,
     segments_of,
 )
+from node.reporting.queries import Level
 from node.reporting.terminal import print_blocks
 from node.settings.config import config_of
 from node.store.imported import Imported

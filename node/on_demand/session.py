@@ -20,7 +20,7 @@ from node.line.task_in_use import AUTO
 from node.loop.session_plan import Goal
 from node.on_demand.lending import models_here
 from node.proposing.opening import Proposers
-from node.running.handlers import handlers
+from node.running.answers import answers_of
 from node.running.node import Node, open_node
 from node.running.served import run_node
 from node.settings.config import Config, config_of
@@ -160,7 +160,7 @@ async def be_node(
             following = asyncio.create_task(_repeat(show))
             try:
                 stopping = partial(print, STOPPING, file=sys.stderr)
-                await run_node(node, handlers(node), on_interrupt=stopping)
+                await run_node(node, answers_of(node), on_interrupt=stopping)
                 show()
             finally:
                 following.cancel()

@@ -85,7 +85,7 @@ def verify_claim(question: Question) -> Verified:
 def ask_node(home: Home, question: Question) -> int:
     """Queue a claim with the running node and return its job's number."""
     match call(home.socket, "verify", question.to_message()):
-        case int() as job_id:
+        case {"job": int() as job_id}:
             return job_id
     raise nonsense()
 

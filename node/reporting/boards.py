@@ -5,12 +5,12 @@ The three ways of knowing stand apart in each row, whoever asks.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, TypedDict
+from typing import Final, TypeAlias, TypedDict
 
 from agent.source.capabilities import CapabilityMark
 from node.line.remeasure import open_doubt
-from node.reporting.experiments import best_document
-from node.reporting.gain_document import gain_document
+from node.reporting.imported import best_document
+from node.reporting.queries import Level
 from node.reporting.tasks import TaskName, task_name
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
@@ -20,15 +20,32 @@ from node.store.measured_here import Here, measured_here
 from node.store.store import Store
 from node.vetting.adoption import describe, marks_of, unread_of
 from protocol.board import Board, Row
+from protocol.gains import Gain
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
 from protocol.records import VERSION
 from protocol.units import NANO, from_nano
 
-Level: TypeAlias = Literal["claimed", "others", "here"]
 Marks: TypeAlias = Mapping[bytes, tuple[CapabilityMark, ...] | None]
 
 LEVELS: Final[tuple[Level, ...]] = ("claimed", "others", "here")
+
+
+class GainDocument(TypedDict):
+    """A gain with its interval, in the metric's unit; all nil where it is not known."""
+
+    gain: float | None
+    lower: float | None
+    upper: float | None
+
+
+def gain_document(gain: Gain | None) -> GainDocument:
+    """Return what scripts are told of a gain."""
+    return {
+        "gain": None if gain is None else gain.value_nano / NANO,
+        "lower": None if gain is None else gain.lower_nano() / NANO,
+        "upper": None if gain is None else gain.upper_nano / NANO,
+    }
 
 
 class OthersDocument(TypedDict):

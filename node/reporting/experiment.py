@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
+from node.reporting.boards import GainDocument, gain_document
 from node.reporting.experiments import ExperimentDocument, experiment_document
-from node.reporting.gain_document import GainDocument, gain_document
+from node.reporting.queries import OfId
 from node.reporting.records import RecordDocument, diff_of, record_document
+from node.reporting.shelves import Shelves
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.jobs import StoredOutcome
@@ -109,6 +111,11 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
         "log_tail": outcomes[-1].log_tail if outcomes else None,
         "lineage": _lineage(store, entry),
     }
+
+
+def experiment_page(at: Shelves, query: OfId) -> OneExperimentDocument:
+    """Return everything about the experiment that is meant."""
+    return one_experiment_document(at.store, at.blobs, query.id)
 
 
 def _diff(store: Store, blobs: Blobs, record: Record) -> str | None:

@@ -1,11 +1,12 @@
 """What `log` and the API say of experiments: those of this node, and what was imported."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TypedDict
 
-from node.store.experiments import Experiment
-from node.store.foreign_rows import ForeignRow
+from node.reporting.imported import imported_document
+from node.reporting.queries import OfExperiments
+from node.reporting.shelves import Shelves
+from node.store.experiments import Experiment, Filter
 from node.store.imported import Imported
 from protocol.units import from_nano
 
@@ -38,17 +39,6 @@ class ExperimentsDocument(TypedDict):
     offset: int
     experiments: list[ExperimentDocument]
     imported: list[dict[str, object]]
-
-
-class ForeignRowDocument(TypedDict):
-    """One row of what another tool wrote."""
-
-    label: str
-    metric: float | None
-    memory_gb: str
-    status: str
-    description: str
-    tree: str | None
 
 
 def experiment_document(experiment: Experiment) -> ExperimentDocument:
@@ -87,45 +77,22 @@ def experiments_document(
     }
 
 
-def imported_document(imported: Imported) -> dict[str, object]:
-    """Return what scripts read of an imported file: its experiments, and what is kept as text."""
-    log = imported.log
-    texts = zip(log.text_lines, (row for row in log.rows if not row.is_read), strict=True)
-    return {
-        **_named(imported),
-        "metric": log.segments[-1].metric,
-        "direction": log.segments[-1].direction,
-        "segments": [asdict(segment) for segment in log.segments],
-        "rows": [{**_row_document(row), "segment": row.segment} for row in log.read],
-        "text": [{"line": line, "text": row.description} for line, row in texts],
-    }
-
-
-def best_document(imported: Imported, segment: int, count: int) -> dict[str, object]:
-    """Return what scripts read of the best rows of a segment."""
-    return {
-        **_named(imported),
-        **asdict(imported.log.segments[segment]),
-        "segment": segment,
-        "rows": [_row_document(one) for one in imported.best(count, segment)],
-    }
-
-
-def _named(imported: Imported) -> dict[str, object]:
-    return {
-        "id": imported.id.hex(),
-        "name": imported.name,
-        "form": imported.log.form,
-        "level": "unsigned",
-    }
-
-
-def _row_document(one: ForeignRow) -> ForeignRowDocument:
-    return {
-        "label": one.label,
-        "metric": one.value,
-        "memory_gb": one.memory_gb,
-        "status": one.status,
-        "description": one.description,
-        "tree": None if one.tree is None else one.tree.hex(),
-    }
+def experiments_page(at: Shelves, query: OfExperiments) -> ExperimentsDocument:
+    """Return the experiments that a query means, and with all of them what was imported."""
+    wanted = Filter(
+        task=at.task(query.task),
+        hardware_class=query.hardware_class,
+        decision=query.decision,
+        stage=query.stage,
+        origin=query.origin,
+        words=query.q,
+    )
+    total, rows = at.store.experiments.page(
+        wanted,
+        by="n" if query.sort == "ts" else query.sort,
+        is_rising=query.order == "asc",
+        offset=query.offset,
+        limit=query.limit,
+    )
+    imported = at.store.imported.listed() if wanted == Filter() and query.offset == 0 else []
+    return experiments_document(rows, imported, total=total, offset=query.offset)

@@ -7,6 +7,8 @@ from node.line.attestation import AttestationStep
 from node.line.noise import known_noise
 from node.line.trial import MetricReading
 from node.reporting.experiment import PairDocument
+from node.reporting.queries import OfJob
+from node.reporting.shelves import Shelves
 from node.store.jobs import Job
 from node.store.store import Store
 from protocol.errors import UsageError
@@ -31,12 +33,13 @@ class JobDocument(TypedDict):
     attestation: str | None
 
 
-def job_document(store: Store, number: int) -> JobDocument:
+def job_document(at: Shelves, query: OfJob) -> JobDocument:
     """Return what is told of a job. Raises UsageError if no claim is run again as that number."""
-    job = store.jobs.get(number, AttestationStep)
+    job = at.store.jobs.get(query.number, AttestationStep)
     if job is None:
-        raise UsageError(f"there is no claim under the number {number}", "POST /verify queues one")
-    return _document(store, job)
+        missing = f"there is no claim under the number {query.number}"
+        raise UsageError(missing, "POST /verify queues one")
+    return _document(at.store, job)
 
 
 def open_jobs_document(store: Store, also: Collection[int]) -> list[JobDocument]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from node.store.store import Store
+from node.reporting.queries import OfTask
+from node.reporting.shelves import Shelves
 from protocol.remarks import InsightBody
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ class InsightsDocument(TypedDict):
     insights: list[InsightDocument]
 
 
-def insights_document(store: Store, task: bytes | None, *, net: str) -> InsightsDocument:
+def insights_document(at: Shelves, query: OfTask) -> InsightsDocument:
     """Return what everybody says about a task, or about all."""
+    store, task = at.store, at.task(query.task)
     found: list[InsightDocument] = []
     for record in store.records.listed("insight", newest_first=True, limit=_LOOKED_AT):
         body = record.body
-        if not isinstance(body, InsightBody) or record.net != net:
+        if not isinstance(body, InsightBody) or record.net != at.net:
             continue
         if task not in (None, body.task) or store.records.retraction(record.id) is not None:
             continue

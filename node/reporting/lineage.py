@@ -2,11 +2,10 @@
 
 from typing import TypedDict
 
+from node.reporting.queries import OfLine
+from node.reporting.shelves import Shelves
 from node.store.boards import BoardKey
-from node.store.jobs import LineKey
-from node.store.store import Store
 from protocol.board_facts import BoardClaim
-from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
 from protocol.units import NANO, from_nano
 
@@ -39,13 +38,12 @@ class LineageDocument(TypedDict):
 _SHOWN = ("baseline", "kept", "adopted", "branched")  # what did not lead on has no place in it
 
 
-def lineage_document(
-    store: Store, line: LineKey, manifest: TaskManifest, *, net: str
-) -> LineageDocument:
+def lineage_document(at: Shelves, query: OfLine) -> LineageDocument:
     """Return what led on, of this node's own, and what peers claim."""
+    store, (line, manifest) = at.store, at.line(query)
     nodes: dict[bytes, TreeDocument] = {}
     edges: dict[tuple[bytes, bytes], bytes | None] = {}
-    key = BoardKey(net=net, task=line.task, hardware_class=line.hardware_class)
+    key = BoardKey(net=at.net, task=line.task, hardware_class=line.hardware_class)
     for fact in store.boards.facts(key):
         if not isinstance(fact, BoardClaim) or fact.gain is None:
             continue

@@ -6,13 +6,14 @@ from typing import TypedDict
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured
 from node.reporting.points import PointsDocument
+from node.reporting.queries import OfLine
+from node.reporting.shelves import Shelves
 from node.reporting.staircase import columns
 from node.reporting.tasks import MetricDocument, TaskName, metric_document, task_name
 from node.store.experiments import Experiment
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.vocabulary import head_words
-from protocol.manifest import TaskManifest
 from protocol.units import NANO, from_nano
 
 ProgressDocument = TypedDict(
@@ -30,8 +31,9 @@ ProgressDocument = TypedDict(
 """A line from its baseline on; `head_words` say how its head came to be one."""
 
 
-def progress_document(store: Store, line: LineKey, manifest: TaskManifest) -> ProgressDocument:
+def progress_document(at: Shelves, query: OfLine) -> ProgressDocument:
     """Return what a plot draws of a line."""
+    store, (line, manifest) = at.store, at.line(query)
     entries = store.experiments.listed(line)
     program, metric = manifest.program, manifest.metric
     first = next((one for one in entries if one.decision == "baseline"), None)

@@ -6,9 +6,13 @@ Titles and the names of figures are their authors' words: whoever shows them cle
 from collections.abc import Collection
 from typing import Final, TypedDict
 
+from node.home.people import read_people
+from node.reporting.queries import OfId, OfTask
+from node.reporting.shelves import Shelves
 from node.store.blobs import Blobs
 from node.store.store import Store
 from node.terminal.terminal import plain
+from protocol.errors import UsageError
 from protocol.remarks import ReportBody
 
 _MOST: Final = 500
@@ -84,6 +88,21 @@ def reports_document(
         if len(found) == _MOST:
             break
     return {"reports": found}
+
+
+def published_page(at: Shelves, query: OfTask) -> ReportsDocument:
+    """Return the reports of the network in use, but those of blocked authors."""
+    task, blocked = at.task(query.task), read_people(at.home.people).blocked
+    return reports_document(at.store, at.blobs, task, net=at.net, blocked=blocked)
+
+
+def report_text(at: Shelves, query: OfId) -> ReportTextDocument:
+    """Return the text of a report. Raises UsageError where it is not here."""
+    record = at.store.records.find(query.id)
+    text = text_of(at.blobs, record.body) if isinstance(record.body, ReportBody) else None
+    if text is None:
+        raise UsageError("that is no report whose text is here", "`arnode report --fetch ID`")
+    return {"text": text}
 
 
 def text_of(blobs: Blobs, body: ReportBody) -> str | None:

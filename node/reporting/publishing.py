@@ -7,7 +7,6 @@ asked for other tasks. Whose task stays on this machine, its reports stay there,
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
@@ -28,7 +27,7 @@ from node.store.named_tasks import task_source
 from node.store.store import Store
 from node.terminal.vocabulary import many
 from protocol.codecs import fit_line
-from protocol.encoding import MAX_INT
+from protocol.encoding import MAX_INT, Value
 from protocol.errors import ArnodeError, Rejected, UsageError
 from protocol.evidence import GAINS
 from protocol.manifest import TaskManifest
@@ -110,14 +109,12 @@ def draft_message(draft: ReportDraft) -> dict[str, Message]:
     return {"body": cast("Message", draft.body.to_value()), "text": draft.text}
 
 
-def read_draft(message: Mapping[str, Message]) -> tuple[ReportBody, bytes]:
-    """Return what `draft_message` was made of. Raises UsageError."""
-    match message:
-        case {"body": dict() as value, "text": bytes() as text}:
-            body = ReportBody.from_value(value)
-            if not isinstance(body, Rejected):
-                return body, text
-    raise UsageError("that is no report to publish", "use `arnode report --publish`")
+def read_draft(value: dict[str, Value]) -> ReportBody:
+    """Return the body that a running node is sent. Raises UsageError."""
+    body = ReportBody.from_value(value)
+    if isinstance(body, Rejected):
+        raise UsageError("that is no report to publish", "use `arnode report --publish`")
+    return body
 
 
 def refusal(home: Home, store: Store, manifest: TaskManifest, network: Network) -> str | None:

@@ -7,6 +7,8 @@ from agent.source.capabilities import CapabilityMark
 from agent.source.imported_reach import What
 from node.exchange.bundle import Subject, trees_of
 from node.reporting.published import text_of
+from node.reporting.queries import OfId, OfRecords
+from node.reporting.shelves import Shelves
 from node.reporting.timeline import TimelineDocument, timeline_document
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -52,6 +54,32 @@ class RecordDocument(TypedDict):
     text: str | None
 
 
+class RecordRow(TypedDict):
+    """A record by its envelope."""
+
+    id: str
+    kind: str
+    author: str
+    seq: int
+    ts: int
+    own: bool
+
+
+class RecordsDocument(TypedDict):
+    """Some records, and how many fit in all."""
+
+    total: int
+    offset: int
+    records: list[RecordRow]
+
+
+class DiffDocument(TypedDict):
+    """What a record changed."""
+
+    id: str
+    diff: str
+
+
 def record_document(store: Store, blobs: Blobs, record: Record) -> RecordDocument:
     """Return what scripts read of a record."""
     marks = _marks(store, blobs, record)
@@ -70,6 +98,39 @@ def record_document(store: Store, blobs: Blobs, record: Record) -> RecordDocumen
         "marks": shown,
         "timeline": timeline_document(store, record),
         "text": text_of(blobs, record.body) if isinstance(record.body, ReportBody) else None,
+    }
+
+
+def record_page(at: Shelves, query: OfId) -> RecordDocument:
+    """Return everything about the record that is meant."""
+    return record_document(at.store, at.blobs, at.store.records.find(query.id))
+
+
+def diff_document(at: Shelves, query: OfId) -> DiffDocument:
+    """Return what the record that is meant changed."""
+    record = at.store.records.find(query.id)
+    return {"id": record.id.hex(), "diff": diff_of(at.store, at.blobs, record)}
+
+
+def records_page(at: Shelves, query: OfRecords) -> RecordsDocument:
+    """Return the envelopes of the records that a query means, the newest first."""
+    records = at.store.records
+    author = None if query.author is None else records.find_author(query.author)
+    total, rows = records.page(query.kind, author, offset=query.offset, limit=query.limit)
+    return {
+        "total": total,
+        "offset": query.offset,
+        "records": [
+            {
+                "id": row.id.hex(),
+                "kind": row.kind,
+                "author": row.author.hex(),
+                "seq": row.seq,
+                "ts": row.ts_ms,
+                "own": row.own,
+            }
+            for row in rows
+        ],
     }
 
 

@@ -1,15 +1,19 @@
 """A report as scripts read it: ids and hashes in hex, metrics and gains in the metric's unit."""
 
 from dataclasses import asdict
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, cast
 
-from node.reporting.concluded import ConcludedIdea, ConcludedTrial, Spend, StackedPatch
+from node.home.clock import clock_ms
+from node.reporting.concluded import ConcludedIdea, ConcludedTrial, Spend, StackedPatch, TimeSpan
 from node.reporting.night import NightDocument, night_document
 from node.reporting.origin_gains import OriginGains
 from node.reporting.peers_part import AskedPart, Interval, OwnClaim, TriedClaim, interval_of
-from node.reporting.report import Head, LineReport, Report
+from node.reporting.queries import OfNight
+from node.reporting.report import Head, LineReport, Report, report_of
+from node.reporting.shelves import Shelves
 from node.store.imported import Imported
+from node.terminal.durations import moment_before
 from protocol.record_kinds import Origin
 from protocol.units import NANO, from_nano
 
@@ -42,6 +46,15 @@ def report_json(report: Report) -> _Json:
         "lines": [_line(line) for line in report.lines],
         "imported": [_imported(one) for one in report.imported],
     }
+
+
+def report_page(at: Shelves, query: OfNight) -> ReportDocument:
+    """Return the report from a moment until now. Raises UsageError for what is no moment."""
+    until_ms = clock_ms()
+    now = datetime.fromtimestamp(until_ms / 1000).astimezone()
+    since_ms = round(moment_before(query.since, now).timestamp() * 1000)
+    span = TimeSpan(since_ms=since_ms, until_ms=until_ms)
+    return report_document(report_of(at.store, span, net=at.net), None)
 
 
 def _imported(one: Imported) -> _Json:

@@ -3,10 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from node.ladder.climbed import Climbed, Place, Where
-from node.reporting.gain_document import GainDocument, gain_document
-from node.reporting.matrix import Cell, TransferRow
+from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, tasks_of
+from node.reporting.boards import GainDocument, gain_document
+from node.reporting.matrix import Cell, TransferRow, transfer_matrix
+from node.reporting.queries import OfTask
+from node.reporting.shelves import Shelves
 from node.reporting.tasks import TaskName, task_name
+from node.store.measured_here import boards_of
+from node.store.named_tasks import labels
 from protocol.manifest import TaskManifest
 from protocol.transfer import Slope
 
@@ -151,6 +155,17 @@ def transfer_document(
             for (below, above), slope in known.items()
         ],
     }
+
+
+def transfer_page(at: Shelves, query: OfTask) -> TransferDocument:
+    """Return all of it, of the task that is meant."""
+    store = at.store
+    keys = boards_of(store, at.net, query.task)
+    manifest = store.records.manifest(keys[0].task) if keys else None
+    changes = climbed(store)
+    named = labels(store, tasks_of(changes))
+    steps = transfer_matrix(store, keys)
+    return transfer_document(at.net, manifest, steps, changes, slopes_known(changes), named)
 
 
 def _cell(cell: Cell) -> CellDocument:

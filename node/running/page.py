@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from node.home.control import Handler, Message
 from node.home.home import Home
 from node.reporting.now import now_document
-from node.running.handlers import handlers
+from node.running.answers import answers_of
 from node.running.node import Node
 from node.settings.config import Config
 from node.settings.values import NO_PAGE
+from node.web.steering import Answer, OpenPage
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
 @contextlib.asynccontextmanager
 async def with_page(
     node: Node, place: PagePlace | None, *, is_shown: bool
-) -> AsyncIterator[Mapping[str, Handler]]:
+) -> AsyncIterator[Mapping[str, Answer]]:
     """Serve the page at its place; yield what commands may ask, for links too.
 
     `is_shown`: a link is printed.
     """
-    answers = handlers(node)
+    answers = answers_of(node)
     if place is None:
         yield {**answers, "page": _no_page}
         return
@@ -71,7 +71,7 @@ async def with_page(
         kind="node",
         net=node.config.net,
         credentials=place.credentials,
-        handlers=answers,
+        answers=answers,
         now=lambda: now_document(node.research),
         codes=place.codes,
     )
@@ -81,13 +81,13 @@ async def with_page(
         yield {**answers, "page": _links(served)}
 
 
-def _links(served: "Served") -> Handler:
-    async def page(arguments: Mapping[str, Message]) -> Message:
-        link = served.link("steer" if arguments.get("steer") else "read")
+def _links(served: "Served") -> Answer:
+    async def page(asked: OpenPage) -> dict[str, str]:
+        link = served.link("steer" if asked.steer else "read")
         return {"link": link, "address": served.url}
 
     return page
 
 
-async def _no_page(_: Mapping[str, Message]) -> Message:
+async def _no_page(_: OpenPage) -> None:
     raise UsageError("the running node serves no page", "set `web`, and start it again")

@@ -45,7 +45,7 @@ class Served:
 @contextlib.asynccontextmanager
 async def serving(site: Site, listener: Listener) -> AsyncIterator[Served]:
     """Serve a site while a block lasts. The listener is left open."""
-    async with Library(site.home) as library, contextlib.AsyncExitStack() as stack:
+    async with Library(site.home, site.net) as library, contextlib.AsyncExitStack() as stack:
         events = Events(ChangeWatch(library, site.now))
         door = Door()
         app = site.app(library, events, door, name=listener.name)

@@ -177,7 +177,7 @@ def test_what_never_stands_still_is_told_with_the_rest_and_seldom_by_itself(
 
     async def work() -> None:
         nonlocal at_s
-        async with Library(home) as library:
+        async with Library(home, "main") as library:
             watch = watching.ChangeWatch(library, lambda: {"now": {**running}})
 
             async def told() -> bool:

@@ -28,11 +28,12 @@ from node.reporting.publishing import (
     whose_task,
 )
 from node.reporting.report import Report, report_of
-from node.running.handlers import handlers
+from node.running.answers import answers_of
 from node.settings.config import Config
 from node.settings.network_definition import Network
 from node.store.blobs import Blobs
 from node.store.store import Store
+from node.web.steering import COMMANDS, SignReport, on_socket
 from protocol.errors import ArnodeError, UsageError
 from protocol.evidence import GAINS
 from protocol.record_kinds import TaskBody
@@ -176,7 +177,14 @@ def test_a_text_that_is_not_the_record_s_is_not_signed(night: Night, home: Home)
 
 def test_a_running_node_reads_what_it_is_sent_or_refuses_it(night: Night) -> None:
     found = draft(night)
-    assert read_draft(draft_message(found)) == (found.body, found.text)
+    (command,) = (one for one in COMMANDS if one.name == "publish_report")
+
+    def received(message: dict[str, Message]) -> tuple[ReportBody, bytes]:
+        asked = command.read(message)
+        assert isinstance(asked, SignReport)
+        return read_draft(asked.body), asked.text
+
+    assert received(draft_message(found)) == (found.body, found.text)
     wrong: list[dict[str, Message]] = [
         {},
         {"body": {}, "text": b""},
@@ -184,13 +192,13 @@ def test_a_running_node_reads_what_it_is_sent_or_refuses_it(night: Night) -> Non
     ]
     for message in wrong:
         with pytest.raises(UsageError):
-            read_draft(message)
+            received(message)
 
 
 def test_a_running_node_signs_what_it_is_sent_and_fetches_only_where_it_meets_somebody(
     night: Night, home: Home
 ) -> None:
-    commands = handlers(node_of(home, night.store))
+    commands = on_socket(answers_of(node_of(home, night.store)))
 
     async def ask() -> None:
         reply = await commands["publish_report"](draft_message(draft(night)))

@@ -1,11 +1,18 @@
-"""What the reading routes may be asked: their queries, of which everything else is refused."""
+"""What documents may be asked for: their queries, in which nothing else may stand."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 
-from node.reporting.boards import Level
+from node.terminal.durations import moment_before
+from protocol.errors import UsageError
 
+Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{4,64}$")]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+HardwareClass = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,48}$")]
+Number = Annotated[int, msgspec.Meta(ge=1, lt=10**15)]
+Level = Literal["claimed", "others", "here"]
 Sort = Literal["ts", "metric", "gain", "title", "decision"]
 Order = Literal["asc", "desc"]
 Name = Annotated[str, msgspec.Meta(max_length=64)]
@@ -47,6 +54,12 @@ class OfNight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     since: Name = "24h"
 
+    def __post_init__(self) -> None:
+        try:
+            moment_before(self.since, datetime.now().astimezone())
+        except UsageError as fault:
+            raise ValueError(f"{fault.message} ({fault.hint})") from fault
+
 
 class OfHypotheses(OfLine, frozen=True):
     """Which hypotheses; `best` first those that gained most, `newest` as they were registered."""
@@ -64,9 +77,33 @@ class OfRecords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfBoard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which rows of a board."""
+    """Which board, and which of its rows."""
 
+    task: Digest
+    hardware_class: HardwareClass = msgspec.field(name="class")
     network: Name | None = None
     level: Level = "claimed"
     offset: Offset = 0
     limit: Limit = 100
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No choice at all."""
+
+
+class OfId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which record, by the first digits of its id."""
+
+    id: Id
+
+
+class OfJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which job, by its number."""
+
+    number: Number
+
+
+class OfTry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which source that was handed in, by its mark."""
+
+    mark: Digest

@@ -1,29 +1,31 @@
-"""What commands may ask of a running bootstrap node over its home's socket."""
+"""What a running bootstrap node answers to commands."""
 
 from collections.abc import Callable, Mapping
 
-from node.home.control import Handler, Message
+from node.home.control import Message
 from node.home.home import Home
 from node.home.people import read_people
 from node.peering.membership import Membership
 from node.reporting.peers import peers_document, trust_in
+from node.reporting.queries import Nothing
 from node.reporting.status import status_document
 from node.store.store import Store
+from node.web.steering import DONE, Answer, Done, Stop
 from protocol.errors import UsageError
 from trainer.sandbox.tier import probe_tier
 
 
-def handlers(
+def answers_of(
     home: Home,
     store: Store,
     membership: Membership,
     *,
     author: bytes,
     stop: Callable[[], None],
-) -> Mapping[str, Handler]:
+) -> Mapping[str, Answer]:
     """Return what answers each command; `author` is this node's key, `stop` ends it."""
 
-    async def status(_: Mapping[str, Message]) -> Message:
+    async def status(_: Nothing) -> dict[str, Message]:
         return status_document(
             store,
             author=author,
@@ -32,12 +34,12 @@ def handlers(
             membership=membership,
         )
 
-    async def peers(_: Mapping[str, Message]) -> Message:
+    async def peers(_: Nothing) -> dict[str, Message]:
         return peers_document(store, membership, trust_in(read_people(home.people), {}))
 
-    async def end(_: Mapping[str, Message]) -> Message:
+    async def end(_: Stop) -> Done:
         stop()
-        return None
+        return DONE
 
     return {"status": status, "peers": peers, "stop": end}
 
