@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from node.exports.folders import make_folder
+from node.exports.exporters import make_folder
 from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.reporting.blocks import (

@@ -1,22 +1,17 @@
 """The report of every line of a home: from when to when its head moved, why, and what that took."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from node.line.branch import kept_in
-from node.line.catch_up import CatchUpStep
-from node.line.checkpoint import CheckpointStep
 from node.line.early_stop import Stopped, stopped_in
 from node.line.heads import manifest_of, the_line
-from node.line.job_kinds import KINDS
 from node.line.noise import known_noise
-from node.line.pair_trial import HeadTrial
-from node.line.remeasure import RemeasureStep, open_doubt
+from node.line.remeasure import open_doubt
 from node.reporting.concluded import Concluded, ConcludedIdea, ConcludedTrial, Spend, TimeSpan
-from node.reporting.counted import counted_share_of
+from node.reporting.device_time import counted_share_of, device_ms_of
 from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
 from node.reporting.peers_part import PeersPart, ReportedPeers
 from node.reporting.points import Point, points_of
@@ -43,11 +38,6 @@ _MOMENTS: Final = tuple(
         ("imported", "at_ms", "TRUE"),
     )
 )
-_CONFIRMED: Final[dict[type[HeadTrial], str]] = {
-    CheckpointStep: "checkpoints",
-    CatchUpStep: "peers' trees against the head",
-    RemeasureStep: "the head measured again",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +171,7 @@ def _line_report(
         confirmations=confirmations,
         peers=peers,
         lessons=_lessons(store, line, span, newest.author) if newest else (),
-        device_ms=_device_ms(store, line, span, entries, ideas, confirmations, peers),
+        device_ms=device_ms_of(store, line, span, entries, ideas, confirmations, peers),
         counted_share=counted_share_of(store, line.key, _eventful(store, span)),
         stopped=stopped_in(store, line.key, since_ms=span.since_ms, until_ms=span.until_ms),
         spend=sum((idea.spend for idea in ideas), Spend()),
@@ -220,31 +210,3 @@ def _lessons(store: Store, line: Line, span: TimeSpan, author: bytes) -> tuple[s
         if isinstance(one.body, InsightBody)
         and (one.body.task, one.body.hardware_class) == (line.task, line.hardware_class)
     )
-
-
-def _device_ms(
-    store: Store,
-    line: Line,
-    span: TimeSpan,
-    entries: Iterable[Experiment],
-    ideas: Iterable[ConcludedIdea],
-    confirmations: Iterable[ConcludedTrial],
-    peers: PeersPart,
-) -> tuple[tuple[str, int], ...]:
-    """Return what the device was used for: runs that count, in milliseconds."""
-    spent: Counter[str] = Counter()
-    for entry in entries:
-        body = store.records.get(entry.id).body if entry.stage == "baseline" else None
-        spent["the baseline"] += body.cost.device_ms if isinstance(body, ResultBody) else 0
-    for job in store.jobs.closed_jobs(line.key, *(kind for kind in KINDS if kind.TIME_SPENT_ON)):
-        if job.created_ms in span:
-            ended = (one.outcome.run for one in store.jobs.runs_of(job.id) if one.outcome)
-            spent[job.step.TIME_SPENT_ON] += sum(run.ms + run.serve_ms for run in ended)
-    for idea in ideas:
-        spent["peers' ideas" if idea.authors else "own ideas"] += idea.device_ms
-    for one in confirmations:
-        spent[_CONFIRMED[one.kind]] += one.device_ms
-    spent["claims run again"] += peers.device_ms
-    spent["parts of the head"] += peers.asked_ms
-    most_first = sorted(spent.items(), key=lambda one: (-one[1], one[0]))
-    return tuple((what, ms) for what, ms in most_first if ms)

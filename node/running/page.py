@@ -16,10 +16,9 @@ from node.web.steering import Answer, OpenPage
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:
-    from node.web.credentials import Credentials
     from node.web.listening import Listener
     from node.web.serving import Served
-    from node.web.tokens import Codes
+    from node.web.tokens import Codes, Credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +39,8 @@ def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
     if config.web == NO_PAGE:
         yield None
         return
-    from node.web.credentials import Credentials
     from node.web.listening import address_of, listening
-    from node.web.tokens import Codes, fleet_key, issued
+    from node.web.tokens import Codes, Credentials, fleet_key, issued
 
     with listening(*address_of(config.web)) as listener, issued(home.web_tokens) as tokens:
         if listener.notice is not None:

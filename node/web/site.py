@@ -16,26 +16,23 @@ from node.home.clock import clock_ms
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.proposing.day import day_document, today
-from node.reporting.now import NOTHING, NowDocument
+from node.reporting.now import NOTHING, NowDocument, gauges
 from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.queries import Nothing
 from node.reporting.shelves import Shelves
 from node.reporting.status import status_document
 from node.settings.config import config_of
-from node.web.credentials import Credentials
 from node.web.door import Door
 from node.web.events import Events
-from node.web.figures import figures
 from node.web.fleet import Fleet, FleetDocument
-from node.web.guards import at_home, knowing, noting, require
-from node.web.headers import add_security_headers
+from node.web.guards import add_security_headers, at_home, knowing, noting, require
 from node.web.library import Library
 from node.web.openapi import openapi
 from node.web.problems import HttpFault
 from node.web.reading import reading_routes
 from node.web.routes import API, BODY_LIMIT_BYTES, ApiRequest, Method, Route
 from node.web.steering import COMMANDS, Answer, Command
-from node.web.tokens import Codes
+from node.web.tokens import Codes, Credentials
 from protocol.errors import NotRunningError
 from trainer.sandbox.tier import probe_tier
 
@@ -133,7 +130,7 @@ class Site:
         async def metrics(request: web.Request) -> web.Response:
             require(request, "read")
             now = self.now()
-            lines = await library.read(lambda shelves: [*figures(shelves.store, now)])
+            lines = await library.read(lambda shelves: [*gauges(shelves.store, now)])
             text = "".join([*lines, *self.more_figures()])
             return web.Response(text=text, content_type="text/plain")
 

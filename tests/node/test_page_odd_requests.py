@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from node.home.home import Home
 from node.store.store import Store
-from node.web.headers import SECURITY_HEADERS
+from node.web.guards import SECURITY_HEADERS
 from node.web.library import Library
 from node.web.routes import Route
 from node.web.site import Kind

@@ -3,7 +3,7 @@
 import pytest
 
 from node.reporting.concluded import TimeSpan
-from node.reporting.counted import share_of
+from node.reporting.device_time import share_of
 from trainer.measuring.timeline import Stage, StageName
 
 SPAN = TimeSpan(since_ms=1000, until_ms=2000)

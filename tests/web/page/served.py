@@ -17,12 +17,11 @@ from node.reporting.peers import peers_document
 from node.reporting.queries import Nothing
 from node.reporting.status import status_document
 from node.store.store import Store
-from node.web.credentials import Credentials
 from node.web.listening import LOOPBACK, listening
 from node.web.serving import Served, serving
 from node.web.site import Site
 from node.web.steering import DONE, Answer
-from node.web.tokens import Tokens
+from node.web.tokens import Credentials, Tokens
 from tests.node.examples import HARDWARE_CLASS, KEY
 from tests.web.page.full_store import HOSTILE
 
