@@ -14,8 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from node.exports.exporters import Exporter
-from node.exports.folders import make_folder
+from node.exports.exporters import Exporter, make_folder
 from node.exports.tracked import TrackedLine, TrackedRun
 from node.home.faults import explaining_faults
 

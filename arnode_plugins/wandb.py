@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from arnode_plugins.clients import as_arnode_knows_it, client, constants, iso_time
-from node.exports.exporters import Exporter
-from node.exports.folders import make_folder
+from node.exports.exporters import Exporter, make_folder
 from node.exports.tracked import TrackedLine, TrackedRun
 from node.home.faults import explaining_faults
 

@@ -14,7 +14,7 @@ from typing import Final
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.consent import with_settings
-from node.home.control import ControlServer, Handler, Message
+from node.home.control import ControlServer, Message
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import TASK_BYTES, Network, key_of
@@ -22,14 +22,16 @@ from node.home.networks import find_network
 from node.home.people import read_people
 from node.line.publication import announce_profile
 from node.peering.membership import Membership, taking_part
+from node.reporting.peers import peers_document, trust_in
+from node.reporting.queries import Nothing
+from node.reporting.status import status_document
 from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.interrupts import until_interrupted
-from node.views.peers import peers_document, trust_in
-from node.views.status import status_document
 from node.web.listening import listening
 from node.web.serving import serving
 from node.web.site import Site
+from node.web.steering import DONE, Answer, Done, Stop, on_socket
 from protocol.errors import ConfigurationError, UsageError
 from protocol.topics import all_subscriptions
 from trainer.sandbox.tier import probe_tier
@@ -67,8 +69,10 @@ def run_bootstrap(
                     mdns=config.mdns,
                 )
             )
-            answers = handlers(home, store, membership, author=keys.author.public, stop=stopped.set)
-            await stack.enter_async_context(ControlServer(home.socket, answers, otherwise=refuse))
+            author = keys.author.public
+            answers = answers_of(home, store, membership, author=author, stop=stopped.set)
+            control = ControlServer(home.socket, on_socket(answers), otherwise=refuse)
+            await stack.enter_async_context(control)
             if http is not None:
                 site = public_site(home, membership, answers)
                 listener = stack.enter_context(listening(*http, alternative=_ALTERNATIVE))
@@ -123,17 +127,17 @@ def _logging() -> Iterator[None]:
         _log.removeHandler(handler)
 
 
-def handlers(
+def answers_of(
     home: Home,
     store: Store,
     membership: Membership,
     *,
     author: bytes,
     stop: Callable[[], None],
-) -> Mapping[str, Handler]:
+) -> Mapping[str, Answer]:
     """Return what answers each command; `author` is this node's key, `stop` ends it."""
 
-    async def status(_: Mapping[str, Message]) -> Message:
+    async def status(_: Nothing) -> dict[str, Message]:
         return status_document(
             store,
             author=author,
@@ -142,12 +146,12 @@ def handlers(
             membership=membership,
         )
 
-    async def peers(_: Mapping[str, Message]) -> Message:
+    async def peers(_: Nothing) -> dict[str, Message]:
         return peers_document(store, membership, trust_in(read_people(home.people), {}))
 
-    async def end(_: Mapping[str, Message]) -> Message:
+    async def end(_: Stop) -> Done:
         stop()
-        return None
+        return DONE
 
     return {"status": status, "peers": peers, "stop": end}
 
@@ -164,14 +168,14 @@ async def refuse(_: Mapping[str, Message]) -> Message:
     )
 
 
-def public_site(home: Home, membership: Membership, handlers: Mapping[str, Handler]) -> Site:
+def public_site(home: Home, membership: Membership, answers: Mapping[str, Answer]) -> Site:
     """Return what is served: to everybody, to be read only, and without who is connected."""
     return Site(
         home=home,
         kind="bootstrap",
         net=membership.network.name,
         credentials=None,
-        handlers={"status": handlers["status"]},
+        answers={"status": answers["status"]},
         more_figures=lambda: figures(membership),
     )
 

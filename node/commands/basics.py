@@ -17,8 +17,6 @@ from node.home.home import Home
 from node.terminal.terminal import print_json
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from node.store.blobs import Blobs
     from node.store.jobs import Line
     from node.store.store import Store
@@ -133,10 +131,3 @@ def tell(document: Mapping[str, object], *lines: str, as_json: bool) -> None:
 def hex_or_none(digest: bytes | None) -> str | None:
     """Return what scripts are told of an id that may be absent."""
     return None if digest is None else digest.hex()
-
-
-def plain_table() -> "Table":
-    """Return a table without lines, as every command prints it."""
-    from rich.table import Table
-
-    return Table(box=None, pad_edge=False, header_style="bold")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from node.commands.basics import json_option, plain_table, setting_option, task_options
+from node.commands.basics import json_option, setting_option, task_options
 from node.home.agents import AGENT
 from node.home.faults import explaining_faults
 from node.home.home import program_file
@@ -31,6 +31,8 @@ from node.on_demand.programs import (
 from node.on_demand.session import Workbench, find_workbench
 from node.proposing.choice import AUTO, NOBODY, Arm, OwnChoice, ProgramChoice, arms_of
 from node.proposing.opening import require_texts
+from node.reporting.blocks import figures_column, name_of, quoted, table, text, words_column
+from node.reporting.terminal import print_blocks
 from node.store.store import Store
 from node.terminal.durations import duration_text, parse_duration, span_words
 from node.terminal.progress import Progress, reporting
@@ -246,21 +248,26 @@ def _difference(standing: Standing) -> str:
 
 def _tell(bench: Workbench, comparing: Comparing, standing: Standing) -> None:
     unit = bench.task.manifest.metric.unit
-    table = plain_table()
-    table.add_column("program")
-    for title in (f"{unit} gained an hour", "experiments", "its own", "USD", "blocks"):
-        table.add_column(title, justify="right")
-    for letter, side in comparing.sides.items():
-        sums = _sums(standing.pairs, letter)
-        table.add_row(
-            plain(side.name),
+    columns = (
+        words_column("program", wraps=True),
+        figures_column(text(name_of(unit), " gained an hour")),
+        *map(figures_column, ("experiments", "its own", "USD", "blocks")),
+    )
+    sides = [
+        (side, letter, _sums(standing.pairs, letter)) for letter, side in comparing.sides.items()
+    ]
+    rows = [
+        (
+            quoted(side.name),
             f"{standing.an_hour(letter):+.4f}",
             str(sums["experiments"]),
             str(sums["own"]),
             f"{sums['usd']:.2f}",
             str(len(standing.pairs)),
         )
-    console().print(table)
+        for side, letter, sums in sides
+    ]
+    print_blocks(console(), table(columns, rows))
     click.echo(f"{_difference(standing)}, {len(standing.pairs)} pairs of blocks")
     if standing.verdict == "open":
         click.echo("not known yet; the same command with a longer --for goes on from here")

@@ -19,16 +19,16 @@ from node.commands.basics import (
     tell,
 )
 from node.commands.plugged import PluggedGroup
-from node.documents.experiments import experiment_document
-from node.documents.records import diff_of
 from node.exchange.bundle import write_bundle
 from node.exchange.bundling import gather
-from node.exchange.pull_request import describe
 from node.exports.exporters import Exporter
 from node.exports.tracked import tracked_line, tracked_runs
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.home.plugins import EXPORTERS, Found
+from node.reporting.experiments import experiment_document
+from node.reporting.pull_request import describe
+from node.reporting.records import diff_of
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.named_tasks import task_named

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from rich.text import Text
-
-from node.commands.basics import plain_table, short
+from node.commands.basics import short
+from node.reporting.blocks import figures_column, quoted, table, words_column
+from node.reporting.terminal import print_blocks
 from node.store.foreign_rows import ForeignRow
 from node.store.imported import Imported
 from node.terminal.terminal import console
@@ -48,18 +48,20 @@ def _print_rows(imported: Imported, rows: Sequence[ForeignRow], metric: str, of:
         f" {short(imported.id)}): unsigned, unverified, on no board; {of}",
         style="bold",
     )
-    table = plain_table()
-    for name in ("commit", "status"):
-        table.add_column(name, no_wrap=True)
-    table.add_column(plain(metric), justify="right", no_wrap=True)
-    table.add_column("tree", no_wrap=True)
-    table.add_column("description", overflow="fold")
-    for one in rows:
-        table.add_row(
-            Text(plain(one.label)),
-            Text(plain(one.status)),
+    columns = (
+        *map(words_column, ("commit", "status")),
+        figures_column(quoted(metric)),
+        words_column("tree"),
+        words_column("description", wraps=True),
+    )
+    cells = [
+        (
+            quoted(one.label),
+            quoted(one.status),
             "" if one.value is None else f"{one.value:.6f}",
             "" if one.tree is None else short(one.tree),
-            Text(plain(one.description)),
+            quoted(one.description),
         )
-    out.print(table)
+        for one in rows
+    ]
+    print_blocks(out, table(columns, cells))

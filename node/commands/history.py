@@ -5,17 +5,19 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import click
-from rich.text import Text
 
 from agent.source.capabilities import CapabilityMark
-from node.commands.basics import MOST_SHOWN, json_option, plain_table, reading, short
+from node.commands.basics import MOST_SHOWN, json_option, reading, short
 from node.commands.foreign import print_foreign
 from node.commands.record_text import fields_for_people, print_fields
-from node.documents.experiment import OneExperimentDocument, one_experiment_document
-from node.documents.experiments import experiments_document, imported_document
-from node.documents.records import MarkDocument, diff_of, record_document
-from node.documents.timeline import TimelineDocument
 from node.exchange.bundle import Subject
+from node.reporting.blocks import Span, Styled, figures_column, name_of, quoted, table, words_column
+from node.reporting.experiment import OneExperimentDocument, one_experiment_document
+from node.reporting.experiments import experiments_document
+from node.reporting.imported import imported_document
+from node.reporting.records import MarkDocument, diff_of, record_document
+from node.reporting.terminal import print_blocks
+from node.reporting.timeline import TimelineDocument
 from node.store.experiments import Experiment, Filter
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, task_named
@@ -167,33 +169,34 @@ def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[Li
     has_classes = len({line.hardware_class for line in lines}) > 1
     manifests = [store.records.manifest(task) for task in tasks]
     metrics = {manifest.metric.name for manifest in manifests if manifest}
-    table = plain_table()
-    table.add_column("id", no_wrap=True)
-    table.add_column("time", no_wrap=True)
-    if len(tasks) > 1:
-        table.add_column("task", no_wrap=True)
-    if has_classes:
-        table.add_column("class", no_wrap=True)
-    table.add_column("decision", no_wrap=True)
-    table.add_column(metrics.pop() if len(metrics) == 1 else "metric", justify="right")
-    table.add_column("gain", justify="right")
-    table.add_column("title", overflow="fold")
+    columns = (
+        *map(words_column, ("id", "time")),
+        *([words_column("task")] if len(tasks) > 1 else []),
+        *([words_column("class")] if has_classes else []),
+        words_column("decision"),
+        figures_column(name_of(metrics.pop()) if len(metrics) == 1 else "metric"),
+        figures_column("gain"),
+        words_column("title", wraps=True),
+    )
+    rows: list[tuple[Span, ...]] = []
     year = datetime.now().astimezone().strftime("%Y")
     is_this_year = all(_time(experiment.ts_ms, "%Y") == year for experiment in experiments)
     for experiment in experiments:
         told = wording(experiment.decision)
         metric, gain = from_nano(experiment.metric_nano), from_nano(experiment.gain_nano)
-        table.add_row(
-            short(experiment.id),
-            _time(experiment.ts_ms, "%m-%d %H:%M" if is_this_year else "%Y-%m-%d %H:%M"),
-            *([Text(plain(tasks[experiment.task]))] if len(tasks) > 1 else []),
-            *([experiment.hardware_class] if has_classes else []),
-            Text(told.word, told.style),
-            "" if metric is None else f"{metric:.6f}",
-            "" if gain is None else f"{gain:+.6f}",
-            Text(plain(experiment.title)),
+        rows.append(
+            (
+                short(experiment.id),
+                _time(experiment.ts_ms, "%m-%d %H:%M" if is_this_year else "%Y-%m-%d %H:%M"),
+                *([quoted(tasks[experiment.task])] if len(tasks) > 1 else []),
+                *([experiment.hardware_class] if has_classes else []),
+                Styled(text=told.word, style=told.style),
+                "" if metric is None else f"{metric:.6f}",
+                "" if gain is None else f"{gain:+.6f}",
+                quoted(experiment.title),
+            )
         )
-    console().print(table)
+    print_blocks(console(), table(columns, rows))
 
 
 def _metric(store: Store, record: Record) -> MetricSpec | None:
@@ -219,6 +222,11 @@ def _time(ts_ms: int, form: str) -> str:
 
 
 _BAR_WIDTH = 40
+_STAGE_COLUMNS = (
+    *map(words_column, ("sandbox", "stage")),
+    *map(figures_column, ("at", "took")),
+    words_column(""),
+)
 
 
 def print_timelines(runs: list[TimelineDocument]) -> None:
@@ -233,21 +241,17 @@ def print_timelines(runs: list[TimelineDocument]) -> None:
             (first, before), (last, after) = curve[0], curve[-1]
             told = f"{before:.4f} at step {first:,}, {after:.4f} at step {last:,}"
             click.echo(f"its loss, as it says: {told}")
-        table = plain_table()
-        for title in ("sandbox", "stage"):
-            table.add_column(title, no_wrap=True)
-        for title in ("at", "took"):
-            table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
-        for one in stages:
-            table.add_row(
+        rows = [
+            (
                 one["sandbox"],
                 one["stage"],
                 f"{one['at_ms'] / 1000:.2f} s",
                 f"{one['ms'] / 1000:.2f} s",
                 _bar(one["at_ms"], one["ms"], whole_ms),
             )
-        console().print(table)
+            for one in stages
+        ]
+        print_blocks(console(), table(_STAGE_COLUMNS, rows))
 
 
 def _bar(at_ms: int, ms: int, whole_ms: int) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import click
-from rich.text import Text
 
 from node.commands.basics import (
     MOST_SHOWN,
@@ -12,33 +11,26 @@ from node.commands.basics import (
     json_option,
     network_of,
     network_option,
-    plain_table,
     reading,
 )
 from node.commands.foreign import print_best
-from node.documents.boards import (
+from node.home.config import config_of
+from node.home.home import Home
+from node.reporting.blocks import heading, paragraph
+from node.reporting.board_table import LEGEND, digests_of, table_of, title_of
+from node.reporting.boards import (
     LEVELS,
     Code,
     Leaderboard,
-    Level,
     no_board_document,
     segments_of,
 )
-from node.home.config import config_of
-from node.home.home import Home
+from node.reporting.queries import Level
+from node.reporting.terminal import print_blocks
 from node.store.imported import Imported
 from node.store.measured_here import choose_board
 from node.terminal.terminal import console, print_json
 from node.terminal.vocabulary import why_unranked
-from node.views.board_table import (
-    LEGEND,
-    ON_THE_LEFT,
-    cells_of,
-    columns_of,
-    digests_of,
-    heading_of,
-    title_of,
-)
 from protocol.board import Row
 from protocol.errors import UsageError
 from trainer.cards.cards import probe_devices
@@ -150,30 +142,14 @@ def _filters(wanted: tuple[str, ...]) -> Mapping[str, str]:
 def _print(found: Leaderboard, rows: list[Row], code: Code) -> None:
     manifest = found.manifest
     out = console()
-    out.print(title_of(found.key, manifest), style="bold")
+    title = heading(1, title_of(found.key, manifest))
     if (why := why_unranked(manifest.scoring)) is not None:
-        out.print(why)
+        print_blocks(out, title, paragraph(why))
         return
     if not rows:
-        out.print("no row of this kind")
+        print_blocks(out, title, paragraph("no row of this kind"))
         return
-    table = plain_table()
-    columns = columns_of(rows, has_code=code.is_shown)
-    for column in columns:
-        table.add_column(
-            heading_of(column, manifest),
-            justify="left" if column in ON_THE_LEFT else "right",
-            no_wrap=column != "flags",
-            overflow="fold" if column == "flags" else "ellipsis",
-        )
-    for row in rows:
-        cells = cells_of(
-            row,
-            found.here.get(row.tree),
-            is_in_doubt=found.is_in_doubt(row),
-            code=code.words(row.tree),
-        )
-        table.add_row(*(Text(cells[column]) for column in columns))
-    out.print(table)
-    out.print(f"{LEGEND}  {_UNREAD if code.marks is None else _READ}", style="dim")
-    out.print(digests_of(found.board), style="dim")
+    legend = f"{LEGEND}  {_UNREAD if code.marks is None else _READ}"
+    digests = digests_of(found.board)
+    notes = paragraph(legend, soft=True), paragraph(digests, soft=True)
+    print_blocks(out, title, table_of(found, rows, code), *notes)

@@ -115,7 +115,7 @@ def status(as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    from node.views.status_text import print_status
+    from node.reporting.status_text import print_status
 
     print_status(document)
 
@@ -125,7 +125,7 @@ def status(as_json: bool) -> None:
 def peers(as_json: bool) -> None:
     """Show whom the running node is connected with."""
     from node.home.control import call, document
-    from node.views.status_text import print_peers
+    from node.reporting.status_text import print_peers
 
     answer = document(call(Home.here().socket, "peers"))
     if as_json:
@@ -199,7 +199,7 @@ def _status_document() -> dict[str, object]:
     if is_running(home.socket):
         return dict(document(call(home.socket, "status")))
     from node.home.keyfile import read_keys
-    from node.views.status import status_document
+    from node.reporting.status import status_document
     from trainer.sandbox.tier import probe_tier
 
     author = read_keys(home).author.public if home.key.exists() else None

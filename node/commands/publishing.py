@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import click
-from rich.text import Text
 
-from node.commands.basics import plain_table, short, tell
+from node.commands.basics import short, tell
 from node.home.clock import clock_ms
 from node.home.config import Config, config_of
 from node.home.consent import ask_at_terminal
@@ -22,16 +21,18 @@ from node.home.in_force import network_in_force, running_member
 from node.home.keyfile import identity_of, load_keys
 from node.home.networks import find_network
 from node.home.people import read_people
-from node.report.figures import time_of
-from node.report.lines import Report
-from node.report.publishing import Draft, draft_message, draft_of, refusal, sign_report
+from node.reporting.blocks import Span, figures_column, quoted, table, words_column
+from node.reporting.figures import time_of
+from node.reporting.published import PublishedDocument, reports_document, text_of
+from node.reporting.publishing import ReportDraft, draft_message, draft_of, refusal, sign_report
+from node.reporting.report import Report
+from node.reporting.terminal import print_blocks
 from node.store.blobs import Blobs
 from node.store.intake import Quotas
 from node.store.named_tasks import labels, task_named
 from node.store.store import Store
 from node.terminal.progress import reporting
 from node.terminal.terminal import console, print_json
-from node.views.reports import reports_document, text_of
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, NotRunningError, SafetyError, UsageError
 from protocol.records import Record
@@ -41,6 +42,12 @@ from protocol.units import from_nano
 _POLL_S: Final = 0.5
 _WAITED_S: Final = 60
 _COUNTS: Final = ("experiments", "kept", "checkpoints", "passed")
+_COLUMNS: Final = (
+    *map(words_column, ("id", "until", "hours", "task", "class", "author")),
+    *map(figures_column, (*_COUNTS, "gain")),
+    words_column("text"),
+    words_column("title, as its author words it", wraps=True),
+)
 _MOST_TASKS: Final = 10_000
 _LAST_MS: Final = 253_370_764_800_000  # in the year 9999: what anybody may claim is later
 
@@ -53,7 +60,7 @@ def publish(
     running = running_member(home)
     network = find_network(home, network_in_force(config, running)).network
     found = [draft_of(store, report, line, title=title) for line in report.lines]
-    drafts, refused = list[Draft](), list[tuple[str, str]]()
+    drafts, refused = list[ReportDraft](), list[tuple[str, str]]()
     for draft in filter(None, found):
         why = refusal(home, store, draft.manifest, network)
         if why is None:
@@ -97,7 +104,7 @@ def publish(
 
 
 def _agreed(
-    home: Home, drafts: Sequence[Draft], refused: Sequence[tuple[str, str]], network: str
+    home: Home, drafts: Sequence[ReportDraft], refused: Sequence[tuple[str, str]], network: str
 ) -> bool:
     """Say at the terminal what is about to be published, and ask. Raises UsageError without one."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -116,7 +123,7 @@ def _agreed(
 
 
 def _published(
-    home: Home, config: Config, draft: Draft, network: str, *, is_open: bool
+    home: Home, config: Config, draft: ReportDraft, network: str, *, is_open: bool
 ) -> dict[str, Any]:
     """Have a report signed by the node that runs, else by this process."""
     try:
@@ -162,31 +169,27 @@ def list_reports(home: Home, store: Store, *, task: str | None, as_json: bool) -
         click.echo("nobody who was met has published a report", err=True)
         return
     names = labels(store, {bytes.fromhex(row["task"]) for row in rows})
-    table = plain_table()
-    for column in ("id", "until", "hours", "task", "class", "author"):
-        table.add_column(column, no_wrap=True)
-    for column in (*_COUNTS, "gain"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("text", no_wrap=True)
-    table.add_column("title, as its author words it", overflow="fold")
-    for row in rows:
-        figures = row["figures"]
-        gain = from_nano(figures.get("gain_nano"))
-        table.add_row(
-            row["id"][:12],
-            time_of(min(row["until"], _LAST_MS), None),
-            f"{(row['until'] - row['since']) / 3_600_000:.1f}",
-            Text(plain(names[bytes.fromhex(row["task"])])),
-            Text(plain(row["class"])),
-            row["author"][:12],
-            *(str(figures.get(name, "–")) for name in _COUNTS),
-            "–" if gain is None else f"{gain:+.6f}",
-            "here" if row["has_text"] else "–",
-            Text(plain(row["title"])),
-        )
-    console().print(table)
+    shown = table(_COLUMNS, [_row(row, names[bytes.fromhex(row["task"])]) for row in rows])
+    print_blocks(console(), shown)
     click.echo(
         "their authors' figures, checked by nobody; `arnode report --fetch ID` fetches a text"
+    )
+
+
+def _row(row: PublishedDocument, task: str) -> tuple[Span, ...]:
+    figures = row["figures"]
+    gain = from_nano(figures.get("gain_nano"))
+    return (
+        row["id"][:12],
+        time_of(min(row["until"], _LAST_MS), None),
+        f"{(row['until'] - row['since']) / 3_600_000:.1f}",
+        quoted(task),
+        quoted(row["class"]),
+        row["author"][:12],
+        *(str(figures.get(name, "–")) for name in _COUNTS),
+        "–" if gain is None else f"{gain:+.6f}",
+        "here" if row["has_text"] else "–",
+        quoted(row["title"]),
     )
 
 

@@ -1,5 +1,6 @@
 """`report`: what happened overnight, from the store alone; and what others published of theirs."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from node.home.faults import explaining_faults
 from node.home.files import write_file
 from node.home.home import Home
 from node.home.keyfile import identity_of, read_keys
-from node.report.concluded import Span
-from node.report.lines import report_of
+from node.reporting.concluded import TimeSpan
+from node.reporting.night import SHOWN, as_markdown, whole_night
+from node.reporting.report import report_of
 from node.terminal.durations import moment_before
 from node.terminal.progress import reporting
-from node.terminal.terminal import print_json
+from node.terminal.terminal import console, print_json
 from protocol.codecs import plain
 from protocol.errors import UsageError
 
@@ -33,7 +35,10 @@ _EVERYBODY = 0o644  # it is made to be shared
     help="From when: 12h or 3d ago, 22:00, 2026-03-01, or 2026-03-01T22:00.",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["md", "html"]), help="Markdown (the default) or a page."
+    "--format",
+    "form",
+    type=click.Choice(["md", "html"]),
+    help="Markdown (the default, but at a terminal) or a page.",
 )
 @click.option("--task", help="Of one task, where this home works on several.")
 @click.option("--publish", is_flag=True, help="Sign it for others: a record for each task.")
@@ -97,7 +102,7 @@ def report(
     until_ms = clock_ms()
     now = datetime.fromtimestamp(until_ms / 1000).astimezone()
     since_ms = round(moment_before(since, now).timestamp() * 1000)
-    span = Span(since_ms=since_ms, until_ms=until_ms)
+    span = TimeSpan(since_ms=since_ms, until_ms=until_ms)
     if card is not None:
         _write_card(card, span, net, task)
         return
@@ -110,21 +115,26 @@ def report(
             publish_found(home, store, found, title=title, agrees=yes, as_json=as_json)
             return
     if as_json:
-        from node.report.document import report_json
+        from node.reporting.report_json import report_json
 
         print_json(report_json(found))
         return
     if form == "html":
-        from node.web.night_file import as_file as told
+        from node.web.night_file import as_file
+
+        click.echo(as_file(found, None), nl=False)
+    elif form is None and sys.stdout.isatty():
+        from node.reporting.terminal import print_blocks
+
+        print_blocks(console(), *whole_night(found, None), shown=SHOWN)
     else:
-        from node.report.words import as_markdown as told
-    click.echo(told(found, None), nl=False)
+        click.echo(as_markdown(found, None), nl=False)
 
 
-def _write_card(path: Path, span: Span, net: str, task: str | None) -> None:
+def _write_card(path: Path, span: TimeSpan, net: str, task: str | None) -> None:
     """Draw the card of the named task's line, else of the latest session's, into a file."""
-    from node.report.card import card_of
-    from node.report.card_picture import drawn
+    from node.reporting.card import card_of
+    from node.reporting.card_picture import drawn
 
     home = Home.here()
     config = config_of(home)

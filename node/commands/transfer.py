@@ -13,14 +13,14 @@ from node.commands.basics import (
     reading,
     short,
 )
-from node.documents.transfer import transfer_document
 from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, tasks_of
 from node.line.heads import tree_meant
+from node.reporting.matrix import transfer_matrix
+from node.reporting.transfer import transfer_document
 from node.store.measured_here import boards_of
 from node.store.named_tasks import labels
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import many, word
-from node.views.matrix import transfer_matrix
 from protocol.codecs import plain
 from protocol.transfer import Slope
 from protocol.units import NANO

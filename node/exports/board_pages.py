@@ -9,32 +9,30 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import groupby
 from pathlib import Path
 from string import Template
 from typing import Final
 
-from node.documents.boards import Code, Leaderboard
-from node.exports.folders import make_folder
-from node.exports.markup import Element, element
+from node.exports.exporters import make_folder
 from node.home.faults import explaining_faults
 from node.home.files import write_file
+from node.reporting.blocks import (
+    Block,
+    FileLink,
+    figures_column,
+    heading,
+    paragraph,
+    table,
+    words_column,
+)
+from node.reporting.board_table import LEGEND, digests_of, table_of, title_of
+from node.reporting.boards import Code, Leaderboard
+from node.reporting.html import html_of
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
 from node.terminal.progress import Progress, silent
 from node.terminal.vocabulary import many, why_unranked
-from node.views.board_table import (
-    LEGEND,
-    METRIC,
-    ON_THE_LEFT,
-    cells_of,
-    columns_of,
-    digests_of,
-    heading_of,
-    title_of,
-)
-from protocol.board import Row
 from protocol.records import VERSION
 
 SHOWN: Final = 500
@@ -42,16 +40,6 @@ SHOWN: Final = 500
 
 _ID_DIGITS: Final = 8
 _EVERYBODY: Final = 0o644  # a web server reads them, as another user
-# Which of the three ways of knowing a column belongs to.
-_KNOWING: Final = {
-    "claimed gain": "claimed",
-    "at least": "claimed",
-    METRIC: "claimed",
-    "tries": "claimed",
-    "attested": "others",
-    "others": "others",
-    "here": "here",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,96 +133,52 @@ def _index(net: str, boards: Sequence[Snapshot]) -> dict[str, object]:
 
 def _index_page(net: str, boards: Sequence[Snapshot]) -> str:
     title = f"Boards of the network {net}"
-    parts = [element("h1", title)]
-    if boards:
-        names = ("task", "hardware class", "metric", "rows", "")
-        head = element("tr", *(element("th", name, class_=_side(name)) for name in names))
-        rows = [
-            element(
-                "tr",
-                element("td", element("a", one.task, href=f"{one.stem}.html"), class_="words"),
-                element("td", one.key.hardware_class, class_="words"),
-                element("td", one.metric, class_="words"),
-                element("td", str(one.rows)),
-                element("td", element("a", "JSON", href=f"{one.stem}.json"), class_="words"),
-            )
-            for one in boards
-        ]
-        parts.append(_table([head], rows))
-    else:
-        parts.append(element("p", "No board yet: a first checkpoint that confirms makes one."))
-    parts.append(element("p", element("a", "All of it as JSON", href="index.json"), class_="soft"))
-    return _page(title, parts)
+    names = ("task", "hardware class", "metric", "rows", "")
+    columns = [(figures_column if name == "rows" else words_column)(name) for name in names]
+    rows = [
+        (
+            FileLink(text=one.task, href=f"{one.stem}.html"),
+            one.key.hardware_class,
+            one.metric,
+            str(one.rows),
+            FileLink(text="JSON", href=f"{one.stem}.json"),
+        )
+        for one in boards
+    ]
+    shown = table(columns, rows)
+    none = paragraph("No board yet: a first checkpoint that confirms makes one.")
+    whole = paragraph(FileLink(text="All of it as JSON", href="index.json"), soft=True)
+    return _page(title, [shown if boards else none, whole])
 
 
 # A board
 
 
 def _board_page(found: Leaderboard, code: Code, one: Snapshot, author: bytes | None) -> str:
-    title, rows = title_of(found.key, found.manifest), found.board.rows
-    parts = [element("h1", title)]
+    rows = found.board.rows
+    parts: list[Block] = []
     if (why := why_unranked(found.manifest.scoring)) is not None:
-        parts.append(element("p", why))
+        parts.append(paragraph(why))
     elif rows:
-        parts.append(_table_of(found, rows[:SHOWN], code))
+        parts.append(table_of(found, rows[:SHOWN], code))
         whose = "" if author is None else f" That machine's node has the key {author.hex()[:12]}."
-        parts.append(element("p", f"{LEGEND}{whose}", class_="soft"))
+        parts.append(paragraph(f"{LEGEND}{whose}", soft=True))
     else:
-        parts.append(element("p", "No row yet."))
+        parts.append(paragraph("No row yet."))
     if len(rows) > SHOWN:
         rest = f"{many(len(rows) - SHOWN, 'more row')} in the JSON document."
-        parts.append(element("p", rest, class_="soft"))
-    beside = element("a", "JSON", href=f"{one.stem}.json")
-    others = element("a", "all boards", href="index.html")
+        parts.append(paragraph(rest, soft=True))
+    document = FileLink(text="JSON", href=f"{one.stem}.json")
+    others = FileLink(text="all boards", href="index.html")
     digests = digests_of(found.board)
-    parts.append(element("p", digests, " · ", beside, " · ", others, class_="soft"))
-    return _page(title, parts)
-
-
-def _table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> Element:
-    columns = columns_of(rows, has_code=code.is_shown)
-    groups = [
-        element("th", knowing, class_=knowing or "none", colspan=str(len(list(among))))
-        for knowing, among in groupby(_KNOWING.get(column, "") for column in columns)
-    ]
-    names = [
-        element("th", heading_of(column, found.manifest), class_=_class(column))
-        for column in columns
-    ]
-    body = [_row(found, row, columns, code) for row in rows]
-    return _table([element("tr", *groups, class_="groups"), element("tr", *names)], body)
-
-
-def _row(found: Leaderboard, row: Row, columns: Sequence[str], code: Code) -> Element:
-    cells = cells_of(
-        row,
-        found.here.get(row.tree),
-        is_in_doubt=found.is_in_doubt(row),
-        code=code.words(row.tree),
-    )
-    return element(
-        "tr", *(element("td", cells[column], class_=_class(column)) for column in columns)
-    )
-
-
-def _class(column: str) -> str:
-    kinds = [_KNOWING.get(column, ""), "words" if column in ON_THE_LEFT else ""]
-    kinds.append("id" if column == "id" else "")
-    return " ".join(filter(None, kinds)) or "figure"
-
-
-def _side(name: str) -> str:
-    return "figure" if name == "rows" else "words"
+    parts.append(paragraph(digests, " · ", document, " · ", others, soft=True))
+    return _page(title_of(found.key, found.manifest), parts)
 
 
 # Pages
 
 
-def _table(head: Sequence[Element], rows: Sequence[Element]) -> Element:
-    table = element("table", element("thead", *head), element("tbody", *rows))
-    return element("div", table, class_="wide")
-
-
-def _page(title: str, parts: Sequence[Element]) -> str:
+def _page(title: str, blocks: Sequence[Block]) -> str:
     template = files("node.exports").joinpath("board.html").read_text(encoding="utf-8")
-    return Template(template).substitute(title=html.escape(title), main="\n".join(parts))
+    main = html_of([heading(1, title), *blocks])
+    return Template(template).substitute(title=html.escape(title), main=main)

@@ -1,7 +1,7 @@
 """The door for exporters: what writes a line's experiments for another tool.
 
 An exporter is an `Exporter` under the entry-point group `arnode.exporters`; the entry's name is
-what `arnode export` calls it. It may rely on `node.exports.tracked`, `node.exports.folders`,
+what `arnode export` calls it. It may rely on this module, `node.exports.tracked`,
 `node.home.faults` and `protocol.errors`.
 """
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.exports.tracked import TrackedLine, TrackedRun
+from node.home.faults import explaining_faults
+from protocol.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +26,18 @@ class Exporter:
 
     summary: str
     write: Callable[[Path, TrackedLine, Iterable[TrackedRun]], int]
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder if it is not there, and return where it is.
+
+    Raises UsageError where something else is, and ArnodeError where none can be made.
+    """
+    with explaining_faults(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as fault:
+            raise UsageError(
+                f"{path} is no folder, and none can be made there", "name another folder"
+            ) from fault
+    return path.absolute()

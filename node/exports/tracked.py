@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.source.hunks import is_changed
-from node.documents.records import patch_diff
 from node.line.heads import manifest_of
+from node.reporting.records import patch_diff
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.jobs import Line

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import cast
 
 from agent.proposal import Silent
-from node.documents.knowledge import importance_document
 from node.home.control import Message, call, document, is_running
 from node.home.home import Home
 from node.ladder.kinds import KindOnTask, kinds_tried, rungs_here
 from node.line.noise import RunNoise
 from node.on_demand.session import find_workbench
+from node.reporting.knowledge import importance_document
 from node.running.assembly import Thinking
 from node.running.books import open_books
 from node.store.jobs import LineKey

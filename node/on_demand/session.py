@@ -27,7 +27,7 @@ from node.loop.session_plan import Goal
 from node.proposing.asked import asks_of_nodes, lent_models
 from node.proposing.choice import choose, lender
 from node.proposing.opening import Proposers, take_means
-from node.running.handlers import handlers
+from node.running.answers import answers_of
 from node.running.node import Node, open_node
 from node.running.served import run_node
 from node.store.named_tasks import line_of_session, task_source
@@ -167,7 +167,7 @@ async def be_node(
             following = asyncio.create_task(_repeat(show))
             try:
                 stopping = partial(print, STOPPING, file=sys.stderr)
-                await run_node(node, handlers(node), on_interrupt=stopping)
+                await run_node(node, answers_of(node), on_interrupt=stopping)
                 show()
             finally:
                 following.cancel()

@@ -85,7 +85,7 @@ def verify_claim(question: RerunRequest) -> Verified:
 def ask_node(home: Home, question: RerunRequest) -> int:
     """Queue a claim with the running node and return its job's number."""
     match call(home.socket, "verify", question.to_message()):
-        case int() as job_id:
+        case {"job": int() as job_id}:
             return job_id
     raise nonsense()
 

@@ -19,6 +19,8 @@ from node.line.activity import Activity
 from node.line.branch import branch_of, kept_in
 from node.line.remeasure import open_doubt
 from node.line.trial import ANCHOR_PAIRS, Confirmation
+from node.reporting.staircase import Column, columns, legend, staircase
+from node.reporting.status import head_metrics
 from node.store.experiments import Experiment
 from node.store.jobs import Line
 from node.terminal.interrupts import STOPPING
@@ -31,8 +33,6 @@ from node.terminal.vocabulary import (
     word,
     wording,
 )
-from node.views.staircase import Column, columns, legend, staircase
-from node.views.status import head_metrics
 from protocol.codecs import plain
 from protocol.rule import DEFAULT
 from protocol.units import NANO, from_nano

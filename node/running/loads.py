@@ -1,6 +1,5 @@
 """What somebody wants to have carried from one rung to another: what is asked."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,14 +53,6 @@ class Load:
     def to_message(self) -> dict[str, Message]:
         """Return what the running node is asked."""
         return {"what": self.what, "to": self.to, "rung": self.rung}
-
-    @classmethod
-    def from_message(cls, message: Mapping[str, Message]) -> "Load":
-        """Return what was asked. Raises UsageError."""
-        match message:
-            case {"what": str() as what, "to": bytes() as to, "rung": str() | None as rung}:
-                return cls(what=what, to=to, rung=rung)
-        raise UsageError("that names nothing to carry", "use `arnode carry`")
 
 
 def _below(store: Store, above: TaskManifest) -> str:

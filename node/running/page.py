@@ -6,20 +6,19 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from node.documents.now import now_document
 from node.home.config import Config
-from node.home.control import Handler, Message
 from node.home.home import Home
 from node.home.values import NO_PAGE
-from node.running.handlers import handlers
+from node.reporting.now import now_document
+from node.running.answers import answers_of
 from node.running.node import Node
+from node.web.steering import Answer, OpenPage
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:
-    from node.web.credentials import Credentials
     from node.web.listening import Listener
     from node.web.serving import Served
-    from node.web.tokens import Codes
+    from node.web.tokens import Codes, Credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +39,8 @@ def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
     if config.web == NO_PAGE:
         yield None
         return
-    from node.web.credentials import Credentials
     from node.web.listening import address_of, listening
-    from node.web.tokens import Codes, fleet_key, issued
+    from node.web.tokens import Codes, Credentials, fleet_key, issued
 
     with listening(*address_of(config.web)) as listener, issued(home.web_tokens) as tokens:
         if listener.notice is not None:
@@ -54,12 +52,12 @@ def page_place(home: Home, config: Config) -> Iterator[PagePlace | None]:
 @contextlib.asynccontextmanager
 async def with_page(
     node: Node, place: PagePlace | None, *, is_shown: bool
-) -> AsyncIterator[Mapping[str, Handler]]:
+) -> AsyncIterator[Mapping[str, Answer]]:
     """Serve the page at its place; yield what commands may ask, for links too.
 
     `is_shown`: a link is printed.
     """
-    answers = handlers(node)
+    answers = answers_of(node)
     if place is None:
         yield {**answers, "page": _no_page}
         return
@@ -71,7 +69,7 @@ async def with_page(
         kind="node",
         net=node.config.net,
         credentials=place.credentials,
-        handlers=answers,
+        answers=answers,
         now=lambda: now_document(node.research),
         codes=place.codes,
     )
@@ -81,13 +79,13 @@ async def with_page(
         yield {**answers, "page": _links(served)}
 
 
-def _links(served: "Served") -> Handler:
-    async def page(arguments: Mapping[str, Message]) -> Message:
-        link = served.link("steer" if arguments.get("steer") else "read")
+def _links(served: "Served") -> Answer:
+    async def page(asked: OpenPage) -> dict[str, str]:
+        link = served.link("steer" if asked.steer else "read")
         return {"link": link, "address": served.url}
 
     return page
 
 
-async def _no_page(_: Mapping[str, Message]) -> Message:
+async def _no_page(_: OpenPage) -> None:
     raise UsageError("the running node serves no page", "set `web`, and start it again")

@@ -38,6 +38,8 @@ from node.proposing.choice import AUTO, Arm, ModelChoice, OwnChoice, ProgramChoi
 from node.proposing.command import terms_of
 from node.proposing.opening import Means, open_proposers, require_texts, take_means
 from node.proposing.roles import words_of_roles
+from node.reporting.status import line_document
+from node.reporting.status_text import parting_words
 from node.running.alert_watching import watching
 from node.running.alerts import Alerts, open_alerts
 from node.running.first_card import Unproven, task_here
@@ -53,8 +55,6 @@ from node.running.turns import TURN_S, TimeShare, Turn, Turns, for_a_turn, run_i
 from node.store.named_tasks import line_of_session
 from node.store.store import Store
 from node.terminal.progress import reporting
-from node.views.status import line_document
-from node.views.status_text import parting_words
 from protocol.codecs import plain
 from protocol.errors import ConfigurationError, UsageError
 from trainer.cards.cards import chosen_cards, idle_cards

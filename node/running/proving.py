@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Mapping
 
 from node.home.config import Config
-from node.home.control import ControlServer, Handler, Message
+from node.home.control import ControlServer, Message
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.loop.in_flight import InFlight, Lost
 from node.loop.pausing import Pause
+from node.reporting.queries import Nothing
+from node.reporting.status import status_document
 from node.running.first_card import Unproven, say
 from node.store.store import Store
-from node.terminal.durations import LONGEST_S
-from node.views.status import status_document
-from protocol.errors import UsageError
+from node.web.steering import DONE, Answer, Done, Paused, PauseFor, Stop, on_socket
 from trainer.sandbox.tier import probe_tier
 
 _PROVING = (0, 0)  # in flight as a run of no job
@@ -30,7 +30,7 @@ async def proven(home: Home, config: Config, unproven: Unproven) -> bool:
     Raises StoppedError.
     """
     watch = _Proving(unproven, home)
-    async with ControlServer(home.socket, _handlers(home, config, watch)):
+    async with ControlServer(home.socket, on_socket(_answers(home, config, watch))):
         return await watch.run()
 
 
@@ -92,8 +92,8 @@ class _Proving:
         self._wake.set()
 
 
-def _handlers(home: Home, config: Config, proving: _Proving) -> Mapping[str, Handler]:
-    async def status(_: Mapping[str, Message]) -> Message:
+def _answers(home: Home, config: Config, proving: _Proving) -> Mapping[str, Answer]:
+    async def status(_: Nothing) -> dict[str, Message]:
         author = load_keys(home).author.public
         with Store.open_read_only(home) as store:
             document = status_document(
@@ -102,36 +102,26 @@ def _handlers(home: Home, config: Config, proving: _Proving) -> Mapping[str, Han
         told: dict[str, Message] = {"stage": proving.stage, **proving.pausing.document()}
         return {**document, "running": True, "proving": told}
 
-    async def stop(_: Mapping[str, Message]) -> Message:
+    async def stop(_: Stop) -> Done:
         await proving.stop()
-        return None
+        return DONE
 
-    async def pause(arguments: Mapping[str, Message]) -> Message:
-        lost = await proving.pause(seconds_in(arguments), at_end=bool(arguments.get("at_end")))
+    async def pause(asked: PauseFor) -> Paused:
+        lost = await proving.pause(asked.for_s, at_end=asked.at_end)
         return pause_document(lost, proving.pausing)
 
-    async def resume(_: Mapping[str, Message]) -> Message:
+    async def resume(_: Nothing) -> Done:
         proving.resume()
-        return None
+        return DONE
 
     return {"status": status, "stop": stop, "pause": pause, "resume": resume}
 
 
-def seconds_in(arguments: Mapping[str, Message]) -> float | None:
-    """Return how long a pause is wanted, None if it has no end. Raises UsageError."""
-    seconds = arguments.get("for_s")
-    if not isinstance(seconds, int | float):
-        return None
-    if not 0 < seconds <= LONGEST_S:
-        raise UsageError("that is no span to pause for", "give one of 1s to 1000d")
-    return float(seconds)
-
-
-def pause_document(lost: Lost, pausing: Pause) -> Message:
+def pause_document(lost: Lost, pausing: Pause) -> Paused:
     """Return what is answered to who wanted a pause."""
     return {
-        "v": 1,
-        **pausing.document(),
+        "paused": pausing.is_on,
+        "until": pausing.until.isoformat(timespec="seconds") if pausing.until else None,
         "runs_ended": lost.runs,
         "seconds_lost": round(lost.seconds, 1),
     }

@@ -6,7 +6,6 @@ from pathlib import Path
 from node.exchange.bundle_check import FoundClaim
 from node.home.control import Message
 from node.line.attestation import WantedClaim
-from protocol.errors import UsageError
 from protocol.rule import QUICK, VERIFY
 
 
@@ -46,23 +45,3 @@ class RerunRequest:
             "quick": self.is_quick,
             "publish": self.is_published,
         }
-
-    @classmethod
-    def from_message(cls, message: Message) -> "RerunRequest":
-        """Return what a command asks. Raises UsageError if that makes no sense."""
-        match message:
-            case {
-                "claim": str() as claim,
-                "pairs": int() | None as pairs,
-                "alpha": float() | None as alpha,
-                "quick": bool() as is_quick,
-                "publish": bool() as is_published,
-            }:
-                return cls(
-                    claim=claim,
-                    pairs=pairs,
-                    alpha=alpha,
-                    is_quick=is_quick,
-                    is_published=is_published,
-                )
-        raise UsageError("that is no claim to verify", "use `arnode verify`")

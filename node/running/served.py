@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from node.home.control import ControlServer, Handler
+from node.home.control import ControlServer
 from node.running.last_trial import LastTrial
 from node.running.node import Node
 from node.terminal.interrupts import until_interrupted
+from node.web.steering import Answer, on_socket
 
 _REFRESH_S: Final = 0.5
 
 
 async def run_node(
     node: Node,
-    answers: Mapping[str, Handler],
+    answers: Mapping[str, Answer],
     *,
     ask: Callable[[], bool] = lambda: False,
     on_interrupt: Callable[[], object] = lambda: None,
@@ -30,14 +31,14 @@ async def run_node(
         on_interrupt()
 
     async def work() -> None:
-        async with ControlServer(node.home.socket, answers):
+        async with ControlServer(node.home.socket, on_socket(answers)):
             await node.research.run()
 
     if await until_interrupted(work(), first=interrupted, ask=ask) > 1:
         raise KeyboardInterrupt
 
 
-async def run_watched(node: Node, answers: Mapping[str, Handler]) -> None:
+async def run_watched(node: Node, answers: Mapping[str, Answer]) -> None:
     """Run a node as `run_node` does, below a picture of it that is drawn anew all the time."""
     from rich.live import Live
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from node.web.headers import SECURITY_HEADERS
+from node.web.guards import SECURITY_HEADERS
 from node.web.problems import problem
 from protocol.ip_addresses import embedded_ipv4, is_spelt_as_ipv6, is_this_machine
 

@@ -20,8 +20,8 @@ import aiohttp
 import msgspec
 
 from node.home.files import write_file
-from node.web.credentials import proof_header
 from node.web.proof import is_same, server_proof
+from node.web.tokens import proof_header
 from protocol.errors import ConfigurationError, UsageError
 
 _ANSWERS_S: Final = 5.0

@@ -15,7 +15,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_request import BaseRequest
 
-from node.web.headers import SECURITY_HEADERS
 from node.web.problems import HttpFault, problem, problem_of
 from node.web.tokens import Right
 from protocol.errors import ArnodeError
@@ -25,6 +24,17 @@ RightsOf: TypeAlias = Callable[[str, str], frozenset[Right]]
 
 RequestHandler: TypeAlias = Callable[[BaseRequest], Awaitable[web.StreamResponse]]
 
+# What a page from here may load, and who may embed it.
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+        " object-src 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 RIGHTS: Final = web.RequestKey("rights", frozenset)
 _CONTINUE: Final = "100-continue"
 _log = logging.getLogger("node")
@@ -137,3 +147,8 @@ def _is_own(host: str, own: str | None) -> bool:
     except ValueError:
         return False
     return True
+
+
+async def add_security_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Add them before a response begins: to documents, files, streams and errors alike."""
+    response.headers.update(SECURITY_HEADERS)

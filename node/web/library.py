@@ -8,58 +8,22 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from node.documents.boards import Leaderboard
 from node.home.home import Home
+from node.reporting.shelves import KeptBoards, Shelves
 from node.store.blobs import Blobs
-from node.store.boards import BoardKey
 from node.store.store import Store
-from protocol.errors import UsageError
 
 T = TypeVar("T")
 
-_MOST_BOARDS = 4  # kept: of each all rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shelves:
-    """What a reader has at hand, in the library's thread alone."""
-
-    home: Home
-    store: Store
-    blobs: Blobs
-    boards: "KeptBoards"
-
-
-class KeptBoards:
-    """Boards as they were read last, which are read again once something of them has changed."""
-
-    def __init__(self) -> None:
-        self._kept: dict[BoardKey, tuple[object, Leaderboard]] = {}
-
-    def get(self, store: Store, key: BoardKey) -> Leaderboard:
-        """Return a board. Raises UsageError if its task is not known here."""
-        version = store.boards.version(key)
-        if key in self._kept and self._kept[key][0] == version:
-            return self._kept[key][1]
-        manifest = store.records.manifest(key.task)
-        if manifest is None:
-            raise UsageError("that board's task is not known here", "see `arnode task list`")
-        self._kept.pop(key, None)
-        while len(self._kept) >= _MOST_BOARDS:
-            del self._kept[next(iter(self._kept))]
-        board = Leaderboard.of(store, key, manifest)
-        self._kept[key] = version, board
-        return board
-
 
 class Library:
-    """Reads a home's store while it is entered."""
+    """Reads a home's store while it is entered; `net` is the network in use."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, net: str) -> None:
         self._home = home
+        self._net = net
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="web")
         self._open = ExitStack()
         self._shelves: Shelves | None = None
@@ -83,6 +47,10 @@ class Library:
             self._has_store = self._home.store.exists()
             store = self._open.enter_context(Store.open_read_only(self._home))
             self._shelves = Shelves(
-                home=self._home, store=store, blobs=Blobs(self._home.blobs), boards=KeptBoards()
+                home=self._home,
+                net=self._net,
+                store=store,
+                blobs=Blobs(self._home.blobs),
+                boards=KeptBoards(),
             )
         return self._shelves

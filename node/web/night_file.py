@@ -16,9 +16,11 @@ from pathlib import PurePosixPath
 from string import Template
 from typing import Final
 
-from node.documents.night import night_document
-from node.report.lines import Report
-from node.report.words import as_markdown
+import msgspec
+
+from node.reporting.html import html_of
+from node.reporting.night import night_document
+from node.reporting.report import Report
 
 _STYLES: Final = ("base", "lists", "pictures")
 _ENTRY: Final = "file.js"
@@ -41,7 +43,9 @@ _TEMPLATE: Final = """\
 <main id="main">
 <h1 id="title" tabindex="-1">$title</h1>
 <div id="part"></div>
-<noscript><pre>$text</pre></noscript>
+<noscript>
+$text
+</noscript>
 </main>
 </body>
 </html>
@@ -51,9 +55,10 @@ _TEMPLATE: Final = """\
 def as_file(report: Report, zone: tzinfo | None) -> str:
     """Return the report as a page that ends with a newline; times are told in `zone`.
 
-    Who runs no scripts reads its Markdown. `zone` None is this machine's.
+    Who runs no scripts reads the same blocks as plain HTML. `zone` None is this machine's.
     """
     night = night_document(report, zone)
+    data = json.dumps(msgspec.to_builtins(night), ensure_ascii=True)
     style = "\n".join(_read(f"style/{name}.css") for name in _STYLES)
     modules = json.dumps({"imports": dict(_modules())})
     begin = f'import "{_PREFIX}{_ENTRY}";'
@@ -64,9 +69,9 @@ def as_file(report: Report, zone: tzinfo | None) -> str:
         title=html.escape(night["title"]),
         style=style,
         modules=modules,
-        night=json.dumps(night, ensure_ascii=True).replace("<", "\\u003c"),
+        night=data.replace("<", "\\u003c"),
         begin=begin,
-        text=html.escape(as_markdown(report, zone, shown=None)),
+        text=html_of(night["blocks"]),
     )
 
 

@@ -28,7 +28,7 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
     """Return the description of these routes."""
     types: list[Any] = [Problem]
     for route in routes:
-        types += [route.answer, route.query, *([] if route.body is None else [route.body])]
+        types += [route.answer, route.asks]
     schemas, components = msgspec.json.schema_components(
         list(dict.fromkeys(types)), ref_template=_REF, schema_hook=_anything
     )
@@ -59,10 +59,11 @@ def _anything(kind: type) -> dict[str, Any]:
 def _operation(
     route: Route, known: dict[Any, dict[str, Any]], components: dict[str, Any]
 ) -> dict[str, Any]:
+    shape = components[known[route.asks]["$ref"].rsplit("/", 1)[-1]]
     told: dict[str, Any] = {
         "summary": route.summary,
         "operationId": _name_of(route),
-        "parameters": [*map(_in_path(route), route.names), *_in_query(route, known, components)],
+        "parameters": _parameters(route, shape),
         "responses": {
             "200": {
                 "description": "The document.",
@@ -92,10 +93,10 @@ def _operation(
     }
     if route.needs is not None:
         told["security"] = [{"token": []}]
-    if route.body is not None:
+    if route.method == "POST":
         told["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": known[route.body]}},
+            "content": {"application/json": {"schema": _without(shape, route.names)}},
         }
     return told
 
@@ -105,25 +106,23 @@ def _name_of(route: Route) -> str:
     return f"{route.method.lower()}_{words.replace('.', '_')}"
 
 
-def _in_path(route: Route) -> Any:
-    return lambda name: {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "schema": {
-            "type": "string",
-            **({"pattern": route.words[name]} if name in route.words else {}),
-        },
-    }
-
-
-def _in_query(
-    route: Route, known: dict[Any, dict[str, Any]], components: dict[str, Any]
-) -> list[dict[str, Any]]:
-    reference = known[route.query]["$ref"].rsplit("/", 1)[-1]
-    shape = components[reference]
+def _parameters(route: Route, shape: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the fields that stand in a route's path, and those in its query."""
     needed = shape.get("required", [])
     return [
-        {"name": name, "in": "query", "required": name in needed, "schema": schema}
+        {
+            "name": name,
+            "in": "path" if name in route.names else "query",
+            "required": name in needed,
+            "schema": schema,
+        }
         for name, schema in shape["properties"].items()
+        if name in route.names or route.method == "GET"
     ]
+
+
+def _without(shape: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the shape of an object that lacks some fields, as they stand in the path."""
+    kept = {name: schema for name, schema in shape["properties"].items() if name not in names}
+    needed = [name for name in shape.get("required", []) if name not in names]
+    return {**shape, "properties": kept, "required": needed}

@@ -4,37 +4,32 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import aiohttp
 import msgspec
 from aiohttp import web
 
+from node.reporting.queries import Nothing
 from node.web.guards import RIGHTS, require
 from node.web.problems import HttpFault
 from node.web.tokens import Right
 
+T = TypeVar("T")
 Method: TypeAlias = Literal["GET", "POST"]
 
 API: Final = "/api/v1"
-ID: Final = "^[0-9a-f]{4,64}$"
 BODY_LIMIT_BYTES: Final = 1 << 20
 _BODY_S: Final = 10.0  # for all of it to arrive
 _NAMED: Final = re.compile(r"\{(\w+)\}")
 
 
-class Nothing(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A query, or a body, that has nothing in it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What a request asks: the words of its path, its query and its body, both as declared."""
+class ApiRequest:
+    """A request: what it asks, as its route declares, and what its sender may do."""
 
-    path: Mapping[str, str]
-    query: Any
-    body: Any
+    asked: Any
     rights: frozenset[Right]
 
 
@@ -42,60 +37,72 @@ class Ask:
 class Route:
     """A method and a path below `API`.
 
-    `answer` is the type of the document, which comes with `"v": 1`. `needs` is what a token must
-    give (None: nothing). A body may have `most_bytes`. A token is checked before a body is read.
-    `words` are patterns of those in the path.
+    `asks` is the type of what is asked: its fields stand in the path where that names them, all
+    others in the query of a GET, or in the body of a POST of at most `most_bytes`. `answer` is the
+    type of the document, which comes with `"v": 1`. `needs` is what a token must give (None:
+    nothing). A token is checked before a body is read.
     """
 
     method: Method
     path: str
     summary: str
     answer: Any
-    handle: Callable[[Ask], Awaitable[Any]]
-    query: type[msgspec.Struct] = Nothing
-    body: type[msgspec.Struct] | None = None
+    handle: Callable[[ApiRequest], Awaitable[Any]]
+    asks: type[msgspec.Struct] = Nothing
     most_bytes: int = BODY_LIMIT_BYTES
     needs: Right | None = "read"
-    words: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
-        """The words of the path that a request fills in."""
+        """The fields of what is asked that stand in the path."""
         return _NAMED.findall(self.path)
 
     async def respond(self, request: web.Request) -> web.Response:
         """Answer a request. Raises HttpFault and ArnodeError."""
         if self.needs is not None:
             require(request, self.needs)
-        asked = Ask(
-            path=self._path(request),
-            query=_query(request, self.query),
-            body=None if self.body is None else await _body(request, self.body, self.most_bytes),
-            rights=request[RIGHTS],
-        )
-        return _tagged(request, await self.handle(asked))
+        asked = await self._asked(request)
+        return _tagged(request, await self.handle(ApiRequest(asked=asked, rights=request[RIGHTS])))
 
-    def _path(self, request: web.Request) -> dict[str, str]:
-        """Return the words of a request's path. Raises HttpFault for one that cannot be."""
-        for name, word in request.match_info.items():
-            if not re.fullmatch(self.words.get(name, ".*"), word):
+    async def _asked(self, request: web.Request) -> msgspec.Struct:
+        """Return what a request asks. Raises HttpFault if it asks something else."""
+        words = dict(request.match_info)
+        kinds = {one.encode_name: one.type for one in msgspec.structs.fields(self.asks)}
+        for name, word in words.items():
+            if not _is(word, kinds[name]):
                 raise HttpFault(404, f"that is no {name}", "take it from what the API says")
-        return dict(request.match_info)
+        query = _query(request)
+        if self.method == "GET":
+            return _converted({**query, **words}, self.asks, strict=False)
+        body = await _body(request, self.most_bytes)
+        if known := sorted({*query, *words.keys() & body.keys()}):
+            raise HttpFault(400, f"{known[0]} does not belong there", f"see {API}/openapi.json")
+        return _converted({**body, **words}, self.asks, strict=True)
 
 
-def _query(request: web.Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
+def _is(word: str, kind: Any) -> bool:
+    try:
+        msgspec.convert(word, kind, strict=False)
+    except msgspec.ValidationError:
+        return False
+    return word.isprintable()  # a pattern's $ would let a newline end it
+
+
+def _query(request: web.Request) -> dict[str, str]:
     names = set(request.query)
     if twice := [name for name in sorted(names) if len(request.query.getall(name)) > 1]:
         raise HttpFault(400, f"{twice[0]} is there more than once", "say it once")
+    return dict(request.query)
+
+
+def _converted(given: dict[str, Any], kind: type[T], *, strict: bool) -> T:
     try:
-        return msgspec.convert(dict(request.query), kind, strict=False)
+        return msgspec.convert(given, kind, strict=strict)
     except msgspec.ValidationError as fault:
         raise HttpFault(400, str(fault), f"see {API}/openapi.json") from fault
 
 
-async def _body(
-    request: web.Request, kind: type[msgspec.Struct], most_bytes: int
-) -> msgspec.Struct:
+async def _body(request: web.Request, most_bytes: int) -> dict[str, Any]:
     if request.content_type != "application/json":
         raise HttpFault(415, "the body is to be JSON", "set Content-Type: application/json")
     try:
@@ -107,7 +114,7 @@ async def _body(
     except (web.RequestPayloadError, aiohttp.ClientPayloadError) as fault:
         raise HttpFault(400, "the body is not as its headers announce", "send it whole") from fault
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
         raise HttpFault(400, str(fault), f"see {API}/openapi.json") from fault
 

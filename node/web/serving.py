@@ -15,7 +15,7 @@ from node.web.library import Library
 from node.web.listening import Listener
 from node.web.site import Site
 from node.web.tokens import Right
-from node.web.watching import Watch
+from node.web.watching import ChangeWatch
 
 _CLOSING_S: Final = 5.0  # for what is being answered when the server closes
 
@@ -45,8 +45,8 @@ class Served:
 @contextlib.asynccontextmanager
 async def serving(site: Site, listener: Listener) -> AsyncIterator[Served]:
     """Serve a site while a block lasts. The listener is left open."""
-    async with Library(site.home) as library, contextlib.AsyncExitStack() as stack:
-        events = Events(Watch(library, site.now))
+    async with Library(site.home, site.net) as library, contextlib.AsyncExitStack() as stack:
+        events = Events(ChangeWatch(library, site.now))
         door = Door()
         app = site.app(library, events, door, name=listener.name)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_S)

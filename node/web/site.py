@@ -7,36 +7,32 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict, cast
 
 import msgspec
 from aiohttp import web
 
-from node.documents.knowledge import ImportanceDocument
-from node.documents.now import NOTHING, NowDocument
-from node.documents.owner import ProgramDocument, program_document
 from node.home.clock import clock_ms
 from node.home.config import config_of
-from node.home.control import Handler
 from node.home.home import Home
 from node.home.keyfile import read_keys
-from node.line.heads import line_to_show
 from node.proposing.day import day_document, today
-from node.views.status import status_document
-from node.web.credentials import Credentials
+from node.reporting.now import NOTHING, NowDocument, gauges
+from node.reporting.owner import ProgramDocument, program_document
+from node.reporting.queries import Nothing
+from node.reporting.shelves import Shelves
+from node.reporting.status import status_document
 from node.web.door import Door
 from node.web.events import Events
-from node.web.figures import figures
 from node.web.fleet import Fleet, FleetDocument
-from node.web.guards import at_home, knowing, noting, require
-from node.web.headers import add_security_headers
-from node.web.library import Library, Shelves
+from node.web.guards import add_security_headers, at_home, knowing, noting, require
+from node.web.library import Library
 from node.web.openapi import openapi
 from node.web.problems import HttpFault
 from node.web.reading import reading_routes
-from node.web.routes import API, BODY_LIMIT_BYTES, Ask, Route
-from node.web.steering import steering_routes
-from node.web.tokens import Codes
+from node.web.routes import API, BODY_LIMIT_BYTES, ApiRequest, Method, Route
+from node.web.steering import COMMANDS, Answer, Command
+from node.web.tokens import Codes, Credentials
 from protocol.errors import NotRunningError
 from trainer.sandbox.tier import probe_tier
 
@@ -46,9 +42,10 @@ _PAGE: Final = Path(__file__).parent / "page"
 
 
 _LINK_BYTES: Final = 1024
+_START: Final = "start it: `arnode start`"
 
 
-class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LinkCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The code of a link, which follows its #."""
 
     code: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -91,14 +88,14 @@ class SessionDocument(TypedDict):
 class Site:
     """All that is served. Without `credentials` everybody may read, and nobody may steer.
 
-    `handlers` are those of the running node's socket, none without one; `now` says what it does.
+    `answers` are a running node's to commands, none without one; `now` says what it does.
     """
 
     home: Home
     kind: Kind
     net: str
     credentials: Credentials | None
-    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
     now: Callable[[], NowDocument] = lambda: NOTHING
     more_figures: Callable[[], Iterable[str]] = tuple
     codes: Codes = field(default_factory=Codes)
@@ -133,7 +130,7 @@ class Site:
         async def metrics(request: web.Request) -> web.Response:
             require(request, "read")
             now = self.now()
-            lines = await library.read(lambda shelves: [*figures(shelves.store, now)])
+            lines = await library.read(lambda shelves: [*gauges(shelves.store, now)])
             text = "".join([*lines, *self.more_figures()])
             return web.Response(text=text, content_type="text/plain")
 
@@ -151,13 +148,13 @@ class Site:
         """Return the routes below `API` that its description lists."""
         return [
             *self._own_routes(library),
-            *reading_routes(library, self.net),
-            *steering_routes(self.handlers, library),
+            *reading_routes(library),
+            *self._command_routes(library),
         ]
 
     def _own_routes(self, library: Library) -> list[Route]:
-        async def exchange(ask: Ask) -> Token:
-            right = self.codes.exchange(ask.body.code)
+        async def exchange(request: ApiRequest) -> Token:
+            right = self.codes.exchange(request.asked.code)
             if right is None or self.credentials is None:
                 raise HttpFault(
                     401,
@@ -166,44 +163,27 @@ class Site:
                 )
             return {"token": self.credentials.tokens.of_right(right)}
 
-        async def prove(ask: Ask) -> ProofDocument:
+        async def prove(request: ApiRequest) -> ProofDocument:
             if self.credentials is None:
                 raise HttpFault(404, "this page takes no token", "read it without one")
             return {
-                "proofs": self.credentials.proofs(ask.query.nonce),
+                "proofs": self.credentials.proofs(request.asked.nonce),
                 "challenge": self.credentials.challenges.issue(),
             }
 
-        async def session(ask: Ask) -> SessionDocument:
-            return {"may": sorted(ask.rights), "kind": self.kind, "version": version("arnode")}
+        async def session(request: ApiRequest) -> SessionDocument:
+            return {"may": sorted(request.rights), "kind": self.kind, "version": version("arnode")}
 
-        async def now(_: Ask) -> NowDocument:
+        async def now(_: ApiRequest) -> NowDocument:
             return self.now()
 
-        async def status(_: Ask) -> dict[str, Any]:
-            if "status" in self.handlers:
-                return await self.handlers["status"]({})  # type: ignore[return-value]
-            return await library.read(self._stored_status)
-
-        async def peers(_: Ask) -> dict[str, Any]:
-            told: dict[str, Any] = await self._told("peers")
-            return told
-
-        async def fleet(_: Ask) -> FleetDocument:
+        async def fleet(_: ApiRequest) -> FleetDocument:
             return await Fleet.of(self.home.fleet).document()
 
-        async def importance(_: Ask) -> ImportanceDocument:
-            told: ImportanceDocument = await self._told("importance")
-            return told
-
-        async def spending(ask: Ask) -> dict[str, Any]:
-            day = ask.query.day or today(clock_ms())
+        async def spending(request: ApiRequest) -> dict[str, Any]:
+            day = request.asked.day or today(clock_ms())
             config = config_of(self.home)
             return dict(await library.read(lambda at: day_document(at.store, config, day)))
-
-        async def program(_: Ask) -> ProgramDocument:
-            text = await self._told("program") if "program" in self.handlers else None
-            return await library.read(lambda shelves: _program(shelves, text))
 
         def route(path: str, summary: str, answer: Any, handle: Any, **more: Any) -> Route:
             return Route(
@@ -217,7 +197,7 @@ class Site:
                 "What models and coding agents took on a day.",
                 dict[str, Any],
                 spending,
-                query=OfDay,
+                asks=OfDay,
             ),
         ]
         return [
@@ -227,7 +207,7 @@ class Site:
                 summary="Exchange a link's code for a token.",
                 answer=Token,
                 handle=exchange,
-                body=Link,
+                asks=LinkCode,
                 most_bytes=_LINK_BYTES,
                 needs=None,
             ),
@@ -236,33 +216,54 @@ class Site:
                 "Let the server prove that it has a token, and get a challenge to answer.",
                 ProofDocument,
                 prove,
-                query=OfProof,
+                asks=OfProof,
                 needs=None,
             ),
             route("/session", "What a token may do here.", SessionDocument, session),
             route("/now", "What runs.", NowDocument, now),
-            route("/status", "How things stand.", dict[str, Any], status),
-            route("/peers", "Who is connected.", dict[str, Any], peers),
             *([] if self.credentials is None else of_owner),
-            route("/importance", "Which knobs matter.", ImportanceDocument, importance),
-            route("/program", "What proposers are told to do.", ProgramDocument, program),
         ]
 
-    async def _told(self, command: str) -> Any:
-        if command not in self.handlers:
-            raise NotRunningError("no node is running on this home", "start it: `arnode start`")
-        return await self.handlers[command]({})
+    def _command_routes(self, library: Library) -> list[Route]:
+        """Return a route for each command that the API has.
 
-    def _stored_status(self, shelves: Shelves) -> dict[str, Any]:
-        home = self.home
-        author = read_keys(home).author.public if home.key.exists() else None
-        sandbox = probe_tier().name
-        return dict(status_document(shelves.store, author=author, net=self.net, sandbox=sandbox))
+        Without a running node the store answers how things stand; all else says that none runs.
+        """
+
+        async def status(_: Nothing) -> dict[str, Any]:
+            return await library.read(_stored_status)
+
+        async def program(_: Nothing) -> ProgramDocument:
+            return await library.read(lambda at: program_document(at.store, None))
+
+        answers: dict[str, Answer] = {"status": status, "program": program, **self.answers}
+
+        def route(command: Command) -> Route:
+            method, path = command.route.split()
+
+            async def handle(request: ApiRequest) -> Any:
+                if command.name not in answers:
+                    raise NotRunningError("no node is running on this home", _START)
+                asked = request.asked.meant() if command.body else request.asked
+                return await answers[command.name](asked)
+
+            return Route(
+                method=cast("Method", method),
+                path=path,
+                summary=command.summary,
+                answer=command.answers,
+                handle=handle,
+                asks=cast("type[msgspec.Struct]", command.body or command.asks),
+                needs="read" if method == "GET" else "steer",
+            )
+
+        return [route(one) for one in COMMANDS if one.route]
 
 
-def _program(shelves: Shelves, text: str | None) -> ProgramDocument:
-    line, _ = line_to_show(shelves.store)
-    return program_document(shelves.store, line.key, text)
+def _stored_status(at: Shelves) -> dict[str, Any]:
+    author = read_keys(at.home).author.public if at.home.key.exists() else None
+    sandbox = probe_tier().name
+    return dict(status_document(at.store, author=author, net=at.net, sandbox=sandbox))
 
 
 async def _unknown(_: web.Request) -> web.Response:

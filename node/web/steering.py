@@ -1,25 +1,29 @@
-"""The routes that change something: what a running node is told, by the handlers of its socket."""
+"""What a running node may be asked: one table of commands, for its socket and for the API.
+
+A command's arguments and answer have types. Over the socket they are what `arnode` sends; a command
+with a `path` is a route too, whose body may be of another type that means fewer things.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, TypedDict
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Protocol, TypeAlias, TypedDict, cast
 
 import msgspec
 
-from agent.source.canonical import fingerprint
 from node.home.control import Handler, Message
-from node.web.library import Library
-from node.web.routes import ID, Ask, Nothing, Route
-from protocol.errors import NotRunningError
-from protocol.source import Source
+from node.reporting.knowledge import ImportanceDocument
+from node.reporting.owner import ProgramDocument
+from node.reporting.queries import Id, Nothing
+from protocol.errors import UsageError
 
-Line = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400_000)]  # 1000 days
 Files = Annotated[dict[str, str], msgspec.Meta(min_length=1, max_length=8)]
-Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{4,64}$")]
+Answer: TypeAlias = Callable[[Any], Awaitable[Any]]
 
 
-class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class VerifyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A claim to run again here, and how far to go."""
 
     claim: Id
@@ -27,8 +31,22 @@ class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alpha: Annotated[float, msgspec.Meta(ge=1e-6, le=0.5)] | None = None
     quick: bool = False
 
+    def meant(self) -> "Verify":
+        """Return the command: whoever asks over the API names no file, and publishes."""
+        return Verify(claim=self.claim, pairs=self.pairs, alpha=self.alpha, quick=self.quick)
 
-class Pause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class Verify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A claim to run again here: its id, or a file that holds it; None: the mode's own number."""
+
+    claim: str
+    pairs: int | None = None
+    alpha: float | None = None
+    quick: bool = False
+    publish: bool = True
+
+
+class PauseFor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For how long (else until somebody resumes), and whether the run at hand may end first."""
 
     for_s: Seconds | None = None
@@ -45,27 +63,86 @@ class Try(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A source to be measured, judged and recorded: the files that may be edited, whole."""
 
     files: Files
-    title: Line
+    title: Title
     why: Text = ""
+
+    def meant(self) -> "Submit":
+        """Return the command."""
+        files = {name: text.encode() for name, text in self.files.items()}
+        return Submit(files=files, title=self.title, why=self.why)
+
+
+class Submit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A source to be measured, judged and recorded, as it is in its files."""
+
+    files: dict[str, bytes]
+    title: str
+    why: str = ""
 
 
 class Say(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the owner says to whoever proposes: it stands in their prompts for a day."""
+    """What the owner says to anyone who proposes: it stands in their prompts for a day."""
 
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class Hypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewHypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is to be found out, and why it may hold."""
 
-    title: Line
+    title: Title
     why: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 
 
-class Completion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The experiment that tried a hypothesis; without one it is dropped."""
+class ClosedHypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A hypothesis, and the experiment that tried it; without one it is dropped."""
 
+    id: Id
     result: Id | None = None
+
+
+class OfTaskFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The id of a task that others announced."""
+
+    task: bytes
+
+
+class OfReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The id of a report that others published."""
+
+    report: bytes
+
+
+class SourceMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The mark of a source that was handed in."""
+
+    mark: bytes
+
+
+class Carry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to carry to which task, from the head of which rung (None: the one below)."""
+
+    what: str
+    to: bytes
+    rung: str | None = None
+
+
+class Propose(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether only the prompt is wanted."""
+
+    dry: bool = False
+
+
+class SignReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A report's body and its text, to be signed."""
+
+    body: dict[str, Any]
+    text: bytes
+
+
+class OpenPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether the link lets its reader steer."""
+
+    steer: bool = False
 
 
 class Said(TypedDict):
@@ -102,7 +179,7 @@ class Paused(TypedDict):
 
 
 class Done(TypedDict):
-    """That it was said to the node."""
+    """That the node was told."""
 
     done: bool
 
@@ -113,84 +190,78 @@ class Handed(TypedDict):
     mark: str
 
 
-def steering_routes(handlers: Mapping[str, Handler], library: Library) -> list[Route]:
-    """Return the routes; without handlers no node runs, and each says so."""
+DONE: Final[Done] = {"done": True}
 
-    async def told(command: str, arguments: Mapping[str, Message]) -> Any:
-        if command not in handlers:
-            raise NotRunningError("no node is running on this home", "start it: `arnode start`")
-        return await handlers[command](arguments)
 
-    async def verify(ask: Ask) -> Queued:
-        body: Verify = ask.body
-        question: dict[str, Message] = {
-            "claim": body.claim,
-            "pairs": body.pairs,
-            "alpha": body.alpha,
-            "quick": body.quick,
-            "publish": True,
-        }
-        return {"job": await told("verify", question)}
+class _Body(Protocol):
+    def meant(self) -> msgspec.Struct:
+        """Return the command that a body means."""
 
-    async def pause(ask: Ask) -> Paused:
-        wanted: dict[str, Message] = {"at_end": ask.body.at_end}
-        if ask.body.for_s is not None:
-            wanted["for_s"] = ask.body.for_s
-        return await told("pause", wanted)  # type: ignore[no-any-return]
 
-    async def resume(_: Ask) -> Done:
-        await told("resume", {})
-        return {"done": True}
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something to ask of a running node.
 
-    async def stop(ask: Ask) -> Done:
-        await told("stop", {"at_checkpoint": ask.body.at_checkpoint})
-        return {"done": True}
+    `asks` is the type of its arguments, `answers` that of the reply. `route`: its method and path
+    below the API, none for the socket alone; `body`: what a request there holds, if not `asks`.
+    """
 
-    async def hand_in(ask: Ask) -> Handed:
-        body: Try = ask.body
-        files: dict[str, Message] = {name: text.encode() for name, text in body.files.items()}
-        await told("submit", {"files": files, "title": body.title, "why": body.why})
-        source = Source.of({name: text.encode() for name, text in body.files.items()})
-        return {"mark": fingerprint(source).hex()}
+    name: str
+    asks: type[msgspec.Struct]
+    answers: Any
+    route: str = ""
+    summary: str = ""
+    body: type[_Body] | None = None
 
-    async def say(ask: Ask) -> Said:
-        return {"ts": await told("note", {"text": ask.body.text})}
+    def read(self, arguments: Mapping[str, Message]) -> msgspec.Struct:
+        """Return what is asked over the socket. Raises UsageError if that makes no sense.
 
-    async def register(ask: Ask) -> Registered:
-        asked: dict[str, Message] = {"title": ask.body.title, "why": ask.body.why}
-        return {"id": (await told("register", asked)).hex()}
+        Arguments of another version are left out: `stop` is taken from every one.
+        """
+        names = {one.encode_name for one in msgspec.structs.fields(self.asks)}
+        known = {name: value for name, value in arguments.items() if name in names}
+        try:
+            return msgspec.convert(known, self.asks, builtin_types=(bytes,))
+        except msgspec.ValidationError as fault:
+            raise UsageError(
+                f"that is nothing to {self.name}: {fault}", "use the `arnode` command"
+            ) from fault
 
-    async def complete(ask: Ask) -> Completed:
-        result: bytes | None = None
-        if (wanted := ask.body.result) is not None:
-            result = await library.read(lambda shelves: shelves.store.records.find(wanted).id)
-        return {"state": await told("complete", {"id": ask.path["id"], "result": result})}
 
-    def route(
-        path: str,
-        summary: str,
-        answer: Any,
-        handle: Callable[[Ask], Awaitable[Any]],
-        body: type[msgspec.Struct],
-    ) -> Route:
-        return Route(
-            method="POST",
-            path=path,
-            summary=summary,
-            answer=answer,
-            handle=handle,
-            body=body,
-            needs="steer",
-            words={"id": ID} if "{id}" in path else {},
-        )
+_COMPLETE: Final = "POST /intents/{id}/complete"
+_Json = dict[str, Any]
+COMMANDS: Final = (
+    Command("status", Nothing, _Json, "GET /status", "How things stand."),
+    Command("peers", Nothing, _Json, "GET /peers", "Who is connected."),
+    Command("importance", Nothing, ImportanceDocument, "GET /importance", "Which knobs matter."),
+    Command("program", Nothing, ProgramDocument, "GET /program", "What proposers are told to do."),
+    Command("note", Say, Said, "POST /notes", "Say something to anyone who proposes."),
+    Command("register", NewHypothesis, Registered, "POST /intents", "Register a hypothesis."),
+    Command("complete", ClosedHypothesis, Completed, _COMPLETE, "Close a hypothesis."),
+    Command("verify", Verify, Queued, "POST /verify", "Run a claim again here.", VerifyRecord),
+    Command("pause", PauseFor, Paused, "POST /pause", "Leave the device alone."),
+    Command("resume", Nothing, Done, "POST /resume", "Go on after a pause."),
+    Command("stop", Stop, Done, "POST /stop", "Finish the run at hand and stop."),
+    Command("submit", Submit, Handed, "POST /tries", "Hand in a source, to be judged.", Try),
+    Command("subject", Nothing, _Json),
+    Command("is_decided", SourceMark, _Json),
+    Command("carry", Carry, list[int]),
+    Command("propose", Propose, _Json),
+    Command("fetch_task", OfTaskFiles, int),
+    Command("publish_report", SignReport, _Json),
+    Command("fetch_report", OfReport, bool),
+    Command("page", OpenPage, _Json),
+)
+"""All of them; those with a route come first."""
 
-    return [
-        route("/notes", "Say something to whoever proposes.", Said, say, Say),
-        route("/intents", "Register a hypothesis.", Registered, register, Hypothesis),
-        route("/intents/{id}/complete", "Close a hypothesis.", Completed, complete, Completion),
-        route("/verify", "Run a claim again here.", Queued, verify, Verify),
-        route("/pause", "Leave the device alone.", Paused, pause, Pause),
-        route("/resume", "Go on after a pause.", Done, resume, Nothing),
-        route("/stop", "Finish the run at hand and stop.", Done, stop, Stop),
-        route("/tries", "Hand in a source, to be measured and judged.", Handed, hand_in, Try),
-    ]
+
+def on_socket(answers: Mapping[str, Answer]) -> Mapping[str, Handler]:
+    """Return what a control socket calls, of the commands that a node answers."""
+    return {one.name: _handler(one, answers[one.name]) for one in COMMANDS if one.name in answers}
+
+
+def _handler(command: Command, answer: Answer) -> Handler:
+    async def handle(arguments: Mapping[str, Message]) -> Message:
+        return cast("Message", await answer(command.read(arguments)))
+
+    return handle

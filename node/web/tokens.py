@@ -4,7 +4,8 @@ Loopback alone keeps no other user of the machine out. Any of them may also list
 address while no node does, and hear what a browser or a program sends there. So each run of a
 server draws its own tokens: one that was sent to an impostor opens nothing after the restart. Links
 hold a code that is exchanged for a token once, so that what is left in a terminal's or a browser's
-history opens nothing. The fleet key outlives a run, and is never sent (`proof.py`).
+history opens nothing. The fleet key outlives a run, and is never sent (`proof.py`). `Credentials`
+are all that a server accepts.
 """
 
 import fcntl
@@ -14,16 +15,18 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
 
 from node.home.files import TEMPORARY_PREFIX, write_file
-from node.web.proof import is_same, server_proof
+from node.web.proof import Challenges, is_same, request_proof, server_proof
 from protocol.errors import ConfigurationError, NotRunningError
 
 Right: TypeAlias = Literal["read", "steer"]
 
+_BEARER: Final = "Bearer "
+_PROOF: Final = "Proof "
 _TOKEN_BYTES: Final = 32
 _CODE_BYTES: Final = 16
 _CODE_LIVES_S: Final = 3600.0
@@ -121,6 +124,42 @@ def new_fleet_key(path: Path) -> str:
     key = secrets.token_urlsafe(_TOKEN_BYTES)
     write_file(path, key.encode())
     return key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """The secrets of one run of a server, and what they allow."""
+
+    tokens: Tokens
+    fleet_key: str
+    challenges: Challenges = field(default_factory=Challenges)
+
+    def rights(self, authorization: str, asked: str) -> frozenset[Right]:
+        """Return what an `Authorization` allows for "GET /path?query"; nothing if it is invalid.
+
+        It is `Bearer TOKEN`, or `Proof CHALLENGE MAC` from a page that has a token or from a node
+        that has the fleet key.
+        """
+        if authorization.startswith(_BEARER):
+            return self.tokens.rights(authorization.removeprefix(_BEARER))
+        if authorization.startswith(_PROOF):
+            challenge, _, proof = authorization.removeprefix(_PROOF).partition(" ")
+            if self.challenges.accepts(challenge):
+                for key in (self.tokens.steer, self.tokens.read):
+                    if is_same(proof, request_proof(key, challenge, asked)):
+                        return self.tokens.rights(key)
+                if is_same(proof, request_proof(self.fleet_key, challenge, asked)):
+                    return frozenset({"read"})
+        return frozenset()
+
+    def proofs(self, nonce: str) -> list[str]:
+        """Return proofs for holders of a token or of the fleet key that this is their server."""
+        return [*self.tokens.proofs(nonce), server_proof(self.fleet_key, nonce)]
+
+
+def proof_header(key: str, challenge: str, asked: str) -> str:
+    """Return the `Authorization` of a request by a holder of a key."""
+    return f"{_PROOF}{challenge} {request_proof(key, challenge, asked)}"
 
 
 class Codes:

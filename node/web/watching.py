@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from node.documents.experiments import experiment_document
-from node.documents.jobs import JobDocument, open_jobs_document
-from node.documents.now import NowDocument
+from node.reporting.experiments import experiment_document
+from node.reporting.jobs import JobDocument, open_jobs_document
+from node.reporting.now import NowDocument
+from node.reporting.shelves import Shelves
 from node.web.events import Kind
-from node.web.library import Library, Shelves
+from node.web.library import Library
 
 _MOST_AT_ONCE: Final = 50
 # What never stands still is told with the rest, and by itself only so often: who looks would else
@@ -17,7 +18,7 @@ _RESTLESS: Final = frozenset({"seconds", "curve", "device", "runs_per_hour", "co
 _RESTLESS_S: Final = 3.0
 
 
-class Watch:
+class ChangeWatch:
     """Compares what there is with what there was at the last look."""
 
     def __init__(self, library: Library, now: Callable[[], NowDocument]) -> None:

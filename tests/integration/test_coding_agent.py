@@ -480,12 +480,12 @@ from trainer.sandbox import tier
 from trainer.sandbox.tier import Tier
 from trainer.workshop.at_work import WorkshopLimits
 from tests.workers import passing_budget
-from trainer.workshop.workshop import Bench, work
+from trainer.workshop.workshop import AgentAccess, work
 from trainer.workshop.worktree import Given
 from protocol.source import Source
 walls, home, *command = sys.argv[1:]
 tier.probe_tier = lambda: Tier(name=walls, detail="")
-bench = Bench(home=Path(home), hidden=(), shown=(), kept=(), environment={},
+bench = AgentAccess(home=Path(home), hidden=(), shown=(), kept=(), environment={},
               limits=WorkshopLimits(limit_s=600))
 given = Given(editable=Source.of({"train.py": b"WIDTH = 64\\n"}))
 asyncio.run(work(bench, given, lambda _folder: command, note_name="title.txt"))

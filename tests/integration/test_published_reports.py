@@ -16,11 +16,11 @@ from node.home.config import Config
 from node.home.home import Home
 from node.home.keyfile import identity_of
 from node.home.network_definition import Network
-from node.report.lines import report_of
-from node.report.publishing import draft_of, sign_report
+from node.reporting.published import reports_document
+from node.reporting.publishing import draft_of, sign_report
+from node.reporting.report import report_of
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.views.reports import reports_document
 from protocol.records import Record
 from tests.integration.nodes import answered, arnode_json, running_node
 from tests.node.books import with_baseline

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 
+import msgspec
+
 from agent.completion import ModelCost
 from agent.proposal import Proposal
-from node.documents.night import night_document
 from node.exchange.importers import read_history
 from node.home.home import Home
 from node.line.attestation import (
@@ -35,10 +36,10 @@ from node.line.ledger import Ledger
 from node.line.remeasure import RemeasureStep
 from node.line.trial import MetricReading
 from node.loop.insights import tell_insight
-from node.report.concluded import Span, Spend
-from node.report.lines import Report, report_of
-from node.report.peers import AskedPart, Interval
-from node.report.words import as_markdown
+from node.reporting.concluded import Spend, TimeSpan
+from node.reporting.night import as_markdown, night_document
+from node.reporting.peers_part import AskedPart, Interval
+from node.reporting.report import Report, report_of
 from node.store.blobs import Blobs
 from node.store.imported import Imported
 from node.store.jobs import StoredOutcome
@@ -96,9 +97,9 @@ class Night:
     rates: Iterator[str]
 
     @property
-    def span(self) -> Span:
+    def span(self) -> TimeSpan:
         """From before it began until after it ended."""
-        return Span(since_ms=EVENING_MS, until_ms=self.clock.now_ms)
+        return TimeSpan(since_ms=EVENING_MS, until_ms=self.clock.now_ms)
 
     def idea(self, origin: Origin = Origin(proposer="knobs"), **changes: object) -> Proposal:  # noqa: B008
         """Return an idea nobody had, by somebody, on the working line."""
@@ -352,7 +353,8 @@ def told_rarely(night: Night) -> dict[str, str]:
 
 def _as_json(report: Report) -> str:
     """Return what a page draws of it, a thing to a line."""
-    return json.dumps(night_document(report, UTC), ensure_ascii=False, indent=1) + "\n"
+    told = msgspec.to_builtins(night_document(report, UTC))
+    return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
 
 
 def _without_ids(text: str) -> str:

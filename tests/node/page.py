@@ -9,14 +9,13 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from node.documents.now import NOTHING, NowDocument
-from node.home.control import Handler
 from node.home.home import Home
-from node.web.credentials import Credentials
+from node.reporting.now import NOTHING, NowDocument
 from node.web.listening import listening
 from node.web.serving import Served, serving
 from node.web.site import Kind, Site
-from node.web.tokens import Right, fleet_key, issued
+from node.web.steering import Answer as CommandAnswer
+from node.web.tokens import Credentials, Right, fleet_key, issued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +72,7 @@ async def visiting(
     *,
     right: Right | None = "steer",
     kind: Kind = "node",
-    handlers: Mapping[str, Handler] | None = None,
+    answers: Mapping[str, CommandAnswer] | None = None,
     now: NowDocument = NOTHING,
     port: int = 0,
 ) -> AsyncIterator[Visitor]:
@@ -86,7 +85,7 @@ async def visiting(
             kind=kind,
             net="main",
             credentials=None if kind == "bootstrap" else credentials,
-            handlers=handlers or {},
+            answers=answers or {},
             now=lambda: now,
         )
         async with serving(site, listener) as served, ClientSession() as http:

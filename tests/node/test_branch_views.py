@@ -5,18 +5,19 @@ from typing import cast
 
 import pytest
 
-from node.exchange.pull_request import kept_parts
 from node.home.home import Home
 from node.line.branch import older_root
 from node.line.ledger import Ledger
 from node.loop.insights import tell_insight
-from node.report.concluded import Span
-from node.report.lines import LineReport, report_of
-from node.report.words import as_markdown
+from node.reporting.blocks import quoted
+from node.reporting.concluded import TimeSpan
+from node.reporting.night import as_markdown
+from node.reporting.pull_request import kept_parts
+from node.reporting.report import LineReport, report_of
+from node.reporting.status import status_document
+from node.reporting.status_text import print_status
 from node.store.journal import Journal
 from node.store.store import Store
-from node.views.status import status_document
-from node.views.status_text import print_status
 from protocol.record_kinds import ResultBody
 from protocol.remarks import InsightBody
 from tests.node.books import (
@@ -32,7 +33,7 @@ from tests.node.examples import KEY, LINE
 from tests.node.test_commands import arnode
 from tests.node.test_live import drawn, node_of
 
-EVER = Span(since_ms=0, until_ms=4_000_000_000_000)
+EVER = TimeSpan(since_ms=0, until_ms=4_000_000_000_000)
 
 
 @pytest.fixture
@@ -132,9 +133,9 @@ def test_a_pull_request_lists_what_the_branch_is_made_of_and_nothing_below(ledge
     branch = checkpoint(ledger, gain_nano=2 * GAIN_NANO)
     assert isinstance(branch.body, ResultBody)
     assert kept_parts(ledger.store, branch.body)[:2] == [
-        "- `on from the task's baseline`",
-        "- `LEARNING_RATE → 0.3`",
+        quoted("on from the task's baseline"),
+        quoted("LEARNING_RATE → 0.3"),
     ]
     before = ledger.store.records.get(first.id).body
     assert isinstance(before, ResultBody)
-    assert kept_parts(ledger.store, before)[:1] == ["- `LEARNING_RATE → 0.2`"]
+    assert kept_parts(ledger.store, before)[:1] == [quoted("LEARNING_RATE → 0.2")]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from node.home.home import Home
-from node.report.card import Card, card_of
-from node.report.card_picture import SIZE, drawn
-from node.report.concluded import Span
-from node.report.lines import LineReport, report_of
+from node.reporting.card import NightCard, card_of
+from node.reporting.card_picture import SIZE, drawn
+from node.reporting.concluded import TimeSpan
+from node.reporting.report import LineReport, report_of
 from node.store.boards import BoardKey
 from node.store.store import Store
 from protocol.board_facts import BoardClaim
@@ -22,12 +22,12 @@ from tests.node.night import EVENING_MS, HOSTILE, Night, evening
 from tests.node.test_commands import arnode
 
 
-def line_of(night: Night, span: Span | None = None) -> LineReport:
+def line_of(night: Night, span: TimeSpan | None = None) -> LineReport:
     (line,) = report_of(night.store, span or night.span, net="main").lines
     return line
 
 
-def card(night: Night, line: LineReport | None = None) -> Card:
+def card(night: Night, line: LineReport | None = None) -> NightCard:
     found = line or line_of(night)
     return card_of(night.store, found, night.span, net="main", node="attic", zone=UTC)
 
@@ -77,7 +77,7 @@ def test_a_task_that_scores_itself_has_a_measured_head(night: Night) -> None:
 
 
 def test_dates_are_told_to_the_minute_and_a_day_once(night: Night) -> None:
-    short = Span(since_ms=EVENING_MS, until_ms=EVENING_MS + 7_200_000)
+    short = TimeSpan(since_ms=EVENING_MS, until_ms=EVENING_MS + 7_200_000)
     told = card_of(night.store, line_of(night), short, net="main", node="", zone=UTC)
     assert told.dates == "2026-09-21 14:13 to 16:13"
     longer = replace(night.span, until_ms=EVENING_MS + 86_400_000)

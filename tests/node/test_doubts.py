@@ -19,10 +19,10 @@ from node.line.open_task import Session
 from node.line.remeasure import RemeasureStep, open_doubt
 from node.line.trial import MetricReading, Pair, judge_pairs
 from node.loop.session_plan import Goal
-from node.report.concluded import Span
-from node.report.document import report_json
-from node.report.lines import report_of
-from node.report.words import as_markdown
+from node.reporting.concluded import TimeSpan
+from node.reporting.night import as_markdown
+from node.reporting.report import report_of
+from node.reporting.report_json import report_json
 from node.store.blobs import Blobs
 from node.store.journal import Journal
 from node.store.store import Store
@@ -183,7 +183,7 @@ def test_a_head_that_pairs_neither_confirm_nor_refute_stays_and_is_told_of(
     assert (row["tree"], row["here"]["in_doubt"]) == (HEAD.hex(), True)
     assert "not re-confirmed yet" in printed(capsys, "leaderboard")
     with Store.open_read_only(bench.home) as store:
-        report = report_of(store, Span(since_ms=0, until_ms=10**14), net="main")
+        report = report_of(store, TimeSpan(since_ms=0, until_ms=10**14), net="main")
     assert f"It is not re-confirmed yet (`{why}`)." in as_markdown(report, None)
     assert '"in_doubt": "' + why in json.dumps(report_json(report), ensure_ascii=False)
     with pytest.raises(SystemExit):

@@ -19,10 +19,10 @@ from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.line.open_task import named_task
 from node.loop.session_plan import Goal
+from node.reporting.status_text import print_status
 from node.running import first_card, program, stand_in
 from node.running.first_card import TaskHere, task_here
 from node.running.proving import StoppedError, proven
-from node.views.status_text import print_status
 from protocol.errors import ConfigurationError
 from tests.node.scripted import until
 from tests.trainer.nvml import FakeCard, FakeDriver, FakeLoad, FakeProcess

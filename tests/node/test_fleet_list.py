@@ -24,8 +24,8 @@ from node.home.people import People, write_people
 from node.home.signed_list import SignedList
 from node.line.ledger import Ledger
 from node.loop.choosing import Peers
+from node.reporting.peers import trust_in
 from node.store.store import Store
-from node.views.peers import trust_in
 from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.keys import SigningKey
 from protocol.source import Source

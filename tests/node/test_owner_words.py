@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from node.documents.owner import hypotheses_document, notes_document
 from node.home.faults import DamagedStoreError
 from node.home.home import Home
 from node.line.hypotheses import complete, hypotheses_of, register
 from node.line.ledger import Ledger
+from node.reporting.owner import hypotheses_document, notes_document
+from node.reporting.queries import OfHypotheses, OfLine
 from node.store.blobs import Blobs
 from node.store.journal import NOTES, Journal
 from node.store.notes import keep_note, notes_in_force, notes_of
@@ -19,6 +20,7 @@ from protocol.errors import UsageError
 from protocol.remarks import IntentBody
 from tests.node.books import keep, ledger_of, with_baseline
 from tests.node.examples import LINE
+from tests.node.shelves import shelves_of
 
 HOUR_MS = 3_600_000
 
@@ -29,15 +31,17 @@ def ledger(home: Home, store: Store) -> Ledger:
     return ledger_of(home, store)
 
 
-def test_the_latest_notes_of_a_day_are_in_force_and_all_are_kept(store: Store) -> None:
+def test_the_latest_notes_of_a_day_are_in_force_and_all_are_kept(
+    home: Home, store: Store, ledger: Ledger
+) -> None:
     for number in range(8):
         keep_note(store, LINE, f"note {number}", now_ms=number * 4 * HOUR_MS)
     now_ms = 28 * HOUR_MS
     assert notes_in_force(store, LINE, now_ms=now_ms) == tuple(f"note {n}" for n in range(3, 8))
     assert notes_in_force(store, LINE, now_ms=now_ms + 20 * HOUR_MS) == ("note 7",)
-    assert [note["text"] for note in notes_document(store, LINE)["notes"]] == [
-        f"note {number}" for number in range(8)
-    ]
+    assert [
+        note["text"] for note in notes_document(shelves_of(home, store), OfLine())["notes"]
+    ] == [f"note {number}" for number in range(8)]
 
 
 @pytest.mark.parametrize("said", ["", "  \n ", "x" * 1001, "a\x1b[2J", "turned \u202e around"])
@@ -67,7 +71,7 @@ def test_the_journal_keeps_what_was_said(home: Home, store: Store, ledger: Ledge
 
 
 def test_a_hypothesis_is_announced_closed_once_and_the_best_come_first(
-    store: Store, ledger: Ledger
+    home: Home, store: Store, ledger: Ledger
 ) -> None:
     first = register(ledger, "a larger step", "it still falls", now_ms=1)
     second = register(ledger, "a smaller step", "", now_ms=2)
@@ -81,9 +85,10 @@ def test_a_hypothesis_is_announced_closed_once_and_the_best_come_first(
     assert complete(ledger, dropped.id.hex(), result=None).state == "dropped"
     with pytest.raises(UsageError, match="closed already"):
         complete(ledger, first.id.hex(), result=None)
-    newest = hypotheses_document(store, LINE, best_first=False)["hypotheses"]
+    at = shelves_of(home, store)
+    newest = hypotheses_document(at, OfHypotheses())["hypotheses"]
     assert [one["title"] for one in newest] == ["no step", "a smaller step", "a larger step"]
-    best = hypotheses_document(store, LINE, best_first=True)["hypotheses"]
+    best = hypotheses_document(at, OfHypotheses(order="best"))["hypotheses"]
     gains = [one["gain"] for one in best]
     assert gains[:2] == sorted((gain for gain in gains if gain is not None), reverse=True)
     assert best[-1]["gain"] is None

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from node.commands.cli import main
-from node.home.control import Message
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
+from node.web.steering import ClosedHypothesis, Completed, Paused, PauseFor
 from node.web.tokens import Codes, Tokens
 from protocol.units import NANO
 from tests.node.books import keep, ledger_of, with_baseline
@@ -204,14 +204,14 @@ def test_an_id_of_another_form_closes_no_hypothesis(home: Home, id: str) -> None
     """Fewer digits could be meant for any."""
     told: list[object] = []
 
-    async def complete(arguments: Mapping[str, Message]) -> Message:
-        told.append(arguments)
-        return "dropped"
+    async def complete(asked: ClosedHypothesis) -> Completed:
+        told.append(asked)
+        return {"state": "dropped"}
 
     async def work(visitor: Visitor) -> Answer:
         return await visitor.post(f"intents/{id}/complete", {})
 
-    refused: Answer = ask(home, work, handlers={"complete": complete})
+    refused: Answer = ask(home, work, answers={"complete": complete})
     assert (refused.status, told) == (404, [])
     assert "that is no id" in refused.text
 
@@ -221,7 +221,7 @@ def test_nothing_is_read_without_a_token_and_nothing_steered_with_one_that_reads
 ) -> None:
     heard: list[str] = []
 
-    async def pause(_: Mapping[str, Message]) -> Message:
+    async def pause(_: PauseFor) -> Paused:
         heard.append("pause")
         return {"paused": True, "until": None, "runs_ended": 0, "seconds_lost": 0.0}
 
@@ -241,9 +241,9 @@ def test_nothing_is_read_without_a_token_and_nothing_steered_with_one_that_reads
         assert (await visitor.post("pause", {})).json["paused"] is True
 
     ask(home, nobody, right=None)
-    ask(home, reader, right="read", handlers={"pause": pause})
+    ask(home, reader, right="read", answers={"pause": pause})
     assert heard == []
-    ask(home, owner, handlers={"pause": pause})
+    ask(home, owner, answers={"pause": pause})
     assert heard == ["pause"]
 
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 
-from node.documents.now import DeviceDocument, RunningDocument
 from node.home.home import Home
+from node.reporting.now import DeviceDocument, RunningDocument
 from node.store.store import Store
 from node.web import events as module
 from node.web import watching
@@ -177,8 +177,8 @@ def test_what_never_stands_still_is_told_with_the_rest_and_seldom_by_itself(
 
     async def work() -> None:
         nonlocal at_s
-        async with Library(home) as library:
-            watch = watching.Watch(library, lambda: {"now": {**running}})
+        async with Library(home, "main") as library:
+            watch = watching.ChangeWatch(library, lambda: {"now": {**running}})
 
             async def told() -> bool:
                 return "now" in [kind for kind, _ in await watch()]

@@ -11,7 +11,7 @@ from node.home.home import Home
 from node.web import door as module
 from node.web import routes, serving
 from node.web.door import Connection, Door
-from node.web.headers import SECURITY_HEADERS
+from node.web.guards import SECURITY_HEADERS
 from node.web.site import Kind
 from tests.node.page import visiting
 

@@ -19,13 +19,12 @@ from node.home.config import Config
 from node.home.home import Home
 from node.running.page import page_place
 from node.web import listening as module
-from node.web.credentials import Credentials, proof_header
 from node.web.fleet import Fleet
 from node.web.listening import Listener, address_of, listening
 from node.web.proof import Challenges, server_proof
 from node.web.serving import serving
 from node.web.site import Site
-from node.web.tokens import Tokens, fleet_key, issued, new_fleet_key
+from node.web.tokens import Credentials, Tokens, fleet_key, issued, new_fleet_key, proof_header
 from protocol.errors import ConfigurationError, NotRunningError
 from tests.node.page import Visitor, visiting
 

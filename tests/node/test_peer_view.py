@@ -9,8 +9,8 @@ from node.home.addresses import PeerId, peer_id
 from node.peering.greeting import Acquaintance
 from node.peering.membership import Membership
 from node.peering.messages import Hello
+from node.reporting.peers import peers_document
 from node.store.store import Store
-from node.views.peers import peers_document
 from protocol.encoding import EncodingError
 from protocol.keys import SigningKey, bind
 from protocol.record_kinds import ProfileBody

@@ -15,10 +15,10 @@ from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger
 from node.loop.planning import Planning, aim_in_force
 from node.loop.slow_ideas import SlowIdeas
+from node.reporting.status import status_document
+from node.reporting.status_text import print_status
 from node.store.notes import keep_note
 from node.store.store import Store
-from node.views.status import status_document
-from node.views.status_text import print_status
 from tests.agent.contexts import SECRET, context
 from tests.agent.scripted import LIMITS, SPENT
 from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline

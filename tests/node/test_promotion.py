@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.documents.transfer import transfer_document
 from node.home.home import Home
 from node.ladder.climbed import Where, climbed, slopes_known, tasks_of, told_of_scales
 from node.ladder.finds import step_of_record
@@ -19,6 +18,7 @@ from node.line.carried import CarriedStep, carried_ideas, open_carried
 from node.line.experiment import RecordedExperiment, close_experiment, open_experiment
 from node.line.idea import Idea
 from node.line.ledger import Ledger
+from node.reporting.transfer import transfer_document
 from node.store.blobs import Blobs
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels

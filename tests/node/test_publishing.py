@@ -17,11 +17,10 @@ from node.home.control import Message
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import Network
-from node.report import publishing
-from node.report.lines import Report, report_of
-from node.report.publishing import (
+from node.reporting import publishing
+from node.reporting.publishing import (
     MOST_TEXT_BYTES,
-    Draft,
+    ReportDraft,
     draft_message,
     draft_of,
     read_draft,
@@ -29,9 +28,11 @@ from node.report.publishing import (
     sign_report,
     whose_task,
 )
-from node.running.handlers import handlers
+from node.reporting.report import Report, report_of
+from node.running.answers import answers_of
 from node.store.blobs import Blobs
 from node.store.store import Store
+from node.web.steering import COMMANDS, SignReport, on_socket
 from protocol.errors import ArnodeError, UsageError
 from protocol.evidence import GAINS
 from protocol.record_kinds import TaskBody
@@ -63,7 +64,7 @@ def told(night: Night) -> Report:
     return report_of(night.store, night.span, net="main")
 
 
-def draft(night: Night, **how: str) -> Draft:
+def draft(night: Night, **how: str) -> ReportDraft:
     report = told(night)
     found = draft_of(night.store, report, report.lines[0], **how)
     assert found is not None
@@ -175,7 +176,14 @@ def test_a_text_that_is_not_the_record_s_is_not_signed(night: Night, home: Home)
 
 def test_a_running_node_reads_what_it_is_sent_or_refuses_it(night: Night) -> None:
     found = draft(night)
-    assert read_draft(draft_message(found)) == (found.body, found.text)
+    (command,) = (one for one in COMMANDS if one.name == "publish_report")
+
+    def received(message: dict[str, Message]) -> tuple[ReportBody, bytes]:
+        asked = command.read(message)
+        assert isinstance(asked, SignReport)
+        return read_draft(asked.body), asked.text
+
+    assert received(draft_message(found)) == (found.body, found.text)
     wrong: list[dict[str, Message]] = [
         {},
         {"body": {}, "text": b""},
@@ -183,13 +191,13 @@ def test_a_running_node_reads_what_it_is_sent_or_refuses_it(night: Night) -> Non
     ]
     for message in wrong:
         with pytest.raises(UsageError):
-            read_draft(message)
+            received(message)
 
 
 def test_a_running_node_signs_what_it_is_sent_and_fetches_only_where_it_meets_somebody(
     night: Night, home: Home
 ) -> None:
-    commands = handlers(node_of(home, night.store))
+    commands = on_socket(answers_of(node_of(home, night.store)))
 
     async def ask() -> None:
         reply = await commands["publish_report"](draft_message(draft(night)))

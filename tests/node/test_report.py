@@ -4,22 +4,34 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from dataclasses import replace
 from datetime import UTC
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
-from node.documents.night import night_document
 from node.home.home import Home
 from node.line.catch_up import CatchUpStep
 from node.line.job_kinds import KINDS
 from node.proposing.budget import ledger_of
-from node.report.concluded import Span, Spend
-from node.report.document import report_json
-from node.report.lines import LineReport, Report, report_of
-from node.report.markdown import bullets, code_span, table, words
-from node.report.words import as_markdown
+from node.reporting.blocks import (
+    BulletList,
+    Plot,
+    bullets,
+    figures_column,
+    name_of,
+    paragraph,
+    quoted,
+    table,
+    words_column,
+)
+from node.reporting.concluded import Spend, TimeSpan
+from node.reporting.markdown import code_span, markdown_of
+from node.reporting.night import as_markdown, night_document
+from node.reporting.report import LineReport, Report, report_of
+from node.reporting.report_json import report_json
 from node.store.model_calls import Charge, SpendingLimits, reserve
 from node.store.store import Store
 from node.web.night_file import as_file
@@ -44,7 +56,7 @@ def at_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARNODE_HOME", str(home.root))
 
 
-def line_of(night: Night, span: Span | None = None) -> LineReport:
+def line_of(night: Night, span: TimeSpan | None = None) -> LineReport:
     (line,) = report_of(night.store, span or night.span, net="main").lines
     return line
 
@@ -149,7 +161,7 @@ def test_only_what_ended_in_the_span_is_told(night: Night) -> None:
     first = line_of(night).confirmations[0].entry.ts_ms
     adopted = night.store.experiments.adoptions(night.ledger.key)[0].ts_ms
     before, after = (
-        line_of(night, Span(since_ms=since_ms, until_ms=until_ms))
+        line_of(night, TimeSpan(since_ms=since_ms, until_ms=until_ms))
         for since_ms, until_ms in (
             (EVENING_MS, first - 1),
             (adopted, night.clock.now_ms),
@@ -190,20 +202,20 @@ def test_a_store_that_lost_its_jobs_still_tells_what_its_records_say(night: Nigh
 
 
 def test_before_the_baseline_there_is_little_to_say(home: Home, store: Store) -> None:
-    assert report_of(store, Span(since_ms=0, until_ms=1), net="main").lines == ()
+    assert report_of(store, TimeSpan(since_ms=0, until_ms=1), net="main").lines == ()
     night = evening(home, store)
-    line = line_of(night, Span(since_ms=0, until_ms=1))
+    line = line_of(night, TimeSpan(since_ms=0, until_ms=1))
     assert (line.after, line.points, line.device_ms) == (None, (), ())
 
 
 def test_a_report_spans_what_there_is(night: Night) -> None:
     day_ms = 86_400_000
-    asked = Span(since_ms=EVENING_MS - day_ms, until_ms=night.clock.now_ms + day_ms)
+    asked = TimeSpan(since_ms=EVENING_MS - day_ms, until_ms=night.clock.now_ms + day_ms)
     told_span = report_of(night.store, asked, net="main").span
     records = night.store.records.listed()
     assert told_span.since_ms == min(record.ts_ms for record in records)
     assert told_span.until_ms == max(record.ts_ms for record in records)
-    nothing = Span(since_ms=0, until_ms=1)
+    nothing = TimeSpan(since_ms=0, until_ms=1)
     assert report_of(night.store, nothing, net="main").span == nothing
 
 
@@ -218,19 +230,30 @@ class Page(HTMLParser):
         self.elements: list[str] = []
         self.attributes: list[tuple[str, str]] = []
         self.texts: dict[str, str] = {}
+        self.without_scripts = ""  # the text that is read where no script runs
+        self.blocks: list[str] = []  # the elements that it stands in, as "tag attribute …"
         self._within = ""
+        self._is_in_blocks = False
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self._is_in_blocks:
+            self.blocks.append(" ".join([tag, *(name for name, _ in attrs)]))
+            return
         self.elements.append(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
         self._within = f"{tag} {dict(attrs).get('type', '')}".strip()
+        self._is_in_blocks = tag == "noscript"
 
     def handle_endtag(self, tag: str) -> None:
         self._within = ""
+        if tag == "noscript":
+            self._is_in_blocks = False
 
     def handle_data(self, data: str) -> None:
+        if self._is_in_blocks:
+            self.without_scripts += data
         self.texts[self._within] = self.texts.get(self._within, "") + data
 
     def handle_comment(self, data: str) -> None:
@@ -252,11 +275,15 @@ def test_nothing_of_a_record_is_markup_in_the_file(report: Report) -> None:
     assert page.elements == empty.elements
     assert [name for name, _ in page.attributes] == [name for name, _ in empty.attributes]
     written = page.texts["script application/json"]
-    assert json.loads(written) == night_document(report, UTC)
+    assert json.loads(written) == json.loads(msgspec.json.encode(night_document(report, UTC)))
     assert "<" not in written
     for part in ("<script>alert(1)</script>", "<img src=x>", "&amp;", "\\u200d", "model<b>"):
-        assert part in page.texts["pre"], f"{part} is shown as it was written"
+        assert part in page.without_scripts, f"{part} is shown as it was written"
     assert "\u200d" not in text
+    assert set(page.blocks) <= {
+        *("h2", "h3", "p", "ul", "li", "code", "pre", "figure", "figcaption", "div class"),
+        *("table", "thead", "tbody", "tr", "th class", "td class"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -270,14 +297,19 @@ def test_not_even_text_outside_of_code_becomes_markup_in_the_file(
     # Nothing that a record may hold gets here: the name of a task has letters, digits and hyphens.
     page = page_of(replace(report, lines=(replace(report.lines[0], task=text),)))
     assert page.elements == page_of(report).elements
-    assert f"{text} on cpu-x86_64" in page.texts["pre"]
+    assert page.blocks == page_of(report).blocks
+    assert f"{text} on cpu-x86_64" in page.without_scripts
 
 
 @pytest.mark.parametrize("text", ["[x](http://evil.example/)", "*x* __y__", "![x](//y.example/x)"])
 def test_text_has_no_links_pictures_or_emphasis(report: Report, text: str) -> None:
     strange = replace(report, lines=(replace(report.lines[0], task=text),))
-    heading = next(one for one in night_document(strange, UTC)["blocks"] if one["level"] == 2)
-    assert heading["rows"] == [[[{"text": f"{text} on cpu-x86_64", "code": False}]]]
+    first = night_document(strange, UTC)["blocks"][0]
+    assert json.loads(msgspec.json.encode(first)) == {
+        "kind": "heading",
+        "level": 2,
+        "text": [f"{text} on cpu-x86_64"],
+    }
 
 
 def test_the_file_fetches_nothing_and_runs_what_it_was_made_with_alone(report: Report) -> None:
@@ -310,8 +342,8 @@ def test_the_file_has_every_module_that_one_of_its_modules_names(report: Report)
 
 
 def test_every_experiment_has_a_place_in_the_plot(night: Night, report: Report) -> None:
-    (plot,) = night_document(report, UTC)["plots"]
-    points = plot["points"]
+    (plot,) = (one for one in night_document(report, UTC)["blocks"] if isinstance(one, Plot))
+    points = plot.points
     assert points["decision"] == [
         "baseline", "discarded", "discarded", "failed", "rejected", "kept", "kept", "adopted",
         "kept", "unconfirmed", "adopted", "discarded", "kept",
@@ -358,12 +390,13 @@ def test_experiments_have_an_interval_of_one_run_and_trials_that_of_their_gain(
     ],
 )
 def test_quoted_text_is_a_code_span_that_it_cannot_end(text: str, span: str) -> None:
-    assert code_span(text) == span
+    assert code_span(quoted(text)) == span
 
 
 @pytest.mark.parametrize("text", ["a|b", "a\\|b", "`|", "|"])
 def test_no_text_ends_the_cell_of_a_table(text: str) -> None:
-    row = table(("x", "y"), [(code_span(text), "1")]).splitlines()[-1]
+    columns = (words_column("x"), figures_column("y"))
+    row = markdown_of([table(columns, [(quoted(text), "1")])]).splitlines()[-1]
     assert row.count("|") == 3
 
 
@@ -373,7 +406,7 @@ def test_no_text_ends_the_cell_of_a_table(text: str) -> None:
      ("[x](//y.example)", "`[x](//y.example)`"), ("*", "`*`"), ("\n# x", "`# x`")],
 )  # fmt: skip
 def test_a_unit_is_no_markup_whoever_named_it(unit: str, told: str, night: Night) -> None:
-    assert words(unit) == told
+    assert markdown_of([paragraph(name_of(unit))]) == f"{told}\n"
     line = line_of(night)
     metric = replace(line.metric, unit=unit)
     report = replace(report_of(night.store, night.span, net="main"), lines=())
@@ -383,14 +416,16 @@ def test_a_unit_is_no_markup_whoever_named_it(unit: str, told: str, night: Night
 
 def test_long_lists_are_cut_in_markdown_and_whole_on_the_page(report: Report) -> None:
     items = [f"item {number}." for number in range(50)]
-    assert bullets(items, 20).splitlines()[20:] == [
+    assert markdown_of([bullets(items)], shown=20).splitlines()[20:] == [
         "- and 30 more: `arnode report --json` has all of them"
     ]
-    assert "item 49." in bullets(items, None)
+    assert "item 49." in markdown_of([bullets(items)])
     long = replace(report, lines=(replace(report.lines[0], lessons=tuple(items)),))
     assert "item 49." not in as_markdown(long, UTC)
     night = night_document(long, UTC)
-    assert (night["shown"], len(night["blocks"][-1]["rows"])) == (20, 50)
+    last = night["blocks"][-1]
+    assert isinstance(last, BulletList)
+    assert (night["shown"], len(last.items)) == (20, 50)
 
 
 # The command
@@ -409,6 +444,27 @@ def test_the_command_reads_beside_a_running_node_and_writes_nothing(
         home.store.with_name(f"{home.store.name}-shm"),
         home.store.with_name(f"{home.store.name}-wal"),
     }
+
+
+def test_at_a_terminal_the_report_is_drawn_and_in_a_file_it_is_markdown(
+    night: Night,
+    at_home: None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = ("report", "--since", "1000d")
+    text = arnode(capsys, *whole)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert arnode(capsys, *whole, "--format", "md") == text
+    drawn = re.sub(r"\x1b\[[0-9;]*m", "", arnode(capsys, *whole))
+    assert "\x1b" not in drawn
+    assert drawn.startswith("What happened from ")
+    for piece in ("1 of 2 checkpoints confirmed.", "━ verified head", "+5.00 sd", "\\u200d"):
+        assert piece in text
+        assert piece in drawn
+    assert not {"# ", "```", "| ---"} & {line[:5].strip() for line in drawn.splitlines()}
+    assert "\u200d" not in drawn
 
 
 def test_the_default_is_the_last_day(

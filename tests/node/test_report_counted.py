@@ -2,11 +2,11 @@
 
 import pytest
 
-from node.report.concluded import Span
-from node.report.counted import share_of
+from node.reporting.concluded import TimeSpan
+from node.reporting.device_time import share_of
 from trainer.measuring.timeline import Stage, StageName
 
-SPAN = Span(since_ms=1000, until_ms=2000)
+SPAN = TimeSpan(since_ms=1000, until_ms=2000)
 
 
 def stage(start_ms: int, end_ms: int, name: StageName = "train") -> Stage:
@@ -33,4 +33,4 @@ def test_the_share_is_of_what_counts_once(stages: list[Stage], share: float) -> 
 
 
 def test_a_span_of_nothing_has_no_share() -> None:
-    assert share_of([stage(1000, 2000)], Span(since_ms=1500, until_ms=1500)) == 0
+    assert share_of([stage(1000, 2000)], TimeSpan(since_ms=1500, until_ms=1500)) == 0

@@ -10,8 +10,8 @@ from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.remeasure import RemeasureStep
 from node.line.trial import Measured
-from node.report.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
-from node.report.gains import OriginGains, gains_by_origin, verified_nano
+from node.reporting.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
+from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
 from node.store.experiments import ABLATION
 from protocol.record_kinds import Origin
 from tests.node.test_staircase import FIRST

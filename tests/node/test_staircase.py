@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from node.reporting.staircase import columns, staircase
 from node.store.experiments import Adoption, Decision, Experiment
-from node.views.staircase import columns, staircase
 from protocol.record_kinds import AdoptBody
 
 FIRST = Experiment(

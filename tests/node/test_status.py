@@ -16,17 +16,17 @@ from node.line.checkpoint import open_checkpoint
 from node.line.ledger import Ledger
 from node.loop.slow_ideas import SlowIdeas
 from node.proposing.budget import Reservation, SpendingBudget, ledger_of
-from node.store.blobs import Blobs
-from node.store.model_calls import SpendingLimits
-from node.store.store import Store
-from node.views.status import head_metrics, status_document
-from node.views.status_text import (
+from node.reporting.status import head_metrics, status_document
+from node.reporting.status_text import (
     parting_words,
     print_lanes,
     print_status,
     told_of_dht,
     told_of_list,
 )
+from node.store.blobs import Blobs
+from node.store.model_calls import SpendingLimits
+from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.rule import DEFAULT
 from tests.node.books import (

@@ -6,10 +6,10 @@ import pytest
 
 from node.home.home import Home
 from node.loop.offers import class_slopes
+from node.reporting.matrix import transfer_matrix
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.store import Store
-from node.views.matrix import transfer_matrix
 from protocol.attestation import AttestBody
 from protocol.runs import Env
 from protocol.transfer import UNKNOWN

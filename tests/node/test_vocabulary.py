@@ -6,8 +6,8 @@ import pytest
 
 from agent import proposal
 from node.line.attempts import CheckpointWord
-from node.report.concluded import Fate
-from node.report.peers import HereWord
+from node.reporting.concluded import Fate
+from node.reporting.peers_part import HereWord
 from node.store import experiments
 from node.terminal.vocabulary import WORDINGS, counted, word, wording
 from protocol.attestation import AttestVerdict

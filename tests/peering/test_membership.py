@@ -21,8 +21,8 @@ from node.peering.ingest import Ingest, Ingested
 from node.peering.list_reader import ListReader
 from node.peering.membership import Membership, announced, taking_part
 from node.peering.record_reader import RecordReader
+from node.reporting.status import status_document
 from node.store.store import Store
-from node.views.status import status_document
 from protocol.keys import SigningKey
 from protocol.record_kinds import TaskBody
 from protocol.records import sign_record

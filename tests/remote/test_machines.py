@@ -14,10 +14,10 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from node.commands import cli
-from node.documents.timeline import timeline_document
 from node.home.home import Home
 from node.home.own_address import LaneMachine, lane_host, own_host, ray_cluster
 from node.remote.ray_setup import environment, head_command, local_options, worker_command
+from node.reporting.timeline import timeline_document
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.record_kinds import ResultBody

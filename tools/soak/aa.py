@@ -16,7 +16,7 @@ from node.home.home import Home
 from node.line.open_task import find_task
 from node.loop.session_plan import Goal
 from node.proposing.opening import Proposers
-from node.running.handlers import handlers
+from node.running.answers import answers_of
 from node.running.node import open_node
 from node.running.served import run_node
 from node.store.store import Store
@@ -93,7 +93,7 @@ async def _work(home: Home, task_name: str) -> None:
             proposers=Proposers(fast=NullProposer()),
             progress=progress,
         ) as node:
-            await run_node(node, handlers(node))
+            await run_node(node, answers_of(node))
 
 
 def main() -> None:

@@ -6,19 +6,22 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import msgspec
+
 from agent.proposal import KnobImportance
-from node.documents.knowledge import importance_document
-from node.documents.now import NowDocument
-from node.home.control import Handler, Message
+from node.home.control import Message
 from node.home.home import Home
+from node.reporting.knowledge import importance_document
+from node.reporting.now import NowDocument
+from node.reporting.peers import peers_document
+from node.reporting.queries import Nothing
+from node.reporting.status import status_document
 from node.store.store import Store
-from node.views.peers import peers_document
-from node.views.status import status_document
-from node.web.credentials import Credentials
 from node.web.listening import LOOPBACK, listening
 from node.web.serving import Served, serving
 from node.web.site import Site
-from node.web.tokens import Tokens
+from node.web.steering import DONE, Answer
+from node.web.tokens import Credentials, Tokens
 from tests.node.examples import HARDWARE_CLASS, KEY
 from tests.web.page.full_store import HOSTILE
 
@@ -109,7 +112,7 @@ class ServedHome:
             kind="node",
             net="main",
             credentials=Credentials(tokens=Tokens.drawn(), fleet_key="k" * 40),
-            handlers=self._handlers(),
+            answers=self._answers(),
             now=lambda: self.now,
         )
         with listening(LOOPBACK, self.port) as listener:
@@ -118,28 +121,28 @@ class ServedHome:
                 self._ready.set()
                 await self._end.wait()
 
-    def _handlers(self) -> Mapping[str, Handler]:
-        def kept(name: str, answer: Any) -> Handler:
-            async def handle(arguments: Mapping[str, Message]) -> Any:
-                self.told.append((name, dict(arguments)))
+    def _answers(self) -> Mapping[str, Answer]:
+        def kept(name: str, answer: Any) -> Answer:
+            async def handle(asked: Any) -> Any:
+                self.told.append((name, msgspec.structs.asdict(asked)))
                 return answer
 
             return handle
 
-        async def status(_: Mapping[str, Message]) -> Any:
+        async def status(_: Nothing) -> Any:
             with Store.open_read_only(self.home) as store:
                 told = status_document(store, author=KEY.public, net="main", sandbox="test")
                 lines: Any = told["lines"]
                 more: Any = {"proposers": [*PROPOSERS], "planner": PLANNER}
                 return {**told, "lines": [{**one, **more} for one in lines]}
 
-        async def peers(_: Mapping[str, Message]) -> Any:
+        async def peers(_: Nothing) -> Any:
             with Store.open_read_only(self.home) as store:
                 return peers_document(store, None, lambda _: "unknown")
 
         paused = {"paused": True, "until": None, "runs_ended": 0, "seconds_lost": 0.0}
 
-        async def importance(_: Mapping[str, Message]) -> Any:
+        async def importance(_: Nothing) -> Any:
             return importance_document(KNOBS)
 
         return {
@@ -147,9 +150,9 @@ class ServedHome:
             "status": status,
             "peers": peers,
             "pause": kept("pause", paused),
-            "resume": kept("resume", {}),
-            "stop": kept("stop", {}),
-            "verify": kept("verify", 1),
+            "resume": kept("resume", DONE),
+            "stop": kept("stop", DONE),
+            "verify": kept("verify", {"job": 1}),
         }
 
 

@@ -2,7 +2,7 @@
 
 import { Staircase } from "../charts/staircase.js";
 import { asked } from "../api.js";
-import { append, element, plain, scrollable } from "../dom.js";
+import { append, element, plain, saidInLines, scrollable } from "../dom.js";
 import { fill } from "../visit.js";
 
 export const title = "Night";
@@ -29,39 +29,42 @@ export function nightView(night, { signal, open }) {
   return element("article", { class: "night" }, night.blocks.map((block) => blockView(block, night, { signal, open })));
 }
 
-function blockView({ kind, level, rows, figures, plot }, night, chosen) {
-  switch (kind) {
+function blockView(block, night, chosen) {
+  switch (block.kind) {
     case "heading":
-      return element(`h${Math.min(6, level)}`, {}, spans(rows[0][0]));
+      return element(`h${Math.min(6, block.level)}`, {}, spans(block.text));
     case "list":
-      return listView(rows, night.shown);
+      return listView(block.items, night.shown);
     case "table":
-      return tableView(rows, figures);
+      return tableView(block);
     case "plot":
-      return plotView(night.plots[plot], chosen);
+      return plotView(block, chosen);
+    case "lines":
+      return saidInLines(block.text, { label: block.language ?? "text" });
     default:
-      return element("p", {}, spans(rows[0][0]));
+      return element("p", { class: block.soft ? "soft" : null }, spans(block.text));
   }
 }
 
-const spans = (cell) => cell.map(({ text, code }) => (code ? element("code", {}, plain(text)) : plain(text, { lines: true })));
+// A span is this program's own words, or somebody's that are marked as quoted.
+const spans = (text) => text.map((span) => (span.kind === "quoted" ? element("code", {}, plain(span.text)) : plain(span.text ?? span, { lines: true })));
 
 // The rest of a long list is folded away until it is asked for.
-function listView(rows, shown) {
-  const items = rows.map(([cell]) => element("li", {}, spans(cell)));
+function listView(texts, shown) {
+  const items = texts.map((text) => element("li", {}, spans(text)));
   const list = element("ul", {}, items.slice(0, shown));
   if (items.length <= shown) return list;
   const rest = element("details", {}, element("summary", {}, `and ${items.length - shown} more`), element("ul", {}, items.slice(shown)));
   return [list, rest];
 }
 
-function tableView([head, ...rows], figures) {
-  const kind = (at) => (figures[at] ? "figure" : null);
+function tableView({ columns, rows }) {
+  const kind = (at) => (columns[at].figure ? "figure" : null);
   const cells = (name, row) => row.map((cell, at) => element(name, { class: kind(at), scope: name === "th" ? "col" : null }, spans(cell)));
   const made = element(
     "table",
     {},
-    element("thead", {}, element("tr", {}, cells("th", head))),
+    element("thead", {}, element("tr", {}, cells("th", columns.map((column) => column.title)))),
     element("tbody", {}, rows.map((row) => element("tr", {}, cells("td", row)))),
   );
   return scrollable(element("div", { class: "wide" }, made), "table");
@@ -69,5 +72,5 @@ function tableView([head, ...rows], figures) {
 
 function plotView(plot, { signal, open }) {
   const stairs = new Staircase(plot, { signal, open });
-  return append(element("figure", {}), stairs.place, element("figcaption", {}, plain(plot.caption)));
+  return append(element("figure", {}), stairs.place, element("figcaption", {}, spans(plot.caption)));
 }

@@ -1,0 +1,106 @@
+"""The table of a board in blocks: its columns and the words of its cells, wherever it is shown.
+
+The three ways of knowing stand in columns of their own.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from node.reporting.blocks import (
+    Column,
+    Span,
+    Table,
+    figures_column,
+    quoted,
+    table,
+    words_column,
+)
+from node.reporting.boards import Code, Leaderboard
+from node.store.boards import BoardKey
+from node.store.measured_here import Here
+from node.terminal.vocabulary import word
+from protocol.board import Board, Row
+from protocol.manifest import TaskManifest
+from protocol.records import VERSION
+from protocol.units import NANO
+
+LEGEND: Final = (
+    "claimed: what its author's key signed.  attested: at least so much, as another key measured"
+    " it.  others: keys, not people, whose runs bear out what they say (+ confirmed, ~ smaller than"
+    " claimed, - refuted; ? not borne out).  here: measured on this machine."
+)
+_ID_DIGITS: Final = 12
+
+
+def title_of(key: BoardKey, manifest: TaskManifest) -> str:
+    """Return which board it is, and of what its gains are."""
+    where = f"{manifest.name} on {key.hardware_class}, network {key.net}"
+    return f"{where}, gain in {manifest.metric.name}"
+
+
+def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> Table:
+    """Return rows of a board; what no row has, such as flags, has no column."""
+    has_flags = any(row.flags for row in rows)
+    columns: list[Column] = [
+        figures_column("rank"),
+        words_column("id"),
+        figures_column("claimed gain", group="claimed"),
+        figures_column("at least", group="claimed"),
+        figures_column(found.manifest.metric.name, group="claimed"),
+        figures_column("tries", group="claimed"),
+        figures_column("attested", group="others"),
+        words_column("others", group="others"),
+        words_column("here", group="here"),
+        *([words_column("code")] if code.is_shown else []),
+        *([words_column("flags", wraps=True)] if has_flags else []),
+    ]
+    cells = [
+        (
+            *_cells(row, found.here.get(row.tree), is_in_doubt=found.is_in_doubt(row)),
+            *([quoted(code.words(row.tree))] if code.is_shown else []),
+            *([quoted(", ".join(row.flags))] if has_flags else []),
+        )
+        for row in rows
+    ]
+    return table(columns, cells)
+
+
+def _cells(row: Row, here: Here | None, *, is_in_doubt: bool) -> tuple[Span, ...]:
+    """Return what a row has in each column that every board has.
+
+    `here` is what was measured of it on this machine last; `is_in_doubt` whether it is the verified
+    head of which that is to be shown again.
+    """
+    return (
+        "-" if row.rank is None else f"{row.rank}{'=' if row.tie else ''}",
+        quoted(row.result.hex()[:_ID_DIGITS]),
+        _signed(row.gain_anchor_nano),
+        _signed(row.gain_anchor_lower_nano),
+        f"{row.metric_nano / NANO:.6f}",
+        str(row.tries),
+        _signed(row.gain_attested_lower_nano),
+        _others(row),
+        _here(here, is_in_doubt=is_in_doubt),
+    )
+
+
+def digests_of(board: Board) -> str:
+    """Return by what others can tell whether theirs is the same board."""
+    records, rows = (digest.hex()[:_ID_DIGITS] for digest in (board.set_digest, board.board_digest))
+    return f"network version {VERSION}, records {records}, board {rows}"
+
+
+def _signed(nano: int | None) -> str:
+    return "" if nano is None else f"{nano / NANO:+.6f}"
+
+
+def _others(row: Row) -> str:
+    said = f"+{row.confirmed} ~{row.smaller} -{row.refuted}"
+    return f"{said} ?{row.unsupported}" if row.unsupported else said
+
+
+def _here(here: Here | None, *, is_in_doubt: bool) -> str:
+    if here is None:
+        return "not measured"
+    told = word("in_doubt" if is_in_doubt else here.verdict)
+    return told if here.gain is None else f"{told} {_signed(here.gain.value_nano)}"

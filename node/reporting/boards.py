@@ -1,0 +1,297 @@
+"""A board as scripts read it: what is claimed, what others say, and what this node measured.
+
+The three ways of knowing stand apart in each row, whoever asks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypedDict
+
+from agent.source.capabilities import CapabilityMark
+from node.line.remeasure import open_doubt
+from node.reporting.imported import best_document
+from node.reporting.queries import Level
+from node.reporting.tasks import TaskName, task_name
+from node.store.blobs import Blobs
+from node.store.boards import BoardKey
+from node.store.imported import Imported
+from node.store.jobs import LineKey
+from node.store.measured_here import Here, measured_here
+from node.store.store import Store
+from node.vetting.adoption import describe, marks_of, unread_of
+from protocol.board import Board, Row
+from protocol.gains import Gain
+from protocol.manifest import TaskManifest
+from protocol.record_kinds import ResultBody
+from protocol.records import VERSION
+from protocol.units import NANO, from_nano
+
+Marks: TypeAlias = Mapping[bytes, tuple[CapabilityMark, ...] | None]
+
+LEVELS: Final[tuple[Level, ...]] = ("claimed", "others", "here")
+
+
+class GainDocument(TypedDict):
+    """A gain with its interval, in the metric's unit; all nil where it is not known."""
+
+    gain: float | None
+    lower: float | None
+    upper: float | None
+
+
+def gain_document(gain: Gain | None) -> GainDocument:
+    """Return what scripts are told of a gain."""
+    return {
+        "gain": None if gain is None else gain.value_nano / NANO,
+        "lower": None if gain is None else gain.lower_nano() / NANO,
+        "upper": None if gain is None else gain.upper_nano / NANO,
+    }
+
+
+class OthersDocument(TypedDict):
+    """How many keys bear out what, and what the surest of them measured beside the anchor."""
+
+    confirmed: int
+    smaller: int
+    refuted: int
+    unsupported: int
+    adopted: int
+    gain_anchor: float | None
+    gain_anchor_lower: float | None
+    anchor_pairs: int
+
+
+class HereDocument(TypedDict):
+    """What this node measured of a tree, last."""
+
+    verdict: str
+    gain: float | None
+    lower: float | None
+    upper: float | None
+    pairs: int
+    in_doubt: bool
+
+
+class _BoardRow(TypedDict):
+    rank: int | None
+    tie: bool
+    tree: str
+    author: str
+    result: str
+    title: str | None
+    metric: float
+    gain_anchor: float | None
+    gain_anchor_lower: float | None
+    anchor_pairs: int
+    gain: float
+    gain_lower: float
+    pairs: int
+    tries: int
+    others: OthersDocument
+    here: HereDocument | None
+    env: dict[str, str | int]
+    flags: list[str]
+    unread: list[str]
+
+
+class RowDocument(_BoardRow, total=False):
+    """One tree; `title` is its author's word, nil where the patch is not here. `marks` is there
+    where its code was read, nil where that is not here.
+    """
+
+    marks: list[str] | None
+
+
+BoardDocument = TypedDict(
+    "BoardDocument",
+    {
+        "network": str,
+        "task": TaskName | None,
+        "class": str | None,
+        "network_version": int | None,
+        "set_digest": str | None,
+        "board_digest": str | None,
+        "rows": list[RowDocument],
+        "imported": list[dict[str, object]],
+    },
+)
+"""The rows of one board, and beside them what other tools' files claim, unsigned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """What is known of the rows' code, by tree: its marks, if it was read, and what nobody reads.
+
+    `unread` are languages that no lint reads; to say so takes no reading. `titles` are what the
+    authors call their patches, where these are here.
+    """
+
+    marks: Marks | None
+    unread: Mapping[bytes, tuple[str, ...]]
+    titles: Mapping[bytes, str]
+
+    @classmethod
+    def of(
+        cls, store: Store, blobs: Blobs, manifest: TaskManifest, rows: Sequence[Row], *, reads: bool
+    ) -> "Code":
+        """Return what the code of rows does beyond their task's baseline, if it is to be read."""
+        read = rows if reads else []
+        marks = {row.tree: marks_of(store, blobs, manifest.id, row.tree) for row in read}
+        unread = {row.tree: unread_of(blobs, manifest, row.tree) for row in rows}
+        titles = {row.tree: title for row in rows if (title := _title(store, row)) is not None}
+        return cls(marks=marks if reads else None, unread=unread, titles=titles)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is anything to say of it."""
+        return self.marks is not None or any(self.unread.values())
+
+    def words(self, tree: bytes) -> str:
+        """Return what people read of a row's code."""
+        marks = () if self.marks is None else self.marks[tree]
+        if marks is None:
+            return "not here"
+        languages = ", ".join(self.unread[tree])
+        read = [mark for mark in marks if mark.what != "unread"]
+        told = f"unread: {languages}" if languages else ""
+        if read:
+            told = f"{len(marks)} marks" if len(marks) > 1 else f"marked: {read[0].what}"
+        return told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaderboard:
+    """A board with what this node measured of its trees; `in_doubt` is its head, if it is that."""
+
+    key: BoardKey
+    manifest: TaskManifest
+    board: Board
+    here: Mapping[bytes, Here]
+    in_doubt: bytes | None
+
+    @classmethod
+    def of(cls, store: Store, key: BoardKey, manifest: TaskManifest) -> "Leaderboard":
+        """Return a board as it follows from the records now."""
+        line = store.jobs.line(LineKey(task=key.task, hardware_class=key.hardware_class))
+        return cls(
+            key=key,
+            manifest=manifest,
+            board=store.boards.get(key),
+            here=measured_here(store.boards.own_facts(key)),
+            in_doubt=line.verified if line and open_doubt(store, line) else None,
+        )
+
+    def rows(
+        self, level: Level = "claimed", *, fits: Callable[[Row], bool] = lambda row: True
+    ) -> list[Row]:
+        """Return the rows of a level: all, those that others confirmed, those measured here."""
+        return [
+            row
+            for row in self.board.rows
+            if (level != "others" or row.found_gain)
+            and (level != "here" or row.tree in self.here)
+            and fits(row)
+        ]
+
+    def document(
+        self, rows: Sequence[Row], code: Code, imported: Sequence[Imported], *, top: int
+    ) -> BoardDocument:
+        """Return what scripts read of some rows; of each imported file the best `top`."""
+        return {
+            "network": self.key.net,
+            "task": task_name(self.manifest),
+            "class": self.key.hardware_class,
+            "network_version": VERSION,
+            "set_digest": self.board.set_digest.hex(),
+            "board_digest": self.board.board_digest.hex(),
+            "rows": [self._row(row, code) for row in rows],
+            "imported": best_imported(imported, self.manifest.metric.name, top=top),
+        }
+
+    def is_in_doubt(self, row: Row) -> bool:
+        """Whether a row is this node's head, which is to be measured again."""
+        return row.tree == self.in_doubt
+
+    def _row(self, row: Row, code: Code) -> RowDocument:
+        here = self.here.get(row.tree)
+        told: RowDocument = {
+            "rank": row.rank,
+            "tie": row.tie,
+            "tree": row.tree.hex(),
+            "author": row.author.hex(),
+            "result": row.result.hex(),
+            "title": code.titles.get(row.tree),
+            "metric": row.metric_nano / NANO,
+            "gain_anchor": from_nano(row.gain_anchor_nano),
+            "gain_anchor_lower": from_nano(row.gain_anchor_lower_nano),
+            "anchor_pairs": row.anchor_pairs,
+            "gain": row.gain_nano / NANO,
+            "gain_lower": row.gain_lower_nano / NANO,
+            "pairs": row.pairs,
+            "tries": row.tries,
+            "others": {
+                "confirmed": row.confirmed,
+                "smaller": row.smaller,
+                "refuted": row.refuted,
+                "unsupported": row.unsupported,
+                "adopted": row.adopted,
+                "gain_anchor": from_nano(row.gain_attested_nano),
+                "gain_anchor_lower": from_nano(row.gain_attested_lower_nano),
+                "anchor_pairs": row.attested_pairs,
+            },
+            "here": None
+            if here is None
+            else {
+                "verdict": here.verdict,
+                **gain_document(here.gain),
+                "pairs": here.gain.pairs if here.gain else 0,
+                "in_doubt": self.is_in_doubt(row),
+            },
+            "env": dict(row.env.items),
+            "flags": list(row.flags),
+            "unread": list(code.unread[row.tree]),
+        }
+        if code.marks is not None:
+            found = code.marks[row.tree]
+            told["marks"] = None if found is None else [describe(mark) for mark in found]
+        return told
+
+
+def _title(store: Store, row: Row) -> str | None:
+    """Return what an author calls the patch of a row, None if that is not here."""
+    result = store.records.get(row.result).body
+    if not isinstance(result, ResultBody) or result.patch is None:
+        return None
+    patch = store.records.patch(result.patch)
+    return None if patch is None else patch.title
+
+
+def no_board_document(net: str, imported: Sequence[Imported], *, top: int) -> BoardDocument:
+    """Return what scripts read where a network has no board yet."""
+    return {
+        "network": net,
+        "task": None,
+        "class": None,
+        "network_version": None,
+        "set_digest": None,
+        "board_digest": None,
+        "rows": [],
+        "imported": best_imported(imported, None, top=top),
+    }
+
+
+def segments_of(imported: Sequence[Imported], metric: str | None) -> list[tuple[Imported, int]]:
+    """Return the parts of what was imported that are about a metric, or about any."""
+    return [
+        (one, number)
+        for one in imported
+        for number, segment in enumerate(one.log.segments)
+        if metric in (None, segment.metric)
+    ]
+
+
+def best_imported(
+    imported: Sequence[Imported], metric: str | None, *, top: int
+) -> list[dict[str, object]]:
+    """Return the best rows of each part that is about a metric."""
+    return [best_document(one, segment, top) for one, segment in segments_of(imported, metric)]

@@ -1,0 +1,112 @@
+"""What a night's card says: the head before and after with its interval, what was tried, the plot.
+
+Every figure is one that the report or the board has. Words are ours, but for the node's own name.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Final
+
+from node.line.checkpoint import CheckpointStep
+from node.reporting.concluded import TimeSpan
+from node.reporting.points import Point
+from node.reporting.report import LineReport
+from node.store.boards import BoardKey
+from node.store.jobs import LineKey
+from node.store.store import Store
+from node.terminal.vocabulary import JUDGED, head_words, many, scoring_mark
+from protocol.board_facts import BoardClaim
+from protocol.codecs import plain
+from protocol.gains import Gain
+from protocol.units import NANO, from_nano
+
+_MINUTE: Final = "%Y-%m-%d %H:%M"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NightCard:
+    """The card's words and points, from top to bottom; `first` is None until one was measured."""
+
+    node: str
+    subject: str
+    dates: str
+    head: str
+    unit: str
+    first: float | None
+    last: float | None
+    gain: str
+    tried: str
+    trials: str
+    measured: str
+    points: tuple[Point, ...]
+
+
+def card_of(
+    store: Store, line: LineReport, span: TimeSpan, *, net: str, node: str, zone: tzinfo | None
+) -> NightCard:
+    """Return the card of a line in a span. Times are told in `zone`, None being this machine's."""
+    key = LineKey(task=line.task_id, hardware_class=line.hardware_class)
+    entries = store.experiments.listed(key)
+    baselines = [entry.metric_nano for entry in entries if entry.stage == "baseline"]
+    kept = sum(idea.is_kept for idea in line.ideas)
+    checkpoints = [one for one in line.confirmations if one.kind is CheckpointStep]
+    passed = sum(one.stands for one in checkpoints)
+    return NightCard(
+        node=plain(node),
+        subject=f"{line.task}{scoring_mark(line.scoring)} on {line.hardware_class}",
+        dates=_dates(span, zone),
+        head=head_words(line.scoring),
+        unit=plain(line.metric.unit),
+        first=from_nano(baselines[0]) if baselines else None,
+        last=line.after.metric if line.after else None,
+        gain=_gain_words(store, line, net),
+        tried=f"{many(len(line.ideas), 'experiment')} tried, {kept} kept",
+        trials=_trials_words(passed, len(checkpoints)),
+        measured=_measured_words(line.scoring),
+        points=line.points,
+    )
+
+
+def _trials_words(passed: int, checkpoints: int) -> str:
+    if not checkpoints:
+        return "no checkpoint"
+    return f"{passed} of {many(checkpoints, 'checkpoint')} confirmed"
+
+
+def _dates(span: TimeSpan, zone: tzinfo | None) -> str:
+    since, until = (
+        datetime.fromtimestamp(ms / 1000, zone) for ms in (span.since_ms, span.until_ms)
+    )
+    if since.date() == until.date():
+        return f"{since.strftime(_MINUTE)} to {until.strftime('%H:%M')}"
+    return f"{since.strftime(_MINUTE)} to {until.strftime(_MINUTE)}"
+
+
+def _gain_words(store: Store, line: LineReport, net: str) -> str:
+    """Tell the head's gain over the baseline with its interval, as it was measured in pairs."""
+    if line.after is None:
+        return "the baseline is not measured yet"
+    manifest = store.records.manifest(line.task_id)
+    if manifest is not None and line.after.tree == manifest.baseline_tree:
+        return "still the task's baseline"
+    key = BoardKey(net=net, task=line.task_id, hardware_class=line.hardware_class)
+    gains = [
+        fact.anchor_gain
+        for fact in store.boards.own_facts(key)
+        if isinstance(fact, BoardClaim) and fact.tree == line.after.tree and fact.anchor_gain
+    ]
+    if not gains:
+        return "its gain over the baseline was not measured in pairs"
+    return _interval_words(gains[-1])
+
+
+def _interval_words(gain: Gain) -> str:
+    ends = f"{gain.lower_nano() / NANO:+.4f} to {gain.upper_nano / NANO:+.4f}"
+    pairs = many(gain.pairs, "pair")
+    return f"gain {gain.value_nano / NANO:+.4f}, 95 % interval {ends} ({pairs} of fresh runs)"
+
+
+def _measured_words(scoring: str) -> str:
+    if scoring == JUDGED:
+        return "Measured here, on this node's own machine; others may measure otherwise."
+    return "Measured here as the task scores itself: nothing of it is verified."

@@ -1,0 +1,220 @@
+"""Experiments and trials against the head that ended in a span of time, with what is kept of them.
+
+Records say what was measured, jobs what it was for and what decided it. Nothing is judged again.
+A store that lost its jobs still tells what its records say.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, cast
+
+from node.line.branch import BranchStep
+from node.line.catch_up import CatchUpStep
+from node.line.checkpoint import CheckpointStep
+from node.line.experiment import ExperimentStep
+from node.line.job_kinds import HEAD_TRIALS
+from node.line.pair_trial import HeadTrial
+from node.line.remeasure import RemeasureStep
+from node.line.trial import Measured
+from node.store.experiments import ABLATION, BRANCHING, Experiment
+from node.store.jobs import Line
+from node.store.store import Store
+from node.terminal.progress import Progress
+from protocol.attestation import AttestVerdict
+from protocol.evidence import GAINS
+from protocol.record_kinds import Origin, ResultBody
+
+Fate: TypeAlias = Literal["passed", "missed", "open"]
+UNKNOWN: Final = Origin(proposer="unknown")  # of what no patch or job here tells
+_IDEAS = ("screen", "keep")
+_SHOWN_EVERY: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeSpan:
+    """From when to when, both included, in milliseconds since 1970."""
+
+    since_ms: int
+    until_ms: int
+
+    def __contains__(self, ts_ms: int) -> bool:
+        return self.since_ms <= ts_ms <= self.until_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What models cost: tokens in and out, and 1e-9 USD."""
+
+    tokens: int = 0
+    usd_nano: int = 0
+
+    def __add__(self, other: "Spend") -> "Spend":
+        return Spend(tokens=self.tokens + other.tokens, usd_nano=self.usd_nano + other.usd_nano)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConcludedIdea:
+    """A concluded experiment. `gain_sd` in standard deviations of one run, as it was decided on.
+
+    `decision` tells screens from rechecks where its job is there. `authors` are peers whose claims
+    it tries, `claims` their patches and `claimed_sd` what they say of them together. `fate` is what
+    came of the stack of one that was kept.
+    """
+
+    entry: Experiment
+    decision: str
+    gain_sd: float | None
+    reason: str
+    origin: Origin
+    authors: tuple[bytes, ...]
+    claims: tuple[bytes, ...]
+    claimed_sd: float | None
+    device_ms: int
+    spend: Spend
+    fate: Fate | None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the working line took it up."""
+        return self.entry.decision == "kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackedPatch:
+    """A patch of a stack; `authors` are peers whose claims it takes up."""
+
+    title: str
+    origin: Origin
+    authors: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConcludedTrial:
+    """A concluded trial against the head: of the own stack, of a peer's tree, of the head itself.
+
+    `stands`: it passed, and its result was not taken back since.
+    """
+
+    entry: Experiment
+    kind: type[HeadTrial]
+    verdict: AttestVerdict
+    stands: bool
+    measured: Measured | None
+    parts: tuple[StackedPatch, ...]
+    author: bytes | None
+    note: str
+    device_ms: int
+
+    @property
+    def gain_nano(self) -> int | None:
+        """What was measured, positive if better; that of the rule, if that is known."""
+        known = self.measured.gain_nano if self.measured else None
+        return self.entry.gain_nano if known is None else known
+
+
+class Concluded:
+    """Reads what ended on one line in a span; what is read once serves both."""
+
+    def __init__(self, store: Store, line: Line, entries: Sequence[Experiment]) -> None:
+        self._store = store
+        self._line = line
+        self._entries = entries  # those of the span
+        self._steps: dict[tuple[bytes, bytes], ExperimentStep] = {}
+        for job in store.jobs.closed_jobs(line.key, ExperimentStep):
+            step = job.step
+            self._steps[step.base, step.tree] = step
+        branches = store.jobs.closed_jobs(line.key, BranchStep)
+        begun = (job.step for job in branches)
+        self._roots = {step.patch: step.author for step in begun}
+        trials = [job.step for job in store.jobs.closed_jobs(line.key, *HEAD_TRIALS)]
+        self._trials = {step.measured.record: step for step in trials if step.measured}
+        self._fates: dict[bytes, Fate] = dict.fromkeys(line.stack, "open")
+        for trial in self._trials.values():
+            if trial.measured and trial.measured.says_nothing:
+                continue  # the stack waits for another trial
+            if isinstance(trial, CheckpointStep):
+                self._fates |= dict.fromkeys(trial.stack, "passed" if trial.passed else "missed")
+
+    def ideas(self, progress: Progress) -> Iterator[ConcludedIdea]:
+        """Yield the experiments, oldest first."""
+        for number, entry in enumerate(self._entries):
+            if entry.stage in _IDEAS and entry.origin != BRANCHING:
+                if number % _SHOWN_EVERY == _SHOWN_EVERY - 1:
+                    progress("reading the experiments", number / len(self._entries))
+                yield self._idea(entry)
+
+    def confirmations(self) -> Iterator[ConcludedTrial]:
+        """Yield the trials against the head, oldest first."""
+        for entry in self._entries:
+            if entry.stage == "confirm":
+                yield self._confirmation(entry)
+
+    def _idea(self, entry: Experiment) -> ConcludedIdea:
+        body, step = self._result(entry), self._steps.get((entry.parent, entry.tree))
+        origin = step.idea.origin if step else self._origin(entry.patch)
+        failed = [run for run in body.runs if run.status != "ok"] if body.status != "ok" else []
+        return ConcludedIdea(
+            entry=entry,
+            decision=step.decision if step and step.decision else entry.decision,
+            gain_sd=_sd(step.gain_milli if step else None),
+            reason=f"{failed[-1].status}: {failed[-1].reason}" if failed else "",
+            origin=origin,
+            authors=step.idea.authors if step else (),
+            claims=step.idea.claims if step else (),
+            claimed_sd=_sd(step.idea.claim_milli if step else None),
+            # A part less has the runs of the attestation that asked about it.
+            device_ms=0 if origin.proposer == ABLATION else body.cost.device_ms,
+            spend=Spend(tokens=step.idea.tokens or 0, usd_nano=step.idea.usd_nano or 0)
+            if step
+            else Spend(),
+            fate=self._fates.get(entry.patch) if entry.patch and body.stage == "keep" else None,
+        )
+
+    def _confirmation(self, entry: Experiment) -> ConcludedTrial:
+        body, step = self._result(entry), self._trials.get(entry.id)
+        verdict = _verdict(entry, step)
+        return ConcludedTrial(
+            entry=entry,
+            kind=type(step) if step else CheckpointStep,
+            verdict=verdict,
+            stands=verdict in GAINS and self._store.records.retraction(entry.id) is None,
+            measured=step.measured if step else None,
+            parts=tuple(map(self._part, step.stack)) if isinstance(step, CheckpointStep) else (),
+            author=step.author if isinstance(step, CatchUpStep) else None,
+            note=body.note,
+            device_ms=body.cost.device_ms,
+        )
+
+    def _part(self, patch: bytes) -> StackedPatch:
+        body = self._store.records.patch(patch)
+        step = self._steps.get((body.base, body.tree)) if body else None
+        author = self._roots.get(patch)
+        return StackedPatch(
+            title=body.title if body else "",
+            origin=body.origin if body else UNKNOWN,
+            authors=step.idea.authors if step else (author,) if author else (),
+        )
+
+    def _origin(self, patch: bytes | None) -> Origin:
+        body = self._store.records.patch(patch) if patch else None
+        return body.origin if body else UNKNOWN
+
+    def _result(self, entry: Experiment) -> ResultBody:
+        body = self._store.records.get(entry.id).body
+        assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
+        return body
+
+
+def _sd(milli: int | None) -> float | None:
+    return None if milli is None else milli / 1000
+
+
+def _verdict(entry: Experiment, step: HeadTrial | None) -> AttestVerdict:
+    """The word for how it ended; an own stack claims nothing that could be refuted."""
+    if isinstance(step, CatchUpStep | RemeasureStep):
+        return cast("AttestVerdict", step.verdict)  # a trial's `Confirmation.verdict` wrote it
+    if step.passed if isinstance(step, CheckpointStep) else entry.decision == "adopted":
+        return "confirmed"
+    if step and step.measured:
+        return "unrunnable" if step.measured.gain_nano is None else "unconfirmed"
+    return "unconfirmed" if entry.status == "ok" else "unrunnable"

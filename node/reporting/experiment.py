@@ -1,0 +1,186 @@
+"""One experiment with everything that is known of it here."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from node.reporting.boards import GainDocument, gain_document
+from node.reporting.experiments import ExperimentDocument, experiment_document
+from node.reporting.queries import OfId
+from node.reporting.records import RecordDocument, diff_of, record_document
+from node.reporting.shelves import Shelves
+from node.store.blobs import Blobs
+from node.store.experiments import Experiment
+from node.store.jobs import StoredOutcome
+from node.store.store import Store
+from node.terminal.vocabulary import wording
+from protocol.errors import ArnodeError, UsageError
+from protocol.evidence import Evidence
+from protocol.gains import FigureScale, pairs_of
+from protocol.manifest import TaskManifest
+from protocol.record_kinds import ResultBody
+from protocol.records import Record
+from protocol.runs import Run
+from protocol.styles import Style
+from protocol.units import from_nano
+from trainer.measuring.loss_curve import as_pairs
+
+
+class RunDocument(TypedDict):
+    """One run as its record has it; the secret split's figure is rounded, as everybody sees it.
+
+    `curve` are points [step, loss] of what it printed while it trained, which no record has.
+    """
+
+    seed: int
+    role: str
+    status: str
+    metric: float | None
+    secret: float | None
+    ms: int
+    cpu_ms: int
+    peak_mem: int
+    flags: list[str]
+    reason: str | None
+    curve: list[tuple[int, float]]
+
+
+class PairDocument(TypedDict):
+    """Base and candidate of one seed, on the secret split."""
+
+    seed: int
+    base: float | None
+    candidate: float | None
+
+
+class AncestorDocument(TypedDict):
+    """One step of how a tree came to be."""
+
+    tree: str
+    patch: str | None
+    title: str
+    experiment: str | None
+
+
+class OneExperimentDocument(GainDocument):
+    """An experiment, its record, its diff, its runs and pairs, and what led to it, newest first.
+
+    `words` say why it was decided as it was; `log_tail` is the end of what its last run printed.
+    """
+
+    experiment: ExperimentDocument
+    record: RecordDocument
+    diff: str | None
+    pairs: list[PairDocument]
+    runs: list[RunDocument]
+    words: str
+    note: str
+    log_tail: str | None
+    lineage: list[AncestorDocument]
+
+
+_STEPS = 50
+
+
+def experiment_found(store: Store, wanted: str) -> tuple[Experiment, Record]:
+    """Return the experiment that an id's first digits mean. Raises UsageError if there is none."""
+    record = store.records.find(wanted)
+    entry = store.experiments.find(record.id)
+    if entry is None:
+        raise UsageError(f"{wanted} is no experiment of this node", "see `arnode log`")
+    return entry, record
+
+
+def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExperimentDocument:
+    """Return everything about an experiment. Raises UsageError if there is none of that id."""
+    entry, record = experiment_found(store, wanted)
+    body = record.body
+    assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
+    manifest = store.records.manifest(entry.task)
+    # What ran beside a recheck was looked at before: it says nothing of how large the gain is.
+    pairs = _pairs(body.runs) if body.stage == "confirm" else []
+    outcomes = store.jobs.outcomes_of(body.runs)
+    return {
+        "experiment": experiment_document(entry),
+        "record": record_document(store, blobs, record),
+        "diff": _diff(store, blobs, record),
+        "pairs": pairs,
+        "runs": [_run(run, outcomes) for run in body.runs],
+        **_gain(body, manifest, pairs),
+        "words": wording(entry.decision).meaning,
+        "note": body.note,
+        "log_tail": outcomes[-1].log_tail if outcomes else None,
+        "lineage": _lineage(store, entry),
+    }
+
+
+def experiment_page(at: Shelves, query: OfId) -> OneExperimentDocument:
+    """Return everything about the experiment that is meant."""
+    return one_experiment_document(at.store, at.blobs, query.id)
+
+
+def _diff(store: Store, blobs: Blobs, record: Record) -> str | None:
+    try:
+        return diff_of(store, blobs, record)
+    except ArnodeError:  # of a baseline there is none, and files may not be here
+        return None
+
+
+def _run(run: Run, outcomes: Sequence[StoredOutcome]) -> RunDocument:
+    curve = next((one.curve for one in outcomes if one.run == run), ())
+    return {
+        "seed": run.seed,
+        "role": run.role,
+        "status": run.status,
+        "metric": from_nano(run.metric_nano),
+        "secret": from_nano(run.secret_nano),
+        "ms": run.ms,
+        "cpu_ms": run.cpu_ms,
+        "peak_mem": run.peak_mem_bytes,
+        "flags": list(run.flags),
+        "reason": run.reason,
+        "curve": as_pairs(curve),
+    }
+
+
+def _pairs(runs: Sequence[Run]) -> list[PairDocument]:
+    found: dict[int, PairDocument] = {}
+    for run in runs:
+        pair = found.setdefault(run.seed, {"seed": run.seed, "base": None, "candidate": None})
+        if run.role == "base":
+            pair["base"] = from_nano(run.secret_nano)
+        elif run.role == "candidate":
+            pair["candidate"] = from_nano(run.secret_nano)
+    return [pair for pair in found.values() if None not in (pair["base"], pair["candidate"])]
+
+
+def _gain(
+    body: ResultBody, manifest: TaskManifest | None, pairs: Sequence[PairDocument]
+) -> GainDocument:
+    """Return what a record's pairs show to whoever reads them; nothing of too few."""
+    if manifest is None or not pairs:
+        return gain_document(None)
+    shown = Evidence.of(
+        pairs_of(body.runs, "base", FigureScale.of(manifest), secret=True),
+        manifest.noise_floor_nano,
+        Style.of(manifest),
+    )
+    return gain_document(shown.gain)
+
+
+def _lineage(store: Store, entry: Experiment) -> list[AncestorDocument]:
+    """Return the steps from the baseline to an experiment's tree, its own first."""
+    steps: list[AncestorDocument] = []
+    makers = {one.tree: one for one in store.experiments.listed(entry.line)}
+    at: Experiment | None = entry
+    while at is not None and len(steps) < _STEPS:
+        steps.append(
+            {
+                "tree": at.tree.hex(),
+                "patch": None if at.patch is None else at.patch.hex(),
+                "title": at.title,
+                "experiment": at.id.hex(),
+            }
+        )
+        before = makers.get(at.parent) if at.parent != at.tree else None
+        at = before if before is not None and before.n < at.n else None
+    return steps

@@ -1,0 +1,110 @@
+"""Renders blocks as HTML. Only an `Element` is ever more than text: nobody's words become one."""
+
+import html
+from collections.abc import Iterable
+from itertools import groupby
+
+from node.reporting.blocks import (
+    Block,
+    BulletList,
+    Column,
+    FileLink,
+    Heading,
+    Paragraph,
+    Plot,
+    Quoted,
+    QuotedLines,
+    Span,
+    Styled,
+    Table,
+    Text,
+)
+from protocol.codecs import plain
+
+
+class Element(str):
+    """Markup that `element` made; whatever is made of it by other means is text again."""
+
+    __slots__ = ()
+
+
+def element(name: str, /, *children: str, **attributes: str) -> Element:
+    """Return an element. A child that is none is text: it is escaped, and what is invisible spelt.
+
+    Attributes are named as in Python: `class_`. An empty one is left out.
+    """
+    given = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(plain(value))}"'
+        for key, value in attributes.items()
+        if value
+    )
+    within = (one if isinstance(one, Element) else html.escape(plain(one)) for one in children)
+    return Element(f"<{name}{given}>{''.join(within)}</{name}>")
+
+
+def html_of(blocks: Iterable[Block]) -> str:
+    """Return blocks as markup, an element to a line."""
+    return "\n".join(map(_block, blocks))
+
+
+def _block(block: Block) -> Element:
+    match block:
+        case Heading():
+            return element(f"h{block.level}", *_spans(block.text))
+        case Paragraph():
+            return element("p", *_spans(block.text), class_="soft" if block.soft else "")
+        case BulletList():
+            return element("ul", *(element("li", *_spans(item)) for item in block.items))
+        case Table():
+            return element("div", _table(block), class_="wide")
+        case Plot():
+            return _plot(block)
+        case QuotedLines():
+            return _lines(block.text)
+
+
+def _spans(spans: Text) -> Iterable[str]:
+    return map(_span, spans)
+
+
+def _span(span: Span) -> str:
+    match span:
+        case str():
+            return span
+        case Quoted():
+            return element("code", span.text)
+        case Styled():
+            return span.text
+        case FileLink():
+            return element("a", span.text, href=span.href)
+
+
+def _table(block: Table) -> Element:
+    columns = block.columns
+    head = [element("tr", *(_cell("th", column, column.title) for column in columns))]
+    if any(column.group for column in columns):
+        head.insert(0, element("tr", *_groups(columns), class_="groups"))
+    rows = [
+        element("tr", *(_cell("td", *pair) for pair in zip(columns, row, strict=True)))
+        for row in block.rows
+    ]
+    return element("table", element("thead", *head), element("tbody", *rows))
+
+
+def _groups(columns: Iterable[Column]) -> Iterable[Element]:
+    for group, among in groupby(columns, key=lambda column: column.group):
+        yield element("th", group, class_=group or "none", colspan=str(len(list(among))))
+
+
+def _cell(name: str, column: Column, words: Text) -> Element:
+    kind = "figure" if column.figure else "words"
+    return element(name, *_spans(words), class_=f"{column.group} {kind}".strip())
+
+
+def _plot(plot: Plot) -> Element:
+    caption = element("figcaption", *_spans(plot.caption))
+    return element("figure", _lines(plot.drawn().plain), caption)
+
+
+def _lines(words: str) -> Element:
+    return element("pre", Element(html.escape(plain(words, lines=True))))

@@ -1,0 +1,103 @@
+"""What is known beyond single results: what series taught, and which knobs matter."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from node.reporting.queries import OfTask
+from node.reporting.shelves import Shelves
+from protocol.remarks import InsightBody
+
+if TYPE_CHECKING:
+    from agent.proposal import KnobImportance
+
+_MOST: Final = 500
+_LOOKED_AT: Final = 5_000
+
+InsightDocument = TypedDict(
+    "InsightDocument",
+    {
+        "id": str,
+        "author": str,
+        "own": bool,
+        "text": str,
+        "ts": int,
+        "class": str | None,
+        "evidence": list[str],
+    },
+)
+"""One insight; `own`: this node says it."""
+
+
+class InsightsDocument(TypedDict):
+    """The newest first."""
+
+    insights: list[InsightDocument]
+
+
+def insights_document(at: Shelves, query: OfTask) -> InsightsDocument:
+    """Return what everybody says about a task, or about all."""
+    store, task = at.store, at.task(query.task)
+    found: list[InsightDocument] = []
+    for record in store.records.listed("insight", newest_first=True, limit=_LOOKED_AT):
+        body = record.body
+        if not isinstance(body, InsightBody) or record.net != at.net:
+            continue
+        if task not in (None, body.task) or store.records.retraction(record.id) is not None:
+            continue
+        found.append(
+            {
+                "id": record.id.hex(),
+                "author": record.author.hex(),
+                "own": store.records.is_own(record.id),
+                "text": body.message,
+                "ts": record.ts_ms,
+                "class": body.hardware_class,
+                "evidence": [one.hex() for one in body.evidence],
+            }
+        )
+        if len(found) == _MOST:
+            break
+    return {"insights": found}
+
+
+class ValueDocument(TypedDict):
+    """A knob's value, and what it is thought to gain over the present one, in sd of a run."""
+
+    value: bool | int | float | str
+    gain_sd: float
+
+
+class KnobDocument(TypedDict):
+    """A knob, and the share of the variance that it explains by itself, with its 90 % interval."""
+
+    name: str
+    share: float
+    low: float
+    high: float
+    best: bool | int | float | str
+    values: list[ValueDocument]
+
+
+class ImportanceDocument(TypedDict):
+    """Those that matter most first, by the proposer's own model; none of too few trials."""
+
+    knobs: list[KnobDocument]
+    explained: float
+
+
+def importance_document(found: "Sequence[KnobImportance]") -> ImportanceDocument:
+    """Return what scripts read of the main effects."""
+    return {
+        "knobs": [
+            {
+                "name": one.name,
+                "share": one.share,
+                "low": one.low,
+                "high": one.high,
+                "best": one.best,
+                "values": [{"value": value, "gain_sd": gain} for value, gain in one.gains],
+            }
+            for one in found
+        ],
+        "explained": min(1.0, sum(one.share for one in found)),
+    }

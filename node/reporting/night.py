@@ -1,0 +1,349 @@
+"""A line's research in blocks and plain words: result, checkpoints, ideas, lessons.
+
+A confirmed checkpoint is never told as if it spoke for the parts of its stack.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import tzinfo
+from typing import Final, TypedDict
+
+from node.line.catch_up import CatchUpStep
+from node.line.checkpoint import CheckpointStep
+from node.line.early_stop import Stopped
+from node.line.pair_trial import HeadTrial
+from node.line.remeasure import RemeasureStep
+from node.reporting.blocks import (
+    Block,
+    Plot,
+    Text,
+    bullets,
+    heading,
+    joined,
+    name_of,
+    paragraph,
+    quoted,
+    text,
+)
+from node.reporting.concluded import ConcludedIdea, ConcludedTrial, StackedPatch
+from node.reporting.figures import (
+    FigureWriter,
+    by,
+    deviations,
+    hours,
+    origin_of,
+    short,
+    time_of,
+    title_of,
+    usd,
+)
+from node.reporting.markdown import markdown_of
+from node.reporting.peers_part import interval_of
+from node.reporting.points import NINETY_FIVE, points_document
+from node.reporting.report import LineReport, Report
+from node.reporting.tables import cost_part, peers_part
+from node.reporting.tasks import metric_document
+from node.store.experiments import Decision
+from node.store.imported import Imported
+from node.store.model_calls import Spending
+from node.terminal.vocabulary import counted, head_words, many, told_sd, why_unranked, word, wording
+from protocol.evidence import GAINS
+from protocol.rule import DEFAULT
+
+SHOWN: Final = 20  # of a list
+_DECISIONS: Final[tuple[Decision, ...]] = ("kept", "discarded", "failed", "rejected")
+_FATES = {
+    "passed": f"its stack was {word('passed')}",
+    "missed": f"its stack was {word('missed')}",
+    "open": "waits on the working line for a checkpoint",
+    None: "left behind when the head moved",
+}
+_WHAT: Final[dict[type[HeadTrial], str]] = {
+    CheckpointStep: "checkpoint",
+    CatchUpStep: "a peer's tree",
+    RemeasureStep: "the head, measured again,",
+}
+_STACKS = (
+    "A checkpoint judges the working line against the verified head in fresh pairs of runs. "
+    "A confirmed one vouches for its stack as a whole, never for the parts: some of them may do "
+    "nothing or a little harm."
+)
+
+
+class NightDocument(TypedDict):
+    """What happened from `since` to `until` (milliseconds since 1970); `shown` items of a list."""
+
+    title: str
+    since: int
+    until: int
+    shown: int
+    blocks: list[Block]
+
+
+def as_markdown(report: Report, zone: tzinfo | None, *, shown: int | None = SHOWN) -> str:
+    """Return the report as text that ends with a newline.
+
+    Times are told in `zone`, None being this machine's; of a list `shown` items, None being all.
+    """
+    return markdown_of(whole_night(report, zone), shown=shown)
+
+
+def night_document(report: Report, zone: tzinfo | None) -> NightDocument:
+    """Return what a page draws of a report; times are told in `zone`, None being this machine's."""
+    return {
+        "title": _title(report, zone),
+        "since": report.span.since_ms,
+        "until": report.span.until_ms,
+        "shown": SHOWN,
+        "blocks": _night(report, zone),
+    }
+
+
+def whole_night(report: Report, zone: tzinfo | None) -> list[Block]:
+    """Return all of a report; times are told in `zone`, None being this machine's."""
+    return [heading(1, _title(report, zone)), *_night(report, zone)]
+
+
+def _title(report: Report, zone: tzinfo | None) -> str:
+    since, until = (time_of(ms, zone) for ms in (report.span.since_ms, report.span.until_ms))
+    return f"What happened from {since} to {until}"
+
+
+def _night(report: Report, zone: tzinfo | None) -> list[Block]:
+    """Return all of a report but its title."""
+    blocks: list[Block] = []
+    for line in report.lines:
+        blocks += _line(line, FigureWriter(unit=name_of(line.metric.unit), zone=zone))
+    if not report.lines:
+        command = quoted("arnode start")
+        nothing = paragraph("Nothing was measured here yet: ", command, " makes the first run.")
+        blocks += [heading(2, "Nothing yet"), nothing]
+    return [*blocks, *_asked(report.asked), *_imported(report.imported)]
+
+
+def _asked(asked: Spending) -> Iterator[Block]:
+    if asked.calls:
+        yield heading(2, "Models")
+        yield paragraph(
+            f"Models were asked {many(asked.calls, 'question')}, for all tasks together: "
+            f"{asked.tokens:,} tokens and {usd(asked.usd_nano)}, answers that led to no experiment"
+            " included. A question whose end was never heard counts as the most that it could take."
+        )
+
+
+def _imported(files: Sequence[Imported]) -> Iterator[Block]:
+    if not files:
+        return
+    yield heading(2, "Imported")
+    yield paragraph("What other tools wrote is unsigned and unverified: it stands on no board.")
+    items: list[Text] = []
+    for one in files:
+        metrics = joined(", ", (quoted(segment.metric) for segment in one.log.segments))
+        lines = len(one.log.text_lines)
+        kept = f"; {many(lines, 'line')} kept as text" if lines else ""
+        read = many(len(one.log.read), "experiment")
+        items.append(text(quoted(one.name), f": {read} of ", metrics, kept))
+    yield bullets(items)
+
+
+def _line(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
+    yield heading(2, f"{line.task} on {line.hardware_class}")
+    yield paragraph(_result(line, figures))
+    yield paragraph(_machine(line, figures))
+    if line.points:
+        yield heading(3, "Progress")
+        yield _plot(line, figures)
+    yield from _checkpoints(line, figures)
+    for decision in _DECISIONS:
+        yield from _ideas(decision, line.ideas)
+    yield from peers_part(line, figures)
+    yield from cost_part(line, figures)
+    if line.lessons:
+        yield heading(3, "What it taught")
+        yield bullets(map(quoted, line.lessons))
+
+
+# The result
+
+
+def _result(line: LineReport, figures: FigureWriter) -> Text:
+    if line.before is None or line.after is None:
+        return ("The task's baseline is not measured yet.",)
+    counts = Counter[str](idea.entry.decision for idea in line.ideas)
+    said = [*_head_moved(line, figures)]
+    said.append((f"{many(len(line.ideas), 'experiment')}: {counted(counts, _DECISIONS)}.",))
+    said += _trials(line, figures)
+    device = f"It took {hours(sum(ms for _, ms in line.device_ms))} device hours"
+    if line.counted_share is not None:
+        device += f", with a run in training {line.counted_share:.0%} of the time"
+    paid = f"{line.spend.tokens:,} tokens and {usd(line.spend.usd_nano)}"
+    models = f"{device}, {paid} of models." if line.spend.tokens else f"{device} and no model."
+    said += [(models,), *((one,) for one in _stopped(line.stopped))]
+    if line.open_keeps:
+        keeps = many(line.open_keeps, "kept patch", "kept patches")
+        said.append((f"{keeps} on the working line still to be judged.",))
+    return joined(" ", said)
+
+
+def _head_moved(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
+    """Say from where to where the head went, and what is doubtful about it."""
+    assert line.before is not None  # noqa: S101 -- the caller looked
+    assert line.after is not None  # noqa: S101 -- likewise
+    if (why := why_unranked(line.scoring)) is not None:
+        yield (f"This task is {why}.",)
+    if line.is_new:
+        yield ("The task's baseline was measured first.",)
+    order = "less is better" if line.metric.sign > 0 else "more is better"
+    head, what = head_words(line.scoring), f" ({line.metric.name}, {order})."
+    before, after = figures.metric(line.before.metric), figures.metric(line.after.metric)
+    if line.before.tree != line.after.tree:
+        yield text(f"The {head} went from ", before, " to ", after, what)
+    else:
+        yield text(f"The {head} stays at ", after, what)
+    if line.after.in_doubt:
+        yield text(f"It is {word('in_doubt')} (", quoted(line.after.in_doubt), ").")
+
+
+def _stopped(found: Stopped) -> list[str]:
+    """Say what stopping early saved, and what it cost as far as that is known."""
+    if not found.stopped and not found.let_go_on:
+        return []
+    screens, saved = many(found.screens, "screen"), hours(found.saved_ms)
+    said = [f"{found.stopped} of {screens} were stopped early, which saved {saved} device hours."]
+    if found.let_go_on:
+        said.append(
+            f"{found.let_go_on} more looked as hopeless and went on all the same: "
+            f"{found.kept or 'none'} of these {'was' if found.kept < 2 else 'were'} kept."
+        )
+    return said
+
+
+def _trials(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
+    for kind, one, several in (
+        (CheckpointStep, "checkpoint", "checkpoints"),
+        (CatchUpStep, "peer's tree", "peers' trees"),
+    ):
+        trials = [trial for trial in line.confirmations if trial.kind is kind]
+        if trials:
+            gains = sum(trial.verdict in GAINS for trial in trials)
+            yield (f"{gains} of {many(len(trials), one, several)} {word('confirmed')}.",)
+        elif kind is CheckpointStep:
+            yield ("No checkpoint ended.",)
+    taken_back = sum(trial.verdict in GAINS and not trial.stands for trial in line.confirmations)
+    if taken_back:
+        yield (f"{many(taken_back, 'of them was', 'of them were')} taken back since.",)
+    if line.gain_nano:
+        yield text("Verified gain, measured in pairs: ", figures.gain(line.gain_nano), ".")
+
+
+def _machine(line: LineReport, figures: FigureWriter) -> Text:
+    env = joined(", ", (quoted(f"{name} {value}") for name, value in line.env.items))
+    where = joined("; ", filter(None, (quoted(line.hardware_class), env)))
+    noise = f"One run has {told_sd(line.noise_sd)} "
+    return text("Machine: ", where, f". {noise}", figures.unit, ", its standard deviation.")
+
+
+def _plot(line: LineReport, figures: FigureWriter) -> Plot:
+    reach = f"{NINETY_FIVE * line.noise_sd:.6f} "
+    caption = text(
+        "An experiment has the interval in which 95 % of the runs of such a source fall (",
+        reach,
+        figures.unit,
+        " on either side), a trial against the head the 95 % interval of its gain. What lies beyond"
+        " an edge is drawn at it.",
+    )
+    return Plot(
+        metric=metric_document(line.metric),
+        head_words=head_words(line.scoring),
+        caption=caption,
+        points=points_document(line.points),
+    )
+
+
+# Trials against the head
+
+
+def _checkpoints(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
+    if line.confirmations:
+        yield heading(3, f"Checkpoints ({len(line.confirmations)})")
+        yield paragraph(_STACKS)
+        yield bullets(_confirmation(one, figures) for one in line.confirmations)
+
+
+def _confirmation(one: ConcludedTrial, figures: FigureWriter) -> Text:
+    said = text(f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {word(one.verdict)}")
+    if one.verdict in GAINS and not one.stands:
+        said = text(said, ", taken back since")
+    interval = interval_of(one.measured)
+    if interval and one.measured:
+        pairs = f" in {many(one.measured.pairs, 'pair')}"
+        said = text(said, ": ", figures.interval(interval), pairs)
+    elif one.verdict == "unrunnable":
+        said = text(said, ": ", quoted(one.note))
+    elif one.gain_nano is not None:
+        said = text(said, ": ", figures.gain(one.gain_nano))
+    if one.author:
+        said = text(said, ", by ", short(one.author))
+    if one.parts:
+        parts = joined(", ", map(_part, one.parts))
+        said = text(said, f"; {many(len(one.parts), 'part')}: ", parts)
+    return text(said, " [", short(one.entry.id), "]")
+
+
+def _part(part: StackedPatch) -> Text:
+    return text(title_of(part.title), " (", origin_of(part.origin), by(part.authors), ")")
+
+
+# Ideas
+
+
+def _ideas(decision: Decision, among: Iterable[ConcludedIdea]) -> Iterator[Block]:
+    ideas = [idea for idea in among if idea.entry.decision == decision]
+    if ideas:
+        if decision == "discarded":
+            ideas.sort(key=_nearest_first)
+        yield heading(3, f"{word(decision).capitalize()} ({len(ideas)})")
+        yield bullets(_idea(idea, _WHY[decision](idea)) for idea in ideas)
+
+
+def _idea(idea: ConcludedIdea, why: Text) -> Text:
+    title, origin = title_of(idea.entry.title), origin_of(idea.origin)
+    return text(title, ": ", origin, by(idea.authors), why, " [", short(idea.entry.id), "]")
+
+
+def _nearest_first(idea: ConcludedIdea) -> tuple[int, float]:
+    """What almost gained is worth another look."""
+    stage = {"rebased": 0, "rechecked_out": 1}
+    return stage.get(idea.decision, 2), 99.0 if idea.gain_sd is None else -idea.gain_sd
+
+
+def _kept(idea: ConcludedIdea) -> Text:
+    gain = f", {deviations(idea.gain_sd)} in its recheck" if idea.gain_sd is not None else ""
+    return (f"{gain}; {_FATES[idea.fate]}",)
+
+
+def _discarded(idea: ConcludedIdea) -> Text:
+    told = wording(idea.decision)
+    gain = deviations(idea.gain_sd)
+    match idea.decision:
+        case "screened_out":
+            why = f": {gain} in one run, {DEFAULT.screen_sd:g} are needed"
+        case "rechecked_out":
+            why = f": {gain} in its recheck, which is not enough"
+        case "rebased":
+            why = f": {gain}, {told.meaning}"
+        case _:
+            why = ""
+    return (f", {told.word}{why}",)
+
+
+def _failed(idea: ConcludedIdea) -> Text:
+    return text(", ", quoted(idea.reason or "no reason is known"))
+
+
+_WHY: Final[dict[Decision, Callable[[ConcludedIdea], Text]]] = {
+    "kept": _kept,
+    "discarded": _discarded,
+    "failed": _failed,
+    "rejected": _failed,
+}

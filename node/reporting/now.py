@@ -1,0 +1,173 @@
+"""What a node does at this moment: the run at work, what it weighs and said last; gauges of it."""
+
+import os
+from collections.abc import Iterator
+from typing import Final, TypedDict
+
+from node.line.trial import Confirmation
+from node.loop.research import Research
+from node.store.store import Store
+from protocol.units import NANO
+from trainer.measuring.loss_curve import as_pairs
+
+
+class RunNowDocument(TypedDict):
+    """A run at work, and for how long.
+
+    `curve` are points [step, loss] of what it has printed so far: its own word.
+    """
+
+    title: str
+    stage: str
+    plainly: str
+    seconds: float
+    curve: list[tuple[int, float]]
+
+
+class RunNextDocument(TypedDict):
+    """A run that is planned."""
+
+    title: str
+    stage: str
+    plainly: str
+
+
+class EvidenceDocument(TypedDict):
+    """How far a trial against the head has come."""
+
+    pairs: int
+    share: float
+    gain: float | None
+    lower: float | None
+    upper: float | None
+
+
+DeviceDocument = TypedDict(
+    "DeviceDocument", {"class": str, "load": float, "memory_bytes": int, "memory_total_bytes": int}
+)
+"""The machine: its load as a share of the cores, and its memory in use."""
+
+
+class RunningDocument(TypedDict):
+    """What is at work; `until` is when a pause is over, nil where nobody said."""
+
+    title: str
+    stage: str
+    plainly: str
+    seconds: float
+    beside: int
+    paused: bool
+    until: str | None
+    runs: list[RunNowDocument]
+    next: list[RunNextDocument]
+    evidence: EvidenceDocument | None
+    messages: list[str]
+    device: DeviceDocument
+    runs_done: int
+    runs_per_hour: float
+    counted_share: float
+
+
+class NowDocument(TypedDict):
+    """Nil where no node runs."""
+
+    now: RunningDocument | None
+
+
+NOTHING: Final[NowDocument] = {"now": None}
+_MESSAGES: Final = 20
+_NEXT: Final = 5
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+def now_document(research: Research) -> NowDocument:
+    """Return what is told of a session. It is called where the session lives."""
+    activity, pausing = research.activity, research.pausing
+    until = pausing.until.isoformat(timespec="seconds") if pausing.until else None
+    return {
+        "now": {
+            "title": activity.title,
+            "stage": activity.stage,
+            "plainly": activity.stage_plainly,
+            "seconds": round(activity.stage_seconds, 1),
+            "beside": activity.beside,
+            "paused": pausing.is_on,
+            "until": until,
+            "runs": [
+                {
+                    "title": run.title,
+                    "stage": run.stage,
+                    "plainly": run.plainly,
+                    "seconds": round(run.seconds, 1),
+                    "curve": as_pairs(run.points),
+                }
+                for run in activity.at_work
+            ],
+            "next": [
+                {"title": run.title, "stage": run.stage, "plainly": run.plainly}
+                for run in research.upcoming(_NEXT)
+            ],
+            "evidence": _evidence(activity.confirmation),
+            "messages": list(activity.messages)[-_MESSAGES:],
+            "device": _device(research.line_key.hardware_class),
+            "runs_done": activity.runs,
+            "runs_per_hour": round(activity.runs_per_hour, 1),
+            "counted_share": round(activity.counted_share, 3),
+        }
+    }
+
+
+def _evidence(confirmation: Confirmation | None) -> EvidenceDocument | None:
+    if confirmation is None:
+        return None
+    latest = confirmation.latest
+    return {
+        "pairs": len(confirmation.pairs),
+        "share": latest.evidence_share if latest else 0.0,
+        "gain": latest.gain if latest else None,
+        "lower": latest.lower if latest else None,
+        "upper": latest.upper if latest else None,
+    }
+
+
+def _device(hardware_class: str) -> DeviceDocument:
+    total = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
+    free = os.sysconf("SC_AVPHYS_PAGES") * _PAGE_BYTES
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return {
+        "class": hardware_class,
+        "load": round(load, 2),
+        "memory_bytes": total - free,
+        "memory_total_bytes": total,
+    }
+
+
+def gauges(store: Store, now: NowDocument) -> Iterator[str]:
+    """Yield what Prometheus is told of a home (its text format 0.0.4), line by line.
+
+    It is what is in the store, and what a running node did in this session.
+    """
+    running = now["now"]
+    values: dict[str, tuple[str, float]] = {
+        "records": ("Records kept.", store.records.count()),
+        "running": ("Whether a node runs.", int(running is not None)),
+    }
+    if running is not None:
+        values |= {
+            "runs_done": ("Runs that ended in this session.", running["runs_done"]),
+            "runs_per_hour": ("The same an hour.", running["runs_per_hour"]),
+            "counted_share": ("Share of the time that runs counted.", running["counted_share"]),
+            "paused": ("Whether it is paused.", int(running["paused"])),
+        }
+    for name, (what, value) in values.items():
+        yield f"# HELP arnode_{name} {what}\n# TYPE arnode_{name} gauge\narnode_{name} {value:g}\n"
+    yield "# HELP arnode_experiments Experiments, by what was decided.\n"
+    yield "# TYPE arnode_experiments gauge\n"
+    for line in store.jobs.lines():
+        manifest = store.records.manifest(line.task)
+        where = f'task="{manifest.name if manifest else ""}",class="{line.hardware_class}"'
+        for decision, count in store.experiments.tried(line.key).items():
+            yield f'arnode_experiments{{{where},decision="{decision}"}} {count}\n'
+        if line.bank_nano:
+            level = sum(line.bank_nano) / len(line.bank_nano) / NANO
+            yield f"arnode_working_metric{{{where}}} {level:g}\n"

@@ -1,0 +1,130 @@
+"""Whose the verified gains are, and what they cost, by proposer, model and program.
+
+Only stacks are ever verified. The gain of a stack whose parts all have one origin is measured for
+that origin; that of a mixed one is shared out in equal parts, and stands apart: nobody measured
+what each of them is worth. Screened gains would be no better a key: they are what parts were
+selected by.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from node.line.catch_up import CatchUpStep
+from node.line.remeasure import RemeasureStep
+from node.reporting.concluded import UNKNOWN, ConcludedIdea, ConcludedTrial, Spend, StackedPatch
+from node.store.experiments import ABLATION, CATCHING_UP, is_branching
+from protocol.record_kinds import Origin
+from protocol.units import NANO
+
+_CATCH_UP: Final = Origin(proposer=CATCHING_UP)
+_HOUR_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginGains:
+    """What one origin tried, what that took, and what was verified of it, in 1e-9 units.
+
+    `alone_nano`: gains of stacks of this origin alone; `shared_nano`: its share of mixed ones.
+    """
+
+    origin: Origin
+    tried: int = 0
+    kept: int = 0
+    device_ms: int = 0
+    spend: Spend = field(default_factory=Spend)
+    alone_nano: int = 0
+    shared_nano: int = 0
+
+    @property
+    def gain(self) -> float:
+        """Both together, in the metric's unit."""
+        return (self.alone_nano + self.shared_nano) / NANO
+
+    @property
+    def per_device_hour(self) -> float | None:
+        """Gain an hour of the device; None if it took none."""
+        return self.gain * _HOUR_MS / self.device_ms if self.device_ms else None
+
+    @property
+    def per_usd(self) -> float | None:
+        """Gain a dollar of model; None if none was paid."""
+        usd = self.spend.usd_nano / NANO
+        return self.gain / usd if usd else None
+
+
+def verified_nano(confirmations: Iterable[ConcludedTrial]) -> int:
+    """Return the sum of what stands of own stacks and peers' trees that passed."""
+    return sum(_gain_nano(one) for one in confirmations)
+
+
+def gains_by_origin(
+    ideas: Iterable[ConcludedIdea], confirmations: Iterable[ConcludedTrial]
+) -> tuple[OriginGains, ...]:
+    """Return a row for each origin, the largest gain first.
+
+    The device time of a checkpoint is shared out as its gain would be, passed or missed.
+    """
+    rows: dict[Origin, OriginGains] = {}
+
+    def add(origin: Origin, **more: int) -> None:
+        row = rows.get(origin) or OriginGains(origin=origin)
+        rows[origin] = replace(
+            row, **{name: getattr(row, name) + value for name, value in more.items()}
+        )
+
+    for idea in ideas:
+        if idea.origin.proposer != ABLATION:
+            add(idea.origin, tried=1, kept=idea.is_kept, device_ms=idea.device_ms)
+            row = rows[idea.origin]
+            rows[idea.origin] = replace(row, spend=row.spend + idea.spend)
+    for one in confirmations:
+        origins = _origins(one)
+        is_mixed = len(set(origins)) > 1
+        gains = _shares(_gain_nano(one), origins)
+        for origin, gain_nano, device_ms in zip(
+            origins, gains, _shares(one.device_ms, origins), strict=True
+        ):
+            add(origin, device_ms=device_ms)
+            add(origin, **{"shared_nano" if is_mixed else "alone_nano": gain_nano})
+        if one.kind is CatchUpStep:
+            add(_CATCH_UP, tried=1, kept=one.stands)
+    return tuple(sorted(rows.values(), key=_order))
+
+
+def _origins(confirmation: ConcludedTrial) -> Sequence[Origin]:
+    """Whose parts share a trial's gain and cost.
+
+    What only simplifies claims no gain, nor does a branch's step to an own tree.
+    """
+    if confirmation.kind is CatchUpStep:
+        return (_CATCH_UP,)
+    if confirmation.kind is RemeasureStep:  # it finds nothing new
+        return ()
+    origins = [part.origin for part in confirmation.parts if _claims_gain(part)]
+    return origins or (UNKNOWN,)
+
+
+def _claims_gain(part: StackedPatch) -> bool:
+    if is_branching(part.origin):
+        return bool(part.authors)
+    return part.origin.proposer != ABLATION
+
+
+def _gain_nano(confirmation: ConcludedTrial) -> int:
+    counts = confirmation.stands and confirmation.kind is not RemeasureStep
+    return confirmation.gain_nano or 0 if counts else 0
+
+
+def _shares(amount: int, among: Sequence[object]) -> list[int]:
+    """Return equal whole parts that add up; the first ones have what is left over."""
+    if not among:
+        return []
+    whole, left = divmod(amount, len(among))
+    return [whole + (number < left) for number in range(len(among))]
+
+
+def _order(row: OriginGains) -> tuple[int, str, str, bytes]:
+    origin = row.origin
+    gain_nano = row.alone_nano + row.shared_nano
+    return (-gain_nano, origin.proposer, origin.model or "", origin.program or b"")

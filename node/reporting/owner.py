@@ -1,0 +1,142 @@
+"""What this node's owner, or a program of theirs, said: notes, hypotheses, sources to try."""
+
+from typing import TypedDict
+
+from node.line.attempts import attempt_of
+from node.line.heads import line_to_show
+from node.line.hypotheses import hypotheses_of
+from node.reporting.queries import OfHypotheses, OfLine, OfTry
+from node.reporting.shelves import Shelves
+from node.store.notes import notes_of
+from node.store.program_versions import program_versions
+from node.store.store import Store
+from protocol.rule import DEFAULT
+from protocol.units import from_nano
+
+
+class NoteDocument(TypedDict):
+    """What was said, and when."""
+
+    ts: int
+    text: str
+
+
+class NotesDocument(TypedDict):
+    """The oldest first."""
+
+    notes: list[NoteDocument]
+
+
+class ProgramVersionDocument(TypedDict):
+    """A text, its SHA-256, and when a proposer was first told it; `name` where it has one."""
+
+    ts: int
+    name: str | None
+    hash: str
+    text: str
+
+
+class ProgramDocument(TypedDict):
+    """The owner's text to whoever proposes, as it is now, and its versions, the oldest first."""
+
+    text: str
+    history: list[ProgramVersionDocument]
+
+
+class HypothesisDocument(TypedDict):
+    """An idea; `result` and `gain` are of the experiment that tried it."""
+
+    id: str
+    ts: int
+    title: str
+    why: str
+    state: str
+    result: str | None
+    gain: float | None
+
+
+class HypothesesDocument(TypedDict):
+    """Those of a line."""
+
+    hypotheses: list[HypothesisDocument]
+
+
+def notes_document(at: Shelves, query: OfLine) -> NotesDocument:
+    """Return what was said about a line."""
+    line, _ = at.line(query)
+    return {"notes": [{"ts": note.ts_ms, "text": note.text} for note in notes_of(at.store, line)]}
+
+
+def program_document(store: Store, text: str | None) -> ProgramDocument:
+    """Return the owner's text, the latest that was in force where nobody knows a newer one."""
+    line, _ = line_to_show(store)
+    versions = program_versions(store, line.key)
+    latest = next((one.text for one in reversed(versions) if one.name is None), "")
+    return {
+        "text": latest if text is None else text,
+        "history": [
+            {"ts": one.ts_ms, "name": one.name, "hash": one.hash.hex(), "text": one.text}
+            for one in versions
+        ],
+    }
+
+
+def hypotheses_document(at: Shelves, query: OfHypotheses) -> HypothesesDocument:
+    """Return the hypotheses, the newest first or those that gained most."""
+    store, (line, _) = at.store, at.line(query)
+    found: list[HypothesisDocument] = []
+    for one in reversed(hypotheses_of(store, line)):
+        entry = None if one.result is None else store.experiments.find(one.result)
+        found.append(
+            {
+                "id": one.id.hex(),
+                "ts": one.ts_ms,
+                "title": one.title,
+                "why": one.why,
+                "state": one.state,
+                "result": None if one.result is None else one.result.hex(),
+                "gain": from_nano(entry.gain_nano) if entry else None,
+            }
+        )
+    if query.order == "best":
+        found.sort(key=lambda one: (one["gain"] is None, -(one["gain"] or 0.0)))
+    return {"hypotheses": found}
+
+
+class AttemptDocument(TypedDict):
+    """A decision in autoresearch's words; `metric` is nil where it failed, and `log` its end."""
+
+    decision: str
+    because: str
+    status: str
+    metric: float | None
+    tree: str
+    result: str | None
+    log: str | None
+
+
+class TryDocument(TypedDict):
+    """A source that was handed in; `attempt` is nil until it is decided."""
+
+    mark: str
+    decided: bool
+    attempt: AttemptDocument | None
+
+
+def try_document(at: Shelves, query: OfTry) -> TryDocument:
+    """Return what is known of a source on the line that is worked on."""
+    line, _ = line_to_show(at.store)
+    mark = bytes.fromhex(query.mark)
+    attempt = attempt_of(at.store, line.key, mark, at.blobs.get_source, DEFAULT)
+    told: AttemptDocument | None = None
+    if attempt is not None:
+        told = {
+            "decision": attempt.word,
+            "because": attempt.because,
+            "status": attempt.status,
+            "metric": from_nano(attempt.metric_nano),
+            "tree": attempt.tree.hex(),
+            "result": None if attempt.record is None else attempt.record.hex(),
+            "log": attempt.log_tail if attempt.metric_nano is None else None,
+        }
+    return {"mark": query.mark, "decided": attempt is not None, "attempt": told}

@@ -1,0 +1,274 @@
+"""Peers' part in a span: their claims that were tried here, and what they say of this node's.
+
+Three levels, never one for another: what is claimed, how many other keys re-ran it, what was
+measured here. A claim that was tried as an idea was screened, which confirms and refutes nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+from node.line.attestation import AttestationStep
+from node.line.catch_up import CatchUpStep
+from node.line.trial import Measured
+from node.reporting.concluded import ConcludedIdea, ConcludedTrial, TimeSpan
+from node.store.boards import BoardKey
+from node.store.jobs import Job, LineKey
+from node.store.measured_here import Here, measured_here
+from node.store.store import Store
+from protocol.board_facts import BoardClaim
+from protocol.evidence import GAINS
+from protocol.gains import Gain
+from protocol.opinions import borne_out, claims_of
+from protocol.record_kinds import ResultBody
+
+HereWord: TypeAlias = Literal[
+    "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable", "kept", "no gain", "failed"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A gain that was measured here and its 95 % interval, positive if better.
+
+    Without ends there were too few pairs for one.
+    """
+
+    gain_nano: int
+    lower_nano: int | None
+    upper_nano: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Others:
+    """How many keys, of neither the author nor this node, say what and bear it out."""
+
+    confirmed: int = 0
+    smaller: int = 0
+    refuted: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedClaim:
+    """A claim of others and what came of it here: run again as it was made, tried as a whole
+    against the head, or as an idea on the working line.
+
+    An idea's figures are in standard deviations of one run. `others` is None of several claims.
+    """
+
+    ts_ms: int
+    way: Literal["again", "head", "idea"]
+    authors: tuple[bytes, ...]
+    title: str
+    others: Others | None
+    here: HereWord
+    claimed_nano: int | None = None
+    measured: Interval | None = None
+    claimed_sd: float | None = None
+    gain_sd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnClaim:
+    """A result of this node's and what others say of its tree; `new` of them in the span."""
+
+    result: bytes
+    title: str
+    claimed: Gain
+    others: Others
+    new: int
+    here: Here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedPart:
+    """A part of the head that was asked what it is worth."""
+
+    ts_ms: int
+    title: str
+    verdict: str
+    measured: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeersPart:
+    """All of it, oldest first; `asked` are own parts, which are asked in the same way.
+
+    `device_ms` is what claims that were run again took, `asked_ms` what own parts did.
+    """
+
+    tried: tuple[TriedClaim, ...]
+    own: tuple[OwnClaim, ...]
+    asked: tuple[AskedPart, ...]
+    device_ms: int
+    asked_ms: int
+
+
+class ReportedPeers:
+    """Reads what is known of claims on one line's board."""
+
+    def __init__(self, store: Store, line: LineKey, net: str) -> None:
+        self._store = store
+        self._line = line
+        self._key = BoardKey(net=net, task=line.task, hardware_class=line.hardware_class)
+        self._own_facts = store.boards.own_facts(self._key)
+        self._own_author = next((fact.author for fact in self._own_facts), None)
+        self._rows = {row.tree: row for row in store.boards.get(self._key).rows}
+        self._claims = claims_of(store.boards.facts(self._key))
+        self._own_words = {
+            vote.tree: vote.verdict for vote in borne_out(self._own_facts, self._claims)
+        }
+
+    def part(
+        self,
+        span: TimeSpan,
+        ideas: Iterable[ConcludedIdea],
+        confirmations: Iterable[ConcludedTrial],
+    ) -> PeersPart:
+        """Return peers' part in a span, given what else ended in it."""
+        asked = [
+            (ts_ms, job, step)
+            for job in self._store.jobs.closed_jobs(self._line, AttestationStep)
+            if (ts_ms := self._told_ms(job, step := job.step)) in span
+        ]
+        parts = [one for one in asked if one[2].part is not None]
+        again = [one for one in asked if one[2].part is None]
+        tried = [
+            *(self._again(ts, step) for ts, _, step in again if step.author != self._own_author),
+            *self._as_heads(confirmations),
+            *(self._as_idea(idea) for idea in ideas if idea.authors),
+        ]
+        return PeersPart(
+            tried=tuple(sorted(tried, key=lambda one: (one.ts_ms, one.title))),
+            own=tuple(self._own(span)),
+            asked=tuple(self._asked(ts_ms, step) for ts_ms, _, step in parts),
+            device_ms=sum(self._device_ms(job) for _, job, _ in again),
+            asked_ms=sum(self._device_ms(job) for _, job, _ in parts),
+        )
+
+    def _again(self, ts_ms: int, step: AttestationStep) -> TriedClaim:
+        return TriedClaim(
+            ts_ms=ts_ms,
+            way="again",
+            authors=(step.author,),
+            title=self._title_of(step.target),
+            others=self._others(step.tree),
+            here=cast("HereWord", step.verdict),
+            claimed_nano=step.gain_nano,
+            measured=_interval(step.measured_nano, step.from_nano, step.to_nano),
+        )
+
+    def _as_heads(self, confirmations: Iterable[ConcludedTrial]) -> Iterator[TriedClaim]:
+        jobs = self._store.jobs.closed_jobs(self._line, CatchUpStep)
+        steps = [job.step for job in jobs]
+        by_record = {step.measured.record: step for step in steps if step.measured}
+        for one in confirmations:
+            if step := by_record.get(one.entry.id):
+                yield TriedClaim(
+                    ts_ms=one.entry.ts_ms,
+                    way="head",
+                    authors=(step.author,),
+                    title=self._title_of(step.target),
+                    others=self._others(step.theirs),
+                    here=one.verdict,
+                    claimed_nano=step.gain_nano,
+                    measured=interval_of(one.measured),
+                )
+
+    def _as_idea(self, idea: ConcludedIdea) -> TriedClaim:
+        patch = self._store.records.patch(idea.claims[0]) if len(idea.claims) == 1 else None
+        word: HereWord = "no gain"
+        if idea.entry.decision in ("failed", "rejected"):
+            word = "failed"
+        elif idea.is_kept:
+            word = "kept"
+        return TriedClaim(
+            ts_ms=idea.entry.ts_ms,
+            way="idea",
+            authors=idea.authors,
+            title=idea.entry.title,
+            others=self._others(patch.tree) if patch else None,
+            here=word,
+            claimed_sd=idea.claimed_sd,
+            gain_sd=idea.gain_sd,
+        )
+
+    def _own(self, span: TimeSpan) -> Iterator[OwnClaim]:
+        """Own results that stand in the span, or of which somebody said something in it."""
+        here = measured_here(self._own_facts)
+        words: dict[bytes, list[int]] = {}
+        for vote in borne_out(self._store.boards.facts(self._key), self._claims):
+            if vote.author != self._own_author and vote.tree in here:
+                words.setdefault(vote.tree, []).append(self._store.records.get(vote.id).ts_ms)
+        for fact in self._own_facts:
+            if not isinstance(fact, BoardClaim) or fact.gain is None:
+                continue
+            if here[fact.tree].verdict not in GAINS or self._store.records.retraction(fact.id):
+                continue
+            new = sum(ts_ms in span for ts_ms in words.get(fact.tree, ()))
+            if new or self._store.records.get(fact.id).ts_ms in span:
+                yield OwnClaim(
+                    result=fact.id,
+                    title=self._title_of(fact.id),
+                    claimed=fact.gain,
+                    others=self._others(fact.tree),
+                    new=new,
+                    here=here[fact.tree],
+                )
+
+    def _asked(self, ts_ms: int, step: AttestationStep) -> AskedPart:
+        part = self._store.records.patch(step.part) if step.part else None
+        return AskedPart(
+            ts_ms=ts_ms,
+            title=part.title if part else "",
+            verdict=step.verdict,
+            measured=_interval(step.measured_nano, step.from_nano, step.to_nano),
+        )
+
+    def _others(self, tree: bytes) -> Others:
+        """As the board counts them, but for this node's own word: that is no other's."""
+        row, own = self._rows.get(tree), self._own_words.get(tree)
+        if row is None:
+            return Others()
+        is_counted = own is not None and row.author != self._own_author
+        return Others(
+            confirmed=max(0, row.confirmed - (is_counted and own == "confirmed")),
+            smaller=max(0, row.smaller - (is_counted and own == "smaller")),
+            refuted=max(0, row.refuted - (is_counted and own == "refuted")),
+        )
+
+    def _told_ms(self, job: Job[AttestationStep], step: AttestationStep) -> int:
+        """When a claim was answered; one that nobody was told of, when it was asked."""
+        if step.record is None or not self._store.records.has(step.record):
+            return job.created_ms
+        return self._store.records.get(step.record).ts_ms
+
+    def _title_of(self, result: bytes | None) -> str:
+        body = (
+            self._store.records.get(result).body
+            if result and self._store.records.has(result)
+            else None
+        )
+        patch = (
+            self._store.records.patch(body.patch)
+            if isinstance(body, ResultBody) and body.patch
+            else None
+        )
+        return patch.title if patch else ""
+
+    def _device_ms(self, job: Job[Any]) -> int:
+        ended = (one.outcome.run for one in self._store.jobs.runs_of(job.id) if one.outcome)
+        return sum(run.ms + run.serve_ms for run in ended)
+
+
+def interval_of(measured: Measured | None) -> Interval | None:
+    """Return a trial's gain with its interval, if it came to one."""
+    if measured is None:
+        return None
+    return _interval(measured.gain_nano, measured.lower_nano, measured.upper_nano)
+
+
+def _interval(gain: int | None, lower: int | None, upper: int | None) -> Interval | None:
+    if gain is None:
+        return None
+    return Interval(gain_nano=gain, lower_nano=lower, upper_nano=upper)

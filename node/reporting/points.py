@@ -1,0 +1,126 @@
+"""What the plot of a line shows: every experiment with its interval, and both lines after it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Final, TypedDict
+
+from node.reporting.concluded import ConcludedTrial, TimeSpan
+from node.reporting.peers_part import interval_of
+from node.reporting.staircase import Column, columns, mark_of
+from node.store.experiments import Adoption, Experiment
+from protocol.units import NANO, from_nano
+
+NINETY_FIVE: Final = 1.96  # standard deviations on either side of a normal's 95 %
+_BASELINE_RUNS: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """An experiment in the plot: what it measured, its 95 % interval, both lines after it."""
+
+    entry: Experiment
+    metric: float | None
+    low: float | None
+    high: float | None
+    column: Column
+
+
+class PointsDocument(TypedDict):
+    """A column for each thing that is told of every experiment, oldest first.
+
+    `low` and `high` bound the metric of a trial against the head, at 95 %; `head` and `working` are
+    where both lines stood after it.
+    """
+
+    id: list[str]
+    ts: list[int]
+    metric: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    head: list[float | None]
+    working: list[float | None]
+    decision: list[str]
+    stage: list[str]
+    title: list[str]
+
+
+def points_of(
+    history: Sequence[Experiment],
+    moves: Sequence[Adoption],
+    span: TimeSpan,
+    confirmations: Iterable[ConcludedTrial],
+    *,
+    noise_sd: float,
+    sign: int,
+) -> tuple[Point, ...]:
+    """Return the experiments of a span, oldest first; `history` and the head's `moves` are whole.
+
+    `sign` is +1 where a smaller metric is better.
+    """
+    by_id = {one.entry.id: one for one in confirmations}
+    found = columns(history, moves=moves)
+    drawn = zip(history[len(history) - len(found) :], found, strict=True)
+    return tuple(
+        _point(entry, column, by_id.get(entry.id), noise_sd=noise_sd, sign=sign)
+        for entry, column in drawn
+        if entry.ts_ms in span
+    )
+
+
+def _point(
+    entry: Experiment,
+    column: Column,
+    confirmation: ConcludedTrial | None,
+    *,
+    noise_sd: float,
+    sign: int,
+) -> Point:
+    metric = from_nano(entry.metric_nano)
+    low = high = None
+    interval = interval_of(confirmation.measured) if confirmation else None
+    if metric is not None and interval is not None:
+        # As far as the gain may be off, its metric may: less is better where the sign is +1.
+        ends = [
+            metric + sign * (interval.gain_nano - end) / NANO
+            for end in (interval.lower_nano, interval.upper_nano)
+            if end is not None
+        ]
+        low, high = min(ends, default=None), max(ends, default=None)
+    elif metric is not None and confirmation is None:
+        runs = _BASELINE_RUNS if entry.stage == "baseline" else 1
+        reach = NINETY_FIVE * noise_sd / sqrt(runs)
+        low, high = metric - reach, metric + reach
+    return Point(
+        entry=entry,
+        metric=metric,
+        low=low,
+        high=high,
+        column=column,
+    )
+
+
+def points_document(points: Sequence[Point]) -> PointsDocument:
+    """Return points in columns, as a page draws them."""
+    return {
+        "id": [point.entry.id.hex() for point in points],
+        "ts": [point.entry.ts_ms for point in points],
+        "metric": [point.metric for point in points],
+        "low": [point.low for point in points],
+        "high": [point.high for point in points],
+        "head": [point.column.head for point in points],
+        "working": [point.column.working for point in points],
+        "decision": [point.entry.decision for point in points],
+        "stage": [point.entry.stage for point in points],
+        "title": [point.entry.title for point in points],
+    }
+
+
+def columns_in(points: PointsDocument) -> list[Column]:
+    """Return the history that such columns hold, as the plot in characters shows it."""
+    rows = zip(points["decision"], points["metric"], points["working"], points["head"], strict=True)
+    return [
+        Column(mark=mark_of(decision), metric=metric, working=working, head=head)
+        for decision, metric, working, head in rows
+        if working is not None and head is not None
+    ]

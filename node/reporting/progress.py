@@ -1,0 +1,88 @@
+"""A line's history in columns, as a plot draws it: every experiment, and both lines after it."""
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+from node.line.job_kinds import HEAD_TRIALS
+from node.line.trial import Measured
+from node.reporting.points import PointsDocument
+from node.reporting.queries import OfLine
+from node.reporting.shelves import Shelves
+from node.reporting.staircase import columns
+from node.reporting.tasks import MetricDocument, TaskName, metric_document, task_name
+from node.store.experiments import Experiment
+from node.store.jobs import LineKey
+from node.store.store import Store
+from node.terminal.vocabulary import head_words
+from protocol.units import NANO, from_nano
+
+ProgressDocument = TypedDict(
+    "ProgressDocument",
+    {
+        "task": TaskName,
+        "class": str,
+        "metric": MetricDocument,
+        "baseline": float | None,
+        "best_known": float | None,
+        "head_words": str,
+        "points": PointsDocument,
+    },
+)
+"""A line from its baseline on; `head_words` say how its head came to be one."""
+
+
+def progress_document(at: Shelves, query: OfLine) -> ProgressDocument:
+    """Return what a plot draws of a line."""
+    store, (line, manifest) = at.store, at.line(query)
+    entries = store.experiments.listed(line)
+    program, metric = manifest.program, manifest.metric
+    first = next((one for one in entries if one.decision == "baseline"), None)
+    return {
+        "task": task_name(manifest),
+        "class": line.hardware_class,
+        "metric": metric_document(metric),
+        "baseline": from_nano(first.metric_nano) if first else None,
+        "best_known": from_nano(program.best_known) if program else None,
+        "head_words": head_words(manifest.scoring),
+        "points": _points(store, line, entries, sign=metric.sign),
+    }
+
+
+def _points(store: Store, line: LineKey, entries: list[Experiment], *, sign: int) -> PointsDocument:
+    found = columns(entries, moves=store.experiments.adoptions(line))
+    before = len(entries) - len(found)  # failures ahead of the first figure have no place
+    intervals = _intervals(store, line)
+    ends = [_ends(entry, intervals.get(entry.id), sign=sign) for entry in entries]
+    return {
+        "id": [entry.id.hex() for entry in entries],
+        "ts": [entry.ts_ms for entry in entries],
+        "metric": [from_nano(entry.metric_nano) for entry in entries],
+        "low": [low for low, _ in ends],
+        "high": [high for _, high in ends],
+        "head": [*[None] * before, *(column.head for column in found)],
+        "working": [*[None] * before, *(column.working for column in found)],
+        "decision": [entry.decision for entry in entries],
+        "stage": [entry.stage for entry in entries],
+        "title": [entry.title for entry in entries],
+    }
+
+
+def _intervals(store: Store, line: LineKey) -> Mapping[bytes, Measured]:
+    """Return what trials against the head measured, by the result that says so."""
+    jobs = store.jobs.closed_jobs(line, *HEAD_TRIALS)
+    return {job.step.measured.record: job.step.measured for job in jobs if job.step.measured}
+
+
+def _ends(
+    entry: Experiment, measured: Measured | None, *, sign: int
+) -> tuple[float | None, float | None]:
+    """Return where a metric's interval ends: as far as its gain may be off, it may."""
+    if measured is None or entry.metric_nano is None:
+        return None, None
+    if measured.gain_nano is None or measured.lower_nano is None or measured.upper_nano is None:
+        return None, None
+    ends = [
+        (entry.metric_nano + sign * (measured.gain_nano - end)) / NANO
+        for end in (measured.lower_nano, measured.upper_nano)
+    ]
+    return min(ends), max(ends)

@@ -1,0 +1,192 @@
+"""A report as a signed record for others: figures for programs, and a text that people may ask for.
+
+A record is of one task on one class. Its text is what `arnode report` prints of that line alone,
+its times in UTC: neither what was imported, whose names are this machine's, nor what models were
+asked for other tasks. Whose task stays on this machine, its reports stay there, too.
+"""
+
+import hashlib
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Final, cast
+
+from node.home.consent import TaskOf
+from node.home.control import Message
+from node.home.home import Home
+from node.home.keyfile import Identity
+from node.home.network_definition import Network
+from node.line.checkpoint import CheckpointStep
+from node.reporting.concluded import TimeSpan
+from node.reporting.night import as_markdown
+from node.reporting.report import Head, LineReport, Report
+from node.store.blobs import Blobs
+from node.store.model_calls import Spending
+from node.store.named_tasks import task_source
+from node.store.store import Store
+from node.terminal.vocabulary import many
+from protocol.codecs import fit_line
+from protocol.encoding import MAX_INT, Value
+from protocol.errors import ArnodeError, Rejected, UsageError
+from protocol.evidence import GAINS
+from protocol.manifest import TaskManifest
+from protocol.records import Record
+from protocol.remarks import MAX_EVIDENCE, MAX_TITLE, ReportBody
+from protocol.runs import Figures
+from protocol.units import NANO
+from trainer.task_kinds import builtin_ids, load_task
+
+MOST_TEXT_BYTES: Final = 512 * 1024  # a message to the running node holds it
+_SHORTER: Final = (20, 5, 1)  # how many of a list are told, as far as there is room
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportDraft:
+    """A report that is not signed yet: its record's body and its text."""
+
+    body: ReportBody
+    text: bytes
+    manifest: TaskManifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """The record of a report, and whether it was signed now; `is_new` is False of one before."""
+
+    record: Record
+    is_new: bool
+
+
+def draft_of(
+    store: Store, report: Report, line: LineReport, *, title: str | None = None
+) -> ReportDraft | None:
+    """Return what there is to publish of a line; None if nothing was measured on it in the span."""
+    manifest = store.records.manifest(line.task_id)
+    if line.before is None or line.after is None or manifest is None:
+        return None
+    if not (line.ideas or line.confirmations or line.is_new):
+        return None
+    text = _text(line, report.span)
+    body = ReportBody(
+        task=line.task_id,
+        hardware_class=line.hardware_class,
+        title=fit_line(title or _title(line), MAX_TITLE),
+        since_ms=report.span.since_ms,
+        until_ms=report.span.until_ms,
+        base=line.before.tree,
+        head=line.after.tree,
+        figures=Figures.of(_figures(line, line.before, line.after)),
+        text=hashlib.sha256(text).digest(),
+        size_bytes=len(text),
+        evidence=_evidence(line),
+    )
+    return ReportDraft(body=body, text=text, manifest=manifest)
+
+
+def sign_report(
+    store: Store, blobs: Blobs, identity: Identity, body: ReportBody, text: bytes, *, now_ms: int
+) -> Signed:
+    """Sign a report and keep its text, unless the same one was signed before and stands."""
+    if len(text) != body.size_bytes or hashlib.sha256(text).digest() != body.text:
+        raise UsageError("a report's text is not the one that its record names", "make it again")
+    author = identity.keys.author
+    for known in store.records.listed("report", author.public, newest_first=True):
+        is_same = isinstance(known.body, ReportBody) and (
+            (known.net, known.body.task, known.body.hardware_class, known.body.text)
+            == (identity.net, body.task, body.hardware_class, body.text)
+        )
+        if is_same and store.records.retraction(known.id) is None:
+            return Signed(record=known, is_new=False)
+    blobs.put(text)
+    with store.transaction():
+        record = store.append_own(author, body, ts_ms=now_ms, net=identity.net)
+    return Signed(record=record, is_new=True)
+
+
+def draft_message(draft: ReportDraft) -> dict[str, Message]:
+    """Return what a running node is sent to sign."""
+    return {"body": cast("Message", draft.body.to_value()), "text": draft.text}
+
+
+def read_draft(value: dict[str, Value]) -> ReportBody:
+    """Return the body that a running node is sent. Raises UsageError."""
+    body = ReportBody.from_value(value)
+    if isinstance(body, Rejected):
+        raise UsageError("that is no report to publish", "use `arnode report --publish`")
+    return body
+
+
+def refusal(home: Home, store: Store, manifest: TaskManifest, network: Network) -> str | None:
+    """Return why nothing of a task is published in a network; None if its reports may be."""
+    match whose_task(home, store, manifest, network.name):
+        case TaskOf.THIS_MACHINE:
+            return f"the task is nobody else's in {network.name}, and stays on this machine"
+        case TaskOf.ITS_USER if network.secret is None:
+            return "the task is your own, and goes into private networks only"
+        case _:
+            return None
+
+
+def whose_task(home: Home, store: Store, manifest: TaskManifest, net: str) -> TaskOf:
+    """Return whose a task is in a network; this machine's if that cannot be told.
+
+    What friends announced in a network of theirs is nobody's in another.
+    """
+    if manifest.id in builtin_ids(home.data).values():
+        return TaskOf.EVERYBODY
+    if store.records.is_announced_by_others(manifest.id, net):
+        return TaskOf.EVERYBODY
+    with suppress(ArnodeError):  # it is not there any more, or is being changed
+        task = load_task(task_source(store, manifest.id) or manifest.name, data_dir=home.data)
+        if task.id == manifest.id:
+            return TaskOf.of(task, data_dir=home.data)
+    return TaskOf.THIS_MACHINE
+
+
+def _text(line: LineReport, span: TimeSpan) -> bytes:
+    """Return the report of one line alone, its lists cut until it has the size of a text."""
+    alone = Report(span=span, asked=Spending(), lines=(line,))
+    for shown in _SHORTER:
+        text = as_markdown(alone, UTC, shown=shown).encode()
+        if len(text) <= MOST_TEXT_BYTES:
+            return text
+    raise ArnodeError(
+        "this report is too long to be published", "publish a shorter time: `--since 12h`"
+    )
+
+
+def _title(line: LineReport) -> str:
+    """Return a title made of facts."""
+    kept = sum(idea.is_kept for idea in line.ideas)
+    said = f"{line.task}: {many(len(line.ideas), 'experiment')}, {kept} kept"
+    if line.gain_nano:
+        said += f", verified gain {line.gain_nano / NANO:+.6f} {line.metric.unit}"
+    return said
+
+
+def _figures(line: LineReport, before: Head, after: Head) -> dict[str, int]:
+    """Return what is counted, by the names that docs/protocol.md has."""
+    decisions = Counter[str](idea.entry.decision for idea in line.ideas)
+    checkpoints = [one for one in line.confirmations if one.kind is CheckpointStep]
+    figures = {
+        "experiments": len(line.ideas),
+        **{name: decisions[name] for name in ("kept", "discarded", "failed", "rejected")},
+        "checkpoints": len(checkpoints),
+        "passed": sum(one.verdict in GAINS for one in checkpoints),
+        "claims": len(line.peers.tried),
+        "gain_nano": line.gain_nano,
+        "device_ms": sum(ms for _, ms in line.device_ms),
+        "tokens": line.spend.tokens,
+        "usd_nano": line.spend.usd_nano,
+    }
+    heads = {"before_nano": before.metric, "after_nano": after.metric}
+    figures |= {name: round(metric * NANO) for name, metric in heads.items() if metric is not None}
+    return {name: max(-MAX_INT, min(MAX_INT, figure)) for name, figure in figures.items()}
+
+
+def _evidence(line: LineReport) -> tuple[bytes, ...]:
+    """Return the results that show it: checkpoints that stand first, then what was kept."""
+    stand = [one.entry.id for one in line.confirmations if one.stands]
+    kept = [idea.entry.id for idea in line.ideas if idea.is_kept]
+    return tuple(dict.fromkeys([*stand, *kept]))[:MAX_EVIDENCE]

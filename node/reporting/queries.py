@@ -1,0 +1,109 @@
+"""What documents may be asked for: their queries, in which nothing else may stand."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from node.terminal.durations import moment_before
+from protocol.errors import UsageError
+
+Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{4,64}$")]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+HardwareClass = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,48}$")]
+Number = Annotated[int, msgspec.Meta(ge=1, lt=10**15)]
+Level = Literal["claimed", "others", "here"]
+Sort = Literal["ts", "metric", "gain", "title", "decision"]
+Order = Literal["asc", "desc"]
+Name = Annotated[str, msgspec.Meta(max_length=64)]
+Words = Annotated[str, msgspec.Meta(max_length=200)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+
+
+class OfLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which line: of a task, by name or id, and of a class; else the one that is worked on."""
+
+    task: Name | None = None
+    hardware_class: Name | None = msgspec.field(name="class", default=None)
+
+
+class OfTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which task, by name or id; where there is one, that."""
+
+    task: Name | None = None
+
+
+class OfExperiments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which experiments, in which order; `q` is in their titles."""
+
+    task: Name | None = None
+    hardware_class: Name | None = msgspec.field(name="class", default=None)
+    q: Words = ""
+    decision: Name | None = None
+    stage: Name | None = None
+    origin: Name | None = None
+    sort: Sort = "ts"
+    order: Order = "desc"
+    offset: Offset = 0
+    limit: Limit = 100
+
+
+class OfNight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From when, as `arnode report --since` takes it."""
+
+    since: Name = "24h"
+
+    def __post_init__(self) -> None:
+        try:
+            moment_before(self.since, datetime.now().astimezone())
+        except UsageError as fault:
+            raise ValueError(f"{fault.message} ({fault.hint})") from fault
+
+
+class OfHypotheses(OfLine, frozen=True):
+    """Which hypotheses; `best` first those that gained most, `newest` as they were registered."""
+
+    order: Literal["newest", "best"] = "newest"
+
+
+class OfRecords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which records, the newest first."""
+
+    kind: Name | None = None
+    author: Name | None = None
+    offset: Offset = 0
+    limit: Limit = 100
+
+
+class OfBoard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which board, and which of its rows."""
+
+    task: Digest
+    hardware_class: HardwareClass = msgspec.field(name="class")
+    network: Name | None = None
+    level: Level = "claimed"
+    offset: Offset = 0
+    limit: Limit = 100
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No choice at all."""
+
+
+class OfId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which record, by the first digits of its id."""
+
+    id: Id
+
+
+class OfJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which job, by its number."""
+
+    number: Number
+
+
+class OfTry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which source that was handed in, by its mark."""
+
+    mark: Digest

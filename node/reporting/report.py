@@ -1,0 +1,212 @@
+"""The report of every line of a home: from when to when its head moved, why, and what that took."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from node.line.branch import kept_in
+from node.line.early_stop import Stopped, stopped_in
+from node.line.heads import manifest_of, the_line
+from node.line.noise import known_noise
+from node.line.remeasure import open_doubt
+from node.reporting.concluded import Concluded, ConcludedIdea, ConcludedTrial, Spend, TimeSpan
+from node.reporting.device_time import counted_share_of, device_ms_of
+from node.reporting.origin_gains import OriginGains, gains_by_origin, verified_nano
+from node.reporting.peers_part import PeersPart, ReportedPeers
+from node.reporting.points import Point, points_of
+from node.store.experiments import Adoption, Experiment
+from node.store.imported import Imported
+from node.store.jobs import Line
+from node.store.model_calls import Spending, spending_in
+from node.store.store import Store
+from node.terminal.progress import Progress, silent
+from protocol.manifest import MetricSpec
+from protocol.record_kinds import ResultBody
+from protocol.remarks import InsightBody
+from protocol.runs import Env
+from protocol.units import from_nano
+
+# The first and the last of everything that has a time, in the span: but of reports, else the same
+# night would have another one once it is published.
+_MOMENTS: Final = tuple(
+    f"SELECT min({column}), max({column}) FROM {table} WHERE {column} BETWEEN ? AND ? AND {which}"  # noqa: S608 (constants)
+    for table, column, which in (
+        ("record", "ts_ms", "kind != 'report'"),
+        ("job", "created_ms", "TRUE"),
+        ("model_call", "ts_ms", "TRUE"),
+        ("imported", "at_ms", "TRUE"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The verified head at a moment, and what its latest baseline or confirmation measured.
+
+    `in_doubt`: why it is not re-confirmed yet, told of the one that is the head now.
+    """
+
+    tree: bytes
+    metric: float | None
+    in_doubt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineReport:
+    """What happened on one line: `device_ms` by what for, `open_keeps` that wait for a checkpoint,
+    `counted_share` of the time between the first and the last thing, in which its runs trained,
+    `stopped` what stopping early came to.
+
+    `is_new`: the baseline was first measured in the span, so that `before` is that. Both heads are
+    None while it is not measured yet.
+    """
+
+    task: str
+    task_id: bytes
+    hardware_class: str
+    env: Env
+    metric: MetricSpec
+    scoring: str
+    noise_sd: float
+    is_new: bool
+    before: Head | None
+    after: Head | None
+    open_keeps: int
+    gain_nano: int
+    ideas: tuple[ConcludedIdea, ...]
+    confirmations: tuple[ConcludedTrial, ...]
+    peers: PeersPart
+    lessons: tuple[str, ...]
+    device_ms: tuple[tuple[str, int], ...]
+    counted_share: float | None
+    stopped: Stopped
+    spend: Spend
+    origins: tuple[OriginGains, ...]
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A home's report; `asked` is all that models were asked in the span, whatever came of it.
+
+    `span` is the part of what was asked for that there is anything of. `imported` is what other
+    tools wrote and was taken in during it.
+    """
+
+    span: TimeSpan
+    asked: Spending
+    lines: tuple[LineReport, ...]
+    imported: tuple[Imported, ...] = ()
+
+
+def report_of(
+    store: Store, span: TimeSpan, *, net: str, task: str | None = None, progress: Progress = silent
+) -> Report:
+    """Return what happened in a span on every line, or on that of the named task.
+
+    Raises UsageError if there is none of that name.
+    """
+    lines = store.jobs.lines() if task is None else [the_line(store, task)]
+    return Report(
+        span=_eventful(store, span),
+        asked=spending_in(store.database, span.since_ms, span.until_ms),
+        lines=tuple(_line_report(store, line, span, net, progress) for line in lines),
+        imported=tuple(
+            one for one in store.imported.listed() if span.since_ms <= one.at_ms <= span.until_ms
+        ),
+    )
+
+
+def _eventful(store: Store, span: TimeSpan) -> TimeSpan:
+    """Return from the first to the last thing in a span that anything here tells of.
+
+    A node that ran for a quarter of an hour has no report of a day. Without anything it stays.
+    """
+    moments = [
+        moment
+        for statement in _MOMENTS
+        for row in store.database.rows(statement, (span.since_ms, span.until_ms))
+        for moment in row
+        if moment is not None
+    ]
+    return TimeSpan(since_ms=min(moments), until_ms=max(moments)) if moments else span
+
+
+def _line_report(
+    store: Store, line: Line, span: TimeSpan, net: str, progress: Progress
+) -> LineReport:
+    manifest = manifest_of(store, line)
+    history, moves = store.experiments.listed(line.key), store.experiments.adoptions(line.key)
+    measured = [
+        entry
+        for entry in history
+        if entry.stage in ("baseline", "confirm") and entry.metric_nano is not None
+    ]
+    head_at = partial(_head_at, measured=measured, moves=moves, baseline=manifest.baseline_tree)
+    entries = [entry for entry in history if entry.ts_ms in span]
+    concluded = Concluded(store, line, entries)
+    ideas = tuple(concluded.ideas(progress))
+    confirmations = tuple(concluded.confirmations())
+    peers = ReportedPeers(store, line.key, net).part(span, ideas, confirmations)
+    noise_sd = known_noise(store, line.key, manifest.noise_floor_nano).sd
+    newest = store.records.get(history[-1].id) if history else None
+    before, after = head_at(span.since_ms), head_at(span.until_ms)
+    if after and after.tree == line.verified:
+        after = replace(after, in_doubt=open_doubt(store, line))
+    return LineReport(
+        task=manifest.name,
+        task_id=line.task,
+        hardware_class=line.hardware_class,
+        env=newest.body.env if newest and isinstance(newest.body, ResultBody) else Env(),
+        metric=manifest.metric,
+        scoring=manifest.scoring,
+        noise_sd=noise_sd,
+        is_new=before is None,
+        before=before or (head_at(measured[0].ts_ms) if measured else None),
+        after=after,
+        open_keeps=kept_in(store, line.stack),
+        gain_nano=verified_nano(confirmations),
+        ideas=ideas,
+        confirmations=confirmations,
+        peers=peers,
+        lessons=_lessons(store, line, span, newest.author) if newest else (),
+        device_ms=device_ms_of(store, line, span, entries, ideas, confirmations, peers),
+        counted_share=counted_share_of(store, line.key, _eventful(store, span)),
+        stopped=stopped_in(store, line.key, since_ms=span.since_ms, until_ms=span.until_ms),
+        spend=sum((idea.spend for idea in ideas), Spend()),
+        origins=gains_by_origin(ideas, confirmations),
+        points=points_of(
+            history,
+            moves,
+            span,
+            confirmations,
+            noise_sd=noise_sd,
+            sign=manifest.metric.sign,
+        ),
+    )
+
+
+def _head_at(
+    ts_ms: int, measured: Sequence[Experiment], moves: Sequence[Adoption], baseline: bytes
+) -> Head | None:
+    """Return the verified head at a time; None before the baseline was measured."""
+    if not measured or measured[0].ts_ms > ts_ms:
+        return None
+    trees = [move.body.to_tree for move in moves if move.ts_ms <= ts_ms]
+    tree = trees[-1] if trees else baseline
+    metrics = [
+        entry.metric_nano for entry in measured if entry.tree == tree and entry.ts_ms <= ts_ms
+    ]
+    return Head(tree=tree, metric=from_nano(metrics[-1]) if metrics else None)
+
+
+def _lessons(store: Store, line: Line, span: TimeSpan, author: bytes) -> tuple[str, ...]:
+    """Return what this node itself said that the line taught, oldest first."""
+    own = [one for one in store.records.listed("insight", author) if one.ts_ms in span]
+    return tuple(
+        one.body.message
+        for one in own
+        if isinstance(one.body, InsightBody)
+        and (one.body.task, one.body.hardware_class) == (line.task, line.hardware_class)
+    )

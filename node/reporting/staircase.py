@@ -1,0 +1,180 @@
+"""The staircase: every experiment as a mark, the verified head and the working line as two lines.
+
+A pure picture in characters, one column for one or several experiments. It decides nothing.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from rich.text import Text
+
+from node.store.experiments import Adoption, Experiment
+from node.terminal.vocabulary import word, wording
+from protocol.units import from_nano
+
+Mark = Literal["kept", "discarded", "failed"]
+
+_MARKS: dict[Mark, str] = {"kept": "●", "discarded": "·", "failed": "×"}
+_WORKING_STYLE, _HEAD_STYLE = "cyan", "bold green"
+_MARGIN = 0.2  # of the lines' range: marks further off are drawn at the edge
+_LABEL_WIDTH = 8
+_REPORT_WIDTH = 78
+_REPORT_HEIGHT = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One experiment: its mark, and where both lines stood after it."""
+
+    mark: Mark | None
+    metric: float | None
+    working: float
+    head: float
+
+
+def columns(
+    entries: Sequence[Experiment],
+    start: float | None = None,
+    moves: Sequence[Adoption] = (),
+) -> list[Column]:
+    """Return the history of a line, oldest first, as the plot shows it.
+
+    `start` is where the head stood before these, if they do not begin with the baseline; `moves`
+    are the head's, those by hand and those back too, to trees that these entries measured.
+    """
+    found: list[Column] = []
+    working, head = start, start
+    metrics: dict[bytes, float | None] = {}
+    waiting = deque(moves)
+    for entry in entries:
+        while waiting and waiting[0].n < entry.n:
+            working = head = metrics.get(waiting.popleft().body.to_tree, head)
+        metric = from_nano(entry.metric_nano)
+        if metric is not None:
+            metrics[entry.tree] = metric
+        match entry.decision:
+            case "baseline" | "adopted":
+                working = head = metric
+            case "unconfirmed":
+                working = head
+            case "kept" | "branched":
+                working = metric
+        if working is not None and head is not None:
+            mark = mark_of(entry.decision)
+            found.append(Column(mark=mark, metric=metric, working=working, head=head))
+    return found
+
+
+def mark_of(decision: str) -> Mark | None:
+    """Return the mark of an experiment; None for a trial, which moves the lines instead."""
+    match decision:
+        case "kept" | "discarded":
+            return cast("Mark", decision)
+        case "baseline" | "adopted" | "unconfirmed" | "branched":
+            return None
+        case _:
+            return "failed"
+
+
+def staircase(history: Sequence[Column], *, width: int, height: int) -> Text:
+    """Return the plot: `width` columns with the axis, `height` rows."""
+    inner = width - _LABEL_WIDTH - 2
+    shown = _fitted(history, inner)
+    levels = [level for column in shown for level in (column.working, column.head)]
+    low, high = min(levels), max(levels)
+    margin = _MARGIN * (high - low) or 0.01 * abs(high) or 1.0
+    low, high = low - margin, high + margin
+    grid = [[(" ", "")] * inner for _ in range(height)]
+
+    def row(value: float) -> int:
+        share = (high - value) / (high - low)
+        return min(height - 1, max(0, int(share * height)))
+
+    _draw_line(grid, [row(column.working) for column in shown], tuple("─│┐└┘┌"), _WORKING_STYLE)
+    _draw_line(grid, [row(column.head) for column in shown], tuple("━┃┓┗┛┏"), _HEAD_STYLE)
+    for x, column in enumerate(shown):
+        if column.mark is not None:
+            y = 0 if column.metric is None else row(column.metric)
+            grid[y][x] = _pen(column.mark)
+    step = (high - low) / height
+    labels = {y: f"{high - (y + 0.5) * step:.3f}" for y in (0, height // 2, height - 1)}
+    plot = Text(no_wrap=True, overflow="crop")
+    for y, cells in enumerate(grid):
+        tick = "┤" if y in labels else "│"
+        plot.append(f"{labels.get(y, ''):>{_LABEL_WIDTH}} {tick}", style="bright_black")
+        for character, style in cells:
+            plot.append(character, style=style)
+        if y < height - 1:
+            plot.append("\n")
+    return plot
+
+
+def picture(history: Sequence[Column]) -> Text:
+    """Return the plot with its legend, in the size that reports have."""
+    plot = staircase(history, width=_REPORT_WIDTH, height=_REPORT_HEIGHT)
+    return Text.assemble(plot, "\n", legend(), no_wrap=True, overflow="crop")
+
+
+def legend() -> Text:
+    """Return what the lines and marks mean, to stand below the plot."""
+    indent = " " * (_LABEL_WIDTH + 3)
+    return Text.assemble(
+        indent,
+        ("━", _HEAD_STYLE), (" verified head   ", "bright_black"),
+        ("─", _WORKING_STYLE), (" working line   ", "bright_black"),
+        *(
+            part
+            for mark in _MARKS
+            for part in (_pen(mark), (f" {word(mark)}   ", "bright_black"))
+        ),
+        no_wrap=True,
+        overflow="crop",
+    )  # fmt: skip
+
+
+def _pen(mark: Mark) -> tuple[str, str]:
+    return _MARKS[mark], wording(mark).style
+
+
+def _fitted(history: Sequence[Column], width: int) -> list[Column]:
+    """Return exactly one entry for each column: a few are widened, many share one."""
+    count = len(history)
+    if count >= width:
+        shares = (history[x * count // width : (x + 1) * count // width] for x in range(width))
+        return [_together(share) for share in shares]
+    spread = min(3, width // count)
+    fitted: list[Column] = []
+    before = history[0]
+    for column in history:
+        blank = Column(mark=None, metric=None, working=before.working, head=before.head)
+        fitted += [*[blank] * (spread - 1), column]
+        before = column
+    return fitted
+
+
+def _together(share: Sequence[Column]) -> Column:
+    """Return one column for several experiments: what was kept goes before what was not."""
+    order: dict[Mark | None, int] = {None: 0, "discarded": 1, "failed": 2, "kept": 3}
+    loudest = max(share, key=lambda column: order[column.mark])
+    last = share[-1]
+    return Column(mark=loudest.mark, metric=loudest.metric, working=last.working, head=last.head)
+
+
+def _draw_line(
+    grid: list[list[tuple[str, str]]], rows: Sequence[int], pen: Sequence[str], style: str
+) -> None:
+    """Draw a line of steps. `pen`: flat, upright, and the corners of a way down and a way up."""
+    flat, upright, leave_down, enter_down, leave_up, enter_up = pen
+    before = rows[0]
+    for x, now in enumerate(rows):
+        if now == before:
+            grid[now][x] = (flat, style)
+        else:
+            falls = now > before
+            grid[before][x] = (leave_down if falls else leave_up, style)
+            for y in range(min(now, before) + 1, max(now, before)):
+                grid[y][x] = (upright, style)
+            grid[now][x] = (enter_down if falls else enter_up, style)
+        before = now

@@ -1,0 +1,194 @@
+"""What reading commands print for people; scripts take `--json`."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from node.reporting.status import DECISIONS, VERDICTS
+from node.terminal.vocabulary import (
+    JUDGED,
+    counted,
+    head_words,
+    many,
+    reused_words,
+    told_mean,
+    why_unranked,
+    word,
+)
+from protocol.codecs import plain
+
+_COLUMNS = 80
+_INTENTS = 3
+_REACH = {"direct": ", reached from outside", "relay": ", reached through a relay", "unknown": ""}
+
+
+def print_status(document: Mapping[str, Any]) -> None:
+    """Print the status document as a few lines."""
+    node = document["node"]
+    state = "running" if document["running"] else "not running"
+    author = (node["author"] or "")[:12] or "no key yet"
+    click.echo(f"{state}  {plain(node['name'])}  author {author}  sandbox {document['sandbox']}")
+    if (number := node["reused"]) is not None:
+        click.echo(f"{reused_words(number)}: see `arnode doctor`")
+    if proving := document["proving"]:
+        click.echo(plain(proving["stage"]))
+    if network := document["network"]["name"]:
+        count = document["network"]["peers"]
+        reach = _REACH[document["network"]["reach"]]
+        click.echo(f"network {network}, {count} {'peer' if count == 1 else 'peers'}{reach}")
+        if lost := document["network"]["lost_messages"]:
+            told = many(lost, "message", "messages")
+            click.echo(f"  {told} came faster than they were read; they are fetched again")
+        if dht := document["network"]["dht"]:
+            click.echo(f"  {told_of_dht(dht)}")
+        for known in document["network"]["lists"]:
+            click.echo(f"  {told_of_list(known)}")
+    else:
+        click.echo(f"network {document['network']['in_use']}, not connected")
+    cost = document["cost"]
+    if calls := cost["calls_today"]:
+        asked = f"{calls} {'question' if calls == 1 else 'questions'}"
+        tokens, usd = cost["tokens_today"], cost["usd_today"]
+        click.echo(f"models today (UTC): {asked}, {tokens} tokens, {usd:.4f} USD")
+    if not document["lines"]:
+        next_step = "" if document["running"] else ": `arnode start`"
+        click.echo(f"nothing was measured here yet{next_step}")
+    for line in document["lines"]:
+        _print_line(line)
+    if lanes := document["remote_lanes"]:
+        print_lanes(lanes)
+
+
+def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
+    """Return the last line of a session: what is verified, what is not yet, how to go on.
+
+    `line`: that of its task, None if nothing was measured; `again`: the command. It fits a terminal
+    of 80 columns, on a line of its own where it must.
+    """
+    head = line["head"]["metric"] if line else None
+    if line is None or head is None:
+        told = "nothing was measured yet"
+    elif (baseline := line["baseline"]) == head:
+        told = "still the baseline"
+    else:
+        verified = "verified" if line["scoring"] == JUDGED else "measured"
+        before = "" if baseline is None else f"{baseline:.4f} → "
+        told = f"{before}{head:.4f} {verified}"
+    if line and (keeps := line["working"]["keeps"]):
+        told += f", {many(keeps, 'patch', 'patches')} not verified yet"
+    words = f"stopped: {told}. Go on: {again}"
+    return words if len(words) <= _COLUMNS else words.replace(" Go on:", "\nGo on:")
+
+
+def print_lanes(lanes: Sequence[Mapping[str, Any]]) -> None:
+    """Print what lanes of other machines do: those that are open by machine, each other one."""
+    count = Counter(lane["machine"] for lane in lanes if lane["stage"] == "open")
+    there = ", ".join(f"{plain(machine)} ({many})" for machine, many in sorted(count.items()))
+    click.echo(f"\n{sum(count.values())} of {len(lanes)} lanes are open: {there or 'none'}")
+    for lane in lanes:
+        if lane["stage"] != "open":
+            told = f"{lane['stage']}: {lane['fault']}" if lane["fault"] else lane["stage"]
+            click.echo(f"  lane {lane['lane']}  {plain(told)}")
+
+
+def told_of_dht(dht: Mapping[str, Any]) -> str:
+    """Return in a line what came of the last look into the DHT."""
+    if dht["last"] is None:
+        return "looking for others in the DHT"
+    if dht["fault"] is not None:
+        return f"the DHT was not reached: {plain(dht['fault'])}"
+    if not dht["answered"]:
+        return "no server of the DHT answered"
+    known = f"{dht['announced']} of {dht['answered']} servers know this node"
+    if not dht["announced"]:
+        known = f"{dht['answered']} servers answered; no address of this node is public"
+    found = "nobody" if not dht["found"] else many(dht["found"], "node")
+    return f"DHT: {found} found, {known}"
+
+
+def told_of_list(known: Mapping[str, Any]) -> str:
+    """Return in a line what is known of a signed list of addresses."""
+    told = "not read yet"
+    if (written_s := known["written"]) is not None:
+        at = datetime.fromtimestamp(written_s, UTC)
+        told = f"{many(known['addresses'], 'address', 'addresses')} of {at:%Y-%m-%d %H:%M} UTC"
+    fault = "" if known["fault"] is None else f"; the last look: {known['fault']}"
+    return plain(f"list {known['place']}: {told}{fault}")
+
+
+def print_peers(document: Mapping[str, Any]) -> None:
+    """Print the peers' document, a line each."""
+    if document["network"] is None:
+        click.echo("this node takes part in no network: see `arnode join` and `arnode start --yes`")
+        return
+    for peer in document["peers"]:
+        name = plain(peer["name"]) if peer["name"] else "nobody known"
+        latency = "–" if peer["latency_ms"] is None else f"{peer['latency_ms']:.0f} ms"
+        way = "" if peer["direct"] else "  through a relay"
+        click.echo(
+            f"{peer['peer']}  {name}  author {(peer['author'] or '–')[:12]}  {peer['trust']}"
+            f"  {', '.join(peer['classes']) or '–'}  {peer['records']} records  {latency}{way}"
+        )
+    if not document["peers"]:
+        click.echo(f"network {document['network']}: nobody is connected yet")
+
+
+def _print_line(line: Mapping[str, Any]) -> None:
+    head, counts, verified = line["head"], line["experiments"], line["verification"]
+    metric = "–" if head["metric"] is None else f"{head['metric']:.6f}"
+    lanes = f", {count} lanes" if (count := line["lanes"]) > 1 else ""
+    click.echo(f"\n{plain(line['task']['name'])} on {line['class']}{lanes}")
+    scoring = line["scoring"]
+    if (why := why_unranked(scoring)) is not None:
+        click.echo(f"  {why}")
+    runs = told_mean(head["runs"], head["metric_sd"])
+    in_doubt = f", {word('in_doubt')}" if head["in_doubt"] else ""
+    called = head_words(scoring)
+    if (baseline := line["baseline"]) is not None:
+        click.echo(f"  baseline       {'':12}  {baseline:.6f}")
+    click.echo(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){in_doubt}")
+    if (known := line["best_known"]) is not None and head["metric"] is not None:
+        click.echo(f"  best known     {known:.6f}  {abs(known - head['metric']):.6f} to go")
+    working = line["working"]
+    level = "" if working["metric"] is None else f"{working['metric']:.6f}  "
+    click.echo(f"  working line   {working['tree'][:12]}  {level}{_on_top(working)}")
+    click.echo(f"  experiments    {counts['total']}: {counted(counts, DECISIONS)}")
+    click.echo(f"  verification   {counted(verified, VERDICTS)}")
+    for intent in line["intents"][:_INTENTS]:
+        click.echo(f"  others try     {plain(intent['title'])} ({intent['author'][:12]})")
+    if now := line["now"]:
+        at_work = f": {plain(now['title'])}" if now["title"] else ""
+        pausing = ", then a pause" if now["title"] and now["paused"] else ""
+        click.echo(f"  now            {plain(now['stage'])}{at_work}{pausing}")
+        share = f", training {line['counted_share']:.0%} of the time"
+        click.echo(f"  pace           {line['per_hour']:.0f} runs an hour{share}")
+    if len(proposers := line["proposers"]) > 1:
+        for one in proposers:
+            click.echo(f"  proposes       {_told_of_proposer(one)}")
+    if planner := line["planner"]:
+        rests = f"; rests: {plain(planner['rests'])}" if planner["rests"] else ""
+        aim = plain(planner["aim"] or "none yet")
+        click.echo(f"  planner's aim  {aim} ({plain(planner['model'])}{rests})")
+
+
+def _told_of_proposer(one: Mapping[str, Any]) -> str:
+    rate = one["gain_per_hour"]
+    gain = "–" if rate is None else f"{rate:+.2f} sd"
+    rests = f"; rests: {plain(one['rests'])}" if one["rests"] else ""
+    return (
+        f"{plain(one['name'])}: {one['share']:.0%} of the latest experiments, kept {gain} a device"
+        f" hour, {one['usd']:.4f} USD{rests}"
+    )
+
+
+def _on_top(working: Mapping[str, Any]) -> str:
+    keeps, branch = working["keeps"], working["branch"]
+    if not keeps and not branch:
+        return "the same: nothing is kept on top"
+    where = plain(branch) if branch else "on top"
+    after = working.get("trial_after")
+    due = f": trial after {after} more at the latest" if after else ""
+    return f"{keeps} {'patch' if keeps == 1 else 'patches'} {where}, not verified yet{due}"

@@ -1,0 +1,178 @@
+"""What a report says in tables: peers' part by level of knowing, what was spent, and on whom.
+
+Claimed, others and here are columns of their own, never one for another.
+"""
+
+from collections.abc import Iterator
+
+from node.reporting.blocks import (
+    Block,
+    Span,
+    Text,
+    bullets,
+    figures_column,
+    heading,
+    joined,
+    paragraph,
+    quoted,
+    table,
+    text,
+    words_column,
+)
+from node.reporting.figures import (
+    FigureWriter,
+    deviations,
+    hours,
+    program_of,
+    rate,
+    short,
+    title_of,
+    usd,
+)
+from node.reporting.origin_gains import OriginGains
+from node.reporting.peers_part import AskedPart, Others, OwnClaim, TriedClaim
+from node.reporting.report import LineReport
+from node.terminal.vocabulary import many, word
+from protocol.evidence import GAINS
+
+_LEVELS = (
+    "Three levels, never one for another: what its author's key signed (claimed), how many other "
+    "keys re-ran it with runs that bear out what they say (others: + confirmed, ~ smaller than "
+    "claimed, - refuted; keys, not people), what this machine measured (here). A patch that was "
+    "tried as an idea was only screened."
+)
+_SHARING = (
+    "Only stacks are ever verified, so only a stack's gain is measured. Where all of its parts "
+    "have one origin, that gain is the origin's alone. The gain of a mixed stack is shared out in "
+    "equal parts over its patches: an attribution, not a measurement, in a column of its own. The "
+    "device time of checkpoints, confirmed or not, is shared out in the same way; the rates are of "
+    "both columns together. Gains count in the span in which their checkpoint ended. What was "
+    "confirmed looks a little better than it is, because it had to be."
+)
+_WAYS = {"again": "run again", "head": "against the head", "idea": "as an idea"}
+
+
+_CLAIMS = (
+    words_column("claim", wraps=True),
+    words_column("by", wraps=True),
+    words_column("how"),
+    *map(figures_column, ("claimed", "others", "here")),
+)
+_OWN = (
+    words_column("own result", wraps=True),
+    *map(figures_column, ("claimed", "at least", "others", "here")),
+)
+_COST = (words_column("what for"), figures_column("device hours"), figures_column("share"))
+_ORIGINS = (
+    *map(words_column, ("proposer", "model", "program")),
+    *map(figures_column, ("tried", "kept", "device hours", "USD", "gain alone", "share of mixed")),
+    *map(figures_column, ("gain per device hour", "gain per USD")),
+)
+
+
+def peers_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
+    """Yield what came of peers' claims, what others say of own ones, what parts are worth."""
+    peers = line.peers
+    if peers.tried:
+        yield heading(3, f"What peers claimed ({len(peers.tried)})")
+        yield paragraph(_LEVELS)
+        yield paragraph(_adopted(line))
+        yield table(_CLAIMS, [_tried(one, figures) for one in peers.tried])
+    if peers.own:
+        yield heading(3, "What others say of it")
+        if not peers.tried:
+            yield paragraph(_LEVELS)
+        yield table(_OWN, [_own(one, figures) for one in peers.own])
+    if peers.asked:
+        yield heading(3, "Parts of the head, asked")
+        yield bullets(_asked(one, figures) for one in peers.asked)
+
+
+def cost_part(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
+    """Yield what the device and models were used for, and what came of it by origin."""
+    total_ms = sum(ms for _, ms in line.device_ms)
+    if not total_ms:
+        return
+    yield heading(3, "Cost")
+    rows = [(what, hours(ms), f"{ms / total_ms:.0%}") for what, ms in line.device_ms]
+    whole = ("all", hours(total_ms), "100%")
+    yield table(_COST, (*rows, whole))
+    yield paragraph(f"Models: {line.spend.tokens:,} tokens, {usd(line.spend.usd_nano)}.")
+    if line.origins:
+        yield heading(3, "Verified gain by proposer, model and program")
+        yield paragraph(_SHARING)
+        yield table(_ORIGINS, (_origin(row, figures) for row in line.origins))
+
+
+def _tried(one: TriedClaim, figures: FigureWriter) -> tuple[Span | Text, ...]:
+    claimed: Text
+    here: Text
+    if one.way == "idea":
+        claimed = (deviations(one.claimed_sd),)
+        here = () if one.gain_sd is None else (deviations(one.gain_sd),)
+    else:
+        claimed = figures.gain(one.claimed_nano)
+        here = figures.interval(one.measured) if one.measured else ()
+    told = word(one.here) + (" and adopted" if one.way == "head" and one.here in GAINS else "")
+    return (
+        title_of(one.title),
+        joined(", ", map(short, one.authors)),
+        _WAYS[one.way],
+        claimed,
+        _others(one.others),
+        text(told, " ", here) if here else told,
+    )
+
+
+def _adopted(line: LineReport) -> str:
+    trees = sum(one.way == "head" and one.here in GAINS for one in line.peers.tried)
+    parts = [
+        part
+        for one in line.confirmations
+        if one.verdict in GAINS
+        for part in one.parts
+        if part.authors
+    ]
+    return (
+        f"Adopted here after a confirmation here: {many(trees, 'tree')} as a whole, and"
+        f" {many(len(parts), 'patch', 'patches')} in confirmed stacks."
+    )
+
+
+def _own(one: OwnClaim, figures: FigureWriter) -> tuple[Span | Text, ...]:
+    here = word(one.here.verdict)
+    gain = one.here.gain
+    return (
+        text(title_of(one.title), " [", short(one.result), "]"),
+        figures.gain(one.claimed.value_nano),
+        figures.gain(one.claimed.lower_nano()),
+        f"{_others(one.others)}, {one.new} of them new",
+        text(f"{here} ", figures.gain(gain.value_nano)) if gain else here,
+    )
+
+
+def _asked(one: AskedPart, figures: FigureWriter) -> Text:
+    shown = text(": ", figures.interval(one.measured)) if one.measured else ()
+    when = f"{figures.time(one.ts_ms)} "
+    return text(when, title_of(one.title), f" {word(one.verdict)}", shown)
+
+
+def _others(others: Others | None) -> str:
+    return "–" if others is None else f"+{others.confirmed} ~{others.smaller} -{others.refuted}"
+
+
+def _origin(row: OriginGains, figures: FigureWriter) -> tuple[Span | Text, ...]:
+    origin = row.origin
+    return (
+        origin.proposer,
+        quoted(origin.model) if origin.model else "–",
+        program_of(origin) or "–",
+        str(row.tried),
+        str(row.kept),
+        hours(row.device_ms),
+        usd(row.spend.usd_nano),
+        figures.gain(row.alone_nano),
+        figures.gain(row.shared_nano),
+        rate(row.per_device_hour),
+        rate(row.per_usd),
+    )

@@ -1,0 +1,177 @@
+"""Patch by hardware class as scripts read it (`matrix.py`), and what climbed a ladder."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, tasks_of
+from node.reporting.boards import GainDocument, gain_document
+from node.reporting.matrix import Cell, TransferRow, transfer_matrix
+from node.reporting.queries import OfTask
+from node.reporting.shelves import Shelves
+from node.reporting.tasks import TaskName, task_name
+from node.store.measured_here import boards_of
+from node.store.named_tasks import labels
+from protocol.manifest import TaskManifest
+from protocol.transfer import Slope
+
+
+class CellDocument(GainDocument):
+    """What is known of a step on one class, at the best level of knowing there is."""
+
+    level: str
+    verdict: str
+    keys: int
+
+
+class PatchByClassDocument(TypedDict):
+    """A tree against its base, by class."""
+
+    patch: str | None
+    base: str
+    tree: str
+    title: str
+    classes: dict[str, CellDocument]
+
+
+WhereDocument = TypedDict("WhereDocument", {"task": TaskName, "class": str})
+
+
+class PlaceDocument(TypedDict):
+    """What one author's records say of a change in one place, its gain with a 95 % interval."""
+
+    where: WhereDocument
+    author: str
+    own: bool
+    result: str | None
+    decision: str
+    gain: float | None
+    lower: float | None
+    upper: float | None
+
+
+class CarriedDocument(TypedDict):
+    """A change, where it was found, and on how many of the places it was carried to it holds.
+
+    Of one `patch`, or of several `patches` together, which says nothing of any of them.
+    """
+
+    title: str
+    found_on: WhereDocument
+    patch: str | None
+    patches: list[str]
+    there: PlaceDocument | None
+    places: list[PlaceDocument]
+    holds_on: int
+
+
+SlopeDocument = TypedDict(
+    "SlopeDocument",
+    {
+        "from": WhereDocument,
+        "to": WhereDocument,
+        "slope": float,
+        "lower": float,
+        "upper": float,
+        "changes": int,
+    },
+)
+
+
+class TransferDocument(TypedDict):
+    """All steps that the boards of a task know, and what was carried from task to task.
+
+    A slope is what a gain was multiplied by, on average, where it was carried to.
+    """
+
+    network: str
+    task: TaskName | None
+    patches: list[PatchByClassDocument]
+    carried: list[CarriedDocument]
+    slopes: list[SlopeDocument]
+
+
+def transfer_document(
+    net: str,
+    manifest: TaskManifest | None,
+    steps: Sequence[TransferRow],
+    changes: Sequence[Climbed],
+    known: Mapping[tuple[Where, Where], Slope],
+    names: Mapping[bytes, str],
+) -> TransferDocument:
+    """Return what scripts read of all of it; `names` are those of the tasks, by id."""
+
+    def place(where: Where) -> WhereDocument:
+        return {
+            "task": {"id": where.task.hex(), "name": names.get(where.task, "")},
+            "class": where.hardware_class,
+        }
+
+    def told(one: Place) -> PlaceDocument:
+        return {
+            "where": place(one.where),
+            "author": one.author.hex(),
+            "own": one.is_own,
+            "result": None if one.result is None else one.result.hex(),
+            "decision": one.came,
+            "gain": one.gain,
+            "lower": one.interval and one.interval[0],
+            "upper": one.interval and one.interval[1],
+        }
+
+    return {
+        "network": net,
+        "task": None if manifest is None else task_name(manifest),
+        "patches": [
+            {
+                "patch": None if step.patch is None else step.patch.hex(),
+                "base": step.base.hex(),
+                "tree": step.tree.hex(),
+                "title": step.title,
+                "classes": {name: _cell(cell) for name, cell in step.cells.items()},
+            }
+            for step in steps
+        ],
+        "carried": [
+            {
+                "title": change.title,
+                "found_on": place(Where(change.found_on.task, change.found_on.hardware_class)),
+                "patch": None if change.found_on.patch is None else change.found_on.patch.hex(),
+                "patches": [patch.hex() for patch in change.patches],
+                "there": None if change.there is None else told(change.there),
+                "places": [told(one) for one in change.places],
+                "holds_on": change.holds_on,
+            }
+            for change in changes
+        ],
+        "slopes": [
+            {
+                "from": place(below),
+                "to": place(above),
+                "slope": slope.mean,
+                "lower": slope.interval[0],
+                "upper": slope.interval[1],
+                "changes": slope.count,
+            }
+            for (below, above), slope in known.items()
+        ],
+    }
+
+
+def transfer_page(at: Shelves, query: OfTask) -> TransferDocument:
+    """Return all of it, of the task that is meant."""
+    store = at.store
+    keys = boards_of(store, at.net, query.task)
+    manifest = store.records.manifest(keys[0].task) if keys else None
+    changes = climbed(store)
+    named = labels(store, tasks_of(changes))
+    steps = transfer_matrix(store, keys)
+    return transfer_document(at.net, manifest, steps, changes, slopes_known(changes), named)
+
+
+def _cell(cell: Cell) -> CellDocument:
+    return {
+        "level": cell.level,
+        "verdict": cell.verdict,
+        **gain_document(cell.gain),
+        "keys": cell.keys,
+    }

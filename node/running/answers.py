@@ -1,0 +1,240 @@
+"""What a running node answers to commands, over its socket and over the API."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from agent.source.canonical import fingerprint
+from node.home.clock import clock_ms
+from node.home.control import Message
+from node.home.fleet import people_of
+from node.line.handed_in import check_submission
+from node.line.hypotheses import complete, register
+from node.line.open_task import lacking
+from node.loop.authors import author_rates
+from node.loop.in_flight import Lost
+from node.proposing.advice import advice, prompt_document
+from node.reporting.knowledge import ImportanceDocument, importance_document
+from node.reporting.owner import ProgramDocument, program_document
+from node.reporting.peers import peers_document, trust_in
+from node.reporting.publishing import read_draft, sign_report
+from node.reporting.queries import Nothing
+from node.reporting.status import status_document
+from node.running.loads import Load
+from node.running.node import Node
+from node.running.proving import pause_document
+from node.running.questions import RerunRequest
+from node.store.blobs import Blobs
+from node.store.notes import keep_note
+from node.web.steering import (
+    DONE,
+    Answer,
+    Carry,
+    ClosedHypothesis,
+    Completed,
+    Done,
+    Handed,
+    NewHypothesis,
+    OfReport,
+    OfTaskFiles,
+    Paused,
+    PauseFor,
+    Propose,
+    Queued,
+    Registered,
+    Said,
+    Say,
+    SignReport,
+    SourceMark,
+    Stop,
+    Submit,
+    Verify,
+)
+from protocol.errors import ArnodeError, UsageError
+from protocol.remarks import ReportBody
+from protocol.source import Source
+from trainer.sandbox.tier import probe_tier
+
+
+def answers_of(node: Node) -> Mapping[str, Answer]:
+    """Return what answers each command of `node.web.steering.COMMANDS` but `page`."""
+    of_loop, of_owner, of_peers = _OfLoop(node), _OfOwner(node), _OfPeers(node)
+    return {
+        "status": of_loop.status,
+        "stop": of_loop.stop,
+        "pause": of_loop.pause,
+        "resume": of_loop.resume,
+        "subject": of_loop.subject,
+        "submit": of_loop.submit,
+        "is_decided": of_loop.is_decided,
+        "propose": of_loop.propose,
+        "importance": of_loop.importance,
+        "program": of_owner.program,
+        "note": of_owner.note,
+        "register": of_owner.register,
+        "complete": of_owner.complete,
+        "verify": of_owner.verify,
+        "carry": of_owner.carry,
+        "publish_report": of_owner.publish_report,
+        "peers": of_peers.peers,
+        "fetch_task": of_peers.fetch_task,
+        "fetch_report": of_peers.fetch_report,
+    }
+
+
+class _OfLoop:
+    """What is asked of the research loop."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def status(self, _: Nothing) -> dict[str, Message]:
+        node = self._node
+        return status_document(
+            node.books.store,
+            author=node.books.keys.author.public,
+            net=node.config.net,
+            sandbox=probe_tier().name,
+            research=node.research,
+            membership=node.membership,
+            remote=node.remote,
+        )
+
+    async def stop(self, asked: Stop) -> Done:
+        self._node.research.stop(at_checkpoint=asked.at_checkpoint)
+        return DONE
+
+    async def pause(self, asked: PauseFor) -> Paused:
+        research, lost = self._node.research, Lost()
+        if asked.at_end:
+            research.pause(for_s=asked.for_s)
+        else:
+            lost = await research.pause_at_once(for_s=asked.for_s)
+        return pause_document(lost, research.pausing)
+
+    async def resume(self, _: Nothing) -> Done:
+        self._node.research.resume()
+        return DONE
+
+    async def subject(self, _: Nothing) -> dict[str, Message]:
+        key = self._node.research.line_key
+        editable: list[Message] = list(self._node.session.task.editable)
+        return {"task": key.task, "class": key.hardware_class, "editable": editable}
+
+    async def submit(self, asked: Submit) -> Handed:
+        source = Source.of(asked.files)
+        check_submission(source, self._node.session.task)
+        self._node.research.submit(source, title=asked.title, why=asked.why)
+        return {"mark": fingerprint(source).hex()}
+
+    async def is_decided(self, asked: SourceMark) -> dict[str, Message]:
+        research = self._node.research
+        is_done, activity = research.attempt_of(asked.mark) is not None, research.activity
+        return {"decided": is_done, "stage": activity.stage, "title": activity.title}
+
+    async def propose(self, asked: Propose) -> dict[str, Any]:
+        node = self._node
+        first = next(iter(node.proposers.slow), None)
+        slow = first.proposer if first else None
+        context = node.ideas.context(text=first.arm.text if first else "")
+        if asked.dry:
+            who = slow.name if slow else ", ".join(node.config.agent)
+            return dict(await prompt_document(node.home, context, who, slow))
+        return dict(await advice(context, node.proposers.fast, slow))
+
+    async def importance(self, _: Nothing) -> ImportanceDocument:
+        from agent.knobs.importance import importance_of  # and numpy with it
+
+        found = await asyncio.to_thread(importance_of, self._node.ideas.context())
+        return importance_document(found)
+
+
+class _OfOwner:
+    """What the node's owner says, and has signed or queued."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def program(self, _: Nothing) -> ProgramDocument:
+        return program_document(self._node.books.store, self._node.ideas.program)
+
+    async def note(self, asked: Say) -> Said:
+        books, line = self._node.books, self._node.research.line_key
+        kept = keep_note(books.store, line, asked.text, now_ms=clock_ms())
+        books.keep_journal()
+        return {"ts": kept.ts_ms}
+
+    async def register(self, asked: NewHypothesis) -> Registered:
+        ledger = self._node.books.ledger
+        return {"id": register(ledger, asked.title, asked.why, now_ms=clock_ms()).id.hex()}
+
+    async def complete(self, asked: ClosedHypothesis) -> Completed:
+        books, wanted = self._node.books, asked.result
+        result = None if wanted is None else books.store.records.find(wanted).id
+        return {"state": complete(books.ledger, asked.id, result=result).state}
+
+    async def verify(self, asked: Verify) -> Queued:
+        question = RerunRequest(
+            claim=asked.claim,
+            pairs=asked.pairs,
+            alpha=asked.alpha,
+            is_quick=asked.quick,
+            is_published=asked.publish,
+        )
+        return {"job": self._node.take(question)}
+
+    async def carry(self, asked: Carry) -> list[int]:
+        return list(self._node.carry(Load(what=asked.what, to=asked.to, rung=asked.rung)))
+
+    async def publish_report(self, asked: SignReport) -> dict[str, Message]:
+        books, membership = self._node.books, self._node.membership
+        signed = sign_report(
+            books.store,
+            books.ledger.blobs,
+            books.ledger.publication.identity,
+            read_draft(asked.body),
+            asked.text,
+            now_ms=clock_ms(),
+        )
+        network = membership.network.name if membership else None
+        return {"id": signed.record.id, "new": signed.is_new, "network": network}
+
+
+class _OfPeers:
+    """What is asked about peers, and of them."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def peers(self, _: Nothing) -> dict[str, Message]:
+        node = self._node
+        people = people_of(node.home, node.config.friends)
+        trust = trust_in(people, author_rates(node.books.ledger, people.heard_first))
+        return peers_document(node.books.store, node.membership, trust)
+
+    async def fetch_task(self, asked: OfTaskFiles) -> int:
+        """Have a task's files fetched; say how many are missing still."""
+        records = self._node.books.store.records
+        manifest = records.manifest(asked.task)
+        if manifest is None:
+            raise UsageError("no such task was announced here", "`arnode network` shows who is met")
+        missing = len(lacking(Blobs(self._node.home.blobs), manifest))
+        record = records.task_record(asked.task)
+        if missing and record is not None and self._node.membership is not None:
+            self._node.membership.peering.fetcher.want(record)
+        return missing
+
+    async def fetch_report(self, asked: OfReport) -> bool:
+        """Have a report's text fetched; say whether it is here by now."""
+        body = self._node.books.store.records.get(asked.report).body
+        if not isinstance(body, ReportBody):
+            raise UsageError("that is no report", "`arnode report --peers` lists them")
+        if self._node.membership is None:
+            raise ArnodeError(
+                "this node speaks to no network, so nobody can be asked",
+                "`arnode start` says why, and how to join one",
+            )
+        if Blobs(self._node.home.blobs).has(body.text):
+            return True
+        self._node.membership.peering.fetcher.want(asked.report)
+        return False

@@ -1,1 +1,0 @@
-"""What people and scripts are shown: live view, status, staircase, standing, tables."""
