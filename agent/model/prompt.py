@@ -142,8 +142,8 @@ def prompt(
 
     `secret` is this node's own: what the fence of quotes follows from.
     """
-    given = prompt_input(context, secret)
-    return given if isinstance(given, Silence) else proposal_prompt(given).within(limit_chars)
+    found = proposal_prompt(context, secret)
+    return found if isinstance(found, Silence) else found.within(limit_chars)
 
 
 def prompt_input(context: Context, secret: bytes) -> PromptInput | Silence:
@@ -151,8 +151,11 @@ def prompt_input(context: Context, secret: bytes) -> PromptInput | Silence:
     return PromptInput.of(context, fence_of(context, secret))
 
 
-def proposal_prompt(given: PromptInput) -> Prompt:
-    """Return the prompt of a model that proposes a change, or repairs one."""
+def proposal_prompt(context: Context, secret: bytes) -> Prompt | Silence:
+    """Return the prompt of a model that proposes a change, or repairs one, or why there is none."""
+    given = prompt_input(context, secret)
+    if isinstance(given, Silence):
+        return given
     return prompt_of(given, role=_ROLE, closing=written(given, (_drafted, _aim, _answer)))
 
 
@@ -162,6 +165,7 @@ def prompt_of(given: PromptInput, *, role: str, closing: Sequence[str]) -> Promp
     `role` says who is asked, and `closing` what for and how to answer.
     """
     return Prompt(
+        fence=given.fence,
         system=(role, *written(given, _GROUND)),
         before=tuple(written(given, (_present_source, _curve))),
         history=history(given),

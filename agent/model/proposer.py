@@ -22,7 +22,7 @@ from agent.model.matching import apply_draft
 from agent.model.novelty import Repeat, built_on, repeat_of
 from agent.model.others_work import peer_row
 from agent.model.outcomes import OutcomeWriter
-from agent.model.prompt import prompt_input, proposal_prompt
+from agent.model.prompt import proposal_prompt
 from agent.model.quoting import MAX_LINE, MAX_TITLE, MAX_WHY, one_line
 from agent.proposal import MAX_REPAIRS, Context, Proposal, ProposerQuestion, Silence, repair_key
 from agent.source.canonical import fingerprint as fingerprint_of
@@ -82,10 +82,10 @@ class ModelProposer(Asker):
         return turns if isinstance(turns, Silence) else ProposerQuestion(turns=turns, room=room)
 
     def _begun(self, context: Context) -> ModelConversation | Silence:
-        given = prompt_input(context, self.secret)
-        if isinstance(given, Silence):
-            return given
-        return self.conversation(proposal_prompt(given).within, given.fence)
+        prompt = proposal_prompt(context, self.secret)
+        if isinstance(prompt, Silence):
+            return prompt
+        return self.conversation(prompt.within, prompt.fence)
 
     async def _judge(self, context: Context, answer: ModelCompletion) -> Proposal | Slip:
         """Return the patch that an answer is, or what is wrong with it."""

@@ -155,8 +155,12 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """The sections of one prompt in the order that they are read in; `history` gives way."""
+    """The sections of one prompt in the order that they are read in; `history` gives way.
 
+    All that is quoted in it, and in the conversation that follows, is in `fence`.
+    """
+
+    fence: QuoteFence
     system: tuple[str, ...]
     before: tuple[str, ...]
     history: History

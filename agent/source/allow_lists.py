@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from agent.source import allowed, attributes, programs
+from agent.source import allowed, programs, public_names
 from agent.source.allowed import Use
 
 
@@ -17,7 +17,7 @@ class AllowList:
 
     `modules` are names by dotted path, `imports` those that people and models are told of; `uses`
     say how a name may be called that could do more; `known` and `taken` are attributes as
-    `agent.source.attributes` has them, and `taken_beside_streams` where a source speaks of one of
+    `agent.source.public_names` has them, and `taken_beside_streams` where a source speaks of one of
     `streams`; `read` are variables of the environment.
     """
 
@@ -43,16 +43,16 @@ TRAINING: Final = AllowList(
     modules=allowed.MODULES,
     imports=allowed.IMPORTS,
     uses=allowed.USES,
-    known=attributes.KNOWN,
-    taken=attributes.TAKEN,
+    known=public_names.KNOWN,
+    taken=public_names.TAKEN,
     builtins=allowed.BUILTINS,
 )
 PROGRAMS: Final = AllowList(
     modules=programs.MODULES,
     imports=programs.IMPORTS,
     uses=programs.USES,
-    known=attributes.KNOWN | programs.KNOWN,
-    taken=attributes.TAKEN | programs.TAKEN,
+    known=public_names.KNOWN | programs.KNOWN,
+    taken=public_names.TAKEN | programs.TAKEN,
     builtins=programs.BUILTINS,
     read=programs.READ,
     streams=programs.STREAMS,

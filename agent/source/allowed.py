@@ -1,8 +1,8 @@
 """What training code needs: the allow-list of the capability lint. Anything else is flagged.
 
 Modules are named by their full dotted path, and of each only the names listed may be used: those of
-torch's and numpy's arithmetic are data (`agent.source.public_names`), all others are here. Which
-attributes may be read of the values behind these names is `agent.source.attributes`' affair.
+torch's and numpy's arithmetic, and the attributes that values may be asked for, are in
+`agent.source.public_names`, all others here.
 """
 
 import builtins

@@ -1,14 +1,15 @@
 """The capability lint: what a source does beyond arithmetic, found by reading its AST.
 
-An allow-list, one for each kind of task (`agent.source.allow_lists`). Of modules only the names may
-be used that training needs (`agent.source.allowed`), or a program that answers instances
-(`agent.source.programs`), of values only the attributes that arithmetic needs or that the script
-itself defines (`agent.source.attributes`), of builtins only those that reach nothing; with none of
-them does a string become code, or a name but one of `self` that begins as no marked one does. All
-else is marked (`agent.source.lint`). It is hygiene for code that may one day leave the sandbox in
-somebody's hands, never the boundary: what it does not mark may still be hostile. Pure; it parses,
-so that a stranger's source is read in the inspector's process only. A file that is not Python is
-read by no lint: each that is not as the task's baseline has it is flagged, whoever wrote it.
+An allow-list, one for each kind of task (`agent.source.allow_lists`), says what a source may use.
+Of modules these are the names that training needs (`agent.source.allowed`), or a program that
+answers instances (`agent.source.programs`); of values the attributes that arithmetic needs
+(`agent.source.public_names`) or that the script itself defines; of builtins the harmless ones.
+No string becomes code, no name is computed but one of `self` whose beginning is written there, and
+no dunder passes. All else is flagged (`agent.source.lint`). A file that is not Python is read by no
+lint: each that is not as the task's baseline has it is flagged, whoever wrote it.
+
+It is hygiene for code that may one day leave the sandbox, never the boundary: what it does not flag
+may still be hostile. Pure. It parses, so untrusted source is read in the inspector's process only.
 """
 
 import ast

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from agent.source.allow_lists import PROGRAMS, TRAINING, allow_list
-from agent.source.attributes import KNOWN, TAKEN
 from agent.source.capabilities import findings, languages, unread
 from agent.source.programs import KNOWN as PROGRAM_KNOWN
 from agent.source.programs import MODULES
 from agent.source.programs import TAKEN as PROGRAM_TAKEN
-from agent.source.public_names import listed
+from agent.source.public_names import KNOWN, TAKEN, listed
 from protocol.source import Source
 
 ROOT = Path(__file__).parents[2]

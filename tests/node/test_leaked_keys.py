@@ -19,7 +19,7 @@ from node.proposing.worker import NEW_KEY, ModelWorker
 from protocol.source import Source
 from tests.llm_server import LlmServer, points_to, refuses, says
 from tests.llm_server import Reply as Answer
-from tests.node.test_diagnosis import SERVER, Fault
+from tests.node.test_diagnosis import SERVER, CompletionFault
 from tests.workers import LIMIT_S, question
 
 pytestmark = pytest.mark.usefixtures("light_worker")
@@ -171,7 +171,7 @@ def test_names_of_models_are_an_answer_too() -> None:
 
 
 def test_what_to_do_is_said() -> None:
-    fault = Fault(kind="leaked_key", detail=WHY)
+    fault = CompletionFault(kind="leaked_key", detail=WHY)
     assert "revoke the key" in mend_for(fault, Config(), SERVER, ApiKeys({}))
 
 
