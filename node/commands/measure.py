@@ -10,12 +10,12 @@ from statistics import fmean, stdev
 import click
 
 from node.commands.basics import json_option, pairs_option, task_options
+from node.line.run_time import pairs_take, runs_take, usual_pairs
 from node.line.splits import random_seed
 from node.line.trial import Pair
 from node.on_demand.measuring import Comparison, find_source, measure, pair_json, pair_words
 from node.on_demand.measuring import compare as compare_sources
 from node.on_demand.session import calibrated_session, find_workbench
-from node.on_demand.takes import pairs_take, runs_take, usual_pairs
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import told_mean, why_unranked
 from protocol.codecs import plain

@@ -14,6 +14,7 @@ from typing import Final
 
 from node.home.plugins import IMPORTERS, plugin
 from node.store.foreign_rows import ForeignLog
+from node.store.foreign_tables import read_table
 from protocol.errors import UsageError
 from trainer.importing.draft import TaskDraft
 
@@ -94,3 +95,20 @@ def read_history(form: str, data: bytes, name: str) -> ForeignLog:
             f"{name} holds no experiment of {form}", f"is it another tool's? {reader.hint}"
         )
     return log
+
+
+# autoresearch's results.tsv.
+RESULTS_TSV: Final = Importer(
+    history=HistoryReader(
+        summary="""Take in autoresearch's results.tsv, or a folder with one and its git branch.
+
+        Its header says which column is what. The metric is `val_bpb`, else the first column of
+        numbers; which way is better, unless it is bits per byte, a loss or an error, follows from
+        what was kept. What does not read as an experiment is kept as text and counted.""",
+        read=read_table,
+        hint="a header names its columns, with tabs between: commit, the metric, memory_gb, status,"
+        " description",
+        files=(("results.tsv",),),
+        has_commits=True,
+    )
+)

@@ -14,8 +14,7 @@ from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.line.ledger import Ledger
 from node.line.trial import MetricReading
 from node.store.jobs import Job, Line, LineKey, PlannedRun, Step
-from node.store.kept import meta_key
-from node.store.store import Store
+from node.store.store import Store, meta_key
 from protocol.encoding import Value, decode, encode
 from protocol.errors import Rejected
 from protocol.rule import has_drifted

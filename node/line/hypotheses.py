@@ -10,8 +10,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from node.line.ledger import Ledger
 from node.store.jobs import LineKey
-from node.store.kept import keep, kept_of
-from node.store.store import Store
+from node.store.store import Store, keep, kept_of
 from protocol.codecs import choice, line, text
 from protocol.errors import Rejected, UsageError
 from protocol.fields import Digest, Items, Mapped, Named, Natural

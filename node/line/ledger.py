@@ -15,9 +15,8 @@ from node.line.publication import Publication
 from node.line.splits import fresh_nonce
 from node.store.blobs import Blobs
 from node.store.jobs import Job, Line, LineKey, S, Step
-from node.store.kept import meta_key
 from node.store.others_results import TTL_S, others_intents, titles_on
-from node.store.store import Store
+from node.store.store import Store, meta_key
 from protocol.encoding import decode, encode
 from protocol.errors import ArnodeError
 from protocol.runs import MAX_SEED, Role, Run

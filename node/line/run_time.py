@@ -1,12 +1,17 @@
-"""What a run of a line takes here, by its latest ones."""
+"""What a run of a line takes here, and how long a command that makes some will."""
 
+from collections.abc import Mapping
 from statistics import fmean
+from typing import Final
 
 from node.line.attestation import AttestationStep
 from node.line.baseline import BaselineStep
 from node.line.job_step import ended_runs
 from node.store.jobs import LineKey
 from node.store.store import Store
+from node.terminal.durations import span_words
+from protocol.manifest import TaskManifest
+from protocol.styles import Style, StyleName
 
 
 def run_seconds(store: Store, line: LineKey) -> float | None:
@@ -18,3 +23,32 @@ def run_seconds(store: Store, line: LineKey) -> float | None:
         for run in ended_runs(store.jobs.runs_of(known.id))
     ]
     return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
+
+
+# Pairs that a gain of two standard deviations takes on average, until it is known; on drawn
+# instances nobody knows beforehand how far differences scatter.
+_USUAL_PAIRS: Final[Mapping[StyleName, float]] = {"runs": 5.5, "differences": 13.0, "exact": 1.0}
+
+
+def usual_pairs(manifest: TaskManifest) -> float:
+    """Return the pairs that a trial usually takes on a task."""
+    return _USUAL_PAIRS[Style.of(manifest).name]
+
+
+def runs_take(runs: int, run_s: float) -> str:
+    """Say how long so many runs take."""
+    return f"about {span_words(runs * run_s)}"
+
+
+def pairs_take(most: int, run_s: float, *, usual: float, beside: int = 0) -> str:
+    """Say how long a trial in pairs takes: what is usual, and the most.
+
+    `beside`: runs that may follow the pairs.
+    """
+    takes = f"at most {span_words((most * 2 + beside) * run_s)}"
+    return f"about {span_words(usual * 2 * run_s)}, {takes}" if most > usual else takes
+
+
+def experiment_takes(run_s: float) -> str:
+    """Say how long a source takes to be judged by one run, and by another if that is good."""
+    return f"about {span_words(run_s)}, twice that if the first run looks like a gain"

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from node.line.ledger import Ledger
 from node.line.pair_trial import HeadTrial
 from node.store.jobs import Job
-from node.store.kept import meta_key
+from node.store.store import meta_key
 from protocol.encoding import Value, decode, encode
 from protocol.rule import trial_alpha
 from protocol.units import NANO

@@ -18,8 +18,7 @@ from node.home.clock import clock_ms
 from node.line.experiment import ExperimentStep
 from node.line.ledger import Ledger
 from node.store.jobs import LineKey
-from node.store.kept import keep, kept_of
-from node.store.store import Store
+from node.store.store import Store, keep, kept_of
 from protocol.codecs import line, text
 from protocol.fields import Mapped, Named, Natural
 

@@ -29,9 +29,8 @@ from multiaddr import Multiaddr
 
 from node.home.addresses import PeerId
 from node.network.connections import Connections
-from node.network.errors import FrameCutError, NetworkError
+from node.network.errors import FrameCutError, Incidents, NetworkError
 from node.network.guards import guarding, peer_of, reset_quietly, shielded_for
-from node.network.incidents import Incidents
 from node.network.streams import ByteStream
 
 HOP: Final = TProtocol("/libp2p/circuit/relay/0.2.0/hop")

@@ -34,8 +34,8 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from node.home.addresses import PeerId
+from node.network.errors import Incidents
 from node.network.guards import peer_of, reset_quietly
-from node.network.incidents import Incidents
 from node.network.patches import StreamHandler, dial_nobody, replace_connecting
 from node.network.peer_budgets import BudgetVerdict, CostKind
 from node.network.private import PrivateConnection

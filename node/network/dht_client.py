@@ -21,9 +21,8 @@ from multiaddr import Multiaddr
 from node.home.addresses import PeerId
 from node.network.building import HostSettings, build_host
 from node.network.connections import Connections
-from node.network.errors import NetworkError, explaining
+from node.network.errors import Incidents, NetworkError, explaining, quieten_libp2p
 from node.network.guards import guarded_service, reset_quietly
-from node.network.incidents import Incidents, quieten_libp2p
 from node.network.kademlia import (
     MESSAGE_BYTES,
     PROTOCOL,

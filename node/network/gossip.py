@@ -28,8 +28,8 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.validators import signature_validator
 
 from node.home.addresses import PeerId
+from node.network.errors import Incidents
 from node.network.guards import peer_of, reset_quietly
-from node.network.incidents import Incidents
 from node.network.judging import Fate, MessageFate
 from node.network.peer_budgets import BudgetVerdict, CostKind
 from node.network.presence import Heard

@@ -24,7 +24,7 @@ from libp2p.tools.anyio_service.api import ServiceAPI
 from libp2p.tools.anyio_service.trio_manager import TrioManager
 
 from node.home.addresses import PeerId
-from node.network.incidents import Incidents
+from node.network.errors import Incidents
 from node.network.patches import StreamHandler, set_manager
 
 CLEAN_UP_S: Final = 2.0

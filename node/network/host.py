@@ -31,11 +31,17 @@ from node.network.building import HostSettings, build_host, listen_addresses
 from node.network.circuits import HOP, STOP, Circuits
 from node.network.connections import Connections
 from node.network.contract import REACH, check_gossip
-from node.network.errors import FrameCutError, NetworkError, StreamEndedError, explaining
+from node.network.errors import (
+    FrameCutError,
+    Incidents,
+    NetworkError,
+    StreamEndedError,
+    explaining,
+    quieten_libp2p,
+)
 from node.network.frames import FrameLimits, FrameStream
 from node.network.gossip import GuardedPubsub, Validator
 from node.network.guards import guarded_service, guarding, peer_of, shielded_for
-from node.network.incidents import Incidents, quieten_libp2p
 from node.network.names import places_of
 from node.network.patches import stream_dispatch
 from node.network.peer_budgets import Banned, BudgetVerdict, CostKind, PeerLimits

@@ -27,9 +27,8 @@ from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId as NamedPeer
 from node.home.addresses import PeerId
 from node.network.circuits import STOP, WRITE_S, OpenStream, hear, say
 from node.network.connections import Connections
-from node.network.errors import FrameCutError, NetworkError
+from node.network.errors import FrameCutError, Incidents, NetworkError
 from node.network.guards import ENDINGS, guarding, peer_of, reset_quietly, shielded_for
-from node.network.incidents import Incidents
 from node.network.peer_budgets import Allowance, Bucket
 from node.network.streams import ByteStream
 

@@ -11,7 +11,7 @@ from libp2p.pubsub.pb.rpc_pb2 import Message
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 
 from node.home.addresses import PeerId
-from node.network.incidents import Incidents
+from node.network.errors import Incidents
 
 GOSSIP_PROTOCOL: Final = TProtocol("/meshsub/1.1.0")
 HEARTBEAT_S: Final = 1

@@ -16,7 +16,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.stream_muxer.yamux.yamux import HEADER_SIZE, Yamux
 
 from node.home.addresses import PeerId
-from node.network.incidents import Incidents
+from node.network.errors import Incidents
 from node.network.patches import reads_of, replace_reads
 from node.network.peer_budgets import ALLOWANCES, Buckets, CostKind
 

@@ -18,9 +18,8 @@ from node.home.control import Message, call, is_running, nonsense
 from node.home.home import Home
 from node.line.attempts import Attempt, attempt_of, told_again
 from node.line.handed_in import check_submission, read_folder, title_of
-from node.line.run_time import run_seconds
+from node.line.run_time import experiment_takes, run_seconds
 from node.on_demand.session import POLL_S, Workbench, be_node, find_workbench
-from node.on_demand.takes import experiment_takes
 from node.running.node import Node
 from node.running.program import at_work
 from node.store.blobs import Blobs

@@ -24,11 +24,10 @@ from node.line.attestation import AttestationStep, asked_before, step_of
 from node.line.job_step import ended_runs
 from node.line.noise import known_noise
 from node.line.open_task import find_task
-from node.line.run_time import run_seconds
+from node.line.run_time import pairs_take, run_seconds, usual_pairs
 from node.line.trial import ANCHOR_PAIRS, MetricReading, judge_pairs
 from node.on_demand.measuring import pair_words
 from node.on_demand.session import be_node, follow
-from node.on_demand.takes import pairs_take, usual_pairs
 from node.running.node import Node
 from node.running.program import at_work
 from node.running.questions import RerunRequest

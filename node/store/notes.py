@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from node.store.jobs import LineKey
-from node.store.kept import keep, kept_of
-from node.store.store import Store
+from node.store.store import Store, keep, kept_of
 from protocol.codecs import text
 from protocol.errors import Rejected, UsageError
 from protocol.fields import Items, Mapped, Named, Natural

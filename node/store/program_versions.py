@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from node.store.jobs import LineKey
-from node.store.kept import keep, kept_of
-from node.store.store import Store
+from node.store.store import Store, keep, kept_of
 from protocol.codecs import binary
 from protocol.codecs import line as one_line
 from protocol.fields import OPTIONAL, Items, Mapped, Named, Natural

@@ -9,8 +9,9 @@ can be rebuilt from it.
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
-from typing import Self
+from typing import Self, TypeVar
 
+from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.home.home import Home
 from node.store.boards import Boards
 from node.store.database import Database
@@ -18,13 +19,15 @@ from node.store.experiments import Experiments
 from node.store.imported import Imports
 from node.store.intake import Intake, Quotas
 from node.store.job_store import JobStore
+from node.store.jobs import LineKey
 from node.store.mirror import Mirror
 from node.store.records import Records, parsed
 from node.store.topics import Topics
 from node.terminal.progress import Progress, silent
 from protocol.attestation import AttestBody
-from protocol.encoding import Value
-from protocol.errors import ConfigurationError
+from protocol.encoding import Value, decode, encode
+from protocol.errors import ConfigurationError, Rejected
+from protocol.fields import Mapped
 from protocol.keys import SigningKey
 from protocol.record_kinds import Body
 from protocol.records import Record, sign_record
@@ -207,3 +210,28 @@ class Store:
             with suppress(OSError):
                 self._mirror.append(self._unmirrored)
                 self._unmirrored.clear()
+
+
+M = TypeVar("M", bound=Mapped)
+
+
+def meta_key(what: str, line: LineKey) -> str:
+    """Return the name under which the store keeps something about a line."""
+    return f"{what}/{line.task.hex()}/{line.hardware_class}"
+
+
+def kept_of(store: Store, what: str, line: LineKey, kind: type[M], *, limit_bytes: int) -> M | None:
+    """Return what is kept under a name, None if nothing is. Raises DamagedStoreError."""
+    kept = store.meta(meta_key(what, line))
+    if kept is None:
+        return None
+    value = decode(kept, limit_bytes=limit_bytes)
+    read = value if isinstance(value, Rejected) else kind.from_value(value)
+    if isinstance(read, Rejected):
+        raise DamagedStoreError(f"what the store keeps of {what} does not read", DAMAGED_HINT)
+    return read
+
+
+def keep(store: Store, what: str, line: LineKey, value: Mapped) -> None:
+    """Keep something under a name, in the place of what was there."""
+    store.set_meta(meta_key(what, line), encode(value.to_value()))

@@ -28,8 +28,8 @@ from libp2p.tools.anyio_service.trio_manager import TrioManager
 from libp2p.utils import varint
 from multiaddr import Multiaddr
 
+from node.network.errors import quieten_libp2p
 from node.network.host import NetworkHost, running_host
-from node.network.incidents import quieten_libp2p
 from node.network.patches import apply_patches, parse_address, read_line
 from node.network.router import GOSSIP_PROTOCOL, message_id
 from tests.network.arena import TOPIC, anything, leaf, settings

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from node.home.addresses import PeerId
-from node.network.incidents import Incidents, quieten_libp2p
+from node.network.errors import Incidents, quieten_libp2p
 from node.network.peer_budgets import PEERS_TRACKED
 
 

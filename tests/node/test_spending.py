@@ -13,8 +13,7 @@ from node.line.ledger import Ledger
 from node.line.spending import draw_alpha, note_adoption, open_trial
 from node.line.trial import MetricReading
 from node.store.extracts import extract
-from node.store.kept import meta_key
-from node.store.store import Store
+from node.store.store import Store, meta_key
 from protocol.encoding import Value, encode
 from protocol.rule import DEFAULT, LINE_ALPHA, trial_alpha
 from protocol.statistics import NoiseEstimate

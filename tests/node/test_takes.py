@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from node.home.home import Home
-from node.line.run_time import run_seconds
-from node.on_demand import trying
-from node.on_demand.takes import (
+from node.line.run_time import (
     experiment_takes,
     pairs_take,
+    run_seconds,
     runs_take,
     usual_pairs,
 )
+from node.on_demand import trying
 from node.store.store import Store
 from tests.node.books import with_baseline
 from tests.node.examples import BASELINE, LINE

@@ -18,7 +18,7 @@ from typing import Final
 import trio
 from libp2p.peer.id import ID
 
-from node.network.incidents import LINE_EVERY_S
+from node.network.errors import LINE_EVERY_S
 from node.peering.messages import HELLO
 from protocol.errors import Rejected
 from protocol.records import parse_record
