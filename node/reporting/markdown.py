@@ -17,7 +17,7 @@ from node.reporting.blocks import (
     QuotedLines,
     Span,
     Styled,
-    Table,
+    TableBlock,
     Text,
 )
 
@@ -43,7 +43,7 @@ def _block(block: Block, shown: int | None) -> str:
             return _text(block.text)
         case BulletList():
             return _list(block.items, shown)
-        case Table():
+        case TableBlock():
             return _table(block)
         case Plot():
             return _plot(block)
@@ -74,7 +74,7 @@ def _list(items: Sequence[Text], shown: int | None) -> str:
     return "\n".join(lines)
 
 
-def _table(block: Table) -> str:
+def _table(block: TableBlock) -> str:
     """Return a table. A bar would end a cell even in code, and a backslash before it be escaped."""
     head = [_text(column.title) for column in block.columns]
     rule = ["--:" if column.figure else "---" for column in block.columns]

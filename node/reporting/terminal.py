@@ -17,7 +17,7 @@ from node.reporting.blocks import (
     QuotedLines,
     Span,
     Styled,
-    Table,
+    TableBlock,
     Text,
 )
 
@@ -42,7 +42,7 @@ def _rendered(block: Block, shown: int | None) -> Iterable[RenderableType]:
             return [_text(block.text, "dim" if block.soft else "")]
         case BulletList():
             return _list(block.items, shown)
-        case Table():
+        case TableBlock():
             return [_table(block)]
         case Plot():
             return [block.drawn()]
@@ -71,7 +71,7 @@ def _span(span: Span) -> str | tuple[str, str]:
             return span.text
 
 
-def _table(block: Table) -> RichTable:
+def _table(block: TableBlock) -> RichTable:
     table = RichTable(box=None, pad_edge=False, header_style="bold")
     for column in block.columns:
         table.add_column(
