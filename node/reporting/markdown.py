@@ -5,6 +5,7 @@ Own words stand as they are. A quoted span stands in code, where nothing of it i
 
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from node.reporting.blocks import (
     Block,
@@ -19,6 +20,7 @@ from node.reporting.blocks import (
     Styled,
     TableBlock,
     Text,
+    quoted,
 )
 
 
@@ -64,7 +66,7 @@ def _span(span: Span) -> str:
         case Styled():
             return span.text
         case FileLink():
-            return f"[{span.text}]({span.href})"
+            return f"[{code_span(quoted(span.text))}]({quote(span.href)})"
 
 
 def _list(items: Sequence[Text], shown: int | None) -> str:

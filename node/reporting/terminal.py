@@ -1,4 +1,4 @@
-"""Renders blocks for a terminal, with Rich. Nothing in a quoted span or line steers it."""
+"""Renders blocks for a terminal, with Rich. Nothing in any of them steers it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -20,6 +20,7 @@ from node.reporting.blocks import (
     TableBlock,
     Text,
 )
+from protocol.codecs import plain
 
 
 def print_blocks(console: Console, *blocks: Block, shown: int | None = None) -> None:
@@ -64,11 +65,11 @@ def _text(spans: Text, style: str = "") -> RichText:
 def _span(span: Span) -> str | tuple[str, str]:
     match span:
         case str():
-            return span
+            return plain(span, lines=True)
         case Styled():
-            return span.text, span.style
+            return plain(span.text), span.style
         case Quoted() | FileLink():
-            return span.text
+            return plain(span.text)
 
 
 def _table(block: TableBlock) -> RichTable:
