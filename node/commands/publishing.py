@@ -200,7 +200,7 @@ def fetch_text(home: Home, store: Store, wanted: str, *, as_json: bool) -> None:
     blobs, ends_s = Blobs(home.blobs), time.monotonic() + _WAITED_S
     with reporting() as progress:
         while not blobs.has(body.text):
-            asked: dict[str, Message] = {"report": record.id}
+            asked: dict[str, Message] = {"id": record.id}
             if not call(home.socket, "fetch_report", asked):
                 progress(f"asking for the text of {short(record.id)}", 0.0)
                 if time.monotonic() > ends_s:

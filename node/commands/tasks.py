@@ -119,7 +119,7 @@ def fetch(task_id: str, limit_s: int) -> None:
     blobs, ends_s = Blobs(home.blobs), time.monotonic() + limit_s
     with reporting() as progress:
         while missing := lacking(blobs, manifest):
-            call(home.socket, "fetch_task", {"task": manifest.id})
+            call(home.socket, "fetch_task", {"id": manifest.id})
             progress(f"{manifest.name}: {len(missing)} files to come", 0.0)
             if time.monotonic() > ends_s:
                 raise ArnodeError(

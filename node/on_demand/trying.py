@@ -120,7 +120,7 @@ def hand_over(
     show = _shown()
     with contextlib.suppress(NotRunningError):
         while True:
-            match call(home.socket, "is_decided", {"mark": mark}):
+            match call(home.socket, "is_decided", {"id": mark}):
                 case {"decided": True}:
                     return False
                 case {"stage": str() as stage, "title": str() as about}:

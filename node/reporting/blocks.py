@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9%/ ]*")
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+class _Tagged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
     """A block, or a span that is marked; `kind` says which in JSON."""
 
 
-class Quoted(_Part, frozen=True, tag="quoted"):
+class Quoted(_Tagged, frozen=True, tag="quoted"):
     """Text that is not our prose: somebody else's words, a name, an id or a command.
 
     It has one line, and everything in it that is not visible is spelt out.
@@ -39,14 +39,14 @@ class Quoted(_Part, frozen=True, tag="quoted"):
         msgspec.structs.force_setattr(self, "text", plain(" ".join(self.text.split())))
 
 
-class Styled(_Part, frozen=True, tag="styled"):
+class Styled(_Tagged, frozen=True, tag="styled"):
     """Own words in one of Rich's styles, which a terminal shows."""
 
     text: str
     style: str
 
 
-class FileLink(_Part, frozen=True, tag="link"):
+class FileLink(_Tagged, frozen=True, tag="link"):
     """A name that leads to a file next to the one it is in."""
 
     text: str
@@ -57,27 +57,27 @@ Span: TypeAlias = str | Quoted | Styled | FileLink
 Text: TypeAlias = tuple[Span, ...]
 
 
-class Heading(_Part, frozen=True, tag="heading"):
+class Heading(_Tagged, frozen=True, tag="heading"):
     """A heading; `level` counts from 1, the title of the whole."""
 
     level: int
     text: Text
 
 
-class Paragraph(_Part, frozen=True, tag="paragraph"):
+class Paragraph(_Tagged, frozen=True, tag="paragraph"):
     """A paragraph; a `soft` one explains what it follows."""
 
     text: Text
     soft: bool = False
 
 
-class BulletList(_Part, frozen=True, tag="list"):
+class BulletList(_Tagged, frozen=True, tag="list"):
     """A list. Of a long one a renderer may show the first items, and how many there are more."""
 
     items: tuple[Text, ...]
 
 
-class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TableColumn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A column of a table. A `figure` is aligned on the right; what `wraps` may take several lines.
 
     `group` is a heading over neighbouring columns that have the same one.
@@ -89,14 +89,14 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     group: str = ""
 
 
-class Table(_Part, frozen=True, tag="table"):
+class TableBlock(_Tagged, frozen=True, tag="table"):
     """A table; each row has a cell for each column."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[tuple[Text, ...], ...]
 
 
-class Plot(_Part, frozen=True, tag="plot"):
+class Plot(_Tagged, frozen=True, tag="plot"):
     """A line's experiments; `head_words` say how its head came to be one."""
 
     metric: MetricDocument
@@ -109,7 +109,7 @@ class Plot(_Part, frozen=True, tag="plot"):
         return picture(columns_in(self.points))
 
 
-class QuotedLines(_Part, frozen=True, tag="lines"):
+class QuotedLines(_Tagged, frozen=True, tag="lines"):
     """Lines of somebody else's, such as a diff; what is not visible is spelt out."""
 
     text: str
@@ -119,7 +119,7 @@ class QuotedLines(_Part, frozen=True, tag="lines"):
         msgspec.structs.force_setattr(self, "text", plain(self.text.rstrip("\n"), lines=True))
 
 
-Block: TypeAlias = Heading | Paragraph | BulletList | Table | Plot | QuotedLines
+Block: TypeAlias = Heading | Paragraph | BulletList | TableBlock | Plot | QuotedLines
 
 
 def quoted(words: str) -> Quoted:
@@ -165,17 +165,17 @@ def bullets(items: Iterable[Span | Text]) -> BulletList:
     return BulletList(items=tuple(text(item) for item in items))
 
 
-def words_column(title: Span | Text, *, wraps: bool = False, group: str = "") -> Column:
+def words_column(title: Span | Text, *, wraps: bool = False, group: str = "") -> TableColumn:
     """Return a column that holds words."""
-    return Column(title=text(title), wraps=wraps, group=group)
+    return TableColumn(title=text(title), wraps=wraps, group=group)
 
 
-def figures_column(title: Span | Text, *, group: str = "") -> Column:
+def figures_column(title: Span | Text, *, group: str = "") -> TableColumn:
     """Return a column that holds figures."""
-    return Column(title=text(title), figure=True, group=group)
+    return TableColumn(title=text(title), figure=True, group=group)
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[Span | Text]]) -> Table:
+def table(columns: Sequence[TableColumn], rows: Iterable[Sequence[Span | Text]]) -> TableBlock:
     """Return a table of these columns and rows."""
     cells = tuple(tuple(text(cell) for cell in row) for row in rows)
-    return Table(columns=tuple(columns), rows=cells)
+    return TableBlock(columns=tuple(columns), rows=cells)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from node.reporting.blocks import (
-    Column,
     Span,
-    Table,
+    TableBlock,
+    TableColumn,
     figures_column,
     quoted,
     table,
@@ -38,10 +38,10 @@ def title_of(key: BoardKey, manifest: TaskManifest) -> str:
     return f"{where}, gain in {manifest.metric.name}"
 
 
-def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> Table:
+def table_of(found: Leaderboard, rows: Sequence[Row], code: Code) -> TableBlock:
     """Return rows of a board; what no row has, such as flags, has no column."""
     has_flags = any(row.flags for row in rows)
-    columns: list[Column] = [
+    columns: list[TableColumn] = [
         figures_column("rank"),
         words_column("id"),
         figures_column("claimed gain", group="claimed"),

@@ -5,7 +5,7 @@ The three ways of knowing stand apart in each row, whoever asks.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, TypedDict
+from typing import Final, NotRequired, TypeAlias, TypedDict
 
 from agent.source.capabilities import CapabilityMark
 from node.line.remeasure import open_doubt
@@ -72,7 +72,11 @@ class HereDocument(TypedDict):
     in_doubt: bool
 
 
-class _BoardRow(TypedDict):
+class RowDocument(TypedDict):
+    """One tree; `title` is its author's word, nil where the patch is not here. `marks` is there
+    where its code was read, nil where that is not here.
+    """
+
     rank: int | None
     tie: bool
     tree: str
@@ -92,14 +96,7 @@ class _BoardRow(TypedDict):
     env: dict[str, str | int]
     flags: list[str]
     unread: list[str]
-
-
-class RowDocument(_BoardRow, total=False):
-    """One tree; `title` is its author's word, nil where the patch is not here. `marks` is there
-    where its code was read, nil where that is not here.
-    """
-
-    marks: list[str] | None
+    marks: NotRequired[list[str] | None]
 
 
 BoardDocument = TypedDict(

@@ -29,7 +29,7 @@ _LONGEST_JOB_MS: Final = 24 * 3_600_000
 def counted_share_of(store: Store, line: LineKey, span: TimeSpan) -> float | None:
     """Return the share of a span in which runs of a line trained, from 0 to 1.
 
-    Runs beside each other count once. None where no run's stages are known.
+    Runs at the same time count once. None where no run's stages are known.
     """
     stages = list(_stages(store, line, span))
     return share_of(stages, span) if stages else None

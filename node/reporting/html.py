@@ -7,7 +7,6 @@ from itertools import groupby
 from node.reporting.blocks import (
     Block,
     BulletList,
-    Column,
     FileLink,
     Heading,
     Paragraph,
@@ -16,7 +15,8 @@ from node.reporting.blocks import (
     QuotedLines,
     Span,
     Styled,
-    Table,
+    TableBlock,
+    TableColumn,
     Text,
 )
 from protocol.codecs import plain
@@ -55,7 +55,7 @@ def _block(block: Block) -> Element:
             return element("p", *_spans(block.text), class_="soft" if block.soft else "")
         case BulletList():
             return element("ul", *(element("li", *_spans(item)) for item in block.items))
-        case Table():
+        case TableBlock():
             return element("div", _table(block), class_="wide")
         case Plot():
             return _plot(block)
@@ -79,7 +79,7 @@ def _span(span: Span) -> str:
             return element("a", span.text, href=span.href)
 
 
-def _table(block: Table) -> Element:
+def _table(block: TableBlock) -> Element:
     columns = block.columns
     head = [element("tr", *(_cell("th", column, column.title) for column in columns))]
     if any(column.group for column in columns):
@@ -91,12 +91,12 @@ def _table(block: Table) -> Element:
     return element("table", element("thead", *head), element("tbody", *rows))
 
 
-def _groups(columns: Iterable[Column]) -> Iterable[Element]:
+def _groups(columns: Iterable[TableColumn]) -> Iterable[Element]:
     for group, among in groupby(columns, key=lambda column: column.group):
         yield element("th", group, class_=group or "none", colspan=str(len(list(among))))
 
 
-def _cell(name: str, column: Column, words: Text) -> Element:
+def _cell(name: str, column: TableColumn, words: Text) -> Element:
     kind = "figure" if column.figure else "words"
     return element(name, *_spans(words), class_=f"{column.group} {kind}".strip())
 

@@ -5,6 +5,7 @@ Own words stand as they are. A quoted span stands in code, where nothing of it i
 
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from node.reporting.blocks import (
     Block,
@@ -17,8 +18,9 @@ from node.reporting.blocks import (
     QuotedLines,
     Span,
     Styled,
-    Table,
+    TableBlock,
     Text,
+    quoted,
 )
 
 
@@ -43,7 +45,7 @@ def _block(block: Block, shown: int | None) -> str:
             return _text(block.text)
         case BulletList():
             return _list(block.items, shown)
-        case Table():
+        case TableBlock():
             return _table(block)
         case Plot():
             return _plot(block)
@@ -64,7 +66,7 @@ def _span(span: Span) -> str:
         case Styled():
             return span.text
         case FileLink():
-            return f"[{span.text}]({span.href})"
+            return f"[{code_span(quoted(span.text))}]({quote(span.href)})"
 
 
 def _list(items: Sequence[Text], shown: int | None) -> str:
@@ -74,7 +76,7 @@ def _list(items: Sequence[Text], shown: int | None) -> str:
     return "\n".join(lines)
 
 
-def _table(block: Table) -> str:
+def _table(block: TableBlock) -> str:
     """Return a table. A bar would end a cell even in code, and a backslash before it be escaped."""
     head = [_text(column.title) for column in block.columns]
     rule = ["--:" if column.figure else "---" for column in block.columns]

@@ -6,8 +6,8 @@ claimed by its author. The levels are never averaged.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
+from node.reporting.queries import Level
 from node.store.boards import BoardKey
 from node.store.measured_here import measured_here
 from node.store.store import Store
@@ -16,8 +16,6 @@ from protocol.evidence import SPOKEN
 from protocol.gains import Gain
 from protocol.opinions import borne_out, claims_of
 from protocol.record_kinds import ResultBody
-
-Level: TypeAlias = Literal["here", "others", "claimed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final, TypedDict
 
+from node.line.trial import Measured
 from node.reporting.concluded import ConcludedTrial, TimeSpan
-from node.reporting.peers_part import interval_of
 from node.reporting.staircase import Column, columns, mark_of
 from node.store.experiments import Adoption, Experiment
 from protocol.units import NANO, from_nano
@@ -77,17 +77,8 @@ def _point(
     sign: int,
 ) -> Point:
     metric = from_nano(entry.metric_nano)
-    low = high = None
-    interval = interval_of(confirmation.measured) if confirmation else None
-    if metric is not None and interval is not None:
-        # As far as the gain may be off, its metric may: less is better where the sign is +1.
-        ends = [
-            metric + sign * (interval.gain_nano - end) / NANO
-            for end in (interval.lower_nano, interval.upper_nano)
-            if end is not None
-        ]
-        low, high = min(ends, default=None), max(ends, default=None)
-    elif metric is not None and confirmation is None:
+    low, high = ends_of(metric, confirmation.measured if confirmation else None, sign=sign)
+    if metric is not None and confirmation is None:
         runs = _BASELINE_RUNS if entry.stage == "baseline" else 1
         reach = NINETY_FIVE * noise_sd / sqrt(runs)
         low, high = metric - reach, metric + reach
@@ -98,6 +89,23 @@ def _point(
         high=high,
         column=column,
     )
+
+
+def ends_of(
+    metric: float | None, measured: Measured | None, *, sign: int
+) -> tuple[float | None, float | None]:
+    """Return where a trial's metric has its 95 % interval: as far as its gain may be off, it may.
+
+    Less is better where the sign is +1.
+    """
+    if metric is None or measured is None or measured.gain_nano is None:
+        return None, None
+    ends = [
+        metric + sign * (measured.gain_nano - end) / NANO
+        for end in (measured.lower_nano, measured.upper_nano)
+        if end is not None
+    ]
+    return min(ends, default=None), max(ends, default=None)
 
 
 def points_document(points: Sequence[Point]) -> PointsDocument:

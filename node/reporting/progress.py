@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured
-from node.reporting.points import PointsDocument
+from node.reporting.points import PointsDocument, ends_of
 from node.reporting.queries import OfLine
 from node.reporting.shelves import Shelves
 from node.reporting.staircase import columns
@@ -14,7 +14,7 @@ from node.store.experiments import Experiment
 from node.store.jobs import LineKey
 from node.store.store import Store
 from node.terminal.vocabulary import head_words
-from protocol.units import NANO, from_nano
+from protocol.units import from_nano
 
 ProgressDocument = TypedDict(
     "ProgressDocument",
@@ -52,11 +52,15 @@ def _points(store: Store, line: LineKey, entries: list[Experiment], *, sign: int
     found = columns(entries, moves=store.experiments.adoptions(line))
     before = len(entries) - len(found)  # failures ahead of the first figure have no place
     intervals = _intervals(store, line)
-    ends = [_ends(entry, intervals.get(entry.id), sign=sign) for entry in entries]
+    metrics = [from_nano(entry.metric_nano) for entry in entries]
+    ends = [
+        ends_of(metric, intervals.get(entry.id), sign=sign)
+        for entry, metric in zip(entries, metrics, strict=True)
+    ]
     return {
         "id": [entry.id.hex() for entry in entries],
         "ts": [entry.ts_ms for entry in entries],
-        "metric": [from_nano(entry.metric_nano) for entry in entries],
+        "metric": metrics,
         "low": [low for low, _ in ends],
         "high": [high for _, high in ends],
         "head": [*[None] * before, *(column.head for column in found)],
@@ -71,18 +75,3 @@ def _intervals(store: Store, line: LineKey) -> Mapping[bytes, Measured]:
     """Return what trials against the head measured, by the result that says so."""
     jobs = store.jobs.closed_jobs(line, *HEAD_TRIALS)
     return {job.step.measured.record: job.step.measured for job in jobs if job.step.measured}
-
-
-def _ends(
-    entry: Experiment, measured: Measured | None, *, sign: int
-) -> tuple[float | None, float | None]:
-    """Return where a metric's interval ends: as far as its gain may be off, it may."""
-    if measured is None or entry.metric_nano is None:
-        return None, None
-    if measured.gain_nano is None or measured.lower_nano is None or measured.upper_nano is None:
-        return None, None
-    ends = [
-        (entry.metric_nano + sign * (measured.gain_nano - end)) / NANO
-        for end in (measured.lower_nano, measured.upper_nano)
-    ]
-    return min(ends), max(ends)

@@ -1,4 +1,4 @@
-"""Renders blocks for a terminal, with Rich. Nothing in a quoted span or line steers it."""
+"""Renders blocks for a terminal, with Rich. Nothing in any of them steers it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,9 +17,10 @@ from node.reporting.blocks import (
     QuotedLines,
     Span,
     Styled,
-    Table,
+    TableBlock,
     Text,
 )
+from protocol.codecs import plain
 
 
 def print_blocks(console: Console, *blocks: Block, shown: int | None = None) -> None:
@@ -42,7 +43,7 @@ def _rendered(block: Block, shown: int | None) -> Iterable[RenderableType]:
             return [_text(block.text, "dim" if block.soft else "")]
         case BulletList():
             return _list(block.items, shown)
-        case Table():
+        case TableBlock():
             return [_table(block)]
         case Plot():
             return [block.drawn()]
@@ -64,14 +65,14 @@ def _text(spans: Text, style: str = "") -> RichText:
 def _span(span: Span) -> str | tuple[str, str]:
     match span:
         case str():
-            return span
+            return plain(span, lines=True)
         case Styled():
-            return span.text, span.style
+            return plain(span.text), span.style
         case Quoted() | FileLink():
-            return span.text
+            return plain(span.text)
 
 
-def _table(block: Table) -> RichTable:
+def _table(block: TableBlock) -> RichTable:
     table = RichTable(box=None, pad_edge=False, header_style="bold")
     for column in block.columns:
         table.add_column(

@@ -27,6 +27,7 @@ from node.running.questions import RerunRequest
 from node.store.blobs import Blobs
 from node.store.notes import keep_note
 from node.web.steering import (
+    COMMANDS,
     DONE,
     Answer,
     Carry,
@@ -35,8 +36,7 @@ from node.web.steering import (
     Done,
     Handed,
     NewHypothesis,
-    OfReport,
-    OfTaskFiles,
+    OfDigest,
     Paused,
     PauseFor,
     Propose,
@@ -45,7 +45,6 @@ from node.web.steering import (
     Said,
     Say,
     SignReport,
-    SourceMark,
     Stop,
     Submit,
     Verify,
@@ -58,37 +57,18 @@ from trainer.sandbox.tier import probe_tier
 
 def answers_of(node: Node) -> Mapping[str, Answer]:
     """Return what answers each command of `node.web.steering.COMMANDS` but `page`."""
-    of_loop, of_owner, of_peers = _OfLoop(node), _OfOwner(node), _OfPeers(node)
-    return {
-        "status": of_loop.status,
-        "stop": of_loop.stop,
-        "pause": of_loop.pause,
-        "resume": of_loop.resume,
-        "subject": of_loop.subject,
-        "submit": of_loop.submit,
-        "is_decided": of_loop.is_decided,
-        "propose": of_loop.propose,
-        "importance": of_loop.importance,
-        "program": of_owner.program,
-        "note": of_owner.note,
-        "register": of_owner.register,
-        "complete": of_owner.complete,
-        "verify": of_owner.verify,
-        "carry": of_owner.carry,
-        "publish_report": of_owner.publish_report,
-        "peers": of_peers.peers,
-        "fetch_task": of_peers.fetch_task,
-        "fetch_report": of_peers.fetch_report,
-    }
+    answers = NodeAnswers(node)
+    return {one.name: getattr(answers, one.name) for one in COMMANDS if one.name != "page"}
 
 
-class _OfLoop:
-    """What is asked of the research loop."""
+class NodeAnswers:
+    """A method for each command, of its name."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
 
     async def status(self, _: Nothing) -> dict[str, Message]:
+        """Return how things stand."""
         node = self._node
         return status_document(
             node.books.store,
@@ -101,10 +81,12 @@ class _OfLoop:
         )
 
     async def stop(self, asked: Stop) -> Done:
+        """End after the run at hand."""
         self._node.research.stop(at_checkpoint=asked.at_checkpoint)
         return DONE
 
     async def pause(self, asked: PauseFor) -> Paused:
+        """Leave the device alone."""
         research, lost = self._node.research, Lost()
         if asked.at_end:
             research.pause(for_s=asked.for_s)
@@ -113,26 +95,31 @@ class _OfLoop:
         return pause_document(lost, research.pausing)
 
     async def resume(self, _: Nothing) -> Done:
+        """Go on after a pause."""
         self._node.research.resume()
         return DONE
 
     async def subject(self, _: Nothing) -> dict[str, Message]:
+        """Return the line that is worked on, and the files that a source for it has."""
         key = self._node.research.line_key
         editable: list[Message] = list(self._node.session.task.editable)
         return {"task": key.task, "class": key.hardware_class, "editable": editable}
 
     async def submit(self, asked: Submit) -> Handed:
+        """Queue a source. Raises UsageError for one that cannot be tried."""
         source = Source.of(asked.files)
         check_submission(source, self._node.session.task)
         self._node.research.submit(source, title=asked.title, why=asked.why)
         return {"mark": fingerprint(source).hex()}
 
-    async def is_decided(self, asked: SourceMark) -> dict[str, Message]:
+    async def is_decided(self, asked: OfDigest) -> dict[str, Message]:
+        """Return whether a source is decided, and what runs."""
         research = self._node.research
-        is_done, activity = research.attempt_of(asked.mark) is not None, research.activity
+        is_done, activity = research.attempt_of(asked.id) is not None, research.activity
         return {"decided": is_done, "stage": activity.stage, "title": activity.title}
 
     async def propose(self, asked: Propose) -> dict[str, Any]:
+        """Return what would be tried next, or with `dry` the prompt."""
         node = self._node
         first = next(iter(node.proposers.slow), None)
         slow = first.proposer if first else None
@@ -143,37 +130,36 @@ class _OfLoop:
         return dict(await advice(context, node.proposers.fast, slow))
 
     async def importance(self, _: Nothing) -> ImportanceDocument:
+        """Return which knobs matter."""
         from agent.knobs.importance import importance_of  # and numpy with it
 
         found = await asyncio.to_thread(importance_of, self._node.ideas.context())
         return importance_document(found)
 
-
-class _OfOwner:
-    """What the node's owner says, and has signed or queued."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
     async def program(self, _: Nothing) -> ProgramDocument:
+        """Return what proposers are told to do, and were."""
         return program_document(self._node.books.store, self._node.ideas.program)
 
     async def note(self, asked: Say) -> Said:
+        """Keep what the owner says."""
         books, line = self._node.books, self._node.research.line_key
         kept = keep_note(books.store, line, asked.text, now_ms=clock_ms())
         books.keep_journal()
         return {"ts": kept.ts_ms}
 
     async def register(self, asked: NewHypothesis) -> Registered:
+        """Announce a hypothesis. Raises UsageError."""
         ledger = self._node.books.ledger
         return {"id": register(ledger, asked.title, asked.why, now_ms=clock_ms()).id.hex()}
 
     async def complete(self, asked: ClosedHypothesis) -> Completed:
+        """Close a hypothesis. Raises UsageError."""
         books, wanted = self._node.books, asked.result
         result = None if wanted is None else books.store.records.find(wanted).id
         return {"state": complete(books.ledger, asked.id, result=result).state}
 
     async def verify(self, asked: Verify) -> Queued:
+        """Queue a claim to be run again. Raises UsageError."""
         question = RerunRequest(
             claim=asked.claim,
             pairs=asked.pairs,
@@ -184,9 +170,11 @@ class _OfOwner:
         return {"job": self._node.take(question)}
 
     async def carry(self, asked: Carry) -> list[int]:
+        """Queue what is to be carried to this task; return the jobs."""
         return list(self._node.carry(Load(what=asked.what, to=asked.to, rung=asked.rung)))
 
     async def publish_report(self, asked: SignReport) -> dict[str, Message]:
+        """Sign a report."""
         books, membership = self._node.books, self._node.membership
         signed = sign_report(
             books.store,
@@ -199,34 +187,28 @@ class _OfOwner:
         network = membership.network.name if membership else None
         return {"id": signed.record.id, "new": signed.is_new, "network": network}
 
-
-class _OfPeers:
-    """What is asked about peers, and of them."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
     async def peers(self, _: Nothing) -> dict[str, Message]:
+        """Return who is connected."""
         node = self._node
         people = people_of(node.home, node.config.friends)
         trust = trust_in(people, author_rates(node.books.ledger, people.heard_first))
         return peers_document(node.books.store, node.membership, trust)
 
-    async def fetch_task(self, asked: OfTaskFiles) -> int:
+    async def fetch_task(self, asked: OfDigest) -> int:
         """Have a task's files fetched; say how many are missing still."""
         records = self._node.books.store.records
-        manifest = records.manifest(asked.task)
+        manifest = records.manifest(asked.id)
         if manifest is None:
             raise UsageError("no such task was announced here", "`arnode network` shows who is met")
         missing = len(lacking(Blobs(self._node.home.blobs), manifest))
-        record = records.task_record(asked.task)
+        record = records.task_record(asked.id)
         if missing and record is not None and self._node.membership is not None:
             self._node.membership.peering.fetcher.want(record)
         return missing
 
-    async def fetch_report(self, asked: OfReport) -> bool:
+    async def fetch_report(self, asked: OfDigest) -> bool:
         """Have a report's text fetched; say whether it is here by now."""
-        body = self._node.books.store.records.get(asked.report).body
+        body = self._node.books.store.records.get(asked.id).body
         if not isinstance(body, ReportBody):
             raise UsageError("that is no report", "`arnode report --peers` lists them")
         if self._node.membership is None:
@@ -236,5 +218,5 @@ class _OfPeers:
             )
         if Blobs(self._node.home.blobs).has(body.text):
             return True
-        self._node.membership.peering.fetcher.want(asked.report)
+        self._node.membership.peering.fetcher.want(asked.id)
         return False

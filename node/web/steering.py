@@ -32,7 +32,7 @@ class VerifyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quick: bool = False
 
     def meant(self) -> "Verify":
-        """Return the command: whoever asks over the API names no file, and publishes."""
+        """Return the command. Over the API nobody names a file, and the answer is published."""
         return Verify(claim=self.claim, pairs=self.pairs, alpha=self.alpha, quick=self.quick)
 
 
@@ -100,22 +100,10 @@ class ClosedHypothesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     result: Id | None = None
 
 
-class OfTaskFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The id of a task that others announced."""
+class OfDigest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The digest that names what is meant: a task, a record, or the mark of a source."""
 
-    task: bytes
-
-
-class OfReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The id of a report that others published."""
-
-    report: bytes
-
-
-class SourceMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The mark of a source that was handed in."""
-
-    mark: bytes
+    id: bytes
 
 
 class Carry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -244,12 +232,12 @@ COMMANDS: Final = (
     Command("stop", Stop, Done, "POST /stop", "Finish the run at hand and stop."),
     Command("submit", Submit, Handed, "POST /tries", "Hand in a source, to be judged.", Try),
     Command("subject", Nothing, _Json),
-    Command("is_decided", SourceMark, _Json),
+    Command("is_decided", OfDigest, _Json),
     Command("carry", Carry, list[int]),
     Command("propose", Propose, _Json),
-    Command("fetch_task", OfTaskFiles, int),
+    Command("fetch_task", OfDigest, int),
     Command("publish_report", SignReport, _Json),
-    Command("fetch_report", OfReport, bool),
+    Command("fetch_report", OfDigest, bool),
     Command("page", OpenPage, _Json),
 )
 """All of them; those with a route come first."""

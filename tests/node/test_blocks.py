@@ -110,6 +110,8 @@ def test_nothing_that_is_quoted_stands_outside_of_code_in_markdown(words: str) -
 def test_nothing_that_is_quoted_steers_a_terminal(words: str) -> None:
     shown = printed(*blocks_with(words))
     assert all(character.isprintable() for character in shown if character != "\n")
+    own = printed(paragraph(words), paragraph(Styled(text=words, style="green")))
+    assert all(character.isprintable() for character in own if character != "\n")
     assert f"Of {quoted(words).text}" in shown
     assert len(shown.splitlines()) == 8 + len(words.splitlines())
 
@@ -183,5 +185,5 @@ def test_columns_of_a_group_have_one_heading_in_html() -> None:
 def test_a_link_leads_to_a_file_and_a_style_is_for_terminals() -> None:
     block = paragraph(FileLink(text="a<b", href='x".html'), " ", Styled(text="kept", style="green"))
     assert html_of([block]) == '<p><a href="x&quot;.html">a&lt;b</a> kept</p>'
-    assert markdown_of([block]) == '[a<b](x".html) kept\n'
+    assert markdown_of([block]) == "[`a<b`](x%22.html) kept\n"
     assert printed(block) == "a<b kept\n"

@@ -205,9 +205,9 @@ def test_a_running_node_signs_what_it_is_sent_and_fetches_only_where_it_meets_so
         assert (reply["new"], reply["network"]) == (True, None)
         assert [one.text for one in own_reports(night.store)] == [draft(night).body.text]
         with pytest.raises(ArnodeError, match="speaks to no network"):
-            await commands["fetch_report"]({"report": reply["id"]})
+            await commands["fetch_report"]({"id": reply["id"]})
         with pytest.raises(UsageError):
-            await commands["fetch_report"]({"report": night.store.records.own()[0].id})
+            await commands["fetch_report"]({"id": night.store.records.own()[0].id})
 
     asyncio.run(ask())
 

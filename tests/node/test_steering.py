@@ -45,7 +45,7 @@ def test_a_node_answers_every_command_but_that_for_its_page(home: Home, store: S
         ("verify", {"claim": b"a"}),
         ("carry", {"what": "head", "to": "a"}),
         ("is_decided", {}),
-        ("fetch_report", {"report": None}),
+        ("fetch_report", {"id": None}),
         ("register", {"title": ""}),
         ("complete", {"id": "no hex"}),
     ],

@@ -201,7 +201,7 @@ class _Turns:
 async def _paused(node: Actor) -> None:
     async with asyncio.timeout(_LONGEST_RUN_S):
         while True:
-            told = await asyncio.to_thread(call, node.home.socket, "is_decided", {"mark": b""})
+            told = await asyncio.to_thread(call, node.home.socket, "is_decided", {"id": b""})
             if isinstance(told, dict) and str(told["stage"]).startswith("paused"):
                 return
             await asyncio.sleep(0.2)
