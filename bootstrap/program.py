@@ -14,7 +14,7 @@ from typing import Final
 from node.home.clock import clock_ms
 from node.home.config import Config
 from node.home.consent import with_settings
-from node.home.control import ControlServer, Message
+from node.home.control_socket import ControlServer, Message
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import TASK_BYTES, Network, key_of
@@ -28,10 +28,10 @@ from node.reporting.status import status_document
 from node.store.intake import Quotas
 from node.store.store import Store
 from node.terminal.interrupts import until_interrupted
+from node.web.commands import DONE, Answer, Done, Stop, on_socket
 from node.web.listening import listening
 from node.web.serving import serving
 from node.web.site import Site
-from node.web.steering import DONE, Answer, Done, Stop, on_socket
 from protocol.errors import ConfigurationError, UsageError
 from protocol.topics import all_subscriptions
 from trainer.sandbox.tier import probe_tier

@@ -46,7 +46,7 @@ WAYS: Final[Mapping[str, Sequence[str]]] = {
         "node.peering.ingest.Ingest",
         "node.store.intake.Intake.ingest",
         "protocol.records.parse_record",
-        "node.loop.choosing.Peers.catch_up",
+        "node.loop.peer_claims.Peers.catch_up",
         "node.vetting.adoption.examine",
         "agent.source.inspector",
         "node.line.ledger.Ledger.open_job",

@@ -106,7 +106,7 @@ def boards_elsewhere(store: "Store", net: str) -> str:
 
 def shown_line(store: "Store", task: str | None) -> "Line":
     """Return the line that is to be shown; where there are others, stderr says which it is."""
-    from node.line.heads import line_to_show
+    from node.line.head_by_hand import line_to_show
 
     line, told = line_to_show(store, task)
     if told:

@@ -254,7 +254,7 @@ def _imported_data(store: Store, wanted: str) -> bytes:
 
 def _diff(store: Store, blobs: Blobs, wanted: str | None, task: str | None) -> tuple[str, Record]:
     """Return a diff and the record that says most about it."""
-    from node.line.heads import manifest_of
+    from node.line.head_by_hand import manifest_of
 
     if wanted is not None:
         record = store.records.find(wanted)

@@ -13,10 +13,10 @@ import click
 from agent.source.capabilities import CapabilityMark
 from node.commands.basics import hex_or_none, json_option, line_option, reading, short, shown_line
 from node.home.config import config_of
-from node.home.control import is_running
+from node.home.control_socket import is_running
 from node.home.faults import empty_folder
 from node.home.home import Home
-from node.line.heads import manifest_of, move_head, previous_head, the_line, tree_of
+from node.line.head_by_hand import manifest_of, move_head, previous_head, the_line, tree_of
 from node.line.remeasure import open_doubt
 from node.running.books import Books, open_books
 from node.store.blobs import Blobs

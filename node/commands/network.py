@@ -15,7 +15,7 @@ from node.commands.basics import (
 )
 from node.home.addresses import Address, Reach, parse_direct, peer_id
 from node.home.config import config_of
-from node.home.control import is_running
+from node.home.control_socket import is_running
 from node.home.home import Home
 from node.home.in_force import RunningMember, network_in_force, running_member
 from node.home.invites import MAX_ADDRESSES, join_network, read_invite, write_invite

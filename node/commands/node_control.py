@@ -124,7 +124,7 @@ def status(as_json: bool) -> None:
 @json_option("Print one JSON document.")
 def peers(as_json: bool) -> None:
     """Show whom the running node is connected with."""
-    from node.home.control import call, document
+    from node.home.control_socket import call, document
     from node.reporting.status_text import print_peers
 
     answer = document(call(Home.here().socket, "peers"))
@@ -151,7 +151,7 @@ def pause(duration: str | None, at_end: bool, as_json: bool) -> None:
 
     The run at hand is ended, and made again after the pause: nothing that was recorded is lost.
     """
-    from node.home.control import call, document, nonsense
+    from node.home.control_socket import call, document, nonsense
     from node.loop.in_flight import Lost
     from node.terminal.durations import clock_words, parse_duration
 
@@ -186,13 +186,13 @@ def resume() -> None:
 
 
 def _call(command: str, arguments: dict[str, bool]) -> None:
-    from node.home.control import call
+    from node.home.control_socket import call
 
     call(Home.here().socket, command, dict(arguments))
 
 
 def _status_document() -> dict[str, object]:
-    from node.home.control import call, document, is_running
+    from node.home.control_socket import call, document, is_running
 
     home = Home.here()
     config = config_of(home)  # a fault in it is told here too

@@ -15,7 +15,7 @@ from node.commands.basics import short, tell
 from node.home.clock import clock_ms
 from node.home.config import Config, config_of
 from node.home.consent import ask_at_terminal
-from node.home.control import Message, call, document
+from node.home.control_socket import Message, call, document
 from node.home.home import Home
 from node.home.in_force import network_in_force, running_member
 from node.home.keyfile import identity_of, load_keys

@@ -9,7 +9,7 @@ import click
 from node.commands.basics import json_option, short, tell
 from node.commands.checking import check
 from node.home.config import config_of
-from node.home.control import call
+from node.home.control_socket import call
 from node.home.faults import explaining_faults
 from node.home.home import Home
 from node.line.open_task import find_task, known_by_id, lacking, strangers_task

@@ -14,7 +14,7 @@ from node.commands.basics import (
     short,
 )
 from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, tasks_of
-from node.line.heads import tree_meant
+from node.line.head_by_hand import tree_meant
 from node.reporting.matrix import transfer_matrix
 from node.reporting.transfer import transfer_document
 from node.store.measured_here import boards_of

@@ -9,7 +9,7 @@ import click
 
 from node.commands.basics import json_option, setting_option, tell
 from node.home.config import Config, config_of
-from node.home.control import call, is_running, nonsense
+from node.home.control_socket import call, is_running, nonsense
 from node.home.home import Home
 from protocol.errors import UsageError
 

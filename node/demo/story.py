@@ -13,7 +13,7 @@ from typing import Any, Final
 from agent.source.edits import reapply
 from node.demo.cast import ARNODE, NETWORK, TASK, Actor, Cast, address_of, ended
 from node.demo.liar import CLAIMED_SD, idle_patch
-from node.home.control import Message, call, is_running
+from node.home.control_socket import Message, call, is_running
 from node.home.home import Home
 from node.home.invites import write_invite
 from node.home.network_definition import Network

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.source.hunks import is_changed
-from node.line.heads import manifest_of
+from node.line.head_by_hand import manifest_of
 from node.reporting.records import patch_diff
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment

@@ -24,7 +24,7 @@ from node.home.setting import VARIABLES, Flag, ValueKind, setting, settings_of
 from node.home.values import NAME_LIMIT, NEAR, Given
 from protocol.errors import ConfigurationError
 
-# Not settings: where the home is, and what program tasks are told (INTERFACES, "A task folder").
+# Not settings: where the home is, and what program tasks are told (docs/writing-a-task.md).
 _NOT_SETTINGS = {"HOME", "SEED", "OUT", "DATA", "BUDGET_S"}
 _AMOUNT = take.number(lambda amount: 0 <= amount < 1e6)
 _COUNT = ValueKind(take.count, "a whole number from 1")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from node.home.config import Config, load_config
 from node.home.config_file import change_settings
-from node.home.control import Message, call
+from node.home.control_socket import Message, call
 from node.home.home import Home
 from node.home.networks import find_network
 from protocol.errors import NotRunningError

@@ -1,9 +1,10 @@
 """Branches: the working line leaves the head for another tree, and may return.
 
 The tree is an older head of this line's or a peer's, vetted like all of a peer's code. It is
-measured here first; then one transaction records the step to it from the head and moves the working
-line, whose stack begins with that patch. So a stack always leads from the verified head to the
-working line, and to drop the stack is to end the branch. A branch never moves the verified head.
+measured here first; then one transaction records the step to it from the head and lets the
+working line go on there, whose stack begins with that patch. So a stack always leads from the
+verified head to the working line, and to drop the stack is to end the branch. A branch never moves
+the verified head.
 """
 
 from collections import Counter

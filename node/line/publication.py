@@ -33,7 +33,7 @@ from protocol.records import Record
 from protocol.remarks import InsightBody, IntentBody, NoiseBody, RetractBody
 from protocol.runs import Cost, Run
 
-_INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (RECORDS, kind patch)
+_INLINE_DIFF_BYTES = 8192  # a longer diff is a blob (docs/protocol.md, kind patch)
 MAX_PARENTS = 8
 
 

@@ -16,11 +16,11 @@ from node.line.checkpoint import open_checkpoint
 from node.line.desk import Desk
 from node.line.drift import is_head_failing, is_in_doubt
 from node.line.job_kinds import HEAD_TRIALS, KINDS
-from node.loop.choosing import Peers
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.judging import Judging
 from node.loop.openings import Openings, Situation
+from node.loop.peer_claims import Peers
 from node.loop.session_plan import (
     Goal,
     Opening,

@@ -13,7 +13,7 @@ from agent.source.canonical import fingerprint, parse
 from node.line.experiment import COMBINING, PEER, ExperimentStep
 from node.line.idea import Idea
 from node.line.ledger import Ledger
-from node.loop.choosing import Peers
+from node.loop.peer_claims import Peers
 from node.store.experiments import ABLATION, Experiment
 from node.vetting.merging import merged
 from protocol.codecs import fit_line

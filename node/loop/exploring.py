@@ -35,9 +35,9 @@ from node.line.plateaus import (
     since_rise,
     trend_of,
 )
-from node.loop.choosing import Peers
 from node.loop.combining import combination
 from node.loop.outcomes import SLOW
+from node.loop.peer_claims import Peers
 from node.store.jobs import Job, S
 from protocol.prospects import is_worth_telling
 from protocol.units import NANO

@@ -13,9 +13,9 @@ from node.line.experiment import open_experiment
 from node.line.idea import Idea
 from node.line.remeasure import open_remeasure
 from node.line.spending import open_trial
-from node.loop.choosing import Peers
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
+from node.loop.peer_claims import Peers
 from node.loop.session_plan import SessionPlan
 from node.store.jobs import Job, PlannedRun
 

@@ -10,8 +10,8 @@ from typing import Final
 from agent.proposal import Level, PeerPatch
 from agent.source.edits import edits_between
 from node.line.ledger import Ledger
-from node.loop.choosing import Peers
 from node.loop.offers import Offer
+from node.loop.peer_claims import Peers
 from node.store.boards import BoardKey
 from node.store.measured_here import measured_here
 from node.vetting.vetting import VettedStep

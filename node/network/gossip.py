@@ -29,8 +29,8 @@ from libp2p.pubsub.validators import signature_validator
 
 from node.home.addresses import PeerId
 from node.network.errors import Incidents
+from node.network.gossip_verdicts import Fate, MessageFate
 from node.network.guards import peer_of, reset_quietly
-from node.network.judging import Fate, MessageFate
 from node.network.peer_budgets import BudgetVerdict, CostKind
 from node.network.presence import Heard
 from node.network.router import GuardedGossipSub, message_id

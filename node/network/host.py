@@ -197,7 +197,7 @@ class NetworkHost:
         await self._connections.sever(peer)
 
     def spend(self, peer: PeerId, kind: CostKind, amount: float = 1) -> BudgetVerdict:
-        """Take from a peer's budget and return what follows; `Verdict.DROP` asks for `drop`."""
+        """Take from a peer's budget; a verdict of `DROP` asks for `drop`."""
         return self._sent_limits.spend(peer, kind, amount)
 
     def report(self, peer: PeerId, what: str) -> None:
@@ -240,7 +240,7 @@ class NetworkHost:
         """Take part in a topic, whose messages arrive in `messages`.
 
         `validator` is to be cheap; what it refuses is counted against the forwarder, and neither
-        that nor what it ignores is passed on (`node.network.judging`).
+        that nor what it ignores is passed on (`node.network.gossip_verdicts`).
 
         Raises:
             NetworkError: the topic is none of this host's.

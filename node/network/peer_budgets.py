@@ -2,8 +2,8 @@
 
 Each budget is a token bucket (Turner 1986): it fills at a rate up to a burst. Using more than
 is left is refused and puts the peer in debt; a debt of another burst is no accident, and the
-peer is to be dropped. Pure: the clock is passed in. What a fault is, and what dropping means, is
-for others to say.
+peer is to be dropped. Pure: the clock is passed in. What a fault is, is for others to say; the host
+drops (`NetworkHost.drop`), for the network's own guards and for what the core reports.
 """
 
 from collections import OrderedDict

@@ -18,8 +18,8 @@ from node.network.contract import CHANNEL_LIMIT_BYTES
 from node.network.core_link import CoreLink
 from node.network.errors import FrameError
 from node.network.frames import FrameLimits, FrameStream
+from node.network.gossip_verdicts import GossipJudge
 from node.network.host import running_host
-from node.network.judging import GossipJudge
 from node.network.messages import CHANNEL_SHAPE
 from node.network.streams import TrioStream
 from protocol.encoding import Value

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from node.home.control import Message, call, document, is_running
+from node.home.control_socket import Message, call, document, is_running
 from node.home.home import Home
 from node.home.keyfile import keep_to_oneself
 from node.home.networks import defined_network
@@ -23,8 +23,8 @@ from node.proposing.advice import advice, prompt_document
 from node.proposing.choice import choose
 from node.proposing.opening import Means, fast_proposer, first_slow, open_slow, take_means
 from node.proposing.roles import open_role, reviewer_of
-from node.running.assembly import Thinking, open_peers
 from node.running.books import Books, open_books
+from node.running.loop_assembly import Thinking, open_peers
 from node.terminal.progress import reporting
 from protocol.codecs import plain
 from protocol.errors import ArnodeError

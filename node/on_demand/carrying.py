@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from node.home.control import call, is_running, nonsense
+from node.home.control_socket import call, is_running, nonsense
 from node.home.sandboxing import require_peer_sandbox
 from node.line.carried import UNFIT, CarriedStep, Find
 from node.line.run_time import run_seconds

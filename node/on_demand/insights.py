@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import cast
 
 from agent.proposal import Silent
-from node.home.control import Message, call, document, is_running
+from node.home.control_socket import Message, call, document, is_running
 from node.home.home import Home
 from node.ladder.kinds import KindOnTask, kinds_tried, rungs_here
 from node.line.noise import RunNoise
 from node.on_demand.session import find_workbench
 from node.reporting.knowledge import importance_document
-from node.running.assembly import Thinking
 from node.running.books import open_books
+from node.running.loop_assembly import Thinking
 from node.store.jobs import LineKey
 from node.store.named_tasks import labels, line_of_session
 from node.store.store import Store

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from node.home.home import Home
-from node.line.heads import the_line, tree_of
+from node.line.head_by_hand import the_line, tree_of
 from node.line.noise import floor_sd
 from node.line.open_task import Session
 from node.line.splits import fresh_nonce, random_seed

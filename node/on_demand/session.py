@@ -17,7 +17,7 @@ from typing import Final
 
 from agent.knobs.proposer import KnobsProposer
 from node.home.config import Config, config_of
-from node.home.control import is_running
+from node.home.control_socket import is_running
 from node.home.home import Home
 from node.home.sandboxing import require_sandbox
 from node.line.job_kinds import ON_ONE_SPLIT

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.source.canonical import fingerprint
-from node.home.control import Message, call, is_running, nonsense
+from node.home.control_socket import Message, call, is_running, nonsense
 from node.home.home import Home
 from node.line.attempts import Attempt, attempt_of, told_again
 from node.line.handed_in import check_submission, read_folder, title_of

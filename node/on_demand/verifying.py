@@ -16,7 +16,7 @@ from agent.source.capabilities import CapabilityMark
 from node.exchange.bundle_check import claim_in
 from node.exchange.bundling import bundle_of
 from node.home.config import Config, config_of
-from node.home.control import call, is_running, nonsense
+from node.home.control_socket import call, is_running, nonsense
 from node.home.home import Home
 from node.home.keyfile import read_keys
 from node.home.sandboxing import require_peer_sandbox, require_sandbox

@@ -259,7 +259,7 @@ class Publisher:
 
     A patch belongs nowhere until a result names it, and then goes with it. Reconciliation brings
     what is lost on the way, or was made while the network was down. Publishing that later would
-    look like half of an equivocation, which nobody passes on (`node.network.judging`).
+    look like half of an equivocation, which nobody passes on (`node.network.gossip_verdicts`).
     """
 
     def __init__(self, carrier: Carrier, store: Store, topics: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from agent.completion import ModelCost
 from agent.model.prompt import prompt
 from agent.proposal import Context, Proposal, Proposer, ProposerQuestion, Silence, SlowProposer
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.home.home import Home
 from node.proposing.prompting import fence_secret
 from protocol.patches import unified_diff

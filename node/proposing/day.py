@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from agent.worker.prices import nano_of
 from node.home.config import Config
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.home.home import Home
 from node.proposing.budget import ledger_of, limits_of
 from node.store import model_calls

@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from node.line.attempts import attempt_of
-from node.line.heads import line_to_show
+from node.line.head_by_hand import line_to_show
 from node.line.hypotheses import hypotheses_of
 from node.reporting.queries import OfHypotheses, OfLine, OfTry
 from node.reporting.shelves import Shelves

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from node.home.addresses import PeerId, transport_key
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.home.people import People
 from node.store.store import Store
 from protocol.errors import Rejected

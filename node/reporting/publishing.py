@@ -13,7 +13,7 @@ from datetime import UTC
 from typing import Final, cast
 
 from node.home.consent import TaskOf
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.home.home import Home
 from node.home.keyfile import Identity
 from node.home.network_definition import Network

@@ -7,7 +7,7 @@ from typing import Final
 
 from node.line.branch import kept_in
 from node.line.early_stop import Stopped, stopped_in
-from node.line.heads import manifest_of, the_line
+from node.line.head_by_hand import manifest_of, the_line
 from node.line.noise import known_noise
 from node.line.remeasure import open_doubt
 from node.reporting.concluded import Concluded, ConcludedIdea, ConcludedTrial, Spend, TimeSpan

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.home.home import Home
-from node.line.heads import line_to_show
+from node.line.head_by_hand import line_to_show
 from node.reporting.boards import Leaderboard
 from node.reporting.queries import OfLine
 from node.store.blobs import Blobs

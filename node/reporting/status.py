@@ -1,4 +1,4 @@
-"""What `arnode status` says: the documented JSON (`INTERFACES.md`), from the store and the loop.
+"""What `arnode status` says, as JSON: from the store and the loop.
 
 Without a running node everything comes from the store and the live figures are zero.
 """
@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from node.home.clock import clock_ms
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.line.attestation import AttestationStep
 from node.line.branch import branch_of, kept_in
 from node.line.catch_up import CatchUpStep

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from node.home.files import LITTLE_BYTES, TOO_LITTLE_BYTES, free_bytes
-from node.line.heads import manifest_of
+from node.line.head_by_hand import manifest_of
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.trial import Measured
 from node.running.alert import Alert, cleaned, quoted

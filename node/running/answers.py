@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.source.canonical import fingerprint
 from node.home.clock import clock_ms
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.home.fleet import people_of
 from node.line.handed_in import check_submission
 from node.line.hypotheses import complete, register
@@ -26,7 +26,7 @@ from node.running.proving import pause_document
 from node.running.questions import RerunRequest
 from node.store.blobs import Blobs
 from node.store.notes import keep_note
-from node.web.steering import (
+from node.web.commands import (
     COMMANDS,
     DONE,
     Answer,
@@ -56,7 +56,7 @@ from trainer.sandbox.tier import probe_tier
 
 
 def answers_of(node: Node) -> Mapping[str, Answer]:
-    """Return what answers each command of `node.web.steering.COMMANDS` but `page`."""
+    """Return what answers each command of `node.web.commands.COMMANDS` but `page`."""
     answers = NodeAnswers(node)
     return {one.name: getattr(answers, one.name) for one in COMMANDS if one.name != "page"}
 

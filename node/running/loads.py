@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.ladder.finds import check_rungs, step_of_record, steps_of_head
 from node.line.carried import Find
-from node.line.heads import manifest_of, the_line
+from node.line.head_by_hand import manifest_of, the_line
 from node.store.blobs import Blobs
 from node.store.named_tasks import labels
 from node.store.store import Store

@@ -25,11 +25,11 @@ from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas
 from node.proposing.opening import Proposers
-from node.running.assembly import Thinking, open_peers
 from node.running.books import Books
 from node.running.lanes import LanesHere, are_elsewhere, lanes_here
 from node.running.loading import loading_rest
 from node.running.loads import Load
+from node.running.loop_assembly import Thinking, open_peers
 from node.running.questions import RerunRequest
 from node.store.intake import Quotas
 from node.store.named_tasks import remember_folder, remember_session

@@ -12,7 +12,7 @@ from node.home.values import NO_PAGE
 from node.reporting.now import now_document
 from node.running.answers import answers_of
 from node.running.node import Node
-from node.web.steering import Answer, OpenPage
+from node.web.commands import Answer, OpenPage
 from protocol.errors import UsageError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from node.home.config import Config
-from node.home.control import ControlServer, Message
+from node.home.control_socket import ControlServer, Message
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.loop.in_flight import InFlight, Lost
@@ -13,7 +13,7 @@ from node.reporting.queries import Nothing
 from node.reporting.status import status_document
 from node.running.first_card import Unproven, say
 from node.store.store import Store
-from node.web.steering import DONE, Answer, Done, Paused, PauseFor, Stop, on_socket
+from node.web.commands import DONE, Answer, Done, Paused, PauseFor, Stop, on_socket
 from trainer.sandbox.tier import probe_tier
 
 _PROVING = (0, 0)  # in flight as a run of no job

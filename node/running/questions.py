@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.exchange.bundle_check import FoundClaim
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.line.attestation import WantedClaim
 from protocol.rule import QUICK, VERIFY
 

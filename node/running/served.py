@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from node.home.control import ControlServer
+from node.home.control_socket import ControlServer
 from node.running.last_trial import LastTrial
 from node.running.node import Node
 from node.terminal.interrupts import until_interrupted
-from node.web.steering import Answer, on_socket
+from node.web.commands import Answer, on_socket
 
 _REFRESH_S: Final = 0.5
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from node.web.problems import CONTENT_TYPE, Problem
-from node.web.routes import API, Route
+from node.web.route import API, Route
 
 _REF: Final = "#/components/schemas/{name}"
 _FAULTS: Final = {

@@ -23,7 +23,7 @@ from node.reporting.tasks import TasksDocument, tasks_document
 from node.reporting.transfer import transfer_page
 from node.web.library import Library
 from node.web.problems import HttpFault
-from node.web.routes import ApiRequest, Route
+from node.web.route import ApiRequest, Route
 from protocol.errors import UsageError
 
 

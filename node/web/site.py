@@ -22,6 +22,7 @@ from node.reporting.owner import ProgramDocument, program_document
 from node.reporting.queries import Nothing
 from node.reporting.shelves import Shelves
 from node.reporting.status import status_document
+from node.web.commands import COMMANDS, Answer, Command
 from node.web.door import Door
 from node.web.events import Events
 from node.web.fleet import Fleet, FleetDocument
@@ -30,8 +31,7 @@ from node.web.library import Library
 from node.web.openapi import openapi
 from node.web.problems import HttpFault
 from node.web.reading import reading_routes
-from node.web.routes import API, BODY_LIMIT_BYTES, ApiRequest, Method, Route
-from node.web.steering import COMMANDS, Answer, Command
+from node.web.route import API, BODY_LIMIT_BYTES, ApiRequest, Method, Route
 from node.web.tokens import Codes, Credentials
 from protocol.errors import NotRunningError
 from trainer.sandbox.tier import probe_tier

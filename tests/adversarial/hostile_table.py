@@ -61,7 +61,7 @@ _FAST_DEATHS = {
 
 
 # While text is scored nobody has the calls with which these send a signal or set a timer, and the
-# script fails (`trainer.sandbox.gate`).
+# script fails (`trainer.sandbox.syscall_gate`).
 _SCORED = ("claiming", "within an answer", "auditing")
 _SIGNALS = ("kill", "stop", "storm")
 

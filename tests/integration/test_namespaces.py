@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from node.home.control import is_running
+from node.home.control_socket import is_running
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.store.store import Store

@@ -8,8 +8,8 @@ from libp2p.pubsub.pb.rpc_pb2 import Message
 
 from node.home.clock import clock_ms
 from node.home.home import Home
+from node.network.gossip_verdicts import GossipJudge
 from node.network.host import running_host
-from node.network.judging import GossipJudge
 from node.network.router import message_id
 from node.peering.messages import HELLO, SYNC
 from node.store.store import Store

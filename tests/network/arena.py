@@ -14,8 +14,8 @@ from libp2p.peer.id import ID
 from node.home.addresses import PeerId
 from node.network.building import HostSettings
 from node.network.frames import FrameStream
+from node.network.gossip_verdicts import PASSED_ON, MessageFate
 from node.network.host import NetworkHost, running_host
-from node.network.judging import PASSED_ON, MessageFate
 from node.network.presence import Heard
 from node.network.router import GOSSIP_PROTOCOL
 from protocol.topics import news_topic

@@ -14,8 +14,8 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils.varint import encode_uvarint
 
 from node.home.addresses import PeerId
+from node.network.gossip_verdicts import ELSEWHERE, NO_RECORD, PASSED_ON, MessageFate
 from node.network.host import NetworkHost, running_host
-from node.network.judging import ELSEWHERE, NO_RECORD, PASSED_ON, MessageFate
 from node.network.peer_budgets import Allowance, CostKind
 from node.network.router import message_id
 from node.network.rpc import MESSAGE_LIMIT_BYTES

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from node.home.control import ControlServer, Message
+from node.home.control_socket import ControlServer, Message
 from node.home.home import Home
 
 

@@ -11,10 +11,10 @@ from aiohttp import ClientSession
 
 from node.home.home import Home
 from node.reporting.now import NOTHING, NowDocument
+from node.web.commands import Answer as CommandAnswer
 from node.web.listening import listening
 from node.web.serving import Served, serving
 from node.web.site import Kind, Site
-from node.web.steering import Answer as CommandAnswer
 from node.web.tokens import Credentials, Right, fleet_key, issued
 
 

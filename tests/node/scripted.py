@@ -18,11 +18,11 @@ from node.line.activity import Activity
 from node.line.ledger import Ledger
 from node.line.noise import RunNoise
 from node.line.open_task import Session
-from node.loop.choosing import Peers
+from node.loop.peer_claims import Peers
 from node.loop.research import Research
 from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas
-from node.running.assembly import Thinking
+from node.running.loop_assembly import Thinking
 from node.store.store import Store
 from protocol.errors import ArnodeError
 from protocol.ideas import Edit

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from node.home.people import People
 from node.line.ledger import Ledger
-from node.loop.choosing import Peers
+from node.loop.peer_claims import Peers
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.hygiene import compress

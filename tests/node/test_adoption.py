@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from node.home.home import Home
-from node.line.heads import move_head
+from node.line.head_by_hand import move_head
 from node.line.ledger import Ledger
 from node.proposing.opening import _check_for
 from node.store.blobs import Blobs

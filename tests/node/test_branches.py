@@ -18,7 +18,7 @@ from node.line.branch import (
     open_branch,
     open_return,
 )
-from node.line.heads import move_head
+from node.line.head_by_hand import move_head
 from node.line.job_kinds import KINDS
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs

@@ -8,12 +8,12 @@ import pytest
 from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.experiment import close_experiment, open_experiment
-from node.line.heads import move_head
+from node.line.head_by_hand import move_head
 from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.loop.authors import author_rates, failed_alone
-from node.loop.choosing import Peers
 from node.loop.combining import combination
+from node.loop.peer_claims import Peers
 from node.store.blobs import Blobs
 from node.store.experiments import ABLATION
 from node.store.store import Store

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from node.home import control
-from node.home.control import FRAME_LIMIT_BYTES, ControlServer, Message, call, is_running
+from node.home import control_socket
+from node.home.control_socket import FRAME_LIMIT_BYTES, ControlServer, Message, call, is_running
 from protocol.errors import ArnodeError, ConfigurationError, NotRunningError, UsageError
 
 
@@ -86,13 +86,13 @@ def test_a_node_of_another_version_takes_no_command_but_stop(
     def version() -> str:  # `ask` calls from another thread than the server's
         return "0.1" if threading.current_thread() is threading.main_thread() else "0.2"
 
-    monkeypatch.setattr(control, "_version", version)
+    monkeypatch.setattr(control_socket, "_version", version)
     monkeypatch.setitem(HANDLERS, "stop", echo)
     with pytest.raises(UsageError, match=r"the running node is arnode 0\.1, this command 0\.2"):
         ask(path, "echo")
     with pytest.raises(UsageError, match=r"arnode 0\.1, this command older"):
-        control._checked_request({"command": "echo", "arguments": {}})
-    assert control._checked_request({"command": "stop", "arguments": {}}) == ("stop", {})
+        control_socket._checked_request({"command": "echo", "arguments": {}})
+    assert control_socket._checked_request({"command": "stop", "arguments": {}}) == ("stop", {})
     assert ask(path, "stop") == {}
 
 

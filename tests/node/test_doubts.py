@@ -13,7 +13,7 @@ from node.exchange.bundling import gather
 from node.home.home import Home
 from node.line.checkpoint import CheckpointStep
 from node.line.drift import changes_between, decisive, doubt_head, has_failed, note_surroundings
-from node.line.heads import move_head
+from node.line.head_by_hand import move_head
 from node.line.noise import known_noise
 from node.line.open_task import Session
 from node.line.remeasure import RemeasureStep, open_doubt

@@ -16,10 +16,10 @@ from node.line.catch_up import CatchUpStep
 from node.line.checkpoint import CheckpointStep
 from node.line.drift import doubt_head
 from node.line.experiment import COMBINING, ExperimentStep
-from node.line.heads import move_head
+from node.line.head_by_hand import move_head
 from node.line.remeasure import RemeasureStep
-from node.loop.choosing import Peers
 from node.loop.exploring import Exploring
+from node.loop.peer_claims import Peers
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.database import Database

@@ -14,7 +14,7 @@ import pytest
 from node.commands.upkeep import _prove_cards
 from node.home.config import Config
 from node.home.consent import Wishes
-from node.home.control import Message, call, document
+from node.home.control_socket import Message, call, document
 from node.home.home import Home
 from node.home.keyfile import load_keys
 from node.line.open_task import named_task

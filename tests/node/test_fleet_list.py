@@ -23,7 +23,7 @@ from node.home.keyfile import load_keys
 from node.home.people import People, write_people
 from node.home.signed_list import SignedList
 from node.line.ledger import Ledger
-from node.loop.choosing import Peers
+from node.loop.peer_claims import Peers
 from node.reporting.peers import trust_in
 from node.store.store import Store
 from protocol.errors import ConfigurationError, Rejected, UsageError

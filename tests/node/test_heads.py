@@ -3,7 +3,7 @@
 import pytest
 
 from node.home.home import Home
-from node.line.heads import move_head, previous_head, the_line, tree_of
+from node.line.head_by_hand import move_head, previous_head, the_line, tree_of
 from node.line.ledger import Ledger
 from node.store.store import Store
 from protocol.errors import UsageError

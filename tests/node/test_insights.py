@@ -24,7 +24,7 @@ from node.loop.insights import (
     tell_insight,
 )
 from node.loop.session_plan import Goal
-from node.running import assembly
+from node.running import loop_assembly
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.codecs import CLASS_PATTERN
@@ -143,7 +143,7 @@ def test_a_kill_between_a_checkpoint_and_its_insight_neither_loses_nor_doubles_i
                 tell_insight(ledger)  # type: ignore[arg-type]
             raise ArnodeError("killed", "start again")
 
-    monkeypatch.setattr(assembly, "tell_insight", kill)
+    monkeypatch.setattr(loop_assembly, "tell_insight", kill)
     with pytest.raises(ArnodeError, match="killed"):
         asyncio.run(bench.research().run())
     monkeypatch.undo()

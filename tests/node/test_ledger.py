@@ -12,7 +12,7 @@ from node.home.home import Home
 from node.line.bank import close_bank, open_bank
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, close_experiment, open_experiment
-from node.line.heads import move_head
+from node.line.head_by_hand import move_head
 from node.line.idea import Idea
 from node.line.job_kinds import KINDS
 from node.line.ledger import Ledger

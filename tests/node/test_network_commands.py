@@ -8,7 +8,7 @@ import pytest
 
 from node.commands.cli import main
 from node.home.addresses import peer_id
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.home.home import Home
 from node.home.invites import MAX_ADDRESSES
 from node.home.keyfile import load_keys

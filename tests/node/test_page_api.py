@@ -13,7 +13,7 @@ from node.commands.cli import main
 from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.web.steering import ClosedHypothesis, Completed, Paused, PauseFor
+from node.web.commands import ClosedHypothesis, Completed, Paused, PauseFor
 from node.web.tokens import Codes, Tokens
 from protocol.units import NANO
 from tests.node.books import keep, ledger_of, with_baseline

@@ -9,7 +9,7 @@ import pytest
 
 from node.home.home import Home
 from node.web import door as module
-from node.web import routes, serving
+from node.web import route, serving
 from node.web.door import Connection, Door
 from node.web.guards import SECURITY_HEADERS
 from node.web.site import Kind
@@ -104,7 +104,7 @@ def test_a_request_whose_headers_do_not_come_is_ended(
 def test_a_body_that_does_not_come_is_refused_and_ended(
     home: Home, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "_BODY_S", 0.05)
+    monkeypatch.setattr(route, "_BODY_S", 0.05)
     asyncio.run(_ended(home, UNFINISHED[name], b"HTTP/1.1 408 "))
 
 
@@ -325,7 +325,7 @@ def test_a_server_that_closes_waits_for_no_unfinished_request(home: Home) -> Non
                 writer.write(body)
                 assert (await visitor.get("session")).status == 200
                 leaving_s = loop.time()
-            assert loop.time() - leaving_s < routes._BODY_S
+            assert loop.time() - leaving_s < route._BODY_S
             assert await reader.read() == b""
             writer.close()
 

@@ -15,7 +15,7 @@ from node.home.home import Home
 from node.store.store import Store
 from node.web.guards import SECURITY_HEADERS
 from node.web.library import Library
-from node.web.routes import Route
+from node.web.route import Route
 from node.web.site import Kind
 from tests.node.books import with_baseline
 from tests.node.page import Visitor, visiting

@@ -8,7 +8,7 @@ import pytest
 from agent.source.edits import reapply
 from node.home.home import Home
 from node.line.ledger import Ledger
-from node.loop.choosing import Peers
+from node.loop.peer_claims import Peers
 from node.loop.peer_patches import PeerPatches
 from node.store.blobs import Blobs
 from node.store.store import Store

@@ -13,7 +13,7 @@ from node.line.catch_up import CatchUpStep
 from node.line.experiment import PEER, ExperimentStep
 from node.line.ledger import Ledger
 from node.loop.authors import author_rates
-from node.loop.choosing import Peers
+from node.loop.peer_claims import Peers
 from node.loop.session_plan import Goal
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey

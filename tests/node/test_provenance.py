@@ -9,7 +9,7 @@ from agent.source.canonical import fingerprint
 from node.home.home import Home
 from node.line.branch import Root
 from node.line.experiment import close_experiment, open_experiment
-from node.line.heads import move_head
+from node.line.head_by_hand import move_head
 from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs

@@ -13,7 +13,7 @@ import pytest
 from node.exchange.importers import read_history
 from node.home.config import Config
 from node.home.consent import TaskOf
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.home.home import Home
 from node.home.keyfile import identity_of, load_keys
 from node.home.network_definition import Network
@@ -32,7 +32,7 @@ from node.reporting.report import Report, report_of
 from node.running.answers import answers_of
 from node.store.blobs import Blobs
 from node.store.store import Store
-from node.web.steering import COMMANDS, SignReport, on_socket
+from node.web.commands import COMMANDS, SignReport, on_socket
 from protocol.errors import ArnodeError, UsageError
 from protocol.evidence import GAINS
 from protocol.record_kinds import TaskBody

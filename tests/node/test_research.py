@@ -21,7 +21,7 @@ from node.line import checkpoint
 from node.line.baseline import BaselineStep
 from node.line.checkpoint import CheckpointStep, open_checkpoint
 from node.line.experiment import ExperimentStep, open_experiment
-from node.line.heads import move_head
+from node.line.head_by_hand import move_head
 from node.line.idea import SUBMITTED, Idea, open_submission
 from node.line.job_kinds import KINDS
 from node.loop import research as research_module

@@ -9,7 +9,7 @@ import pytest
 from node.home.home import Home
 from node.running.answers import answers_of
 from node.store.store import Store
-from node.web.steering import COMMANDS, Command, PauseFor, Stop, Try, VerifyRecord, on_socket
+from node.web.commands import COMMANDS, Command, PauseFor, Stop, Try, VerifyRecord, on_socket
 from protocol.errors import UsageError
 from tests.node.books import with_baseline
 from tests.node.test_publishing import node_of

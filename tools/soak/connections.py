@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from node.home.control import ControlServer, call
-from node.home.control import Message as Answered
+from node.home.control_socket import ControlServer, call
+from node.home.control_socket import Message as Answered
 from node.home.home import Home
 from node.network.errors import NetworkError
 from node.peering.book import AddressBook

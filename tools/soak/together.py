@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from node.demo.cast import ARNODE, NETWORK, TASK, Actor, Cast, address_of, ended
-from node.home.control import call, is_running
+from node.home.control_socket import call, is_running
 from node.home.home import Home
 from node.home.invites import write_invite
 from node.home.network_definition import Network

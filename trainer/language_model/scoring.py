@@ -3,7 +3,8 @@
 What it is asked, and all arithmetic, is the evaluator's.
 
 The claim stage sees every target (a model cannot be scored otherwise fast enough); the audit runs
-in a fresh process that shares nothing writable with it, at positions drawn after it is dead.
+in a fresh process that shares nothing writable with it, at positions that the evaluator draws after
+it is dead.
 """
 
 import hmac

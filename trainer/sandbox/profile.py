@@ -74,7 +74,7 @@ class Profile:
 
     @property
     def is_gated(self) -> bool:
-        """Whether it opens no more files once it sees text to score (`trainer.sandbox.gate`)."""
+        """Whether `syscall_gate` lets it open no more files once it sees text to score."""
         return self.role == "serve"
 
 

@@ -1,7 +1,8 @@
 """One sandbox: a Python process behind the walls of the best tier that this machine can give.
 
 Frames to and from the harness inside, what it uses, and its end: when `close` returns no process
-of the sandbox is left. Knows nothing of tasks or metrics.
+of the sandbox is left. Knows nothing of tasks or metrics. Who may import this, and so start one, a
+contract in pyproject.toml lists.
 
 Call `launch` from the main thread: the kernel ties a sandbox's life to the thread that spawned it.
 """
@@ -29,9 +30,9 @@ from trainer.host.processes import (
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.enclosure import Enclosure, SandboxProcess, to_its_end, until_ready
 from trainer.sandbox.frames import ForgedFrame, Frames, SandboxEnded
-from trainer.sandbox.gate import Gate
 from trainer.sandbox.inside.channel import HEADER, OUT_OF_MEMORY, READY
 from trainer.sandbox.profile import Profile, Start
+from trainer.sandbox.syscall_gate import Gate
 from trainer.sandbox.tier import enclose
 from trainer.sandbox.visible import visible_tree
 from trainer.sandbox.zygote import START_TIMEOUT_S, ForkedProcess, Zygote

@@ -123,7 +123,7 @@ def last_program(machine: str | None = None) -> bytes:
 
 
 def gate_program(*, has_card: bool = False, machine: str | None = None) -> bytes:
-    """Return the filter of a process that scores text (`trainer.sandbox.gate`).
+    """Return the filter of a process that scores text (`trainer.sandbox.syscall_gate`).
 
     It asks its listener about every call but those that compute, wait, or use its socket: about
     every look-up, every read of a file, and whatever a kernel of tomorrow adds. A listener of the

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from agent.proposal import KnobImportance
-from node.home.control import Message
+from node.home.control_socket import Message
 from node.home.home import Home
 from node.reporting.knowledge import importance_document
 from node.reporting.now import NowDocument
@@ -17,10 +17,10 @@ from node.reporting.peers import peers_document
 from node.reporting.queries import Nothing
 from node.reporting.status import status_document
 from node.store.store import Store
+from node.web.commands import DONE, Answer
 from node.web.listening import LOOPBACK, listening
 from node.web.serving import Served, serving
 from node.web.site import Site
-from node.web.steering import DONE, Answer
 from node.web.tokens import Credentials, Tokens
 from tests.node.examples import HARDWARE_CLASS, KEY
 from tests.web.page.full_store import HOSTILE

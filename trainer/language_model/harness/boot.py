@@ -1,10 +1,10 @@
 """The sandbox's first program: import torch, say that the sandbox is warm, wait for the source.
 
 Run as `python -I -S boot.py DESCRIPTOR ROLE [GATE]`, GATE being a system-call filter in hex whose
-listener we hand out (`trainer.sandbox.gate`). With `forks` for a gate it is a zygote, which imports
-torch once and goes on here in each sandbox that it forks (`trainer.sandbox.inside.zygote`). Up to
-the source's arrival only our own code has run here, so the limits that it sets on its own process
-hold for the candidate as well.
+listener we hand out (`trainer.sandbox.syscall_gate`). With `forks` for a gate it is a zygote, which
+imports torch once and goes on here in each sandbox that it forks (`trainer.sandbox.inside.zygote`).
+Up to the source's arrival only our own code has run here, so the limits that it sets on its own
+process hold for the candidate as well.
 """
 
 import gc

@@ -1,4 +1,7 @@
-"""The verified head is moved by hand: what may be adopted, on which evidence."""
+"""The verified head is moved by hand: what may be adopted, on which evidence.
+
+What passed its trial moves it by itself, with `Ledger.move_to`.
+"""
 
 from collections.abc import Collection
 from dataclasses import replace

@@ -1,6 +1,7 @@
 """The research loop put together, in one place: each part after those that it needs.
 
-A node has all of it. A command that shows one proposal has what thinks, and runs nothing.
+A node has all of it, put together with its page and its part of the network by `node.running.node`.
+A command that shows one proposal has what thinks, and runs nothing.
 """
 
 import asyncio
@@ -31,13 +32,13 @@ from node.line.noise import RunNoise
 from node.line.open_task import Session
 from node.loop.agenda import Agenda
 from node.loop.briefing import Briefing, ProgramText
-from node.loop.choosing import Peers
 from node.loop.exploring import Exploring
 from node.loop.ideas import Ideas
 from node.loop.imported_tries import ImportedTries
 from node.loop.insights import tell_insight
 from node.loop.others_tries import OthersTries
 from node.loop.outcomes import Outcomes
+from node.loop.peer_claims import Peers
 from node.loop.peer_patches import MOST_FRESH, PeerPatches
 from node.loop.planning import Planning
 from node.loop.research import Research

@@ -1,7 +1,7 @@
 """What a running node may be asked: one table of commands, for its socket and for the API.
 
 A command's arguments and answer have types. Over the socket they are what `arnode` sends; a command
-with a `path` is a route too, whose body may be of another type that means fewer things.
+with a `route` is one of the API's too, whose body may be of another type that means fewer things.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Protocol, TypeAlias, TypedDict, cast
 
 import msgspec
 
-from node.home.control import Handler, Message
+from node.home.control_socket import Handler, Message
 from node.reporting.knowledge import ImportanceDocument
 from node.reporting.owner import ProgramDocument
 from node.reporting.queries import Id, Nothing

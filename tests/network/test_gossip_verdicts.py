@@ -7,7 +7,7 @@ import pytest
 
 from node.home.addresses import PeerId
 from node.home.clock import EARLY_MS
-from node.network.judging import (
+from node.network.gossip_verdicts import (
     EARLY,
     ELSEWHERE,
     EXPIRED,

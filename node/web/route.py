@@ -1,4 +1,7 @@
-"""One route of the API: what it takes, what it answers, who may use it. OpenAPI follows from it."""
+"""One route of the API: what it takes, what it answers, who may use it. OpenAPI follows from it.
+
+All of them are listed by `node.web.site`, from `reading` and the table in `commands`.
+"""
 
 import asyncio
 import hashlib
