@@ -1,4 +1,4 @@
-"""Which of others' claims is worth device time first (VERIFICATION, "What comes from peers").
+"""Which of others' claims is worth device time first.
 
 Order only: nothing here is evidence, and nothing adopts. Gains are in standard deviations of one
 run ("sd") and positive if better. A claim is a noisy figure that was chosen because it is large;

@@ -1,4 +1,4 @@
-"""The rule that decides what is true: screen, recheck, confirm (VERIFICATION's rule, 1 to 3).
+"""The rule that decides what is true: screen, recheck, confirm.
 
 Everything is said for a minimised metric and in its own unit; evidence is only ever paired and
 fresh. The defaults came from a grid over horizons of 96 to 2,000 runs: change them only with the

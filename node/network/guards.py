@@ -5,7 +5,8 @@ guards cover them all: `guarding` around every stream handler, and `GuardedManag
 each service's tasks and lets a failing one end only the connection that it served. Gossip has
 its own in `node.network.gossip`, connections theirs in `node.network.connections`.
 
-Tests show that the host dies without each of them.
+Tests show that the host dies without each of them. A peer that breaks rules is dropped elsewhere:
+`NetworkHost.drop`, by its budgets (`peer_budgets.py`).
 """
 
 import contextlib

@@ -1,6 +1,7 @@
 """A line's research in blocks and plain words: result, checkpoints, ideas, lessons.
 
-A confirmed checkpoint is never told as if it spoke for the parts of its stack.
+A confirmed checkpoint is never told as if it spoke for the parts of its stack. The blocks are
+rendered by `markdown.py`, `html.py` and `terminal.py`.
 """
 
 from collections import Counter

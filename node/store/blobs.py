@@ -22,7 +22,7 @@ from protocol.source import Source, tree_id
 
 Listing: TypeAlias = tuple[NamedDigest, ...]  # paths and blobs
 
-BLOB_LIMIT_BYTES = 1 << 20  # what peers accept, RECORDS.md
+BLOB_LIMIT_BYTES = 1 << 20  # what peers accept, docs/protocol.md
 _LISTING = codec_of(Annotated[Listing, Items(1, MAX_FILES)])
 _HINT = "run `arnode fsck`; a later run or a peer that has it brings it back"
 

@@ -43,7 +43,7 @@ from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 from tests.node.test_slow_ideas import Scribe
 
-# INTERFACES, "JSON that scripts rely on"; `v` is added where it is printed;
+# What scripts rely on; `v` is added where it is printed;
 # `intents`, `lanes`, `now`, the head's `in_doubt`, the network's `in_use` and `addresses`, and
 # `proving` are ours.
 FIELDS = {"remote_lanes", "running", "node", "sandbox", "lines", "network", "cost", "proving"}

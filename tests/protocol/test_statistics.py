@@ -1,4 +1,4 @@
-"""Student's t against published and high-precision values, the e-value against VERIFICATION's."""
+"""Student's t against published and high-precision values, the e-value against a table."""
 
 import math
 import random
@@ -35,7 +35,7 @@ QUANTILES = [
     (0.975, 30.0, 2.04227245630123831),
     (1e-9, 7.0, -38.705980643231613936),
 ]
-# VERIFICATION, rule 3: (Z, h, SS, nu) → ln E.
+# (Z, h, SS, nu) → ln E.
 GOLDEN_LOG_E = [
     ((0.0, 1.0, 20.0, 20.0), -0.804719),
     ((1.0, 1.0, 20.0, 20.0), 0.090367),

@@ -1,7 +1,7 @@
 """Invented research for simulations: what proposals are worth, and how machines scatter.
 
 Figures are in standard deviations of one run ("sd"); gains are positive if better. What proposers
-try is VERIFICATION's model: few patches are good, most do nothing, many harm.
+try is this model: few patches are good, most do nothing, many harm.
 """
 
 import random

@@ -1,7 +1,7 @@
 """Reading what another system left in a folder: texts, YAML, Python, and the files beside them.
 
 All of it is untrusted: it is read through `trainer.host.folder_files`, parsed within limits and
-never executed. Importers read no file in any other way (`tests/trainer/importing/test_outside.py`).
+never executed. Importers read no file in any other way (`tests/plugins/test_outside.py`).
 """
 
 import ast

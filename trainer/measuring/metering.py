@@ -1,6 +1,6 @@
 """Clocks and ceilings around a sandbox, and what its end means for the run.
 
-`RunFailed` carries one of the statuses that a run can end with (`RECORDS.md`); everything that a
+`RunFailed` carries one of the statuses that a run can end with (`protocol.runs`); everything that a
 sandbox can do wrong is turned into it here, so that the runner reads as the plain course of a run.
 """
 
