@@ -160,7 +160,8 @@ def _print_diff(text: str) -> None:
     colors = {"+": "green", "-": "red", "@": "cyan"}
     for line in text.splitlines():
         shown = plain(line, lines=True)
-        click.echo(click.style(shown, fg=colors.get(line[:1])) if coloured else shown)
+        styled = click.style(shown, fg=colors.get(line[:1])) if coloured else shown
+        click.echo(styled, color=coloured)
 
 
 def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[LineKey]) -> None:

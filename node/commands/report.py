@@ -126,7 +126,7 @@ def report(
     elif form is None and sys.stdout.isatty():
         from node.reporting.terminal import print_blocks
 
-        print_blocks(console(), *whole_night(found, None), shown=SHOWN)
+        print_blocks(console(), *whole_night(found, None), shown=SHOWN, is_cut=False)
     else:
         click.echo(as_markdown(found, None), nl=False)
 

@@ -145,7 +145,9 @@ class Ideas:
 
     def try_again(self, job: Job[ExperimentStep], patch: bytes) -> None:
         """Put a promising experiment whose base moved on in front, on the new working line."""
-        if (idea := self._moved(replace(job.step.idea, parents=(patch,)))) is not None:
+        # What it cost to write is booked with the first try.
+        tried = replace(job.step.idea, parents=(patch,), tokens=None, usd_nano=None)
+        if (idea := self._moved(tried)) is not None:
             self._again.append(idea)
 
     async def close(self) -> None:
@@ -194,7 +196,8 @@ class Ideas:
     def _moved(self, idea: Idea) -> Idea | None:
         """Return an idea on the present working line, None if its edits do not fit that."""
         working = self._ledger.known_line.working
-        if idea.base == working:
+        # Until a job names it, a tree that waits may be the first to go where the disk is full.
+        if idea.base == working and self._ledger.blobs.lacking(idea.tree) == []:
             return idea
         source = reapply(idea.edits, self._ledger.source(working)) if idea.edits else None
         if source is None:

@@ -55,11 +55,11 @@ class PeerPatches:
         shown: list[PeerPatch] = []
         vetting, left = self._peers.vetting, self._most_fresh
         for offer in self._peers.offers(self._peers.rates()):
-            if not vetting.is_vetted(offer.body):
-                if not (left and vetting.is_here(offer.body)):
-                    continue
-                left -= 1
+            is_fresh = not vetting.is_vetted(offer.body)
+            if is_fresh and not (left and vetting.is_here(offer.body)):
+                continue
             step = vetting.step(offer.body, own=self._ledger.known_line.working)
+            left -= is_fresh and vetting.is_vetted(offer.body)  # else nobody's tree: not looked at
             body = self._ledger.store.records.patch(offer.patch)
             if body is None or step is None:
                 continue

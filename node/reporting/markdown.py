@@ -78,10 +78,14 @@ def _list(items: Sequence[Text], shown: int | None) -> str:
 
 def _table(block: TableBlock) -> str:
     """Return a table. A bar would end a cell even in code, and a backslash before it be escaped."""
-    head = [_text(column.title) for column in block.columns]
+    head = [_cell(column.title) for column in block.columns]
     rule = ["--:" if column.figure else "---" for column in block.columns]
-    rows = [[_text(cell).replace("|", "¦") for cell in row] for row in block.rows]
+    rows = [list(map(_cell, row)) for row in block.rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+
+
+def _cell(spans: Text) -> str:
+    return _text(spans).replace("|", "¦")
 
 
 def _plot(plot: Plot) -> str:

@@ -100,12 +100,11 @@ def ends_of(
     """
     if metric is None or measured is None or measured.gain_nano is None:
         return None, None
-    ends = [
-        metric + sign * (measured.gain_nano - end) / NANO
-        for end in (measured.lower_nano, measured.upper_nano)
-        if end is not None
-    ]
-    return min(ends, default=None), max(ends, default=None)
+    lower_nano, upper_nano = measured.lower_nano, measured.upper_nano
+    if lower_nano is None or upper_nano is None:
+        return None, None
+    ends = [metric + sign * (measured.gain_nano - end) / NANO for end in (lower_nano, upper_nano)]
+    return min(ends), max(ends)
 
 
 def points_document(points: Sequence[Point]) -> PointsDocument:

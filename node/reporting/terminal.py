@@ -1,7 +1,12 @@
-"""Renders blocks for a terminal, with Rich. Nothing in any of them steers it."""
+"""Renders blocks for a terminal, with Rich. Nothing in any of them steers it.
+
+What somebody else wrote stands in backticks, as in Markdown, so that it cannot pass for our own
+words; in a table a cell of its own tells it apart.
+"""
 
 from collections.abc import Iterable, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
@@ -20,22 +25,26 @@ from node.reporting.blocks import (
     TableBlock,
     Text,
 )
+from node.reporting.markdown import code_span
 from protocol.codecs import plain
 
 
-def print_blocks(console: Console, *blocks: Block, shown: int | None = None) -> None:
+def print_blocks(
+    console: Console, *blocks: Block, shown: int | None = None, is_cut: bool = True
+) -> None:
     """Print blocks one below the other; of a list `shown` items, None being all.
 
-    A blank line sets a heading below the first level apart from what it follows.
+    A blank line sets a heading below the first level apart from what it follows. A table that is
+    wider than the terminal is cut at its titles if `is_cut`, else told row by row, whole.
     """
     for block in blocks:
         if isinstance(block, Heading) and block.level > 1:
             console.print()
-        for part in _rendered(block, shown):
+        for part in _rendered(block, shown, width=None if is_cut else console.width):
             console.print(part)
 
 
-def _rendered(block: Block, shown: int | None) -> Iterable[RenderableType]:
+def _rendered(block: Block, shown: int | None, *, width: int | None) -> Iterable[RenderableType]:
     match block:
         case Heading():
             return [_text(block.text, "bold")]
@@ -44,7 +53,8 @@ def _rendered(block: Block, shown: int | None) -> Iterable[RenderableType]:
         case BulletList():
             return _list(block.items, shown)
         case TableBlock():
-            return [_table(block)]
+            is_whole = width is None or _needed_width(block) <= width
+            return [_table(block)] if is_whole else _by_rows(block)
         case Plot():
             return [block.drawn()]
         case QuotedLines():
@@ -68,19 +78,52 @@ def _span(span: Span) -> str | tuple[str, str]:
             return plain(span, lines=True)
         case Styled():
             return plain(span.text), span.style
-        case Quoted() | FileLink():
+        case Quoted():
+            return code_span(span)
+        case FileLink():
             return plain(span.text)
+
+
+def _cell(spans: Text) -> RichText:
+    """Return a cell: in one of its own, what somebody else wrote needs no marks."""
+    match spans:
+        case (Quoted(text=words),) | (FileLink(text=words),):
+            return RichText(plain(words))
+    return _text(spans)
+
+
+def _needed_width(block: TableBlock) -> int:
+    """Return how wide a table is at least: a column that wraps has its longest word."""
+    columns = zip(block.columns, zip(*block.rows, strict=True), strict=True) if block.rows else ()
+    needed = len(block.columns) - 1
+    for column, cells in columns:
+        shown = [_cell(column.title).plain, *(_cell(cell).plain for cell in cells)]
+        parts = [word for text in shown for word in text.split()] if column.wraps else shown
+        needed += max(map(cell_len, parts), default=0)
+    return needed
+
+
+def _by_rows(block: TableBlock) -> Iterable[RichText]:
+    """Yield a table row by row, a line for each cell that is not empty."""
+    for number, row in enumerate(block.rows):
+        if number:
+            yield RichText("")
+        for column, cell in zip(block.columns, row, strict=True):
+            if (words := _cell(cell)).plain:
+                title = RichText.assemble(column.group and f"{column.group}, ", _cell(column.title))
+                title.stylize("bold")
+                yield RichText.assemble(title, ": ", words)
 
 
 def _table(block: TableBlock) -> RichTable:
     table = RichTable(box=None, pad_edge=False, header_style="bold")
     for column in block.columns:
         table.add_column(
-            _text(column.title),
+            _cell(column.title),
             justify="right" if column.figure else "left",
             no_wrap=not column.wraps,
             overflow="fold" if column.wraps else "ellipsis",
         )
     for row in block.rows:
-        table.add_row(*map(_text, row))
+        table.add_row(*map(_cell, row))
     return table

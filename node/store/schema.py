@@ -19,8 +19,9 @@ _CHECKPOINT_PAGES = 8_000  # of 4 KiB
 _CACHE_KIB = 16 * 1024
 _BUSY_S = 5.0  # how long SQLite itself waits for another program that writes
 APPLICATION_ID = 0x61726E6F  # "arno", so that `file` and fsck know whose database it is
-FORMAT: Final = 14  # of all that a home holds; raised with every change that older code cannot read
-_READS_OLDER: Final = "1be73a42"  # the last commit that reads the formats before
+FORMAT: Final = 15  # of all that a home holds; raised with every change that older code cannot read
+_READS: Final = {14: "edec47a3"}  # the last commit that reads a format
+_READS_OLDER: Final = "1be73a42"  # that which reads those before them
 _SCHEMA: Final = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     # `patch`: the one that a result names; `about`: what an attestation, an adoption or a
@@ -271,7 +272,8 @@ def require_format(database: sqlite3.Connection, path: Path) -> None:
         raise ConfigurationError(
             f"the store {path} is from an older arnode (format {number}, now {FORMAT}), and was"
             " not changed",
-            f"move {path.parent} away, or read it with arnode's commit {_READS_OLDER}",
+            f"move {path.parent} away, or read it with arnode's commit"
+            f" {_READS.get(number, _READS_OLDER)}",
         )
 
 

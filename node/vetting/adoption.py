@@ -2,7 +2,7 @@
 
 A tree is this node's own if it is the task's baseline or an own patch made it; a stranger's if
 somebody else's patch did. A stranger's tree is adopted without its prose, as an own patch on
-theirs. Which evidence a head needs is `node.line.head_by_hand`' affair.
+theirs. Which evidence a head needs is `node.line.head_by_hand`'s affair.
 """
 
 from collections.abc import Sequence

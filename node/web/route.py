@@ -75,12 +75,12 @@ class Route:
             if not _is(word, kinds[name]):
                 raise HttpFault(404, f"that is no {name}", "take it from what the API says")
         query = _query(request)
-        if self.method == "GET":
-            return _converted({**query, **words}, self.asks, strict=False)
-        body = await _body(request, self.most_bytes)
-        if known := sorted({*query, *words.keys() & body.keys()}):
-            raise HttpFault(400, f"{known[0]} does not belong there", f"see {API}/openapi.json")
-        return _converted({**body, **words}, self.asks, strict=True)
+        is_read = self.method == "GET"
+        more = query if is_read else await _body(request, self.most_bytes)
+        out_of_place = set() if is_read else set(query)
+        if odd := sorted(out_of_place | (words.keys() & more.keys())):
+            raise HttpFault(400, f"{odd[0]} does not belong there", f"see {API}/openapi.json")
+        return _converted({**more, **words}, self.asks, strict=not is_read)
 
 
 def _is(word: str, kind: Any) -> bool:

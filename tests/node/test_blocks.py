@@ -25,7 +25,7 @@ from node.reporting.blocks import (
     words_column,
 )
 from node.reporting.html import html_of
-from node.reporting.markdown import markdown_of
+from node.reporting.markdown import code_span, markdown_of
 from node.reporting.terminal import print_blocks
 from tests.node.night import HOSTILE
 
@@ -54,10 +54,10 @@ def blocks_with(words: str) -> list[Block]:
     ]
 
 
-def printed(*blocks: Block, shown: int | None = None, width: int = 400) -> str:
+def printed(*blocks: Block, shown: int | None = None, width: int = 400, is_cut: bool = True) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, color_system=None, highlight=False, markup=False)
-    print_blocks(console, *blocks, shown=shown)
+    print_blocks(console, *blocks, shown=shown, is_cut=is_cut)
     return file.getvalue()
 
 
@@ -112,7 +112,8 @@ def test_nothing_that_is_quoted_steers_a_terminal(words: str) -> None:
     assert all(character.isprintable() for character in shown if character != "\n")
     own = printed(paragraph(words), paragraph(Styled(text=words, style="green")))
     assert all(character.isprintable() for character in own if character != "\n")
-    assert f"Of {quoted(words).text}" in shown
+    assert f"Of {code_span(quoted(words))}" in shown  # else it could pass for our own words
+    assert f"It is {code_span(quoted(words))}." in shown
     assert len(shown.splitlines()) == 8 + len(words.splitlines())
 
 
@@ -187,3 +188,19 @@ def test_a_link_leads_to_a_file_and_a_style_is_for_terminals() -> None:
     assert html_of([block]) == '<p><a href="x&quot;.html">a&lt;b</a> kept</p>'
     assert markdown_of([block]) == "[`a<b`](x%22.html) kept\n"
     assert printed(block) == "a<b kept\n"
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_a_report_s_table_is_whole_at_any_width(width: int) -> None:
+    columns = [
+        words_column("claim", wraps=True),
+        words_column("by"),
+        figures_column("claimed"),
+        words_column("here", wraps=True),
+    ]
+    row = ("a gain of somebody's", "51cbd13cbcec", "+0.001234", "confirmed in 5 pairs of 8 planned")
+    shown = printed(table(columns, [row, row]), width=width, is_cut=False)
+    for word in " ".join(row).split():
+        assert shown.count(word) >= 2
+    assert max(map(len, shown.splitlines())) <= width
+    assert (": +0.001234" in shown) is (width < 60)  # row by row where it does not fit side by side

@@ -263,10 +263,9 @@ def test_a_diff_is_coloured_when_asked_for(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("ARNODE_COLOR", "always")
-    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b[32m+LEARNING_RATE" in arnode(capsys, "diff", session["kept"].id.hex())
-    monkeypatch.setenv("ARNODE_COLOR", "auto")
+    monkeypatch.delenv("FORCE_COLOR")
     assert "\x1b" not in arnode(capsys, "diff", session["kept"].id.hex())
 
 

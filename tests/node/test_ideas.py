@@ -153,11 +153,15 @@ def test_an_idea_whose_base_moved_on_comes_first_on_the_new_one(home: Home, ledg
     other = BASELINE.replacing("train.py", BASELINE["train.py"] + b"EXTRA = 1\n")
     ledger.blobs.put_source(other)
     ledger.save(replace(ledger.known_line, working=other.tree))
-    ideas.try_again(job, b"p" * 32)
+    priced = replace(job.step.idea, tokens=1000, usd_nano=1500, model="example/one")
+    ideas.try_again(replace(job, step=replace(job.step, idea=priced)), b"p" * 32)
     assert ideas.has_unfinished_business
+    moved = other.replacing("train.py", b"LEARNING_RATE = 0.5\nEXTRA = 1\n")
+    ledger.blobs.path(moved.tree).unlink()  # nothing names it yet: a full disk may let go of it
     idea = ideas.again()
     assert idea is not None
-    assert idea.parents == (b"p" * 32,)
+    assert (idea.parents, idea.model) == ((b"p" * 32,), "example/one")
+    assert (idea.tokens, idea.usd_nano) == (None, None)  # booked with the first try
     assert idea.base == other.tree
     assert ledger.source(idea.tree)["train.py"] == b"LEARNING_RATE = 0.5\nEXTRA = 1\n"
     assert not ideas.has_unfinished_business

@@ -16,7 +16,7 @@ from protocol.source import Source
 from tests.node.books import proposal_of, with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
 from tests.node.strangers import SD_NANO, Stranger
-from tests.protocol.worlds import attest
+from tests.protocol.worlds import attest, confirm
 
 
 @pytest.fixture
@@ -83,6 +83,20 @@ def test_what_others_confirmed_is_said_to_be_theirs(
     omar.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS))
     (patch,) = shown(ledger).latest()
     assert patch.level == "others"
+
+
+def test_results_about_nobody_s_tree_take_no_turn_of_others(ledger: Ledger, ada: Stranger) -> None:
+    omar = Stranger(ledger.store, ledger.blobs, number=51, name="omar")
+    unknown = [rated("0.71"), rated("0.72")]
+    for tree in unknown:
+        patch = omar.patch(BASELINE, rated("0.8"))
+        ledger.blobs.put_source(tree)
+        gain_nano = 9 * SD_NANO
+        said = confirm(tree.tree, [gain_nano] * 4, base=BASELINE.tree, anchors=[gain_nano] * 4)
+        omar.publish(replace(said, task=TASK, hardware_class=HARDWARE_CLASS, patch=patch))
+    ada.claims(rated("0.5"), 1.0, title="honest")
+    patches = shown(ledger)
+    assert [[patch.title for patch in patches.latest()] for _ in range(2)] == [["honest"]] * 2
 
 
 def test_nothing_is_shown_where_nobody_claims_anything(ledger: Ledger) -> None:

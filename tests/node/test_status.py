@@ -324,7 +324,7 @@ def test_no_spread_is_told_in_two_ways() -> None:
     """What follows ± is read as an interval or as a deviation, so nothing is written so."""
     root = Path(node.__file__).parent
     users = [path.name for path in root.rglob("*.py") if "±" in path.read_text(encoding="utf-8")]
-    assert users == ["figures.py"]  # which says so
+    assert users == ["vocabulary.py"]  # which says so
 
 
 def test_several_that_propose_are_told_with_their_shares(

@@ -108,10 +108,13 @@ def _half(honest: Honest) -> Iterator[Any]:
     yield Raw(data=honest.data[: len(honest.data) // 2])
 
 
-def _incomplete(honest: Honest) -> Iterator[Any]:
+def _shortened(honest: Honest) -> Iterator[Any]:
     for items, put in lists_in(honest.value):
         yield put(items[: len(items) // 2])
         yield put(items[:-1])
+
+
+def _without_key(honest: Honest) -> Iterator[Any]:
     if isinstance(honest.value, dict):
         for key in islice(honest.value, MOST_KEYS):
             yield {name: item for name, item in honest.value.items() if name != key}
@@ -242,11 +245,17 @@ ATTACKS: Final[Sequence[Attack]] = (
             Forgery(what="an empty answer", make=_empty),
             Forgery(what="half an answer", make=_half, on_all=True),
             Forgery(
-                what="an answer with a key or a list's end missing",
-                make=_incomplete,
+                what="an answer with a list's end missing",
+                make=_shortened,
                 better="note",
                 as_good="note",
                 on_all=True,
+            ),
+            Forgery(
+                what="an answer with a key missing",
+                make=_without_key,
+                better="note",
+                as_good="note",
             ),
         ),
     ),
