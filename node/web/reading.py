@@ -1,11 +1,17 @@
 """The routes that read: each answers with a document that commands print too, or that a page draws.
 
-A document is a function of what is at hand and of a query; its types say what may be asked.
+A document is a function of what is at hand and of a query; its types say what may be asked. What it
+reads is on the disk, in a thread of its own beside the node, so that nothing here touches what the
+loop is doing. A home whose store is not there yet is an empty one.
 """
 
+import asyncio
 from collections.abc import Callable
-from typing import Any, Final, get_type_hints
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, Final, Self, TypeVar, get_type_hints
 
+from node.home.home import Home
 from node.reporting.boards_page import board_page, boards_document
 from node.reporting.experiment import experiment_page
 from node.reporting.experiments import experiments_page
@@ -18,13 +24,54 @@ from node.reporting.published import published_page, report_text
 from node.reporting.queries import Nothing
 from node.reporting.records import diff_document, record_page, records_page
 from node.reporting.report_json import report_page
-from node.reporting.shelves import Shelves
+from node.reporting.shelves import KeptBoards, Shelves
 from node.reporting.tasks import TasksDocument, tasks_document
 from node.reporting.transfer import transfer_page
-from node.web.library import Library
+from node.store.blobs import Blobs
+from node.store.store import Store
 from node.web.problems import HttpFault
 from node.web.route import ApiRequest, Route
 from protocol.errors import UsageError
+
+T = TypeVar("T")
+
+
+class Library:
+    """Reads a home's store while it is entered; `net` is the network in use."""
+
+    def __init__(self, home: Home, net: str) -> None:
+        self._home = home
+        self._net = net
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="web")
+        self._open = ExitStack()
+        self._shelves: Shelves | None = None
+        self._has_store = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._open.close)
+        self._thread.shutdown()
+
+    async def read(self, reader: Callable[[Shelves], T]) -> T:
+        """Return what a reader finds. Raises what it raises."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: reader(self._at_hand()))
+
+    def _at_hand(self) -> Shelves:
+        if self._shelves is None or not self._has_store:
+            self._open.close()
+            self._has_store = self._home.store.exists()
+            store = self._open.enter_context(Store.open_read_only(self._home))
+            self._shelves = Shelves(
+                home=self._home,
+                net=self._net,
+                store=store,
+                blobs=Blobs(self._home.blobs),
+                boards=KeptBoards(),
+            )
+        return self._shelves
 
 
 def _tasks(at: Shelves, _: Nothing) -> TasksDocument:

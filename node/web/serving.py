@@ -11,8 +11,8 @@ from aiohttp import web
 from node.web.door import KEEPALIVE_S, LINGERING_S, Door
 from node.web.events import Events
 from node.web.guards import answering
-from node.web.library import Library
 from node.web.listening import Listener
+from node.web.reading import Library
 from node.web.site import Site
 from node.web.tokens import Right
 from node.web.watching import ChangeWatch

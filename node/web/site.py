@@ -27,10 +27,9 @@ from node.web.door import Door
 from node.web.events import Events
 from node.web.fleet import Fleet, FleetDocument
 from node.web.guards import add_security_headers, at_home, knowing, noting, require
-from node.web.library import Library
 from node.web.openapi import openapi
 from node.web.problems import HttpFault
-from node.web.reading import reading_routes
+from node.web.reading import Library, reading_routes
 from node.web.route import API, BODY_LIMIT_BYTES, ApiRequest, Method, Route
 from node.web.tokens import Codes, Credentials
 from protocol.errors import NotRunningError

@@ -9,7 +9,7 @@ from node.reporting.jobs import JobDocument, open_jobs_document
 from node.reporting.now import NowDocument
 from node.reporting.shelves import Shelves
 from node.web.events import Kind
-from node.web.library import Library
+from node.web.reading import Library
 
 _MOST_AT_ONCE: Final = 50
 # What never stands still is told with the rest, and by itself only so often: who looks would else

@@ -15,7 +15,7 @@ from node.store.store import Store
 from node.web import events as module
 from node.web import watching
 from node.web.events import Events, Kind
-from node.web.library import Library
+from node.web.reading import Library
 from tests.node.books import keep, ledger_of, with_baseline
 from tests.node.page import Visitor, visiting
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from node.home.home import Home
 from node.store.store import Store
 from node.web.guards import SECURITY_HEADERS
-from node.web.library import Library
+from node.web.reading import Library
 from node.web.route import Route
 from node.web.site import Kind
 from tests.node.books import with_baseline
