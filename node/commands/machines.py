@@ -37,7 +37,7 @@ def head(host: str, port: int | None, lanes: int | None) -> None:
     Makes the token that lets machines in, a file in this home: copy it to the home of each machine
     that joins, readable by you alone.
     """
-    from node.home.own_address import RAY_PORT, own_host
+    from node.home.fleet import RAY_PORT, own_host
     from node.remote.ray_setup import head_command
 
     place = own_host(host)
@@ -56,7 +56,7 @@ def head(host: str, port: int | None, lanes: int | None) -> None:
 @_LANES
 def worker(address: str, lanes: int | None) -> None:
     """Join this machine to the cluster at ADDRESS until it is stopped."""
-    from node.home.own_address import AUTO, LOCAL, RAY_PORT, ray_cluster
+    from node.home.fleet import AUTO, LOCAL, RAY_PORT, ray_cluster
     from node.remote.ray_setup import worker_command
 
     place = ray_cluster(address)

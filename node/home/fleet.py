@@ -4,11 +4,16 @@ The machines of a fleet see each other only over the internet, and stay nodes wi
 own. `friends = "fleet:KEY"` names the owner, `arnode friends sign` in the home of that key writes
 the list, `arnode friends take` brings a newer one to a node. A key that was removed from the list
 is untrusted again.
+
+Machines that measure for a node, and are none, are named as `ssh` knows them, or by the address of a
+Ray cluster.
 """
 
+import ipaddress
+import re
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from node.home.faults import explaining_faults
@@ -18,6 +23,7 @@ from node.home.network_definition import AUTHOR_BYTES, key_of
 from node.home.people import People, read_people
 from node.home.signed_list import ListKind, SignedList, read_signed, signed, told_time
 from protocol.errors import ConfigurationError, Rejected, UsageError
+from protocol.ip_addresses import is_own
 from protocol.keys import SigningKey
 
 MAX_MEMBERS: Final = 256
@@ -119,3 +125,49 @@ def members_of(listed: SignedList) -> frozenset[bytes]:
 
 def _of(owner: bytes) -> str:
     return f"owner {owner.hex()}"
+
+
+LOCAL: Final = "local"  # a Ray of this node's own, on this machine
+AUTO: Final = "auto"  # the one that runs on this machine
+RAY_PORT: Final = 6379
+HERE: Final = "here"  # the machine of the node itself, where a lane needs no ssh
+_LANE_HOST = re.compile(r"(?P<host>[A-Za-z0-9_][A-Za-z0-9._@-]{0,252})(:(?P<lanes>[1-9][0-9]?))?")
+_ADDRESS = re.compile(r"(?P<host>[0-9.]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
+
+
+def own_host(text: str) -> str | Rejected:
+    """Return an IP address of this machine or a network of one's own; another is refused."""
+    try:
+        host = ipaddress.ip_address(text)
+    except ValueError:
+        return Rejected(f"{text!r} is no IP address")
+    if not is_own(text):
+        return Rejected(f"{text} is no address of a private network or a VPN")
+    return str(host)
+
+
+def ray_cluster(text: str) -> str | Rejected:
+    """Return what names a Ray cluster: LOCAL, AUTO, or `HOST:PORT` of a network of one's own."""
+    if text in (LOCAL, AUTO):
+        return text
+    found = _ADDRESS.fullmatch(text)
+    if found is None or not 0 < int(found["port"]) < 1 << 16:
+        return Rejected(f"{text!r} is no address of a Ray cluster")
+    host = own_host(found["host"].strip("[]"))
+    return host if isinstance(host, Rejected) else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneMachine:
+    """A machine that `ssh` knows by this name, or HERE, and how many lanes it has."""
+
+    host: str
+    lanes: int
+
+
+def lane_host(text: str) -> LaneMachine | Rejected:
+    """Return what `HOST[:N]` says."""
+    found = _LANE_HOST.fullmatch(text)
+    if found is None:
+        return Rejected(f"{text!r} is no machine's name with a number of lanes")
+    return LaneMachine(host=found["host"], lanes=int(found["lanes"] or 1))

@@ -12,9 +12,8 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from node.home.addresses import parse_direct
-from node.home.fleet import owner_of
+from node.home.fleet import lane_host, owner_of, ray_cluster
 from node.home.network_definition import NO_NETWORK
-from node.home.own_address import lane_host, ray_cluster
 from protocol.codecs import NAME_PATTERN, line
 from protocol.errors import Rejected
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from node.home.config import Config
+from node.home.fleet import HERE, LaneMachine, lane_host
 from node.home.home import Home
 from node.home.keyfile import load_secret
-from node.home.own_address import HERE, LaneMachine, lane_host
 from node.line.open_task import audit_key_of
 from node.remote.command_link import CommandLink
 from node.remote.contract import PROGRAM, LaneOpening

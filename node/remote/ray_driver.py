@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from node.home.own_address import AUTO, LOCAL
+from node.home.fleet import AUTO, LOCAL
 from node.processes.channel import ProcessChannel, first_of
 from node.processes.supervisor import Backoff
 from node.remote.contract import FRAMING

@@ -17,8 +17,8 @@ from typing import Final
 from node.home.config import Config
 from node.home.faults import explaining_faults
 from node.home.files import create_file
+from node.home.fleet import LOCAL
 from node.home.home import Home
-from node.home.own_address import LOCAL
 from protocol.errors import ConfigurationError
 from trainer.host.interpreter import python_command
 
@@ -39,7 +39,7 @@ _HEALTH: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Which Ray: `address` as `node.home.own_address` has it; `token`: what lets one in.
+    """Which Ray: `address` as `node.home.fleet` has it; `token`: what lets one in.
 
     `home` is the node's, where the lanes of a Ray of its own have their data, too.
     """

@@ -14,8 +14,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from node.commands import cli
+from node.home.fleet import LaneMachine, lane_host, own_host, ray_cluster
 from node.home.home import Home
-from node.home.own_address import LaneMachine, lane_host, own_host, ray_cluster
 from node.remote.ray_setup import environment, head_command, local_options, worker_command
 from node.reporting.timeline import timeline_document
 from node.store.store import Store

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from node.home.config import Config
+from node.home.fleet import LOCAL
 from node.home.home import Home
-from node.home.own_address import LOCAL
 from node.remote.opening import remote_lanes
 from node.store.store import Store
 from node.terminal.progress import silent
