@@ -5,8 +5,8 @@ own. `friends = "fleet:KEY"` names the owner, `arnode friends sign` in the home 
 the list, `arnode friends take` brings a newer one to a node. A key that was removed from the list
 is untrusted again.
 
-Machines that measure for a node, and are none, are named as `ssh` knows them, or by the address of a
-Ray cluster.
+Machines that measure for a node, and are none, are named as `ssh` knows them, or by the address of
+a Ray cluster.
 """
 
 import ipaddress
