@@ -114,11 +114,20 @@ def _parameters(route: Route, shape: dict[str, Any]) -> list[dict[str, Any]]:
             "name": name,
             "in": "path" if name in route.names else "query",
             "required": name in needed,
-            "schema": schema,
+            "schema": _in_a_url(schema),
         }
         for name, schema in shape["properties"].items()
         if name in route.names or route.method == "GET"
     ]
+
+
+def _in_a_url(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the shape of a field as it stands in a URL, where it is left out rather than null."""
+    kinds = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
+    if not kinds:
+        return schema
+    rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+    return {**rest, **kinds[0]} if len(kinds) == 1 else {**rest, "anyOf": kinds}
 
 
 def _without(shape: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -89,14 +89,14 @@ def test_a_model_proposes_is_corrected_mends_and_goes_away(copied: Path) -> None
     assert between == ["Off by 6", "Off by 5"][: len(between)]
     assert {step.idea.model for step in written.values()} == {"small"}
     assert written["No end of it"].decision == "failed"
-    assert written["Half of it"].key == "repair:1:llm:no-end-of-it"
+    assert written["Half of it"].idea.key == "repair:1:llm:no-end-of-it"
     assert "matches" in questions[1][-1]["content"] or "SEARCH" in questions[1][-1]["content"]
     mending = [turns for turns in questions if "yours that failed" in turns[1]["content"]]
     assert ["ZeroDivisionError" in turns[1]["content"] for turns in mending] == [True]
     assert any("llm (small) proposes, knobs fill the gaps" in line for line in node.said)
     # To the token; a page is nothing that a model said.
     answer = TOKENS_IN + TOKENS_OUT
-    assert written.pop(first).tokens == 2 * answer
+    assert written.pop(first).idea.tokens == 2 * answer
     assert {step.idea.tokens for step in written.values()} == {answer}
     cost = arnode_json(copied, "status")["cost"]
     assert cost["tokens_today"] >= (2 + len(written)) * answer

@@ -87,7 +87,7 @@ def test_an_aim_is_told_one_of_three_is_run_and_the_prompt_is_shown(copied: Path
     (title,) = re.findall(r"\| title: (.+)", second)
     first = written()[0]
     assert first.title == title
-    assert first.tokens == 4 * ONE
+    assert first.idea.tokens == 4 * ONE
     (line,) = arnode_json(copied, "status")["lines"]
     assert (line["planner"]["model"], line["planner"]["aim"]) == ("large", AIM)
     booked = {call["model"] for call in arnode_json(copied, "spending")["calls"]}
