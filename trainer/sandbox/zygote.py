@@ -92,6 +92,8 @@ class Zygote:
         self.is_broken = False
         self._process = started.process
         self._pid = 0
+        self._asking = 0  # who wait for a sandbox now
+        self._is_retired = False
         self._forks = 0
         self._first_kib = 0
         self._cpu_s = 0.0
@@ -163,7 +165,9 @@ class Zygote:
         for key in [key for key, one in self._fit.items() if one is self]:
             del self._fit[key]
             self._retired.append(self)
-        self._control.close()
+        self._is_retired = True
+        if not self._asking:  # else whoever asked before still gets a sandbox
+            self._control.close()
 
     def close_pipes(self) -> None:
         """Let go of what its first process outside read and printed."""
@@ -173,6 +177,15 @@ class Zygote:
 
     async def fork(self, request: ForkRequest, channel: int) -> ForkedProcess:
         """Have a sandbox forked that speaks on a channel. Raises SafetyError if it is not there."""
+        self._asking += 1
+        try:
+            return await self._forked(request, channel)
+        finally:
+            self._asking -= 1
+            if self._is_retired and not self._asking:
+                self._control.close()
+
+    async def _forked(self, request: ForkRequest, channel: int) -> ForkedProcess:
         await self._until_warm()
         message = json.dumps(asdict(request)).encode()
         assert len(message) <= MOST_REQUEST_BYTES  # noqa: S101 -- filters of a few kilobytes
