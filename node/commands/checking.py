@@ -10,7 +10,7 @@ from node.commands.basics import json_option
 from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
 from protocol.codecs import plain
-from trainer.measuring.kind import Remark
+from trainer.measuring.checks import Remark
 
 _WORDS = {"ok": "ok", "note": "note", "fault": "FAULT"}
 

@@ -35,6 +35,12 @@ from protocol.units import from_nano
 
 _SHOWN = 30
 _APART = ("body", "timeline", "text")  # of a record, told below its other fields
+_BAR_WIDTH = 40
+_STAGE_COLUMNS = (
+    *map(words_column, ("sandbox", "stage")),
+    *map(figures_column, ("at", "took")),
+    words_column(""),
+)
 
 
 @click.command()
@@ -220,14 +226,6 @@ def _marks_shown(record: Record, marks: list[MarkDocument] | None) -> str | list
 
 def _time(ts_ms: int, form: str) -> str:
     return datetime.fromtimestamp(ts_ms / 1000).astimezone().strftime(form)
-
-
-_BAR_WIDTH = 40
-_STAGE_COLUMNS = (
-    *map(words_column, ("sandbox", "stage")),
-    *map(figures_column, ("at", "took")),
-    words_column(""),
-)
 
 
 def print_timelines(runs: list[TimelineDocument]) -> None:

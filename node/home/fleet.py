@@ -32,6 +32,12 @@ FLEET: Final = "fleet:"  # before the owner's key in a setting
 _KIND: Final = ListKind(
     header="arnode-fleet 1", context=b"arnode/fleet-list/1\0", items="keys", most=MAX_MEMBERS
 )
+LOCAL: Final = "local"  # a Ray of this node's own, on this machine
+AUTO: Final = "auto"  # the one that runs on this machine
+RAY_PORT: Final = 6379
+HERE: Final = "here"  # the machine of the node itself, where a lane needs no ssh
+_LANE_HOST = re.compile(r"(?P<host>[A-Za-z0-9_][A-Za-z0-9._@-]{0,252})(:(?P<lanes>[1-9][0-9]?))?")
+_ADDRESS = re.compile(r"(?P<host>[0-9.]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
 
 
 def people_of(home: Home, friends: str) -> People:
@@ -125,14 +131,6 @@ def members_of(listed: SignedList) -> frozenset[bytes]:
 
 def _of(owner: bytes) -> str:
     return f"owner {owner.hex()}"
-
-
-LOCAL: Final = "local"  # a Ray of this node's own, on this machine
-AUTO: Final = "auto"  # the one that runs on this machine
-RAY_PORT: Final = 6379
-HERE: Final = "here"  # the machine of the node itself, where a lane needs no ssh
-_LANE_HOST = re.compile(r"(?P<host>[A-Za-z0-9_][A-Za-z0-9._@-]{0,252})(:(?P<lanes>[1-9][0-9]?))?")
-_ADDRESS = re.compile(r"(?P<host>[0-9.]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
 
 
 def own_host(text: str) -> str | Rejected:

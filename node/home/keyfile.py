@@ -9,14 +9,17 @@ import secrets
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from node.home.config import Config
 from node.home.faults import explaining_faults
 from node.home.files import create_file, write_file
 from node.home.home import Home
 from protocol.errors import ConfigurationError
 from protocol.keys import SigningKey, name_successor
 from protocol.record_kinds import Formerly
+
+if TYPE_CHECKING:
+    from node.home.config import Config
 
 SEED_BYTES = 32
 _HEADER = "arnode key 1"
@@ -166,7 +169,7 @@ class Identity:
     net: str
 
 
-def identity_of(keys: NodeKeys, config: Config, *, role: str = "node") -> Identity:
+def identity_of(keys: NodeKeys, config: "Config", *, role: str = "node") -> Identity:
     """Return who signs records here; a node without a name is named by its role and key."""
     return Identity(
         keys=keys,

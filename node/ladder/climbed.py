@@ -27,6 +27,7 @@ _OF_CHANGES: Final = ("screen", "keep", "confirm")  # stages
 
 Came = Literal["discarded", "kept", "confirmed", "unconfirmed", "failed"]
 HOLDS: Final[frozenset[Came]] = frozenset({"kept", "confirmed"})
+MOST: Final = 12
 
 
 class Where(NamedTuple):
@@ -223,9 +224,6 @@ def _spoken(runs: Sequence[Run]) -> int:
     """Return of how many runs the figure of a change is the mean: not its screen, if more came."""
     own = sum(run.role == "candidate" and run.metric_nano is not None for run in runs)
     return max(1, own - 1)
-
-
-MOST: Final = 12
 
 
 def told_of_scales(store: Store, line: LineKey) -> tuple[str, ...]:

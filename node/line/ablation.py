@@ -16,7 +16,7 @@ from node.line.ledger import Ledger
 from node.store.experiments import ABLATION, is_branching
 from node.store.jobs import Job
 from node.store.store import Store
-from node.vetting.merging import merged
+from node.vetting.patches import merged
 from protocol.record_kinds import Origin, PatchBody
 from protocol.rule import DEFAULT, PART_ALPHA
 from protocol.source import Source

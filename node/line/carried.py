@@ -17,7 +17,7 @@ from node.line.ledger import Ledger
 from node.line.publication import MAX_PARENTS
 from node.store.jobs import Job
 from node.vetting.inspection import inspect
-from node.vetting.merging import merged
+from node.vetting.patches import merged
 from protocol.codecs import fit_line, line, text
 from protocol.constants import sizes_between, with_constants
 from protocol.fields import OPTIONAL, Digest, Items, Mapped, Named

@@ -45,6 +45,11 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import builtin_ids, kind_of, load_task, text_task
 from trainer.task_kinds import strangers_task as assembled
 
+_ID = re.compile(rf"[0-9a-f]{{{PREFIX_DIGITS},64}}")
+AUTO: Final = "auto"  # the setting
+STAND_IN: Final = "tiny"  # needs no card, and no data from elsewhere
+OF_CARDS: Final = "nanochat"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
@@ -265,9 +270,6 @@ def _compiled(home: Home, task: Task, device: Device) -> CompiledCode | None:
     return CompiledCode(home.data / "compiled", baseline=task.source.tree, setting=setting)
 
 
-_ID = re.compile(rf"[0-9a-f]{{{PREFIX_DIGITS},64}}")
-
-
 def strangers_task(home: Home, wanted: str) -> Task | None:
     """Return the task that an id's first digits mean, None if it is none that came from others.
 
@@ -301,11 +303,6 @@ def lacking(blobs: Blobs, manifest: TaskManifest) -> list[bytes]:
     beside = manifest.program.blobs if manifest.program else ()
     needed = [manifest.baseline_tree, *(blob for _, blob in manifest.files), *beside]
     return [blob for blob in needed if not blobs.has(blob)]
-
-
-AUTO: Final = "auto"  # the setting
-STAND_IN: Final = "tiny"  # needs no card, and no data from elsewhere
-OF_CARDS: Final = "nanochat"
 
 
 def named_task(home: Home, name: str) -> str:

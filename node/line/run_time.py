@@ -13,6 +13,10 @@ from node.terminal.durations import span_words
 from protocol.manifest import TaskManifest
 from protocol.styles import Style, StyleName
 
+# Pairs that a gain of two standard deviations takes on average, until it is known; on drawn
+# instances nobody knows beforehand how far differences scatter.
+_USUAL_PAIRS: Final[Mapping[StyleName, float]] = {"runs": 5.5, "differences": 13.0, "exact": 1.0}
+
 
 def run_seconds(store: Store, line: LineKey) -> float | None:
     """Return what a run took here lately, in seconds; None before the first."""
@@ -23,11 +27,6 @@ def run_seconds(store: Store, line: LineKey) -> float | None:
         for run in ended_runs(store.jobs.runs_of(known.id))
     ]
     return fmean((run.ms + run.serve_ms) / 1000 for run in before) if before else None
-
-
-# Pairs that a gain of two standard deviations takes on average, until it is known; on drawn
-# instances nobody knows beforehand how far differences scatter.
-_USUAL_PAIRS: Final[Mapping[StyleName, float]] = {"runs": 5.5, "differences": 13.0, "exact": 1.0}
 
 
 def usual_pairs(manifest: TaskManifest) -> float:

@@ -47,6 +47,7 @@ from trainer.task_kinds import words_of
 MOST_BYTES: Final = 64 * 1024
 _INTERVAL_SD: Final = 1.96  # half of a 95 % interval
 _LOOKED_AT: Final = 4  # of the base's runs the latest, for one that printed a curve
+_EXPERIMENTS: Final = 10  # that come in before it is reckoned anew
 
 
 class ProgramText:
@@ -231,9 +232,6 @@ class Briefing:
             memory_bytes=run.peak_mem_bytes or None,
             curve=tuple((point.step, point.loss) for point in curves[0]) if curves else (),
         )
-
-
-_EXPERIMENTS: Final = 10  # that come in before it is reckoned anew
 
 
 class Importance:

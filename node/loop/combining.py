@@ -15,7 +15,7 @@ from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.loop.peer_claims import Peers
 from node.store.experiments import ABLATION, Experiment
-from node.vetting.merging import merged
+from node.vetting.patches import merged
 from protocol.codecs import fit_line
 from protocol.source import Source
 from protocol.units import NANO

@@ -15,6 +15,10 @@ from node.home.addresses import PeerId
 from node.network.peer_budgets import PEERS_TRACKED, Recent
 from protocol.errors import ArnodeError, describe_fault
 
+LINE_EVERY_S: Final = 60.0
+_log = logging.getLogger(__name__)
+Count = Callable[[PeerId], None]
+
 
 class NetworkError(ArnodeError):
     """Something that did not work with a peer, or cannot be sent at all."""
@@ -55,12 +59,6 @@ def explaining(what: str) -> Iterator[None]:
         raise NetworkError(
             f"{what}: {describe_fault(fault)}", "check address and connection"
         ) from fault
-
-
-LINE_EVERY_S: Final = 60.0
-_log = logging.getLogger(__name__)
-
-Count = Callable[[PeerId], None]
 
 
 class Incidents:

@@ -12,7 +12,7 @@ from node.on_demand.session import Workbench, models_here
 from node.terminal.progress import Progress
 from protocol.units import from_nano
 from trainer.cards.cards import probe_devices
-from trainer.measuring.kind import Remark, fine, note
+from trainer.measuring.checks import Remark, fine, note
 from trainer.task_kinds import kind_of
 
 

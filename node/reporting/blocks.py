@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from node.reporting.points import PointsDocument, columns_in
-from node.reporting.staircase import picture
+from node.reporting.staircase import PointsDocument, columns_in, picture
 from node.reporting.tasks import MetricDocument
 from protocol.codecs import plain
 

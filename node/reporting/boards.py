@@ -11,7 +11,7 @@ from agent.source.capabilities import CapabilityMark
 from node.line.remeasure import open_doubt
 from node.reporting.imported import best_document
 from node.reporting.queries import Level
-from node.reporting.tasks import TaskName, task_name
+from node.reporting.tasks import TaskName, gain_document, task_name
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
 from node.store.imported import Imported
@@ -20,7 +20,6 @@ from node.store.measured_here import Here, measured_here
 from node.store.store import Store
 from node.vetting.adoption import describe, marks_of, unread_of
 from protocol.board import Board, Row
-from protocol.gains import Gain
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ResultBody
 from protocol.records import VERSION
@@ -29,23 +28,6 @@ from protocol.units import NANO, from_nano
 Marks: TypeAlias = Mapping[bytes, tuple[CapabilityMark, ...] | None]
 
 LEVELS: Final[tuple[Level, ...]] = ("claimed", "others", "here")
-
-
-class GainDocument(TypedDict):
-    """A gain with its interval, in the metric's unit; all nil where it is not known."""
-
-    gain: float | None
-    lower: float | None
-    upper: float | None
-
-
-def gain_document(gain: Gain | None) -> GainDocument:
-    """Return what scripts are told of a gain."""
-    return {
-        "gain": None if gain is None else gain.value_nano / NANO,
-        "lower": None if gain is None else gain.lower_nano() / NANO,
-        "upper": None if gain is None else gain.upper_nano / NANO,
-    }
 
 
 class OthersDocument(TypedDict):

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from node.reporting.boards import GainDocument, gain_document
 from node.reporting.experiments import ExperimentDocument, experiment_document
 from node.reporting.queries import OfId
 from node.reporting.records import RecordDocument, diff_of, record_document
 from node.reporting.shelves import Shelves
+from node.reporting.tasks import GainDocument, gain_document
 from node.store.blobs import Blobs
 from node.store.experiments import Experiment
 from node.store.jobs import StoredOutcome

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Final, TypedDict
+from typing import Final
 
 from node.line.trial import Measured
 from node.reporting.concluded import ConcludedTrial, TimeSpan
-from node.reporting.staircase import Column, columns, mark_of
+from node.reporting.staircase import Column, PointsDocument, columns
 from node.store.experiments import Adoption, Experiment
 from protocol.units import NANO, from_nano
 
@@ -24,25 +24,6 @@ class Point:
     low: float | None
     high: float | None
     column: Column
-
-
-class PointsDocument(TypedDict):
-    """A column for each thing that is told of every experiment, oldest first.
-
-    `low` and `high` bound the metric of a trial against the head, at 95 %; `head` and `working` are
-    where both lines stood after it.
-    """
-
-    id: list[str]
-    ts: list[int]
-    metric: list[float | None]
-    low: list[float | None]
-    high: list[float | None]
-    head: list[float | None]
-    working: list[float | None]
-    decision: list[str]
-    stage: list[str]
-    title: list[str]
 
 
 def points_of(
@@ -121,13 +102,3 @@ def points_document(points: Sequence[Point]) -> PointsDocument:
         "stage": [point.entry.stage for point in points],
         "title": [point.entry.title for point in points],
     }
-
-
-def columns_in(points: PointsDocument) -> list[Column]:
-    """Return the history that such columns hold, as the plot in characters shows it."""
-    rows = zip(points["decision"], points["metric"], points["working"], points["head"], strict=True)
-    return [
-        Column(mark=mark_of(decision), metric=metric, working=working, head=head)
-        for decision, metric, working, head in rows
-        if working is not None and head is not None
-    ]

@@ -1,11 +1,12 @@
-"""What every document is made of: a home's store and files, and which line or task is meant."""
+"""What every document is made of: a home's store and files, and which line or task is meant.
+
+Commands that only print import this for its types, so that what is heavy is imported when used.
+"""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from node.home.home import Home
-from node.line.head_by_hand import line_to_show
-from node.reporting.boards import Leaderboard
 from node.reporting.queries import OfLine
 from node.store.blobs import Blobs
 from node.store.boards import BoardKey
@@ -14,6 +15,9 @@ from node.store.named_tasks import task_named
 from node.store.store import Store
 from protocol.errors import ArnodeError, UsageError
 from protocol.manifest import TaskManifest
+
+if TYPE_CHECKING:
+    from node.reporting.boards import Leaderboard
 
 _MOST_BOARDS: Final = 4  # kept: of each all rows
 
@@ -24,8 +28,10 @@ class KeptBoards:
     def __init__(self) -> None:
         self._kept: dict[BoardKey, tuple[object, Leaderboard]] = {}
 
-    def get(self, store: Store, key: BoardKey) -> Leaderboard:
+    def get(self, store: Store, key: BoardKey) -> "Leaderboard":
         """Return a board. Raises UsageError if its task is not known here."""
+        from node.reporting.boards import Leaderboard
+
         version = store.boards.version(key)
         if key in self._kept and self._kept[key][0] == version:
             return self._kept[key][1]
@@ -59,6 +65,8 @@ class Shelves:
 
     def line(self, query: OfLine) -> tuple[LineKey, TaskManifest]:
         """Return the line that is meant, and its task. Raises UsageError if there is none."""
+        from node.line.head_by_hand import line_to_show  # and all kinds of job with it
+
         line, _ = line_to_show(self.store, query.task)
         key = line.key
         if query.hardware_class is not None:

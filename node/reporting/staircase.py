@@ -6,13 +6,15 @@ A pure picture in characters, one column for one or several experiments. It deci
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, TypedDict, cast
 
 from rich.text import Text
 
-from node.store.experiments import Adoption, Experiment
 from node.terminal.vocabulary import word, wording
 from protocol.units import from_nano
+
+if TYPE_CHECKING:  # every command that prints a table imports this
+    from node.store.experiments import Adoption, Experiment
 
 Mark = Literal["kept", "discarded", "failed"]
 
@@ -34,10 +36,29 @@ class Column:
     head: float
 
 
+class PointsDocument(TypedDict):
+    """A column for each thing that is told of every experiment, oldest first.
+
+    `low` and `high` bound the metric of a trial against the head, at 95 %; `head` and `working` are
+    where both lines stood after it.
+    """
+
+    id: list[str]
+    ts: list[int]
+    metric: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    head: list[float | None]
+    working: list[float | None]
+    decision: list[str]
+    stage: list[str]
+    title: list[str]
+
+
 def columns(
-    entries: Sequence[Experiment],
+    entries: Sequence["Experiment"],
     start: float | None = None,
-    moves: Sequence[Adoption] = (),
+    moves: Sequence["Adoption"] = (),
 ) -> list[Column]:
     """Return the history of a line, oldest first, as the plot shows it.
 
@@ -65,6 +86,16 @@ def columns(
             mark = mark_of(entry.decision)
             found.append(Column(mark=mark, metric=metric, working=working, head=head))
     return found
+
+
+def columns_in(points: PointsDocument) -> list[Column]:
+    """Return the history that such columns hold, as the plot in characters shows it."""
+    rows = zip(points["decision"], points["metric"], points["working"], points["head"], strict=True)
+    return [
+        Column(mark=mark_of(decision), metric=metric, working=working, head=head)
+        for decision, metric, working, head in rows
+        if working is not None and head is not None
+    ]
 
 
 def mark_of(decision: str) -> Mark | None:

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from node.ladder.climbed import Climbed, Place, Where, climbed, slopes_known, tasks_of
-from node.reporting.boards import GainDocument, gain_document
 from node.reporting.matrix import Cell, TransferRow, transfer_matrix
 from node.reporting.queries import OfTask
 from node.reporting.shelves import Shelves
-from node.reporting.tasks import TaskName, task_name
+from node.reporting.tasks import GainDocument, TaskName, gain_document, task_name
 from node.store.measured_here import boards_of
 from node.store.named_tasks import labels
 from protocol.manifest import TaskManifest

@@ -18,6 +18,10 @@ from protocol.remarks import IntentBody
 
 _LOOKED_BACK: Final = 5_000  # records, at a start
 _READ_AT_ONCE: Final = 500
+TTL_S: Final = (
+    900  # three runs of the five-minute task: a screen, a recheck, and time to hear of it
+)
+_LOOKED_AT = 500  # of the newest
 
 
 class ToldGains:
@@ -71,12 +75,6 @@ class OthersResults:
                     continue
                 if (body.task, body.hardware_class) == (line.task, line.hardware_class):
                     yield one, body
-
-
-TTL_S: Final = (
-    900  # three runs of the five-minute task: a screen, a recheck, and time to hear of it
-)
-_LOOKED_AT = 500  # of the newest
 
 
 def others_intents(store: Store, line: LineKey, *, author: bytes, now_ms: int) -> list[Record]:

@@ -34,6 +34,7 @@ from protocol.records import Record, sign_record
 
 _DEFAULT_QUOTAS = Quotas()
 _PLACE = "place"  # in `meta`: the file's own number, by which a copy of it is known
+M = TypeVar("M", bound=Mapped)
 
 
 class Store:
@@ -210,9 +211,6 @@ class Store:
             with suppress(OSError):
                 self._mirror.append(self._unmirrored)
                 self._unmirrored.clear()
-
-
-M = TypeVar("M", bound=Mapped)
 
 
 def meta_key(what: str, line: LineKey) -> str:

@@ -10,8 +10,7 @@ from node.store.blobs import Blobs
 from node.store.store import Store
 from node.vetting.adoption import Vetted, examine
 from node.vetting.inspection import inspect
-from node.vetting.merging import merged
-from node.vetting.patches import Patches
+from node.vetting.patches import Patches, merged
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
 from protocol.patches import unified_diff

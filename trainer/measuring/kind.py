@@ -8,10 +8,10 @@ The runner (`trainer.runner`) decides what each may cost, waits for idle minutes
 that others disturbed. It knows no kind by name, and looks into nothing that a run made or answered.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from protocol.errors import ArnodeError
 from protocol.manifest import TaskManifest
@@ -19,6 +19,7 @@ from protocol.runs import Audit
 from protocol.source import Source
 from trainer.cards.cards import GraphicsCard
 from trainer.host.device import Device
+from trainer.measuring.checks import Remark
 from trainer.measuring.cost import StageCosts
 from trainer.measuring.host_load import LaneWork
 from trainer.measuring.loss_curve import LossCurve
@@ -37,41 +38,6 @@ NeedsAudit: TypeAlias = Callable[[int, int], Awaitable[bool]]
 async def always(_public: int, _secret: int) -> bool:
     """Say that a run is audited."""
     return True
-
-
-Level: TypeAlias = Literal["ok", "note", "fault"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remark:
-    """What trying a task by itself finds out, before a night is spent on it.
-
-    `about` is one of its kind's words, `what` one sentence, `mend` what to do.
-
-    A note is for a person to judge; with a fault the task's numbers are not to be believed.
-    `figures` are for scripts.
-    """
-
-    about: str
-    level: Level
-    what: str
-    mend: str = ""
-    figures: Mapping[str, float] = field(default_factory=dict)
-
-
-def fine(about: str, what: str, **figures: float) -> Remark:
-    """Return what is as it should be."""
-    return Remark(about=about, level="ok", what=what, figures=figures)
-
-
-def note(about: str, what: str, mend: str = "", **figures: float) -> Remark:
-    """Return what a person should look at."""
-    return Remark(about=about, level="note", what=what, mend=mend, figures=figures)
-
-
-def fault(about: str, what: str, mend: str, **figures: float) -> Remark:
-    """Return what must be mended first."""
-    return Remark(about=about, level="fault", what=what, mend=mend, figures=figures)
 
 
 class NotThereYet(Exception):  # noqa: N818 -- an event: the run is repeated when it is

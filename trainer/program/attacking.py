@@ -14,7 +14,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgpack
 
-from trainer.measuring.kind import Level, Progress, Remark, fault, fine, note
+from trainer.measuring.checks import Level, Remark, fault, fine, note
+from trainer.measuring.kind import Progress
 from trainer.program.answers import (
     Form,
     NumberGroup,

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from trainer.measuring.kind import Level
+from trainer.measuring.checks import Level
 from trainer.program.answers import (
     MOST_KEYS,
     Raw,

@@ -15,7 +15,8 @@ from protocol.styles import LEAST_INSTANCES, Style
 from protocol.units import NANO
 from trainer.host.capacity import usable_cores
 from trainer.host.device import Device
-from trainer.measuring.kind import Progress, Remark, fault, fine, note
+from trainer.measuring.checks import Remark, fault, fine, note
+from trainer.measuring.kind import Progress
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.models import KeptModels
 from trainer.program.attacking import Attacker

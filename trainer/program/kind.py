@@ -11,7 +11,8 @@ from protocol.regions import Region
 from protocol.source import Source
 from trainer.cards.cards import GraphicsCard
 from trainer.host.device import Device
-from trainer.measuring.kind import Measuring, Prepared, Progress, Remark, TaskWords
+from trainer.measuring.checks import Remark
+from trainer.measuring.kind import Measuring, Prepared, Progress, TaskWords
 from trainer.measuring.models import KeptModels
 from trainer.program.data import LIMIT_S, MEMORY_BYTES, JudgeResources
 from trainer.program.environments import make_environment, packages_of_lock, require_met

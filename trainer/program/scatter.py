@@ -16,7 +16,7 @@ from protocol.rule import DEFAULT
 from protocol.units import NANO
 from trainer.host.capacity import usable_cores
 from trainer.host.interpreter import python_command
-from trainer.measuring.kind import Remark, fault, fine, note
+from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.measuring.metering import RunFailed
 from trainer.program.bench import BaselineRun, Bench
 from trainer.program.metric import OF_BASELINE

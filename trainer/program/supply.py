@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from trainer.measuring.kind import Remark, fault, fine, note
+from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.program.bench import Bench
 from trainer.program.instances import RunInstance
 

@@ -21,7 +21,7 @@ from tests.trainer.program.planted import (
     write_planted,
 )
 from tests.trainer.program.tasks import read, write_task
-from trainer.measuring.kind import Remark
+from trainer.measuring.checks import Remark
 from trainer.program import attacking, checking
 from trainer.program.attacks import ATTACKS
 from trainer.program.checking import examine

@@ -1,0 +1,40 @@
+"""Remarks of `arnode task check`, which tries a task before a night is spent on it.
+
+Each kind of task tries its own things. This module is light, as commands import it for its words.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Level: TypeAlias = Literal["ok", "note", "fault"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """One finding. `about` is one of its kind's words, `what` one sentence, `mend` what to do.
+
+    A note is for a person to judge; with a fault the task's numbers are not to be believed.
+    `figures` are for scripts.
+    """
+
+    about: str
+    level: Level
+    what: str
+    mend: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def fine(about: str, what: str, **figures: float) -> Remark:
+    """Return what is as it should be."""
+    return Remark(about=about, level="ok", what=what, figures=figures)
+
+
+def note(about: str, what: str, mend: str = "", **figures: float) -> Remark:
+    """Return what a person should look at."""
+    return Remark(about=about, level="note", what=what, mend=mend, figures=figures)
+
+
+def fault(about: str, what: str, mend: str, **figures: float) -> Remark:
+    """Return what must be mended first."""
+    return Remark(about=about, level="fault", what=what, mend=mend, figures=figures)
