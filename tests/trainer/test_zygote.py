@@ -353,3 +353,29 @@ def test_whoever_begins_to_wait_as_it_gets_warm_is_told_too(
 
     asyncio.run(both())
     assert waited
+
+
+def test_a_zygote_that_is_replaced_while_somebody_waits_still_forks_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a fresh installation, where Python writes compiled files beside the packages."""
+    Zygote.retire_all()
+
+    async def both() -> None:
+        first = asyncio.create_task(Sandbox.launch(light_profile()))
+        while not Zygote.living():  # noqa: ASYNC110 -- nothing tells of it
+            await asyncio.sleep(0)
+        (replaced,) = Zygote.living()
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "_packages", list)
+            second = asyncio.create_task(Sandbox.launch(light_profile()))
+            while replaced in Zygote.living():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert replaced.pid == 0, "it was still importing"
+        sandboxes = [await first, await second]
+        assert zygote_of(sandboxes[0]) is replaced is not zygote_of(sandboxes[1])
+        assert replaced._control.fileno() == -1, "nobody needs it any more"
+        for sandbox in sandboxes:
+            await sandbox.close()
+
+    asyncio.run(both())

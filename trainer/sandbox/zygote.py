@@ -92,8 +92,7 @@ class Zygote:
         self.is_broken = False
         self._process = started.process
         self._pid = 0
-        self._asking = 0  # who wait for a sandbox now
-        self._is_retired = False
+        self._asking = 0  # sandboxes that wait to be forked now
         self._forks = 0
         self._first_kib = 0
         self._cpu_s = 0.0
@@ -161,13 +160,11 @@ class Zygote:
         return self._forks < _MOST_FORKS and self.grown_kib() <= _MOST_GROWTH_KIB
 
     def retire(self) -> None:
-        """Ask it for nothing more: it ends when what it has forked has ended."""
+        """Ask it for nothing more. It ends when its last fork has, those asked for included."""
         for key in [key for key, one in self._fit.items() if one is self]:
             del self._fit[key]
             self._retired.append(self)
-        self._is_retired = True
-        if not self._asking:  # else whoever asked before still gets a sandbox
-            self._control.close()
+        self._close_unless_needed()
 
     def close_pipes(self) -> None:
         """Let go of what its first process outside read and printed."""
@@ -182,8 +179,12 @@ class Zygote:
             return await self._forked(request, channel)
         finally:
             self._asking -= 1
-            if self._is_retired and not self._asking:
-                self._control.close()
+            self._close_unless_needed()
+
+    def _close_unless_needed(self) -> None:
+        """Close the descriptor for requests once it is retired and nobody waits for a fork."""
+        if not self._asking and self not in self._fit.values():
+            self._control.close()
 
     async def _forked(self, request: ForkRequest, channel: int) -> ForkedProcess:
         await self._until_warm()
