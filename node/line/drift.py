@@ -8,15 +8,14 @@ passes meanwhile settles it. A head that fails is tried before anything else.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from node.home.faults import DAMAGED_HINT, DamagedStoreError
 from node.line.ledger import Ledger
 from node.line.trial import MetricReading
 from node.store.jobs import Job, Line, LineKey, PlannedRun, Step
-from node.store.store import Store, meta_key
-from protocol.encoding import Value, decode, encode
-from protocol.errors import Rejected
+from node.store.store import Store, keep, kept_of, meta_key
+from protocol.encoding import LIMIT_BYTES, Value, decode, encode
+from protocol.fields import Mapped, Named, Natural
 from protocol.rule import has_drifted
 from protocol.runs import Env, Run
 
@@ -25,11 +24,11 @@ _DECISIVE = ("torch", "numpy", "cpu", "driver", "cuda_driver", "power_limit_w", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Mapped):
     """The decisive part of an environment, and the last job that saw another one (0: none did)."""
 
     env: Env
-    after_job: int
+    after_job: Annotated[Natural, Named("after")]
 
 
 def decisive(env: Env) -> Env:
@@ -49,21 +48,12 @@ def changes_between(before: Env, now: Env) -> str:
 
 def surroundings_of(store: Store, line: LineKey) -> Surroundings | None:
     """Return what a line was last measured in; None before that was ever noted."""
-    kept = store.meta(meta_key("surroundings", line))
-    if kept is None:
-        return None
-    match decode(kept):
-        case {"env": dict() as value, "after": int() as after_job}:
-            env = Env.from_value(value)
-            if not isinstance(env, Rejected):
-                return Surroundings(env=env, after_job=after_job)
-    raise DamagedStoreError("an environment in the store does not read", DAMAGED_HINT)
+    return kept_of(store, "surroundings", line, Surroundings, limit_bytes=LIMIT_BYTES)
 
 
 def keep_surroundings(store: Store, line: LineKey, found: Surroundings) -> None:
     """Remember what a line is measured in from now on."""
-    value: Value = {"env": found.env.to_value(), "after": found.after_job}
-    store.set_meta(meta_key("surroundings", line), encode(value))
+    keep(store, "surroundings", line, found)
 
 
 def note_surroundings(ledger: Ledger, env: Env) -> str | None:

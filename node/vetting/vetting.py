@@ -54,8 +54,8 @@ class Vetting:
         self._manifest = manifest
         self._want = want
         self._vetted: dict[bytes, Vetted | None] = {}  # by tree
-        self._patches = Patches(store, manifest.id)
-        self._newest = store.records.last_number()  # of those that the patches were read from
+        self._patches: Patches | None = None
+        self._newest = 0  # the last record when these were read
 
     def is_here(self, result: ResultBody) -> bool:
         """Whether both trees of a result are; what is not is wanted."""
@@ -69,11 +69,14 @@ class Vetting:
         """Return what may be run of a tree that a result is about; None if nothing may, or yet."""
         if tree in self._vetted:
             return self._vetted[tree]
-        if not self._has(tree, result) or not self._is_somebody_s(tree):
+        if not self._has(tree, result):
             return None
+        patches = self._known_patches()
+        if tree != self._manifest.baseline_tree and not patches.makers(tree):
+            return None  # the patch that made it may come after the result that names it
         if len(self._vetted) >= _REMEMBERED:
             del self._vetted[next(iter(self._vetted))]
-        self._vetted[tree] = self._examined(tree)
+        self._vetted[tree] = self._examined(patches, tree)
         return self._vetted[tree]
 
     def step(self, result: ResultBody, *, own: bytes) -> VettedStep | None:
@@ -120,16 +123,16 @@ class Vetting:
             self._want(result.patch)
         return missing == []  # None: somebody named as a tree what is none
 
-    def _is_somebody_s(self, tree: bytes) -> bool:
-        """Say whether any patch made a tree; its patch may come after a result that names it."""
+    def _known_patches(self) -> Patches:
+        """Return the task's patches, read again if records came since the last time."""
         newest = self._store.records.last_number()
-        if newest != self._newest:
+        if self._patches is None or newest != self._newest:
             self._patches, self._newest = Patches(self._store, self._manifest.id), newest
-        return tree == self._manifest.baseline_tree or bool(self._patches.makers(tree))
+        return self._patches
 
-    def _examined(self, tree: bytes) -> Vetted | None:
+    def _examined(self, patches: Patches, tree: bytes) -> Vetted | None:
         try:
-            found = examine(self._patches, self._blobs, self._manifest, tree)
+            found = examine(patches, self._blobs, self._manifest, tree)
         except ArnodeError:  # it is not fit to be run: others are
             return None
         return None if found.marks else found
