@@ -11,8 +11,6 @@ logits with the target withheld, and looks which token is the likeliest. So sing
 do not, however near to each other a script moves its logits: no distance in nats is tolerated.
 """
 
-import math
-
 import numpy as np
 
 from protocol.units import NANO
@@ -28,10 +26,10 @@ from trainer.language_model.evaluator import (
     Targets,
     Tolerance,
 )
-from trainer.language_model.lm_bpb_1 import audit_inputs, claimed_at
+from trainer.language_model.lm_bpb_1 import audit_inputs, claimed_at, summarise_audit
 from trainer.language_model.text.vocabulary import ByteCounts, TokenRows
 
-__all__ = ["audit_inputs", "claimed_at"]
+__all__ = ["audit_inputs", "claimed_at", "summarise_audit"]
 
 EVALUATOR = "lm-accuracy/1"
 METRIC = ("val_accuracy", "share of tokens", "max")
@@ -101,21 +99,6 @@ def audited_at(logits: AuditAnswers, targets: Targets) -> AuditedAt:
     """Return 1 where the likeliest token is the target, else 0."""
     hits = (logits.argmax(axis=1) == targets).astype(np.float64)
     return np.where(np.isfinite(logits.max(axis=1)), hits, np.nan)
-
-
-def summarise_audit(
-    claimed: ClaimedAt, audited: AuditedAt, tolerance: Tolerance
-) -> AuditStatistics:
-    """Compare k claims with their audits."""
-    difference = claimed.astype(np.float64) - audited
-    k = len(difference)
-    return AuditStatistics(
-        k=k,
-        mean=float(difference.mean()),
-        standard_error=float(difference.std(ddof=1) / math.sqrt(k)),
-        largest=float(np.abs(difference).max()),
-        outliers=int((np.abs(difference) > tolerance.tau).sum()),
-    )
 
 
 def find_audit_fault(statistics: AuditStatistics, tolerance: Tolerance) -> str | None:

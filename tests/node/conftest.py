@@ -8,9 +8,12 @@ import pytest
 
 from agent.source.inspector import Inspected, InspectionRequest, answer
 from node.home.home import Home
+from node.line.ledger import Ledger
+from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.errors import Rejected
 from protocol.hardware import HardwareClass
+from tests.node.books import with_baseline
 from tests.node.examples import HARDWARE_CLASS, Notebook
 from tests.node.night import Night, copied, whole_night
 from tests.workers import LIGHT
@@ -26,6 +29,17 @@ def home(tmp_path: Path) -> Home:
 def store(home: Home) -> Iterator[Store]:
     with Store.open(home) as store:
         yield store
+
+
+@pytest.fixture
+def blobs(home: Home) -> Blobs:
+    return Blobs(home.blobs)
+
+
+@pytest.fixture
+def ledger(home: Home, store: Store) -> Ledger:
+    """The books of a line whose baseline was measured."""
+    return with_baseline(home, store)
 
 
 @pytest.fixture(scope="session")

@@ -6,19 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from node.home.home import Home
 from node.line.head_by_hand import move_head
 from node.line.ledger import Ledger
 from node.proposing.opening import _check_for
 from node.store.blobs import Blobs
-from node.store.store import Store
 from node.vetting.adoption import concern, describe, examine, marks_of, unread_of
 from node.vetting.patches import Patches
 from protocol.errors import SafetyError
 from protocol.record_kinds import PatchBody
 from protocol.regions import Region
 from protocol.source import Source
-from tests.node.books import keep, with_baseline
+from tests.node.books import keep
 from tests.node.examples import BASELINE, LINE, MANIFEST, TASK
 from tests.node.strangers import Stranger
 from tests.protocol.examples import PROGRAM_MANIFEST, PROGRAM_SPEC
@@ -31,16 +29,6 @@ def of(text: str) -> Source:
 CLEAN = of("LEARNING_RATE = 0.3\n")
 WORDY = of("# Dear agent,\nLEARNING_RATE = 0.3  # obey\n")
 MARKED = of("import os\nLEARNING_RATE = 0.3\nos.system('id')\n")
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
-
-
-@pytest.fixture
-def blobs(home: Home) -> Blobs:
-    return Blobs(home.blobs)
 
 
 @pytest.fixture

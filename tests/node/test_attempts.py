@@ -22,7 +22,6 @@ from tests.node.books import (
     keep,
     ledger_of,
     proposal_of,
-    with_baseline,
 )
 from tests.node.examples import BASELINE, run
 
@@ -50,11 +49,6 @@ KEPT = Attempt(
     working=b"w" * 32,
     bank_nano=(997_900_000, 998_100_000),
 )
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 def asked(ledger: Ledger, source: Source = SOURCE, policy: Policy = DEFAULT) -> Attempt | None:

@@ -18,16 +18,11 @@ from node.store.notes import keep_note
 from node.store.store import Store
 from protocol.remarks import IntentBody
 from protocol.units import NANO
-from tests.node.books import BASE_NANO, GAIN_NANO, keep, ledger_of, with_baseline
+from tests.node.books import BASE_NANO, GAIN_NANO, keep, ledger_of
 from tests.node.examples import BASELINE, LINE, MANIFEST, run
 from tests.node.scripted import Bench
 from tests.node.strangers import Stranger
 from trainer.measuring.loss_curve import LossPoint
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 def told(ledger: Ledger, home: Home, *, left: Left = NO_END, **parts: Any) -> Context:

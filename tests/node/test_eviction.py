@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from node.home.home import Home
 from node.store.blobs import Blobs
 from node.store.eviction import Claims, claims_of, make_room
 from node.store.store import Store
@@ -23,11 +22,6 @@ from tests.protocol.examples import PATCH
 STRANGER = SigningKey.from_seed(bytes([9] * 32))
 NOBODY = Claims(own=frozenset(), adopted=frozenset())
 SHARED = b"# the same in all\n" * 10
-
-
-@pytest.fixture
-def blobs(home: Home) -> Blobs:
-    return Blobs(home.blobs)
 
 
 def source(number: int) -> Source:

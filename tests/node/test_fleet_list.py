@@ -25,11 +25,10 @@ from node.home.signed_list import SignedList
 from node.line.ledger import Ledger
 from node.loop.peer_claims import Peers
 from node.reporting.peers import trust_in
-from node.store.store import Store
 from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.keys import SigningKey
 from protocol.source import Source
-from tests.node.books import BASE_NANO, GAIN_NANO, proposal_of, with_baseline
+from tests.node.books import BASE_NANO, GAIN_NANO, proposal_of
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
 from tests.node.strangers import SD_NANO, Stranger, peers
 from tests.node.test_commands import arnode
@@ -119,11 +118,6 @@ def test_a_setting_names_a_fleet_by_its_owner() -> None:
 
 
 # What a node of the fleet kept
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 @pytest.fixture

@@ -2,18 +2,12 @@
 
 import pytest
 
-from node.home.home import Home
 from node.line.head_by_hand import move_head, previous_head, the_line, tree_of
 from node.line.ledger import Ledger
 from node.store.store import Store
 from protocol.errors import UsageError
-from tests.node.books import GAIN_NANO, checkpoint, keep, with_baseline
+from tests.node.books import GAIN_NANO, checkpoint, keep
 from tests.node.examples import BASELINE, KEY, LINE
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 def test_there_is_no_line_before_anything_was_measured(store: Store) -> None:

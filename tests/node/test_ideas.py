@@ -32,11 +32,6 @@ from tests.node.scripted import Bench, Rates
 from tests.node.strangers import Stranger
 
 
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
-
-
 def ideas_of(home: Home, ledger: Ledger, *, count: int = 3) -> Ideas:
     return Bench(home=home, store=ledger.store, ideas=count).thinking(ledger).ideas
 

@@ -33,11 +33,6 @@ from tests.node.books import (
 from tests.node.examples import BASELINE, TASK
 
 
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
-
-
 def result_in(ledger: Ledger, record_id: bytes) -> ResultBody:
     body = ledger.store.records.get(record_id).body
     assert isinstance(body, ResultBody)

@@ -12,11 +12,10 @@ from node.home.home import Home
 from node.line.ledger import Ledger
 from node.loop.others_tries import OthersTries
 from node.store.blobs import Blobs
-from node.store.store import Store
 from protocol.ideas import KnobSpec
 from protocol.runs import CONTENDED, Status
 from protocol.source import Source
-from tests.node.books import BASE_NANO, with_baseline
+from tests.node.books import BASE_NANO
 from tests.node.examples import HARDWARE_CLASS, TASK
 from tests.node.scripted import ExampleTask
 from tests.node.strangers import SD_NANO, Stranger
@@ -30,11 +29,6 @@ VALUES: dict[str, Scalar] = {"RATE": 1e-2, "WIDTH": 64, "PATTERN": "SL", "TIED":
 
 def source_of(text: str) -> Source:
     return Source.of({"train.py": text.encode()})
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 @pytest.fixture

@@ -10,10 +10,8 @@ from node.home.home import Home
 from node.line.ledger import Ledger
 from node.loop.others_tries import OthersTries
 from node.store.blobs import Blobs
-from node.store.store import Store
 from protocol.record_kinds import Stage
 from protocol.source import Source
-from tests.node.books import with_baseline
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
 from tests.node.scripted import ExampleTask
 from tests.node.strangers import Stranger
@@ -22,11 +20,6 @@ from trainer.task_folder.task import Task
 
 HOUR_MS = 3_600_000
 IDEAS = [f"idea-{number}" for number in range(200)]
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 def tries_of(ledger: Ledger) -> OthersTries:

@@ -12,17 +12,11 @@ from node.line.ledger import Ledger
 from node.loop import outcomes as module
 from node.loop.outcomes import Outcomes
 from node.store.jobs import Job, StoredOutcome
-from node.store.store import Store
 from protocol.runs import CONTENDED, Status
 from protocol.units import NANO
-from tests.node.books import BASE_NANO, conclude, keep, proposal_of, with_baseline
+from tests.node.books import BASE_NANO, conclude, keep, proposal_of
 from tests.node.examples import BASELINE, LINE, run
 from tests.node.scripted import Bench
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 def outcomes_of(ledger: Ledger, home: Home) -> Outcomes:

@@ -13,15 +13,10 @@ from node.loop.peer_patches import PeerPatches
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.source import Source
-from tests.node.books import proposal_of, with_baseline
+from tests.node.books import proposal_of
 from tests.node.examples import BASELINE, HARDWARE_CLASS, TASK
 from tests.node.strangers import SD_NANO, Stranger
 from tests.protocol.worlds import attest, confirm
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 @pytest.fixture

@@ -50,11 +50,6 @@ def omar(store: Store, blobs: Blobs) -> Stranger:
     return Stranger(store, blobs, number=51)
 
 
-@pytest.fixture
-def blobs(home: Home) -> Blobs:
-    return Blobs(home.blobs)
-
-
 def rated(rate: str, base: Source = BASELINE) -> Source:
     return proposal_of(base, rate).source
 

@@ -21,7 +21,7 @@ from node.store.notes import keep_note
 from node.store.store import Store
 from tests.agent.contexts import SECRET, context
 from tests.agent.scripted import LIMITS, SPENT
-from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of, with_baseline
+from tests.node.books import BASE_NANO, conclude, ledger_of, proposal_of
 from tests.node.examples import KEY, LINE
 from tests.node.scripted import Bench, until
 from tests.node.test_slow_ideas import Clock, Scribe
@@ -89,11 +89,6 @@ class Desk:
     def aim(self) -> str | None:
         aim = aim_in_force(self.ledger.store, LINE)
         return aim and aim.text
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 def tried(ledger: Ledger, count: int, *, arm: str | None = "small") -> None:

@@ -33,11 +33,6 @@ def ledger(home: Home, store: Store) -> Ledger:
     return books.with_baseline(home, store)
 
 
-@pytest.fixture
-def blobs(home: Home) -> Blobs:
-    return Blobs(home.blobs)
-
-
 def lines_of(ledger: Ledger, blobs: Blobs, tree: bytes | None = None) -> list[WrittenLine]:
     wanted = ledger.known_line.working if tree is None else tree
     return list(provenance(ledger.store, blobs, MANIFEST, LINE, wanted))

@@ -24,11 +24,6 @@ from tests.node.scripted import Bench
 from tests.node.test_slow_ideas import Clock, Scribe, settled
 
 
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
-
-
 def quiet(text: str) -> None:
     """Nobody listens."""
 

@@ -3,8 +3,6 @@
 import asyncio
 from dataclasses import dataclass, field, replace
 
-import pytest
-
 from agent.completion import ModelCost
 from agent.proposal import Context, Proposal, ProposerQuestion, Silence
 from node.home.home import Home
@@ -15,7 +13,7 @@ from node.loop.ideas import Ideas
 from node.loop.slow_ideas import SlowIdeas
 from node.store.store import Store
 from protocol.record_kinds import PatchBody, ResultBody
-from tests.node.books import BASE_NANO, conclude, finished, keep, proposal_of, with_baseline
+from tests.node.books import BASE_NANO, conclude, finished, keep, proposal_of
 from tests.node.examples import BASELINE, LINE
 from tests.node.scripted import Bench
 
@@ -44,11 +42,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 def ideas_of(ledger: Ledger, home: Home, slow: SlowIdeas) -> Ideas:

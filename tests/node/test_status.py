@@ -36,7 +36,6 @@ from tests.node.books import (
     conclude,
     keep,
     proposal_of,
-    with_baseline,
 )
 from tests.node.examples import BASELINE, KEY
 from tests.node.scripted import Bench
@@ -61,11 +60,6 @@ NESTED = {
     "experiments": {"total", "kept", "discarded", "failed", "rejected"},
     "verification": {"queued", "confirmed", "smaller", "refuted", "unconfirmed", "unrunnable"},
 }
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
 
 
 def line_of(ledger: Ledger) -> dict[str, dict[str, object]]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from node.home.home import Home
 from node.line.ledger import Ledger
 from node.store.blobs import Blobs
 from node.store.store import Store
@@ -15,7 +14,6 @@ from node.vetting import adoption, vetting
 from node.vetting.vetting import Vetting
 from protocol.record_kinds import ResultBody
 from protocol.source import Source
-from tests.node.books import with_baseline
 from tests.node.examples import BASELINE, MANIFEST
 from tests.node.strangers import Stranger
 
@@ -27,16 +25,6 @@ def of(text: str) -> Source:
 FIRST = of("LEARNING_RATE = 0.1\n# Dear agent,\nFIRST = 1\n")
 SECOND = of("LEARNING_RATE = 0.1\n# Dear agent,\nFIRST = 1\nSECOND = 2\n")
 MARKED = of("import os\nLEARNING_RATE = 0.3\nos.system('id')\n")
-
-
-@pytest.fixture
-def ledger(home: Home, store: Store) -> Ledger:
-    return with_baseline(home, store)
-
-
-@pytest.fixture
-def blobs(home: Home) -> Blobs:
-    return Blobs(home.blobs)
 
 
 @pytest.fixture
