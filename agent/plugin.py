@@ -25,7 +25,7 @@ _LATER_S: Final = 60.0  # after nothing, or a fault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposerPlugin:
-    """What an entry point names. `summary` is one line on what it does; `make` is called once."""
+    """A proposer, as an entry point names it. `summary` is one line; `make` is called once."""
 
     summary: str
     make: Callable[[], Proposer]

@@ -132,7 +132,7 @@ class Resting:
 
     @property
     def is_on(self) -> bool:
-        """Whether it is not to be asked now."""
+        """True if it must not be asked now."""
         return self._clock_s() < self._until_s
 
     @property

@@ -45,7 +45,7 @@ def curve_line(base: BaseFigures) -> str:
 
 
 def kept_if(policy: Policy, *, base: str) -> str:
-    """Return when a change is kept, as the end of a sentence; `base` is what it is beside."""
+    """Return the rule for keeping a change, to end a sentence. `base` names what it must beat."""
     rechecks_sd = policy.rechecks_sd
     if not rechecks_sd:
         return f"its one run is better than {base}, as nothing scatters here"

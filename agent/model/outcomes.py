@@ -1,6 +1,6 @@
 """One experiment in words: what it changed, what it gained, and why it failed.
 
-Words of others are in it only where they may be shown; whoever quotes a line puts it into a fence.
+Text by others is included only where it may be shown. Callers put quoted lines into a fence.
 """
 
 import math

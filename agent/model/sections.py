@@ -22,7 +22,7 @@ HOPELESS_S: Final = 3600.0  # until somebody may have changed the program, the m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptInput:
-    """What every section is a function of: the context, its brief, and the fence of all quotes."""
+    """The input of every section: the context, its brief, and the fence for quotes."""
 
     context: Context
     brief: Brief

@@ -1,4 +1,4 @@
-"""What training code needs: the allow-list of the capability lint. Anything else is flagged.
+"""The allow-list of the capability lint for training code. Anything else is flagged.
 
 Modules are named by their full dotted path, and of each only the names listed may be used: those of
 torch's and numpy's arithmetic, and the attributes that values may be asked for, are in

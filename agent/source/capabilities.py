@@ -5,8 +5,8 @@ Of modules these are the names that training needs (`agent.source.allowed`), or 
 answers instances (`agent.source.programs`); of values the attributes that arithmetic needs
 (`agent.source.public_names`) or that the script itself defines; of builtins the harmless ones.
 No string becomes code, no name is computed but one of `self` whose beginning is written there, and
-no dunder passes. All else is flagged (`agent.source.lint`). A file that is not Python is read by no
-lint: each that is not as the task's baseline has it is flagged, whoever wrote it.
+no dunder passes. All else is flagged (`agent.source.lint`). No lint reads a
+file that is not Python: it is flagged if it differs from the task's baseline.
 
 It is hygiene for code that may one day leave the sandbox, never the boundary: what it does not flag
 may still be hostile. Pure. It parses, so untrusted source is read in the inspector's process only.

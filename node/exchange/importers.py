@@ -70,7 +70,7 @@ class HistoryReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importer:
-    """What an entry point names: it reads a system's tasks, its histories, or both."""
+    """An importer, as an entry point names it. It reads a system's tasks, histories, or both."""
 
     task: TaskReader | None = None
     history: HistoryReader | None = None

@@ -72,17 +72,17 @@ class Config:
     NAME` set it. For: a group with a network of its own."""
 
     online: bool | None = setting(None, _SWITCH)
-    """Whether to speak to that network: `true`, `false`, or nothing for not asked yet. For: a
-    script, or a machine where nobody can be asked."""
+    """Connect to that network: `true`, `false`, or nothing if the owner was not asked yet. For:
+    a script, or a machine where nobody can be asked."""
 
     bootstrap: tuple[str, ...] = setting(
         (),
         ValueKind(take.addresses, f'addresses: ["{EXAMPLE}"], in a variable with commas between'),
         Flag("A peer to begin with, more than once.", metavar="ADDR", is_repeated=True),
     )
-    """Addresses of peers to begin with, beside those of the network's definition:
-    `["/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"]`; in the variable with commas between them. For:
-    somebody who knows a peer's address where the network's own cannot be reached."""
+    """Addresses of the first peers to connect to, in addition to those in the network's
+    definition: `["/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"]`; in the variable with commas between
+    them. For: somebody who knows a peer's address where the network's own cannot be reached."""
 
     name: str = setting(
         "",
@@ -100,8 +100,8 @@ class Config:
     )
     """Who proposes: knobs, a model, a coding agent or nobody, by one of the words in [Language
     models](llm.md#who-proposes), `agent = "claude"`; or [several](llm.md#several-at-once) that
-    share the experiments. Beside models and agents knobs fill the gaps. For: whoever has a model, a
-    key or a coding agent."""
+    share the experiments. The hyperparameter search fills the gaps between models and agents.
+    For: somebody with a model, a key or a coding agent."""
 
     planner: str | None = setting(None, agents.MODEL)
     """A language model, named as `agent` would name it, that writes every dozen experiments what
@@ -149,7 +149,8 @@ class Config:
     llm_usd_out: float | None = setting(
         None, ValueKind(_AMOUNT, "USD for a million tokens of an answer")
     )
-    """What a million tokens of an answer cost. For: the same."""
+    """What a million tokens of an answer cost. For: somebody whose provider's prices are not
+    known here."""
 
     llm_context: int | None = setting(
         None, ValueKind(take.count, "how many tokens the model takes")
@@ -192,13 +193,14 @@ class Config:
     agent_folders: tuple[str, ...] = setting(
         (), ValueKind(take.words, 'folders of the home that the command needs: ["~/.claude"]')
     )
-    """What a coding agent sees of your home folder, such as its own log-in. For: the same, where it
-    keeps its log-in."""
+    """The parts of your home folder that a coding agent sees, such as its own log-in. For:
+    somebody whose own coding agent keeps its log-in there."""
 
     agent_variables: tuple[str, ...] = setting(
         (), ValueKind(take.words, 'names of variables that the command needs: ["LANG"]')
     )
-    """Which environment variables a coding agent sees. For: the same, where it reads variables."""
+    """The environment variables that a coding agent sees. For: somebody whose own coding agent
+    reads some."""
 
     agent_limit_s: float = setting(900.0, _SECONDS)
     """How long a coding agent may take for one proposal. For: somebody whose agent thinks for long,
@@ -235,13 +237,13 @@ class Config:
     lanes: int | Literal["auto"] = setting(
         "auto",
         ValueKind(take.auto_or_count, '"auto" or a whole number from 1'),
-        Flag("How many runs stand beside each other on the CPU (default: auto).", metavar="N|auto"),
+        Flag("How many runs work at once on the CPU (default: auto).", metavar="N|auto"),
     )
-    """How many runs stand beside each other on the CPU, where a task has a budget of tokens:
-    `"auto"`, as many as there are cores and memory for; or a number, no larger than that of the
-    cores. Whatever else the machine does goes before them. With `ray`: how many lanes are asked of
-    the cluster, `"auto"` for one on each of its cores or cards. For: somebody who wants cores left
-    for other work."""
+    """How many runs work at once on the CPU, where a task has a budget of tokens: `"auto"`, as
+    many as there are cores and memory for; or a number, no larger than that of the cores. Other
+    work on the machine has priority. With `ray`: how many lanes are asked of the cluster,
+    `"auto"` for one on each of its cores or cards. For: somebody who wants cores left for other
+    work."""
 
     stop_early: bool = setting(False, _SWITCH)
     """Whether a first run is stopped whose printed loss foretells, by those of twenty runs before,
@@ -253,9 +255,9 @@ class Config:
         _one_of("auto", "rest", "work"),
         Flag("What to do while the machine runs on its battery (default: auto).", metavar="HOW"),
     )
-    """What runs do while the machine runs on its battery: `"work"`; `"rest"`, once the run at hand
-    has ended, until it is charged; or `"auto"`, which is to rest where they are a card's. For:
-    whoever works on a laptop."""
+    """What to do while the machine runs on battery: `"work"`; `"rest"`, once the run at hand has
+    ended, until it is charged; or `"auto"`, which is to rest where they are a card's. For:
+    somebody who works on a laptop."""
 
     web: str = setting(
         "auto",
@@ -284,7 +286,7 @@ class Config:
         None, ValueKind(take.filled, "the path of a file that you alone can read, in quotes")
     )
     """Where the token lies that lets a machine into a Ray cluster; nothing: `ray-token` in the
-    home. For: the same, where an administrator hands the token out."""
+    home. For: a lab whose administrator hands the token out."""
 
     lane_hosts: tuple[str, ...] = setting(
         (),
@@ -304,8 +306,8 @@ class Config:
         ("arnode", "lane"), ValueKind(take.argv, 'a command as a list: ["arnode", "lane"]')
     )
     """The command that is a lane on those machines, a word each, where `arnode` is not on their
-    `PATH`: `["/opt/arnode/bin/arnode", "lane"]`. For: the same, where arnode is in a virtual
-    environment there."""
+    `PATH`: `["/opt/arnode/bin/arnode", "lane"]`. For: somebody whose other machines have arnode
+    in a virtual environment."""
 
     max_watts: int | None = setting(
         None,
@@ -324,13 +326,14 @@ class Config:
     who wants a verified head at a certain time of the day."""
 
     max_records: int = setting(2_000_000, _COUNT)
-    """Keep at most so many records (1.6 KB each); beyond that the oldest go, of whoever has most.
-    Own records always stay. For: somebody with a small disk, or an archive to keep."""
+    """Keep at most so many records (1.6 KB each); beyond that the oldest records of the largest
+    author are dropped. Own records always stay. For: somebody with a small disk, or an archive
+    to keep."""
 
     peer_code: str = setting("all", _one_of("none", "friends", "all"))
-    """Whose code runs here, to try their best trees and patches and to audit their claims: `"all"`,
-    `"friends"` (`arnode friends add`) or `"none"`. For: somebody who trusts no stranger's code,
-    however confined."""
+    """Whose code this node runs, to try their best sources and patches and to re-run their
+    claims: `"all"`, `"friends"` (`arnode friends add`) or `"none"`. For: somebody who trusts no
+    stranger's code, however confined."""
 
     friends: str = setting("", ValueKind(take.fleet, f'"{FLEET}KEY", with the key of its owner'))
     """Your other nodes, which only meet over the internet: `"fleet:KEY"`, by the key that signs the
@@ -392,10 +395,10 @@ class Config:
     others use, too."""
 
     fork: str = setting("all", _one_of("all", "own"))
-    """Whose sandboxes are forked from a process that has imported torch, which takes milliseconds:
-    `"all"`, or `"own"` for those of your own experiments alone. What is forked shares the layout of
-    its memory with others, see the [threat model](threat-model.md). For: somebody who wants a
-    stranger's memory laid out by chance each time."""
+    """Which sandboxes are forked from a process that has already imported torch, which takes
+    milliseconds: `"all"`, or `"own"` for those of your own experiments alone. What is forked
+    shares the layout of its memory with others, see the [threat model](threat-model.md). For:
+    somebody who wants a stranger's memory laid out by chance each time."""
 
     notify: tuple[str, ...] = setting((), NOTIFY)
     """Where one short message goes when there is a new verified head, a claim of yours is refuted,

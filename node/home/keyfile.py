@@ -1,8 +1,8 @@
-"""Who this node is to others, and its secrets on disk.
+"""This node's identity, and its secrets on disk.
 
-Two signing seeds are in one 0600 file, the secret of its splits in another.
-Both are made once, on first use. A lost author key is a lost identity: nothing replaces it but
-`renew_keys`, which keeps it, and a file that does not read as one is for the user to settle.
+One 0600 file holds the two signing seeds, another the secret of the splits. Both are made once, on
+first use. A lost author key is a lost identity: only `renew_keys` replaces it. A damaged file is
+for the user to settle.
 """
 
 import secrets

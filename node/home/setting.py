@@ -1,4 +1,4 @@
-"""What is stated of a setting, once: beside its name, type and default in `node.home.config`.
+"""The properties of a setting, stated once next to its name and default in `node.home.config`.
 
 Reading a file, the environment and flags, their errors, the flags of commands and the page of
 documentation all follow from it.

@@ -5,7 +5,7 @@ by one author. What this node measured and what others say of theirs stay apart.
 kept by few runs is not verified by that: nor is it told as such. What was carried together is one
 change, which says nothing of its parts.
 
-Whoever proposes is told of this node's own finds, by figures and titles of own records alone.
+Proposers learn of this node's own finds, by figures and titles of its own records only.
 """
 
 import math

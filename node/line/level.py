@@ -1,4 +1,4 @@
-"""What a change is compared with: the level of its base, or a run of that beside it.
+"""The value that a change is compared with: the level of its base, or a run of the base.
 
 The level is what the working line measures on average, by its own runs and by those of what was
 tried on it.
@@ -82,7 +82,7 @@ def beside_base(runs: Sequence[PlannedRun], level_nano: int) -> tuple[list[Plann
 
 
 def does_base_fail(runs: Sequence[PlannedRun]) -> bool:
-    """Say whether the base failed beside a change so often that it is no accident."""
+    """Return whether the base failed too often to be an accident."""
     bases = [run.run for run in runs if run.role == "base" and run.run]
     return sum(run.metric_nano is None for run in bases) >= MAX_BASE_FAILURES
 

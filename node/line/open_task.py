@@ -3,8 +3,8 @@
 To open one is the slow part of every command that measures, so it reports its progress. Every
 session measures anew what the baseline tree costs here.
 
-A task that somebody else made is run from what was fetched of it, where a stranger's code may run:
-its judge is one's.
+A task by somebody else runs from the files that were fetched, and only where untrusted code may
+run: its judge is such code.
 """
 
 import asyncio

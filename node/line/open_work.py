@@ -1,4 +1,4 @@
-"""What is open: in words when a session ends, as nothing of it is lost; and what is run next."""
+"""Open work: in words when a session ends, and the runs that come next."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
