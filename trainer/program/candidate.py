@@ -123,6 +123,9 @@ class Candidate:
         recipe = recipe_of(task)
         self._profile = profile_of(manifest, packages=recipe.packages, data=recipe.data, card=card)
 
+    async def close(self) -> None:
+        """Each meeting has ended what it started."""
+
     async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
         """Return what one process answers to instances, one after the other. Raises RunFailed.
 
@@ -188,6 +191,7 @@ class Candidate:
         spec = self._spec
         told: dict[str, object] = {
             "entry": spec.entry,
+            "module": None,
             "run": spec.run,
             "encoding": spec.encoding,
         }

@@ -150,7 +150,10 @@ class ProgramKind:
             title=title,
         )
         script = dict(spec.judge_data).get(SCRIPT)
-        fixed = tuple(File(path=path, data=read(blob)) for path, blob in spec.fixed_files)
+        fixed, judge_files = (
+            tuple(File(path=path, data=read(blob)) for path, blob in files)
+            for files in (spec.fixed_files, spec.judge_files or ())
+        )
         better = "lower" if manifest.metric.direction == "min" else "higher"
         program = (
             f"Improve `{manifest.metric.name}` ({manifest.metric.unit}): {better} is better.\n"
@@ -167,6 +170,8 @@ class ProgramKind:
             recipe=ProgramRecipe(
                 judge=read(spec.judge),
                 fixed=fixed,
+                judge_files=judge_files,
+                is_evaluator=spec.module is not None,
                 script=None if script is None else read(script),
                 packages=packages,
                 judge_means=_judge_means(spec, judges),

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from trainer.host.capacity import usable_cores
@@ -14,7 +14,7 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import Meter
 from trainer.program.asking import Asking
 from trainer.program.building import Package
-from trainer.program.candidate import Candidate, Meeting, Met
+from trainer.program.candidate import Meeting, Met
 from trainer.program.instances import MadeInstances, RunInstance, batches
 from trainer.program.judge import Conversation, Judge
 from trainer.program.manifest import is_timed, spec_of
@@ -23,6 +23,14 @@ from trainer.task_folder.task import Task
 
 LOG_CHARACTERS: Final = 4000
 _UNCOUNTED: Final = 2  # meetings of a timed instance, one of each
+
+
+class Meets(Protocol):
+    """What lets a candidate meet instances: by itself, or through an imported evaluator."""
+
+    async def meet(self, meetings: Sequence[Meeting]) -> list[Met]: ...
+
+    async def close(self) -> None: ...
 
 
 class Cores:
@@ -56,7 +64,7 @@ class Meetings:
         self,
         task: Task,
         *,
-        candidate: Candidate,
+        candidate: Meets,
         judge: Judge,
         instances: MadeInstances,
         asking: Asking | None,

@@ -28,6 +28,7 @@ from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder
 from trainer.program.candidate import Candidate, Met
+from trainer.program.evaluating import Evaluations
 from trainer.program.instances import MadeInstances, RunInstance
 from trainer.program.judge import Judge
 from trainer.program.manifest import (
@@ -90,7 +91,9 @@ class ProgramStages:
         self._builder = Builder(task.manifest, recipe, self.work)
         self._data = recipe.data
         card = _card(task.manifest, device)
-        self._candidate = Candidate(task, self.work, card=card)
+        # What an imported evaluator calls is measured by it.
+        measuring = Candidate if spec.module is None else Evaluations
+        self._candidate = measuring(task, self.work, card=card)
         self._cores = Cores(is_on_card=card is not None)
         self._asking: Asking | None = None
         if spec.llm is not None:
@@ -141,6 +144,7 @@ class ProgramStages:
         return Asking(task.name, budget, instances, recipe, models=models, work=self.work)
 
     async def close(self) -> None:
+        await self._candidate.close()
         await self._judge.close()
         for asking in (self._asking, self._judges_asking):
             if asking is not None:

@@ -43,7 +43,12 @@ def work(channel: Channel) -> None:
     os.environ["ARNODE_SEED"] = str(job["seed"])
     if job["core"] is not None:
         os.sched_setaffinity(0, {job["core"]})
-    if job["entry"]:
+    if job["module"]:
+        from trainer.program.harness import module
+
+        _confine(job)
+        module.serve(channel, job)
+    elif job["entry"]:
         _confine(job)
         _call(channel, job)
     else:
