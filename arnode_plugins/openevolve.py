@@ -105,7 +105,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
 
 
 def _summed(tree: ast.Module) -> list[str]:
-    """Return all figures that an evaluator without a score of its own may tell: their mean is it."""
+    """Return all figures that an evaluator may tell, for one whose score is their mean."""
     return [
         key.value
         for node in ast.walk(tree)

@@ -14,10 +14,10 @@ from trainer.host.folder_files import FolderFile
 from trainer.importing.draft import JUDGE_FILE, LARGEST_FIGURE, PROGRAM_FILE, TaskDraft
 from trainer.importing.reading import read_python, read_text
 from trainer.importing.self_scored import SelfScored
-from trainer.importing.separable import varied, why_together
+from trainer.importing.separable import imported_modules, varied, why_together
 from trainer.importing.toml_text import Value
 
-_JUDGE: Final = '''"""Runs the evaluator on a program that it calls by value; what it says is the score.
+_JUDGE: Final = '''"""Runs the evaluator on a program that it calls by value.
 
 Only the judge's own sandbox has these files. `vary` is what task.toml names in [judge].
 """
@@ -185,7 +185,8 @@ def _needed(files: Mapping[str, FolderFile | bytes], first: FolderFile | bytes) 
         file = waiting.pop()
         if not isinstance(file, FolderFile) or file.suffix != ".py":
             continue
-        text, roots = read_text(file), _imported(read_python(file))
+        text = read_text(file)
+        roots = {part for one in imported_modules(read_python(file)) for part in one.split(".")}
         for name, other in files.items():
             path = PurePosixPath(name)
             is_module = path.suffix == ".py" and not roots.isdisjoint({path.stem, *path.parts})
@@ -194,13 +195,3 @@ def _needed(files: Mapping[str, FolderFile | bytes], first: FolderFile | bytes) 
                 needed.append(name)
                 waiting.append(other)
     return needed
-
-
-def _imported(tree: ast.Module) -> set[str]:
-    roots: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            roots |= {part for alias in node.names for part in alias.name.split(".")}
-        elif isinstance(node, ast.ImportFrom):
-            roots |= {*(node.module or "").split("."), *(alias.name for alias in node.names)}
-    return roots - {""}

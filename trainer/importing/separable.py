@@ -17,6 +17,9 @@ _PATH: Final = re.compile(
     r"(?=.*(program|candidate|solution|initial))(?=.*(path|file)).*", re.IGNORECASE
 )
 _READING: Final = frozenset({"read_text", "read_bytes", "getsource", "getsourcelines", "open"})
+_NETWORKED: Final = frozenset(
+    {"aiohttp", "anthropic", "boto3", "httpx", "litellm", "ollama", "openai", "requests"}
+)
 _SEEDS: Final = ("seed", "random_seed", "rng_seed")
 _INTERPRETERS: Final = ("python", "python3")
 
@@ -38,6 +41,9 @@ def why_together(
     if device != "cpu":
         return "its program uses a card, of whose memory no value crosses"
     trees = {name: read_python(file) for name, file in modules.items()}
+    for name, tree in trees.items():
+        if asked := sorted(_NETWORKED & {one.split(".")[0] for one in imported_modules(tree)}):
+            return f"{name} imports {asked[0]}, which needs a network: no sandbox has one"
     timed = timed_figures(trees.values()) & scores
     if timed:
         return f"its score contains time (in {min(timed)}), and such a score is never ranked"
@@ -81,6 +87,17 @@ def _is_interpreter(node: ast.expr) -> bool:
         case ast.Constant(value=str() as word):
             return word in _INTERPRETERS
     return False
+
+
+def imported_modules(tree: ast.Module) -> set[str]:
+    """Return the modules that a module imports, and the names that it takes from them."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(alias.name for alias in node.names)}
+    return found - {""}
 
 
 def varied(function: ast.FunctionDef | None, trees: Mapping[str, ast.Module]) -> str | None:

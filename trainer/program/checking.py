@@ -102,8 +102,9 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
         yield remark
     async for remark in _baseline(bench, runs):
         yield remark
-    progress("judging answers again, in another process", 0.0)
-    yield await _judged_alike(bench, runs[0])
+    if bench.spec.module is None:
+        progress("judging answers again, in another process", 0.0)
+        yield await _judged_alike(bench, runs[0])
     if is_timed(bench.manifest):
         async for remark in _seconds(bench, runs, progress):
             yield remark

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from trainer.host.capacity import usable_cores
@@ -20,6 +20,8 @@ from trainer.program.judge import Conversation, Judge
 from trainer.program.manifest import is_timed, spec_of
 from trainer.program.product import mean_of
 from trainer.task_folder.task import Task
+
+T = TypeVar("T")
 
 LOG_CHARACTERS: Final = 4000
 _UNCOUNTED: Final = 2  # meetings of a timed instance, one of each
@@ -90,12 +92,17 @@ class Meetings:
             for number, batch in enumerate(batches(self._spec, asked)):
                 timed += await self._timed(package, base, batch, number, meter)
             return timed
+        public: list[asyncio.Task[list[tuple[Met, Met | None]]]] = []
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._beside(package, base, one, number, meter))
-                    for number, one in enumerate(batches(self._spec, asked))
-                ]
+                tasks = []
+                for number, one in enumerate(batches(self._spec, asked)):
+                    met = self._beside(package, base, one, number, meter)
+                    if self._spec.module is not None and one[0].is_secret:
+                        met = _telling_after(public, met)
+                    tasks.append(group.create_task(met))
+                    if not one[0].is_secret:
+                        public.append(tasks[-1])
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
         return [met for task in tasks for met in task.result()]
@@ -175,6 +182,15 @@ class Meetings:
     def _note_log(self, met: Sequence[Met], batch: Sequence[RunInstance], meter: Meter) -> None:
         if not batch[0].is_secret:
             meter.log_tail = (meter.log_tail + met[-1].log)[-LOG_CHARACTERS:]
+
+
+async def _telling_after(public: Sequence[asyncio.Task[T]], met: Coroutine[None, None, T]) -> T:
+    """Await what is met of the secret split; it fails after the public one, which may say why."""
+    try:
+        return await met
+    except RunFailed:
+        await asyncio.wait(public)
+        raise
 
 
 def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:
