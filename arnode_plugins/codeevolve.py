@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from node.exchange.importers import SELF_SCORED, Importer, TaskReader
-from trainer.host.folder_files import FolderFile, find_file, named_files
 from trainer.importing.draft import TaskDraft, safe_figure
 from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
     System,
-    explaining_reads,
     files_beside,
     number_in,
     read_yaml,
@@ -31,6 +29,7 @@ SYSTEM: Final = System(
     " configs/config*.yaml",
 )
 _INPUT: Final = "input"
+_CONFIGS: Final = "configs"
 _EVALUATOR: Final = "evaluate.py"
 _SOURCES: Final = "src/"
 _PROGRAM: Final = "init_program.py"
@@ -44,9 +43,11 @@ _TRUST: Final = (
 def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     """Return the task of a folder. Raises ConfigurationError if it is none of CodeEvolve's."""
     SYSTEM.check(folder)
-    inner = folder / _INPUT
-    evaluator = find_file(inner, _EVALUATOR) if inner.is_dir() else None
-    if evaluator is None:
+    files = {
+        name.removeprefix(f"{_INPUT}/"): file
+        for name, file in files_beside(folder, within=_INPUT).items()
+    }
+    if _EVALUATOR not in files:
         raise SYSTEM.missing(folder, f"there is no {_INPUT}/{_EVALUATOR}")
     config = _config(folder)
     figure = text_in(table_in(config, "EVOLVE_CONFIG"), "fitness_key")
@@ -55,7 +56,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     first = table_in(config, "INIT_FILE_DATA")
     name = text_in(config, "CODEBASE_PATH") or _SOURCES
     path = f"{name.strip('/')}/{text_in(first, 'filename') or _PROGRAM}"
-    program = find_file(inner, path)
+    program = files.pop(path, None)
     if program is None:
         raise SYSTEM.missing(folder, f"there is no {_INPUT}/{path}")
     metric = safe_figure(figure)
@@ -69,7 +70,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         script=_SCRIPT,
         settings={"PROGRAM": path, "TOLD": figure},
         editable={path: program},
-        files=files_beside(inner, without={path}),
+        files=files,
         metric=metric,
         unit="score",
         direction="max",
@@ -78,17 +79,14 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         trust=_TRUST,
     )
     return draft_of_evaluator(
-        found, evaluator, scores=frozenset({figure}), enforced={}, self_scored=self_scored
+        found, _EVALUATOR, scores=frozenset({figure}), enforced={}, self_scored=self_scored
     )
 
 
 def _config(folder: Path) -> Mapping[str, object]:
     """Return the plainest configuration that there is: the one of the shortest name."""
-    configs = folder / "configs"
-    found: list[FolderFile] = []
-    if configs.is_dir():
-        with explaining_reads(configs):
-            found = [*named_files(configs, "*.yaml"), *named_files(configs, "*.yml")]
+    beside = files_beside(folder, within=_CONFIGS).values()
+    found = [one for one in beside if one.suffix in {".yaml", ".yml"}]
     file = min(found, key=lambda one: (len(one.name), one.name), default=None)
     return read_yaml(file) if file else {}
 

@@ -96,7 +96,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     )
     return draft_of_evaluator(
         found,
-        evaluator,
+        evaluator.inside,
         enforced=guards,
         scores=frozenset({_METRIC}) if is_combined else frozenset({*told, *_summed(tree)}),
         function=functions["evaluate"],

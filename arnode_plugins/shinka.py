@@ -85,7 +85,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         trust=_TRUST,
     )
     return draft_of_evaluator(
-        found, evaluator, scores=frozenset({_METRIC}), enforced={}, self_scored=self_scored
+        found, _EVALUATOR, scores=frozenset({_METRIC}), enforced={}, self_scored=self_scored
     )
 
 

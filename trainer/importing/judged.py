@@ -79,7 +79,7 @@ _HELD_OUT: Final = "judged, held out: {} is drawn for each run"
 
 def draft_of_evaluator(
     found: SelfScored,
-    evaluator: FolderFile,
+    evaluator: str,
     *,
     scores: frozenset[str],
     enforced: Mapping[str, Mapping[str, float]],
@@ -88,13 +88,14 @@ def draft_of_evaluator(
 ) -> TaskDraft:
     """Return the draft of a task with an imported evaluator: judged where it can be.
 
-    `scores` are the figures that its score is or is made of, `enforced` the guards that the
-    evaluator itself holds a program against, `function` the one that is called with a path.
+    `evaluator` is its file, `scores` are the figures that its score is or is made of, `enforced`
+    the guards that it holds a program against itself, `function` the one that is called with a
+    path.
     Raises ConfigurationError if the files do not fit.
     """
     modules = {
         name: file
-        for name in (evaluator.inside, *_needed(found.files, evaluator))
+        for name in (evaluator, *_needed(found.files, found.files[evaluator]))
         if isinstance(file := found.files.get(name), FolderFile) and file.suffix == ".py"
     }
     why = "that was asked for" if self_scored else _why_together(found, modules, scores)

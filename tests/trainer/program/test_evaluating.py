@@ -35,7 +35,8 @@ print(sum(program.solve([1, 2])))
     return {"score": float(ended.stdout)}"""
 KILLED_CHILD = """\
     import subprocess, sys
-    code = f"import sys; sys.path.insert(0, {path.rpartition('/')[0]!r}); import solve; solve.hang()"
+    folder = path.rpartition("/")[0]
+    code = f"import sys; sys.path.insert(0, {folder!r}); import solve; solve.hang()"
     try:
         subprocess.run([sys.executable, "-c", code], timeout=1.0)
     except subprocess.TimeoutExpired:
