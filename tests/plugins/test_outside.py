@@ -1,6 +1,7 @@
 """No importer takes a file from outside the folder that it was given, or waits for one."""
 
 import ast
+import os
 import re
 import shutil
 from collections.abc import Callable

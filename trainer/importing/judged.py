@@ -95,14 +95,15 @@ def draft_of_evaluator(
     """
     modules = {
         name: file
-        for name in (evaluator, *_needed(found.files, found.files[evaluator]))
+        for name in (evaluator, *_needed(found.files, found.files[evaluator], with_named=True))
         if isinstance(file := found.files.get(name), FolderFile) and file.suffix == ".py"
     }
     why = "that was asked for" if self_scored else _why_together(found, modules, scores)
     if why is not None:
         return replace(found, why=why).draft()
     trees = {name: read_python(file) for name, file in modules.items()}
-    return _judged_draft(replace(found, guards=enforced), vary=varied(function, trees))
+    found = replace(found, guards=enforced)
+    return _judged_draft(found, modules=modules, vary=varied(function, trees))
 
 
 def _why_together(
@@ -115,7 +116,9 @@ def _why_together(
     return why_together(program, modules, scores=scores, device=found.device)
 
 
-def _judged_draft(found: SelfScored, *, vary: str | None) -> TaskDraft:
+def _judged_draft(
+    found: SelfScored, *, modules: Mapping[str, FolderFile], vary: str | None
+) -> TaskDraft:
     found.check_files()
     (program,) = found.editable
     needed = _needed(found.files, found.editable[program])
@@ -126,7 +129,7 @@ def _judged_draft(found: SelfScored, *, vary: str | None) -> TaskDraft:
     )
     says = _PUBLIC if vary is None else _HELD_OUT.format(vary)
     return TaskDraft(
-        table=_table(found, program, sorted(needed), sorted(judges), vary),
+        table=_table(found, program, sorted(needed), _judge(found, judges, modules, vary)),
         comments={
             "module": "the evaluator calls its functions by value, from a sandbox of its own",
             "threads": "more than one, so that it may start processes of its own",
@@ -150,16 +153,25 @@ def _judged_draft(found: SelfScored, *, vary: str | None) -> TaskDraft:
     )
 
 
-def _table(
-    found: SelfScored, program: str, needed: list[str], judges: list[str], vary: str | None
+def _judge(
+    found: SelfScored,
+    files: Mapping[str, FolderFile | bytes],
+    modules: Mapping[str, FolderFile],
+    vary: str | None,
 ) -> dict[str, Value]:
-    table: dict[str, Value] = {}
-    judge: dict[str, Value] = {"file": JUDGE_FILE, "files": judges}
+    """Return what task.toml says of the judge."""
+    judge: dict[str, Value] = {"file": JUDGE_FILE, "files": sorted(files)}
     if vary is not None:
         judge["vary"] = vary
-    modules = {name: one for name, one in found.files.items() if name in judges}
     if requires := found.requires(modules):
         judge["requires"] = requires
+    return judge
+
+
+def _table(
+    found: SelfScored, program: str, needed: list[str], judge: dict[str, Value]
+) -> dict[str, Value]:
+    table: dict[str, Value] = {}
     for name, value in found.table(needed).items():
         if name == "run":
             table["module"] = program
@@ -179,8 +191,16 @@ def _with_requires(table: Mapping[str, Value], requires: list[str]) -> dict[str,
     return {**plain, "requires": requires, **table}
 
 
-def _needed(files: Mapping[str, FolderFile | bytes], first: FolderFile | bytes) -> list[str]:
-    """Return which files a module imports or names, and what these do in turn."""
+def _needed(
+    files: Mapping[str, FolderFile | bytes],
+    first: FolderFile | bytes,
+    *,
+    with_named: bool = False,
+) -> list[str]:
+    """Return which files a module imports or names, and what these do in turn.
+
+    `with_named`: modules that it only names too, as an evaluator does that starts one.
+    """
     waiting, needed = [first], list[str]()
     while waiting:
         file = waiting.pop()
@@ -191,7 +211,7 @@ def _needed(files: Mapping[str, FolderFile | bytes], first: FolderFile | bytes) 
         for name, other in files.items():
             path = PurePosixPath(name)
             is_module = path.suffix == ".py" and not roots.isdisjoint({path.stem, *path.parts})
-            is_named = path.suffix != ".py" and path.name in text
+            is_named = path.name in text and (with_named or path.suffix != ".py")
             if name not in needed and (is_module or is_named) and other is not first:
                 needed.append(name)
                 waiting.append(other)

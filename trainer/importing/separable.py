@@ -19,6 +19,7 @@ _PATH: Final = re.compile(
 _READING: Final = frozenset({"read_text", "read_bytes", "getsource", "getsourcelines", "open"})
 _NETWORKED: Final = frozenset(
     {"aiohttp", "anthropic", "boto3", "httpx", "litellm", "ollama", "openai", "requests"}
+    | {"shinka.llm"}
 )
 _SEEDS: Final = ("seed", "random_seed", "rng_seed")
 _INTERPRETERS: Final = ("python", "python3")
@@ -42,7 +43,8 @@ def why_together(
         return "its program uses a card, of whose memory no value crosses"
     trees = {name: read_python(file) for name, file in modules.items()}
     for name, tree in trees.items():
-        if asked := sorted(_NETWORKED & {one.split(".")[0] for one in imported_modules(tree)}):
+        roots = {part for one in imported_modules(tree) for part in (one, one.split(".")[0])}
+        if asked := sorted(_NETWORKED & roots):
             return f"{name} imports {asked[0]}, which needs a network: no sandbox has one"
     timed = timed_figures(trees.values()) & scores
     if timed:
