@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from trainer.host.counting import Counter, counted
 from trainer.host.device import Device
@@ -52,13 +52,17 @@ class Met:
     log: str
 
 
+Forge: TypeAlias = Callable[[bytes, bytes], bytes]  # a request, its reply → the forged reply
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
     """One instance for a candidate to answer. `package` has its files, built.
 
     `talk` opens the conversation of an interactive instance, `questions` answers what it asks of
     language models. `name` says which instance it is, to people; of one whose end tells nobody
-    anything (`is_heard` is False) nothing is kept. `curve` is filled with the loss that it prints.
+    anything (`is_heard` is False) nothing is kept. `curve` is filled with the loss that it prints;
+    `forge` replaces its replies to an imported evaluator, to see whether that believes them.
     """
 
     package: Sealed
@@ -71,6 +75,7 @@ class Meeting:
     talk: Callable[[bytes], AbstractAsyncContextManager[Conversation]] | None = None
     questions: Questions | None = None
     curve: LossCurve | None = None
+    forge: Forge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

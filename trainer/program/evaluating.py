@@ -215,6 +215,8 @@ class _Evaluation:
                     async with self.watch.running():
                         await program.send(MESSAGE, request)
                         _, reply = await program.receive_one({REPLY: most})
+                    if self._meeting.forge is not None:
+                        reply = self._meeting.forge(request, reply)
                     await self._evaluator.send(REPLY, CALLS.pack(number) + reply)
         finally:
             self.peak_bytes = max(self.peak_bytes, status_number(program.pid, "VmHWM") << 10)

@@ -14,7 +14,7 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import Meter
 from trainer.program.asking import Asking
 from trainer.program.building import Package
-from trainer.program.candidate import Meeting, Met
+from trainer.program.candidate import Forge, Meeting, Met
 from trainer.program.instances import MadeInstances, RunInstance, batches
 from trainer.program.judge import Conversation, Judge
 from trainer.program.manifest import is_timed, spec_of
@@ -157,6 +157,12 @@ class Meetings:
         meetings = [await self._meeting(package, one) for one in batch]
         meetings[0] = replace(meetings[0], curve=curve)
         return await self._candidate.meet(meetings)
+
+    async def forged(self, package: Package, asked: RunInstance, forge: Forge) -> bytes:
+        """Return what an evaluator says of a program whose replies are forged on their way."""
+        meeting = replace(await self._meeting(package, asked), forge=forge)
+        (met,) = await self._candidate.meet([meeting])
+        return met.answer
 
     async def _meeting(self, package: Package, asked: RunInstance) -> Meeting:
         talk = self._talk if self._spec.interactive else None

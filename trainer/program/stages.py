@@ -27,7 +27,7 @@ from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder
-from trainer.program.candidate import Candidate, Met
+from trainer.program.candidate import Candidate, Forge, Met
 from trainer.program.evaluating import Evaluations
 from trainer.program.instances import MadeInstances, RunInstance
 from trainer.program.judge import Judge
@@ -182,6 +182,11 @@ class ProgramStages:
             meter.cost = StageCosts(train_s=meter.train_cpu_s)
             meter.peak_mem_bytes = max(one.peak_bytes for one, _ in public)
             return packed(met)
+
+    async def forged(self, asked: RunInstance, forge: Forge) -> bytes:
+        """Return what an evaluator says of the baseline whose replies are forged on their way."""
+        package = await self._builder.package(self._task.source)
+        return await self._meetings.forged(package, asked, forge)
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
         """Return what answers are worth on both splits."""
