@@ -84,6 +84,8 @@ class Evaluations:
         return [await self._evaluated(meeting) for meeting in meetings]
 
     async def _evaluated(self, meeting: Meeting) -> Met:
+        for folder in recipe_of(self._task).judge_means.data:
+            await asyncio.to_thread(folder.check)
         sandbox = await self._pool.take("evaluate")
         if not meeting.is_heard:
             sandbox.stop_listening()

@@ -197,6 +197,19 @@ def solve(values):
     assert named[1] in spec_of(task.manifest).blobs
 
 
+def test_a_program_imports_what_it_needs_of_the_evaluator_s_folder(tmp_path: Path) -> None:
+    (tmp_path / "evaluator").mkdir()
+    solve = "import helping\n\n\ndef solve(values):\n    return helping.doubled(values)\n"
+    task = evaluated(
+        tmp_path,
+        head=f'{HEAD}files = ["evaluator/helping.py"]\n',
+        solve=solve,
+        files={"evaluator/helping.py": "def doubled(values):\n    return 2 * values\n"},
+    )
+    with Bench(task) as bench:
+        assert figures(bench.calibrate()) == (6_000_000_000, 6_000_000_000)
+
+
 @pytest.mark.parametrize(
     ("solve", "said"),
     [

@@ -69,6 +69,9 @@ def _imported(path: str) -> ModuleType:
     folder = str((Path.cwd() / path).parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
+        # What it imports may lie in the evaluator's folder, from which it would be imported there.
+        others = {str(one.parent) for one in Path.cwd().rglob("*.py")}
+        sys.path.extend(sorted(others - set(sys.path)))
     name = Path(path).stem
     spec = importlib.util.spec_from_file_location(name, Path.cwd() / path)
     if spec is None or spec.loader is None:
