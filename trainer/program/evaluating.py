@@ -25,7 +25,6 @@ from trainer.program.meetings import first_failure
 from trainer.program.profiles import SCRATCH_BYTES, is_one_process, profile_of
 from trainer.program.stopwatch import Stopwatch
 from trainer.sandbox.inside.channel import JOB, SERVING
-from trainer.sandbox.pool import WarmPool
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import Sealed
@@ -54,7 +53,7 @@ class Evaluations:
             )
         recipe = recipe_of(task)
         means = recipe.judge_means
-        profile = Profile(
+        self._evaluator = Profile(
             role="evaluate",
             harness=HARNESS,
             memory_bytes=means.memory_bytes,
@@ -65,7 +64,6 @@ class Evaluations:
             packages=means.packages,
             data=tuple(folder.shown for folder in means.data),
         )
-        self._pool = WarmPool({"evaluate": profile})
         files = [File(path=JUDGE, data=recipe.judge), *recipe.fixed, *recipe.judge_files]
         self._files = Sealed([pack_files(files)])
         self._task = task
@@ -75,8 +73,7 @@ class Evaluations:
         )
 
     async def close(self) -> None:
-        """End the sandbox that waits for the next evaluation."""
-        await self._pool.close()
+        """Let go of the evaluator's files; each evaluation has ended what it started."""
         self._files.close()
 
     async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
@@ -86,7 +83,7 @@ class Evaluations:
     async def _evaluated(self, meeting: Meeting) -> Met:
         for folder in recipe_of(self._task).judge_means.data:
             await asyncio.to_thread(folder.check)
-        sandbox = await self._pool.take("evaluate")
+        sandbox = await Sandbox.launch(self._evaluator)
         if not meeting.is_heard:
             sandbox.stop_listening()
         self._work.begin(sandbox)

@@ -52,7 +52,7 @@ class Profile:
     def may_be_forked(self) -> bool:
         """Whether it may be a fork of a process that is there (`trainer.sandbox.zygote`)."""
         is_shared = self.card is None and not self.is_fresh and not self.has_loopback
-        return self.single_process and is_shared
+        return (self.single_process or self.role == "evaluate") and is_shared
 
     @property
     def has_only_ours(self) -> bool:
