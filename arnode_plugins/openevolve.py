@@ -1,7 +1,9 @@
 """OpenEvolve's folders: `initial_program.*`, `evaluator.py` and `config.yaml`.
 
-The evaluator imports the program into its own process, so what comes of it is self-scored. Its
-cascade comes along: a candidate must get as many stages far as the baseline does.
+SkyDiscover's have the evaluator in a folder `evaluator/`. Where the evaluator calls functions of
+the program with plain data and its score holds no time, it judges from a sandbox of its own; else
+the task is self-scored. Its cascade comes along: a candidate must get as many stages far as the
+baseline does.
 """
 
 import ast
@@ -9,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from node.exchange.importers import Importer, TaskReader
+from node.exchange.importers import SELF_SCORED, Importer, TaskReader
 from trainer.host.folder_files import FolderFile, find_file, named_files
 from trainer.importing.draft import TaskDraft
+from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
     System,
     explaining_reads,
@@ -33,6 +36,7 @@ SYSTEM: Final = System(
     " evaluate(program_path), and config.yaml",
 )
 _EVALUATOR: Final = "evaluator.py"
+_IN_ITS_FOLDER: Final = "evaluator/evaluator.py"  # SkyDiscover's, which is built as a container
 _METRIC: Final = "combined_score"
 _MARK: Final = "EVOLVE-BLOCK-START"
 _SUFFIXES: Final = (".py", ".rs", ".r", ".cpp", ".c", ".js", ".txt")
@@ -46,10 +50,10 @@ _TRUST: Final = (
 )
 
 
-def read_task(folder: Path) -> TaskDraft:
+def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     """Return the task of a folder. Raises ConfigurationError if it is none of OpenEvolve's."""
     SYSTEM.check(folder)
-    evaluator = find_file(folder, _EVALUATOR)
+    evaluator = find_file(folder, _EVALUATOR) or find_file(folder, _IN_ITS_FOLDER)
     if evaluator is None:
         raise SYSTEM.missing(folder, f"there is no {_EVALUATOR}")
     tree = read_python(evaluator)
@@ -60,18 +64,19 @@ def read_task(folder: Path) -> TaskDraft:
     config = _config(folder)
     thresholds = _thresholds(table_in(config, "evaluator"), functions)
     run = tree.body if thresholds else [one for one in tree.body if not _is_stage(one)]
-    guards = cost_guards(told_figures(run, metric=_METRIC), metric=_METRIC)
-    if thresholds:
-        guards["stages_missed"] = {"times": 1.0}
-    return SelfScored(
+    told = told_figures(run, metric=_METRIC)
+    guards = {"stages_missed": {"times": 1.0}} if thresholds else {}
+    is_combined = _METRIC in read_text(evaluator)
+    found = SelfScored(
         system=SYSTEM.name,
         name=folder.resolve().name,
         title=f"OpenEvolve's {folder.resolve().name}: raise {_METRIC}",
         script=_SCRIPT,
         settings={
             "PROGRAM": program.name,
+            "EVALUATOR": evaluator.inside,
             "THRESHOLDS": thresholds,
-            "IS_COMBINED": _METRIC in read_text(evaluator),
+            "IS_COMBINED": is_combined,
             "FEATURES": _features(config),
         },
         editable={program.name: program},
@@ -83,12 +88,31 @@ def read_task(folder: Path) -> TaskDraft:
         metric=_METRIC,
         unit="score",
         direction="max",
-        guards=guards,
+        guards={**cost_guards(told, metric=_METRIC), **guards},
         limit_s=int(number_in(table_in(config, "evaluator"), "timeout") or _TIMEOUT_S),
-        packages_without=frozenset({"openevolve"}),
+        packages_without=frozenset({"openevolve", "wrapper"}),
         told=_told(read_text(program), config, thresholds),
         trust=_TRUST,
-    ).draft()
+    )
+    return draft_of_evaluator(
+        found,
+        evaluator.inside,
+        enforced=guards,
+        scores=frozenset({_METRIC}) if is_combined else frozenset({*told, *_summed(tree)}),
+        function=functions["evaluate"],
+        self_scored=self_scored,
+    )
+
+
+def _summed(tree: ast.Module) -> list[str]:
+    """Return all figures that an evaluator may tell, for one whose score is their mean."""
+    return [
+        key.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for key in node.keys
+        if isinstance(key, ast.Constant) and isinstance(key.value, str)
+    ]
 
 
 def _program(folder: Path) -> FolderFile:
@@ -161,7 +185,10 @@ def _told(program: str, config: Mapping[str, object], thresholds: tuple[float, .
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="Bring over initial_program.py, evaluator.py and config.yaml: self-scored.",
+        summary="""Bring over initial_program.py, evaluator.py and config.yaml.
+
+        Judged where the evaluator can call the program by value, else self-scored.""",
         read=read_task,
+        options=(SELF_SCORED,),
     )
 )

@@ -1,7 +1,7 @@
 """ShinkaEvolve's folders: `initial.*`, `evaluate.py` and, for what models are told, `run_evo.py`.
 
-The evaluator runs the program in its own process and writes the score itself, so what comes of it
-is self-scored.
+Where the evaluator calls functions of the program with plain data and its score holds no time, it
+judges from a sandbox of its own; else the task is self-scored.
 """
 
 import ast
@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from node.exchange.importers import Importer, TaskReader
+from node.exchange.importers import SELF_SCORED, Importer, TaskReader
 from trainer.host.folder_files import FolderFile, find_file, named_files
 from trainer.importing.draft import TaskDraft
+from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
     System,
     constant_texts,
@@ -42,7 +43,7 @@ _TRUST: Final = (
 )
 
 
-def read_task(folder: Path) -> TaskDraft:
+def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     """Return the task of a folder. Raises ConfigurationError if it is none of ShinkaEvolve's."""
     SYSTEM.check(folder)
     evaluator = find_file(folder, _EVALUATOR)
@@ -62,7 +63,7 @@ def read_task(folder: Path) -> TaskDraft:
     parts = ["Change only what stands between the EVOLVE-BLOCK marks."] if marked else []
     if message := message or _configured(folder):
         parts.append(f"## What ShinkaEvolve was told\n\n{message}")
-    return SelfScored(
+    found = SelfScored(
         system=SYSTEM.name,
         name=folder.resolve().name,
         title=f"ShinkaEvolve's {folder.resolve().name}: raise {_METRIC}",
@@ -82,7 +83,10 @@ def read_task(folder: Path) -> TaskDraft:
         packages_without=frozenset({"shinka"}),
         told="\n\n".join(parts),
         trust=_TRUST,
-    ).draft()
+    )
+    return draft_of_evaluator(
+        found, _EVALUATOR, scores=frozenset({_METRIC}), enforced={}, self_scored=self_scored
+    )
 
 
 def _runner(path: FolderFile) -> tuple[str, int]:
@@ -126,7 +130,10 @@ def _seconds(clock: str) -> int:
 
 IMPORTER: Final = Importer(
     task=TaskReader(
-        summary="Bring over initial.py, evaluate.py and run_evo.py: self-scored.",
+        summary="""Bring over initial.py, evaluate.py and run_evo.py.
+
+        Judged where the evaluator can call the program by value, else self-scored.""",
         read=read_task,
+        options=(SELF_SCORED,),
     )
 )

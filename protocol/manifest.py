@@ -141,13 +141,19 @@ class TaskManifest(Mapped):
 
     @property
     def scoring(self) -> str:
-        """Whose word its figures are: "judged", the candidate's own ("self"), a "model"'s."""
-        return "judged" if self.program is None else self.program.scoring
+        """Whose word its figures are: "judged", the candidate's own ("self"), a "model"'s.
+
+        "public": judged, by an imported evaluator that asks the same of every candidate.
+        """
+        if self.program is None:
+            return "judged"
+        is_public = self.program.scoring == "judged" and self.program.has_public_instances
+        return "public" if is_public else self.program.scoring
 
     @property
     def is_ranked(self) -> bool:
         """Whether its figures have a board: somebody else's judge would find the same."""
-        return self.scoring == "judged"
+        return self.program is None or self.program.scoring == "judged"
 
     def to_value(self) -> Value:
         """Return the map that stands for it, unknown fields included."""

@@ -1,13 +1,13 @@
 """What a manifest says of a task of the kind `program`: how it is built, run and judged.
 
-    program  {run [line] or entry, build?, encoding, isolation, judge hash,
+    program  {run [line] or entry or module, build?, encoding, isolation, judge hash,
               fixed_files [[path, blob]], instances {public, secret, fixed}, aggregate, guards,
               best_known?, impossible?,
               limits {threads, instance_mb, answer_mb, warmup, scratch_mb?, judge_limit_s?,
               judge_memory_mb?}, device, scoring,
               interactive, judge_data [[path, hash]], packages?, judge_packages?, llm?, judge_llm?,
               toolchains? [word], public_data? [path, hash],
-              regions? [{path, name}], forbid? [line]}
+              regions? [{path, name}], forbid? [line], judge_files? [[path, blob]], vary? line}
     guard    {name, scale, times?, most?}
     llm      {models [line], calls, tokens}
 
@@ -45,6 +45,7 @@ _MAX_TOOLCHAINS = 8
 _MAX_MODELS = 16
 _MAX_REGIONS = 8
 _MAX_FORBIDDEN = 32
+_MODULE = r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,127}"
 _ENTRY = r"[A-Za-z0-9_][A-Za-z0-9._+/-]{0,127}:[A-Za-z_][A-Za-z0-9_]{0,63}"
 
 
@@ -121,6 +122,8 @@ class ProgramSpec(Mapped):
     `toolchains` are those that a candidate is shown beside what its commands' first words need.
     What `public_data` names, and one of `judge_data`, may be a folder: then its hash is that of a
     listing of its files, which lie with whoever made the task.
+    `module` is a Python module that the judge's evaluator calls by value, next to `judge_files`;
+    `vary` names what of the evaluator follows from an instance's seed, None: nothing does.
     """
 
     run: Annotated[_Arguments | None, OPTIONAL]
@@ -148,6 +151,16 @@ class ProgramSpec(Mapped):
     public_data: Annotated[NamedDigest | None, OPTIONAL] = None
     regions: Annotated[tuple[Region, ...] | None, Items(1, _MAX_REGIONS), OPTIONAL] = None
     forbid: Annotated[tuple[_Argument, ...] | None, Items(1, _MAX_FORBIDDEN), OPTIONAL] = None
+    module: Annotated[str | None, word(_MODULE), OPTIONAL] = None
+    judge_files: Annotated[tuple[NamedDigest, ...] | None, Items(1, _MAX_FIXED_FILES), OPTIONAL] = (
+        None
+    )
+    vary: Annotated[str | None, line(1, 80), OPTIONAL] = None
+
+    @property
+    def has_public_instances(self) -> bool:
+        """True if an imported evaluator asks the same of every candidate, for all to read."""
+        return self.module is not None and self.vary is None
 
     @property
     def model_budgets(self) -> tuple[ModelBudget, ...]:
@@ -158,14 +171,22 @@ class ProgramSpec(Mapped):
     def blobs(self) -> tuple[bytes, ...]:
         """The hashes of the files beside the baseline's that somebody needs who runs it."""
         shown = () if self.public_data is None else (self.public_data,)
-        named = (*self.fixed_files, *self.judge_data, *shown)
+        named = (*self.fixed_files, *(self.judge_files or ()), *self.judge_data, *shown)
         locks = (lock for lock in (self.packages, self.judge_packages) if lock is not None)
         return (self.judge, *(blob for _, blob in named), *locks)
 
     def _fault(self) -> str | None:
-        if (self.run is None) == (self.entry is None):
-            return "either run or entry"
-        for name, entries in (("fixed_files", self.fixed_files), ("judge_data", self.judge_data)):
+        if [self.run, self.entry, self.module].count(None) != 2:
+            return "one of run, entry and module"
+        if self.module is None and self.vary is not None:
+            return "vary: without a module"
+        if self.module is not None and (fault := self._module_fault()) is not None:
+            return f"module: {fault}"
+        for name, entries in (
+            ("fixed_files", self.fixed_files),
+            ("judge_files", self.judge_files or ()),
+            ("judge_data", self.judge_data),
+        ):
             if not strictly_rising([entry for entry, _ in entries]):
                 return f"{name}: not sorted by name, or a name twice"
         if self.toolchains is not None and not strictly_rising(list(self.toolchains)):
@@ -178,4 +199,14 @@ class ProgramSpec(Mapped):
             return "regions: not sorted by path, or a path twice"
         if not strictly_rising(list(self.forbid or ())):
             return "forbid: not sorted, or a word twice"
+        return None
+
+    def _module_fault(self) -> str | None:
+        """Return what does not go with a module that an evaluator calls."""
+        if self.instances.fixed:
+            return "its instances are seeds, which are drawn"
+        if self.interactive:
+            return "an evaluator speaks with it already"
+        if self.model_budgets:
+            return "neither side asks a language model"
         return None

@@ -1,7 +1,9 @@
 """Runs an evaluator of OpenEvolve on the program beside it, and prints one line of figures."""
 
 import importlib.util
+import inspect
 import math
+import os
 import sys
 import types
 from collections.abc import Mapping
@@ -34,17 +36,28 @@ class EvaluationResult:
 
 def main() -> None:
     begin()
+    finish(measured(str(Path.cwd() / PROGRAM)), metric=METRIC, guards=GUARDS, divisor=DIVISOR)
+
+
+def measured(program: str, **varied: object) -> dict[str, float]:
+    """Return the evaluator's figures of a program; `varied` is what it takes beside its path."""
     _stand_in()
-    evaluator = _loaded(Path.cwd() / EVALUATOR)
-    program = str(Path.cwd() / PROGRAM)
+    path = Path.cwd() / EVALUATOR
+    os.chdir(path.parent)
+    evaluator = _loaded(path)
+    given = {name: value for name, value in varied.items() if name in _arguments(evaluator)}
     stages = [getattr(evaluator, f"evaluate_stage{number}", None) for number in (1, 2, 3)]
     if not THRESHOLDS or stages[0] is None:
-        numbers = _figures(evaluator.evaluate(program))
+        numbers = _figures(evaluator.evaluate(program, **given))
     else:
         numbers = _staged([stage for stage in stages if stage is not None], program)
     if not IS_COMBINED or numbers.get(_MISSED):
         numbers.setdefault(METRIC, _score(numbers))
-    finish(numbers, metric=METRIC, guards=GUARDS, divisor=DIVISOR)
+    return numbers
+
+
+def _arguments(evaluator: types.ModuleType) -> list[str]:
+    return list(inspect.signature(evaluator.evaluate).parameters)
 
 
 def _staged(stages: list[types.FunctionType], program: str) -> dict[str, float]:

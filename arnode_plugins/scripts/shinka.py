@@ -24,10 +24,15 @@ DIVISOR = 1.0
 
 def main() -> None:
     begin()
+    finish(measured(PROGRAM), metric=METRIC, guards=GUARDS, divisor=DIVISOR)
+
+
+def measured(program: str) -> dict[str, float]:
+    """Return the figures that the evaluator writes of a program."""
     _stand_in()
     results = Path.cwd() / "shinka_results"
     sys.path.insert(0, str(Path.cwd()))
-    sys.argv = [EVALUATOR, "--program_path", PROGRAM, "--results_dir", str(results)]
+    sys.argv = [EVALUATOR, "--program_path", program, "--results_dir", str(results)]
     try:
         runpy.run_path(EVALUATOR, run_name="__main__")
     except SystemExit as ended:
@@ -40,7 +45,7 @@ def main() -> None:
     public = told.get("public")
     # What is no number takes the place of a public one of its name too, and is missing then.
     whole = {**public, **told} if isinstance(public, dict) else told
-    finish(numbers_of(whole), metric=METRIC, guards=GUARDS, divisor=DIVISOR)
+    return numbers_of(whole)
 
 
 def _written(path: Path) -> dict[Any, Any]:

@@ -29,6 +29,8 @@ def _into_option(command: F) -> F:
 
 
 def _option(one: Option) -> Any:
+    if one.is_flag:
+        return click.option(f"--{one.name}", is_flag=True, help=one.help)
     kind: Any = click.Choice(one.choices) if one.choices else one.kind
     if one.kind is Path:
         kind = click.Path(path_type=Path)

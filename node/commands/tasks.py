@@ -17,7 +17,7 @@ from node.reporting.tasks import tasks_document
 from node.store.blobs import Blobs
 from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
-from node.terminal.vocabulary import told_sd, why_unranked
+from node.terminal.vocabulary import scoring_words, told_sd
 from protocol.codecs import plain
 from protocol.errors import ArnodeError, UsageError
 from protocol.units import NANO
@@ -87,12 +87,12 @@ def show(name: str, as_json: bool) -> None:
         "editable": ", ".join(one.editable),
         "baseline": short(manifest.baseline_tree),
         "evaluator": manifest.evaluator,
+        "scoring": scoring_words(manifest),
         "moves": ", ".join(move.name for move in one.moves) or "none",
     }
     tell(
         document,
         f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n",
-        *([f"  {why}"] if (why := why_unranked(manifest.scoring)) else []),
         *(f"  {label:<10} {value}" for label, value in rows.items()),
         as_json=as_json,
     )

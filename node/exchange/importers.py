@@ -26,8 +26,8 @@ class Option:
     """An option of the command, `--name VALUE`, which `read` gets as `name`.
 
     `kind` is int, str or pathlib.Path; `choices` are the words that it takes, all if none are
-    named. One that `is_many` may be given again, and comes as a tuple; else it is None where it is
-    not given.
+    named. One that `is_many` may be given again, and comes as a tuple; one that `is_flag` takes no
+    value and comes as a bool; else it is None where it is not given.
     """
 
     name: str
@@ -35,6 +35,14 @@ class Option:
     kind: type = str
     choices: tuple[str, ...] = ()
     is_many: bool = False
+    is_flag: bool = False
+
+
+SELF_SCORED: Final = Option(
+    name="self-scored",
+    help="Run the evaluator in the program's own sandbox: its score is measured, and never ranked.",
+    is_flag=True,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from node.reporting.report import LineReport
 from node.store.boards import BoardKey
 from node.store.jobs import LineKey
 from node.store.store import Store
-from node.terminal.vocabulary import JUDGED, head_words, many, scoring_mark
+from node.terminal.vocabulary import head_words, is_judged, many, scoring_mark
 from protocol.board_facts import BoardClaim
 from protocol.codecs import plain
 from protocol.gains import Gain
@@ -107,6 +107,6 @@ def _interval_words(gain: Gain) -> str:
 
 
 def _measured_words(scoring: str) -> str:
-    if scoring == JUDGED:
+    if is_judged(scoring):
         return "Measured here, on this node's own machine; others may measure otherwise."
     return "Measured here as the task scores itself: nothing of it is verified."

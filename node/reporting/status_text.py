@@ -9,9 +9,9 @@ import click
 
 from node.reporting.status import DECISIONS, VERDICTS
 from node.terminal.vocabulary import (
-    JUDGED,
     counted,
     head_words,
+    is_judged,
     many,
     reused_words,
     told_mean,
@@ -74,7 +74,7 @@ def parting_words(line: Mapping[str, Any] | None, again: str) -> str:
     elif (baseline := line["baseline"]) == head:
         told = "still the baseline"
     else:
-        verified = "verified" if line["scoring"] == JUDGED else "measured"
+        verified = "verified" if is_judged(line["scoring"]) else "measured"
         before = "" if baseline is None else f"{baseline:.4f} → "
         told = f"{before}{head:.4f} {verified}"
     if line and (keeps := line["working"]["keeps"]):

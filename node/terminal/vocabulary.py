@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from agent.proposal import DECISION_WORDS
 from protocol.codecs import plain
+from protocol.manifest import TaskManifest
 from protocol.rule import Judgement
 
 
@@ -79,14 +80,34 @@ _UNRANKED: Final = {
     "self": "self-scored: its number is what the candidate says, so it ranks nowhere",
     "model": "scored by a language model: its number is an opinion, so it ranks nowhere",
 }
-_MARKS: Final = {"self": " (self-scored)", "model": " (scored by a model)"}
+_MARKS: Final = {
+    "self": " (self-scored)",
+    "model": " (scored by a model)",
+    "public": " (public instances)",
+}
 JUDGED: Final = "judged"
+_PUBLIC: Final = "public"
 
 
 def why_unranked(scoring: str) -> str | None:
     """Return why a task's figures have no board; None where they have one."""
     later = f"scored as a later version has it ({scoring}), so it ranks nowhere here"
-    return None if scoring == JUDGED else _UNRANKED.get(scoring, later)
+    return None if is_judged(scoring) else _UNRANKED.get(scoring, later)
+
+
+def is_judged(scoring: str) -> bool:
+    """Say whether a task's figures are a judge's, with instances that are drawn or public ones."""
+    return scoring in (JUDGED, _PUBLIC)
+
+
+def scoring_words(manifest: TaskManifest) -> str:
+    """Return whose word a task's figures are, in one line."""
+    scoring, program = manifest.scoring, manifest.program
+    if scoring == _PUBLIC:
+        return "judged, public instances: its evaluator asks the same of every candidate"
+    if program is not None and program.vary is not None:
+        return f"judged, held out: {program.vary} is drawn for each run"
+    return why_unranked(scoring) or "judged: instances are drawn for each run, or are its own"
 
 
 def scoring_mark(scoring: str) -> str:
@@ -96,7 +117,7 @@ def scoring_mark(scoring: str) -> str:
 
 def head_words(scoring: str) -> str:
     """Return what a head is called: nothing is verified where a candidate scores itself."""
-    return "verified head" if scoring == JUDGED else "measured head"
+    return "verified head" if is_judged(scoring) else "measured head"
 
 
 def wording(outcome: str) -> Wording:

@@ -24,11 +24,10 @@ FIELDS: Final = {
         "name", "version", "kind", "title", "editable", "program", "moves", "files", "entry", "run",
         "build", "encoding", "isolation", "limit_s", "memory_gb", "max_source_growth",
         "noise_floor", "device", "threads", "instance_mb", "answer_mb", "warmup",
-        "warmup_limit_s", "interactive",
-        "toolchains", "requires", "private", "scoring", "judge", "metric", "instances", "guards",
-        "bound", "knobs", "data",
+        "warmup_limit_s", "interactive", "module", "toolchains", "requires", "private", "scoring",
+        "judge", "metric", "instances", "guards", "bound", "knobs", "data",
     },
-    "judge": {"file", "requires", "scratch_mb"},
+    "judge": {"file", "files", "vary", "requires", "scratch_mb"},
     "metric": {"name", "unit", "direction", "aggregate", "max_step"},
     "instances": {"public", "secret", "fixed"},
     "data": {"judge"},
@@ -72,9 +71,11 @@ def brought(draft: TaskDraft, folder: Path) -> Brought:
     assert table.keys() <= FIELDS[""]
     for section in ("judge", "metric", "instances", "data"):
         assert table.get(section, {}).keys() <= FIELDS[section]
-    assert ("run" in table) != ("entry" in table)
+    assert [name in table for name in ("run", "entry", "module")].count(True) == 1
     assert 1 <= len(table["editable"]) <= 8
-    for name in (*_paths(table), *table.get("files", ()), table["judge"]["file"], "program.md"):
+    judge = table["judge"]
+    fixed = (*table.get("files", ()), *judge.get("files", ()), judge["file"], "program.md")
+    for name in (*_paths(table), *fixed):
         assert (folder / name).is_file(), name
     assert "\n" not in table["title"]
     assert draft.notes

@@ -13,6 +13,7 @@ from tests.plugins.brought import FOLDERS
 EXAMPLES = {
     "openevolve": "openevolve/spread",
     "shinka": "shinka/halves",
+    "codeevolve": "codeevolve/gaps",
     "algotune": "algotune/AlgoTuneTasks/longest_rise",
     "kernelbot": "kernelbot/double_py",
     "mle-bench": "mle_bench/mlebench/competitions/tree-heights",
@@ -30,15 +31,23 @@ def test_each_system_is_brought_over_into_a_folder(system: str, tmp_path: Path) 
     said = ran("import", system, str(FOLDERS / EXAMPLES[system]), "--into", str(into), "--json")
     document = json.loads(said)
     assert (into / "task.toml").is_file()
-    assert document["trusted"] == (system in ("algotune", "mle-bench"))
+    assert document["trusted"] == (system not in ("kernelbot", "pi-autoresearch"))
     assert document["notes"]
 
 
 def test_it_says_what_would_make_it_trusted_and_what_to_do_next(tmp_path: Path) -> None:
     into = tmp_path / "made"
-    said = ran("import", "shinka", str(FOLDERS / EXAMPLES["shinka"]), "--into", str(into))
+    said = ran("import", "kernelbot", str(FOLDERS / EXAMPLES["kernelbot"]), "--into", str(into))
     assert "  self-scored: To make it a trusted task, " in said
     assert f"  try it: arnode task check {into}" in said
+
+
+def test_a_task_may_be_self_scored_on_request(tmp_path: Path) -> None:
+    folder, into = FOLDERS / EXAMPLES["shinka"], tmp_path / "made"
+    said = ran("import", "shinka", str(folder), "--into", str(into))
+    assert "  judged, public instances: the evaluator asks the same of every candidate" in said
+    said = ran("import", "shinka", str(folder), "--into", f"{into}-too", "--self-scored")
+    assert "  self-scored: that was asked for" in said
 
 
 def test_the_task_is_called_as_its_folder_where_no_other_is_named(

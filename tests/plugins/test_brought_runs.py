@@ -25,12 +25,13 @@ TREES = FOLDERS / "mle_bench" / "mlebench" / "competitions" / "tree-heights"
 SELF_SCORED = "self-scored: its number is what the candidate says, so it ranks nowhere"
 
 SELF_SCORING = {
-    "openevolve": (FOLDERS / "openevolve" / "spread", "combined_score"),
-    "shinka": (FOLDERS / "shinka" / "halves", "combined_score"),
     "kernelbot": (FOLDERS / "kernelbot" / "double_py", "microseconds"),
     "pi-autoresearch": (FOLDERS / "pi" / "words", "count_ms"),
 }
 TRUSTED = {
+    "openevolve": (FOLDERS / "openevolve" / "spread", "combined_score"),
+    "shinka": (FOLDERS / "shinka" / "halves", "combined_score"),
+    "codeevolve": (FOLDERS / "codeevolve" / "gaps", "ratio"),
     "algotune": (ALGOTUNE / "longest_rise", "wall_s"),
     "mle-bench": (TREES, "mean_absolute_error"),
 }

@@ -1,4 +1,4 @@
-"""OpenEvolve's folders become self-scored tasks, with cascade and system message."""
+"""OpenEvolve's folders become tasks that their evaluator judges, or self-scored ones."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ SPREAD = FOLDERS / "openevolve" / "spread"
 
 @pytest.fixture
 def spread(tmp_path: Path) -> Brought:
-    return brought(openevolve.read_task(SPREAD), tmp_path / "spread")
+    return brought(openevolve.read_task(SPREAD, self_scored=True), tmp_path / "spread")
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def unstaged(tmp_path: Path) -> Brought:
     folder = copied("openevolve", "spread", tmp_path)
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("evaluation: true", "evaluation: false"))
-    return brought(openevolve.read_task(folder), tmp_path / "unstaged")
+    return brought(openevolve.read_task(folder, self_scored=True), tmp_path / "unstaged")
 
 
 def test_it_says_that_it_is_self_scored_and_what_would_make_it_trusted(spread: Brought) -> None:
     assert spread.table["scoring"] == "self"
     assert not spread.draft.is_trusted
-    assert spread.draft.notes[-1].startswith("self-scored: To make it a trusted task, ")
+    assert spread.draft.notes[-1] == "self-scored: that was asked for"
     assert "To make it a trusted task, " in spread.text("program.md")
 
 
@@ -115,7 +115,7 @@ def test_a_mean_stands_for_the_score_only_where_the_evaluator_has_none(
     folder = copied("openevolve", "spread", tmp_path)
     text = f"import numpy\ndef evaluate(path):\n    return {table}\n"
     (folder / "evaluator.py").write_text(text)
-    made = brought(openevolve.read_task(folder), tmp_path / "made")
+    made = brought(openevolve.read_task(folder, self_scored=True), tmp_path / "made")
     figures, _ = measured(made, tmp_path)
     assert figures == (None if score is None else {"combined_score": score})
 
@@ -156,7 +156,7 @@ def test_what_is_no_such_folder_is_told_in_one_line(tmp_path: Path, gone: str, s
     folder = copied("openevolve", "spread", tmp_path)
     (folder / gone).unlink()
     with pytest.raises(ConfigurationError, match=f"no folder of OpenEvolve: {said}") as caught:
-        openevolve.read_task(folder)
+        openevolve.read_task(folder, self_scored=True)
     assert "name the folder that holds initial_program.py" in caught.value.hint
 
 
@@ -164,7 +164,7 @@ def test_an_evaluator_without_its_function_is_refused(tmp_path: Path) -> None:
     folder = copied("openevolve", "spread", tmp_path)
     (folder / "evaluator.py").write_text("def score(path): ...\n")
     with pytest.raises(ConfigurationError, match="has no function evaluate"):
-        openevolve.read_task(folder)
+        openevolve.read_task(folder, self_scored=True)
 
 
 def test_nothing_of_it_is_executed(tmp_path: Path) -> None:
@@ -172,4 +172,99 @@ def test_nothing_of_it_is_executed(tmp_path: Path) -> None:
     for name in ("evaluator.py", "initial_program.py"):
         text = (folder / name).read_text()
         (folder / name).write_text(f"{text}\nraise SystemExit('executed')\n")
-    brought(openevolve.read_task(folder), tmp_path / "made")
+    brought(openevolve.read_task(folder, self_scored=True), tmp_path / "made")
+
+
+def test_an_evaluator_that_calls_the_program_judges_it(tmp_path: Path) -> None:
+    made = brought(openevolve.read_task(SPREAD), tmp_path / "judged")
+    assert made.table["module"] == "initial_program.py"
+    judge = made.table["judge"]
+    assert judge["files"] == ["evaluator.py", "measure.py", "reporting.py", "width.txt"]
+    assert not made.table.keys() & {"files", "run", "scoring"}
+    assert made.table["guards"] == {"stages_missed": {"times": 1.0}}
+    assert made.draft.is_trusted
+    assert made.draft.notes[-1].startswith("judged, public instances: ")
+
+
+def test_the_program_has_what_it_imports_and_names(tmp_path: Path) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    program = folder / "initial_program.py"
+    text = program.read_text() + "\nimport helping\nTABLE = open('table.csv')\n"
+    program.write_text(text)
+    (folder / "helping.py").write_text("import deeper\n")
+    (folder / "deeper.py").write_text("")
+    (folder / "table.csv").write_text("1\n")
+    made = brought(openevolve.read_task(folder), tmp_path / "made")
+    assert made.table["files"] == ["deeper.py", "helping.py", "table.csv"]
+    assert "width.txt" in made.table["judge"]["files"]
+
+
+def test_an_evaluator_in_a_folder_of_its_own_is_found(tmp_path: Path) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    (folder / "evaluator").mkdir()
+    for name in ("evaluator.py", "width.txt"):
+        (folder / name).rename(folder / "evaluator" / name)
+    made = brought(openevolve.read_task(folder), tmp_path / "made")
+    assert 'EVALUATOR = "evaluator/evaluator.py"' in made.text("measure.py")
+    assert "evaluator/width.txt" in made.table["judge"]["files"]
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "why"),
+    [
+        (
+            (
+                "def evaluate(path):\n    started = time.time()\n    program(path)\n"
+                "    return {'combined_score': 1 / (time.time() - started)}\n"
+            ),
+            "its score contains time (in combined_score), and such a score is never ranked",
+        ),
+        (
+            (
+                "def evaluate(program_path):\n    return {'combined_score': len(open(program_path)"
+                ".read())}\n"
+            ),
+            "evaluator.py, line 2, reads the program's text, of which a judge's sandbox has none",
+        ),
+        (
+            "def evaluate(program_path):\n    subprocess.run([sys.executable, program_path])\n",
+            (
+                "evaluator.py, line 2, runs the program as a script, whose output is no value of a"
+                " function"
+            ),
+        ),
+        (
+            "import openai\ndef evaluate(program_path):\n    return {}\n",
+            "evaluator.py imports openai, which needs a network: no sandbox has one",
+        ),
+    ],
+)
+def test_what_cannot_be_kept_apart_is_self_scored_with_the_reason(
+    tmp_path: Path, evaluator: str, why: str
+) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    (folder / "evaluator.py").write_text(evaluator)
+    made = brought(openevolve.read_task(folder), tmp_path / "made")
+    assert made.table["scoring"] == "self"
+    assert made.draft.notes[-1] == f"self-scored: {why}"
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "vary"),
+    [
+        ("def evaluate(path, seed=0):\n    return {}\n", "argument seed"),
+        (
+            (
+                "import os\ndef evaluate(path):\n    return {'combined_score':"
+                " int(os.environ.get('CASE_SEED', 1))}\n"
+            ),
+            "variable CASE_SEED",
+        ),
+    ],
+)
+def test_what_a_seed_may_decide_is_held_out(tmp_path: Path, evaluator: str, vary: str) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    (folder / "evaluator.py").write_text(evaluator)
+    made = brought(openevolve.read_task(folder), tmp_path / "made")
+    assert made.table["judge"]["vary"] == vary
+    assert made.draft.notes[-1] == f"judged, held out: {vary} is drawn for each run"

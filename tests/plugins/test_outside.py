@@ -1,6 +1,7 @@
 """No importer takes a file from outside the folder that it was given, or waits for one."""
 
 import ast
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,15 @@ from typing import Final
 import pytest
 
 import arnode_plugins
-from arnode_plugins import algotune, kernelbot, mle_bench, openevolve, pi_autoresearch, shinka
+from arnode_plugins import (
+    algotune,
+    codeevolve,
+    kernelbot,
+    mle_bench,
+    openevolve,
+    pi_autoresearch,
+    shinka,
+)
 from node.exchange.importers import Importer
 from node.home.plugins import IMPORTERS as GROUP
 from node.home.plugins import plugins
@@ -25,6 +34,13 @@ IMPORTERS: Final[dict[str, tuple[Callable[[Path], TaskDraft], str, str, tuple[st
     "algotune": (
         algotune.read_task, "algotune", "AlgoTuneTasks/longest_rise",
         ("description.txt", "longest_rise.py", "../../reports/generation.json"),
+    ),
+    "codeevolve": (
+        codeevolve.read_task, "codeevolve", "gaps",
+        (
+            "input", "input/evaluate.py", "input/src/init_program.py", "input/new/data.txt",
+            "configs", "configs/config.yaml",
+        ),
     ),
     "kernelbot": (
         kernelbot.read_task, "kernelbot", "double_py",
@@ -157,8 +173,9 @@ def test_a_module_above_a_competition_is_not_taken(wanted: str, tmp_path: Path) 
 def test_a_link_to_another_file_of_the_folder_is_fine(name: str, tmp_path: Path) -> None:
     folder = theirs(name, tmp_path)
     file = next(one for one in IMPORTERS[name][3] if (folder / one).is_file())
-    (folder / file).rename(folder / f"kept{Path(file).suffix}")
-    (folder / file).symlink_to(f"kept{Path(file).suffix}")
+    kept = folder / f"kept{Path(file).suffix}"
+    (folder / file).rename(kept)
+    (folder / file).symlink_to(os.path.relpath(kept, (folder / file).parent))
     named = tmp_path / folder.name
     named.symlink_to(folder)  # the folder's own name may be a link: the user gave it
     written(name, named, tmp_path / "made")

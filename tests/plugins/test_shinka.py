@@ -1,4 +1,4 @@
-"""ShinkaEvolve's folders become self-scored tasks."""
+"""ShinkaEvolve's folders become tasks that their evaluator judges, or self-scored ones."""
 
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from tests.plugins.brought import FOLDERS, Brought, brought, copied, measured
 
 @pytest.fixture
 def halves(tmp_path: Path) -> Brought:
-    return brought(shinka.read_task(FOLDERS / "shinka" / "halves"), tmp_path / "halves")
+    return brought(
+        shinka.read_task(FOLDERS / "shinka" / "halves", self_scored=True), tmp_path / "halves"
+    )
 
 
 def test_program_evaluator_time_and_message_come_along(halves: Brought) -> None:
@@ -80,3 +82,22 @@ def test_without_a_runner_it_has_no_message_and_the_usual_time(tmp_path: Path) -
     made = brought(shinka.read_task(folder), tmp_path / "made")
     assert made.table["limit_s"] == 300
     assert "What ShinkaEvolve was told" not in made.text("program.md")
+
+
+def test_an_evaluator_that_calls_the_program_judges_it(tmp_path: Path) -> None:
+    made = brought(shinka.read_task(FOLDERS / "shinka" / "halves"), tmp_path / "judged")
+    assert made.table["module"] == "initial.py"
+    assert made.table["judge"]["files"] == ["evaluate.py", "measure.py", "reporting.py"]
+    assert not made.table.keys() & {"files", "run", "scoring", "guards"}
+    assert made.draft.is_trusted
+    assert made.draft.notes[-1].startswith("judged, public instances: ")
+
+
+def test_a_program_in_another_language_is_self_scored(tmp_path: Path) -> None:
+    folder = copied("shinka", "halves", tmp_path)
+    (folder / "initial.py").rename(folder / "initial.go")
+    made = brought(shinka.read_task(folder), tmp_path / "made")
+    assert made.table["scoring"] == "self"
+    assert made.draft.notes[-1] == (
+        "self-scored: initial.go is no module of Python, so that no function of it can be called"
+    )

@@ -379,4 +379,18 @@ VARIANTS: dict[str, Body] = {
         PROFILE,
         formerly=Formerly(author=OLDER.public, signature=name_successor(OLDER, AUTHOR.public)),
     ),
+    "a program task with an imported evaluator": TaskBody(
+        manifest=replace(
+            PROGRAM_MANIFEST,
+            program=replace(
+                PROGRAM_SPEC,
+                run=None,
+                module="lib/sort.py",
+                encoding="json",
+                llm=None,
+                judge_files=(("evaluator.py", sha256(b"evaluator")),),
+                vary="argument seed",
+            ),
+        )
+    ),
 }

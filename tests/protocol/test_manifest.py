@@ -118,3 +118,36 @@ def test_parts_are_checked_like_the_whole() -> None:
             assert isinstance(answer, Rejected), (entry, name)
             assert answer.reason.startswith(f"{entry}: {name}: ")
     assert MetricSpec.from_value([]) == Rejected("not a map")
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({"module": "lib/sort.py"}, "one of run, entry and module"),
+        ({"vary": "argument seed"}, "vary: without a module"),
+        ({"run": None, "module": "lib/sort.py"}, "module: neither side asks a language model"),
+        (
+            {"run": None, "module": "lib/sort.py", "llm": None, "interactive": True},
+            "module: an evaluator speaks with it already",
+        ),
+        (
+            {"judge_files": (("b", bytes(32)), ("a", bytes(32)))},
+            "judge_files: not sorted by name, or a name twice",
+        ),
+    ],
+)
+def test_a_module_stands_for_itself(changed: dict[str, Any], fault: str) -> None:
+    assert PROGRAM_MANIFEST.program is not None
+    program = replace(PROGRAM_MANIFEST.program, **changed)
+    answer = TaskManifest.from_value(replace(PROGRAM_MANIFEST, program=program).to_value())
+    assert answer == Rejected(f"program: {fault}")
+
+
+@pytest.mark.parametrize(("vary", "scoring"), [(None, "public"), ("argument seed", "judged")])
+def test_an_evaluator_that_asks_the_same_of_all_is_marked_and_ranked(
+    vary: str | None, scoring: str
+) -> None:
+    assert PROGRAM_MANIFEST.program is not None
+    program = replace(PROGRAM_MANIFEST.program, run=None, module="lib/sort.py", llm=None, vary=vary)
+    manifest = replace(PROGRAM_MANIFEST, program=program)
+    assert (manifest.scoring, manifest.is_ranked) == (scoring, True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from protocol.errors import SafetyError
+from trainer.sandbox import calls
 from trainer.sandbox.seccomp import (
     gate_program,
     last_program,
@@ -562,3 +563,19 @@ def test_the_gate_asks_about_everything_that_is_not_computing(
     assert answer_of(gate, machine, "madvise", 0, 4096, 4) == ALLOWED
     assert run(gate, arch=FOREIGN["i386"], number=0) == KILLED
     assert run(gate, arch=ARCH[machine], number=X32 + 2) == KILLED
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_pairs_of_streams_alone_make_no_other_socket(machine: str) -> None:
+    program = seccomp_program(single_process=False, has_pairs=True, machine=machine)
+
+    def made(number: int, *arguments: int) -> str:
+        return run(program, arch=ARCH[machine], number=number, arguments=arguments)
+
+    numbers = calls.NUMBERS[machine]
+    assert made(numbers["socketpair"], UNIX, STREAM | CLOSE_ON_EXEC) == ALLOWED
+    assert made(numbers["socketpair"], UNIX, DATAGRAM) == EPERM
+    for family in (UNIX, INTERNET, NETLINK):
+        assert made(numbers["socket"], family, STREAM, 0) == EPERM
+    for name in ("connect", "bind", "listen", "accept4"):
+        assert made(numbers[name], 3) == EPERM

@@ -22,6 +22,7 @@ from tools.soak.forks import run_bits, run_forks
 from tools.soak.fuzz import run_fuzz
 from tools.soak.gossip import run_gossip
 from tools.soak.hostile import run_hostile
+from tools.soak.imports import run_imports
 from tools.soak.ingest import run_ingest
 from tools.soak.kills import run_kills
 from tools.soak.knobs import run_knobs
@@ -52,6 +53,7 @@ PARTS: dict[str, Callable[[Path], Figures]] = {
     "aa": lambda home: run_aa(home / "home", 300),
     "kills": lambda home: run_kills(home / "home", 200, seed=3, longest_s=8.0, aim_every=10),
     "ingest": lambda home: run_ingest(home / "home", 200, seed=4),
+    "imports": run_imports,
     "hostile": run_hostile,
     "forks": run_forks,
     "bits": run_bits,

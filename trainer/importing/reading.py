@@ -142,10 +142,13 @@ def is_path(path: str) -> bool:
     return _PATH.fullmatch(path) is not None
 
 
-def files_beside(folder: Path, *, without: Iterable[str] = ()) -> dict[str, FolderFile]:
+def files_beside(
+    folder: Path, *, without: Iterable[str] = (), within: str = ""
+) -> dict[str, FolderFile]:
     """Return the files of a folder that its evaluator may need, by their paths in it.
 
-    Skips pictures, notes, caches and every name that starts with a dot.
+    `within` names a folder in it that alone is looked into. Skips pictures, notes, caches and every
+    name that starts with a dot.
 
     Raises ConfigurationError if one of the others leads out of the folder, or they are too many or
     too large.
@@ -154,7 +157,13 @@ def files_beside(folder: Path, *, without: Iterable[str] = ()) -> dict[str, Fold
     found: dict[str, FolderFile] = {}
     total_bytes = 0
     with explaining_reads(folder):
-        for file in files_below(folder, is_wanted=_is_wanted):
+        for file in files_below(
+            folder,
+            is_wanted=lambda inside, is_folder: (
+                _is_wanted(inside, is_folder)
+                and (not within or inside == within or inside.startswith(f"{within}/"))
+            ),
+        ):
             if file.inside in skipped:
                 continue
             found[file.inside] = file

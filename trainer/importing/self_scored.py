@@ -91,7 +91,7 @@ def check(instance, answer):
 class SelfScored:
     """What an importer found out. `script` is the file that becomes `measure.py`, `settings` its
     constants; `files` lie beside the editable ones; `told` is for a proposer; `trust` says what
-    would make the task a trusted one.
+    would make the task a trusted one, `why` in one line why it is none.
     """
 
     system: str
@@ -112,24 +112,20 @@ class SelfScored:
     toolchains: tuple[str, ...] = ()
     told: str
     trust: str
+    why: str = ""
     notes: tuple[str, ...] = ()
 
     def draft(self) -> TaskDraft:
         """Return the task folder. Raises ConfigurationError if its files do not fit."""
-        self._check_files()
-        settings = {**self.settings, "METRIC": self.metric, "GUARDS": tuple(self.guards)}
-        fixed = {
-            MEASURE_FILE: script_text(self.script, settings).encode(),
-            REPORTING_FILE: script_text(_SCRIPTS / "reporting.py", {}).encode(),
-            **self.files,
-        }
+        self.check_files()
+        fixed = {**self.own_files(), **self.files}
         judge = _JUDGE.format(
             metric=json.dumps(self.metric),
             guards=json.dumps(list(self.guards)),
             largest=LARGEST_FIGURE,
         )
         return TaskDraft(
-            table=self._table(list(fixed)),
+            table=self.table(list(fixed)),
             comments={
                 "scoring": "the figures are the candidate's own claim: measured, never verified",
                 "threads": "more than one, so that it may start processes of its own",
@@ -141,13 +137,22 @@ class SelfScored:
                 **self.editable,
                 **fixed,
                 JUDGE_FILE: judge.encode(),
-                PROGRAM_FILE: self._program().encode(),
+                PROGRAM_FILE: self.program_text(self._what(), self._whose()).encode(),
             },
             is_trusted=False,
-            notes=(*self.notes, f"self-scored: {self.trust}"),
+            notes=(*self.notes, f"self-scored: {self.why or self.trust}"),
         )
 
-    def _table(self, files: list[str]) -> dict[str, Value]:
+    def own_files(self) -> dict[str, bytes]:
+        """Return the script that measures, with its settings, and what it imports of ours."""
+        settings = {**self.settings, "METRIC": self.metric, "GUARDS": tuple(self.guards)}
+        return {
+            MEASURE_FILE: script_text(self.script, settings).encode(),
+            REPORTING_FILE: script_text(_SCRIPTS / "reporting.py", {}).encode(),
+        }
+
+    def table(self, files: list[str]) -> dict[str, Value]:
+        """Return what task.toml says, with these files next to the edited ones."""
         table: dict[str, Value] = {
             "name": safe_name(self.name),
             "version": 1,
@@ -169,7 +174,7 @@ class SelfScored:
             table["threads"] = 2
         if self.toolchains:
             table["toolchains"] = list(self.toolchains)
-        if requires := self._requires():
+        if requires := self.requires({**self.editable, **self.files}):
             table["requires"] = requires
         table["judge"] = {"file": JUDGE_FILE}
         table["metric"] = {
@@ -184,22 +189,22 @@ class SelfScored:
             table["guards"] = {name: dict(limit) for name, limit in self.guards.items()}
         return table
 
-    def _modules(self) -> list[FolderFile]:
-        paths = [*self.editable.values(), *self.files.values()]
-        return [path for path in paths if isinstance(path, FolderFile) and path.suffix == ".py"]
-
     def _starts_processes(self) -> bool:
         """Whether a sandbox for a single process would not do."""
-        texts = [self.script.read_text(encoding="utf-8"), *map(read_text, self._modules())]
+        modules = _modules([*self.editable.values(), *self.files.values()])
+        texts = [self.script.read_text(encoding="utf-8"), *map(read_text, modules)]
         return any(word in text for text in texts for word in _STARTING)
 
-    def _requires(self) -> list[str]:
-        modules = self._modules()
+    def requires(self, files: Mapping[str, FolderFile | bytes]) -> list[str]:
+        """Return the packages that these files import."""
+        modules = _modules(files.values())
         local = {name.split("/")[0].removesuffix(".py") for name in [*self.editable, *self.files]}
-        own = {path.stem for path in modules} | local | self.packages_without
+        theirs = _modules([*self.editable.values(), *self.files.values()])
+        own = {path.stem for path in theirs} | local | self.packages_without
         return packages_of((read_python(path) for path in modules), without=own)
 
-    def _check_files(self) -> None:
+    def check_files(self) -> None:
+        """Raise ConfigurationError if the files are none that a task may have."""
         own = {MEASURE_FILE, REPORTING_FILE, JUDGE_FILE, PROGRAM_FILE}
         for name in (*self.editable, *self.files):
             if name in own:
@@ -217,22 +222,30 @@ class SelfScored:
                 "letters, digits, dots, hyphens and underscores, nothing hidden",
             )
 
-    def _program(self) -> str:
+    def program_text(self, what: str, whose: str) -> str:
+        """Return what a proposer is told: what is to be edited, and whose word the figure is."""
         better = "lower" if self.direction == "min" else "higher"
         edited = ", ".join(f"`{name}`" for name in self.editable)
         guarded = [_limit_told(name, limit) for name, limit in self.guards.items()]
-        what = (
-            f"Edit {edited}. `python {MEASURE_FILE}` runs the evaluator and prints"
-            f" `{self.metric}` ({self.unit}): {better} is better."
-        )
-        whose = (
-            f"## Who says so\n\nThis task was brought over from {self.system}. Its evaluator runs"
+        aim = f"Edit {edited}. {what} `{self.metric}` ({self.unit}): {better} is better."
+        besides = f"Besides, {'; '.join(guarded)}." if guarded else ""
+        whose = f"## Who says so\n\n{whose}"
+        parts = [f"# {one_line(self.title)}", aim, besides, self.told.strip(), whose]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def _what(self) -> str:
+        return f"`python {MEASURE_FILE}` runs the evaluator and prints the score."
+
+    def _whose(self) -> str:
+        return (
+            f"This task was brought over from {self.system}. Its evaluator runs"
             " in the same sandbox as the program that it measures, so its figures are that"
             f" program's own claim. {self.trust}"
         )
-        besides = f"Besides, {'; '.join(guarded)}." if guarded else ""
-        parts = [f"# {one_line(self.title)}", what, besides, self.told.strip(), whose]
-        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _modules(files: Iterable[FolderFile | bytes]) -> list[FolderFile]:
+    return [one for one in files if isinstance(one, FolderFile) and one.suffix == ".py"]
 
 
 def _with_region(name: str, content: FolderFile | bytes) -> str:

@@ -31,6 +31,7 @@ _UNFINISHED: dict[Role, str] = {
     "build": "ended before it was built",
     "solve": "ended without an answer",
     "judge": "the judge ended",
+    "evaluate": "the evaluator ended",
 }
 _STARTS = 3  # a start takes so little that one hiccup of the machine can double it
 

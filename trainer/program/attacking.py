@@ -74,13 +74,13 @@ class Attacker:
         for number, attack in enumerate(ATTACKS):
             progress("attacking the judge", number / (len(ATTACKS) + 2))
             for forgery in attack.forgeries:
-                level, outcome = _worst(await self._shots_of(forgery, attack.scope), forgery)
+                level, outcome = worst_of(await self._shots_of(forgery, attack.scope), forgery)
                 if outcome == "worse":
                     worse.append(forgery.what)
                 elif outcome == "luck":
                     worse.append(f"{forgery.what} (as good with some instances)")
                 elif level != "ok":
-                    yield _accepted(attack, forgery, level, outcome)
+                    yield accepted(attack, forgery, level, outcome)
         async for remark in self._transcripts():
             yield remark
         progress("attacking the judge with numbers a hair beyond", 0.9)
@@ -162,7 +162,7 @@ class Attacker:
             except Unfit:
                 return Shot(outcome="refused", seconds=judged.seconds)
             gain = self._sign * (target.figure - figure)
-            outcome = _outcome(gain, target.rounding)
+            outcome = outcome_of(gain, target.rounding)
             shot = Shot(outcome=outcome, seconds=judged.seconds, gain=gain, figure=figure)
         if judged.seconds > max(_SLOW_S, _SLOW_TIMES * target.check_s):
             self._slow.append((what, shot))
@@ -304,13 +304,14 @@ def is_harvested(gains: Sequence[float | None], *, rounding: float) -> bool:
     return all(earlier <= later + rounding for earlier, later in pairwise(accepted))
 
 
-def _outcome(gain: float, rounding: float) -> Outcome:
+def outcome_of(gain: float, rounding: float) -> Outcome:
+    """Return what a gain over the honest answer means."""
     if gain < -rounding:
         return "worse"
     return "better" if gain > rounding else "as good"
 
 
-def _worst(shots: Mapping[int, Sequence[Shot]], forgery: Forgery) -> tuple[Level, Outcome]:
+def worst_of(shots: Mapping[int, Sequence[Shot]], forgery: Forgery) -> tuple[Level, Outcome]:
     """Return how bad the worst variant of a forgery is, and how it was scored."""
     found: list[tuple[Level, Outcome]] = [("ok", "refused")]
     for of_variant in shots.values():
@@ -351,7 +352,8 @@ def _is_claim(figure: float, claim: float) -> bool:
     return abs(figure - claim) <= 1e-9 * max(1.0, abs(claim))
 
 
-def _accepted(attack: Attack, forgery: Forgery, level: Level, outcome: Outcome) -> Remark:
+def accepted(attack: Attack, forgery: Forgery, level: Level, outcome: Outcome) -> Remark:
+    """Return the remark on a forgery that a judge took."""
     than = "better than" if outcome == "better" else "as good as"
     what = f"the judge takes {forgery.what} for {than} the honest answer"
     return Remark(about=attack.name, level=level, what=what, mend=attack.hint)

@@ -16,9 +16,9 @@ from trainer.measuring.host_load import LaneWork
 from trainer.measuring.kind import Request, always
 from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import Meter
-from trainer.program.candidate import Met
+from trainer.program.candidate import Forge, Met
 from trainer.program.instances import RunInstance
-from trainer.program.judge import Judge, Verdict
+from trainer.program.judge import Judge, Verdict, verdict_of
 from trainer.program.manifest import recipe_of, spec_of
 from trainer.program.metric import MEASURED, InstanceMeasurement, Unfit, metric_nano
 from trainer.program.product import Product
@@ -113,6 +113,15 @@ class Bench:
         began_s = time.monotonic()
         asking = self._stages.judges_asking(asked)
         verdict = await (judge or self.judge).check(asked.data, answer, asking)
+        return TimedVerdict(verdict=verdict, seconds=time.monotonic() - began_s)
+
+    async def forged(self, asked: RunInstance, forge: Forge) -> TimedVerdict:
+        """Return what an evaluator says of the baseline whose replies are forged on their way.
+
+        Raises RunFailed.
+        """
+        began_s = time.monotonic()
+        verdict = verdict_of(await self._stages.forged(asked, forge))
         return TimedVerdict(verdict=verdict, seconds=time.monotonic() - began_s)
 
     async def spoken(self, instance: bytes, replies: Sequence[bytes]) -> bytes | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from trainer.host.counting import Counter, counted
 from trainer.host.device import Device
@@ -53,6 +53,9 @@ class Met:
     log: str
 
 
+Forge: TypeAlias = Callable[[bytes, bytes], bytes]  # a request, its reply → the forged reply
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
     """One instance for a candidate to answer. `package` has its files, built.
@@ -60,7 +63,8 @@ class Meeting:
     `talk` opens the conversation of an interactive instance, `questions` answers what it asks of
     language models. `name` says which instance it is, to people; of one whose end tells nobody
     anything (`is_heard` is False) nothing is kept. `core` is the one that all its threads share,
-    None if they may use any. `curve` is filled with the loss that it prints.
+    None if they may use any. `curve` is filled with the loss that it prints; `forge` replaces its
+    replies to an imported evaluator, to see whether that believes them.
     """
 
     package: Sealed
@@ -73,6 +77,7 @@ class Meeting:
     talk: Callable[[bytes], AbstractAsyncContextManager[Conversation]] | None = None
     questions: Questions | None = None
     curve: LossCurve | None = None
+    forge: Forge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +131,9 @@ class Candidate:
         recipe = recipe_of(task)
         self._profile = profile_of(manifest, packages=recipe.packages, data=recipe.data, card=card)
 
+    async def close(self) -> None:
+        """Each meeting has ended what it started."""
+
     async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
         """Return what one process answers to instances, one after the other. Raises RunFailed.
 
@@ -138,7 +146,7 @@ class Candidate:
         elif first.curve is not None:
             sandbox.hear(first.curve.feed)
         if first.core is not None:
-            _keep_to(sandbox, first.core)
+            keep_to(sandbox, first.core)
         self._work.begin(sandbox)
         load = HostLoad(self._work)
         watch = Stopwatch(self._limit_s, first.name, strangers_share=load.share)
@@ -193,6 +201,7 @@ class Candidate:
         spec = self._spec
         told: dict[str, object] = {
             "entry": spec.entry,
+            "module": None,
             "run": spec.run,
             "encoding": spec.encoding,
         }
@@ -317,7 +326,7 @@ class Candidate:
         return _Used(waited_cpu_s=used["cpu_s"], peak_bytes=int(used["peak_kib"]) << 10)
 
 
-def _keep_to(sandbox: Sandbox, core: int) -> None:
+def keep_to(sandbox: Sandbox, core: int) -> None:
     """Let all threads of a sandbox share one core; filters refuse it to choose others."""
     threads = Path(f"/proc/{sandbox.pid}/task")
     with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has ended by itself

@@ -21,6 +21,7 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.models import KeptModels
 from trainer.program.attacking import Attacker
 from trainer.program.bench import BaselineRun, Bench
+from trainer.program.forging import EvaluatorAttacker
 from trainer.program.instances import batches
 from trainer.program.manifest import BATCH, is_of_baseline, is_timed
 from trainer.program.metric import Unfit, guard_fault, guarded, impossible
@@ -101,8 +102,9 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
         yield remark
     async for remark in _baseline(bench, runs):
         yield remark
-    progress("judging answers again, in another process", 0.0)
-    yield await _judged_alike(bench, runs[0])
+    if bench.spec.module is None:
+        progress("judging answers again, in another process", 0.0)
+        yield await _judged_alike(bench, runs[0])
     if is_timed(bench.manifest):
         async for remark in _seconds(bench, runs, progress):
             yield remark
@@ -126,6 +128,10 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
         yield note("attacks", "self-scored: its figures are the candidate's own claim", _TRUST)
     elif bench.spec.scoring == "model":
         yield note("attacks", "scored by a language model: each attack would ask it", _TRUST)
+    elif bench.spec.module is not None:
+        attacker = EvaluatorAttacker(bench, runs[0], until_s=time.monotonic() + seconds / 2)
+        async for remark in attacker.remarks(progress):
+            yield remark
     else:
         targets = await targets_of(bench, runs[0], runs[1] if len(runs) > 1 else None)
         until_s = time.monotonic() + seconds / 2

@@ -98,6 +98,7 @@ class Judge:
     ) -> None:
         self._task = task
         files = [File(path=JUDGE, data=recipe.judge), *recipe.fixed]
+        self._has_evaluated = recipe.is_evaluator
         job: dict[str, object] = {"encoding": encoding, "interactive": interactive, "asks": asks}
         name = f"task {task}: its judge"
         means = recipe.judge_means
@@ -134,8 +135,11 @@ class Judge:
     ) -> Verdict:
         """Return what an answer is worth; `asking` makes what answers questions of the judge's.
 
+        Where an evaluator has called the candidate, that is what it said then.
         Raises ArnodeError if a model does not answer it, through no fault of the judge.
         """
+        if self._has_evaluated:
+            return verdict_of(answer)
         for _ in range(_CHECKS):
             questions = None if asking is None else asking()
             try:

@@ -41,6 +41,14 @@ prints or says about itself counts for nothing. A wrong answer, a crash or too m
 instance fails the whole run."""
 
 
+_CALLED: Final = """\
+- An evaluator imports your version and calls its functions with plain data. Your version runs in \
+a sandbox: no network, no files but its own, nothing installed.
+- The evaluator runs in another sandbox and sees what the functions return: numbers, texts, lists, \
+dicts and arrays of numpy. Any other object fails the run. What your version prints or says about \
+itself counts for nothing."""
+
+
 def _kept_to(region: Region) -> str:
     start, end = region.markers
     return (
@@ -150,7 +158,10 @@ class ProgramKind:
             title=title,
         )
         script = dict(spec.judge_data).get(SCRIPT)
-        fixed = tuple(File(path=path, data=read(blob)) for path, blob in spec.fixed_files)
+        fixed, judge_files = (
+            tuple(File(path=path, data=read(blob)) for path, blob in files)
+            for files in (spec.fixed_files, spec.judge_files or ())
+        )
         better = "lower" if manifest.metric.direction == "min" else "higher"
         program = (
             f"Improve `{manifest.metric.name}` ({manifest.metric.unit}): {better} is better.\n"
@@ -167,6 +178,8 @@ class ProgramKind:
             recipe=ProgramRecipe(
                 judge=read(spec.judge),
                 fixed=fixed,
+                judge_files=judge_files,
+                is_evaluator=spec.module is not None,
                 script=None if script is None else read(script),
                 packages=packages,
                 judge_means=_judge_means(spec, judges),
@@ -178,10 +191,18 @@ class ProgramKind:
         """Say how a program is run and judged."""
         spec, limits = spec_of(manifest), manifest.limits
         whats = "fixed instances" if spec.instances.fixed else "instances, new in each run"
+        if spec.has_public_instances:
+            whats = "evaluations, with new seeds in each run"
         return TaskWords(
             budget=f"{manifest.budget.amount} {whats}",
             limits=f"{limits.limit_s} s an instance, {limits.memory_mb / 1000:g} GB of memory.",
-            measured="\n".join([_MEASURED, *map(_kept_to, spec.regions or ()), *_kept_from(spec)]),
+            measured="\n".join(
+                [
+                    _MEASURED if spec.module is None else _CALLED,
+                    *map(_kept_to, spec.regions or ()),
+                    *_kept_from(spec),
+                ]
+            ),
         )
 
     def may_stand_beside(self, manifest: TaskManifest) -> bool:

@@ -38,12 +38,17 @@ ISOLATIONS: Final = (FRESH, BATCH)
 DEVICES: Final = ("cpu", "any", "cuda")
 SCORINGS: Final = ("judged", "self", "model")
 FOLDERS_MEND: Final = f"name both in the command, as in `run = ['./work', '{IN}', '{OUT}']`"
+VARIED: Final = ("argument", "variable", "folder")  # what of an evaluator a seed may decide
+MODULE_HINT: Final = "see docs/writing-a-task.md, An imported evaluator"
 BATCH_MEND: Final = f'a batch is for functions that are called (`entry`): omit it, or "{FRESH}"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramRecipe:
     """The files of a task that no candidate may edit: its judge, and what lies beside sources.
+
+    `judge_files` lie next to the judge alone, as those of an imported evaluator; `is_evaluator`
+    says that the judge calls the program, instead of looking at an answer.
 
     `script` stands in for a language model and is hidden from candidates as the judge is;
     `packages` are those that these may import beside everybody's, `data` is the folder that
@@ -52,6 +57,8 @@ class ProgramRecipe:
 
     judge: bytes
     fixed: tuple[File, ...]
+    judge_files: tuple[File, ...] = ()
+    is_evaluator: bool = False
     script: bytes | None = None
     packages: Packages = NO_PACKAGES
     data: DataFolder | None = None
@@ -65,7 +72,8 @@ class ProgramRecipe:
         scripts = () if self.script is None else (self.script,)
         listings = (folder.listing for folder in self.judge_means.data)
         locks = (one.lock for one in (self.packages, self.judge_means.packages) if one.lock)
-        return (self.judge, *scripts, *(one.data for one in self.fixed), *listings, *locks)
+        files = (one.data for one in (*self.fixed, *self.judge_files))
+        return (self.judge, *scripts, *files, *listings, *locks)
 
 
 def recipe_of(task: Task) -> ProgramRecipe:
@@ -129,6 +137,22 @@ def batch_fault(spec: ProgramSpec) -> str | None:
     return None
 
 
+def module_fault(manifest: TaskManifest) -> str | None:
+    """Return why a task's evaluator cannot call its module; None if it can, or there is none."""
+    spec = spec_of(manifest)
+    if spec.module is None:
+        return None
+    if spec.module not in dict(manifest.files):
+        return f"{spec.module!r} is not among the editable files"
+    if not spec.module.endswith(".py"):
+        return f"{spec.module!r} is no module of Python"
+    if manifest.metric.name in MEASURED:
+        return f"{manifest.metric.name} is not the evaluator's figure"
+    if spec.vary is not None and spec.vary.partition(" ")[0] not in VARIED:
+        return f"vary is {spec.vary!r}, which is none of {', '.join(VARIED)}"
+    return None
+
+
 def folders_fault(spec: ProgramSpec) -> str | None:
     """Return why a task cannot have folders of files for instances and answers, if it says so."""
     if spec.encoding != FOLDERS or spec.run is None:
@@ -170,3 +194,5 @@ def check(manifest: TaskManifest) -> None:
             f"task {manifest.name}: a model that is a script, and no script",
             f"{SCRIPT} belongs to its judge's data",
         )
+    if (problem := module_fault(manifest)) is not None:
+        raise ConfigurationError(f"task {manifest.name}: its module: {problem}", MODULE_HINT)

@@ -7,10 +7,10 @@ finds what an earlier one of a candidate left behind about the instance, in what
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from trainer.host.capacity import usable_core_numbers
@@ -19,13 +19,23 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import Meter
 from trainer.program.asking import Asking
 from trainer.program.building import Package
-from trainer.program.candidate import Candidate, Meeting, Met
+from trainer.program.candidate import Forge, Meeting, Met
 from trainer.program.instances import MadeInstances, RunInstance, batches
 from trainer.program.judge import Conversation, Judge
 from trainer.program.manifest import is_timed, spec_of
 from trainer.task_folder.task import Task
 
+T = TypeVar("T")
+
 LOG_CHARACTERS: Final = 4000
+
+
+class Meets(Protocol):
+    """What lets a candidate meet instances: by itself, or through an imported evaluator."""
+
+    async def meet(self, meetings: Sequence[Meeting]) -> list[Met]: ...
+
+    async def close(self) -> None: ...
 
 
 class Cores:
@@ -66,7 +76,7 @@ class Meetings:
         self,
         task: Task,
         *,
-        candidate: Candidate,
+        candidate: Meets,
         judge: Judge,
         instances: MadeInstances,
         asking: Asking | None,
@@ -90,12 +100,17 @@ class Meetings:
         """
         if base is not None and self._is_timed:
             return await self._timed(package, base, asked, meter)
+        public: list[asyncio.Task[list[tuple[Met, Met | None]]]] = []
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._beside(package, base, one, number, meter))
-                    for number, one in enumerate(batches(self._manifest, asked))
-                ]
+                tasks = []
+                for number, one in enumerate(batches(self._manifest, asked)):
+                    met = self._beside(package, base, one, number, meter)
+                    if self._spec.module is not None and one[0].is_secret:
+                        met = _telling_after(public, met)
+                    tasks.append(group.create_task(met))
+                    if not one[0].is_secret:
+                        public.append(tasks[-1])
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
         return [met for task in tasks for met in task.result()]
@@ -156,6 +171,12 @@ class Meetings:
         meetings[0] = replace(meetings[0], curve=curve)
         return await self._candidate.meet(meetings)
 
+    async def forged(self, package: Package, asked: RunInstance, forge: Forge) -> bytes:
+        """Return what an evaluator says of a program whose replies are forged on their way."""
+        meeting = replace(await self._meeting(package, asked, None), forge=forge)
+        (met,) = await self._candidate.meet([meeting])
+        return met.answer
+
     async def _meeting(self, package: Package, asked: RunInstance, core: int | None) -> Meeting:
         talk = self._talk if self._spec.interactive else None
         questions = None
@@ -181,6 +202,15 @@ class Meetings:
     def _note_log(self, met: Sequence[Met], batch: Sequence[RunInstance], meter: Meter) -> None:
         if not batch[0].is_secret:
             meter.log_tail = (meter.log_tail + met[-1].log)[-LOG_CHARACTERS:]
+
+
+async def _telling_after(public: Sequence[asyncio.Task[T]], met: Coroutine[None, None, T]) -> T:
+    """Await what is met of the secret split; it fails after the public one, which may say why."""
+    try:
+        return await met
+    except RunFailed:
+        await asyncio.wait(public)
+        raise
 
 
 def first_failure(failures: BaseExceptionGroup[BaseException]) -> BaseException:

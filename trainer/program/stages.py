@@ -27,7 +27,8 @@ from trainer.measuring.models import KeptModels
 from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder
-from trainer.program.candidate import Candidate, Met
+from trainer.program.candidate import Candidate, Forge, Met
+from trainer.program.evaluating import Evaluations
 from trainer.program.instances import NO_NONCE, MadeInstances, RunInstance
 from trainer.program.judge import Judge
 from trainer.program.manifest import (
@@ -89,7 +90,9 @@ class ProgramStages:
         self._builder = Builder(task.manifest, recipe, self.work)
         self._data = recipe.data
         card = _card(task.manifest, device)
-        self._candidate = Candidate(task, self.work, card=card)
+        # What an imported evaluator calls is measured by it.
+        measuring = Candidate if spec.module is None else Evaluations
+        self._candidate = measuring(task, self.work, card=card)
         self._cores = Cores(is_on_card=card is not None)
         self._asking: Asking | None = None
         if spec.llm is not None:
@@ -140,6 +143,7 @@ class ProgramStages:
         return Asking(task.name, budget, instances, recipe, models=models, work=self.work)
 
     async def close(self) -> None:
+        await self._candidate.close()
         await self._judge.close()
         for asking in (self._asking, self._judges_asking):
             if asking is not None:
@@ -178,6 +182,11 @@ class ProgramStages:
             meter.cost = StageCosts(train_s=meter.train_cpu_s)
             meter.peak_mem_bytes = max(one.peak_bytes for one, _ in public)
             return Product(nonce=nonce, met=met).packed()
+
+    async def forged(self, asked: RunInstance, forge: Forge) -> bytes:
+        """Return what an evaluator says of the baseline whose replies are forged on their way."""
+        package = await self._builder.package(self._task.source)
+        return await self._meetings.forged(package, asked, forge)
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
         """Return what answers are worth on both splits."""

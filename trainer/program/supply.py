@@ -36,6 +36,9 @@ async def supplied(bench: Bench, runs: Sequence[Sequence[RunInstance]]) -> Async
         for remark in _fixed(bench, runs[0]):
             yield remark
         return
+    if bench.spec.module is not None:
+        yield _of_evaluator(bench.spec.vary)
+        return
     digests = [[hashlib.sha256(one.data).digest() for one in run] for run in runs]
     if all(known == digests[0] for known in digests[1:]):
         yield fault("seeds", "every seed makes the same instances", _FOLLOW)
@@ -53,6 +56,17 @@ def _is_shared(run: Sequence[RunInstance], digests: Sequence[bytes]) -> bool:
     public = {digest for one, digest in both if not one.is_secret}
     secret = [digest for one, digest in both if one.is_secret]
     return 2 * sum(digest in public for digest in secret) >= len(secret)
+
+
+def _of_evaluator(vary: str | None) -> Remark:
+    """Say whether an imported evaluator asks anything that is not known beforehand."""
+    if vary is not None:
+        return fine("held out", f"judged, held out: {vary} is drawn for each run")
+    return note(
+        "public instances",
+        "judged, public instances: the evaluator asks the same of every candidate",
+        "what can be learnt by heart is no secret: name what a seed may decide, `vary` in [judge]",
+    )
 
 
 def _fixed(bench: Bench, asked: Sequence[RunInstance]) -> list[Remark]:

@@ -30,11 +30,13 @@ from trainer.program.manifest import (
     ISOLATIONS,
     JUDGE,
     KIND,
+    MODULE_HINT,
     SCRIPT,
     SCRIPTED,
     ProgramRecipe,
     batch_fault,
     folders_fault,
+    module_fault,
     most_of_a_split,
     tools_of,
 )
@@ -74,19 +76,22 @@ def read_manifest(
         **_judge_limits(judging),
     )
     script = _script(folder, _optional(fields, "llm"), _optional(judging, "llm"))
-    judging.finish()
-    names = sorted(fields.texts("files")) if fields.has("files") else []
-    fixed = tuple(File(path=name, data=folder.read(fields, name)) for name in names)
     recipe = ProgramRecipe(
         judge=judge,
-        fixed=fixed,
+        fixed=_files(fields, folder),
+        judge_files=_files(judging, folder),
+        is_evaluator=fields.has("module"),
         script=script,
         packages=packages,
         data=next(iter(public), None),
         judge_means=judge_means,
     )
+    judging.has("vary")
+    judging.finish()
     _check_places(fields, recipe, [path for path, _ in source.files])
     manifest = _manifest(fields, source, recipe)
+    if (problem := module_fault(manifest)) is not None:
+        raise fields.error("module", problem, MODULE_HINT)
     checked = TaskManifest.from_value(manifest.to_value())
     if isinstance(checked, Rejected):
         raise ConfigurationError(f"{fields.path}: {checked.reason}", "mend that field")
@@ -143,22 +148,25 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
 def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     run = fields.texts("run") if fields.has("run") else None
     entry = fields.text("entry") if fields.has("entry") else None
-    if (run is None) == (entry is None):
-        raise fields.error("run", "or entry must be there, and not both", "see docs/writing-a-task")
+    module = fields.text("module") if fields.has("module") else None
+    if [run, entry, module].count(None) != 2:
+        told = "or entry or module must be there, and no two of them"
+        raise fields.error("run", told, "see docs/writing-a-task.md")
     build = fields.texts("build") if fields.has("build") else None
     _check_files(fields, source, run, build)
     metric, bound = fields.section("metric"), _optional(fields, "bound")
     instances = _instances(fields.section("instances"))
-    judge_llm = _llm(_optional(fields.section("judge"), "llm"), instances)
+    judging = fields.section("judge")
+    judge_llm = _llm(_optional(judging, "llm"), instances)
     means = recipe.judge_means
     spec = ProgramSpec(
         run=run,
         entry=entry,
         build=build,
-        encoding=_word(fields, "encoding", ENCODINGS, "json" if entry else "bytes"),
+        encoding=_word(fields, "encoding", ENCODINGS, "bytes" if run else "json"),
         isolation=_word(fields, "isolation", ISOLATIONS, FRESH),
         judge=_digest(recipe.judge),
-        fixed_files=tuple((one.path, _digest(one.data)) for one in recipe.fixed),
+        fixed_files=_named(recipe.fixed),
         instances=instances,
         aggregate=_word(metric, "aggregate", AGGREGATES, "mean"),
         guards=_guards(_optional(fields, "guards")),
@@ -187,6 +195,9 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
         public_data=None if recipe.data is None else (recipe.data.name, recipe.data.digest),
         regions=read_regions(fields, source) or None,
         forbid=_forbidden(_optional(fields, "source"), source),
+        module=module,
+        judge_files=_named(recipe.judge_files) or None,
+        vary=judging.text("vary") if judging.has("vary") else None,
     )
     bound.finish()
     if spec.interactive and spec.encoding not in (("json",) if run else ("json", "arrays")):
@@ -195,7 +206,7 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
         raise fields.error("encoding", f"is {FOLDERS!r}, but {problem}", FOLDERS_MEND)
     if (problem := batch_fault(spec)) is not None:
         raise fields.error("isolation", f"is {BATCH!r}, but {problem}", BATCH_MEND)
-    if spec.limits.warmup and (run or spec.interactive):
+    if spec.limits.warmup and (entry is None or spec.interactive):
         raise fields.error("warmup", "is for functions that are called with instances", "omit it")
     return spec
 
@@ -207,6 +218,15 @@ def _warmup_limit_s(fields: Fields, spec: ProgramSpec) -> int:
             raise fields.error("warmup_limit_s", "stands alone", "write `warmup = 1`, or omit it")
         return 0
     return _whole(fields, "warmup_limit_s", _WARMUP_LIMIT_S, low=1, high=3600)
+
+
+def _files(section: Fields, folder: TaskFolder) -> tuple[File, ...]:
+    names = sorted(section.texts("files")) if section.has("files") else []
+    return tuple(File(path=name, data=folder.read(section, name)) for name in names)
+
+
+def _named(files: tuple[File, ...]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((one.path, _digest(one.data)) for one in files)
 
 
 def _forbidden(section: Fields, source: Source) -> tuple[str, ...] | None:
@@ -270,7 +290,8 @@ def _judge_limits(section: Fields) -> dict[str, int]:
 def _check_places(fields: Fields, recipe: ProgramRecipe, sources: list[str]) -> None:
     """Refuse files where data are shown: candidates would see the judge's, or write theirs."""
     taken = {folder.name for folder in recipe.judge_means.data}
-    for path in (*sources, *(one.path for one in recipe.fixed), JUDGE):
+    files = (one.path for one in (*recipe.fixed, *recipe.judge_files))
+    for path in (*sources, *files, JUDGE):
         if path.split("/")[0] in taken:
             raise fields.error("data", f"holds {path!r}", "keep data and files apart")
 

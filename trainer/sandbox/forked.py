@@ -1,6 +1,8 @@
 """Walls of a sandbox that is forked from a zygote, in namespaces and without.
 
 For programs of one process without a card: these need no `/proc`, and leave nobody to look for.
+An imported evaluator may start others. It is the first process of its namespace, whose end is
+theirs.
 """
 
 import asyncio
@@ -147,10 +149,16 @@ class ForkedConfined(Forked):
 def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
     """Ask for a sandbox in namespaces; its rules of files are a second wall."""
     rules: dict[Path, Access] = {Path("/"): READ, Path(os.devnull): DEVICE}
-    rules |= dict.fromkeys(map(Path, SCRATCH), WRITE)
+    # Processes of one sandbox find each other by named pipes; nobody else has its namespace.
+    scratch = WRITE if profile.single_process else WRITE | Access.MAKE_FIFO
+    rules |= dict.fromkeys(map(Path, SCRATCH), scratch)
     return ForkRequest(
         folder="/job",
-        program=seccomp_program(single_process=True, restricts_later=bool(gate)).hex(),
+        program=seccomp_program(
+            single_process=profile.single_process,
+            has_pairs=profile.has_pairs,
+            restricts_later=bool(gate),
+        ).hex(),
         gate=gate,
         nice=NICE,
         scratch=dict.fromkeys(SCRATCH, profile.scratch_bytes),

@@ -7,7 +7,7 @@ from trainer.host.device import Device
 from trainer.sandbox.packages import NO_PACKAGES, Packages
 from trainer.sandbox.visible import VisiblePath
 
-Role = Literal["train", "serve", "build", "solve", "judge"]
+Role = Literal["train", "serve", "build", "solve", "judge", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class Profile:
     distributions of Python that it shows beside everybody's (`trainer.sandbox.packages`), `data`
     the folders of the host that it shows below `/data`.
     `has_loopback` lets it speak TCP with itself, in a network of its own, which takes tier full.
+    `has_pairs` lets it make pairs of sockets, which lead to nobody else.
     `scratch_files` bounds the files and folders that it may make in its scratch folders; `card` is
     the NVIDIA card that it may use; `is_fresh` asks for a process that shares not even the layout
     of its memory with others; `hash_seed` decides the order of its sets.
@@ -39,6 +40,7 @@ class Profile:
     packages: Packages = NO_PACKAGES
     data: tuple[VisiblePath, ...] = ()
     has_loopback: bool = False
+    has_pairs: bool = False
     hash_seed: int = 0
 
     @property
@@ -50,7 +52,7 @@ class Profile:
     def may_be_forked(self) -> bool:
         """Whether it may be a fork of a process that is there (`trainer.sandbox.zygote`)."""
         is_shared = self.card is None and not self.is_fresh and not self.has_loopback
-        return self.single_process and is_shared
+        return (self.single_process or self.role == "evaluate") and is_shared
 
     @property
     def has_only_ours(self) -> bool:

@@ -67,6 +67,7 @@ def seccomp_program(
     is_confined: bool = False,
     has_card: bool = False,
     has_loopback: bool = False,
+    has_pairs: bool = False,
     restricts_later: bool = False,
     machine: str | None = None,
 ) -> bytes:
@@ -76,7 +77,8 @@ def seccomp_program(
     `is_confined` what namespaces would make harmless (tiers container and partial). `has_card`
     leaves NVIDIA's driver the memory that it shares with the card, and a socket to listen on.
     `has_loopback` lets a program speak TCP, which is only for a network namespace of its own, and
-    make pairs of streams, with which event loops wake themselves up. `restricts_later` leaves the
+    make pairs of streams, with which event loops wake themselves up, as `has_pairs` does alone.
+    `restricts_later` leaves the
     harness the calls by which a process gives up more: another filter, loaded before a candidate's
     code runs, refuses them.
     Raises SafetyError on an architecture without a table.
@@ -88,10 +90,10 @@ def seccomp_program(
     if has_loopback or has_card:
         program += _sockets_inside(machine, has_loopback=has_loopback, has_card=has_card)
         refused -= {"socket"}
-    if has_loopback:
+    if has_loopback or has_pairs:
         program += _streams(machine)
         refused -= {"socketpair"}
-    else:
+    if not has_loopback:
         program += bpf.allow_null(NUMBERS[machine]["sendto"], 4)  # to where it is connected
         refused |= calls.NAMES_OF_SOCKETS
     if has_card and not has_loopback:

@@ -5,7 +5,7 @@ import { asked } from "./api.js";
 
 const CHOSEN = "arnode.line";
 
-const MARKS = { self: " (self-scored)", model: " (scored by a model)" };
+const MARKS = { self: " (self-scored)", model: " (scored by a model)", public: " (public instances)" };
 
 const keyOf = (line) => `${line.task.id}/${line.class}`;
 

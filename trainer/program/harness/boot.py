@@ -28,11 +28,17 @@ def main() -> None:
     channel = Channel(descriptor)
     channel.send(READY)
     limit_self()
-    from trainer.program.harness import candidate, judge
+    from trainer.program.harness import candidate, evaluator, judge
 
+    roles = {
+        "solve": candidate.work,
+        "build": candidate.build,
+        "judge": judge.work,
+        "evaluate": evaluator.work,
+    }
     status = 1
     try:
-        {"solve": candidate.work, "build": candidate.build, "judge": judge.work}[role](channel)
+        roles[role](channel)
         status = 0
     except SystemExit as ended:
         if isinstance(ended.code, str):
@@ -52,7 +58,7 @@ def main() -> None:
 
 def _warm() -> None:
     gc.disable()  # nothing that is imported goes away
-    from trainer.program.harness import candidate, judge  # noqa: F401
+    from trainer.program.harness import candidate, evaluator, judge  # noqa: F401
 
     gc.freeze()
     gc.enable()

@@ -41,7 +41,12 @@ def work(channel: Channel) -> None:
     write_files(unpack_files(_read(descriptor)), Path.cwd())
     link_data(Path.cwd())
     os.environ["ARNODE_SEED"] = str(job["seed"])
-    if job["entry"]:
+    if job["module"]:
+        from trainer.program.harness import module
+
+        _confine(job)
+        module.serve(channel, job)
+    elif job["entry"]:
         _confine(job)
         _call(channel, job)
     else:

@@ -40,8 +40,11 @@ def encode(value: object, encoding: str) -> bytes:
     return bytes(msgpack.packb(value, default=_extended, strict_types=True))
 
 
-def decode(data: bytes, encoding: str) -> Any:
-    """Return the value that bytes stand for. Raises Undecodable."""
+def decode(data: bytes, encoding: str, *, is_finite: bool = True) -> Any:
+    """Return the value that bytes stand for. Raises Undecodable.
+
+    `is_finite` refuses numbers that are not, which whoever decodes their own data may allow.
+    """
     if encoding == "bytes":
         return data
     try:
@@ -54,7 +57,7 @@ def decode(data: bytes, encoding: str) -> Any:
         raise Undecodable("it is nested too deeply") from error
     except Exception as error:
         raise Undecodable(f"it is no {encoding}: {error}") from error
-    _check(value, _MOST_DEPTH)
+    _check(value, _MOST_DEPTH, is_finite=is_finite)
     return value
 
 
@@ -90,23 +93,23 @@ def _refuse(constant: str) -> object:
     raise Undecodable(f"{constant} is no number of JSON")
 
 
-def _check(value: object, depth: int) -> None:
+def _check(value: object, depth: int, *, is_finite: bool) -> None:
     if depth == 0:
         raise Undecodable("it is nested too deeply")
     match value:
         case float() | complex():
-            if not (math.isfinite(value.real) and math.isfinite(value.imag)):
+            if is_finite and not (math.isfinite(value.real) and math.isfinite(value.imag)):
                 raise Undecodable("it holds a number that is not finite")
         case np.ndarray() | np.generic():
-            if value.dtype.kind in "fc" and not np.isfinite(value).all():
+            if is_finite and value.dtype.kind in "fc" and not np.isfinite(value).all():
                 raise Undecodable("it holds a number that is not finite")
         case list() | tuple():
             for item in value:
-                _check(item, depth - 1)
+                _check(item, depth - 1, is_finite=is_finite)
         case dict():
             for key, item in value.items():
-                _check(key, depth - 1)
-                _check(item, depth - 1)
+                _check(key, depth - 1, is_finite=is_finite)
+                _check(item, depth - 1, is_finite=is_finite)
         case None | int() | str() | bytes():
             pass
         case _:  # as msgpack's own of a time

@@ -53,7 +53,7 @@ def work(channel: Channel) -> None:
     with os.fdopen(descriptor, "rb") as file:
         write_files(unpack_files(file.read()), Path.cwd())
     link_data(Path.cwd())
-    judge = _loaded(Path.cwd() / job["file"])
+    judge = loaded(Path.cwd() / job["file"])
     channel.send(SERVING)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     while True:
@@ -72,7 +72,8 @@ def work(channel: Channel) -> None:
         os.close(descriptor)
 
 
-def _loaded(path: Path) -> ModuleType:
+def loaded(path: Path) -> ModuleType:
+    """Return the module of a judge's file, with what it may import."""
     sys.modules["judging"] = judging
     sys.path.insert(0, str(path.parent))
     module = ModuleType("judge")
@@ -155,7 +156,7 @@ def _verdict(
     try:
         given = _transcript(answer, encoding) if job["interactive"] else decode(answer, encoding)
         figures = judge.check(asked, given)
-        return {"figures": _checked(figures)}
+        return {"figures": checked(figures)}
     except Undecodable as fault:
         return {"wrong": f"the answer: {fault}"[:_MOST_WORDS]}
     except judging.Wrong as wrong:
@@ -175,7 +176,7 @@ def _transcript(answer: bytes, encoding: str) -> list[list[Any]]:
     ]
 
 
-def _checked(figures: object) -> dict[str, float]:
+def checked(figures: object) -> dict[str, float]:
     """Return what a judge said. Raises TypeError for what are no numbers by name."""
     if not isinstance(figures, dict) or len(figures) > _MOST_FIGURES:
         raise TypeError("check must return {name: number}")

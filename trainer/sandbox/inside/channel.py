@@ -44,6 +44,10 @@ class Channel:
         if len(payload):
             self._socket.sendall(payload)
 
+    def fileno(self) -> int:
+        """Return this end's descriptor, to wait for."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Let go of this end."""
         self._socket.close()

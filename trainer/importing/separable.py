@@ -1,0 +1,139 @@
+"""Whether an evaluator can be kept apart from the program that it measures, as far as code shows.
+
+It can where it imports the program and calls it with plain data. What values are not plain is seen
+when the baseline is run first. Reasons are one line each, for people.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from trainer.host.folder_files import FolderFile
+from trainer.importing.reading import read_python
+from trainer.importing.timing import timed_figures
+
+_PATH: Final = re.compile(
+    r"(?=.*(program|candidate|solution|initial))(?=.*(path|file)).*", re.IGNORECASE
+)
+_READING: Final = frozenset({"read_text", "read_bytes", "getsource", "getsourcelines", "open"})
+_NETWORKED: Final = frozenset(
+    {"aiohttp", "anthropic", "boto3", "httpx", "litellm", "ollama", "openai", "requests"}
+    | {"shinka.llm"}
+)
+_SEEDS: Final = ("seed", "random_seed", "rng_seed")
+_INTERPRETERS: Final = ("python", "python3")
+
+
+def why_together(
+    program: FolderFile | None,
+    modules: Mapping[str, FolderFile],
+    *,
+    scores: frozenset[str],
+    device: str = "cpu",
+) -> str | None:
+    """Return why an evaluator must share its program's process; None if it need not.
+
+    `modules` are the evaluator's, by name; `scores` the figures that its score is or is made of.
+    """
+    if program is None or program.suffix != ".py":
+        name = "the program" if program is None else program.name
+        return f"{name} is no module of Python, so that no function of it can be called"
+    if device != "cpu":
+        return "its program uses a card, of whose memory no value crosses"
+    trees = {name: read_python(file) for name, file in modules.items()}
+    for name, tree in trees.items():
+        roots = {part for one in imported_modules(tree) for part in (one, one.split(".")[0])}
+        if asked := sorted(_NETWORKED & roots):
+            return f"{name} imports {asked[0]}, which needs a network: no sandbox has one"
+    timed = timed_figures(trees.values()) & scores
+    if timed:
+        return f"its score contains time (in {min(timed)}), and such a score is never ranked"
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if (why := _why_together(node)) is not None:
+                return f"{name}, line {getattr(node, 'lineno', 0)}, {why}"
+    return None
+
+
+def _why_together(node: ast.AST) -> str | None:
+    match node:
+        case ast.Call(func=ast.Name(id="open"), args=[first, *_]) if _is_program(first):
+            return "reads the program's text, of which a judge's sandbox has none"
+        case ast.Call(func=ast.Attribute(attr=name, value=whose), args=arguments) if (
+            name in _READING and any(map(_is_program, (whose, *arguments)))
+        ):
+            return "reads the program's text, of which a judge's sandbox has none"
+        case ast.Call(func=ast.Attribute(attr="getsource")):
+            return "reads the source of a function, which does not cross"
+        case ast.List(elts=[first, second, *_]) | ast.Tuple(elts=[first, second, *_]) if (
+            _is_interpreter(first) and _is_program(second)
+        ):
+            return "runs the program as a script, whose output is no value of a function"
+    return None
+
+
+def _is_program(node: ast.AST) -> bool:
+    """Say whether an expression is a program's path, by what it is called."""
+    names = (one for one in ast.walk(node) if isinstance(one, ast.Name | ast.Attribute))
+    return any(
+        _PATH.fullmatch(one.id if isinstance(one, ast.Name) else one.attr) is not None
+        for one in names
+    )
+
+
+def _is_interpreter(node: ast.expr) -> bool:
+    match node:
+        case ast.Attribute(attr="executable"):
+            return True
+        case ast.Constant(value=str() as word):
+            return word in _INTERPRETERS
+    return False
+
+
+def imported_modules(tree: ast.Module) -> set[str]:
+    """Return the modules that a module imports, and the names that it takes from them."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(alias.name for alias in node.names)}
+    return found - {""}
+
+
+def varied(function: ast.FunctionDef | None, trees: Mapping[str, ast.Module]) -> str | None:
+    """Return what of an evaluator a seed may decide: an argument, or a variable of its environment.
+
+    None where its code names neither.
+    """
+    if function is not None:
+        taken = (*function.args.args[1:], *function.args.kwonlyargs)
+        for one in taken:
+            if one.arg in _SEEDS:
+                return f"argument {one.arg}"
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            name = _variable(node)
+            if name is not None and "SEED" in name.upper():
+                return f"variable {name}"
+    return None
+
+
+def _variable(node: ast.AST) -> str | None:
+    """Return the variable of the environment that an expression reads."""
+    match node:
+        case ast.Call(
+            func=ast.Attribute(attr="getenv" | "get", value=whose),
+            args=[ast.Constant(value=str() as name), *_],
+        ) if isinstance(whose, ast.Attribute | ast.Name) and ast.unparse(whose) in (
+            "os",
+            "os.environ",
+            "environ",
+        ):
+            return name
+        case ast.Subscript(
+            value=ast.Attribute(attr="environ"), slice=ast.Constant(value=str() as name)
+        ):
+            return name
+    return None

@@ -1,0 +1,243 @@
+"""An imported evaluator measures a program that it never meets: one evaluation of one instance.
+
+The evaluator is in a sandbox of its own, new for each evaluation, and asks for values of a stub.
+Each load of the stub is a sandbox of the program's; what passes between the two passes here, in
+frames of bounded size that nobody looks into. The figures come from the evaluator alone. It may
+start processes, which takes tier full: their namespace ends with them.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from protocol.errors import SafetyError
+from trainer.host.device import Device
+from trainer.host.processes import status_number
+from trainer.measuring.host_load import HostLoad, LaneWork
+from trainer.measuring.metering import ProgramFailed, RunFailed, stage
+from trainer.program.candidate import Meeting, Met, keep_to
+from trainer.program.harness import HARNESS
+from trainer.program.harness.files import File, pack_files
+from trainer.program.harness.tags import CALLS, LEFT, MESSAGE, REFUSAL, REPLY, VERDICT
+from trainer.program.manifest import JUDGE, recipe_of, spec_of
+from trainer.program.meetings import first_failure
+from trainer.program.profiles import SCRATCH_BYTES, is_one_process, profile_of
+from trainer.program.stopwatch import Stopwatch
+from trainer.sandbox.inside.channel import JOB, SERVING
+from trainer.sandbox.profile import Profile
+from trainer.sandbox.sandbox import Sandbox
+from trainer.sandbox.sealed import Sealed
+from trainer.sandbox.seccomp import last_program, seccomp_program
+from trainer.sandbox.tier import probe_tier
+from trainer.task_folder.task import Task
+
+_VERDICT_BYTES: Final = 64 << 10
+_REFUSAL_BYTES: Final = 8 << 10
+_FRAME_BYTES: Final = 1 << 16  # of a frame, beside the values in it
+_MOST_LOADED: Final = 8  # sandboxes of one program at once
+_PROCESSES: Final = 256  # of an evaluator, and threads
+_HINT: Final = "import it again with --self-scored: then it is measured, and never ranked"
+
+
+class Evaluations:
+    """Those of one lane, on one task. `meet` is as `trainer.program.candidate.Candidate` has it."""
+
+    def __init__(self, task: Task, work: LaneWork, *, card: Device | None = None) -> None:
+        """Raises SafetyError where no sandbox may start processes safely."""
+        if probe_tier().name != "full":
+            raise SafetyError(
+                f"task {task.name}: its evaluator may start processes, so it runs in sandbox tier"
+                f" full alone, and this machine has tier {probe_tier().name}",
+                "`arnode doctor` says what tier full needs",
+            )
+        recipe = recipe_of(task)
+        means = recipe.judge_means
+        self._evaluator = Profile(
+            role="evaluate",
+            harness=HARNESS,
+            memory_bytes=means.memory_bytes,
+            scratch_bytes=means.scratch_bytes or SCRATCH_BYTES,
+            threads=_PROCESSES,
+            single_process=False,
+            has_pairs=True,
+            packages=means.packages,
+            data=tuple(folder.shown for folder in means.data),
+        )
+        files = [File(path=JUDGE, data=recipe.judge), *recipe.fixed, *recipe.judge_files]
+        self._files = Sealed([pack_files(files)])
+        self._task = task
+        self._work = work
+        self._program = profile_of(
+            task.manifest, packages=recipe.packages, data=recipe.data, card=card
+        )
+
+    async def close(self) -> None:
+        """Let go of the evaluator's files; each evaluation has ended what it started."""
+        self._files.close()
+
+    async def meet(self, meetings: Sequence[Meeting]) -> list[Met]:
+        """Return the evaluator's verdict on each instance, as an answer. Raises RunFailed."""
+        return [await self._evaluated(meeting) for meeting in meetings]
+
+    async def _evaluated(self, meeting: Meeting) -> Met:
+        for folder in recipe_of(self._task).judge_means.data:
+            await asyncio.to_thread(folder.check)
+        sandbox = await Sandbox.launch(self._evaluator)
+        if not meeting.is_heard:
+            sandbox.stop_listening()
+        self._work.begin(sandbox)
+        one = _Evaluation(self._task, meeting, sandbox, program=self._program, work=self._work)
+        try:
+            with self._files.opened() as files:
+                verdict = await one.verdict(files)
+        except RunFailed as failed:
+            raise ProgramFailed(failed, one.log + sandbox.output_tail()) from failed
+        finally:
+            self._work.end(sandbox)
+            await sandbox.close()
+        return Met(
+            answer=verdict,
+            wall_s=one.watch.used_s,
+            cpu_s=one.cpu_s,
+            peak_bytes=max(1, one.peak_bytes),
+            log=one.log + sandbox.output_tail(),
+        )
+
+
+class _Evaluation:
+    """One of them: the loads of a program, what they took together and what they printed."""
+
+    def __init__(
+        self,
+        task: Task,
+        meeting: Meeting,
+        evaluator: Sandbox,
+        *,
+        program: Profile,
+        work: LaneWork,
+    ) -> None:
+        manifest = task.manifest
+        self.cpu_s = 0.0
+        self.peak_bytes = 0
+        self.log = ""
+        load = HostLoad(work)
+        limit_s = float(manifest.limits.limit_s)
+        self.watch = Stopwatch(limit_s, meeting.name, strangers_share=load.share)
+        self._all_s = limit_s + recipe_of(task).judge_means.limit_s
+        self._spec = spec_of(manifest)
+        self._is_one_process = is_one_process(manifest)
+        self._meeting = meeting
+        self._evaluator = evaluator
+        self._program = program
+        self._work = work
+        self._loads: dict[int, tuple[asyncio.Queue[bytes], asyncio.Task[None]]] = {}
+
+    async def verdict(self, files: int) -> bytes:
+        """Return what the evaluator says. Raises RunFailed."""
+        name = self._meeting.name
+        try:
+            async with stage(self._evaluator, name), asyncio.timeout(self._all_s):
+                await self._evaluator.send(JOB, self._job(), files)
+                await self._evaluator.receive(SERVING)
+                return await self._served()
+        except TimeoutError as error:
+            raise RunFailed(
+                "timeout", f"{name}: its evaluation took more than {self._all_s:g} s"
+            ) from error
+        except BaseExceptionGroup as failures:
+            raise first_failure(failures) from None
+
+    def _job(self) -> bytes:
+        job = {
+            "file": JUDGE,
+            "module": self._spec.module,
+            "instance": self._meeting.instance.decode(),
+            "vary": self._spec.vary or "",
+        }
+        return json.dumps(job).encode()
+
+    async def _served(self) -> bytes:
+        """Hand requests and replies on until there is a verdict."""
+        expected = {
+            MESSAGE: self._spec.limits.instance_mb * 1_000_000 + _FRAME_BYTES,
+            LEFT: CALLS.size,
+            REFUSAL: _REFUSAL_BYTES,
+            VERDICT: _VERDICT_BYTES,
+        }
+        async with asyncio.TaskGroup() as group, stage(self._evaluator, self._meeting.name):
+            while True:
+                tag, payload = await self._evaluator.receive_one(expected)
+                if tag == VERDICT:
+                    break
+                self._take(group, tag, payload)
+            for _, load in self._loads.values():
+                load.cancel()
+        return payload
+
+    def _take(self, group: asyncio.TaskGroup, tag: bytes, payload: bytes) -> None:
+        (number,), said = CALLS.unpack(payload[: CALLS.size]), payload[CALLS.size :]
+        if tag == REFUSAL:
+            raise self._refused(said.decode("utf-8", "replace"))
+        if tag == LEFT:
+            if number in self._loads:
+                self._loads.pop(number)[1].cancel()
+            return
+        if number not in self._loads:
+            if len(self._loads) >= _MOST_LOADED:
+                raise self._refused(f"the program is loaded more than {_MOST_LOADED} times at once")
+            asked = asyncio.Queue[bytes]()
+            self._loads[number] = asked, group.create_task(self._load(number, asked))
+        self._loads[number][0].put_nowait(said)
+
+    def _refused(self, why: str) -> RunFailed:
+        told = f"{self._meeting.name}: a value cannot cross between evaluator and program"
+        if not self._meeting.is_heard:
+            return RunFailed("rejected", told)
+        return RunFailed("rejected", f"{self._meeting.name}: {why}; {_HINT}", unquoted=told)
+
+    async def _load(self, number: int, asked: "asyncio.Queue[bytes]") -> None:
+        """Load the program in a sandbox of its own, and have it answer what is asked."""
+        program = await Sandbox.launch(self._program)
+        if not self._meeting.is_heard:
+            program.stop_listening()
+        if self._meeting.core is not None:
+            keep_to(program, self._meeting.core)
+        self._work.begin(program)
+        most = self._spec.limits.answer_mb * 1_000_000 + _FRAME_BYTES
+        try:
+            async with stage(program, self._meeting.name):
+                async with self.watch.running():
+                    with self._meeting.package.opened() as files:
+                        await program.send(JOB, self._program_job(), files)
+                    await program.receive(SERVING)
+                while True:
+                    request = await asked.get()
+                    async with self.watch.running():
+                        await program.send(MESSAGE, request)
+                        _, reply = await program.receive_one({REPLY: most})
+                    if self._meeting.forge is not None:
+                        reply = self._meeting.forge(request, reply)
+                    await self._evaluator.send(REPLY, CALLS.pack(number) + reply)
+        finally:
+            self.peak_bytes = max(self.peak_bytes, status_number(program.pid, "VmHWM") << 10)
+            self.cpu_s += program.cpu_s()
+            self._work.end(program)
+            await program.close()
+            self.log += program.output_tail()
+
+    def _program_job(self) -> bytes:
+        waits = self._program.waits
+        confined = b""
+        if waits:
+            confined = last_program(keeps_core=self._meeting.core is not None)
+            if self._is_one_process:
+                confined = seccomp_program(single_process=True)
+        job = {
+            "module": self._spec.module,
+            "entry": None,
+            "seed": self._meeting.seed,
+            "waits": waits,
+            "filter": confined.hex(),
+        }
+        return json.dumps(job).encode()

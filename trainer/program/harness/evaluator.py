@@ -1,0 +1,223 @@
+"""An imported evaluator's side: it runs as a child, next to a stub of the program that it measures.
+
+This process is the broker. It hands requests of the stubs on to the node, and replies back, without
+looking into them; it takes the figures from the evaluator's own process, by a pipe that no other
+program inherits. None of the program's code is in this sandbox, which ends with the run.
+"""
+
+import contextlib
+import json
+import os
+import random
+import selectors
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from trainer.program.harness import judging
+from trainer.program.harness.codec import decode
+from trainer.program.harness.files import link_data, unpack_files, write_files
+from trainer.program.harness.judge import checked, loaded
+from trainer.program.harness.stub import (
+    ASKED,
+    CONTROL,
+    REPLIES,
+    REQUESTS,
+    SIZE,
+    stub_text,
+)
+from trainer.program.harness.tags import CALLS, LEFT, REPLY, VERDICT
+from trainer.sandbox.inside.channel import JOB, SERVING, Channel
+
+_MOST_WORDS: Final = 400
+_LOOK_S: Final = 0.2  # between two looks at whether the evaluator has ended without a word
+_READ: Final = 1 << 20
+
+
+def work(channel: Channel) -> None:
+    """Run the evaluator, and send its verdict."""
+    tag, payload, descriptor = channel.receive()
+    if tag != JOB or descriptor is None:
+        raise SystemExit("the first frame must be the job")
+    job = json.loads(payload)
+    with os.fdopen(descriptor, "rb") as file:
+        write_files(unpack_files(file.read()), Path.cwd())
+    link_data(Path.cwd())
+    place = Path(tempfile.mkdtemp(prefix="calls-"))
+    os.mkfifo(place / CONTROL)
+    control = os.open(place / CONTROL, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    stub = Path.cwd() / job["module"]
+    stub.parent.mkdir(parents=True, exist_ok=True)
+    stub.write_text(stub_text(place, sys.path[:2]), encoding="utf-8")
+    _let_python_be_found()
+    channel.send(SERVING)
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        channel.close()
+        os.close(reading)
+        os.close(control)
+        _evaluate(job, stub, writing)
+    os.close(writing)
+    verdict = _Broker(channel, place, control, pid, reading).serve()
+    channel.send(VERDICT, verdict)
+    channel.receive()  # until the node ends all of it
+
+
+def _let_python_be_found() -> None:
+    """Let children find our packages, and `python` be this interpreter."""
+    os.environ["PYTHONPATH"] = sys.path[1]
+    folder = Path(tempfile.mkdtemp(prefix="bin-"))
+    for name in ("python", "python3"):
+        (folder / name).symlink_to(sys.executable)
+    os.environ["PATH"] = f"{folder}:{os.environ.get('PATH', os.defpath)}"
+
+
+def _evaluate(job: dict[str, Any], stub: Path, writing: int) -> None:
+    """Be the evaluator's process: write figures, or why there are none, and end."""
+    instance = decode(job["instance"].encode(), "json")
+    random.seed(instance["seed"])
+    np.random.seed(instance["seed"])
+    try:
+        said = _verdict(loaded(Path.cwd() / job["file"]), instance, stub, job["vary"])
+        # A stub's connection is a file: nothing that was printed is lost, nobody is waited for.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(json.dumps(said).encode())
+    except BaseException:  # noqa: BLE001 -- a fork must never go on as what forks
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _verdict(judge: ModuleType, instance: dict[str, Any], stub: Path, vary: str) -> dict[str, Any]:
+    """Return figures, or in `wrong` why there are none."""
+    try:
+        return {"figures": checked(judge.evaluate(instance, str(stub), vary))}
+    except judging.Wrong as wrong:
+        return {"wrong": str(wrong)[:_MOST_WORDS]}
+    except (Exception, SystemExit) as fault:  # noqa: BLE001 -- whatever an evaluator raises
+        traceback.print_exc()
+        return {"wrong": f"the evaluator failed: {type(fault).__name__}: {fault}"[:_MOST_WORDS]}
+
+
+class _Load:
+    """One load of the program: what came of a request, and what is left of a reply."""
+
+    def __init__(self, number: int, requests: int, replies: int) -> None:
+        self.number = number
+        self.requests = requests
+        self.replies = replies
+        self.asked = bytearray()
+        self.reply = memoryview(b"")
+
+
+class _Broker:
+    """Serves whoever loaded the program, until the evaluator has said its figures or ended."""
+
+    def __init__(self, channel: Channel, place: Path, control: int, pid: int, verdict: int) -> None:
+        self._channel = channel
+        self._place = place
+        self._control = control
+        self._pid = pid
+        self._verdict = verdict
+        self._said = bytearray()
+        self._names = bytearray()
+        self._number = 0
+        self._loads: dict[int, _Load] = {}
+        self._selector = selectors.DefaultSelector()
+        for descriptor in (channel.fileno(), control, verdict):
+            self._selector.register(descriptor, selectors.EVENT_READ)
+
+    def serve(self) -> bytes:
+        """Return the evaluator's verdict."""
+        is_over = False
+        while not is_over:
+            for key, event in self._selector.select(_LOOK_S):
+                if key.fd == self._channel.fileno():
+                    self._take_reply()
+                elif key.fd == self._control:
+                    self._open_loads()
+                elif key.fd == self._verdict:
+                    chunk = os.read(self._verdict, _READ)
+                    self._said += chunk
+                    is_over = is_over or not chunk
+                elif isinstance(key.data, _Load):
+                    self._serve(key.data, event)
+            with contextlib.suppress(ChildProcessError):
+                is_over = is_over or os.waitpid(self._pid, os.WNOHANG)[0] == self._pid
+        with contextlib.suppress(BlockingIOError):
+            os.set_blocking(self._verdict, False)
+            while chunk := os.read(self._verdict, _READ):
+                self._said += chunk
+        return bytes(self._said) or b'{"wrong": "the evaluator ended without a score"}'
+
+    def _open_loads(self) -> None:
+        self._names += os.read(self._control, _READ)
+        *names, rest = self._names.split(b"\n")
+        self._names = bytearray(rest)
+        for name in names:
+            self._number += 1
+            path = self._place / name.decode()
+            with contextlib.suppress(OSError):  # whoever wrote it is gone
+                flags = os.O_NONBLOCK | os.O_CLOEXEC
+                # Reading and writing: else it could not be opened before the other end is.
+                replies = os.open(f"{path}{REPLIES}", os.O_RDWR | flags)
+                requests = os.open(f"{path}{REQUESTS}", os.O_RDONLY | flags)
+                load = _Load(self._number, requests, replies)
+                self._loads[load.number] = load
+                self._selector.register(requests, selectors.EVENT_READ, load)
+
+    def _serve(self, load: _Load, event: int) -> None:
+        if event & selectors.EVENT_WRITE:
+            self._write(load)
+            return
+        chunk = os.read(load.requests, _READ)
+        if not chunk:
+            self._end(load)
+            return
+        load.asked += chunk
+        while len(load.asked) >= ASKED.size:
+            tag, size = ASKED.unpack(load.asked[: ASKED.size])
+            if len(load.asked) < ASKED.size + size:
+                return
+            request = bytes(load.asked[ASKED.size : ASKED.size + size])
+            del load.asked[: ASKED.size + size]
+            self._channel.send(tag, CALLS.pack(load.number) + request)
+
+    def _take_reply(self) -> None:
+        tag, payload, _ = self._channel.receive()
+        if tag != REPLY:
+            raise SystemExit(f"unknown frame {tag!r}")
+        load = self._loads.get(CALLS.unpack(payload[: CALLS.size])[0])
+        if load is None:
+            return  # whoever asked is gone
+        reply = payload[CALLS.size :]
+        load.reply = memoryview(SIZE.pack(len(reply)) + reply)
+        self._selector.register(load.replies, selectors.EVENT_WRITE, load)
+        self._write(load)
+
+    def _write(self, load: _Load) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while load.reply:
+                load.reply = load.reply[os.write(load.replies, load.reply) :]
+        if not load.reply:
+            self._selector.unregister(load.replies)
+
+    def _end(self, load: _Load) -> None:
+        """Let the node end the program that somebody loaded who is gone."""
+        self._selector.unregister(load.requests)
+        if load.reply:
+            self._selector.unregister(load.replies)
+        os.close(load.requests)
+        os.close(load.replies)
+        del self._loads[load.number]
+        self._channel.send(LEFT, CALLS.pack(load.number))
