@@ -234,6 +234,10 @@ def test_an_evaluator_in_a_folder_of_its_own_is_found(tmp_path: Path) -> None:
             ),
         ),
         (
+            "from initial_program import *\ndef evaluate(program_path):\n    return {}\n",
+            "evaluator.py, line 1, imports every name of the program, which may be one of its own",
+        ),
+        (
             "import openai\ndef evaluate(program_path):\n    return {}\n",
             "evaluator.py imports openai, which needs a network: no sandbox has one",
         ),
