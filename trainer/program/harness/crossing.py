@@ -1,8 +1,9 @@
 """What crosses between an imported evaluator and the program it measures: plain data, by value.
 
 None, numbers, texts, bytes, lists, tuples, dicts and arrays of numpy cross; arrays of JAX and torch
-become such before they do. Objects, callables and classes do not; a refusal names the value by its place. Both ends take what arrives as untrusted:
-`codec` decodes it within limits, and can build nothing but such data.
+become such before they do. Objects, callables and classes do not; a refusal names the value by its
+place. Both ends take what arrives as untrusted: `codec` decodes it within limits, and can build
+nothing but such data.
 """
 
 import math
