@@ -235,6 +235,16 @@ def pack(limits):
     return [[0.5, 9.0]], 9.0
 LEVEL = 1
 """,
+    "names of Python's own, in bytes": _FORGING.format(
+        """\
+    return [[0.5, 0.1]], 9.0
+
+def forged(module):
+    names = ("__builtins__", "__name__", "__getattr__", "np", "score_of", "1 + 1", "evaluate")
+    return {name: ["callable", []] for name in (*names, "pack")}
+
+module._names = forged"""
+    ),
     # Reaching for the evaluator
     "a patched evaluator": """\
 import builtins, json, sys, types

@@ -234,6 +234,10 @@ def test_an_evaluator_in_a_folder_of_its_own_is_found(tmp_path: Path) -> None:
             ),
         ),
         (
+            "from initial_program import *\ndef evaluate(program_path):\n    return {}\n",
+            "evaluator.py, line 1, imports every name of the program, which may be one of its own",
+        ),
+        (
             "import openai\ndef evaluate(program_path):\n    return {}\n",
             "evaluator.py imports openai, which needs a network: no sandbox has one",
         ),
@@ -268,3 +272,15 @@ def test_what_a_seed_may_decide_is_held_out(tmp_path: Path, evaluator: str, vary
     made = brought(openevolve.read_task(folder), tmp_path / "made")
     assert made.table["judge"]["vary"] == vary
     assert made.draft.notes[-1] == f"judged, held out: {vary} is drawn for each run"
+
+
+def test_the_program_alone_decides_whether_it_may_start_processes(tmp_path: Path) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    evaluator = folder / "evaluator.py"
+    evaluator.write_text(f"import subprocess\n{evaluator.read_text()}")
+    made = brought(openevolve.read_task(folder), tmp_path / "alone")
+    assert "threads" not in made.table
+    program = folder / "initial_program.py"
+    program.write_text(f"import jax\n{program.read_text()}")
+    made = brought(openevolve.read_task(folder), tmp_path / "several")
+    assert made.table["threads"] == 2

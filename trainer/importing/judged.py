@@ -172,14 +172,16 @@ def _table(
     found: SelfScored, program: str, needed: list[str], judge: dict[str, Value]
 ) -> dict[str, Value]:
     table: dict[str, Value] = {}
+    shown = {**found.editable, **{name: found.files[name] for name in needed}}
     for name, value in found.table(needed).items():
+        if name == "threads" and not found.starts_processes(shown):
+            continue  # the evaluator's own processes are its own sandbox's
         if name == "run":
             table["module"] = program
         elif name == "judge":
             table["judge"] = judge
         elif name not in ("encoding", "scoring", "requires") and value != []:
             table[name] = value
-    shown = {**found.editable, **{name: found.files[name] for name in needed}}
     if requires := found.requires(shown):
         table = _with_requires(table, requires)
     return table

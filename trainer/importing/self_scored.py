@@ -54,7 +54,8 @@ _COSTS: Final = re.compile(
 )
 _CEILING: Final = 1.5
 _REGION: Final = "EVOLVE-BLOCK"  # what OpenEvolve and ShinkaEvolve call what may change
-_STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system")
+# JAX wakes its threads by calls that are refused to a single process.
+_STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system", "jax")
 _MOST_GUARDS: Final = 12
 _DAY_S: Final = 86_400  # some configurations say "for ever"
 _JUDGE: Final = '''"""Reads the line that the candidate's own measuring printed: a claim."""
@@ -170,7 +171,7 @@ class SelfScored:
             "noise_floor": UNKNOWN_NOISE,
             "device": self.device,
         }
-        if self._starts_processes():
+        if self.starts_processes({**self.editable, **self.files}):
             table["threads"] = 2
         if self.toolchains:
             table["toolchains"] = list(self.toolchains)
@@ -189,9 +190,9 @@ class SelfScored:
             table["guards"] = {name: dict(limit) for name, limit in self.guards.items()}
         return table
 
-    def _starts_processes(self) -> bool:
-        """Whether a sandbox for a single process would not do."""
-        modules = _modules([*self.editable.values(), *self.files.values()])
+    def starts_processes(self, files: Mapping[str, FolderFile | bytes]) -> bool:
+        """Return True if a sandbox for a single process would not do for these files."""
+        modules = _modules(files.values())
         texts = [self.script.read_text(encoding="utf-8"), *map(read_text, modules)]
         return any(word in text for text in texts for word in _STARTING)
 

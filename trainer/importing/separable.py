@@ -51,7 +51,7 @@ def why_together(
         return f"its score contains time (in {min(timed)}), and such a score is never ranked"
     for name, tree in trees.items():
         for node in ast.walk(tree):
-            if (why := _why_together(node)) is not None:
+            if (why := _why_together(node) or _why_overwritten(node, program.stem)) is not None:
                 return f"{name}, line {getattr(node, 'lineno', 0)}, {why}"
     return None
 
@@ -70,6 +70,15 @@ def _why_together(node: ast.AST) -> str | None:
             _is_interpreter(first) and _is_program(second)
         ):
             return "runs the program as a script, whose output is no value of a function"
+    return None
+
+
+def _why_overwritten(node: ast.AST, program: str) -> str | None:
+    match node:
+        case ast.ImportFrom(module=str() as module, names=[ast.alias(name="*")]) if (
+            module.rpartition(".")[2] == program
+        ):
+            return "imports every name of the program, which may be one of its own"
     return None
 
 

@@ -33,6 +33,13 @@ def test_a_subclass_becomes_the_plain_type(value: Any, same: Any) -> None:
     assert type(given) is type(same)
 
 
+def test_an_array_of_torch_becomes_one_of_numpy() -> None:
+    torch = pytest.importorskip("torch")
+    given = unpacked(packed(plain([torch.arange(3)], "it")))
+    assert type(given[0]) is np.ndarray
+    assert given[0].tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

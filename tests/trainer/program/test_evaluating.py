@@ -157,6 +157,15 @@ def test_names_are_found_as_in_a_module(tmp_path: Path) -> None:
     assert scored(tmp_path, NAMES, f"import os\n\n{SOLVE}") == 1.0
 
 
+def test_names_of_the_program_replace_none_of_the_evaluator_s(tmp_path: Path) -> None:
+    body = """\
+    names = {"total": sum, "__builtins__": __builtins__}
+    exec(open(path).read(), names)
+    return {"score": float(names["total"](names["solve"]([1, 2])))}"""
+    solve = f"{SOLVE}\n\ndef total(values):\n    return 99.0\n"
+    assert scored(tmp_path, body, solve) == 6.0
+
+
 def test_an_exception_arrives_as_a_message(tmp_path: Path) -> None:
     solve = "def solve(values):\n    raise KeyError('gone')\n"
     assert scored(tmp_path, CAUGHT, solve) == 1.0

@@ -1,8 +1,9 @@
 """What crosses between an imported evaluator and the program it measures: plain data, by value.
 
-None, numbers, texts, bytes, lists, tuples, dicts and arrays of numpy cross. Objects, callables and
-classes do not; a refusal names the value by its place. Both ends take what arrives as untrusted:
-`codec` decodes it within limits, and can build nothing but such data.
+None, numbers, texts, bytes, lists, tuples, dicts and arrays of numpy cross; arrays of JAX and torch
+become such before they do. Objects, callables and classes do not; a refusal names the value by its
+place. Both ends take what arrives as untrusted: `codec` decodes it within limits, and can build
+nothing but such data.
 """
 
 import math
@@ -21,6 +22,7 @@ MOST_WORDS: Final = 2000  # of a message
 MOST_DEPTH: Final = 48  # of a value: around it are a frame's own lists
 _KINDS: Final = frozenset("biufcUS")
 _ENCODING: Final = "arrays"
+_ARRAYS: Final = frozenset({"jax", "jaxlib", "torch"})  # whose arrays become numpy's
 _SCALARS: Final = (type(None), bool, int, float, complex, str, bytes)
 
 
@@ -74,6 +76,8 @@ def plain(value: object, place: str, *, depth: int = MOST_DEPTH) -> Any:
             return float.__float__(value)
         case str():
             return str.__str__(value)
+    if type(value).__module__.partition(".")[0] in _ARRAYS and hasattr(value, "__array__"):
+        return plain(np.asarray(value), place, depth=depth - 1)
     raise NotPlain(f"{place} is {_called(value)}: only plain data crosses")
 
 

@@ -69,12 +69,18 @@ def stub_text(place: Path, paths: Sequence[str]) -> str:
 def stand_in(namespace: dict[str, Any], place: str) -> None:
     """Fill the namespace of a module, or of a text that is executed, with the program's names.
 
-    Raises ProgramError where the program cannot be imported.
+    What a text that is executed finds there already stays. Raises ProgramError where the program
+    cannot be imported.
     """
     connection = _Connection(Path(place))
     if namespace.get("__name__") == "__main__":
         connection.refuse("the evaluator runs the program as a script, and a stub has no output")
-    names: dict[str, list[Any]] = connection.ask(LOAD)
+    # Names are the program's word: none of Python's own, none that is there before.
+    names = {
+        name: told
+        for name, told in connection.ask(LOAD).items()
+        if name.isidentifier() and not name.startswith("__") and name not in namespace
+    }
     for name, (kind, parameters) in names.items():
         if kind == CALLABLE:
             namespace[name] = _function(connection, name, parameters)
