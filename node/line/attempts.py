@@ -26,7 +26,7 @@ from protocol.styles import Style
 from protocol.units import NANO
 
 Word = Literal["keep", "discard", "crash"]
-CheckpointWord = Literal["passed", "missed"]
+CheckpointWord = Literal["passed", "missed", "overfit"]
 
 _LABEL_WIDTH = 18  # autoresearch's
 _LOG_LINES = 50  # what its program.md looks at after a crash
@@ -129,7 +129,7 @@ def told_again(attempt: Attempt) -> Attempt:
             metric_nano=round(fmean(bank)),
         )
     before = f"tried before ({attempt.record.hex()[:12]}), not run again" if attempt.record else ""
-    if attempt.judged and attempt.judged.word == "missed":
+    if attempt.judged and attempt.judged.word != "passed":
         because = f"{before}: kept then, but its stack was {wording(attempt.judged.word).word}"
         return replace(attempt, word="discard", because=because)
     moved = "; the working line has moved on since" if attempt.word == "keep" else ""
@@ -177,7 +177,7 @@ def _figures(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
 
 def _checkpoint_words(attempt: Attempt, judged: Judged) -> str:
     outcome, note = wording(judged.word).word, plain(judged.note)
-    said = note if note.startswith(outcome) else f"{outcome}: {note}"
+    said = note if outcome in note else f"{outcome}: {note}"
     if judged.word == "passed":
         return said
     return (
@@ -282,6 +282,8 @@ def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
             is_its = (entry.stage, entry.tree, entry.parent) == ("confirm", step.tree, step.base)
             body = store.records.get(entry.id).body if is_its else None
             if isinstance(body, ResultBody):
-                word: CheckpointWord = "passed" if step.passed else "missed"
+                is_overfit = bool(step.measured and step.measured.is_overfit)
+                missed: CheckpointWord = "overfit" if is_overfit else "missed"
+                word: CheckpointWord = "passed" if step.passed else missed
                 return Judged(word=word, note=body.note, record=entry.id)
     return None

@@ -56,6 +56,7 @@ _DECISIONS: Final[tuple[Decision, ...]] = ("kept", "discarded", "failed", "rejec
 _FATES = {
     "passed": f"its stack was {word('passed')}",
     "missed": f"its stack was {word('missed')}",
+    "overfit": f"its stack was {wording('overfit').meaning}",
     "open": "waits on the working line for a checkpoint",
     None: "left behind when the head moved",
 }
@@ -272,7 +273,10 @@ def _checkpoints(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
 
 
 def _confirmation(one: ConcludedTrial, figures: FigureWriter) -> Text:
-    said = text(f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {word(one.verdict)}")
+    outcome = word(one.verdict)
+    if one.entry.decision == "overfit":
+        outcome = wording("overfit").meaning
+    said = text(f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {outcome}")
     if one.verdict in GAINS and not one.stands:
         said = text(said, ", taken back since")
     interval = interval_of(one.measured)

@@ -40,6 +40,9 @@ _CONFIRMED: Final = Wording("confirmed", "there is a gain in pairs of fresh runs
 _UNCONFIRMED: Final = Wording(
     "unconfirmed", "no gain shows in these pairs; a small one may still be there", "yellow"
 )
+_OVERFIT: Final = Wording(
+    "overfit", "discarded as overfit: it gains on the visible data and not on the holdout", "red"
+)
 _DIM: Final = "bright_black"
 WORDINGS: Final[Mapping[str, Wording]] = {
     # An experiment, as the loop decides and a proposer learns it.
@@ -59,6 +62,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "confirmed": _CONFIRMED,
     "smaller": Wording("smaller", "there is a gain, but a smaller one than claimed", "green"),
     "unconfirmed": _UNCONFIRMED,
+    "overfit": _OVERFIT,
     "refuted": Wording("refuted", "what was claimed is not there, nor any gain that shows", "red"),
     "unrunnable": Wording("unrunnable", "it does not run here, which says nothing of it", "yellow"),
     "open": Wording("open", "interrupted before it was known", _DIM),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from protocol.program import ProgramSpec
+from protocol.runs import ON_SECRET
 from trainer.program.judge import Judge
 from trainer.program.manifest import BATCH, spec_of
 from trainer.program.seeds import PUBLIC, SECRET, WARM_UP, InstanceName, drawn, fixed
@@ -30,7 +31,7 @@ class RunInstance:
     def words(self) -> str:
         """What it is called to people; of a secret one not even its number."""
         if self.is_secret:
-            return "an instance of the secret split"
+            return ON_SECRET
         if self.name.split == PUBLIC:
             return f"instance {self.name.index + 1}"
         return f"instance {self.name.split}"

@@ -136,7 +136,8 @@ class ProgramKind:
     ) -> Task:
         """Return a stranger's task; what it says to proposers beside that is not to be had."""
         spec = spec_of(manifest)
-        if spec.public_data is not None or any(name != SCRIPT for name, _ in spec.judge_data):
+        has_data = spec.public_data is not None or spec.holdout is not None
+        if has_data or any(name != SCRIPT for name, _ in spec.judge_data):
             raise ConfigurationError(
                 f"task {manifest.name}: its data lie with whoever made it", "name its folder"
             )

@@ -55,7 +55,7 @@ def main() -> None:
     output = _run(COMMAND, seed)
     told = _marked(output) if IS_MARKED else {**_tabled(output), **_named(output)}
     if TOLD not in told:
-        line = None if IS_MARKED else _last_line(output)
+        line = None if IS_MARKED else last_line(output)
         fail(
             f"no line tells {TOLD}"
             if line is None
@@ -69,7 +69,7 @@ def main() -> None:
 
 def _run(command: str, seed: int) -> str:
     ended = subprocess.run(
-        _arguments(command),
+        arguments(command),
         stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         env={**os.environ, "ARNODE_INSTANCE_SEED": str(seed)},
@@ -82,7 +82,7 @@ def _run(command: str, seed: int) -> str:
     return output
 
 
-def _arguments(command: str) -> list[str]:
+def arguments(command: str) -> list[str]:
     """Return how a command is called: without a shell where it asks for nothing of one."""
     words = shlex.split(command)
     if _FOR_A_SHELL.search(command) or words[0] not in ("python", "python3"):
@@ -102,7 +102,7 @@ def _marked(output: str) -> dict[str, float]:
 
 def _named(output: str) -> dict[str, float]:
     """Return the figure of the last line that tells it, if there is one in it."""
-    line = _last_line(output)
+    line = last_line(output)
     figures = set() if line is None else set(_figures(line))
     figure = figures.pop() if len(figures) == 1 else None
     return {} if figure is None else {TOLD: figure}
@@ -117,7 +117,7 @@ def _tabled(output: str) -> dict[str, float]:
     return {}
 
 
-def _last_line(output: str) -> str | None:
+def last_line(output: str) -> str | None:
     """Return the last line that names the figure; else the last that is nothing but a number, or
     says that there is none.
     """
@@ -125,6 +125,32 @@ def _last_line(output: str) -> str | None:
     naming = [line for line in lines if any(True for _ in _texts(line))]
     alone = [line for line in lines if _ALONE.fullmatch(line.strip())]
     return next(reversed(naming or alone), None)
+
+
+def figure_in(output: str) -> float | None:
+    """Return the figure that an output tells, None if it tells none."""
+    return {**_tabled(output), **_named(output)}.get(TOLD)
+
+
+def unit_in(output: str) -> str:
+    """Return the known unit that the figure of an output is printed with, "" if it has none."""
+    line = last_line(output)
+    if line is None or _table(line) is not None:
+        return ""
+    texts = list(_texts(line)) or [line.strip()]
+    found = _FIGURE.match(texts[-1])
+    return found[2] if found and found[2] in _UNITS else ""
+
+
+def in_unit(number: float, unit: str | None, wanted: str) -> float | None:
+    """Return a figure in the unit that is wanted, None if that is of another kind.
+
+    A figure without a unit, or where none is wanted, stays as it is.
+    """
+    if not unit or not wanted or unit == wanted:
+        return number
+    (kind, size), (wanted_kind, divisor) = (_UNITS.get(one, ("", 1.0)) for one in (unit, wanted))
+    return number * size / divisor if kind and kind == wanted_kind else None
 
 
 def _figures(line: str) -> Iterator[float | None]:
@@ -153,12 +179,8 @@ def _figure(text: str) -> float | None:
     number, unit = float(re.sub("[_,]", "", found[1])), found[2]
     if unit in _THOUSANDS:
         number, unit = number * _THOUSANDS[unit], None
-    if unit and UNIT and unit != UNIT:
-        (kind, size), (wanted, divisor) = _UNITS[unit], _UNITS.get(UNIT, ("", 1.0))
-        if kind != wanted:
-            return None
-        number *= size / divisor
-    return number if math.isfinite(number) else None
+    number_here = in_unit(number, unit, UNIT)
+    return number_here if number_here is not None and math.isfinite(number_here) else None
 
 
 def _table(line: str) -> dict[object, object] | None:
