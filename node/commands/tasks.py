@@ -83,7 +83,7 @@ def show(name: str, as_json: bool) -> None:
         "metric": f"{manifest.metric.name} in {manifest.metric.unit}, {better} is better",
         "budget": words.budget,
         "limits": words.limits,
-        "noise": f"{told_sd(manifest.noise_floor_nano / NANO, digits=4)} of one run",
+        "noise": _noise(manifest.noise_floor_nano),
         "editable": ", ".join(one.editable),
         "baseline": short(manifest.baseline_tree),
         "evaluator": manifest.evaluator,
@@ -96,6 +96,12 @@ def show(name: str, as_json: bool) -> None:
         *(f"  {label:<10} {value}" for label, value in rows.items()),
         as_json=as_json,
     )
+
+
+def _noise(floor_nano: int) -> str:
+    if not floor_nano:
+        return "not known before a node measures it"
+    return f"{told_sd(floor_nano / NANO, digits=4)} of one run"
 
 
 @task.command()

@@ -85,6 +85,7 @@ _UNRANKED: Final = {
 }
 _MARKS: Final = {"self": " (self-scored)", "model": " (scored by a model)"}
 JUDGED: Final = "judged"
+MOST_SD: Final = 1000.0  # of a gain: beyond it is far outside of any noise
 
 
 def why_unranked(scoring: str) -> str | None:
@@ -131,6 +132,16 @@ def many(count: int, one: str, several: str = "") -> str:
 def told_sd(sd: float, *, digits: int = 6) -> str:
     """Return a standard deviation as people read it, like `sd 0.010400`; whose, is said beside."""
     return f"sd {sd:.{digits}f}"
+
+
+def sd_words(gain_sd: float, *, digits: int = 1, unit: str = "sd") -> str:
+    """Return a gain in standard deviations of one run, like `+1.5 sd`.
+
+    Where runs hardly scatter, or not at all, a number of them would say nothing.
+    """
+    if abs(gain_sd) >= MOST_SD:
+        return f"{'over +' if gain_sd > 0 else 'below -'}{MOST_SD:g} {unit}"
+    return f"{round(gain_sd, digits) + 0.0:+.{digits}f} {unit}"  # no -0.00
 
 
 def told_mean(runs: int, sd: float | None) -> str:

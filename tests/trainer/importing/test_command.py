@@ -1,22 +1,28 @@
 """A file and a command that prints a number become a self-scored task."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from protocol.errors import UsageError
 from tests.plugins.brought import FOLDERS, Brought, brought, measured
-from trainer.importing.command import draft_of
+from trainer.importing.command import Measured, Wanted, draft_of
 from trainer.importing.draft import TaskDraft
 from trainer.importing.scripts import command
 
 LINE = FOLDERS / "command"
 
 
-def drafted(command: str = "python score.py", metric: str = "error") -> TaskDraft:
-    return draft_of(
-        [LINE / "fit.py"], command, metric=metric, direction="min", root=LINE, beside=[]
-    )
+def wanted(
+    command: str = "python score.py", *, target: str = "fit.py", root: Path = LINE, **more: Any
+) -> Wanted:
+    return Wanted(targets=[root / target], command=command, metric="error", root=root, **more)
+
+
+def drafted(command: str = "python score.py", **more: Any) -> TaskDraft:
+    return draft_of(wanted(command, **more), Measured(direction="min"))
 
 
 def told_of(printed: str, monkeypatch: pytest.MonkeyPatch) -> float | None:
@@ -148,12 +154,12 @@ def test_a_command_that_tells_no_number_gives_none(
 
 def test_a_target_that_is_not_there_is_told() -> None:
     with pytest.raises(UsageError, match="there is no file"):
-        draft_of([LINE / "gone.py"], "true", metric="x", direction="min", root=LINE)
+        drafted(target="gone.py")
 
 
 def test_a_target_outside_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="lies outside"):
-        draft_of([LINE / "fit.py"], "true", metric="x", direction="min", root=tmp_path)
+        draft_of(replace(wanted(), root=tmp_path), Measured(direction="min"))
 
 
 def test_a_command_that_cannot_be_read_is_told() -> None:
