@@ -21,18 +21,21 @@ DIVISOR = 1.0
 IS_MARKED = False  # whether figures stand in lines of `METRIC name=value` alone
 
 _SECONDS = {
-    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "secs": 1.0,
-    "second": 1.0, "seconds": 1.0, "min": 60.0, "mins": 60.0, "minutes": 60.0, "h": 3600.0,
+    "ns": 1e-9, "nanoseconds": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "usec": 1e-6,
+    "microseconds": 1e-6, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3, "s": 1.0, "sec": 1.0,
+    "secs": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "mins": 60.0, "minute": 60.0,
+    "minutes": 60.0, "h": 3600.0, "hr": 3600.0, "hrs": 3600.0, "hour": 3600.0, "hours": 3600.0,
+    "day": 86400.0, "days": 86400.0,
 }  # fmt: skip
 _BYTES = {
     "B": 1.0, "bytes": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
-    "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40,
+    "byte": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40,
 }  # fmt: skip
 _UNITS = {
     **{name: ("time", size) for name, size in _SECONDS.items()},
     **{name: ("size", size) for name, size in _BYTES.items()},
-    "%": ("percent", 1.0),
-    "x": ("factor", 1.0),
+    **dict.fromkeys(("%", "percent"), ("percent", 1.0)),
+    **dict.fromkeys(("x", "X", "×"), ("factor", 1.0)),
 }
 _THOUSANDS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 
@@ -42,9 +45,11 @@ _COMMAS = r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}"  # not 1,234: elsewhe
 _NUMBER = rf"[-+]?(?:{_COMMAS}|\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _UNIT = "|".join(sorted((*_UNITS, *_THOUSANDS), key=len, reverse=True))
 _FIGURE = re.compile(rf"({_NUMBER})(?: ?({_UNIT})(?![\w/%]))?")
+# A unit that is part of another one: `12.5 ms/step`, `5 KB/s`.
+_RATE = re.compile(rf" ?(?:{_UNIT}) ?/")
 _END = re.compile(r"$|\.?(?=$|\s)|[\s,;|)\]}\"']")
 # A second figure, which may be the right one: `0.4 0.5`, `0.4 ± 0.1`, `0.4 -> 0.3`, `0.4 (0.5)`.
-_ANOTHER = re.compile(r"(?:\W|to\b|of\b|vs\b)*\d")
+_ANOTHER = re.compile(r"(?:\W|(?:to|of|vs|or|and|then|from|versus)\b)*\d")
 _ALONE = re.compile(rf"{_FIGURE.pattern}|[-+]?(?:nan|inf\w*|none|null)", re.IGNORECASE)
 _NO_NUMBERS = ("nan", "inf", "none", "null", "fail", "error")
 
@@ -166,7 +171,8 @@ def _figures(line: str) -> Iterator[float | None]:
 def _texts(line: str) -> Iterator[str]:
     """Yield what stands behind the figure's name, wherever a line tells it."""
     words = "|".join(_NO_NUMBERS)
-    behind = rf"\"?(?:\s*[:=]\s*|\s+is\s+|\s+(?=[-+.\d]|(?:{words})))"
+    # The name may be quoted or marked: `"score": 1`, `{'score': nan}`, `**score**: 1`.
+    behind = rf"[\"'`*]{{0,3}}(?:\s*[:=]\s*|\s+is\s+|\s+(?=[-+.\d]|(?:{words})))"
     for found in re.finditer(rf"(?<!\w){re.escape(TOLD)}{behind}", line, flags=re.IGNORECASE):
         yield line[found.end() :]
 
@@ -174,9 +180,13 @@ def _texts(line: str) -> Iterator[str]:
 def _figure(text: str) -> float | None:
     """Return the number at the beginning of a text: all of it, with its unit, or None."""
     found = _FIGURE.match(text)
-    if found is None or not _END.match(text, found.end()) or _ANOTHER.match(text, found.end()):
+    if found is None or _RATE.match(text, found.end(1)):
+        return None
+    if not _END.match(text, found.end()) or _ANOTHER.match(text, found.end()):
         return None
     number, unit = float(re.sub("[_,]", "", found[1])), found[2]
+    if not number and re.match(r"\D*[0._]*[1-9]", found[1]):
+        return None  # too small to be told from nothing
     if unit in _THOUSANDS:
         number, unit = number * _THOUSANDS[unit], None
     number_here = in_unit(number, unit, UNIT)
