@@ -6,6 +6,7 @@ is kept but whether it told a number.
 
 import asyncio
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -26,7 +27,7 @@ from trainer.task_folder.task import Task
 from trainer.task_kinds import load_task, trial_answers
 
 _SHOWN_LINES: Final = 15
-_MOST_SEED: Final = 1 << 31
+_PLACE: Final = "/job/"  # where a command runs in the sandbox
 
 
 class _Lacks(Exception):  # noqa: N818 -- a reason to try again
@@ -94,7 +95,7 @@ async def _checked(trial: _Trial, *, seed: int) -> Report:
     """Return the report of a run. Raises ConfigurationError if it has no figure."""
     command = fit_line(plain(trial.wanted.command), 80)
     try:
-        (report,) = await trial.runs([seed % _MOST_SEED])
+        (report,) = await trial.runs([seed])
     except RunFailed as failed:
         log = failed.log if isinstance(failed, ProgramFailed) else ""
         raise _failure(f"`{command}`: {failed.reason}", log, "--limit gives it more time") from None
@@ -132,8 +133,11 @@ async def _check_holdout(trial: _Trial) -> None:
 
 
 def _failure(said: str, log: str, hint: str) -> ConfigurationError:
-    lines = [f"| {line}" for line in plain(log, lines=True).splitlines()[-_SHOWN_LINES:]]
-    return ConfigurationError("\n".join([f"the trial run failed: {said}", *lines]), hint)
+    """Return the error of a run, and show the end of what it printed."""
+    lines = [line for line in plain(log, lines=True).splitlines() if line.strip()]
+    for line in lines[-_SHOWN_LINES:]:
+        print(f"  | {line}", file=sys.stderr)
+    return ConfigurationError(f"the trial run failed: {said}", hint)
 
 
 def _lacking(trial: _Trial, report: Report) -> list[str]:
@@ -142,7 +146,7 @@ def _lacking(trial: _Trial, report: Report) -> list[str]:
     root, holdout = trial.wanted.root, trial.wanted.holdout
     return [
         name
-        for name in report.missing
+        for name in (one.removeprefix(_PLACE) for one in report.missing)
         if is_path(name) and name not in given and (root / name).is_file()
         if not is_within(root / name, holdout)
     ]
@@ -151,5 +155,6 @@ def _lacking(trial: _Trial, report: Report) -> list[str]:
 def _about_missing(report: Report) -> str:
     """Return what to do about files that the command did not find."""
     if report.missing:
-        return f"it looks for {', '.join(report.missing[:5])}: put that into this folder"
+        names = [name.removeprefix(_PLACE) for name in report.missing[:5]]
+        return f"it looks for {', '.join(names)}: put that into this folder"
     return "run it by hand in a copy of this folder; what it needs elsewhere is not in the sandbox"

@@ -16,7 +16,7 @@ from typing import Final
 from protocol.codecs import plain
 from trainer.importing.draft import UNKNOWN_NOISE
 from trainer.importing.reading import is_path
-from trainer.importing.scripts.command import in_unit
+from trainer.importing.scripts.command import in_unit, is_unit
 from trainer.importing.self_scored import Direction
 
 MOST_RUNS: Final = 5
@@ -83,7 +83,9 @@ class Guess:
 
     def noise_floor(self, repeats: int) -> float:
         """Return the standard deviation of a mean of so many calls."""
-        return UNKNOWN_NOISE if self.noise_sd is None else self.noise_sd / math.sqrt(repeats)
+        if self.noise_sd is None:
+            return UNKNOWN_NOISE
+        return float(f"{self.noise_sd / math.sqrt(repeats):.3g}")
 
 
 def report_of(answer: bytes) -> Report:
@@ -111,7 +113,8 @@ def more_runs(first_s: float) -> int:
 
 def guess_from(reports: Sequence[Report], metric: str, *, unit: str = "") -> Guess:
     """Return what runs that went well suggest; `unit` is the user's word, if they said one."""
-    unit = unit or reports[0].unit or _unit_in_name(metric)
+    printed = reports[0].unit if is_unit(reports[0].unit) else ""
+    unit = unit or printed or _unit_in_name(metric)
     direction, because = _direction(metric, unit)
     figures = [in_unit(one.figure or 0.0, one.unit, unit) for one in reports]
     known = [figure for figure in figures if figure is not None]

@@ -147,6 +147,11 @@ def unit_in(output: str) -> str:
     return found[2] if found and found[2] in _UNITS else ""
 
 
+def is_unit(text: str) -> bool:
+    """Say whether a text is a unit that figures are converted from and to."""
+    return text in _UNITS
+
+
 def in_unit(number: float, unit: str | None, wanted: str) -> float | None:
     """Return a figure in the unit that is wanted, None if that is of another kind.
 

@@ -21,7 +21,7 @@ _MISSING = re.compile(
     r"|can't open file ['\"](?P<script>[^'\"\n]+)['\"]"
     r"|No module named ['\"](?P<module>[\w.]+)['\"]"
     r"|ENOENT: no such file or directory, \w+ ['\"](?P<node>[^'\"\n]+)['\"]"
-    r"|(?:^|\s|['\"])(?P<tool>[\w./+-]+)['\"]?: (?:No such file or directory|not found|cannot open)"
+    r"|(?:^|\s|['\"])(?P<tool>[\w./+-]+)['\"]?: (?:No such file or directory|not found)"
     r"|[Cc]annot open (?:file )?['\"]?(?P<open>[\w./+-]+)",
     re.MULTILINE,
 )
