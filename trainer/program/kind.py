@@ -41,6 +41,11 @@ prints or says about itself counts for nothing. A wrong answer, a crash or too m
 instance fails the whole run."""
 
 
+_HELD_OUT: Final = """\
+- A version that is kept is judged once more, with other data in place of the visible files. You never \
+see that data. A version that gains on the visible data alone is discarded as overfit."""
+
+
 def _kept_to(region: Region) -> str:
     start, end = region.markers
     return (
@@ -182,7 +187,14 @@ class ProgramKind:
         return TaskWords(
             budget=f"{manifest.budget.amount} {whats}",
             limits=f"{limits.limit_s} s an instance, {limits.memory_mb / 1000:g} GB of memory.",
-            measured="\n".join([_MEASURED, *map(_kept_to, spec.regions or ()), *_kept_from(spec)]),
+            measured="\n".join(
+                [
+                    _MEASURED,
+                    *([_HELD_OUT] if spec.holdout else []),
+                    *map(_kept_to, spec.regions or ()),
+                    *_kept_from(spec),
+                ]
+            ),
         )
 
     def may_stand_beside(self, manifest: TaskManifest) -> bool:
