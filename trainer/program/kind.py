@@ -42,8 +42,8 @@ instance fails the whole run."""
 
 
 _HELD_OUT: Final = """\
-- A version that is kept is judged once more, with other data in place of the visible files. You never \
-see that data. A version that gains on the visible data alone is discarded as overfit."""
+- A version that is kept is judged once more, with other data in place of the visible files. You \
+never see that data. A version that gains on the visible data alone is discarded as overfit."""
 
 
 def _kept_to(region: Region) -> str:
