@@ -1,7 +1,8 @@
 """Overfit: a change that gains on the visible data of a task and not on its holdout."""
 
 from collections.abc import Sequence
-from statistics import fmean
+from math import sqrt
+from statistics import fmean, stdev
 
 from protocol.manifest import TaskManifest
 from protocol.runs import ON_SECRET, Run
@@ -9,6 +10,8 @@ from protocol.units import NANO
 
 # With this share of the visible gain or more on the holdout, a trial is undecided and not overfit.
 _LEAST_SHARE = 0.5
+_LEAST_PAIRS = 2
+_ERRORS = 3.0  # standard errors that a visible gain is above zero
 
 
 def overfit_reason(runs: Sequence[Run], manifest: TaskManifest | None) -> str | None:
@@ -26,21 +29,32 @@ def overfit_reason(runs: Sequence[Run], manifest: TaskManifest | None) -> str | 
         for run in runs
         if run.role == "candidate" and run.status == "ok" and run.seed in bases
     ]
-    if not pairs:
+    if len(pairs) < _LEAST_PAIRS:
         return None
     sign = manifest.metric.sign
-    visible = fmean(
-        sign * ((base.metric_nano or 0) - (candidate.metric_nano or 0)) for base, candidate in pairs
-    )
-    held_out = fmean(
-        sign * ((base.secret_nano or 0) - (candidate.secret_nano or 0)) for base, candidate in pairs
-    )
-    if visible <= 0 or held_out >= _LEAST_SHARE * visible:
+    visible = [sign * (_visible(base) - _visible(candidate)) for base, candidate in pairs]
+    held_out = [sign * (_held_out(base) - _held_out(candidate)) for base, candidate in pairs]
+    gain, gain_there = fmean(visible), fmean(held_out)
+    if not _is_plain(visible, manifest.noise_floor_nano) or gain_there >= _LEAST_SHARE * gain:
         return None
     return (
-        f"discarded as overfit: gain {visible / NANO:+.6f} on the visible data, "
-        f"{held_out / NANO:+.6f} on the holdout"
+        f"discarded as overfit: gain {gain / NANO:+.6f} on the visible data, "
+        f"{gain_there / NANO:+.6f} on the holdout"
     )
+
+
+def _is_plain(gains: Sequence[int], floor_nano: int) -> bool:
+    """Say whether a gain is there beyond the luck of a change that does nothing."""
+    error = max(stdev(gains), sqrt(2) * floor_nano) / sqrt(len(gains))
+    return fmean(gains) > _ERRORS * error
+
+
+def _visible(run: Run) -> int:
+    return run.metric_nano or 0  # a run that is ok has both
+
+
+def _held_out(run: Run) -> int:
+    return run.secret_nano or 0
 
 
 def _failed_on_secret(run: Run) -> bool:
