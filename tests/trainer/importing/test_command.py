@@ -157,6 +157,13 @@ def test_of_marked_lines_the_last_counts_too(last: str, figure: float | None) ->
     assert command._marked(f"METRIC score=0.4\nMETRIC score={last}\n").get("score") == figure
 
 
+def test_the_last_marked_line_without_a_number_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "TOLD", "score")
+    printed = "METRIC score=0.4\nMETRIC other=x\nMETRIC score=nan\nMETRIC score_2=5\n"
+    assert command._marked_line(printed) == "METRIC score=nan"
+    assert command._marked_line("METRIC other=x\nscore=5\n") is None
+
+
 def test_the_line_that_has_no_number_is_shown(line: Brought, tmp_path: Path) -> None:
     figures, said = measured(
         line, tmp_path, changed={"score.py": "print('error: 0.4'); print('error: nan (diverged)')"}

@@ -60,7 +60,7 @@ def main() -> None:
     output = _run(COMMAND, seed)
     told = _marked(output) if IS_MARKED else {**_tabled(output), **_named(output)}
     if TOLD not in told:
-        line = None if IS_MARKED else last_line(output)
+        line = _marked_line(output) if IS_MARKED else last_line(output)
         fail(
             f"no line tells {TOLD}"
             if line is None
@@ -103,6 +103,12 @@ def _marked(output: str) -> dict[str, float]:
         if re.fullmatch(_NUMBER, text.strip()) and "," not in text:
             numbers[name] = float(text)
     return numbers_of(numbers)
+
+
+def _marked_line(output: str) -> str | None:
+    """Return the last marked line that names the figure."""
+    lines = re.findall(rf"^METRIC\s+{re.escape(TOLD)}=.*$", output, flags=re.MULTILINE)
+    return lines[-1] if lines else None
 
 
 def _named(output: str) -> dict[str, float]:
