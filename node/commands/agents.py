@@ -50,6 +50,7 @@ def instructions(task: Task, flags: str) -> str:
     """Return the instructions for a task; `flags` choose it on the command line."""
     manifest = task.manifest
     limits, metric = manifest.limits, manifest.metric
+    floor = manifest.noise_floor_nano
     words = words_of(manifest)
     template = files("node").joinpath("skill.md").read_text(encoding="utf-8")
     return Template(template).substitute(
@@ -66,7 +67,7 @@ def instructions(task: Task, flags: str) -> str:
         budget_words=f"The budget is {words.budget}, for everybody.",
         limits=words.limits,
         growth_kib=limits.max_source_growth_bytes // 1024,
-        noise=f"{manifest.noise_floor_nano / NANO:g}",
+        noise=f"{floor / NANO:g}" if floor else "a yet unknown number of",
         kept_if=kept_if(screening_policy(Style.of(manifest), DEFAULT), base="the working line"),
         keeps=DEFAULT.keeps_per_checkpoint,
         program=task.program.strip(),

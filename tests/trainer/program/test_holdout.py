@@ -1,5 +1,6 @@
 """A holdout replaces visible files on secret instances, and nothing of it is told."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from protocol.errors import ConfigurationError
 from tests.trainer.program.tasks import HEAD, ONE_OF_EACH, Bench, figures, read, write_task
 from trainer.importing.holdout import SALT_FILE
+from trainer.measuring.checks import Remark
+from trainer.program.checking import examine
 from trainer.task_kinds import strangers_task
 
 MARKER = "held-out-4711"
@@ -126,3 +129,20 @@ def test_a_build_sees_none_of_it(tmp_path: Path) -> None:
     solve.write_text(SOLVE.replace('Path("data.txt")', 'Path("built.txt")'))
     with Bench(read(folder)) as bench:
         assert figures(bench.calibrate()) == (4 * 10**9, 4 * 10**9)
+
+
+def test_a_check_of_the_task_shows_no_words_of_a_judge_that_saw_it(tmp_path: Path) -> None:
+    folder = write_held_out(tmp_path)
+    judge = folder / "judge.py"
+    judge.write_text(judge.read_text().replace('"not a whole number"', "f'no number: {answer}'"))
+    solve = folder / "solve.py"
+    told = '    if text != "seen":\n        return text\n    return'
+    solve.write_text(solve.read_text().replace("    return", told))
+
+    async def remarks() -> list[Remark]:
+        found = examine(read(folder), progress=lambda _what, _share: None)
+        return [remark async for remark in found]
+
+    found = asyncio.run(remarks())
+    assert "on the holdout, of which nothing is shown" in repr(found)
+    assert MARKER not in repr(found)
