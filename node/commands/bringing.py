@@ -122,7 +122,7 @@ def init(
     )
     said = Said(direction=direction, unit=unit, limit_s=limit_s, repeats=repeats)
     draft_of(wanted, Measured(direction=direction or "min"))  # what is wrong with it shows at once
-    measured = measured_by_trial(wanted, said, agrees=agrees, is_quiet=as_json)
+    measured = measured_by_trial(wanted, said, agrees=agrees)
     _write(draft_of(wanted, measured), into, as_json)
 
 

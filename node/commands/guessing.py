@@ -38,7 +38,7 @@ class Said:
         return bool(self.direction and self.unit and self.limit_s and self.repeats)
 
 
-def measured_by_trial(wanted: Wanted, said: Said, *, agrees: bool, is_quiet: bool) -> Measured:
+def measured_by_trial(wanted: Wanted, said: Said, *, agrees: bool) -> Measured:
     """Return how a command's number is to be read: as flags say, else as trial runs suggest.
 
     Raises UsageError if which is better is neither said nor agreed to, click.Abort if the user
@@ -79,7 +79,7 @@ def measured_by_trial(wanted: Wanted, said: Said, *, agrees: bool, is_quiet: boo
             f"neither the name {wanted.metric!r} nor its unit says which is better",
             "give --direction min or max",
         )
-    _confirm(said, agrees=agrees or is_quiet)
+    _confirm(said, agrees=agrees)
     return measured
 
 
@@ -90,13 +90,17 @@ def _confirm(said: Said, *, agrees: bool) -> None:
     """
     if agrees or said.is_all:
         return
-    if sys.stdin.isatty():
+    if _is_at_terminal():
         click.confirm("Make the task like this?", default=True, abort=True, err=True)
     elif said.direction is None:
         raise UsageError(
             "nobody is at a terminal to confirm these guesses",
             "--yes takes them; or give --direction, --unit, --limit and --repeats",
         )
+
+
+def _is_at_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _shown(

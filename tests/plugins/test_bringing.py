@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from node.commands import guessing
 from node.commands.bringing import task
 from protocol.errors import ConfigurationError, UsageError
 from tests.plugins.brought import FOLDERS
@@ -178,3 +179,28 @@ def test_a_holdout_on_which_the_command_fails_is_told_without_its_words(
     assert isinstance(outcome.exception, ConfigurationError)
     assert "the command tells no delay on the holdout's files" in outcome.exception.message
     assert "held-out-4711" not in outcome.output + str(outcome.exception)
+
+
+def test_a_command_that_cannot_be_tried_here_needs_a_direction(
+    scripted: Path, tmp_path: Path
+) -> None:
+    (scripted / "fit.py").write_text("import no_such_package_4711\n")
+    with pytest.raises(UsageError, match="cannot be tried here") as caught:
+        ran(*SCRIPTED, "--yes", "--into", str(tmp_path / "made"))
+    assert "--direction" in caught.value.hint
+    said = ran(*SCRIPTED, "--direction", "max", "--into", str(tmp_path / "made"))
+    assert "not tried: " in said
+    table = tomllib.loads((tmp_path / "made" / "task.toml").read_text())
+    assert (table["limit_s"], table["metric"]["direction"]) == (600, "max")
+    assert table["noise_floor"] == 0
+
+
+@pytest.mark.parametrize("answer", ["y\n", "n\n"])
+def test_at_a_terminal_the_guesses_are_asked_for(
+    scripted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(guessing, "_is_at_terminal", lambda: True)
+    runner = CliRunner()
+    outcome = runner.invoke(task, [*SCRIPTED, "--into", str(tmp_path / "made")], input=answer)
+    assert "Make the task like this?" in outcome.output
+    assert (tmp_path / "made").exists() == (answer == "y\n")

@@ -119,7 +119,7 @@ def test_a_number_is_read_whole(
         "score: ½", "score: --5", "score: ~0.4", "score: <0.4", "score: $0.4", "score: 1:23.4",
         "score: v1.2", "score: 3%%", "score: 1%2", "score: 0b1", "score: 2d", "score: -nan",
         "score: Infinity", "score: ∞", "score: N/A", "score: -", "score: undefined",
-        "score: timeout", "score: ERROR: 5", "score failed to compute",
+        "score: timeout", "score: ERROR: 5", "score failed to compute", "score n/a", "score timed out", "score diverged",
         "score: \x1b[31mnan\x1b[0m",
         '{"score": Infinity}', '{"score": {"value": 0.5}}', "{'score': nan}",
     ],

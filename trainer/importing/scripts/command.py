@@ -51,7 +51,11 @@ _END = re.compile(r"$|\.?(?=$|\s)|[\s,;|)\]}\"']")
 # A second figure, which may be the right one: `0.4 0.5`, `0.4 ± 0.1`, `0.4 -> 0.3`, `0.4 (0.5)`.
 _ANOTHER = re.compile(r"(?:\W|(?:to|of|vs|or|and|then|from|versus)\b)*\d")
 _ALONE = re.compile(rf"{_FIGURE.pattern}|[-+]?(?:nan|inf\w*|none|null)", re.IGNORECASE)
-_NO_NUMBERS = ("nan", "inf", "none", "null", "fail", "error")
+# What is said in place of a number, or begins so.
+_NO_NUMBERS = (
+    "nan", "inf", "none", "null", "fail", "error", "n/a", "undefined", "timeout", "timed out",
+    "crash", "diverge", "invalid",
+)  # fmt: skip
 
 
 def main() -> None:
