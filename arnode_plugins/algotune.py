@@ -131,6 +131,7 @@ def _table(name: str, requires: list[str], judges: list[str]) -> dict[str, Value
         "encoding": "arrays",
         "isolation": "fresh",
         "warmup": 1,
+        "warmup_limit_s": 30,  # compilers run in it
         "limit_s": 60,
         "memory_gb": 4.0,
         "instance_mb": _PROBLEM_MB,

@@ -23,7 +23,8 @@ FIELDS: Final = {
     "": {
         "name", "version", "kind", "title", "editable", "program", "moves", "files", "entry", "run",
         "build", "encoding", "isolation", "limit_s", "memory_gb", "max_source_growth",
-        "noise_floor", "device", "threads", "instance_mb", "answer_mb", "warmup", "interactive",
+        "noise_floor", "device", "threads", "instance_mb", "answer_mb", "warmup",
+        "warmup_limit_s", "interactive",
         "toolchains", "requires", "private", "scoring", "judge", "metric", "instances", "guards",
         "bound", "knobs", "data",
     },

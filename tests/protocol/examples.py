@@ -110,7 +110,7 @@ PROGRAM_MANIFEST = TaskManifest(
     vocabulary_size=0,
     context=0,
     claim_rows=0,
-    evaluator="program/1",
+    evaluator="program/2",
     program=PROGRAM_SPEC,
     below=MANIFEST.id,
 )

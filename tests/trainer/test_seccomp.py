@@ -488,11 +488,11 @@ def test_restrictions_are_the_harness_s_until_a_candidate_s_turn(machine: str) -
     for name in ("seccomp", "landlock_add_rule"):
         assert to_candidate(machine, name) == EPERM
         assert to_candidate(machine, name, restricts_later=True) == ALLOWED
-        for program in (last_program(machine), gate_program(machine=machine)):
+        for program in (last_program(machine=machine), gate_program(machine=machine)):
             assert answer_of(program, machine, name) == EPERM
     assert to_candidate(machine, "prctl", SET_SECCOMP) == EPERM
     assert to_candidate(machine, "prctl", SET_VMA) == ALLOWED
-    assert answer_of(last_program(machine), machine, "openat") == ALLOWED
+    assert answer_of(last_program(machine=machine), machine, "openat") == ALLOWED
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -42,7 +42,7 @@ from trainer.runner import Runner
 from trainer.task_folder.task import Task
 from trainer.task_kinds import kind_of, load_task
 
-PUBLIC, SECRET = 2, 5  # instances of a run
+PUBLIC, SECRET = 4, 10  # instances of a run
 SHORTER: Final = 0.1
 TRIALS, NULLS, SILENT_RUNS = 10, 100, 12  # of each way
 DRAWN: Final = 20_000

@@ -22,6 +22,11 @@ def usable_cores(root: Path = _ROOT) -> int:
     return max(1, min([cores, *map(int, _quotas(root))]))
 
 
+def usable_core_numbers(root: Path = _ROOT) -> list[int]:
+    """Return which cores may be busy at once, the last first: the first ones serve interrupts."""
+    return sorted(os.sched_getaffinity(0), reverse=True)[: usable_cores(root)]
+
+
 def available_bytes(root: Path = _ROOT) -> int:
     """Return how much memory may be taken without anything else having to leave it."""
     return max(0, min([_free_bytes(root), *_left_of_limits(root)]))

@@ -21,7 +21,7 @@ from trainer.program.instances import RunInstance
 from trainer.program.judge import Judge, Verdict
 from trainer.program.manifest import recipe_of, spec_of
 from trainer.program.metric import MEASURED, InstanceMeasurement, Unfit, metric_nano
-from trainer.program.product import unpacked
+from trainer.program.product import Product
 from trainer.program.stages import ProgramStages
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 from trainer.task_folder.task import Task
@@ -93,11 +93,12 @@ class Bench:
 
     async def run(self, seed: int) -> BaselineRun:
         """Run the baseline with a seed. Raises RunFailed."""
-        asked = await self.asked(seed)
+        request = self._request(seed)
         began_s = time.monotonic()
-        product = await self._stages.run(self._request(seed), Meter())
+        product = Product.unpacked(await self._stages.run(request, Meter()))
         seconds = time.monotonic() - began_s
-        return BaselineRun(seed=seed, asked=asked, met=unpacked(product), seconds=seconds)
+        asked = await self._stages.asked(request, product.nonce)
+        return BaselineRun(seed=seed, asked=asked, met=product.met, seconds=seconds)
 
     async def judged(self, run: BaselineRun) -> BaselineRun:
         """Return a run with what the judge says of each answer."""

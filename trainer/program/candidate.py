@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from trainer.host.counting import Counter, counted
@@ -58,7 +59,8 @@ class Meeting:
 
     `talk` opens the conversation of an interactive instance, `questions` answers what it asks of
     language models. `name` says which instance it is, to people; of one whose end tells nobody
-    anything (`is_heard` is False) nothing is kept. `curve` is filled with the loss that it prints.
+    anything (`is_heard` is False) nothing is kept. `core` is the one that all its threads share,
+    None if they may use any. `curve` is filled with the loss that it prints.
     """
 
     package: Sealed
@@ -116,6 +118,7 @@ class Candidate:
         manifest = task.manifest
         self._spec = spec = spec_of(manifest)
         self._limit_s = float(manifest.limits.limit_s)
+        self._warmup_limit_s = float(manifest.limits.warmup_limit_s)
         self._most_bytes = spec.limits.answer_mb * 1_000_000
         self._work = work
         self._counts = counts_instructions(manifest)
@@ -134,6 +137,8 @@ class Candidate:
             sandbox.stop_listening()
         elif first.curve is not None:
             sandbox.hear(first.curve.feed)
+        if first.core is not None:
+            _keep_to(sandbox, first.core)
         self._work.begin(sandbox)
         load = HostLoad(self._work)
         watch = Stopwatch(self._limit_s, first.name, strangers_share=load.share)
@@ -193,20 +198,25 @@ class Candidate:
         }
         waits = self._profile.waits
         # Who answers for models, or waits for a file, is a process beside: the candidate is one.
-        confined = last_program() if waits else b""
+        confined = last_program(keeps_core=meeting.core is not None) if waits else b""
         if waits and self._is_one_process:
             has_loopback = self._profile.has_loopback
             confined = seccomp_program(single_process=True, has_loopback=has_loopback)
-        told |= {"seed": meeting.seed, "core": meeting.core, "waits": waits}
+        told |= {"seed": meeting.seed, "waits": waits}
         return json.dumps(told | {"filter": confined.hex()}).encode()
 
     async def _warm_up(
         self, sandbox: Sandbox, counter: Counter | None, meeting: Meeting, watch: Stopwatch
     ) -> _Work:
-        """Let a function meet throw-away instances; return what that takes."""
+        """Let a function meet throw-away instances; return what that takes.
+
+        It is not counted, so all of them have one limit together.
+        """
         before = _Work.so_far(sandbox, counter)
+        if meeting.warm_ups:
+            watch = watch.next("the warm-up", limit_s=self._warmup_limit_s)
         for instance in meeting.warm_ups:
-            async with watch.next("a warm-up").running():
+            async with watch.running():
                 with sealed(instance) as descriptor:
                     await sandbox.send(INSTANCE, descriptor=descriptor)
                 await sandbox.receive_one({ANSWER: self._most_bytes})
@@ -305,6 +315,14 @@ class Candidate:
         if used["exit"]:
             raise SandboxEnded
         return _Used(waited_cpu_s=used["cpu_s"], peak_bytes=int(used["peak_kib"]) << 10)
+
+
+def _keep_to(sandbox: Sandbox, core: int) -> None:
+    """Let all threads of a sandbox share one core; filters refuse it to choose others."""
+    threads = Path(f"/proc/{sandbox.pid}/task")
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has ended by itself
+        for thread in threads.iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
 
 
 async def _read_all(file: object, most_bytes: int, name: str) -> bytes:

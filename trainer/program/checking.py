@@ -46,7 +46,6 @@ _MOST_JUDGING: Final = 0.5  # of the seconds of a run
 _LITTLE_S: Final = 2.0
 _MANY_PAIRS: Final = 16
 _NEAR_LIMIT: Final = 0.5
-_TIMED_MEETINGS: Final = 6  # of an instance: A B uncounted, then A B B A
 
 
 async def examine(
@@ -235,11 +234,9 @@ def _costs(bench: Bench, runs: Sequence[BaselineRun]) -> Remark:
     candidate_s = min(sum(met.wall_s for met, _ in run.met) for run in runs)
     judge_s = fmean(sum(one.seconds for one in run.judged) for run in runs)
     elapsed_s = min(run.seconds for run in runs)  # the first also starts what stays
-    processes = len(batches(bench.spec, runs[0].asked))
+    processes = len(batches(bench.manifest, runs[0].asked))
     beside = 1 if is_timed(bench.manifest) else min(processes, usable_cores())
     meetings = 2 if is_of_baseline(bench.manifest) else 1
-    if is_timed(bench.manifest):
-        meetings = _TIMED_MEETINGS
     overhead_s = max(0.0, elapsed_s * beside / meetings - candidate_s) / count
     slowest_s = max(met.wall_s for run in runs for met, _ in run.met)
     share = judge_s / max(1e-9, judge_s + elapsed_s * beside)

@@ -1,17 +1,25 @@
-"""A run's instances, as the task's judge makes them: kept while the runs of a pair meet them."""
+"""A run's instances, as the task's judge makes them: kept while the runs of a pair meet them.
 
+Where a metric is a share of the baseline's cost, each run has instances of its own, named by a
+nonce. No process whose cost counts may follow one of a candidate on the same instance: the kernel
+keeps state between processes, in which a candidate could leave answers for the next one.
+"""
+
+import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from protocol.program import ProgramSpec
+from protocol.manifest import TaskManifest
 from protocol.runs import ON_SECRET
 from trainer.program.judge import Judge
-from trainer.program.manifest import BATCH, spec_of
+from trainer.program.manifest import BATCH, is_of_baseline, is_timed, spec_of
 from trainer.program.seeds import PUBLIC, SECRET, WARM_UP, InstanceName, drawn, fixed
 from trainer.task_folder.task import Task
 
+NO_NONCE: Final = b""
+_NONCE_BYTES: Final = 16
 _KEPT: Final = 2  # runs': a pair's, and those of the one before
 
 
@@ -34,7 +42,7 @@ class RunInstance:
             return ON_SECRET
         if self.name.split == PUBLIC:
             return f"instance {self.name.index + 1}"
-        return f"instance {self.name.split}"
+        return "the warm-up" if self.name.split == WARM_UP else f"instance {self.name.split}"
 
 
 class MadeInstances:
@@ -42,16 +50,22 @@ class MadeInstances:
 
     def __init__(self, task: Task, judge: Judge) -> None:
         self._task = task.id
+        self._is_of_baseline = is_of_baseline(task.manifest)
         self._spec = spec_of(task.manifest)
         self._judge = judge
-        self._kept: OrderedDict[tuple[bytes, int], list[RunInstance]] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, int, bytes], list[RunInstance]] = OrderedDict()
         self._warm_ups: tuple[bytes, ...] | None = None
+        self._first: RunInstance | None = None
 
-    async def of_run(self, seed: int, key: bytes) -> list[RunInstance]:
+    def fresh_nonce(self) -> bytes:
+        """Return what names a run's own instances; `NO_NONCE` where runs may share them."""
+        return secrets.token_bytes(_NONCE_BYTES) if self._is_of_baseline else NO_NONCE
+
+    async def of_run(self, seed: int, key: bytes, nonce: bytes = NO_NONCE) -> list[RunInstance]:
         """Return a run's instances; those of its secret split hang on `key`."""
-        at = (key, 0 if self._spec.instances.fixed else seed)
+        at = (key, 0 if self._spec.instances.fixed else seed, nonce)
         if at not in self._kept:
-            names = self.names(seed, key)
+            names = self.names(seed, key, nonce)
             both = zip(names, await self._made(names), strict=True)
             self._kept[at] = [
                 RunInstance(name=name, data=data, run_seed=seed) for name, data in both
@@ -61,33 +75,49 @@ class MadeInstances:
         self._kept.move_to_end(at)
         return [replace(one, run_seed=seed) for one in self._kept[at]]
 
-    def names(self, seed: int, key: bytes) -> list[InstanceName]:
+    def names(self, seed: int, key: bytes, nonce: bytes = NO_NONCE) -> list[InstanceName]:
         """Return what a run's instances are made from."""
         counts, task = self._spec.instances, self._task
         if counts.fixed:
             return [fixed(task, name, index) for index, name in enumerate(counts.fixed)]
         return [
-            drawn(task, seed, split=split, index=index, key=key)
+            drawn(task, seed, split=split, index=index, key=key, nonce=nonce)
             for split, count in ((PUBLIC, counts.public), (SECRET, counts.secret))
             for index in range(count)
         ]
 
     async def warm_ups(self) -> tuple[bytes, ...]:
-        """Return what every candidate is warmed up with, the same for every run."""
+        """Return the instances that warm up every process, the same for every run."""
         if self._warm_ups is None:
-            task, count = self._task, self._spec.limits.warmup
-            names = [drawn(task, 0, split=WARM_UP, index=index, key=b"") for index in range(count)]
+            names = [self._warm_up(index) for index in range(self._spec.limits.warmup)]
             self._warm_ups = tuple(await self._made(names) if names else [])
         return self._warm_ups
+
+    async def first(self) -> RunInstance:
+        """Return the instance of a run's first process, which is not counted."""
+        if self._first is None:
+            name = self._warm_up(self._spec.limits.warmup)
+            (data,) = await self._made([name])
+            self._first = RunInstance(name=name, data=data, run_seed=0)
+        return self._first
+
+    def _warm_up(self, index: int) -> InstanceName:
+        return drawn(self._task, 0, split=WARM_UP, index=index, key=b"")
 
     async def _made(self, names: Sequence[InstanceName]) -> list[bytes]:
         most_bytes = self._spec.limits.instance_mb * 1_000_000
         return await self._judge.make(names, most_bytes=most_bytes)
 
 
-def batches(spec: ProgramSpec, asked: Sequence[RunInstance]) -> list[list[RunInstance]]:
-    """Return the instances by the process that meets them; a secret one is never with a public."""
-    if spec.isolation != BATCH:
+def batches(manifest: TaskManifest, asked: Sequence[RunInstance]) -> list[list[RunInstance]]:
+    """Return the instances by the process that meets them; a secret one is never with a public.
+
+    Where seconds count a split has two processes: the candidate comes first on one of the batches,
+    the baseline on the other.
+    """
+    if spec_of(manifest).isolation != BATCH:
         return [[one] for one in asked]
-    splits = ([one for one in asked if one.is_secret == is_secret] for is_secret in (False, True))
+    splits = [[one for one in asked if one.is_secret == is_secret] for is_secret in (False, True)]
+    if is_timed(manifest):
+        splits = [half for split in splits for half in (split[::2], split[1::2])]
     return [batch for batch in splits if batch]

@@ -168,7 +168,7 @@ class Judge:
             raise SandboxEnded from error
 
     async def _make(self, names: Sequence[InstanceName], most_bytes: int) -> list[bytes]:
-        asked = msgpack.packb([[name.seed, name.split, name.index] for name in names])
+        asked = msgpack.packb([[name.seed, name.judges_split, name.index] for name in names])
         for left in reversed(range(_MAKES)):
             made: list[bytes] = []
             try:

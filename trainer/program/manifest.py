@@ -27,7 +27,8 @@ from trainer.sandbox.toolchains import TOOLCHAINS, toolchain_of
 from trainer.task_folder.task import Download, Task
 
 KIND: Final = "program"
-EVALUATOR: Final = "program/1"
+# 2: where costs are compared with the baseline's, each run has instances of its own.
+EVALUATOR: Final = "program/2"
 JUDGE: Final = "judge.py"  # what it is called where it runs
 SCRIPT: Final = "scripted.py"  # likewise
 SCRIPTED: Final = "scripted"  # the model that it is

@@ -1,4 +1,9 @@
-"""A candidate meets the instances of a run: on as many cores as there are, or timed, one by one."""
+"""Run a candidate on the instances of a run: on all cores at once, or timed, one by one.
+
+A candidate meets an instance of a run once. Where its cost is compared with the baseline's, no run
+of any candidate shares an instance with another (`trainer.program.instances`), so that no process
+finds what an earlier one of a candidate left behind about the instance, in whatever memory.
+"""
 
 import asyncio
 import contextlib
@@ -8,7 +13,7 @@ from dataclasses import replace
 from typing import ClassVar, Final
 from weakref import WeakKeyDictionary
 
-from trainer.host.capacity import usable_cores
+from trainer.host.capacity import usable_core_numbers
 from trainer.measuring.loss_curve import LossCurve
 from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import Meter
@@ -18,18 +23,16 @@ from trainer.program.candidate import Candidate, Meeting, Met
 from trainer.program.instances import MadeInstances, RunInstance, batches
 from trainer.program.judge import Conversation, Judge
 from trainer.program.manifest import is_timed, spec_of
-from trainer.program.product import mean_of
 from trainer.task_folder.task import Task
 
 LOG_CHARACTERS: Final = 4000
-_UNCOUNTED: Final = 2  # meetings of a timed instance, one of each
 
 
 class Cores:
     """Where one lane's candidates and judges run: each on a core that is theirs meanwhile."""
 
     # Of all lanes of a process' loop: a core has one candidate.
-    _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]] = (
+    _of_loops: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, "asyncio.Queue[int]"]] = (
         WeakKeyDictionary()
     )
 
@@ -38,15 +41,22 @@ class Cores:
         self._on_card = asyncio.Lock() if is_on_card else None
 
     @contextlib.asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """Hold one of them in a block."""
+    async def one(self) -> AsyncIterator[int | None]:
+        """Hold one of them in a block, and yield its number: None for programs on a card."""
         if self._on_card is not None:
             async with self._on_card:
-                yield
+                yield None
             return
         loop = asyncio.get_running_loop()
-        async with self._of_loops.setdefault(loop, asyncio.Semaphore(usable_cores())):
-            yield
+        if (free := self._of_loops.get(loop)) is None:
+            free = self._of_loops[loop] = asyncio.Queue()
+            for core in usable_core_numbers():
+                free.put_nowait(core)
+        core = await free.get()
+        try:
+            yield core
+        finally:
+            free.put_nowait(core)
 
 
 class Meetings:
@@ -62,6 +72,7 @@ class Meetings:
         asking: Asking | None,
         cores: Cores,
     ) -> None:
+        self._manifest = task.manifest
         self._spec = spec_of(task.manifest)
         self._is_timed = is_timed(task.manifest)
         self._candidate = candidate
@@ -78,15 +89,12 @@ class Meetings:
         `base` is what is measured beside it. The first of them draw its curve. Raises RunFailed.
         """
         if base is not None and self._is_timed:
-            timed: list[tuple[Met, Met | None]] = []
-            for number, batch in enumerate(batches(self._spec, asked)):
-                timed += await self._timed(package, base, batch, number, meter)
-            return timed
+            return await self._timed(package, base, asked, meter)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self._beside(package, base, one, number, meter))
-                    for number, one in enumerate(batches(self._spec, asked))
+                    for number, one in enumerate(batches(self._manifest, asked))
                 ]
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from None
@@ -101,49 +109,54 @@ class Meetings:
         meter: Meter,
     ) -> list[tuple[Met, Met | None]]:
         """Let a candidate meet a batch, and the baseline after it where that is beside it."""
-        async with self._cores.one():
-            met = await self._in_turn(package, batch, curve=None if number else meter.curve)
+        async with self._cores.one() as core:
+            curve = None if number else meter.curve
+            met = await self._in_turn(package, batch, core=core, curve=curve)
             beside: Sequence[Met | None] = [None] * len(batch)
             if base is not None:
-                beside = await self._in_turn(base, batch)
+                beside = await self._in_turn(base, batch, core=core)
         self._note_log(met, batch, meter)
         return list(zip(met, beside, strict=True))
 
     async def _timed(
-        self,
-        package: Package,
-        base: Package,
-        batch: Sequence[RunInstance],
-        number: int,
-        meter: Meter,
+        self, package: Package, base: Package, asked: Sequence[RunInstance], meter: Meter
     ) -> list[tuple[Met, Met | None]]:
-        """Time a candidate beside the baseline on a batch: A B B A, or B A A B in turn.
+        """Time a candidate and the baseline on each batch, in an order that alternates.
 
-        Each has been started once before, uncounted: a first start finds less in memory.
+        Both are started once before, on an instance that is not counted: the first process of a
+        tree finds less of its files in memory.
         """
-        first = number % 2 == 0  # whether that is the candidate
-        taken: dict[bool, list[list[Met]]] = {True: [], False: []}
-        async with self._cores.one():
-            for turn, is_own in enumerate((first, not first, first, not first, not first, first)):
-                draws = is_own and number == 0 and turn < _UNCOUNTED
-                met = await self._in_turn(
-                    package if is_own else base, batch, curve=meter.curve if draws else None
-                )
-                if turn >= _UNCOUNTED:
-                    taken[is_own].append(met)
-        self._note_log(taken[True][0], batch, meter)
-        own, beside = (map(mean_of, zip(*taken[whose], strict=True)) for whose in (True, False))
-        return list(zip(own, beside, strict=True))
+        met: dict[RunInstance, tuple[Met, Met | None]] = {}
+        async with self._cores.one() as core:
+            for one in (package, base):
+                await self._in_turn(one, [await self._instances.first()], core=core)
+            for number, batch in enumerate(batches(self._manifest, asked)):
+                taken: dict[bool, list[Met]] = {}
+                is_first = number % 2 == 0
+                for is_own in (is_first, not is_first):
+                    curve = meter.curve if is_own and number == 0 else None
+                    taken[is_own] = await self._in_turn(
+                        package if is_own else base, batch, core=core, curve=curve
+                    )
+                self._note_log(taken[True], batch, meter)
+                met |= zip(batch, zip(taken[True], taken[False], strict=True), strict=True)
+        return [met[one] for one in asked]
 
     async def _in_turn(
-        self, package: Package, batch: Sequence[RunInstance], *, curve: LossCurve | None = None
+        self,
+        package: Package,
+        batch: Sequence[RunInstance],
+        *,
+        core: int | None,
+        curve: LossCurve | None = None,
     ) -> list[Met]:
         """Let a process of its own meet the instances of a batch, one after the other."""
-        meetings = [await self._meeting(package, one) for one in batch]
+        kept_to = core if self._spec.limits.threads == 1 else None
+        meetings = [await self._meeting(package, one, kept_to) for one in batch]
         meetings[0] = replace(meetings[0], curve=curve)
         return await self._candidate.meet(meetings)
 
-    async def _meeting(self, package: Package, asked: RunInstance) -> Meeting:
+    async def _meeting(self, package: Package, asked: RunInstance, core: int | None) -> Meeting:
         talk = self._talk if self._spec.interactive else None
         questions = None
         if self._asking is not None:
@@ -155,6 +168,7 @@ class Meetings:
             seed=asked.name.candidate_seed,
             name=asked.words,
             is_heard=not asked.is_secret,
+            core=core,
             warm_ups=await self._instances.warm_ups(),
             talk=talk,
             questions=questions,

@@ -1,7 +1,8 @@
 """What a program's run makes: its answers with what each took, as bytes until they are judged."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from typing import Self
 
 import msgpack
 
@@ -9,14 +10,23 @@ from trainer.program.candidate import Met
 from trainer.program.metric import InstanceMeasurement
 
 
-def packed(met: Sequence[tuple[Met, Met | None]]) -> bytes:
-    """Return the bytes of a run's meetings, each with the baseline's beside it if there is one."""
-    return bytes(msgpack.packb([[_fields(one), base and _fields(base)] for one, base in met]))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """A run's meetings, each with the baseline's if there is one; `nonce` names its instances."""
 
+    nonce: bytes
+    met: Sequence[tuple[Met, Met | None]]
 
-def unpacked(product: bytes) -> list[tuple[Met, Met | None]]:
-    """Return the meetings that bytes stand for, which are this process' own."""
-    return [(_met(one), base and _met(base)) for one, base in msgpack.unpackb(product)]
+    def packed(self) -> bytes:
+        """Return it as bytes."""
+        met = [[_fields(one), base and _fields(base)] for one, base in self.met]
+        return bytes(msgpack.packb([self.nonce, met]))
+
+    @classmethod
+    def unpacked(cls, product: bytes) -> Self:
+        """Return what bytes stand for, which are this process' own."""
+        nonce, met = msgpack.unpackb(product)
+        return cls(nonce=nonce, met=[(_met(one), base and _met(base)) for one, base in met])
 
 
 def evidence_of(met: Sequence[tuple[Met, Met | None]]) -> bytes:
@@ -50,15 +60,6 @@ def measured_of(met: Met) -> InstanceMeasurement:
         instructions=met.instructions,
         peak_bytes=met.peak_bytes,
         answer_bytes=len(met.answer),
-    )
-
-
-def mean_of(several: Sequence[Met]) -> Met:
-    """Return the first with the mean seconds of all."""
-    return replace(
-        several[0],
-        wall_s=sum(one.wall_s for one in several) / len(several),
-        cpu_s=sum(one.cpu_s for one in several) / len(several),
     )
 
 

@@ -3,6 +3,7 @@
 Run seeds have 31 bits, so what follows from them alone counts as known to whoever wrote a
 candidate: it is for screens, and decides nothing. What decides hangs on the key of a secret split.
 A candidate's own seed is derived from its instance's one-way, so that it leads to no instance.
+Where costs are compared with the baseline's, a nonce makes the instances of each run its own.
 """
 
 import hashlib
@@ -31,6 +32,11 @@ class InstanceName:
     index: int
 
     @property
+    def judges_split(self) -> str:
+        """The split that the judge is told: a warm-up is made as a public instance is."""
+        return PUBLIC if self.split == WARM_UP else self.split
+
+    @property
     def candidate_seed(self) -> int:
         """The random seed of a candidate that meets it, of 31 bits."""
         derived = hashlib.sha256(_CANDIDATE + self.seed).digest()
@@ -47,10 +53,15 @@ class InstanceName:
         return int.from_bytes(hashlib.sha256(_JUDGES_MODEL + self.seed).digest()[:8], "big")
 
 
-def drawn(task: bytes, run_seed: int, *, split: str, index: int, key: bytes) -> InstanceName:
-    """Return one of the instances that a run draws; `key` is a secret split's, of 32 bytes."""
+def drawn(
+    task: bytes, run_seed: int, *, split: str, index: int, key: bytes, nonce: bytes = b""
+) -> InstanceName:
+    """Return one of the instances that a run draws.
+
+    `key` is a secret split's, of 32 bytes; `nonce` is a run's own, where no two may share any.
+    """
     told = _INSTANCE + split.encode() + b"\0" + task + run_seed.to_bytes(4, "big")
-    told += index.to_bytes(4, "big")
+    told += index.to_bytes(4, "big") + nonce
     seed = hmac.digest(key, told, "sha256") if split == SECRET else hashlib.sha256(told).digest()
     return InstanceName(seed=seed, split=split, index=index)
 

@@ -28,7 +28,7 @@ from trainer.measuring.outcome import BaselineCost, Meter
 from trainer.program.asking import Asking, Questions
 from trainer.program.building import Builder
 from trainer.program.candidate import Candidate, Met
-from trainer.program.instances import MadeInstances, RunInstance
+from trainer.program.instances import NO_NONCE, MadeInstances, RunInstance
 from trainer.program.judge import Judge
 from trainer.program.manifest import (
     counts_instructions,
@@ -48,12 +48,11 @@ from trainer.program.metric import (
     metric_nano,
 )
 from trainer.program.product import (
+    Product,
     answers_in,
     evidence_of,
     measured_of,
     met_of,
-    packed,
-    unpacked,
 )
 from trainer.task_folder.task import Task
 
@@ -161,7 +160,8 @@ class ProgramStages:
                 base = None
                 if self._is_of_baseline:
                     base = await self._builder.package(self._task.source)
-                asked = await self.asked(request)
+                nonce = self.instances.fresh_nonce()
+                asked = await self.asked(request, nonce)
                 await self.instances.warm_ups()  # once, before candidates ask for theirs
                 timeline.enter("train", "train")
                 met = await self._meetings.all_met(package, base, asked, meter)
@@ -177,7 +177,7 @@ class ProgramStages:
             meter.train_cpu_s = sum(one.cpu_s for one, _ in public)
             meter.cost = StageCosts(train_s=meter.train_cpu_s)
             meter.peak_mem_bytes = max(one.peak_bytes for one, _ in public)
-            return packed(met)
+            return Product(nonce=nonce, met=met).packed()
 
     async def score(self, request: Request, product: bytes, meter: Meter) -> Scores:
         """Return what answers are worth on both splits."""
@@ -185,8 +185,8 @@ class ProgramStages:
             began_s = time.monotonic()
             meter.timeline.enter("claim", "score")
             try:
-                asked = await self.asked(request)
-                answers = unpacked(product)
+                made = Product.unpacked(product)
+                asked, answers = await self.asked(request, made.nonce), made.met
                 # A model that is away is nobody's doing, and what it judges is nobody else's.
                 meter.has_rows = self._judges_asking is None
                 measured = await self._checked(asked, answers)
@@ -227,12 +227,13 @@ class ProgramStages:
             answers=None, public_nano=nano, secret_nano=nano, audit=None, evidence=evidence
         )
 
-    async def asked(self, request: Request) -> list[RunInstance]:
+    async def asked(self, request: Request, nonce: bytes = NO_NONCE) -> list[RunInstance]:
         """Return a run's instances; those of its secret split hang on the key of that.
 
         A screen names no split, so it never meets a holdout.
         """
-        found = await self.instances.of_run(request.seed, request.split or self._own_split)
+        key = request.split or self._own_split
+        found = await self.instances.of_run(request.seed, key, nonce)
         if self._spec.holdout is not None and request.split is None:
             return [one for one in found if not one.is_secret]
         return found

@@ -55,10 +55,10 @@ class Stopwatch:
         finally:
             self.used_s += time.monotonic() - began_s
 
-    def next(self, name: str) -> "Stopwatch":
-        """Return one that runs from now on, for what comes next."""
+    def next(self, name: str, *, limit_s: float | None = None) -> "Stopwatch":
+        """Return one that runs from now on, for what comes next; by default with the same limit."""
         return Stopwatch(
-            self._limit_s,
+            self._limit_s if limit_s is None else limit_s,
             name,
             strangers_share=self._strangers_share,
             since_s=time.monotonic(),

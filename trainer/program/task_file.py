@@ -49,6 +49,7 @@ from trainer.task_folder.task import read_regions
 _MOST_MB: Final = 256
 _MOST_SCRATCH_MB: Final = 1 << 16
 _MOST_JUDGING_S: Final = 3600
+_WARMUP_LIMIT_S: Final = 10  # enough for a compiler that runs at the first call
 _MOST_JUDGES_GB: Final = 256
 _MOST_CALLS: Final = 100_000
 _MOST_TOKENS: Final = 1_000_000_000
@@ -125,7 +126,7 @@ def _manifest(fields: Fields, source: Source, recipe: ProgramRecipe) -> TaskMani
         budget=Budget(unit="instances", amount=drawn or len(spec.instances.fixed)),
         limits=Limits(
             limit_s=fields.whole("limit_s", low=1, high=86_400),
-            warmup_limit_s=0,
+            warmup_limit_s=_warmup_limit_s(fields, spec),
             memory_mb=round(1000 * fields.number("memory_gb", low=0.05, high=4096)),
             weights_mb=0,
             max_source_growth_bytes=fields.whole("max_source_growth", low=0, high=1 << 20),
@@ -201,6 +202,15 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
     if spec.limits.warmup and (run or spec.interactive):
         raise fields.error("warmup", "is for functions that are called with instances", "omit it")
     return spec
+
+
+def _warmup_limit_s(fields: Fields, spec: ProgramSpec) -> int:
+    """Return for how long all warm-ups of a process may last together, which nothing counts."""
+    if not spec.limits.warmup:
+        if fields.has("warmup_limit_s"):
+            raise fields.error("warmup_limit_s", "stands alone", "write `warmup = 1`, or omit it")
+        return 0
+    return _whole(fields, "warmup_limit_s", _WARMUP_LIMIT_S, low=1, high=3600)
 
 
 def _forbidden(section: Fields, source: Source) -> tuple[str, ...] | None:

@@ -113,11 +113,15 @@ def seccomp_program(
     return b"".join([*program, bpf.statement(bpf.RETURN, bpf.ALLOW)])
 
 
-def last_program(machine: str | None = None) -> bytes:
-    """Return a filter that lets nobody restrict themselves any further, on top of another one."""
+def last_program(*, keeps_core: bool = False, machine: str | None = None) -> bytes:
+    """Return a filter that lets nobody restrict themselves any further, on top of another one.
+
+    With `keeps_core` nobody may choose the cores that a process runs on either.
+    """
     machine = machine or platform.machine()
     program = bpf.opening(machine)
-    for number in numbers(calls.RESTRICTIONS, machine):
+    refused = calls.RESTRICTIONS | ({"sched_setaffinity"} if keeps_core else set())
+    for number in numbers(refused, machine):
         program += bpf.answer(number, bpf.EPERM)
     return b"".join([*program, bpf.statement(bpf.RETURN, bpf.ALLOW)])
 

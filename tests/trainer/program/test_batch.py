@@ -59,10 +59,11 @@ def test_a_split_is_met_by_one_process_in_turn_and_state_is_carried(bench: Bench
 def test_public_and_secret_instances_never_share_a_process(bench: Bench) -> None:
     names = bench.stages.instances.names(1, SPLIT)
     asked = [RunInstance(name=name, data=b"", run_seed=1) for name in names]
-    spec = spec_of(bench.task.manifest)
-    both = batches(spec, asked)
+    manifest = bench.task.manifest
+    both = batches(manifest, asked)
     assert [[one.is_secret for one in batch] for batch in both] == [[False] * 3, [True] * 2]
-    fresh = batches(replace(spec, isolation="fresh"), asked)
+    alone = replace(spec_of(manifest), isolation="fresh")
+    fresh = batches(replace(manifest, program=alone), asked)
     assert [len(batch) for batch in fresh] == [1] * 5
     assert [one for batch in both for one in batch] == asked
 
@@ -124,6 +125,21 @@ def test_a_watch_for_what_comes_next_runs_meanwhile() -> None:
     assert asyncio.run(used()) >= 0.05
     with pytest.raises(RunFailed, match="the second took more than"):
         asyncio.run(late())
+
+
+def test_candidate_and_baseline_come_first_on_half_of_a_timed_split_each(bench: Bench) -> None:
+    names = bench.stages.instances.names(1, SPLIT)
+    asked = [RunInstance(name=name, data=b"", run_seed=1) for name in names]
+    manifest = bench.task.manifest
+    timed = replace(manifest, metric=replace(manifest.metric, name="cpu_s"))
+    batched = batches(timed, asked)
+    assert [[one.is_secret for one in batch] for batch in batched] == [
+        [False] * 2,
+        [False],
+        [True],
+        [True],
+    ]
+    assert sorted(one for batch in batched for one in map(asked.index, batch)) == [0, 1, 2, 3, 4]
 
 
 def test_a_timed_batch_is_met_beside_the_baselines(tmp_path: Path) -> None:

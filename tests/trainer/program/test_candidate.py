@@ -1,5 +1,6 @@
 """Candidates meet instances: functions and commands, in several languages, within their limits."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -300,6 +301,57 @@ def solve(instance):
         outcome = bench.calibrate()
         assert figures(outcome) == (1_000_000_000, 1_000_000_000)
         assert outcome.log_tail.count("CALL") == 3
+
+
+def test_warm_ups_have_one_limit_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solve = SOLVE.replace("    return", "    __import__('time').sleep(0.3)\n    return")
+    how = CALLED + "warmup = 16\nwarmup_limit_s = 7\n"
+    folder = write_task(tmp_path / "task", how=how, instances=ONE_OF_EACH)
+    with Bench(read(folder)) as bench:
+        bench.calibrate()
+        assert bench.stages._candidate._warmup_limit_s == 7
+        # More than one takes, less than all of them, also where others use the machine.
+        monkeypatch.setattr(bench.stages._candidate, "_warmup_limit_s", 0.5)
+        outcome = bench.run(solve)
+    assert (outcome.status, outcome.reason) == ("timeout", "the warm-up took more than 0.5 s")
+
+
+ON_CORES = """\
+import os
+
+cores = os.sched_getaffinity(0)
+try:
+    os.sched_setaffinity(0, range(os.cpu_count()))
+    print("CHOSEN", file=__import__("sys").stderr)
+except PermissionError:
+    print("REFUSED", file=__import__("sys").stderr)
+assert len(os.sched_getaffinity(0)) == len(cores)
+print("CORES", len(cores), file=__import__("sys").stderr)
+"""
+
+
+@pytest.mark.parametrize("more", ["", 'toolchains = ["sh"]\n'])
+@pytest.mark.parametrize("kind", ["called", "command"])
+def test_with_one_thread_all_threads_share_one_core(tmp_path: Path, kind: str, more: str) -> None:
+    answer = "def solve(instance):\n    return 0\n" if kind == "called" else "print(0)\n"
+    how = CALLED if kind == "called" else COMMAND
+    folder = write_task(tmp_path / "task", how=how + more, files={"solve.py": ON_CORES + answer})
+    with Bench(read(folder)) as bench:
+        outcome = bench.calibrate()
+    assert "CORES 1\n" in outcome.log_tail
+    assert "REFUSED" in outcome.log_tail
+    assert "CHOSEN" not in outcome.log_tail
+
+
+def test_with_several_threads_all_cores_are_there(tmp_path: Path) -> None:
+    answer = "def solve(instance):\n    return 0\n"
+    how = CALLED + "threads = 2\n"
+    folder = write_task(tmp_path / "task", how=how, files={"solve.py": ON_CORES + answer})
+    with Bench(read(folder)) as bench:
+        outcome = bench.calibrate()
+    assert f"CORES {len(os.sched_getaffinity(0))}\n" in outcome.log_tail
 
 
 @pytest.mark.parametrize(

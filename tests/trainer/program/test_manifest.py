@@ -212,6 +212,11 @@ FAULTS: dict[str, tuple[dict[str, str], str, str]] = {
         "warmup is for functions that are called",
         "omit it",
     ),
+    "a limit of no warm-ups": (
+        {"how": CALLED + "warmup_limit_s = 2\n"},
+        "warmup_limit_s stands alone",
+        "write `warmup = 1`",
+    ),
     "a direction": (
         {"metric": METRIC.replace('"min"', '"down"')},
         "metric.direction is 'down'",
@@ -353,7 +358,7 @@ def test_a_word_that_is_not_known_here_is_not_run(tmp_path: Path, name: str) -> 
 def test_another_evaluator_budget_or_scale_is_not_run(tmp_path: Path) -> None:
     manifest = task(tmp_path).manifest
     for stranger in (
-        replace(manifest, evaluator="program/2"),
+        replace(manifest, evaluator="program/1"),
         replace(manifest, budget=replace(manifest.budget, unit="seconds")),
         replace(manifest, metric=replace(manifest.metric, scale=3)),
     ):

@@ -1,6 +1,7 @@
 """The stages of a program's run: what is made once, what is told of which split, what must hold."""
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,10 +27,12 @@ from trainer.measuring.metering import RunFailed
 from trainer.measuring.outcome import RunOutcome
 from trainer.program import meetings as meetings_module
 from trainer.program.candidate import Candidate, Meeting, Met
+from trainer.program.instances import MadeInstances
 from trainer.program.judge import Judge
 from trainer.program.seeds import InstanceName
 
 OTHER_SPLIT = b"the key of another split".ljust(32, b".")
+FOUR = 4 * [min(os.sched_getaffinity(0))]  # as on a machine with so many cores
 ERROR = (3_000_000_000, 3_000_000_000)
 SUM = 'sum(instance["numbers"])'
 OF_SEEDS = """\
@@ -168,7 +171,7 @@ def test_warm_ups_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return await make(judge, names, most_bytes=most_bytes)
 
     monkeypatch.setattr(Judge, "make", counted)
-    monkeypatch.setattr(meetings_module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(meetings_module, "usable_core_numbers", lambda: FOUR)
     monkeypatch.setattr(meetings_module.Cores, "_of_loops", {})
     folder = write_task(tmp_path / "task", how=CALLED + "warmup = 3\n")
     with Bench(read(folder)) as bench:
@@ -369,6 +372,7 @@ class Clock:
 
     def __init__(self, bench: Bench, *, base_s: float, own_s: float) -> None:
         self.order: list[str] = []
+        self.met: dict[str, list[bytes]] = {"A": [], "B": []}
         self._bench = bench
         self._seconds = {"B": base_s, "A": own_s}
 
@@ -378,6 +382,7 @@ class Clock:
         baseline = kept[self._bench.task.source.tree]
         who = "B" if meeting.package is baseline.sealed else "A"
         self.order.append(who)
+        self.met[who].append(meeting.instance)
         await asyncio.sleep(0)
         seconds = self._seconds[who]
         return [Met(answer=b"500", wall_s=seconds, cpu_s=seconds, peak_bytes=1 << 20, log="")]
@@ -390,8 +395,34 @@ def test_seconds_are_a_share_of_the_baselines_met_in_turns(
     monkeypatch.setattr(Candidate, "meet", clock.meet)
     outcome = timed.run(SOLVE.replace("3", "4"))
     assert figures(outcome) == (250_000_000, 250_000_000)
-    # An uncounted one of each, then A B B A, or B A A B in turn; never beside each other.
-    assert "".join(clock.order) == "ABABBA" + "BABAAB" + "ABABBA" + "BABAAB"
+    # An uncounted one of each, then one of each on each instance, in an order that alternates.
+    assert "".join(clock.order) == "AB" + "ABBA" + "ABBA"
+
+
+def test_no_two_processes_of_candidates_meet_one_timed_instance(
+    timed: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in a run nor in another with the same seed and split, as a pair's are."""
+    clock = Clock(timed, base_s=0.5, own_s=0.125)
+    monkeypatch.setattr(Candidate, "meet", clock.meet)
+    for source in (SOLVE.replace("3", "6"), SOLVE.replace("3", "6"), SOLVE.replace("3", "7")):
+        assert timed.run(source).status == "ok"
+    for who in ("A", "B"):
+        warm_ups, counted = set(clock.met[who][::5]), clock.met[who]
+        assert len(warm_ups) == 1  # of each run the first, which is not counted
+        assert len(set(counted)) == 3 * 4 + 1
+        assert len(counted) == 3 * 5
+
+
+@pytest.mark.parametrize("name", ["wall_s", "cpu_s", "instructions"])
+def test_runs_whose_cost_counts_share_no_instance(tmp_path: Path, name: str) -> None:
+    metric = METRIC.replace('"error"', f'"{name}"').replace('"units"', '"share"')
+    task = read(write_task(tmp_path / "task", metric=metric))
+    instances = MadeInstances(task, judge=None)  # type: ignore[arg-type]  # names need none
+    first, second = (instances.names(1, SPLIT, instances.fresh_nonce()) for _ in range(2))
+    assert not {one.seed for one in first} & {one.seed for one in second}
+    untimed = read(write_task(tmp_path / "untimed"))
+    assert MadeInstances(untimed, judge=None).fresh_nonce() == b""  # type: ignore[arg-type]
 
 
 def test_the_baseline_beside_itself_takes_its_own_time(timed: Bench) -> None:
@@ -424,7 +455,7 @@ def test_meetings_stand_beside_each_other_only_where_no_seconds_count(
         return [Met(answer=b"500", wall_s=1.0, cpu_s=1.0, peak_bytes=1, log="")]
 
     monkeypatch.setattr(Candidate, "meet", meet)
-    monkeypatch.setattr(meetings_module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(meetings_module, "usable_core_numbers", lambda: FOUR)
     monkeypatch.setattr(meetings_module.Cores, "_of_loops", {})
     figures(timed.run(SOLVE.replace("3", "5")))
     assert set(beside) == {1}

@@ -41,8 +41,6 @@ def work(channel: Channel) -> None:
     write_files(unpack_files(_read(descriptor)), Path.cwd())
     link_data(Path.cwd())
     os.environ["ARNODE_SEED"] = str(job["seed"])
-    if job["core"] is not None:
-        os.sched_setaffinity(0, {job["core"]})
     if job["entry"]:
         _confine(job)
         _call(channel, job)

@@ -1,0 +1,75 @@
+"""Notes that a timed candidate leaves for its later processes are of no use to them.
+
+Names that were looked up in vain stay in the kernel's memory, where a later process finds them by
+the time of its own look-ups. Here a candidate notes each instance that it meets in this way, and
+says whether one had a note already.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.trainer.program.tasks import METRIC, Bench, read, write_task
+from trainer.program.instances import MadeInstances
+
+NOTES = """\
+import hashlib
+import os
+import time
+
+import numpy
+
+FOLDER = os.path.dirname(numpy.__file__)  # any that all sandboxes see
+
+
+def took(name):
+    began = time.perf_counter_ns()
+    try:
+        os.stat(f"{FOLDER}/{name}")
+    except OSError:
+        pass
+    return time.perf_counter_ns() - began
+
+
+def middle(key):
+    names = [hashlib.sha256(key + bytes([number])).hexdigest() for number in range(41)]
+    return sorted(map(took, names))[20]
+
+
+def solve(instance):
+    middle(os.urandom(8))
+    unknown = min(middle(os.urandom(8)) for _ in range(5))
+    print("NOTED" if middle(repr(instance).encode()) < 0.8 * unknown else "NEW")
+    return sum(instance["numbers"]) + 3
+"""
+
+
+@pytest.fixture(scope="module", params=["wall_s", "cpu_s"])
+def timed(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Bench]:
+    metric = METRIC.replace('"error"', f'"{request.param}"').replace('"units"', '"share"')
+    with Bench(read(write_task(tmp_path_factory.mktemp("timed"), metric=metric))) as bench:
+        bench.calibrate()
+        yield bench
+
+
+def said(bench: Bench, source: str) -> list[str]:
+    """Return what a run of a candidate says of its counted public instances."""
+    outcome = bench.run(source)
+    assert outcome.status == "ok", outcome.reason
+    return [word for word in outcome.log_tail.split() if word in ("NOTED", "NEW")]
+
+
+def test_no_later_run_finds_a_note_about_an_instance(timed: Bench) -> None:
+    """Neither of the same source, nor of one that a head with such notes was made into."""
+    for source in (NOTES, NOTES, f"# Another source.\n{NOTES}"):
+        assert said(timed, source) == ["NEW", "NEW"]
+
+
+def test_where_runs_shared_instances_notes_would_be_found(
+    timed: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MadeInstances, "fresh_nonce", lambda _instances: b"")
+    said(timed, NOTES)
+    assert "NOTED" in said(timed, NOTES)
