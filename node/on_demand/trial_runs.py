@@ -107,13 +107,15 @@ async def _checked(trial: _Trial, *, seed: int) -> Report:
         raise _Lacks(lacking)
     if report.exit:
         said = f"`{command}` ended with exit code {report.exit}"
-        raise _failure(said, report.tail, _about_missing(report))
+        raise _failure(said, report.tail, _about_missing(trial.wanted, report))
     if report.figure is None:
         metric = trial.wanted.metric
         said = f"no line tells {metric}"
         if report.line:
             said = f"no figure of {metric} can be read from {report.line!r}"
         hint = f"print a line such as `{metric}: 0.5` last, or name another --metric"
+        if report.is_on_stderr:
+            hint = "it is printed to standard error: write the command with ` 2>&1` at its end"
         raise _failure(said, report.tail, hint)
     return report
 
@@ -152,9 +154,12 @@ def _lacking(trial: _Trial, report: Report) -> list[str]:
     ]
 
 
-def _about_missing(report: Report) -> str:
+def _about_missing(wanted: Wanted, report: Report) -> str:
     """Return what to do about files that the command did not find."""
-    if report.missing:
-        names = [name.removeprefix(_PLACE) for name in report.missing[:5]]
+    names = [name.removeprefix(_PLACE) for name in report.missing[:5]]
+    there = [name for name in names if is_path(name) and (wanted.root / name).exists()]
+    if there:
+        return f"add {' '.join(f'--with {name}' for name in there)}"
+    if names:
         return f"it looks for {', '.join(names)}: put that into this folder"
     return "run it by hand in a copy of this folder; what it needs elsewhere is not in the sandbox"

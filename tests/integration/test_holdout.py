@@ -73,7 +73,7 @@ def handed_in(tmp_path: Path, text: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("text", [MEMORISING, FAILING], ids=["by heart", "and fails elsewhere"])
+@pytest.mark.parametrize("text", [MEMORISING, pytest.param(FAILING, marks=pytest.mark.soak)])
 def test_what_gains_on_the_visible_data_alone_is_discarded_as_overfit(
     task: Path, tmp_path: Path, text: str
 ) -> None:

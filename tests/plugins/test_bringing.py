@@ -143,6 +143,7 @@ def test_which_is_better_is_never_guessed_from_nothing(scripted: Path, tmp_path:
         ("echo delay: 0,5", "no figure of delay can be read from 'delay: 0,5'", "print a line"),
         ("echo 'delay: 5ms'; echo 'delay: FAILED'", "can be read from 'delay: FAILED'", "print a"),
         ("echo hello", "no line tells delay", "name another --metric"),
+        ("echo delay: 5ms >&2", "no line tells delay", "` 2>&1` at its end"),
     ],
 )
 def test_a_command_that_fails_its_trial_run_makes_no_task(
@@ -204,3 +205,12 @@ def test_at_a_terminal_the_guesses_are_asked_for(
     outcome = runner.invoke(task, [*SCRIPTED, "--into", str(tmp_path / "made")], input=answer)
     assert "Make the task like this?" in outcome.output
     assert (tmp_path / "made").exists() == (answer == "y\n")
+
+
+def test_a_folder_of_more_files_than_a_task_has_is_named(scripted: Path, tmp_path: Path) -> None:
+    for number in range(70):
+        (scripted / "data" / f"{number}.csv").touch()
+    (scripted / "score.sh").write_text("python -c 'import os; print(os.listdir(\"data\"))'\n")
+    with pytest.raises(ConfigurationError) as caught:
+        ran(*SCRIPTED, "--yes", "--into", str(tmp_path / "made"))
+    assert caught.value.hint == "add --with data"

@@ -54,7 +54,7 @@ class Report:
     """One run of a command. `figure` is None if none can be read, from `line` if that has its name.
 
     `opened` is None where accesses to files are not noticed; `missing` are names that the command
-    did not find. `tail` is the end of what it printed.
+    did not find. `tail` is the end of what it printed. `is_on_stderr`: the figure is printed there.
     """
 
     exit: int
@@ -65,6 +65,7 @@ class Report:
     opened: tuple[str, ...] | None
     missing: tuple[str, ...]
     tail: str
+    is_on_stderr: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,7 @@ def report_of(answer: bytes) -> Report:
         opened=None if opened is None else _names(opened),
         missing=_names(told.get("missing")),
         tail=_text(told, "tail", lines=True),
+        is_on_stderr=told.get("is_on_stderr") is True,
     )
 
 

@@ -51,6 +51,7 @@ def main() -> NoReturn:
             "unit": unit_in(output),
             "line": (last_line(output) or "").strip()[:200],
             "opened": _opened(given) if _is_noticed(probe) else None,
+            "is_on_stderr": figure_in(errors) is not None,
             "missing": _missing(f"{output}\n{errors}"),
             "tail": f"{output}\n{errors}".strip()[-_TAIL_CHARACTERS:],
         }
