@@ -89,6 +89,8 @@ def show(name: str, as_json: bool) -> None:
         "evaluator": manifest.evaluator,
         "moves": ", ".join(move.name for move in one.moves) or "none",
     }
+    if manifest.program is not None and manifest.program.holdout is not None:
+        rows["holdout"] = "files that replace visible ones in promotion trials and in verify"
     tell(
         document,
         f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n",

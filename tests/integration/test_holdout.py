@@ -108,6 +108,10 @@ def test_the_holdout_is_in_no_prompt_log_page_record_store_or_journal(
         node.interrupt()
         node.end()
         assert MARKER not in "\n".join(node.all_said())
+    assert (
+        "holdout    files that replace visible ones"
+        in answered(home, "task", "show", str(task)).stdout
+    )
     prompt = arnode(home, "propose", "--print-prompt", *named, env={"ARNODE_AGENT": "ollama:small"})
     assert "SLOPE" in prompt.stdout
     checked = arnode(home, "task", "check", str(task))
