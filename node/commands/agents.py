@@ -48,6 +48,8 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
 
 def instructions(task: Task, flags: str) -> str:
     """Return the instructions for a task; `flags` choose it on the command line."""
+    from node.line.branch import most_keeps
+
     manifest = task.manifest
     limits, metric = manifest.limits, manifest.metric
     floor = manifest.noise_floor_nano
@@ -69,7 +71,7 @@ def instructions(task: Task, flags: str) -> str:
         growth_kib=limits.max_source_growth_bytes // 1024,
         noise=f"{floor / NANO:g}" if floor else "a yet unknown number of",
         kept_if=kept_if(screening_policy(Style.of(manifest), DEFAULT), base="the working line"),
-        keeps=DEFAULT.keeps_per_checkpoint,
+        keeps=most_keeps(manifest, DEFAULT),
         program=task.program.strip(),
     )
 

@@ -35,7 +35,6 @@ SEEN = {x: 2.0 * x + (0.3 if x % 2 else -0.3) for x in range(1, 9)}
 UNSEEN = {x: 2.0 * x for x in range(11, 19)}
 MEMORISING = f"SEEN = {SEEN}\n\n\ndef predict(x):\n    return SEEN.get(x, x)\n"
 FAILING = f"SEEN = {SEEN}\n\n\ndef predict(x):\n    return SEEN[x]\n"
-SOON = {"ARNODE_CHECKPOINT_HOURS": "0.00001"}  # what is kept is judged
 OVERFIT = "discarded as overfit"
 
 
@@ -79,7 +78,7 @@ def test_what_gains_on_the_visible_data_alone_is_discarded_as_overfit(
 ) -> None:
     home = tmp_path / "home"
     edit = ("--folder", str(handed_in(tmp_path, text)), "--task", str(task))
-    told = arnode(home, "try", "-m", "by heart", *edit, env=SOON)
+    told = arnode(home, "try", "-m", "by heart", *edit)
     assert f"because:          {OVERFIT}" in told.stdout
     assert "decision:         discard" in told.stdout
     assert OVERFIT in told.stderr
@@ -89,7 +88,7 @@ def test_what_gains_on_the_visible_data_alone_is_discarded_as_overfit(
     for one in (trial, kept):
         assert OVERFIT in answered(home, "show", one["id"]).stdout
     assert answered(home, "report").stdout.count(OVERFIT) > 1
-    again = arnode(home, "try", "-m", "by heart", *edit, env=SOON)
+    again = arnode(home, "try", "-m", "by heart", *edit)
     assert "its stack was discarded as overfit" in again.stdout
     elsewhere = found_in(tmp_path, MARKER, but=tmp_path / "place")
     assert list(elsewhere) == [task / "holdout/data/points.csv"]
@@ -100,7 +99,7 @@ def test_the_holdout_is_in_no_prompt_log_page_record_store_or_journal(
 ) -> None:
     home = tmp_path / "home"
     named = ("--task", str(task))
-    with running_node(home, "--web", "auto", "--agent", "none", task=named, env=SOON) as node:
+    with running_node(home, "--web", "auto", "--agent", "none", task=named) as node:
         node.wait_for("baseline measured")
         for text in (MEMORISING, FAILING):
             arnode(home, "try", "-m", "by heart", "--folder", str(handed_in(tmp_path, text)))

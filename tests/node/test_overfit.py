@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from node.line.branch import most_keeps
 from node.store.overfit import overfit_reason
 from protocol.manifest import TaskManifest
 from protocol.program import Instances
+from protocol.rule import DEFAULT
 from protocol.runs import ON_SECRET, Run
 from protocol.units import NANO
 from tests.node.examples import run
@@ -86,3 +88,9 @@ def test_one_that_fails_on_the_holdout_alone_is_overfit() -> None:
 )
 def test_without_a_holdout_nothing_is_overfit(manifest: TaskManifest | None) -> None:
     assert overfit_reason(trial([4.0] * 3, [0.0] * 3), manifest) is None
+
+
+def test_with_a_holdout_each_kept_change_is_on_trial_at_once() -> None:
+    assert most_keeps(HELD_OUT, DEFAULT) == 1
+    assert most_keeps(PROGRAM_MANIFEST, DEFAULT) == DEFAULT.keeps_per_checkpoint
+    assert most_keeps(None, DEFAULT) == DEFAULT.keeps_per_checkpoint
