@@ -24,6 +24,7 @@ from trainer.importing.draft import (
     UNKNOWN_NOISE,
     WIDEST_STEP,
     TaskDraft,
+    noise_comment,
     one_line,
     safe_figure,
     safe_name,
@@ -100,7 +101,7 @@ def read_task(
     return TaskDraft(
         table=_table(found, better, size_mb, requires),
         comments={
-            "noise_floor": "not measured yet: `arnode task check` says what it is",
+            "noise_floor": noise_comment(UNKNOWN_NOISE),
             "metric.max_step": "nobody said what is implausible",
             "data.judge": "seen by the judge alone",
             "judge.scratch_mb": "where it splits the data; gone with each split",

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from arnode_plugins.json_text import object_in, shown_value
-from node.exchange.importers import HistoryReader, Importer, TaskReader
+from node.exchange.importers import HistoryReader, Importer, Option, TaskReader
 from node.store.foreign_rows import ForeignLog, ForeignRow, RowReader, Segment, lines_of
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, check_inside, find_file
 from trainer.importing.dependencies import toolchains_of
 from trainer.importing.draft import TaskDraft, safe_figure
+from trainer.importing.holdout import held_out_files, is_within
 from trainer.importing.reading import System, files_beside, read_text, text_in
 from trainer.importing.self_scored import (
     COMMAND_SCRIPT,
@@ -61,8 +62,11 @@ class _Metric:
     direction: Direction
 
 
-def read_task(folder: Path) -> TaskDraft:
-    """Return the task of a session. Raises ConfigurationError if it is none of theirs."""
+def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
+    """Return the task of a session; `holdout` is a folder of files that replace visible ones.
+
+    Raises ConfigurationError if it is none of theirs, UsageError for a holdout that does not fit.
+    """
     SYSTEM.check(folder)
     root = _working_folder(folder)
     measure = _session_file(root, "measure")
@@ -80,6 +84,9 @@ def read_task(folder: Path) -> TaskDraft:
     secondary = _SECONDARY.search(prompt)
     names = re.findall(r"[\w.µ]+", secondary[1].split("—")[0]) if secondary else []
     figure = safe_figure(metric.told)
+    beside = files_beside(root, without=own)
+    files = {name: one for name, one in beside.items() if not is_within(one.path, holdout)}
+    held_out = {} if holdout is None else held_out_files(holdout, files, editable)
     return SelfScored(
         system=SYSTEM.name,
         name=root.resolve().name,
@@ -92,7 +99,8 @@ def read_task(folder: Path) -> TaskDraft:
             "IS_MARKED": True,
         },
         editable=editable,
-        files={**files_beside(root, without=own), **scripts},
+        files={**files, **scripts},
+        holdout=held_out,
         metric=figure,
         unit=metric.unit,
         direction=metric.direction,
@@ -244,6 +252,14 @@ IMPORTER: Final = Importer(
     task=TaskReader(
         summary="Bring over a session of pi-autoresearch, with its measure.sh: self-scored.",
         read=read_task,
+        options=(
+            Option(
+                name="holdout",
+                kind=Path,
+                help="A folder of files that replace those of the same names where a candidate is"
+                " judged.",
+            ),
+        ),
     ),
     history=HistoryReader(
         summary="""Take in pi-autoresearch's log.jsonl (or autoresearch.jsonl), each segment with

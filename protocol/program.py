@@ -6,7 +6,7 @@
               limits {threads, instance_mb, answer_mb, warmup, scratch_mb?, judge_limit_s?,
               judge_memory_mb?}, device, scoring,
               interactive, judge_data [[path, hash]], packages?, judge_packages?, llm?, judge_llm?,
-              toolchains? [word], public_data? [path, hash],
+              toolchains? [word], public_data? [path, hash], holdout? hash,
               regions? [{path, name}], forbid? [line], judge_files? [[path, blob]], vary? line}
     guard    {name, scale, times?, most?}
     llm      {models [line], calls, tokens}
@@ -121,7 +121,8 @@ class ProgramSpec(Mapped):
 
     `toolchains` are those that a candidate is shown beside what its commands' first words need.
     What `public_data` names, and one of `judge_data`, may be a folder: then its hash is that of a
-    listing of its files, which lie with whoever made the task.
+    listing of its files, which lie with whoever made the task. `holdout` is a salted hash of files
+    that replace fixed ones of the same names on secret instances; they never leave that machine.
     `module` is a Python module that the judge's evaluator calls by value, next to `judge_files`;
     `vary` names what of the evaluator follows from an instance's seed, None: nothing does.
     """
@@ -151,6 +152,7 @@ class ProgramSpec(Mapped):
     public_data: Annotated[NamedDigest | None, OPTIONAL] = None
     regions: Annotated[tuple[Region, ...] | None, Items(1, _MAX_REGIONS), OPTIONAL] = None
     forbid: Annotated[tuple[_Argument, ...] | None, Items(1, _MAX_FORBIDDEN), OPTIONAL] = None
+    holdout: Annotated[Digest | None, OPTIONAL] = None
     module: Annotated[str | None, word(_MODULE), OPTIONAL] = None
     judge_files: Annotated[tuple[NamedDigest, ...] | None, Items(1, _MAX_FIXED_FILES), OPTIONAL] = (
         None
@@ -191,6 +193,8 @@ class ProgramSpec(Mapped):
                 return f"{name}: not sorted by name, or a name twice"
         if self.toolchains is not None and not strictly_rising(list(self.toolchains)):
             return "toolchains: not sorted, or one twice"
+        if self.holdout is not None and self.instances.fixed:
+            return "holdout: fixed instances have no secret split"
         if not strictly_rising([guard.name for guard in self.guards]):
             return "guards: not sorted by name, or a name twice"
         if self.judge_llm is not None and self.scoring == "judged":

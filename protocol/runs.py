@@ -30,6 +30,8 @@ MAX_SEED: Final = 2**31 - 1  # 31 bits, as attestation seeds have
 MAX_REASON: Final = 200
 MAX_RUNS: Final = 64  # of one record
 _MAX_FLAGS = 16
+# How a failure on the secret split is told, without its number.
+ON_SECRET: Final = "an instance of the secret split"  # noqa: S105 -- words
 CONTENDED = "contended"  # the flag of a run that others kept from its device
 SHOWN = "shown"  # of one whose figure is that of an answer that a claim shows: nothing was run
 THROTTLED = "throttled"  # that of one whose device was slowed down by heat or lack of power

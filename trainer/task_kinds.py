@@ -3,7 +3,7 @@
 Whoever uses a task comes through here: no other module outside a kind's own folder names one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -72,6 +72,18 @@ def settled_task(
         kind = KINDS[unsettled.kind]
         kind.settle(unsettled, data_dir=data_dir, data_url=data_url, progress=progress)
     return load()
+
+
+def trial_answers(
+    task: Task, instances: Iterable[bytes], *, on_holdout: bool = False
+) -> AsyncGenerator[bytes, None]:
+    """Yield what a program's baseline answers to instances, which no judge looks at.
+
+    `on_holdout`: with the holdout's files. Raises RunFailed.
+    """
+    from trainer.program.unjudged import unjudged_answers
+
+    return unjudged_answers(task, instances, on_holdout=on_holdout)
 
 
 def text_task(path: Path, *, data_dir: Path) -> Task:

@@ -111,6 +111,8 @@ def difference(outcome: Outcome) -> str:
     if outcome.gain_sd is None:
         return NONE
     if not math.isfinite(outcome.gain_sd) or abs(outcome.gain_sd) > _IMPLAUSIBLE_SD:
+        if outcome.author is None and outcome.gain_sd:  # measured here, where hardly a run scatters
+            return f"{'over +' if outcome.gain_sd > 0 else 'below -'}{_IMPLAUSIBLE_SD:g}"
         return "implausible"
     error = f" ± {outcome.error_sd:.1f}" if outcome.error_sd else ""
     return f"{outcome.gain_sd:+.2f}{error}"

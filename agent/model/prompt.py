@@ -48,6 +48,9 @@ programs, evaluates text or reaches into other modules is refused before it runs
 _SCATTER = """\
 Two runs of one source differ by chance: one standard deviation (sd) is {noise_sd:.3g} {unit}, as \
 measured here; go by this wherever another figure is named."""
+_SAME = """\
+Runs of one source that were repeated here measured the same, so any gain counts."""
+_LEAST_NOISE = 2e-9  # what figures are told in, or less: nothing was seen to scatter
 _EXACT = "Runs of one source are alike; {noise_sd:.3g} {unit} are called one sd."
 _SEEN = """ So a change that can gain less than one sd is hardly ever seen: look for those that \
 can gain more."""
@@ -257,13 +260,14 @@ def _program(given: PromptInput) -> Iterator[str]:
 def _rules(given: PromptInput) -> Iterator[str]:
     brief = given.brief
     does_scatter = bool(brief.policy.rechecks_sd)
-    scatter = _SCATTER if does_scatter else _EXACT
+    is_noisy = does_scatter and brief.noise_sd > _LEAST_NOISE
+    scatter = _SCATTER if is_noisy else _SAME if does_scatter else _EXACT
     yield _MEASURED.format(
         measured=brief.measured,
         modules=", ".join(sorted(brief.imports)),
         scatter=scatter.format(noise_sd=brief.noise_sd, unit=brief.unit),
         kept_if=kept_if(brief.policy, base="the present source"),
-        seen=_SEEN if does_scatter else "",
+        seen=_SEEN if is_noisy else "",
     )
 
 

@@ -48,8 +48,11 @@ def skill(task: str | None, text: Path | None, as_json: bool) -> None:
 
 def instructions(task: Task, flags: str) -> str:
     """Return the instructions for a task; `flags` choose it on the command line."""
+    from node.line.branch import most_keeps
+
     manifest = task.manifest
     limits, metric = manifest.limits, manifest.metric
+    floor = manifest.noise_floor_nano
     words = words_of(manifest)
     template = files("node").joinpath("skill.md").read_text(encoding="utf-8")
     return Template(template).substitute(
@@ -66,9 +69,9 @@ def instructions(task: Task, flags: str) -> str:
         budget_words=f"The budget is {words.budget}, for everybody.",
         limits=words.limits,
         growth_kib=limits.max_source_growth_bytes // 1024,
-        noise=f"{manifest.noise_floor_nano / NANO:g}",
+        noise=f"{floor / NANO:g}" if floor else "a yet unknown number of",
         kept_if=kept_if(screening_policy(Style.of(manifest), DEFAULT), base="the working line"),
-        keeps=DEFAULT.keeps_per_checkpoint,
+        keeps=most_keeps(manifest, DEFAULT),
         program=task.program.strip(),
     )
 

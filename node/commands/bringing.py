@@ -1,6 +1,6 @@
 """`task import|init`: other systems' tasks, and any command that prints a number, as task folders.
 
-Nothing that is brought over is executed here.
+Nothing that is imported is executed here; `init` runs its command in the sandbox.
 """
 
 import inspect
@@ -10,12 +10,13 @@ from typing import Any, Literal
 import click
 
 from node.commands.basics import F, json_option, tell
+from node.commands.guessing import Said, measured_by_trial
 from node.commands.plugged import PluggedGroup
 from node.commands.tasks import task
 from node.exchange.importers import Importer, Option
 from node.home.plugins import IMPORTERS, Found
 from protocol.codecs import plain
-from trainer.importing.command import draft_of
+from trainer.importing.command import Measured, Wanted, draft_of
 from trainer.importing.draft import TaskDraft, write_draft
 
 _RESERVED = frozenset({"as-json", "as_json", "folder", "help", "into", "json"})
@@ -68,38 +69,63 @@ def import_() -> None:
 )  # fmt: skip
 @click.option("--eval", "command", required=True, help="A command that prints the number.")
 @click.option("--metric", required=True, help="What the number is called.")
-@click.option("--direction", type=click.Choice(["min", "max"]), required=True)
+@click.option(
+    "--direction", type=click.Choice(["min", "max"]), help="Which is better [guessed from names]."
+)
 @click.option(
     "--unit", default="",
-    help="The unit it is told in, as ms; one printed in another of its kind is converted.",
+    help="The number's unit, as ms; one printed in another of its kind is converted [as printed].",
+)  # fmt: skip
+@click.option(
+    "--limit", "limit_s", type=click.IntRange(1, 86_400),
+    help="Seconds that the command may take [10 times what its trial runs take].",
+)  # fmt: skip
+@click.option(
+    "--repeats", type=click.IntRange(1, 64),
+    help="How often a run calls the command, for a mean [by the noise of its trial runs].",
 )  # fmt: skip
 @click.option(
     "--with", "beside", type=click.Path(path_type=Path), multiple=True,
-    help="A file or folder that the command needs and does not name.",
+    help="A file or folder that the command needs and does not name [what it opens].",
 )  # fmt: skip
+@click.option(
+    "--holdout", type=click.Path(path_type=Path),
+    help="A folder of files that replace those of the same names where a candidate is judged.",
+)  # fmt: skip
+@click.option("--yes", "agrees", is_flag=True, help="Take what the trial runs suggest.")
 @_into_option
 @json_option()
 def init(
     targets: tuple[Path, ...],
     command: str,
     metric: str,
-    direction: Literal["min", "max"],
+    direction: Literal["min", "max"] | None,
     unit: str,
+    limit_s: int | None,
+    repeats: int | None,
     beside: tuple[Path, ...],
+    holdout: Path | None,
+    agrees: bool,
     into: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a task of a file and a command that is run in this folder: self-scored."""
-    draft = draft_of(
-        targets,
-        command,
+    """Make a task of a file and a command that is run in this folder: self-scored.
+
+    The command is run a few times in the sandbox first. What follows from that is shown, and
+    asked for at a terminal; --yes takes it.
+    """
+    wanted = Wanted(
+        targets=targets,
+        command=command,
         metric=metric,
-        direction=direction,
-        unit=unit,
         root=Path.cwd(),
         beside=beside,
+        holdout=holdout,
     )
-    _write(draft, into, as_json)
+    said = Said(direction=direction, unit=unit, limit_s=limit_s, repeats=repeats)
+    draft_of(wanted, Measured(direction=direction or "min"))  # what is wrong with it shows at once
+    measured = measured_by_trial(wanted, said, agrees=agrees)
+    _write(draft_of(wanted, measured), into, as_json)
 
 
 def _write(draft: TaskDraft, into: Path | None, as_json: bool) -> None:

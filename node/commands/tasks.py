@@ -83,19 +83,27 @@ def show(name: str, as_json: bool) -> None:
         "metric": f"{manifest.metric.name} in {manifest.metric.unit}, {better} is better",
         "budget": words.budget,
         "limits": words.limits,
-        "noise": f"{told_sd(manifest.noise_floor_nano / NANO, digits=4)} of one run",
+        "noise": _noise(manifest.noise_floor_nano),
         "editable": ", ".join(one.editable),
         "baseline": short(manifest.baseline_tree),
         "evaluator": manifest.evaluator,
         "scoring": scoring_words(manifest),
         "moves": ", ".join(move.name for move in one.moves) or "none",
     }
+    if manifest.program is not None and manifest.program.holdout is not None:
+        rows["holdout"] = "files that replace visible ones in promotion trials and in verify"
     tell(
         document,
         f"{one.name}  {one.id.hex()}\n{plain(one.title)}\n",
         *(f"  {label:<10} {value}" for label, value in rows.items()),
         as_json=as_json,
     )
+
+
+def _noise(floor_nano: int) -> str:
+    if not floor_nano:
+        return "not known before a node measures it"
+    return f"{told_sd(floor_nano / NANO, digits=4)} of one run"
 
 
 @task.command()

@@ -15,11 +15,13 @@ from node.exchange.bundle_check import check_bundle, claimed_by, manifest_of, ma
 from node.exchange.bundling import bundle_of
 from node.home.home import Home
 from node.line.repeating import told_apart
+from node.store.overfit import overfit_reason
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import interval_words, wording
 from node.vetting.adoption import concern, describe
 from protocol.codecs import plain
 from protocol.errors import SafetyError
+from protocol.evidence import GAINS
 from protocol.rule import VERIFY_MOST_PAIRS
 from protocol.units import NANO, from_nano
 
@@ -128,6 +130,10 @@ def _tell_marks(marks: Sequence[CapabilityMark] | None) -> None:
 def _meaning(verified: "Verified") -> str:
     step = verified.step
     told = wording(step.verdict).meaning
+    if step.verdict not in GAINS:
+        overfit = overfit_reason(verified.runs, verified.manifest)
+        if overfit is not None:
+            return overfit
     match step.verdict, step.word:
         case "confirmed", "holds" | "":
             return told

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from node.line.trial import Confirmation
-from node.terminal.vocabulary import gain_words, word
+from node.terminal.vocabulary import gain_words, sd_words, word
 from protocol.codecs import fit_line
 from trainer.measuring.loss_curve import LossCurve, LossPoint
 
@@ -157,7 +157,7 @@ class Activity:
     ) -> None:
         """An experiment is recorded."""
         measured = "" if metric is None else f"{metric:.4f}  "
-        gain = "" if gain_sd is None else f"{gain_sd:+.1f} sd  "
+        gain = "" if gain_sd is None else f"{sd_words(gain_sd)}  "
         self._log(_line(f"{word(decision):<{_WORD_WIDTH}} {measured}{gain}{title}", record))
 
     def weighing(self, confirmation: Confirmation) -> None:

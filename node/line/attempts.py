@@ -16,7 +16,7 @@ from node.line.experiment import ExperimentStep
 from node.line.idea import SubmissionStep
 from node.store.jobs import Job, Line, LineKey
 from node.store.store import Store
-from node.terminal.vocabulary import wording
+from node.terminal.vocabulary import sd_words, wording
 from protocol.codecs import plain
 from protocol.record_kinds import ResultBody
 from protocol.rule import Policy, screening_policy
@@ -26,7 +26,7 @@ from protocol.styles import Style
 from protocol.units import NANO
 
 Word = Literal["keep", "discard", "crash"]
-CheckpointWord = Literal["passed", "missed"]
+CheckpointWord = Literal["passed", "missed", "overfit"]
 
 _LABEL_WIDTH = 18  # autoresearch's
 _LOG_LINES = 50  # what its program.md looks at after a crash
@@ -129,8 +129,10 @@ def told_again(attempt: Attempt) -> Attempt:
             metric_nano=round(fmean(bank)),
         )
     before = f"tried before ({attempt.record.hex()[:12]}), not run again" if attempt.record else ""
-    if attempt.judged and attempt.judged.word == "missed":
-        because = f"{before}: kept then, but its stack was {wording(attempt.judged.word).word}"
+    if attempt.judged and attempt.judged.word != "passed":
+        is_overfit = attempt.judged.word == "overfit"
+        fate = "discarded as overfit" if is_overfit else wording(attempt.judged.word).word
+        because = f"{before}: kept then, but its stack was {fate}"
         return replace(attempt, word="discard", because=because)
     moved = "; the working line has moved on since" if attempt.word == "keep" else ""
     return replace(attempt, because=f"{before}: {attempt.because}{moved}", has_moved=False)
@@ -177,7 +179,7 @@ def _figures(runs: tuple[Run, ...]) -> list[tuple[str, str]]:
 
 def _checkpoint_words(attempt: Attempt, judged: Judged) -> str:
     outcome, note = wording(judged.word).word, plain(judged.note)
-    said = note if note.startswith(outcome) else f"{outcome}: {note}"
+    said = note if outcome in note else f"{outcome}: {note}"
     if judged.word == "passed":
         return said
     return (
@@ -197,17 +199,21 @@ def _recorded(store: Store, line: Line, mark: bytes, policy: Policy) -> Attempt 
     word: Word = "keep" if body.stage in ("baseline", "keep") else "discard"
     if body.status != "ok":
         word = "crash"
+    because = _because(body, job, policy)
+    judged = None if body.patch is None else _judged(store, line, body.patch)
+    if judged is not None and judged.word == "overfit":
+        word, because = "discard", judged.note
     return Attempt(
         tree=body.tree,
         word=word,
-        because=_because(body, job, policy),
+        because=because,
         status=body.status,
         metric_nano=_speaking(body),
         runs=body.runs,
         record=record_id,
         patch=body.patch,
         log_tail=_log_tail(store, job),
-        judged=None if body.patch is None else _judged(store, line, body.patch),
+        judged=judged,
         has_moved=body.stage != "baseline" and line.working not in (body.base, body.tree),
         working=line.working,
         bank_nano=line.bank_nano,
@@ -248,7 +254,8 @@ def _because(body: ResultBody, job: Job[ExperimentStep] | None, policy: Policy) 
         return body.note
     if step.decision == "rebased":
         return wording("rebased").meaning
-    gain = f"{step.gain_milli / 1000:+.2f} noise sd against the working line"
+    gain = sd_words(step.gain_milli / 1000, digits=2, unit="noise sd")
+    gain = f"{gain} against the working line"
     if step.decision == "screened_out":
         return f"{gain}, {policy.screen_sd:g} are needed"
     tries = sum(run.role == "candidate" for run in body.runs)
@@ -282,6 +289,8 @@ def _judged(store: Store, line: Line, patch: bytes) -> Judged | None:
             is_its = (entry.stage, entry.tree, entry.parent) == ("confirm", step.tree, step.base)
             body = store.records.get(entry.id).body if is_its else None
             if isinstance(body, ResultBody):
-                word: CheckpointWord = "passed" if step.passed else "missed"
+                is_overfit = bool(step.measured and step.measured.is_overfit)
+                missed: CheckpointWord = "overfit" if is_overfit else "missed"
+                word: CheckpointWord = "passed" if step.passed else missed
                 return Judged(word=word, note=body.note, record=entry.id)
     return None

@@ -1,4 +1,8 @@
-"""The task's baseline is measured twice before anything else; both lines start there."""
+"""The task's baseline is measured before anything else; both lines start there.
+
+It runs twice. Where the task does not say how much a run scatters, it runs twice on each of two
+seeds, and nothing is judged before that shows it (`node.line.noise`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +22,7 @@ from protocol.runs import Run
 from protocol.units import NANO
 
 BASELINE_RUNS: Final = 2
+_NOISE_SEEDS: Final = 2
 _MOST_FAILURES: Final = 3  # that many are no accident
 
 
@@ -34,7 +39,7 @@ class BaselineStep(JobStep):
         return RunDescription("baseline", "baseline", "measuring")
 
     def advance(self, desk: Desk, job: Job[Any], runs: list[PlannedRun]) -> None:
-        """Record the baseline once it ran twice; repeat one run that failed."""
+        """Record the baseline once it ran often enough; repeat one run that failed."""
         ended = ended_runs(runs)
         if len(ended) < len(runs):
             return
@@ -45,7 +50,8 @@ class BaselineStep(JobStep):
                 f"the task's own baseline failed here ({failed[-1].status}): {failed[-1].reason}",
                 "`arnode doctor` looks at this machine",
             )
-        if (missing := BASELINE_RUNS + len(failed) - len(ended)) > 0:  # something killed it, say
+        wanted = BASELINE_RUNS * _seeds(desk.ledger)
+        if (missing := wanted + len(failed) - len(ended)) > 0:  # something killed it, say
             desk.activity.say(f"a run of the baseline failed ({failed[-1].reason}): once more")
             for _ in range(missing):
                 desk.ledger.plan(job, role="base", tree=self.tree)
@@ -55,17 +61,29 @@ class BaselineStep(JobStep):
         desk.learner.mark_tried(mark)
         desk.noise.read_anew()
         mean = fmean(run.metric_nano for run in ended if run.metric_nano is not None) / NANO
-        desk.activity.say(f"baseline measured twice: {mean:.4f}", record=record.id)
+        often = "twice" if wanted == BASELINE_RUNS else f"{wanted} times"
+        desk.activity.say(f"baseline measured {often}: {mean:.4f}", record=record.id)
         desk.on_record()
 
     def open_again(self, ledger: Ledger) -> Job[Any]:
-        return ledger.open_runs(self, role="base", tree=self.tree, count=BASELINE_RUNS)
+        return _opened(ledger, self)
 
 
 def open_baseline(ledger: Ledger) -> Job[BaselineStep]:
-    """Queue the baseline's two runs."""
-    tree = ledger.blobs.put_source(ledger.subject.source)
-    return ledger.open_runs(BaselineStep(tree=tree), role="base", tree=tree, count=BASELINE_RUNS)
+    """Queue the baseline's runs."""
+    return _opened(ledger, BaselineStep(tree=ledger.blobs.put_source(ledger.subject.source)))
+
+
+def _opened(ledger: Ledger, step: BaselineStep) -> Job[BaselineStep]:
+    if _seeds(ledger) == 1:
+        return ledger.open_runs(step, role="base", tree=step.tree, count=BASELINE_RUNS)
+    return ledger.open_repeated(step, tree=step.tree, seeds=_NOISE_SEEDS, times=BASELINE_RUNS)
+
+
+def _seeds(ledger: Ledger) -> int:
+    """Return on how many seeds the baseline is repeated; 1: each run has its own."""
+    is_unknown = not ledger.subject.manifest.noise_floor_nano
+    return _NOISE_SEEDS if is_unknown and ledger.style.name == "differences" else 1
 
 
 def close_baseline(

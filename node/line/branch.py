@@ -24,6 +24,7 @@ from node.store.jobs import Job, Line, PlannedRun
 from node.store.store import Store
 from protocol.codecs import choice, fit_line, line, text
 from protocol.fields import Digest, Items, Named
+from protocol.manifest import TaskManifest
 from protocol.record_kinds import Origin
 from protocol.rule import Policy
 from protocol.runs import Run
@@ -133,7 +134,18 @@ def kept_in(store: Store, stack: Sequence[bytes]) -> int:
 def is_stack_full(store: Store, line: Line, policy: Policy) -> bool:
     """Say whether a line has so much that a checkpoint is due; a branch has to lead besides."""
     is_branch = _begins_branch(store, line.stack[:1])
-    return len(line.stack) >= policy.keeps_per_checkpoint and not is_branch
+    most = most_keeps(store.records.manifest(line.task), policy)
+    return len(line.stack) >= most and not is_branch
+
+
+def most_keeps(manifest: TaskManifest | None, policy: Policy) -> int:
+    """Return how many kept patches make a trial due.
+
+    With a holdout each is on trial at once: one that is overfit takes no other along.
+    """
+    program = manifest.program if manifest else None
+    has_holdout = program is not None and program.holdout is not None
+    return 1 if has_holdout else policy.keeps_per_checkpoint
 
 
 def older_root(ledger: Ledger, *, reach_sd: float, noise_sd: float) -> Root | None:

@@ -11,7 +11,7 @@ from node.line.experiment import ExperimentStep
 from node.line.idea import SUBMITTED
 from node.line.job_step import RunDescription
 from node.line.ledger import Ledger
-from node.line.pair_trial import HeadTrial, note_of
+from node.line.pair_trial import HeadTrial, note_of, overfit_of
 from node.line.publication import MAX_PARENTS
 from node.line.spending import note_adoption, open_trial
 from node.line.trial import Confirmation
@@ -49,7 +49,9 @@ class CheckpointStep(HeadTrial):
         """Settle it, and tell what it taught."""
         self.watch_head(desk, job, confirmation)
         newer = self.kept_meanwhile(desk.ledger)
-        record = self.close(desk.ledger, job, runs, confirmation, note=note_of(confirmation))
+        overfit = overfit_of(desk.ledger, runs, confirmation)
+        note = note_of(confirmation, overfit)
+        record = self.close(desk.ledger, job, runs, confirmation, note=note)
         desk.on_stack()
         if desk.ledger.known_line.working == self.base:
             for patch, one in _experiments_of(desk.ledger, newer):
@@ -61,6 +63,8 @@ class CheckpointStep(HeadTrial):
                 f"it is tried again in {REST_S // 60} minutes",
                 record=record.id,
             )
+        elif overfit is not None:
+            desk.activity.judged(f"checkpoint of {patches} {note}", record=record.id)
         else:
             desk.activity.confirmed(f"checkpoint of {patches}", confirmation, record=record.id)
 

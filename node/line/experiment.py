@@ -17,6 +17,7 @@ from node.line.level import LATEST, beside_base, does_base_fail, level_of, plan_
 from node.line.trial import MetricReading, next_of_trial
 from node.store.jobs import Job, PlannedRun
 from node.store.store import Store
+from node.terminal.vocabulary import MOST_SD, sd_words
 from protocol.codecs import line
 from protocol.fields import OPTIONAL, Items, Named
 from protocol.runs import Run, speaking_nano
@@ -265,11 +266,13 @@ def level_on(ledger: Ledger, base: bytes, bank_nano: tuple[int, ...], sd: float)
 def _gain_sd(metric_nano: int | None, level_nano: int, reading: MetricReading) -> float | None:
     if metric_nano is None:
         return None
-    return reading.value(level_nano - metric_nano) / reading.screening_sd
+    gain_sd = reading.value(level_nano - metric_nano) / reading.screening_sd
+    return min(MOST_SD, max(-MOST_SD, gain_sd))
 
 
 def _note(decision: str, runs: list[Run], gain_sd: float | None) -> str:
     if gain_sd is None:
         return f"{decision}: {runs[-1].reason}"
     which = "its screen" if len(runs) == 1 else "its recheck"
-    return f"{decision}: {gain_sd:+.2f} noise sd against its base in {which}"
+    gain = sd_words(gain_sd, digits=2, unit="noise sd")
+    return f"{decision}: {gain} against its base in {which}"

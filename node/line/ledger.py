@@ -170,6 +170,15 @@ class Ledger:
                 self.plan(job, role=role, tree=tree)
         return job
 
+    def open_repeated(self, step: S, *, tree: bytes, seeds: int, times: int) -> Job[S]:
+        """Put a job into the queue and commit to runs of a tree, several on each of some seeds."""
+        with self.store.database.writing():
+            job = self.open_job(step)
+            for seed in [self._random_seed() for _ in range(seeds)]:
+                for _ in range(times):
+                    self.store.jobs.plan_run(job.id, role="base", tree=tree, seed=seed)
+        return job
+
     def close_job(self, job: Job[Any], step: Step) -> None:
         """Take a job out of the queue, with what came of it. Callers hold the transaction."""
         self.store.jobs.update_step(job, step)

@@ -4,14 +4,16 @@ Own runs are those that nobody selected: baselines and both sides of confirmatio
 """
 
 from collections.abc import Sequence
-from statistics import median, variance
+from statistics import fmean, median, variance
 
+from node.line.baseline import BaselineStep
 from node.line.drift import surroundings_of
 from node.line.job_kinds import ON_ONE_SPLIT
 from node.line.ledger import LEAST_RUNS, Ledger
 from node.store.jobs import LineKey, PlannedRun
 from node.store.store import Store
 from protocol.remarks import NoiseBody
+from protocol.runs import Run
 from protocol.statistics import NoiseEstimate
 from protocol.styles import RUNS, Style
 from protocol.units import NANO
@@ -60,7 +62,7 @@ def known_noise(store: Store, line: LineKey, floor_nano: int) -> NoiseEstimate:
                 groups.setdefault((job.id, run.role), []).append(run.secret_nano / NANO)
     before = [runs for (job_id, _), runs in groups.items() if job_id <= after_job]
     since = [runs for (job_id, _), runs in groups.items() if job_id > after_job]
-    start = NoiseEstimate.from_class(class_sd(store, line, floor_nano))
+    start = NoiseEstimate.from_class(start_sd(store, line, floor_nano))
     if before:
         start = NoiseEstimate.from_class(start.with_groups(before).sd)
     return start.with_groups(since)
@@ -78,6 +80,48 @@ def _halved_differences(runs: Sequence[PlannedRun]) -> list[float]:
         for (seed, role), base in nano.items()
         if role == "base" and (seed, "candidate") in nano
     ]
+
+
+def start_sd(store: Store, line: LineKey, floor_nano: int) -> float:
+    """Return how much a run scatters as far as is known before any trial, in the metric's unit.
+
+    That is what its class or the task's file says; of a task that does not say it, what the
+    baseline's first runs here showed.
+    """
+    if floor_nano:
+        return class_sd(store, line, floor_nano)
+    return max(_baselines_sd(store, line), floor_sd(floor_nano))
+
+
+def _baselines_sd(store: Store, line: LineKey) -> float:
+    """Return how much the baseline's own runs scatter: 0 if they all measure the same.
+
+    Runs of one seed meet the same instances, as those of a pair do. If these are alike, two
+    programs that are nearly the same differ by no more than instances do.
+    """
+    for job in reversed(store.jobs.closed_jobs(line, BaselineStep)):
+        runs = [one.run for one in store.jobs.runs_of(job.id) if one.run and one.run.status == "ok"]
+        by_seed: dict[int, list[Run]] = {}
+        for run in runs:
+            by_seed.setdefault(run.seed, []).append(run)
+        splits = [
+            [[(getter(run) or 0) / NANO for run in alike] for alike in by_seed.values()]
+            for getter in (_public, _secret)
+        ]
+        again = [variance(alike) for split in splits for alike in split if len(alike) > 1]
+        between = [variance(map(fmean, split)) for split in splits if len(split) > 1]
+        for found in (again, between):
+            if found and fmean(found) > 0:
+                return float(fmean(found) ** 0.5)
+    return 0.0
+
+
+def _public(run: Run) -> int | None:
+    return run.metric_nano
+
+
+def _secret(run: Run) -> int | None:
+    return run.secret_nano
 
 
 def class_sd(store: Store, line: LineKey, floor_nano: int) -> float:

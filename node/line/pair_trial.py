@@ -21,7 +21,8 @@ from node.line.trial import (
     next_of_confirmation,
 )
 from node.store.jobs import Job, PlannedRun
-from node.terminal.vocabulary import gain_words
+from node.store.overfit import overfit_reason
+from node.terminal.vocabulary import gain_words, many
 from protocol.codecs import integer
 from protocol.fields import OPTIONAL, Digest, Named
 from protocol.manifest import TaskManifest
@@ -164,7 +165,10 @@ class HeadTrial(PairTrial):
             if len(fresh) >= LEAST_RUNS and ledger.style.name == "runs":
                 ledger.publication.noise(self.base, fresh)
             closed = self.settle(ledger, runs, confirmation, record)
-            ledger.close_job(job, replace(closed, measured=confirmation.measured(record.id)))
+            measured = confirmation.measured(record.id)
+            if overfit_of(ledger, runs, confirmation) is not None:
+                measured = replace(measured, is_overfit=True)
+            ledger.close_job(job, replace(closed, measured=measured))
         return record
 
     def watch_head(self, desk: Desk, job: Job[Any], confirmation: Confirmation) -> None:
@@ -185,9 +189,18 @@ class HeadTrial(PairTrial):
             doubt_head(desk.ledger, how)
 
 
-def note_of(confirmation: Confirmation) -> str:
+def overfit_of(ledger: Ledger, runs: Sequence[Run], confirmation: Confirmation) -> str | None:
+    """Return why what was on trial is overfit, None if it passed or is not."""
+    if confirmation.move == "pass":
+        return None
+    return overfit_reason(runs, ledger.subject.manifest)
+
+
+def note_of(confirmation: Confirmation, overfit: str | None = None) -> str:
     """Return what a record says of how a trial ended."""
     latest, judgement = confirmation.latest, confirmation.judgement
+    if overfit is not None:
+        return f"{overfit}, in {many(len(confirmation.pairs), 'pair')}"
     if latest is None or judgement is None:
         return confirmation.reason
     return (

@@ -149,6 +149,8 @@ class Measured(Mapped):
     # Why there is no verdict: the head failed, or others on this machine cut a run off.
     bases_fault: Annotated[bool | None, OPTIONAL] = None
     was_cut_off: Annotated[bool | None, OPTIONAL] = None
+    # It gains on the visible data alone (`node.store.overfit`).
+    is_overfit: Annotated[bool | None, OPTIONAL] = None
 
     @property
     def says_nothing(self) -> bool:

@@ -252,6 +252,11 @@ def _verdict(series: Series, named: int) -> str:
     )
     if step.passed:
         return f"Checkpoint passed: {what} gains {figures}."
+    if measured.is_overfit:
+        return (
+            f"Checkpoint missed: {what} was discarded as overfit. It gains on the visible data, "
+            f"and measured {figures} on the holdout."
+        )
     return f"Checkpoint missed: {what} measured {figures}, which shows no gain."
 
 

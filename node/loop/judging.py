@@ -2,7 +2,7 @@
 
 import time
 
-from node.line.branch import kept_in
+from node.line.branch import kept_in, most_keeps
 from node.line.checkpoint import rests_s
 from node.line.desk import Desk
 from node.loop.exploring import Exploring
@@ -76,7 +76,8 @@ class Judging:
             return False
         elapsed_h = (time.time() * 1000 - line.checkpoint_ms) / 3_600_000
         is_asked = (
-            kept_in(self._store, line.stack) >= self._policy.keeps_per_checkpoint
+            kept_in(self._store, line.stack)
+            >= most_keeps(self._ledger.subject.manifest, self._policy)
             or self._is_wanted
             or elapsed_h >= self._policy.checkpoint_hours
             or self._plan.is_time_to_judge(needs_anchor=line.verified != self._baseline)

@@ -35,6 +35,7 @@ _COLOURS: Final[dict[Decision, Colour]] = {
     "rejected": _BAD,
     "adopted": _HEAD,
     "unconfirmed": _BAD,
+    "overfit": _BAD,
 }
 _LOUD: Final = frozenset[Decision]({"kept", "adopted", "baseline"})
 

@@ -24,7 +24,7 @@ from protocol.attestation import AttestVerdict
 from protocol.evidence import GAINS
 from protocol.record_kinds import Origin, ResultBody
 
-Fate: TypeAlias = Literal["passed", "missed", "open"]
+Fate: TypeAlias = Literal["passed", "missed", "overfit", "open"]
 UNKNOWN: Final = Origin(proposer="unknown")  # of what no patch or job here tells
 _IDEAS = ("screen", "keep")
 _SHOWN_EVERY: Final = 1_000
@@ -133,7 +133,7 @@ class Concluded:
             if trial.measured and trial.measured.says_nothing:
                 continue  # the stack waits for another trial
             if isinstance(trial, CheckpointStep):
-                self._fates |= dict.fromkeys(trial.stack, "passed" if trial.passed else "missed")
+                self._fates |= dict.fromkeys(trial.stack, _fate_of(trial))
 
     def ideas(self, progress: Progress) -> Iterator[ConcludedIdea]:
         """Yield the experiments, oldest first."""
@@ -203,6 +203,12 @@ class Concluded:
         body = self._store.records.get(entry.id).body
         assert isinstance(body, ResultBody)  # noqa: S101 -- experiments follow from results
         return body
+
+
+def _fate_of(trial: CheckpointStep) -> Fate:
+    if trial.passed:
+        return "passed"
+    return "overfit" if trial.measured and trial.measured.is_overfit else "missed"
 
 
 def _sd(milli: int | None) -> float | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
+from node.line.checkpoint import CheckpointStep
 from node.reporting.experiments import ExperimentDocument, experiment_document
 from node.reporting.queries import OfId
 from node.reporting.records import RecordDocument, diff_of, record_document
@@ -106,7 +107,7 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
         "pairs": pairs,
         "runs": [_run(run, outcomes) for run in body.runs],
         **_gain(body, manifest, pairs),
-        "words": wording(entry.decision).meaning,
+        "words": _words(store, entry),
         "note": body.note,
         "log_tail": outcomes[-1].log_tail if outcomes else None,
         "lineage": _lineage(store, entry),
@@ -116,6 +117,19 @@ def one_experiment_document(store: Store, blobs: Blobs, wanted: str) -> OneExper
 def experiment_page(at: Shelves, query: OfId) -> OneExperimentDocument:
     """Return everything about the experiment that is meant."""
     return one_experiment_document(at.store, at.blobs, query.id)
+
+
+def _words(store: Store, entry: Experiment) -> str:
+    """Return why an experiment was decided as it was, and if its stack was overfit, that."""
+    words = wording(entry.decision).meaning
+    stacks = store.jobs.closed_jobs(entry.line, CheckpointStep)
+    was_overfit = any(
+        job.step.measured and job.step.measured.is_overfit and entry.patch in job.step.stack
+        for job in stacks
+    )
+    if entry.stage != "keep" or not was_overfit:
+        return words
+    return f"{words}; its stack was {wording('overfit').meaning}"
 
 
 def _diff(store: Store, blobs: Blobs, record: Record) -> str | None:

@@ -6,7 +6,7 @@ from datetime import datetime, tzinfo
 
 from node.reporting.blocks import Quoted, Span, Text, joined, quoted, text
 from node.reporting.peers_part import Interval
-from node.terminal.vocabulary import interval_words
+from node.terminal.vocabulary import interval_words, sd_words
 from protocol.record_kinds import Origin
 from protocol.units import NANO, from_nano
 
@@ -66,7 +66,7 @@ def usd(usd_nano: int) -> str:
 
 def deviations(value: float | None) -> str:
     """Return a gain in standard deviations of one run."""
-    return "–" if value is None else f"{round(value, 2) + 0.0:+.2f} sd"  # no -0.00
+    return "–" if value is None else sd_words(value, digits=2)
 
 
 def short(digest: bytes) -> Quoted:

@@ -50,12 +50,15 @@ from node.store.model_calls import Spending
 from node.terminal.vocabulary import counted, head_words, many, told_sd, why_unranked, word, wording
 from protocol.evidence import GAINS
 from protocol.rule import DEFAULT
+from protocol.units import NANO
 
 SHOWN: Final = 20  # of a list
+_NO_NOISE: Final = 1 / NANO  # the least that a figure differs by
 _DECISIONS: Final[tuple[Decision, ...]] = ("kept", "discarded", "failed", "rejected")
 _FATES = {
     "passed": f"its stack was {word('passed')}",
     "missed": f"its stack was {word('missed')}",
+    "overfit": f"its stack was {wording('overfit').meaning}",
     "open": "waits on the working line for a checkpoint",
     None: "left behind when the head moved",
 }
@@ -240,6 +243,8 @@ def _trials(line: LineReport, figures: FigureWriter) -> Iterator[Text]:
 def _machine(line: LineReport, figures: FigureWriter) -> Text:
     env = joined(", ", (quoted(f"{name} {value}") for name, value in line.env.items))
     where = joined("; ", filter(None, (quoted(line.hardware_class), env)))
+    if line.noise_sd <= _NO_NOISE:
+        return text("Machine: ", where, ". Runs that were repeated measured the same.")
     noise = f"One run has {told_sd(line.noise_sd)} "
     return text("Machine: ", where, f". {noise}", figures.unit, ", its standard deviation.")
 
@@ -272,7 +277,10 @@ def _checkpoints(line: LineReport, figures: FigureWriter) -> Iterator[Block]:
 
 
 def _confirmation(one: ConcludedTrial, figures: FigureWriter) -> Text:
-    said = text(f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {word(one.verdict)}")
+    outcome = word(one.verdict)
+    if one.entry.decision == "overfit":
+        outcome = wording("overfit").meaning
+    said = text(f"{figures.time(one.entry.ts_ms)} {_WHAT[one.kind]} {outcome}")
     if one.verdict in GAINS and not one.stands:
         said = text(said, ", taken back since")
     interval = interval_of(one.measured)

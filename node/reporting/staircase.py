@@ -78,7 +78,7 @@ def columns(
         match entry.decision:
             case "baseline" | "adopted":
                 working = head = metric
-            case "unconfirmed":
+            case "unconfirmed" | "overfit":
                 working = head
             case "kept" | "branched":
                 working = metric
@@ -103,7 +103,7 @@ def mark_of(decision: str) -> Mark | None:
     match decision:
         case "kept" | "discarded":
             return cast("Mark", decision)
-        case "baseline" | "adopted" | "unconfirmed" | "branched":
+        case "baseline" | "adopted" | "unconfirmed" | "overfit" | "branched":
             return None
         case _:
             return "failed"

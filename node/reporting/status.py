@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from node.home.clock import clock_ms
 from node.home.control_socket import Message
 from node.line.attestation import AttestationStep
-from node.line.branch import branch_of, kept_in
+from node.line.branch import branch_of, kept_in, most_keeps
 from node.line.catch_up import CatchUpStep
 from node.line.job_kinds import HEAD_TRIALS
 from node.line.remeasure import open_doubt
@@ -254,12 +254,13 @@ def _working(store: Store, line: Line) -> Message:
     """
     branch, keeps = branch_of(store, line), kept_in(store, line.stack)
     is_counted = bool(line.stack) and branch is None
+    most = most_keeps(store.records.manifest(line.task), DEFAULT)
     return {
         "tree": line.working.hex(),
         "metric": _mean([nano / NANO for nano in line.bank_nano]) if line.stack else None,
         "keeps": keeps,
         "branch": branch.step.title if branch else None,
-        "trial_after": max(0, DEFAULT.keeps_per_checkpoint - keeps) if is_counted else None,
+        "trial_after": max(0, most - keeps) if is_counted else None,
     }
 
 

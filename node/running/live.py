@@ -29,6 +29,7 @@ from node.terminal.vocabulary import (
     head_words,
     many,
     scoring_mark,
+    sd_words,
     told_sd,
     word,
     wording,
@@ -132,7 +133,7 @@ def _rows(entries: Sequence[Experiment], *, unit: str, noise_sd: float) -> Rende
         table.add_row(
             Text(entry.id.hex()[:_ID_DIGITS], "bright_black"),
             _number(from_nano(entry.metric_nano)),
-            "" if gain is None else f"{gain:+.1f} sd",
+            "" if gain is None else sd_words(gain),
             told.word,
             plain(entry.title),
             style=told.style,
@@ -303,7 +304,7 @@ def _number(value: float | None) -> str:
 def _gain(baseline: float | None, value: float | None, sign: int, noise_sd: float) -> str:
     if baseline is None or value is None or baseline == value:
         return ""
-    return f"{sign * (baseline - value) / noise_sd:+.1f} sd"
+    return sd_words(sign * (baseline - value) / noise_sd)
 
 
 def _clock(seconds: float) -> str:

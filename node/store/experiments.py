@@ -11,15 +11,18 @@ from typing import Any, Final, Literal
 
 from node.store.database import Database
 from node.store.jobs import LineKey
+from node.store.overfit import overfit_reason
 from node.store.records import Records, parsed
+from protocol.manifest import TaskManifest
 from protocol.record_kinds import AdoptBody, Origin, PatchBody, ResultBody
 from protocol.records import Record
 from protocol.runs import Role, speaking_nano
 from protocol.units import mean_nano
 
 Decision = Literal[
-    "baseline", "kept", "discarded", "failed", "rejected", "unconfirmed", "adopted", "branched"
-]
+    "baseline", "kept", "discarded", "failed", "rejected", "unconfirmed", "overfit", "adopted",
+    "branched",
+]  # fmt: skip
 # Proposers of patches that the node makes itself.
 STACKING: Final = "checkpoint"  # a stack on trial
 STRIPPING: Final = "stripping"  # a stranger's tree made clean
@@ -275,7 +278,7 @@ class Experiments:
             origin="task" if patch is None else patch.origin.proposer,
             stage=body.stage,
             status=body.status,
-            decision=_decision(body, patch),
+            decision=_decision(body, patch, manifest),
             metric_nano=metric,
             gain_nano=loss if loss is None or is_maximised else -loss,
             peak_mem_bytes=max((run.peak_mem_bytes for run in body.runs), default=0),
@@ -328,8 +331,10 @@ def _loss(body: ResultBody, metric: int | None, base_metric: int | None) -> int 
     return loss_from(body, metric, base_metric)
 
 
-def _decision(body: ResultBody, patch: PatchBody | None) -> Decision:
+def _decision(body: ResultBody, patch: PatchBody | None, manifest: TaskManifest | None) -> Decision:
     # A confirmation that passed becomes "adopted" by the adoption that rests on it.
+    if body.stage == "confirm" and overfit_reason(body.runs, manifest) is not None:
+        return "overfit"
     if body.status == "rejected":
         return "rejected"
     if body.status != "ok":

@@ -41,6 +41,9 @@ _CONFIRMED: Final = Wording("confirmed", "there is a gain in pairs of fresh runs
 _UNCONFIRMED: Final = Wording(
     "unconfirmed", "no gain shows in these pairs; a small one may still be there", "yellow"
 )
+_OVERFIT: Final = Wording(
+    "overfit", "discarded as overfit: it gains on the visible data and not on the holdout", "red"
+)
 _DIM: Final = "bright_black"
 WORDINGS: Final[Mapping[str, Wording]] = {
     # An experiment, as the loop decides and a proposer learns it.
@@ -60,6 +63,7 @@ WORDINGS: Final[Mapping[str, Wording]] = {
     "confirmed": _CONFIRMED,
     "smaller": Wording("smaller", "there is a gain, but a smaller one than claimed", "green"),
     "unconfirmed": _UNCONFIRMED,
+    "overfit": _OVERFIT,
     "refuted": Wording("refuted", "what was claimed is not there, nor any gain that shows", "red"),
     "unrunnable": Wording("unrunnable", "it does not run here, which says nothing of it", "yellow"),
     "open": Wording("open", "interrupted before it was known", _DIM),
@@ -87,6 +91,7 @@ _MARKS: Final = {
 }
 JUDGED: Final = "judged"
 _PUBLIC: Final = "public"
+MOST_SD: Final = 1000.0  # of a gain: beyond it is far outside of any noise
 
 
 def why_unranked(scoring: str) -> str | None:
@@ -148,6 +153,16 @@ def many(count: int, one: str, several: str = "") -> str:
 def told_sd(sd: float, *, digits: int = 6) -> str:
     """Return a standard deviation as people read it, like `sd 0.010400`; whose, is said beside."""
     return f"sd {sd:.{digits}f}"
+
+
+def sd_words(gain_sd: float, *, digits: int = 1, unit: str = "sd") -> str:
+    """Return a gain in standard deviations of one run, like `+1.5 sd`.
+
+    Where runs hardly scatter, or not at all, a number of them would say nothing.
+    """
+    if abs(gain_sd) >= MOST_SD:
+        return f"{'over +' if gain_sd > 0 else 'below -'}{MOST_SD:g} {unit}"
+    return f"{round(gain_sd, digits) + 0.0:+.{digits}f} {unit}"  # no -0.00
 
 
 def told_mean(runs: int, sd: float | None) -> str:

@@ -36,3 +36,14 @@ def test_a_prompt_says_what_it_takes_on_a_task_of_its_style(style: Style) -> Non
     text = "\n".join(message.content for message in told)
     assert kept_if(policy, base="the present source") in text
     assert ("differ by chance" in text) == (style.name != "exact")
+
+
+def test_where_nothing_was_seen_to_scatter_no_deviation_is_made_up() -> None:
+    policy = screening_policy(Style.drawing(2), DEFAULT)
+    brief = replace(BRIEF, policy=policy, noise_sd=1e-9)
+    told = prompt(replace(context(), brief=brief), limit_chars=100_000, secret=SECRET)
+    assert not isinstance(told, Silence)
+    text = "\n".join(message.content for message in told)
+    assert "were repeated here measured the same" in text
+    assert "standard deviation" not in text
+    assert "hardly ever seen" not in text

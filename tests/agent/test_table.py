@@ -47,7 +47,7 @@ def test_a_line_says_what_was_changed_against_what_and_what_came_of_it() -> None
         outcome(number=9, gain_sd=1e9, title="Muon", edits=(TWO_LINES,)),
     )
     assert rows(table(history).text) == [
-        "9 | - | - | implausible | - | screened out | Muon | adds 2 lines (query, norm, key, relu)",
+        "9 | - | - | over +100 | - | screened out | Muon | adds 2 lines (query, norm, key, relu)",
         "6 | 4 | - | - | 12.3 | failed | Deeper | out of memory",
         "4 | 0 | 1.23457 | +0.91 ± 1.2 | - | kept | Deeper | LAYERS 2 → 3",
     ]

@@ -1,20 +1,36 @@
 """What a run is taken to scatter: what others of the class measured, then what was seen here."""
 
+import itertools
 import random
 from dataclasses import replace
 
 import pytest
 
+from agent.source.canonical import fingerprint
 from node.home.home import Home
+from node.line.baseline import close_baseline, open_baseline
+from node.line.ledger import Ledger
 from node.line.noise import LEAST_RUNS, class_sd, known_noise
 from node.store.blobs import Blobs
+from node.store.jobs import StoredOutcome
 from node.store.store import Store
+from protocol.program import Instances
 from protocol.remarks import NoiseBody
 from protocol.runs import Env
 from protocol.units import NANO
-from tests.node.books import GAIN_NANO, checkpoint, keep, with_baseline
+from tests.node.books import (
+    GAIN_NANO,
+    IDENTITY,
+    SUBJECT,
+    Clock,
+    checkpoint,
+    keep,
+    outcomes,
+    with_baseline,
+)
 from tests.node.examples import BASELINE, HARDWARE_CLASS, LINE, MANIFEST, TASK, run
 from tests.node.strangers import Stranger
+from tests.protocol.examples import PROGRAM_MANIFEST, RICH_PROGRAM
 
 FLOOR_NANO = MANIFEST.noise_floor_nano
 FLOOR = FLOOR_NANO / NANO
@@ -91,3 +107,50 @@ def test_a_confirmation_tells_the_class_what_its_base_runs_showed(home: Home, st
 def test_a_program_s_floor_may_be_zero_as_its_figures_are_whole_numbers(store: Store) -> None:
     assert class_sd(store, LINE, 0) == 1 / NANO
     assert known_noise(store, LINE, 0).sd == pytest.approx(1 / NANO)
+
+
+UNKNOWN = replace(
+    PROGRAM_MANIFEST,
+    files=MANIFEST.files,
+    noise_floor_nano=0,
+    program=replace(RICH_PROGRAM, instances=Instances(public=1, secret=1, fixed=()), regions=None),
+)
+
+
+def baseline_runs(home: Home, store: Store, *figures: tuple[float, float]) -> Ledger:
+    """Measure the baseline of a task whose noise nobody knows: public and secret figures."""
+    ledger = Ledger(
+        store=store,
+        blobs=Blobs(home.blobs),
+        identity=IDENTITY,
+        subject=replace(SUBJECT, manifest=UNKNOWN),
+        clock_ms=Clock(),
+        random_seed=itertools.count(100).__next__,
+    )
+    ledger.announce()
+    job = open_baseline(ledger)
+    planned = store.jobs.runs_of(job.id)
+    assert len({one.seed for one in planned}) == 2, "twice on each of two seeds"
+    for one, (public, secret) in zip(planned, figures, strict=True):
+        ended = replace(
+            run(round(public * NANO), seed=one.seed, role="base"), secret_nano=round(secret * NANO)
+        )
+        store.jobs.finish_run(one, StoredOutcome(run=ended, log_tail=""))
+    close_baseline(ledger, job, outcomes(store, job), fingerprint(BASELINE))
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("figures", "sd"),
+    [
+        ([(5.0, 9.0), (7.0, 7.0), (5.0, 9.0), (7.0, 7.0)], 2**0.5),  # of runs of one seed
+        ([(5.0, 9.0), (5.0, 9.0), (7.0, 9.0), (7.0, 9.0)], 1.0),  # of seeds, as nothing else varies
+        ([(5.0, 9.0)] * 4, 1 / NANO),
+    ],
+)
+def test_noise_that_nobody_knows_is_what_the_baselines_first_runs_show(
+    home: Home, store: Store, figures: list[tuple[float, float]], sd: float
+) -> None:
+    ledger = baseline_runs(home, store, *figures)
+    assert known_noise(store, ledger.key, 0).sd == pytest.approx(sd)
+    assert known_noise(store, ledger.key, 3 * NANO).sd == pytest.approx(3.0), "known by its file"

@@ -31,6 +31,7 @@ from node.running import node
 from node.store.jobs import PlannedRun
 from node.store.store import Store
 from node.terminal.durations import parse_hours
+from node.terminal.vocabulary import sd_words
 from protocol.errors import ArnodeError
 from protocol.record_kinds import ResultBody
 from protocol.rule import DEFAULT
@@ -113,7 +114,7 @@ def test_a_gain_is_the_figure_that_decided_wherever_it_is_told(bench: Bench) -> 
         levels.add(step.level_nano)
         (line,) = [one for one in bench.said if row.id.hex()[:12] in one]
         sd = step.gain_milli / 1000
-        assert f"{sd:+.1f} sd" in line
+        assert sd_words(sd) in line
     assert len(levels) > 2
 
 

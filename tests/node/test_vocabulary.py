@@ -9,7 +9,7 @@ from node.line.attempts import CheckpointWord
 from node.reporting.concluded import Fate
 from node.reporting.peers_part import HereWord
 from node.store import experiments
-from node.terminal.vocabulary import WORDINGS, counted, word, wording
+from node.terminal.vocabulary import WORDINGS, counted, sd_words, word, wording
 from protocol.attestation import AttestVerdict
 
 OUTCOMES = {
@@ -36,6 +36,17 @@ def test_two_outcomes_of_one_word_have_one_color() -> None:
     for told in WORDINGS.values():
         colors.setdefault(told.word, set()).add(told.style)
     assert all(len(styles) == 1 for styles in colors.values())
+
+
+@pytest.mark.parametrize(
+    ("gain_sd", "told"),
+    [
+        (1.25, "+1.2 sd"), (-0.04, "+0.0 sd"), (999.9, "+999.9 sd"), (25527.0, "over +1000 sd"),
+        (-25527.0, "below -1000 sd"),
+    ],
+)  # fmt: skip
+def test_a_gain_far_beyond_the_noise_is_told_as_that(gain_sd: float, told: str) -> None:
+    assert sd_words(gain_sd) == told
 
 
 def test_proposers_are_told_in_the_same_words_as_people_and_why_it_was_discarded() -> None:

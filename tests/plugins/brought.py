@@ -30,7 +30,7 @@ FIELDS: Final = {
     "judge": {"file", "files", "vary", "requires", "scratch_mb"},
     "metric": {"name", "unit", "direction", "aggregate", "max_step"},
     "instances": {"public", "secret", "fixed"},
-    "data": {"judge"},
+    "data": {"holdout", "judge"},
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from arnode_plugins import algotune, kernelbot, openevolve, pi_autoresearch, shinka
 from protocol.errors import ConfigurationError, UsageError
 from tests.plugins.brought import FOLDERS, copied
-from trainer.importing.command import draft_of
+from trainer.importing.command import Measured, Wanted, draft_of
 from trainer.importing.draft import MEASURED, safe_figure, safe_name, write_draft
 from trainer.importing.toml_text import toml_text
 from trainer.task_kinds import load_task
@@ -43,7 +43,10 @@ def test_what_is_brought_over_loads_as_a_task(tmp_path: Path) -> None:
         kernelbot.read_task(FOLDERS / "kernelbot" / "double_py"),
         pi_autoresearch.read_task(FOLDERS / "pi" / "words"),
         algotune.read_task(FOLDERS / "algotune" / "AlgoTuneTasks" / "longest_rise"),
-        draft_of([line / "fit.py"], "true", metric="a" * 40, direction="max", root=line),
+        draft_of(
+            Wanted(targets=[line / "fit.py"], command="true", metric="a" * 40, root=line),
+            Measured(direction="max"),
+        ),
     ]
     for draft in drafts:
         write_draft(draft, tmp_path / draft.name)

@@ -27,7 +27,7 @@ from protocol.errors import ArnodeError, ConfigurationError
 from tests.outsiders import OUTSIDERS, REFUSED, SECRET, secret_next_to
 from tests.plugins.brought import FOLDERS
 from trainer import importing
-from trainer.importing.command import draft_of
+from trainer.importing.command import Measured, Wanted, draft_of
 from trainer.importing.draft import TaskDraft, write_draft
 
 IMPORTERS: Final[dict[str, tuple[Callable[[Path], TaskDraft], str, str, tuple[str, ...]]]] = {
@@ -192,12 +192,14 @@ def test_a_command_takes_nothing_from_outside(outsider: str, file: str, tmp_path
     OUTSIDERS[outsider](root / file, secret_next_to(tmp_path))
 
     def bring() -> None:
-        beside = [root / "extra"]
-        targets, command = [root / "fit.py"], "python score.py"
-        draft = draft_of(
-            targets, command, metric="error", direction="min", root=root, beside=beside
+        wanted = Wanted(
+            targets=[root / "fit.py"],
+            command="python score.py",
+            metric="error",
+            root=root,
+            beside=[root / "extra"],
         )
-        write_draft(draft, tmp_path / "made")
+        write_draft(draft_of(wanted, Measured(direction="min")), tmp_path / "made")
 
     with pytest.raises(ArnodeError):
         bring()

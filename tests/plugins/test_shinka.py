@@ -50,7 +50,13 @@ def test_what_breaks_gives_no_figure(halves: Brought, tmp_path: Path) -> None:
     assert "TypeError" in said
 
 
-@pytest.mark.parametrize("score", ["NaN", "null", '"0.9"', "true", "Infinity", "[0.9]"])
+@pytest.mark.parametrize(
+    "score",
+    [
+        "NaN", "null", '"0.9"', '""', "true", "false", "Infinity", "-Infinity", "[0.9]", "[]",
+        "1e999", "1" * 400,
+    ],
+)  # fmt: skip
 def test_a_score_that_is_no_finite_number_fails_whatever_is_public(
     halves: Brought, tmp_path: Path, score: str
 ) -> None:

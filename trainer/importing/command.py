@@ -1,78 +1,177 @@
 """Any file and a command that prints a number: a task in one line.
 
 The command runs in the sandbox of what it measures, so what comes of it is self-scored. Beside the
-edited files come those that the command names, and the Python modules that these import.
+edited files come those that the command names, the Python modules that these import, and what it
+opened in a trial run (`trainer.importing.trial`).
 """
 
 import ast
 import os
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from protocol.errors import UsageError
+from protocol.errors import ConfigurationError, UsageError
 from trainer.host.folder_files import FolderFile, find_file
 from trainer.importing.dependencies import toolchains_of
-from trainer.importing.draft import TaskDraft, safe_figure
+from trainer.importing.draft import UNKNOWN_NOISE, TaskDraft, safe_figure
+from trainer.importing.holdout import held_out_files, is_within, named_in
 from trainer.importing.reading import files_beside, is_path, read_python
-from trainer.importing.self_scored import COMMAND_SCRIPT, Direction, SelfScored
+from trainer.importing.self_scored import (
+    COMMAND_SCRIPT,
+    MEASURE_FILE,
+    REPORTING_FILE,
+    TRIAL_SCRIPT,
+    Direction,
+    SelfScored,
+    script_text,
+)
 
-_LIMIT_S: Final = 600
+LIMIT_S: Final = 600
 _SHELL_SCRIPTS: Final = frozenset({".sh", ".bash"})
+_COMMAND_FILE: Final = "arnode_command.py"  # next to the script of a trial run
 _TRUST: Final = (
     "To make it a trusted task, let the program print its answer for an instance that judge.py"
     " makes, and let check(instance, answer) compute the metric from it."
 )
 
 
-def draft_of(
-    targets: Sequence[Path],
-    command: str,
-    *,
-    metric: str,
-    direction: Direction,
-    root: Path,
-    unit: str = "",
-    beside: Sequence[Path] = (),
-) -> TaskDraft:
-    """Return the task of edited files and a command that is run in the folder `root`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a user names: edited files, a command that is run in the folder `root`, its metric.
 
-    `unit` is the unit of the figure, if it has one. `beside` are files and folders that the command
-    needs but does not name.
+    `beside` are files and folders that the command needs and does not name; `holdout` is a folder
+    of files that replace visible ones where a candidate is judged.
+    """
+
+    targets: Sequence[Path]
+    command: str
+    metric: str
+    root: Path
+    beside: Sequence[Path] = ()
+    holdout: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a trial run showed of a command, or the user said: how its number is to be read.
+
+    `unit` is the number's, "" if it has none; `opened` are files of the folder that it opened.
+    """
+
+    direction: Direction
+    unit: str = ""
+    limit_s: int = LIMIT_S
+    repeats: int = 1
+    noise_floor: float = UNKNOWN_NOISE
+    opened: Sequence[str] = ()
+
+
+def draft_of(wanted: Wanted, measured: Measured) -> TaskDraft:
+    """Return the task of edited files and a command.
 
     Raises:
         UsageError: a file is not there, or outside the folder.
         ConfigurationError: they are too many or too large.
     """
-    words = _words(command)
-    editable = dict(_inside(root, path) for path in targets)
-    fixed: dict[str, FolderFile] = {}
-    for path in beside:
-        found = [one.path for one in files_beside(path).values()] if path.is_dir() else [path]
-        fixed |= dict(_inside(root, one) for one in found)
+    return _self_scored(wanted, measured).draft()
+
+
+def trial_draft(wanted: Wanted, *, unit: str, limit_s: int) -> TaskDraft:
+    """Return a task that runs the command once and reports on it, with all files of the folder.
+
+    Where these are too many it has those that the command names alone. Raises as `draft_of`.
+    """
+    measured = Measured(direction="min", unit=unit, limit_s=limit_s)
+    needed = _self_scored(wanted, measured)
+    draft = needed.draft()
+    scripts: dict[str, bytes | FolderFile] = {
+        MEASURE_FILE: script_text(TRIAL_SCRIPT, {"COMMAND": wanted.command})
+        .replace("from command import", f"from {Path(_COMMAND_FILE).stem} import")
+        .encode(),
+        _COMMAND_FILE: script_text(COMMAND_SCRIPT, _settings(wanted, unit)).encode(),
+    }
+    others = {
+        name: file
+        for name, file in _all_beside(wanted.root).items()
+        if not is_within(file.path, wanted.holdout) and name not in draft.files
+    }
+    fixed = [MEASURE_FILE, REPORTING_FILE, _COMMAND_FILE, *needed.files, *others]
+    return replace(
+        draft,
+        table={**draft.table, "files": fixed},
+        files={**draft.files, **others, **scripts},
+    )
+
+
+def _all_beside(root: Path) -> dict[str, FolderFile]:
+    try:
+        return files_beside(root)
+    except ConfigurationError:  # too many, or some lead out: a trial run goes without
+        return {}
+
+
+def _settings(wanted: Wanted, unit: str) -> dict[str, str]:
+    return {"COMMAND": wanted.command, "TOLD": wanted.metric, "UNIT": unit}
+
+
+def _self_scored(wanted: Wanted, measured: Measured) -> SelfScored:
+    root, direction = wanted.root, measured.direction
+    words = _words(wanted.command)
+    editable = dict(_inside(root, path) for path in wanted.targets)
+    fixed = _fixed(wanted, words, editable, measured.opened)
+    holdout: dict[str, FolderFile] = {}
+    if wanted.holdout is not None:
+        holdout = held_out_files(wanted.holdout, fixed, editable)
+    first = wanted.targets[0]
+    return SelfScored(
+        system="a command that prints a number",
+        name=f"{first.stem}-{wanted.metric}",
+        title=f"{first.name}: {'lower' if direction == 'min' else 'raise'} {wanted.metric}",
+        script=COMMAND_SCRIPT,
+        settings=_settings(wanted, measured.unit),
+        editable=editable,
+        files={name: file for name, file in fixed.items() if name not in editable},
+        holdout=holdout,
+        metric=safe_figure(wanted.metric),
+        unit=measured.unit or wanted.metric,
+        direction=direction,
+        limit_s=measured.limit_s,
+        repeats=measured.repeats,
+        noise_floor=measured.noise_floor,
+        toolchains=toolchains_of([wanted.command], _shell_scripts(fixed.values())),
+        told=f"The command is `{wanted.command}`.",
+        trust=_TRUST,
+        notes=(f"the command may take {measured.limit_s} s: limit_s in task.toml",),
+    )
+
+
+def _fixed(
+    wanted: Wanted, words: list[str], editable: dict[str, FolderFile], opened: Sequence[str]
+) -> dict[str, FolderFile]:
+    """Return the files that the command needs; of a holdout what its files replace."""
+    root, fixed = wanted.root, dict[str, FolderFile]()
+    for path in wanted.beside:
+        below = files_beside(path).values() if path.is_dir() else ()
+        found = [one.path for one in below if not is_within(one.path, wanted.holdout)]
+        fixed |= dict(_inside(root, one) for one in found or ([] if path.is_dir() else [path]))
     for word in words:
         if _is_of_the_folder(root, word) and find_file(root, word) is not None:
             fixed |= [_inside(root, root / word)]
+    fixed |= dict(_inside(root, root / name) for name in opened if name not in editable)
+    if wanted.holdout is not None:
+        replaced = (name for name in named_in(wanted.holdout) if find_file(root, name) is not None)
+        fixed |= dict(_inside(root, root / name) for name in replaced)
     fixed |= _imported(root, [*editable.values(), *fixed.values()], words)
-    first = targets[0]
-    return SelfScored(
-        system="a command that prints a number",
-        name=f"{first.stem}-{metric}",
-        title=f"{first.name}: {'lower' if direction == 'min' else 'raise'} {metric}",
-        script=COMMAND_SCRIPT,
-        settings={"COMMAND": command, "TOLD": metric, "UNIT": unit},
-        editable=editable,
-        files={name: file for name, file in fixed.items() if name not in editable},
-        metric=safe_figure(metric),
-        unit=unit or metric,
-        direction=direction,
-        limit_s=_LIMIT_S,
-        toolchains=toolchains_of([command], _shell_scripts(fixed.values())),
-        told=f"The command is `{command}`.",
-        trust=_TRUST,
-        notes=(f"the command may take {_LIMIT_S} s: limit_s in task.toml",),
-    ).draft()
+    for name, file in fixed.items():
+        if is_within(file.path, wanted.holdout):
+            raise UsageError(
+                f"{name} is held out, and the command would see it",
+                "let it read the visible file of the same name",
+            )
+    return fixed
 
 
 def _shell_scripts(files: Iterable[FolderFile]) -> list[FolderFile]:

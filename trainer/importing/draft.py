@@ -18,9 +18,9 @@ from trainer.task_folder.folder import TASK_FILE
 PROGRAM_FILE: Final = "program.md"
 JUDGE_FILE: Final = "judge.py"
 MAX_SOURCE_GROWTH: Final = 8000  # bytes of compressed source, as the shipped tasks allow
-# Of what others measured we know neither scatter nor bound: a check of the task finds the one, the
-# other is as wide as figures may be.
-UNKNOWN_NOISE: Final = 0.001
+# Of what others measured we know neither scatter nor bound: a node's first session measures the one
+# before it judges anything, the other is as wide as figures may be.
+UNKNOWN_NOISE: Final = 0.0
 WIDEST_STEP: Final = 1_000_000.0
 LARGEST_FIGURE: Final = 9e6
 MEASURED: Final = frozenset(
@@ -91,6 +91,13 @@ def _write(draft: TaskDraft, into: Path) -> None:
             target.write_bytes(content)
     # The last of all: a folder that has it is whole.
     (into / TASK_FILE).write_text(toml_text(draft.table, draft.comments), encoding="utf-8")
+
+
+def noise_comment(noise_floor: float) -> str:
+    """Return what a task's file says next to its noise floor."""
+    if noise_floor == UNKNOWN_NOISE:
+        return "a node's first session measures it, before anything is judged"
+    return "measured in the trial run"
 
 
 def safe_name(text: str) -> str:

@@ -26,11 +26,13 @@ from trainer.importing.draft import (
     UNKNOWN_NOISE,
     WIDEST_STEP,
     TaskDraft,
+    noise_comment,
     one_line,
     safe_figure,
     safe_name,
     safe_unit,
 )
+from trainer.importing.holdout import HOLDOUT_FOLDER, holdout_files
 from trainer.importing.reading import (
     MAX_TOTAL_BYTES,
     explaining_reads,
@@ -48,6 +50,7 @@ REPORTING_FILE: Final = "reporting.py"
 MOST_EDITABLE: Final = 8
 _SCRIPTS: Final = Path(scripts.__file__).parent
 COMMAND_SCRIPT: Final = _SCRIPTS / "command.py"
+TRIAL_SCRIPT: Final = _SCRIPTS / "trial.py"
 # Figures of which less is better go up by half at most; of others nobody said which way is better.
 _COSTS: Final = re.compile(
     r"(^|_)(bytes|duration|elapsed|latency|mb|memory|ms|ns|runtime|sec|seconds|size|time|us)($|_)"
@@ -92,7 +95,10 @@ def check(instance, answer):
 class SelfScored:
     """What an importer found out. `script` is the file that becomes `measure.py`, `settings` its
     constants; `files` lie beside the editable ones; `told` is for a proposer; `trust` says what
-    would make the task a trusted one, `why` in one line why it is none.
+    would make the task a trusted one, `why` in one line why it is none. `holdout` replaces those of
+    `files` with the same names where a candidate is judged. `repeats` is how often a run calls the
+    evaluator, `noise_floor` the standard deviation of their mean, `UNKNOWN_NOISE` where nobody
+    measured it.
     """
 
     system: str
@@ -107,6 +113,8 @@ class SelfScored:
     direction: Direction
     guards: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     limit_s: int
+    repeats: int = 1
+    noise_floor: float = UNKNOWN_NOISE
     memory_gb: float = 2.0
     device: str = "cpu"
     packages_without: frozenset[str] = frozenset()
@@ -114,6 +122,7 @@ class SelfScored:
     told: str
     trust: str
     why: str = ""
+    holdout: Mapping[str, FolderFile] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def draft(self) -> TaskDraft:
@@ -131,7 +140,7 @@ class SelfScored:
                 "scoring": "the figures are the candidate's own claim: measured, never verified",
                 "threads": "more than one, so that it may start processes of its own",
                 "toolchains": "whose commands its scripts may call",
-                "noise_floor": "not measured yet: `arnode task check` says what it is",
+                "noise_floor": noise_comment(self.noise_floor),
                 "metric.max_step": "nobody said what is implausible",
             },
             files={
@@ -139,6 +148,7 @@ class SelfScored:
                 **fixed,
                 JUDGE_FILE: judge.encode(),
                 PROGRAM_FILE: self.program_text(self._what(), self._whose()).encode(),
+                **holdout_files(self.holdout),
             },
             is_trusted=False,
             notes=(*self.notes, f"self-scored: {self.why or self.trust}"),
@@ -168,7 +178,7 @@ class SelfScored:
             "limit_s": min(max(1, self.limit_s), _DAY_S),
             "memory_gb": self.memory_gb,
             "max_source_growth": MAX_SOURCE_GROWTH,
-            "noise_floor": UNKNOWN_NOISE,
+            "noise_floor": self.noise_floor,
             "device": self.device,
         }
         if self.starts_processes({**self.editable, **self.files}):
@@ -185,7 +195,10 @@ class SelfScored:
             "aggregate": "mean",
             "max_step": WIDEST_STEP,
         }
-        table["instances"] = {"public": 1, "secret": 1}
+        table["instances"] = {"public": self.repeats, "secret": self.repeats}
+        if self.holdout:
+            table["private"] = True
+            table["data"] = {"holdout": HOLDOUT_FOLDER}
         if self.guards:
             table["guards"] = {name: dict(limit) for name, limit in self.guards.items()}
         return table
@@ -211,6 +224,11 @@ class SelfScored:
             if name in own:
                 raise ConfigurationError(
                     f"{name} is a name that the task's own file takes", "rename that file first"
+                )
+            if self.holdout and name.startswith(f"{HOLDOUT_FOLDER}/"):
+                raise ConfigurationError(
+                    f"{name} lies in {HOLDOUT_FOLDER}/, which takes the task's own holdout",
+                    "rename that folder first",
                 )
         if not 1 <= len(self.editable) <= MOST_EDITABLE:
             raise ConfigurationError(

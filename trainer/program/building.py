@@ -15,6 +15,7 @@ from trainer.measuring.metering import ProgramFailed, RunFailed, stage, wall_lim
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files, unpack_files
 from trainer.program.harness.tags import BUILT
+from trainer.program.holdout import Holdout
 from trainer.program.manifest import ProgramRecipe, spec_of, tools_of
 from trainer.program.profiles import SCRATCH_BYTES
 from trainer.sandbox.inside.channel import JOB
@@ -29,12 +30,25 @@ _KEPT: Final = 4  # sources: a pair's, and the baseline
 
 
 class Package:
-    """What a source became. `size_bytes` is what was built, or what was written without a build."""
+    """What a source became. `size_bytes` is what was built, or what was written without a build.
 
-    def __init__(self, files: list[File], *, built_bytes: int, log: str) -> None:
-        self.sealed = Sealed([pack_files(files)])
+    `secret` is what it is run as on secret instances, with the holdout's files if there are any.
+    """
+
+    def __init__(
+        self, files: list[File], *, holdout: Holdout | None = None, built_bytes: int, log: str
+    ) -> None:
+        self.sealed = self.secret = Sealed([pack_files(files)])
+        if holdout is not None:
+            self.secret = Sealed([pack_files(holdout.in_place(files))])
         self.built_bytes = built_bytes
         self.log = log
+
+    def close(self) -> None:
+        """Release both."""
+        self.sealed.close()
+        if self.secret is not self.sealed:
+            self.secret.close()
 
 
 class Builder:
@@ -45,6 +59,7 @@ class Builder:
         self._build = spec.build
         self._tools = tuple(dict.fromkeys((*tools_of(spec.build), *(spec.toolchains or ()))))
         self._fixed = list(recipe.fixed)
+        self._holdout = recipe.holdout
         self._work = work
         self._kept: OrderedDict[bytes, Package] = OrderedDict()
         self._building = asyncio.Lock()
@@ -55,24 +70,24 @@ class Builder:
             if source.tree not in self._kept:
                 self._kept[source.tree] = await self._made(source)
                 while len(self._kept) > _KEPT:
-                    self._kept.popitem(last=False)[1].sealed.close()
+                    self._kept.popitem(last=False)[1].close()
             self._kept.move_to_end(source.tree)
             return self._kept[source.tree]
 
     def close(self) -> None:
         """Let go of all of them."""
         while self._kept:
-            self._kept.popitem()[1].sealed.close()
+            self._kept.popitem()[1].close()
 
     async def _made(self, source: Source) -> Package:
         files = [*self._fixed, *(File(path=path, data=data) for path, data in source.files)]
         if self._build is None:
-            return Package(files, built_bytes=0, log="")
+            return Package(files, holdout=self._holdout, built_bytes=0, log="")
         built, log = await self._built(files)
         made = {one.path for one in built}
         kept = [one for one in files if one.path not in made]
         size = sum(len(one.data) for one in built)
-        return Package([*kept, *built], built_bytes=size, log=log)
+        return Package([*kept, *built], holdout=self._holdout, built_bytes=size, log=log)
 
     async def _built(self, files: list[File]) -> tuple[list[File], str]:
         assert self._build is not None  # noqa: S101 -- asked by the caller

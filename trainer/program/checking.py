@@ -85,7 +85,7 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
         return
     progress("running the baseline", 0.0)
     runs = [await bench.judged(await bench.run(1))]
-    if (wrong := _wrong(runs[0])) is not None:
+    if (wrong := _wrong(bench, runs[0])) is not None:
         yield wrong
         return
     first_s = time.monotonic() - began_s
@@ -95,7 +95,7 @@ async def _course(bench: Bench, progress: Progress, seconds: float) -> AsyncIter
     for seed in [] if bench.spec.instances.fixed else range(2, seeds + 1):
         progress("running the baseline", (seed - 1) / seeds)
         runs.append(await bench.judged(await bench.run(seed)))
-    if (wrong := next(filter(None, map(_wrong, runs)), None)) is not None:
+    if (wrong := next(filter(None, (_wrong(bench, run) for run in runs)), None)) is not None:
         yield wrong
         return
     async for remark in supplied(bench, [run.asked for run in runs]):
@@ -146,13 +146,15 @@ _BATCH: Final = "where an answer could be kept for a later instance, take the is
 _TRUST: Final = "for a task that peers believe, let a judge compute the figure from an answer"
 
 
-def _wrong(run: BaselineRun) -> Remark | None:
+def _wrong(bench: Bench, run: BaselineRun) -> Remark | None:
     """Return what is wrong with the baseline's answers, None if nothing is."""
     both = list(zip(run.asked, run.judged, strict=True))
     wrong = [(asked, judged.verdict.wrong) for asked, judged in both if judged.verdict.wrong]
     if not wrong:
         return None
     asked, why = wrong[0]
+    if asked.is_secret and bench.spec.holdout is not None:
+        why = "on the holdout, of which nothing is shown"
     return fault(
         "baseline",
         f"{len(wrong)} of {len(both)} answers of the baseline are wrong: {why}",

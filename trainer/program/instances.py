@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from protocol.manifest import TaskManifest
+from protocol.runs import ON_SECRET
 from trainer.program.judge import Judge
 from trainer.program.manifest import BATCH, is_of_baseline, is_timed, spec_of
 from trainer.program.seeds import PUBLIC, SECRET, WARM_UP, InstanceName, drawn, fixed
@@ -38,7 +39,7 @@ class RunInstance:
     def words(self) -> str:
         """What it is called to people; of a secret one not even its number."""
         if self.is_secret:
-            return "an instance of the secret split"
+            return ON_SECRET
         if self.name.split == PUBLIC:
             return f"instance {self.name.index + 1}"
         return "the warm-up" if self.name.split == WARM_UP else f"instance {self.name.split}"

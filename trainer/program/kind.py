@@ -47,6 +47,9 @@ a sandbox: no network, no files but its own, nothing installed.
 - The evaluator runs in another sandbox and sees what the functions return: numbers, texts, lists, \
 dicts and arrays of numpy. Any other object fails the run. What your version prints or says about \
 itself counts for nothing."""
+_HELD_OUT: Final = """\
+- A version that is kept is judged once more, with other data in place of the visible files. You \
+never see that data. A version that gains on the visible data alone is discarded as overfit."""
 
 
 def _kept_to(region: Region) -> str:
@@ -144,7 +147,8 @@ class ProgramKind:
     ) -> Task:
         """Return a stranger's task; what it says to proposers beside that is not to be had."""
         spec = spec_of(manifest)
-        if spec.public_data is not None or any(name != SCRIPT for name, _ in spec.judge_data):
+        has_data = spec.public_data is not None or spec.holdout is not None
+        if has_data or any(name != SCRIPT for name, _ in spec.judge_data):
             raise ConfigurationError(
                 f"task {manifest.name}: its data lie with whoever made it", "name its folder"
             )
@@ -199,6 +203,7 @@ class ProgramKind:
             measured="\n".join(
                 [
                     _MEASURED if spec.module is None else _CALLED,
+                    *([_HELD_OUT] if spec.holdout else []),
                     *map(_kept_to, spec.regions or ()),
                     *_kept_from(spec),
                 ]

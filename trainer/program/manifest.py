@@ -13,6 +13,7 @@ from protocol.program import Instances, ProgramSpec
 from trainer.program.data import DataFolder, JudgeResources
 from trainer.program.harness.files import File
 from trainer.program.harness.handing import FOLDERS, IN, OUT, is_asked
+from trainer.program.holdout import Holdout
 from trainer.program.metric import (
     AGGREGATES,
     INSTRUCTIONS,
@@ -51,6 +52,7 @@ class ProgramRecipe:
     says that the judge calls the program, instead of looking at an answer.
 
     `script` stands in for a language model and is hidden from candidates as the judge is;
+    `holdout` are files that replace fixed ones on secret instances;
     `packages` are those that these may import beside everybody's, `data` is the folder that
     they may read; `judge_means` is what its judge has beside itself, that folder among it.
     """
@@ -60,6 +62,7 @@ class ProgramRecipe:
     judge_files: tuple[File, ...] = ()
     is_evaluator: bool = False
     script: bytes | None = None
+    holdout: Holdout | None = None
     packages: Packages = NO_PACKAGES
     data: DataFolder | None = None
     judge_means: JudgeResources = field(default_factory=JudgeResources)

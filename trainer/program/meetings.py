@@ -184,7 +184,7 @@ class Meetings:
             seed = asked.name.model_seed
             questions = self._asking.questions(seed, run_seed=asked.run_seed)
         return Meeting(
-            package=package.sealed,
+            package=package.secret if asked.is_secret else package.sealed,
             instance=asked.data,
             seed=asked.name.candidate_seed,
             name=asked.words,

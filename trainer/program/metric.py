@@ -24,6 +24,7 @@ MEASURED: Final = OF_BASELINE | OF_SOURCES | {"peak_mb", "answer_bytes"}
 AGGREGATES: Final = ("mean", "geomean", "sum", "max")
 SCALE: Final = 9  # figures here are in 1e-9 units, as a language model's are
 MOST: Final = 9_000_000.0  # 2^53 of these
+_DIGITS: Final = 6
 _PARTS: Final = 8  # of the noise floor: an error that adds 0.1 % to the variance of a run
 
 
@@ -107,8 +108,13 @@ def metric_nano(
 
 
 def coarse(nano: int, manifest: TaskManifest) -> int:
-    """Return what is told of an exact metric: a multiple of an eighth of the noise floor."""
+    """Return what is told of an exact metric: a multiple of an eighth of the noise floor.
+
+    Where that is not known, it is told in six digits.
+    """
     grain = max(1, manifest.noise_floor_nano // _PARTS)
+    if not manifest.noise_floor_nano:
+        grain = int(10 ** max(0, len(str(abs(nano))) - _DIGITS))
     return (2 * nano + grain) // (2 * grain) * grain
 
 

@@ -237,8 +237,15 @@ class ProgramStages:
         )
 
     async def asked(self, request: Request, nonce: bytes = NO_NONCE) -> list[RunInstance]:
-        """Return a run's instances; those of its secret split hang on the key of that."""
-        return await self.instances.of_run(request.seed, request.split or self._own_split, nonce)
+        """Return a run's instances; those of its secret split hang on the key of that.
+
+        A screen names no split, so it never meets a holdout.
+        """
+        key = request.split or self._own_split
+        found = await self.instances.of_run(request.seed, key, nonce)
+        if self._spec.holdout is not None and request.split is None:
+            return [one for one in found if not one.is_secret]
+        return found
 
     # Judging
 

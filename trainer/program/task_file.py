@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Final, cast
 
 from protocol.errors import ConfigurationError, Rejected
@@ -19,6 +20,7 @@ from trainer.program.environments import (
 )
 from trainer.program.harness.files import File
 from trainer.program.harness.handing import FOLDERS, IN, IN_FILE, OUT, OUT_FILE, is_asked
+from trainer.program.holdout import Holdout, read_holdout
 from trainer.program.manifest import (
     BATCH,
     BATCH_MEND,
@@ -76,12 +78,14 @@ def read_manifest(
         **_judge_limits(judging),
     )
     script = _script(folder, _optional(fields, "llm"), _optional(judging, "llm"))
+    fixed = _files(fields, folder)
     recipe = ProgramRecipe(
         judge=judge,
-        fixed=_files(fields, folder),
+        fixed=fixed,
         judge_files=_files(judging, folder),
         is_evaluator=fields.has("module"),
         script=script,
+        holdout=_holdout(fields, folder, fixed),
         packages=packages,
         data=next(iter(public), None),
         judge_means=judge_means,
@@ -198,6 +202,7 @@ def _spec(fields: Fields, source: Source, recipe: ProgramRecipe) -> ProgramSpec:
         module=module,
         judge_files=_named(recipe.judge_files) or None,
         vary=judging.text("vary") if judging.has("vary") else None,
+        holdout=None if recipe.holdout is None else recipe.holdout.digest,
     )
     bound.finish()
     if spec.interactive and spec.encoding not in (("json",) if run else ("json", "arrays")):
@@ -261,6 +266,7 @@ def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], .
     """Return the folders of data that candidates see, and that the judge alone does."""
     section = _optional(fields, "data")
     named = [(section.text(one),) if section.has(one) else () for one in ("public", "judge")]
+    section.has("holdout")
     section.finish()
     for name in (*named[0], *named[1]):
         if not _FOLDER.fullmatch(name):
@@ -274,6 +280,26 @@ def _data(fields: Fields, folder: TaskFolder) -> tuple[tuple[DataFolder, ...], .
     return tuple(
         tuple(DataFolder.read(one, check_inside(root, one)) for one in names) for names in named
     )
+
+
+def _holdout(fields: Fields, folder: TaskFolder, fixed: Sequence[File]) -> Holdout | None:
+    """Return the files that replace fixed ones on secret instances, if the task has any."""
+    section = _optional(fields, "data")
+    if not section.has("holdout"):
+        return None
+    name = section.text("holdout")
+    if not _FOLDER.fullmatch(name):
+        raise section.error("holdout", f"is {name!r}", "name a folder next to task.toml")
+    if not (fields.has("private") and fields.flag("private")):
+        problem = "is there, and the task is not private"
+        raise section.error("holdout", problem, "it stays on this machine: write `private = true`")
+    if fields.has("module"):
+        problem = "replaces files of a program, and an imported evaluator has its own"
+        raise section.error("holdout", problem, "name what to vary: `vary` in [judge]")
+    if fields.section("instances").has("fixed"):
+        problem = "replaces files on secret instances, and fixed ones have none"
+        raise section.error("holdout", problem, "draw instances: `public = 1`, `secret = 1`")
+    return read_holdout(folder.folders[0], name, fixed)
 
 
 def _judge_limits(section: Fields) -> dict[str, int]:

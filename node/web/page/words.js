@@ -16,6 +16,7 @@ export const WORDINGS = {
   "confirmed": ["confirmed", "there is a gain in pairs of fresh runs", "best"],
   "smaller": ["smaller", "there is a gain, but a smaller one than claimed", "good"],
   "unconfirmed": ["unconfirmed", "no gain shows in these pairs; a small one may still be there", "bad"],
+  "overfit": ["overfit", "discarded as overfit: it gains on the visible data and not on the holdout", "worse"],
   "refuted": ["refuted", "what was claimed is not there, nor any gain that shows", "worse"],
   "unrunnable": ["unrunnable", "it does not run here, which says nothing of it", "bad"],
   "open": ["open", "interrupted before it was known", "soft"],
@@ -27,7 +28,7 @@ export const WORDINGS = {
 };
 
 // Decisions and stages that an experiment's record tells.
-export const DECISIONS = ["kept", "adopted", "unconfirmed", "discarded", "failed", "rejected", "branched", "baseline"];
+export const DECISIONS = ["kept", "adopted", "unconfirmed", "overfit", "discarded", "failed", "rejected", "branched", "baseline"];
 export const STAGES = ["screen", "keep", "confirm", "baseline"];
 export const LEVELS = {
   claimed: "what its author's key signed",

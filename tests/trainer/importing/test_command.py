@@ -1,22 +1,28 @@
 """A file and a command that prints a number become a self-scored task."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from protocol.errors import UsageError
 from tests.plugins.brought import FOLDERS, Brought, brought, measured
-from trainer.importing.command import draft_of
+from trainer.importing.command import Measured, Wanted, draft_of
 from trainer.importing.draft import TaskDraft
 from trainer.importing.scripts import command
 
 LINE = FOLDERS / "command"
 
 
-def drafted(command: str = "python score.py", metric: str = "error") -> TaskDraft:
-    return draft_of(
-        [LINE / "fit.py"], command, metric=metric, direction="min", root=LINE, beside=[]
-    )
+def wanted(
+    command: str = "python score.py", *, target: str = "fit.py", root: Path = LINE, **more: Any
+) -> Wanted:
+    return Wanted(targets=[root / target], command=command, metric="error", root=root, **more)
+
+
+def drafted(command: str = "python score.py", **more: Any) -> TaskDraft:
+    return draft_of(wanted(command, **more), Measured(direction="min"))
 
 
 def told_of(printed: str, monkeypatch: pytest.MonkeyPatch) -> float | None:
@@ -77,7 +83,16 @@ def test_a_number_is_read_however_it_is_told(
         ("10% score: 0.9\r20% score: 0.8\r", 0.8), ("score: 0.9\nscore: 0.8\ndone", 0.8),
         ('{"score": 0.9, "acc": 0.1}', 0.9), ('{"score": 0.9}\n{"acc": 0.1}', 0.9),
         ('{"mine": {"score": 0.9}}', 0.9), ("the score of 3 runs\nscore: 7", 7.0),
-        ("highscore: 3\n0.25", 0.25), ("3\n0.25 s", 0.25),
+        ("highscore: 3\n0.25", 0.25), ("3\n0.25 s", 0.25), ("score: 3.25×", 3.25),
+        ("score: 3.25X", 3.25), ("score: 5MiB", 5.0), ("score: 97.3 %", 97.3), ("score: .5s", 0.5),
+        ("score: 1E-3", 0.001), ("score: 1.e3", 1000.0), ("score: 1_000.5", 1000.5),
+        ("score: 2M", 2e6), ("score: 1.5 k", 1500.0), ("score: 2 hours", 2.0), ("score: 0", 0.0),
+        ("score: 0.0e5", 0.0), ("SCORE=0.4;", 0.4), ("final score: 0.4", 0.4),
+        ("score 0.4 at epoch 3", 0.4), ("score: 0.4 best=0.5", 0.4), ("score: 0.4 score: 0.4", 0.4),
+        ("\x1b[38;5;82mscore: 0.25\x1b[m", 0.25), ("\x1b]0;title\x07score: 0.5", 0.5),
+        ("score: 0.4\nscore_std: 0.1", 0.4), ("score: 0.4\nscore.std: 0.1", 0.4),
+        ("score: 0.4\nscore-std: 0.1", 0.4), ("score: 0.5\r\n", 0.5), ("0.4ms", 0.4),
+        ("{'score': 0.5, 'acc': 1}", 0.5), ("**score**: 0.4", 0.4), ("`score`: 0.4", 0.4),
     ],
 )  # fmt: skip
 def test_a_number_is_read_whole(
@@ -97,7 +112,17 @@ def test_a_number_is_read_whole(
         "score: null", "score: FAILED",
         "score FAILED", "score:", "score: True", "score: [0.4]", "score: \u22120.4", "0.5\nnan",
         "0.5\nNone", '{"score": NaN}', '{"score": null}', '{"score": "0.5"}', '{"score": true}',
-        '{"score": [0.5]}', "nothing",
+        '{"score": [0.5]}', "nothing", "score: 12.5 ms/step", "score: 5 KB/s", "score: 12 345.6",
+        "score: 1'000", "score: 1.234.567", "score: 0,87 s", "score: 5Mb", "score: 5th",
+        "score: 0.4 then 0.5", "score: 0.4 or 0.5", "score: 0.4 [0.3, 0.5]", "score: 0.4 of 1.0",
+        "score: 0.4f", "score: 1+2j", "score: 4e2.5", "score: 1e-400", "score: 2×10³",
+        "score: ½", "score: --5", "score: ~0.4", "score: <0.4", "score: $0.4", "score: 1:23.4",
+        "score: v1.2", "score: 3%%", "score: 1%2", "score: 0b1", "score: 2d", "score: -nan",
+        "score: Infinity", "score: ∞", "score: N/A", "score: -", "score: undefined",
+        "score: timeout", "score: ERROR: 5", "score failed to compute",
+        "score n/a", "score timed out", "score diverged",
+        "score: \x1b[31mnan\x1b[0m",
+        '{"score": Infinity}', '{"score": {"value": 0.5}}', "{'score': nan}",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("before", ["", "score: 0.5\n", '{"score": 0.5}\n'])
@@ -112,6 +137,9 @@ def test_what_is_no_whole_number_is_none_whatever_was_told_before(
     ("unit", "printed", "figure"),
     [
         ("ms", "0.95s", 950.0), ("ms", "12", 12.0), ("s", "250 µs", 0.00025), ("MB", "2GB", 2000.0),
+        ("s", "2 hours", 7200.0), ("s", "1 day", 86400.0), ("ms", "3 min", 180_000.0),
+        ("kB", "1 MiB", 1048.576), ("%", "93 percent", 93.0), ("x", "2×", 2.0),
+        ("s", "1 ms/it", None),
         ("ms", "2 MB", None), ("bits", "2 ms", None), ("bits", "2", 2.0), ("", "2 ms", 2.0),
     ],
 )  # fmt: skip
@@ -128,6 +156,13 @@ def test_a_unit_is_converted_to_the_tasks(
 )
 def test_of_marked_lines_the_last_counts_too(last: str, figure: float | None) -> None:
     assert command._marked(f"METRIC score=0.4\nMETRIC score={last}\n").get("score") == figure
+
+
+def test_the_last_marked_line_without_a_number_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "TOLD", "score")
+    printed = "METRIC score=0.4\nMETRIC other=x\nMETRIC score=nan\nMETRIC score_2=5\n"
+    assert command._marked_line(printed) == "METRIC score=nan"
+    assert command._marked_line("METRIC other=x\nscore=5\n") is None
 
 
 def test_the_line_that_has_no_number_is_shown(line: Brought, tmp_path: Path) -> None:
@@ -148,12 +183,12 @@ def test_a_command_that_tells_no_number_gives_none(
 
 def test_a_target_that_is_not_there_is_told() -> None:
     with pytest.raises(UsageError, match="there is no file"):
-        draft_of([LINE / "gone.py"], "true", metric="x", direction="min", root=LINE)
+        drafted(target="gone.py")
 
 
 def test_a_target_outside_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="lies outside"):
-        draft_of([LINE / "fit.py"], "true", metric="x", direction="min", root=tmp_path)
+        draft_of(replace(wanted(), root=tmp_path), Measured(direction="min"))
 
 
 def test_a_command_that_cannot_be_read_is_told() -> None:

@@ -157,7 +157,16 @@ def test_a_drawn_metric_is_told_in_eighths_of_the_noise_floor(
     assert told % grain == 0
     assert abs(told - nano) <= grain / 2
     assert coarse(told, manifest) == told
-    assert coarse(nano, replace(manifest, noise_floor_nano=0)) == nano
+    assert coarse(nano, replace(manifest, noise_floor_nano=0)) == nano, "of six digits"
+
+
+def test_a_drawn_metric_of_unknown_noise_is_told_in_six_digits(manifest: TaskManifest) -> None:
+    unknown = replace(manifest, noise_floor_nano=0)
+    assert coarse(1_234_567_891, unknown) == 1_234_570_000
+    assert coarse(-1_234_567_891, unknown) == -1_234_570_000
+    assert coarse(0, unknown) == 0
+    near = [coarse(nano, unknown) for nano in range(999_990, 1_000_020)]
+    assert near == sorted(near)
 
 
 @given(st.integers(-(10**15), 10**15), st.integers(-(10**15), 10**15))

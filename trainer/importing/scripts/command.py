@@ -21,18 +21,21 @@ DIVISOR = 1.0
 IS_MARKED = False  # whether figures stand in lines of `METRIC name=value` alone
 
 _SECONDS = {
-    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "secs": 1.0,
-    "second": 1.0, "seconds": 1.0, "min": 60.0, "mins": 60.0, "minutes": 60.0, "h": 3600.0,
+    "ns": 1e-9, "nanoseconds": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "usec": 1e-6,
+    "microseconds": 1e-6, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3, "s": 1.0, "sec": 1.0,
+    "secs": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "mins": 60.0, "minute": 60.0,
+    "minutes": 60.0, "h": 3600.0, "hr": 3600.0, "hrs": 3600.0, "hour": 3600.0, "hours": 3600.0,
+    "day": 86400.0, "days": 86400.0,
 }  # fmt: skip
 _BYTES = {
     "B": 1.0, "bytes": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
-    "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40,
+    "byte": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40,
 }  # fmt: skip
 _UNITS = {
     **{name: ("time", size) for name, size in _SECONDS.items()},
     **{name: ("size", size) for name, size in _BYTES.items()},
-    "%": ("percent", 1.0),
-    "x": ("factor", 1.0),
+    **dict.fromkeys(("%", "percent"), ("percent", 1.0)),
+    **dict.fromkeys(("x", "X", "×"), ("factor", 1.0)),
 }
 _THOUSANDS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 
@@ -42,11 +45,17 @@ _COMMAS = r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}"  # not 1,234: elsewhe
 _NUMBER = rf"[-+]?(?:{_COMMAS}|\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _UNIT = "|".join(sorted((*_UNITS, *_THOUSANDS), key=len, reverse=True))
 _FIGURE = re.compile(rf"({_NUMBER})(?: ?({_UNIT})(?![\w/%]))?")
+# A unit that is part of another one: `12.5 ms/step`, `5 KB/s`.
+_RATE = re.compile(rf" ?(?:{_UNIT}) ?/")
 _END = re.compile(r"$|\.?(?=$|\s)|[\s,;|)\]}\"']")
 # A second figure, which may be the right one: `0.4 0.5`, `0.4 ± 0.1`, `0.4 -> 0.3`, `0.4 (0.5)`.
-_ANOTHER = re.compile(r"(?:\W|to\b|of\b|vs\b)*\d")
+_ANOTHER = re.compile(r"(?:\W|(?:to|of|vs|or|and|then|from|versus)\b)*\d")
 _ALONE = re.compile(rf"{_FIGURE.pattern}|[-+]?(?:nan|inf\w*|none|null)", re.IGNORECASE)
-_NO_NUMBERS = ("nan", "inf", "none", "null", "fail", "error")
+# What is said in place of a number, or begins so.
+_NO_NUMBERS = (
+    "nan", "inf", "none", "null", "fail", "error", "n/a", "undefined", "timeout", "timed out",
+    "crash", "diverge", "invalid",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -55,7 +64,7 @@ def main() -> None:
     output = _run(COMMAND, seed)
     told = _marked(output) if IS_MARKED else {**_tabled(output), **_named(output)}
     if TOLD not in told:
-        line = None if IS_MARKED else _last_line(output)
+        line = _marked_line(output) if IS_MARKED else last_line(output)
         fail(
             f"no line tells {TOLD}"
             if line is None
@@ -69,7 +78,7 @@ def main() -> None:
 
 def _run(command: str, seed: int) -> str:
     ended = subprocess.run(
-        _arguments(command),
+        arguments(command),
         stdout=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         env={**os.environ, "ARNODE_INSTANCE_SEED": str(seed)},
@@ -82,7 +91,7 @@ def _run(command: str, seed: int) -> str:
     return output
 
 
-def _arguments(command: str) -> list[str]:
+def arguments(command: str) -> list[str]:
     """Return how a command is called: without a shell where it asks for nothing of one."""
     words = shlex.split(command)
     if _FOR_A_SHELL.search(command) or words[0] not in ("python", "python3"):
@@ -100,9 +109,15 @@ def _marked(output: str) -> dict[str, float]:
     return numbers_of(numbers)
 
 
+def _marked_line(output: str) -> str | None:
+    """Return the last marked line that names the figure."""
+    lines = re.findall(rf"^METRIC\s+{re.escape(TOLD)}=.*$", output, flags=re.MULTILINE)
+    return lines[-1] if lines else None
+
+
 def _named(output: str) -> dict[str, float]:
     """Return the figure of the last line that tells it, if there is one in it."""
-    line = _last_line(output)
+    line = last_line(output)
     figures = set() if line is None else set(_figures(line))
     figure = figures.pop() if len(figures) == 1 else None
     return {} if figure is None else {TOLD: figure}
@@ -117,7 +132,7 @@ def _tabled(output: str) -> dict[str, float]:
     return {}
 
 
-def _last_line(output: str) -> str | None:
+def last_line(output: str) -> str | None:
     """Return the last line that names the figure; else the last that is nothing but a number, or
     says that there is none.
     """
@@ -125,6 +140,37 @@ def _last_line(output: str) -> str | None:
     naming = [line for line in lines if any(True for _ in _texts(line))]
     alone = [line for line in lines if _ALONE.fullmatch(line.strip())]
     return next(reversed(naming or alone), None)
+
+
+def figure_in(output: str) -> float | None:
+    """Return the figure that an output tells, None if it tells none."""
+    return {**_tabled(output), **_named(output)}.get(TOLD)
+
+
+def unit_in(output: str) -> str:
+    """Return the known unit that the figure of an output is printed with, "" if it has none."""
+    line = last_line(output)
+    if line is None or _table(line) is not None:
+        return ""
+    texts = list(_texts(line)) or [line.strip()]
+    found = _FIGURE.match(texts[-1])
+    return found[2] if found and found[2] in _UNITS else ""
+
+
+def is_unit(text: str) -> bool:
+    """Say whether a text is a unit that figures are converted from and to."""
+    return text in _UNITS
+
+
+def in_unit(number: float, unit: str | None, wanted: str) -> float | None:
+    """Return a figure in the unit that is wanted, None if that is of another kind.
+
+    A figure without a unit, or where none is wanted, stays as it is.
+    """
+    if not unit or not wanted or unit == wanted:
+        return number
+    (kind, size), (wanted_kind, divisor) = (_UNITS.get(one, ("", 1.0)) for one in (unit, wanted))
+    return number * size / divisor if kind and kind == wanted_kind else None
 
 
 def _figures(line: str) -> Iterator[float | None]:
@@ -140,7 +186,8 @@ def _figures(line: str) -> Iterator[float | None]:
 def _texts(line: str) -> Iterator[str]:
     """Yield what stands behind the figure's name, wherever a line tells it."""
     words = "|".join(_NO_NUMBERS)
-    behind = rf"\"?(?:\s*[:=]\s*|\s+is\s+|\s+(?=[-+.\d]|(?:{words})))"
+    # The name may be quoted or marked: `"score": 1`, `{'score': nan}`, `**score**: 1`.
+    behind = rf"[\"'`*]{{0,3}}(?:\s*[:=]\s*|\s+is\s+|\s+(?=[-+.\d]|(?:{words})))"
     for found in re.finditer(rf"(?<!\w){re.escape(TOLD)}{behind}", line, flags=re.IGNORECASE):
         yield line[found.end() :]
 
@@ -148,17 +195,17 @@ def _texts(line: str) -> Iterator[str]:
 def _figure(text: str) -> float | None:
     """Return the number at the beginning of a text: all of it, with its unit, or None."""
     found = _FIGURE.match(text)
-    if found is None or not _END.match(text, found.end()) or _ANOTHER.match(text, found.end()):
+    if found is None or _RATE.match(text, found.end(1)):
+        return None
+    if not _END.match(text, found.end()) or _ANOTHER.match(text, found.end()):
         return None
     number, unit = float(re.sub("[_,]", "", found[1])), found[2]
+    if not number and re.match(r"\D*[0._]*[1-9]", found[1]):
+        return None  # too small to be told from nothing
     if unit in _THOUSANDS:
         number, unit = number * _THOUSANDS[unit], None
-    if unit and UNIT and unit != UNIT:
-        (kind, size), (wanted, divisor) = _UNITS[unit], _UNITS.get(UNIT, ("", 1.0))
-        if kind != wanted:
-            return None
-        number *= size / divisor
-    return number if math.isfinite(number) else None
+    number_here = in_unit(number, unit, UNIT)
+    return number_here if number_here is not None and math.isfinite(number_here) else None
 
 
 def _table(line: str) -> dict[object, object] | None:

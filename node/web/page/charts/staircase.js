@@ -13,7 +13,7 @@ const STRIP = 0.07; // of the whole, for what measured nothing
 const REACH_PX = 14; // from a pointer to the mark that it means
 const DRAG_PX = 3;
 const INTERVALS = 300; // more of them at once than that hide what they are about
-const FITTED = new Set(["kept", "adopted", "unconfirmed", "baseline"]);
+const FITTED = new Set(["kept", "adopted", "unconfirmed", "overfit", "baseline"]);
 
 export class Staircase {
   #progress;

@@ -1,0 +1,140 @@
+"""What `task init` guesses from trial runs: shown, and asked for where there is a terminal."""
+
+import sys
+from dataclasses import dataclass
+
+import click
+
+from node.home.config import config_of
+from node.home.home import Home
+from node.home.sandboxing import require_sandbox
+from node.on_demand.trial_runs import try_command
+from node.terminal.progress import reporting
+from node.terminal.vocabulary import many
+from protocol.codecs import plain
+from protocol.errors import SafetyError, UsageError
+from trainer.importing.command import LIMIT_S, Measured, Wanted
+from trainer.importing.draft import UNKNOWN_NOISE
+from trainer.importing.self_scored import Direction
+from trainer.importing.trial import Guess, Report, guess_from
+from trainer.task_folder.task import NotPreparedError
+
+_LOWER = "lower is better"
+_HIGHER = "higher is better"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What the flags say; None and "" are to be guessed."""
+
+    direction: Direction | None
+    unit: str
+    limit_s: int | None
+    repeats: int | None
+
+    @property
+    def is_all(self) -> bool:
+        """True if nothing is left to be guessed."""
+        return bool(self.direction and self.unit and self.limit_s and self.repeats)
+
+
+def measured_by_trial(wanted: Wanted, said: Said, *, agrees: bool) -> Measured:
+    """Return how a command's number is to be read: as flags say, else as trial runs suggest.
+
+    Raises UsageError if which is better is neither said nor agreed to, click.Abort if the user
+    says no, ConfigurationError if the command fails in its trial run.
+    """
+    try:
+        require_sandbox(config_of(Home.here()))
+        with reporting() as progress:
+            limit_s = said.limit_s or LIMIT_S
+            reports = try_command(wanted, progress, unit=said.unit, limit_s=limit_s)
+    except (NotPreparedError, SafetyError) as fault:
+        if said.direction is None:
+            raise UsageError(
+                f"the command cannot be tried here: {fault.message}", "give --direction min or max"
+            ) from fault
+        click.echo(f"not tried: {plain(fault.message)}", err=True)
+        return Measured(
+            direction=said.direction,
+            unit=said.unit,
+            limit_s=said.limit_s or LIMIT_S,
+            repeats=said.repeats or 1,
+        )
+    guess = guess_from(reports, wanted.metric, unit=said.unit)
+    direction = said.direction or guess.direction
+    repeats = said.repeats or guess.repeats
+    measured = Measured(
+        direction=direction or "min",
+        unit=guess.unit,
+        limit_s=said.limit_s or guess.limit_s,
+        repeats=repeats,
+        noise_floor=guess.noise_floor(repeats),
+        opened=guess.opened,
+    )
+    for line in _shown(wanted, said, guess, measured, reports, knows=direction is not None):
+        click.echo(f"  {plain(line)}", err=True)
+    if direction is None:
+        raise UsageError(
+            f"neither the name {wanted.metric!r} nor its unit says which is better",
+            "give --direction min or max",
+        )
+    _confirm(said, agrees=agrees)
+    return measured
+
+
+def _confirm(said: Said, *, agrees: bool) -> None:
+    """Ask whether the guesses are right, unless flags said all of them or the user agrees.
+
+    Without a terminal a direction must be said, as a wrong one would turn all results around.
+    """
+    if agrees or said.is_all:
+        return
+    if _is_at_terminal():
+        click.confirm("Make the task like this?", default=True, abort=True, err=True)
+    elif said.direction is None:
+        raise UsageError(
+            "nobody is at a terminal to confirm these guesses",
+            "--yes takes them; or give --direction, --unit, --limit and --repeats",
+        )
+
+
+def _is_at_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _shown(
+    wanted: Wanted,
+    said: Said,
+    guess: Guess,
+    measured: Measured,
+    reports: tuple[Report, ...],
+    *,
+    knows: bool,
+) -> list[str]:
+    """Return what the trial runs showed, a line each, with where each value comes from."""
+    figures = [f"{one.figure:g}{one.unit and f' {one.unit}'}" for one in reports]
+    seconds = max(one.seconds for one in reports)
+    runs = f"{many(len(reports), 'trial run')}, {seconds:.1f} s the slowest"
+    lines = [f"{wanted.metric}: {', '.join(figures)} in {runs}"]
+    if knows:
+        better = _LOWER if measured.direction == "min" else _HIGHER
+        why = "as said" if said.direction else guess.because
+        lines.append(f"direction  {measured.direction}: {better} ({why})")
+    lines += [
+        f"unit       {measured.unit or 'none printed'}",
+        f"limit      {measured.limit_s} s",
+        f"repeats    {measured.repeats} a run",
+        f"noise      {_noise(guess, measured)}",
+    ]
+    if measured.opened:
+        lines.append(f"opened     {', '.join(measured.opened)}")
+    return lines
+
+
+def _noise(guess: Guess, measured: Measured) -> str:
+    if guess.noise_sd is None:
+        return "not known yet: a node's first session measures it"
+    if measured.noise_floor == UNKNOWN_NOISE:
+        return "none: all trial runs printed the same"
+    return f"sd {measured.noise_floor:.3g} of a run"

@@ -1,0 +1,165 @@
+"""Trial runs of a command that is to become a task: in the sandbox, before anything is written.
+
+Nothing is recorded. With a holdout the command runs once more on its files, and of that run nothing
+is kept but whether it told a number.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from node.terminal.progress import Progress
+from protocol.codecs import fit_line, plain
+from protocol.errors import ConfigurationError
+from trainer.importing.command import Wanted, trial_draft
+from trainer.importing.draft import write_draft
+from trainer.importing.holdout import is_within
+from trainer.importing.reading import is_path
+from trainer.importing.trial import Report, more_runs, report_of
+from trainer.measuring.metering import ProgramFailed, RunFailed
+from trainer.task_folder.task import Task
+from trainer.task_kinds import load_task, trial_answers
+
+_SHOWN_LINES: Final = 15
+_PLACE: Final = "/job/"  # where a command runs in the sandbox
+
+
+class _Lacks(Exception):  # noqa: N818 -- a reason to try again
+    """Files of the folder that the command did not find where it ran."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(", ".join(names))
+        self.names = names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    task: Task
+    wanted: Wanted
+
+    @property
+    def fixed(self) -> set[str]:
+        """The names of the files that the command is given."""
+        program = self.task.manifest.program
+        return {path for path, _ in program.fixed_files} if program else set()
+
+    async def runs(self, seeds: Sequence[int], *, on_holdout: bool = False) -> list[Report]:
+        instances = [json.dumps({"seed": seed}).encode() for seed in seeds]
+        answers = trial_answers(self.task, instances, on_holdout=on_holdout)
+        async with aclosing(answers):
+            return [report_of(answer) async for answer in answers]
+
+
+def try_command(
+    wanted: Wanted, progress: Progress, *, unit: str, limit_s: int
+) -> tuple[Report, ...]:
+    """Run a command a few times and return what each run reports.
+
+    What it does not find and lies in its folder it is given, and it runs again. Raises
+    NotPreparedError if it needs packages that are not here, ConfigurationError if it fails, tells
+    no number or takes too long.
+    """
+    given: tuple[Path, ...] = ()
+    while True:
+        more = replace(wanted, beside=(*wanted.beside, *given))
+        with tempfile.TemporaryDirectory(prefix="arnode-trial-") as folder:
+            place = Path(folder, "task")
+            write_draft(trial_draft(more, unit=unit, limit_s=limit_s), place)
+            trial = _Trial(task=load_task(place, data_dir=Path(folder)), wanted=more)
+            try:
+                return asyncio.run(_tried(trial, progress))
+            except _Lacks as lacks:
+                given = (*given, *(wanted.root / name for name in lacks.names))
+
+
+async def _tried(trial: _Trial, progress: Progress) -> tuple[Report, ...]:
+    progress("trial run of the command", 0.0)
+    reports = [await _checked(trial, seed=1)]
+    count = more_runs(reports[0].seconds)
+    for number in range(count):
+        progress(f"trial run {number + 2} of {count + 1}", 0.0)
+        reports.append(await _checked(trial, seed=2 + number))
+    if trial.wanted.holdout is not None:
+        progress("trial run on the holdout", 0.0)
+        await _check_holdout(trial)
+    return tuple(reports)
+
+
+async def _checked(trial: _Trial, *, seed: int) -> Report:
+    """Return the report of a run. Raises ConfigurationError if it has no figure."""
+    command = fit_line(plain(trial.wanted.command), 80)
+    try:
+        (report,) = await trial.runs([seed])
+    except RunFailed as failed:
+        log = failed.log if isinstance(failed, ProgramFailed) else ""
+        raise _failure(f"`{command}`: {failed.reason}", log, "--limit gives it more time") from None
+    except ValueError as error:
+        raise ConfigurationError(
+            f"the trial run failed: `{command}` reported nothing", "let it leave measure.py alone"
+        ) from error
+    if report.exit and (lacking := _lacking(trial, report)):
+        raise _Lacks(lacking)
+    if report.exit:
+        said = f"`{command}` ended with exit code {report.exit}"
+        raise _failure(said, report.tail, _about_missing(trial.wanted, report))
+    if report.figure is None:
+        metric = trial.wanted.metric
+        said = f"no line tells {metric}"
+        if report.line:
+            said = f"no figure of {metric} can be read from {report.line!r}"
+        hint = f"print a line such as `{metric}: 0.5` last, or name another --metric"
+        if report.is_on_stderr:
+            hint = "it is printed to standard error: write the command with ` 2>&1` at its end"
+        raise _failure(said, report.tail, hint)
+    return report
+
+
+async def _check_holdout(trial: _Trial) -> None:
+    """Raise ConfigurationError if the command tells no number on the holdout's files."""
+    try:
+        (report,) = await trial.runs([1], on_holdout=True)
+        is_well = report.exit == 0 and report.figure is not None
+    except (RunFailed, ValueError):
+        is_well = False
+    if not is_well:
+        raise ConfigurationError(
+            f"the command tells no {trial.wanted.metric} on the holdout's files",
+            "run it by hand on them: nothing of what it prints there is shown",
+        )
+
+
+def _failure(said: str, log: str, hint: str) -> ConfigurationError:
+    """Return the error of a run, and show the end of what it printed."""
+    lines = [line for line in plain(log, lines=True).splitlines() if line.strip()]
+    for line in lines[-_SHOWN_LINES:]:
+        print(f"  | {line}", file=sys.stderr)
+    return ConfigurationError(f"the trial run failed: {said}", hint)
+
+
+def _lacking(trial: _Trial, report: Report) -> list[str]:
+    """Return what the command did not find, lies in its folder, and was not given to it."""
+    given = {path for path, _ in trial.task.manifest.files} | trial.fixed
+    root, holdout = trial.wanted.root, trial.wanted.holdout
+    return [
+        name
+        for name in (one.removeprefix(_PLACE) for one in report.missing)
+        if is_path(name) and name not in given and (root / name).is_file()
+        if not is_within(root / name, holdout)
+    ]
+
+
+def _about_missing(wanted: Wanted, report: Report) -> str:
+    """Return what to do about files that the command did not find."""
+    names = [name.removeprefix(_PLACE) for name in report.missing[:5]]
+    there = [name for name in names if is_path(name) and (wanted.root / name).exists()]
+    if there:
+        return f"add {' '.join(f'--with {name}' for name in there)}"
+    if names:
+        return f"it looks for {', '.join(names)}: put that into this folder"
+    return "run it by hand in a copy of this folder; what it needs elsewhere is not in the sandbox"

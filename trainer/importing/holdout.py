@@ -1,0 +1,79 @@
+"""A holdout folder as an importer takes it: files that replace visible ones of the same names.
+
+What lies there comes into the task's `holdout/` and into none of its other files.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from protocol.errors import UsageError
+from trainer.host.folder_files import FolderFile, files_below
+from trainer.importing.reading import MAX_TOTAL_BYTES, explaining_reads, is_path
+
+HOLDOUT_FOLDER: Final = "holdout"  # in a task
+SALT_FILE: Final = ".salt"  # what the hash of a holdout in records is salted with
+SALT_BYTES: Final = 32
+
+
+def held_out_files(
+    folder: Path, visible: Mapping[str, FolderFile], editable: Iterable[str]
+) -> dict[str, FolderFile]:
+    """Return the files of a holdout folder, each of which replaces one of the `visible`.
+
+    Raises UsageError if it has none, or one that replaces nothing or is visible already.
+    """
+    found = named_in(folder)
+    if shared := sorted(found.keys() & set(editable)):
+        raise UsageError(
+            f"{folder}: {shared[0]} is edited, so it cannot be held out",
+            "hold out files that the command reads",
+        )
+    if alone := sorted(found.keys() - visible.keys()):
+        raise UsageError(
+            f"{folder}: {alone[0]} replaces no file of the task",
+            "name it as the visible file is named, below the folder that the command runs in",
+        )
+    contents = {_content(file): name for name, file in visible.items()}
+    for name, file in found.items():
+        if (shown := contents.get(_content(file))) is not None:
+            raise UsageError(
+                f"{folder}: {name} is the same as the visible {shown}",
+                "hold out data that the task does not show",
+            )
+    return found
+
+
+def named_in(folder: Path) -> dict[str, FolderFile]:
+    """Return the files of a holdout folder by their names. Raises UsageError if it has none."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}", "name the folder of the holdout files")
+    with explaining_reads(folder):
+        # Pictures and notes too: what is held out is never left out.
+        below = files_below(folder, is_wanted=lambda inside, _is_folder: is_path(inside))
+        found = {one.inside: one for one in below}
+    if not found:
+        raise UsageError(f"{folder} has no files", "put files there that replace visible ones")
+    return found
+
+
+def is_within(path: Path, folder: Path | None) -> bool:
+    """True if a file lies in the holdout folder, if there is one."""
+    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+
+
+def holdout_files(files: Mapping[str, FolderFile]) -> dict[str, bytes | FolderFile]:
+    """Return a task's files of a holdout, with a salt of its own; none without a holdout."""
+    if not files:
+        return {}
+    named: dict[str, bytes | FolderFile] = {
+        f"{HOLDOUT_FOLDER}/{name}": file for name, file in files.items()
+    }
+    named[f"{HOLDOUT_FOLDER}/{SALT_FILE}"] = secrets.token_bytes(SALT_BYTES)
+    return named
+
+
+def _content(file: FolderFile) -> bytes:
+    with explaining_reads(file):
+        return file.read(limit_bytes=MAX_TOTAL_BYTES)

@@ -1,0 +1,187 @@
+"""What trial runs of a command report, and what follows: direction, unit, timeout and repeats.
+
+A report is untrusted: it is what a candidate's sandbox answered. Nothing of it is more than a guess
+that the user confirms.
+"""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, stdev
+from typing import Final
+
+from protocol.codecs import plain
+from trainer.importing.draft import UNKNOWN_NOISE
+from trainer.importing.reading import is_path
+from trainer.importing.scripts.command import in_unit, is_unit
+from trainer.importing.self_scored import Direction
+
+MOST_RUNS: Final = 5
+LEAST_RUNS: Final = 2
+_ALL_RUNS_S: Final = 60.0  # of trial runs, beyond the first two
+_TIMES_SLOWEST: Final = 10
+_LEAST_LIMIT_S: Final = 10
+_MOST_LIMIT_S: Final = 86_400
+_WANTED_NOISE: Final = 0.01  # of the mean: a run repeats the command until it scatters by less
+_MOST_REPEATS: Final = 8
+_REPEATS_S: Final = 30.0
+_MOST_NAMES: Final = 64
+_LONGEST: Final = 4000
+
+_TIMES: Final = frozenset({"s", "sec", "second", "seconds", "minute", "min", "hour"})
+_LOWER: Final = _TIMES - {"min"} | {
+    "bpb", "bytes", "conflicts", "cost", "costs", "cpu", "cycles", "delay", "dist", "distance",
+    "duration", "elapsed", "err", "error", "errors", "failures", "gap", "gb", "instructions", "kb",
+    "latency", "len", "length", "loss", "losses", "mae", "makespan", "mape", "mb", "mem", "memory",
+    "miss", "misses", "ms", "mse", "nll", "ns", "penalty", "perplexity", "ppl", "price", "regret",
+    "residual", "rmse", "rss", "runtime", "size", "time", "times", "us", "violations", "wall",
+    "waste",
+}  # fmt: skip
+_HIGHER: Final = {
+    "acc", "accuracy", "auc", "auroc", "bleu", "correct", "coverage", "f1", "fitness", "flops",
+    "fps", "gain", "gflops", "hits", "iops", "iou", "likelihood", "map", "mrr", "ndcg", "ops",
+    "passed", "passes", "precision", "profit", "qps", "r2", "recall", "reward", "rewards", "rouge",
+    "rps", "score", "scores", "similarity", "solved", "speed", "speedup", "throughput", "tps",
+    "utility", "wins", "yield",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One run of a command. `figure` is None if none can be read, from `line` if that has its name.
+
+    `opened` is None where accesses to files are not noticed; `missing` are names that the command
+    did not find. `tail` is the end of what it printed. `is_on_stderr`: the figure is printed there.
+    """
+
+    exit: int
+    seconds: float
+    figure: float | None
+    unit: str
+    line: str
+    opened: tuple[str, ...] | None
+    missing: tuple[str, ...]
+    tail: str
+    is_on_stderr: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guess:
+    """What trial runs suggest. `direction` is None if neither name nor unit says which is better;
+    `noise_sd` is of one call of the command, None if too few were made to know.
+    """
+
+    direction: Direction | None
+    because: str
+    unit: str
+    limit_s: int
+    repeats: int
+    noise_sd: float | None
+    opened: tuple[str, ...]
+
+    def noise_floor(self, repeats: int) -> float:
+        """Return the standard deviation of a mean of so many calls."""
+        if self.noise_sd is None:
+            return UNKNOWN_NOISE
+        return float(f"{self.noise_sd / math.sqrt(repeats):.3g}")
+
+
+def report_of(answer: bytes) -> Report:
+    """Return what a run reports. Raises ValueError if it is no report."""
+    told = json.loads(answer)
+    if not isinstance(told, dict):
+        raise ValueError("no report")  # noqa: TRY004 -- what bytes say is a value
+    opened = told.get("opened")
+    return Report(
+        exit=int(_number(told, "exit") or 0),
+        seconds=_number(told, "seconds") or 0.0,
+        figure=_number(told, "figure"),
+        unit=_text(told, "unit"),
+        line=_text(told, "line"),
+        opened=None if opened is None else _names(opened),
+        missing=_names(told.get("missing")),
+        tail=_text(told, "tail", lines=True),
+        is_on_stderr=told.get("is_on_stderr") is True,
+    )
+
+
+def more_runs(first_s: float) -> int:
+    """Return how many runs to make after the first, which took so long."""
+    return min(MOST_RUNS, max(LEAST_RUNS, int(_ALL_RUNS_S / max(first_s, 0.01)))) - 1
+
+
+def guess_from(reports: Sequence[Report], metric: str, *, unit: str = "") -> Guess:
+    """Return what runs that went well suggest; `unit` is the user's word, if they said one."""
+    printed = reports[0].unit if is_unit(reports[0].unit) else ""
+    unit = unit or printed or _unit_in_name(metric)
+    direction, because = _direction(metric, unit)
+    figures = [in_unit(one.figure or 0.0, one.unit, unit) for one in reports]
+    known = [figure for figure in figures if figure is not None]
+    sd = stdev(known) if len(known) > 1 else None
+    slowest_s = max(one.seconds for one in reports)
+    limit_s = math.ceil(max(_LEAST_LIMIT_S, _TIMES_SLOWEST * slowest_s))
+    opened = {name for one in reports for name in one.opened or () if is_path(name)}
+    return Guess(
+        direction=direction,
+        because=because,
+        unit=unit,
+        limit_s=min(limit_s, _MOST_LIMIT_S),
+        repeats=_repeats(known, sd, slowest_s),
+        noise_sd=sd,
+        opened=tuple(sorted(opened)),
+    )
+
+
+def _repeats(figures: Sequence[float], sd: float | None, seconds: float) -> int:
+    if not sd:
+        return 1
+    wanted_sd = _WANTED_NOISE * abs(fmean(figures))
+    wanted = (
+        _MOST_REPEATS if not wanted_sd else math.ceil(min(_MOST_REPEATS, (sd / wanted_sd) ** 2))
+    )
+    return max(1, min(wanted, int(_REPEATS_S / max(seconds, 0.01))))
+
+
+def _direction(metric: str, unit: str) -> tuple[Direction | None, str]:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric).lower()
+    words = re.findall(r"[a-z]+\d?", spaced.replace("/", "_per_"))
+    for word, after in pairwise(words):
+        if word == "per" and after in _TIMES:
+            return "max", f"{metric} is a rate"
+    if lower := next((word for word in words if word in _LOWER), None):
+        return "min", f"{lower!r} in its name"
+    if higher := next((word for word in words if word in _HIGHER), None):
+        return "max", f"{higher!r} in its name"
+    if in_unit(1.0, unit, "s") is not None and unit:
+        return "min", f"{unit} is a time"
+    if in_unit(1.0, unit, "B") is not None and unit:
+        return "min", f"{unit} is a size"
+    if unit == "x":
+        return "max", "a factor"
+    return None, ""
+
+
+def _unit_in_name(metric: str) -> str:
+    last = re.split(r"[^A-Za-z]+", metric)[-1]
+    return last if last in {"ms", "us", "ns", "s", "seconds", "bytes", "MB", "GB"} else ""
+
+
+def _number(told: dict[str, object], name: str) -> float | None:
+    value = told.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < math.inf else None
+
+
+def _text(told: dict[str, object], name: str, *, lines: bool = False) -> str:
+    value = told.get(name)
+    return plain(value[-_LONGEST:], lines=lines) if isinstance(value, str) else ""
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        return ()
+    return tuple(plain(name) for name in value[:_MOST_NAMES] if isinstance(name, str))

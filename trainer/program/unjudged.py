@@ -1,0 +1,34 @@
+"""Runs of a program that no judge looks at: what its baseline answers to given instances."""
+
+from collections.abc import AsyncGenerator, Iterable
+
+from trainer.measuring.host_load import LaneWork
+from trainer.program.building import Builder
+from trainer.program.candidate import Candidate, Meeting
+from trainer.program.manifest import recipe_of
+from trainer.task_folder.task import Task
+
+
+async def unjudged_answers(
+    task: Task, instances: Iterable[bytes], *, on_holdout: bool = False
+) -> AsyncGenerator[bytes, None]:
+    """Yield the baseline's answers to instances, each in a sandbox of its own.
+
+    `on_holdout`: with the holdout's files, where nothing that it prints is kept. Raises RunFailed.
+    """
+    work = LaneWork()
+    builder = Builder(task.manifest, recipe_of(task), work)
+    try:
+        package = await builder.package(task.source)
+        for number, instance in enumerate(instances):
+            meeting = Meeting(
+                package=package.secret if on_holdout else package.sealed,
+                instance=instance,
+                seed=number,
+                name="the trial run",
+                is_heard=not on_holdout,
+            )
+            (met,) = await Candidate(task, work).meet([meeting])
+            yield met.answer
+    finally:
+        builder.close()
