@@ -154,11 +154,20 @@ class _Broker:
                     self._serve(key.data, event)
             with contextlib.suppress(ChildProcessError):
                 is_over = is_over or os.waitpid(self._pid, os.WNOHANG)[0] == self._pid
+        self._serve_rest()
         with contextlib.suppress(BlockingIOError):
             os.set_blocking(self._verdict, False)
             while chunk := os.read(self._verdict, _READ):
                 self._said += chunk
         return bytes(self._said) or b'{"wrong": "the evaluator ended without a score"}'
+
+    def _serve_rest(self) -> None:
+        """Hand on what was said before the verdict: of a refusal the node must know first."""
+        if any(key.fd == self._control for key, _ in self._selector.select(0)):
+            self._open_loads()
+        for key, event in self._selector.select(0):
+            if isinstance(key.data, _Load):
+                self._serve(key.data, event)
 
     def _open_loads(self) -> None:
         self._names += os.read(self._control, _READ)
