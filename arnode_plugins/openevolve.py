@@ -4,7 +4,6 @@ The evaluator imports the program into its own process, so what comes of it is s
 cascade comes along: a candidate must get as many stages far as the baseline does.
 """
 
-import ast
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -24,7 +23,7 @@ from trainer.importing.reading import (
     table_in,
     text_in,
 )
-from trainer.importing.self_scored import SelfScored, cost_guards, told_figures
+from trainer.importing.self_scored import SelfScored
 
 _SCRIPT: Final = Path(__file__).parent / "scripts" / "openevolve.py"
 SYSTEM: Final = System(
@@ -59,10 +58,6 @@ def read_task(folder: Path) -> TaskDraft:
     program = _program(folder)
     config = _config(folder)
     thresholds = _thresholds(table_in(config, "evaluator"), functions)
-    run = tree.body if thresholds else [one for one in tree.body if not _is_stage(one)]
-    guards = cost_guards(told_figures(run, metric=_METRIC), metric=_METRIC)
-    if thresholds:
-        guards["stages_missed"] = {"times": 1.0}
     return SelfScored(
         system=SYSTEM.name,
         name=folder.resolve().name,
@@ -83,7 +78,7 @@ def read_task(folder: Path) -> TaskDraft:
         metric=_METRIC,
         unit="score",
         direction="max",
-        guards=guards,
+        guards={"stages_missed": {"times": 1.0}} if thresholds else {},
         limit_s=int(number_in(table_in(config, "evaluator"), "timeout") or _TIMEOUT_S),
         packages_without=frozenset({"openevolve"}),
         told=_told(read_text(program), config, thresholds),
@@ -120,7 +115,7 @@ def _config(folder: Path) -> Mapping[str, object]:
 
 
 def _thresholds(
-    evaluator: Mapping[str, object], functions: Mapping[str, ast.FunctionDef]
+    evaluator: Mapping[str, object], functions: Mapping[str, object]
 ) -> tuple[float, ...]:
     if "evaluate_stage1" not in functions or evaluator.get("cascade_evaluation") is False:
         return ()
@@ -128,10 +123,6 @@ def _thresholds(
     if not isinstance(told, list):
         return _THRESHOLDS
     return tuple(float(one) for one in told if isinstance(one, int | float))
-
-
-def _is_stage(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.FunctionDef) and statement.name.startswith("evaluate_stage")
 
 
 def _features(config: Mapping[str, object]) -> tuple[str, ...]:

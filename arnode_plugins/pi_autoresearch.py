@@ -24,7 +24,6 @@ from trainer.importing.self_scored import (
     MOST_EDITABLE,
     Direction,
     SelfScored,
-    cost_guards,
 )
 
 SYSTEM: Final = System(
@@ -43,7 +42,6 @@ _NAMES: Final = {  # of a session's file: in the folder, and flat, as older sess
 }
 _LIMIT_S: Final = 600
 _PRIMARY: Final = re.compile(r"\*\*Primary\*\*:?\s*`?([\w.µ]+)`?\s*(?:\(([^)]*)\))?")
-_SECONDARY: Final = re.compile(r"\*\*Secondary\*\*:?\s*([^\n]*)")
 _SCOPE: Final = re.compile(
     r"^##+ *Files in scope[^\n]*\n(.*?)(?=^##|\Z)", re.IGNORECASE | re.MULTILINE | re.DOTALL
 )
@@ -77,8 +75,6 @@ def read_task(folder: Path) -> TaskDraft:
     if checks:
         scripts[_task_path(checks)] = checks
     own = {*editable, *(flat for _, flat in _NAMES.values())}
-    secondary = _SECONDARY.search(prompt)
-    names = re.findall(r"[\w.µ]+", secondary[1].split("—")[0]) if secondary else []
     figure = safe_figure(metric.told)
     return SelfScored(
         system=SYSTEM.name,
@@ -96,7 +92,6 @@ def read_task(folder: Path) -> TaskDraft:
         metric=figure,
         unit=metric.unit,
         direction=metric.direction,
-        guards=cost_guards(names, metric=metric.told),
         limit_s=_LIMIT_S,
         toolchains=toolchains_of((), scripts.values()),
         told=f"## The session's own words\n\n{prompt.strip()}" if prompt.strip() else "",

@@ -23,7 +23,7 @@ from trainer.importing.reading import (
     table_in,
     text_in,
 )
-from trainer.importing.self_scored import SelfScored, cost_guards, told_figures
+from trainer.importing.self_scored import SelfScored
 
 _SCRIPT: Final = Path(__file__).parent / "scripts" / "shinka.py"
 SYSTEM: Final = System(
@@ -48,7 +48,7 @@ def read_task(folder: Path) -> TaskDraft:
     evaluator = find_file(folder, _EVALUATOR)
     if evaluator is None:
         raise SYSTEM.missing(folder, f"there is no {_EVALUATOR}")
-    tree = read_python(evaluator)
+    read_python(evaluator)  # raises where it is no Python
     if "program_path" not in read_text(evaluator):
         raise SYSTEM.missing(folder, f"{_EVALUATOR} takes no --program_path")
     with explaining_reads(folder):
@@ -77,7 +77,6 @@ def read_task(folder: Path) -> TaskDraft:
         metric=_METRIC,
         unit="score",
         direction="max",
-        guards=cost_guards(told_figures([tree], metric=_METRIC), metric=_METRIC),
         limit_s=limit_s,
         packages_without=frozenset({"shinka"}),
         told="\n\n".join(parts),

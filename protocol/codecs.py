@@ -40,6 +40,7 @@ _NOT_IN_LINES = re.compile(f"[{_CONTROL}{_HIDDEN}]")
 _NOT_IN_TEXT = re.compile(f"[{_CONTROL_BUT_BREAKS}{_HIDDEN}]")
 _IS_HIDDEN = re.compile(f"[{_HIDDEN}]")
 # Controls, formatting (bidi overrides), surrogates, private use, and line separators.
+_PRINTED_LINES = 40  # of what a failed program printed, wherever that is shown
 _UNSAFE_TO_PRINT = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
@@ -230,6 +231,15 @@ def fit_text(raw: str, limit: int) -> str:
     encodable = raw.encode("utf-8", "replace").decode("utf-8")
     shown = _NOT_IN_TEXT.sub("\ufffd", encodable)
     return unicodedata.normalize("NFC", shown)[:limit]
+
+
+def printed_lines(text: str) -> list[str]:
+    """Return the end of what a program printed, as it is shown to people.
+
+    Each line is marked, so that none can pass for one of ours.
+    """
+    lines = [line for line in plain(text, lines=True).split("\n") if line.strip()]
+    return [f"| {line}" for line in lines[-_PRINTED_LINES:]]
 
 
 def plain(text: str, *, lines: bool = False) -> str:

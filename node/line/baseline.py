@@ -44,6 +44,7 @@ class BaselineStep(JobStep):
             raise ArnodeError(
                 f"the task's own baseline failed here ({failed[-1].status}): {failed[-1].reason}",
                 "`arnode doctor` looks at this machine",
+                printed=runs[-1].outcome.log_tail if runs[-1].outcome else "",
             )
         if (missing := BASELINE_RUNS + len(failed) - len(ended)) > 0:  # something killed it, say
             desk.activity.say(f"a run of the baseline failed ({failed[-1].reason}): once more")

@@ -23,7 +23,7 @@ def test_the_files_in_scope_are_edited_and_the_script_is_fixed(words: Brought) -
     assert table["scoring"] == "self"
     assert (table["metric"]["name"], table["metric"]["unit"]) == ("count_ms", "ms")
     assert table["metric"]["direction"] == "min"
-    assert table["guards"] == {"peak_memory": {"times": 1.5}}
+    assert "guards" not in table  # the session watches peak_memory and limits nothing
     assert table["title"] == "count words faster"
 
 
@@ -33,7 +33,6 @@ def test_measuring_reads_the_metric_lines(
     figures, _ = measured(words, tmp_path)
     assert figures is not None
     assert figures["count_ms"] > 0
-    assert figures["peak_memory"] == 12.0
     assert words.judge(monkeypatch).check({"seed": 5}, figures) == figures
 
 

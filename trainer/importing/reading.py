@@ -132,9 +132,10 @@ def constant_texts(tree: ast.Module) -> Mapping[str, str]:
     return found
 
 
-def functions_in(tree: ast.Module) -> Mapping[str, ast.FunctionDef]:
+def functions_in(tree: ast.Module) -> Mapping[str, ast.FunctionDef | ast.AsyncFunctionDef]:
     """Return the functions at a module's top."""
-    return {one.name: one for one in tree.body if isinstance(one, ast.FunctionDef)}
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    return {one.name: one for one in tree.body if isinstance(one, functions)}
 
 
 def is_path(path: str) -> bool:

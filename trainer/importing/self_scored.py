@@ -5,10 +5,9 @@ the judge reads that line and recomputes nothing. So such a task says `scoring =
 would make it a trusted one is told with it.
 """
 
-import ast
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -27,7 +26,6 @@ from trainer.importing.draft import (
     WIDEST_STEP,
     TaskDraft,
     one_line,
-    safe_figure,
     safe_name,
     safe_unit,
 )
@@ -48,14 +46,8 @@ REPORTING_FILE: Final = "reporting.py"
 MOST_EDITABLE: Final = 8
 _SCRIPTS: Final = Path(scripts.__file__).parent
 COMMAND_SCRIPT: Final = _SCRIPTS / "command.py"
-# Figures of which less is better go up by half at most; of others nobody said which way is better.
-_COSTS: Final = re.compile(
-    r"(^|_)(bytes|duration|elapsed|latency|mb|memory|ms|ns|runtime|sec|seconds|size|time|us)($|_)"
-)
-_CEILING: Final = 1.5
 _REGION: Final = "EVOLVE-BLOCK"  # what OpenEvolve and ShinkaEvolve call what may change
 _STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system")
-_MOST_GUARDS: Final = 12
 _DAY_S: Final = 86_400  # some configurations say "for ever"
 _JUDGE: Final = '''"""Reads the line that the candidate's own measuring printed: a claim."""
 
@@ -91,7 +83,7 @@ def check(instance, answer):
 class SelfScored:
     """What an importer found out. `script` is the file that becomes `measure.py`, `settings` its
     constants; `files` lie beside the editable ones; `told` is for a proposer; `trust` says what
-    would make the task a trusted one.
+    would make the task a trusted one. `guards` are limits that the evaluator itself enforces.
     """
 
     system: str
@@ -250,16 +242,6 @@ def _limit_told(name: str, limit: Mapping[str, float]) -> str:
     return f"`{name}` must be {limit['most']:g} at most"
 
 
-def cost_guards(names: Iterable[str], *, metric: str) -> dict[str, dict[str, float]]:
-    """Return guards on those of an evaluator's further figures that are plainly costs."""
-    costs = [
-        name
-        for name in dict.fromkeys(names)
-        if name != metric and name == safe_figure(name) and _COSTS.search(name)
-    ]
-    return {name: {"times": _CEILING} for name in costs[:_MOST_GUARDS]}
-
-
 def script_text(script: Path, settings: Mapping[str, Setting]) -> str:
     """Return a script as it stands in a task folder, with its constants set."""
     text = script.read_text(encoding="utf-8")
@@ -281,35 +263,3 @@ def _literal(value: Setting) -> str:
         return repr(value)
     items = [_literal(item) for item in value]
     return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
-
-
-def told_figures(trees: Iterable[ast.AST], *, metric: str) -> list[str]:
-    """Return the figures that an evaluator tells whenever it tells `metric`, read off its code.
-
-    Tables that say what went wrong are left out: a score of nothing, or an error.
-    """
-    tables = [
-        names
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Dict) and metric in (names := _told_keys(node))
-        if "error" not in names and not _is_nothing(node, metric)
-    ]
-    first = tables[0] if tables else []
-    return [name for name in first if name != metric and all(name in table for table in tables)]
-
-
-def _is_nothing(table: ast.Dict, metric: str) -> bool:
-    for key, value in zip(table.keys, table.values, strict=True):
-        if isinstance(key, ast.Constant) and key.value == metric:
-            return isinstance(value, ast.Constant) and not value.value
-    return False
-
-
-def _told_keys(node: ast.Dict) -> list[str]:
-    names = []
-    for key, value in zip(node.keys, node.values, strict=True):
-        if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            is_inner = isinstance(value, ast.Dict) and key.value == "public"
-            names += _told_keys(value) if is_inner and isinstance(value, ast.Dict) else [key.value]
-    return names

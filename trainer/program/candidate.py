@@ -196,7 +196,9 @@ class Candidate:
         confined = last_program() if waits else b""
         if waits and self._is_one_process:
             has_loopback = self._profile.has_loopback
-            confined = seccomp_program(single_process=True, has_loopback=has_loopback)
+            confined = seccomp_program(
+                single_process=True, has_loopback=has_loopback, has_pairs=True
+            )
         told |= {"seed": meeting.seed, "core": meeting.core, "waits": waits}
         return json.dumps(told | {"filter": confined.hex()}).encode()
 

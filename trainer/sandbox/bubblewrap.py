@@ -58,6 +58,7 @@ class Bubblewrap(Enclosure):
             single_process=self.profile.single_process,
             has_card=self.profile.card is not None,
             has_loopback=self.profile.has_loopback,
+            has_pairs=self.profile.may_have_pairs,
             restricts_later=self.profile.restricts_later,
         )
         if self.profile.compiles:

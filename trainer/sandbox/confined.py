@@ -187,6 +187,7 @@ def specification(
         channel=channel,
         single_process=profile.single_process,
         has_card=card is not None,
+        has_pairs=profile.may_have_pairs,
         restricts_later=profile.restricts_later,
         processes=profile.threads + 8,  # the watchdog says which limit it was
         file_bytes=profile.scratch_bytes,

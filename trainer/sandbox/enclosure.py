@@ -207,7 +207,13 @@ def environment(
     has_shared_memory: bool,
 ) -> dict[str, str]:
     """Everything that a sandboxed process finds in its environment."""
-    folders = dict.fromkeys(path for name in profile.tools for path in toolchain(name).path)
+    tools = [toolchain(name) for name in profile.tools]
+    folders = dict.fromkeys(path for one in tools for path in one.path)
+    settings = {
+        name: value.format(temporary=temporary)
+        for one in tools
+        for name, value in one.environment.items()
+    }
     with_card: dict[str, str] = {}
     if profile.card is not None:
         with_card = nvidia.environment(
@@ -224,5 +230,6 @@ def environment(
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": temporary,
         "USER": "candidate",
+        **settings,
         **with_card,
     }

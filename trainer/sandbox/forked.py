@@ -150,7 +150,9 @@ def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
     rules |= dict.fromkeys(map(Path, SCRATCH), WRITE)
     return ForkRequest(
         folder="/job",
-        program=seccomp_program(single_process=True, restricts_later=bool(gate)).hex(),
+        program=seccomp_program(
+            single_process=True, has_pairs=profile.may_have_pairs, restricts_later=bool(gate)
+        ).hex(),
         gate=gate,
         nice=NICE,
         scratch=dict.fromkeys(SCRATCH, profile.scratch_bytes),
@@ -169,7 +171,10 @@ def confined_request(
     return ForkRequest(
         folder=str(folder / "job"),
         program=seccomp_program(
-            single_process=True, is_confined=True, restricts_later=bool(gate)
+            single_process=True,
+            is_confined=True,
+            has_pairs=profile.may_have_pairs,
+            restricts_later=bool(gate),
         ).hex(),
         gate=gate,
         nice=NICE,

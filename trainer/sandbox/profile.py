@@ -59,8 +59,13 @@ class Profile:
 
     @property
     def may_have_pipes(self) -> bool:
-        """True if it may make pipes, whose memory belongs to no process."""
-        return not self.single_process or self.card is not None
+        """True if it may make pipes or pairs of sockets, whose memory belongs to no process."""
+        return not self.single_process or self.card is not None or self.may_have_pairs
+
+    @property
+    def may_have_pairs(self) -> bool:
+        """True if it may make pairs of connected sockets: programs and builds, for event loops."""
+        return self.role in ("solve", "build")
 
     @property
     def restricts_later(self) -> bool:

@@ -67,6 +67,7 @@ def seccomp_program(
     is_confined: bool = False,
     has_card: bool = False,
     has_loopback: bool = False,
+    has_pairs: bool = False,
     restricts_later: bool = False,
     machine: str | None = None,
 ) -> bytes:
@@ -75,8 +76,8 @@ def seccomp_program(
     `single_process` also refuses new processes (threads stay allowed) and processor affinity,
     `is_confined` what namespaces would make harmless (tiers container and partial). `has_card`
     leaves NVIDIA's driver the memory that it shares with the card, and a socket to listen on.
-    `has_loopback` lets a program speak TCP, which is only for a network namespace of its own, and
-    make pairs of streams, with which event loops wake themselves up. `restricts_later` leaves the
+    `has_loopback` lets a program speak TCP, which is only for a network namespace of its own.
+    `has_pairs` lets it make pairs of connected sockets (`_pairs`). `restricts_later` leaves the
     harness the calls by which a process gives up more: another filter, loaded before a candidate's
     code runs, refuses them.
     Raises SafetyError on an architecture without a table.
@@ -89,11 +90,15 @@ def seccomp_program(
         program += _sockets_inside(machine, has_loopback=has_loopback, has_card=has_card)
         refused -= {"socket"}
     if has_loopback:
-        program += _streams(machine)
-        refused -= {"socketpair"}
+        program += bpf.check_argument(NUMBERS[machine]["setsockopt"], 2, _TCP_ULP)
     else:
         program += bpf.allow_null(NUMBERS[machine]["sendto"], 4)  # to where it is connected
         refused |= calls.NAMES_OF_SOCKETS
+    if has_loopback or has_pairs:
+        program += _pairs(machine)
+        refused -= {"socketpair"}
+    if has_pairs and not has_loopback:
+        refused |= calls.SENDING_DESCRIPTORS
     if has_card and not has_loopback:
         refused -= calls.OF_A_CARDS_SOCKET
         program += bpf.answer(NUMBERS[machine]["connect"], bpf.ENOENT)  # there is no MPS server
@@ -292,11 +297,15 @@ def _sockets_inside(machine: str, *, has_loopback: bool, has_card: bool) -> list
     ]
 
 
-def _streams(machine: str) -> list[bytes]:
-    """Refuse pairs of sockets but of streams, which lead to nobody else."""
+def _pairs(machine: str) -> list[bytes]:
+    """Allow pairs of connected Unix sockets: streams, and packets in order.
+
+    Event loops wake themselves up with one (asyncio), Node.js gives one to each process that it
+    starts, and Rust learns by one whether a process started. Both ends belong to the sandbox, and
+    neither kind can be sent anywhere else: a pair of datagrams could, so it stays refused.
+    """
     number = NUMBERS[machine]
     return [
         *bpf.allow_only(number["socketpair"], 0, _UNIX),
-        *bpf.allow_only(number["socketpair"], 1, _STREAM),
-        *bpf.check_argument(number["setsockopt"], 2, _TCP_ULP),
+        *bpf.allow_only(number["socketpair"], 1, (*_STREAM, *_PACKETS)),
     ]

@@ -18,6 +18,7 @@ from typing import Any
 from trainer.program.harness import handing
 from trainer.program.harness.codec import decode, encode
 from trainer.program.harness.files import File, link_data, pack_files, unpack_files, write_files
+from trainer.program.harness.linker import show_linker
 from trainer.program.harness.tags import BUILT, INSTANCE, MESSAGE, MODELS, OUTPUT, REPLY, TALK, USED
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING, Channel
 from trainer.sandbox.inside.restrictions import load_filter
@@ -47,6 +48,8 @@ def work(channel: Channel) -> None:
         _confine(job)
         _call(channel, job)
     else:
+        if job["waits"]:
+            show_linker()
         channel.send(SERVING)
         _execute(channel, job)
 
@@ -59,6 +62,7 @@ def build(channel: Channel) -> None:
     job = json.loads(payload)
     given = unpack_files(_read(descriptor))
     write_files(given, Path.cwd())
+    show_linker()
     pid = os.fork()
     if not pid:
         _become(_as_command(job["build"]), os.open(os.devnull, os.O_RDONLY), 2)
