@@ -395,7 +395,8 @@ MORE = {
         "fadvise64": 221, "mincore": 27, "preadv2": 327, "utimensat": 280, "newfstatat": 262,
         "readlinkat": 267, "chdir": 80, "fchdir": 81, "getdents64": 217, "io_uring_setup": 425,
         "mq_unlink": 241, "recvfrom": 45, "close": 3, "clock_gettime": 228,
-        "clock_nanosleep": 230, "timer_create": 222, "getsockopt": 55, "sendmmsg": 307, "socketpair": 53, "socket": 41,
+        "clock_nanosleep": 230, "timer_create": 222, "getsockopt": 55,
+        "sendmmsg": 307, "socketpair": 53, "socket": 41,
     },
     "aarch64": {
         "madvise": 233, "futex": 98, "sendto": 206, "seccomp": 277, "landlock_add_rule": 445,
@@ -514,6 +515,17 @@ def test_with_pairs_no_descriptor_is_sent_to_where_nobody_counts_it(machine: str
         assert to_candidate(machine, name, has_pairs=True) == EPERM, name
         assert to_candidate(machine, name, has_pairs=True, single_process=False) == EPERM, name
         assert to_candidate(machine, name) == ALLOWED, name
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_where_memory_is_weighed_no_file_changes_without_a_write(machine: str) -> None:
+    private, shared, fixed = 0x02, 0x01, 0x10
+    for flags in (shared, shared | fixed):
+        weighed = to_candidate(machine, "mmap", 0, 4096, 3, flags, 3, weighs_memory=True)
+        assert weighed == EPERM
+        assert to_candidate(machine, "mmap", 0, 4096, 3, flags, 3) == ALLOWED
+    mapped = to_candidate(machine, "mmap", 0, 4096, 3, private, 3, weighs_memory=True)
+    assert mapped == ALLOWED
 
 
 @pytest.mark.parametrize("machine", MACHINES)

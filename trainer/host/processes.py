@@ -59,6 +59,22 @@ def pipes_kib(pids: Iterable[int]) -> int:
     return pipes * _PIPE_KIB + max(0, sockets - 1) * _SOCKET_KIB
 
 
+def written_bytes(pids: Iterable[int]) -> int:
+    """Return all that these processes have written so far, to files, pipes and terminals.
+
+    It never falls, whatever is deleted later. What is sent to sockets is not in it, what a mapping
+    of a file changes neither; a process that was waited for counts with the one that did. 0 where
+    the kernel does not say, as to somebody who may not ask.
+    """
+    written = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/io").read_text().splitlines():
+                if line.startswith("wchar:"):
+                    written += int(line.split()[1])
+    return written
+
+
 def used_cpu_s(pids: Iterable[int]) -> float:
     """CPU seconds of these processes so far."""
     ticks = 0

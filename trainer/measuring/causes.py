@@ -21,11 +21,11 @@ _ERRORS: Final = tuple(
         r"[^\s:][^:]*:\d+(:\d+)?:? (fatal )?error\b.*",  # gcc, clang, tsc
         r"(fatal )?[Ee]rror(\[\w+\])?: (?![-+.\d]).*",  # rustc, cargo, gfortran
         r"\S*\.go:\d+:\d+: .+",
-        r"(\S*/)?(ld|rust-lld|ld\.\w+): (error: )?(?!warning).+",
+        r"(\S*/)?(ld|rust-lld|ld\.\w+): (error: )?(?!warning|.*: in function ).+",
         r"\S.*: undefined reference to .+",
         r"make(\[\d+\])?: \*\*\* .+",
         r"(Uncaught )?([A-Za-z]+\.)*[A-Za-z]*(Error|Exception)( \[\w+\])?: .+",  # Node.js, Java
-        r"thread '.*' panicked at .+",
+        r"thread '.*'.* panicked at .+",
         r"panic: .+",
         r"not ok \d+ - .+",  # TAP, as of `node --test`
         r".*: (line )?\d+: .*(command not found|not found|unbound variable)",
@@ -86,4 +86,4 @@ def _first_error(lines: Sequence[str]) -> str | None:
 
 def _last(lines: Sequence[str]) -> str | None:
     said = [line for line in lines if not any(one.fullmatch(line) for one in _AFTER)]
-    return (said or lines or [None])[-1]
+    return (said or lines or [""])[-1] or None

@@ -43,6 +43,10 @@ class SandboxProcess(Protocol):
         """The most memory that it held at once, when it has ended; 0 where that is not known."""
 
     @property
+    def written_bytes(self) -> int:
+        """All that it wrote to files and pipes, when it has ended; 0 where that is not known."""
+
+    @property
     def pages_read(self) -> int:
         """Pages that were read from a disk for it, once it has ended; 0 where that is not known."""
 
@@ -96,6 +100,10 @@ class Enclosure(ABC):
     @abstractmethod
     def is_overfull(self) -> bool:
         """Whether more was written, or more files made, than the profile allows."""
+
+    @abstractmethod
+    def files_bytes(self) -> int:
+        """Return what the files in its scratch folders hold now."""
 
 
 async def until_ready(descriptor: int, *, to_write: bool = False) -> None:
@@ -166,6 +174,12 @@ def holds_too_much(profile: Profile, folders: list[Path]) -> bool:
     """Whether folders of the host hold more than a sandbox may write."""
     size, files = held(folders, most_bytes=profile.scratch_bytes, most_files=profile.scratch_files)
     return size > profile.scratch_bytes or files > profile.scratch_files
+
+
+def files_bytes(profile: Profile, folders: list[Path]) -> int:
+    """Return what files in folders of the host hold, as far as a sandbox may fill them."""
+    size, _ = held(folders, most_bytes=profile.scratch_bytes, most_files=profile.scratch_files)
+    return int(min(size, profile.scratch_bytes))
 
 
 def held(

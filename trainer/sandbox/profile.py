@@ -22,7 +22,8 @@ class Profile:
     `has_loopback` lets it speak TCP with itself, in a network of its own, which takes tier full.
     `scratch_files` bounds the files and folders that it may make in its scratch folders; `card` is
     the NVIDIA card that it may use; `is_fresh` asks for a process that shares not even the layout
-    of its memory with others; `hash_seed` decides the order of its sets.
+    of its memory with others; `hash_seed` decides the order of its sets. `weighs_memory` refuses
+    what would hold memory that is neither a process's nor written to a file.
     """
 
     role: Role
@@ -39,6 +40,7 @@ class Profile:
     packages: Packages = NO_PACKAGES
     data: tuple[VisiblePath, ...] = ()
     has_loopback: bool = False
+    weighs_memory: bool = False
     hash_seed: int = 0
 
     @property
@@ -65,7 +67,7 @@ class Profile:
     @property
     def may_have_pairs(self) -> bool:
         """True if it may make pairs of connected sockets: programs and builds, for event loops."""
-        return self.role in ("solve", "build")
+        return self.role in ("solve", "build") and not self.weighs_memory
 
     @property
     def restricts_later(self) -> bool:

@@ -62,6 +62,7 @@ def build(channel: Channel) -> None:
     job = json.loads(payload)
     given = unpack_files(_read(descriptor))
     write_files(given, Path.cwd())
+    before = {one.path: _written_ns(one.path) for one in given}
     show_linker()
     pid = os.fork()
     if not pid:
@@ -70,8 +71,18 @@ def build(channel: Channel) -> None:
     if status:
         raise SystemExit(f"the build ended with exit code {status}")
     known = {one.path: one.data for one in given}
-    made = [one for one in _found(Path.cwd()) if known.get(one.path) != one.data]
+    made = [
+        one
+        for one in _found(Path.cwd())
+        if known.get(one.path) != one.data or before[one.path] != _written_ns(one.path)
+    ]
     channel.send(BUILT, pack_files(made))
+
+
+def _written_ns(path: str) -> tuple[int, int]:
+    """Return which file this is and when it was written: a build may write the same once more."""
+    found = Path(path).stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _found(folder: Path) -> list[File]:
