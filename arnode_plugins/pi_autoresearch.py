@@ -165,7 +165,8 @@ def _last_configured(log: FolderFile | None) -> Mapping[str, object]:
 def _in_scope(root: Path, prompt: str) -> dict[str, FolderFile]:
     """Return the files that the prompt's section `Files in Scope` names and that are there."""
     section = _SCOPE.search(prompt)
-    words = re.findall(r"[\w./+-]+\.\w+", section[1]) if section else []
+    told = section[1] if section else ""
+    words = [*re.findall(r"`([^`\n]+)`", told), *re.findall(r"[\w./+-]+\.\w+", told)]
     names = list(dict.fromkeys(word.removeprefix("./") for word in words))
     there = {
         name: file

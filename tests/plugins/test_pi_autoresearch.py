@@ -95,3 +95,18 @@ def test_what_is_no_session_is_told_in_one_line(
         (folder / name).unlink()
     with pytest.raises(ConfigurationError, match=f"no folder of pi-autoresearch: .*{said}"):
         pi_autoresearch.read_task(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("my words.py", "a space"), ("wörter.py", "'ö' (U+00F6)")]
+)
+def test_a_name_in_scope_that_no_patch_can_hold_is_refused_with_its_character(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    folder = copied("pi", "words", tmp_path)
+    (folder / "words.py").rename(folder / name)
+    prompt = folder / ".auto" / "prompt.md"
+    prompt.write_text(prompt.read_text().replace("words.py", name))
+    with pytest.raises(ConfigurationError) as raised:
+        pi_autoresearch.read_task(folder)
+    assert f"{name!r} cannot be the name of an edited file: it has {said}" in raised.value.message

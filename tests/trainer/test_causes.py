@@ -30,9 +30,10 @@ error: aborting due to 1 previous error
 
 For more information about this error, try `rustc --explain E0308`.
 """
-PANIC = """\
+OUT_OF_BOUNDS = "index out of bounds: the len is 3 but the index is 9"
+PANIC = f"""\
 thread 'main' (12) panicked at sort.rs:4:10:
-index out of bounds: the len is 3 but the index is 9
+{OUT_OF_BOUNDS}
 note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
 """
 GO = "# command-line-arguments\n./sort.go:18:14: syntax error: unexpected {\n"
@@ -93,11 +94,7 @@ SHELL = "building\nrun.sh: line 3: cargo: command not found\n`sh run.sh` ended w
         (C, "sort.c:20:5: error: 'y' undeclared (first use in this function)"),
         (LINKER, "sort.c:(.text+0xe): undefined reference to `sorted'"),
         (RUST, "error[E0308]: mismatched types"),
-        (
-            PANIC,
-            "thread 'main' (12) panicked at sort.rs:4:10: index out of bounds: the len is 3 but"
-            " the index is 9",
-        ),
+        (PANIC, f"thread 'main' (12) panicked at sort.rs:4:10: {OUT_OF_BOUNDS}"),
         (GO, "./sort.go:18:14: syntax error: unexpected {"),
         (FORTRAN, "Error: Invalid character at (1)"),
         (NODE, "TypeError: no rows"),

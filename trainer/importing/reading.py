@@ -5,13 +5,13 @@ never executed. Importers read no file in any other way (`tests/plugins/test_out
 """
 
 import ast
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from protocol.codecs import path_fault
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, files_below, find_file
 from trainer.task_folder.fields import read_toml
@@ -26,7 +26,6 @@ _SKIPPED_FOLDERS: Final = frozenset(
 _SKIPPED_SUFFIXES: Final = frozenset(
     {".gif", ".ipynb", ".jpeg", ".jpg", ".log", ".md", ".pdf", ".png", ".pyc", ".svg", ".webp"}
 )
-_PATH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def functions_in(tree: ast.Module) -> Mapping[str, ast.FunctionDef | ast.AsyncFu
 
 def is_path(path: str) -> bool:
     """Whether a task may have a file of this name."""
-    return _PATH.fullmatch(path) is not None
+    return path_fault(path) is None
 
 
 def files_beside(folder: Path, *, without: Iterable[str] = ()) -> dict[str, FolderFile]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from protocol.codecs import path_fault
 from protocol.errors import ConfigurationError, Rejected
 from protocol.regions import Region, outside
 from trainer.host.folder_files import FolderFile
@@ -32,7 +33,6 @@ from trainer.importing.draft import (
 from trainer.importing.reading import (
     MAX_TOTAL_BYTES,
     explaining_reads,
-    is_path,
     read_python,
     read_text,
 )
@@ -202,12 +202,11 @@ class SelfScored:
             raise ConfigurationError(
                 f"{len(self.editable)} files are to be edited", f"name 1 to {MOST_EDITABLE} of them"
             )
-        strange = [name for name in self.editable if not is_path(name)]
-        if strange:
-            raise ConfigurationError(
-                f"{strange[0]!r} cannot be the name of an edited file",
-                "letters, digits, dots, hyphens and underscores, nothing hidden",
-            )
+        for name in self.editable:
+            if (fault := path_fault(name)) is not None:
+                raise ConfigurationError(
+                    f"{name!r} cannot be the name of an edited file: {fault}", "rename it"
+                )
 
     def _program(self) -> str:
         better = "lower" if self.direction == "min" else "higher"
