@@ -10,6 +10,7 @@ from typing import Final
 
 from node.exchange.importers import Importer, TaskReader
 from trainer.host.folder_files import FolderFile, find_file, named_files
+from trainer.importing.dependencies import toolchains_called
 from trainer.importing.draft import TaskDraft
 from trainer.importing.reading import (
     System,
@@ -81,6 +82,7 @@ def read_task(folder: Path) -> TaskDraft:
         guards={"stages_missed": {"times": 1.0}} if thresholds else {},
         limit_s=int(number_in(table_in(config, "evaluator"), "timeout") or _TIMEOUT_S),
         packages_without=frozenset({"openevolve"}),
+        toolchains=toolchains_called([tree]),
         told=_told(read_text(program), config, thresholds),
         trust=_TRUST,
     ).draft()

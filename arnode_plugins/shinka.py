@@ -11,6 +11,7 @@ from typing import Final
 
 from node.exchange.importers import Importer, TaskReader
 from trainer.host.folder_files import FolderFile, find_file, named_files
+from trainer.importing.dependencies import toolchains_called
 from trainer.importing.draft import TaskDraft
 from trainer.importing.reading import (
     System,
@@ -48,7 +49,7 @@ def read_task(folder: Path) -> TaskDraft:
     evaluator = find_file(folder, _EVALUATOR)
     if evaluator is None:
         raise SYSTEM.missing(folder, f"there is no {_EVALUATOR}")
-    read_python(evaluator)  # raises where it is no Python
+    tree = read_python(evaluator)
     if "program_path" not in read_text(evaluator):
         raise SYSTEM.missing(folder, f"{_EVALUATOR} takes no --program_path")
     with explaining_reads(folder):
@@ -79,6 +80,7 @@ def read_task(folder: Path) -> TaskDraft:
         direction="max",
         limit_s=limit_s,
         packages_without=frozenset({"shinka"}),
+        toolchains=toolchains_called([tree]),
         told="\n\n".join(parts),
         trust=_TRUST,
     ).draft()

@@ -17,7 +17,7 @@ from protocol.errors import ConfigurationError, Rejected
 from protocol.regions import Region, outside
 from trainer.host.folder_files import FolderFile
 from trainer.importing import scripts
-from trainer.importing.dependencies import packages_of
+from trainer.importing.dependencies import lacking, packages_of
 from trainer.importing.draft import (
     JUDGE_FILE,
     LARGEST_FIGURE,
@@ -136,7 +136,7 @@ class SelfScored:
                 PROGRAM_FILE: self._program().encode(),
             },
             is_trusted=False,
-            notes=(*self.notes, f"self-scored: {self.trust}"),
+            notes=(*self.notes, *lacking(self.toolchains), f"self-scored: {self.trust}"),
         )
 
     def _table(self, files: list[str]) -> dict[str, Value]:
