@@ -170,17 +170,16 @@ def line_document(
     live = research if research is not None and research.line_key == line.key else None
     activity = live.activity if live else None
     floor = manifest.noise_floor_nano / NANO if manifest else None
-    head = _head(store, line)
     return {
         "task": {"id": line.task.hex(), "name": manifest.name if manifest else ""},
         "scoring": manifest.scoring if manifest else JUDGED,
         "best_known": _best_known(manifest),
-        "gap": _gap(manifest, head["metric"]),
+        "gap": _gap(store, line, manifest),
         "class": line.hardware_class,
         "devices": ["cpu"],
         "lanes": activity.lanes if activity else 0,
         "baseline": _mean(head_metrics(store, line, manifest.baseline_tree)) if manifest else None,
-        "head": head,
+        "head": _head(store, line),
         "working": _working(store, line),
         "noise_sd": live.noise_sd if live else floor,
         "experiments": _experiments(store, line),
@@ -238,9 +237,9 @@ def _best_known(manifest: TaskManifest | None) -> float | None:
     return from_nano(program.best_known) if program else None
 
 
-def _gap(manifest: TaskManifest | None, head: float | None) -> float | None:
+def _gap(store: Store, line: Line, manifest: TaskManifest | None) -> float | None:
     """How far the head is from the best known, below zero where it is better."""
-    known = _best_known(manifest)
+    known, head = _best_known(manifest), _mean(head_metrics(store, line, line.verified))
     if manifest is None or known is None or head is None:
         return None
     return gap_to(known, head, sign=manifest.metric.sign)

@@ -36,8 +36,6 @@ def note(about: str, what: str, mend: str = "", **figures: float) -> Remark:
     return Remark(about=about, level="note", what=what, mend=mend, figures=figures)
 
 
-def fault(about: str, what: str, mend: str, *, printed: str = "", **figures: float) -> Remark:
+def fault(about: str, what: str, mend: str, **figures: float) -> Remark:
     """Return what must be fixed first."""
-    return Remark(
-        about=about, level="fault", what=what, mend=mend, figures=figures, printed=printed
-    )
+    return Remark(about=about, level="fault", what=what, mend=mend, figures=figures)

@@ -7,6 +7,7 @@ Nothing is recorded, and nothing here is told to anybody's candidates.
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Final
 
@@ -69,7 +70,7 @@ async def examine(
     except RunFailed as failure:
         said = f"{failure.status}: {failure.reason}"
         printed = failure.log if isinstance(failure, ProgramFailed) else ""
-        yield fault("baseline", said, "mend the editable files", printed=printed)
+        yield replace(fault("baseline", said, "mend the editable files"), printed=printed)
     except Unfit as unfit:
         yield fault("metric", str(unfit), "see what check() returns, and [metric] in task.toml")
     except ConfigurationError as error:  # it cannot be loaded, or makes no instances
