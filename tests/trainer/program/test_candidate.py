@@ -367,7 +367,7 @@ encoding = "json"
         broken = bench.run(C.replace("return 0;", "return nothing;"))
         assert broken.status == "crash"
         assert broken.reason is not None
-        assert broken.reason.startswith("in the build: solve.c:8:12: error: ")
+        assert broken.reason.startswith("in the build: solve.c:9:12: error: ")
         assert "nothing" in broken.log_tail  # what the compiler says of it
         crashed = bench.run(C.replace("return 0;", "return *(volatile int *)0;"))
         assert crashed.status == "crash"
