@@ -38,6 +38,7 @@ _REPORT: Final = Path("reports", "generation.json")
 _UNTOLD_SIZES: Final = (8, 16, 32)
 _FEWEST_FOR_STRATA: Final = 16  # of smaller sizes a quarter may be no problem at all
 _PROBLEM_MB: Final = 64  # of problems upstream the largest tenth hold more than 11 MB
+_JUDGE_S: Final = 600  # a run's problems are made in one go, the largest of them several times
 _MAX_REPORT_BYTES: Final = 16 << 20
 _NO_SIZES: Final = (
     "nobody said which sizes take long enough to be timed: give --size, or set SIZES in judge.py"
@@ -146,7 +147,8 @@ def _table(name: str, requires: list[str], judges: list[str]) -> dict[str, Value
     }
     if requires:
         table["requires"] = requires
-    table["judge"] = {"file": JUDGE_FILE, **({"requires": judges} if judges else {})}
+    judge: dict[str, Value] = {"file": JUDGE_FILE, "limit_s": _JUDGE_S}
+    table["judge"] = {**judge, "requires": judges} if judges else judge
     table["metric"] = {
         "name": "wall_s",
         "unit": "share",

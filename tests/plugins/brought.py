@@ -27,7 +27,7 @@ FIELDS: Final = {
         "toolchains", "requires", "private", "scoring", "judge", "metric", "instances", "guards",
         "bound", "knobs", "data",
     },
-    "judge": {"file", "requires", "scratch_mb"},
+    "judge": {"file", "limit_s", "requires", "scratch_mb"},
     "metric": {"name", "unit", "direction", "aggregate", "max_step"},
     "instances": {"public", "secret", "fixed"},
     "data": {"judge"},

@@ -86,7 +86,7 @@ def test_a_class_that_solves_with_its_own_members_stays_one(pairs: Brought) -> N
     for foreign in ("is_solution", "generate_problem", "scipy", "super"):
         assert foreign not in text
     assert pairs.table["requires"] == ["scipy"]
-    assert pairs.table["judge"] == {"file": "judge.py", "requires": ["scipy"]}
+    assert pairs.table["judge"] == {"file": "judge.py", "limit_s": 600, "requires": ["scipy"]}
 
 
 @pytest.mark.usefixtures("spatial")

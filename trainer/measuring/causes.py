@@ -27,7 +27,7 @@ _ERRORS: Final = tuple(
         r"(Uncaught )?([A-Za-z]+\.)*[A-Za-z]*(Error|Exception)( \[\w+\])?: .+",  # Node.js, Java
         r"thread '.*'.* panicked at .+",
         r"panic: .+",
-        r"not ok \d+ - .+",  # TAP, as of `node --test`
+        r"not ok \d+ - .+|✖ .+",  # of `node --test`: TAP, and what people are shown
         r".*: (line )?\d+: .*(command not found|not found|unbound variable)",
         r".*: (line )?\d+: .*([Nn]o such file or directory|[Pp]ermission denied|[Ss]yntax error.*)",
     )
