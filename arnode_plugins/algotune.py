@@ -38,9 +38,14 @@ _REPORT: Final = Path("reports", "generation.json")
 _UNTOLD_SIZES: Final = (8, 16, 32)
 _FEWEST_FOR_STRATA: Final = 16  # of smaller sizes a quarter may be no problem at all
 _PROBLEM_MB: Final = 64  # of problems upstream the largest tenth hold more than 11 MB
+_JUDGE_S: Final = 600  # a run's problems are made in one go, the largest of them several times
 _MAX_REPORT_BYTES: Final = 16 << 20
 _NO_SIZES: Final = (
     "nobody said which sizes take long enough to be timed: give --size, or set SIZES in judge.py"
+)
+_SCALED: Final = (
+    f"a problem that would take more than {_PROBLEM_MB} MB (instance_mb in task.toml) is made"
+    " smaller: its n is halved until it fits"
 )
 _WHOSE: Final = (
     "## Who says so\n\nThe problems are made, the time is taken and the answers are checked where"
@@ -58,11 +63,12 @@ def read_task(folder: Path, *, size: Sequence[int] = ()) -> TaskDraft:
     module = _module(folder)
     found = tuple(size) or _upstream_sizes(folder)
     chosen = found or _UNTOLD_SIZES
-    candidate, judge = candidate_text(module), judge_text(module, chosen)
+    candidate = candidate_text(module)
+    judge = judge_text(module, chosen, most_bytes=_PROBLEM_MB * 1_000_000)
     about = find_file(folder, "description.txt")
     description = read_text(about).strip() if about else ""
     told = f"problems of size {', '.join(map(str, chosen))}, checked by is_solution"
-    notes = [f"trusted: {told}", *([] if found else [_NO_SIZES])]
+    notes = [f"trusted: {told}", *([] if found else [_NO_SIZES]), _SCALED]
     name = folder.resolve().name
     judges = packages_of([ast.parse(judge)])
     # What the checker imports a solution may import too, as upstream.
@@ -142,7 +148,8 @@ def _table(name: str, requires: list[str], judges: list[str]) -> dict[str, Value
     }
     if requires:
         table["requires"] = requires
-    table["judge"] = {"file": JUDGE_FILE, **({"requires": judges} if judges else {})}
+    judge: dict[str, Value] = {"file": JUDGE_FILE, "limit_s": _JUDGE_S}
+    table["judge"] = {**judge, "requires": judges} if judges else judge
     table["metric"] = {
         "name": "wall_s",
         "unit": "share",
@@ -151,7 +158,6 @@ def _table(name: str, requires: list[str], judges: list[str]) -> dict[str, Value
         "max_step": 1.0,  # there is no more to gain than all of it
     }
     table["instances"] = {"public": 12, "secret": 12}
-    table["guards"] = {"peak_mb": {"times": 3.0}}  # a table of all answers takes its room
     return table
 
 
@@ -160,7 +166,8 @@ def _program(name: str, description: str, sizes: Sequence[int]) -> str:
     aim = (
         f"Make `solve(problem)` in `{_SOLVE_FILE}` as fast as you can: it must return a solution of"
         " every problem that it is given. The metric is its wall-clock time as a share of the"
-        f" baseline's on the same problems, the geometric mean over them. n is {told} in turn."
+        f" baseline's on the same problems, the geometric mean over them. n is {told} in turn;"
+        f" {_SCALED}."
     )
     problem = f"## The problem\n\n{description}" if description else ""
     parts = [f"# {name}, faster", aim, problem, _WHOSE]

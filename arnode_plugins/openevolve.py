@@ -13,6 +13,7 @@ from typing import Final
 
 from node.exchange.importers import SELF_SCORED, Importer, TaskReader
 from trainer.host.folder_files import FolderFile, find_file, named_files
+from trainer.importing.dependencies import toolchains_called
 from trainer.importing.draft import TaskDraft
 from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
@@ -27,7 +28,7 @@ from trainer.importing.reading import (
     table_in,
     text_in,
 )
-from trainer.importing.self_scored import SelfScored, cost_guards, told_figures
+from trainer.importing.self_scored import SelfScored
 
 _SCRIPT: Final = Path(__file__).parent / "scripts" / "openevolve.py"
 SYSTEM: Final = System(
@@ -63,8 +64,6 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
     program = _program(folder)
     config = _config(folder)
     thresholds = _thresholds(table_in(config, "evaluator"), functions)
-    run = tree.body if thresholds else [one for one in tree.body if not _is_stage(one)]
-    told = told_figures(run, metric=_METRIC)
     guards = {"stages_missed": {"times": 1.0}} if thresholds else {}
     is_combined = _METRIC in read_text(evaluator)
     found = SelfScored(
@@ -88,9 +87,10 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         metric=_METRIC,
         unit="score",
         direction="max",
-        guards={**cost_guards(told, metric=_METRIC), **guards},
+        guards=guards,
         limit_s=int(number_in(table_in(config, "evaluator"), "timeout") or _TIMEOUT_S),
         packages_without=frozenset({"openevolve", "wrapper"}),
+        toolchains=toolchains_called([tree]),
         told=_told(read_text(program), config, thresholds),
         trust=_TRUST,
     )
@@ -98,7 +98,7 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         found,
         evaluator.inside,
         enforced=guards,
-        scores=frozenset({_METRIC}) if is_combined else frozenset({*told, *_summed(tree)}),
+        scores=frozenset({_METRIC}) if is_combined else frozenset(_summed(tree)),
         function=functions["evaluate"],
         self_scored=self_scored,
     )
@@ -144,7 +144,7 @@ def _config(folder: Path) -> Mapping[str, object]:
 
 
 def _thresholds(
-    evaluator: Mapping[str, object], functions: Mapping[str, ast.FunctionDef]
+    evaluator: Mapping[str, object], functions: Mapping[str, object]
 ) -> tuple[float, ...]:
     if "evaluate_stage1" not in functions or evaluator.get("cascade_evaluation") is False:
         return ()
@@ -152,10 +152,6 @@ def _thresholds(
     if not isinstance(told, list):
         return _THRESHOLDS
     return tuple(float(one) for one in told if isinstance(one, int | float))
-
-
-def _is_stage(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.FunctionDef) and statement.name.startswith("evaluate_stage")
 
 
 def _features(config: Mapping[str, object]) -> tuple[str, ...]:

@@ -25,7 +25,6 @@ from trainer.importing.self_scored import (
     MOST_EDITABLE,
     Direction,
     SelfScored,
-    cost_guards,
 )
 
 SYSTEM: Final = System(
@@ -44,7 +43,6 @@ _NAMES: Final = {  # of a session's file: in the folder, and flat, as older sess
 }
 _LIMIT_S: Final = 600
 _PRIMARY: Final = re.compile(r"\*\*Primary\*\*:?\s*`?([\w.µ]+)`?\s*(?:\(([^)]*)\))?")
-_SECONDARY: Final = re.compile(r"\*\*Secondary\*\*:?\s*([^\n]*)")
 _SCOPE: Final = re.compile(
     r"^##+ *Files in scope[^\n]*\n(.*?)(?=^##|\Z)", re.IGNORECASE | re.MULTILINE | re.DOTALL
 )
@@ -81,8 +79,6 @@ def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
     if checks:
         scripts[_task_path(checks)] = checks
     own = {*editable, *(flat for _, flat in _NAMES.values())}
-    secondary = _SECONDARY.search(prompt)
-    names = re.findall(r"[\w.µ]+", secondary[1].split("—")[0]) if secondary else []
     figure = safe_figure(metric.told)
     beside = files_beside(root, without=own)
     files = {name: one for name, one in beside.items() if not is_within(one.path, holdout)}
@@ -104,7 +100,6 @@ def read_task(folder: Path, *, holdout: Path | None = None) -> TaskDraft:
         metric=figure,
         unit=metric.unit,
         direction=metric.direction,
-        guards=cost_guards(names, metric=metric.told),
         limit_s=_LIMIT_S,
         toolchains=toolchains_of((), scripts.values()),
         told=f"## The session's own words\n\n{prompt.strip()}" if prompt.strip() else "",
@@ -178,7 +173,8 @@ def _last_configured(log: FolderFile | None) -> Mapping[str, object]:
 def _in_scope(root: Path, prompt: str) -> dict[str, FolderFile]:
     """Return the files that the prompt's section `Files in Scope` names and that are there."""
     section = _SCOPE.search(prompt)
-    words = re.findall(r"[\w./+-]+\.\w+", section[1]) if section else []
+    told = section[1] if section else ""
+    words = [*re.findall(r"`([^`\n]+)`", told), *re.findall(r"[\w./+-]+\.\w+", told)]
     names = list(dict.fromkeys(word.removeprefix("./") for word in words))
     there = {
         name: file

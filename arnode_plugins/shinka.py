@@ -11,6 +11,7 @@ from typing import Final
 
 from node.exchange.importers import SELF_SCORED, Importer, TaskReader
 from trainer.host.folder_files import FolderFile, find_file, named_files
+from trainer.importing.dependencies import toolchains_called
 from trainer.importing.draft import TaskDraft
 from trainer.importing.judged import draft_of_evaluator
 from trainer.importing.reading import (
@@ -24,7 +25,7 @@ from trainer.importing.reading import (
     table_in,
     text_in,
 )
-from trainer.importing.self_scored import SelfScored, cost_guards, told_figures
+from trainer.importing.self_scored import SelfScored
 
 _SCRIPT: Final = Path(__file__).parent / "scripts" / "shinka.py"
 SYSTEM: Final = System(
@@ -78,9 +79,9 @@ def read_task(folder: Path, *, self_scored: bool = False) -> TaskDraft:
         metric=_METRIC,
         unit="score",
         direction="max",
-        guards=cost_guards(told_figures([tree], metric=_METRIC), metric=_METRIC),
         limit_s=limit_s,
         packages_without=frozenset({"shinka"}),
+        toolchains=toolchains_called([tree]),
         told="\n\n".join(parts),
         trust=_TRUST,
     )

@@ -19,14 +19,40 @@ BASE: Final = "AlgoTuneTasks"  # the package of the base class, which a judge st
 _JUDGE: Final = '''
 TASK = {task}()
 SIZES = {sizes}  # strata: every run has problems of each
+MOST_BYTES = {most_bytes}  # of a problem: instance_mb in task.toml
 
 
 def instance(seed, split, index):
-    """A problem of the next size; its random seed is what 32 of the instance's 256 bits say."""
+    """A problem of the next size; its random seed is what 32 of the instance's 256 bits say.
+
+    Where that is larger than instances may be, n is halved until it is not.
+    """
     number = int.from_bytes(seed[:4], "big")
-    random_of_python.seed(seed)
-    random_of_numpy.random.seed(number)
-    return TASK.generate_problem(n=SIZES[index % len(SIZES)], random_seed=number >> 1)
+    n = SIZES[index % len(SIZES)]
+    while True:
+        random_of_python.seed(seed)
+        random_of_numpy.random.seed(number)
+        problem = TASK.generate_problem(n=n, random_seed=number >> 1)
+        if n == 1 or sent_bytes(problem) <= MOST_BYTES:
+            return problem
+        n //= 2
+
+
+def sent_bytes(value):
+    """Return how many bytes a value is sent as, or a few more."""
+    if isinstance(value, dict):
+        return 8 + sum(sent_bytes(key) + sent_bytes(one) for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return 8 + sum(map(sent_bytes, value))
+    if isinstance(value, (bytes, str)):
+        return 8 + len(value if isinstance(value, bytes) else value.encode())
+    if isinstance(value, random_of_numpy.ndarray):
+        return 64 + value.nbytes
+    if isinstance(value, int):
+        bits = value.bit_length() + (value < 0)
+        widths = (most for most in (8, 16, 32, 64) if bits <= most)
+        return 1 if -32 <= value < 128 else 1 + next(widths, bits + 56) // 8
+    return 9
 
 
 def check(instance, answer):
@@ -37,6 +63,7 @@ def check(instance, answer):
 
 
 '''
+_NAMES: Final = ("SIZES", "TASK", "Wrong", "random_of_numpy")
 _CLASS_DOC: Final = '    """Solves the problems; what makes and checks them is not here."""'
 _STAND_IN: Final = '''class Task:
     """Stands in for the base class of AlgoTune's tasks."""
@@ -179,10 +206,13 @@ def _without_doc(body: list[ast.stmt]) -> list[ast.stmt]:
     return body[1:] if is_doc and len(body) > 1 else body
 
 
-def judge_text(module: TaskModule, sizes: Sequence[int]) -> str:
-    """Return the judge: the whole module, its base class stood in for, and the two functions."""
+def judge_text(module: TaskModule, sizes: Sequence[int], *, most_bytes: int) -> str:
+    """Return the judge: the whole module, its base class stood in for, and the two functions.
+
+    A problem has `most_bytes`; one of a size that takes more is made smaller.
+    """
     taken = set().union(*(bound_by(one) for one in module.tree.body))
-    clash = taken & {"instance", "check", "SIZES", "TASK", "Wrong", "random_of_numpy"}
+    clash = taken & {"instance", "check", "sent_bytes", "MOST_BYTES", *_NAMES}
     if clash:
         raise ConfigurationError(
             f"{module.path}: {min(clash)} is a name that the judge takes", "rename it there"
@@ -204,5 +234,5 @@ def judge_text(module: TaskModule, sizes: Sequence[int]) -> str:
         "from judging import Wrong"
     )
     body = re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines).strip())
-    tail = _JUDGE.format(sizes=tuple(sizes), task=module.task.name)
+    tail = _JUDGE.format(sizes=tuple(sizes), task=module.task.name, most_bytes=most_bytes)
     return f"{told}\n\n{future}{imports}\n\n\n{_STAND_IN}\n\n{body}\n\n{tail}"

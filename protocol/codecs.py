@@ -24,6 +24,7 @@ WORD_PATTERN: Final = FLAG_PATTERN  # statuses, verdicts, stages: sets that late
 # Relative, forward slashes, no component that is hidden, "." or "..".
 _COMPONENT = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _PATH = re.compile(rf"{_COMPONENT}(/{_COMPONENT})*")
+_IN_PATH = re.compile(r"[A-Za-z0-9._+/-]")
 _MAX_PATH = 128
 # Unicode's category Cc, which is closed for ever, without and with tab and newline.
 _CONTROL_BUT_BREAKS = "\x00-\x08\x0b-\x1f\x7f-\x9f"
@@ -40,6 +41,7 @@ _NOT_IN_LINES = re.compile(f"[{_CONTROL}{_HIDDEN}]")
 _NOT_IN_TEXT = re.compile(f"[{_CONTROL_BUT_BREAKS}{_HIDDEN}]")
 _IS_HIDDEN = re.compile(f"[{_HIDDEN}]")
 # Controls, formatting (bidi overrides), surrogates, private use, and line separators.
+_PRINTED_LINES = 40  # of what a failed program printed, wherever that is shown
 _UNSAFE_TO_PRINT = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
@@ -158,11 +160,33 @@ def relative_path() -> Codec[str]:
     """A relative path that stays below its folder and hides nothing, on any system."""
 
     def read(value: Value) -> str | Rejected:
-        if type(value) is str and len(value) <= _MAX_PATH and _PATH.fullmatch(value):
+        if type(value) is str and path_fault(value) is None:
             return value
         return Rejected("not a plain relative path")
 
     return Codec(read, _same)
+
+
+def path_fault(path: str) -> str | None:
+    """Return why a path is no plain relative one, None if it is: one character is named.
+
+    Others would not be the same on every system, or would end a name within a patch.
+    """
+    if len(path) <= _MAX_PATH and _PATH.fullmatch(path):
+        return None
+    if len(path) > _MAX_PATH:
+        return f"it has more than {_MAX_PATH} characters"
+    begins = "each part of it must begin with a letter, a digit or an underscore"
+    return odd_character(path) or begins
+
+
+def odd_character(path: str) -> str | None:
+    """Return which character a path may not have and why, None if all are fine."""
+    odd = next((one for one in path if not _IN_PATH.fullmatch(one)), None)
+    if odd is None:
+        return None
+    named = "a space" if odd == " " else f"{odd!r} (U+{ord(odd):04X})"
+    return f"it has {named}, and names in patches are of ASCII letters, digits and . _ + -"
 
 
 def any_map() -> Codec[Value]:
@@ -230,6 +254,15 @@ def fit_text(raw: str, limit: int) -> str:
     encodable = raw.encode("utf-8", "replace").decode("utf-8")
     shown = _NOT_IN_TEXT.sub("\ufffd", encodable)
     return unicodedata.normalize("NFC", shown)[:limit]
+
+
+def printed_lines(text: str) -> list[str]:
+    """Return the end of what a program printed, as it is shown to people.
+
+    Each line is marked, so that none can pass for one of ours.
+    """
+    lines = [line for line in plain(text, lines=True).split("\n") if line.strip()]
+    return [f"| {line}" for line in lines[-_PRINTED_LINES:]]
 
 
 def plain(text: str, *, lines: bool = False) -> str:

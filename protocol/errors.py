@@ -18,14 +18,18 @@ _MAX_DESCRIPTION: Final = 160  # characters
 
 
 class ArnodeError(Exception):
-    """Base of every error a user may see: `message` says what is wrong, `hint` how to mend it."""
+    """Base of every error a user may see: `message` says what is wrong, `hint` how to mend it.
+
+    `printed` is the end of what a failed program printed, which anybody may have written.
+    """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, printed: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.printed = printed
 
 
 class UsageError(ArnodeError):

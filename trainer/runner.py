@@ -155,6 +155,7 @@ class Runner:
             raise ArnodeError(
                 f"the task's own baseline failed here ({outcome.status}): {outcome.reason}",
                 "`arnode doctor` looks at this machine, `arnode task check` at an own task",
+                printed=outcome.log_tail,
             )
         self._pace = self._pace_from(self.baseline_cost.cost, share=load.share_with_lanes())
         return outcome

@@ -9,7 +9,7 @@ import types
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainer.importing.scripts.reporting import begin, fail, figures_of, finish
+from trainer.importing.scripts.reporting import awaited, begin, fail, figures_of, finish
 
 PROGRAM = "initial_program.py"
 EVALUATOR = "evaluator.py"
@@ -48,7 +48,7 @@ def measured(program: str, **varied: object) -> dict[str, float]:
     given = {name: value for name, value in varied.items() if name in _arguments(evaluator)}
     stages = [getattr(evaluator, f"evaluate_stage{number}", None) for number in (1, 2, 3)]
     if not THRESHOLDS or stages[0] is None:
-        numbers = _figures(evaluator.evaluate(program, **given))
+        numbers = _figures(awaited(evaluator.evaluate(program, **given)))
     else:
         numbers = _staged([stage for stage in stages if stage is not None], program)
     if not IS_COMBINED or numbers.get(_MISSED):
@@ -65,7 +65,7 @@ def _staged(stages: list[types.FunctionType], program: str) -> dict[str, float]:
     numbers: dict[str, float] = {}
     missed = len(stages)
     for number, stage in enumerate(stages):
-        numbers |= _figures(stage(program))
+        numbers |= _figures(awaited(stage(program)))
         missed -= 1
         threshold = THRESHOLDS[number] if number < len(THRESHOLDS) else None
         if threshold is None or not _score(numbers) >= threshold:

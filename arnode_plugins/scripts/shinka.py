@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.importing.scripts.reporting import begin, fail, finish, numbers_of
+from trainer.importing.scripts.reporting import awaited, begin, fail, finish, numbers_of
 
 PROGRAM = "initial.py"
 EVALUATOR = "evaluate.py"
@@ -78,7 +78,7 @@ def run_shinka_eval(
         for number in range(num_runs):
             asked = get_experiment_kwargs(number) if get_experiment_kwargs else {"seed": number + 1}
             started = time.perf_counter()
-            outputs.append(function(**asked))
+            outputs.append(awaited(function(**asked)))
             seconds.append(time.perf_counter() - started)
             is_valid, said = validate_fn(outputs[-1]) if validate_fn else (True, None)
             if not is_valid:

@@ -9,7 +9,7 @@ import click
 from node.commands.basics import json_option
 from node.terminal.progress import reporting
 from node.terminal.terminal import print_json
-from protocol.codecs import plain
+from protocol.codecs import plain, printed_lines
 from trainer.measuring.checks import Remark
 
 _WORDS = {"ok": "ok", "note": "note", "fault": "FAULT"}
@@ -61,6 +61,8 @@ def _tell(remark: Remark) -> None:
     """Print a remark; words of a judge may be anything."""
     mend = f"; mend: {plain(remark.mend)}" if remark.mend else ""
     click.echo(f"{_WORDS[remark.level]:<6} {remark.about:<13} {plain(remark.what)}{mend}")
+    for line in printed_lines(remark.printed):
+        click.echo(line)
 
 
 def _counted(count: int, what: str) -> str:

@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         )
         sys.stdout.flush()
     except ArnodeError as fault:
-        code = _report(fault.message, fault.hint, fault.exit_code, is_debugging)
+        code = _report(fault.message, fault.hint, fault.exit_code, is_debugging, fault.printed)
     except click.exceptions.NoArgsIsHelpError as fault:
         click.echo(fault.format_message(), err=True)
         code = fault.exit_code
@@ -251,14 +251,16 @@ def _report_bug(fault: Exception, is_debugging: bool) -> int:
     return _report(what, "run it again with --debug and report what it prints", 1, is_debugging)
 
 
-def _report(message: str, hint: str, code: int, is_debugging: bool) -> int:
+def _report(message: str, hint: str, code: int, is_debugging: bool, printed: str = "") -> int:
     if is_debugging:
         import traceback
 
         traceback.print_exc()
-    from protocol.codecs import plain
+    from protocol.codecs import plain, printed_lines
 
     print(f"arnode: {plain(message)}", file=sys.stderr)
+    for line in printed_lines(printed):
+        print(f"  {line}", file=sys.stderr)
     if hint:
         print(f"  mend: {plain(hint)}", file=sys.stderr)
     return code

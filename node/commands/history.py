@@ -26,9 +26,9 @@ from node.store.store import Store
 from node.terminal.terminal import console, print_json, wants_color
 from node.terminal.vocabulary import wording
 from node.vetting.adoption import describe
-from protocol.codecs import plain
+from protocol.codecs import plain, printed_lines
 from protocol.manifest import MetricSpec
-from protocol.record_kinds import TaskBody
+from protocol.record_kinds import ResultBody, TaskBody
 from protocol.records import Record
 from protocol.remarks import ReportBody
 from protocol.units import from_nano
@@ -66,6 +66,7 @@ def log(limit: int | None, task: str | None, as_json: bool) -> None:
             _print_table(
                 store, experiments, [one for one in lines if named_task in (None, one.task)]
             )
+            _print_failure(store, experiments[0])
         elif not imported:
             click.echo("no experiments yet: `arnode start` makes the first", err=True)
         for one in imported:
@@ -139,6 +140,9 @@ def _print_experiment(
         click.echo(
             f"run: {run['role']:<9} seed {run['seed']}  {run['status']}{figure}{failed}{flags}"
         )
+    if any(run["reason"] for run in told["runs"]):
+        for line in printed_lines(told["log_tail"] or ""):
+            click.echo(line)
     click.echo(f"when: {_time(entry['ts'], '%Y-%m-%d %H:%M:%S')}")
     print_fields({"id": entry["id"], "marks": marks})
     if told["diff"]:
@@ -168,6 +172,18 @@ def _print_diff(text: str) -> None:
         shown = plain(line, lines=True)
         styled = click.style(shown, fg=colors.get(line[:1])) if coloured else shown
         click.echo(styled, color=coloured)
+
+
+def _print_failure(store: Store, latest: Experiment) -> None:
+    """Print why the latest experiment failed, if it did, and what it printed last."""
+    body = store.records.find(latest.id.hex()).body
+    runs = body.runs if isinstance(body, ResultBody) else ()
+    reasons = [run.reason for run in runs if run.reason]
+    outcomes = store.jobs.outcomes_of(runs)
+    if reasons and outcomes:
+        click.echo(f"\n{short(latest.id)} failed: {plain(reasons[-1])}")
+        for line in printed_lines(outcomes[-1].log_tail):
+            click.echo(line)
 
 
 def _print_table(store: Store, experiments: list[Experiment], lines: Sequence[LineKey]) -> None:

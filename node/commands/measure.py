@@ -18,7 +18,7 @@ from node.on_demand.measuring import compare as compare_sources
 from node.on_demand.session import calibrated_session, find_workbench
 from node.terminal.terminal import print_json
 from node.terminal.vocabulary import told_mean, why_unranked
-from protocol.codecs import plain
+from protocol.codecs import plain, printed_lines
 from protocol.errors import UsageError
 from protocol.manifest import TaskManifest
 from protocol.rule import POWER, Judgement, policy_of
@@ -63,6 +63,9 @@ def run(
             outcome.reason if outcome.metric_nano is None else f"{outcome.metric_nano / NANO:.6f}"
         )
         click.echo(f"  seed {outcome.seed:>10}  {outcome.status}  {plain(str(figure))}", err=True)
+        if outcome.metric_nano is None:
+            for line in printed_lines(outcome.log_tail):
+                click.echo(f"  {line}", err=True)
 
     async def work() -> tuple[list[RunOutcome], float | None]:
         *first, last = given or [random_seed() for _ in range(seeds)]

@@ -49,6 +49,7 @@ class BaselineStep(JobStep):
             raise ArnodeError(
                 f"the task's own baseline failed here ({failed[-1].status}): {failed[-1].reason}",
                 "`arnode doctor` looks at this machine",
+                printed=runs[-1].outcome.log_tail if runs[-1].outcome else "",
             )
         wanted = BASELINE_RUNS * _seeds(desk.ledger)
         if (missing := wanted + len(failed) - len(ended)) > 0:  # something killed it, say

@@ -20,7 +20,7 @@ from node.store.experiments import Decision
 from node.store.jobs import Line
 from node.store.others_results import others_intents
 from node.store.store import Store
-from node.terminal.vocabulary import JUDGED
+from node.terminal.vocabulary import JUDGED, gap_to
 from protocol.attestation import AttestVerdict
 from protocol.manifest import TaskManifest
 from protocol.record_kinds import ProfileBody, ResultBody
@@ -174,6 +174,7 @@ def line_document(
         "task": {"id": line.task.hex(), "name": manifest.name if manifest else ""},
         "scoring": manifest.scoring if manifest else JUDGED,
         "best_known": _best_known(manifest),
+        "gap": _gap(store, line, manifest),
         "class": line.hardware_class,
         "devices": ["cpu"],
         "lanes": activity.lanes if activity else 0,
@@ -234,6 +235,14 @@ def _best_known(manifest: TaskManifest | None) -> float | None:
     """The best that anybody is known to have reached, by the task's file."""
     program = manifest.program if manifest else None
     return from_nano(program.best_known) if program else None
+
+
+def _gap(store: Store, line: Line, manifest: TaskManifest | None) -> float | None:
+    """How far the head is from the best known, below zero where it is better."""
+    known, head = _best_known(manifest), _mean(head_metrics(store, line, line.verified))
+    if manifest is None or known is None or head is None:
+        return None
+    return gap_to(known, head, sign=manifest.metric.sign)
 
 
 def _now(research: "Research") -> Message:

@@ -10,6 +10,7 @@ import click
 from node.reporting.status import DECISIONS, VERDICTS
 from node.terminal.vocabulary import (
     counted,
+    gap_words,
     head_words,
     is_judged,
     many,
@@ -150,8 +151,8 @@ def _print_line(line: Mapping[str, Any]) -> None:
     if (baseline := line["baseline"]) is not None:
         click.echo(f"  baseline       {'':12}  {baseline:.6f}")
     click.echo(f"  {called}  {head['tree'][:12]}  {metric} ({runs}){in_doubt}")
-    if (known := line["best_known"]) is not None and head["metric"] is not None:
-        click.echo(f"  best known     {known:.6f}  {abs(known - head['metric']):.6f} to go")
+    if (known := line["best_known"]) is not None and line["gap"] is not None:
+        click.echo(f"  best known     {known:.6f}  {gap_words(line['gap'])}")
     working = line["working"]
     level = "" if working["metric"] is None else f"{working['metric']:.6f}  "
     click.echo(f"  working line   {working['tree'][:12]}  {level}{_on_top(working)}")

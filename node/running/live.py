@@ -26,6 +26,8 @@ from node.store.jobs import Line
 from node.terminal.interrupts import STOPPING
 from node.terminal.vocabulary import (
     gain_words,
+    gap_to,
+    gap_words,
     head_words,
     many,
     scoring_mark,
@@ -190,7 +192,7 @@ def _headline(node: "Node", line: Line, entries: Sequence[Experiment]) -> Render
     program = task.manifest.program
     if program is not None and program.best_known is not None:
         known = program.best_known / NANO
-        gap = "" if head is None else f"{abs(known - head):.4f} to go"
+        gap = "" if head is None else gap_words(gap_to(known, head, sign=sign))
         table.add_row("best known", _number(known), gap, "")
     if floor_nano := node.session.data.floor_nano:
         table.add_row("entropy", _number(floor_nano / NANO), "", "of the text's generator")

@@ -16,6 +16,9 @@ from protocol.codecs import plain
 from protocol.manifest import TaskManifest
 from protocol.rule import Judgement
 
+_DIGITS: Final = 9  # after the point, which metrics have
+_SMALL_GAP: Final = 1e-3  # below it, six digits after the point would show three of it or fewer
+
 
 def interval_words(lower: float | None, upper: float | None, *, spec: str = "+.6f") -> str:
     """Tell a gain's interval, each end with this format; None where pairs are too few for it."""
@@ -148,6 +151,21 @@ def reused_words(number: int) -> str:
 def many(count: int, one: str, several: str = "") -> str:
     """Return a number of things."""
     return f"{count} {one if count == 1 else several or one + 's'}"
+
+
+def gap_to(best_known: float, metric: float, *, sign: int) -> float:
+    """Return how far a metric is from the best known, below zero where it is better."""
+    return round(sign * (metric - best_known), _DIGITS)
+
+
+def gap_words(gap: float) -> str:
+    """Say how far a metric is from the best known; a small gap is not rounded away to nothing."""
+    size = abs(gap)
+    if not size:
+        return "reached"
+    mantissa, _, exponent = f"{size:.1e}".partition("e")
+    figure = f"{size:.6f}" if size >= _SMALL_GAP else f"{mantissa}e{int(exponent)}"
+    return f"{figure} to go" if gap > 0 else f"{figure} beyond it"
 
 
 def told_sd(sd: float, *, digits: int = 6) -> str:

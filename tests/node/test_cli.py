@@ -14,6 +14,7 @@ import pytest
 from node.commands import cli
 from node.commands.cli import COMMANDS, main
 from node.home.home import Home
+from protocol.errors import ArnodeError
 from tests.node.examples import BASELINE, BETTER, Notebook, patch_body, result_body, run
 
 HEAVY = ("torch", "litellm", "libp2p", "aiohttp", "numpy", "git", "rich", "trainer", "agent")
@@ -124,6 +125,22 @@ def test_an_error_is_two_lines_and_its_own_exit_code(
     first, second = err.splitlines()
     assert "unknown key `tsk`" in first
     assert "did you mean `task`?" in second
+
+
+def test_an_error_shows_the_end_of_what_a_program_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = "".join(f"line {number}\n" for number in range(60)) + "\x1b[2Jlast\n"
+
+    def fail(_: object) -> Home:
+        raise ArnodeError("the baseline failed", "look at it", printed=printed)
+
+    monkeypatch.setattr(Home, "locate", fail)
+    assert arnode("paths") == 1
+    first, *lines, hint = capsys.readouterr().err.splitlines()
+    assert (first, hint) == ("arnode: the baseline failed", "  mend: look at it")
+    assert len(lines) == 40
+    assert (lines[0], lines[-1]) == ("  | line 21", "  | \\x1b[2Jlast")
 
 
 def test_tracebacks_come_with_debug_only(at_home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,6 +153,38 @@ def test_show_begins_with_what_came_of_an_experiment(
     assert "signature_ok" not in arnode(capsys, "show", kept.id.hex())
 
 
+def test_a_failure_is_shown_with_what_it_printed(
+    session: dict[str, Record], notebook: Notebook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, store = session["crashed"], notebook.store
+    assert isinstance(record.body, ResultBody)
+    ended = record.body.runs[0]
+    job = store.jobs.open_job(LINE, FreeStep({}), created_ms=5)
+    planned = store.jobs.plan_run(job.id, role=ended.role, tree=record.body.tree, seed=ended.seed)
+    log = "sort.c:3:1: error: unknown type name 'lnog'\n\x1b[31mthe build ended\n"
+    store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail=log))
+    told = arnode(capsys, "show", record.id.hex())
+    assert "| sort.c:3:1: error: unknown type name 'lnog'\n| \\x1b[31mthe build ended\n" in told
+    assert "| sort.c" not in arnode(capsys, "show", session["kept"].id.hex())
+    assert "| sort.c" not in arnode(capsys, "log")  # the latest did not fail
+
+
+def test_log_ends_with_why_the_latest_failed(
+    notebook: Notebook, home: Home, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("ARNODE_HOME", str(home.root))
+    notebook.task_and_baseline()
+    record = notebook.crashed()
+    assert isinstance(record.body, ResultBody)
+    ended, store = record.body.runs[0], notebook.store
+    job = store.jobs.open_job(LINE, FreeStep({}), created_ms=5)
+    planned = store.jobs.plan_run(job.id, role=ended.role, tree=record.body.tree, seed=ended.seed)
+    store.jobs.finish_run(planned, StoredOutcome(run=ended, log_tail="reading\nTypeError: no\n"))
+    told = arnode(capsys, "log")
+    assert told.endswith(f"{record.id.hex()[:12]} failed: TypeError\n| reading\n| TypeError: no\n")
+
+
 def test_figures_go_by_the_scale_of_a_programs_metric() -> None:
     metric = replace(MANIFEST.metric, unit="s", scale=3)
     said = fields_for_people(run(1_500_250), metric)

@@ -47,7 +47,7 @@ from tests.node.test_slow_ideas import Scribe
 # `proving` are ours.
 FIELDS = {"remote_lanes", "running", "node", "sandbox", "lines", "network", "cost", "proving"}
 LINE_FIELDS = {
-    "task", "scoring", "best_known", "class", "devices", "lanes", "baseline", "head",
+    "task", "scoring", "best_known", "gap", "class", "devices", "lanes", "baseline", "head",
     "working",
     "noise_sd", "experiments", "per_hour", "counted_share", "verification", "intents", "now",
     "proposers", "planner",

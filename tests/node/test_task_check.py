@@ -9,6 +9,7 @@ import pytest
 from node.commands.cli import main
 from node.home.home import Home
 from tests.trainer.program.planted import CLEAN, PLANTED, Planted, write_planted
+from tests.trainer.program.tasks import ONE_OF_EACH, write_task
 from trainer.language_model.data import TaskData
 
 
@@ -51,6 +52,21 @@ def test_a_fault_says_how_to_mend_it_and_fails(
     assert out.endswith("limits: 1 fault, no notes\n")
 
 
+def test_a_baseline_that_fails_shows_its_cause_and_what_it_printed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    broken = "print('loading')\n\n\ndef solve(instance):\n    return nothing\n"
+    folder = write_task(tmp_path / "task", instances=ONE_OF_EACH, files={"solve.py": broken})
+    code, out, _ = checked(capsys, str(folder))
+    assert code == 1
+    cause = "NameError: name 'nothing' is not defined"
+    first, *rest = out.splitlines()
+    if "secret split" not in first:  # of which nothing is told: it may be the first to fail
+        assert cause in first
+        assert "| loading" in rest
+        assert f"| {cause}" in rest
+
+
 def test_scripts_are_told_the_same(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = write_planted(tmp_path / "task", PLANTED["instances from a counter"])
     code, out, _ = checked(capsys, str(folder), "--json")
@@ -58,7 +74,7 @@ def test_scripts_are_told_the_same(capsys: pytest.CaptureFixture[str], tmp_path:
     document = json.loads(out)
     assert (document["v"], document["ok"], document["task"]["name"]) == (1, False, "limits")
     (remark,) = document["remarks"]
-    assert set(remark) == {"about", "level", "what", "mend", "figures"}
+    assert set(remark) == {"about", "level", "what", "mend", "figures", "printed"}
     assert (remark["about"], remark["level"]) == ("instances", "fault")
 
 

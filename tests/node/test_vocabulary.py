@@ -9,7 +9,15 @@ from node.line.attempts import CheckpointWord
 from node.reporting.concluded import Fate
 from node.reporting.peers_part import HereWord
 from node.store import experiments
-from node.terminal.vocabulary import WORDINGS, counted, sd_words, word, wording
+from node.terminal.vocabulary import (
+    WORDINGS,
+    counted,
+    gap_to,
+    gap_words,
+    sd_words,
+    word,
+    wording,
+)
 from protocol.attestation import AttestVerdict
 
 OUTCOMES = {
@@ -70,3 +78,20 @@ def test_an_outcome_of_a_later_version_is_told_by_its_own_name_made_harmless() -
 def test_counts_are_told_in_the_order_asked_for() -> None:
     counts = {"kept": 3, "failed": 0, "discarded": 12}
     assert counted(counts, ("discarded", "kept", "failed")) == "12 discarded, 3 kept, 0 failed"
+
+
+@pytest.mark.parametrize(
+    ("metric", "sign", "told"),
+    [
+        (2.635982615, -1, "4.7e-7 to go"),  # more is better
+        (2.635983085, -1, "reached"),
+        (2.635983086, -1, "1.0e-9 beyond it"),
+        (2.1667, -1, "0.469283 to go"),
+        (2.7, 1, "0.064017 to go"),  # less is better
+        (2.635982615, 1, "4.7e-7 beyond it"),
+    ],
+)
+def test_a_small_gap_to_the_best_known_is_shown_exactly(
+    metric: float, sign: int, told: str
+) -> None:
+    assert gap_words(gap_to(2.635983085, metric, sign=sign)) == told

@@ -27,7 +27,7 @@ FIELDS: Final = {
         "warmup_limit_s", "interactive", "module", "toolchains", "requires", "private", "scoring",
         "judge", "metric", "instances", "guards", "bound", "knobs", "data",
     },
-    "judge": {"file", "files", "vary", "requires", "scratch_mb"},
+    "judge": {"file", "files", "vary", "limit_s", "requires", "scratch_mb"},
     "metric": {"name", "unit", "direction", "aggregate", "max_step"},
     "instances": {"public", "secret", "fixed"},
     "data": {"holdout", "judge"},

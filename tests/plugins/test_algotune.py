@@ -86,7 +86,7 @@ def test_a_class_that_solves_with_its_own_members_stays_one(pairs: Brought) -> N
     for foreign in ("is_solution", "generate_problem", "scipy", "super"):
         assert foreign not in text
     assert pairs.table["requires"] == ["scipy"]
-    assert pairs.table["judge"] == {"file": "judge.py", "requires": ["scipy"]}
+    assert pairs.table["judge"] == {"file": "judge.py", "limit_s": 600, "requires": ["scipy"]}
 
 
 @pytest.mark.usefixtures("spatial")
@@ -107,6 +107,46 @@ def test_the_judge_takes_the_baselines_answers_and_no_others(
             judge.check(decode(sent, "arrays"), decode(answer, "arrays")[:-1])
     sizes = {len(str(judge.instance(bytes(32), "public", index))) for index in range(3)}
     assert len(sizes) > 1  # every stratum is there
+
+
+def test_a_problem_that_is_larger_than_an_instance_may_be_is_made_smaller_and_that_is_said(
+    rise: Brought, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = rise.judge(monkeypatch)
+    assert rise.table["instance_mb"] * 1_000_000 == judge.MOST_BYTES
+    whole = judge.instance(bytes(32), "public", 2)
+    held = judge.sent_bytes(whole)
+    assert len(encode(whole, "arrays")) <= held < len(encode(whole, "arrays")) + 100
+    judge.MOST_BYTES = held - 1
+    smaller = judge.instance(bytes(32), "public", 2)
+    assert 1 < judge.sent_bytes(smaller) < held
+    again = judge.instance(bytes(32), "public", 2)
+    assert encode(again, "arrays") == encode(smaller, "arrays")
+    judge.MOST_BYTES = 0  # there is no smaller one
+    assert judge.instance(bytes(32), "public", 2)
+    said = "more than 64 MB (instance_mb in task.toml) is made smaller: its n is halved"
+    assert any(said in note for note in rise.draft.notes)
+    assert said in rise.text("program.md")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": [1, 200, 70_000, 1 << 40, -5], "b": (0.5, True, None)},
+        np.zeros((30, 40)),
+        [list(range(100_000))],
+        "größer" * 1000,
+    ],
+)
+def test_what_a_problem_is_sent_as_is_known_to_its_judge(
+    rise: Brought, monkeypatch: pytest.MonkeyPatch, value: object
+) -> None:
+    sent = len(encode(value, "arrays"))
+    assert sent <= rise.judge(monkeypatch).sent_bytes(value) <= 1.1 * sent + 100
+
+
+def test_no_guard_is_invented(rise: Brought) -> None:
+    assert "guards" not in rise.table
 
 
 def test_a_class_without_a_checker_is_refused(tmp_path: Path) -> None:

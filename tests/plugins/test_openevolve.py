@@ -45,8 +45,21 @@ def test_stages_are_not_to_be_missed_where_the_baseline_does_not(spread: Brought
     assert "THRESHOLDS: tuple[float, ...] = (0.5,)" in spread.text("measure.py")
 
 
-def test_without_stages_further_figures_that_are_costs_become_guards(unstaged: Brought) -> None:
-    assert unstaged.table["guards"] == {"eval_time": {"times": 1.5}}
+def test_no_figure_becomes_a_guard_that_the_evaluator_does_not_enforce(unstaged: Brought) -> None:
+    assert '"eval_time"' in unstaged.text("evaluator.py")
+    assert "guards" not in unstaged.table
+
+
+def test_an_evaluator_may_be_asynchronous(tmp_path: Path) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    evaluator = (
+        "import asyncio\n\n\nasync def evaluate(program_path):\n"
+        "    await asyncio.sleep(0)\n    return {'combined_score': 0.25}\n"
+    )
+    (folder / "evaluator.py").write_text(evaluator)
+    made = brought(openevolve.read_task(folder), tmp_path / "made")
+    figures, _ = measured(made, tmp_path)
+    assert figures == {"combined_score": 0.25}
 
 
 def test_the_system_message_is_what_a_proposer_is_told(spread: Brought) -> None:

@@ -21,7 +21,7 @@ def test_program_evaluator_time_and_message_come_along(halves: Brought) -> None:
     assert table["editable"] == ["initial.py#EVOLVE-BLOCK"]
     assert table["files"] == ["measure.py", "reporting.py", "evaluate.py"]
     assert (table["scoring"], table["limit_s"]) == ("self", 150)
-    assert table["guards"] == {"part_size": {"times": 1.5}}
+    assert "guards" not in table
     program = halves.text("program.md")
     assert "You split numbers into two parts of the same sum.\n\nThink of greedy" in program
 
@@ -32,7 +32,6 @@ def test_measuring_prints_what_the_evaluator_wrote(
     figures, _ = measured(halves, tmp_path)
     assert figures is not None
     assert 0 < figures["combined_score"] < 1
-    assert figures["part_size"] == 6.0
     assert halves.judge(monkeypatch).check({"seed": 5}, figures) == figures
 
 

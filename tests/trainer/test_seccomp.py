@@ -365,11 +365,11 @@ def test_with_a_loopback_of_its_own_a_program_speaks_tcp_alone(
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_with_a_loopback_pairs_are_streams(machine: str) -> None:
+def test_with_a_loopback_pairs_lead_to_nobody_else(machine: str) -> None:
     number = NUMBERS[machine]["socketpair"]
     assert with_loopback(machine, number, UNIX, STREAM | CLOSE_ON_EXEC) == ALLOWED
+    assert with_loopback(machine, number, UNIX, SEQUENCED | CLOSE_ON_EXEC) == ALLOWED
     assert with_loopback(machine, number, UNIX, DATAGRAM) == EPERM
-    assert with_loopback(machine, number, UNIX, SEQUENCED) == EPERM
     assert with_loopback(machine, number, INTERNET, STREAM) == EPERM
     number = SETSOCKOPT[machine]
     assert with_loopback(machine, number, 0, TCP, TCP_NODELAY) == ALLOWED
@@ -397,6 +397,7 @@ MORE = {
         "readlinkat": 267, "chdir": 80, "fchdir": 81, "getdents64": 217, "io_uring_setup": 425,
         "mq_unlink": 241, "recvfrom": 45, "close": 3, "clock_gettime": 228,
         "clock_nanosleep": 230, "timer_create": 222, "getsockopt": 55,
+        "sendmmsg": 307, "socketpair": 53, "socket": 41,
     },
     "aarch64": {
         "madvise": 233, "futex": 98, "sendto": 206, "seccomp": 277, "landlock_add_rule": 445,
@@ -405,6 +406,7 @@ MORE = {
         "newfstatat": 79, "readlinkat": 78, "chdir": 49, "fchdir": 50, "getdents64": 61,
         "io_uring_setup": 425, "mq_unlink": 181, "recvfrom": 207, "close": 57,
         "clock_gettime": 113, "clock_nanosleep": 115, "timer_create": 107, "getsockopt": 209,
+        "sendmmsg": 269, "socketpair": 199, "socket": 198,
     },
 }  # fmt: skip
 
@@ -482,6 +484,49 @@ def test_a_socket_that_is_there_gets_no_name_and_looks_none_up(machine: str) -> 
     assert to_candidate(machine, "sendto", 3, 0, 1, 0, 0, 0) == ALLOWED
     for address in (1, 0x7FFF_0000_1000, 1 << 32):
         assert to_candidate(machine, "sendto", 3, 0, 1, 0, address, 16) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("single_process", [True, False])
+def test_an_event_loop_has_pairs_of_sockets_and_nothing_else_of_a_network(
+    machine: str, single_process: bool
+) -> None:
+    def made(name: str, *arguments: int, has_pairs: bool = True) -> str:
+        return to_candidate(
+            machine, name, *arguments, single_process=single_process, has_pairs=has_pairs
+        )
+
+    for kind in (STREAM, STREAM | NON_BLOCKING | CLOSE_ON_EXEC, SEQUENCED | CLOSE_ON_EXEC):
+        assert made("socketpair", UNIX, kind) == ALLOWED
+        assert made("socketpair", UNIX, kind, has_pairs=False) == EPERM
+        for family in (INTERNET, INTERNET_6, NETLINK, VSOCK):
+            assert made("socketpair", family, kind) == EPERM
+    for kind in (DATAGRAM, RAW, DATAGRAM | CLOSE_ON_EXEC):  # a datagram can be sent to others
+        assert made("socketpair", UNIX, kind) == EPERM
+    for family in (UNIX, INTERNET, INTERNET_6, NETLINK, VSOCK):
+        assert made("socket", family, STREAM) == EPERM
+    for name in ("connect", "bind", "listen", "setsockopt"):  # no name, and no larger buffer
+        assert made(name) == EPERM, name
+    assert made("sendto", 3, 0, 1, 0, 1, 16) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_with_pairs_no_descriptor_is_sent_to_where_nobody_counts_it(machine: str) -> None:
+    for name in ("sendmsg", "sendmmsg"):
+        assert to_candidate(machine, name, has_pairs=True) == EPERM, name
+        assert to_candidate(machine, name, has_pairs=True, single_process=False) == EPERM, name
+        assert to_candidate(machine, name) == ALLOWED, name
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_where_memory_is_weighed_no_file_changes_without_a_write(machine: str) -> None:
+    private, shared, fixed = 0x02, 0x01, 0x10
+    for flags in (shared, shared | fixed):
+        weighed = to_candidate(machine, "mmap", 0, 4096, 3, flags, 3, weighs_memory=True)
+        assert weighed == EPERM
+        assert to_candidate(machine, "mmap", 0, 4096, 3, flags, 3) == ALLOWED
+    mapped = to_candidate(machine, "mmap", 0, 4096, 3, private, 3, weighs_memory=True)
+    assert mapped == ALLOWED
 
 
 @pytest.mark.parametrize("machine", MACHINES)

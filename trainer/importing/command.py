@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from protocol.codecs import path_fault
 from protocol.errors import ConfigurationError, UsageError
 from trainer.host.folder_files import FolderFile, find_file
 from trainer.importing.dependencies import toolchains_of
 from trainer.importing.draft import UNKNOWN_NOISE, TaskDraft, safe_figure
 from trainer.importing.holdout import held_out_files, is_within, named_in
-from trainer.importing.reading import files_beside, is_path, read_python
+from trainer.importing.reading import files_beside, read_python
 from trainer.importing.self_scored import (
     COMMAND_SCRIPT,
     MEASURE_FILE,
@@ -207,10 +208,8 @@ def _inside(root: Path, path: Path) -> tuple[str, FolderFile]:
     found = find_file(root, name)
     if found is None:
         raise UsageError(f"there is no file {path}", "name one that is there")
-    if not is_path(name):
-        raise UsageError(
-            f"{name!r} cannot be a task's file", "rename it: nothing hidden, no spaces"
-        )
+    if (fault := path_fault(name)) is not None:
+        raise UsageError(f"{name!r} cannot be a task's file: {fault}", "rename it")
     return name, found
 
 

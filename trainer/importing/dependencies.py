@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
+from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile
 from trainer.importing.draft import safe_name
 from trainer.importing.reading import read_text
-from trainer.sandbox.toolchains import toolchain_of
+from trainer.sandbox.toolchains import toolchain, toolchain_of
 
 # Packages that are called otherwise than what is imported of them.
 _CALLED: Final = {
@@ -33,6 +34,9 @@ _CALLED: Final = {
 }
 # A judge's word is arnode's own, numpy is there for every program.
 _THERE: Final = frozenset({"judging", "numpy"}) | sys.stdlib_module_names
+_STARTERS: Final = frozenset(
+    {"call", "check_call", "check_output", "Popen", "popen", "run", "system"}
+)
 _SHELL: Final = "sh"
 _WORD: Final = re.compile(r"[\w+./-]+")
 
@@ -56,6 +60,41 @@ def toolchains_of(commands: Iterable[str], scripts: Iterable[FolderFile]) -> tup
     words = {word for text in texts for word in _WORD.findall(_without_comments(text))}
     named = {found for word in words if (found := toolchain_of(word)) is not None}
     return tuple(sorted({_SHELL, *named}))
+
+
+def toolchains_called(trees: Iterable[ast.AST]) -> tuple[str, ...]:
+    """Return the toolchains that Python code calls, as in `subprocess.run(["g++", …])`."""
+    found = set()
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and node.args:
+                found.add(toolchain_of(_called(node)))
+    named = {one for one in found if one is not None}
+    return tuple(sorted(named))
+
+
+def _called(call: ast.Call) -> str:
+    """Return the first word of the command that a call may start, nothing where there is none."""
+    first = call.args[0]
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    if isinstance(first, ast.List | ast.Tuple) and first.elts:
+        first = first.elts[0]
+    elif name not in _STARTERS:
+        return ""
+    if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+        return ""
+    return next(iter(first.value.split()), "")
+
+
+def lacking(toolchains: Iterable[str]) -> tuple[str, ...]:
+    """Return a sentence for each toolchain that is not installed here."""
+    said = []
+    for name in toolchains:
+        try:
+            toolchain(name)
+        except ConfigurationError as error:
+            said.append(f"{error.message}: {error.hint}")
+    return tuple(said)
 
 
 def _without_comments(text: str) -> str:

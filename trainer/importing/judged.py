@@ -83,7 +83,7 @@ def draft_of_evaluator(
     *,
     scores: frozenset[str],
     enforced: Mapping[str, Mapping[str, float]],
-    function: ast.FunctionDef | None = None,
+    function: ast.FunctionDef | ast.AsyncFunctionDef | None = None,
     self_scored: bool = False,
 ) -> TaskDraft:
     """Return the draft of a task with an imported evaluator: judged where it can be.

@@ -5,13 +5,13 @@ never executed. Importers read no file in any other way (`tests/plugins/test_out
 """
 
 import ast
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from protocol.codecs import path_fault
 from protocol.errors import ConfigurationError
 from trainer.host.folder_files import FolderFile, files_below, find_file
 from trainer.task_folder.fields import read_toml
@@ -26,7 +26,6 @@ _SKIPPED_FOLDERS: Final = frozenset(
 _SKIPPED_SUFFIXES: Final = frozenset(
     {".gif", ".ipynb", ".jpeg", ".jpg", ".log", ".md", ".pdf", ".png", ".pyc", ".svg", ".webp"}
 )
-_PATH: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +131,15 @@ def constant_texts(tree: ast.Module) -> Mapping[str, str]:
     return found
 
 
-def functions_in(tree: ast.Module) -> Mapping[str, ast.FunctionDef]:
+def functions_in(tree: ast.Module) -> Mapping[str, ast.FunctionDef | ast.AsyncFunctionDef]:
     """Return the functions at a module's top."""
-    return {one.name: one for one in tree.body if isinstance(one, ast.FunctionDef)}
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    return {one.name: one for one in tree.body if isinstance(one, functions)}
 
 
 def is_path(path: str) -> bool:
     """Whether a task may have a file of this name."""
-    return _PATH.fullmatch(path) is not None
+    return path_fault(path) is None
 
 
 def files_beside(

@@ -5,7 +5,6 @@ the judge reads that line and recomputes nothing. So such a task says `scoring =
 would make it a trusted one is told with it.
 """
 
-import ast
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from protocol.codecs import path_fault
 from protocol.errors import ConfigurationError, Rejected
 from protocol.regions import Region, outside
 from trainer.host.folder_files import FolderFile
 from trainer.importing import scripts
-from trainer.importing.dependencies import packages_of
+from trainer.importing.dependencies import lacking, packages_of
 from trainer.importing.draft import (
     JUDGE_FILE,
     LARGEST_FIGURE,
@@ -28,7 +28,6 @@ from trainer.importing.draft import (
     TaskDraft,
     noise_comment,
     one_line,
-    safe_figure,
     safe_name,
     safe_unit,
 )
@@ -36,7 +35,6 @@ from trainer.importing.holdout import HOLDOUT_FOLDER, holdout_files
 from trainer.importing.reading import (
     MAX_TOTAL_BYTES,
     explaining_reads,
-    is_path,
     read_python,
     read_text,
 )
@@ -51,15 +49,9 @@ MOST_EDITABLE: Final = 8
 _SCRIPTS: Final = Path(scripts.__file__).parent
 COMMAND_SCRIPT: Final = _SCRIPTS / "command.py"
 TRIAL_SCRIPT: Final = _SCRIPTS / "trial.py"
-# Figures of which less is better go up by half at most; of others nobody said which way is better.
-_COSTS: Final = re.compile(
-    r"(^|_)(bytes|duration|elapsed|latency|mb|memory|ms|ns|runtime|sec|seconds|size|time|us)($|_)"
-)
-_CEILING: Final = 1.5
 _REGION: Final = "EVOLVE-BLOCK"  # what OpenEvolve and ShinkaEvolve call what may change
 # JAX wakes its threads by calls that are refused to a single process.
 _STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system", "jax")
-_MOST_GUARDS: Final = 12
 _DAY_S: Final = 86_400  # some configurations say "for ever"
 _JUDGE: Final = '''"""Reads the line that the candidate's own measuring printed: a claim."""
 
@@ -98,7 +90,7 @@ class SelfScored:
     would make the task a trusted one, `why` in one line why it is none. `holdout` replaces those of
     `files` with the same names where a candidate is judged. `repeats` is how often a run calls the
     evaluator, `noise_floor` the standard deviation of their mean, `UNKNOWN_NOISE` where nobody
-    measured it.
+    measured it. `guards` are limits that the evaluator itself enforces.
     """
 
     system: str
@@ -151,7 +143,11 @@ class SelfScored:
                 **holdout_files(self.holdout),
             },
             is_trusted=False,
-            notes=(*self.notes, f"self-scored: {self.why or self.trust}"),
+            notes=(
+                *self.notes,
+                *lacking(self.toolchains),
+                f"self-scored: {self.why or self.trust}",
+            ),
         )
 
     def own_files(self) -> dict[str, bytes]:
@@ -234,12 +230,11 @@ class SelfScored:
             raise ConfigurationError(
                 f"{len(self.editable)} files are to be edited", f"name 1 to {MOST_EDITABLE} of them"
             )
-        strange = [name for name in self.editable if not is_path(name)]
-        if strange:
-            raise ConfigurationError(
-                f"{strange[0]!r} cannot be the name of an edited file",
-                "letters, digits, dots, hyphens and underscores, nothing hidden",
-            )
+        for name in self.editable:
+            if (fault := path_fault(name)) is not None:
+                raise ConfigurationError(
+                    f"{name!r} cannot be the name of an edited file: {fault}", "rename it"
+                )
 
     def program_text(self, what: str, whose: str) -> str:
         """Return what a proposer is told: what is to be edited, and whose word the figure is."""
@@ -282,16 +277,6 @@ def _limit_told(name: str, limit: Mapping[str, float]) -> str:
     return f"`{name}` must be {limit['most']:g} at most"
 
 
-def cost_guards(names: Iterable[str], *, metric: str) -> dict[str, dict[str, float]]:
-    """Return guards on those of an evaluator's further figures that are plainly costs."""
-    costs = [
-        name
-        for name in dict.fromkeys(names)
-        if name != metric and name == safe_figure(name) and _COSTS.search(name)
-    ]
-    return {name: {"times": _CEILING} for name in costs[:_MOST_GUARDS]}
-
-
 def script_text(script: Path, settings: Mapping[str, Setting]) -> str:
     """Return a script as it stands in a task folder, with its constants set."""
     text = script.read_text(encoding="utf-8")
@@ -313,35 +298,3 @@ def _literal(value: Setting) -> str:
         return repr(value)
     items = [_literal(item) for item in value]
     return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
-
-
-def told_figures(trees: Iterable[ast.AST], *, metric: str) -> list[str]:
-    """Return the figures that an evaluator tells whenever it tells `metric`, read off its code.
-
-    Tables that say what went wrong are left out: a score of nothing, or an error.
-    """
-    tables = [
-        names
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Dict) and metric in (names := _told_keys(node))
-        if "error" not in names and not _is_nothing(node, metric)
-    ]
-    first = tables[0] if tables else []
-    return [name for name in first if name != metric and all(name in table for table in tables)]
-
-
-def _is_nothing(table: ast.Dict, metric: str) -> bool:
-    for key, value in zip(table.keys, table.values, strict=True):
-        if isinstance(key, ast.Constant) and key.value == metric:
-            return isinstance(value, ast.Constant) and not value.value
-    return False
-
-
-def _told_keys(node: ast.Dict) -> list[str]:
-    names = []
-    for key, value in zip(node.keys, node.values, strict=True):
-        if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            is_inner = isinstance(value, ast.Dict) and key.value == "public"
-            names += _told_keys(value) if is_inner and isinstance(value, ast.Dict) else [key.value]
-    return names

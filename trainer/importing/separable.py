@@ -111,7 +111,9 @@ def imported_modules(tree: ast.Module) -> set[str]:
     return found - {""}
 
 
-def varied(function: ast.FunctionDef | None, trees: Mapping[str, ast.Module]) -> str | None:
+def varied(
+    function: ast.FunctionDef | ast.AsyncFunctionDef | None, trees: Mapping[str, ast.Module]
+) -> str | None:
     """Return what of an evaluator a seed may decide: an argument, or a variable of its environment.
 
     None where its code names neither.

@@ -15,7 +15,7 @@ class Remark:
     """One finding. `about` is one of its kind's words, `what` one sentence, `mend` what to do.
 
     A note is for a person to judge; with a fault the task's numbers are not to be believed.
-    `figures` are for scripts.
+    `figures` are for scripts, `printed` is the end of what a failed program printed.
     """
 
     about: str
@@ -23,6 +23,7 @@ class Remark:
     what: str
     mend: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
+    printed: str = ""
 
 
 def fine(about: str, what: str, **figures: float) -> Remark:
@@ -36,5 +37,5 @@ def note(about: str, what: str, mend: str = "", **figures: float) -> Remark:
 
 
 def fault(about: str, what: str, mend: str, **figures: float) -> Remark:
-    """Return what must be mended first."""
+    """Return what must be fixed first."""
     return Remark(about=about, level="fault", what=what, mend=mend, figures=figures)

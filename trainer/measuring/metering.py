@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from protocol.codecs import fit_line
 from protocol.runs import MAX_REASON, Status
+from trainer.measuring.causes import cause_in
 from trainer.sandbox.frames import ForgedFrame, SandboxEnded
 from trainer.sandbox.profile import Role
 from trainer.sandbox.sandbox import Sandbox
@@ -89,8 +90,7 @@ def _why_ended(sandbox: Sandbox, name: str) -> RunFailed:
         return RunFailed("oom", f"in {name}: more than the task's {allowed} MB of memory")
     if sandbox.end in _MORE:
         return RunFailed("crash", f"in {name}: more {_MORE[sandbox.end]} than allowed")
-    lines = [line for line in sandbox.output_tail().splitlines() if line.strip()]
-    said = lines[-1].strip() if lines else _UNFINISHED[sandbox.profile.role]
+    said = cause_in(sandbox.output_tail()) or _UNFINISHED[sandbox.profile.role]
     if sandbox.ran_out_of_memory:
         ended = f"in {name}: its device had no more memory"
         return RunFailed("oom", f"in {name}: {said}", unquoted=ended)

@@ -5,7 +5,10 @@ A build has its toolchain and a sandbox of its own, and knows of no instance and
 
 import asyncio
 import json
+import os
+import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 from protocol.manifest import TaskManifest
@@ -30,7 +33,9 @@ _KEPT: Final = 4  # sources: a pair's, and the baseline
 
 
 class Package:
-    """What a source became. `size_bytes` is what was built, or what was written without a build.
+    """What a source became: the files that are there at run time.
+
+    `built_bytes` are the bytes of those that are not the task's fixed ones; 0 without a build.
 
     `secret` is what it is run as on secret instances, with the holdout's files if there are any.
     """
@@ -60,6 +65,8 @@ class Builder:
         self._tools = tuple(dict.fromkeys((*tools_of(spec.build), *(spec.toolchains or ()))))
         self._fixed = list(recipe.fixed)
         self._holdout = recipe.holdout
+        self._weighs_build = manifest.metric.name == "build_bytes"
+        self._run = spec.run or [(spec.entry or "").partition(":")[0]]
         self._work = work
         self._kept: OrderedDict[bytes, Package] = OrderedDict()
         self._building = asyncio.Lock()
@@ -84,10 +91,19 @@ class Builder:
         if self._build is None:
             return Package(files, holdout=self._holdout, built_bytes=0, log="")
         built, log = await self._built(files)
-        made = {one.path for one in built}
-        kept = [one for one in files if one.path not in made]
-        size = sum(len(one.data) for one in built)
-        return Package([*kept, *built], holdout=self._holdout, built_bytes=size, log=log)
+        there = _there_at_run(
+            source, self._fixed, built, keeps_source=not self._weighs_build or self._runs(source)
+        )
+        given = {one.path: one.data for one in self._fixed}
+        size = sum(len(one.data) for one in there if given.get(one.path) != one.data)
+        return Package(there, holdout=self._holdout, built_bytes=size, log=log)
+
+    def _runs(self, source: Source) -> bool:
+        """Return whether a file of the source is run itself, so that it is not only built."""
+        words = re.findall(r"[^\s\"';|&()<>]+", " ".join(self._run))
+        modules = [f"{word.replace('.', '/')}.py" for word in words]  # as of `python -m`
+        named = {os.path.normpath(word) for word in (*words, *modules)}
+        return not named.isdisjoint(path for path, _ in source.files)
 
     async def _built(self, files: list[File]) -> tuple[list[File], str]:
         assert self._build is not None  # noqa: S101 -- asked by the caller
@@ -119,3 +135,15 @@ class Builder:
             return unpack_files(payload), sandbox.output_tail()
         except ValueError as fault:
             raise RunFailed("rejected", f"in the build: {fault}") from fault
+
+
+def _there_at_run(
+    source: Source, fixed: Sequence[File], built: Sequence[File], *, keeps_source: bool
+) -> list[File]:
+    """Return the files of a run: the fixed ones and what was built, in their place.
+
+    Where bytes of the build are the metric, the source is not among them unless it is run itself:
+    a program could keep itself in a comment of its source.
+    """
+    sources = [File(path=path, data=data) for path, data in source.files] if keeps_source else []
+    return list({one.path: one for one in (*fixed, *sources, *built)}.values())

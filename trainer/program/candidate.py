@@ -173,9 +173,22 @@ class Candidate:
             counting.close()
             self._work.end(sandbox)
             await sandbox.close()
-        peak_bytes = max(sandbox.peak_memory_bytes, *(one.peak_bytes for one in met))
+        peak_bytes = self._peak_bytes(sandbox, met)
         met = [replace(one, peak_bytes=peak_bytes) for one in met]
         return [*met[:-1], replace(met[-1], log=sandbox.output_tail())]
+
+    def _peak_bytes(self, sandbox: Sandbox, met: Sequence[Met]) -> int:
+        """Return the most memory that a sandbox held at once, files in its folders included.
+
+        Between two looks a file may come and go. So where memory is weighed, all that was written
+        counts in full, whether or not it was deleted, but for what was read here.
+        """
+        peak_bytes = max(sandbox.peak_resident_bytes, *(one.peak_bytes for one in met))
+        if self._profile.weighs_memory:
+            is_piped = not self._spec.entry and not self._spec.interactive
+            sent_bytes = sum(len(one.answer) for one in met) if is_piped else 0
+            peak_bytes += max(0, sandbox.written_bytes - sandbox.printed_bytes - sent_bytes)
+        return max(sandbox.peak_memory_bytes, peak_bytes)
 
     async def _one(
         self,
@@ -210,7 +223,12 @@ class Candidate:
         confined = last_program(keeps_core=meeting.core is not None) if waits else b""
         if waits and self._is_one_process:
             has_loopback = self._profile.has_loopback
-            confined = seccomp_program(single_process=True, has_loopback=has_loopback)
+            confined = seccomp_program(
+                single_process=True,
+                has_loopback=has_loopback,
+                has_pairs=self._profile.may_have_pairs,
+                weighs_memory=self._profile.weighs_memory,
+            )
         told |= {"seed": meeting.seed, "waits": waits}
         return json.dumps(told | {"filter": confined.hex()}).encode()
 
@@ -251,6 +269,7 @@ class Candidate:
                     await sandbox.send(INSTANCE, descriptor=descriptor)
                     _, answer = await sandbox.receive_one({ANSWER: self._most_bytes})
         peak_kib = status_number(sandbox.pid, "VmHWM")
+        sandbox.note_written()
         if not peak_kib:  # else it waits for what comes next
             told = "it ended by itself, before it was known what it took"
             raise RunFailed("crash", f"{meeting.name}: {told}")
@@ -320,6 +339,7 @@ class Candidate:
                 raise SandboxEnded
             return _Used()
         _, told = await sandbox.receive_one({USED: _USED_BYTES})
+        sandbox.note_written()
         used = json.loads(told)
         if used["exit"]:
             raise SandboxEnded

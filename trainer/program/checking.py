@@ -7,6 +7,7 @@ Nothing is recorded, and nothing here is told to anybody's candidates.
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Final
 
@@ -17,7 +18,7 @@ from trainer.host.capacity import usable_cores
 from trainer.host.device import Device
 from trainer.measuring.checks import Remark, fault, fine, note
 from trainer.measuring.kind import Progress
-from trainer.measuring.metering import RunFailed
+from trainer.measuring.metering import ProgramFailed, RunFailed
 from trainer.measuring.models import KeptModels
 from trainer.program.attacking import Attacker
 from trainer.program.bench import BaselineRun, Bench
@@ -67,7 +68,9 @@ async def examine(
         async for remark in _course(bench, progress, seconds):
             yield remark
     except RunFailed as failure:
-        yield fault("baseline", f"{failure.status}: {failure.reason}", "mend the editable files")
+        said = f"{failure.status}: {failure.reason}"
+        printed = failure.log if isinstance(failure, ProgramFailed) else ""
+        yield replace(fault("baseline", said, "mend the editable files"), printed=printed)
     except Unfit as unfit:
         yield fault("metric", str(unfit), "see what check() returns, and [metric] in task.toml")
     except ConfigurationError as error:  # it cannot be loaded, or makes no instances

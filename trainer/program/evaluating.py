@@ -60,7 +60,6 @@ class Evaluations:
             scratch_bytes=means.scratch_bytes or SCRATCH_BYTES,
             threads=_PROCESSES,
             single_process=False,
-            has_pairs=True,
             packages=means.packages,
             data=tuple(folder.shown for folder in means.data),
         )

@@ -54,7 +54,13 @@ def profile_of(
         data=() if data is None else (data.shown,),
         card=card,
         has_loopback=spec.llm is not None,
+        weighs_memory=_weighs_memory(manifest, spec),
     )
+
+
+def _weighs_memory(manifest: TaskManifest, spec: ProgramSpec) -> bool:
+    """Say whether a task's metric or a guard of it is memory."""
+    return "peak_mb" in (manifest.metric.name, *(one.name for one in spec.guards or ()))
 
 
 def is_filed(spec: ProgramSpec, what: str) -> bool:

@@ -58,7 +58,8 @@ class Bubblewrap(Enclosure):
             single_process=self.profile.single_process,
             has_card=self.profile.card is not None,
             has_loopback=self.profile.has_loopback,
-            has_pairs=self.profile.has_pairs,
+            has_pairs=self.profile.may_have_pairs,
+            weighs_memory=self.profile.weighs_memory,
             restricts_later=self.profile.restricts_later,
         )
         if self.profile.compiles:
@@ -127,6 +128,10 @@ class Bubblewrap(Enclosure):
             return True
         return self.compiled is not None and holds_too_much(self.profile, [self.compiled])
 
+    def files_bytes(self) -> int:
+        """Return what the files in its scratch folders hold, which are in memory."""
+        return scratch_files_bytes(self._root)
+
 
 def start_zygote(profile: Profile, control: int, program: list[str]) -> Started:
     """Start a program that forks, in namespaces in which others can be made.
@@ -149,6 +154,16 @@ def is_scratch_overfull(root: str, profile: Profile) -> bool:
             if space.f_files - space.f_ffree > profile.scratch_files:
                 return True
     return False
+
+
+def scratch_files_bytes(root: str) -> int:
+    """Return what the files in a sandbox's scratch folders hold; `root` as above."""
+    held_bytes = 0
+    for folder in SCRATCH:
+        with contextlib.suppress(OSError):  # it has just ended
+            space = os.statvfs(root + folder)
+            held_bytes += (space.f_blocks - space.f_bfree) * space.f_frsize
+    return held_bytes
 
 
 @contextlib.contextmanager

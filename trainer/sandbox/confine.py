@@ -40,6 +40,8 @@ class ConfinementSpec:
     channel: int
     single_process: bool
     has_card: bool
+    has_pairs: bool
+    weighs_memory: bool
     restricts_later: bool
     processes: int
     file_bytes: int
@@ -81,6 +83,8 @@ def _become(spec: ConfinementSpec, libc: ctypes.CDLL) -> None:
         single_process=spec.single_process,
         is_confined=True,
         has_card=spec.has_card,
+        has_pairs=spec.has_pairs,
+        weighs_memory=spec.weighs_memory,
         restricts_later=spec.restricts_later,
     )
     os.umask(0o077)

@@ -30,6 +30,7 @@ from trainer.sandbox.enclosure import (
     Enclosure,
     boot_arguments,
     environment,
+    files_bytes,
     holds_too_much,
     in_time,
 )
@@ -117,6 +118,12 @@ class Confined(Enclosure):
             return False
         return holds_too_much(self.profile, [self._folder / name for name in SCRATCH])
 
+    def files_bytes(self) -> int:
+        """Return what the files in its scratch folders hold, here on a disk."""
+        if self._folder is None:
+            return 0
+        return files_bytes(self.profile, [self._folder / name for name in SCRATCH])
+
 
 def start_zygote(
     profile: Profile, control: int, program: list[str], *, as_throwaway: bool
@@ -187,6 +194,8 @@ def specification(
         channel=channel,
         single_process=profile.single_process,
         has_card=card is not None,
+        has_pairs=profile.may_have_pairs,
+        weighs_memory=profile.weighs_memory,
         restricts_later=profile.restricts_later,
         processes=profile.threads + 8,  # the watchdog says which limit it was
         file_bytes=profile.scratch_bytes,

@@ -43,6 +43,10 @@ class SandboxProcess(Protocol):
         """The most memory that it held at once, when it has ended; 0 where that is not known."""
 
     @property
+    def written_bytes(self) -> int:
+        """All that it wrote to files and pipes, when it has ended; 0 where that is not known."""
+
+    @property
     def pages_read(self) -> int:
         """Pages that were read from a disk for it, once it has ended; 0 where that is not known."""
 
@@ -96,6 +100,10 @@ class Enclosure(ABC):
     @abstractmethod
     def is_overfull(self) -> bool:
         """Whether more was written, or more files made, than the profile allows."""
+
+    @abstractmethod
+    def files_bytes(self) -> int:
+        """Return what the files in its scratch folders hold now."""
 
 
 async def until_ready(descriptor: int, *, to_write: bool = False) -> None:
@@ -168,6 +176,12 @@ def holds_too_much(profile: Profile, folders: list[Path]) -> bool:
     return size > profile.scratch_bytes or files > profile.scratch_files
 
 
+def files_bytes(profile: Profile, folders: list[Path]) -> int:
+    """Return what files in folders of the host hold, as far as a sandbox may fill them."""
+    size, _ = held(folders, most_bytes=profile.scratch_bytes, most_files=profile.scratch_files)
+    return int(min(size, profile.scratch_bytes))
+
+
 def held(
     folders: list[Path], *, most_bytes: float = math.inf, most_files: float = math.inf
 ) -> tuple[float, float]:
@@ -207,7 +221,13 @@ def environment(
     has_shared_memory: bool,
 ) -> dict[str, str]:
     """Everything that a sandboxed process finds in its environment."""
-    folders = dict.fromkeys(path for name in profile.tools for path in toolchain(name).path)
+    tools = [toolchain(name) for name in profile.tools]
+    folders = dict.fromkeys(path for one in tools for path in one.path)
+    settings = {
+        name: value.format(temporary=temporary)
+        for one in tools
+        for name, value in one.environment.items()
+    }
     with_card: dict[str, str] = {}
     if profile.card is not None:
         with_card = nvidia.environment(
@@ -224,5 +244,6 @@ def environment(
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": temporary,
         "USER": "candidate",
+        **settings,
         **with_card,
     }

@@ -14,12 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainer.sandbox import bubblewrap, confined
-from trainer.sandbox.bubblewrap import CPUINFO, SCRATCH, is_scratch_overfull
+from trainer.sandbox.bubblewrap import CPUINFO, SCRATCH, is_scratch_overfull, scratch_files_bytes
 from trainer.sandbox.confined import BOXES, make_box, release_uid, specification, throwaway_uid
 from trainer.sandbox.enclosure import (
     NICE,
     Enclosure,
     boot_arguments,
+    files_bytes,
     gate_filter,
     holds_too_much,
     in_time,
@@ -102,6 +103,11 @@ class ForkedInNamespaces(Forked):
         assert self._process is not None  # noqa: S101 -- it is watched once it runs
         return is_scratch_overfull(f"/proc/{self._process.pid}/root", self.profile)
 
+    def files_bytes(self) -> int:
+        """Return what the files in its scratch folders hold, which are in memory."""
+        assert self._process is not None  # noqa: S101 -- it is watched once it runs
+        return scratch_files_bytes(f"/proc/{self._process.pid}/root")
+
 
 class ForkedConfined(Forked):
     """Tiers container and partial: in a folder of its own, as a throw-away user or as ourselves."""
@@ -145,6 +151,12 @@ class ForkedConfined(Forked):
             return False
         return holds_too_much(self.profile, [self._folder / name for name in confined.SCRATCH])
 
+    def files_bytes(self) -> int:
+        """Return what the files in its scratch folders hold, here on a disk."""
+        if self._folder is None:
+            return 0
+        return files_bytes(self.profile, [self._folder / name for name in confined.SCRATCH])
+
 
 def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
     """Ask for a sandbox in namespaces; its rules of files are a second wall."""
@@ -156,7 +168,8 @@ def namespace_request(profile: Profile, *, gate: str = "") -> ForkRequest:
         folder="/job",
         program=seccomp_program(
             single_process=profile.single_process,
-            has_pairs=profile.has_pairs,
+            has_pairs=profile.may_have_pairs,
+            weighs_memory=profile.weighs_memory,
             restricts_later=bool(gate),
         ).hex(),
         gate=gate,
@@ -177,7 +190,11 @@ def confined_request(
     return ForkRequest(
         folder=str(folder / "job"),
         program=seccomp_program(
-            single_process=True, is_confined=True, restricts_later=bool(gate)
+            single_process=True,
+            is_confined=True,
+            has_pairs=profile.may_have_pairs,
+            weighs_memory=profile.weighs_memory,
+            restricts_later=bool(gate),
         ).hex(),
         gate=gate,
         nice=NICE,

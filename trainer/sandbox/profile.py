@@ -20,10 +20,10 @@ class Profile:
     distributions of Python that it shows beside everybody's (`trainer.sandbox.packages`), `data`
     the folders of the host that it shows below `/data`.
     `has_loopback` lets it speak TCP with itself, in a network of its own, which takes tier full.
-    `has_pairs` lets it make pairs of sockets, which lead to nobody else.
     `scratch_files` bounds the files and folders that it may make in its scratch folders; `card` is
     the NVIDIA card that it may use; `is_fresh` asks for a process that shares not even the layout
-    of its memory with others; `hash_seed` decides the order of its sets.
+    of its memory with others; `hash_seed` decides the order of its sets. `weighs_memory` refuses
+    what would hold memory that is neither a process's nor written to a file.
     """
 
     role: Role
@@ -40,7 +40,7 @@ class Profile:
     packages: Packages = NO_PACKAGES
     data: tuple[VisiblePath, ...] = ()
     has_loopback: bool = False
-    has_pairs: bool = False
+    weighs_memory: bool = False
     hash_seed: int = 0
 
     @property
@@ -61,8 +61,13 @@ class Profile:
 
     @property
     def may_have_pipes(self) -> bool:
-        """True if it may make pipes, whose memory belongs to no process."""
-        return not self.single_process or self.card is not None
+        """True if it may make pipes or pairs of sockets, whose memory belongs to no process."""
+        return not self.single_process or self.card is not None or self.may_have_pairs
+
+    @property
+    def may_have_pairs(self) -> bool:
+        """True if it may make pairs of connected sockets, as event loops do."""
+        return self.role in ("solve", "build", "evaluate") and not self.weighs_memory
 
     @property
     def restricts_later(self) -> bool:

@@ -26,6 +26,7 @@ from trainer.host.processes import (
     proportional_kib,
     status_number,
     used_cpu_s,
+    written_bytes,
 )
 from trainer.sandbox.compiled import CompiledCode
 from trainer.sandbox.enclosure import Enclosure, SandboxProcess, to_its_end, until_ready
@@ -63,7 +64,9 @@ class Sandbox:
         self.profile = enclosure.profile
         self.start = Start(asked_s, spawned_s=time.monotonic(), warm_s=math.inf)
         self.is_heard = True  # whether what it prints is kept, and may be quoted
-        self.peak_memory_bytes = 0
+        self.peak_memory_bytes = 0  # with what its files held then
+        self.peak_resident_bytes = 0
+        self.written_bytes = 0
         self.end: End | None = None
         self._enclosure = enclosure
         self._process = process
@@ -203,6 +206,16 @@ class Sandbox:
             self._cpu_s = max(self._cpu_s, self._process.used_cpu_s or 0.0)
         return status
 
+    @property
+    def printed_bytes(self) -> int:
+        """What it printed and was read here, whether or not it is kept."""
+        return self._output_bytes
+
+    def note_written(self) -> None:
+        """Look at what it has written so far, while it is there."""
+        written = written_bytes(family_of(self._process.pid or self._pid))
+        self.written_bytes = max(self.written_bytes, written)
+
     def metered_s(self) -> float:
         """Seconds, from anywhere, of which the difference counts: those of the CPU, or with a card
         those that pass."""
@@ -233,7 +246,9 @@ class Sandbox:
             self._gate = None
         self._channel.close()
         await self._enclosure.emptied()
+        self.peak_resident_bytes = max(self.peak_resident_bytes, self._process.peak_bytes)
         self.peak_memory_bytes = max(self.peak_memory_bytes, self._process.peak_bytes)
+        self.written_bytes = max(self.written_bytes, self._process.written_bytes)
         if self._process.pages_read > _UNNOTICED_PAGES:
             # Which pages are in memory now would be a mark for the next sandbox.
             await asyncio.to_thread(visible_tree().keep_in_memory)
@@ -308,7 +323,9 @@ class Sandbox:
                 self._stop("threads")
             in_pipes = pipes_kib(pids) * 1024 if self.profile.may_have_pipes else 0
             resident = sum(map(held_kib, pids)) * 1024 + in_pipes
-            self.peak_memory_bytes = max(self.peak_memory_bytes, resident)
+            in_files = self._enclosure.files_bytes() if self.profile.role == "solve" else 0
+            self.peak_resident_bytes = max(self.peak_resident_bytes, resident)
+            self.peak_memory_bytes = max(self.peak_memory_bytes, resident + in_files)
             if resident > self.profile.memory_bytes and (
                 # Resident pages count shared ones in full; the proportional share is exact, slower.
                 sum(map(proportional_kib, pids)) * 1024 + in_pipes > self.profile.memory_bytes

@@ -49,7 +49,7 @@ _IOCTL_OF_A_CARD = ((0xFF00, 0x4600), (0xFFFFFF00, 0), 0x30000001, 0x30000002)
 _MADVISE_ALLOWED = (0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103)
 # While text is scored: without those that read a file ahead or have the kernel merge its pages.
 _MADVISE_IN_SCORING = (0, 1, 2, 4, 8, 10, 11, 15, 16, 17, 18, 19, 102, 103)
-_SHARED_ANONYMOUS, _ANONYMOUS = 0x21, ((0x20, 0x20),)
+_SHARED, _SHARED_ANONYMOUS, _ANONYMOUS = 0x01, 0x21, ((0x20, 0x20),)
 # FUTEX_PRIVATE_FLAG; FUTEX_WAIT and FUTEX_WAIT_BITSET, with which a thread's end is waited for.
 _FUTEX_ALLOWED = ((128, 128), (0x7F, 0), (0x7F, 9))
 
@@ -68,6 +68,7 @@ def seccomp_program(
     has_card: bool = False,
     has_loopback: bool = False,
     has_pairs: bool = False,
+    weighs_memory: bool = False,
     restricts_later: bool = False,
     machine: str | None = None,
 ) -> bytes:
@@ -76,9 +77,9 @@ def seccomp_program(
     `single_process` also refuses new processes (threads stay allowed) and processor affinity,
     `is_confined` what namespaces would make harmless (tiers container and partial). `has_card`
     leaves NVIDIA's driver the memory that it shares with the card, and a socket to listen on.
-    `has_loopback` lets a program speak TCP, which is only for a network namespace of its own, and
-    make pairs of streams, with which event loops wake themselves up, as `has_pairs` does alone.
-    `restricts_later` leaves the
+    `has_loopback` lets a program speak TCP, which is only for a network namespace of its own.
+    `has_pairs` lets it make pairs of connected sockets (`_pairs`). `weighs_memory` refuses a
+    program of one process to map files so that they change. `restricts_later` leaves the
     harness the calls by which a process gives up more: another filter, loaded before a candidate's
     code runs, refuses them.
     Raises SafetyError on an architecture without a table.
@@ -90,18 +91,22 @@ def seccomp_program(
     if has_loopback or has_card:
         program += _sockets_inside(machine, has_loopback=has_loopback, has_card=has_card)
         refused -= {"socket"}
-    if has_loopback or has_pairs:
-        program += _streams(machine)
-        refused -= {"socketpair"}
-    if not has_loopback:
+    if has_loopback:
+        program += bpf.check_argument(NUMBERS[machine]["setsockopt"], 2, _TCP_ULP)
+    else:
         program += bpf.allow_null(NUMBERS[machine]["sendto"], 4)  # to where it is connected
         refused |= calls.NAMES_OF_SOCKETS
+    if has_loopback or has_pairs:
+        program += _pairs(machine)
+        refused -= {"socketpair"}
+    if has_pairs and not has_loopback:
+        refused |= calls.SENDING_DESCRIPTORS
     if has_card and not has_loopback:
         refused -= calls.OF_A_CARDS_SOCKET
         program += bpf.answer(NUMBERS[machine]["connect"], bpf.ENOENT)  # there is no MPS server
     if single_process:
         refused |= calls.REFUSED_TO_SINGLE
-        program += _one_process(machine, has_card=has_card)
+        program += _one_process(machine, has_card=has_card, weighs_memory=weighs_memory)
     if has_card:
         refused -= calls.OF_A_CARD
     if is_confined:
@@ -235,8 +240,12 @@ def _allowed_parts(machine: str, *, single_process: bool, has_card: bool) -> lis
     ]
 
 
-def _one_process(machine: str, *, has_card: bool) -> list[bytes]:
-    """Refuse new processes, memory that no size shows, and waking another process's threads."""
+def _one_process(machine: str, *, has_card: bool, weighs_memory: bool) -> list[bytes]:
+    """Refuse new processes, memory that no size shows, and waking another process's threads.
+
+    A shared mapping changes a file without a write, which is how files are counted.
+    """
+    shared = _SHARED if weighs_memory else _SHARED_ANONYMOUS
     number = NUMBERS[machine]
     threads = bpf.check_argument(
         number["clone"], 0, _CLONE_THREAD, test=bpf.JUMP_ANY_BIT, refuse_if=False
@@ -248,8 +257,8 @@ def _one_process(machine: str, *, has_card: bool) -> list[bytes]:
         *bpf.allow_only(number["futex"], 1, _FUTEX_ALLOWED),
         bpf.jump(bpf.JUMP_EQUAL, number["mmap"], 0, 5),
         bpf.statement(bpf.LOAD_WORD, bpf.ARGUMENTS[3]),
-        bpf.statement(bpf.AND, _SHARED_ANONYMOUS),
-        bpf.jump(bpf.JUMP_EQUAL, _SHARED_ANONYMOUS, 0, 1),
+        bpf.statement(bpf.AND, shared),
+        bpf.jump(bpf.JUMP_EQUAL, shared, 0, 1),
         bpf.statement(bpf.RETURN, bpf.EPERM),
         bpf.statement(bpf.LOAD_WORD, bpf.NUMBER),
     ]
@@ -298,11 +307,15 @@ def _sockets_inside(machine: str, *, has_loopback: bool, has_card: bool) -> list
     ]
 
 
-def _streams(machine: str) -> list[bytes]:
-    """Refuse pairs of sockets but of streams, which lead to nobody else."""
+def _pairs(machine: str) -> list[bytes]:
+    """Allow pairs of connected Unix sockets: streams, and packets in order.
+
+    Event loops wake themselves up with one (asyncio), Node.js gives one to each process that it
+    starts, and Rust learns by one whether a process started. Both ends belong to the sandbox, and
+    neither kind can be sent anywhere else: a pair of datagrams could, so it stays refused.
+    """
     number = NUMBERS[machine]
     return [
         *bpf.allow_only(number["socketpair"], 0, _UNIX),
-        *bpf.allow_only(number["socketpair"], 1, _STREAM),
-        *bpf.check_argument(number["setsockopt"], 2, _TCP_ULP),
+        *bpf.allow_only(number["socketpair"], 1, (*_STREAM, *_PACKETS)),
     ]

@@ -37,6 +37,7 @@ class SpawnedProcess:
     """
 
     peak_bytes: Final = 0  # the kernel's figure holds what we held when it was started
+    written_bytes: Final = 0  # likewise: it is asked while it is there
     pages_read: Final = 0  # likewise unknown
 
     def __init__(self, process: "subprocess.Popen[bytes]", stdout: asyncio.StreamReader) -> None:

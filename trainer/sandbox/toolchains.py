@@ -19,7 +19,7 @@ from trainer.sandbox.visible import VisiblePath
 _TRIPLET: Final = f"{platform.machine()}-linux-gnu"
 _OF_C: Final = (
     "/usr/bin", "/bin", "/etc/alternatives", "/usr/include", "/usr/lib/gcc", "/usr/libexec/gcc",
-    f"/usr/lib/{_TRIPLET}",
+    f"/usr/lib/{_TRIPLET}", f"/lib/{_TRIPLET}",
 )  # fmt: skip
 # What a shell's scripts call as a matter of course: of coreutils, findutils and their like.
 _OF_SH: Final = (
@@ -35,7 +35,10 @@ _ASKED_S: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolchain:
-    """What a toolchain shows: `path` are the folders of its commands, in a sandbox as outside."""
+    """What a toolchain shows: `path` are the folders of its commands, in a sandbox as outside.
+
+    In `environment`, `{temporary}` stands for the sandbox's temporary folder.
+    """
 
     shown: tuple[VisiblePath, ...]
     path: tuple[str, ...]
@@ -43,10 +46,15 @@ class Toolchain:
     at_run: bool = False
 
 
-TOOLCHAINS: Final = ("cc", "node", "rust", "sh")
+TOOLCHAINS: Final = ("cc", "fortran", "go", "node", "rust", "sh")
 _COMMANDS: Final = {
-    "cc": "cc", "gcc": "cc", "c++": "cc", "g++": "cc", "make": "cc",
-    "rustc": "rust", "cargo": "rust", "node": "node", "sh": "sh", "bash": "sh",
+    "cc": "cc", "gcc": "cc", "c++": "cc", "g++": "cc", "make": "cc", "gfortran": "fortran",
+    "go": "go", "rustc": "rust", "cargo": "rust", "node": "node", "sh": "sh", "bash": "sh",
+}  # fmt: skip
+# Go writes to caches, and would fetch modules and other versions of itself.
+_OF_GO: Final = {
+    "CGO_ENABLED": "0", "GOCACHE": "{temporary}/go-cache", "GOFLAGS": "-buildvcs=false",
+    "GOPATH": "{temporary}/go", "GOPROXY": "off", "GOTOOLCHAIN": "local",
 }  # fmt: skip
 
 
@@ -69,6 +77,21 @@ def toolchain(name: str) -> Toolchain:
             root = said.stdout.decode().strip()
             c = toolchain("cc")  # its linker
             return Toolchain(shown=(*c.shown, *_at([root])), path=(f"{root}/bin", *c.path))
+        case "fortran":
+            _command("gfortran", "install your distribution's package `gfortran`")
+            return toolchain("cc")
+        case "go":
+            go = _command("go", "install Go (go.dev), or your distribution's package `golang-go`")
+            asked = [go, "env", "GOROOT"]
+            said = subprocess.run(asked, capture_output=True, timeout=_ASKED_S, check=False)
+            root = said.stdout.decode().strip()
+            # A distribution's root has links to parts that lie elsewhere.
+            parts = {str(one.resolve()) for one in (Path(root), *Path(root).glob("*"))}
+            outside = sorted(one for one in parts if not one.startswith(f"{root}/"))
+            shown = tuple(_at(dict.fromkeys((root, *outside))))
+            return Toolchain(
+                shown=shown, path=(f"{root}/bin",), environment={**_OF_GO, "GOROOT": root}
+            )
         case "node":
             node = Path(_command("node", "install Node.js 20 or newer")).resolve()
             return Toolchain(
@@ -88,8 +111,14 @@ def toolchain(name: str) -> Toolchain:
 
 
 def shown_by(names: Iterable[str]) -> list[VisiblePath]:
-    """Return what several toolchains show, each path once."""
-    return list(dict.fromkeys(one for name in names for one in toolchain(name).shown))
+    """Return what several toolchains show, each path once.
+
+    What lies in a folder that another one shows is there already. Below a folder that is read-only
+    nothing can be made visible either.
+    """
+    shown = dict.fromkeys(one for name in names for one in toolchain(name).shown)
+    folders = {one.inside for one in shown}
+    return [one for one in shown if not any(str(up) in folders for up in Path(one.inside).parents)]
 
 
 def _command(name: str, mend: str) -> str:

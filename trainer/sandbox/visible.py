@@ -37,7 +37,7 @@ _LIBRARIES = (
     "libz.so.1", "libexpat.so.1", "libffi.so.8", "libffi.so.7", "libbz2.so.1.0", "libbz2.so.1",
     "liblzma.so.5", "libuuid.so.1", "libcrypt.so.1", "libcrypt.so.2", "libcrypto.so.3",
     "libssl.so.3", "libcrypto.so.1.1", "libssl.so.1.1", "libmpdec.so.3", "libmpdec.so.4",
-    "libsqlite3.so.0", "libzstd.so.1",
+    "libsqlite3.so.0", "libzstd.so.1", "libgfortran.so.5", "libquadmath.so.0",
 )  # fmt: skip
 _LIBRARY_FOLDER = f"/lib/{platform.machine()}-linux-gnu"
 _LOADERS = ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1")

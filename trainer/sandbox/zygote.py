@@ -50,6 +50,7 @@ class ForkedProcess:
         # In all and at once, when it has ended; a zygote that is gone tells nothing.
         self.used_cpu_s: float | None = None
         self.peak_bytes = 0
+        self.written_bytes = 0
         self.pages_read = 0  # from a disk
         self._ended = asyncio.create_task(self._until_buried(end))
 
@@ -66,7 +67,7 @@ class ForkedProcess:
         if not told:  # the zygote is gone, and took along what it forked
             self.returncode = 1
             return 1
-        status, self.used_cpu_s, peak_kib, self.pages_read = ENDED.unpack(told)
+        status, self.used_cpu_s, peak_kib, self.pages_read, self.written_bytes = ENDED.unpack(told)
         self.peak_bytes = peak_kib << 10
         self.returncode = status
         return int(status)

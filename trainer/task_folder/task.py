@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
 
+from protocol.codecs import odd_character
 from protocol.errors import ConfigurationError, Rejected, UsageError
 from protocol.ideas import KnobSpec, Move
 from protocol.manifest import TaskManifest
@@ -134,6 +135,7 @@ def read_task(
     folder, fields = with_inherited(path)
     fields.has("extends")
     editable = [name.partition(_REGION)[0] for name in fields.texts("editable")]
+    _check_characters(fields, editable)
     source = Source.of({name: folder.read(fields, name) for name in editable})
     source = sized(fields, source)
     moves: tuple[Move, ...] = ()
@@ -196,6 +198,15 @@ def _checked_rung(fields: Fields, manifest: TaskManifest, below: TaskManifest) -
             "rungs have one metric, and the same editable files",
         )
     return below
+
+
+def _check_characters(fields: Fields, editable: Sequence[str]) -> None:
+    """Raise ConfigurationError for the name of a file that no patch could hold."""
+    fixed = fields.texts("files") if fields.has("files") else ()
+    for field, names in (("editable", editable), ("files", fixed)):
+        for name in names:
+            if (fault := odd_character(name)) is not None:
+                raise fields.error(field, f"names {name!r}: {fault}", "rename that file")
 
 
 def _check_moves(fields: Fields, moves: Sequence[Move], source: Source, spec: ProgramSpec) -> None:

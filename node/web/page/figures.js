@@ -8,6 +8,8 @@ const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", t
 const MINUTE_S = 60;
 export const HOUR_S = 3600;
 const DAY_S = 86_400;
+const GAP_DIGITS = 9; // after the point, which metrics have
+const SMALL_GAP = 1e-3;
 
 export const isKnown = (value) => value !== null && value !== undefined && Number.isFinite(value);
 
@@ -19,6 +21,14 @@ export function signed(value) {
   if (!isKnown(value)) return NOTHING;
   const text = value.toFixed(digitsOf(value));
   return withMinus(value < 0 ? text : `+${text}`);
+}
+
+// How far a metric is from the best known; a small gap is not rounded away to nothing.
+export function gap(value) {
+  const size = Math.abs(Number(value.toFixed(GAP_DIGITS)));
+  if (size === 0) return "reached";
+  const figure = size >= SMALL_GAP ? metric(size) : size.toExponential(1);
+  return value > 0 ? `${figure} to go` : `${figure} beyond it`;
 }
 
 // A gain in standard deviations of one run.

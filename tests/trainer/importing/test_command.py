@@ -196,3 +196,18 @@ def test_a_command_that_cannot_be_read_is_told() -> None:
         drafted("python 'score.py")
     with pytest.raises(UsageError, match="the command is empty"):
         drafted("")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("my fit.py", "it has a space, and names in patches"),
+        ("größe.py", "it has 'ö' (U+00F6), and names in patches"),
+        (".fit.py", "each part of it must begin with a letter, a digit or an underscore"),
+    ],
+)
+def test_the_character_that_no_name_may_have_is_named(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / name).write_text("print('score', 1)\n")
+    with pytest.raises(UsageError) as raised:
+        draft_of([tmp_path / name], "python fit.py", metric="score", direction="max", root=tmp_path)
+    assert f"{name!r} cannot be a task's file: {said}" in raised.value.message

@@ -3,6 +3,8 @@
 The line is printed by the same process that ran the candidate, so it is a claim and no proof.
 """
 
+import asyncio
+import inspect
 import json
 import math
 import os
@@ -53,6 +55,17 @@ def figures_of(table: Mapping[object, object]) -> dict[str, float]:
             continue
         found[str(name)] = number if math.isfinite(number) else math.nan
     return found
+
+
+def awaited(result: object) -> object:
+    """Return what a function gave, having run it where it is asynchronous."""
+    if not inspect.isawaitable(result):
+        return result
+
+    async def outcome() -> object:
+        return await result
+
+    return asyncio.run(outcome())
 
 
 def fail(why: str) -> NoReturn:

@@ -18,6 +18,7 @@ from typing import Any
 from trainer.program.harness import handing
 from trainer.program.harness.codec import decode, encode
 from trainer.program.harness.files import File, link_data, pack_files, unpack_files, write_files
+from trainer.program.harness.linker import show_linker
 from trainer.program.harness.tags import BUILT, INSTANCE, MESSAGE, MODELS, OUTPUT, REPLY, TALK, USED
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING, Channel
 from trainer.sandbox.inside.restrictions import load_filter
@@ -50,6 +51,8 @@ def work(channel: Channel) -> None:
         _confine(job)
         _call(channel, job)
     else:
+        if job["waits"]:
+            show_linker()
         channel.send(SERVING)
         _execute(channel, job)
 
@@ -62,6 +65,8 @@ def build(channel: Channel) -> None:
     job = json.loads(payload)
     given = unpack_files(_read(descriptor))
     write_files(given, Path.cwd())
+    before = {one.path: _written_ns(one.path) for one in given}
+    show_linker()
     pid = os.fork()
     if not pid:
         _become(_as_command(job["build"]), os.open(os.devnull, os.O_RDONLY), 2)
@@ -69,8 +74,18 @@ def build(channel: Channel) -> None:
     if status:
         raise SystemExit(f"the build ended with exit code {status}")
     known = {one.path: one.data for one in given}
-    made = [one for one in _found(Path.cwd()) if known.get(one.path) != one.data]
+    made = [
+        one
+        for one in _found(Path.cwd())
+        if known.get(one.path) != one.data or before[one.path] != _written_ns(one.path)
+    ]
     channel.send(BUILT, pack_files(made))
+
+
+def _written_ns(path: str) -> tuple[int, int]:
+    """Return which file this is and when it was written: a build may write the same once more."""
+    found = Path(path).stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _found(folder: Path) -> list[File]:

@@ -31,9 +31,9 @@ from trainer.sandbox.inside.restrictions import (
 READY = b"ready"  # all is imported
 MOST_REQUEST_BYTES = 1 << 17
 FORKED = 3  # descriptors beside a request: the sandbox's channel, its output, its end
-# What is said of its end: exit status, CPU seconds, the most kibibytes that it held at once, and
-# how many pages were read from a disk for it.
-ENDED = struct.Struct("=BdQQ")
+# What is said of its end: exit status, CPU seconds, the most kibibytes that it held at once, how
+# many pages were read from a disk for it, and how many bytes it wrote.
+ENDED = struct.Struct("=BdQQQ")
 _KILLED = 1  # what a sandbox that a signal ended counts as, to who asks for its status
 
 _NAMESPACES = (  # of mounts, cgroups, uts, ipc, users, pids, network
@@ -152,16 +152,27 @@ def _behind_walls(
 
 def _bury(pidfd: int, pid: int, end: int) -> None:
     """Tell how a child ended and what it used, unless nobody wants to know."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    written = _written_bytes(pid)  # which is known until it is waited for
     _, status, used = os.wait4(pid, 0)
     os.close(pidfd)
     told = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _KILLED
     try:
         cpu_s = used.ru_utime + used.ru_stime
-        os.write(end, ENDED.pack(told, cpu_s, used.ru_maxrss, used.ru_majflt))
+        os.write(end, ENDED.pack(told, cpu_s, used.ru_maxrss, used.ru_majflt, written))
     except BrokenPipeError:
         pass
     finally:
         os.close(end)
+
+
+def _written_bytes(pid: int) -> int:
+    """Return all that a child wrote, 0 where that may not be asked."""
+    try:
+        fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+        return int(fields["wchar"])
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def _clone() -> int:

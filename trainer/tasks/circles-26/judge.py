@@ -28,7 +28,10 @@ def check(instance: dict[str, int], answer: object) -> dict[str, float]:
     circles = read_circles(answer, instance["n"])
     share = share_that_holds(circles)
     if share < 1 - MOST_SHRUNK:
-        raise Wrong("circles overlap, or leave the square, by far more than rounding explains")
+        raise Wrong(
+            "circles overlap, or leave the square: to hold, the radii would have to shrink by"
+            f" {float(1 - share):.1e} of themselves, and {float(MOST_SHRUNK):.0e} is tolerated"
+        )
     return {"sum_of_radii": float(share * sum(radius for _, _, radius in circles))}
 
 

@@ -16,7 +16,7 @@ export function headline(told, line) {
     ["working line", figures.metric(working), gained(baseline, working, sign, line.noise_sd), onTop(line.working)],
   ];
   if (figures.isKnown(best)) {
-    const gap = figures.isKnown(head) ? `${figures.metric(Math.abs(best - head))} to go` : "";
+    const gap = figures.isKnown(head) ? figures.gap(sign * (head - best)) : "";
     rows.push(["best known", figures.metric(best), gap, "the bound that the task names"]);
   }
   return table(
