@@ -283,4 +283,4 @@ def test_the_program_alone_decides_whether_it_may_start_processes(tmp_path: Path
     program = folder / "initial_program.py"
     program.write_text(f"import jax\n{program.read_text()}")
     made = brought(openevolve.read_task(folder), tmp_path / "several")
-    assert made.table["threads"] == 2
+    assert (made.table["threads"], made.table["memory_gb"]) == (2, 4.0)

@@ -54,6 +54,7 @@ _COSTS: Final = re.compile(
 )
 _CEILING: Final = 1.5
 _REGION: Final = "EVOLVE-BLOCK"  # what OpenEvolve and ShinkaEvolve call what may change
+_MEMORY_OF_JAX_GB: Final = 4.0  # its compiler alone takes one
 # JAX wakes its threads by calls that are refused to a single process.
 _STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system", "jax")
 _MOST_GUARDS: Final = 12
@@ -177,6 +178,8 @@ class SelfScored:
             table["toolchains"] = list(self.toolchains)
         if requires := self.requires({**self.editable, **self.files}):
             table["requires"] = requires
+        if "jax" in requires:
+            table["memory_gb"] = max(self.memory_gb, _MEMORY_OF_JAX_GB)
         table["judge"] = {"file": JUDGE_FILE}
         table["metric"] = {
             "name": self.metric,
