@@ -296,4 +296,24 @@ def test_the_program_alone_decides_whether_it_may_start_processes(tmp_path: Path
     program = folder / "initial_program.py"
     program.write_text(f"import jax\n{program.read_text()}")
     made = brought(openevolve.read_task(folder), tmp_path / "several")
-    assert made.table["threads"] == 2
+    assert (made.table["threads"], made.table["memory_gb"]) == (2, 4.0)
+
+
+def test_a_seed_draws_half_of_a_folder_or_is_given_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = brought(openevolve.read_task(SPREAD), tmp_path / "made")
+    judge = made.judge(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    kept = []
+    for seed in (1, 1, 2):
+        cases = tmp_path / "cases"
+        cases.mkdir(exist_ok=True)
+        for number in range(10):
+            (cases / f"{number}.txt").write_text("")
+        assert judge._varied("folder cases", seed) == {}
+        kept.append(sorted(one.name for one in cases.iterdir()))
+    assert [len(names) for names in kept] == [5, 5, 5]
+    assert kept[0] == kept[1] != kept[2]
+    assert judge._varied("argument seed", 7) == {"seed": 7}
+    assert judge._varied("", 7) == {}

@@ -50,6 +50,7 @@ _SCRIPTS: Final = Path(scripts.__file__).parent
 COMMAND_SCRIPT: Final = _SCRIPTS / "command.py"
 TRIAL_SCRIPT: Final = _SCRIPTS / "trial.py"
 _REGION: Final = "EVOLVE-BLOCK"  # what OpenEvolve and ShinkaEvolve call what may change
+_MEMORY_OF_JAX_GB: Final = 4.0  # its compiler alone takes one
 # JAX wakes its threads by calls that are refused to a single process.
 _STARTING: Final = ("subprocess", "multiprocessing", "ProcessPoolExecutor", "os.system", "jax")
 _DAY_S: Final = 86_400  # some configurations say "for ever"
@@ -183,6 +184,8 @@ class SelfScored:
             table["toolchains"] = list(self.toolchains)
         if requires := self.requires({**self.editable, **self.files}):
             table["requires"] = requires
+        if "jax" in requires:
+            table["memory_gb"] = max(self.memory_gb, _MEMORY_OF_JAX_GB)
         table["judge"] = {"file": JUDGE_FILE}
         table["metric"] = {
             "name": self.metric,

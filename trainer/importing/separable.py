@@ -22,7 +22,7 @@ _NETWORKED: Final = frozenset(
     | {"shinka.llm"}
 )
 _SEEDS: Final = ("seed", "random_seed", "rng_seed")
-_INTERPRETERS: Final = ("python", "python3")
+_INTERPRETERS: Final = frozenset({"python", "python3"})
 
 
 def why_together(
