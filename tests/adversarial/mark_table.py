@@ -231,8 +231,8 @@ async def _have_run(
 
 async def _have_imported(sandbox: Sandbox, code: str) -> None:
     """Have a candidate imported that may start processes."""
-    job: dict[str, object] = {"entry": "solve.py:solve", "run": None, "encoding": "json"}
-    job |= {"seed": 1, "waits": True, "filter": last_program().hex()}
+    job: dict[str, object] = {"entry": "solve.py:solve", "module": None, "run": None}
+    job |= {"encoding": "json", "seed": 1, "waits": True, "filter": last_program().hex()}
     text = f"{_WHERE.format(module='numpy')}GIVEN = None\n{code}"
     with sealed(pack_files([File(path="solve.py", data=text.encode())])) as files:
         await sandbox.send(JOB, json.dumps(job).encode(), files)

@@ -57,7 +57,7 @@ def test_an_evaluator_may_be_asynchronous(tmp_path: Path) -> None:
         "    await asyncio.sleep(0)\n    return {'combined_score': 0.25}\n"
     )
     (folder / "evaluator.py").write_text(evaluator)
-    made = brought(openevolve.read_task(folder), tmp_path / "made")
+    made = brought(openevolve.read_task(folder, self_scored=True), tmp_path / "made")
     figures, _ = measured(made, tmp_path)
     assert figures == {"combined_score": 0.25}
 

@@ -209,5 +209,5 @@ def test_a_command_that_cannot_be_read_is_told() -> None:
 def test_the_character_that_no_name_may_have_is_named(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / name).write_text("print('score', 1)\n")
     with pytest.raises(UsageError) as raised:
-        draft_of([tmp_path / name], "python fit.py", metric="score", direction="max", root=tmp_path)
+        draft_of(wanted("python fit.py", target=name, root=tmp_path), Measured(direction="max"))
     assert f"{name!r} cannot be a task's file: {said}" in raised.value.message

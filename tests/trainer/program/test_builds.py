@@ -297,7 +297,8 @@ def test_what_a_program_keeps_in_files_is_memory_that_it_held(
         plain = bench.calibrate()
         hidden = bench.run(IN_A_FILE + text)
         assert (plain.status, hidden.status) == ("ok", "ok"), hidden.reason
-        assert 40 * MIB <= hidden.peak_mem_bytes - plain.peak_mem_bytes < 44 * MIB
+        # Two processes of one program differ by some hundred kilobytes.
+        assert 39 * MIB < hidden.peak_mem_bytes - plain.peak_mem_bytes < 44 * MIB
 
 
 def test_what_is_printed_or_answered_is_in_no_file(tmp_path: Path) -> None:
