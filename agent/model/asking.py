@@ -136,6 +136,11 @@ class Resting:
         return self._clock_s() < self._until_s
 
     @property
+    def left_s(self) -> float:
+        """For how many seconds it must not be asked."""
+        return max(0.0, self._until_s - self._clock_s())
+
+    @property
     def why(self) -> str:
         """Why it is not to be asked now, "" if it may be."""
         return self._told if self.is_on else ""

@@ -33,6 +33,7 @@ from node.loop.session_plan import (
 from node.store.jobs import Job, PlannedRun
 from trainer.measuring.host_load import LOOKED_S, Idle
 
+_MOST_REST_S: Final = 900.0  # of a model, for which a session without other ideas goes on
 _MORE: Final = "`arnode try` measures your own edit, `start --agent` asks a model for more"
 
 
@@ -344,6 +345,8 @@ class Agenda:
     def _open_without_ideas(self, now: Situation) -> PlannedRun | None:
         if now.running:  # what still may move the working line
             return None
+        if self._ideas.begin_writing():
+            return None  # a model or a coding agent is about to propose
         return self._openings.instead_of_ideas(now) or self._open_last(now)
 
     def _judge_and_end(self) -> bool:
@@ -356,15 +359,21 @@ class Agenda:
         return self.judging.is_last
 
     def _open_last(self, now: Situation) -> PlannedRun | None:
-        """Judge what is kept, as nothing is left to try; then end, or wait for others' claims."""
-        if not self._waits_for:
+        """Judge what is kept, as nothing is left to try; then end, or wait for others.
+
+        Others are peers, or a model that rests for a little while.
+        """
+        waits_for = self._waits_for
+        if not waits_for and self._ideas.rests_s < _MOST_REST_S:
+            waits_for = "the next answer of a model"
+        if not waits_for:
             self._activity.say(f"out of ideas: every proposal was tried before; {_MORE}")
             return self._open_checkpoint(now) if self._judge_and_end() else None
         if self.judging.may_begin():
             return self._open_checkpoint(now)
         if self._told_after != self._openings.count:
             self._told_after = self._openings.count
-            self._activity.say(f"out of ideas: waiting for {self._waits_for}; {_MORE}")
+            self._activity.say(f"out of ideas: waiting for {waits_for}; {_MORE}")
         return None
 
     def _open_checkpoint(self, now: Situation) -> PlannedRun | None:

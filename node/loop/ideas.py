@@ -7,6 +7,7 @@ that anybody ran is handed out again.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,7 @@ from node.loop.briefing import Briefing, Importance
 from node.loop.outcomes import Outcomes
 from node.loop.planning import PlannerStanding, Planning
 from node.loop.slots import KNOBS, ArmStanding, Slots
+from node.loop.slow_ideas import SlowIdeas
 from node.store.jobs import Job
 from protocol.source import Source
 
@@ -125,10 +127,31 @@ class Ideas:
             propose = asyncio.to_thread(self._proposer.propose, self.context())
             self._prepared = asyncio.create_task(propose)
         if (writer := self._slots.wanted(self._number)) is not None:
-            context = self.context(arm=writer.name, text=writer.text)
-            writer.begin(context)
-            self._importance.renew(context)
-            self._outcomes.forget_crash(writer.name)  # it has its chance to be mended once
+            self._begin(writer)
+
+    def begin_writing(self) -> bool:
+        """Let every slow proposer write that may; return whether any of them does."""
+        for writer in self._slots.writers():
+            if writer.is_wanting:
+                self._begin(writer)
+        return self.are_being_written
+
+    @property
+    def are_being_written(self) -> bool:
+        """True while a slow proposer is at it."""
+        return any(writer.is_writing for writer in self._slots.writers())
+
+    def _begin(self, writer: SlowIdeas) -> None:
+        context = self.context(arm=writer.name, text=writer.text)
+        writer.begin(context)
+        self._importance.renew(context)
+        self._outcomes.forget_crash(writer.name)  # it has its chance to be mended once
+
+    @property
+    def rests_s(self) -> float:
+        """For how many seconds slow proposers rest, until the first may write; infinite if none."""
+        rests = [one.rests_s for one in self._slots.writers()]
+        return min([one for one in rests if one > 0], default=math.inf)
 
     def plan_by(self, left: Callable[[], Left]) -> None:
         """Have proposers told from now on what is left of the session."""

@@ -309,12 +309,14 @@ class Research:
             if self._agenda.plan.rests_until is not None:
                 self._tell_open()
             self.activity.say(rest.why)  # else a terminal would show nothing for hours
-        why = rest.why if rest else "nothing to do"
+        waits = "waiting for a proposal" if self._ideas.are_being_written else "nothing to do"
+        why = rest.why if rest else waits
         self.activity.idle(self.pausing.stage if self.pausing.is_on else why)
         left_s = min(
             self._agenda.plan.left_s,
             rest.left_s if rest else math.inf,
             self._agenda.judging.stack_rests_s or math.inf,
+            self._ideas.rests_s,
         )
         try:
             async with asyncio.timeout(min(left_s, _NAP_S) if math.isfinite(left_s) else None):

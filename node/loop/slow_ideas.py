@@ -28,14 +28,17 @@ class SlowIdeas:
         name: str = "",
         text: str = "",
         others: str = "knobs",
+        on_written: Callable[[], None] = lambda: None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`on_written` is called when a proposal, or the reason for none, is there to be taken."""
         self.name = name or proposer.name
         self.text = text
         self._proposer = proposer
         self._who = f"{proposer.name}, told `{text}`," if text else proposer.name
         self._others = others
         self._say = say
+        self._on_written = on_written
         self._rest = Resting(clock_s)
         self._writing: asyncio.Task[Proposal | Silence] | None = None
         self._in_vain = NO_COST  # since it last wrote something
@@ -46,6 +49,16 @@ class SlowIdeas:
         return self._writing is None and not self._rest.is_on
 
     @property
+    def is_writing(self) -> bool:
+        """True until what it writes is taken."""
+        return self._writing is not None
+
+    @property
+    def rests_s(self) -> float:
+        """For how many seconds it is not to be asked."""
+        return self._rest.left_s
+
+    @property
     def rests(self) -> str:
         """Why it is not to be asked now, "" if it may be."""
         return self._rest.why
@@ -54,6 +67,7 @@ class SlowIdeas:
         """Have the next proposal written."""
         if self.is_wanting:
             self._writing = asyncio.create_task(self._proposer.propose(context))
+            self._writing.add_done_callback(lambda _: self._on_written())
 
     def take(self) -> Proposal | None:
         """Return what has been written, if anything is; it bears the cost of earlier failures."""

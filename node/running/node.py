@@ -189,7 +189,7 @@ async def open_node(
             ),
             proposer=proposers.fast,
             say=activity.say,
-            slow=_at_work(proposers, activity.say),
+            slow=_at_work(proposers, activity.say, on_written=news.set),
             has_knobs=proposers.has_knobs,
             planner=proposers.planner,
             policy=Policy(checkpoint_hours=config.checkpoint_hours),
@@ -234,12 +234,19 @@ async def _go_on_from_copy(
     )
 
 
-def _at_work(proposers: Proposers, say: Callable[[str], None]) -> list[SlowIdeas]:
+def _at_work(
+    proposers: Proposers, say: Callable[[str], None], *, on_written: Callable[[], None]
+) -> list[SlowIdeas]:
     """Return those that write in their own time, at work beside the runs."""
     others = "the others" if len(proposers.slow) > 1 else "knobs"
     return [
         SlowIdeas(
-            writer.proposer, say=say, name=writer.arm.name, text=writer.arm.text, others=others
+            writer.proposer,
+            say=say,
+            name=writer.arm.name,
+            text=writer.arm.text,
+            others=others,
+            on_written=on_written,
         )
         for writer in proposers.slow
     ]

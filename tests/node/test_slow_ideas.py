@@ -1,6 +1,7 @@
 """A slow proposer writes beside the runs, nobody waits for it, and what it wrote fits the line."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from agent.completion import ModelCost
@@ -10,6 +11,7 @@ from node.line.experiment import ExperimentStep, close_experiment, open_experime
 from node.line.idea import Idea
 from node.line.ledger import Ledger
 from node.loop.ideas import Ideas
+from node.loop.session_plan import Goal
 from node.loop.slow_ideas import SlowIdeas
 from node.store.store import Store
 from protocol.record_kinds import PatchBody, ResultBody
@@ -230,10 +232,57 @@ def test_a_record_says_which_model_and_program_an_idea_came_from(
 def test_a_session_goes_on_with_knobs_while_nothing_is_written(home: Home, store: Store) -> None:
     async def work() -> int:
         scribe = Scribe()
-        bench = Bench(home=home, store=store, ideas=4, slow=[SlowIdeas(scribe, say=lambda _: None)])
+        slow, goal = [SlowIdeas(scribe, say=lambda _: None)], Goal(max_experiments=4)
+        bench = Bench(home=home, store=store, ideas=4, slow=slow, goal=goal)
         await bench.research().run()
         return len(scribe.asked)
 
     assert asyncio.run(work()) == 1
     steps = [job.step for job in store.jobs.closed_jobs(LINE, ExperimentStep)]
     assert [step.title for step in steps] == [f"LEARNING_RATE → 0.20{n}" for n in range(4)]
+
+
+def woken(bench: Bench) -> Callable[[], None]:
+    """Return what wakes the bench's loop, whose event each start makes anew."""
+
+    def wake() -> None:
+        bench.news.set()
+
+    return wake
+
+
+def test_a_session_without_other_ideas_waits_for_a_slow_proposer(home: Home, store: Store) -> None:
+    """Also over a short rest: many tasks have no constants that could be varied meanwhile."""
+    bench = Bench(home=home, store=store, ideas=0, goal=Goal(max_experiments=1))
+    scribe = Scribe(
+        answers=[
+            Silence(reason="rate limited", retry_s=0.05),
+            proposal_of(BASELINE, "0.7", title="thought out"),
+        ]
+    )
+    bench.slow = [SlowIdeas(scribe, say=bench.said.append, on_written=woken(bench))]
+
+    async def work() -> None:
+        research = asyncio.create_task(bench.research().run())
+        async with asyncio.timeout(30):
+            while not scribe.asked:  # noqa: ASYNC110 -- the scribe sets no event
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            assert not research.done()
+            scribe.leave.set()
+            await research
+
+    asyncio.run(work())
+    assert len(scribe.asked) >= 2
+    assert bench.decisions() == ["baseline", "discarded"]
+
+
+def test_a_session_without_other_ideas_ends_where_a_slow_proposer_rests_for_long(
+    home: Home, store: Store
+) -> None:
+    bench = Bench(home=home, store=store, ideas=0)
+    scribe = Scribe(answers=[Silence(reason="the day's USD are spent", retry_s=40_000.0)])
+    scribe.leave.set()
+    bench.slow = [SlowIdeas(scribe, say=bench.said.append, on_written=woken(bench))]
+    asyncio.run(asyncio.wait_for(bench.research().run(), 30))
+    assert any("out of ideas: every proposal was tried before" in line for line in bench.said)
