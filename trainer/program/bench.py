@@ -72,6 +72,7 @@ class Bench:
             encoding=self.spec.encoding,
             interactive=self.spec.interactive,
             asks=self.spec.judge_llm is not None,
+            has_evaluated=self.spec.module is not None,
             work=LaneWork(),
             hash_seed=hash_seed,
         )

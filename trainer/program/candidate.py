@@ -25,13 +25,12 @@ from trainer.program.asking import Questions
 from trainer.program.harness.tags import INSTANCE, MESSAGE, OUTPUT, REPLY, TALK, USED
 from trainer.program.judge import Conversation
 from trainer.program.manifest import counts_instructions, recipe_of, spec_of
-from trainer.program.profiles import is_one_process, profile_of
+from trainer.program.profiles import candidate_filter, profile_of
 from trainer.program.stopwatch import Stopwatch
 from trainer.sandbox.frames import SandboxEnded
 from trainer.sandbox.inside.channel import ANSWER, JOB, SERVING
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import Sealed, sealed
-from trainer.sandbox.seccomp import last_program, seccomp_program
 from trainer.task_folder.task import Task
 
 _LINE_BYTES: Final = 1 << 20  # of one message or reply
@@ -120,14 +119,13 @@ class Candidate:
 
     def __init__(self, task: Task, work: LaneWork, *, card: Device | None = None) -> None:
         """`card` is the one that its programs may use, if they need one."""
-        manifest = task.manifest
+        self._manifest = manifest = task.manifest
         self._spec = spec = spec_of(manifest)
         self._limit_s = float(manifest.limits.limit_s)
         self._warmup_limit_s = float(manifest.limits.warmup_limit_s)
         self._most_bytes = spec.limits.answer_mb * 1_000_000
         self._work = work
         self._counts = counts_instructions(manifest)
-        self._is_one_process = is_one_process(manifest)
         recipe = recipe_of(task)
         self._profile = profile_of(manifest, packages=recipe.packages, data=recipe.data, card=card)
 
@@ -218,19 +216,10 @@ class Candidate:
             "run": spec.run,
             "encoding": spec.encoding,
         }
-        waits = self._profile.waits
-        # Who answers for models, or waits for a file, is a process beside: the candidate is one.
-        confined = last_program(keeps_core=meeting.core is not None) if waits else b""
-        if waits and self._is_one_process:
-            has_loopback = self._profile.has_loopback
-            confined = seccomp_program(
-                single_process=True,
-                has_loopback=has_loopback,
-                has_pairs=self._profile.may_have_pairs,
-                weighs_memory=self._profile.weighs_memory,
-            )
-        told |= {"seed": meeting.seed, "waits": waits}
-        return json.dumps(told | {"filter": confined.hex()}).encode()
+        keeps_core = meeting.core is not None
+        confined = candidate_filter(self._manifest, self._profile, keeps_core=keeps_core)
+        told |= {"seed": meeting.seed, "waits": self._profile.waits, "filter": confined.hex()}
+        return json.dumps(told).encode()
 
     async def _warm_up(
         self, sandbox: Sandbox, counter: Counter | None, meeting: Meeting, watch: Stopwatch

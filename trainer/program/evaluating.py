@@ -22,13 +22,12 @@ from trainer.program.harness.files import File, pack_files
 from trainer.program.harness.tags import CALLS, LEFT, MESSAGE, REFUSAL, REPLY, VERDICT
 from trainer.program.manifest import JUDGE, recipe_of, spec_of
 from trainer.program.meetings import first_failure
-from trainer.program.profiles import SCRATCH_BYTES, is_one_process, profile_of
+from trainer.program.profiles import SCRATCH_BYTES, candidate_filter, profile_of
 from trainer.program.stopwatch import Stopwatch
 from trainer.sandbox.inside.channel import JOB, SERVING
 from trainer.sandbox.profile import Profile
 from trainer.sandbox.sandbox import Sandbox
 from trainer.sandbox.sealed import Sealed
-from trainer.sandbox.seccomp import last_program, seccomp_program
 from trainer.sandbox.tier import probe_tier
 from trainer.task_folder.task import Task
 
@@ -125,7 +124,7 @@ class _Evaluation:
         self.watch = Stopwatch(limit_s, meeting.name, strangers_share=load.share)
         self._all_s = limit_s + recipe_of(task).judge_means.limit_s
         self._spec = spec_of(manifest)
-        self._is_one_process = is_one_process(manifest)
+        self._manifest = manifest
         self._meeting = meeting
         self._evaluator = evaluator
         self._program = program
@@ -226,17 +225,13 @@ class _Evaluation:
             self.log += program.output_tail()
 
     def _program_job(self) -> bytes:
-        waits = self._program.waits
-        confined = b""
-        if waits:
-            confined = last_program(keeps_core=self._meeting.core is not None)
-            if self._is_one_process:
-                confined = seccomp_program(single_process=True)
+        keeps_core = self._meeting.core is not None
+        confined = candidate_filter(self._manifest, self._program, keeps_core=keeps_core)
         job = {
             "module": self._spec.module,
             "entry": None,
             "seed": self._meeting.seed,
-            "waits": waits,
+            "waits": self._program.waits,
             "filter": confined.hex(),
         }
         return json.dumps(job).encode()

@@ -93,12 +93,14 @@ class Judge:
         encoding: str,
         interactive: bool,
         asks: bool = False,
+        has_evaluated: bool = False,
         work: LaneWork,
         hash_seed: int = 0,
     ) -> None:
+        """`has_evaluated`: an imported evaluator called the candidate; answers are its verdicts."""
         self._task = task
         files = [File(path=JUDGE, data=recipe.judge), *recipe.fixed]
-        self._has_evaluated = recipe.is_evaluator
+        self._has_evaluated = has_evaluated
         job: dict[str, object] = {"encoding": encoding, "interactive": interactive, "asks": asks}
         name = f"task {task}: its judge"
         means = recipe.judge_means

@@ -183,7 +183,6 @@ class ProgramKind:
                 judge=read(spec.judge),
                 fixed=fixed,
                 judge_files=judge_files,
-                is_evaluator=spec.module is not None,
                 script=None if script is None else read(script),
                 packages=packages,
                 judge_means=_judge_means(spec, judges),

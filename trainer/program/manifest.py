@@ -48,8 +48,7 @@ BATCH_MEND: Final = f'a batch is for functions that are called (`entry`): omit i
 class ProgramRecipe:
     """The files of a task that no candidate may edit: its judge, and what lies beside sources.
 
-    `judge_files` lie next to the judge alone, as those of an imported evaluator; `is_evaluator`
-    says that the judge calls the program, instead of looking at an answer.
+    `judge_files` lie next to the judge alone, as those of an imported evaluator.
 
     `script` stands in for a language model and is hidden from candidates as the judge is;
     `holdout` are files that replace fixed ones on secret instances;
@@ -60,7 +59,6 @@ class ProgramRecipe:
     judge: bytes
     fixed: tuple[File, ...]
     judge_files: tuple[File, ...] = ()
-    is_evaluator: bool = False
     script: bytes | None = None
     holdout: Holdout | None = None
     packages: Packages = NO_PACKAGES

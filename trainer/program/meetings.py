@@ -143,8 +143,9 @@ class Meetings:
         """
         met: dict[RunInstance, tuple[Met, Met | None]] = {}
         async with self._cores.one() as core:
+            uncounted = [await self._instances.first()]
             for one in (package, base):
-                await self._in_turn(one, [await self._instances.first()], core=core)
+                await self._in_turn(one, uncounted, core=core)
             for number, batch in enumerate(batches(self._manifest, asked)):
                 taken: dict[bool, list[Met]] = {}
                 is_first = number % 2 == 0

@@ -11,6 +11,7 @@ from trainer.program.harness.handing import IN, OUT, is_asked
 from trainer.program.manifest import spec_of, tools_of
 from trainer.sandbox.packages import NO_PACKAGES, Packages
 from trainer.sandbox.profile import Profile
+from trainer.sandbox.seccomp import last_program, seccomp_program
 from trainer.sandbox.toolchains import toolchain
 
 SCRATCH_BYTES: Final = 64 << 20
@@ -56,6 +57,24 @@ def profile_of(
         has_loopback=spec.llm is not None,
         weighs_memory=_weighs_memory(manifest, spec),
     )
+
+
+def candidate_filter(manifest: TaskManifest, profile: Profile, *, keeps_core: bool) -> bytes:
+    """Return the filter that a candidate loads on top of its sandbox's, empty if it needs none.
+
+    A process that answers for models, or waits for a file, stays next to the candidate: the sandbox
+    then allows several processes, and the candidate is one of them.
+    """
+    if not profile.waits:
+        return b""
+    if is_one_process(manifest):
+        return seccomp_program(
+            single_process=True,
+            has_loopback=profile.has_loopback,
+            has_pairs=profile.may_have_pairs,
+            weighs_memory=profile.weighs_memory,
+        )
+    return last_program(keeps_core=keeps_core)
 
 
 def _weighs_memory(manifest: TaskManifest, spec: ProgramSpec) -> bool:

@@ -106,6 +106,7 @@ class ProgramStages:
             encoding=spec.encoding,
             interactive=spec.interactive,
             asks=spec.judge_llm is not None,
+            has_evaluated=spec.module is not None,
             work=self.work,
         )
         self.instances = MadeInstances(task, self._judge)

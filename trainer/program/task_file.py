@@ -83,7 +83,6 @@ def read_manifest(
         judge=judge,
         fixed=fixed,
         judge_files=_files(judging, folder),
-        is_evaluator=fields.has("module"),
         script=script,
         holdout=_holdout(fields, folder, fixed),
         packages=packages,

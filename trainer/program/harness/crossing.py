@@ -1,4 +1,4 @@
-"""What crosses between an imported evaluator and the program it measures: plain data, by value.
+"""Values that cross between an imported evaluator and the program it measures: plain data.
 
 None, numbers, texts, bytes, lists, tuples, dicts and arrays of numpy cross; arrays of JAX and torch
 become such before they do. Objects, callables and classes do not; a refusal names the value by its

@@ -21,8 +21,7 @@ import numpy as np
 
 from trainer.program.harness import judging
 from trainer.program.harness.codec import decode
-from trainer.program.harness.files import link_data, unpack_files, write_files
-from trainer.program.harness.judge import checked, loaded
+from trainer.program.harness.judge import checked, job_of, loaded
 from trainer.program.harness.stub import (
     ASKED,
     CONTROL,
@@ -32,7 +31,7 @@ from trainer.program.harness.stub import (
     stub_text,
 )
 from trainer.program.harness.tags import CALLS, LEFT, REPLY, VERDICT
-from trainer.sandbox.inside.channel import JOB, SERVING, Channel
+from trainer.sandbox.inside.channel import SERVING, Channel
 
 _MOST_WORDS: Final = 400
 _LOOK_S: Final = 0.2  # between two looks at whether the evaluator has ended without a word
@@ -41,13 +40,7 @@ _READ: Final = 1 << 20
 
 def work(channel: Channel) -> None:
     """Run the evaluator, and send its verdict."""
-    tag, payload, descriptor = channel.receive()
-    if tag != JOB or descriptor is None:
-        raise SystemExit("the first frame must be the job")
-    job = json.loads(payload)
-    with os.fdopen(descriptor, "rb") as file:
-        write_files(unpack_files(file.read()), Path.cwd())
-    link_data(Path.cwd())
+    job = job_of(channel)
     place = Path(tempfile.mkdtemp(prefix="calls-"))
     os.mkfifo(place / CONTROL)
     control = os.open(place / CONTROL, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

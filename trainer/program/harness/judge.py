@@ -46,13 +46,7 @@ _MOST_WORDS = 400
 
 def work(channel: Channel) -> None:
     """Load the judge, then fork for each question."""
-    tag, payload, descriptor = channel.receive()
-    if tag != JOB or descriptor is None:
-        raise SystemExit("the first frame must be the job")
-    job = json.loads(payload)
-    with os.fdopen(descriptor, "rb") as file:
-        write_files(unpack_files(file.read()), Path.cwd())
-    link_data(Path.cwd())
+    job = job_of(channel)
     judge = loaded(Path.cwd() / job["file"])
     channel.send(SERVING)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
@@ -70,6 +64,18 @@ def work(channel: Channel) -> None:
             finally:
                 os._exit(0)
         os.close(descriptor)
+
+
+def job_of(channel: Channel) -> dict[str, Any]:
+    """Return the job that the node sends first, with its files written and its data linked."""
+    tag, payload, descriptor = channel.receive()
+    if tag != JOB or descriptor is None:
+        raise SystemExit("the first frame must be the job")
+    with os.fdopen(descriptor, "rb") as file:
+        write_files(unpack_files(file.read()), Path.cwd())
+    link_data(Path.cwd())
+    job: dict[str, Any] = json.loads(payload)
+    return job
 
 
 def loaded(path: Path) -> ModuleType:

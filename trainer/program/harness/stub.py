@@ -1,4 +1,4 @@
-"""What stands at the path of a program in its evaluator's sandbox: names that call it by value.
+"""A stand-in at the path of a program in its evaluator's sandbox: it calls the program by value.
 
 No line of the program is there. Each import of the stub, in whatever process, opens a connection of
 its own to the broker (`trainer.program.harness.evaluator`), by a pair of named pipes in a folder
