@@ -1,4 +1,4 @@
-"""Runs an evaluator of CodeEvolve on the program beside it, and prints one line of figures."""
+"""Run an evaluator of CodeEvolve on the program next to it, and print one line of figures."""
 
 import json
 import os

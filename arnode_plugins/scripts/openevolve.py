@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def measured(program: str, **varied: object) -> dict[str, float]:
-    """Return the evaluator's figures of a program; `varied` is what it takes beside its path."""
+    """Return the evaluator's figures of a program; `varied` are further arguments."""
     _stand_in()
     path = Path.cwd() / EVALUATOR
     os.chdir(path.parent)

@@ -1,4 +1,4 @@
-"""What `task init` guesses from trial runs: shown, and asked for where there is a terminal."""
+"""Guesses of `task init` from trial runs. They are shown, and a terminal asks to confirm them."""
 
 import sys
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _HIGHER = "higher is better"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What the flags say; None and "" are to be guessed."""
+    """Values that flags gave. None and "" must be guessed."""
 
     direction: Direction | None
     unit: str

@@ -1,4 +1,4 @@
-"""Whether an evaluator can be kept apart from the program that it measures, as far as code shows.
+"""Decide from code whether an evaluator can run apart from the program that it measures.
 
 It can where it imports the program and calls it with plain data. What values are not plain is seen
 when the baseline is run first. Reasons are one line each, for people.

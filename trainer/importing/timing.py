@@ -1,4 +1,4 @@
-"""Whether an evaluator's score contains time, as far as its code shows.
+"""Decide from code whether an evaluator's score contains time.
 
 Seconds are followed from the clocks through assignments, calls, containers and conditions, by name:
 a key of a table and an attribute stand for all of that name. What is found may be too much and

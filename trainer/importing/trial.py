@@ -1,4 +1,4 @@
-"""What trial runs of a command report, and what follows: direction, unit, timeout and repeats.
+"""Reports of trial runs of a command, and guesses from them: direction, unit, limit, repeats.
 
 A report is untrusted: it is what a candidate's sandbox answered. Nothing of it is more than a guess
 that the user confirms.
@@ -70,7 +70,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """What trial runs suggest. `direction` is None if neither name nor unit says which is better;
+    """Suggestions from trial runs.
+
+    `direction` is None if neither name nor unit says which is better;
     `noise_sd` is of one call of the command, None if too few were made to know.
     """
 

@@ -1,4 +1,4 @@
-"""Runs a command once and reports what it printed, opened and looked for in vain: no score."""
+"""Run a command once. Report what it printed and opened, and which files it did not find."""
 
 import os
 import re
