@@ -30,7 +30,7 @@ SECRET = b"-----BEGIN PRIVATE KEY----- a node's secret"
 ENVIRONMENT = "ARNODE_TEST_ENVIRONMENT"
 _NEEDLES = 12
 _NEEDLE_BYTES = 64
-_PATIENCE_S = 2.0
+_PATIENCE_S = 10.0
 EVERY_ROLE = ("train", "serve")
 
 

@@ -31,15 +31,24 @@ def took(name):
     return time.perf_counter_ns() - began
 
 
-def middle(key):
-    names = [hashlib.sha256(key + bytes([number])).hexdigest() for number in range(41)]
-    return sorted(map(took, names))[20]
+def names(key):
+    return [hashlib.sha256(key + bytes([number])).hexdigest() for number in range(80)]
+
+
+def quicker(key):
+    # How many of its names took less than one never looked up, just before or just after.
+    count = 0
+    for number, (name, unknown) in enumerate(zip(names(key), names(os.urandom(8)))):
+        order = (name, unknown) if number % 2 else (unknown, name)
+        times = dict(zip(order, map(took, order)))
+        count += times[name] < times[unknown]
+    return count
 
 
 def solve(instance):
-    middle(os.urandom(8))
-    unknown = min(middle(os.urandom(8)) for _ in range(5))
-    print("NOTED" if middle(repr(instance).encode()) < 0.8 * unknown else "NEW")
+    quicker(os.urandom(8))
+    # Of 80 coins 60 or more fall heads once in 300,000 times.
+    print("NOTED" if quicker(repr(instance).encode()) >= 60 else "NEW")
     return sum(instance["numbers"]) + 3
 """
 
