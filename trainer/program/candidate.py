@@ -171,22 +171,12 @@ class Candidate:
             counting.close()
             self._work.end(sandbox)
             await sandbox.close()
-        peak_bytes = self._peak_bytes(sandbox, met)
+        is_piped = not self._spec.entry and not self._spec.interactive
+        read_bytes = sum(len(one.answer) for one in met) if is_piped else 0
+        found = max(one.peak_bytes for one in met)
+        peak_bytes = peak_of(sandbox, found, read_bytes=read_bytes)
         met = [replace(one, peak_bytes=peak_bytes) for one in met]
         return [*met[:-1], replace(met[-1], log=sandbox.output_tail())]
-
-    def _peak_bytes(self, sandbox: Sandbox, met: Sequence[Met]) -> int:
-        """Return the most memory that a sandbox held at once, files in its folders included.
-
-        Between two looks a file may come and go. So where memory is weighed, all that was written
-        counts in full, whether or not it was deleted, but for what was read here.
-        """
-        peak_bytes = max(sandbox.peak_resident_bytes, *(one.peak_bytes for one in met))
-        if self._profile.weighs_memory:
-            is_piped = not self._spec.entry and not self._spec.interactive
-            sent_bytes = sum(len(one.answer) for one in met) if is_piped else 0
-            peak_bytes += max(0, sandbox.written_bytes - sandbox.printed_bytes - sent_bytes)
-        return max(sandbox.peak_memory_bytes, peak_bytes)
 
     async def _one(
         self,
@@ -333,6 +323,19 @@ class Candidate:
         if used["exit"]:
             raise SandboxEnded
         return _Used(waited_cpu_s=used["cpu_s"], peak_bytes=int(used["peak_kib"]) << 10)
+
+
+def peak_of(sandbox: Sandbox, found_bytes: int, *, read_bytes: int = 0) -> int:
+    """Return the most memory that a sandbox held at once, files in its folders included.
+
+    `found_bytes` is what its processes were found to hold. Between two looks a file may come and
+    go. So where memory is weighed, all that was written counts in full, whether or not it was
+    deleted, but for what was read here.
+    """
+    peak_bytes = max(sandbox.peak_resident_bytes, found_bytes)
+    if sandbox.profile.weighs_memory:
+        peak_bytes += max(0, sandbox.written_bytes - sandbox.printed_bytes - read_bytes)
+    return max(sandbox.peak_memory_bytes, peak_bytes)
 
 
 def keep_to(sandbox: Sandbox, core: int) -> None:

@@ -16,7 +16,7 @@ from trainer.host.device import Device
 from trainer.host.processes import status_number
 from trainer.measuring.host_load import HostLoad, LaneWork
 from trainer.measuring.metering import ProgramFailed, RunFailed, stage
-from trainer.program.candidate import Meeting, Met, keep_to
+from trainer.program.candidate import Meeting, Met, keep_to, peak_of
 from trainer.program.harness import HARNESS
 from trainer.program.harness.files import File, pack_files
 from trainer.program.harness.tags import CALLS, LEFT, MESSAGE, REFUSAL, REPLY, VERDICT
@@ -218,10 +218,12 @@ class _Evaluation:
                         reply = self._meeting.forge(request, reply)
                     await self._evaluator.send(REPLY, CALLS.pack(number) + reply)
         finally:
-            self.peak_bytes = max(self.peak_bytes, status_number(program.pid, "VmHWM") << 10)
+            found_bytes = status_number(program.pid, "VmHWM") << 10
+            program.note_written()
             self.cpu_s += program.cpu_s()
             self._work.end(program)
             await program.close()
+            self.peak_bytes = max(self.peak_bytes, peak_of(program, found_bytes))
             self.log += program.output_tail()
 
     def _program_job(self) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
+from scipy import sparse
 
 from trainer.program.harness.codec import Undecodable, decode, encode
 
@@ -257,3 +258,74 @@ def test_any_bytes_are_a_value_or_refused(data: bytes, encoding: str) -> None:
 @given(plain)
 def test_json_is_what_others_read(value: Any) -> None:
     assert same(json.loads(encode(value, "json")), value)
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix", "csr_array", "csc_array"])
+def test_sparse_matrices_come_back_as_they_were(kind: str) -> None:
+    made = getattr(sparse, kind)(np.array([[0.0, 2.5, 0.0], [1.0, 0.0, -3.0]]))
+    (back,) = decode(encode([made], "arrays"), "arrays")
+    assert type(back) is type(made)
+    assert back.shape == made.shape
+    assert back.dtype == made.dtype
+    for part in ("data", "indices", "indptr"):
+        assert np.array_equal(getattr(back, part), getattr(made, part))
+
+
+def sparse_bytes(**changed: object) -> bytes:
+    made = {
+        "kind": "csr_matrix",
+        "shape": [2, 3],
+        "data": np.array([1.0, 2.0]),
+        "indices": np.array([0, 2]),
+        "indptr": np.array([0, 1, 2]),
+    }
+    parts = encode([*{**made, **changed}.values()], "arrays")
+    return bytes(msgpack.packb(msgpack.ExtType(7, parts)))
+
+
+def test_a_crafted_sparse_matrix_is_one_where_nothing_is_wrong() -> None:
+    assert decode(sparse_bytes(), "arrays").toarray().tolist() == [[1, 0, 0], [0, 0, 2]]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"kind": "dok_matrix"},
+        {"kind": "load_npz"},
+        {"kind": 7},
+        {"shape": [2, 2]},
+        {"shape": [2]},
+        {"shape": [-2, 3]},
+        {"shape": ["2", 3]},
+        {"shape": [3, 3]},
+        {"shape": 5},
+        {"data": np.array([1.0])},
+        {"data": np.array([1.0, math.nan])},
+        {"data": np.array([[1.0], [2.0]])},
+        {"data": np.array(["a", "b"])},
+        {"data": [1.0, 2.0]},
+        {"indices": np.array([0, -1])},
+        {"indices": np.array([0, 1 << 40])},
+        {"indices": np.array([0.0, 1.5])},
+        {"indices": np.array([0])},
+        {"indptr": np.array([0, 5, 2])},
+        {"indptr": np.array([0, 1, 1 << 40])},
+        {"indptr": np.array([-1, 1, 2])},
+        {"indptr": np.array([0, 1])},
+        # Each number is finite, and their sum is not.
+        {
+            "data": np.array([1e308, 1e308]),
+            "indices": np.array([1, 1]),
+            "indptr": np.array([0, 2, 2]),
+        },
+    ],
+    ids=str,
+)
+def test_a_sparse_matrix_that_is_none_is_refused(changed: dict[str, object]) -> None:
+    with pytest.raises(Undecodable):
+        decode(sparse_bytes(**changed), "arrays")
+
+
+def test_matrices_of_other_formats_cannot_be_sent() -> None:
+    with pytest.raises(TypeError, match="a coo_matrix cannot be sent"):
+        encode(sparse.coo_matrix((2, 2)), "arrays")

@@ -285,6 +285,19 @@ def test_a_program_has_its_seconds_however_long_it_is_asked(tmp_path: Path) -> N
     assert ended.status == "timeout"
 
 
+def test_what_a_program_keeps_in_files_is_memory_that_a_guard_weighs(tmp_path: Path) -> None:
+    in_a_file = "with open('kept', 'wb') as file:\n    for _ in range(40):\n"
+    hoards = f"{SOLVE}\n\n{in_a_file}        file.write(bytes(1 << 20))\n"
+    guards = "\n[guards]\npeak_mb = { times = 1.2 }\n"
+    with Bench(evaluated(tmp_path, judging=guards)) as bench:
+        assert bench.calibrate().status == "ok"
+        ended = bench.run(hoards.replace("40", "1"))
+        assert ended.status == "ok", ended.reason
+        ended = bench.run(hoards)
+        assert ended.reason is not None
+        assert ended.reason.startswith("guard peak_mb: "), ended.reason
+
+
 def test_what_varies_follows_from_the_seed(tmp_path: Path) -> None:
     body = "    return {'score': float(imported(path).solve([len(vary)])[0])}"
     task = evaluated(tmp_path, body, judging='vary = "variable CASES_SEED"\n')

@@ -1,10 +1,12 @@
 """How instances and answers become bytes: `bytes`, `json`, `arrays` or `files`; never pickle.
 
-`arrays` is msgpack with types of its own for what JSON has no word for: arrays of numpy, tuples,
-big and complex numbers, and maps whose keys are no texts. `files` are contents by path. What comes
-from a candidate is decoded where judges are, within limits, and holds no number that is not finite.
+`arrays` is msgpack with types of its own for what JSON has no word for: arrays of numpy, scipy's
+sparse matrices (CSR and CSC), tuples, big and complex numbers, and maps whose keys are no texts.
+`files` are contents by path. What comes from a candidate is decoded where judges are, within
+limits, and holds no number that is not finite.
 """
 
+import importlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -17,8 +19,9 @@ import numpy as np
 from trainer.program.harness.files import File, pack_files, unpack_files
 
 _MOST_DEPTH: Final = 64
-_ARRAY, _TUPLE, _BIG, _COMPLEX, _MAP, _SCALAR = 1, 2, 3, 4, 5, 6
+_ARRAY, _TUPLE, _BIG, _COMPLEX, _MAP, _SCALAR, _SPARSE = 1, 2, 3, 4, 5, 6, 7
 _KINDS: Final = frozenset("biufcUS")  # of numbers, and of texts of fixed length
+_SPARSE_TYPES: Final = ("csr_matrix", "csc_matrix", "csr_array", "csc_array")
 
 
 class Undecodable(ValueError):  # noqa: N818 -- what bytes say of themselves
@@ -93,7 +96,7 @@ def _refuse(constant: str) -> object:
     raise Undecodable(f"{constant} is no number of JSON")
 
 
-def _check(value: object, depth: int, *, is_finite: bool) -> None:
+def _check(value: Any, depth: int, *, is_finite: bool) -> None:
     if depth == 0:
         raise Undecodable("it is nested too deeply")
     match value:
@@ -112,11 +115,13 @@ def _check(value: object, depth: int, *, is_finite: bool) -> None:
                 _check(item, depth - 1, is_finite=is_finite)
         case None | int() | str() | bytes():
             pass
+        case _ if _is_sparse(value):
+            _check(value.data, depth - 1, is_finite=is_finite)
         case _:  # as msgpack's own of a time
             raise Undecodable(f"it holds a {type(value).__name__}")
 
 
-def _extended(value: object) -> msgpack.ExtType:
+def _extended(value: Any) -> msgpack.ExtType:
     match value:
         case np.generic():
             return msgpack.ExtType(_SCALAR, _array_bytes(np.asarray(value)))
@@ -131,6 +136,8 @@ def _extended(value: object) -> msgpack.ExtType:
         case dict() | Mapping():
             pairs = [[key, item] for key, item in value.items()]
             return msgpack.ExtType(_MAP, encode(pairs, "arrays"))
+        case _ if _is_sparse(value):
+            return msgpack.ExtType(_SPARSE, encode(_sparse_parts(value), "arrays"))
     raise TypeError(f"a {type(value).__name__} cannot be sent")
 
 
@@ -157,6 +164,8 @@ def _unpacked(data: bytes, depth: int = _MOST_DEPTH) -> Any:
                 return complex(*inner(body))
             case 5:
                 return {key: item for key, item in inner(body)}  # noqa: C416 -- pairs, checked so
+            case 7:
+                return _sparse(*inner(body))
         raise Undecodable(f"type {code} is unknown")
 
     return msgpack.unpackb(data, ext_hook=extended, strict_map_key=False)
@@ -168,3 +177,26 @@ def _array(kind: str, shape: list[int], data: bytes, *, is_scalar: bool) -> Any:
         raise Undecodable(f"an array of {kind}")
     array = np.frombuffer(data, dtype=dtype).reshape(shape).copy()
     return array[()] if is_scalar else array
+
+
+def _is_sparse(value: object) -> bool:
+    kind = type(value)
+    return kind.__module__.startswith("scipy.sparse.") and kind.__name__ in _SPARSE_TYPES
+
+
+def _sparse_parts(matrix: Any) -> list[object]:
+    parts = (matrix.data, matrix.indices, matrix.indptr)
+    return [type(matrix).__name__, list(matrix.shape), *parts]
+
+
+def _sparse(kind: str, shape: list[int], *parts: Any) -> Any:
+    """Return a matrix without duplicates. scipy is imported for it: its task must require it."""
+    if kind not in _SPARSE_TYPES or len(shape) != 2:
+        raise Undecodable(f"a sparse matrix that is a {kind!r} of {len(shape)} dimensions")
+    for part, kinds in zip(parts, ("biufc", "i", "i"), strict=True):
+        if not (isinstance(part, np.ndarray) and part.ndim == 1 and part.dtype.kind in kinds):
+            raise Undecodable("a sparse matrix whose parts are no flat arrays of numbers")
+    matrix = getattr(importlib.import_module("scipy.sparse"), kind)(parts, shape=tuple(shape))
+    matrix.check_format(full_check=True)
+    matrix.sum_duplicates()
+    return matrix
