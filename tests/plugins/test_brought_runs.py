@@ -98,6 +98,75 @@ def test_a_folder_is_brought_over_and_its_baseline_runs(system: str, imported: I
     assert min(public, secret) > 0
 
 
+LOADED = """\
+import importlib.util
+import os
+import random
+from pathlib import Path
+
+
+def answer(path):
+    spec = importlib.util.spec_from_file_location("program", path)
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    return program.answer()
+
+
+"""
+VARYING = {
+    "argument seed": """\
+def evaluate(program_path, seed=0):
+    return {"combined_score": len(answer(program_path)) + random.Random(seed).random()}
+""",
+    "variable CASE_SEED": """\
+CHANCE = random.Random(int(os.environ.get("CASE_SEED", "0")))
+
+
+def evaluate(program_path):
+    return {"combined_score": len(answer(program_path)) + CHANCE.random()}
+""",
+    "folder cases": """\
+def evaluate(program_path):
+    cases = sorted((Path(__file__).parent / "cases").glob("*.txt"))
+    assert len(cases) == 10
+    drawn = sum(float(case.read_text()) for case in cases)
+    return {"combined_score": len(answer(program_path)) + drawn}
+""",
+}
+
+
+@pytest.mark.parametrize("vary", VARYING)
+def test_what_varies_is_drawn_for_each_run_that_is_held_out(
+    vary: str, call: Call, into: Path, tmp_path: Path
+) -> None:
+    folder = copied("openevolve", "spread", tmp_path)
+    (folder / "evaluator.py").write_text(LOADED + VARYING[vary])
+    (folder / "cases").mkdir()
+    for number in range(20):
+        (folder / "cases" / f"{number}.txt").write_text(f"{2.0**-number}")
+    call("task", "import", "openevolve", str(folder), "--into", str(into))
+    description = into / "task.toml"
+    if vary.startswith("folder"):  # no importer can know which files are cases
+        described = description.read_text().replace("[judge]\n", f'[judge]\nvary = "{vary}"\n')
+        description.write_text(described)
+    assert f'vary = "{vary}"' in description.read_text()
+    with Bench(read(into)) as bench:
+        first = figures(bench.calibrate())
+        again, other = figures(bench.run()), figures(bench.run(split=bytes(32)))
+        more = figures(bench.run((folder / "initial_program.py").read_text() + MORE_PLACES))
+    assert first == again
+    # Public instances stay; what is held out is another in each run.
+    assert other[0] == first[0]
+    assert len({*first, *other}) == 3
+    # Candidates of one run meet the same: what varies cancels.
+    assert [one - of for one, of in zip(more, first, strict=True)] == [NANO, NANO]
+    said = f"judged, held out: {vary} is drawn for each run"
+    assert said in call("task", "show", str(into))[0]
+
+
+MORE_PLACES = "\n\nfirst = answer\n\n\ndef answer():\n    return [*first(), 2.0]\n"
+
+
 def test_the_commands_run_it_and_say_whose_word_its_figure_is(
     imported: Imported, call: Call, into: Path
 ) -> None:
