@@ -106,7 +106,7 @@ class Meetings:
                 tasks = []
                 for number, one in enumerate(batches(self._manifest, asked)):
                     met = self._beside(package, base, one, number, meter)
-                    if self._spec.module is not None and one[0].is_secret:
+                    if one[0].is_secret:
                         met = _telling_after(public, met)
                     tasks.append(group.create_task(met))
                     if not one[0].is_secret:

@@ -345,3 +345,14 @@ def test_where_memory_is_weighed_none_is_held_where_nobody_counts(tmp_path: Path
         bench.calibrate()
         outcome = bench.run(UNCOUNTED + SOLVE)
         assert outcome.status == "ok", (outcome.reason, outcome.log_tail)
+
+
+def test_the_cause_of_what_fails_on_both_splits_is_told(tmp_path: Path) -> None:
+    """By the public one, whichever fails first: of the secret one nothing is told."""
+    how = 'editable = ["solve.py"]\nrun = ["python", "solve.py"]\n'
+    folder = command_task(tmp_path / "task", how, {"solve.py": PYTHON})
+    with Bench(read(folder)) as bench:
+        bench.calibrate()
+        for seed in range(1, 9):
+            ended = bench.run("import gone_for_good\n", seed=seed)
+            assert "No module named 'gone_for_good'" in str(ended.reason)
