@@ -8,8 +8,10 @@ same bits however long they take. Whose working line was which source after how 
 down while they work; what these sources truly gain is measured afterwards, on seeds that no node
 has seen, the baseline beside them.
 
-Each call plays what is not recorded yet of the repetitions; what a group came to stays in
-tools/soak/recorded/.
+The tasks differ in what there is to gain: few large effects (`tiny-short`), runs that are exact
+(`circles-26`), instances that are drawn for each run (`circles`). Targets are shares of what one
+alone has gained after its last run. Each call plays what is not recorded yet of the repetitions;
+what a group came to stays in tools/soak/recorded/.
 """
 
 import asyncio
@@ -20,12 +22,12 @@ import statistics
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from node.demo.cast import ARNODE, NETWORK, TASK, Actor, Cast, address_of, ended
+from node.demo.cast import ARNODE, NETWORK, Actor, Cast, address_of, ended
 from node.home.control_socket import call, is_running
 from node.home.home import Home
 from node.home.invites import write_invite
@@ -34,18 +36,22 @@ from node.home.networks import create_network
 from node.store.blobs import Blobs
 from node.store.store import Store
 from protocol.source import Source
+from protocol.units import NANO
 from tests.remote.programs import ended_runs
-from tools.soak.measuring import MEASURED_SEEDS, measure, open_runner, worth_of
+from tools.soak.measuring import SPLIT
 from tools.soak.stopping import RECORDED
-from trainer.measuring.outcome import RunOutcome
-from trainer.task_kinds import load_task
+from tools.soak.swarm_limit import KeptChange, fewest_runs, kept_changes, runs_by_kind
+from trainer.runner import Runner
+from trainer.task_folder.task import Task
+from trainer.task_kinds import kind_of, load_task
 
+TASKS: Final = ("tiny-short", "circles-26", "circles")
 _REPETITIONS: Final = 3
 _NODES: Final = 8
-_RUNS: Final[Mapping[int, int]] = {1: 240, _NODES: 40}  # of each node; a group is to be sooner
-_TARGETS: Final = (0.3, 0.4, 0.45)  # bits per byte below the baseline
-_SEEDS: Final = MEASURED_SEEDS[:6]
-_TURN_S: Final = 2.0  # so that all are as far, and hear of each other as they go
+_RUNS: Final[Mapping[int, int]] = {1: 240, _NODES: 60}  # of each node; a group is to be sooner
+_SHARES: Final = (0.5, 0.8, 0.95)  # of what one alone gains
+_SEEDS: Final = range(1000, 1006)
+_TURN_RUNS: Final = 2  # so that all are as far, and hear of each other as they go
 _LONGEST_RUN_S: Final = 120.0
 _LONGEST_S: Final = 5400.0  # for one group
 _BEGUN_S: Final = 1800.0  # after this none is begun
@@ -61,14 +67,15 @@ Figures = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """So many nodes of one repetition, and where what they came to is kept."""
+    """So many nodes of one repetition on a task, and where what they came to is kept."""
 
+    task: str
     number: int
     nodes: int
 
     @property
     def name(self) -> str:
-        return f"together-{self.number:02}-{self.nodes}"
+        return f"together-{self.task}-{self.number:02}-{self.nodes}"
 
     @property
     def path(self) -> Path:
@@ -80,71 +87,85 @@ def run_together(
 ) -> Figures:
     """Play the groups that are not recorded yet, and tell all of them."""
     ends_s = time.monotonic() + begun_s
-    for group in [_Group(number, nodes) for number in range(_REPETITIONS) for nodes in (1, _NODES)]:
-        if not group.path.exists() and time.monotonic() < ends_s:
-            seen = _seen(home, group, longest_s)
-            gains = asyncio.run(_true_gains(home, group, seen))
-            group.path.write_text(json.dumps({"seen": seen, "gains": gains}))
-    return told_of(range(_REPETITIONS))
-
-
-def told_of(repetitions: Iterable[int]) -> Figures:
-    """Return what the recorded groups came to."""
-    numbers = [
-        number
-        for number in repetitions
-        if all(_Group(number, nodes).path.exists() for nodes in (1, _NODES))
+    groups = [
+        _Group(task, number, nodes)
+        for number in range(_REPETITIONS)
+        for task in TASKS
+        for nodes in (1, _NODES)
     ]
-    ratios: dict[float, list[float | None]] = {target: [] for target in _TARGETS}
-    ends: list[dict[str, object]] = []
-    for number in numbers:
-        alone, together = (
-            json.loads(_Group(number, nodes).path.read_text()) for nodes in (1, _NODES)
-        )
-        for target, found in ratios.items():
-            one, many = (_runs_to(target, told) for told in (alone, together))
-            found.append(round(one / many, 2) if one and many else None)
-        ends.append({"alone": _ending(alone), "together": _ending(together)})
-    return {
-        "holds": len(ends) >= _REPETITIONS,
-        "nodes": _NODES,
-        "times_as_fast": {str(target): found for target, found in ratios.items()},
-        # A target that eight never came to is the slowest of all.
-        "median": {
-            str(target): round(statistics.median(one or 0.0 for one in found), 2) if found else None
-            for target, found in ratios.items()
-        },
-        "ends": ends,
-    }
+    for group in groups:
+        if not group.path.exists() and time.monotonic() < ends_s:
+            played = _played_once(home, group, longest_s)
+            gains = asyncio.run(_true_gains(home, group, played["seen"]))
+            group.path.write_text(json.dumps({**played, "gains": gains}))
+    told = {task: told_of(task, range(_REPETITIONS)) for task in TASKS}
+    return {"holds": all(one["repetitions"] == _REPETITIONS for one in told.values()), **told}
+
+
+def told_of(task: str, repetitions: Iterable[int]) -> dict[str, Any]:
+    """Return what the recorded groups of a task came to.
+
+    Runs are of each node; a target that eight never came to has none.
+    """
+    told: dict[str, Any] = {f"{share:.0%}": [] for share in _SHARES}
+    count, spent = 0, []
+    for number in repetitions:
+        paths = [_Group(task, number, nodes).path for nodes in (1, _NODES)]
+        if not all(path.exists() for path in paths):
+            continue
+        count += 1
+        alone, together = (json.loads(path.read_text()) for path in paths)
+        spent.append(together["spent"])
+        kept = [KeptChange(**{**one, "needs": tuple(one["needs"])}) for one in alone["kept"]]
+        for share in _SHARES:
+            target = share * _gain_at(alone, len(alone["seen"]) - 1)
+            one, many = _runs_to(target, alone), _runs_to(target, together)
+            assert one is not None
+            fewest = fewest_runs(alone["start"], kept, one, nodes=_NODES)
+            told[f"{share:.0%}"].append(
+                {
+                    "alone": one,
+                    "together": many,
+                    "times_as_fast": round(one / many, 2) if many else None,
+                    "at_most": round(one / fewest, 2),
+                }
+            )
+    return {"repetitions": count, **told, "runs_went_to": spent}
+
+
+def _gain_at(told: Mapping[str, Any], row: int) -> float:
+    """Return how far the typical line is ahead of the baseline."""
+    gains: dict[str, float] = told["gains"]
+    return statistics.median(gains[tree] for tree, _ in told["seen"][row] if tree in gains)
 
 
 def _runs_to(target: float, told: Mapping[str, Any]) -> float | None:
     """Return how many runs each node had on average when the typical one's line had gained this."""
-    for row in told["seen"]:
-        known = [told["gains"][tree] for tree, _ in row if tree in told["gains"]]
-        if statistics.median(known) >= target:
+    for number, row in enumerate(told["seen"]):
+        if _gain_at(told, number) >= target:
             return statistics.fmean(runs for _, runs in row)
     return None
 
 
-def _ending(told: Mapping[str, Any]) -> dict[str, object]:
-    row = told["seen"][-1]
-    return {
-        "runs": [runs for _, runs in row],
-        "gains": [
-            round(told["gains"][tree], 3) if tree in told["gains"] else None for tree, _ in row
-        ],
-    }
-
-
-def _seen(home: Path, group: _Group, longest_s: float) -> list[list[tuple[str, int]]]:
+def _played_once(home: Path, group: _Group, longest_s: float) -> dict[str, Any]:
     """Return what was seen of a group: as it was played before it was measured, else anew."""
     kept = home / f"{group.name}.json"
     if not kept.exists():
-        shutil.rmtree(home / group.name, ignore_errors=True)
-        kept.write_text(json.dumps(asyncio.run(_played(home / group.name, group, longest_s))))
-    seen: list[list[tuple[str, int]]] = json.loads(kept.read_text())
-    return seen
+        place = home / group.name
+        shutil.rmtree(place, ignore_errors=True)
+        seen = asyncio.run(_played(place, group, longest_s))
+        homes = [Home(place / f"node-{number}") for number in range(group.nodes)]
+        baseline = load_task(group.task, data_dir=home / "data").source
+        start, changes = kept_changes(homes[0], baseline)
+        told = {
+            "seen": seen,
+            "spent": [runs_by_kind(one) for one in homes],
+            "start": start,
+            "kept": [asdict(change) for change in changes],
+        }
+        kept.write_text(json.dumps(told))
+    played: dict[str, Any] = json.loads(kept.read_text())
+    return played
 
 
 async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tuple[str, int]]]:
@@ -156,7 +177,7 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
             "bootstrap", ARNODE, ("bootstrap", "run", "--http", "none"), _SETTINGS
         )
         line = write_invite(Network(name=NETWORK, bootstrap=(await address_of(bootstrap),)))
-        start = ("start", "--task", TASK, "--join", line, "--yes")
+        start = ("start", "--task", group.task, "--join", line, "--yes")
         nodes = [
             await cast.start(f"node-{number}", ARNODE, start, _SETTINGS)
             for number in range(group.nodes)
@@ -166,7 +187,6 @@ async def _played(place: Path, group: _Group, longest_s: float) -> list[list[tup
         turns = _Turns(nodes)
         while time.monotonic() < end_s:
             await turns.give()
-            await asyncio.sleep(_TURN_S)
             if dead := next((one for one in nodes if one.process.returncode is not None), None):
                 raise ended(dead)
             row = await asyncio.to_thread(lambda: [_standing(node) for node in nodes])
@@ -196,6 +216,17 @@ class _Turns:
         if following not in self._at_work:
             await asyncio.to_thread(call, following.home.socket, "resume")
         self._at_work = [following]
+        await _worked(following)
+
+
+async def _worked(node: Actor) -> None:
+    """Wait until a node has had its turn's runs, or has nothing to run for a while."""
+    _, before = await asyncio.to_thread(_standing, node)
+    ends_s = time.monotonic() + _LONGEST_RUN_S
+    while time.monotonic() < ends_s and node.process.returncode is None:
+        if (await asyncio.to_thread(_standing, node))[1] >= before + _TURN_RUNS:
+            return
+        await asyncio.sleep(0.2)
 
 
 async def _paused(node: Actor) -> None:
@@ -226,11 +257,11 @@ def _standing(node: Actor) -> tuple[str, int]:
 async def _true_gains(
     home: Path, group: _Group, seen: Sequence[Sequence[tuple[str, int]]]
 ) -> dict[str, float]:
-    """Return how far each line truly lies below the baseline, measured on all cores.
+    """Return how far each line truly is ahead of the baseline, in the metric's unit.
 
-    One that no run comes through with is left out: beside others it took too much processor time.
+    One that not two runs come through with is left out: it took too much processor time.
     """
-    task = load_task(TASK, data_dir=home / "data")
+    task = load_task(group.task, data_dir=home / "data")
     sources: dict[str, Source] = {task.source.tree.hex(): task.source}
     for row in seen:
         for number, (tree, _) in enumerate(row):
@@ -239,18 +270,33 @@ async def _true_gains(
                 sources[tree] = blobs.get_source(bytes.fromhex(tree))
     cores = len(os.sched_getaffinity(0))
     parts = [dict([*sources.items()][core::cores]) for core in range(cores)]
-    async with AsyncExitStack() as stack:
-        runners = [await stack.enter_async_context(open_runner(task, home)) for _ in parts]
-        await asyncio.gather(
-            *(measure(*one, seeds=_SEEDS) for one in zip(runners, parts, strict=True))
-        )
-        kept = runners[0].kept
+    measured: dict[str, dict[int, float]] = {}
+    for part in await asyncio.gather(*(_measured(task, home / "data", part) for part in parts)):
+        measured |= part
+    sign = 1 if task.manifest.metric.direction == "max" else -1
+    base = measured[task.source.tree.hex()]
     return {
-        tree: worth_of(kept, task.source, source, seeds=_SEEDS).gain
-        for tree, source in sources.items()
-        if sum(_has_metric(kept.get(source.tree, seed)) for seed in _SEEDS) > 1
+        tree: sign * statistics.fmean(figures[seed] - base[seed] for seed in figures.keys() & base)
+        for tree, figures in measured.items()
+        if len(figures.keys() & base) > 1
     }
 
 
-def _has_metric(run: RunOutcome | None) -> bool:
-    return run is not None and run.secret_nano is not None
+async def _measured(
+    task: Task, data_dir: Path, sources: Mapping[str, Source]
+) -> dict[str, dict[int, float]]:
+    """Return what sources measure on one secret split, by seed; a run that failed is left out."""
+    data = kind_of(task.manifest).prepare(task, data_dir=data_dir, progress=lambda *_: None)
+    runner = Runner(task, data, audit_key=bytes(32), patience_s=0.0)
+    found: dict[str, dict[int, float]] = {tree: {} for tree in sources}
+    try:
+        await runner.calibrate(_SEEDS[0])
+        for number, (tree, source) in enumerate(sources.items()):
+            print(f"  measuring {number + 1} of {len(sources)}", file=sys.stderr, flush=True)
+            for seed in _SEEDS:
+                outcome = await runner.run(source, seed, split=SPLIT)
+                if outcome.secret_nano is not None:
+                    found[tree][seed] = outcome.secret_nano / NANO
+    finally:
+        await runner.close()
+    return found

@@ -1,51 +1,76 @@
-"""What a recorded group comes to: when the typical line was how far, and of eight beside one."""
+"""What a recorded group comes to: when the typical one was how far, and of eight beside one."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tools.soak import together
+from protocol.ideas import Edit
+from protocol.source import Source
+from tools.soak import swarm_limit, together
+from tools.soak.swarm_limit import KeptChange, fewest_runs
 
 GAINS = {"a": 0.1, "b": 0.35, "c": 0.5}
+KEPT = [{"title": "T", "cost": 3, "runs": 20, "needs": []}]
 
 
 def record(folder: Path, name: str, seen: Sequence[Sequence[tuple[str, int]]]) -> None:
-    (folder / f"{name}.json").write_text(json.dumps({"seen": seen, "gains": GAINS}))
+    told = {"seen": seen, "gains": GAINS, "start": 4, "kept": KEPT, "spent": [{"bank": 2}]}
+    (folder / f"together-tiny-{name}.json").write_text(json.dumps(told))
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(together, "RECORDED", tmp_path)
-    record(tmp_path, "together-00-1", [[("a", 4)], [("b", 20)], [("c", 60)]])
+    record(tmp_path, "00-1", [[("a", 4)], [("b", 20)], [("c", 60)]])
     # Of three the second best counts, and its runs are those of all of them on average.
     rows = [[("a", 4), ("b", 4), ("a", 4)], [("a", 12), ("b", 8), ("b", 10)]]
-    record(tmp_path, "together-00-8", rows)
+    record(tmp_path, "00-8", rows)
     return tmp_path
 
 
-def told() -> Mapping[str, object]:
-    return together.told_of(range(3))
+def told() -> Mapping[str, Any]:
+    return together.told_of("tiny", range(3))
 
 
 def test_a_group_is_as_far_as_its_typical_line(folder: Path) -> None:
-    assert told()["times_as_fast"] == {"0.3": [2.0], "0.4": [None], "0.45": [None]}
+    assert told()["50%"] == [
+        {"alone": 20, "together": 10, "times_as_fast": 2.0, "at_most": round(20 / 7, 2)}
+    ]
 
 
-def test_a_target_that_a_group_never_came_to_counts_as_the_slowest(folder: Path) -> None:
-    record(folder, "together-01-1", [[("c", 30)]])
-    record(folder, "together-01-8", [[("b", 10)] * 8, [("c", 15)] * 8])
-    assert told()["times_as_fast"] == {"0.3": [2.0, 3.0], "0.4": [None, 2.0], "0.45": [None, 2.0]}
-    assert told()["median"] == {"0.3": 2.5, "0.4": 1.0, "0.45": 1.0}
+def test_a_target_that_a_group_never_came_to_has_no_figure(folder: Path) -> None:
+    assert [one["times_as_fast"] for one in told()["95%"]] == [None]
 
 
 def test_a_repetition_counts_once_both_of_its_groups_are_there(folder: Path) -> None:
-    record(folder, "together-01-1", [[("c", 30)]])
-    assert len(told()["ends"]) == 1  # type: ignore[arg-type]
-    assert told()["holds"] is False
+    record(folder, "01-1", [[("c", 30)]])
+    assert told()["repetitions"] == 1
 
 
 def test_a_line_that_could_not_be_measured_is_left_out(folder: Path) -> None:
-    record(folder, "together-00-8", [[("lost", 9), ("b", 9), ("b", 9)]])
-    assert told()["times_as_fast"] == {"0.3": [2.22], "0.4": [None], "0.45": [None]}
+    record(folder, "00-8", [[("lost", 9), ("b", 9), ("b", 9)]])
+    assert [one["together"] for one in told()["50%"]] == [9]
+
+
+def test_no_swarm_is_sooner_than_a_start_and_a_chain_of_changes() -> None:
+    found = [
+        KeptChange(title="A", cost=3, runs=10),
+        KeptChange(title="B", cost=2, runs=20, needs=(0,)),
+        KeptChange(title="C", cost=4, runs=30),
+        KeptChange(title="too late", cost=90, runs=99),
+    ]
+    assert fewest_runs(4, found, 44, nodes=1) == 44
+    assert fewest_runs(4, found, 44, nodes=5) == 12
+    assert fewest_runs(4, found, 44, nodes=100) == 4 + 5
+
+
+def test_a_change_needs_those_without_which_it_cannot_be_made() -> None:
+    source = Source.of({"a.py": b"X = 1\nY = 1\n"})
+    first = (Edit(path="a.py", search="X = 1", replace="X = 2"),)
+    other = (Edit(path="a.py", search="Y = 1", replace="Y = 2"),)
+    second = (Edit(path="a.py", search="X = 2", replace="X = 3"),)
+    assert swarm_limit._needed(other, [first], source) == ()
+    assert swarm_limit._needed(second, [first, other], source) == (0,)

@@ -1,0 +1,106 @@
+"""The runs of a home by kind of job, and the fewest runs with which a swarm can catch up with it.
+
+A swarm shares out what one node alone tried, but each of its nodes has to start, and a change that
+cannot be made without an earlier one waits for that one. Both bounds are replayed from the runs of
+the node that was alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agent.source.edits import reapply
+from node.home.home import Home
+from node.line.experiment import ExperimentStep
+from node.line.job_kinds import KINDS
+from node.line.job_step import JobStep
+from node.store.jobs import Job
+from node.store.store import Store
+from protocol.ideas import Edit
+from protocol.source import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptChange:
+    """A change that was kept.
+
+    `cost` is the number of runs that deciding it took, `runs` how many the node had made by then,
+    `needs` the numbers of the earlier changes without which it cannot be made.
+    """
+
+    title: str
+    cost: int
+    runs: int
+    needs: tuple[int, ...] = ()
+
+
+def runs_by_kind(home: Home) -> dict[str, int]:
+    """Return how many runs of a home ended in jobs of each kind."""
+    with Store.open_read_only(home) as store:
+        spent = Counter[str]()
+        for job in _jobs(store):
+            spent[job.step.KIND] += _ended_runs(store, job)
+        return dict(spent)
+
+
+def kept_changes(home: Home, baseline: Source) -> tuple[int, list[KeptChange]]:
+    """Return the number of runs before the first experiment, and what was kept afterwards."""
+    start: int | None = None
+    kept: list[KeptChange] = []
+    edits: list[tuple[Edit, ...]] = []
+    runs = 0
+    with Store.open_read_only(home) as store:
+        for job in _jobs(store):
+            cost = _ended_runs(store, job)
+            if isinstance(job.step, ExperimentStep):
+                start = runs if start is None else start
+                if job.state == "done" and job.step.decision == "kept":
+                    idea = job.step.idea
+                    needs = _needed(idea.edits, edits, baseline)
+                    change = KeptChange(title=idea.title, cost=cost, runs=runs + cost, needs=needs)
+                    kept.append(change)
+                    edits.append(idea.edits)
+            runs += cost
+    return (runs if start is None else start), kept
+
+
+def fewest_runs(start: int, kept: Sequence[KeptChange], runs: float, *, nodes: int) -> float:
+    """Return the fewest runs of each of `nodes` with which they can be as far as one after `runs`.
+
+    Each starts; what one tried afterwards is divided evenly; no chain of changes gets shorter.
+    """
+    chains: list[int] = []
+    for change in kept:
+        if change.runs <= runs:
+            chains.append(change.cost + max((chains[one] for one in change.needs), default=0))
+    return start + max([(runs - start) / nodes, *chains])
+
+
+def _jobs(store: Store) -> Iterator[Job[JobStep]]:
+    for number in range(1, store.jobs.last_job() + 1):
+        if (job := store.jobs.get(number, *KINDS)) is not None:
+            yield job
+
+
+def _ended_runs(store: Store, job: Job[JobStep]) -> int:
+    return sum(run.outcome is not None for run in store.jobs.runs_of(job.id))
+
+
+def _needed(
+    edits: Sequence[Edit], before: Sequence[Sequence[Edit]], baseline: Source
+) -> tuple[int, ...]:
+    """Return the numbers of the changes before without any one of which this one cannot be made."""
+    return tuple(
+        left_out
+        for left_out in range(len(before))
+        if reapply(edits, _without(left_out, before, baseline)) is None
+    )
+
+
+def _without(left_out: int, changes: Sequence[Sequence[Edit]], baseline: Source) -> Source:
+    """Make all changes but one, as far as they can be made without it."""
+    made = baseline
+    for number, edits in enumerate(changes):
+        if number != left_out:
+            made = reapply(edits, made) or made
+    return made
