@@ -230,7 +230,7 @@ async def _go_on_from_copy(
         return
     say(
         "this home is a copy, and no peer said what its key signed since: if it did, nobody will"
-        " count its claims. See docs/service.md, Keep it"
+        " count its claims. See docs/service.md, Back up the home"
     )
 
 
