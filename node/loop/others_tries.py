@@ -1,8 +1,9 @@
 """What others tried on a line, as their results say: what gained nothing, and who is at work.
 
 Nodes that draw on the same list of ideas would try the same ones. Nobody is believed for it: an
-idea that somebody else tried in vain comes later, not never, and of ideas that nobody tried each
-node takes those first that are its own by its key and the others'.
+idea that somebody else tried in vain comes later, or mostly not at all where it is another node's
+to try. Of ideas that nobody tried each node takes those first that are its own by its key and the
+others'.
 """
 
 import hashlib

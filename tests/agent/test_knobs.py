@@ -352,6 +352,19 @@ def test_moves_that_fall_to_others_come_later_but_not_never() -> None:
     assert {"move:relu", "move:silu", "move:tanh"} & set(first)
 
 
+def test_a_move_of_others_part_that_they_tried_in_vain_is_mostly_left_out() -> None:
+    (title,) = [one.title for one in MOVES if one.name == "relu"]
+    start = replace(
+        context(moves=MOVES), in_vain=frozenset([title]), others_part=frozenset(["relu"])
+    )
+    orders = [ordered_moves(replace(start, seed=seed), ())[0] for seed in range(200)]
+    kept = sum(any(move.name == "relu" for move in order) for order in orders)
+    assert 0.1 < kept / 200 < 0.4
+    own = replace(start, others_part=frozenset())
+    orders = [ordered_moves(replace(own, seed=seed), ())[0] for seed in range(200)]
+    assert all(any(move.name == "relu" for move in order) for order in orders)
+
+
 def test_who_knows_that_all_was_tried_in_vain_tries_it_all_the_same() -> None:
     start = replace(context(moves=MOVES), in_vain=frozenset(one.title for one in MOVES))
     assert set(firsts(start)) == APPLICABLE | {"move:broken"}
