@@ -39,14 +39,14 @@ class Outcome:
     """The result of an earlier proposal of this node.
 
     `gain_sd` is base − candidate in standard deviations of one run, and `error_sd` is its standard
-    error. `metric` is the mean of its own runs, in the task's unit. All three are None without a
-    metric. `values` are the hyperparameters of the source that was tried, by name; empty if they
-    were not read. `reason` says why it failed, and `last_line` is the last line it printed then.
-    `author` is the author of a claim that was tried, None for this node's own idea. `number`
-    identifies the experiment. `base` is the number of the experiment whose source it changed: 0
-    for the task's own source, None for one from elsewhere. `seconds` is the duration of one run.
-    `was_cut_off`: it took too long while other programs used its device, so it says nothing
-    about the idea.
+    error. `metric` is the mean of its fresh runs, or of the screen without any, in the task's unit.
+    All three are None without a metric. `values` are the hyperparameters of the source that was
+    tried, by name; empty if they were not read. `reason` says why it failed, and `last_line` is the
+    last line it printed then. `author` is the author of a claim that was tried, None for this
+    node's own idea. `number` identifies the experiment. `base` is the number of the experiment
+    whose source it changed: 0 for the task's own source, None for one from elsewhere. `seconds` is
+    the duration of one run. `was_cut_off`: it took too long while other programs used its device,
+    so it says nothing about the idea.
     """
 
     key: str
