@@ -1,8 +1,8 @@
 """A search for hyperparameters to change together, by expected gain in a model of the trials.
 
 The model (`agent.knobs.surrogate`) learns from this node's own trials of hyperparameters, failures
-included, and from trials that others report. It decides only what is tried. Random changes of a few
-hyperparameters compete by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
+included, and from trials that others report, which affect only what is tried. Random changes of a
+few hyperparameters compete by expected improvement (Jones, Schonlau & Welch, 1998), and the best of
 them are changed again. They stay inside a trust region that grows with success and shrinks without
 (TuRBO: Eriksson et al., 2019). Values beyond rejected ones count for less, the more often those
 were rejected (after constrained expected improvement: Gardner et al., 2014). Deterministic given

@@ -92,8 +92,10 @@ class KnobChanges:
 
 @dataclass(frozen=True, slots=True)
 class KnobTrial:
-    """This node's outcome of a step. `bank` numbers the reference runs it was compared with, from
-    the latest."""
+    """This node's outcome of a step.
+
+    `bank` numbers the reference runs it was compared with, counted from the latest.
+    """
 
     outcome: Outcome
     step: KnobChanges

@@ -8,7 +8,7 @@ from agent.proposal import Outcome
 from agent.source.literals import REACH
 
 # Evolution strategies' 1/5th rule: steps keep their size when one in five succeeds.
-# A step that is smaller than the noise teaches nothing.
+# A step whose effect is hidden by noise teaches nothing.
 _FIRST_STEP = 1.0
 _STEP_GROWTH = 1.5
 _STEP_DECAY = _STEP_GROWTH**-0.25

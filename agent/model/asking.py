@@ -28,7 +28,7 @@ MAX_MODEL: Final = 80  # characters of a model's name
 MAX_DETAIL: Final = 200  # characters of a reason for having nothing
 NOTHING_USABLE_S: Final = 60.0  # the pause after an answer that could not be used
 
-# The pause after a fault by its kind. It doubles with every further fault.
+# The pause after a fault by its kind. It doubles with every further consecutive fault.
 _PAUSES_S: Final[dict[FaultKind, float]] = {
     "unauthorized": 3600.0,
     "unknown_model": 3600.0,

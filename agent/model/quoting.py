@@ -1,8 +1,8 @@
 """Sanitizers for untrusted text before a model reads it: cleaned, cut and fenced.
 
-Text by a peer, a run or a model reaches a prompt only on lines that begin with a mark that nobody
-else can know, inside a fence of this node. It contains nothing that chat templates or the answer
-format would read as markup. This module does not know what is worth quoting, or who wrote it.
+Text by a peer, a run or a model reaches a prompt only on marked lines inside a fence of this node.
+Nobody else can know the mark. The text contains nothing that chat templates or the answer format
+would read as markup. This module does not know what is worth quoting, or who wrote it.
 """
 
 import hashlib

@@ -54,7 +54,8 @@ class CapabilityMark(Mapped):
 class Checked:
     """The result of checking a source before it runs: a `fingerprint`, or a `fault`.
 
-    `marks` are the findings that the task's baseline does not have. A source with any may not run.
+    `marks` are the findings that the task's baseline does not have. Proposers reject a source that
+    has any.
     """
 
     fingerprint: bytes | None

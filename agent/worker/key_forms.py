@@ -22,7 +22,7 @@ SUM_BITS: Final = 30  # … so rarely in all answers that the runs do not add up
 PIECE_BITS: Final = 20  # … so rarely in one answer that they do not add up to most of a secret
 LOOSE_CHARS: Final = 2  # extra length of a run whose letters are not adjacent in the text
 _LONGEST_STRIDE: Final = 4
-_LISTED_CHARS: Final = 8_000  # up to this length a text's pieces are listed; beyond it is slower
+_LISTED_CHARS: Final = 8_000  # in longer texts, listing pieces is slower than searching
 _MAX_PREFIX: Final = 20
 # Common prefixes of a provider's keys, such as `sk-proj-`, `gsk_`, `AIza`.
 _PREFIX: Final = re.compile(r"(bearer\s+)?(AIza(Sy)?|([A-Za-z]{1,8}\d{0,2}[-_])+)?", re.IGNORECASE)
@@ -37,8 +37,10 @@ _DECIMAL: Final = re.compile(r"(?<![\d.])(\d{2,3})(?![\d.])")
 
 @dataclass(frozen=True, slots=True)
 class SecretForm:
-    """One encoding of a secret. `run`, `part` and `piece` are the numbers of consecutive characters
-    that carry `RUN_BITS`, `SUM_BITS` and `PIECE_BITS`. A plain one has the secret's own characters.
+    """One encoding of a secret. A plain one has the secret's own characters.
+
+    `run`, `part` and `piece` are the numbers of consecutive characters that carry `RUN_BITS`,
+    `SUM_BITS` and `PIECE_BITS`.
     """
 
     text: str
@@ -82,8 +84,10 @@ def own_part(secret: str) -> str:
 
 
 def is_guarded(secret: str) -> bool:
-    """Return whether pieces of a secret are looked for. They are not for words and placeholders
-    such as `EMPTY`, nor for secrets that are too short to have pieces."""
+    """Return whether pieces of a secret are looked for.
+
+    They are not for words and placeholders such as `EMPTY`, nor for secrets that are too short.
+    """
     own = fold(own_part(secret))
     return len(own) >= OWN_CHARS and any(map(str.isdigit, own))
 

@@ -1,8 +1,8 @@
 """The worker: a separate process that asks a model. Its standard input is a socket to the core.
 
 The first frame on that socket holds everything it knows, the key included. So nothing of it appears
-in arguments or environment. The process ends when the socket closes. It runs in a sandbox without
-the node's home, no other process can read its memory, and it writes no file.
+in arguments or environment. The process ends when the socket closes. The node's home is hidden from
+it, no other process of the user can read its memory, and it writes no file.
 """
 
 import asyncio

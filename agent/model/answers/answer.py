@@ -28,7 +28,7 @@ from agent.model.quoting import MAX_WHY, one_line
 _MARKED: Final = (marked, patches)  # formats with begin and end marks of their own
 _FIRSTS: Final = ("<", "-", "*")
 _EDGES: Final = " \t\r\n*_`\"'"  # stripped around a reason
-# Reasoning models do so before they answer; some servers omit the opening tag.
+# Tags around the reasoning before an answer; some servers omit the opening one.
 _THOUGHTS: Final = ("think", "thinking", "reasoning", "thought")
 _STRAY_MARKS: Final = ("<<<<<", ">>>>>", "*** ")
 _STRAY = re.compile(
@@ -166,7 +166,7 @@ def _has_words(reading: AnswerReader, fence: CodeFence) -> bool:
 
 
 def _add_code(reading: AnswerReader, body: Sequence[str]) -> Slip | None:
-    """Store code in a fence. The caller later compares it with the source to tell a whole file."""
+    """Store fenced code. A later comparison with the source decides if it is a whole file."""
     path = ""
     if reading.named:
         meant = editable_path(reading.named, reading.editable)
